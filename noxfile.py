@@ -1,0 +1,107 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["nox[uv]==2026.10.20"]
+# ///
+"""The pipeline: one session per CI job, in pipeline order; helpers for developers last.
+
+`nox` runs the whole graph, `nox -s X` runs exactly X, and GitHub Actions calls the same sessions.
+"""
+
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "utils"))
+
+from lake_ci import pipeline as graph
+from lake_ci.run import Run
+from lake_ci.suite import Suite
+from lake_ci.tools import java
+from lake_ci.tools import lint as style
+from lake_ci.tools import locks, packaging, testing
+
+# The block at the top makes any other nox run again as this one; this refuses where that is switched off.
+nox.needs_version = "==2026.10.20"
+nox.options.sessions = ["pipeline"]
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.allow_parallel = True
+
+suite = Suite(ROOT)
+nox.options.error_on_missing_interpreters = suite.strict
+
+PYTHONS = ["3.9", "3.10", "3.11"]
+JAVAS = ["11", "17"]
+# The wheel's own Pythons; the suite itself, and databricks-sdk, need 3.10.
+SUITE_PYTHONS = ["3.10", "3.11"]
+
+
+@suite.job(inputs=["*.py", "pyproject.toml", "requirements/*"], minutes=10)
+def lint(run: Run) -> None:
+    """Style, imports, types and locks: flake8, black, isort, mypy (strict)."""
+    run.install("lint")
+    run.partial = bool(run.posargs)
+    run.check(style.Mypy(), style.Flake8(), style.Isort(), style.Black(), locks.Locks())
+
+
+@suite.job(needs=[lint], pythons=PYTHONS, javas=JAVAS, reports=["coverage.xml", "junit.xml"], minutes=30)
+def tests(run: Run) -> None:
+    """Unit and integration tests with branch coverage, on Spark and Delta."""
+    run.install(f"test-java{run.java}")
+    run.partial = testing.selects(run.posargs)
+    cover = ["utils/lakekit"]
+    if run.python in SUITE_PYTHONS:
+        cover.append("utils/lake_ci")
+    else:
+        run.warn("lake_ci needs Python 3.10: its tests are not collected here")
+    run.use_java()
+    run.check(
+        java.Jars(),
+        testing.Pytest("testing/unit", cover=cover),
+        testing.Pytest("testing/integration", cover=cover),
+        testing.Coverage(),
+    )
+
+
+@suite.job(needs=[tests], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15)
+def build(run: Run) -> None:
+    """Wheel and sdist: built, checked, the same bytes again, installed on each Python."""
+    run.install("build")
+    run.check(
+        packaging.Version(),
+        packaging.Build("wheel"),
+        packaging.Build("sdist"),
+        packaging.Twine(),
+        packaging.WheelContents(),
+        packaging.Contents(),
+        packaging.Checksums(),
+        packaging.Reproducible(),
+        *(packaging.Install(python) for python in PYTHONS),
+        packaging.Sbom(PYTHONS),
+    )
+
+
+@nox.session(venv_backend="none", default=True, allow_parallel=False)
+def pipeline(session: nox.Session) -> None:
+    """The whole graph, as the event that GitHub would see; `nox -- --help` tells its options."""
+    graph.play(suite, session)
+
+
+@suite.helper()
+def format(run: Run) -> None:
+    """Mend what can be mended: isort, then black."""
+    run.install("lint")
+    run.check(style.SortImports(), style.Format())
+
+
+@suite.helper()
+def lock(run: Run) -> None:
+    """Compile requirements/ from pyproject.toml; `-- --check` compares, `-- --upgrade` takes newer versions."""
+    if "--check" in run.posargs:
+        run.check(locks.Locks())
+        return
+    run.check(*(locks.CompileLock(each) for each in locks.declared(locks.read_project(ROOT))))
+    run.install("test-java17")
+    run.check(java.Java("17"), java.LockJars())

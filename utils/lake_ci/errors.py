@@ -1,0 +1,45 @@
+"""Every error the suite raises: its exit code, and the next command to type."""
+
+from __future__ import annotations
+
+
+class LakeCiError(Exception):
+    """What failed, where, and what to do next. Exit code 1 unless a subclass says otherwise."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(LakeCiError):
+    """The command line, or a declaration in the noxfile, is wrong."""
+
+    exit_code = 2
+
+
+class MachineError(LakeCiError):
+    """The machine lacks something the run was told to have."""
+
+    exit_code = 3
+
+
+class NoEnvironmentError(LakeCiError):
+    """The locked packages of a job could not be installed."""
+
+
+class BadResultError(LakeCiError):
+    """A result.json that is missing, truncated, or of another shape."""
+
+
+class Interrupted(KeyboardInterrupt):  # noqa: N818 - a KeyboardInterrupt by nature: nox must end as on Ctrl-C
+    """A signal asked the run to end; nox treats it as Ctrl-C."""
+
+    def __init__(self, signal_name: str) -> None:
+        super().__init__(signal_name)
+        self.signal_name = signal_name

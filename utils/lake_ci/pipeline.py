@@ -1,0 +1,243 @@
+"""Runs the whole graph: plans the event, lets one inner nox run it, and tells what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NoReturn
+
+import nox
+from nox import _option_set  # the one place that knows how nox's options become arguments again
+
+from lake_ci import events, interpreters, results
+from lake_ci.errors import BadResultError, UsageError
+from lake_ci.events import Plan
+from lake_ci.files import locked, sign
+from lake_ci.job import Variant, nearest
+from lake_ci.processes import Processes
+from lake_ci.report import terminal
+from lake_ci.results import Check, Finding, Result, Status
+from lake_ci.run import REPORTS, facts
+from lake_ci.suite import PLAN, Suite, one_line
+
+# The inner nox gives its workers 2 s to end their tools and write their results.
+INNER_GRACE_SECONDS = 2.8
+MISSING = re.compile(r"Python interpreter (\S+) not found")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and offers the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if unknown:
+            options = [
+                option for action in self._actions for option in action.option_strings if option[:2] == "--"
+            ]
+            message = f"no option {unknown[1]!r}{nearest(unknown[1], options)}"
+        raise UsageError(message)
+
+
+def parser() -> Parser:
+    """The arguments of the pipeline, after `nox --`."""
+    parser = Parser(
+        prog="nox --", allow_abbrev=False, description="Run the pipeline as an event would on GitHub."
+    )
+    parser.add_argument("--event", metavar="E", help="play this event instead of the one GitHub would see")
+    parser.add_argument("--branch", metavar="B", help="play it on this branch")
+    parser.add_argument(
+        "--only", metavar="JOB", action="append", default=[], help="run just this job; may be repeated"
+    )
+    parser.add_argument(
+        "--skip", metavar="JOB", action="append", default=[], help="leave this job and its dependents out"
+    )
+    parser.add_argument(
+        "-j", metavar="N", dest="parallel", help="run N sessions at once (default: one per CPU)"
+    )
+    parser.add_argument("--plain", action="store_true", help="no live board")
+    return parser
+
+
+def play(suite: Suite, session: nox.Session) -> None:
+    """The session `pipeline`. Ends the process with DESIGN's exit codes: 0, 1, 2, 3 or 130."""
+    with one_line():
+        options = parser().parse_args(session.posargs)
+        plan = plan_of(suite, options)
+        print(
+            f"Playing {plan.event} (`nox -- --event E --branch B` plays another): {_names(plan)}", flush=True
+        )
+        lock = suite.root / ".cache" / "pipeline.lock"
+        with locked(
+            lock, lambda holder: print(f"waiting for another pipeline in this checkout: {holder}", flush=True)
+        ):
+            sign(lock, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
+            code = Pipeline(suite, plan, session._runner.global_config, options).run()
+    if code != 0:
+        sys.exit(code)
+
+
+def plan_of(suite: Suite, options: argparse.Namespace) -> Plan:
+    """The plan for parsed arguments. Raises UsageError for a job or an event that does not exist."""
+    event = events.current(suite.root, suite.env, name=options.event, branch=options.branch)
+    return events.select(suite.graph, event, only=_split(options.only), skip=_split(options.skip))
+
+
+class Pipeline:
+    """One run of a plan."""
+
+    def __init__(self, suite: Suite, plan: Plan, config: Any, options: argparse.Namespace) -> None:
+        self.suite = suite
+        self.plan = plan
+        self.config = config
+        self.options = options
+        self.run_id = suite.env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
+        self.variants = [variant for job in plan.starts for variant in job.variants]
+
+    def run(self) -> int:
+        """Run the planned sessions in an inner nox, print the table, and return the exit code."""
+        if not self.variants:
+            print(terminal.table([], self.plan.skipped))
+            return 0
+        interrupted = False
+        with tempfile.TemporaryDirectory() as scratch:
+            report = Path(scratch) / "report.json"
+            code = 0
+            try:
+                code = self._inner(report)
+            except KeyboardInterrupt:
+                interrupted = True
+            if self.config.install_only:
+                return 130 if interrupted else code
+            found = self._results(_read_report(report), interrupted=interrupted)
+        print(f"\n{terminal.table(found, self.plan.skipped)}", flush=True)
+        if interrupted:
+            raise KeyboardInterrupt
+        if any(result.status is Status.FAILURE for result in found):
+            return 1
+        # All rows are fine and nox is not: it found something that no row shows.
+        return code
+
+    def _inner(self, report: Path) -> int:
+        env = {
+            **self.suite.env,
+            PLAN: json.dumps([variant.session for variant in self.variants]),
+            "LAKE_CI_RUN": self.run_id,
+            "LAKE_CI_EVENT": self.plan.event.name,
+        }
+        plain = self.options.plain
+        done = Processes().run(
+            inner_argv(
+                self.config, [variant.session for variant in self.variants], report, self.options.parallel
+            ),
+            cwd=self.suite.root,
+            env=env,
+            attached=not plain,
+            echo=(lambda line: print(line, end="", flush=True)) if plain else None,
+            grace=INNER_GRACE_SECONDS,
+        )
+        return done.code
+
+    def _results(self, nox_says: Mapping[str, Mapping[str, Any]], *, interrupted: bool) -> list[Result]:
+        """The result of each planned session; one that left none gets one here, with nox's reason."""
+        found = []
+        for variant in self.variants:
+            folder = self.suite.root / REPORTS / variant.id
+            with contextlib.suppress(BadResultError):
+                result = results.read(folder)
+                if result.run == self.run_id:
+                    found.append(result)
+                    continue
+            result = self._stand_in(variant, nox_says.get(variant.session), interrupted=interrupted)
+            results.write(folder, result)
+            found.append(result)
+        return found
+
+    def _stand_in(self, variant: Variant, said: Mapping[str, Any] | None, *, interrupted: bool) -> Result:
+        strict = self.suite.env.get("LAKE_CI_STRICT") == "1"
+        reason = str((said or {}).get("reason") or "")
+        missing = MISSING.search(reason)
+        cause: str | None = None
+        if missing:
+            message = interpreters.missing(missing[1], self.suite.env)
+            status = Status.FAILURE if strict else Status.WARNING
+            finding = Finding("nox", "interpreter", message)
+            check = Check(
+                "interpreter", status, detail=f"no Python {missing[1]}", findings=(finding,), weaker=message
+            )
+        elif said is None:
+            cause = "interrupted" if interrupted else None
+            why = (
+                "interrupted before it started" if interrupted else "not started after the first failure (-x)"
+            )
+            check = Check("session", Status.SKIPPED, detail=why)
+        elif said["result"] == "aborted" and reason.startswith("Prerequisite"):
+            cause = "need-failed"
+            need = reason.removeprefix("Prerequisite session ").removesuffix(" was not successful")
+            check = Check("session", Status.SKIPPED, detail=f"needs {need}, which did not pass")
+        else:
+            cause = "no-environment"
+            message = reason or "nox could not make the environment; its own words stand above"
+            check = Check(
+                "environment",
+                Status.FAILURE,
+                detail=message,
+                findings=(Finding("nox", "no-result", message),),
+            )
+        return Result(
+            **facts(
+                self.suite.root,
+                {**self.suite.env, "LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name},
+            ),
+            job=variant.id,
+            session=variant.session,
+            started=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds=round(float((said or {}).get("duration", 0.0)), 3),
+            reproduce=variant.reproduce,
+            checks=(check,),
+            cause=cause,
+        )
+
+
+def inner_argv(config: Any, sessions: Sequence[str], report: Path, parallel: str | None) -> list[str]:
+    """The command of the inner nox: the options of the outer one, for these sessions, in parallel."""
+    inner = copy.deepcopy(config)
+    outer_parallel = getattr(config, "parallel", 1)
+    overrides = {
+        "sessions": list(sessions),
+        "keywords": None,
+        "tags": None,
+        "posargs": [],
+        "report": str(report),
+        "parallel": parallel or ("auto" if outer_parallel in (None, 1, "1") else outer_parallel),
+    }
+    for name, value in overrides.items():
+        inner.set_value(name, value, _option_set.Source.COMMAND_LINE)
+    return [sys.executable, "-m", "nox", *_option_set.to_argv(inner)]
+
+
+def _read_report(path: Path) -> dict[str, Mapping[str, Any]]:
+    """nox's own word on each session, by its full name; nothing where it wrote none."""
+    try:
+        sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {signature: entry for entry in sessions for signature in entry["signatures"]}
+
+
+def _split(values: Sequence[str]) -> list[str]:
+    return [name for value in values for name in value.split(",") if name]
+
+
+def _names(plan: Plan) -> str:
+    return ", ".join(job.name for job in plan.starts) or "no job"

@@ -1,0 +1,111 @@
+"""What a person sees in the terminal: a row a check as it ends, and the table of the whole run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+
+from lake_ci.results import Check, Finding, Result, Status, count
+
+WIDTH = 80
+SHOWN = 10
+
+
+def row(check: Check, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
+    """One check, its first findings below it, and how many more there are."""
+    words = f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"
+    lines = [_cut(f"{words}  {check.detail}".rstrip())]
+    if check.weaker and check.weaker not in check.detail:
+        lines += _wrap(f"not checked: {check.weaker}")
+    for found in check.findings[:shown]:
+        lines += _finding(found)
+    if len(check.findings) > shown:
+        lines.append(f"     and {count(len(check.findings) - shown, 'more finding')}, in result.json")
+    return "\n".join(lines)
+
+
+def table(results: Iterable[Result], skipped: Mapping[str, str], *, symbols: bool | None = None) -> str:
+    """The whole run: each job with its checks, for each failure what and where, and the command that repeats it.
+
+    Args:
+        results: one for each session that was planned.
+        skipped: the jobs that were not, with the reason.
+    """
+    blocks = []
+    tally = dict.fromkeys(Status, 0)
+    for result in results:
+        tally[result.status] += 1
+        lines = [
+            f"{mark(result.status, symbols)} {result.session:<22} {seconds(result.seconds):>8}{_cause(result)}"
+        ]
+        lines += [textwrap.indent(row(check, symbols=symbols), "   ") for check in result.checks]
+        lines += [f"   note: {warning}" for warning in result.warnings]
+        if result.status is Status.FAILURE:
+            lines.append(f"   again: {result.reproduce}")
+        blocks.append("\n".join(lines))
+    for job, reason in skipped.items():
+        tally[Status.SKIPPED] += 1
+        blocks.append(_cut(f"{mark(Status.SKIPPED, symbols)} {job:<22} {'':>8}  {reason}"))
+    words = {
+        Status.SUCCESS: "passed",
+        Status.FAILURE: "failed",
+        Status.WARNING: "with warnings",
+        Status.SKIPPED: "skipped",
+    }
+    total = ", ".join(
+        f"{mark(status, symbols)} {tally[status]} {words[status]}" for status in words if tally[status]
+    )
+    return "\n".join([*blocks, "", total])
+
+
+def mark(status: Status, symbols: bool | None = None) -> str:
+    """The status as a symbol, or as a word where the terminal's encoding has none."""
+    if symbols is None:
+        symbols = can_print(Status.SUCCESS.symbol)
+    return status.symbol if symbols else status.word
+
+
+def can_print(text: str) -> bool:
+    """Whether standard output can encode this text."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def seconds(number: float) -> str:
+    """`0.3 s`, `81.2 s`, `3 min 20 s`."""
+    if number < 100:
+        return f"{number:.1f} s"
+    return f"{int(number // 60)} min {int(number % 60):02d} s"
+
+
+def _cause(result: Result) -> str:
+    return f"  {result.cause.replace('-', ' ')}" if result.cause else ""
+
+
+def _finding(found: Finding) -> list[str]:
+    headline, *more = found.message.splitlines() or [""]
+    place = f"{found.place}  " if found.place else ""
+    # A path is never broken: it is what people click on.
+    lines = _wrap(f"{place}{found.rule}  {headline}", further="       ")
+    return lines + [line for text in more for line in _wrap(text, "       ", "       ")]
+
+
+def _wrap(text: str, indent: str = "     ", further: str = "     ") -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH - 3,
+        initial_indent=indent,
+        subsequent_indent=further,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _cut(line: str) -> str:
+    width = WIDTH - 3
+    return line if len(line) <= width or os.environ.get("GITHUB_ACTIONS") else line[: width - 1] + "…"

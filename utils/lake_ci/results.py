@@ -1,0 +1,211 @@
+"""What a job found: findings, checks, results, and the `result.json` they are kept in."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from lake_ci.errors import BadResultError
+
+SCHEMA = 1
+FILE_NAME = "result.json"
+
+
+class Status(str, Enum):
+    """How a check or a job ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    SKIPPED = "skipped"
+    WARNING = "warning"
+
+    @property
+    def symbol(self) -> str:
+        return {"success": "✅", "failure": "❌", "skipped": "⏸️", "warning": "⚠️"}[self.value]
+
+    @property
+    def word(self) -> str:
+        """For a terminal that cannot print the symbol."""
+        return {"success": "ok  ", "failure": "FAIL", "skipped": "skip", "warning": "warn"}[self.value]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a tool objects to. `file` is relative to the repository, `line` counts from 1."""
+
+    tool: str
+    rule: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    severity: str = "error"
+
+    @property
+    def place(self) -> str:
+        if self.file is None:
+            return ""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tool says of its own run.
+
+    `weaker` names what was asked for and not checked: a warning, and a failure in strict mode.
+    `data` is whatever else the tool measured, as JSON; reports may show it.
+    """
+
+    status: Status
+    detail: str = ""
+    findings: tuple[Finding, ...] = ()
+    weaker: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding], *, clean: str = "", **data: Any) -> Outcome:
+        """Failure with these findings, or success with the words of `clean`."""
+        found = tuple(findings)
+        if not found:
+            return cls(Status.SUCCESS, clean, data=data)
+        return cls(Status.FAILURE, count(len(found), "finding"), found, data=data)
+
+    @classmethod
+    def failure(cls, tool: str, rule: str, message: str, *, file: str | None = None) -> Outcome:
+        """Failure with one finding."""
+        return cls(Status.FAILURE, message.splitlines()[0], (Finding(tool, rule, message, file=file),))
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named row of a job's result. `seconds` is wall time."""
+
+    name: str
+    status: Status
+    seconds: float = 0.0
+    detail: str = ""
+    findings: tuple[Finding, ...] = ()
+    weaker: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_outcome(cls, name: str, outcome: Outcome, seconds: float, *, strict: bool) -> Check:
+        """The row for an outcome; in strict mode a weaker check is a failure."""
+        status = outcome.status
+        if outcome.weaker is not None:
+            status = Status.FAILURE if strict else Status.WARNING
+        return cls(
+            name,
+            status,
+            round(seconds, 3),
+            outcome.detail or (outcome.weaker or ""),
+            outcome.findings,
+            outcome.weaker,
+            outcome.data,
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that one job (one variant of it) leaves behind, as DESIGN's `result.json` has it."""
+
+    run: str
+    attempt: int
+    event: str
+    commit: str | None
+    dirty: bool
+    job: str
+    session: str
+    started: str
+    seconds: float
+    reproduce: str
+    checks: tuple[Check, ...] = ()
+    cause: str | None = None
+    partial: bool = False
+    python: str | None = None
+    java: str | None = None
+    artifacts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """The worst of the checks; a job that was cut short never counts as passed."""
+        if self.cause == "need-failed":
+            return Status.SKIPPED
+        if self.cause in {"timeout", "interrupted"}:
+            return Status.FAILURE
+        kinds = {check.status for check in self.checks}
+        for status in (Status.FAILURE, Status.WARNING):
+            if status in kinds:
+                return status
+        return Status.SUCCESS if Status.SUCCESS in kinds else Status.SKIPPED
+
+
+def count(number: int, noun: str) -> str:
+    """`1 finding`, `2 findings`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def to_json(result: Result) -> dict[str, Any]:
+    """The result as the object of `result.json`."""
+    body = asdict(result)
+    body["status"] = result.status.value
+    for check in body["checks"]:
+        check["status"] = check["status"].value
+    return {"schema": SCHEMA, **body}
+
+
+def from_json(body: Mapping[str, Any]) -> Result:
+    """The result an object of `result.json` stands for.
+
+    Raises KeyError, TypeError or ValueError where the object has another shape.
+    """
+    if body["schema"] != SCHEMA:
+        raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
+    fields = {key: body[key] for key in Result.__dataclass_fields__}
+    checks = []
+    for row in body["checks"]:
+        findings = tuple(Finding(**finding) for finding in row["findings"])
+        checks.append(Check(**{**row, "status": Status(row["status"]), "findings": findings}))
+    fields.update(checks=tuple(checks))
+    fields.update(artifacts=tuple(body["artifacts"]), warnings=tuple(body["warnings"]))
+    return Result(**fields)
+
+
+def write(folder: Path, result: Result) -> Path:
+    """Write `result.json` into the folder, whole or not at all."""
+    path = folder / FILE_NAME
+    write_whole(path, json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def read(folder: Path) -> Result:
+    """Read the folder's `result.json`. Raises BadResultError naming the file and what is wrong with it."""
+    path = folder / FILE_NAME
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BadResultError(f"{path}: no result") from None
+    except KeyError as error:
+        raise BadResultError(f"{path}: {error} is missing") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BadResultError(f"{path}: {error}") from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file by way of a temporary one beside it, so that no reader sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

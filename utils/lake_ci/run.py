@@ -1,0 +1,261 @@
+"""What a session is handed: install from a lock, run tools, and leave a result whatever happens."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lake_ci import events, git, results
+from lake_ci.environment import Environment
+from lake_ci.errors import Interrupted, LakeCiError, NoEnvironmentError
+from lake_ci.files import locked
+from lake_ci.job import Variant
+from lake_ci.processes import Completed, Processes
+from lake_ci.report import terminal
+from lake_ci.results import Check, Finding, Outcome, Result, Status
+from lake_ci.tools.java import Java
+from lake_ci.tools.tool import Tool, Workbench, crashed
+
+REPORTS = "reports"
+
+
+class Run:
+    """One run of one session; a context that writes `reports/<job>/result.json` when it is left.
+
+    Attributes:
+        python: the Python version the session was asked for, `3.10`.
+        java: the Java major version of the variant, None outside a Java matrix.
+        posargs: what the user typed after `--`.
+        partial: whether arguments select a part of the job; such a result counts nowhere else.
+        result: what was written, once the context is left.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        root: Path,
+        environment: Environment,
+        env: Mapping[str, str],
+        posargs: Sequence[str] = (),
+        *,
+        out: Callable[[str], None] = print,
+    ) -> None:
+        self.variant = variant
+        self.root = root
+        self.python = variant.python
+        self.java = variant.java
+        self.posargs = tuple(posargs)
+        self.partial = False
+        self.strict = env.get("LAKE_CI_STRICT") == "1"
+        self.environment = environment
+        self.result: Result | None = None
+        self._env = env
+        self._out = out
+        self._out_lock = threading.Lock()
+        self._processes = Processes()
+        self._held = ExitStack()
+        self._checks: list[Check] = []
+        self._warnings: list[str] = []
+        self._cause: str | None = None
+        self._java_version: str | None = None
+        self._started = datetime.now(timezone.utc)
+        self._start = time.monotonic()
+        self._deadline = self._start + variant.job.minutes * 60
+        self.bench = Workbench(
+            root=root,
+            reports=root / REPORTS / variant.id,
+            python=environment.python,
+            env=environment.variables(env),
+            execute=self.execute,
+            posargs=self.posargs,
+            strict=self.strict,
+        )
+
+    # What sessions call
+
+    def install(self, purpose: str) -> None:
+        """Make the environment hold what `requirements/<purpose>.txt` locks; nothing is done where it does.
+
+        Raises:
+            NoEnvironmentError: uv could not install the lock.
+        """
+        start = time.monotonic()
+        if self.environment.install(self.root, purpose, self.execute):
+            self._say(f"installed requirements/{purpose}.txt in {terminal.seconds(time.monotonic() - start)}")
+
+    def use_java(self) -> None:
+        """Let the tools that follow run on the variant's Java; a row says which version it really is."""
+        if self.java is not None:
+            self.check(Java(self.java, self._env))
+
+    def check(self, *tools: Tool) -> None:
+        """Run tools and record a row for each: side by side, but for those that must be alone."""
+        if self.environment.install_only:
+            return
+        for alone, batch in groupby(tools, key=lambda tool: tool.alone):
+            group = list(batch)
+            for together in [[tool] for tool in group] if alone else [group]:
+                self._run_together(together)
+
+    def warn(self, message: str) -> None:
+        """Say something about the whole job, in the result and on the terminal."""
+        self._warnings.append(message)
+        self._say(f"note: {message}")
+
+    def execute(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        echo: Callable[[str], None] | None = None,
+        attached: bool = False,
+    ) -> Completed:
+        """Run a command to its end, within the job's time limit.
+
+        A program that is not there ends with code 127, as in a shell.
+        """
+        try:
+            return self._processes.run(
+                argv,
+                cwd=cwd or self.root,
+                env=self.bench.env if env is None else env,
+                deadline=self._deadline,
+                echo=echo,
+                attached=attached,
+            )
+        except OSError as error:
+            return Completed(tuple(argv), 127, "", f"{argv[0]}: {error.strerror}", 0.0)
+
+    # The context
+
+    def __enter__(self) -> Run:
+        # Two runs in one environment, or into one reports folder, would garble each other.
+        lock = self.environment.folder.with_name(f"{self.environment.folder.name}.lock")
+        self._held.enter_context(
+            locked(lock, lambda holder: self._say(f"waiting for another run of {self.variant.session}"))
+        )
+        self._start = time.monotonic()
+        self._deadline = self._start + self.variant.job.minutes * 60
+        shutil.rmtree(self.bench.reports, ignore_errors=True)
+        self.bench.reports.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Write the result. A LakeCiError goes no further: the result says it; all else is raised on."""
+        with self._held:
+            if isinstance(error, NoEnvironmentError):
+                self._cause = "no-environment"
+            if isinstance(error, LakeCiError):
+                self._record(_failed("environment" if self._cause else "session", error))
+            elif isinstance(error, KeyboardInterrupt):
+                self._cause = "interrupted"
+                self.warn(
+                    f"interrupted by {error.signal_name if isinstance(error, Interrupted) else 'SIGINT'}"
+                )
+            elif error is not None:
+                self._record(_failed("session", LakeCiError(f"{type(error).__name__}: {error}")))
+            nothing_ran = all(check.status is Status.SKIPPED for check in self._checks)
+            if error is None and self.partial and self._checks and nothing_ran:
+                self._record(_failed("selection", LakeCiError(f"nothing matches: {' '.join(self.posargs)}")))
+            self.result = self._result()
+            if error is not None or not self.environment.install_only:
+                results.write(self.bench.reports, self.result)
+        return isinstance(error, LakeCiError)
+
+    # Inside
+
+    def _run_together(self, tools: list[Tool]) -> None:
+        if time.monotonic() >= self._deadline:
+            for tool in tools:
+                self._record(
+                    Check(tool.name, Status.SKIPPED, detail="not started: the job's time limit was reached")
+                )
+            return
+        with ThreadPoolExecutor(max_workers=len(tools)) as pool:
+            futures = [pool.submit(self._run_one, tool) for tool in tools]
+            try:
+                wait(futures)
+            except KeyboardInterrupt:
+                self._processes.stop_all()
+                raise
+            finally:
+                # In the order of the declaration, and after a signal too: an ended tool still has its row.
+                self._checks += [future.result() for future in futures]
+
+    def _run_one(self, tool: Tool) -> Check:
+        start = time.monotonic()
+        try:
+            outcome = tool.run(self.bench)
+        except LakeCiError as error:
+            outcome = Outcome.failure(tool.name, "error", str(error))
+        except (
+            Exception
+        ) as error:  # noqa: B902 - one tool's defect must not take the rows of the others with it
+            done = Completed((), 1, "", f"{type(error).__name__}: {error}", 0.0)
+            outcome = crashed(tool.name, done, "failed inside the suite")
+        self._java_version = outcome.data.get("java", self._java_version)
+        if any(finding.rule == "timeout" for finding in outcome.findings):
+            self._cause = "timeout"
+        check = Check.from_outcome(tool.name, outcome, time.monotonic() - start, strict=self.strict)
+        self._say(terminal.row(check))
+        return check
+
+    def _record(self, check: Check) -> None:
+        self._checks.append(check)
+        self._say(terminal.row(check))
+
+    def _say(self, text: str) -> None:
+        with self._out_lock:
+            self._out(text)
+
+    def _result(self) -> Result:
+        reports = sorted(
+            path for path in self.bench.reports.rglob("*") if path.name in self.variant.job.reports
+        )
+        if "dist/" in self.variant.job.reports:
+            reports += sorted((self.root / "dist").glob("*"))
+        return Result(
+            **facts(self.root, self._env),
+            job=self.variant.id,
+            session=self.variant.session,
+            started=self._started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds=round(time.monotonic() - self._start, 3),
+            reproduce=self.variant.reproduce,
+            checks=tuple(self._checks),
+            cause=self._cause,
+            partial=self.partial,
+            python=self.environment.python_version,
+            java=self._java_version,
+            artifacts=tuple(self.bench.relative(path) for path in reports),
+            warnings=tuple(self._warnings),
+        )
+
+
+def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
+    """What every result of a run says alike: run, attempt, event, commit, dirty."""
+    return {
+        "run": env.get("LAKE_CI_RUN") or env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12],
+        "attempt": int(env.get("GITHUB_RUN_ATTEMPT", "1")),
+        "event": events.current(root, env, name=env.get("LAKE_CI_EVENT")).name,
+        "commit": git.commit(root),
+        "dirty": git.is_dirty(root),
+    }
+
+
+def _failed(name: str, error: LakeCiError) -> Check:
+    message = str(error)
+    finding = Finding(name, type(error).__name__, message)
+    return Check(name, Status.FAILURE, detail=message.splitlines()[0], findings=(finding,))

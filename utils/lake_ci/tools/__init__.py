@@ -1,0 +1,1 @@
+"""The tools that sessions list, one module a family."""

@@ -1,0 +1,30 @@
+"""Reads unified diffs, the one format that formatters share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
+
+
+def first_changes(text: str) -> Iterator[tuple[str, int]]:
+    """Each file of a diff, as its `---` line names it, with the first line that would change (from 1).
+
+    Only a `---` line right before a `+++` line is a header: a removed line may look like one.
+    """
+    lines = text.splitlines()
+    file: str | None = None
+    for number, line in enumerate(lines):
+        header = line.startswith("--- ") and number + 1 < len(lines) and lines[number + 1].startswith("+++ ")
+        if header:
+            file = line[4:].split("\t")[0]
+        hunk = HUNK.match(line)
+        if hunk and file is not None:
+            at = int(hunk[1])
+            for body in lines[number + 1 :]:
+                if body[:1] in "+-":
+                    break
+                at += 1
+            yield file, max(at, 1)
+            file = None

@@ -1,0 +1,118 @@
+"""Style, imports and types of the Python code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from lake_ci import git
+from lake_ci.processes import Completed
+from lake_ci.results import Finding
+from lake_ci.tools.diff import first_changes
+from lake_ci.tools.tool import CommandTool, Workbench
+
+MEND = "run `nox -s format`"
+
+
+def python_files(bench: Workbench) -> list[str]:
+    """The Python files to look at: those typed after `--`, else all that git tracks or would track."""
+    return list(bench.posargs) or list(git.files(bench.root, "*.py"))
+
+
+class Flake8(CommandTool):
+    """Errors, likely bugs and complexity: pyflakes, pycodestyle, mccabe, bugbear, comprehensions."""
+
+    name = "flake8"
+    LINE = re.compile(r"^(?P<file>.+?)\t(?P<line>\d+)\t(?P<rule>\w+)\t(?P<message>.*)$")
+
+    def command(self, bench: Workbench) -> list[str]:
+        format_ = "%(path)s\t%(row)d\t%(code)s\t%(text)s"
+        # One process: the other tools want the other cores, and starting flake8's pool costs more than it saves.
+        return [bench.bin("flake8"), "--jobs=1", f"--format={format_}", *python_files(bench)]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for line in done.stdout.splitlines():
+            match = self.LINE.match(line)
+            if match is None:
+                raise ValueError(line)
+            file = bench.relative(match["file"])
+            yield Finding(self.name, match["rule"], match["message"], file, int(match["line"]))
+
+
+class Black(CommandTool):
+    """Formatting, as black has it."""
+
+    name = "black"
+    finding_codes = (1, 123)
+    ERROR = re.compile(
+        r"^error: cannot format (?P<file>.+?): (?P<message>.*?(?P<line>\d+):\d+.*)$", re.MULTILINE
+    )
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [bench.bin("black"), "--check", "--diff", *python_files(bench)]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for file, line in first_changes(done.stdout):
+            yield Finding(self.name, "format", f"black would change this; {MEND}", bench.relative(file), line)
+        for match in self.ERROR.finditer(done.stderr):
+            yield Finding(
+                self.name, "parse", match["message"], bench.relative(match["file"]), int(match["line"])
+            )
+
+
+class Isort(CommandTool):
+    """The order of imports."""
+
+    name = "isort"
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [bench.bin("isort"), "--check-only", "--diff", *python_files(bench)]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for file, line in first_changes(done.stdout):
+            place = bench.relative(file.removesuffix(":before"))
+            yield Finding(self.name, "order", f"isort would change this; {MEND}", place, line)
+
+
+class Mypy(CommandTool):
+    """Types, strictly."""
+
+    name = "mypy"
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [bench.bin("mypy"), "--output=json", "--no-error-summary", *bench.posargs]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for line in done.stdout.splitlines():
+            row = json.loads(line)
+            if row["severity"] == "error":
+                message = f"{row['message']}\n{row['hint']}" if row.get("hint") else row["message"]
+                file = bench.relative(row["file"])
+                yield Finding(self.name, row["code"] or "error", message, file, max(row["line"], 1))
+
+
+class Mender(CommandTool):
+    """A formatter that rewrites files; it fails only where it cannot."""
+
+    alone = True
+    finding_codes = ()
+    program = ""
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [bench.bin(self.program), "--quiet", *python_files(bench)]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        return iter(())
+
+
+class SortImports(Mender):
+    """Sort the imports."""
+
+    name = program = "isort"
+
+
+class Format(Mender):
+    """Format the code."""
+
+    name = program = "black"
