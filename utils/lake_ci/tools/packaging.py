@@ -53,16 +53,8 @@ def no_version(root: Path) -> str | None:
 
 def build_command(bench: Workbench, kind: str, source: Path, folder: Path) -> list[str]:
     """Build one kind of distribution with the locked back end, into a folder."""
-    command = [
-        str(bench.python),
-        "-m",
-        "build",
-        f"--{kind}",
-        "--no-isolation",
-        "--outdir",
-        str(folder),
-        str(source),
-    ]
+    build = [str(bench.python), "-m", "build", f"--{kind}", "--no-isolation"]
+    return [*build, "--outdir", str(folder), str(source)]
 
 
 def build_env(bench: Workbench) -> dict[str, str]:
