@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "utils"))
 from lake_ci import pipeline as graph
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import java
+from lake_ci.tools import docs, java
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, packaging, testing
 
@@ -83,6 +83,14 @@ def build(run: Run) -> None:
     )
 
 
+@suite.job(events=["schedule", "workflow_dispatch"], reports=["junit.xml"], history=True, minutes=60)
+def acceptance(run: Run) -> None:
+    """A seeded defect for each check, found by the real session with the real tool."""
+    run.install("acceptance")
+    run.partial = testing.selects(run.posargs)
+    run.check(testing.Pytest("testing/acceptance"))
+
+
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
 def pipeline(session: nox.Session) -> None:
     """The whole graph, as the event that GitHub would see; `nox -- --help` tells its options."""
@@ -94,6 +102,13 @@ def format(run: Run) -> None:
     """Mend what can be mended: isort, then black."""
     run.install("lint")
     run.check(style.SortImports(), style.Format())
+
+
+@suite.helper()
+def pictures(run: Run) -> None:
+    """Draw the README's picture of a run, by running it."""
+    run.install("docs")
+    run.check(docs.Picture(ROOT / ".github" / "pictures" / "run.svg"))
 
 
 @suite.helper()

@@ -95,9 +95,8 @@ class Suite:
             job.function(run)
         if run.result is not None and run.result.status is Status.FAILURE:
             failed = [check.name for check in run.result.checks if check.status is Status.FAILURE]
-            session.error(
-                f"{', '.join(failed) or run.result.cause} failed; details in {run.bench.reports / 'result.json'}"
-            )
+            where = run.bench.relative(run.bench.reports / "result.json")
+            session.error(f"{', '.join(failed) or run.result.cause} failed; all of it in {where}")
 
 
 def environment(session: nox.Session) -> Environment:
