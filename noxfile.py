@@ -16,9 +16,10 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "utils"))
 
 from lake_ci import pipeline as graph
+from lake_ci import workflow as actions
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import docs, java
+from lake_ci.tools import ci, docs, java
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, packaging, testing
 
@@ -43,7 +44,18 @@ def lint(run: Run) -> None:
     """Style, imports, types and locks: flake8, black, isort, mypy (strict)."""
     run.install("lint")
     run.partial = bool(run.posargs)
-    run.check(style.Mypy(), style.Flake8(), style.Isort(), style.Black(), locks.Locks())
+    run.check(
+        style.Flake8(),
+        style.Mypy(),
+        style.Isort(),
+        style.Black(),
+        locks.Locks(),
+        actions.InSync(suite.graph),
+        ci.Schema(),
+        ci.Actionlint(),
+        ci.Zizmor(),
+        ci.Sessions(suite.graph),
+    )
 
 
 @suite.job(needs=[lint], pythons=PYTHONS, javas=JAVAS, reports=["coverage.xml", "junit.xml"], minutes=30)
@@ -95,6 +107,18 @@ def acceptance(run: Run) -> None:
 def pipeline(session: nox.Session) -> None:
     """The whole graph, as the event that GitHub would see; `nox -- --help` tells its options."""
     graph.play(suite, session)
+
+
+@nox.session(venv_backend="none")
+def plan(session: nox.Session) -> None:
+    """What an event would run, in which order, and why not the rest; `-- --help` tells its options."""
+    graph.show_plan(suite, session)
+
+
+@suite.helper()
+def workflow(run: Run) -> None:
+    """Write .github/workflows/ci.yml from the declarations; `-- --check` compares."""
+    run.check(actions.InSync(suite.graph) if "--check" in run.posargs else actions.Write(suite.graph))
 
 
 @suite.helper()

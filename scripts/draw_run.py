@@ -25,7 +25,7 @@ COLUMNS, ROWS = 84, 50
 REDRAW = re.compile(r"\x1b\[(\d+)A\x1b\[J")
 # rich's own template loads its font from the network.
 TEMPLATE = """\
-<svg viewBox="0 0 {terminal_width} {terminal_height}" xmlns="http://www.w3.org/2000/svg" role="img">
+<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
 <style>
 .{unique_id}-matrix {{
   font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -34,8 +34,8 @@ TEMPLATE = """\
 }}
 {styles}
 </style>
-<rect fill="#16181d" width="{terminal_width}" height="{terminal_height}" rx="8"/>
-<g transform="translate(9, 12)">
+<rect fill="#16181d" width="{width}" height="{height}" rx="8"/>
+<g transform="translate(9, 18)">
 {backgrounds}
 <g class="{unique_id}-matrix">
 {matrix}

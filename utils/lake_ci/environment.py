@@ -20,7 +20,8 @@ PRIVATE = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT)|NOX.*|VIRTUAL_ENV|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
 )
 UNREACHABLE = re.compile(
-    r"dns error|error sending request|Connection (?:refused|reset)|timed out|failed to fetch", re.I
+    r"dns error|error sending request|Connection (?:refused|reset)|timed out|failed to fetch|network was disabled",
+    re.I,
 )
 
 

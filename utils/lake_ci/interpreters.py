@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
@@ -31,9 +32,9 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
             anchor, _, rest = pattern.format(version).partition("/")
             found = [path for path in Path(anchor or "/").glob(rest) if (path / f"python{version}").is_file()]
             if found:
+                # By number: 3.10.13 is newer than 3.10.9, and uv's folder is cpython-3.10.13-linux-...
                 return max(
-                    found,
-                    key=lambda path: [int(part) for part in path.parent.name.split(".") if part.isdigit()],
+                    found, key=lambda path: [int(part) for part in re.findall(r"\d+", path.parent.name)]
                 )
     return None
 

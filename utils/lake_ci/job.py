@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from lake_ci.errors import UsageError
@@ -56,6 +57,8 @@ class Job:
         inputs: the files it reads, as patterns relative to the repository; empty: the whole tree.
         reports: the files under `reports/<job>/` that it leaves, by name; `dist/` for that folder.
         setup: what its machine must have beside Python and git.
+        takes: the needs whose reports and files it reads.
+        environment: whether it deploys, to the environment that the dispatch names.
         history: whether it needs the whole git history and the tags.
         minutes: its time limit.
     """
@@ -70,6 +73,8 @@ class Job:
     inputs: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    environment: bool = False
     history: bool = False
     minutes: float = 30
 
@@ -84,6 +89,10 @@ class Job:
         pythons: tuple[str | None, ...] = self.pythons or (self.python,)
         javas: tuple[str | None, ...] = self.javas or (None,)
         return tuple(Variant(self, python, java) for python in pythons for java in javas)
+
+    def reads(self, file: str) -> bool:
+        """Whether a file of the repository is among the job's inputs; `*` in a pattern spans folders."""
+        return not self.inputs or any(fnmatchcase(file, pattern) for pattern in self.inputs)
 
     def variant(self, python: str | None, java: str | None) -> Variant:
         """The variant for a Python and a Java as nox names them; neither: the job as a whole."""
@@ -108,8 +117,9 @@ class Graph:
                 hint = f"a need is declared above the job that needs it{nearest(need, self.jobs)}"
                 raise UsageError(f"{where} needs {need!r}, which is not declared", hint=hint)
         for event in job.events:
-            if event.partition(":")[0] not in EVENTS:
-                raise UsageError(f"{where}: unknown event {event!r}{nearest(event, EVENTS)}")
+            kind = event.partition(":")[0]
+            if kind not in EVENTS:
+                raise UsageError(f"{where}: unknown event {event!r}{nearest(kind, EVENTS)}")
         self.jobs[job.name] = job
         return job
 

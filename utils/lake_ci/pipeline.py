@@ -15,16 +15,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import nox
 from nox import _option_set  # the one place that knows how nox's options become arguments again
 
-from lake_ci import events, interpreters, results
-from lake_ci.errors import BadResultError, UsageError
+from lake_ci import interpreters, results
+from lake_ci.errors import BadResultError
 from lake_ci.events import Plan
 from lake_ci.files import locked, sign
-from lake_ci.job import Variant, nearest
+from lake_ci.job import Variant
+from lake_ci.plan import Parser, as_json, as_mermaid, as_text, expected, parser, plan_of
 from lake_ci.processes import Processes
 from lake_ci.report import terminal
 from lake_ci.results import Check, Finding, Result, Status
@@ -36,44 +37,21 @@ INNER_GRACE_SECONDS = 2.8
 MISSING = re.compile(r"Python interpreter (\S+) not found")
 
 
-class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and offers the nearest option."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = re.match(r"unrecognized arguments: (\S+)", message)
-        if unknown:
-            options = [
-                option for action in self._actions for option in action.option_strings if option[:2] == "--"
-            ]
-            message = f"no option {unknown[1]!r}{nearest(unknown[1], options)}"
-        raise UsageError(message)
-
-
-def parser() -> Parser:
+def arguments() -> Parser:
     """The arguments of the pipeline, after `nox --`."""
-    parser = Parser(
-        prog="nox --", allow_abbrev=False, description="Run the pipeline as an event would on GitHub."
-    )
-    parser.add_argument("--event", metavar="E", help="play this event instead of the one GitHub would see")
-    parser.add_argument("--branch", metavar="B", help="play it on this branch")
-    parser.add_argument(
-        "--only", metavar="JOB", action="append", default=[], help="run just this job; may be repeated"
-    )
-    parser.add_argument(
-        "--skip", metavar="JOB", action="append", default=[], help="leave this job and its dependents out"
-    )
-    parser.add_argument(
+    found = parser("")
+    found.add_argument(
         "-j", metavar="N", dest="parallel", help="run N sessions at once (default: one per CPU)"
     )
-    parser.add_argument("--plain", action="store_true", help="no live board")
-    return parser
+    found.add_argument("--plain", action="store_true", help="no live board")
+    return found
 
 
 def play(suite: Suite, session: nox.Session) -> None:
     """The session `pipeline`. Ends the process with DESIGN's exit codes: 0, 1, 2, 3 or 130."""
     with one_line():
-        options = parser().parse_args(session.posargs)
-        plan = plan_of(suite, options)
+        options = arguments().parse_args(session.posargs)
+        plan = plan_of(suite.graph, suite.root, suite.env, options)
         print(
             f"Playing {plan.event} (`nox -- --event E --branch B` plays another): {_names(plan)}", flush=True
         )
@@ -87,10 +65,19 @@ def play(suite: Suite, session: nox.Session) -> None:
         sys.exit(code)
 
 
-def plan_of(suite: Suite, options: argparse.Namespace) -> Plan:
-    """The plan for parsed arguments. Raises UsageError for a job or an event that does not exist."""
-    event = events.current(suite.root, suite.env, name=options.event, branch=options.branch)
-    return events.select(suite.graph, event, only=_split(options.only), skip=_split(options.skip))
+def show_plan(suite: Suite, session: nox.Session) -> None:
+    """The session `plan`: print what would run, and run nothing."""
+    with one_line():
+        found = parser("-s plan ")
+        found.add_argument("--json", action="store_true", help="for a program")
+        found.add_argument("--mermaid", action="store_true", help="as a Mermaid flowchart")
+        options = found.parse_args(session.posargs)
+        plan = plan_of(suite.graph, suite.root, suite.env, options)
+        times = expected(suite.root, plan.starts)
+        if options.mermaid:
+            print(as_mermaid(plan, suite.graph))
+        else:
+            print(as_json(plan, times) if options.json else as_text(plan, times))
 
 
 class Pipeline:
@@ -233,10 +220,6 @@ def _read_report(path: Path) -> dict[str, Mapping[str, Any]]:
     except (OSError, ValueError, KeyError):
         return {}
     return {signature: entry for entry in sessions for signature in entry["signatures"]}
-
-
-def _split(values: Sequence[str]) -> list[str]:
-    return [name for value in values for name in value.split(",") if name]
 
 
 def _names(plan: Plan) -> str:

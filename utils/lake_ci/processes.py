@@ -15,6 +15,8 @@ from typing import IO
 
 # nox kills a worker 2 s after it asked it to end: the tools must be gone, and the result written, before that.
 GRACE_SECONDS = 0.8
+# How long the rest of the output is waited for once the child has ended: a daemon in a session of its own may hold the pipe.
+DRAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class _Reader(threading.Thread):
                     self._echo(line)
 
     def text(self) -> str:
-        self.join()
+        self.join(DRAIN_SECONDS)
         return "".join(self._lines)
 
 

@@ -67,6 +67,7 @@ class Run:
         self._checks: list[Check] = []
         self._warnings: list[str] = []
         self._cause: str | None = None
+        self._preparing: set[str] = set()
         self._java_version: str | None = None
         self._started = datetime.now(timezone.utc)
         self._start = time.monotonic()
@@ -102,6 +103,7 @@ class Run:
         """Run tools and record a row for each: side by side, but for those that must be alone."""
         if self.environment.install_only:
             return
+        self._preparing |= {tool.name for tool in tools if tool.prepares}
         for alone, batch in groupby(tools, key=lambda tool: tool.alone):
             group = list(batch)
             for together in [[tool] for tool in group] if alone else [group]:
@@ -167,8 +169,10 @@ class Run:
                 )
             elif error is not None:
                 self._record(_failed("session", LakeCiError(f"{type(error).__name__}: {error}")))
-            nothing_ran = all(check.status is Status.SKIPPED for check in self._checks)
-            if error is None and self.partial and self._checks and nothing_ran:
+            # What only makes the machine ready for the checks is no reason to call a selection of nothing a success.
+            selectable = [check for check in self._checks if check.name not in self._preparing]
+            nothing_ran = all(check.status is Status.SKIPPED for check in selectable)
+            if error is None and self.partial and selectable and nothing_ran:
                 self._record(_failed("selection", LakeCiError(f"nothing matches: {' '.join(self.posargs)}")))
             self.result = self._result()
             if error is not None or not self.environment.install_only:

@@ -21,7 +21,15 @@ class Picture(Tool):
 
     def run(self, bench: Workbench) -> Outcome:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        command = [str(bench.python), "scripts/draw_run.py", str(self.file), "--first", "Playing", "--then", "✅ lint"]
+        command = [
+            str(bench.python),
+            "scripts/draw_run.py",
+            str(self.file),
+            "--first",
+            "Playing",
+            "--then",
+            "✅ lint",
+        ]
         # The run's own `nox`, whatever stands on PATH.
         env = {**bench.env, "PATH": os.pathsep.join([str(Path(sys.executable).parent), bench.env["PATH"]])}
         done = bench.execute([*command, "nox"], env=env)

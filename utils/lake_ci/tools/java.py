@@ -58,6 +58,7 @@ class Java(Tool):
     """Spark's Java is of the major version that the variant names; asked of the JVM itself."""
 
     name = "java"
+    prepares = True
 
     def __init__(self, major: str, env: Mapping[str, str] | None = None) -> None:
         self.major = major
@@ -86,6 +87,7 @@ class Jars(Tool):
     """The jars that requirements/jars.txt locks are in the cache, with the sha256 it says."""
 
     name = "jars"
+    prepares = True
     alone = True
 
     def run(self, bench: Workbench) -> Outcome:

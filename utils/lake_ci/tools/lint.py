@@ -45,9 +45,11 @@ class Black(CommandTool):
 
     name = "black"
     finding_codes = (1, 123)
-    ERROR = re.compile(
-        r"^error: cannot format (?P<file>.+?): (?P<message>.*?(?P<line>\d+):\d+.*)$", re.MULTILINE
+    # `error: cannot parse for target version Python 3.9: FILE:ROW:COLUMN`, with the source line below.
+    PARSE = re.compile(
+        r"^error: (?P<message>cannot parse[^:\n]*): (?P<file>.+):(?P<line>\d+):\d+$", re.MULTILINE
     )
+    FORMAT = re.compile(r"^error: cannot format (?P<file>.+?): (?P<message>.+)$", re.MULTILINE)
 
     def command(self, bench: Workbench) -> list[str]:
         return [bench.bin("black"), "--check", "--diff", *python_files(bench)]
@@ -55,10 +57,11 @@ class Black(CommandTool):
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for file, line in first_changes(done.stdout):
             yield Finding(self.name, "format", f"black would change this; {MEND}", bench.relative(file), line)
-        for match in self.ERROR.finditer(done.stderr):
-            yield Finding(
-                self.name, "parse", match["message"], bench.relative(match["file"]), int(match["line"])
-            )
+        for match in self.PARSE.finditer(done.stderr):
+            file = bench.relative(match["file"])
+            yield Finding(self.name, "parse", match["message"], file, int(match["line"]))
+        for match in self.FORMAT.finditer(done.stderr):
+            yield Finding(self.name, "error", match["message"], bench.relative(match["file"]), 1)
 
 
 class Isort(CommandTool):
@@ -79,6 +82,8 @@ class Mypy(CommandTool):
     """Types, strictly."""
 
     name = "mypy"
+    # 2 where a file cannot be parsed, with rows as for 1; a wrong option, also 2, prints none and is a crash.
+    finding_codes = (1, 2)
 
     def command(self, bench: Workbench) -> list[str]:
         return [bench.bin("mypy"), "--output=json", "--no-error-summary", *bench.posargs]
@@ -90,6 +95,10 @@ class Mypy(CommandTool):
                 message = f"{row['message']}\n{row['hint']}" if row.get("hint") else row["message"]
                 file = bench.relative(row["file"])
                 yield Finding(self.name, row["code"] or "error", message, file, max(row["line"], 1))
+        # A setting that mypy does not know costs it a warning and an exit code of 0: it goes on without it.
+        for line in done.stderr.splitlines():
+            if line.startswith("pyproject.toml: "):
+                yield Finding(self.name, "setting", line.removeprefix("pyproject.toml: "), "pyproject.toml")
 
 
 class Mender(CommandTool):

@@ -22,6 +22,8 @@ HARMLESS = re.compile(
     r"-v+|-q+|-s|-l|-r\w+|--verbose|--quiet|--showlocals|--capture=\w+|--color=\w+|--tb=\w+|--durations(-min)?=\S+|--no-header"
 )
 DEBUGGERS = ("--pdb", "--trace")
+# Their values may be called like a folder: `-k api` names no path.
+TAKE_A_VALUE = ("-k", "-m", "-p", "-o", "-c", "-W", "--deselect", "--ignore")
 
 
 def selects(arguments: Sequence[str]) -> bool:
@@ -47,7 +49,8 @@ class Pytest(Tool):
         command = [str(bench.python), "-m", "pytest", *arguments, f"--junit-xml={junit}"]
         # The classic family is the one that names a test's file and line.
         command += ["--override-ini=junit_family=xunit1", "--override-ini=junit_log_passing_tests=false"]
-        command += [f"--cov={path}" for path in self.cover] + ["--cov-report="]
+        # The minimum is for all suites together: `Coverage` judges it, pytest-cov would for each alone.
+        command += [f"--cov={path}" for path in self.cover] + ["--cov-report=", "--cov-fail-under=0"]
         command += ["--color=yes"] if sys.stdout.isatty() else []
         env = {**bench.env, "COVERAGE_FILE": str(bench.reports / f".coverage.{self.name}")}
         attached = any(argument in DEBUGGERS for argument in bench.posargs)
@@ -62,10 +65,12 @@ class Pytest(Tool):
         """What pytest is given: the suite's folder or the typed paths inside it; None where all lie elsewhere."""
         options: list[str] = []
         paths: list[str] = []
-        for argument in bench.posargs:
+        for before, argument in zip(["", *bench.posargs], bench.posargs):
             is_path = not argument.startswith("-") and (bench.root / argument.split("::")[0]).exists()
-            (paths if is_path else options).append(argument)
-        inside = [path for path in paths if Path(path.split("::")[0]).is_relative_to(self.folder)]
+            (paths if is_path and before not in TAKE_A_VALUE else options).append(argument)
+        inside = [
+            path for path in paths if Path(bench.relative(path.split("::")[0])).is_relative_to(self.folder)
+        ]
         if paths and not inside:
             return None
         return [*(inside or [self.folder]), *options]
@@ -125,7 +130,9 @@ def _raised_at(text: str, bench: Workbench) -> tuple[str | None, int | None, str
     for match in re.finditer(
         r"^(?:E\s+File \")?([^\s:\"][^:\"\n]*\.py)(?:\", line |:)(\d+)(?:: ?(\w+)?)?", text, re.MULTILINE
     ):
-        if (bench.root / match[1]).is_file():
+        path = bench.root / match[1]
+        # The job's environment lies in the repository too, under .nox.
+        if path.is_file() and not path.is_relative_to(bench.python.parent.parent):
             place = (match[1], int(match[2]), match[3] or place[2])
     raised = re.findall(r"^E\s+([\w.]*(?:Error|Exception|Warning|Failed|Exit))\b", text, re.MULTILINE)
     return place[0], place[1], raised[-1].rpartition(".")[2] if raised else place[2]

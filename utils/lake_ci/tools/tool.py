@@ -51,10 +51,12 @@ class Tool:
     Attributes:
         name: the row's name.
         alone: whether it writes what other tools read, so that none may run beside it.
+        prepares: whether it only makes ready what the checks after it use.
     """
 
     name = ""
     alone = False
+    prepares = False
 
     def run(self, bench: Workbench) -> Outcome:
         """Check, and say what was found. An OSError or ValueError counts as a crash of the tool."""

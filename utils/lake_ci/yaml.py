@@ -1,0 +1,85 @@
+"""Writes YAML of the plain kind that workflow files need: mappings, lists, strings, numbers and truth values.
+
+The noxfile needs nox alone, and nox brings no YAML library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Union
+
+Value = Union[str, int, bool, None, Mapping[str, "Value"], Sequence["Value"]]
+# What can stand without quotes and is read as a string: no indicator, no colon or hash that would end it.
+PLAIN = re.compile(r"[A-Za-z./$(][\w./@$ (){}\[\]!=|&,>'\"-]*(?<! )")
+KEY = re.compile(r"[A-Za-z][\w-]*")
+# What YAML 1.1 readers take for something else than a string.
+WORDS = {"y", "yes", "n", "no", "true", "false", "on", "off", "null", "~"}
+
+
+class Commented(str):
+    """A string with a comment behind it."""
+
+    comment: str
+
+    def __new__(cls, text: str, comment: str) -> Commented:
+        new = super().__new__(cls, text)
+        new.comment = comment
+        return new
+
+
+def dump(value: Mapping[str, Value]) -> str:
+    """The mapping as a YAML document, keys in their order."""
+    return "\n".join(_mapping(value, "")) + "\n"
+
+
+def _mapping(value: Mapping[str, Value], indent: str) -> Iterator[str]:
+    for key, item in value.items():
+        # A key may be a word that YAML 1.1 has for a truth value, as GitHub's own `on` is.
+        yield from _entry(f"{indent}{key if KEY.fullmatch(key) else _scalar(key)}:", item, indent)
+
+
+def _entry(head: str, item: Value, indent: str) -> Iterator[str]:
+    if isinstance(item, str) and "\n" in item:
+        yield f"{head} |"
+        yield from (f"{indent}  {line}" if line else "" for line in item.rstrip("\n").split("\n"))
+    elif isinstance(item, Mapping):
+        if item:
+            yield head
+            yield from _mapping(item, indent + "  ")
+        else:
+            yield f"{head} {{}}"
+    elif isinstance(item, Sequence) and not isinstance(item, str):
+        if all(isinstance(part, (str, int)) for part in item):
+            yield f"{head} [{', '.join(_scalar(part, flow=True) for part in item)}]"
+        else:
+            yield head
+            for part in item:
+                yield from _item(part, indent + "  ")
+    elif item is None:
+        yield head
+    else:
+        yield f"{head} {_scalar(item)}"
+
+
+def _item(part: Value, indent: str) -> Iterator[str]:
+    if not isinstance(part, Mapping):
+        yield f"{indent}- {_scalar(part)}"
+        return
+    lines = list(_mapping(part, indent + "  "))
+    yield f"{indent}- {lines[0].lstrip()}"
+    yield from lines[1:]
+
+
+def _scalar(value: Value, *, flow: bool = False) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    text = str(value)
+    plain = (
+        PLAIN.fullmatch(text) and text.lower() not in WORDS and not (flow and re.search(r"[\[\]{},]", text))
+    )
+    written = text if plain else json.dumps(text, ensure_ascii=False)
+    return f"{written} # {value.comment}" if isinstance(value, Commented) else written
