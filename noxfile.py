@@ -110,6 +110,12 @@ def pipeline(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def summary(session: nox.Session) -> None:
+    """Collect the results of a run into reports/summary.md and reports/index.html."""
+    graph.summarize(suite, session)
+
+
+@nox.session(venv_backend="none")
 def plan(session: nox.Session) -> None:
     """What an event would run, in which order, and why not the rest; `-- --help` tells its options."""
     graph.show_plan(suite, session)

@@ -20,8 +20,8 @@ from typing import Any
 import nox
 from nox import _option_set  # the one place that knows how nox's options become arguments again
 
-from lake_ci import interpreters, results
-from lake_ci.errors import BadResultError
+from lake_ci import git, interpreters, issue, results, summary
+from lake_ci.errors import BadResultError, UsageError
 from lake_ci.events import Plan
 from lake_ci.files import locked, sign
 from lake_ci.job import Variant
@@ -34,6 +34,7 @@ from lake_ci.suite import PLAN, Suite, one_line
 
 # The inner nox gives its workers 2 s to end their tools and write their results.
 INNER_GRACE_SECONDS = 2.8
+LAST = ".history/last.json"
 MISSING = re.compile(r"Python interpreter (\S+) not found")
 
 
@@ -60,7 +61,7 @@ def play(suite: Suite, session: nox.Session) -> None:
             lock, lambda holder: print(f"waiting for another pipeline in this checkout: {holder}", flush=True)
         ):
             sign(lock, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
-            code = Pipeline(suite, plan, session._runner.global_config, options).run()
+            code = Pipeline(suite, plan, session._runner.global_config, options, session.posargs).run()
     if code != 0:
         sys.exit(code)
 
@@ -80,14 +81,62 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
             print(as_json(plan, times) if options.json else as_text(plan, times))
 
 
+def summarize(suite: Suite, session: nox.Session) -> None:
+    """The session `summary`: collect what a run has left, write the reports, and end with the status of the whole.
+
+    On GitHub that is the run it is part of; elsewhere the last pipeline of this checkout.
+    """
+    with one_line():
+        env = suite.env
+        run, arguments = env.get("GITHUB_RUN_ID"), list(session.posargs)
+        if run is None:
+            run, arguments = _last_run(suite.root)
+        plan = plan_of(suite.graph, suite.root, env, parser("-s summary ").parse_args(arguments))
+        said = {job: str(told["result"]) for job, told in json.loads(env.get("NEEDS") or "{}").items()}
+        overview = summary.collect(
+            suite.root,
+            suite.graph,
+            plan,
+            run=run,
+            attempt=int(env.get("GITHUB_RUN_ATTEMPT", "1")),
+            commit=git.commit(suite.root),
+            dirty=git.is_dirty(suite.root),
+            said=said,
+        )
+        code = summary.write(overview, suite.root, env)
+        print((suite.root / REPORTS / "summary.md").read_text(encoding="utf-8"))
+        if code != 0 and plan.event.name == "schedule" and env.get("GITHUB_TOKEN"):
+            text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
+            print(f"told of it in {issue.tell(text, env)}")
+    if code != 0:
+        sys.exit(code)
+
+
+def _last_run(root: Path) -> tuple[str, list[str]]:
+    """The id and the arguments of the last pipeline. Raises UsageError where there was none."""
+    try:
+        last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
+        return str(last["run"]), [str(argument) for argument in last["arguments"]]
+    except (OSError, ValueError, KeyError):
+        raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
+
+
 class Pipeline:
     """One run of a plan."""
 
-    def __init__(self, suite: Suite, plan: Plan, config: Any, options: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        plan: Plan,
+        config: Any,
+        options: argparse.Namespace,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.suite = suite
         self.plan = plan
         self.config = config
         self.options = options
+        self.arguments = list(arguments)
         self.run_id = suite.env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
         self.variants = [variant for job in plan.starts for variant in job.variants]
 
@@ -108,6 +157,7 @@ class Pipeline:
                 return 130 if interrupted else code
             found = self._results(_read_report(report), interrupted=interrupted)
         print(f"\n{terminal.table(found, self.plan.skipped)}", flush=True)
+        self._report()
         if interrupted:
             raise KeyboardInterrupt
         if any(result.status is Status.FAILURE for result in found):
@@ -149,6 +199,22 @@ class Pipeline:
             results.write(folder, result)
             found.append(result)
         return found
+
+    def _report(self) -> None:
+        """Write the reports of the run, for those who want more than the table."""
+        overview = summary.collect(
+            self.suite.root,
+            self.suite.graph,
+            self.plan,
+            run=self.run_id,
+            attempt=int(self.suite.env.get("GITHUB_RUN_ATTEMPT", "1")),
+            commit=git.commit(self.suite.root),
+            dirty=git.is_dirty(self.suite.root),
+        )
+        summary.write(overview, self.suite.root, self.suite.env)
+        last = {"run": self.run_id, "arguments": _planning(self.arguments)}
+        results.write_whole(self.suite.root / REPORTS / LAST, json.dumps(last) + "\n")
+        print(f"all of it: {REPORTS}/index.html", flush=True)
 
     def _stand_in(self, variant: Variant, said: Mapping[str, Any] | None, *, interrupted: bool) -> Result:
         strict = self.suite.env.get("LAKE_CI_STRICT") == "1"
@@ -220,6 +286,16 @@ def _read_report(path: Path) -> dict[str, Mapping[str, Any]]:
     except (OSError, ValueError, KeyError):
         return {}
     return {signature: entry for entry in sessions for signature in entry["signatures"]}
+
+
+def _planning(arguments: Sequence[str]) -> list[str]:
+    """The arguments without those that say only how to run."""
+    known, _ = parser("").parse_known_args(list(arguments))
+    pairs = [(f"--{name.replace('_', '-')}", value) for name, value in vars(known).items()]
+    flat = [
+        (option, one) for option, value in pairs for one in (value if isinstance(value, list) else [value])
+    ]
+    return [word for option, value in flat if value is not None for word in (option, str(value))]
 
 
 def _names(plan: Plan) -> str:

@@ -15,7 +15,7 @@ from typing import IO
 
 # nox kills a worker 2 s after it asked it to end: the tools must be gone, and the result written, before that.
 GRACE_SECONDS = 0.8
-# How long the rest of the output is waited for once the child has ended: a daemon in a session of its own may hold the pipe.
+# How long the rest of the output is waited for once the child has ended: a daemon may hold the pipe for good.
 DRAIN_SECONDS = 2.0
 
 

@@ -83,7 +83,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """A named row of a job's result. `seconds` is wall time."""
+    """A named row of a job's result. `seconds` is wall time.
+
+    `data["panel"]`, where a check brings it, is shown in reports/index.html as a table of its own:
+    `{"title": "Benchmarks", "columns": ["name", "median"], "rows": [["merge", 0.41], ...]}`.
+    """
 
     name: str
     status: Status

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from itertools import groupby
@@ -27,6 +27,9 @@ from lake_ci.tools.java import Java
 from lake_ci.tools.tool import Tool, Workbench, crashed
 
 REPORTS = "reports"
+HELPERS = ".cache/sessions"
+# Python sees a signal that comes right before its main thread blocks only when that wakes again.
+SIGNAL_CHECK_SECONDS = 0.2
 
 
 class Run:
@@ -74,7 +77,8 @@ class Run:
         self._deadline = self._start + variant.job.minutes * 60
         self.bench = Workbench(
             root=root,
-            reports=root / REPORTS / variant.id,
+            # What no event starts is a helper, and leaves nothing that a summary would have to tell apart.
+            reports=root / (REPORTS if variant.job.events else HELPERS) / variant.id,
             python=environment.python,
             env=environment.variables(env),
             execute=self.execute,
@@ -189,9 +193,12 @@ class Run:
                 )
             return
         with ThreadPoolExecutor(max_workers=len(tools)) as pool:
-            futures = [pool.submit(self._run_one, tool) for tool in tools]
+            futures: list[Future[Check]] = []
             try:
-                wait(futures)
+                for tool in tools:
+                    futures.append(pool.submit(self._run_one, tool))
+                while wait(futures, SIGNAL_CHECK_SECONDS).not_done:
+                    pass
             except KeyboardInterrupt:
                 self._processes.stop_all()
                 raise

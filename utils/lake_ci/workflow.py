@@ -17,6 +17,7 @@ RUNNER = "ubuntu-24.04"
 # The job's own limit ends its tools and writes a result; GitHub's, this much later, would write none.
 SPARE_MINUTES = 15
 SUMMARY = "summary"
+REPORT_FILES = "reports/index.html\nreports/summary.md"
 ENVIRONMENTS = ("trial", "dev", "staging", "production")
 # What a machine can be asked to have beside Python and git: the inputs of .github/actions/setup.
 SETUPS = ("browser", "engine", "kubernetes", "terraform")
@@ -172,12 +173,16 @@ def _closing(graph: Graph) -> dict[str, Value]:
                 {"uses": "./.github/actions/artifacts-in", "with": {"jobs": "*"}},
                 {
                     "run": 'nox -s "$SESSION"',
-                    "env": {"SESSION": SUMMARY, "GITHUB_TOKEN": "${{ github.token }}"},
+                    "env": {
+                        "SESSION": SUMMARY,
+                        "NEEDS": "${{ toJSON(needs) }}",
+                        "GITHUB_TOKEN": "${{ github.token }}",
+                    },
                 },
                 {
                     "uses": "./.github/actions/artifacts-out",
                     "if": "always()",
-                    "with": {"job": SUMMARY, "status": "${{ job.status }}"},
+                    "with": {"job": SUMMARY, "status": "${{ job.status }}", "path": REPORT_FILES},
                 },
             ],
         }

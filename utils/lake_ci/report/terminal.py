@@ -37,17 +37,10 @@ def table(results: Iterable[Result], skipped: Mapping[str, str], *, symbols: boo
     tally = dict.fromkeys(Status, 0)
     for result in results:
         tally[result.status] += 1
-        lines = [
-            f"{mark(result.status, symbols)} {result.session:<22} {seconds(result.seconds):>8}{_cause(result)}"
-        ]
-        lines += [textwrap.indent(row(check, symbols=symbols), "   ") for check in result.checks]
-        lines += [f"   note: {warning}" for warning in result.warnings]
-        if result.status is Status.FAILURE:
-            lines.append(f"   again: {result.reproduce}")
-        blocks.append("\n".join(lines))
-    for job, reason in skipped.items():
+        blocks.append(job(result, symbols=symbols))
+    for name, reason in skipped.items():
         tally[Status.SKIPPED] += 1
-        blocks.append(_cut(f"{mark(Status.SKIPPED, symbols)} {job:<22} {'':>8}  {reason}"))
+        blocks.append(_cut(f"{mark(Status.SKIPPED, symbols)} {name:<22} {'':>8}  {reason}"))
     words = {
         Status.SUCCESS: "passed",
         Status.FAILURE: "failed",
@@ -58,6 +51,18 @@ def table(results: Iterable[Result], skipped: Mapping[str, str], *, symbols: boo
         f"{mark(status, symbols)} {tally[status]} {words[status]}" for status in words if tally[status]
     )
     return "\n".join([*blocks, "", total])
+
+
+def job(result: Result, *, symbols: bool | None = None) -> str:
+    """One job with its checks, and for a failure the command that repeats it."""
+    lines = [
+        f"{mark(result.status, symbols)} {result.session:<22} {seconds(result.seconds):>8}{_cause(result)}"
+    ]
+    lines += [textwrap.indent(row(check, symbols=symbols), "   ") for check in result.checks]
+    lines += [f"   note: {warning}" for warning in result.warnings]
+    if result.status is Status.FAILURE:
+        lines.append(f"   again: {result.reproduce}")
+    return "\n".join(lines)
 
 
 def mark(status: Status, symbols: bool | None = None) -> str:

@@ -34,10 +34,12 @@ class Schema(CommandTool):
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         report = json.loads(done.stdout)
         for error in report["errors"]:
-            place = error["path"].removeprefix("$.")
+            # A wrong step makes the whole job wrong by every alternative the schema has: the deepest match says why.
+            match = error.get("best_deep_match") or error
+            place = match["path"].removeprefix("$.")
             file = bench.relative(error["filename"])
             yield Finding(
-                self.name, "schema", f"{place}: {error['message']}", file, _line_of(bench, file, place)
+                self.name, "schema", f"{place}: {match['message']}", file, _line_of(bench, file, place)
             )
         for error in report.get("parse_errors", ()):
             line = re.search(r"line (\d+)", error["message"])

@@ -116,11 +116,16 @@ class Twine(OfDistributions):
     name = "twine"
 
     class Command(_Command):
+        def environment(self, bench: Workbench) -> dict[str, str]:
+            # twine breaks its lines at the terminal's width, in the middle of a message.
+            return {"COLUMNS": "1000"}
+
         def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
             readme = read_project(bench.root)["project"].get("readme", "pyproject.toml")
             seen = set()
-            for match in re.finditer(r"^(ERROR|WARNING)\s+(.+)$", done.stdout, re.MULTILINE):
-                message = match[2].strip()
+            # The lines below a message that are indented belong to it; one of them names the line.
+            for match in re.finditer(r"^(ERROR|WARNING) +(.+(?:\n +.*)*)", done.stdout, re.MULTILINE):
+                message = "\n".join(line.strip() for line in match[2].splitlines() if line.strip())
                 if message in seen:
                     continue
                 seen.add(message)
@@ -257,6 +262,9 @@ class Install(OfDistributions):
         uv = uv_program() or "uv"
         made = bench.execute([uv, "venv", "--quiet", "--python", self.python, str(folder)])
         if made.code != 0:
+            cut = stopped(self.name, made)
+            if cut is not None:
+                return cut
             message = interpreters.missing(self.python, bench.env)
             return Outcome(Status.WARNING, f"no Python {self.python}", weaker=message)
         name, version = wheel.name.split("-")[:2]

@@ -1,0 +1,69 @@
+"""The tools of the small pipeline."""
+
+import hashlib
+import re
+import zipfile
+
+from lake_ci.results import Finding, Outcome, Status
+from lake_ci.tools.tool import CommandTool, Tool, crashed
+
+
+class Compile(CommandTool):
+    """Every file of a folder compiles."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.name = f"compile {folder}"
+
+    def command(self, bench):
+        return [str(bench.python), "-m", "compileall", "-q", self.folder]
+
+    def findings(self, done, bench):
+        for file, line in re.findall(r'File "(.+)", line (\d+)', done.stdout):
+            yield Finding(self.name, "syntax", "does not compile", bench.relative(file), int(line))
+
+
+class Unittest(CommandTool):
+    """The unit tests pass."""
+
+    name = "unittest"
+
+    def command(self, bench):
+        return [str(bench.python), "-m", "unittest", "discover", "-s", "tests", "-t", "."]
+
+    def findings(self, done, bench):
+        places = re.findall(r'File "(.+/tests/.+)", line (\d+)', done.stderr)
+        for test, (file, line) in zip(re.findall(r"^FAIL: (\w+)", done.stderr, re.M), places):
+            yield Finding(self.name, "failure", test, bench.relative(file), int(line))
+
+
+class Zip(Tool):
+    """The application as one file, the same bytes each time."""
+
+    name = "zip"
+
+    def run(self, bench):
+        dist = bench.root / "dist"
+        dist.mkdir(exist_ok=True)
+        with zipfile.ZipFile(dist / "app.pyz", "w") as archive:
+            source = (bench.root / "app" / "greeting.py").read_text(encoding="utf-8")
+            archive.writestr(zipfile.ZipInfo("__main__.py"), f"{source}\nprint(greet('lake'))\n")
+        digest = hashlib.sha256((dist / "app.pyz").read_bytes()).hexdigest()
+        return Outcome(Status.SUCCESS, f"sha256 {digest[:16]}")
+
+
+class RunApp(Tool):
+    """The file that was built runs here."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def run(self, bench):
+        file = bench.root / "dist" / "app.pyz"
+        if not file.exists():
+            return Outcome.failure(self.name, "missing", "dist/app.pyz was not handed on")
+        done = bench.execute([str(bench.python), str(file)])
+        if done.code != 0:
+            return crashed(self.name, done)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return Outcome(Status.SUCCESS, f"{done.stdout.strip()}, sha256 {digest[:16]}")

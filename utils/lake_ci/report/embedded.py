@@ -1,0 +1,117 @@
+"""The lists that the page's script shows, as JSON that is safe inside HTML: findings and tests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from lake_ci.report.overview import Overview
+from lake_ci.report.text import link, shorten, visible
+from lake_ci.results import Check, Finding, Status
+
+FINDINGS_LIMIT = 50_000
+TESTS_LIMIT = 5_000
+MESSAGE_LIMIT = 4_000
+
+
+@dataclass
+class Table:
+    """Texts that many rows share, each kept once; a row holds its number."""
+
+    rows: list[str] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def number(self, text: str) -> int:
+        """The text's place in the table."""
+        if text not in self.numbers:
+            self.numbers[text] = len(self.rows)
+            self.rows.append(visible(text))
+        return self.numbers[text]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The JSON, and how many rows there were and are in it."""
+
+    json: str
+    findings: int
+    tests: int
+    findings_left_out: int
+    tests_left_out: int
+
+
+def embed(overview: Overview, base: str) -> Embedded:
+    """Findings in the order of the graph, those that make a job fail first, and tests by their time.
+
+    A failed test is never left out for a slow one that passed.
+
+    Args:
+        base: the address below which the repository's files lie.
+    """
+    words, files = Table(), Table()
+    findings: list[list[Any]] = []
+    seen: dict[str, int] = {}
+    everything = sorted(overview.findings(), key=lambda entry: not _fails(entry[1], entry[2]))
+    for session, check, found in everything[:FINDINGS_LIMIT]:
+        findings.append(
+            [
+                finding_id(seen, session.id, check.name, found.tool, found.rule, found.place, found.message),
+                words.number(session.id),
+                words.number(check.name),
+                words.number(found.tool),
+                words.number(found.severity),
+                words.number(found.rule),
+                -1 if found.file is None else files.number(found.file),
+                found.line or 0,
+                visible(shorten(found.message, MESSAGE_LIMIT)),
+            ]
+        )
+    tests = [(session, test) for session in overview.sessions for test in session.tests]
+    kept = sorted(tests, key=lambda entry: (entry[1].outcome != "failed", -entry[1].seconds))[:TESTS_LIMIT]
+    rows = [
+        [
+            words.number(session.id),
+            visible(test.name),
+            round(test.seconds, 3),
+            words.number(test.outcome),
+            -1 if test.file is None else files.number(test.file),
+            test.line or 0,
+            visible(test.output),
+        ]
+        for session, test in sorted(kept, key=lambda entry: -entry[1].seconds)
+    ]
+    body = {
+        "words": words.rows,
+        "files": [[shown, link(base, file)] for file, shown in zip(files.numbers, files.rows)],
+        "findings": findings,
+        "tests": rows,
+    }
+    return Embedded(
+        to_script(body), len(findings), len(rows), len(everything) - len(findings), len(tests) - len(rows)
+    )
+
+
+def _fails(check: Check, found: Finding) -> bool:
+    return check.status is Status.FAILURE and found.severity == "error"
+
+
+def finding_id(seen: dict[str, int], *parts: str) -> str:
+    """The id of a finding's place in the page: the same in the next run, as long as the finding is the same.
+
+    Args:
+        seen: how often each id was given; the second of two alike gets a number.
+    """
+    text = "\0".join(parts).encode("utf-8", "replace")
+    digest = hashlib.sha256(text).hexdigest()[:12]
+    seen[digest] = seen.get(digest, 0) + 1
+    return f"finding-{digest}" + (f"-{seen[digest]}" if seen[digest] > 1 else "")
+
+
+def to_script(body: object) -> str:
+    """JSON that ends no `<script>` element and is one text to every parser."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text

@@ -1,0 +1,124 @@
+"""Draws the dependency graph of the jobs as SVG: levels from left to right, needs as curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+from lake_ci.report.overview import Node, Overview, critical_path
+from lake_ci.report.terminal import seconds
+from lake_ci.report.text import one_line
+
+WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 150, 52, 44, 14, 6
+NAME_LENGTH = 16
+
+# A place in a column: a job, or (by its level) where a longer curve from that job passes.
+Slot = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of places from top to bottom, and the level of each job."""
+
+    columns: tuple[tuple[Slot, ...], ...]
+    levels: dict[str, int]
+
+    def point(self, slot: Slot) -> tuple[int, int]:
+        """The upper left corner of a place."""
+        row = self.columns[slot[1]].index(slot)
+        return MARGIN + slot[1] * (WIDTH + GAP_X), MARGIN + row * (HEIGHT + GAP_Y)
+
+
+def layout(nodes: tuple[Node, ...]) -> Layout:
+    """Put each job one level right of the last of its needs, and keep a free place where a curve passes a level.
+
+    Within a level, places stand in the order of what they come from, so that few curves cross.
+    """
+    levels: dict[str, int] = {}
+    reach: dict[str, int] = {}
+    for node in nodes:
+        needs = [need for need in node.needs if need in levels]
+        levels[node.name] = 1 + max((levels[need] for need in needs), default=-1)
+        for need in needs:
+            reach[need] = max(reach.get(need, 0), levels[node.name])
+    columns: list[tuple[Slot, ...]] = []
+    for level in range(max(levels.values(), default=-1) + 1):
+        slots: list[tuple[float, Slot]] = []
+        before = {slot: row for row, slot in enumerate(columns[-1])} if columns else {}
+        for node in nodes:
+            if levels[node.name] == level:
+                sources = [_source(need, level, levels) for need in node.needs if need in levels]
+                rows = [before[source] for source in sources]
+                slots.append((sum(rows) / len(rows) if rows else 0.0, (node.name, level)))
+            elif levels[node.name] < level < reach.get(node.name, 0):
+                slots.append((float(before[(node.name, level - 1)]), (node.name, level)))
+        columns.append(tuple(slot for _, slot in sorted(slots, key=lambda entry: entry[0])))
+    return Layout(tuple(columns), levels)
+
+
+def _source(need: str, level: int, levels: dict[str, int]) -> Slot:
+    return need, max(levels[need], level - 1)
+
+
+def draw(overview: Overview) -> str:
+    """The graph as one `<svg>`: each job a link to its place in the page, its state in words and colour."""
+    place = layout(overview.nodes)
+    width = 2 * MARGIN + len(place.columns) * (WIDTH + GAP_X) - GAP_X
+    height = 2 * MARGIN + max(map(len, place.columns), default=0) * (HEIGHT + GAP_Y) - GAP_Y
+    on_path = set(critical_path(overview))
+    critical = {session.job for session in overview.sessions if session.id in on_path}
+    edges = [(need, node.name) for node in overview.nodes for need in node.needs if need in place.levels]
+    # The critical ones last, so that they are drawn above the others.
+    edges.sort(key=critical.issuperset)
+    curves = [_curve(need, name, place, critical.issuperset((need, name))) for need, name in edges]
+    boxes = [_box(node, place, node.name in critical) for node in overview.nodes]
+    return (
+        f'<svg class="graph" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="group" '
+        f'aria-label="Jobs and what they need">{"".join(curves)}{"".join(boxes)}</svg>'
+    )
+
+
+def _curve(need: str, name: str, place: Layout, critical: bool) -> str:
+    start, end = place.levels[need], place.levels[name]
+    x, y = place.point((need, start))
+    path = f"M{x + WIDTH} {y + HEIGHT // 2}"
+    for level in range(start + 1, end + 1):
+        to_x, to_y = place.point((need, level) if level < end else (name, end))
+        middle, to_y = to_x - GAP_X // 2, to_y + HEIGHT // 2
+        path += f"C{middle} {y + HEIGHT // 2} {middle} {to_y} {to_x} {to_y}"
+        y = to_y - HEIGHT // 2
+        if level < end:
+            path += f"H{to_x + WIDTH}"
+    return f'<path class="{"need on-path" if critical else "need"}" d="{path}"/>'
+
+
+def _box(node: Node, place: Layout, critical: bool) -> str:
+    x, y = place.point((node.name, place.levels[node.name]))
+    name = one_line(node.name)
+    short = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
+    words = f"{_words(node)}, {seconds(node.seconds)}" if node.seconds else _words(node)
+    label = f"{name}: {words}" + (", on the critical path" if critical else "")
+    return (
+        f'<a href="#{anchor(node.name)}" aria-label="{escape(label)}">'
+        f'<g class="{node.state.value}{" on-path" if critical else ""}">'
+        f'<rect class="box" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="7"/>'
+        f'<rect class="stripe" x="{x + 6}" y="{y + 9}" width="4" height="{HEIGHT - 18}" rx="2"/>'
+        f'<text class="name" x="{x + 18}" y="{y + 22}">{escape(short)}</text>'
+        f'<text class="words" x="{x + 18}" y="{y + 40}">{escape(words)}</text></g></a>'
+    )
+
+
+def _words(node: Node) -> str:
+    if node.skipped is not None:
+        return "not run"
+    if len(node.sessions) == 1:
+        return node.state.word
+    same = sum(session.state is node.state for session in node.sessions)
+    return f"{same} of {len(node.sessions)} {node.state.word}"
+
+
+def anchor(name: str) -> str:
+    """The id of a job's or a session's place in the page."""
+    return "job-" + "".join(
+        char if char.isalnum() and char.isascii() or char in "._-" else "-" for char in name
+    )

@@ -1,0 +1,134 @@
+"""The runs before this one: kept in a few words each, and compared with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lake_ci.report.overview import Overview, Past, PastSession, State
+from lake_ci.report.terminal import seconds
+
+KEPT = 20
+SCHEMA = 1
+# A session counts as slower or faster from a fifth and five seconds on: less is the machine's mood.
+NOTABLE_SHARE, NOTABLE_SECONDS = 0.2, 5.0
+BAD = {"failure"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference from the run before, of a session by its id and name.
+
+    `kind` is failing, mended, new, slower or faster.
+    """
+
+    kind: str
+    session: str
+    name: str
+    text: str
+
+
+def compare(overview: Overview) -> tuple[Change, ...]:
+    """What differs from the previous run; nothing where there is none. What fails now stands first."""
+    past = overview.previous
+    if past is None:
+        return ()
+    order = ["failing", "mended", "new", "slower", "faster"]
+    return tuple(sorted(_changes(overview, past), key=lambda change: order.index(change.kind)))
+
+
+def _changes(overview: Overview, past: Past) -> Iterator[Change]:
+    for session in overview.sessions:
+        before = past.sessions.get(session.id)
+        if before is None:
+            yield Change("new", session.id, session.name, f"{session.state.word}; was not in that run")
+            continue
+        if session.result is None and session.state is not before.state:
+            kind = "failing" if session.state is State.FAILURE else "new"
+            yield Change(
+                kind,
+                session.id,
+                session.name,
+                f"{session.state.word}, was {before.state.word}: {session.why}",
+            )
+        for check in session.checks:
+            was = before.checks.get(check.name)
+            if check.status.value in BAD and was not in BAD:
+                yield Change("failing", session.id, session.name, f"{check.name}, was {was or 'not there'}")
+            elif was in BAD and check.status.value == "success":
+                yield Change("mended", session.id, session.name, check.name)
+        by = session.seconds - before.seconds
+        ended = session.state in (State.SUCCESS, State.WARNING)
+        if (
+            ended
+            and before.seconds
+            and abs(by) >= NOTABLE_SECONDS
+            and abs(by) >= NOTABLE_SHARE * before.seconds
+        ):
+            text = f"{seconds(session.seconds)}, was {seconds(before.seconds)}"
+            yield Change("slower" if by > 0 else "faster", session.id, session.name, text)
+
+
+def past_of(overview: Overview) -> Past:
+    """What the history keeps of this run."""
+    sessions = {
+        session.id: PastSession(
+            session.state,
+            round(session.seconds, 3),
+            {check.name: check.status.value for check in session.checks},
+        )
+        for session in overview.sessions
+    }
+    return Past(
+        overview.run,
+        overview.event,
+        overview.branch,
+        overview.commit,
+        overview.made,
+        overview.state,
+        round(overview.seconds, 3),
+        sessions,
+    )
+
+
+def to_text(runs: Sequence[Past]) -> str:
+    """The newest runs as the text of the history's file."""
+    return (
+        json.dumps({"schema": SCHEMA, "runs": [asdict(run) for run in runs[-KEPT:]]}, ensure_ascii=True)
+        + "\n"
+    )
+
+
+def from_text(text: str) -> list[Past]:
+    """The runs that a history's file tells of, oldest first. Raises ValueError for another text."""
+    try:
+        body = json.loads(text)
+        if body["schema"] != SCHEMA:
+            raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
+        return [_past(run) for run in body["runs"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a history: {error}") from None
+
+
+def _past(run: dict[str, Any]) -> Past:
+    sessions = {
+        str(name): PastSession(
+            State(row["state"]),
+            float(row["seconds"]),
+            {str(check): str(status) for check, status in row["checks"].items()},
+        )
+        for name, row in run["sessions"].items()
+    }
+    branch, commit = (None if run[key] is None else str(run[key]) for key in ("branch", "commit"))
+    return Past(
+        str(run["run"]),
+        str(run["event"]),
+        branch,
+        commit,
+        str(run["made"]),
+        State(run["state"]),
+        float(run["seconds"]),
+        sessions,
+    )

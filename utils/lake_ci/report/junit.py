@@ -1,0 +1,53 @@
+"""Reads the tests of a junit.xml, as pytest writes it."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+
+from lake_ci.report.overview import TestCase
+from lake_ci.report.text import shorten
+
+OUTPUT_LIMIT = 8000
+
+
+def tests(text: str) -> tuple[TestCase, ...]:
+    """Every test, with the output of those that failed, shortened.
+
+    Raises:
+        ValueError: the text is no XML, or declares entities, which no JUnit XML needs and a bomb is made of.
+    """
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ValueError("declares a document type")
+    try:
+        root = ET.fromstring(text)
+    except ET.ParseError as error:
+        raise ValueError(str(error)) from None
+    return tuple(_test(case) for case in root.iter("testcase"))
+
+
+def _test(case: ET.Element) -> TestCase:
+    broken = [*case.findall("failure"), *case.findall("error")]
+    outcome = "failed" if broken else "skipped" if case.find("skipped") is not None else "passed"
+    parts = [element.text or element.get("message") or "" for element in broken]
+    if broken:
+        captured = [*case.findall("system-out"), *case.findall("system-err")]
+        parts += [f"{element.tag}:\n{element.text}" for element in captured if (element.text or "").strip()]
+    line = _number(case.get("line"), -1.0)
+    return TestCase(
+        name=f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::"),
+        seconds=max(_number(case.get("time"), 0.0), 0.0),
+        outcome=outcome,
+        file=case.get("file"),
+        # pytest counts the lines of a junit.xml from 0.
+        line=int(line) + 1 if line >= 0 else None,
+        output=shorten("\n\n".join(part.strip() for part in parts), OUTPUT_LIMIT),
+    )
+
+
+def _number(text: str | None, otherwise: float) -> float:
+    try:
+        number = float(text) if text else otherwise
+    except ValueError:
+        return otherwise
+    return number if math.isfinite(number) else otherwise

@@ -1,0 +1,258 @@
+"""One run as a whole: what was planned, what came of it, and what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+
+from lake_ci.results import Check, Finding, Result
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class State(str, Enum):
+    """How a session stands: a result's status, or that it has not ended yet."""
+
+    FAILURE = "failure"
+    RUNNING = "running"
+    WARNING = "warning"
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+
+    @property
+    def symbol(self) -> str:
+        return {"success": "✅", "failure": "❌", "running": "⏳", "skipped": "⏸️", "warning": "⚠️"}[
+            self.value
+        ]
+
+    @property
+    def word(self) -> str:
+        """What a person reads, so that no meaning hangs on a symbol or a colour alone."""
+        words = {"success": "passed", "failure": "failed", "warning": "warning"}
+        return words.get(self.value, self.value)
+
+    @property
+    def counted(self) -> str:
+        """The word after a number of sessions."""
+        return "with warnings" if self is State.WARNING else self.word
+
+    @classmethod
+    def worst(cls, states: Iterable[State]) -> State:
+        """The first of the order above that occurs; skipped where there is none."""
+        kinds = set(states)
+        return next((state for state in cls if state in kinds), cls.SKIPPED)
+
+
+@dataclass(frozen=True)
+class TestCase:
+    """One test of a junit.xml. `outcome` is passed, failed or skipped; `output` is what a failed one left."""
+
+    __test__ = False  # pytest would collect a class of this name
+
+    name: str
+    seconds: float
+    outcome: str
+    file: str | None = None
+    line: int | None = None
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A planned session.
+
+    Attributes:
+        id: the name of its folder, `tests-3.10-java17`.
+        name: the name nox knows it by, `tests-3.10(java17)`.
+        state: of its result; a failure where there is none, unless a need did not pass or the run goes on.
+        why: what the result itself does not say: why there is none, or why it is not believed.
+        tests: of its junit.xml.
+        note: what could not be read of its reports.
+    """
+
+    id: str
+    name: str
+    job: str
+    reproduce: str
+    state: State
+    why: str = ""
+    result: Result | None = None
+    tests: tuple[TestCase, ...] = ()
+    note: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return self.result.seconds if self.result else 0.0
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return self.result.checks if self.result else ()
+
+    @property
+    def headline(self) -> str:
+        """One line on how it ended: why there is no result, or the checks that did not pass."""
+        if self.why or self.result is None:
+            return self.why
+        # Of a skipped session the check's own words name the need.
+        cause = "" if self.state is State.SKIPPED else (self.result.cause or "").replace("-", " ")
+        rows = [check for check in self.checks if check.status.value == self.state.value]
+        details = [f"{check.name}: {check.detail}" if check.detail else check.name for check in rows]
+        if self.state is State.SKIPPED:
+            details = [check.detail for check in rows]
+        if self.state is State.SUCCESS:
+            details = [f"{len(rows)} checks passed" if len(rows) != 1 else details[0]]
+        return "; ".join(filter(None, [cause, *details]))
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """When it began and ended, in seconds since 1970 UTC; None where it did not run."""
+        if self.result is None or self.result.seconds <= 0 or self.result.cause == "need-failed":
+            return None
+        start = datetime.strptime(self.result.started, TIME_FORMAT).replace(tzinfo=timezone.utc).timestamp()
+        return start, start + self.result.seconds
+
+
+@dataclass(frozen=True)
+class Node:
+    """A job of the graph. `skipped` is why no session of it was planned, None where there are any."""
+
+    name: str
+    summary: str
+    needs: tuple[str, ...]
+    sessions: tuple[Session, ...] = ()
+    skipped: str | None = None
+
+    @property
+    def state(self) -> State:
+        return State.worst(session.state for session in self.sessions)
+
+    @property
+    def seconds(self) -> float:
+        """Of its slowest session."""
+        return max((session.seconds for session in self.sessions), default=0.0)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A result.json that counts nowhere, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PastSession:
+    """What the history keeps of a session: its state, its seconds, and the status of each check."""
+
+    state: State
+    seconds: float
+    checks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the history keeps of a run."""
+
+    run: str
+    event: str
+    branch: str | None
+    commit: str | None
+    made: str
+    state: State
+    seconds: float
+    sessions: Mapping[str, PastSession]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All that the summary of a run shows.
+
+    Attributes:
+        made: when it was collected, UTC.
+        nodes: the jobs of the graph in order, planned or not.
+        refused: the results that were found and do not count.
+        past: the runs that the history knows, oldest first, without this one.
+        notes: what could not be read beside results.
+    """
+
+    run: str
+    attempt: int
+    event: str
+    branch: str | None
+    commit: str | None
+    dirty: bool
+    made: str
+    nodes: tuple[Node, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    past: tuple[Past, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        return tuple(session for node in self.nodes for session in node.sessions)
+
+    @property
+    def failed(self) -> tuple[Session, ...]:
+        return tuple(session for session in self.sessions if session.state is State.FAILURE)
+
+    @property
+    def state(self) -> State:
+        return State.worst(session.state for session in self.sessions)
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a session failed or left no result."""
+        return int(self.state is State.FAILURE)
+
+    @property
+    def seconds(self) -> float:
+        """From the first start to the last end."""
+        spans = [session.span for session in self.sessions if session.span]
+        return max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0.0
+
+    @property
+    def previous(self) -> Past | None:
+        """The newest earlier run of this branch, else of any."""
+        candidates = [past for past in self.past if past.branch == self.branch] or self.past
+        return candidates[-1] if candidates else None
+
+    @property
+    def tally(self) -> str:
+        """`2 failed, 1 warning, 8 passed`: sessions, and the jobs that were not planned."""
+        states = [session.state for session in self.sessions]
+        states += [State.SKIPPED for node in self.nodes if node.skipped is not None]
+        words = [f"{states.count(state)} {state.counted}" for state in State if state in states]
+        return ", ".join(words) or "nothing to run"
+
+    def weaker(self) -> Iterator[tuple[Session, Check, str]]:
+        """Every check that was asked for and not fully done, with what was not checked."""
+        for session in self.sessions:
+            for check in session.checks:
+                if check.weaker is not None:
+                    yield session, check, check.weaker
+
+    def findings(self) -> Iterator[tuple[Session, Check, Finding]]:
+        """Every finding, in the order of the graph."""
+        for session in self.sessions:
+            for check in session.checks:
+                for finding in check.findings:
+                    yield session, check, finding
+
+
+def critical_path(overview: Overview) -> tuple[str, ...]:
+    """The ids of the sessions that made the run as long as it was, first to last.
+
+    From the session that ended last, back through the session of each job's needs that ended last.
+    """
+    nodes = {node.name: node for node in overview.nodes}
+    ran = {session.id: session for session in overview.sessions if session.span}
+    path: list[str] = []
+    candidates = list(ran.values())
+    while candidates:
+        last = max(candidates, key=lambda session: (session.span or (0.0, 0.0))[1])
+        path.append(last.id)
+        needed = [nodes[need] for need in nodes[last.job].needs if need in nodes]
+        candidates = [session for node in needed for session in node.sessions if session.id in ran]
+    return tuple(reversed(path))
