@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -50,7 +50,7 @@ def take(browser: Browser, page_file: Path, folder: Path) -> list[Path]:
     """One PNG a view."""
     taken = []
     for name, width, height, scheme, whole in VIEWS:
-        size = {"width": width, "height": height}
+        size: ViewportSize = {"width": width, "height": height}
         page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=0.5 if whole else 1)
         page.goto(page_file.resolve().as_uri())
         file = folder / f"{name}.png"

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from lake_ci import results
+from testing.acceptance.conftest import Checkout
+
 REPOSITORY = Path(__file__).parents[2]
 PARITY = REPOSITORY / "testing" / "parity"
 STAND_INS = {
@@ -270,3 +273,32 @@ def test_a_failed_job_skips_its_dependents_alike(
     assert (finding["file"], finding["line"]) == ("tests/test_greeting.py", 8)
     report = (tmp_path / "store" / "summary" / "summary.md").read_text(encoding="utf-8")
     assert "needs tests, which did not pass" in report
+
+
+def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
+    original: Checkout, runner: Mapping[str, str], tmp_path: Path
+) -> None:
+    checkout = original.copy(tmp_path / "repository")
+    # build comes after tests, of which one variant with two small suites is enough here.
+    (checkout.root / ".cache" / "jars").unlink()
+    for suite in ("unit", "integration"):
+        test = "import lakekit\n\n\ndef test_it() -> None:\n    assert lakekit.__doc__\n"
+        checkout.write(f"testing/tiny/{suite}/test_package.py", test)
+        checkout.replace("noxfile.py", f'"testing/{suite}"', f'"testing/tiny/{suite}"')
+    checkout.replace("pyproject.toml", "fail_under = 90", "fail_under = 0")
+    checkout.commit()
+    arguments = ["--job", "build", "--matrix", "session:tests-3.11(java17)"]
+    by_act = play_by_act(
+        checkout.root, runner, tmp_path / "store", "push", {"ref": "refs/heads/main"}, *arguments
+    )
+    by_nox = {job: checkout.nox("-s", job, env={"LAKE_CI_STRICT": "1"}) for job in ("lint", "build")}
+    assert set(by_act.results) == {"lint", "tests-3.11-java17", "build"}, by_act.output
+    for job, ran in by_nox.items():
+        ours = results.to_json(ran.result(job))
+        theirs = dict(by_act.results[job])
+        for body in (ours, theirs):
+            for check in body["checks"]:
+                check.update(seconds=0)
+            body.update(run="", started="", seconds=0)
+        assert json.loads(json.dumps(ours)) == theirs
+        assert ran.code == 0, ran.output

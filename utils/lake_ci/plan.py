@@ -78,16 +78,23 @@ def critical_path(jobs: Sequence[Job], times: Mapping[str, float]) -> tuple[list
 
     A job takes as long as the slowest of its sessions. Jobs without a known time count as nothing.
     """
-    longest: dict[str, tuple[list[str], float]] = {}
+    ends: dict[str, float] = {}
+    steps: dict[str, int] = {}
+    before: dict[str, str | None] = {}
     for job in jobs:
-        before = max(
-            (longest[need] for need in job.needs if need in longest),
-            key=lambda one: one[1],
-            default=([], 0.0),
-        )
+        needs = [need for need in job.needs if need in ends]
+        last = max(needs, key=lambda need: (ends[need], steps[need]), default=None)
         own = max(times.get(variant.session, 0.0) for variant in job.variants)
-        longest[job.name] = ([*before[0], job.name], before[1] + own)
-    return max(longest.values(), key=lambda one: (one[1], len(one[0])), default=([], 0.0))
+        ends[job.name] = own + (ends[last] if last else 0.0)
+        steps[job.name] = 1 + (steps[last] if last else 0)
+        before[job.name] = last
+    at = max(ends, key=lambda name: (ends[name], steps[name]), default=None)
+    total = ends[at] if at else 0.0
+    path: list[str] = []
+    while at is not None:
+        path.append(at)
+        at = before[at]
+    return path[::-1], total
 
 
 def as_text(plan: Plan, times: Mapping[str, float]) -> str:

@@ -7,8 +7,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
@@ -192,19 +193,28 @@ class Run:
                     Check(tool.name, Status.SKIPPED, detail="not started: the job's time limit was reached")
                 )
             return
+        rows: dict[int, Check] = {}
+
+        def work(number: int, tool: Tool) -> None:
+            rows[number] = self._run_one(tool)
+
         with ThreadPoolExecutor(max_workers=len(tools)) as pool:
-            futures: list[Future[Check]] = []
             try:
-                for tool in tools:
-                    futures.append(pool.submit(self._run_one, tool))
+                futures = [pool.submit(work, number, tool) for number, tool in enumerate(tools)]
                 while wait(futures, SIGNAL_CHECK_SECONDS).not_done:
                     pass
+                for future in futures:
+                    future.result()
             except KeyboardInterrupt:
                 self._processes.stop_all()
                 raise
             finally:
                 # In the order of the declaration, and after a signal too: an ended tool still has its row.
-                self._checks += [future.result() for future in futures]
+                pool.shutdown()
+                unstarted = Check("", Status.SKIPPED, detail="not started: the run was interrupted")
+                self._checks += [
+                    rows.get(number, replace(unstarted, name=tool.name)) for number, tool in enumerate(tools)
+                ]
 
     def _run_one(self, tool: Tool) -> Check:
         start = time.monotonic()

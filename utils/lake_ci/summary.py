@@ -70,7 +70,7 @@ def collect(
         sessions: tuple[Session, ...] = ()
         skipped = None
         if job.name in started:
-            sessions = tuple(gathering.session(job, variant, states) for variant in job.variants)
+            sessions = gathering.sessions(job, states)
             states[job.name] = State.worst(session.state for session in sessions)
         else:
             skipped = plan.skipped.get(job.name, "not planned")
@@ -145,19 +145,27 @@ class _Gathering:
     running: bool
     said: Mapping[str, str]
 
-    def session(self, job: Job, variant: Variant, states: Mapping[str, State]) -> Session:
-        """One planned session. `states` are those of the jobs before it."""
+    def sessions(self, job: Job, states: Mapping[str, State]) -> tuple[Session, ...]:
+        """The sessions of a planned job. `states` are those of the jobs before it."""
+        sessions = tuple(self._session(job, variant, states) for variant in job.variants)
+        said = self.said.get(job.name)
+        if said in ("failure", "cancelled") and all(each.state is not State.FAILURE for each in sessions):
+            # Of a matrix GitHub tells only the whole, so that none of its sessions can be believed.
+            return tuple(
+                replace(each, state=State.FAILURE, why=f"it says {each.state.word}, GitHub says {said}")
+                for each in sessions
+            )
+        return sessions
+
+    def _session(self, job: Job, variant: Variant, states: Mapping[str, State]) -> Session:
         empty = Session(variant.id, variant.session, job.name, variant.reproduce, State.FAILURE)
         said = self.said.get(job.name)
         if variant.id not in self.found:
             state, why = self._absent(job, variant, states, said)
             return replace(empty, state=state, why=why)
         folder, result = self.found[variant.id]
-        state, why = State(result.status.value), ""
-        if said in ("failure", "cancelled") and len(job.variants) == 1 and state is not State.FAILURE:
-            state, why = State.FAILURE, f"its result says {state.word}, GitHub says {said}"
         tests, note = _tests(folder / "junit.xml")
-        return replace(empty, state=state, why=why, result=result, tests=tests, note=note)
+        return replace(empty, state=State(result.status.value), result=result, tests=tests, note=note)
 
     def _absent(
         self, job: Job, variant: Variant, states: Mapping[str, State], said: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
 from lake_ci.report import history
 from lake_ci.report.overview import Overview, Session, State
@@ -15,7 +16,7 @@ SHOWN = 10
 MESSAGE_LINES = 6
 MESSAGE_LIMIT = 600
 # A `_` inside a word, as names have it, emphasises nothing.
-SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)")
+SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 # What makes a list, a heading or a rule of a text, but only where it begins one.
 LEADING = re.compile(r"^([-+=#]|\d+(?=[.)]))")
 
@@ -49,12 +50,7 @@ def cut(text: str, limit: int, where: str) -> str:
         return text
     lines = text.splitlines(keepends=True)
     room = limit - len(_left_out(len(lines), where).encode())
-    kept = 0
-    for line in lines:
-        room -= len(line.encode())
-        if room < 0:
-            break
-        kept += 1
+    kept = sum(size <= room for size in accumulate(len(line.encode()) for line in lines))
     return "".join(lines[:kept]) + _left_out(len(lines) - kept, where)
 
 
@@ -66,16 +62,15 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Text as a code span, whatever backticks and pipes it holds."""
+    """Text as a code span, whatever backticks it holds; not for tables, where a pipe would still end the cell."""
     text = one_line(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if "`" in text else ""
-    # A pipe would end a table's cell, inside a code span too.
-    return f"{fence}{pad}{text}{pad}{fence}".replace("|", "\\|") if text else ""
+    return f"{fence}{pad}{text}{pad}{fence}" if text else ""
 
 
 def _left_out(number: int, where: str) -> str:
-    return f"\n\n… {count(number, 'line')} left out; all of it is in {where}\n"
+    return f"\n… {count(number, 'line')} left out; all of it is in {where}\n"
 
 
 def _section(title: str, lines: Iterable[str]) -> str:

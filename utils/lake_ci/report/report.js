@@ -88,7 +88,7 @@
       for (const control of this.filters.elements) {
         if (control.name && control.value) query.set(control.name, control.value);
       }
-      history.replaceState(null, "", `#${this.name}${query.size ? `?${query}` : ""}`);
+      history.replaceState(null, "", `#${this.name}${String(query) && `?${query}`}`);
       this.show();
     }
 

@@ -104,7 +104,7 @@ def objection(file: Path, title: str, inputs: object) -> str | None:
     match = DIGEST.search(text)
     if match is None:
         return "the lock has no digest"
-    if match[1] != digest(title, inputs, text[match.end() + 1 :]):
+    if text != render(title, inputs, text[match.end() + 1 :]):
         return "the lock is out of step with pyproject.toml, or was edited by hand"
     return None
 

@@ -1,0 +1,247 @@
+"""A pipeline of DESIGN's jobs and the results of a run of it, for the tests of everything that shows a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from lake_ci import results, summary
+from lake_ci.events import Event, Plan, select
+from lake_ci.job import ALWAYS, Graph, Job, Variant
+from lake_ci.report.overview import Overview
+from lake_ci.results import Check, Finding, Result, Status
+from lake_ci.run import Run
+
+RUN, COMMIT = "7f3a91c2d4e8", "781e3285471555e1975aa485f50b41bd684bbcb2"
+# What a tool may print to break a report: markup, script, the ends of both, quotes, commands of GitHub, hidden marks.
+HOSTILE = (
+    "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> ]]> </script> -->"
+    " \"'`` | [x](javascript:alert(1)) **b** &lt; %0A\n::error::owned\n::stop-commands::x"
+    "\u202eevil\u2066 \x1b[31mred\x1b[0m"
+    " \u2028 \ud800 ${{ secrets.X }}"
+)
+
+
+def session(run: Run) -> None:
+    """Do the job."""
+
+
+def design() -> Graph:
+    """The jobs of DESIGN's table, `summary` among them."""
+    graph = Graph()
+    pythons, javas = ("3.9", "3.10", "3.11"), ("11", "17")
+    for job in (
+        Job("lint", session),
+        Job("security", session, events=(*ALWAYS, "schedule")),
+        Job("terraform", session),
+        Job("tests", session, needs=("lint",), pythons=pythons, javas=javas),
+        Job("docker", session, needs=("tests",)),
+        Job("k8s", session, needs=("docker",)),
+        Job("build", session, needs=("k8s", "security", "terraform")),
+        Job("performance", session, needs=("build",), events=("push:main",)),
+        Job("deploy", session, needs=("build",), events=("push:main", "workflow_dispatch")),
+        Job("acceptance", session, events=("schedule", "workflow_dispatch")),
+    ):
+        graph.add(job)
+    graph.add(Job("summary", session, needs=tuple(graph.jobs), events=(*ALWAYS, "schedule")))
+    return graph
+
+
+def plan_of(graph: Graph, *, event: str = "push", branch: str = "main") -> Plan:
+    """What an event starts of it."""
+    return select(graph, Event(event, branch))
+
+
+def passed(name: str, detail: str = "", seconds: float = 1.0, **data: Any) -> Check:
+    """A check that passed."""
+    return Check(name, Status.SUCCESS, seconds, detail, data=data)
+
+
+def failed(name: str, *findings: Finding, detail: str = "", seconds: float = 1.0) -> Check:
+    """A check that failed with these findings."""
+    return Check(name, Status.FAILURE, seconds, detail or results.count(len(findings), "finding"), findings)
+
+
+def result_of(
+    variant: Variant, *checks: Check, minute: float = 0, seconds: float = 10, **fields: Any
+) -> Result:
+    """The result of a session that began so many minutes after 02:00."""
+    whole, rest = divmod(minute * 60, 60)
+    base = Result(
+        run=RUN,
+        attempt=1,
+        event="push",
+        commit=COMMIT,
+        dirty=False,
+        job=variant.id,
+        session=variant.session,
+        started=f"2026-01-31T02:{int(whole):02d}:{int(rest):02d}Z",
+        seconds=seconds,
+        reproduce=variant.reproduce,
+        checks=checks or (passed("check"),),
+        python="3.11.7",
+    )
+    return replace(base, **fields)
+
+
+def leave(root: Path, result: Result, folder: str | None = None) -> Path:
+    """Write the result as its session would, and return its folder."""
+    path = root / "reports" / (folder or result.job)
+    results.write(path, result)
+    return path
+
+
+def leave_all(root: Path, plan: Plan, changed: Mapping[str, Result] | None = None) -> None:
+    """Leave a good result of every planned session, but those that are given."""
+    for job in plan.starts:
+        for variant in job.variants:
+            if job.name != "summary":
+                leave(root, (changed or {}).get(variant.id) or result_of(variant))
+
+
+def collect(root: Path, plan: Plan | None = None, **options: Any) -> Overview:
+    """The overview of the sample run."""
+    graph = design()
+    fixed: dict[str, Any] = {"run": RUN, "attempt": 1, "commit": COMMIT, "clock": lambda: 1769825400.0}
+    return summary.collect(root, graph, plan or plan_of(graph), **{**fixed, **options})
+
+
+def overview_of(tmp_path: Path, **changed: Sequence[Check]) -> Overview:
+    """The overview of a push to main on which all passed, but these sessions with these checks."""
+    graph = design()
+    plan = plan_of(graph)
+    variants = {variant.id: variant for job in graph for variant in job.variants}
+    given = {name.replace("_", "-"): checks for name, checks in changed.items()}
+    leave_all(tmp_path, plan, {name: result_of(variants[name], *checks) for name, checks in given.items()})
+    return collect(tmp_path, plan)
+
+
+def junit_xml(*cases: tuple[str, float, str]) -> str:
+    """A junit.xml of tests: name, seconds, and the output of one that failed."""
+    rows = []
+    for number, (name, seconds, output) in enumerate(cases):
+        place = f'classname="testing.unit.test_x" name={quoteattr(name)} time="{seconds}" file="testing/unit/test_x.py"'
+        failure = f'<failure message="failed">{escape(output)}</failure>' if output else ""
+        rows.append(f'<testcase {place} line="{number}">{failure}</testcase>')
+    return f'<testsuites name="pytest"><testsuite name="pytest">{"".join(rows)}</testsuite></testsuites>'
+
+
+def leave_realistic(root: Path) -> Plan:
+    """Results as a push to main leaves them on a bad day: failures, weaker checks, tests, coverage, a benchmark."""
+    graph = design()
+    plan = plan_of(graph)
+    build = graph.jobs["build"].variants[0]
+    mypy = Finding(
+        "mypy",
+        "arg-type",
+        'Argument 1 to "frozenset" has incompatible type "set[type[Condition]]"; expected "Iterable[type[Expression]]"',
+        "utils/lakekit/transpile.py",
+        23,
+    )
+    style = [
+        Finding(
+            "flake8",
+            "B950",
+            "line too long (126 > 110 characters)",
+            "testing/unit/lakekit/test_medallion.py",
+            line,
+        )
+        for line in (88, 93, 140)
+    ]
+    broken = Finding(
+        "pytest",
+        "AssertionError",
+        "test_silver::test_late_rows_are_merged: assert 336775 == 336776",
+        "testing/integration/test_sample_run.py",
+        141,
+    )
+    weaker = "the provider registry is out of reach: plans of staging and production were not made"
+    changed = {
+        "lint": result_of(
+            graph.jobs["lint"].variants[0],
+            passed("black", "124 files", 0.9),
+            Check(
+                "flake8",
+                Status.WARNING,
+                1.2,
+                "3 remarks",
+                tuple(replace(each, severity="warning") for each in style),
+            ),
+            passed("mypy", "", 4.4),
+            seconds=9.4,
+        ),
+        "security": result_of(
+            graph.jobs["security"].variants[0],
+            passed("bandit", "", 2.0),
+            passed("semgrep", "61 rules", 21.0),
+            Check("safety", Status.WARNING, 1.0, "the advisories are 9 days old"),
+            seconds=24.5,
+        ),
+        "terraform": result_of(
+            graph.jobs["terraform"].variants[0],
+            passed("fmt", "", 0.2),
+            passed("validate", "", 3.0),
+            Check("plan", Status.WARNING, 6.0, "1 of 4 environments", weaker=weaker),
+            seconds=11.2,
+        ),
+        "build": result_of(
+            build,
+            Check("session", Status.SKIPPED, detail="needs k8s, which did not pass"),
+            cause="need-failed",
+            seconds=0,
+        ),
+    }
+    for number, variant in enumerate(graph.jobs["tests"].variants):
+        bad = variant.id == "tests-3.10-java17"
+        files = {
+            "utils/lakekit/tables.py": 97.4 - number,
+            "utils/lakekit/medallion.py": 91.2,
+            "utils/lakekit/cli.py": 99.0,
+        }
+        suite = failed("integration", broken, detail="1 failed, 61 passed", seconds=64.0)
+        changed[variant.id] = result_of(
+            variant,
+            passed("java", "17.0.9" if variant.java == "17" else "11.0.13", 0.3),
+            passed("unit", "412 passed", 18.0),
+            suite if bad else passed("integration", "62 passed", 61.0 + number),
+            passed(
+                "coverage",
+                f"{95.1 - number / 2:.1f} % of branches and lines",
+                2.2,
+                percent=95.1 - number / 2,
+                files=files,
+            ),
+            *([failed("types", mypy)] if bad else []),
+            minute=0.2 + (number // 2) * 1.4,
+            seconds=81.0 + 3 * number,
+            artifacts=(f"reports/{variant.id}/coverage.xml", f"reports/{variant.id}/junit.xml"),
+            warnings=(
+                ("lake_ci needs Python 3.10: its tests are not collected here",)
+                if variant.python == "3.9"
+                else ()
+            ),
+            java="17.0.9" if variant.java == "17" else "11.0.13",
+        )
+    for name in ("docker", "k8s", "performance", "deploy"):
+        row = Check(
+            "session", Status.SKIPPED, detail=f"needs {graph.jobs[name].needs[-1]}, which did not pass"
+        )
+        changed[name] = result_of(graph.jobs[name].variants[0], row, cause="need-failed", seconds=0)
+    leave_all(root, plan, changed)
+    output = (
+        "def test_late_rows_are_merged(lake):\n>       assert lake.count('silver.flights') == 336776\n"
+        "E       assert 336775 == 336776\n\ntesting/integration/test_sample_run.py:141: AssertionError"
+    )
+    cases = [
+        (f"test_{kind}[{number}]", 0.004 * number, "")
+        for kind in ("merge", "upsert", "cast")
+        for number in range(90)
+    ]
+    for variant in graph.jobs["tests"].variants:
+        more = [("test_late_rows_are_merged", 3.8, output if variant.id == "tests-3.10-java17" else "")]
+        (root / "reports" / variant.id / "junit.xml").write_text(junit_xml(*cases, *more), encoding="utf-8")
+    leave(root, result_of(graph.jobs["acceptance"].variants[0], run="0123456789ab"))
+    return plan

@@ -1,0 +1,67 @@
+"""Why a result does not count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lake_ci.report.objections import objection
+from lake_ci.results import Finding, Result
+from testing.unit.lake_ci.report import samples
+
+GOOD = samples.result_of(
+    samples.design().jobs["lint"].variants[0], samples.failed("mypy", Finding("mypy", "r", "m", "a.py", 1))
+)
+CHECK = GOOD.checks[0]
+
+
+def said(result: Result, commit: str | None = samples.COMMIT) -> str | None:
+    return objection(result, {"lint"}, run=samples.RUN, attempt=2, commit=commit)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [GOOD, replace(GOOD, attempt=2), replace(GOOD, python=None, checks=()), replace(GOOD, cause="timeout")],
+)
+def test_a_result_of_this_run_counts(result: Result) -> None:
+    assert said(result) is None
+
+
+def test_a_result_without_a_commit_counts_where_the_run_has_none() -> None:
+    assert said(replace(GOOD, commit=None), commit=None) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"run": "another"}, "is of run another, this is 7f3a91c2d4e8"),
+        ({"commit": "0" * 40}, "is of commit 000000000000, this run is of 781e32854715"),
+        ({"commit": None}, "is of commit None, this run is of 781e32854715"),
+        ({"attempt": 3}, "is of attempt 3, this is 2"),
+        ({"partial": True}, "is partial: arguments selected a part of lint"),
+        ({"job": "format", "session": "format"}, "format was not planned in this run"),
+        ({"started": "yesterday"}, "is malformed: started"),
+        ({"seconds": float("nan")}, "is malformed: seconds"),
+        ({"seconds": "1"}, "is malformed: seconds"),
+        ({"attempt": True}, "is malformed: attempt"),
+        ({"session": 3}, "is malformed: session"),
+        ({"cause": ["x"]}, "is malformed: cause"),
+        ({"artifacts": (1,)}, "is malformed: artifacts or warnings"),
+        ({"checks": (replace(CHECK, seconds=-1),)}, "is malformed: check 'mypy'"),
+    ],
+)
+def test_any_other_is_refused_with_the_reason(change: dict[str, Any], reason: str) -> None:
+    assert said(replace(GOOD, **change)) == reason
+
+
+@pytest.mark.parametrize(
+    "change", [{"message": None}, {"line": "3"}, {"line": True}, {"file": 1}, {"severity": {}}, {"rule": 1}]
+)
+def test_a_malformed_finding_is_named_by_its_check(change: dict[str, Any]) -> None:
+    found = replace(CHECK.findings[0], **change)
+    assert (
+        said(replace(GOOD, checks=(replace(CHECK, findings=(found,)),)))
+        == "is malformed: a finding of 'mypy'"
+    )

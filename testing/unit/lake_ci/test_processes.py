@@ -1,0 +1,209 @@
+"""Real children and grandchildren: what they print, and that none is left behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci import processes
+from lake_ci.processes import Completed, Processes
+
+sessions = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"),
+    reason="only Linux tells which session a process is of, and when a stranger ends",
+)
+# A child that says its own id and those of two grandchildren, one in a process group of its own, and then waits.
+FAMILY = """
+import os, signal, subprocess, sys
+same = subprocess.Popen(["sleep", "60"])
+moved = subprocess.Popen(["sleep", "60"], process_group=0) if sys.version_info >= (3, 11) else subprocess.Popen(
+    ["sleep", "60"], preexec_fn=os.setpgrp)
+if "deaf" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpid(), same.pid, moved.pid, flush=True)
+if "leave" not in sys.argv:
+    signal.pause()
+    while True:
+        signal.pause()
+"""
+
+
+def run(program: list[str], cwd: Path, **options: Any) -> Completed:
+    return Processes().run(program, cwd=cwd, env=os.environ, **options)
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", program, *arguments]
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, or does so right now: a signal takes a moment."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 5)[0])
+    finally:
+        os.close(descriptor)
+
+
+def test_both_outputs_and_the_exit_code_are_kept_apart(tmp_path: Path) -> None:
+    done = run(["sh", "-c", "echo out; echo err >&2; exit 3"], tmp_path)
+    assert (done.stdout, done.stderr, done.code, done.stopped) == ("out\n", "err\n", 3, None)
+    assert done.argv[0] == "sh"
+    assert done.seconds > 0
+
+
+def test_the_command_sees_its_folder_its_environment_and_no_input(tmp_path: Path) -> None:
+    done = Processes().run(
+        ["/bin/sh", "-c", "pwd; echo $WHO; cat"], cwd=tmp_path, env={"WHO": "me", "PATH": os.environ["PATH"]}
+    )
+    assert done.stdout == f"{tmp_path}\nme\n"
+
+
+def test_a_lot_of_output_on_both_pipes_does_not_block(tmp_path: Path) -> None:
+    program = "import sys\nfor _ in range(20000): print('x' * 9); print('y' * 9, file=sys.stderr)"
+    done = run(python(program), tmp_path)
+    assert (len(done.stdout), len(done.stderr)) == (200000, 200000)
+
+
+def test_lines_are_echoed_as_they_come_and_kept_too(tmp_path: Path) -> None:
+    lines: list[str] = []
+    done = run(["sh", "-c", "echo one; echo two"], tmp_path, echo=lines.append)
+    assert lines == ["one\n", "two\n"]
+    assert done.stdout == "one\ntwo\n"
+
+
+def test_bytes_that_are_no_text_are_replaced(tmp_path: Path) -> None:
+    assert run(["printf", r"\377ok"], tmp_path).stdout == "\ufffdok"
+
+
+def test_a_program_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        run(["no-such-program"], tmp_path)
+
+
+def test_an_attached_child_writes_to_the_terminal_itself(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done = run(["sh", "-c", "echo to the terminal"], tmp_path, attached=True)
+    assert (done.stdout, done.stderr, done.code) == ("", "", 0)
+    assert capfd.readouterr().out == "to the terminal\n"
+
+
+@sessions
+@pytest.mark.parametrize("mode", [[], ["deaf"]])
+def test_after_the_time_limit_the_child_and_all_its_descendants_are_gone(
+    tmp_path: Path, mode: list[str]
+) -> None:
+    # A busy machine may not even have started the family by then: it gets more time.
+    limit = 0.5
+    while not (
+        done := run(python(FAMILY, *mode), tmp_path, deadline=time.monotonic() + limit, grace=0.1)
+    ).stdout:
+        limit *= 5
+    assert done.stopped == "timeout"
+    assert done.code < 0
+    family = [int(pid) for pid in done.stdout.split()]
+    assert len(family) == 3
+    assert all(is_gone(pid) for pid in family)
+
+
+def test_a_deadline_that_has_passed_ends_the_child_at_once(tmp_path: Path) -> None:
+    done = run(["sleep", "60"], tmp_path, deadline=time.monotonic() - 1)
+    assert done.stopped == "timeout"
+    assert done.seconds < 5
+
+
+@sessions
+def test_grandchildren_left_behind_by_a_good_end_are_ended_too(tmp_path: Path) -> None:
+    done = run(python(FAMILY, "leave"), tmp_path)
+    assert (done.code, done.stopped) == (0, None)
+    assert all(is_gone(int(pid)) for pid in done.stdout.split())
+
+
+def test_a_daemon_that_keeps_the_pipe_does_not_hold_up_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "DRAIN_SECONDS", 0.2)
+    program = """
+import subprocess
+print("printed", subprocess.Popen(["sleep", "60"], start_new_session=True).pid, flush=True)
+"""
+    done = run(python(program), tmp_path)
+    word, pid = done.stdout.split()
+    os.kill(int(pid), 9)
+    assert (word, done.code) == ("printed", 0)
+    assert done.seconds < 30
+
+
+@sessions
+def test_stop_all_ends_every_family_and_starts_no_further_one(tmp_path: Path) -> None:
+    running = Processes()
+    ready = [threading.Event(), threading.Event()]
+    done: list[Completed] = []
+
+    def work(event: threading.Event) -> None:
+        argv = python(FAMILY)
+        done.append(running.run(argv, cwd=tmp_path, env=os.environ, echo=lambda line: event.set()))
+
+    threads = [threading.Thread(target=work, args=[event]) for event in ready]
+    for thread in threads:
+        thread.start()
+    assert all(event.wait(10) for event in ready)
+    running.stop_all()
+    for thread in threads:
+        thread.join()
+    assert [each.stopped for each in done] == ["interrupted", "interrupted"]
+    assert all(is_gone(int(pid)) for each in done for pid in each.stdout.split())
+
+    late = running.run(["touch", "late"], cwd=tmp_path, env=os.environ)
+    assert late.stopped == "interrupted"
+    assert late.code != 0
+    assert not (tmp_path / "late").exists()
+
+
+def test_a_child_that_ended_before_stop_all_ended_by_itself(tmp_path: Path) -> None:
+    running = Processes()
+    done = running.run(["true"], cwd=tmp_path, env=os.environ)
+    running.stop_all()
+    assert (done.code, done.stopped) == (0, None)
+
+
+@sessions
+def test_without_a_proc_file_system_the_group_is_found_by_ps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) != "/proc/self/stat" and exists(path))
+    program = "import os, subprocess, sys\nprint(subprocess.Popen(['sleep', '60']).pid)"
+    done = run(python(program), tmp_path)
+    assert is_gone(int(done.stdout))
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "shown"),
+    [
+        ("out", "err", "err"),
+        ("out", " \n", "out"),
+        ("\n".join("abcd"), "", "c\nd"),
+        ("", "", ""),
+    ],
+)
+def test_the_last_lines_are_those_of_the_errors_else_of_the_output(
+    stdout: str, stderr: str, shown: str
+) -> None:
+    assert Completed(("x",), 1, stdout, stderr, 0.0).last_lines(2) == shown
+
+
+def test_an_attached_child_is_ended_at_the_time_limit_too(tmp_path: Path) -> None:
+    done = run(["sleep", "60"], tmp_path, attached=True, deadline=time.monotonic() - 1)
+    assert (done.stopped, done.code) == ("timeout", -15)

@@ -1,0 +1,473 @@
+"""What a session is handed: whatever happens in it, its result is written and says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci import interrupts, results
+from lake_ci.environment import Environment
+from lake_ci.errors import Interrupted, LakeCiError, MachineError
+from lake_ci.job import Job
+from lake_ci.results import Finding, Outcome, Result, Status
+from lake_ci.run import Run, facts
+from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
+
+Make = Callable[..., Run]
+PYTHON = ".".join(map(str, sys.version_info[:3]))
+
+
+FINE = Outcome(Status.SUCCESS, "fine")
+
+
+class Answer(Tool):
+    """Says what it was told to say."""
+
+    def __init__(self, name: str, outcome: Outcome | Exception = FINE) -> None:
+        self.name = name
+        self.outcome = outcome
+
+    def run(self, bench: Workbench) -> Outcome:
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+class Shell(Tool):
+    """Runs a shell command, as tools run theirs."""
+
+    def __init__(self, name: str, command: str, *, alone: bool = False) -> None:
+        self.name = name
+        self.command = command
+        self.alone = alone
+        self.echo: Callable[[str], None] | None = None
+
+    def run(self, bench: Workbench) -> Outcome:
+        done = bench.execute(["/bin/sh", "-c", self.command], echo=self.echo)
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        return Outcome(Status.SUCCESS, done.stdout.strip())
+
+
+FOUND = Outcome.of([Finding("flake8", "F401", "'os' imported but unused", "a.py", 1)])
+
+
+def session(run: Run) -> None:
+    """Do it."""
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What the runs of `make` told the terminal."""
+    return []
+
+
+@pytest.fixture
+def make(root: Path, venv: Path, said: list[str]) -> Make:
+    """Makes a run of the job `lint` in a real, empty environment."""
+
+    def make(
+        *,
+        env: dict[str, str] | None = None,
+        posargs: Sequence[str] = (),
+        may_install: bool = True,
+        install_only: bool = False,
+        python: str | None = None,
+        java: str | None = None,
+        out: Callable[[str], None] = said.append,
+        **options: Any,
+    ) -> Run:
+        if python:
+            options["pythons"] = (python,)
+        if java:
+            options["javas"] = (java,)
+        job = Job("lint", session, **options)
+        environment = Environment(venv, may_install=may_install, install_only=install_only)
+        env = {"PATH": os.environ["PATH"], "LAKE_CI_RUN": "4711", **(env or {})}
+        return Run(job.variant(python, java), root, environment, env, posargs, out=out)
+
+    return make
+
+
+def read(root: Path, job: str = "lint") -> Result:
+    return results.read(root / "reports" / job)
+
+
+def test_a_good_run_leaves_a_result_with_all_there_is_to_know(
+    make: Make, root: Path, said: list[str]
+) -> None:
+    with make(reports=("junit.xml",)) as run:
+        (run.bench.reports / "junit.xml").touch()
+        (run.bench.reports / "other.xml").touch()
+        run.check(Answer("one"), Answer("two", Outcome(Status.SUCCESS, "17", data={"java": "17.0.9"})))
+        run.warn("the tree is odd")
+    result = read(root)
+    assert result == run.result
+    assert (result.status, result.cause) == (Status.SUCCESS, None)
+    assert [(check.name, check.detail) for check in result.checks] == [("one", "fine"), ("two", "17")]
+    assert (result.run, result.event, result.job, result.session) == ("4711", "pull_request", "lint", "lint")
+    assert (result.python, result.java) == (PYTHON, "17.0.9")
+    assert result.artifacts == ("reports/lint/junit.xml",)
+    assert result.warnings == ("the tree is odd",)
+    assert result.reproduce == "nox -s lint"
+    assert "note: the tree is odd" in said
+    assert any("one" in line and "fine" in line for line in said)
+
+
+def test_a_matrix_run_has_a_folder_of_its_own(make: Make, root: Path) -> None:
+    with make(python="3.10", java="17") as run:
+        run.check(Answer("one"))
+    assert read(root, "lint-3.10-java17").session == "lint-3.10(java17)"
+    assert (run.python, run.java) == ("3.10", "17")
+
+
+def test_one_failed_check_fails_the_job_and_hides_no_other(make: Make, root: Path) -> None:
+    with make() as run:
+        run.check(Answer("one"), Answer("flake8", FOUND), Answer("three"))
+        run.check(Answer("four"))
+    result = read(root)
+    assert result.status is Status.FAILURE
+    assert [check.name for check in result.checks] == ["one", "flake8", "three", "four"]
+    assert result.checks[1].findings == FOUND.findings
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MachineError("no network", hint="connect"), "no network (connect)"),
+        (ValueError("what is this?"), "ValueError: what is this?"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_a_tool_that_breaks_is_a_failed_row_beside_the_others(
+    make: Make, root: Path, error: Exception, words: str
+) -> None:
+    with make() as run:
+        run.check(Answer("one"), Answer("broken", error), Answer("three"))
+    checks = read(root).checks
+    assert [check.status for check in checks] == [Status.SUCCESS, Status.FAILURE, Status.SUCCESS]
+    assert words in checks[1].findings[0].message
+
+
+def test_a_suite_error_in_the_session_is_a_row_and_goes_no_further(make: Make, root: Path) -> None:
+    with make() as run:
+        run.check(Answer("one"))
+        raise LakeCiError("the baseline is missing", hint="run `nox -s performance`")
+    result = read(root)
+    assert (result.status, result.cause) == (Status.FAILURE, None)
+    assert result.checks[1].name == "session"
+    assert result.checks[1].detail == "the baseline is missing (run `nox -s performance`)"
+
+
+def test_an_unexpected_error_is_a_row_and_is_raised_on(make: Make, root: Path) -> None:
+    with pytest.raises(ZeroDivisionError), make() as run:
+        run.check(Answer("one"))
+        raise ZeroDivisionError("division by zero")
+    result = read(root)
+    assert result.status is Status.FAILURE
+    assert result.checks[1].detail == "ZeroDivisionError: division by zero"
+
+
+def test_a_lock_that_cannot_be_installed_is_a_row_with_its_cause(make: Make, root: Path) -> None:
+    with make() as run:
+        run.install("lint")
+        run.check(Answer("never"))
+    result = read(root)
+    assert (result.status, result.cause) == (Status.FAILURE, "no-environment")
+    [check] = result.checks
+    assert (check.name, check.detail) == (
+        "environment",
+        "requirements/lint.txt is missing (run `nox -s lock`)",
+    )
+
+
+def test_an_empty_lock_is_really_installed_and_said(make: Make, root: Path, said: list[str]) -> None:
+    (root / "requirements").mkdir()
+    (root / "requirements" / "lint.txt").write_text("# nothing\n")
+    for _ in range(2):
+        with make(env=dict(os.environ)) as run:
+            run.install("lint")
+            run.check(Answer("one"))
+        assert read(root).status is Status.SUCCESS
+    assert len([line for line in said if line.startswith("installed requirements/lint.txt in ")]) == 1
+
+
+def test_with_reuse_only_nothing_is_installed(make: Make, root: Path) -> None:
+    with make(may_install=False) as run:
+        run.install("lint")
+        run.check(Answer("one"))
+    assert read(root).status is Status.SUCCESS
+
+
+def test_install_only_runs_no_check_and_leaves_no_result(make: Make, root: Path) -> None:
+    with make(may_install=False, install_only=True) as run:
+        run.install("lint")
+        run.check(Answer("broken", ValueError("ran")))
+    assert not (root / "reports" / "lint" / "result.json").exists()
+
+
+def test_install_only_leaves_a_result_when_it_fails(make: Make, root: Path) -> None:
+    with make(install_only=True) as run:
+        run.install("lint")
+    assert read(root).cause == "no-environment"
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize(("name", "handler"), [("SIGINT", False), ("SIGTERM", True)])
+def test_an_interrupted_run_ends_its_tools_and_writes_what_there_is(
+    make: Make, root: Path, name: str, handler: bool
+) -> None:
+    if handler:
+        interrupts.install()
+    else:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    slow = Shell("slow", "echo started; sleep 60; echo never")
+    slow.echo = lambda line: os.kill(os.getpid(), signal.Signals[name])
+    with pytest.raises(Interrupted if handler else KeyboardInterrupt), make() as run:
+        run.check(Answer("one"))
+        run.check(Answer("two"), slow, Answer("three"))
+    result = read(root)
+    assert (result.status, result.cause) == (Status.FAILURE, "interrupted")
+    one, two, cut, three = result.checks
+    assert (one.status, two.status, cut.status) == (Status.SUCCESS, Status.SUCCESS, Status.FAILURE)
+    assert cut.findings[0].rule == "interrupted"
+    # The signal may come before this one is started, or after it has ended.
+    assert (three.name, three.status) in [("three", Status.SUCCESS), ("three", Status.SKIPPED)]
+    assert result.warnings == (f"interrupted by {name}",)
+    assert result.seconds < 30
+
+
+def test_a_tool_that_a_signal_left_unstarted_has_its_row_too(
+    make: Make, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted_submit(pool: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Any:
+        if arguments[0] == 1:  # the second tool
+            raise KeyboardInterrupt
+        return submit(pool, work, *arguments)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted_submit)
+    with pytest.raises(KeyboardInterrupt), make() as run:
+        run.check(Answer("one"), Answer("two"), Answer("three"))
+    assert [(check.name, check.status, check.detail) for check in read(root).checks] == [
+        ("one", Status.SUCCESS, "fine"),
+        ("two", Status.SKIPPED, "not started: the run was interrupted"),
+        ("three", Status.SKIPPED, "not started: the run was interrupted"),
+    ]
+
+
+def test_at_the_time_limit_the_running_tool_is_ended_and_no_further_one_started(
+    make: Make, root: Path
+) -> None:
+    with make(minutes=0.4 / 60) as run:
+        run.check(Shell("slow", "echo so far; sleep 60", alone=True), Shell("late", "touch late", alone=True))
+    result = read(root)
+    assert (result.status, result.cause) == (Status.FAILURE, "timeout")
+    slow, late = result.checks
+    assert slow.findings[0].rule == "timeout"
+    assert (late.status, late.detail) == (Status.SKIPPED, "not started: the job's time limit was reached")
+    assert not (root / "late").exists()
+
+
+def test_time_spent_waiting_for_the_environment_does_not_count(make: Make, root: Path) -> None:
+    first, second = make(), make(minutes=0.2)
+    second._start = second._deadline = time.monotonic() - 1000  # made long before it is entered
+    with first:
+        pass
+    with second as run:
+        run.check(Shell("quick", "true"))
+    assert read(root).cause is None
+
+
+@pytest.mark.parametrize(
+    ("env", "status"),
+    [
+        ({}, Status.WARNING),
+        ({"LAKE_CI_STRICT": "0"}, Status.WARNING),
+        ({"LAKE_CI_STRICT": "1"}, Status.FAILURE),
+    ],
+)
+def test_a_weaker_check_is_a_warning_and_under_strict_a_failure(
+    make: Make, root: Path, env: dict[str, str], status: Status
+) -> None:
+    with make(env=env) as run:
+        run.check(Answer("one"), Answer("safety", Outcome(Status.SUCCESS, weaker="no network")))
+    assert read(root).status is status
+    assert read(root).checks[1].weaker == "no network"
+
+
+def test_a_missing_jdk_is_a_weaker_check(make: Make, root: Path) -> None:
+    with make(java="17") as run:
+        run.use_java()
+    [check] = read(root, "lint-java17").checks
+    assert (check.name, check.status) == ("java", Status.WARNING)
+    assert check.weaker is not None
+    assert check.weaker.startswith("nothing ran on Java 17")
+
+
+def test_without_a_java_matrix_no_java_is_asked_for(make: Make, root: Path) -> None:
+    with make() as run:
+        run.use_java()
+    assert read(root).checks == ()
+    assert read(root).status is Status.SKIPPED
+
+
+def test_a_selection_that_matches_nothing_is_a_failure(make: Make, root: Path) -> None:
+    with make(posargs=["-k", "nothing"]) as run:
+        run.partial = True
+        run.check(Answer("unit", Outcome(Status.SKIPPED, "nothing selected")))
+    result = read(root)
+    assert (result.status, result.partial) == (Status.FAILURE, True)
+    assert result.checks[1].detail == "nothing matches: -k nothing"
+
+
+def test_what_only_makes_ready_does_not_count_as_a_match(make: Make, root: Path) -> None:
+    jars = Answer("jars")
+    jars.prepares = True
+    with make(posargs=["-k", "nothing"]) as run:
+        run.partial = True
+        run.check(jars, Answer("unit", Outcome(Status.SKIPPED, "nothing selected")))
+    assert read(root).status is Status.FAILURE
+
+
+def test_a_selection_that_matches_something_is_partial_and_no_failure(make: Make, root: Path) -> None:
+    with make(posargs=["-k", "merge"]) as run:
+        run.partial = True
+        run.check(Answer("unit"), Answer("integration", Outcome(Status.SKIPPED, "nothing selected")))
+    assert (read(root).status, read(root).partial) == (Status.SUCCESS, True)
+
+
+def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(make: Make, root: Path) -> None:
+    class Meeting(Tool):
+        """Ends only once the other one has started."""
+
+        def __init__(self, name: str, mine: threading.Event, other: threading.Event) -> None:
+            self.name, self.mine, self.other = name, mine, other
+
+        def run(self, bench: Workbench) -> Outcome:
+            self.mine.set()
+            return Outcome(Status.SUCCESS if self.other.wait(10) else Status.FAILURE)
+
+    a, b = threading.Event(), threading.Event()
+    with make() as run:
+        run.check(Shell("slow", "sleep 0.1"), Meeting("first", a, b), Meeting("second", b, a))
+    result = read(root)
+    assert result.status is Status.SUCCESS
+    assert [check.name for check in result.checks] == ["slow", "first", "second"]
+
+
+def test_a_tool_that_must_be_alone_has_nothing_beside_it(make: Make, root: Path) -> None:
+    at_once: list[int] = []
+    running: list[str] = []
+    lock = threading.Lock()
+
+    class Counting(Tool):
+        """Notes how many ran when it started."""
+
+        def __init__(self, name: str, alone: bool) -> None:
+            self.name, self.alone = name, alone
+
+        def run(self, bench: Workbench) -> Outcome:
+            with lock:
+                running.append(self.name)
+                if self.alone:
+                    at_once.append(len(running))
+            bench.execute(["/bin/sh", "-c", "sleep 0.02"])
+            with lock:
+                running.remove(self.name)
+            return Outcome(Status.SUCCESS)
+
+    with make() as run:
+        run.check(*(Counting(name, name.isupper()) for name in "abCDefG"))
+    assert at_once == [1, 1, 1]
+    assert [check.name for check in read(root).checks] == list("abCDefG")
+
+
+def test_a_command_that_is_not_there_ends_with_127_as_in_a_shell(make: Make) -> None:
+    with make() as run:
+        done = run.execute(["no-such-program"])
+    assert (done.code, done.stderr) == (127, "no-such-program: No such file or directory")
+
+
+def test_commands_run_at_the_root_in_the_jobs_environment_unless_told_otherwise(
+    make: Make, root: Path, venv: Path
+) -> None:
+    with make() as run:
+        at_root = run.execute(["/bin/sh", "-c", "pwd; echo $VIRTUAL_ENV"])
+        elsewhere = run.execute(["/bin/sh", "-c", "pwd; echo $WHO"], cwd=root.parent, env={"WHO": "me"})
+    assert at_root.stdout.split() == [str(root), str(venv)]
+    assert elsewhere.stdout.split() == [str(root.parent), "me"]
+
+
+def test_reports_of_the_last_run_are_gone(make: Make, root: Path) -> None:
+    with make() as run:
+        (run.bench.reports / "old.xml").touch()
+    with make() as run:
+        assert not (run.bench.reports / "old.xml").exists()
+
+
+def test_what_is_in_dist_is_an_artifact_of_the_job_that_builds(make: Make, root: Path) -> None:
+    (root / "dist").mkdir()
+    (root / "dist" / "lakekit-1.0-py3-none-any.whl").touch()
+    with make(reports=("dist/", "SHA256SUMS")) as run:
+        (run.bench.reports / "SHA256SUMS").touch()
+    assert read(root).artifacts == ("reports/lint/SHA256SUMS", "dist/lakekit-1.0-py3-none-any.whl")
+
+
+def test_a_second_run_in_the_same_environment_waits_and_says_so(make: Make, said: list[str]) -> None:
+    waiting = threading.Event()
+    order: list[str] = []
+
+    def hear(text: str) -> None:
+        said.append(text)
+        waiting.set()
+
+    def second() -> None:
+        with make(out=hear):
+            order.append("second")
+
+    with make():
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waiting.wait(10)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "waiting for another run of lint" in said
+
+
+@pytest.mark.parametrize(
+    ("env", "run", "attempt"),
+    [
+        ({"LAKE_CI_RUN": "a", "GITHUB_RUN_ID": "b", "GITHUB_RUN_ATTEMPT": "2"}, "a", 2),
+        ({"GITHUB_RUN_ID": "b"}, "b", 1),
+    ],
+)
+def test_the_run_is_named_as_the_pipeline_or_github_names_it(
+    root: Path, env: dict[str, str], run: str, attempt: int
+) -> None:
+    said = facts(root, env)
+    assert (said["run"], said["attempt"]) == (run, attempt)
+
+
+def test_facts_are_those_of_the_checkout(root: Path, git: Callable[..., str]) -> None:
+    said = facts(root, {"LAKE_CI_EVENT": "schedule"})
+    assert (said["event"], said["commit"], said["dirty"]) == (
+        "schedule",
+        git(root, "rev-parse", "HEAD"),
+        False,
+    )
+    assert len(said["run"]) == 12
+    assert facts(root, {})["run"] != said["run"]
+    (root / "new.py").touch()
+    assert facts(root, {})["dirty"] is True
