@@ -202,11 +202,14 @@ def read(folder: Path) -> Result:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file by way of a temporary one beside it, so that no reader sees half of it."""
+    """Write a text file by way of a temporary one beside it, so that no reader sees half of it.
+
+    A lone surrogate, which a file name that is not UTF-8 becomes, is written as an escape that JSON reads back.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)

@@ -223,7 +223,8 @@ class InSync(Tool):
             return Outcome(Status.SUCCESS, "as declared")
         pairs = zip(before, after)
         line = next(
-            (number for number, (one, two) in enumerate(pairs, 1) if one != two), min(len(before), len(after))
+            (number for number, (one, two) in enumerate(pairs, 1) if one != two),
+            min(len(before), len(after)) + 1,
         )
         message = "\n".join([f"the file is not what the declarations make; {MEND}", *diff])
         return Outcome(

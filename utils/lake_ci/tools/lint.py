@@ -41,7 +41,10 @@ class Flake8(CommandTool):
 
 
 class Black(CommandTool):
-    """Formatting, as black has it."""
+    """Formatting, as black has it.
+
+    `--diff` reads nothing from black's cache: it is asked for the files alone that `--check` objects to.
+    """
 
     name = "black"
     finding_codes = (1, 123)
@@ -49,14 +52,20 @@ class Black(CommandTool):
     PARSE = re.compile(
         r"^error: (?P<message>cannot parse[^:\n]*): (?P<file>.+):(?P<line>\d+):\d+$", re.MULTILINE
     )
+    REJECTED = re.compile(r"^would reformat (.+)$", re.MULTILINE)
     FORMAT = re.compile(r"^error: cannot format (?P<file>.+?): (?P<message>.+)$", re.MULTILINE)
 
     def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin("black"), "--check", "--diff", *python_files(bench)]
+        return [bench.bin("black"), "--check", *python_files(bench)]
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
-        for file, line in first_changes(done.stdout):
-            yield Finding(self.name, "format", f"black would change this; {MEND}", bench.relative(file), line)
+        rejected = self.REJECTED.findall(done.stderr)
+        if rejected:
+            diff = bench.execute([bench.bin("black"), "--diff", "--quiet", *rejected])
+            lines = {bench.relative(file): line for file, line in first_changes(diff.stdout)}
+            for file in map(bench.relative, rejected):
+                message = f"black would change this; {MEND}"
+                yield Finding(self.name, "format", message, file, lines.get(file, 1))
         for match in self.PARSE.finditer(done.stderr):
             file = bench.relative(match["file"])
             yield Finding(self.name, "parse", match["message"], file, int(match["line"]))

@@ -136,8 +136,10 @@ def test_black_findings_are_the_first_lines_to_change_and_the_files_it_cannot_re
     bench: Workbench, answering: Answering
 ) -> None:
     root = str(bench.root)
-    answering(completed(123, BLACK_OUT.replace("{root}", root), BLACK_ERRORS.replace("{root}", root)))
+    checked = completed(123, stderr=BLACK_ERRORS.replace("{root}", root))
+    calls = answering(checked, completed(0, BLACK_OUT.replace("{root}", root)))
     outcome = Black().run(bench)
+    assert calls[1][1:] == ["--diff", "--quiet", f"{root}/pkg/defect.py"]
     assert outcome.status is Status.FAILURE
     assert places(outcome.findings) == [
         ("pkg/defect.py:6", "format"),

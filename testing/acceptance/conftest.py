@@ -1,0 +1,238 @@
+"""Copies of the repository to put a defect into, and the real nox to find it."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from lake_ci import git, results
+from lake_ci.results import Check, Finding, Result, Status
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+IDENTITY = [
+    "-c",
+    "user.name=Acceptance",
+    "-c",
+    "user.email=acceptance@example.org",
+    "-c",
+    "commit.gpgsign=false",
+]
+# What the nox around these tests, pytest or GitHub say is not meant for the nox inside.
+OUTER = re.compile(r"LAKE_CI_(PLAN|RUN|EVENT)|NOX.*|GITHUB_.*|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*")
+
+
+def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment variables of the nox inside; LAKE_CI_STRICT stays as it is."""
+    return {name: value for name, value in os.environ.items() if not OUTER.fullmatch(name)} | dict(more or {})
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A nox that has ended.
+
+    Attributes:
+        code: its exit code.
+        output: what it printed, errors included.
+        root: the repository it ran in.
+    """
+
+    code: int
+    output: str
+    root: Path
+
+    def result(self, job: str) -> Result:
+        """What `reports/<job>/result.json` says."""
+        return results.read(self.root / "reports" / job)
+
+    def check(self, job: str, name: str) -> Check:
+        """One row of a result."""
+        [row] = [row for row in self.result(job).checks if row.name == name]
+        return row
+
+    def rows(self, job: str) -> dict[str, str]:
+        """The rows of a result, with their status."""
+        return {row.name: row.status.value for row in self.result(job).checks}
+
+    def assert_only(
+        self, job: str, failed: set[str], rows: set[str], skipped: set[str] | None = None
+    ) -> None:
+        """Every row was recorded; these failed, these were skipped, all others passed, and nox says so."""
+        skipped = skipped or set()
+        said = self.rows(job)
+        assert set(said) == rows, self.output
+        bad = {name for name, status in said.items() if status == "failure"}
+        assert bad == failed, self.output
+        assert {name for name, status in said.items() if status == "skipped"} == skipped, self.output
+        assert self.result(job).status is (Status.FAILURE if failed else Status.SUCCESS), self.output
+        assert self.code == (1 if failed else 0), self.output
+
+    def finding(self, job: str, check: str, rule: str) -> Finding:
+        """The one finding of that rule in a row."""
+        found = [each for each in self.check(job, check).findings if each.rule == rule]
+        assert len(found) == 1, self.output
+        return found[0]
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A repository of a test's own."""
+
+    root: Path
+
+    def write(self, path: str, text: str) -> int:
+        """Write a file, and return the line that says `# here`, or 1."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return next((number for number, line in enumerate(text.splitlines(), 1) if "# here" in line), 1)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Replace a text that stands in the file exactly once."""
+        text = (self.root / path).read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times"
+        (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
+
+    def git(self, *arguments: str) -> None:
+        subprocess.run(["git", *IDENTITY, *arguments], cwd=self.root, env=clean_environment(), check=True)
+
+    def commit(self) -> None:
+        """Commit everything, in a repository that is made where there is none."""
+        if not (self.root / ".git").exists():
+            self.git("init", "--quiet", "--initial-branch=main")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message=A commit")
+
+    def copy(self, to: Path) -> Checkout:
+        """A copy with everything but the results, modification times included."""
+        ignore = shutil.ignore_patterns("reports", "dist")
+        shutil.copytree(self.root, to, symlinks=True, ignore=ignore, dirs_exist_ok=True)
+        return Checkout(to)
+
+    def nox(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        envdir: Path = REPOSITORY / ".nox",
+        umask: int = -1,
+    ) -> Ran:
+        """Run nox to its end. The environments are the repository's own: they hold no path of it."""
+        done = subprocess.run(
+            [sys.executable, "-m", "nox", "--envdir", str(envdir), *arguments],
+            cwd=self.root,
+            env=clean_environment(env),
+            umask=umask,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, self.root)
+
+
+class Start(Protocol):
+    def __call__(self, checkout: Checkout, *arguments: str) -> subprocess.Popen[str]: ...
+
+
+class Lifeline:
+    """A named pipe that processes hold open as long as they live: its end is the moment the last one is gone."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._text = b""
+
+    def wait_for(self, lines: int, seconds: float) -> None:
+        """Wait until the processes have written so many lines."""
+        deadline = time.monotonic() + seconds
+        while self._text.count(b"\n") < lines:
+            self._read(deadline)
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait until no process holds it any more."""
+        deadline = time.monotonic() + seconds
+        while self._read(deadline):
+            pass
+
+    def close(self) -> None:
+        os.close(self._pipe)
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, f"still held, by some of {self._text.split()}"
+        chunk = os.read(self._pipe, 4096)
+        self._text += chunk
+        return bool(chunk)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The files of the repository, not committed yet, with the fetched jars linked."""
+    root = tmp_path_factory.mktemp("original")
+    for name in git.files(REPOSITORY):
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / name, target, follow_symlinks=False)
+    jars = REPOSITORY / ".cache" / "jars"
+    jars.mkdir(parents=True, exist_ok=True)
+    (root / ".cache").mkdir()
+    (root / ".cache" / "jars").symlink_to(jars)
+    return Checkout(root)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Checkout:
+    """A repository of two jobs, `first` and `second`, that do nothing yet; its path is one that breaks bad quoting."""
+    checkout = Checkout(tmp_path / "kleine Kopie für 'später'")
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(__file__).parent / "small", checkout.root, ignore=ignore)
+    shutil.copytree(REPOSITORY / "utils" / "lake_ci", checkout.root / "utils" / "lake_ci", ignore=ignore)
+    checkout.write(".gitignore", "/.cache/\n/.nox/\n/reports/\n__pycache__/\n")
+    for name in ("first", "second"):
+        checkout.write(f"{name}.py", "print('nothing to do')\n")
+    checkout.commit()
+    return checkout
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts nox as a terminal would: at the head of a process group, its output to be read while it runs."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(checkout: Checkout, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nox", *arguments],
+            cwd=checkout.root,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            start_new_session=True,
+            preexec_fn=heed_signals,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def heed_signals() -> None:
+    """Let a child heed the signals that a background shell or nohup told this process to ignore."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)

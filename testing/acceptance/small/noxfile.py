@@ -1,0 +1,62 @@
+"""A pipeline of two jobs on the suite's own code; each job runs the script of its name."""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "utils"))
+
+from lake_ci import pipeline as graph
+from lake_ci.processes import Completed
+from lake_ci.results import Finding
+from lake_ci.run import Run
+from lake_ci.suite import Suite
+from lake_ci.tools.tool import CommandTool, Workbench
+
+nox.options.sessions = ["pipeline"]
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.allow_parallel = True
+
+suite = Suite(ROOT)
+nox.options.error_on_missing_interpreters = suite.strict
+
+# Every nox that reads this file holds this pipe open as long as it lives, for a test at the other end.
+RUNNERS = ROOT / "runners"
+if RUNNERS.exists():
+    os.open(RUNNERS, os.O_WRONLY)
+
+
+class Script(CommandTool):
+    """A script of this folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [str(bench.python), f"{self.name}.py"]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterable[Finding]:
+        return ()
+
+
+@suite.job(minutes=5)
+def first(run: Run) -> None:
+    """The first job."""
+    run.check(Script("first"))
+
+
+@suite.job(needs=[first], minutes=5)
+def second(run: Run) -> None:
+    """The job that needs the first."""
+    run.check(Script("second"))
+
+
+@nox.session(venv_backend="none", default=True, allow_parallel=False)
+def pipeline(session: nox.Session) -> None:
+    """Both jobs."""
+    graph.play(suite, session)

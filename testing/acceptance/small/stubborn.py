@@ -1,0 +1,28 @@
+"""A tool that heeds no request to end, nor do its child and the child's child, which has a group of its own.
+
+Each holds the pipe `tools` open as long as it lives, and writes into it: its process id, and when it is asked to end.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from types import FrameType
+
+
+def note(number: int, frame: FrameType | None) -> None:
+    os.write(pipe, b"asked\n")
+
+
+generation = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+pipe = os.open("tools", os.O_WRONLY)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, note)
+if generation == 2:
+    os.setpgid(0, 0)
+else:
+    subprocess.Popen([sys.executable, __file__, str(generation + 1)])
+os.write(pipe, f"{os.getpid()}\n".encode())
+while True:
+    signal.pause()

@@ -1,0 +1,212 @@
+"""Each check of `nox -s build` finds its defect, and the same commit gives the same bytes everywhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from testing.acceptance.conftest import Checkout, Ran
+
+INSTALLS = {"install 3.9", "install 3.10", "install 3.11"}
+ROWS = INSTALLS | {
+    "version",
+    "wheel",
+    "sdist",
+    "twine",
+    "check-wheel-contents",
+    "contents",
+    "checksums",
+    "reproducible",
+    "sbom",
+}
+WHEEL = "[tool.hatch.build.targets.wheel]\n"
+# Replaces a file of the package by one that holds something else at each build.
+RANDOM_HOOK = """
+import uuid
+from pathlib import Path
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class Hook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        file = Path(self.directory) / "py.typed"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(uuid.uuid4()))
+        build_data["force_include"][str(file)] = "lakekit/py.typed"
+
+    def finalize(self, version, build_data, artifact_path):
+        (Path(self.directory) / "py.typed").unlink()
+"""
+
+
+@pytest.fixture(scope="module")
+def sound(original: Checkout) -> tuple[Checkout, Ran]:
+    """The repository without a defect, and what build says of it."""
+    original.commit()
+    return original, original.nox("-s", "build")
+
+
+@pytest.fixture
+def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
+    return sound[0].copy(tmp_path / "repository")
+
+
+def build(repository: Checkout) -> Ran:
+    """Commit the defect, as a dirty tree is a remark of its own, and build."""
+    repository.commit()
+    return repository.nox("-s", "build")
+
+
+def test_the_repository_itself_builds(sound: tuple[Checkout, Ran]) -> None:
+    checkout, ran = sound
+    ran.assert_only("build", failed=set(), rows=ROWS)
+    names = [Path(path).name for path in ran.result("build").artifacts]
+    assert [name for name in names if name.endswith(".json")] == ["sbom.json"]
+    distributions = sorted(file.name for file in (checkout.root / "dist").iterdir())
+    assert [name for name in names if name in distributions] == distributions
+    assert len(distributions) == 2
+
+
+def test_finds_a_file_that_the_wheel_lacks(repository: Checkout) -> None:
+    repository.replace("pyproject.toml", WHEEL, f'{WHEEL}exclude = ["utils/lakekit/py.typed"]\n')
+    ran = build(repository)
+    ran.assert_only("build", failed={"contents"}, rows=ROWS)
+    found = ran.finding("build", "contents", "missing")
+    assert (found.tool, found.file, found.line) == ("contents", "utils/lakekit/py.typed", 1)
+    assert "lakekit/py.typed" in found.message
+
+
+@pytest.mark.parametrize(
+    ("target", "failed"),
+    [("lakekit/stray.md", {"contents"}), ("stray/__init__.py", {"contents", "check-wheel-contents"})],
+    ids=["in-the-package", "beside-it"],
+)
+def test_finds_a_file_that_does_not_belong_in_the_wheel(
+    repository: Checkout, target: str, failed: set[str]
+) -> None:
+    repository.replace("pyproject.toml", WHEEL, f'{WHEEL}force-include = {{ "README.md" = "{target}" }}\n')
+    ran = build(repository)
+    ran.assert_only("build", failed=failed, rows=ROWS)
+    found = ran.finding("build", "contents", "unexpected")
+    [wheel] = [path for path in ran.result("build").artifacts if path.endswith(".whl")]
+    assert (found.tool, found.file, found.line) == ("contents", wheel, 1)
+    assert target in found.message
+    if "check-wheel-contents" in failed:
+        found = ran.finding("build", "check-wheel-contents", "W009")
+        assert (found.tool, found.file) == ("check-wheel-contents", wheel)
+
+
+def test_finds_a_missing_description(repository: Checkout) -> None:
+    repository.replace("pyproject.toml", 'readme = "README.md"\n', "")
+    ran = build(repository)
+    ran.assert_only("build", failed={"twine"}, rows=ROWS)
+    found = ran.check("build", "twine").findings
+    assert any("`long_description` missing" in each.message for each in found)
+    assert {(each.tool, each.rule, each.file) for each in found} == {("twine", "warning", "pyproject.toml")}
+
+
+def test_finds_a_description_that_cannot_be_rendered(repository: Checkout) -> None:
+    line = repository.write("README.rst", "Title\n=====\n\n.. here:: # here\n")
+    repository.replace("pyproject.toml", 'readme = "README.md"', 'readme = "README.rst"')
+    repository.replace("pyproject.toml", '"utils/lakekit", "README.md"', '"utils/lakekit", "README.rst"')
+    ran = build(repository)
+    ran.assert_only("build", failed={"twine"}, rows=ROWS)
+    found = ran.finding("build", "twine", "error")
+    assert (found.tool, found.file, found.line) == ("twine", "README.rst", line)
+    assert 'Unknown directive type "here"' in found.message
+
+
+def test_finds_a_build_that_cannot_be_repeated(repository: Checkout) -> None:
+    repository.write("hatch_build.py", RANDOM_HOOK)
+    hook = f'{WHEEL}exclude = ["utils/lakekit/py.typed"]\nhooks.custom = {{}}\n'
+    repository.replace("pyproject.toml", WHEEL, hook)
+    repository.replace(
+        "pyproject.toml", '"LICENSE", "pyproject.toml"]', '"LICENSE", "pyproject.toml", "hatch_build.py"]'
+    )
+    ran = build(repository)
+    ran.assert_only("build", failed={"reproducible"}, rows=ROWS)
+    found = ran.check("build", "reproducible").findings
+    assert {(each.tool, each.rule, each.file) for each in found} == {
+        ("reproducible", "differs", "lakekit/py.typed")
+    }
+    assert len(found) == 2
+
+
+def test_finds_a_command_that_does_not_start(repository: Checkout) -> None:
+    repository.replace("pyproject.toml", '"lakekit.cli:main"', '"lakekit.cli:no_such_function"')
+    ran = build(repository)
+    ran.assert_only("build", failed=INSTALLS, rows=ROWS)
+    for name in INSTALLS:
+        found = ran.finding("build", name, "crash")
+        assert found.tool == name
+        assert "ImportError: cannot import name 'no_such_function'" in found.message
+
+
+def test_finds_a_build_that_fails_and_leaves_no_half_of_it(repository: Checkout) -> None:
+    repository.replace("pyproject.toml", 'requires-python = ">=3.9"', 'requires-python = "three"')
+    ran = build(repository)
+    ran.assert_only(
+        "build", failed={"wheel", "sdist"}, rows=ROWS, skipped=ROWS - {"version", "wheel", "sdist"}
+    )
+    for kind in ("wheel", "sdist"):
+        found = ran.finding("build", kind, "crash")
+        assert found.tool == kind
+        assert "requires-python" in found.message
+    assert not list((repository.root / "dist").glob("*"))
+
+
+def test_a_shallow_clone_without_a_tag_builds_nothing(repository: Checkout, tmp_path: Path) -> None:
+    repository.write("README.md", "Another commit.\n")
+    repository.commit()
+    shallow = Checkout(tmp_path / "shallow")
+    repository.git("clone", "--quiet", "--depth=1", repository.root.as_uri(), str(shallow.root))
+    shallow.write("dist/lakekit-0.0.1-py3-none-any.whl", "An older build.\n")
+    ran = shallow.nox("-s", "build")
+    ran.assert_only("build", failed={"version"}, rows=ROWS, skipped=ROWS - {"version"})
+    found = ran.finding("build", "version", "no-version")
+    assert found.tool == "version"
+    assert "git fetch --unshallow --tags" in found.message
+    assert not list((shallow.root / "dist").glob("*"))
+
+
+def test_a_dirty_tree_is_a_remark_and_never_a_failure(repository: Checkout) -> None:
+    repository.write("utils/lakekit/seeded.py", "ONE = 1\n")
+    ran = repository.nox("-s", "build", env={"LAKE_CI_STRICT": "1"})
+    assert ran.code == 0, ran.output
+    assert ran.rows("build") == {name: "warning" if name == "version" else "success" for name in ROWS}
+    assert ran.result("build").dirty
+    assert "dirty" in ran.check("build", "version").detail
+
+
+def test_two_clones_of_a_commit_build_the_same_bytes(repository: Checkout, tmp_path: Path) -> None:
+    repository.git("tag", "v1.2.3")
+    repository.write("CHANGELOG.md", "Another commit.\n")
+    repository.commit()
+    sums = []
+    for folder, umask, zone in (("one", 0o022, "UTC"), ("zweite Kopie für später", 0o077, "Asia/Kathmandu")):
+        clone = Checkout(tmp_path / folder / "repository")
+        # A clone under another umask has files of other modes.
+        repository.git(
+            "clone", "--quiet", "--config=core.sharedRepository=umask", str(repository.root), str(clone.root)
+        )
+        ran = clone.nox("-s", "build", umask=umask, env={"TZ": zone})
+        ran.assert_only("build", failed=set(), rows=ROWS)
+        sums.append((clone.root / "reports" / "build" / "SHA256SUMS").read_text(encoding="utf-8"))
+    assert sums[0] == sums[1]
+    assert re.search(r"lakekit-1\.\d\.\d\.dev1\+g\w{12}\.tar\.gz", sums[0])
+
+
+def test_without_network_and_packages_the_row_says_what_is_missing(
+    repository: Checkout, tmp_path: Path
+) -> None:
+    env = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "cache")}
+    ran = repository.nox("-s", "build", env=env, envdir=tmp_path / "environments")
+    ran.assert_only("build", failed={"environment"}, rows={"environment"})
+    assert "Traceback" not in ran.output
+    assert ran.result("build").cause == "no-environment"
+    message = ran.finding("build", "environment", "NoEnvironmentError").message
+    assert "requirements/build.txt" in message
+    assert "connect" in message

@@ -1,0 +1,117 @@
+"""Whatever ends a run, no process of it is left, and the result says what happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lake_ci.results import Result, Status, read
+from testing.acceptance.conftest import Checkout, Lifeline, Start
+
+TOOLS_GONE_SECONDS = 3
+ORPHANS_GONE_SECONDS = 5
+START_SECONDS = 60
+PROCESSES = 3
+
+
+class Running:
+    """A nox whose first job runs a tool that ignores every request to end."""
+
+    def __init__(self, checkout: Checkout, start: Start, *arguments: str) -> None:
+        self.root = checkout.root
+        self.marker = checkout.root / "second-ran"
+        checkout.write("second.py", "from pathlib import Path\n\nPath('second-ran').touch()\n")
+        (checkout.root / "stubborn.py").replace(checkout.root / "first.py")
+        self.tools = Lifeline(checkout.root / "tools")
+        self.runners = Lifeline(checkout.root / "runners")
+        self.nox = start(checkout, *arguments)
+        self.tools.wait_for(PROCESSES, START_SECONDS)
+
+    def output(self) -> str:
+        """What it printed, once it has ended."""
+        return self.nox.communicate(timeout=START_SECONDS)[0]
+
+    def result(self, job: str) -> Result:
+        return read(self.root / "reports" / job)
+
+
+@pytest.fixture
+def run(small: Checkout, start: Start) -> Callable[..., Running]:
+    """Starts nox in the small repository, and waits until the tool of its first job has started all it starts."""
+    return lambda *arguments: Running(small, start, *arguments)
+
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("to_group", [False, True], ids=["to-nox", "to-group"])
+def test_a_signal_to_a_session_ends_its_tools_and_is_named(
+    run: Callable[..., Running], number: signal.Signals, to_group: bool
+) -> None:
+    running = run("-s", "first")
+    send(running, number, to_group)
+    running.tools.wait_for_end(TOOLS_GONE_SECONDS)
+    output = running.output()
+    result = running.result("first")
+    assert (result.status, result.cause) == (Status.FAILURE, "interrupted"), output
+    assert f"interrupted by {number.name}" in result.warnings
+    assert [check.name for check in result.checks] == ["first"]
+    assert running.nox.returncode == 130
+    running.runners.wait_for_end(TOOLS_GONE_SECONDS)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("to_group", [False, True], ids=["to-nox", "to-group"])
+def test_a_signal_to_the_pipeline_ends_all_of_it(
+    run: Callable[..., Running], number: signal.Signals, to_group: bool
+) -> None:
+    running = run()
+    send(running, number, to_group)
+    running.tools.wait_for_end(TOOLS_GONE_SECONDS)
+    output = running.output()
+    assert running.nox.returncode == 130, output
+    result = running.result("first")
+    assert (result.status, result.cause) == (Status.FAILURE, "interrupted"), output
+    # A worker hears of it from the nox above it, which passes every signal on as SIGTERM.
+    assert any(warning.startswith("interrupted by SIG") for warning in result.warnings)
+    assert [check.name for check in result.checks] == ["first"]
+    second = running.result("second")
+    assert (second.status, second.cause) == (Status.FAILURE, "interrupted")
+    assert [(check.status, check.detail) for check in second.checks] == [
+        (Status.SKIPPED, "interrupted before it started")
+    ]
+    assert not running.marker.exists()
+    assert "again: nox -s first" in output
+    running.runners.wait_for_end(TOOLS_GONE_SECONDS)
+
+
+def test_a_second_signal_changes_nothing(run: Callable[..., Running]) -> None:
+    running = run("-s", "first")
+    send(running, signal.SIGINT, to_group=True)
+    running.tools.wait_for(PROCESSES + 1, TOOLS_GONE_SECONDS)
+    send(running, signal.SIGINT, to_group=True)
+    running.tools.wait_for_end(TOOLS_GONE_SECONDS)
+    running.output()
+    assert running.result("first").cause == "interrupted"
+    assert running.nox.returncode == 130
+
+
+def test_the_pipeline_ends_by_itself_once_the_outer_nox_is_killed(run: Callable[..., Running]) -> None:
+    running = run()
+    send(running, signal.SIGKILL, to_group=False)
+    deadline = time.monotonic() + ORPHANS_GONE_SECONDS
+    running.tools.wait_for_end(deadline - time.monotonic())
+    running.runners.wait_for_end(deadline - time.monotonic())
+    assert not running.marker.exists()
+    result = running.result("first")
+    assert (result.status, result.cause) == (Status.FAILURE, "interrupted")
+
+
+def send(running: Running, number: signal.Signals, to_group: bool) -> None:
+    """Send a signal to nox alone, or to its process group as a terminal does."""
+    (os.killpg if to_group else os.kill)(running.nox.pid, number)

@@ -1,0 +1,177 @@
+"""Each check of a `tests` session finds its defect; the suites in the copy are small ones made here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from testing.acceptance.conftest import Checkout, Ran
+
+SESSION = "tests-3.11(java17)"
+JOB = "tests-3.11-java17"
+ROWS = {"java", "jars", "unit", "integration", "coverage"}
+UNIT = "testing/unit/test_numbers.py"
+INTEGRATION = "testing/integration/test_whole.py"
+NUMBERS = '''"""What the suites cover."""
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def sign(number: int) -> str:
+    if number < 0:
+        return "minus"
+    return "plus"
+'''
+
+
+@pytest.fixture(scope="module")
+def sound(original: Checkout) -> tuple[Checkout, Ran]:
+    """The repository with a package of two functions and one small test of each kind."""
+    for folder in ("utils/lakekit", "testing/unit", "testing/integration"):
+        shutil.rmtree(original.root / folder, ignore_errors=True)
+    original.write("utils/lakekit/__init__.py", NUMBERS)
+    original.write(UNIT, "import lakekit\n\n\ndef test_double():\n    assert lakekit.double(2) == 4\n")
+    original.write(
+        INTEGRATION,
+        "import lakekit\n\n\ndef test_sign():\n    assert (lakekit.sign(-1), lakekit.sign(1)) == ('minus', 'plus')\n",
+    )
+    # The suite's own code has its own tests, which do not run here.
+    original.replace(
+        "noxfile.py", '        cover.append("utils/lake_ci")\n', "        cover.append(cover[0])\n"
+    )
+    original.commit()
+    return original, original.nox("-s", SESSION)
+
+
+@pytest.fixture
+def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
+    return sound[0].copy(tmp_path / "repository")
+
+
+def test_sound_suites_pass_and_the_slowest_tests_are_named(sound: tuple[Checkout, Ran]) -> None:
+    _, ran = sound
+    ran.assert_only(JOB, failed=set(), rows=ROWS)
+    result = ran.result(JOB)
+    assert not result.partial
+    assert [Path(path).name for path in result.artifacts] == ["coverage.xml", "junit.xml"]
+    [slowest] = ran.check(JOB, "unit").data["slowest"]
+    assert slowest["test"] == "test_numbers::test_double"
+    assert slowest["seconds"] >= 0
+    assert ran.check(JOB, "coverage").data["percent"] == 100
+
+
+@pytest.mark.parametrize(
+    ("suite", "file"), [("unit", UNIT), ("integration", INTEGRATION)], ids=["unit", "integration"]
+)
+def test_finds_a_failing_test_at_its_assertion(repository: Checkout, suite: str, file: str) -> None:
+    text = (repository.root / file).read_text(encoding="utf-8")
+    line = repository.write(file, f"{text}\n\ndef test_wrong():\n    two = 2\n    assert two == 3  # here\n")
+    ran = repository.nox("-s", SESSION)
+    ran.assert_only(JOB, failed={suite}, rows=ROWS)
+    found = ran.finding(JOB, suite, "AssertionError")
+    assert (found.tool, found.file, found.line) == ("pytest", file, line)
+    assert "test_wrong" in found.message
+    assert ran.check(JOB, suite).detail == "1 failed, 1 passed"
+
+
+@pytest.mark.parametrize(
+    ("rule", "statement"),
+    [
+        ("ModuleNotFoundError", "import no_such_module  # here"),
+        ("RuntimeError", 'raise RuntimeError("not today")  # here'),
+        ("SyntaxError", "def broken(:  # here"),
+    ],
+    ids=["import", "error", "syntax"],
+)
+def test_finds_a_module_that_cannot_be_collected(repository: Checkout, rule: str, statement: str) -> None:
+    file = "testing/unit/test_broken.py"
+    line = repository.write(file, f'"""Not to be collected."""\n\n{statement}\n')
+    ran = repository.nox("-s", SESSION)
+    # Nothing of the suite runs then, so half of the package is not covered.
+    ran.assert_only(JOB, failed={"unit", "coverage"}, rows=ROWS)
+    found = ran.finding(JOB, "unit", rule)
+    assert (found.tool, found.file, found.line) == ("pytest", file, line)
+
+
+def test_finds_coverage_below_the_minimum(repository: Checkout) -> None:
+    extra = "".join(f"    number += {step}\n" for step in range(9))
+    module = f"def never(number: int) -> int:\n{extra}    return number\n"
+    repository.write("utils/lakekit/never.py", module)
+    (repository.root / UNIT).write_text(
+        "import lakekit\nimport lakekit.never\n\n\ndef test_double():\n    assert lakekit.double(2) == 4\n",
+        encoding="utf-8",
+    )
+    ran = repository.nox("-s", SESSION)
+    ran.assert_only(JOB, failed={"coverage"}, rows=ROWS)
+    found = ran.finding(JOB, "coverage", "minimum")
+    assert (found.tool, found.file, found.line) == ("coverage", "utils/lakekit/never.py", 2)
+    assert "2-11" in found.message
+
+
+def test_a_module_that_no_test_imports_counts_as_not_covered(repository: Checkout) -> None:
+    repository.write("utils/lakekit/unseen.py", "".join(f"step_{step} = {step}\n" for step in range(9)))
+    ran = repository.nox("-s", SESSION)
+    ran.assert_only(JOB, failed={"coverage"}, rows=ROWS)
+    found = ran.finding(JOB, "coverage", "minimum")
+    assert (found.file, found.line) == ("utils/lakekit/unseen.py", 1)
+
+
+def test_a_selection_is_partial_and_not_judged_on_coverage(repository: Checkout) -> None:
+    ran = repository.nox("-s", SESSION, "--", "-k", "double")
+    ran.assert_only(JOB, failed=set(), rows=ROWS, skipped={"integration", "coverage"})
+    assert ran.result(JOB).partial
+    assert ran.check(JOB, "unit").detail == "1 passed"
+    assert ran.check(JOB, "integration").detail == "nothing selected"
+
+
+def test_a_selection_that_nothing_matches_fails(repository: Checkout) -> None:
+    ran = repository.nox("-s", SESSION, "--", "-k", "no_such_test")
+    skipped = {"unit", "integration", "coverage"}
+    ran.assert_only(JOB, failed={"selection"}, rows=ROWS | {"selection"}, skipped=skipped)
+    assert "no_such_test" in ran.finding(JOB, "selection", "LakeCiError").message
+
+
+def test_a_suite_without_tests_fails(repository: Checkout) -> None:
+    repository.write(INTEGRATION, "import lakekit\n\nlakekit.sign(1)\nlakekit.sign(-1)\n")
+    ran = repository.nox("-s", SESSION)
+    ran.assert_only(JOB, failed={"integration"}, rows=ROWS)
+    found = ran.finding(JOB, "integration", "no-tests")
+    assert (found.tool, found.file) == ("integration", "testing/integration")
+
+
+def test_a_hanging_test_is_ended_by_the_time_limit_with_all_it_started(repository: Checkout) -> None:
+    declaration = '"junit.xml"], minutes=30)'
+    repository.replace("noxfile.py", declaration, declaration.replace("30", "0.15"))
+    repository.write(
+        UNIT,
+        "import os\n"
+        "import subprocess\n"
+        "import sys\n"
+        "from pathlib import Path\n\n\n"
+        "def test_hangs():\n"
+        "    deaf = 'import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()'\n"
+        "    child = subprocess.Popen([sys.executable, '-c', deaf])\n"
+        "    Path('pids.txt').write_text(f'{os.getpid()} {child.pid}')\n"
+        "    child.wait()\n",
+    )
+    ran = repository.nox("-s", SESSION)
+    left = {"integration", "coverage"}
+    ran.assert_only(JOB, failed={"unit"}, rows=ROWS, skipped=left)
+    assert ran.result(JOB).cause == "timeout"
+    assert ran.finding(JOB, "unit", "timeout").tool == "unit"
+    assert all("time limit" in ran.check(JOB, name).detail for name in left)
+    pids = re.findall(r"\d+", (repository.root / "pids.txt").read_text(encoding="utf-8"))
+    assert len(pids) == 2
+    assert not [pid for pid in pids if is_running(int(pid))]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that only waits for its parent to collect its exit code does not."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()[:1] not in ("", "Z")

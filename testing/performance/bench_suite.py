@@ -1,0 +1,326 @@
+"""What the suite costs on top of the tools it runs: all figures from one run, on a copy of the repository.
+
+1. `nox -s lint` in warm environments, with nothing changed and after a one-line edit of one file, against the slowest
+   of its tools run alone: same command line, same environment variables, same state of its caches.
+2. Warm re-entry: from starting nox to the moment it would start the session's first tool. An audit hook in the nox
+   process, put there by a `sitecustomize`, notes the monotonic clock when a program of the session's environment is
+   about to be started, and ends the process there. It is compared with nox starting a program from a bare noxfile.
+3. `nox -s lint build --install-only` into an empty folder, against virtualenv and `pip install --require-hashes` of the
+   same locks; the package caches of both are warm.
+
+The measured and what they are compared with take turns, and medians are compared. Needs nox[uv]:
+
+    .nox/acceptance/bin/python testing/performance/bench_suite.py --repeat 7
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lake_ci.processes import Completed
+    from lake_ci.tools.tool import Tool
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EDITED = "utils/lake_ci/results.py"
+COLD = ("lint", "build")
+REENTERED = {
+    "lint": "lint",
+    "tests-3.11(java17)": "tests-3-11-java17",
+    "build": "build",
+    "acceptance": "acceptance",
+}
+LINT_TARGET = 1.2
+REENTRY_TARGET_SECONDS = 0.5
+COLD_TARGET = 0.25
+
+BARE_NOXFILE = """
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+
+
+@nox.session(python="3.11")
+def bare(session):
+    session.run("python", "--version")
+"""
+HOOK = """
+import os
+import sys
+import time
+
+
+def note(event, arguments, folder=os.environ["BENCH_ENVIRONMENT"], to=os.environ["BENCH_NOTE"]):
+    if event == "subprocess.Popen" and str(arguments[1][0]).startswith(folder):
+        with open(to, "w") as file:
+            file.write(str(time.monotonic()))
+        os._exit(0)
+
+
+sys.addaudithook(note)
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table; seconds. `target` is the ratio at most wanted, or in words."""
+
+    what: str
+    measured: float
+    compared_with: str
+    other: float
+    target: str
+
+    @property
+    def ratio(self) -> float:
+        return self.measured / self.other
+
+
+class Bench:
+    """A copy of the repository with one commit, environments of its own, and a clock."""
+
+    def __init__(self, scratch: Path, repeat: int) -> None:
+        self.scratch = scratch
+        self.repeat = repeat
+        self.root = scratch / "repository"
+        self.environments = scratch / "environments"
+        self.edits = 0
+        # What a nox or a GitHub around this one says is not for the one that is measured.
+        outer = ("NOX", "LAKE_CI_PLAN", "LAKE_CI_RUN", "LAKE_CI_EVENT", "GITHUB_", "VIRTUAL_ENV")
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
+        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+        for name in filter(None, names.split("\0")):
+            # Deleted and not committed yet.
+            if not (REPOSITORY / name).is_file():
+                continue
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, self.root / name, follow_symlinks=False)
+        who = ["-c", "user.name=Bench", "-c", "user.email=bench@example.org", "-c", "commit.gpgsign=false"]
+        for arguments in (
+            ["init", "--quiet"],
+            ["add", "--all"],
+            [*who, "commit", "--quiet", "--message=Copy"],
+        ):
+            self.call(["git", *arguments])
+
+    def call(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, check: bool = True) -> None:
+        """Run a command in the copy, its output thrown away unless it fails."""
+        done = subprocess.run(
+            argv,
+            cwd=self.root,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            sys.exit(f"{' '.join(argv)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+    def nox(self, *arguments: str, environments: Path | None = None) -> list[str]:
+        folder = environments or self.environments
+        return [sys.executable, "-m", "nox", "--envdir", str(folder), *arguments]
+
+    def take_turns(
+        self, commands: Mapping[str, Callable[[], None]], before: Callable[[], None], repeat: int
+    ) -> dict[str, float]:
+        """The median wall seconds of each, run in turns; `before` is not counted."""
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(repeat):
+            for name, command in commands.items():
+                before()
+                start = time.perf_counter()
+                command()
+                seconds[name].append(time.perf_counter() - start)
+        return {name: statistics.median(values) for name, values in seconds.items()}
+
+    def edit(self) -> None:
+        """Change one line of a source file, another way each time."""
+        path = self.root / EDITED
+        text = path.read_text(encoding="utf-8").split("\n# edit ")[0].rstrip("\n")
+        self.edits += 1
+        path.write_text(f"{text}\n# edit {self.edits}\n", encoding="utf-8")
+
+
+class Recorder:
+    """Stands in for `Run`: takes the tools that a session lists, and runs none."""
+
+    posargs: tuple[str, ...] = ()
+    partial = False
+
+    def __init__(self) -> None:
+        self.tools: list[Tool] = []
+
+    def install(self, purpose: str) -> None:
+        pass
+
+    def check(self, *tools: Tool) -> None:
+        self.tools += tools
+
+
+def lint_commands(bench: Bench) -> dict[str, Callable[[], None]]:
+    """Each tool of `lint` that is a command, as the session runs it."""
+    spec = importlib.util.spec_from_file_location("noxfile", bench.root / "noxfile.py")
+    if spec is None or spec.loader is None:
+        sys.exit("noxfile.py cannot be read")
+    noxfile = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(noxfile)
+    # noxfile.py has put their folder on the path.
+    from lake_ci.environment import Environment
+    from lake_ci.tools.tool import CommandTool, Workbench
+
+    recorder = Recorder()
+    noxfile.lint.function(recorder)
+    environment = Environment(bench.environments / "lint")
+    workbench = Workbench(
+        root=bench.root,
+        reports=bench.root / "reports" / "lint",
+        python=environment.python,
+        env=environment.variables(bench.env),
+        execute=_never,
+    )
+    commands: dict[str, Callable[[], None]] = {}
+    for tool in recorder.tools:
+        if isinstance(tool, CommandTool):
+            argv = tool.command(workbench)
+            env = {**workbench.env, **tool.environment(workbench)}
+            commands[tool.name] = partial(bench.call, argv, env=env, check=False)
+    return commands
+
+
+def _never(*arguments: object, **options: object) -> Completed:
+    raise AssertionError("the tools are run by the bench itself")
+
+
+def measure_lint(bench: Bench) -> tuple[list[Figure], dict[str, dict[str, float]]]:
+    """Lint against its slowest tool, and the seconds of each tool alone."""
+    alone = lint_commands(bench)
+    commands: dict[str, Callable[[], None]] = {
+        "nox": partial(bench.call, bench.nox("-s", "lint"), check=False),
+        **alone,
+    }
+    figures = []
+    details = {}
+    states: dict[str, Callable[[], None]] = {"nothing changed": lambda: None, "one line edited": bench.edit}
+    for state, before in states.items():
+        bench.take_turns(commands, before, repeat=1)
+        medians = bench.take_turns(commands, before, bench.repeat)
+        whole = medians.pop("nox")
+        slowest = max(medians, key=lambda name: medians[name])
+        figures.append(
+            Figure(f"lint, {state}", whole, f"{slowest} alone", medians[slowest], f"<= {LINT_TARGET}")
+        )
+        details[state] = medians
+    return figures, details
+
+
+def measure_reentry(bench: Bench) -> list[Figure]:
+    """From the start of nox to its first tool, session by session."""
+    bare = bench.scratch / "bare"
+    hook = bench.scratch / "hook"
+    for folder, name, text in ((bare, "noxfile.py", BARE_NOXFILE), (hook, "sitecustomize.py", HOOK)):
+        folder.mkdir()
+        (folder / name).write_text(text, encoding="utf-8")
+    bench.call(bench.nox("-f", str(bare / "noxfile.py")))
+
+    def until_first_tool(folder: str, *arguments: str) -> float:
+        note = bench.scratch / "note"
+        note.unlink(missing_ok=True)
+        env = {
+            "PYTHONPATH": str(hook),
+            "BENCH_NOTE": str(note),
+            "BENCH_ENVIRONMENT": f"{bench.environments / folder}{os.sep}",
+        }
+        start = time.monotonic()
+        bench.call(bench.nox(*arguments), env=env)
+        if not note.exists():
+            sys.exit(f"nox {' '.join(arguments)} started no tool")
+        return float(note.read_text(encoding="utf-8")) - start
+
+    seconds: dict[str, list[float]] = {name: [] for name in ("bare", *REENTERED)}
+    for _ in range(bench.repeat):
+        seconds["bare"].append(until_first_tool("bare", "-f", str(bare / "noxfile.py")))
+        for session, name in REENTERED.items():
+            seconds[session].append(until_first_tool(name, "-s", session))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    target = f"<= {REENTRY_TARGET_SECONDS} s"
+    floor = medians.pop("bare")
+    return [Figure(f"re-entry, {name}", each, "bare nox", floor, target) for name, each in medians.items()]
+
+
+def measure_cold(bench: Bench) -> Figure:
+    """Environments from nothing, with warm package caches."""
+    folder = bench.scratch / "cold"
+
+    def clear() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def by_pip() -> None:
+        for purpose in COLD:
+            bench.call(
+                [sys.executable, "-m", "virtualenv", "--quiet", "--python=3.11", str(folder / purpose)]
+            )
+            pip = [str(folder / purpose / "bin" / "pip"), "install", "--quiet", "--require-hashes"]
+            bench.call([*pip, "-r", f"requirements/{purpose}.txt"])
+
+    commands: dict[str, Callable[[], None]] = {
+        "nox": partial(bench.call, bench.nox("-s", *COLD, "--install-only", environments=folder)),
+        "pip": by_pip,
+    }
+    bench.take_turns(commands, clear, repeat=1)
+    medians = bench.take_turns(commands, clear, max(1, bench.repeat // 2))
+    what = f"cold environments, {' and '.join(COLD)}"
+    return Figure(what, medians["nox"], "virtualenv, pip", medians["pip"], f"<= {COLD_TARGET}")
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures, one a line."""
+    rows = [("what", "measured", "compared with", "", "ratio", "target")]
+    for each in figures:
+        seconds = (f"{each.measured:.2f} s", each.compared_with, f"{each.other:.2f} s")
+        rows.append((each.what, *seconds, f"{each.ratio:.2f}", each.target))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="turns a figure is the median of")
+    parser.add_argument("--json", action="store_true", help="print JSON, with each tool of lint alone")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(Path(scratch), options.repeat)
+        bench.call(bench.nox("-s", *REENTERED, "--install-only"))
+        figures, tools = measure_lint(bench)
+        figures += measure_reentry(bench)
+        figures.append(measure_cold(bench))
+    if options.json:
+        rows = [{**asdict(each), "ratio": round(each.ratio, 3)} for each in figures]
+        print(json.dumps({"figures": rows, "lint_tools_alone": tools}, indent=1))
+        return
+    print(table(figures))
+    for state, medians in tools.items():
+        each = ", ".join(f"{name} {value:.2f} s" for name, value in medians.items())
+        print(f"\nTools of lint alone, {state}: {each}; together {sum(medians.values()):.2f} s")
+
+
+if __name__ == "__main__":
+    main()

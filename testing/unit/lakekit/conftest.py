@@ -1,0 +1,82 @@
+"""A set of tables with nothing of the flights in it: what is generic is tested on these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Dict
+
+import pytest
+
+from lakekit.tables import Column, Source, Table, TableSet, bronze
+
+PEOPLE = Source(
+    "people",
+    (
+        Column("name", required=True),
+        Column("age", "int"),
+        Column("seen", "timestamp"),
+        Column("weight", "double"),
+    ),
+)
+SILVER = Table(
+    "silver.people",
+    (Column("name", required=True), Column("age", "int"), Column("seen", "timestamp")),
+    reads=("bronze.people",),
+    sql="people.sql",
+)
+GOLD = Table(
+    "gold.ages",
+    (Column("age", "int"), Column("people", "bigint", required=True)),
+    reads=("silver.people",),
+    sql="ages.sql",
+)
+SQL = {
+    "people.sql": """
+        select name, cast(nullif(age, 'NA') as int) as age, cast(nullif(seen, 'NA') as timestamp) as seen
+        from bronze.people order by name
+    """,
+    "ages.sql": "select age, count(*) as people from silver.people group by age order by age",
+}
+CSV = """\
+name,age,seen,weight
+Ada,36,2013-01-01T10:00:00Z,60.5
+Bob,NA,NA,NA
+Cy,36,2013-07-01T10:00:00Z,1e2
+"""
+
+
+@pytest.fixture
+def sql(tmp_path: Path) -> Path:
+    """The folder of the SQL files."""
+    folder = tmp_path / "sql"
+    folder.mkdir()
+    for name, text in SQL.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def tables(sql: Path) -> TableSet:
+    """People through bronze, silver and gold."""
+    return TableSet((bronze(PEOPLE), SILVER, GOLD), sql)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A source folder with three people."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "people.csv").write_text(CSV)
+    return folder
+
+
+@pytest.fixture
+def files() -> Callable[[Path], Dict[str, bytes]]:
+    """What a folder holds: each file's path and content."""
+
+    def read(folder: Path) -> Dict[str, bytes]:
+        return {
+            str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()
+        }
+
+    return read

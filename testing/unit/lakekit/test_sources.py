@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import errno
+import shutil
+import zipfile
+from pathlib import Path
+from typing import List, Tuple
+
+import pytest
+
+from lakekit.errors import SourceError, StorageError
+from lakekit.sources import OpenedSource, open_sources
+from lakekit.tables import TableSet
+
+HEADER = "name,age,seen,weight\n"
+ROW = "Ada,36,NA,NA\n"
+
+
+def opened(folder: Path, tables: TableSet, tmp_path: Path) -> OpenedSource:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir(exist_ok=True)
+    return open_sources(folder, tables, scratch)[0]
+
+
+def zip_of(folder: Path, members: List[Tuple[str, str]]) -> Path:
+    archive = folder / "people.csv.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, text in members:
+            packed.writestr(name, text)
+    (folder / "people.csv").unlink(missing_ok=True)
+    return archive
+
+
+def test_zipped_and_plain_have_one_digest(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    plain = opened(source, tables, tmp_path)
+    zip_of(source, [("people.csv", (source / "people.csv").read_text())])
+    zipped = opened(source, tables, tmp_path)
+    assert plain.digest == zipped.digest
+    assert plain.file_name == zipped.file_name == "people.csv"
+    assert zipped.path.parent == tmp_path / "scratch"
+
+
+def test_digest_follows_the_content(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    before = opened(source, tables, tmp_path).digest
+    (source / "people.csv").write_text(HEADER + ROW)
+    assert opened(source, tables, tmp_path).digest != before
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        (HEADER, "has a header and no rows"),
+        ("name,age,weight\nAda,36,NA\n", "has no column seen"),
+        ("name,age,seen,weight,age\nAda,36,NA,NA,36\n", "has the column age twice"),
+        ("name,age,seen,weight,height\nAda,36,NA,NA,1\n", "a column height that is not declared"),
+        ('name,age,seen,weight\n"Ada', "line 1 or 2"),
+    ],
+)
+def test_file_that_is_not_as_declared_is_refused(
+    content: str, reason: str, source: Path, tables: TableSet, tmp_path: Path
+) -> None:
+    (source / "people.csv").write_text(content)
+    with pytest.raises(SourceError, match=reason) as caught:
+        opened(source, tables, tmp_path)
+    assert str(source / "people.csv") in str(caught.value)
+
+
+def test_file_that_is_not_utf8_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    (source / "people.csv").write_bytes(b"name,\xff\xfe\n")
+    with pytest.raises(SourceError, match="not UTF-8"):
+        opened(source, tables, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("members", "held"),
+    [
+        ([], "nothing"),
+        ([("a.csv", ROW)], "a.csv"),
+        ([("people.csv", ROW), ("b.csv", ROW)], "people.csv, b.csv"),
+    ],
+)
+def test_archive_holds_one_file(
+    members: List[Tuple[str, str]], held: str, source: Path, tables: TableSet, tmp_path: Path
+) -> None:
+    zip_of(source, members)
+    with pytest.raises(SourceError, match=f"it holds {held}"):
+        opened(source, tables, tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 200, 900])
+def test_truncated_archive_is_refused(kept: int, source: Path, tables: TableSet, tmp_path: Path) -> None:
+    archive = zip_of(source, [("people.csv", HEADER + "".join(f"p{n},{n},NA,NA\n" for n in range(999)))])
+    archive.write_bytes(archive.read_bytes()[:kept])
+    with pytest.raises(SourceError, match="no whole zip archive"):
+        opened(source, tables, tmp_path)
+
+
+def test_archive_with_a_flipped_byte_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    archive = zip_of(source, [("people.csv", HEADER + "".join(f"p{n},{n},NA,NA\n" for n in range(999)))])
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(SourceError, match="no whole zip archive"):
+        opened(source, tables, tmp_path)
+
+
+def test_encrypted_archive_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    archive = zip_of(source, [("people.csv", HEADER + ROW)])
+    content = bytearray(archive.read_bytes())
+    content[6] |= 1  # the flag "encrypted" of the member's own header
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # and of its entry in the directory
+    archive.write_bytes(content)
+    with pytest.raises(SourceError, match="cannot be unpacked"):
+        opened(source, tables, tmp_path)
+
+
+def test_full_disk_while_unpacking_names_the_folder(
+    source: Path, tables: TableSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    zip_of(source, [("people.csv", HEADER + ROW)])
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(StorageError, match="scratch.*No space left"):
+        opened(source, tables, tmp_path)
+
+
+def test_missing_file_and_folder_are_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="does not exist"):
+        opened(source / "none", tables, tmp_path)
+    with pytest.raises(SourceError, match="is no folder"):
+        opened(source / "people.csv", tables, tmp_path)
+    (source / "people.csv").unlink()
+    with pytest.raises(SourceError, match="people.csv is missing"):
+        opened(source, tables, tmp_path)
+    (source / "people.csv").mkdir()
+    with pytest.raises(SourceError, match="is no file"):
+        opened(source, tables, tmp_path)
+
+
+def test_two_files_for_one_source_are_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    text = (source / "people.csv").read_text()
+    zip_of(source, [("people.csv", text)])
+    (source / "people.csv").write_text(text)
+    with pytest.raises(SourceError, match="Both"):
+        opened(source, tables, tmp_path)
+
+
+def test_file_that_changes_under_the_run_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    found = opened(source, tables, tmp_path)
+    found.check_unchanged()
+    (source / "people.csv").write_text(HEADER + ROW)
+    with pytest.raises(SourceError, match="changed while it was read"):
+        found.check_unchanged()
+
+
+def test_line_of_a_row_counts_line_breaks_in_values(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    (source / "people.csv").write_text(HEADER + '"A\nd\na",1,NA,NA\nBob,2,NA,NA\n')
+    found = opened(source, tables, tmp_path)
+    assert (found.line_of(1), found.line_of(2)) == (4, 5)

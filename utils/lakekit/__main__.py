@@ -1,0 +1,8 @@
+"""`python -m lakekit` is the command `lakekit`."""
+
+from __future__ import annotations
+
+from lakekit.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Every error that lakekit raises on purpose, with its exit code and the next step to take.
+
+Exit codes: 1 the run could not be completed; 2 the user's input is refused and nothing was written;
+3 the machine lacks something (space, permission, a package); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class LakekitError(Exception):
+    """What failed and where (`str(error)`), and what to do next (`error.next_step`)."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, next_step: str) -> None:
+        super().__init__(what, next_step)
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class SourceError(LakekitError):
+    """A source file is missing, damaged or not as declared. Raised before the first commit."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, next_step: str = "Mend or replace the file, then run again.") -> None:
+        super().__init__(f"{what}. Nothing was written.", next_step)
+
+
+class ValueRefused(SourceError):
+    """One value of a source does not convert to its declared type."""
+
+    def __init__(  # noqa: B042  # never pickled
+        self, file: str, row: int, line: int, column: str, value: str, wanted: str
+    ) -> None:
+        super().__init__(
+            f"{file}, row {row} (line {line}), column {column}: {value!r} is not {wanted}",
+            f"Correct that value in {file}, or leave the row out, then run again.",
+        )
+
+
+class LakeRefused(LakekitError):
+    """The folder named as the lake cannot be one, or holds no such table yet."""
+
+    exit_code = 2
+
+
+class UnknownTable(LakekitError):
+    """A table name that nobody declared."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, nearest: str) -> None:
+        super().__init__(f"There is no table {name}", f"Did you mean {nearest}?")
+
+
+class DeclarationError(LakekitError):
+    """A declaration and its SQL, or two declarations, do not fit together. Nothing was written."""
+
+    def __init__(self, table: str, what: str) -> None:
+        super().__init__(f"{table}: {what}", f"Make the declaration of {table} and its SQL agree.")
+
+
+class SqlRefused(LakekitError):
+    """A transform holds SQL that is not known to mean the same on both engines."""
+
+    def __init__(self, table: str, what: str) -> None:
+        super().__init__(
+            f"{table}: {what}",
+            "Use a construct that lakekit.transpile lets through, or add it with a parity test.",
+        )
+
+
+class ComputeError(LakekitError):
+    """A transform failed on the data. Nothing was written."""
+
+    def __init__(self, table: str, reason: str) -> None:
+        super().__init__(
+            f"{table} could not be computed: {reason}. Nothing was written.",
+            "Correct the source data that the message points to, then run again.",
+        )
+
+
+class ConflictError(LakekitError):
+    """Another writer committed to a table between our reading and our writing it."""
+
+    def __init__(self, table: str) -> None:  # noqa: B042  # never pickled
+        super().__init__(
+            f"{table} was changed by another writer during this run",
+            "Run again: tables that are up to date already are skipped.",
+        )
+
+
+class StorageError(LakekitError):
+    """No permission, no space, or a damaged file in the lake. Every table is whole, at its old or its new version."""
+
+    exit_code = 3
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path}: {reason}",
+            "See to the space and the permissions there, then run again: it resumes after the tables already written.",
+        )
+
+
+class MissingExtra(LakekitError):
+    """A package of an extra is not installed."""
+
+    exit_code = 3
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"The package {package} is not installed", f'pip install "lakekit[{extra}]"')

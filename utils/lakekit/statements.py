@@ -1,0 +1,93 @@
+"""What a declaration says, as DuckDB's SQL: how a source is read, which strings convert, which columns come out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Mapping, Sequence, Tuple
+
+from lakekit.errors import DeclarationError
+from lakekit.sources import OpenedSource
+from lakekit.tables import Column, Source, Table, Type
+
+TYPES: Mapping[Type, str] = {
+    "string": "VARCHAR",
+    "boolean": "BOOLEAN",
+    "int": "INTEGER",
+    "bigint": "BIGINT",
+    "double": "DOUBLE",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+}
+INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+# What may be cast: DuckDB alone would also take '2.7' for an int and a time without a zone for an instant.
+PATTERNS: Mapping[Type, str] = {
+    "boolean": "(?i)true|false",
+    "int": "[+-]?[0-9]+",
+    "bigint": "[+-]?[0-9]+",
+    "double": r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?",
+    "date": "[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    "timestamp": "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r"(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})",
+}
+MEANING: Mapping[Type, str] = {
+    "boolean": "a boolean (true or false)",
+    "int": "an int (a whole number of 32 bits)",
+    "bigint": "a bigint (a whole number of 64 bits)",
+    "double": "a double (a number)",
+    "date": "a date (YYYY-MM-DD)",
+    "timestamp": "a timestamp (YYYY-MM-DDTHH:MM:SS, then Z or +HH:MM)",
+}
+
+
+def name(identifier: str) -> str:
+    """An identifier, quoted."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """A string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def file(path: Path) -> str:
+    """A file to read, as a string literal: brackets make `*`, `?` and `[` stand for themselves."""
+    return text(re.sub(r"([*?\[])", r"[\1]", str(path)))
+
+
+def read_source(opened: OpenedSource) -> str:
+    """SELECT every column as the string it came as, with its file and its row, in the order of the declaration."""
+    values = ", ".join(f"coalesce({name(c.name)}, '') AS {name(c.name)}" for c in opened.source.columns)
+    columns = ", ".join(f"{text(column)}: 'VARCHAR'" for column in opened.header)
+    return (
+        f"SELECT {values}, {text(opened.file_name)} AS _source_file, row_number() OVER () AS _source_row "
+        f"FROM read_csv({file(opened.path)}, columns = {{{columns}}}, header = true, auto_detect = false, "
+        "delim = ',', quote = '\"', escape = '\"', strict_mode = true, null_padding = false)"
+    )
+
+
+def misfit(column: Column, source: Source) -> str:
+    """True of a string that does not convert to the column's type, or is missing where it may not be."""
+    value, missing, wrong = name(column.name), text(source.missing), "false"
+    if column.type != "string":
+        pattern = text(PATTERNS[column.type])
+        kind = TYPES[column.type]
+        wrong = f"(NOT regexp_full_match({value}, {pattern}) OR TRY_CAST({value} AS {kind}) IS NULL)"
+    return f"({value} = {missing} OR {wrong})" if column.required else f"({value} <> {missing} AND {wrong})"
+
+
+def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> str:
+    """The query with each column cast to its declared type; `found` has the names and types it has by itself.
+
+    Raises DeclarationError where they differ. Integers may differ in width: the cast checks the range.
+    """
+    names, declared = [column for column, _ in found], [column.name for column in table.columns]
+    if names != declared:
+        columns = f"the SQL gives the columns {', '.join(names)}; declared: {', '.join(declared)}"
+        raise DeclarationError(table.name, columns)
+    for column, (_, kind) in zip(table.columns, found):
+        if kind != TYPES[column.type] and not (kind in INTEGERS and TYPES[column.type] in INTEGERS):
+            types = f"column {column.name} is {kind} in the SQL and {column.type} as declared"
+            raise DeclarationError(table.name, types)
+    casts = ", ".join(f"CAST({name(c.name)} AS {TYPES[c.type]}) AS {name(c.name)}" for c in table.columns)
+    return f"SELECT {casts} FROM ({query})"
