@@ -33,11 +33,13 @@ class Environment:
         folder: the environment's folder; its interpreter is `bin/python` in it.
         may_install: false under `-R` and `--no-install`, for an environment that was there before.
         install_only: under `--install-only` nothing is run.
+        own: whether nox made it for this session; without, the session runs on the suite's own interpreter.
     """
 
     folder: Path
     may_install: bool = True
     install_only: bool = False
+    own: bool = True
 
     @property
     def python(self) -> Path:

@@ -148,7 +148,10 @@ class Run:
 
     def __enter__(self) -> Run:
         # Two runs in one environment, or into one reports folder, would garble each other.
-        lock = self.environment.folder.with_name(f"{self.environment.folder.name}.lock")
+        folder = self.environment.folder
+        lock = folder.with_name(f"{folder.name}.lock")
+        if not self.environment.own:
+            lock = self.root / ".cache" / "locks" / f"{self.variant.id}.lock"
         self._held.enter_context(
             locked(lock, lambda holder: self._say(f"waiting for another run of {self.variant.session}"))
         )

@@ -104,7 +104,7 @@ def environment(session: nox.Session) -> Environment:
     config = session._runner.global_config
     folder = getattr(session.virtualenv, "location", None)
     if folder is None:
-        return Environment(Path(sys.prefix), may_install=False, install_only=config.install_only)
+        return Environment(Path(sys.prefix), may_install=False, install_only=config.install_only, own=False)
     return Environment(
         Path(folder),
         may_install=not (config.no_install and session.virtualenv._reused),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lake_ci import git
 from lake_ci.processes import Completed
-from lake_ci.results import Finding
+from lake_ci.results import Finding, Outcome, Status, count
+from lake_ci.tools.clean import CleanFiles
 from lake_ci.tools.diff import first_changes
 from lake_ci.tools.tool import CommandTool, Workbench
 
@@ -21,15 +23,41 @@ def python_files(bench: Workbench) -> list[str]:
 
 
 class Flake8(CommandTool):
-    """Errors, likely bugs and complexity: pyflakes, pycodestyle, mccabe, bugbear, comprehensions."""
+    """Errors, likely bugs and complexity: pyflakes, pycodestyle, mccabe, bugbear, comprehensions.
+
+    flake8 keeps no cache, and all its plugins here judge a file by itself: only files not known to be clean are given
+    to it.
+    """
 
     name = "flake8"
+    # What it reads its settings from; its version and its plugins stand in the lock.
+    SETTINGS = ("pyproject.toml", "setup.cfg", "tox.ini", ".flake8", "requirements/lint.txt")
     LINE = re.compile(r"^(?P<file>.+?)\t(?P<line>\d+)\t(?P<rule>\w+)\t(?P<message>.*)$")
 
     def command(self, bench: Workbench) -> list[str]:
         format_ = "%(path)s\t%(row)d\t%(code)s\t%(text)s"
         # One process: the other tools want the other cores, and starting flake8's pool costs more than it saves.
-        return [bench.bin("flake8"), "--jobs=1", f"--format={format_}", *python_files(bench)]
+        return [bench.bin("flake8"), "--jobs=1", f"--format={format_}"]
+
+    def run(self, bench: Workbench) -> Outcome:
+        files = python_files(bench)
+        settings = [bench.root / name for name in self.SETTINGS]
+        context = [path.read_text(encoding="utf-8") if path.exists() else "" for path in settings]
+        interpreter = bench.python.resolve()
+        known = CleanFiles(bench.root / ".cache" / "flake8.json", bench.root, [*context, str(interpreter)])
+        digests = known.digests(files)
+        unknown = known.unknown(files, digests)
+        if not unknown:
+            return Outcome(Status.SUCCESS, f"{count(len(files), 'file')}, none changed")
+        done = bench.execute([*self.command(bench), *unknown])
+        outcome = self.outcome(done, bench)
+        judged = outcome.status is Status.SUCCESS or all(finding.file for finding in outcome.findings)
+        if judged and not bench.posargs:
+            wrong = {finding.file for finding in outcome.findings}
+            known.keep((file for file in files if bench.relative(file) not in wrong), digests)
+        if outcome.status is Status.SUCCESS:
+            return replace(outcome, detail=f"{count(len(files), 'file')}, {len(unknown)} changed")
+        return outcome
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for line in done.stdout.splitlines():

@@ -85,7 +85,12 @@ class CommandTool(Tool):
         raise NotImplementedError
 
     def run(self, bench: Workbench) -> Outcome:
-        done = bench.execute(self.command(bench), env={**bench.env, **self.environment(bench)})
+        return self.outcome(
+            bench.execute(self.command(bench), env={**bench.env, **self.environment(bench)}), bench
+        )
+
+    def outcome(self, done: Completed, bench: Workbench) -> Outcome:
+        """What the ended command has to say."""
         cut = stopped(self.name, done)
         if cut is not None:
             return cut

@@ -121,6 +121,7 @@ def places(findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
 
 
 def test_flake8_findings_have_place_rule_and_message(bench: Workbench, answering: Answering) -> None:
+    (bench.root / "one.py").write_text("X = 1\n", encoding="utf-8")
     answering(completed(1, FLAKE8))
     outcome = Flake8().run(bench)
     assert places(outcome.findings) == [
@@ -242,6 +243,7 @@ def test_a_clean_run_is_success(
 def test_output_of_another_kind_is_a_crash_with_the_tools_last_lines(
     bench: Workbench, answering: Answering, tool: CommandTool, done: Completed, last_line: str
 ) -> None:
+    (bench.root / "one.py").write_text("X = 1\n", encoding="utf-8")
     answering(done)
     outcome = tool.run(bench)
     assert outcome.status is Status.FAILURE
@@ -282,3 +284,31 @@ def test_mypy_looks_at_what_pyproject_names_unless_files_are_typed(
 def test_only_what_rewrites_files_must_be_alone() -> None:
     assert [tool.alone for tool in (Flake8(), Black(), Isort(), Mypy())] == [False] * 4
     assert [tool.alone for tool in (SortImports(), Format())] == [True, True]
+
+
+def test_flake8_is_given_only_the_files_not_known_to_be_clean(bench: Workbench, answering: Answering) -> None:
+    for name in ("one.py", "two.py"):
+        (bench.root / name).write_text("X = 1\n", encoding="utf-8")
+    calls = answering(completed(0))
+    first = Flake8().run(bench)
+    assert {"one.py", "two.py"} <= set(calls[0])
+    again = Flake8().run(bench)
+    assert len(calls) == 1
+    assert first.status is again.status is Status.SUCCESS
+    assert again.detail.endswith("none changed")
+    (bench.root / "two.py").write_text("import os\n", encoding="utf-8")
+    answering(completed(1, "two.py\t1\tF401\t'os' imported but unused\n"))
+    assert places(Flake8().run(bench).findings) == [("two.py:1", "F401")]
+    calls = answering(completed(1, "two.py\t1\tF401\t'os' imported but unused\n"))
+    assert places(Flake8().run(bench).findings) == [("two.py:1", "F401")]
+    assert calls[0][-1] == "two.py"
+    assert "one.py" not in calls[0]
+
+
+def test_a_crash_of_flake8_makes_no_file_known(bench: Workbench, answering: Answering) -> None:
+    (bench.root / "one.py").write_text("X = 1\n", encoding="utf-8")
+    answering(completed(1, stderr="There was a critical error during execution of Flake8"))
+    assert Flake8().run(bench).status is Status.FAILURE
+    calls = answering(completed(0))
+    assert Flake8().run(bench).status is Status.SUCCESS
+    assert "one.py" in calls[0]
