@@ -35,13 +35,14 @@ nox.options.error_on_missing_interpreters = suite.strict
 
 PYTHONS = ["3.9", "3.10", "3.11"]
 JAVAS = ["11", "17"]
-# The wheel's own Pythons; the suite itself, and databricks-sdk, need 3.10.
+NIGHTLY = ["schedule", "workflow_dispatch"]
+# Of those, what the suite itself runs on: nox needs 3.10.
 SUITE_PYTHONS = ["3.10", "3.11"]
 
 
-@suite.job(inputs=["*.py", "pyproject.toml", "requirements/*"], minutes=10)
+@suite.job(inputs=["*.py", "pyproject.toml", "requirements/*", ".github/*"], minutes=10)
 def lint(run: Run) -> None:
-    """Style, imports, types and locks: flake8, black, isort, mypy (strict)."""
+    """Style, imports, types (strict), locks and the workflow: flake8, black, isort, mypy, actionlint, zizmor."""
     run.install("lint")
     run.partial = bool(run.posargs)
     run.check(
@@ -95,7 +96,7 @@ def build(run: Run) -> None:
     )
 
 
-@suite.job(events=["schedule", "workflow_dispatch"], reports=["junit.xml"], history=True, minutes=60)
+@suite.job(events=NIGHTLY, reports=["junit.xml"], setup=["browser"], history=True, minutes=60)
 def acceptance(run: Run) -> None:
     """A seeded defect for each check, found by the real session with the real tool."""
     run.install("acceptance")
