@@ -278,6 +278,7 @@ KILLED = """
 import os, signal, sys
 from lakekit import embedded
 from lakekit.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
 commit = embedded.EmbeddedEngine.commit
 def killed(self, staged, digest):
     if staged.table.name == "silver.weather":

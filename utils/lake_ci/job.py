@@ -6,12 +6,8 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from lake_ci.errors import UsageError
-
-if TYPE_CHECKING:
-    from lake_ci.run import Run
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
@@ -64,7 +60,8 @@ class Job:
     """
 
     name: str
-    function: Callable[[Run], None]
+    # It takes a Run, which stands a floor above.
+    function: Callable[..., None]
     needs: tuple[str, ...] = ()
     events: tuple[str, ...] = ALWAYS
     pythons: tuple[str, ...] = ()

@@ -169,9 +169,11 @@ def answering(bench: Workbench) -> Callable[..., list[list[str]]]:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Signal handlers as they were, afterwards."""
+    """Signals are heeded, also where a shell in the background ignores SIGINT; afterwards all is as before."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
