@@ -41,6 +41,20 @@ class Hook(BuildHookInterface):
         (Path(self.directory) / "py.typed").unlink()
 """
 
+# Leaves a file in dist/ that is no distribution.
+STRAY_HOOK = """
+from pathlib import Path
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class Hook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        folder = Path(self.root) / "dist"
+        folder.mkdir(exist_ok=True)
+        (folder / "notes.txt").write_text("not a distribution")
+"""
+
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
@@ -133,6 +147,18 @@ def test_finds_a_build_that_cannot_be_repeated(repository: Checkout) -> None:
         ("reproducible", "differs", "lakekit/py.typed")
     }
     assert len(found) == 2
+
+
+def test_finds_a_file_in_dist_that_is_no_part_of_the_build(repository: Checkout) -> None:
+    repository.write("hatch_build.py", STRAY_HOOK)
+    repository.replace("pyproject.toml", WHEEL, f"{WHEEL}hooks.custom = {{}}\n")
+    repository.replace(
+        "pyproject.toml", '"LICENSE", "pyproject.toml"]', '"LICENSE", "pyproject.toml", "hatch_build.py"]'
+    )
+    ran = build(repository)
+    ran.assert_only("build", failed={"checksums"}, rows=ROWS)
+    found = ran.finding("build", "checksums", "unexpected")
+    assert "notes.txt" in found.message
 
 
 def test_finds_a_command_that_does_not_start(repository: Checkout) -> None:

