@@ -35,6 +35,7 @@ nox.options.error_on_missing_interpreters = suite.strict
 
 PYTHONS = ["3.9", "3.10", "3.11"]
 JAVAS = ["11", "17"]
+PICTURES = ROOT / ".github" / "pictures"
 NIGHTLY = ["schedule", "workflow_dispatch"]
 # Of those, what the suite itself runs on: nox needs 3.10.
 SUITE_PYTHONS = ["3.10", "3.11"]
@@ -137,9 +138,9 @@ def format(run: Run) -> None:
 
 @suite.helper()
 def pictures(run: Run) -> None:
-    """Draw the README's picture of a run, by running it."""
+    """Draw the README's pictures: the pipeline is run, and its report opened in a browser."""
     run.install("docs")
-    run.check(docs.Picture(ROOT / ".github" / "pictures" / "run.svg"))
+    run.check(docs.Picture(PICTURES / "run.svg"), docs.Screenshots(PICTURES))
 
 
 @suite.helper()

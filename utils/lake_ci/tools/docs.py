@@ -1,12 +1,13 @@
-"""The pictures of the README."""
+"""The pictures of the README: a run in the terminal, and its report in a browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
-from lake_ci.results import Outcome, Status
+from lake_ci.results import Outcome, Status, count
 from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 
 
@@ -36,3 +37,31 @@ class Picture(Tool):
         if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)
         return Outcome(Status.SUCCESS, f"wrote {bench.relative(self.file)}")
+
+
+class Screenshots(Tool):
+    """Open the report of the last run in a browser and take the README's pictures of it."""
+
+    name = "screenshots"
+    alone = True
+    PICTURES = {
+        "desktop.png": "report.png",
+        "desktop-dark.png": "report-dark.png",
+        "phone.png": "report-phone.png",
+    }
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, bench: Workbench) -> Outcome:
+        report = bench.root / "reports" / "index.html"
+        if not report.exists():
+            return Outcome(Status.SKIPPED, "no run has left a report")
+        command = [str(bench.python), "scripts/screenshot_report.py", str(report), str(bench.reports)]
+        done = bench.execute(command)
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for taken, kept in self.PICTURES.items():
+            shutil.copyfile(bench.reports / taken, self.folder / kept)
+        return Outcome(Status.SUCCESS, f"wrote {count(len(self.PICTURES), 'picture')}")
