@@ -12,25 +12,6 @@ from testing.acceptance.conftest import Checkout, Ran
 WORKFLOW_ROWS = {"workflow", "workflow schema", "workflow sessions", "actionlint", "zizmor"}
 ROWS = {"flake8", "black", "isort", "mypy", "locks"} | WORKFLOW_ROWS
 SEED = "utils/lakekit/seeded.py"
-CI = ".github/workflows/ci.yml"
-EXTRA = ".github/workflows/extra.yml"
-# A workflow that no check objects to.
-SOUND_WORKFLOW = """\
-name: extra
-on:
-  workflow_dispatch: {}
-permissions: {}
-concurrency:
-  group: extra
-  cancel-in-progress: true
-jobs:
-  greet:
-    name: greet
-    runs-on: ubuntu-24.04
-    timeout-minutes: 5
-    steps:
-      - run: echo hello
-"""
 
 
 @pytest.fixture(scope="module")
@@ -124,65 +105,3 @@ def test_a_selection_of_files_is_a_partial_result(repository: Checkout) -> None:
     ran = repository.nox("-s", "lint", "--", "noxfile.py")
     ran.assert_only("lint", failed=set(), rows=ROWS)
     assert ran.result("lint").partial
-
-
-def test_a_sound_workflow_beside_ours_passes(repository: Checkout) -> None:
-    repository.write(EXTRA, SOUND_WORKFLOW)
-    repository.nox("-s", "lint").assert_only("lint", failed=set(), rows=ROWS)
-
-
-def test_finds_a_workflow_that_was_edited_by_hand(repository: Checkout) -> None:
-    repository.replace(CI, "\njobs:\n", "\n# here\njobs:\n")
-    line = line_of(repository, CI, "# here")
-    ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed={"workflow"}, rows=ROWS)
-    found = ran.finding("lint", "workflow", "in-sync")
-    assert (found.tool, found.file, found.line) == ("workflow", CI, line)
-    assert "-# here" in found.message
-    assert "nox -s workflow" in found.message
-
-
-def test_finds_a_declaration_that_the_workflow_does_not_know(repository: Checkout) -> None:
-    repository.replace("noxfile.py", "@suite.job(needs=[lint], pythons=PYTHONS", "@suite.job(pythons=PYTHONS")
-    ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed={"workflow", "workflow sessions"}, rows=ROWS)
-    line = line_of(repository, CI, "  tests:") + 1
-    found = ran.finding("lint", "workflow sessions", "needs")
-    assert (found.tool, found.file, found.line) == ("workflow sessions", CI, line)
-    assert "-    needs: [lint]" in ran.finding("lint", "workflow", "in-sync").message
-
-
-@pytest.mark.parametrize(
-    ("failed", "check", "rule", "old", "new"),
-    [
-        (
-            {"workflow schema", "actionlint"},
-            "workflow schema",
-            "schema",
-            "  greet:\n",
-            "  greet: # here\n    timeout-minuets: 5\n",
-        ),
-        (
-            {"actionlint"},
-            "actionlint",
-            "expression",
-            "echo hello",
-            "echo hello\n        env:\n          WORD: ${{ matrix.word }} # here",
-        ),
-        ({"zizmor"}, "zizmor", "excessive-permissions", "permissions: {}", "permissions: write-all # here"),
-    ],
-    ids=["shape", "expression", "permissions"],
-)
-def test_finds_a_mistake_in_a_workflow(
-    repository: Checkout, failed: set[str], check: str, rule: str, old: str, new: str
-) -> None:
-    assert SOUND_WORKFLOW.count(old) == 1
-    line = repository.write(EXTRA, SOUND_WORKFLOW.replace(old, new))
-    ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed=failed, rows=ROWS)
-    found = ran.finding("lint", check, rule)
-    assert (found.tool, found.file, found.line) == (check, EXTRA, line)
-
-
-def line_of(repository: Checkout, path: str, text: str) -> int:
-    return (repository.root / path).read_text(encoding="utf-8").splitlines().index(text) + 1

@@ -7,8 +7,27 @@ from pathlib import Path
 import pytest
 
 from testing.acceptance.conftest import Checkout
+from testing.acceptance.test_lint import ROWS
 
 FILE = ".github/workflows/ci.yml"
+EXTRA = ".github/workflows/extra.yml"
+# A workflow that no check objects to.
+SOUND_WORKFLOW = """\
+name: extra
+on:
+  workflow_dispatch: {}
+permissions: {}
+concurrency:
+  group: extra
+  cancel-in-progress: true
+jobs:
+  greet:
+    name: greet
+    runs-on: ubuntu-24.04
+    timeout-minutes: 5
+    steps:
+      - run: echo hello
+"""
 PIN = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
 
 
@@ -96,8 +115,52 @@ def test_command_beside_nox_is_named(repository: Checkout) -> None:
     assert (finding.file, finding.line) == (FILE, line)
 
 
-def test_shape_that_github_does_not_know_is_named(repository: Checkout) -> None:
-    edit(repository, "    runs-on: ubuntu-24.04\n", "    runs-off: ubuntu-24.04\n")
+def test_a_sound_workflow_beside_ours_passes(repository: Checkout) -> None:
+    repository.write(EXTRA, SOUND_WORKFLOW)
+    repository.nox("-s", "lint").assert_only("lint", failed=set(), rows=ROWS)
+
+
+def test_finds_a_declaration_that_the_workflow_does_not_know(repository: Checkout) -> None:
+    repository.replace("noxfile.py", "@suite.job(needs=[lint], pythons=PYTHONS", "@suite.job(pythons=PYTHONS")
     ran = repository.nox("-s", "lint")
-    found = ran.check("lint", "workflow schema").findings
-    assert any("jobs.lint" in each.message and each.file == FILE for each in found)
+    ran.assert_only("lint", failed={"workflow", "workflow sessions"}, rows=ROWS)
+    line = line_of(repository, FILE, "  tests:") + 1
+    found = ran.finding("lint", "workflow sessions", "needs")
+    assert (found.tool, found.file, found.line) == ("workflow sessions", FILE, line)
+    assert "-    needs: [lint]" in ran.finding("lint", "workflow", "in-sync").message
+
+
+@pytest.mark.parametrize(
+    ("failed", "check", "rule", "old", "new"),
+    [
+        (
+            {"workflow schema", "actionlint"},
+            "workflow schema",
+            "schema",
+            "  greet:\n",
+            "  greet: # here\n    timeout-minuets: 5\n",
+        ),
+        (
+            {"actionlint"},
+            "actionlint",
+            "expression",
+            "echo hello",
+            "echo hello\n        env:\n          WORD: ${{ matrix.word }} # here",
+        ),
+        ({"zizmor"}, "zizmor", "excessive-permissions", "permissions: {}", "permissions: write-all # here"),
+    ],
+    ids=["shape", "expression", "permissions"],
+)
+def test_finds_a_mistake_in_a_workflow(
+    repository: Checkout, failed: set[str], check: str, rule: str, old: str, new: str
+) -> None:
+    assert SOUND_WORKFLOW.count(old) == 1
+    line = repository.write(EXTRA, SOUND_WORKFLOW.replace(old, new))
+    ran = repository.nox("-s", "lint")
+    ran.assert_only("lint", failed=failed, rows=ROWS)
+    found = ran.finding("lint", check, rule)
+    assert (found.tool, found.file, found.line) == (check, EXTRA, line)
+
+
+def line_of(repository: Checkout, path: str, text: str) -> int:
+    return (repository.root / path).read_text(encoding="utf-8").splitlines().index(text) + 1

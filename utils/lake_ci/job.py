@@ -11,6 +11,7 @@ from lake_ci.errors import UsageError
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
+ENVIRONMENTS = ("trial", "dev", "staging", "production")
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,8 @@ class Pipeline:
             "LAKE_CI_RUN": self.run_id,
             "LAKE_CI_EVENT": self.plan.event.name,
         }
+        if self.options.environment is not None:
+            env["DEPLOY_ENVIRONMENT"] = self.options.environment
         plain = self.options.plain
         done = Processes().run(
             inner_argv(

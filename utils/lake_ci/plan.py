@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from lake_ci import events, results
 from lake_ci.errors import BadResultError, UsageError
 from lake_ci.events import Plan
-from lake_ci.job import EVENTS, Graph, Job, nearest
+from lake_ci.job import ENVIRONMENTS, EVENTS, Graph, Job, nearest
 from lake_ci.report.terminal import seconds
 from lake_ci.results import Status, count
 from lake_ci.run import REPORTS
@@ -52,7 +52,14 @@ def parser(session: str) -> Parser:
 
 
 def plan_of(graph: Graph, root: Path, env: Mapping[str, str], options: argparse.Namespace) -> Plan:
-    """The plan for parsed arguments. Raises UsageError for a job, event or git reference that does not exist."""
+    """The plan for parsed arguments. Raises UsageError for a job, event, environment or commit that is not there."""
+    if options.environment is not None:
+        if options.environment not in ENVIRONMENTS:
+            raise UsageError(
+                f"no environment {options.environment!r}{nearest(options.environment, ENVIRONMENTS)}"
+            )
+        if not any(job.environment for job in graph):
+            raise UsageError("no job deploys, so --environment means nothing here")
     event = events.current(root, env, name=options.event, branch=options.branch)
     unchanged = events.unchanged_since(graph, root, options.changed_since) if options.changed_since else {}
     return events.select(

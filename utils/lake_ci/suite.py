@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -114,12 +115,16 @@ def environment(session: nox.Session) -> Environment:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Turn a LakeCiError into one line on standard error and its exit code."""
+    """Turn a LakeCiError into one line on standard error and its exit code; a closed pipe (`| head`) into silence."""
     try:
         yield
     except LakeCiError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # What is still in the buffer has no reader either, and Python would say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _job(function: Function, **declaration: Any) -> Job:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from lake_ci.errors import UsageError
-from lake_ci.job import ALWAYS, EVENTS, Graph, Job
+from lake_ci.job import ALWAYS, ENVIRONMENTS, EVENTS, Graph, Job
 from lake_ci.results import Finding, Outcome, Status, write_whole
 from lake_ci.tools.tool import Tool, Workbench
 from lake_ci.yaml import Commented, Value, dump
@@ -18,7 +18,6 @@ RUNNER = "ubuntu-24.04"
 SPARE_MINUTES = 15
 SUMMARY = "summary"
 REPORT_FILES = "reports/index.html\nreports/summary.md"
-ENVIRONMENTS = ("trial", "dev", "staging", "production")
 # What a machine can be asked to have beside Python and git: the inputs of .github/actions/setup.
 SETUPS = ("browser", "engine", "kubernetes", "terraform")
 

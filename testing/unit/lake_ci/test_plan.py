@@ -70,6 +70,15 @@ def test_a_wrong_option_is_answered_with_the_nearest(arguments: list[str], messa
     assert str(raised.value) == message
 
 
+def test_an_environment_is_checked_before_anything_runs(graph: Graph, root: Path) -> None:
+    with pytest.raises(UsageError, match=r"no environment 'prodution'; did you mean 'production'\?"):
+        plan(graph, root, "--environment", "prodution")
+    with pytest.raises(UsageError, match="no job deploys"):
+        plan(graph, root, "--environment", "dev")
+    graph.add(Job("release", session, environment=True))
+    assert plan(graph, root, "--environment", "dev").starts
+
+
 def write(root: Path, name: str, seconds: float, status: Status = Status.SUCCESS) -> Result:
     result = Result(
         run="1",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lake_ci import interrupts
+from lake_ci import errors, interrupts
 from lake_ci.environment import Environment
 from lake_ci.errors import MachineError
 from lake_ci.suite import Suite, one_line
@@ -122,6 +124,22 @@ def test_an_error_becomes_one_line_and_its_exit_code(capsys: pytest.CaptureFixtu
         raise MachineError("no engine", hint="start one")
     assert raised.value.code == 3
     assert capsys.readouterr().err == "no engine (start one)\n"
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    program = "from lake_ci.suite import one_line\nwith one_line():\n    print('a' * 1_000_000, flush=True)\n"
+    path = str(Path(errors.__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.read(1) == b"a"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
 
 
 def test_inside_a_pipeline_sessions_require_what_is_planned_of_their_needs(

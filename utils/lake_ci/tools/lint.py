@@ -37,7 +37,7 @@ class Flake8(CommandTool):
     def command(self, bench: Workbench) -> list[str]:
         format_ = "%(path)s\t%(row)d\t%(code)s\t%(text)s"
         # One process: the other tools want the other cores, and starting flake8's pool costs more than it saves.
-        return [bench.bin("flake8"), "--jobs=1", f"--format={format_}"]
+        return [bench.bin("flake8"), "--jobs=1", f"--format={format_}", *python_files(bench)]
 
     def run(self, bench: Workbench) -> Outcome:
         files = python_files(bench)
@@ -49,7 +49,7 @@ class Flake8(CommandTool):
         unknown = known.unknown(files, digests)
         if not unknown:
             return Outcome(Status.SUCCESS, f"{count(len(files), 'file')}, none changed")
-        done = bench.execute([*self.command(bench), *unknown])
+        done = bench.execute(self.command(replace(bench, posargs=tuple(unknown))))
         outcome = self.outcome(done, bench)
         judged = outcome.status is Status.SUCCESS or all(finding.file for finding in outcome.findings)
         if judged and not bench.posargs:
