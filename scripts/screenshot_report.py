@@ -25,7 +25,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LIMIT = 200_000
+LIMIT = 400_000
 # Of a whole page so much is shown, at half size.
 HEIGHT = 3400
 Scheme = Literal["light", "dark"]

@@ -9,7 +9,8 @@ from lake_ci.report.overview import Node, Overview, critical_path
 from lake_ci.report.terminal import seconds
 from lake_ci.report.text import one_line
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 150, 52, 44, 14, 6
+# Wide enough for "1 of 6 failed, 1 min 51 s".
+WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 172, 52, 22, 14, 6
 NAME_LENGTH = 16
 
 # A place in a column: a job, or (by its level) where a longer curve from that job passes.
