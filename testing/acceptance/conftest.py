@@ -172,7 +172,11 @@ class Lifeline:
     def _read(self, deadline: float) -> bool:
         ready, _, _ = select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))
         assert ready, f"still held, by some of {self._text.split()}"
-        chunk = os.read(self._pipe, 4096)
+        try:
+            chunk = os.read(self._pipe, 4096)
+        except BlockingIOError:
+            # The last process let go, which woke `select`, and the next one took hold before the read.
+            return True
         self._text += chunk
         return bool(chunk)
 

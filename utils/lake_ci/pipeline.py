@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from lake_ci.job import Variant
 from lake_ci.plan import Parser, as_json, as_mermaid, as_text, expected, parser, plan_of
 from lake_ci.processes import Processes
 from lake_ci.report import terminal
-from lake_ci.results import Check, Finding, Result, Status
-from lake_ci.run import REPORTS, facts
+from lake_ci.report.overview import Overview
+from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
+from lake_ci.run import facts
 from lake_ci.suite import PLAN, Suite, one_line
 
 # The inner nox gives its workers 2 s to end their tools and write their results.
@@ -93,17 +95,7 @@ def summarize(suite: Suite, session: nox.Session) -> None:
             run, arguments = _last_run(suite.root)
         plan = plan_of(suite.graph, suite.root, env, parser("-s summary ").parse_args(arguments))
         said = {job: str(told["result"]) for job, told in json.loads(env.get("NEEDS") or "{}").items()}
-        overview = summary.collect(
-            suite.root,
-            suite.graph,
-            plan,
-            run=run,
-            attempt=int(env.get("GITHUB_RUN_ATTEMPT", "1")),
-            commit=git.commit(suite.root),
-            dirty=git.is_dirty(suite.root),
-            said=said,
-        )
-        code = summary.write(overview, suite.root, env)
+        code = summary.write(_overview(suite, plan, run, said), suite.root, env)
         text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
         # On GitHub `write` has logged it, guarded against text that the runner would take for commands.
         if env.get("GITHUB_ACTIONS") != "true":
@@ -112,6 +104,19 @@ def summarize(suite: Suite, session: nox.Session) -> None:
             print(f"told of it in {issue.tell(text, env)}")
     if code != 0:
         sys.exit(code)
+
+
+def _overview(suite: Suite, plan: Plan, run: str, said: Mapping[str, str] | None = None) -> Overview:
+    return summary.collect(
+        suite.root,
+        suite.graph,
+        plan,
+        run=run,
+        attempt=int(suite.env.get("GITHUB_RUN_ATTEMPT", "1")),
+        commit=git.commit(suite.root),
+        dirty=git.is_dirty(suite.root),
+        said=said,
+    )
 
 
 def _last_run(root: Path) -> tuple[str, list[str]]:
@@ -206,32 +211,26 @@ class Pipeline:
 
     def _report(self) -> None:
         """Write the reports of the run, for those who want more than the table."""
-        overview = summary.collect(
-            self.suite.root,
-            self.suite.graph,
-            self.plan,
-            run=self.run_id,
-            attempt=int(self.suite.env.get("GITHUB_RUN_ATTEMPT", "1")),
-            commit=git.commit(self.suite.root),
-            dirty=git.is_dirty(self.suite.root),
-        )
-        summary.write(overview, self.suite.root, self.suite.env)
+        summary.write(_overview(self.suite, self.plan, self.run_id), self.suite.root, self.suite.env)
         last = {"run": self.run_id, "arguments": _planning(self.arguments)}
         results.write_whole(self.suite.root / REPORTS / LAST, json.dumps(last) + "\n")
         print(f"all of it: {REPORTS}/index.html", flush=True)
 
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """What all results made here say alike; asked of git once, as an interrupted run has little time."""
+        told = {"LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name}
+        return facts(self.suite.root, {**self.suite.env, **told})
+
     def _stand_in(self, variant: Variant, said: Mapping[str, Any] | None, *, interrupted: bool) -> Result:
-        strict = self.suite.env.get("LAKE_CI_STRICT") == "1"
         reason = str((said or {}).get("reason") or "")
         missing = MISSING.search(reason)
         cause: str | None = None
         if missing:
             message = interpreters.missing(missing[1], self.suite.env)
-            status = Status.FAILURE if strict else Status.WARNING
             finding = Finding("nox", "interpreter", message)
-            check = Check(
-                "interpreter", status, detail=f"no Python {missing[1]}", findings=(finding,), weaker=message
-            )
+            outcome = Outcome(Status.WARNING, f"no Python {missing[1]}", (finding,), weaker=message)
+            check = Check.from_outcome("interpreter", outcome, 0.0, strict=self.suite.strict)
         elif said is None:
             cause = "interrupted" if interrupted else None
             why = (
@@ -252,13 +251,10 @@ class Pipeline:
                 findings=(Finding("nox", "no-result", message),),
             )
         return Result(
-            **facts(
-                self.suite.root,
-                {**self.suite.env, "LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name},
-            ),
+            **self._facts,
             job=variant.id,
             session=variant.session,
-            started=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            started=datetime.now(timezone.utc).strftime(TIME_FORMAT),
             seconds=round(float((said or {}).get("duration", 0.0)), 3),
             reproduce=variant.reproduce,
             checks=(check,),

@@ -14,8 +14,7 @@ from lake_ci.errors import BadResultError, UsageError
 from lake_ci.events import Plan
 from lake_ci.job import ENVIRONMENTS, EVENTS, Graph, Job, nearest
 from lake_ci.report.terminal import seconds
-from lake_ci.results import Status, count
-from lake_ci.run import REPORTS
+from lake_ci.results import REPORTS, Status, count
 
 
 class Parser(argparse.ArgumentParser):

@@ -14,7 +14,9 @@ from typing import Any
 from lake_ci.errors import BadResultError
 
 SCHEMA = 1
+REPORTS = "reports"
 FILE_NAME = "result.json"
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Status(str, Enum):

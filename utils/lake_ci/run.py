@@ -23,11 +23,10 @@ from lake_ci.files import locked
 from lake_ci.job import Variant
 from lake_ci.processes import Completed, Processes
 from lake_ci.report import terminal
-from lake_ci.results import Check, Finding, Outcome, Result, Status
+from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
 from lake_ci.tools.java import Java
 from lake_ci.tools.tool import Tool, Workbench, crashed
 
-REPORTS = "reports"
 HELPERS = ".cache/sessions"
 # Python sees a signal that comes right before its main thread blocks only when that wakes again.
 SIGNAL_CHECK_SECONDS = 0.2
@@ -255,7 +254,7 @@ class Run:
             **facts(self.root, self._env),
             job=self.variant.id,
             session=self.variant.session,
-            started=self._started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            started=self._started.strftime(TIME_FORMAT),
             seconds=round(time.monotonic() - self._start, 3),
             reproduce=self.variant.reproduce,
             checks=tuple(self._checks),

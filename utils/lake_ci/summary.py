@@ -17,10 +17,9 @@ from lake_ci.job import Graph, Job, Variant
 from lake_ci.report import history, html, junit, markdown
 from lake_ci.report.annotations import log
 from lake_ci.report.objections import objection
-from lake_ci.report.overview import TIME_FORMAT, Node, Overview, Past, Refused, Session, State, TestCase
-from lake_ci.results import Result, write_whole
+from lake_ci.report.overview import Node, Overview, Past, Refused, Session, State, TestCase
+from lake_ci.results import REPORTS, TIME_FORMAT, Result, write_whole
 
-REPORTS = "reports"
 HISTORY = ".history/runs.json"
 # GitHub refuses a step's summary above 1 MiB, and shows none of it then.
 STEP_SUMMARY_LIMIT = 1024 * 1024

@@ -133,13 +133,10 @@ def _findings(lists: Embedded) -> str:
     if lists.findings_left_out:
         rest = count(lists.findings_left_out, "more finding")
         left_out = f'<p class="note">{rest} are in the result.json of their jobs alone.</p>'
-    controls = "".join(
-        f'<label>{title} <select name="{name}"><option value="">all</option></select></label>'
-        for name, title in (("job", "Job"), ("tool", "Tool"), ("severity", "Severity"))
-    )
-    controls += '<label class="wide">Text <input type="search" name="text" autocomplete="off"></label>'
     return left_out + _list(
-        "findings", controls, f"All {lists.findings:,} stand in the result.json of each job."
+        "findings",
+        ("job", "tool", "severity"),
+        f"All {lists.findings:,} stand in the result.json of each job.",
     )
 
 
@@ -150,15 +147,16 @@ def _tests(lists: Embedded) -> str:
     if lists.tests_left_out:
         rest = count(lists.tests_left_out, "faster test")
         left_out = f'<p class="note">{rest} that did not fail are in the junit.xml of their jobs alone.</p>'
+    return left_out + _list("tests", ("job", "outcome"), "All stand in the junit.xml of each job.")
+
+
+def _list(name: str, choices: tuple[str, ...], elsewhere: str) -> str:
+    """A list that the script fills, with a filter for each choice and one for text."""
     controls = "".join(
-        f'<label>{title} <select name="{name}"><option value="">all</option></select></label>'
-        for name, title in (("job", "Job"), ("outcome", "Outcome"))
+        f'<label>{choice.title()} <select name="{choice}"><option value="">all</option></select></label>'
+        for choice in choices
     )
     controls += '<label class="wide">Text <input type="search" name="text" autocomplete="off"></label>'
-    return left_out + _list("tests", controls, "All stand in the junit.xml of each job.")
-
-
-def _list(name: str, controls: str, elsewhere: str) -> str:
     return (
         f'<p id="{name}-without">This list needs JavaScript. What failed stands under Failures. {e(elsewhere)}</p>'
         f'<form id="{name}-filters" class="filters" aria-label="Filter the {name}" hidden>{controls}'

@@ -6,8 +6,7 @@ import math
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from lake_ci.report.overview import TIME_FORMAT
-from lake_ci.results import Check, Result
+from lake_ci.results import TIME_FORMAT, Check, Result
 
 
 def objection(

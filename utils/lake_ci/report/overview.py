@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 
-from lake_ci.results import Check, Finding, Result
-
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+from lake_ci.results import TIME_FORMAT, Check, Finding, Result
 
 
 class State(str, Enum):

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from lake_ci.results import Outcome, Status, count
+from lake_ci.results import REPORTS, Outcome, Status, count
 from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 
 
@@ -54,7 +54,7 @@ class Screenshots(Tool):
         self.folder = folder
 
     def run(self, bench: Workbench) -> Outcome:
-        report = bench.root / "reports" / "index.html"
+        report = bench.root / REPORTS / "index.html"
         if not report.exists():
             return Outcome(Status.SKIPPED, "no run has left a report")
         command = [str(bench.python), "scripts/screenshot_report.py", str(report), str(bench.reports)]
