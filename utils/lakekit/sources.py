@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import shutil
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Tuple
+from typing import BinaryIO, Callable, Dict, List, Literal, Tuple
 
-from lakekit.errors import SourceError, StorageError
+from lakekit.errors import MissingExtra, SourceError, StorageError
 from lakekit.tables import Source, TableSet
 
 CHUNK = 1 << 20
+SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
 
 
 @dataclass(frozen=True)
-class OpenedSource:
-    """A checked source: `path` is the CSV file itself, or what was taken out of its archive into the scratch folder."""
+class OpenedFile:
+    """A checked source file.
+
+    Attributes:
+        path: the CSV or Parquet file itself, or what was taken out of its archive into the scratch folder.
+        given: the file in the source folder.
+        name: the file relative to the source folder, the same whether it came packed or not.
+        header: all its columns, in their order.
+        digest: SHA-256 of its content, unpacked.
+        modified: time stamp and size of `given` when it was hashed.
+    """
 
     source: Source
+    format: Literal["csv", "parquet"]
     path: Path
     given: Path
+    name: str
     header: Tuple[str, ...]
     digest: str
     modified: Tuple[int, int]
 
     @property
-    def file_name(self) -> str:
-        """The CSV file's name, the same whether it came zipped or not."""
-        return f"{self.source.name}.csv"
+    def new_columns(self) -> Tuple[str, ...]:
+        """The columns that the source does not declare."""
+        declared = [column.name for column in self.source.columns]
+        return tuple(name for name in self.header if name not in declared)
 
     def check_unchanged(self) -> None:
         """Raise SourceError when the given file is no longer the one that was checked and hashed."""
@@ -40,44 +54,62 @@ class OpenedSource:
                 f"{self.given} changed while it was read", "Run again when the file is complete."
             )
 
-    def line_of(self, row: int) -> int:
-        """The line of the file on which a row ends; rows count from 1, after the header. Lines and rows part ways
-        where a quoted value holds a line break."""
-        with self.path.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
-            for index, _ in enumerate(reader):
-                if index == row:
-                    break
-            return reader.line_num
 
+def open_sources(folder: Path, tables: TableSet, scratch: Path) -> Dict[str, List[OpenedFile]]:
+    """Open and check every file of every source that the tables declare; by source, in the order of their names.
 
-def open_sources(folder: Path, tables: TableSet, scratch: Path) -> Tuple[OpenedSource, ...]:
-    """Open and check every source that the tables declare, as NAME.csv or NAME.csv.zip in the folder.
-
+    A source may have no file here: whether it has to is for the caller to say, who knows what was ingested before.
     Archives are taken out into `scratch`. Raises SourceError, naming the file and the column.
     """
     if not folder.is_dir():
         raise SourceError(
             f"The source folder {folder} does not exist" if not folder.exists() else f"{folder} is no folder",
-            "Name the folder that holds the CSV files with --source.",
+            "Name the folder that holds the source files with --source.",
         )
-    return tuple(_open(folder, table.source, scratch) for table in tables if table.source)
+    sources = [table.source for table in tables if table.source]
+    return {source.name: [_open(folder, *f, source, scratch) for f in _files(folder, source)] for source in sources}
 
 
-def _open(folder: Path, source: Source, scratch: Path) -> OpenedSource:
-    plain, zipped = folder / f"{source.name}.csv", folder / f"{source.name}.csv.zip"
-    if plain.exists() and zipped.exists():
-        raise SourceError(f"Both {plain} and {zipped} exist", "Keep the one that is meant.")
-    if not plain.exists() and not zipped.exists():
-        raise SourceError(f"{plain} is missing, and so is {zipped}", f"Put {source.name}.csv into {folder}.")
-    given = plain if plain.exists() else zipped
-    if not given.is_file():
-        raise SourceError(f"{given} is no file", f"Put the file {source.name}.csv into {folder}.")
+def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
+    """The files of a source, each with its name unpacked; two of one name are refused."""
+    found: Dict[str, Path] = {}
+    within = folder / source.name
+    inside = sorted(each for each in within.iterdir() if not each.name.startswith(".")) if within.is_dir() else []
+    beside = [folder / f"{source.name}{suffix}" for suffix in SUFFIXES]
+    for file in [each for each in beside if each.exists()] + inside:
+        suffix = next((each for each in reversed(SUFFIXES) if file.name.endswith(each)), None)
+        if suffix is None or not file.is_file():
+            kinds = ", ".join(SUFFIXES)
+            raise SourceError(f"{file} is no source file", f"Files of {source.name} end in {kinds}.")
+        unpacked = file.name[: -len(suffix)] + (".parquet" if suffix == ".parquet" else ".csv")
+        name = (file.parent / unpacked).relative_to(folder).as_posix()
+        if name in found:
+            raise SourceError(f"Both {found[name]} and {file} exist", "Keep the one that is meant.")
+        found[name] = file
+    stems = {name.rpartition(".")[0]: name for name in found}
+    for name in found:
+        if stems[name.rpartition(".")[0]] != name:
+            other = found[stems[name.rpartition(".")[0]]]
+            raise SourceError(f"Both {found[name]} and {other} exist", "Keep the one that is meant.")
+    return [(found[name], name) for name in sorted(found)]
+
+
+def _open(folder: Path, given: Path, name: str, source: Source, scratch: Path) -> OpenedFile:
     modified = _modified(given)
-    path = plain if given == plain else _unzip(given, scratch / plain.name)
-    header = _header(given, path)
+    path = given
+    if given.suffix in (".zip", ".gz"):
+        path = scratch / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if given.suffix == ".zip":
+            _unpack(given, path, lambda: _zip_member(given, path.name))
+        else:
+            _unpack(given, path, lambda: gzip.open(given))  # type: ignore[arg-type, return-value]  # a GzipFile reads bytes
+    parquet = path.suffix == ".parquet"
+    header = _parquet_header(given) if parquet else _csv_header(given, path)
     _check_header(given, header, source)
-    return OpenedSource(source, path, given, header, _sha256(path), modified)
+    return OpenedFile(
+        source, "parquet" if parquet else "csv", path, given, name, header, _sha256(path), modified
+    )
 
 
 def _modified(path: Path) -> Tuple[int, int]:
@@ -85,28 +117,34 @@ def _modified(path: Path) -> Tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _unzip(archive: Path, target: Path) -> Path:
-    """Take the one CSV file out of an archive; reading it to its end checks its checksum too."""
+def _zip_member(archive: Path, name: str) -> BinaryIO:
+    opened = zipfile.ZipFile(archive)
+    members = [info for info in opened.infolist() if not info.is_dir()]
+    if len(members) != 1 or Path(members[0].filename).name != name:
+        opened.close()
+        held = ", ".join(info.filename for info in members) or "nothing"
+        raise SourceError(f"{archive} should hold {name} and nothing else; it holds {held}")
+    member = opened.open(members[0])
+    opened.close()  # the member keeps the file open until it is closed itself
+    return member  # type: ignore[return-value]  # a ZipExtFile reads bytes
+
+
+def _unpack(archive: Path, target: Path, reader: Callable[[], BinaryIO]) -> None:
+    """Take the CSV file out of an archive; reading it to its end checks its checksum too."""
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [info for info in opened.infolist() if not info.is_dir()]
-            if len(members) != 1 or Path(members[0].filename).name != target.name:
-                held = ", ".join(info.filename for info in members) or "nothing"
-                raise SourceError(f"{archive} should hold {target.name} and nothing else; it holds {held}")
-            with opened.open(members[0]) as packed, target.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, CHUNK)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise SourceError(f"{archive} is no whole zip archive ({error})") from error
+        with reader() as packed, target.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, CHUNK)
+    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise SourceError(f"{archive} is no whole archive ({error})") from error
     except RuntimeError as error:
         # zipfile's way to say: encrypted, or compressed by a method that it does not know
         raise SourceError(f"{archive} cannot be unpacked ({error})") from error
     except OSError as error:
         # A full disk does not say where; an archive that may not be read does.
         raise StorageError(Path(error.filename or target), error.strerror or str(error)) from error
-    return target
 
 
-def _header(given: Path, path: Path) -> Tuple[str, ...]:
+def _csv_header(given: Path, path: Path) -> Tuple[str, ...]:
     """The names in the first line. Raises SourceError for a file without a header or without a row."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
@@ -123,24 +161,39 @@ def _header(given: Path, path: Path) -> Tuple[str, ...]:
     return tuple(header)
 
 
+def _parquet_header(given: Path) -> Tuple[str, ...]:
+    """The names in the footer. Raises SourceError for a damaged file or one without a row."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pyarrow", "embedded") from error
+    try:
+        footer = pq.ParquetFile(given)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{given} is no whole Parquet file ({str(error).splitlines()[0]})") from error
+    if not footer.metadata.num_rows:
+        raise SourceError(f"{given} has no rows")
+    nested = [name for name, kind in zip(footer.schema_arrow.names, footer.schema_arrow.types) if kind.num_fields]
+    if nested:
+        raise SourceError(f"{given} has a column {nested[0]} that is no plain value")
+    return tuple(footer.schema_arrow.names)
+
+
 def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
-    declared = [column.name for column in source.columns]
-    for name in declared:
-        if name not in header:
-            raise SourceError(f"{given} has no column {name}")
+    for column in source.columns:
+        if column.name not in header:
+            raise SourceError(f"{given} has no column {column.name}")
     for name in header:
-        if header.count(name) > 1:
+        if [each.lower() for each in header].count(name.lower()) > 1:
             raise SourceError(f"{given} has the column {name} twice")
-        if name not in declared:
-            raise SourceError(
-                f"{given} has a column {name} that is not declared",
-                "Declare the column, or take it out of the file.",
-            )
+        if not name or name.lower().startswith("_source_") or name.lower() in ("_ingested_at", "_rule", "_sign"):
+            raise SourceError(f"{given} has a column named {name!r}, which lakekit keeps for itself")
 
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as content:
-        for chunk in iter(lambda: content.read(CHUNK), b""):
-            digest.update(chunk)
+        for block in iter(lambda: content.read(CHUNK), b""):
+            digest.update(block)
     return digest.hexdigest()

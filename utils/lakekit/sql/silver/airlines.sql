@@ -1,7 +1,9 @@
--- One row a carrier; where a carrier comes twice, its first row in the source stands.
+-- One row a carrier; lakekit keeps the latest where a carrier comes twice.
 select
   carrier,
-  nullif(name, 'NA') as name
+  nullif(name, 'NA') as name,
+  _source_file,
+  _source_sha256,
+  _source_row,
+  _ingested_at
 from bronze.airlines
-qualify row_number() over (partition by carrier order by _source_row) = 1
-order by carrier

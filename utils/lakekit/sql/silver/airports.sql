@@ -1,4 +1,4 @@
--- One row an airport; where an airport comes twice, its first row in the source stands.
+-- One row an airport.
 select
   faa,
   nullif(name, 'NA') as name,
@@ -7,7 +7,9 @@ select
   cast(nullif(alt, 'NA') as int) as alt,
   cast(nullif(tz, 'NA') as int) as tz,
   nullif(dst, 'NA') as dst,
-  nullif(tzone, 'NA') as tzone
+  nullif(tzone, 'NA') as tzone,
+  _source_file,
+  _source_sha256,
+  _source_row,
+  _ingested_at
 from bronze.airports
-qualify row_number() over (partition by faa order by _source_row) = 1
-order by faa

@@ -5,6 +5,7 @@ with typed as (
     carrier,
     cast(flight as int) as flight,
     make_date(cast(year as int), cast(month as int), cast(day as int)) as flight_day,
+    make_date(cast(year as int), cast(month as int), 1) as flight_month,
     cast(year as int) as year,
     cast(month as int) as month,
     cast(day as int) as day,
@@ -20,7 +21,11 @@ with typed as (
     cast(nullif(arr_time, 'NA') as int) as arr_time,
     cast(nullif(arr_delay, 'NA') as int) as arr_delay,
     cast(nullif(air_time, 'NA') as int) as air_time,
-    cast(nullif(distance, 'NA') as int) as distance
+    cast(nullif(distance, 'NA') as int) as distance,
+    _source_file,
+    _source_sha256,
+    _source_row,
+    _ingested_at
   from bronze.flights
 )
 select
@@ -28,6 +33,7 @@ select
   f.carrier,
   f.flight,
   f.flight_day,
+  f.flight_month,
   f.year,
   f.month,
   f.day,
@@ -55,7 +61,13 @@ select
   w.temp,
   w.wind_speed,
   w.precip,
-  w.visib
+  w.visib,
+  p.tailnum is not null as plane_known,
+  w.origin is not null as weather_known,
+  f._source_file,
+  f._source_sha256,
+  f._source_row,
+  f._ingested_at
 from typed f
 left join silver.airlines airline on airline.carrier = f.carrier
 left join silver.airports departure on departure.faa = f.origin

@@ -1,4 +1,4 @@
--- One row a plane; where a tail number comes twice, its first row in the source stands.
+-- One row a plane.
 select
   tailnum,
   cast(nullif(year, 'NA') as int) as year,
@@ -8,7 +8,9 @@ select
   cast(nullif(engines, 'NA') as int) as engines,
   cast(nullif(seats, 'NA') as int) as seats,
   cast(nullif(speed, 'NA') as int) as speed,
-  nullif(engine, 'NA') as engine
+  nullif(engine, 'NA') as engine,
+  _source_file,
+  _source_sha256,
+  _source_row,
+  _ingested_at
 from bronze.planes
-qualify row_number() over (partition by tailnum order by _source_row) = 1
-order by tailnum
