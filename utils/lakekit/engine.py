@@ -15,11 +15,11 @@ from lakekit.sources import OpenedFile
 from lakekit.tables import Column, Source, Table
 
 MAINTENANCE = frozenset(
-    {"OPTIMIZE", "VACUUM START", "VACUUM END", "ADD CONSTRAINT", "DROP CONSTRAINT", "SET TBLPROPERTIES"}
+    {"CREATE TABLE", "OPTIMIZE", "VACUUM START", "VACUUM END", "ADD CONSTRAINT", "DROP CONSTRAINT", "SET TBLPROPERTIES"}
     | {"ADD COLUMN", "ADD COLUMNS", "CHANGE COLUMN", "UPDATE COLUMN METADATA", "UPDATE FIELD METADATA", "FSCK"}
     | {"UPDATE TABLE METADATA", "SET TABLE COMMENT"}
 )
-"""Operations in a Delta history that leave every row as it was, in Spark's names and in delta-rs'."""
+"""Operations in a Delta history that leave the rows as they were, in Spark's names and in delta-rs'."""
 
 TABLE_PROPERTIES: Mapping[str, str] = {"delta.enableChangeDataFeed": "true"}
 """Of every table. Features that not every supported writer handles stay off; `FORBIDDEN_FEATURES` are refused."""
@@ -135,8 +135,9 @@ class Engine(Protocol):
     def ingested(self, table: Table) -> FrozenSet[str]:
         """The digests of the files that a bronze table holds."""
 
-    def inspect(self, table: Table, opened: OpenedFile) -> Inspected:
-        """Read a source file to its end. Raises SourceError where it is malformed."""
+    def inspect(self, table: Table, opened: OpenedFile, at: datetime.datetime) -> Inspected:
+        """Read a source file to its end, to be appended as ingested at that time. Raises SourceError where it is
+        malformed."""
 
     def append(self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note) -> Optional[int]:
         """Append an inspected file, with its origin, in one commit that carries a Delta transaction identifier of its

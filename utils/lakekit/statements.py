@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Mapping, Sequence, Tuple
 
 from lakekit.errors import DeclarationError
-from lakekit.sources import OpenedSource
+from lakekit.sources import OpenedFile
 from lakekit.tables import Column, Source, Table, Type
 
 TYPES: Mapping[Type, str] = {
@@ -55,15 +55,34 @@ def file(path: Path) -> str:
     return text(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
-def read_source(opened: OpenedSource) -> str:
-    """SELECT every column as the string it came as, with its file and its row, in the order of the declaration."""
-    values = ", ".join(f"coalesce({name(c.name)}, '') AS {name(c.name)}" for c in opened.source.columns)
-    columns = ", ".join(f"{text(column)}: 'VARCHAR'" for column in opened.header)
-    return (
-        f"SELECT {values}, {text(opened.file_name)} AS _source_file, row_number() OVER () AS _source_row "
-        f"FROM read_csv({file(opened.path)}, columns = {{{columns}}}, header = true, auto_detect = false, "
-        "delim = ',', quote = '\"', escape = '\"', strict_mode = true, null_padding = false)"
-    )
+def read_file(opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str]) -> str:
+    """SELECT every column of a source file as the string it came as, and where each row came from: `origin` has SQL for
+    columns of `lakekit.tables.ORIGIN`, `kinds` DuckDB's types of a Parquet file's columns."""
+    if opened.format == "csv":
+        header = ", ".join(f"{text(column)}: 'VARCHAR'" for column in opened.header)
+        values = [f"coalesce({name(c)}, '') AS {name(c.lower())}" for c in opened.header]
+        table = (
+            f"read_csv({file(opened.path)}, columns = {{{header}}}, header = true, auto_detect = false, "
+            "delim = ',', quote = '\"', escape = '\"', strict_mode = true, null_padding = false)"
+        )
+    else:
+        missing = text(opened.source.missing)
+        strings = [_plain(c, kind) for c, kind in zip(opened.header, kinds)]
+        values = [f"coalesce({value}, {missing}) AS {name(c.lower())}" for c, value in zip(opened.header, strings)]
+        table = f"read_parquet({file(opened.path)})"
+    values += [f"{sql} AS {column}" for column, sql in origin.items()]
+    return f"SELECT {', '.join(values)} FROM {table}"
+
+
+def _plain(column: str, kind: str) -> str:
+    """A Parquet value as text: ISO 8601 with Z for an instant, without zeros at the end of its fraction."""
+    value = name(column)
+    if kind.startswith("TIMESTAMP"):
+        instant = f"CAST({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
+        seconds = f"strftime({instant}, '%Y-%m-%dT%H:%M:%S')"
+        fraction = f"rtrim(strftime({instant}, '.%f'), '0.')"
+        return f"{seconds} || CASE WHEN {fraction} = '' THEN '' ELSE '.' || ltrim({fraction}, '.') END || 'Z'"
+    return f"CAST({value} AS VARCHAR)"
 
 
 def misfit(column: Column, source: Source) -> str:

@@ -1,4 +1,4 @@
-"""Databricks SQL to DuckDB, by sqlglot, letting through only what means the same on both.
+"""Databricks SQL for the engines, by sqlglot, letting through only what means the same on all.
 
 sqlglot translates some constructs silently wrong (`dayofweek`, `from_utc_timestamp`, `count_if` of nothing but nulls,
 ...). So a transform may be made of the parts in `CONSTRUCTS` and no other; those that compute a value each have a
@@ -7,13 +7,13 @@ parity test on Spark. A division is not among them: by zero it is an error, a nu
 
 from __future__ import annotations
 
-from typing import FrozenSet, Set, Tuple
+from typing import FrozenSet, Iterable, Mapping
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
-from lakekit.errors import SqlRefused
+from lakekit.errors import DeclarationError, SqlRefused
 
 CLAUSES: FrozenSet[type] = frozenset(
     {exp.CTE, exp.From, exp.Group, exp.Join, exp.Order, exp.Ordered, exp.Qualify, exp.Select, exp.Subquery}
@@ -49,24 +49,66 @@ UNPARSED = ("make_date",)
 """Functions that sqlglot does not know and passes on by name."""
 
 
-def to_duckdb(table: str, sql: str) -> Tuple[str, Set[str]]:
-    """One SELECT of the table's SQL file in DuckDB's dialect, and the names of the tables that it reads.
+def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
+    """One SELECT of the table's SQL file, whose tables are just those in `reads`.
 
-    Raises SqlRefused for SQL that does not parse, is not one query, or holds what is not let through.
+    Raises SqlRefused for SQL that does not parse, is not one query, or holds what is not let through, DeclarationError
+    for other tables than declared.
     """
+    query = _parse(table, sql)
+    if not isinstance(query, exp.Query):
+        raise SqlRefused(table, "an SQL file holds one SELECT and nothing else")
+    inside = {cte.alias for cte in query.find_all(exp.CTE)}
+    found = {".".join(part.name for part in node.parts) for node in query.find_all(exp.Table)} - inside
+    if found != set(reads):
+        declared = ", ".join(sorted(reads))
+        raise DeclarationError(table, f"the SQL reads {', '.join(sorted(found))}; declared: {declared}")
+    return query
+
+
+def parse_predicate(table: str, sql: str) -> exp.Expression:
+    """A declared predicate. Raises SqlRefused."""
+    predicate = _parse(table, sql)
+    if isinstance(predicate, exp.Query) or predicate.find(exp.Select):
+        raise SqlRefused(table, f"`{sql}` is no predicate over the columns of one row")
+    return predicate
+
+
+def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
+    """The query reading views instead of tables; a table without an alias keeps its short name for its columns."""
+
+    def replaced(node: exp.Expression) -> exp.Expression:
+        name = ".".join(part.name for part in node.parts) if isinstance(node, exp.Table) else ""
+        if name not in views:
+            return node
+        return exp.to_table(views[name], alias=node.alias or name.rpartition(".")[2])
+
+    return query.transform(replaced)
+
+
+def duckdb(expression: exp.Expression, table: str) -> str:
+    """The expression in DuckDB's SQL. A date that does not exist is null there too. Raises SqlRefused."""
+
+    def replaced(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Anonymous) and node.name.lower() == "make_date":
+            return exp.Anonymous(this="try", expressions=[node])
+        return node
+
     try:
-        parsed = sqlglot.parse(sql, read="databricks", error_level=ErrorLevel.RAISE)
-        query = parsed[0] if len(parsed) == 1 else None
-        if not isinstance(query, exp.Query):
-            raise SqlRefused(table, "an SQL file holds one SELECT and nothing else")
-        for part in query.walk():
-            passed_on = isinstance(part, exp.Anonymous) and part.name.lower() in UNPARSED
-            if type(part) not in CONSTRUCTS and not passed_on:
-                kind = type(part).__name__
-                raise SqlRefused(table, f"`{part.sql('databricks')}` ({kind}) is not let through")
-        duckdb = query.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
+        return expression.transform(replaced).sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
         raise SqlRefused(table, " ".join(str(error).split())) from error
-    inside = {cte.alias for cte in query.find_all(exp.CTE)}
-    reads = {".".join(part.name for part in node.parts) for node in query.find_all(exp.Table)}
-    return duckdb, reads - inside
+
+
+def _parse(table: str, sql: str) -> exp.Expression:
+    try:
+        parsed = sqlglot.parse(sql, read="databricks", error_level=ErrorLevel.RAISE)
+    except SqlglotError as error:
+        raise SqlRefused(table, " ".join(str(error).split())) from error
+    if len(parsed) != 1 or parsed[0] is None:
+        raise SqlRefused(table, f"`{sql.strip()[:60]}` is not one statement")
+    for part in parsed[0].walk():
+        passed_on = isinstance(part, exp.Anonymous) and part.name.lower() in UNPARSED
+        if type(part) not in CONSTRUCTS and not passed_on:
+            raise SqlRefused(table, f"`{part.sql('databricks')}` ({type(part).__name__}) is not let through")
+    return parsed[0]
