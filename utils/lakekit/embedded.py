@@ -1,87 +1,81 @@
-"""The engine of one machine: DuckDB computes, delta-rs commits.
+"""The engine of one machine: DuckDB computes and writes Parquet, delta-rs keeps the Delta log.
 
-A table is first staged as one Parquet file beside its Delta log, which no reader sees, and then made current by one
-commit that replaces whatever the table held. A staged file that never gets its commit is deleted; one that a killed
-process leaves is removed by Delta's VACUUM like any other file that no version names.
+Rows are first staged as data files that no version of the table names, and then made current by one commit, made only
+while the table still is at the version that was read. A staged file that never gets its commit is deleted; one that a
+killed process leaves is removed by Delta's VACUUM like any other file that no version names.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
-import re
+import os
+import random
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
-from urllib.parse import quote, unquote
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from lakekit import statements
-from lakekit.errors import (
-    ComputeError,
-    ConflictError,
-    LakeRefused,
-    MissingExtra,
-    SourceError,
-    StorageError,
-    ValueRefused,
-)
-from lakekit.lake import ANOTHER_LAKE
-from lakekit.sources import OpenedSource
-from lakekit.tables import Column, Table, Type
+from lakekit import delta_log, statements, transpile
+from lakekit.engine import Head, Inspected, Note, Staged
+from lakekit.errors import ComputeError, ConflictError, MissingExtra, SourceError, StorageError
+from lakekit.lake import Lake
+from lakekit.sources import OpenedFile
+from lakekit.storage import storage_of
+from lakekit.tables import ORIGIN, Column, Source, Table, TableSet
 
 try:
     import duckdb
-    import pyarrow  # noqa: F401  # deltalake needs it to read, and does not depend on it
-    from deltalake import CommitProperties, DeltaTable, Schema
-    from deltalake.exceptions import DeltaError, TableNotFoundError
-    from deltalake.transaction import AddAction, create_table_with_add_actions
+    import pyarrow.parquet as pq
+    from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+    from deltalake import __version__ as DELTALAKE
+    from deltalake.exceptions import CommitFailedError, DeltaError
+    from deltalake.transaction import AddAction
 except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "embedded") from missing
 
-DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}  # all others go by the same name
-MISREAD = "%?#"  # delta-rs takes the path for a URL, and would look in another folder
+APPEND_TRIES = 20
+TRANSACTION = 1
+"""The version that goes with a file's transaction identifier: a file is in, or it is not."""
+DROPS_TRANSACTIONS = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
+"""delta-rs before 1.6 writes no transaction identifier with files that it did not write itself."""
 
 
 @dataclass(frozen=True)
-class Head:
-    """A table's newest version, and what the run that wrote it said of it; no digest when another writer made it."""
+class DataFile:
+    """A staged Parquet file: its path under the table, and what the log will say of it."""
 
-    version: int
-    digest: str
+    name: str
     rows: int
+    size: int
+    partition: Mapping[str, str]
+    nulls: Mapping[str, int]
 
-
-@dataclass(frozen=True)
-class Staged:
-    """A Parquet file that no version of the table names yet. `based_on` is the version that it is to replace."""
-
-    table: Table
-    file: Path
-    rows: int
-    stats: str
-    based_on: Optional[int]
+    def action(self) -> AddAction:
+        """The log's entry. Counts and no bounds: delta-rs 1.2 and 1.6 lose rows when one column has bounds and another
+        has none (`to_pyarrow_dataset` filters the other by `>= null`), and Delta gives a boolean none."""
+        stats = json.dumps({"numRecords": self.rows, "nullCount": dict(self.nulls)})
+        return AddAction(self.name, self.size, dict(self.partition), int(time.time() * 1000), True, stats)
 
 
 class EmbeddedEngine:
-    """One run's connection to one lake. The scratch folder takes what does not fit in memory."""
+    """One run's connection to one lake in a folder or on S3. The scratch folder takes what does not fit in memory."""
 
-    def __init__(self, lake: Path, scratch: Path) -> None:
-        self._lake = lake.absolute()
-        for sign in MISREAD:
-            if sign in str(self._lake):
-                raise LakeRefused(
-                    f"The lake {self._lake} has a {sign} in its path, which delta-rs misreads", ANOTHER_LAKE
-                )
-        # No extension is fetched: a run reaches no network.
-        self._duckdb = duckdb.connect(
-            config={
-                "autoinstall_known_extensions": False,
-                "temp_directory": str(scratch),
-                "preserve_insertion_order": True,
-            }
-        )
+    name = "embedded"
+
+    def __init__(self, lake: Lake, tables: TableSet, scratch: Path, memory: str = "") -> None:
+        self._lake, self._tables, self._scratch = lake, tables, scratch
+        self._storage = storage_of(lake, scratch)
+        settings = {
+            "autoinstall_known_extensions": False,  # a run reaches no network but the lake's
+            "temp_directory": str(scratch),
+            "preserve_insertion_order": True,
+            **({"memory_limit": memory} if memory else {}),
+        }
+        self._duckdb = duckdb.connect(config=settings)
         self._duckdb.execute("SET TimeZone = 'UTC'")
-        self._pending: List[Staged] = []
+        self._staged: Dict[str, Tuple[Table, List[DataFile]]] = {}
         self._made: List[Path] = []
 
     def __enter__(self) -> EmbeddedEngine:
@@ -90,101 +84,231 @@ class EmbeddedEngine:
     def __exit__(self, *_: object) -> None:
         """Delete what was staged and never committed, and the folders made for it."""
         self._duckdb.close()
-        for staged in self._pending:
-            staged.file.unlink(missing_ok=True)
+        for table, files in self._staged.values():
+            self._unlink(table, files)
         for folder in sorted(self._made, reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
+    # What there is
+
     def head(self, table: Table) -> Optional[Head]:
-        """The table's newest version, None when it has none. Raises StorageError when its log cannot be read."""
         delta = self._open(table)
-        if delta is None:
-            return None
-        commit: Dict[str, Any] = delta.history(1)[0]
-        return Head(
-            delta.version(), str(commit.get("lakekit.digest", "")), int(commit.get("lakekit.rows", 0))
+        return None if delta is None else delta_log.head(table, delta)
+
+    def rows(self, table: Table) -> int:
+        delta = self._open(table)
+        counts = [] if delta is None else delta_log.record_counts(delta)
+        if None not in counts:
+            return sum(count or 0 for count in counts)
+        self.read(table, "_rows")
+        return int(self.query("select count(*) from _rows")[0][0])
+
+    def notes(self, table: Table, since: int) -> List[Optional[Note]]:
+        delta = self._open(table)
+        return [] if delta is None else delta_log.notes(delta, since)
+
+    def ingested(self, table: Table) -> FrozenSet[str]:
+        self.read(table, "_ingested")
+        return frozenset(row[0] for row in self.query("select distinct _source_sha256 from _ingested"))
+
+    # Tables and their shape
+
+    def create(self, table: Table) -> None:
+        location = self._lake.location(table)
+        if self._lake.kind == "folder":
+            self._make(Path(location))
+        with _storage_errors(location):
+            delta_log.create(table, location)
+        have = self.head(table)
+        for constraint in table.constraints:
+            if have is None or constraint.name.lower() not in have.constraints:
+                self.add_constraint(table, constraint.name, constraint.sql)
+
+    def add_columns(self, table: Table, columns: Sequence[Column]) -> None:
+        with _storage_errors(self._lake.location(table)):
+            self._delta(table).alter.add_columns(delta_log.fields(columns))
+
+    def add_constraint(self, table: Table, name: str, sql: str) -> None:
+        with _storage_errors(self._lake.location(table)):
+            self._delta(table).alter.add_constraint({name: sql})
+
+    def drop_constraint(self, table: Table, name: str) -> None:
+        with _storage_errors(self._lake.location(table)):
+            self._delta(table).alter.drop_constraint(name)
+
+    # Sources
+
+    def inspect(self, table: Table, opened: OpenedFile, at: datetime.datetime) -> Inspected:
+        kinds: List[str] = []
+        if opened.format == "parquet":
+            found = self._execute(f"DESCRIBE SELECT * FROM read_parquet({statements.file(opened.path)})")
+            kinds = [row[1] for row in found]
+        origin = {
+            "_source_file": statements.text(opened.name),
+            "_source_sha256": statements.text(opened.digest),
+            "_source_row": "row_number() OVER ()",
+            "_ingested_at": f"TIMESTAMPTZ '{at.isoformat()}'",
+        }
+        view = f"_file_{opened.digest}"
+        try:
+            files = self._copy(table, view, statements.read_file(opened, kinds, origin))
+        except duckdb.InvalidInputException as error:
+            raise SourceError(f"{opened.given}{statements.csv_reason(str(error))}") from error
+        opened.check_unchanged()
+        columns = opened.source.columns
+        counts = ", ".join(f"count(*) FILTER {statements.misfit(each, opened.source)}" for each in columns)
+        first = self._execute(f"SELECT {counts} FROM {view}")[0]
+        return Inspected(
+            sum(file.rows for file in files), {each.name: int(n) for each, n in zip(columns, first)}
         )
 
-    def attach(self, table: Table, head: Head) -> None:
-        """Let queries read that version, which a run of ours wrote, by the table's name."""
-        delta = DeltaTable(str(self._lake / table.folder), version=head.version)
-        names = [Path(unquote(uri)).name for uri in delta.file_uris()]  # quoted as in a URL, local paths too
-        self._view(table, [self._lake / table.folder / name for name in names])
+    def append(self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note) -> Optional[int]:
+        view, application = f"_file_{opened.digest}", f"lakekit/{opened.digest}"
+        files = self._staged[view][1]
+        for attempt in range(APPEND_TRIES):
+            delta = self._delta(table)
+            if delta.transaction_version(application) is not None:
+                self._discard(view)
+                return None
+            transaction = Transaction(application, TRANSACTION)
+            try:
+                if DROPS_TRANSACTIONS:
+                    staged = pq.ParquetFile(self._storage.staging(self._lake.location(table)) / files[0].name)
+                    properties = _properties(note, transaction)
+                    write_deltalake(delta, staged.read(), mode="append", commit_properties=properties)
+                else:
+                    self._write(table, delta, files, "append", note, transaction)
+                    self._staged.pop(view)
+                return self._delta(table).version()
+            except (CommitFailedError, ConflictError):
+                # Another writer was first: look again whether it wrote this very file, then try the next version.
+                time.sleep(random.uniform(0.0, 0.02 * (attempt + 1)))
+            except DeltaError as error:
+                raise StorageError(Path(self._lake.location(table)), _first_line(error)) from error
+            finally:
+                if DROPS_TRANSACTIONS and view in self._staged and attempt == APPEND_TRIES - 1:
+                    self._discard(view)
+        raise ConflictError(table.name)
 
-    def stage_source(self, table: Table, opened: OpenedSource) -> Staged:
-        """Stage a bronze table, then check that each value will convert. Raises SourceError or ValueRefused."""
-        try:
-            staged = self._stage(table, statements.read_source(opened))
-        except duckdb.InvalidInputException as error:
-            raise SourceError(f"{opened.given}{_csv_reason(error)}") from error
-        opened.check_unchanged()
-        self._check_values(staged, opened)
-        return staged
+    # SQL
 
-    def stage_query(self, table: Table, query: str) -> Staged:
-        """Stage a table from DuckDB SQL. Raises ComputeError, or DeclarationError for columns not as declared."""
+    def read(self, table: Table, view: str) -> None:
+        delta = self._delta(table)
+        self._view(table, view, self._fetch(table, delta_log.uris(delta)))
+
+    def changes(self, table: Table, since: int, view: str) -> bool:
+        now = self._delta(table)
         try:
-            found = [(name, kind) for name, kind, *_ in self._query(f"DESCRIBE {query}")]
-            return self._stage(table, statements.as_declared(table, query, found))
+            before = DeltaTable(self._lake.location(table), version=since)
+            old, new = set(delta_log.uris(before)), set(delta_log.uris(now))
+            gone, come = self._fetch(table, sorted(old - new)), self._fetch(table, sorted(new - old))
+        except (DeltaError, FileNotFoundError, StorageError):
+            return False
+        self._view(table, "_come", come)
+        columns = ", ".join(statements.name(column.name) for column in table.columns)
+        if not gone:
+            self.define(view, f"select {columns}, 1 as _sign from _come")
+            return True
+        self._view(table, "_gone", gone)
+        both = f"select {columns}, 1 as _sign from _come union all select {columns}, -1 from _gone"
+        net = f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns} having sum(_sign) <> 0"
+        self._execute(f"CREATE OR REPLACE TEMP TABLE {view} AS {net}")
+        return True
+
+    def define(self, view: str, sql: str) -> None:
+        self._execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {sql}")
+
+    def keep(self, view: str, sql: str) -> int:
+        self._execute(f"CREATE OR REPLACE TEMP TABLE {view} AS {sql}")
+        return int(self._execute(f"SELECT count(*) FROM {view}")[0][0])
+
+    def query(self, sql: str) -> List[Tuple[Any, ...]]:
+        return self._execute(sql)
+
+    def misfit(self, column: Column, source: Source) -> str:
+        return statements.misfit(column, source)
+
+    def predicate(self, table: str, sql: str) -> str:
+        return transpile.duckdb(transpile.parse_predicate(table, sql), table)
+
+    def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
+        query = transpile.parse_query(table.name, sql, views)
+        return transpile.duckdb(transpile.with_views(query, views), table.name)
+
+    # Writing
+
+    def stage(self, table: Table, view: str, sql: str) -> Staged:
+        try:
+            found = [(name, kind) for name, kind, *_ in self._execute(f"DESCRIBE {sql}")]
+            files = self._copy(table, view, statements.as_declared(table, sql, found))
         except (duckdb.DataError, duckdb.ProgrammingError, duckdb.InternalError) as error:
             raise ComputeError(table.name, _first_line(error)) from error
+        return Staged(view, sum(file.rows for file in files))
 
-    def commit(self, staged: Staged, digest: str) -> int:
-        """Make a staged file the whole content of its table, in one Delta commit; its version.
-
-        Raises ConflictError when the table moved on since it was staged, StorageError when the log cannot be written.
-        """
-        table, folder = staged.table, staged.file.parent
-        stat = staged.file.stat()
-        add = AddAction(staged.file.name, stat.st_size, {}, int(stat.st_mtime * 1000), True, staged.stats)
-        metadata = {"lakekit.digest": digest, "lakekit.rows": str(staged.rows)}
-        properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
-        schema = Schema.from_json(_delta_schema(table.columns))
-        try:
-            delta = self._open(table)
-            if (delta.version() if delta else None) != staged.based_on:
-                raise ConflictError(table.name)
-            if delta is None:
-                create_table_with_add_actions(
-                    str(folder), schema, [add], name=table.name, commit_properties=properties
-                )
-                _remove_stray(folder)
+    def commit(self, table: Table, staged: Staged, head: Head, note: Note, keys: Optional[str] = None) -> int:
+        self._check(table, staged)
+        view, mode, partitions = staged.view, "overwrite", None
+        if keys is not None:
+            touched = self._touched(table, keys)
+            if not touched:
+                mode = "append"
             else:
-                delta.create_write_transaction([add], "overwrite", schema, [], commit_properties=properties)
+                view, partitions = self._merged(table, staged, keys, touched)
+        delta = self._delta(table)
+        if delta.version() != head.version:
+            raise ConflictError(table.name)
+        try:
+            self._write(table, delta, self._staged[view][1], mode, note, None, partitions)
         except (DeltaError, OSError) as error:
-            head = self.head(table)
-            if head is not None and head.version != staged.based_on:
+            if self._delta(table).version() != head.version:
                 raise ConflictError(table.name) from error
-            raise StorageError(folder, _first_line(error)) from error
-        self._pending.remove(staged)
-        return 0 if staged.based_on is None else staged.based_on + 1
+            raise StorageError(Path(self._lake.location(table)), _first_line(error)) from error
+        self._staged.pop(view)
+        return head.version + 1
 
-    def discard(self, staged: Staged) -> None:
-        """Give up a staged file that somebody else's commit made superfluous."""
-        staged.file.unlink(missing_ok=True)
-        self._pending.remove(staged)
+    def advance(self, table: Table, head: Head, note: Note) -> int:
+        delta = self._delta(table)
+        if delta.version() != head.version:
+            raise ConflictError(table.name)
+        try:
+            self._write(table, delta, [], "append", note)
+        except CommitFailedError as error:
+            raise ConflictError(table.name) from error
+        return head.version + 1
 
-    def rows(self, table: Table, limit: int) -> Optional[Tuple[int, List[Dict[str, Any]]]]:
-        """The version and the first rows of the table's newest version, None when it has none."""
-        delta = self._open(table)
-        if delta is None:
-            return None
-        found: List[Dict[str, Any]] = delta.to_pyarrow_dataset().head(limit).to_pylist()
-        return delta.version(), found
+    # Care
+
+    def optimize(self, table: Table) -> Mapping[str, int]:
+        delta = self._delta(table)
+        if not delta_log.gains_by_compaction(delta):
+            return {"files_removed": 0, "files_added": 0}
+        with _storage_errors(self._lake.location(table)):
+            metrics = delta.optimize.compact()
+        return {
+            "files_removed": int(metrics["numFilesRemoved"]),
+            "files_added": int(metrics["numFilesAdded"]),
+        }
+
+    def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
+        with _storage_errors(self._lake.location(table)):
+            return sorted(self._delta(table).vacuum(hours, dry_run=dry_run))
+
+    # Inside
 
     def _open(self, table: Table) -> Optional[DeltaTable]:
-        folder = self._lake / table.folder
-        if not (folder / "_delta_log").is_dir():
-            return None
-        try:
-            return DeltaTable(str(folder))
-        except TableNotFoundError:
-            return None
-        except (DeltaError, OSError) as error:
-            raise StorageError(folder, _first_line(error)) from error
+        return delta_log.open_table(self._lake, table)
 
-    def _query(self, sql: str) -> List[Tuple[Any, ...]]:
+    def _delta(self, table: Table) -> DeltaTable:
+        delta = self._open(table)
+        if delta is None:
+            raise StorageError(Path(self._lake.location(table)), "the table is gone")
+        return delta
+
+    def _fetch(self, table: Table, uris: List[str]) -> List[Path]:
+        return self._storage.fetch(self._lake.location(table), uris)
+
+    def _execute(self, sql: str) -> List[Tuple[Any, ...]]:
         """All rows of one statement. DuckDB turns a Ctrl-C while it computes into a RuntimeError; it is undone here."""
         try:
             return self._duckdb.execute(sql).fetchall()
@@ -193,97 +317,152 @@ class EmbeddedEngine:
                 raise KeyboardInterrupt from error
             raise
 
-    def _stage(self, table: Table, query: str) -> Staged:
-        head = self.head(table)
-        folder = self._lake / table.folder
+    def _view(self, table: Table, view: str, files: Iterable[Path]) -> None:
+        """Declared columns in declared types over data files; what a file of an older schema lacks is null."""
+        paths = ", ".join(statements.file(path) for path in files)
+        if not paths:
+            columns = ", ".join(
+                f"CAST(NULL AS {statements.TYPES[c.type]}) AS {statements.name(c.name)}" for c in table.columns
+            )
+            self.define(view, f"SELECT {columns} WHERE false")
+            return
+        options = "union_by_name = true"
+        if table.partition:
+            kind = statements.TYPES[table[table.partition].type]
+            options += f", hive_partitioning = true, hive_types = {{{table.partition}: {kind}}}"
+        scan = f"read_parquet([{paths}], {options})"
+        has = {row[0] for row in self._execute(f"DESCRIBE SELECT * FROM {scan}")}
+        columns = ", ".join(
+            f"CAST({statements.name(c.name) if c.name in has else 'NULL'} AS {statements.TYPES[c.type]}) "
+            f"AS {statements.name(c.name)}"
+            for c in table.columns
+        )
+        self.define(view, f"SELECT {columns} FROM {scan}")
+
+    def _make(self, folder: Path) -> None:
         self._made += [part for part in (folder, *folder.parents) if not part.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"part-{uuid.uuid4()}.parquet"
-        staged = Staged(table, file, 0, "", None if head is None else head.version)
-        self._pending.append(staged)
+
+    def _copy(self, table: Table, view: str, query: str) -> List[DataFile]:
+        """Write a query's rows as data files of the table, not yet part of it, and let `view` read them."""
+        folder = self._storage.staging(self._lake.location(table))
+        self._make(folder)
+        target, options = folder / f"part-{uuid.uuid4()}.parquet", "FORMAT parquet, RETURN_STATS"
+        if table.partition:
+            target = folder
+            options += f", PARTITION_BY ({table.partition}), FILENAME_PATTERN 'part-{{uuid}}', OVERWRITE_OR_IGNORE"
+        self._staged[view] = (table, [])
         try:
-            copied = f"COPY ({query}) TO {statements.text(str(file))} (FORMAT parquet, RETURN_STATS)"
-            result = self._query(copied)
+            written = self._execute(f"COPY ({query}) TO {statements.text(str(target))} ({options})")
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            # What the system said follows the file's name; DuckDB 2 wraps both in JSON.
-            said = re.search(r'": ([A-Z][^"]+)', str(error))
-            raise StorageError(folder, said.group(1) if said else _first_line(error)) from error
-        rows, columns = (int(result[0][1]), dict(result[0][4])) if result else (0, {})
-        whole = Staged(table, file, rows, _stats(table, rows, columns), staged.based_on)
-        self._pending[-1] = whole
-        self._view(table, [file])
-        return whole
+            raise StorageError(folder, statements.storage_reason(str(error))) from error
+        files = [_data_file(table, folder, row) for row in written]
+        self._staged[view] = (table, files)
+        self._view(table, view, [folder / file.name for file in files])
+        return files
 
-    def _view(self, table: Table, files: List[Path]) -> None:
-        paths = ", ".join(statements.file(file) for file in files)
-        self._query(f"CREATE SCHEMA IF NOT EXISTS {statements.name(table.layer)}")
-        self._query(f"CREATE OR REPLACE VIEW {table.name} AS SELECT * FROM read_parquet([{paths}])")
+    def _check(self, table: Table, staged: Staged) -> None:
+        """What delta-rs does not check of files that it did not write: nulls in required columns, CHECK constraints."""
+        for column in table.columns:
+            nulls = sum(file.nulls.get(column.name, 0) for file in self._staged[staged.view][1])
+            if column.required and nulls:
+                raise ComputeError(table.name, f"column {column.name} is required and has {nulls} nulls")
+        for constraint in table.constraints:
+            met = self.predicate(table.name, constraint.sql)
+            broken = self.query(f"select count(*) from {staged.view} where not coalesce({met}, false)")[0][0]
+            if broken:
+                raise ComputeError(table.name, f"{broken} rows break the constraint {constraint.name}")
 
-    def _check_values(self, staged: Staged, opened: OpenedSource) -> None:
-        """One pass over the staged strings; a second one, for the value, only where one does not convert."""
-        columns = opened.source.columns
-        misfits = (statements.misfit(column, opened.source) for column in columns)
-        rows = ", ".join(f"min(_source_row) FILTER {misfit}" for misfit in misfits)
-        first = self._query(f"SELECT {rows} FROM {staged.table.name}")[0]
-        bad = [(row, column) for column, row in zip(columns, first) if row is not None]
-        if not bad:
-            return
-        row, column = min(bad, key=lambda found: found[0])
-        query = f"SELECT {statements.name(column.name)} FROM {staged.table.name} WHERE _source_row = {row}"
-        value = self._query(query)[0][0]
-        wanted = (
-            "a value, and one is required"
-            if value == opened.source.missing
-            else statements.MEANING[column.type]
+    def _touched(self, table: Table, keys: str) -> List[Any]:
+        """The partitions (or whether, for a table without) that hold rows with one of the keys."""
+        self.read(table, "_target")
+        held = f"select {table.partition or '1'} from _target semi join {keys} using ({', '.join(table.key)})"
+        limit = "" if table.partition else " limit 1"
+        return [row[0] for row in self._execute(f"select distinct * from ({held}){limit}")]
+
+    def _merged(
+        self, table: Table, staged: Staged, keys: str, touched: List[Any]
+    ) -> Tuple[str, Optional[List[str]]]:
+        """Stage the new content of all partitions that lose or gain rows; the view, and the partitions."""
+        columns = ", ".join(statements.name(column.name) for column in table.columns)
+        kept = f"select {columns} from _target anti join {keys} using ({', '.join(table.key)})"
+        partitions = None
+        if table.partition:
+            gained = self._execute(f"select distinct {table.partition} from {staged.view}")
+            partitions = sorted({str(value) for value in [*touched, *(row[0] for row in gained)]})
+            these = ", ".join(statements.text(value) for value in partitions)
+            kind = statements.TYPES[table[table.partition].type]
+            kept = f"select * from ({kept}) where {table.partition} in (select cast(unnest([{these}]) as {kind}))"
+        view = f"{staged.view}_merged"
+        self._copy(table, view, f"select * from ({kept}) union all select {columns} from {staged.view}")
+        self._discard(staged.view)
+        return view, partitions
+
+    def _write(
+        self,
+        table: Table,
+        delta: DeltaTable,
+        files: List[DataFile],
+        mode: Any,
+        note: Note,
+        transaction: Optional[Transaction] = None,
+        partitions: Optional[List[str]] = None,
+    ) -> None:
+        location = self._lake.location(table)
+        self._storage.publish(location, [file.name for file in files])
+        filters = [(table.partition, "in", partitions)] if partitions is not None else None
+        by = [table.partition] if table.partition else []
+        if mode == "overwrite":
+            schema = delta_log.schema(delta_log.columns_to_keep(table, delta))
+        else:
+            schema = delta.schema()
+        actions = [file.action() for file in files]
+        delta.create_write_transaction(
+            actions, mode, schema, by, filters, commit_properties=_properties(note, transaction)
         )
-        raise ValueRefused(str(opened.given), row, opened.line_of(row), column.name, value, wanted)
+
+    def _discard(self, view: str) -> None:
+        table, files = self._staged.pop(view)
+        self._unlink(table, files)
+
+    def _unlink(self, table: Table, files: List[DataFile]) -> None:
+        folder = self._storage.staging(self._lake.location(table))
+        for file in files:
+            (folder / file.name).unlink(missing_ok=True)
 
 
-def _stats(table: Table, rows: int, columns: Mapping[str, Mapping[str, str]]) -> str:
-    """Delta's statistics of a file from what DuckDB returns of it: counts and no bounds.
+def _properties(note: Note, transaction: Optional[Transaction]) -> CommitProperties:
+    transactions = None if transaction is None else [transaction]
+    metadata = {"userMetadata": note.text()}
+    return CommitProperties(custom_metadata=metadata, max_commit_retries=0, app_transactions=transactions)
 
-    delta-rs 1.2 and 1.6 lose rows when one column has bounds and another has none: `to_pyarrow_dataset` then filters
-    the other by `>= null`. Delta gives a boolean no bounds, so only none at all is safe; Parquet's own are in the file.
-    Raises ComputeError for a null in a required column: delta-rs does not look into a file that it did not write.
-    """
+
+def _data_file(table: Table, folder: Path, row: Sequence[Any]) -> DataFile:
+    """What DuckDB's COPY returns of a file: name, rows, bytes, footer bytes, statistics by column, partition keys."""
+    path, rows, size, _, statistics, keys = row[:6]
     nulls = {
-        column.name: int(columns[statements.name(column.name)]["null_count"]) if rows else 0
+        column.name: int(statistics[statements.name(column.name)]["null_count"])
         for column in table.columns
+        if rows and statements.name(column.name) in statistics
     }
-    for column in table.columns:
-        if column.required and nulls[column.name]:
-            raise ComputeError(
-                table.name, f"column {column.name} is required and has {nulls[column.name]} nulls"
-            )
-    return json.dumps({"numRecords": rows, "nullCount": nulls})
+    name = os.path.relpath(path, folder)
+    return DataFile(name, int(rows), int(size), {k: str(v) for k, v in (keys or {}).items()}, nulls)
 
 
-def _delta_schema(columns: Tuple[Column, ...]) -> str:
-    fields = [
-        {"name": c.name, "type": DELTA.get(c.type, c.type), "nullable": not c.required, "metadata": {}}
-        for c in columns
-    ]
-    return json.dumps({"type": "struct", "fields": fields})
+class _storage_errors:
+    """What delta-rs raises, as a StorageError that names the table's place."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        if isinstance(error, CommitFailedError):
+            raise ConflictError(self._location) from error
+        if isinstance(error, (DeltaError, OSError)):
+            raise StorageError(Path(self._location), _first_line(error)) from error
 
 
-def _remove_stray(folder: Path) -> None:
-    """delta-rs before 1.6 also makes an empty folder of the path's URL-encoded name when it creates a table."""
-    stray = Path(quote(str(folder)))
-    while stray != folder and stray.is_dir() and not any(stray.iterdir()):
-        stray.rmdir()
-        stray = stray.parent
-
-
-def _csv_reason(error: Exception) -> str:
-    """Line and reason out of DuckDB's long message about a malformed CSV file."""
-    text = str(error)
-    line = re.search(r"Line: (\d+)", text)
-    reason = re.search(
-        r"(Expected Number of Columns: .*|Value with unterminated quote.*|Invalid unicode.*)", text
-    )
-    where = f", line {line.group(1)}" if line else ""
-    return f"{where}: {reason.group(1).strip() if reason else _first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]

@@ -1,0 +1,181 @@
+"""What a Delta log says of a table, read by delta-rs, and the tables that lakekit makes by it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from urllib.parse import quote
+
+import pyarrow as pa
+from deltalake import DeltaTable, Field, Schema
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, TABLE_PROPERTIES, Head, Note
+from lakekit.errors import LakeRefused, StorageError
+from lakekit.lake import Lake
+from lakekit.tables import Column, Table, Type
+
+TO_DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}  # all others go by the same name
+FROM_DELTA = {delta: ours for ours, delta in TO_DELTA.items()}
+RECENT = 12
+"""Commits looked at first: a whole history costs a read of every log file."""
+SMALL_FILE = 32 << 20
+
+
+def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
+    """The newest version; None when there is no such table. Raises StorageError, LakeRefused."""
+    location = lake.location(table)
+    if lake.kind == "schema":
+        raise LakeRefused(f"The lake {lake} is a schema, which Spark knows by name", "Add --engine spark.")
+    if lake.kind == "folder" and not (Path(location) / "_delta_log").is_dir():
+        return None
+    try:
+        delta = DeltaTable(location)
+        protocol = delta.protocol()
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        raise StorageError(Path(location), str(error).strip().partition("\n")[0]) from error
+    if protocol.min_reader_version > 1:
+        features = set(protocol.reader_features or ()) & set(FORBIDDEN_FEATURES) or {"columnMapping"}
+        raise LakeRefused(
+            f"{table.name} has {', '.join(sorted(features))} on, which not every supported writer handles",
+            "Switch it off: ALTER TABLE ... DROP FEATURE ... (and REORG TABLE ... APPLY (PURGE) for deletion vectors).",
+        )
+    return delta
+
+
+def head(table: Table, delta: DeltaTable) -> Head:
+    """The table as it is."""
+    note, data_version, foreign = None, None, False
+    for version, operation, found in _history(delta, until_note=True):
+        if operation in MAINTENANCE:
+            oldest = version
+            continue
+        if data_version is None and (found is None or found.data):
+            data_version = version
+        if found is not None:
+            note = found
+            break
+        foreign, oldest = True, version
+    # Back to the newest change of a row, where lakekit's newest commit moved on and changed none.
+    if data_version is None:
+        data_version = _newest_change(delta)
+    metadata = delta.metadata()
+    partition = metadata.partition_columns[0] if metadata.partition_columns else ""
+    prefix = "delta.constraints."
+    constraints = frozenset(k[len(prefix) :].lower() for k in metadata.configuration if k.startswith(prefix))
+    return Head(
+        str(metadata.id), delta.version(), data_version, note, foreign, columns(delta), partition, constraints
+    )
+
+
+def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
+    """The notes of all commits after that version that changed rows."""
+    found = [entry for entry in _history(delta) if entry[0] > since and entry[1] not in MAINTENANCE]
+    return [note for _, _, note in found]
+
+
+def _history(delta: DeltaTable, until_note: bool = False) -> List[Tuple[int, str, Optional[Note]]]:
+    """Version, operation and note of the commits, newest first; only the recent ones where they hold a note."""
+    recent = [_entry(commit) for commit in delta.history(RECENT)]
+    if (until_note and any(note for _, _, note in recent)) or len(recent) < RECENT:
+        return recent
+    return [_entry(commit) for commit in delta.history()]
+
+
+def _entry(commit: Dict[str, Any]) -> Tuple[int, str, Optional[Note]]:
+    return int(commit["version"]), str(commit.get("operation", "")), Note.parse(commit.get("userMetadata"))
+
+
+def _newest_change(delta: DeltaTable) -> int:
+    version = 0
+    for version, operation, note in _history(delta):
+        if operation not in MAINTENANCE and (note is None or note.data):
+            break
+    return version
+
+
+def columns(delta: DeltaTable) -> Tuple[Column, ...]:
+    """The columns as stored."""
+    said = json.loads(delta.schema().to_json())["fields"]
+    return tuple(
+        Column(
+            field["name"],
+            FROM_DELTA.get(field["type"], field["type"]) if isinstance(field["type"], str) else "struct",  # type: ignore[arg-type]  # a foreign type stands in its own name
+            not field["nullable"],
+            str(field.get("metadata", {}).get("comment", "")),
+        )
+        for field in said
+    )
+
+
+def columns_to_keep(table: Table, delta: DeltaTable) -> Tuple[Column, ...]:
+    """The declared columns, and those that a bronze table has beside them."""
+    names = {column.name for column in table.columns}
+    more = columns(delta) if table.source or table.layer == "quarantine" else ()
+    return table.columns + tuple(column for column in more if column.name not in names)
+
+
+def schema(declared: Sequence[Column]) -> Schema:
+    """Delta's schema of columns, with their comments."""
+    described = [
+        {
+            "name": c.name,
+            "type": TO_DELTA.get(c.type, c.type),
+            "nullable": not c.required,
+            "metadata": {"comment": c.comment} if c.comment else {},
+        }
+        for c in declared
+    ]
+    return Schema.from_json(json.dumps({"type": "struct", "fields": described}))
+
+
+def fields(declared: Sequence[Column]) -> List[Field]:
+    """Delta's fields of columns."""
+    return list(schema(declared).fields)
+
+
+def create(table: Table, location: str) -> None:
+    """An empty table; one that is there already stays as it is."""
+    DeltaTable.create(
+        location,
+        schema(table.columns),
+        mode="ignore",
+        partition_by=[table.partition] if table.partition else None,
+        name=table.name,
+        description=table.comment or None,
+        configuration=dict(TABLE_PROPERTIES),
+    )
+    _remove_stray(location)
+
+
+def uris(delta: DeltaTable) -> List[str]:
+    """The data files of the version."""
+    return list(delta.file_uris())
+
+
+def record_counts(delta: DeltaTable) -> List[Optional[int]]:
+    """Rows by file; None where the log does not say."""
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    return list(actions.column("num_records").to_pylist()) if "num_records" in actions.column_names else []
+
+
+def gains_by_compaction(delta: DeltaTable) -> bool:
+    """Whether some partition has two files or more that are small."""
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    by = [name for name in actions.column_names if name.startswith("partition.")]
+    small: Dict[Tuple[Any, ...], int] = {}
+    for row in actions.select(["size_bytes", *by]).to_pylist():
+        if row.pop("size_bytes") < SMALL_FILE:
+            small[tuple(row.values())] = small.get(tuple(row.values()), 0) + 1
+    return any(count > 1 for count in small.values())
+
+
+def _remove_stray(location: str) -> None:
+    """delta-rs before 1.6 also makes an empty folder of the path's URL-encoded name when it creates a table."""
+    folder, stray = Path(location), Path(quote(location))
+    while stray != folder and stray.is_dir() and not any(stray.iterdir()):
+        stray.rmdir()
+        stray = stray.parent
