@@ -51,14 +51,13 @@ def head(table: Table, delta: DeltaTable) -> Head:
     note, data_version, foreign = None, None, False
     for version, operation, found in _history(delta, until_note=True):
         if operation in MAINTENANCE:
-            oldest = version
             continue
         if data_version is None and (found is None or found.data):
             data_version = version
         if found is not None:
             note = found
             break
-        foreign, oldest = True, version
+        foreign = True
     # Back to the newest change of a row, where lakekit's newest commit moved on and changed none.
     if data_version is None:
         data_version = _newest_change(delta)

@@ -174,9 +174,10 @@ class EmbeddedEngine:
             transaction = Transaction(application, TRANSACTION)
             try:
                 if DROPS_TRANSACTIONS:
-                    staged = pq.ParquetFile(self._storage.staging(self._lake.location(table)) / files[0].name)
+                    staged = pq.read_table(self._storage.staging(self._lake.location(table)) / files[0].name)
                     properties = _properties(note, transaction)
-                    write_deltalake(delta, staged.read(), mode="append", commit_properties=properties)
+                    write_deltalake(delta, staged, mode="append", commit_properties=properties)
+                    self._discard(view)
                 else:
                     self._write(table, delta, files, "append", note, transaction)
                     self._staged.pop(view)
@@ -186,9 +187,6 @@ class EmbeddedEngine:
                 time.sleep(random.uniform(0.0, 0.02 * (attempt + 1)))
             except DeltaError as error:
                 raise StorageError(Path(self._lake.location(table)), _first_line(error)) from error
-            finally:
-                if DROPS_TRANSACTIONS and view in self._staged and attempt == APPEND_TRIES - 1:
-                    self._discard(view)
         raise ConflictError(table.name)
 
     # SQL

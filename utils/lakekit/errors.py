@@ -32,15 +32,15 @@ class SourceError(LakekitError):
         super().__init__(f"{what}. Nothing was written.", next_step)
 
 
-class ValueRefused(SourceError):
-    """One value of a source does not convert to its declared type."""
+class TooManyMisfits(SourceError):
+    """More of a column's values than its source allows do not convert: the file is not what it is declared to be."""
 
     def __init__(  # noqa: B042  # never pickled
-        self, file: str, row: int, line: int, column: str, value: str, wanted: str
+        self, file: str, column: str, misfits: int, rows: int, share: float, kind: str
     ) -> None:
         super().__init__(
-            f"{file}, row {row} (line {line}), column {column}: {value!r} is not {wanted}",
-            f"Correct that value in {file}, or leave the row out, then run again.",
+            f"{file}, column {column}: {misfits:,} of {rows:,} values are no {kind}; at most {share:.0%} may fail",
+            f"Correct the file, or the declaration of {column}, then run again.",
         )
 
 
@@ -83,6 +83,16 @@ class ComputeError(LakekitError):
         super().__init__(
             f"{table} could not be computed: {reason}. Nothing was written.",
             "Correct the source data that the message points to, then run again.",
+        )
+
+
+class ExpectationFailed(LakekitError):
+    """Rows do not meet an expectation of severity fail. The table stays as it was."""
+
+    def __init__(self, table: str, expectation: str, rows: int) -> None:  # noqa: B042  # never pickled
+        super().__init__(
+            f"{table}: {rows:,} rows do not meet the expectation {expectation!r}; the table stays as it was",
+            "Correct the source data, or declare the expectation with severity drop or warn, then run again.",
         )
 
 

@@ -1,43 +1,62 @@
-"""The run: sources through bronze, silver and gold, each table at most one Delta commit.
+"""The run: new source files into bronze, then each silver and gold table up to date with what it reads.
 
-Each commit carries a digest of all that its table is made from: the content of the source file or the digests of the
-tables read, the declaration and the SQL. A table whose newest commit carries the wanted digest is left as it is, so
-the same source twice changes nothing, and a run that died is resumed by the next. All tables that are to change are
-staged before the first is committed, so that whatever the data can do wrong is found while nothing is written.
+All sources are opened and checked before the first commit. Every commit leaves its table whole and says, in its note,
+up to where it has seen what it reads; so a run that died, at whatever point, is resumed by the next, and a run without
+news commits nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
+import datetime
 import os
+import random
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
-from lakekit.errors import ConflictError, DeclarationError, StorageError
+from lakekit import evolution
+from lakekit.engine import Engine, Inspected, Note
+from lakekit.engines import open_engine
+from lakekit.errors import ConflictError, SourceError, StorageError, TooManyMisfits
 from lakekit.flights import TABLES
-from lakekit.lake import check_lake
-from lakekit.sources import OpenedSource, open_sources
-from lakekit.tables import Table, TableSet
-
-if TYPE_CHECKING:
-    from lakekit.embedded import EmbeddedEngine, Head, Staged
+from lakekit.lake import check_lake, find_lake
+from lakekit.sources import OpenedFile, open_sources
+from lakekit.tables import Column, Source, Table, TableSet
+from lakekit.updates import Counts, Updated, Updates, digest
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and the steps in all."""
 
+TRIES = 8
+"""How often a commit is tried again, on the table as it then is, when another writer was first."""
+
 
 @dataclass(frozen=True)
 class TableResult:
-    """One table after a run. `seconds` is what this run spent on it: none when it was up to date already."""
+    """One table after a run.
+
+    Attributes:
+        mode: `unchanged`, `appended` (bronze), `merged`, `groups` or `whole`.
+        seconds: what this run spent on it.
+        changed: whether the run committed to it.
+        counts: what became of the rows; see `lakekit.updates.Counts`.
+        groups_total: groups that the table has, where it is made by groups.
+        new_columns: columns that a source has and its declaration lacks; they are in bronze.
+        why: what made the whole table anew.
+    """
 
     table: str
+    mode: str
     rows: int
     version: int
     seconds: float
     changed: bool
+    counts: Counts = Counts()
+    groups_total: int = 0
+    new_columns: Tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,119 +64,197 @@ class RunResult:
     """Every declared table, in the order they are made."""
 
     source: Path
-    lake: Path
+    lake: str
+    engine: str
     tables: Tuple[TableResult, ...]
     seconds: float
 
     @property
     def changed(self) -> bool:
-        """Whether the run wrote any table."""
+        """Whether the run committed to any table."""
         return any(table.changed for table in self.tables)
+
+    def __getitem__(self, name: str) -> TableResult:
+        """The table of that name. Raises KeyError."""
+        return {table.table: table for table in self.tables}[name]
 
 
 def run(
     source: Union[str, os.PathLike[str]],
     lake: Union[str, os.PathLike[str]],
     *,
+    engine: str = "embedded",
     tables: TableSet = TABLES,
+    allow_rebuild: bool = False,
     progress: Optional[Progress] = None,
+    now: Optional[datetime.datetime] = None,
+    memory: str = "",
+    scratch: Optional[Path] = None,
 ) -> RunResult:
     """Bring the lake's tables up to date with the source files.
 
-    Raises a LakekitError: SourceError or LakeRefused before anything is written, ConflictError or StorageError with
-    every table whole at its old or its new version, MissingExtra without the extra `embedded`.
+    `now` is when the files count as ingested, in UTC; `memory` bounds what DuckDB holds, such as `2GB`. Raises a
+    LakekitError: SourceError or LakeRefused before anything is written, ConflictError or StorageError with every table
+    whole at its old or its new version, MissingExtra without the engine's extra.
     """
-    from lakekit.embedded import (  # the extra's packages are needed from here on, and not before
-        EmbeddedEngine,
-    )
-
     started = time.perf_counter()
-    source, lake = Path(source), Path(lake)
+    source, place = Path(source), find_lake(lake)
+    at = now or datetime.datetime.now(datetime.timezone.utc)
     try:
-        check_lake(lake, tables)
-        with tempfile.TemporaryDirectory(prefix="lakekit-") as folder:
-            scratch = Path(folder)
-            opened = {f"bronze.{found.source.name}": found for found in open_sources(source, tables, scratch)}
-            with EmbeddedEngine(lake, scratch) as engine:
-                results = _Run(tables, opened, engine, progress or (lambda *_: None)).results()
+        check_lake(place, tables)
+        with tempfile.TemporaryDirectory(prefix="lakekit-", dir=scratch) as folder:
+            opened = open_sources(source, tables, Path(folder))
+            with open_engine(engine, place, tables, Path(folder), memory=memory) as opened_engine:
+                run = _Run(opened_engine, tables, opened, at, allow_rebuild, progress or (lambda *_: None))
+                results = run.results()
     except OSError as error:
-        raise StorageError(Path(error.filename or lake), error.strerror or str(error)) from error
-    return RunResult(source, lake, results, time.perf_counter() - started)
-
-
-def digests(tables: TableSet, opened: Mapping[str, OpenedSource]) -> Dict[str, str]:
-    """The digest that each table's newest commit is to carry: known before any table is computed."""
-    wanted: Dict[str, str] = {}
-    for table in tables:
-        content = opened[table.name].digest if table.source else tables.query(table)
-        parts = ("lakekit 1", table.canonical(), content, *(wanted[read] for read in table.reads))
-        wanted[table.name] = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    return wanted
+        raise StorageError(Path(error.filename or str(place)), error.strerror or str(error)) from error
+    return RunResult(source, str(place), engine, results, time.perf_counter() - started)
 
 
 class _Run:
-    """One run's state: what each table should be, what it is, and what is staged to replace it."""
+    """One run's state."""
 
     def __init__(
-        self, tables: TableSet, opened: Mapping[str, OpenedSource], engine: EmbeddedEngine, progress: Progress
+        self,
+        engine: Engine,
+        tables: TableSet,
+        opened: Mapping[str, List[OpenedFile]],
+        at: datetime.datetime,
+        allow_rebuild: bool,
+        progress: Progress,
     ) -> None:
-        self._tables, self._opened, self._engine, self._progress = tables, opened, engine, progress
-        self._wanted = digests(tables, opened)
-        self._heads: Dict[str, Head] = {}
-        self._staged: Dict[str, Staged] = {}
-        self._seconds: Dict[str, float] = {}
+        self._engine, self._tables, self._opened, self._at = engine, tables, opened, at
+        self._allow_rebuild, self._progress = allow_rebuild, progress
+        self._updates = Updates(engine, tables)
+        self._rebuilt: FrozenSet[str] = frozenset()
+        self._done, self._steps = 0, 1
 
     def results(self) -> Tuple[TableResult, ...]:
-        """Stage what is out of date, then commit it table by table."""
-        for table in self._tables:
-            head = self._engine.head(table)
-            if head is not None and head.digest == self._wanted[table.name]:
-                self._heads[table.name] = head
-        stale = [table for table in self._tables if table.name not in self._heads]
-        queries = {table.name: self._translate(table) for table in stale if table.sql}
-        reads = {read for table in stale for read in table.reads}
-        for name in reads.intersection(self._heads):
-            self._engine.attach(self._tables[name], self._heads[name])
-        for done, table in enumerate(stale):
-            self._progress(table.name, done, len(stale) + 1)
-            begun = time.perf_counter()
-            if table.sql:
-                self._staged[table.name] = self._engine.stage_query(table, queries[table.name])
-            else:
-                self._staged[table.name] = self._engine.stage_source(table, self._opened[table.name])
-            self._seconds[table.name] = time.perf_counter() - begun
-        self._progress("commit", len(stale), len(stale) + 1)
-        settled = tuple(self._settle(table) for table in self._tables)
-        self._progress("", len(stale) + 1, len(stale) + 1)
-        return settled
+        """Check everything that can be, then commit: bronze file by file, then table by table."""
+        heads = {table.name: self._engine.head(table) for table in self._tables}
+        changes = [c for table in self._tables for c in evolution.plan_changes(table, heads[table.name])]
+        bronze = self._tables.layer("bronze")
+        new = {table.name: self._new_files(table, heads[table.name] is not None) for table in bronze}
+        made = [table for table in self._tables if table.layer not in ("bronze", "quarantine")]
+        self._steps = 2 * sum(len(files) for files in new.values()) + len(made)
+        inspected = {
+            file.digest: self._inspect(table, file) for table in bronze for file in new[table.name]
+        }
+        self._rebuilt = evolution.apply(self._engine, self._tables, changes, self._allow_rebuild)
+        self._updates.refresh(*(table.name for table in self._tables))
+        results: Dict[str, TableResult] = {}
+        for table in bronze:
+            results[table.name] = self._ingest(table, new[table.name], inspected)
+        for table in made:
+            self._step(table.name)
+            results[table.name] = self._update(table)
+            if table.quarantine:
+                results[table.quarantine] = self._quarantine(self._tables[table.quarantine], results[table.name])
+        self._progress("", self._steps, self._steps)
+        return tuple(results[table.name] for table in self._tables)
 
-    def _translate(self, table: Table) -> str:
-        from lakekit.transpile import (  # sqlglot takes a while to import, and an unchanged lake needs none
-            to_duckdb,
+    def _step(self, doing: str) -> None:
+        self._progress(doing, self._done, self._steps)
+        self._done += 1
+
+    def _new_files(self, table: Table, exists: bool) -> List[OpenedFile]:
+        """The files of a source that bronze does not hold, by content; two of the same content count once."""
+        assert table.source is not None
+        files = self._opened[table.source.name]
+        if not files and not exists:
+            name = table.source.name
+            raise SourceError(
+                f"There is no file of {name}: no {name}.csv, {name}.csv.zip, {name}.csv.gz or {name}.parquet, "
+                f"and no folder {name} of such files",
+                "Put it into the source folder, then run again.",
+            )
+        seen = set(self._engine.ingested(table)) if exists and files else set()
+        new = []
+        for file in files:
+            if file.digest not in seen:
+                seen.add(file.digest)
+                new.append(file)
+        return new
+
+    def _inspect(self, table: Table, file: OpenedFile) -> Inspected:
+        """Read a file whole. Raises SourceError; TooManyMisfits for a column that is not what it is declared to be."""
+        self._step(f"check {file.name}")
+        found = self._engine.inspect(table, file, self._at)
+        for name, misfits in found.misfits.items():
+            if misfits > file.source.misfits * found.rows:
+                kind = _declared(file.source, name).type
+                raise TooManyMisfits(str(file.given), name, misfits, found.rows, file.source.misfits, kind)
+        return found
+
+    def _ingest(
+        self, table: Table, files: Sequence[OpenedFile], inspected: Mapping[str, Inspected]
+    ) -> TableResult:
+        begun, rows, changed, new_columns = time.perf_counter(), 0, False, []
+        head = self._updates.heads[table.name]
+        known = {column.name for column in head.columns}
+        for file in files:
+            self._step(f"{table.name} from {file.name}")
+            more = [name.lower() for name in file.new_columns]
+            new_columns += [name for name in more if name not in new_columns]
+            missing = [Column(name) for name in more if name not in known]
+            if missing:
+                self._engine.add_columns(table, missing)
+                known.update(more)
+            found = inspected[file.digest]
+            note = Note(digest(self._tables, table), misfits=sum(found.misfits.values()))
+            if self._engine.append(table, file, self._at, note) is not None:
+                changed, rows = True, rows + found.rows
+        if files:
+            self._updates.refresh(table.name)
+        return TableResult(
+            table.name,
+            "appended" if changed else "unchanged",
+            self._engine.rows(table),
+            self._updates.heads[table.name].version,
+            time.perf_counter() - begun,
+            changed,
+            Counts(read=rows, inserted=rows),
+            new_columns=tuple(new_columns),
         )
 
-        query, reads = to_duckdb(table.name, self._tables.query(table))
-        if reads != set(table.reads):
-            raise DeclarationError(
-                table.name,
-                f"the SQL reads {', '.join(sorted(reads))}; declared: {', '.join(sorted(table.reads))}",
-            )
-        return query
+    def _update(self, table: Table) -> TableResult:
+        """One table; again on the newest versions when another writer was first."""
+        begun, before = time.perf_counter(), self._updates.heads[table.name].version
+        touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
+        for attempt in range(TRIES):
+            try:
+                done: Updated = self._updates.update(table, rebuild=table.name in self._rebuilt)
+                break
+            except ConflictError:
+                if attempt == TRIES - 1:
+                    raise
+                time.sleep(random.uniform(0.0, 0.05 * (attempt + 1)))
+                self._updates.refresh(*touched, *table.reads)
+        if done.mode != "unchanged":
+            self._updates.refresh(*touched)
+        head, rows = self._updates.heads[table.name], self._engine.rows(table)
+        return TableResult(
+            table.name,
+            done.mode,
+            rows,
+            head.version,
+            time.perf_counter() - begun,
+            head.version != before and done.mode != "unchanged",
+            done.counts,
+            groups_total=rows if table.update == "groups" else 0,
+            why=done.why,
+        )
 
-    def _settle(self, table: Table) -> TableResult:
-        """Commit a staged table. Where another run has just committed the very same, there is nothing left to do."""
-        name = table.name
-        if name not in self._staged:
-            head = self._heads[name]
-            return TableResult(name, head.rows, head.version, 0.0, changed=False)
-        staged, begun = self._staged[name], time.perf_counter()
-        try:
-            version = self._engine.commit(staged, self._wanted[name])
-        except ConflictError:
-            now = self._engine.head(table)
-            if now is None or now.digest != self._wanted[name]:
-                raise
-            self._engine.discard(staged)
-            return TableResult(name, now.rows, now.version, self._seconds[name], changed=False)
-        seconds = self._seconds[name] + time.perf_counter() - begun
-        return TableResult(name, staged.rows, version, seconds, changed=True)
+    def _quarantine(self, table: Table, by: TableResult) -> TableResult:
+        head = self._updates.heads[table.name]
+        counts = replace(Counts(), inserted=by.counts.quarantined)
+        changed = by.counts.quarantined > 0
+        rows = self._engine.rows(table)
+        return TableResult(table.name, by.mode if changed else "unchanged", rows, head.version, 0.0, changed, counts)
+
+
+def _declared(source: Source, name: str) -> Column:
+    return next(column for column in source.columns if column.name == name)
+
+

@@ -110,3 +110,20 @@ def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> s
             raise DeclarationError(table.name, types)
     casts = ", ".join(f"CAST({name(c.name)} AS {TYPES[c.type]}) AS {name(c.name)}" for c in table.columns)
     return f"SELECT {casts} FROM ({query})"
+
+
+def csv_reason(error: str) -> str:
+    """Line and reason out of DuckDB's long message about a malformed CSV file."""
+    line = re.search(r"Line: (\d+)", error)
+    reason = re.search(
+        r"(Expected Number of Columns: .*|Value with unterminated quote.*|Invalid unicode.*)", error
+    )
+    where = f", line {line.group(1)}" if line else ""
+    return f"{where}: {reason.group(1).strip() if reason else error.strip().partition(chr(10))[0]}"
+
+
+def storage_reason(error: str) -> str:
+    """What the system said of a file that could not be written: it follows the file's name; DuckDB 2 wraps both in
+    JSON."""
+    said = re.search(r'": ([A-Z][^"]+)', error)
+    return said.group(1) if said else error.strip().partition("\n")[0]

@@ -258,6 +258,8 @@ def _check_update(table: Table, declared: dict[str, Table]) -> list[str]:
             wrong.append("is merged, and its first read is no bronze table")
         missing = [c.name for c in ORIGIN if c not in table.columns]
         wrong += [f"is merged, and has no column {name} as lakekit.tables.ORIGIN has it" for name in missing]
+    if table.update != "merge" and any(each.severity == "drop" for each in table.expectations):
+        wrong.append("drops rows by an expectation, which only a merged table can")
     for join in table.joins:
         if table.update != "merge" or join.read not in table.reads[1:]:
             wrong.append(f"joins {join.read}, which it does not read beside the table it follows")
