@@ -155,15 +155,26 @@ def uris(delta: DeltaTable) -> List[str]:
     return list(delta.file_uris())
 
 
+def _actions(delta: DeltaTable) -> pa.Table:
+    """The log's entry of each file; delta-rs 1.2 panics where there is none."""
+    return pa.table(delta.get_add_actions(flatten=True)) if delta.file_uris() else pa.table({"size_bytes": []})
+
+
 def record_counts(delta: DeltaTable) -> List[Optional[int]]:
     """Rows by file; None where the log does not say."""
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    return list(actions.column("num_records").to_pylist()) if "num_records" in actions.column_names else []
+    actions = _actions(delta)
+    if not actions.num_rows:
+        return []
+    return (
+        actions.column("num_records").to_pylist()
+        if "num_records" in actions.column_names
+        else [None] * actions.num_rows
+    )
 
 
 def gains_by_compaction(delta: DeltaTable) -> bool:
     """Whether some partition has two files or more that are small."""
-    actions = pa.table(delta.get_add_actions(flatten=True))
+    actions = _actions(delta)
     by = [name for name in actions.column_names if name.startswith("partition.")]
     small: Dict[Tuple[Any, ...], int] = {}
     for row in actions.select(["size_bytes", *by]).to_pylist():
