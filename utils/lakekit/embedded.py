@@ -203,13 +203,13 @@ class EmbeddedEngine:
             gone, come = self._fetch(table, sorted(old - new)), self._fetch(table, sorted(new - old))
         except (DeltaError, FileNotFoundError, StorageError):
             return False
-        self._view(table, "_come", come)
+        self._view(table, f"{view}_come", come)
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         if not gone:
-            self.define(view, f"select {columns}, 1 as _sign from _come")
+            self.define(view, f"select {columns}, 1 as _sign from {view}_come")
             return True
-        self._view(table, "_gone", gone)
-        both = f"select {columns}, 1 as _sign from _come union all select {columns}, -1 from _gone"
+        self._view(table, f"{view}_gone", gone)
+        both = f"select {columns}, 1 as _sign from {view}_come union all select {columns}, -1 from {view}_gone"
         net = f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns} having sum(_sign) <> 0"
         self._execute(f"CREATE OR REPLACE TEMP TABLE {view} AS {net}")
         return True
