@@ -13,9 +13,10 @@ import os
 import random
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from lakekit import delta_log, statements, transpile
 from lakekit.engine import Head, Inspected, Note, Staged
@@ -77,6 +78,8 @@ class EmbeddedEngine:
         self._duckdb.execute("SET TimeZone = 'UTC'")
         self._staged: Dict[str, Tuple[Table, List[DataFile]]] = {}
         self._made: List[Path] = []
+        self._seen: Dict[str, DeltaTable] = {}
+        self._views: Dict[str, Tuple[str, int]] = {}
 
     def __enter__(self) -> EmbeddedEngine:
         return self
@@ -93,6 +96,7 @@ class EmbeddedEngine:
     # What there is
 
     def head(self, table: Table) -> Optional[Head]:
+        self._seen.pop(table.name, None)
         delta = self._open(table)
         return None if delta is None else delta_log.head(table, delta)
 
@@ -118,7 +122,7 @@ class EmbeddedEngine:
         location = self._lake.location(table)
         if self._lake.kind == "folder":
             self._make(Path(location))
-        with _storage_errors(location):
+        with self._changing(table):
             delta_log.create(table, location)
         have = self.head(table)
         for constraint in table.constraints:
@@ -126,15 +130,15 @@ class EmbeddedEngine:
                 self.add_constraint(table, constraint.name, constraint.sql)
 
     def add_columns(self, table: Table, columns: Sequence[Column]) -> None:
-        with _storage_errors(self._lake.location(table)):
+        with self._changing(table):
             self._delta(table).alter.add_columns(delta_log.fields(columns))
 
     def add_constraint(self, table: Table, name: str, sql: str) -> None:
-        with _storage_errors(self._lake.location(table)):
+        with self._changing(table):
             self._delta(table).alter.add_constraint({name: sql})
 
     def drop_constraint(self, table: Table, name: str) -> None:
-        with _storage_errors(self._lake.location(table)):
+        with self._changing(table):
             self._delta(table).alter.drop_constraint(name)
 
     # Sources
@@ -167,6 +171,7 @@ class EmbeddedEngine:
         view, application = f"_file_{opened.digest}", f"lakekit/{opened.digest}"
         files = self._staged[view][1]
         for attempt in range(APPEND_TRIES):
+            self._seen.pop(table.name, None)
             delta = self._delta(table)
             if delta.transaction_version(application) is not None:
                 self._discard(view)
@@ -181,6 +186,7 @@ class EmbeddedEngine:
                 else:
                     self._write(table, delta, files, "append", note, transaction)
                     self._staged.pop(view)
+                self._seen.pop(table.name)
                 return self._delta(table).version()
             except (CommitFailedError, ConflictError):
                 # Another writer was first: look again whether it wrote this very file, then try the next version.
@@ -193,7 +199,9 @@ class EmbeddedEngine:
 
     def read(self, table: Table, view: str) -> None:
         delta = self._delta(table)
-        self._view(table, view, self._fetch(table, delta_log.uris(delta)))
+        if self._views.get(view) != (table.name, delta.version()):
+            self._view(table, view, self._fetch(table, delta_log.uris(delta)))
+            self._views[view] = (table.name, delta.version())
 
     def changes(self, table: Table, since: int, view: str) -> bool:
         now = self._delta(table)
@@ -259,10 +267,12 @@ class EmbeddedEngine:
         try:
             self._write(table, delta, self._staged[view][1], mode, note, None, partitions)
         except (DeltaError, OSError) as error:
+            self._seen.pop(table.name)
             if self._delta(table).version() != head.version:
                 raise ConflictError(table.name) from error
             raise StorageError(Path(self._lake.location(table)), _first_line(error)) from error
         self._staged.pop(view)
+        self._seen.pop(table.name)
         return head.version + 1
 
     def advance(self, table: Table, head: Head, note: Note) -> int:
@@ -273,6 +283,7 @@ class EmbeddedEngine:
             self._write(table, delta, [], "append", note)
         except CommitFailedError as error:
             raise ConflictError(table.name) from error
+        self._seen.pop(table.name)
         return head.version + 1
 
     # Care
@@ -281,7 +292,7 @@ class EmbeddedEngine:
         delta = self._delta(table)
         if not delta_log.gains_by_compaction(delta):
             return {"files_removed": 0, "files_added": 0}
-        with _storage_errors(self._lake.location(table)):
+        with self._changing(table):
             metrics = delta.optimize.compact()
         return {
             "files_removed": int(metrics["numFilesRemoved"]),
@@ -289,13 +300,29 @@ class EmbeddedEngine:
         }
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        with _storage_errors(self._lake.location(table)):
+        with self._changing(table):
             return sorted(self._delta(table).vacuum(hours, dry_run=dry_run))
 
     # Inside
 
     def _open(self, table: Table) -> Optional[DeltaTable]:
-        return delta_log.open_table(self._lake, table)
+        """The table as `head` last saw it, or as it is now where it has not: reads of one update see one version."""
+        delta = self._seen.get(table.name) or delta_log.open_table(self._lake, table)
+        if delta is not None:
+            self._seen[table.name] = delta
+        return delta
+
+    @contextmanager
+    def _changing(self, table: Table) -> Iterator[None]:
+        """A change to the log by delta-rs itself; what it raises becomes a ConflictError or a StorageError."""
+        try:
+            yield
+        except CommitFailedError as error:
+            raise ConflictError(table.name) from error
+        except (DeltaError, OSError) as error:
+            raise StorageError(Path(self._lake.location(table)), _first_line(error)) from error
+        finally:
+            self._seen.pop(table.name, None)
 
     def _delta(self, table: Table) -> DeltaTable:
         delta = self._open(table)
@@ -445,21 +472,6 @@ def _data_file(table: Table, folder: Path, row: Sequence[Any]) -> DataFile:
     }
     name = os.path.relpath(path, folder)
     return DataFile(name, int(rows), int(size), {k: str(v) for k, v in (keys or {}).items()}, nulls)
-
-
-class _storage_errors:
-    """What delta-rs raises, as a StorageError that names the table's place."""
-
-    def __init__(self, location: str) -> None:
-        self._location = location
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
-        if isinstance(error, CommitFailedError):
-            raise ConflictError(self._location) from error
-        if isinstance(error, (DeltaError, OSError)):
-            raise StorageError(Path(self._location), _first_line(error)) from error
 
 
 def _first_line(error: BaseException) -> str:
