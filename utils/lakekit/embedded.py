@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from lakekit import delta_log, statements, transpile
+from lakekit import delta_log, statements
 from lakekit.engine import Head, Inspected, Note, Staged
 from lakekit.errors import ComputeError, ConflictError, MissingExtra, SourceError, StorageError
 from lakekit.lake import Lake
@@ -223,6 +223,7 @@ class EmbeddedEngine:
         return True
 
     def define(self, view: str, sql: str) -> None:
+        self._views.pop(view, None)
         self._execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {sql}")
 
     def keep(self, view: str, sql: str) -> int:
@@ -236,9 +237,13 @@ class EmbeddedEngine:
         return statements.misfit(column, source)
 
     def predicate(self, table: str, sql: str) -> str:
+        from lakekit import transpile  # sqlglot takes a third of a second to import, and a run without news needs none
+
         return transpile.duckdb(transpile.parse_predicate(table, sql), table)
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
+        from lakekit import transpile  # as in `predicate`
+
         query = transpile.parse_query(table.name, sql, views)
         return transpile.duckdb(transpile.with_views(query, views), table.name)
 
