@@ -80,6 +80,7 @@ class EmbeddedEngine:
         self._made: List[Path] = []
         self._seen: Dict[str, DeltaTable] = {}
         self._views: Dict[str, Tuple[str, int]] = {}
+        self._kinds: Dict[str, str] = {}
 
     def __enter__(self) -> EmbeddedEngine:
         return self
@@ -219,15 +220,14 @@ class EmbeddedEngine:
         self._view(table, f"{view}_gone", gone)
         both = f"select {columns}, 1 as _sign from {view}_come union all select {columns}, -1 from {view}_gone"
         net = f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns} having sum(_sign) <> 0"
-        self._execute(f"CREATE OR REPLACE TEMP TABLE {view} AS {net}")
+        self.keep(view, net)
         return True
 
     def define(self, view: str, sql: str) -> None:
-        self._views.pop(view, None)
-        self._execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {sql}")
+        self._name(view, "VIEW", sql)
 
     def keep(self, view: str, sql: str) -> int:
-        self._execute(f"CREATE OR REPLACE TEMP TABLE {view} AS {sql}")
+        self._name(view, "TABLE", sql)
         return int(self._execute(f"SELECT count(*) FROM {view}")[0][0])
 
     def query(self, sql: str) -> List[Tuple[Any, ...]]:
@@ -335,6 +335,14 @@ class EmbeddedEngine:
             raise StorageError(Path(self._lake.location(table)), "the table is gone")
         return delta
 
+    def _name(self, view: str, kind: str, sql: str) -> None:
+        """Give SQL's rows a name, as a VIEW or a TABLE; DuckDB replaces neither by the other."""
+        self._views.pop(view, None)
+        if self._kinds.get(view, kind) != kind:
+            self._execute(f"DROP {self._kinds.pop(view)} {view}")
+        self._execute(f"CREATE OR REPLACE TEMP {kind} {view} AS {sql}")
+        self._kinds[view] = kind
+
     def _fetch(self, table: Table, uris: List[str]) -> List[Path]:
         return self._storage.fetch(self._lake.location(table), uris)
 
@@ -374,7 +382,10 @@ class EmbeddedEngine:
         folder.mkdir(parents=True, exist_ok=True)
 
     def _copy(self, table: Table, view: str, query: str) -> List[DataFile]:
-        """Write a query's rows as data files of the table, not yet part of it, and let `view` read them."""
+        """Write a query's rows as data files of the table, not yet part of it, and let `view` read them. What was staged
+        by that name before, for another table or in a try that met another writer, is deleted."""
+        if view in self._staged:
+            self._discard(view)
         folder = self._storage.staging(self._lake.location(table))
         self._make(folder)
         target, options = folder / f"part-{uuid.uuid4()}.parquet", "FORMAT parquet, RETURN_STATS"
