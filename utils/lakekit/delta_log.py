@@ -71,9 +71,10 @@ def head(table: Table, delta: DeltaTable) -> Head:
 
 
 def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
-    """The notes of all commits after that version that changed rows."""
-    found = [entry for entry in _history(delta) if entry[0] > since and entry[1] not in MAINTENANCE]
-    return [note for _, _, note in found]
+    """The notes of all commits after that version that changed rows; None too for those that the log no longer has."""
+    history = _history(delta)
+    lost = [None] if not history or history[-1][0] > since + 1 else []
+    return lost + [note for version, kind, note in history if version > since and kind not in MAINTENANCE]
 
 
 def _history(delta: DeltaTable, until_note: bool = False) -> List[Tuple[int, str, Optional[Note]]]:

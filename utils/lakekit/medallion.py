@@ -148,9 +148,11 @@ class _Run:
             results[table.name] = self._ingest(table, new[table.name], inspected)
         for table in made:
             self._step(table.name)
+            before = dict(self._updates.heads)
             results[table.name] = self._update(table)
             if table.quarantine:
-                results[table.quarantine] = self._quarantine(self._tables[table.quarantine], results[table.name])
+                quarantine, by = self._tables[table.quarantine], results[table.name]
+                results[quarantine.name] = self._quarantine(quarantine, by, before[quarantine.name].version)
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
 
@@ -246,10 +248,10 @@ class _Run:
             why=done.why,
         )
 
-    def _quarantine(self, table: Table, by: TableResult) -> TableResult:
+    def _quarantine(self, table: Table, by: TableResult, before: int) -> TableResult:
         head = self._updates.heads[table.name]
         counts = replace(Counts(), inserted=by.counts.quarantined)
-        changed = by.counts.quarantined > 0
+        changed = by.changed and head.version != before
         rows = self._engine.rows(table)
         return TableResult(table.name, by.mode if changed else "unchanged", rows, head.version, 0.0, changed, counts)
 

@@ -46,7 +46,9 @@ class Updated:
 
 def digest(tables: TableSet, table: Table) -> str:
     """What the rows of a table are made by; with another digest the table is made anew."""
-    said = ("lakekit 2", table.canonical(), tables.query(table))
+    said = ["lakekit 2", table.canonical(), tables.query(table)]
+    if table.update == "merge":
+        said.append(tables[table.reads[0]].canonical())  # its types and its missing mark say which values convert
     return hashlib.sha256("\0".join(said).encode()).hexdigest()
 
 
@@ -96,7 +98,7 @@ class Updates:
         ExpectationFailed.
         """
         why = "its declaration asks for it" if rebuild else self._made_otherwise(table)
-        moved = [name for name in table.reads if self._moved(table, name)]
+        moved = [name for name in followed(table) if self._moved(table, name)]
         if not why and not moved:
             return Updated("unchanged")
         if table.update == "merge":
@@ -108,10 +110,12 @@ class Updates:
             why = found
         return self._whole(table, why)
 
-    def note(self, table: Table, data: bool = True) -> Note:
-        """What a commit made now says of itself."""
-        heads = {name: self.heads[name] for name in table.reads}
+    def note(self, table: Table, data: bool = True, quarantine: Optional[int] = None) -> Note:
+        """What a commit made now says of itself; `quarantine` is the version that this update has made of it."""
+        heads = {name: self.heads[name] for name in followed(table)}
         reads = {name: (head.id, head.data_version) for name, head in heads.items()}
+        if quarantine is not None:
+            reads[table.quarantine] = (heads[table.quarantine].id, quarantine)
         return Note(digest(self._tables, table), reads, data)
 
     def since(self, table: Table, read: str) -> int:
@@ -129,7 +133,7 @@ class Updates:
             return "its declaration or its SQL changed"
         if head.foreign and table.update != "merge":
             return "another writer changed it"
-        for name in table.reads:
+        for name in followed(table):
             if name not in head.note.reads or head.note.reads[name][0] != self.heads[name].id:
                 return f"{name} is another table than before"
             if head.note.reads[name][1] > self.heads[name].data_version:
@@ -230,6 +234,10 @@ class _Merge:
         views = {name: view_of(name) for name in table.reads[1:]}
         sql = engine.transform(table, self._tables.query(table), {**views, self._follows.name: "good"})
         staged = engine.stage(table, "typed", sql)
+        read = self._count("fresh")
+        if read != staged.rows + misfits:
+            what = f"its SQL makes {staged.rows:,} rows of {read - misfits:,}; a merged table's makes one of each"
+            raise DeclarationError(table.name, f"{what}, and what is not wanted is dropped by an expectation")
         expectations = self._updates.judge(table, staged)
         columns = f"{self._columns}, {refusal_rule(engine, table)} as _rule"
         engine.define("judged", f"select {columns} from {staged.view}")
@@ -244,8 +252,7 @@ class _Merge:
             inserted = final.rows if why else final.rows - self._count_joined("winners", "present", table.key)
         else:
             inserted = staged.rows
-        self._settle_quarantine(misfits, refused, whole=bool(why))
-        read = staged.rows + misfits
+        settled = self._settle_quarantine(misfits, refused, whole=bool(why))
         counts = Counts(
             read=read,
             inserted=inserted,
@@ -254,7 +261,7 @@ class _Merge:
             quarantined=misfits + refused,
             expectations=expectations,
         )
-        self._commit(final, whole=bool(why))
+        self._commit(final, settled, whole=bool(why))
         return Updated("whole" if why else "merged", counts, why)
 
     def _collect(self, moved: Sequence[str]) -> str:
@@ -272,6 +279,10 @@ class _Merge:
                 parts.append(f"select {self._bronze} from {view}")
                 continue
             if not self._count(view):
+                continue
+            if name == self._quarantine.name:
+                # A run that died, or met another writer, took these out or put them in, and no more.
+                again.append(f"select {', '.join(ROW)} from {view}")
                 continue
             joins = [join for join in table.joins if join.read == name]
             if not joins:
@@ -323,12 +334,12 @@ class _Merge:
         ranked = f"select {self._columns}, _new, {nth} from ({candidates}) c"
         return f"select {self._columns} from ({ranked}) r where _nth = 1 and _new = 1"
 
-    def _settle_quarantine(self, misfits: int, refused: int, whole: bool) -> None:
-        """Put the rows refused now in the place of what the quarantine held of the rows looked at."""
+    def _settle_quarantine(self, misfits: int, refused: int, whole: bool) -> Optional[int]:
+        """Put the rows refused now in the place of what the quarantine held of the rows looked at; the version made."""
         engine, quarantine = self._engine, self._quarantine
         held = engine.rows(quarantine) if whole else self._count_joined("fresh", "quarantined", ROW)
         if not misfits and not refused and not held:
-            return
+            return None
         columns = ", ".join(f"f.{column.name}" for column in self._follows.columns)
         same = " and ".join(f"j.{column} = f.{column}" for column in ROW)
         rows = f"select {self._bronze}, _rule from checked where _rule is not null"
@@ -336,18 +347,18 @@ class _Merge:
         staged = engine.stage(quarantine, "refused", rows)
         engine.define("looked_at", f"select {', '.join(ROW)} from fresh")
         note, head = self._updates.note(self._table), self._updates.heads[quarantine.name]
-        engine.commit(quarantine, staged, head, note, keys=None if whole else "looked_at")
+        return engine.commit(quarantine, staged, head, note, keys=None if whole else "looked_at")
 
-    def _commit(self, final: Staged, whole: bool) -> None:
+    def _commit(self, final: Staged, settled: Optional[int], whole: bool) -> None:
         engine, table = self._engine, self._table
-        head, note = self._updates.heads[table.name], self._updates.note(table)
+        head, note = self._updates.heads[table.name], self._updates.note(table, quarantine=settled)
         if whole:
             engine.commit(table, final, head, note)
         elif final.rows:
             engine.define("taken", f"select {self._key} from {final.view}")
             engine.commit(table, final, head, note, keys="taken")
         else:
-            engine.advance(table, head, self._updates.note(table, data=False))
+            engine.advance(table, head, self._updates.note(table, data=False, quarantine=settled))
 
     def _count(self, view: str, where: str = "true") -> int:
         return int(self._engine.query(f"select count(*) from {view} where {where}")[0][0])
@@ -357,6 +368,12 @@ class _Merge:
         same = " and ".join(f"a.{name} = b.{name}" for name in on)
         inside = f"exists (select 1 from {right} b where {same})"
         return int(self._engine.query(f"select count(*) from {left} a where {where} and {inside}")[0][0])
+
+
+def followed(table: Table) -> Tuple[str, ...]:
+    """The tables whose versions a table's note has: those it reads, and its quarantine. A run that dies between its two
+    commits has taken rows out of the quarantine that are nowhere else yet; by that version the next one finds them."""
+    return (*table.reads, table.quarantine) if table.quarantine else table.reads
 
 
 def view_of(name: str) -> str:
