@@ -76,6 +76,7 @@ class EmbeddedEngine:
         }
         self._duckdb = duckdb.connect(config=settings)
         self._duckdb.execute("SET TimeZone = 'UTC'")
+        self._duckdb.execute("SET parquet_metadata_cache = true")  # data files never change
         self._staged: Dict[str, Tuple[Table, List[DataFile]]] = {}
         self._made: List[Path] = []
         self._seen: Dict[str, DeltaTable] = {}
@@ -220,7 +221,10 @@ class EmbeddedEngine:
         self._view(table, f"{view}_gone", gone)
         both = f"select {columns}, 1 as _sign from {view}_come union all select {columns}, -1 from {view}_gone"
         net = f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns} having sum(_sign) <> 0"
-        self.keep(view, net)
+        # Several tables follow one: what they all ask for is computed once.
+        once = f"_net_{table.folder.name}_{since}_{now.version()}"
+        self._execute(f"CREATE TEMP TABLE IF NOT EXISTS {once} AS {net}")
+        self.define(view, f"select * from {once}")
         return True
 
     def define(self, view: str, sql: str) -> None:

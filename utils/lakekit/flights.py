@@ -230,6 +230,23 @@ GOLD_AIRPORT_HOUR = Table(
     update="groups",
 )
 
+GOLD_HOUR = Table(
+    "gold.departures_by_hour",
+    (
+        Column("time_hour", "timestamp", required=True),
+        Column("flights", "bigint", required=True),
+        Column("cancelled", "bigint", required=True),
+        Column("carriers", "bigint", required=True),
+        Column("destinations", "bigint", required=True),
+        Column("mean_dep_delay", "double", tolerance=MEAN),
+    ),
+    reads=("silver.flights",),
+    sql="gold/departures_by_hour.sql",
+    comment="Scheduled departures from all airports in each hour",
+    key=("time_hour",),
+    update="groups",
+)
+
 GOLD_BUSIEST_HOURS = Table(
     "gold.busiest_hours",
     (
@@ -241,7 +258,7 @@ GOLD_BUSIEST_HOURS = Table(
         Column("destinations", "bigint", required=True),
         Column("mean_dep_delay", "double", tolerance=MEAN),
     ),
-    reads=("silver.flights",),
+    reads=("gold.departures_by_hour",),
     sql="gold/busiest_hours.sql",
     comment="The hundred hours with the most scheduled departures from all airports",
     key=("place",),
@@ -273,6 +290,7 @@ TABLES = TableSet(
         GOLD_CARRIER_DAY,
         GOLD_ROUTE_MONTH,
         GOLD_AIRPORT_HOUR,
+        GOLD_HOUR,
         GOLD_BUSIEST_HOURS,
     ),
     sql=Path(__file__).parent / "sql",
