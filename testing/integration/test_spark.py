@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 import lakekit
 from lakekit.flights import TABLES
 from lakekit.tables import Table
-from lakekit.transpile import to_duckdb
+from lakekit import transpile
 
 Rows = List[Tuple[Any, ...]]
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -198,6 +198,8 @@ NUMBER = "cast(nullif(digits, 'NA') as int)"
         "coalesce(word, 'none')",
         "make_date(2013, n, 28)",
         "make_date(2012, 2, 29)",
+        "make_date(2013, n + 10, 31)",
+        "make_date(2013, n, 30)",
         "number * 2 - n + 1",
         "-number",
         "n = 1 or word = 'x'",
@@ -207,6 +209,9 @@ NUMBER = "cast(nullif(digits, 'NA') as int)"
         "word is not null and n <= 3",
         "number >= 0",
         "number < 0 or number > 1",
+        "number - 0.5",
+        "n - 3",
+        "-n * n",
         "(n > 2) = flag",
         "case when n > 2 then word when flag then 'flag' end",
         "case n when 1 then 'one' else 'more' end",
@@ -271,8 +276,8 @@ def check_parity(query: str, spark: SparkSession) -> None:
         )
         values = [tuple(row) for row in spark.sql(EDGES).collect()]
         connection.executemany("insert into edges values (?, ?, ?, ?, ?, ?)", values)
-        translated, _ = to_duckdb("parity", query)
-        cursor = connection.execute(translated)
+        translated = transpile.parse_query("parity", query, ["edges"])
+        cursor = connection.execute(transpile.duckdb(translated, "parity"))
         on_duckdb = [tuple(micros(value) for value in row) for row in cursor.fetchall()]
     assert on_duckdb == on_spark
 

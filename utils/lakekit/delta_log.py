@@ -54,8 +54,8 @@ def head(table: Table, delta: DeltaTable) -> Head:
             continue
         if data_version is None and (found is None or found.data):
             data_version = version
-        if found is not None:
-            note = found
+        if found is not None or operation == "RESTORE":  # what a note before it says of the rows is no longer true
+            note, foreign = found, found is None or foreign
             break
         foreign = True
     # Back to the newest change of a row, where lakekit's newest commit moved on and changed none.

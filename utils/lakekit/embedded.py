@@ -37,8 +37,6 @@ except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "embedded") from missing
 
 APPEND_TRIES = 20
-TRANSACTION = 1
-"""The version that goes with a file's transaction identifier: a file is in, or it is not."""
 DROPS_TRANSACTIONS = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
 """delta-rs before 1.6 writes no transaction identifier with files that it did not write itself."""
 
@@ -175,10 +173,12 @@ class EmbeddedEngine:
         for attempt in range(APPEND_TRIES):
             self._seen.pop(table.name, None)
             delta = self._delta(table)
-            if delta.transaction_version(application) is not None:
+            before = delta.transaction_version(application)
+            if before is not None and opened.digest in self.ingested(table):
                 self._discard(view)
                 return None
-            transaction = Transaction(application, TRANSACTION)
+            # Taken in before and gone since, as by a RESTORE of the table: taken in again under the next number.
+            transaction = Transaction(application, (before or 0) + 1)
             try:
                 if DROPS_TRANSACTIONS:
                     staged = pq.read_table(self._storage.staging(self._lake.location(table)) / files[0].name)

@@ -14,7 +14,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
 
 from lakekit import evolution
 from lakekit.engine import Engine, Inspected, Note
@@ -26,6 +26,7 @@ from lakekit.sources import OpenedFile, open_sources
 from lakekit.tables import Column, Source, Table, TableSet
 from lakekit.updates import Counts, Updated, Updates, digest
 
+Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and the steps in all."""
 
@@ -132,16 +133,14 @@ class _Run:
 
     def results(self) -> Tuple[TableResult, ...]:
         """Check everything that can be, then commit: bronze file by file, then table by table."""
-        heads = {table.name: self._engine.head(table) for table in self._tables}
-        changes = [c for table in self._tables for c in evolution.plan_changes(table, heads[table.name])]
         bronze = self._tables.layer("bronze")
-        new = {table.name: self._new_files(table, heads[table.name] is not None) for table in bronze}
+        new = {table.name: self._new_files(table) for table in bronze}
         made = [table for table in self._tables if table.layer not in ("bronze", "quarantine")]
         self._steps = 2 * sum(len(files) for files in new.values()) + len(made)
         inspected = {
             file.digest: self._inspect(table, file) for table in bronze for file in new[table.name]
         }
-        self._rebuilt = evolution.apply(self._engine, self._tables, changes, self._allow_rebuild)
+        self._rebuilt = self._retried(self._evolve)
         self._updates.refresh(*(table.name for table in self._tables))
         results: Dict[str, TableResult] = {}
         for table in bronze:
@@ -156,14 +155,30 @@ class _Run:
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
 
+    def _evolve(self) -> FrozenSet[str]:
+        """Make the tables that are missing, and fit the others to their declarations; those to be made anew."""
+        changes = [c for t in self._tables for c in evolution.plan_changes(t, self._engine.head(t))]
+        return evolution.apply(self._engine, self._tables, changes, self._allow_rebuild)
+
+    def _retried(self, attempt: Callable[[], Result]) -> Result:
+        """What a call returns, which is made again when another writer was first."""
+        for left in reversed(range(TRIES)):
+            try:
+                return attempt()
+            except ConflictError:
+                if not left:
+                    raise
+                time.sleep(random.uniform(0.0, 0.05 * (TRIES - left)))
+        raise AssertionError("unreachable: the last try returns or raises")
+
     def _step(self, doing: str) -> None:
         self._progress(doing, self._done, self._steps)
         self._done += 1
 
-    def _new_files(self, table: Table, exists: bool) -> List[OpenedFile]:
+    def _new_files(self, table: Table) -> List[OpenedFile]:
         """The files of a source that bronze does not hold, by content; two of the same content count once."""
         assert table.source is not None
-        files = self._opened[table.source.name]
+        files, exists = self._opened[table.source.name], self._engine.head(table) is not None
         if not files and not exists:
             name = table.source.name
             raise SourceError(
@@ -224,15 +239,15 @@ class _Run:
         """One table; again on the newest versions when another writer was first."""
         begun, before = time.perf_counter(), self._updates.heads[table.name].version
         touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
-        for attempt in range(TRIES):
+
+        def update() -> Updated:
             try:
-                done: Updated = self._updates.update(table, rebuild=table.name in self._rebuilt)
-                break
+                return self._updates.update(table, rebuild=table.name in self._rebuilt)
             except ConflictError:
-                if attempt == TRIES - 1:
-                    raise
-                time.sleep(random.uniform(0.0, 0.05 * (attempt + 1)))
                 self._updates.refresh(*touched, *table.reads)
+                raise
+
+        done = self._retried(update)
         if done.mode != "unchanged":
             self._updates.refresh(*touched)
         head, rows = self._updates.heads[table.name], self._engine.rows(table)
