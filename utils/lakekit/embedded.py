@@ -222,7 +222,7 @@ class EmbeddedEngine:
         both = f"select {columns}, 1 as _sign from {view}_come union all select {columns}, -1 from {view}_gone"
         net = f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns} having sum(_sign) <> 0"
         # Several tables follow one: what they all ask for is computed once.
-        once = f"_net_{table.folder.name}_{since}_{now.version()}"
+        once = f"_net_{'_'.join(table.folder.parts)}_{since}_{now.version()}"
         self._execute(f"CREATE TEMP TABLE IF NOT EXISTS {once} AS {net}")
         self.define(view, f"select * from {once}")
         return True
