@@ -86,6 +86,40 @@ class ComputeError(LakekitError):
         )
 
 
+class ConstraintBroken(LakekitError):
+    """A constraint that was declared anew is broken by rows that exist. Nothing was changed."""
+
+    exit_code = 2
+
+    def __init__(self, table: str, constraint: str, rows: int) -> None:  # noqa: B042  # never pickled
+        super().__init__(
+            f"{table}: {rows:,} rows break the new constraint {constraint}. Nothing was changed.",
+            "Correct those rows or the constraint, then run again; a null result counts as broken.",
+        )
+
+
+class RebuildRefused(LakekitError):
+    """A declaration asks for what only making a table anew can give. Nothing was changed."""
+
+    exit_code = 2
+
+    def __init__(self, table: str, what: str, possible: bool) -> None:  # noqa: B042  # never pickled
+        super().__init__(
+            f"{table}: {what} needs every row made anew. Nothing was changed.",
+            (
+                "See `lakekit plan`, then run again with --allow-rebuild."
+                if possible
+                else "Bronze is what came, and cannot be made anew: take the change back, or ingest into a new lake."
+            ),
+        )
+
+
+class SettingsError(LakekitError):
+    """A setting is unknown, missing or of the wrong kind."""
+
+    exit_code = 2
+
+
 class ExpectationFailed(LakekitError):
     """Rows do not meet an expectation of severity fail. The table stays as it was."""
 

@@ -152,6 +152,8 @@ class _Run:
             if table.quarantine:
                 quarantine, by = self._tables[table.quarantine], results[table.name]
                 results[quarantine.name] = self._quarantine(quarantine, by, before[quarantine.name].version)
+        if self._rebuilt:
+            self._retried(self._evolve)  # what a table made anew could not be given before, such as a constraint
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
 

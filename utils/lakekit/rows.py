@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Tuple, Union
 
+from lakekit.engines import open_engine
 from lakekit.errors import LakeRefused
 from lakekit.flights import TABLES
+from lakekit.lake import find_lake
 from lakekit.tables import TableSet
 
 
@@ -24,18 +26,22 @@ class ShowResult:
 
 
 def show(
-    table: str, lake: Union[str, os.PathLike[str]], *, limit: int = 20, tables: TableSet = TABLES
+    table: str,
+    lake: Union[str, os.PathLike[str]],
+    *,
+    limit: int = 20,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
 ) -> ShowResult:
     """The first rows of a table. Raises UnknownTable, and LakeRefused when the lake does not hold the table yet."""
     declared = tables[table]
-    from lakekit.embedded import (  # the extra's packages are needed from here on, and not before
-        EmbeddedEngine,
-    )
-
+    columns = tuple(column.name for column in declared.columns)
+    place = find_lake(lake)
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
-        with EmbeddedEngine(Path(lake), Path(scratch)) as engine:
-            found = engine.rows(declared, limit)
-    if found is None:
-        raise LakeRefused(f"{lake} holds no table {table}", f"lakekit run --source DIR --lake {lake}")
-    version, rows = found
-    return ShowResult(table, version, tuple(column.name for column in declared.columns), tuple(rows))
+        with open_engine(engine, place, tables, Path(scratch)) as opened:
+            head = opened.head(declared)
+            if head is None:
+                raise LakeRefused(f"{lake} holds no table {table}", f"lakekit run --source DIR --lake {lake}")
+            opened.read(declared, "shown")
+            found = opened.query(f"select {', '.join(columns)} from shown limit {int(limit)}")
+    return ShowResult(table, head.version, columns, tuple(dict(zip(columns, row)) for row in found))
