@@ -111,6 +111,12 @@ def columns(delta: DeltaTable) -> Tuple[Column, ...]:
     )
 
 
+def partition(delta: DeltaTable) -> Dict[str, Type]:
+    """The partition column, if there is one, and its type as stored."""
+    names = delta.metadata().partition_columns
+    return {column.name: column.type for column in columns(delta) if column.name in names}
+
+
 def columns_to_keep(table: Table, delta: DeltaTable) -> Tuple[Column, ...]:
     """The declared columns, and those that a bronze table has beside them."""
     names = {column.name for column in table.columns}

@@ -20,14 +20,22 @@ from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Opti
 
 from lakekit import delta_log, statements
 from lakekit.engine import Head, Inspected, Note, Staged
-from lakekit.errors import ComputeError, ConflictError, MissingExtra, SourceError, StorageError
+from lakekit.errors import (
+    ComputeError,
+    ConflictError,
+    MissingExtra,
+    RebuildRefused,
+    SourceError,
+    StorageError,
+)
 from lakekit.lake import Lake
 from lakekit.sources import OpenedFile
 from lakekit.storage import storage_of
-from lakekit.tables import ORIGIN, Column, Source, Table, TableSet
+from lakekit.tables import ORIGIN, Column, Source, Table, TableSet, Type
 
 try:
     import duckdb
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
     from deltalake import __version__ as DELTALAKE
@@ -37,8 +45,9 @@ except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "embedded") from missing
 
 APPEND_TRIES = 20
-DROPS_TRANSACTIONS = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
-"""delta-rs before 1.6 writes no transaction identifier with files that it did not write itself."""
+OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
+"""delta-rs before 1.6 writes no transaction identifier with files that it did not write itself, and keeps a table's
+partitioning for ever."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +189,7 @@ class EmbeddedEngine:
             # Taken in before and gone since, as by a RESTORE of the table: taken in again under the next number.
             transaction = Transaction(application, (before or 0) + 1)
             try:
-                if DROPS_TRANSACTIONS:
+                if OLD_WRITER:
                     staged = pq.read_table(self._storage.staging(self._lake.location(table)) / files[0].name)
                     properties = _properties(note, transaction)
                     write_deltalake(delta, staged, mode="append", commit_properties=properties)
@@ -202,7 +211,7 @@ class EmbeddedEngine:
     def read(self, table: Table, view: str) -> None:
         delta = self._delta(table)
         if self._views.get(view) != (table.name, delta.version()):
-            self._view(table, view, self._fetch(table, delta_log.uris(delta)))
+            self._view(table, view, self._fetch(table, delta_log.uris(delta)), delta_log.partition(delta))
             self._views[view] = (table.name, delta.version())
 
     def changes(self, table: Table, since: int, view: str) -> bool:
@@ -213,12 +222,12 @@ class EmbeddedEngine:
             gone, come = self._fetch(table, sorted(old - new)), self._fetch(table, sorted(new - old))
         except (DeltaError, FileNotFoundError, StorageError):
             return False
-        self._view(table, f"{view}_come", come)
+        self._view(table, f"{view}_come", come, delta_log.partition(now))
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         if not gone:
             self.define(view, f"select {columns}, 1 as _sign from {view}_come")
             return True
-        self._view(table, f"{view}_gone", gone)
+        self._view(table, f"{view}_gone", gone, delta_log.partition(before))
         both = f"select {columns}, 1 as _sign from {view}_come union all select {columns}, -1 from {view}_gone"
         net = f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns} having sum(_sign) <> 0"
         # Several tables follow one: what they all ask for is computed once.
@@ -274,6 +283,9 @@ class EmbeddedEngine:
         if delta.version() != head.version:
             raise ConflictError(table.name)
         try:
+            if set(delta_log.partition(delta)) != ({table.partition} - {""}):
+                self._repartition(table, delta, view, note)
+                return head.version + 1
             self._write(table, delta, self._staged[view][1], mode, note, None, partitions)
         except (DeltaError, OSError) as error:
             self._seen.pop(table.name)
@@ -359,8 +371,9 @@ class EmbeddedEngine:
                 raise KeyboardInterrupt from error
             raise
 
-    def _view(self, table: Table, view: str, files: Iterable[Path]) -> None:
-        """Declared columns in declared types over data files; what a file of an older schema lacks is null."""
+    def _view(self, table: Table, view: str, files: Iterable[Path], partition: Mapping[str, Type]) -> None:
+        """Declared columns in declared types over data files that lie in folders by `partition`, a column and its type;
+        what a file of an older schema lacks is null."""
         paths = ", ".join(statements.file(path) for path in files)
         if not paths:
             columns = ", ".join(
@@ -369,9 +382,8 @@ class EmbeddedEngine:
             self.define(view, f"SELECT {columns} WHERE false")
             return
         options = "union_by_name = true"
-        if table.partition:
-            kind = statements.TYPES[table[table.partition].type]
-            options += f", hive_partitioning = true, hive_types = {{{table.partition}: {kind}}}"
+        for column, kind in partition.items():
+            options += f", hive_partitioning = true, hive_types = {{{column}: {statements.TYPES[kind]}}}"
         scan = f"read_parquet([{paths}], {options})"
         has = {row[0] for row in self._execute(f"DESCRIBE SELECT * FROM {scan}")}
         columns = ", ".join(
@@ -403,7 +415,8 @@ class EmbeddedEngine:
             raise StorageError(folder, statements.storage_reason(str(error))) from error
         files = [_data_file(table, folder, row) for row in written]
         self._staged[view] = (table, files)
-        self._view(table, view, [folder / file.name for file in files])
+        by: Dict[str, Type] = {table.partition: table[table.partition].type} if table.partition else {}
+        self._view(table, view, [folder / file.name for file in files], by)
         return files
 
     def _check(self, table: Table, staged: Staged) -> None:
@@ -442,6 +455,20 @@ class EmbeddedEngine:
         self._copy(table, view, f"select * from ({kept}) union all select {columns} from {staged.view}")
         self._discard(staged.view)
         return view, partitions
+
+    def _repartition(self, table: Table, delta: DeltaTable, view: str, note: Note) -> None:
+        """Replace rows, schema and partitioning in one commit, which only delta-rs' own writer can."""
+        if OLD_WRITER:
+            raise RebuildRefused(table.name, "another partitioning needs deltalake 1.6, which Python 3.9 lacks, and", True)
+        rows = self._duckdb.sql(f"select * from {view}").to_arrow_table()
+        rows = rows.cast(pa.schema(delta_log.schema(table.columns)))
+        by = [table.partition] if table.partition else None
+        properties = _properties(note, None)
+        write_deltalake(
+            delta, rows, mode="overwrite", schema_mode="overwrite", partition_by=by, commit_properties=properties
+        )
+        self._discard(view)
+        self._seen.pop(table.name)
 
     def _write(
         self,
