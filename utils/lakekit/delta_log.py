@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import quote
 
-import pyarrow as pa
-from deltalake import DeltaTable, Field, Schema
-from deltalake.exceptions import DeltaError, TableNotFoundError
-
 from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, TABLE_PROPERTIES, Head, Note
-from lakekit.errors import LakeRefused, StorageError
+from lakekit.errors import LakeRefused, MissingExtra, StorageError
 from lakekit.lake import Lake
 from lakekit.tables import Column, Table, Type
+
+try:
+    import pyarrow as pa
+    from deltalake import DeltaTable, Field, Schema
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+except ModuleNotFoundError as missing:
+    raise MissingExtra(str(missing.name), "embedded") from missing
 
 TO_DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}  # all others go by the same name
 FROM_DELTA = {delta: ours for ours, delta in TO_DELTA.items()}

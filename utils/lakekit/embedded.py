@@ -23,8 +23,8 @@ from lakekit.engine import Head, Inspected, Note, Staged
 from lakekit.errors import (
     ComputeError,
     ConflictError,
+    LakeRefused,
     MissingExtra,
-    RebuildRefused,
     SourceError,
     StorageError,
 )
@@ -459,7 +459,10 @@ class EmbeddedEngine:
     def _repartition(self, table: Table, delta: DeltaTable, view: str, note: Note) -> None:
         """Replace rows, schema and partitioning in one commit, which only delta-rs' own writer can."""
         if OLD_WRITER:
-            raise RebuildRefused(table.name, "another partitioning needs deltalake 1.6, which Python 3.9 lacks, and", True)
+            raise LakeRefused(
+                f"{table.name} keeps its partitioning with deltalake {DELTALAKE}, and stays as it was",
+                "Run once with deltalake 1.6 or newer, which needs Python 3.10, or with --engine spark.",
+            )
         rows = self._duckdb.sql(f"select * from {view}").to_arrow_table()
         rows = rows.cast(pa.schema(delta_log.schema(table.columns)))
         by = [table.partition] if table.partition else None

@@ -156,9 +156,10 @@ class Table:
         raise KeyError(name)
 
     def canonical(self) -> str:
-        """What the rows depend on, as text that changes when, and only when, that does. Comments, tolerances and CHECK
-        constraints are not among it: they change without a row being computed again."""
-        said = asdict(replace(self, comment="", constraints=()))
+        """What the rows depend on, as text that changes when, and only when, that does. Comments, tolerances, CHECK
+        constraints and the share of misfits are not among it: they change without a row being computed again."""
+        source = replace(self.source, misfits=0.0) if self.source else None
+        said = asdict(replace(self, comment="", constraints=(), source=source))
         columns = [*said["columns"], *(said["source"]["columns"] if said["source"] else ())]
         for column in columns:
             for part in ("comment", "tolerance", "volatile"):
