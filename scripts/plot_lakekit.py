@@ -1,7 +1,7 @@
 """Plot what testing/performance/bench_lakekit.py measured as an SVG picture, for the README.
 
-    python testing/performance/bench_lakekit.py --source DATA --spark --json testing/performance/lakekit.json
-    python scripts/plot_lakekit.py testing/performance/lakekit.json .github/pictures/lakekit.svg
+python testing/performance/bench_lakekit.py --source DATA --spark --json testing/performance/lakekit.json
+python scripts/plot_lakekit.py testing/performance/lakekit.json .github/pictures/lakekit.svg
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def plot(results: list[dict[str, Any]]) -> str:
         top += GAP
     return (
         f'<svg viewBox="0 0 {WIDTH} {top}" xmlns="http://www.w3.org/2000/svg" role="img">\n'
-        f"<title>Seconds of lakekit at each size</title>\n<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</svg>\n"
+        f"<title>Seconds of lakekit at each size</title>\n<style>{STYLE}</style>\n"
+        + "\n".join(parts)
+        + "\n</svg>\n"
     )
 
 

@@ -114,7 +114,9 @@ def test_one_day_more_recomputes_only_its_groups(sample: Path, lake: Path, tmp_p
     (day / "flights" / "2013-12-31.csv").write_text(header + "".join(last))
     lakekit.run(source, tmp_path / "lake")
     result = lakekit.run(day, tmp_path / "lake")
-    by = {row["carrier"] for row in everything(lake, "silver.flights") if str(row["flight_day"]) == "2013-12-31"}
+    by = {
+        row["carrier"] for row in everything(lake, "silver.flights") if str(row["flight_day"]) == "2013-12-31"
+    }
     carriers = result["gold.delays_by_carrier_day"]
     assert (carriers.mode, carriers.counts.groups, carriers.groups_total) == ("groups", len(by), 48)
     assert (result["silver.flights"].mode, result["silver.flights"].counts.inserted) == ("merged", len(last))

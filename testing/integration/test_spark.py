@@ -14,9 +14,9 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession
 
 import lakekit
+from lakekit import transpile
 from lakekit.flights import TABLES
 from lakekit.tables import Table
-from lakekit import transpile
 
 Rows = List[Tuple[Any, ...]]
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)

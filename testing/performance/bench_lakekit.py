@@ -213,7 +213,10 @@ def current(table: Path) -> List[Path]:
     """The data files of a table's newest version."""
     from deltalake import DeltaTable
 
-    return [Path(uri[len("file://") :] if uri.startswith("file://") else uri) for uri in DeltaTable(str(table)).file_uris()]
+    return [
+        Path(uri[len("file://") :] if uri.startswith("file://") else uri)
+        for uri in DeltaTable(str(table)).file_uris()
+    ]
 
 
 def bench(source: Path, years: int, repeat: int, spark: bool, folder: Path) -> Dict[str, object]:
@@ -229,7 +232,9 @@ def bench(source: Path, years: int, repeat: int, spark: bool, folder: Path) -> D
         return measure(command, said)
 
     for _ in range(repeat):
-        taken["by hand"].append(measure([sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)], said))
+        taken["by hand"].append(
+            measure([sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)], said)
+        )
         taken["lakekit"].append(run("whole"))
         check_same(lake, target)
         taken["unchanged"].append(run("whole"))

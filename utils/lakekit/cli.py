@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import click
 
@@ -151,7 +151,9 @@ def plan(settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(result, needs_rebuild=result.needs_rebuild)
         return
-    lines = [(c.table, c.kind, c.what, "" if c.additive else "--allow-rebuild") for c in result.changes]
+    lines: List[Tuple[str, ...]] = [
+        (c.table, c.kind, c.what, "" if c.additive else "--allow-rebuild") for c in result.changes
+    ]
     lines += [(name, "make anew", "its declaration or its SQL changed", "") for name in result.made_anew]
     click.echo(table_of(("table", "change", "what", "needs"), lines) if lines else "Nothing to change.")
 

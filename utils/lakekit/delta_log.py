@@ -57,7 +57,9 @@ def head(table: Table, delta: DeltaTable) -> Head:
             continue
         if data_version is None and (found is None or found.data):
             data_version = version
-        if found is not None or operation == "RESTORE":  # what a note before it says of the rows is no longer true
+        if (
+            found is not None or operation == "RESTORE"
+        ):  # what a note before it says of the rows is no longer true
             note, foreign = found, found is None or foreign
             break
         foreign = True
@@ -93,11 +95,11 @@ def _entry(commit: Dict[str, Any]) -> Tuple[int, str, Optional[Note]]:
 
 
 def _newest_change(delta: DeltaTable) -> int:
-    version = 0
-    for version, operation, note in _history(delta):
+    history = _history(delta)
+    for version, operation, note in history:
         if operation not in MAINTENANCE and (note is None or note.data):
-            break
-    return version
+            return version
+    return history[-1][0]
 
 
 def columns(delta: DeltaTable) -> Tuple[Column, ...]:
@@ -106,12 +108,17 @@ def columns(delta: DeltaTable) -> Tuple[Column, ...]:
     return tuple(
         Column(
             field["name"],
-            FROM_DELTA.get(field["type"], field["type"]) if isinstance(field["type"], str) else "struct",  # type: ignore[arg-type]  # a foreign type stands in its own name
+            _type(field["type"]),
             not field["nullable"],
             str(field.get("metadata", {}).get("comment", "")),
         )
         for field in said
     )
+
+
+def _type(stored: Any) -> Any:
+    """Our name of a stored type; one that lakekit does not know stands in its own name."""
+    return FROM_DELTA.get(stored, stored) if isinstance(stored, str) else str(stored["type"])
 
 
 def partition(delta: DeltaTable) -> Dict[str, Type]:
@@ -141,6 +148,12 @@ def schema(declared: Sequence[Column]) -> Schema:
     return Schema.from_json(json.dumps({"type": "struct", "fields": described}))
 
 
+def arrow_schema(declared: Sequence[Column]) -> pa.Schema:
+    """The same as Arrow has it."""
+    found: pa.Schema = pa.schema(schema(declared))  # type: ignore[arg-type]  # by the Arrow C interface
+    return found
+
+
 def fields(declared: Sequence[Column]) -> List[Field]:
     """Delta's fields of columns."""
     return list(schema(declared).fields)
@@ -167,7 +180,9 @@ def uris(delta: DeltaTable) -> List[str]:
 
 def _actions(delta: DeltaTable) -> pa.Table:
     """The log's entry of each file; delta-rs 1.2 panics where there is none."""
-    return pa.table(delta.get_add_actions(flatten=True)) if delta.file_uris() else pa.table({"size_bytes": []})
+    return (
+        pa.table(delta.get_add_actions(flatten=True)) if delta.file_uris() else pa.table({"size_bytes": []})
+    )
 
 
 def record_counts(delta: DeltaTable) -> List[Optional[int]]:

@@ -16,7 +16,7 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from lakekit import delta_log, statements
 from lakekit.engine import Head, Inspected, Note, Staged
@@ -31,16 +31,16 @@ from lakekit.errors import (
 from lakekit.lake import Lake
 from lakekit.sources import OpenedFile
 from lakekit.storage import storage_of
-from lakekit.tables import ORIGIN, Column, Source, Table, TableSet, Type
+from lakekit.tables import Column, Source, Table, TableSet, Type
 
 try:
     import duckdb
-    import pyarrow as pa
     import pyarrow.parquet as pq
-    from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+    from deltalake import CommitProperties, DeltaTable, Transaction
     from deltalake import __version__ as DELTALAKE
+    from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError, DeltaError
-    from deltalake.transaction import AddAction
+    from deltalake.transaction import AddAction, RemoveAction
 except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "embedded") from missing
 
@@ -75,7 +75,7 @@ class EmbeddedEngine:
     def __init__(self, lake: Lake, tables: TableSet, scratch: Path, memory: str = "") -> None:
         self._lake, self._tables, self._scratch = lake, tables, scratch
         self._storage = storage_of(lake, scratch)
-        settings = {
+        settings: Dict[str, Union[str, bool, int, float, List[str]]] = {
             "autoinstall_known_extensions": False,  # a run reaches no network but the lake's
             "temp_directory": str(scratch),
             "preserve_insertion_order": True,
@@ -228,7 +228,9 @@ class EmbeddedEngine:
             self.define(view, f"select {columns}, 1 as _sign from {view}_come")
             return True
         self._view(table, f"{view}_gone", gone, delta_log.partition(before))
-        both = f"select {columns}, 1 as _sign from {view}_come union all select {columns}, -1 from {view}_gone"
+        both = (
+            f"select {columns}, 1 as _sign from {view}_come union all select {columns}, -1 from {view}_gone"
+        )
         net = f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns} having sum(_sign) <> 0"
         # Several tables follow one: what they all ask for is computed once.
         once = f"_net_{'_'.join(table.folder.parts)}_{since}_{now.version()}"
@@ -250,7 +252,9 @@ class EmbeddedEngine:
         return statements.misfit(column, source)
 
     def predicate(self, table: str, sql: str) -> str:
-        from lakekit import transpile  # sqlglot takes a third of a second to import, and a run without news needs none
+        from lakekit import (
+            transpile,  # sqlglot takes a third of a second to import, and a run without news needs none
+        )
 
         return transpile.duckdb(transpile.parse_predicate(table, sql), table)
 
@@ -377,7 +381,8 @@ class EmbeddedEngine:
         paths = ", ".join(statements.file(path) for path in files)
         if not paths:
             columns = ", ".join(
-                f"CAST(NULL AS {statements.TYPES[c.type]}) AS {statements.name(c.name)}" for c in table.columns
+                f"CAST(NULL AS {statements.TYPES[c.type]}) AS {statements.name(c.name)}"
+                for c in table.columns
             )
             self.define(view, f"SELECT {columns} WHERE false")
             return
@@ -404,15 +409,21 @@ class EmbeddedEngine:
             self._discard(view)
         folder = self._storage.staging(self._lake.location(table))
         self._make(folder)
-        target, options = folder / f"part-{uuid.uuid4()}.parquet", "FORMAT parquet, RETURN_STATS"
+        name = f"part-{uuid.uuid4()}"
+        target, options = folder / f"{name}.parquet", "FORMAT parquet, RETURN_STATS"
         if table.partition:
             target = folder
-            options += f", PARTITION_BY ({table.partition}), FILENAME_PATTERN 'part-{{uuid}}', OVERWRITE_OR_IGNORE"
-        self._staged[view] = (table, [])
+            options += (
+                f", PARTITION_BY ({table.partition}), FILENAME_PATTERN '{name}-{{i}}', OVERWRITE_OR_IGNORE"
+            )
         try:
             written = self._execute(f"COPY ({query}) TO {statements.text(str(target))} ({options})")
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            raise StorageError(folder, statements.storage_reason(str(error))) from error
+        except BaseException as error:
+            for half in folder.rglob(f"{name}*.parquet"):
+                half.unlink()
+            if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
+                raise StorageError(folder, statements.storage_reason(str(error))) from error
+            raise
         files = [_data_file(table, folder, row) for row in written]
         self._staged[view] = (table, files)
         by: Dict[str, Type] = {table.partition: table[table.partition].type} if table.partition else {}
@@ -464,11 +475,16 @@ class EmbeddedEngine:
                 "Run once with deltalake 1.6 or newer, which needs Python 3.10, or with --engine spark.",
             )
         rows = self._duckdb.sql(f"select * from {view}").to_arrow_table()
-        rows = rows.cast(pa.schema(delta_log.schema(table.columns)))
+        rows = rows.cast(delta_log.arrow_schema(table.columns))
         by = [table.partition] if table.partition else None
         properties = _properties(note, None)
         write_deltalake(
-            delta, rows, mode="overwrite", schema_mode="overwrite", partition_by=by, commit_properties=properties
+            delta,
+            rows,
+            mode="overwrite",
+            schema_mode="overwrite",
+            partition_by=by,
+            commit_properties=properties,
         )
         self._discard(view)
         self._seen.pop(table.name)
@@ -491,7 +507,7 @@ class EmbeddedEngine:
             schema = delta_log.schema(delta_log.columns_to_keep(table, delta))
         else:
             schema = delta.schema()
-        actions = [file.action() for file in files]
+        actions: List[Union[AddAction, RemoveAction]] = [file.action() for file in files]
         delta.create_write_transaction(
             actions, mode, schema, by, filters, commit_properties=_properties(note, transaction)
         )

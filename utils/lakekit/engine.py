@@ -9,14 +9,29 @@ from __future__ import annotations
 import datetime
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, FrozenSet, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from lakekit.sources import OpenedFile
 from lakekit.tables import Column, Source, Table
 
 MAINTENANCE = frozenset(
-    {"CREATE TABLE", "OPTIMIZE", "VACUUM START", "VACUUM END", "ADD CONSTRAINT", "DROP CONSTRAINT", "SET TBLPROPERTIES"}
-    | {"ADD COLUMN", "ADD COLUMNS", "CHANGE COLUMN", "UPDATE COLUMN METADATA", "UPDATE FIELD METADATA", "FSCK"}
+    {
+        "CREATE TABLE",
+        "OPTIMIZE",
+        "VACUUM START",
+        "VACUUM END",
+        "ADD CONSTRAINT",
+        "DROP CONSTRAINT",
+        "SET TBLPROPERTIES",
+    }
+    | {
+        "ADD COLUMN",
+        "ADD COLUMNS",
+        "CHANGE COLUMN",
+        "UPDATE COLUMN METADATA",
+        "UPDATE FIELD METADATA",
+        "FSCK",
+    }
     | {"UPDATE TABLE METADATA", "SET TABLE COMMENT"}
 )
 """Operations in a Delta history that leave the rows as they were, in Spark's names and in delta-rs'."""
@@ -144,7 +159,8 @@ class Engine(Protocol):
         content; the new version, or None when the table already has it."""
 
     def read(self, table: Table, view: str) -> None:
-        """Define a view over the version that `head` last saw, or the newest where it has not; declared columns (and for bronze no others) in the declared types."""
+        """Define a view over the version that `head` last saw, or the newest where it has not: the declared columns and no
+        others, in the declared types."""
 
     def changes(self, table: Table, since: int, view: str) -> bool:
         """Define a view over the net difference between version `since` and the newest: the columns, and `_sign`, +n for
@@ -192,6 +208,3 @@ class Engine(Protocol):
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
         """Delete (or list) the files that no version of the last `hours` names, relative to the table."""
-
-
-Row = Dict[str, Any]

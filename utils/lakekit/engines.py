@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lakekit.engine import Engine
-from lakekit.errors import LakekitError, LakeRefused
+from lakekit.errors import LakeRefused
 from lakekit.lake import Lake
 from lakekit.tables import TableSet
 
@@ -16,7 +16,9 @@ def open_engine(name: str, lake: Lake, tables: TableSet, scratch: Path, *, memor
     """The engine of that name for one lake. Raises MissingExtra, and LakeRefused for a lake it cannot keep."""
     if name == "embedded":
         if lake.kind == "schema":
-            raise LakeRefused(f"The lake {lake} is a schema, which Spark knows by name", "Add --engine spark.")
+            raise LakeRefused(
+                f"The lake {lake} is a schema, which Spark knows by name", "Add --engine spark."
+            )
         from lakekit.embedded import EmbeddedEngine
 
         return EmbeddedEngine(lake, tables, scratch, memory)

@@ -26,8 +26,8 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between a declaration and its table. An additive one touches no row that exists; any other needs the
-    rows to be made anew, which a table that is made from another can be and bronze cannot."""
+    """One difference between a declaration and its table. An additive one touches no row that exists; any other needs
+    the rows to be made anew, which a table that is made from another can be and bronze cannot."""
 
     table: str
     kind: Kind
@@ -100,7 +100,9 @@ def _column(table: Table, declared: Column, stored: Optional[Column]) -> Iterabl
         return [Change(table.name, "add column", what, not declared.required, declared)]
     changes = []
     if stored.type != kind:
-        changes.append(Change(table.name, "change type", f"of {name} from {stored.type} to {kind}", False, declared))
+        changes.append(
+            Change(table.name, "change type", f"of {name} from {stored.type} to {kind}", False, declared)
+        )
     if declared.required and not stored.required:
         changes.append(Change(table.name, "require column", name, False, declared))
     return changes

@@ -2,7 +2,7 @@
 
 A flight's key is (time_hour, carrier, flight); the weather's is (origin, time_hour), because the local hour comes
 twice when the clocks go back. Airports, planes and weather do not cover every flight, so all joins are left joins and
-what they do not find is expected, and counted. Flights are partitioned by local month, which a day's news touches one of.
+what they do not find is expected, and counted. Flights are partitioned by local month: a day's news touches one.
 """
 
 from __future__ import annotations

@@ -137,9 +137,7 @@ class _Run:
         new = {table.name: self._new_files(table) for table in bronze}
         made = [table for table in self._tables if table.layer not in ("bronze", "quarantine")]
         self._steps = 2 * sum(len(files) for files in new.values()) + len(made)
-        inspected = {
-            file.digest: self._inspect(table, file) for table in bronze for file in new[table.name]
-        }
+        inspected = {file.digest: self._inspect(table, file) for table in bronze for file in new[table.name]}
         self._rebuilt = self._retried(self._evolve)
         self._updates.refresh(*(table.name for table in self._tables))
         results: Dict[str, TableResult] = {}
@@ -153,7 +151,9 @@ class _Run:
                 quarantine, by = self._tables[table.quarantine], results[table.name]
                 results[quarantine.name] = self._quarantine(quarantine, by, before[quarantine.name].version)
         if self._rebuilt:
-            self._retried(self._evolve)  # what a table made anew could not be given before, such as a constraint
+            self._retried(
+                self._evolve
+            )  # what a table made anew could not be given before, such as a constraint
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
 
@@ -270,10 +270,10 @@ class _Run:
         counts = replace(Counts(), inserted=by.counts.quarantined)
         changed = by.changed and head.version != before
         rows = self._engine.rows(table)
-        return TableResult(table.name, by.mode if changed else "unchanged", rows, head.version, 0.0, changed, counts)
+        return TableResult(
+            table.name, by.mode if changed else "unchanged", rows, head.version, 0.0, changed, counts
+        )
 
 
 def _declared(source: Source, name: str) -> Column:
     return next(column for column in source.columns if column.name == name)
-
-

@@ -6,7 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Tuple, Union
+from typing import List, Tuple, Union
 
 from lakekit.engines import open_engine
 from lakekit.evolution import Change, plan_changes
@@ -36,7 +36,8 @@ def plan(
     """What the next run would do to the tables of the lake before any row is read. Nothing is written."""
     place = find_lake(lake)
     check_lake(place, tables)
-    changes, made_anew = [], []
+    changes: List[Change] = []
+    made_anew: List[str] = []
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             for table in tables:

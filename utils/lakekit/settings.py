@@ -1,4 +1,4 @@
-"""What a command is told: by its flags, then by LAKEKIT_* in the environment, then by `lakekit.toml` in the working folder.
+"""What a command is told: by flags, then by LAKEKIT_* in the environment, then by `lakekit.toml` in the working folder.
 
 `SETTINGS` is the one list of them. The tables are those of a Python file or module that defines TABLES; without one,
 the New York flights.

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Callable, Dict, List, Literal, Tuple
+from typing import IO, Callable, Dict, List, Literal, Tuple, cast
 
 from lakekit.errors import MissingExtra, SourceError, StorageError
 from lakekit.tables import Source, TableSet
@@ -67,14 +67,19 @@ def open_sources(folder: Path, tables: TableSet, scratch: Path) -> Dict[str, Lis
             "Name the folder that holds the source files with --source.",
         )
     sources = [table.source for table in tables if table.source]
-    return {source.name: [_open(folder, *f, source, scratch) for f in _files(folder, source)] for source in sources}
+    return {
+        source.name: [_open(folder, *f, source, scratch) for f in _files(folder, source)]
+        for source in sources
+    }
 
 
 def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
     """The files of a source, each with its name unpacked; two of one name are refused."""
     found: Dict[str, Path] = {}
     within = folder / source.name
-    inside = sorted(each for each in within.iterdir() if not each.name.startswith(".")) if within.is_dir() else []
+    inside = (
+        sorted(each for each in within.iterdir() if not each.name.startswith(".")) if within.is_dir() else []
+    )
     beside = [folder / f"{source.name}{suffix}" for suffix in SUFFIXES]
     for file in [each for each in beside if each.exists()] + inside:
         suffix = next((each for each in reversed(SUFFIXES) if file.name.endswith(each)), None)
@@ -103,7 +108,7 @@ def _open(folder: Path, given: Path, name: str, source: Source, scratch: Path) -
         if given.suffix == ".zip":
             _unpack(given, path, lambda: _zip_member(given, path.name))
         else:
-            _unpack(given, path, lambda: gzip.open(given))  # type: ignore[arg-type, return-value]  # a GzipFile reads bytes
+            _unpack(given, path, lambda: cast(IO[bytes], gzip.open(given)))
     parquet = path.suffix == ".parquet"
     header = _parquet_header(given) if parquet else _csv_header(given, path)
     _check_header(given, header, source)
@@ -117,7 +122,7 @@ def _modified(path: Path) -> Tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _zip_member(archive: Path, name: str) -> BinaryIO:
+def _zip_member(archive: Path, name: str) -> IO[bytes]:
     opened = zipfile.ZipFile(archive)
     members = [info for info in opened.infolist() if not info.is_dir()]
     if len(members) != 1 or Path(members[0].filename).name != name:
@@ -126,10 +131,10 @@ def _zip_member(archive: Path, name: str) -> BinaryIO:
         raise SourceError(f"{archive} should hold {name} and nothing else; it holds {held}")
     member = opened.open(members[0])
     opened.close()  # the member keeps the file open until it is closed itself
-    return member  # type: ignore[return-value]  # a ZipExtFile reads bytes
+    return member
 
 
-def _unpack(archive: Path, target: Path, reader: Callable[[], BinaryIO]) -> None:
+def _unpack(archive: Path, target: Path, reader: Callable[[], IO[bytes]]) -> None:
     """Take the CSV file out of an archive; reading it to its end checks its checksum too."""
     try:
         with reader() as packed, target.open("wb") as unpacked:
@@ -174,7 +179,9 @@ def _parquet_header(given: Path) -> Tuple[str, ...]:
         raise SourceError(f"{given} is no whole Parquet file ({str(error).splitlines()[0]})") from error
     if not footer.metadata.num_rows:
         raise SourceError(f"{given} has no rows")
-    nested = [name for name, kind in zip(footer.schema_arrow.names, footer.schema_arrow.types) if kind.num_fields]
+    nested = [
+        name for name, kind in zip(footer.schema_arrow.names, footer.schema_arrow.types) if kind.num_fields
+    ]
     if nested:
         raise SourceError(f"{given} has a column {nested[0]} that is no plain value")
     return tuple(footer.schema_arrow.names)
@@ -187,7 +194,11 @@ def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
     for name in header:
         if [each.lower() for each in header].count(name.lower()) > 1:
             raise SourceError(f"{given} has the column {name} twice")
-        if not name or name.lower().startswith("_source_") or name.lower() in ("_ingested_at", "_rule", "_sign"):
+        if (
+            not name
+            or name.lower().startswith("_source_")
+            or name.lower() in ("_ingested_at", "_rule", "_sign")
+        ):
             raise SourceError(f"{given} has a column named {name!r}, which lakekit keeps for itself")
 
 

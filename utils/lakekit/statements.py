@@ -68,7 +68,9 @@ def read_file(opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str
     else:
         missing = text(opened.source.missing)
         strings = [_plain(c, kind) for c, kind in zip(opened.header, kinds)]
-        values = [f"coalesce({value}, {missing}) AS {name(c.lower())}" for c, value in zip(opened.header, strings)]
+        values = [
+            f"coalesce({value}, {missing}) AS {name(c.lower())}" for c, value in zip(opened.header, strings)
+        ]
         table = f"read_parquet({file(opened.path)})"
     values += [f"{sql} AS {column}" for column, sql in origin.items()]
     return f"SELECT {', '.join(values)} FROM {table}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import List, Protocol
+from typing import List, Literal, Protocol
 from urllib.parse import unquote
 
 from lakekit.lake import Lake
@@ -56,7 +56,7 @@ class S3Storage:
 
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        scheme = "http" if (endpoint or "").startswith("http://") else "https"
+        scheme: Literal["http", "https"] = "http" if (endpoint or "").startswith("http://") else "https"
         self._s3 = fs.S3FileSystem(endpoint_override=endpoint, region=region, scheme=scheme)
         self._copy = fs.copy_files
         self._local = fs.LocalFileSystem()
@@ -69,7 +69,9 @@ class S3Storage:
         folder = self.staging(table)
         for name in staged:
             target = f"{table[len('s3://') :]}/{name}"
-            self._copy(str(folder / name), target, source_filesystem=self._local, destination_filesystem=self._s3)
+            self._copy(
+                str(folder / name), target, source_filesystem=self._local, destination_filesystem=self._s3
+            )
 
     def fetch(self, table: str, files: List[str]) -> List[Path]:
         paths = []

@@ -65,10 +65,16 @@ class Expectation:
     severity: Severity = "warn"
 
 
-SOURCE_FILE = Column("_source_file", required=True, comment="File, relative to the source folder, archives opened")
+SOURCE_FILE = Column(
+    "_source_file", required=True, comment="File, relative to the source folder, archives opened"
+)
 SOURCE_SHA256 = Column("_source_sha256", required=True, comment="Digest of the file's content")
-SOURCE_ROW = Column("_source_row", "bigint", required=True, comment="Row in that file; 1 is the first after a header")
-INGESTED_AT = Column("_ingested_at", "timestamp", required=True, comment="When lakekit took the file in", volatile=True)
+SOURCE_ROW = Column(
+    "_source_row", "bigint", required=True, comment="Row in that file; 1 is the first after a header"
+)
+INGESTED_AT = Column(
+    "_ingested_at", "timestamp", required=True, comment="When lakekit took the file in", volatile=True
+)
 ORIGIN = (SOURCE_FILE, SOURCE_SHA256, SOURCE_ROW, INGESTED_AT)
 """Where a row came from: in every bronze and every merged table. (`_source_sha256`, `_source_row`) identifies a row."""
 
@@ -80,7 +86,8 @@ order of arrival gives the same table; the later ingest of a file issued again u
 @dataclass(frozen=True)
 class Join:
     """How a merged table joins another it reads: pairs of (column there, column here), all equal. When rows change
-    there, the rows here that match them are made again; a table read without a Join makes everything again."""
+    there, the rows here that match them are made again; a table read without a Join makes everything again.
+    """
 
     read: str
     on: Tuple[Tuple[str, str], ...]
@@ -157,7 +164,8 @@ class Table:
 
     def canonical(self) -> str:
         """What the rows depend on, as text that changes when, and only when, that does. Comments, tolerances, CHECK
-        constraints and the share of misfits are not among it: they change without a row being computed again."""
+        constraints and the share of misfits are not among it: they change without a row being computed again.
+        """
         source = replace(self.source, misfits=0.0) if self.source else None
         said = asdict(replace(self, comment="", constraints=(), source=source))
         columns = [*said["columns"], *(said["source"]["columns"] if said["source"] else ())]
@@ -238,7 +246,9 @@ def _check(table: Table, before: list[Table]) -> None:
         wrong.append("is declared twice")
     if bool(table.sql) == bool(table.source):
         wrong.append("needs a source or an SQL file, and not both")
-    wrong += [f"reads {read}, which is not declared before it" for read in table.reads if read not in declared]
+    wrong += [
+        f"reads {read}, which is not declared before it" for read in table.reads if read not in declared
+    ]
     used = [*table.key, *table.latest, *([table.partition] if table.partition else [])]
     wrong += [f"column {name} is used and not declared" for name in used if name not in names]
     wrong += _check_update(table, declared) if not wrong else []

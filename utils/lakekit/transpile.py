@@ -66,7 +66,7 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
     return query
 
 
-def parse_predicate(table: str, sql: str) -> exp.Expression:
+def parse_predicate(table: str, sql: str) -> exp.Expr:
     """A declared predicate. Raises SqlRefused."""
     predicate = _parse(table, sql)
     if isinstance(predicate, exp.Query) or predicate.find(exp.Select):
@@ -77,19 +77,21 @@ def parse_predicate(table: str, sql: str) -> exp.Expression:
 def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
     """The query reading views instead of tables; a table without an alias keeps its short name for its columns."""
 
-    def replaced(node: exp.Expression) -> exp.Expression:
+    def replaced(node: exp.Expr) -> exp.Expr:
         name = ".".join(part.name for part in node.parts) if isinstance(node, exp.Table) else ""
         if name not in views:
             return node
         return exp.to_table(views[name], alias=node.alias or name.rpartition(".")[2])
 
-    return query.transform(replaced)
+    viewed = query.transform(replaced)
+    assert isinstance(viewed, exp.Query), viewed
+    return viewed
 
 
-def duckdb(expression: exp.Expression, table: str) -> str:
+def duckdb(expression: exp.Expr, table: str) -> str:
     """The expression in DuckDB's SQL. A date that does not exist is null there too. Raises SqlRefused."""
 
-    def replaced(node: exp.Expression) -> exp.Expression:
+    def replaced(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Anonymous) and node.name.lower() == "make_date":
             return exp.Anonymous(this="try", expressions=[node])
         return node
@@ -100,7 +102,7 @@ def duckdb(expression: exp.Expression, table: str) -> str:
         raise SqlRefused(table, " ".join(str(error).split())) from error
 
 
-def _parse(table: str, sql: str) -> exp.Expression:
+def _parse(table: str, sql: str) -> exp.Expr:
     try:
         parsed = sqlglot.parse(sql, read="databricks", error_level=ErrorLevel.RAISE)
     except SqlglotError as error:

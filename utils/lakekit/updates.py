@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from lakekit.engine import Engine, Head, Note, Staged
 from lakekit.errors import ComputeError, DeclarationError, ExpectationFailed
@@ -48,7 +48,9 @@ def digest(tables: TableSet, table: Table) -> str:
     """What the rows of a table are made by; with another digest the table is made anew."""
     said = ["lakekit 2", table.canonical(), tables.query(table)]
     if table.update == "merge":
-        said.append(tables[table.reads[0]].canonical())  # its types and its missing mark say which values convert
+        said.append(
+            tables[table.reads[0]].canonical()
+        )  # its types and its missing mark say which values convert
     return hashlib.sha256("\0".join(said).encode()).hexdigest()
 
 
@@ -156,7 +158,7 @@ class Updates:
         engine.commit(table, staged, self.heads[table.name], self.note(table))
         return Updated("whole", counts, why or "it ranks all rows")
 
-    def _groups(self, table: Table, moved: Sequence[str]) -> object:
+    def _groups(self, table: Table, moved: Sequence[str]) -> Union[Updated, str]:
         """The update of the groups that changed rows touch; or, as text, why the whole table has to be made."""
         engine, key = self._engine, ", ".join(table.key)
         parts = []
@@ -178,7 +180,9 @@ class Updates:
         same = " and ".join(f"a.{name} = s.{name}" for name in table.key)
         outside = f"select 1 from {staged.view} s where not exists (select 1 from affected a where {same})"
         if engine.query(f"select count(*) from ({outside}) t")[0][0]:
-            raise DeclarationError(table.name, f"its groups are not the values of {key} in {', '.join(table.reads)}")
+            raise DeclarationError(
+                table.name, f"its groups are not the values of {key} in {', '.join(table.reads)}"
+            )
         counts = Counts(groups=affected, inserted=staged.rows, expectations=self.judge(table, staged))
         engine.commit(table, staged, self.heads[table.name], self.note(table), keys="affected")
         return Updated("groups", counts)
@@ -189,14 +193,19 @@ class Updates:
         sql = engine.transform(table, self._tables.query(table), views)
         staged = engine.stage(table, f"staged_{view_of(table.name)}", sql)
         if table.key and doubled(engine, staged.view, table.key):
-            raise ComputeError(table.name, f"its SQL gives more than one row for a key ({', '.join(table.key)})")
+            raise ComputeError(
+                table.name, f"its SQL gives more than one row for a key ({', '.join(table.key)})"
+            )
         return staged
 
     def judge(self, table: Table, staged: Staged) -> Dict[str, int]:
         """How many rows do not meet each expectation. Raises ExpectationFailed for one that has to be met."""
         if not table.expectations:
             return {}
-        each = [f"sum(case when {unmet(self._engine, table, e.sql)} then 1 else 0 end)" for e in table.expectations]
+        each = [
+            f"sum(case when {unmet(self._engine, table, e.sql)} then 1 else 0 end)"
+            for e in table.expectations
+        ]
         found = self._engine.query(f"select {', '.join(each)} from {staged.view}")[0]
         counts = {e.name: int(n or 0) for e, n in zip(table.expectations, found)}
         for expectation in table.expectations:
@@ -245,9 +254,8 @@ class _Merge:
         if refused and not why and self._count_joined("judged", "present", ROW, "a._rule is not null"):
             # An older row of the same key may have to come back: only all rows can tell.
             return self.run("a row that was in is refused now", moved)
-        present, final = 0, staged
+        final = staged
         if refused or not why or doubled(engine, staged.view, table.key):
-            present = 0 if why else self._count_joined("judged", "present", table.key, "a._rule is null")
             final = engine.stage(table, "winners", self._winners(among_present=not why))
             inserted = final.rows if why else final.rows - self._count_joined("winners", "present", table.key)
         else:
@@ -291,7 +299,9 @@ class _Merge:
                 there = ", ".join(a for a, _ in join.on)
                 same = " and ".join(f"n.{a} = p.{b}" for a, b in join.on)
                 rows = ", ".join(f"p.{column}" for column in ROW)
-                again.append(f"select {rows} from present p join (select distinct {there} from {view}) n on {same}")
+                again.append(
+                    f"select {rows} from present p join (select distinct {there} from {view}) n on {same}"
+                )
         if again:
             # What was refused may be taken, now that other rows are found beside it.
             again.append(f"select {', '.join(ROW)} from quarantined")
@@ -313,7 +323,9 @@ class _Merge:
         declared = digest(self._tables, self._follows)
         known = all(note is not None and note.digest == declared and not note.misfits for note in notes)
         if known and not self._again:
-            engine.define("checked", f"select {self._bronze}, cast(null as string) as _rule from fresh where false")
+            engine.define(
+                "checked", f"select {self._bronze}, cast(null as string) as _rule from fresh where false"
+            )
             engine.define("good", f"select {self._bronze} from fresh")
             return 0
         rule = misfit_rule(engine, self._follows)
@@ -372,7 +384,8 @@ class _Merge:
 
 def followed(table: Table) -> Tuple[str, ...]:
     """The tables whose versions a table's note has: those it reads, and its quarantine. A run that dies between its two
-    commits has taken rows out of the quarantine that are nowhere else yet; by that version the next one finds them."""
+    commits has taken rows out of the quarantine that are nowhere else yet; by that version the next one finds them.
+    """
     return (*table.reads, table.quarantine) if table.quarantine else table.reads
 
 
@@ -386,5 +399,3 @@ def doubled(engine: Engine, view: str, key: Sequence[str]) -> bool:
     keys = ", ".join(key)
     twice = f"select {keys} from {view} group by {keys} having count(*) > 1"
     return bool(engine.query(f"select count(*) from ({twice}) t")[0][0])
-
-
