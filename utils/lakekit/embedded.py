@@ -40,7 +40,7 @@ try:
     from deltalake import __version__ as DELTALAKE
     from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError, DeltaError
-    from deltalake.transaction import AddAction, RemoveAction
+    from deltalake.transaction import AddAction
 except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "embedded") from missing
 
@@ -507,7 +507,7 @@ class EmbeddedEngine:
             schema = delta_log.schema(delta_log.columns_to_keep(table, delta))
         else:
             schema = delta.schema()
-        actions: List[Union[AddAction, RemoveAction]] = [file.action() for file in files]
+        actions: List[Any] = [file.action() for file in files]
         delta.create_write_transaction(
             actions, mode, schema, by, filters, commit_properties=_properties(note, transaction)
         )

@@ -159,8 +159,8 @@ class Engine(Protocol):
         content; the new version, or None when the table already has it."""
 
     def read(self, table: Table, view: str) -> None:
-        """Define a view over the version that `head` last saw, or the newest where it has not: the declared columns and no
-        others, in the declared types."""
+        """Define a view over the version that `head` last saw, or the newest where it has not: the declared columns and
+        no others, in the declared types."""
 
     def changes(self, table: Table, since: int, view: str) -> bool:
         """Define a view over the net difference between version `since` and the newest: the columns, and `_sign`, +n for
