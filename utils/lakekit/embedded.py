@@ -326,7 +326,7 @@ class EmbeddedEngine:
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
         with self._changing(table):
-            return sorted(self._delta(table).vacuum(hours, dry_run=dry_run))
+            return sorted(self._delta(table).vacuum(hours, dry_run=dry_run, full=True))
 
     # Inside
 
