@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Awaitable, Callable, Optional, Sequence
+from typing import Annotated, Awaitable, Callable, Optional, Sequence
 
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
-from typing_extensions import Annotated
+
 
 from lakekit_api.errors import Problem
 from lakekit_api.tokens import Token, find
