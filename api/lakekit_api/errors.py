@@ -38,8 +38,8 @@ class Problem(Exception):
 class WrongParameter(Problem):
     """A parameter that there is not, or whose value means nothing."""
 
-    def __init__(self, parameter: str, detail: str) -> None:
-        super().__init__(400, detail)
+    def __init__(self, parameter: str, detail: str, status: int = 400) -> None:
+        super().__init__(status, detail)
         self.parameter = parameter
 
 

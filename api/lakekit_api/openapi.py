@@ -26,7 +26,7 @@ REFUSALS: Mapping[int, str] = {
     400: "A parameter that there is not, or whose value means nothing.",
     401: "No token, or an unknown one.",
     403: "A token that does not open the table.",
-    404: "The lake holds no such table yet, or never had that version.",
+    404: "The lake holds no such table yet, never had that version, or has no page that starts there.",
     410: "The version has been removed.",
     429: "Too many requests are in hand; Retry-After says when to come again.",
     503: "The lake cannot be read now.",
@@ -129,11 +129,9 @@ def page_operation(paging: Paging, path: str) -> Json:
     table = paging.table
     columns = [column.name for column in table.columns]
     either = columns + [f"-{column}" for column in columns]
-    schema: Json = {"type": "array", "items": {"type": "string", "enum": either}, "uniqueItems": True}
-    sort = _parameter("sort", "Columns to sort by; -COLUMN descends. The key completes it.", schema)
-    # A column may stand there once, rising or falling, which a JSON schema says of one column more easily than of two.
-    sort.update(style="form", explode=False, example=[f"-{columns[-1]}"])
-    schema["maxItems"] = 1
+    schema: Json = {"type": "array", "items": {"type": "string", "enum": either}}
+    sort = _parameter("sort", "Columns to sort by, with commas; -COLUMN descends. The key completes it.", schema)
+    sort.update(style="form", explode=False, example=[f"-{columns[-1]}", columns[0]])
     limit = {"type": "integer", "minimum": 1, "maximum": paging.max_limit, "default": paging.limit}
     version = {"type": "integer", "minimum": 0, "maximum": LARGEST_VERSION}
     parameters = [

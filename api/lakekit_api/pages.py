@@ -16,7 +16,7 @@ from lakekit_api.errors import WrongParameter
 from lakekit_api.filters import Filter, filters, once, read_parameters, where
 
 LARGEST_VERSION = 2**63 - 1
-NO_CURSOR = "after is no cursor of this table and this sorting: take it from the page before, or leave it out."
+NO_CURSOR = "No page of this table and this sorting starts there: take after from the page before, or leave it out."
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Paging:
 
     def __init__(self, table: Table, limit: int, max_limit: int) -> None:
         self.table, self.limit, self.max_limit = table, limit, max_limit
+        self._columns = {column.name: column for column in table.columns}
         self.filters: Mapping[str, Filter] = filters(table)
         self._known = ("sort", "limit", "after", "version", *self.filters)
 
@@ -101,12 +102,11 @@ class Paging:
         for word in text.split(",") if text else ():
             descending = word.startswith("-")
             column = word[1:] if descending else word
-            if column not in {each.name for each in self.table.columns} or column in asked:
-                raise WrongParameter("sort", "sort takes columns of the table, each once, with commas; -COLUMN descends.")
-            asked[column] = Order(self.table[column], descending)
-        rest = self.table.key or tuple(column.name for column in self.table.columns)
-        for column in rest:
-            asked.setdefault(column, Order(self.table[column], False))
+            if column not in self._columns:
+                raise WrongParameter("sort", "sort takes columns of the table, with commas; -COLUMN descends.")
+            asked.setdefault(column, Order(self._columns[column], descending))
+        for column in self.table.key or self._columns:
+            asked.setdefault(column, Order(self._columns[column], False))
         return tuple(asked.values())
 
     def _whole(
@@ -127,7 +127,7 @@ class Paging:
             restored = [values.restore(each.column.type, value) for each, value in zip(order, after)]
             return Cursor(version, str(edition), tuple(restored))
         except (ValueError, TypeError):
-            raise WrongParameter("after", NO_CURSOR) from None
+            raise WrongParameter("after", NO_CURSOR, 404) from None
 
 
 def _spell(order: Sequence[Order]) -> str:
