@@ -65,7 +65,7 @@ def tests(run: Run) -> None:
     """Unit and integration tests with branch coverage, on Spark and Delta."""
     run.install(f"test-java{run.java}")
     run.partial = testing.selects(run.posargs)
-    cover = ["utils/lakekit"]
+    cover = ["utils/lakekit", "api/lakekit_api"]
     if run.python in SUITE_PYTHONS:
         cover.append("utils/lake_ci")
     else:

@@ -1,0 +1,70 @@
+"""What happens to every request, whatever answers it: an id, a line in the log, the metrics, and never a traceback."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from typing import Any, Dict, Optional
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lakekit_api.errors import Problem, respond
+from lakekit_api.logs import log
+from lakekit_api.metrics import Metrics
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Probes ask every few seconds: their successes are logged at debug."""
+LOGGED = ("request_id", "client", "table", "version", "rows")
+"""What endpoints say of a request, in its `state`, and the log repeats."""
+
+
+class Access:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        given = Headers(scope=scope).get("x-request-id", "")
+        known = scope.setdefault("state", {})
+        known["request_id"] = request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        status: Optional[int] = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        self._metrics.in_hand.inc()
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:  # the process's edge: a defect of ours is logged, and answered without a word of it
+            log(logging.ERROR, "failed", error=True, request_id=request_id)
+            if status is None:
+                problem = Problem(500, "The service failed; its log holds the reason under this request's id.")
+                await respond(problem, request_id)(scope, receive, send_with_id)
+        finally:
+            self._metrics.in_hand.dec()
+            self._answered(scope, status or 500, time.perf_counter() - started, known)
+
+    def _answered(self, scope: Scope, status: int, seconds: float, known: Dict[str, Any]) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        self._metrics.answered(scope["method"], route, status, seconds)
+        quiet = route in QUIET and status < 400
+        level = logging.DEBUG if quiet else logging.INFO if status < 500 else logging.ERROR
+        # The path and not the query: its values are the caller's business.
+        said = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(seconds * 1000, 2)}
+        log(level, "answered", **said, **{name: known[name] for name in LOGGED if name in known})

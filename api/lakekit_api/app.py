@@ -1,0 +1,110 @@
+"""The application: declarations, a lake and tokens in, a FastAPI app out."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import ipaddress
+from contextlib import asynccontextmanager
+from typing import AsyncIterator, Sequence
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from lakekit.lake import find_lake
+from lakekit.tables import Table, TableSet
+from lakekit_api.access import Access
+from lakekit_api.endpoints import data_router, service_router
+from lakekit_api.errors import Problem, StartRefused, respond
+from lakekit_api.metrics import Metrics
+from lakekit_api.settings import Settings
+from lakekit_api.snapshots import Reader
+from lakekit_api.store import Store
+from lakekit_api.tokens import MAKE, Token
+
+LAYER = "gold"
+
+
+def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
+    """The service over the gold tables of a lake. Raises StartRefused, or LakeRefused for a place that holds no lake."""
+    check_access(settings, tokens)
+    if not settings.lake:
+        raise StartRefused("No lake is named", "Add --lake, or set LAKEKIT_API_LAKE.")
+    tables = served(settings.declarations)
+    metrics = Metrics()
+    store = Store(Reader(find_lake(settings.lake), settings.memory), tables, settings, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        store.close()
+
+    app = FastAPI(
+        title="lakekit",
+        summary="The gold tables of a lake",
+        version=_version(),
+        lifespan=lifespan,
+        # Their pages load scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(data_router(tables, tokens, store, settings, metrics))
+    app.include_router(service_router(tables, store, metrics))
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _problem)
+    app.add_middleware(Access, metrics=metrics)
+    return app
+
+
+def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
+    """Refuse to serve everybody by mistake. Raises StartRefused."""
+    if settings.no_auth and tokens:
+        raise StartRefused("Tokens are given, and none shall be asked for", "Leave out --no-auth or the tokens.")
+    if settings.no_auth and not is_loopback(settings.host):
+        raise StartRefused(
+            f"--no-auth would open the tables to all who reach {settings.host}",
+            "Listen on 127.0.0.1, or give tokens with --tokens FILE.",
+        )
+    if not settings.no_auth and not tokens:
+        raise StartRefused("No token is configured, so nobody could read anything", f"{MAKE} Then add --tokens-file FILE.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def served(declarations: str) -> Sequence[Table]:
+    """The gold tables of the declarations at MODULE:NAME. Raises StartRefused."""
+    module, _, attribute = declarations.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise StartRefused(f"There are no declarations {declarations}: {error}", "Name them as MODULE:NAME.") from None
+    if not isinstance(found, TableSet):
+        raise StartRefused(f"{declarations} is no lakekit.tables.TableSet", "Name one as MODULE:NAME.")
+    tables = found.layer(LAYER)
+    if not tables:
+        raise StartRefused(f"{declarations} declares no {LAYER} table", f"Declare one named {LAYER}.NAME.")
+    return tables
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("lakekit")
+    except importlib.metadata.PackageNotFoundError:
+        return "0.0.0+unknown"
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    """Our problems, and those that the framework finds: an unknown path, a method that a path does not take."""
+    if isinstance(error, HTTPException):
+        said = {404: "There is nothing at this path; /tables and /openapi.json tell what there is."}
+        error = Problem(error.status_code, said.get(error.status_code, str(error.detail)), error.headers)
+    assert isinstance(error, Problem)
+    return respond(error, request.state.request_id)

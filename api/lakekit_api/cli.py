@@ -1,0 +1,143 @@
+"""The command `lakekit-api`: serve a lake, make a token."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from pathlib import Path
+from typing import Any, Callable, List, Optional, Tuple
+
+import click
+
+from lakekit.errors import LakekitError
+from lakekit_api import settings, tokens
+from lakekit_api.app import served
+from lakekit_api.errors import StartRefused
+from lakekit_api.serve import serve as run_server
+from lakekit_api.settings import Settings
+
+ALIASES = {"tokens_file": ["--tokens"]}
+Command = Callable[..., None]
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        try:
+            version = importlib.metadata.version("lakekit")
+        except importlib.metadata.PackageNotFoundError:
+            version = "0.0.0+unknown"
+        click.echo(f"lakekit-api {version}")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+def cli() -> None:
+    """The gold tables of a lake over HTTP.
+
+    \b
+    Example:
+      lakekit-api token --name me --tables gold.busiest_hours
+      lakekit-api serve --lake lake --tokens tokens.txt
+    """
+
+
+def _options(command: Command) -> Command:
+    """A flag and an environment variable for every setting."""
+    for field in reversed(settings.fields()):
+        flag, kind, least = field.name.replace("_", "-"), type(field.default), field.metadata["min"]
+        more: dict[str, Any] = {"type": kind}
+        if kind is bool:
+            more = {"is_flag": True}
+        elif kind is int:
+            more = {"type": click.IntRange(min=int(least))}
+        elif kind is float:
+            more = {"type": click.FloatRange(min=least)}
+        command = click.option(
+            f"--{flag}",
+            *ALIASES.get(field.name, ()),
+            field.name,
+            default=field.default,
+            envvar=f"{settings.PREFIX}{field.name.upper()}",
+            show_envvar=True,
+            show_default=field.default not in ("", False),
+            help=str(field.metadata["help"]),
+            **more,
+        )(command)
+    return command
+
+
+@cli.command()
+@_options
+def serve(**given: Any) -> None:
+    """Serve the gold tables of a lake until SIGTERM or Ctrl-C.
+
+    Tokens come from --tokens FILE, or from the variable LAKEKIT_API_TOKENS, which holds such lines itself.
+
+    \b
+    Example:
+      lakekit-api serve --lake lake --tokens tokens.txt
+      lakekit-api serve --lake lake --no-auth
+    """
+    chosen = Settings(**given)
+    run_server(chosen, _tokens(chosen), os.environ)
+
+
+def _tokens(chosen: Settings) -> Tuple[tokens.Token, ...]:
+    names = [table.name for table in served(chosen.declarations)]
+    found = tokens.read(os.environ.get(settings.TOKENS, ""), settings.TOKENS, names)
+    if chosen.tokens_file:
+        try:
+            text = Path(chosen.tokens_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+            raise StartRefused(f"{chosen.tokens_file}: {reason}", tokens.MAKE) from None
+        found += tokens.read(text, chosen.tokens_file, names)
+    return found
+
+
+@cli.command()
+@click.option("--name", default="token", show_default=True, help="Who will hold it; the logs show this name.")
+@click.option("--tables", required=True, help="The tables it opens, with commas; * for all.")
+@click.option(
+    "--declarations",
+    default=Settings.declarations,
+    envvar=f"{settings.PREFIX}DECLARATIONS",
+    show_default=True,
+    help="The tables' declarations, MODULE:NAME.",
+)
+def token(name: str, tables: str, declarations: str) -> None:
+    """Make a token: print it, this once, and the line to store.
+
+    The line holds a hash; the token cannot be had from it. Standard output is the line alone when it is redirected, and
+    the token goes to standard error.
+
+    \b
+    Example:
+      lakekit-api token --name dashboard --tables gold.busiest_hours >> tokens.txt
+    """
+    names = [table.name for table in served(declarations)]
+    wanted = [each.strip() for each in tables.split(",")]
+    tokens.check(frozenset(wanted), names, "--tables")
+    secret, made = tokens.make(name, wanted)
+    click.echo(f"Token, shown this once: {secret}\nLine for the tokens file:", err=True)
+    click.echo(made.line())
+
+
+def main(arguments: Optional[List[str]] = None) -> None:
+    """Run the command and exit with its code: 0, 1, 2, 3, or 130 after Ctrl-C; see `lakekit.errors`."""
+    os.environ.setdefault("RUST_LOG", "off")  # delta-rs would log beside our JSON
+    try:
+        result: Any = cli.main(arguments, prog_name="lakekit-api", standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except LakekitError as error:
+        click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)

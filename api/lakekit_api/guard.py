@@ -1,0 +1,36 @@
+"""Who may read what: the dependency of every data endpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated, Awaitable, Callable, Optional, Sequence
+
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+
+from lakekit_api.errors import Problem
+from lakekit_api.tokens import Token, find
+
+REALM = 'Bearer realm="lakekit"'
+BEARER = HTTPBearer(auto_error=False, description="A token that `lakekit-api token` made.")
+Given = Annotated[Optional[HTTPAuthorizationCredentials], Security(BEARER)]
+
+
+def guard(tokens: Sequence[Token]) -> Callable[..., Awaitable[None]]:
+    """A dependency that lets a request through if its token opens every table that the endpoint names as a scope."""
+
+    async def check(request: Request, scopes: SecurityScopes, given: Given) -> None:
+        if given is None:
+            raise Problem(401, "Send a token: Authorization: Bearer TOKEN.", {"WWW-Authenticate": REALM})
+        token = find(tokens, given.credentials)
+        if token is None:
+            headers = {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
+            raise Problem(401, "The token is not known here.", headers)
+        request.state.client = token.name
+        request.state.token = token
+        for table in scopes.scopes:
+            if not token.opens(table):
+                headers = {"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{table}"'}
+                raise Problem(403, f"The token does not open {table}.", headers)
+
+    return check

@@ -1,0 +1,194 @@
+"""The OpenAPI description of an endpoint, made from the table's declaration: parameters, answers, and an example of each."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping
+
+from lakekit.statements import PATTERNS
+from lakekit.tables import Column, Table, Type
+from lakekit_api.errors import MEDIA_TYPE
+from lakekit_api.filters import MOST_VALUES, Filter
+from lakekit_api.pages import LARGEST_VERSION, Paging
+from lakekit_api.values import BITS, LONGEST
+
+Json = Dict[str, Any]
+EXAMPLES: Mapping[Type, Any] = {
+    "string": "EWR",
+    "boolean": True,
+    "int": 12,
+    "bigint": 12,
+    "double": 12.5,
+    "date": "2013-01-31",
+    "timestamp": "2013-01-31T17:00:00Z",
+}
+ETAG: Json = {"description": "The table's version, for If-None-Match.", "schema": {"type": "string"}}
+REFUSALS: Mapping[int, str] = {
+    400: "A parameter that there is not, or whose value means nothing.",
+    401: "No token, or an unknown one.",
+    403: "A token that does not open the table.",
+    404: "The lake holds no such table yet, never had that version, or has no page that starts there.",
+    410: "The version has been removed.",
+    429: "Too many requests are in hand; Retry-After says when to come again.",
+    503: "The lake cannot be read now.",
+    504: "The query took too long, and was stopped.",
+}
+PROBLEM: Json = {
+    "type": "object",
+    "description": "RFC 9457.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "request_id": {"type": "string"},
+        "parameter": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail", "request_id"],
+}
+TEXT: Json = {"type": "string"}
+TABLES_SCHEMA: Json = {
+    "type": "object",
+    "properties": {
+        "tables": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": TEXT,
+                    "href": TEXT,
+                    "comment": TEXT,
+                    "version": {"type": ["integer", "null"], "description": "null: not in the lake yet."},
+                    "rows": {"type": ["integer", "null"]},
+                    "key": {"type": "array", "items": TEXT},
+                    "columns": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "name": TEXT,
+                                "type": TEXT,
+                                "required": {"type": "boolean"},
+                                "comment": TEXT,
+                            },
+                        },
+                    },
+                },
+                "required": ["name", "href", "version", "rows", "key", "columns"],
+            },
+        }
+    },
+    "required": ["tables"],
+}
+
+
+def value(column: Column) -> Json:
+    """The JSON schema of a column's values."""
+    kinds: Mapping[Type, Json] = {
+        "boolean": {"type": "boolean"},
+        "double": {"type": "number"},
+        "date": {"type": "string", "format": "date"},
+        "timestamp": {"type": "string", "format": "date-time"},
+    }
+    if column.type in BITS:
+        half = 2 ** (BITS[column.type] - 1)
+        return {"type": "integer", "minimum": -half, "maximum": half - 1}
+    return dict(kinds.get(column.type, TEXT))
+
+
+def row(table: Table) -> Json:
+    """The JSON schema of a row."""
+    properties = {}
+    for column in table.columns:
+        schema = value(column)
+        # A double that is no number is null in JSON.
+        if not column.required or column.type == "double":
+            schema["type"] = [schema["type"], "null"]
+        if column.comment:
+            schema["description"] = column.comment
+        properties[column.name] = schema
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def page_schema(table: Table) -> Json:
+    """The JSON schema of a page."""
+    following = {"type": ["string", "null"], "description": "Where the next page is; null after the last."}
+    return {
+        "type": "object",
+        "properties": {
+            "table": {"const": table.name},
+            "version": {"type": "integer"},
+            "rows": {"type": "array", "items": row(table)},
+            "next": following,
+        },
+        "required": ["table", "version", "rows", "next"],
+    }
+
+
+def page_operation(paging: Paging, path: str) -> Json:
+    """What FastAPI does not know by itself of the endpoint of a table's rows."""
+    table = paging.table
+    columns = [column.name for column in table.columns]
+    either = columns + [f"-{column}" for column in columns]
+    schema: Json = {"type": "array", "items": {"type": "string", "enum": either}}
+    sort = _parameter("sort", "Columns to sort by, with commas; -COLUMN descends. The key completes it.", schema)
+    sort.update(style="form", explode=False, example=[f"-{columns[-1]}", columns[0]])
+    limit = {"type": "integer", "minimum": 1, "maximum": paging.max_limit, "default": paging.limit}
+    version = {"type": "integer", "minimum": 0, "maximum": LARGEST_VERSION}
+    parameters = [
+        *(_filter(each) for each in paging.filters.values()),
+        sort,
+        _parameter("limit", "Rows of the page.", limit, example=10),
+        _parameter("after", "Where the page starts: from `next` of the page before.", dict(TEXT)),
+        _parameter("version", "Read this version of the table; the newest is read otherwise.", version),
+        {"name": "If-None-Match", "in": "header", "schema": dict(TEXT), "description": "An ETag that is at hand."},
+    ]
+    example = {
+        "table": table.name,
+        "version": 3,
+        "rows": [{column.name: EXAMPLES[column.type] for column in table.columns}],
+        "next": f"{path}?limit=1&after=WzMsIj...",
+    }
+    answers: Json = {
+        "200": {
+            "description": "A page of rows.",
+            "headers": {"ETag": ETAG, "Link": {"description": "The next page.", "schema": dict(TEXT)}},
+            "content": {"application/json": {"schema": page_schema(table), "example": example}},
+        },
+        "304": {"description": "The table is at the version of If-None-Match.", "headers": {"ETag": ETAG}},
+    }
+    return {"parameters": parameters, "responses": {**answers, **refusals(400, 401, 403, 404, 410, 429, 503, 504)}}
+
+
+def refusals(*statuses: int) -> Json:
+    """The problems that an endpoint may answer with."""
+    return {
+        str(status): {
+            "description": REFUSALS[status],
+            "content": {MEDIA_TYPE: {"schema": PROBLEM}},
+        }
+        for status in statuses
+    }
+
+
+def _filter(asked: Filter) -> Json:
+    column = asked.column
+    if asked.operation == "null":
+        said = f"Whether {column.name} is missing."
+        return _parameter(asked.parameter, said, {"type": "string", "enum": ["true", "false"]})
+    schema = value(column)
+    if column.type == "string":
+        schema["maxLength"] = LONGEST
+    if column.type in ("date", "timestamp"):
+        schema["pattern"] = f"^{PATTERNS[column.type]}$"
+    words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+    if asked.operation != "eq":
+        said = f"{column.name} is {words[asked.operation]} this."
+        return _parameter(asked.parameter, said, schema, example=EXAMPLES[column.type])
+    said = f"{column.name} is this, or one of these if repeated. {column.comment}".strip()
+    several = {"type": "array", "items": schema, "minItems": 1, "maxItems": MOST_VALUES}
+    return _parameter(asked.parameter, said, several, example=[EXAMPLES[column.type]])
+
+
+def _parameter(name: str, said: str, schema: Json, **more: Any) -> Json:
+    return {"name": name, "in": "query", "description": said, "schema": schema, **more}
+

@@ -1,0 +1,66 @@
+"""The server process: uvicorn with our logs, our socket, and an end that is no failure."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Mapping, Optional, Sequence
+
+import uvicorn
+
+from lakekit_api import settings as known
+from lakekit_api.app import create_app
+from lakekit_api.errors import PortTaken, StartRefused
+from lakekit_api.logs import configure, log
+from lakekit_api.settings import Settings
+from lakekit_api.tokens import Token
+
+BACKLOG = 2048
+SECONDS_BETWEEN_REQUESTS = 75
+"""How long an idle connection is kept: longer than load balancers keep theirs, which else meet one just closed."""
+
+
+def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str, str]) -> None:
+    """Serve until a signal. After SIGTERM requests in flight are answered, and the process exits with 0.
+
+    Raises StartRefused, PortTaken.
+    """
+    if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise StartRefused(f"{settings.log_level} is no log level", "Use debug, info, warning or error.")
+    app = create_app(settings, tokens)
+    listening = _listen(settings.host, settings.port)
+    configure(settings.log_level)
+    unknown = known.unknown(environment)
+    if unknown:
+        log(logging.WARNING, "these variables mean nothing here", variables=unknown)
+    host, port = listening.getsockname()[:2]
+    log(logging.INFO, "listening", host=host, port=port, lake=settings.lake, tokens=len(tokens))
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=SECONDS_BETWEEN_REQUESTS,
+        timeout_graceful_shutdown=round(settings.grace),
+    )
+    # When uvicorn has ended gracefully it raises the signal again, for the handler that was there before its own.
+    signal.signal(signal.SIGTERM, _end)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _end(_: int, __: Optional[FrameType]) -> None:
+    log(logging.INFO, "stopped")
+    sys.exit(0)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise PortTaken(f"{host}:{port} cannot be listened on: {reason}", "Name another with --host and --port.") from None

@@ -1,0 +1,147 @@
+"""One version of a table, read whole into DuckDB's memory: what queries run on. It never changes, and goes when the last
+request that uses it has gone."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import shutil
+import tempfile
+import threading
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, List, Optional, Sequence, Tuple
+
+from lakekit.errors import LakeRefused, MissingExtra, StorageError
+from lakekit.lake import Lake
+from lakekit.statements import TYPES, file, name
+from lakekit.storage import storage_of
+from lakekit.tables import Table
+
+try:
+    import duckdb
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    from lakekit import delta_log
+except ModuleNotFoundError as missing:
+    raise MissingExtra(str(missing.name), "api") from missing
+
+
+class VersionGone(Exception):
+    """The version was there once, and its log entry or its files have been removed since."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A table's newest version, and what tells the table from another that was made in its place."""
+
+    version: int
+    table_id: str
+
+
+class Snapshot:
+    """A version of a table in memory, as the relation of that name. Its rows are sorted by the table's key."""
+
+    def __init__(self, table: Table, head: Head, relation: str, rows: int) -> None:
+        self.table = table
+        self.head = head
+        self.relation = relation
+        self.rows = rows
+        columns = [(column.name, column.type) for column in table.columns]
+        self.edition = hashlib.sha256(f"{head.table_id} {columns}".encode()).hexdigest()[:12]
+
+    @property
+    def version(self) -> int:
+        return self.head.version
+
+    @property
+    def etag(self) -> str:
+        """Weak: the same rows, perhaps in other bytes."""
+        return f'W/"{self.version}-{self.edition}"'
+
+
+class Reader:
+    """Reads tables of a lake, in a folder or on S3, into one DuckDB."""
+
+    def __init__(self, lake: Lake, memory: str) -> None:
+        if lake.kind == "schema":
+            raise LakeRefused(f"The lake {lake} is a schema, which Spark knows by name", "Name a folder or s3://BUCKET/PREFIX.")
+        self.lake = lake
+        self._scratch = Path(tempfile.mkdtemp(prefix="lakekit-api-"))
+        config = {
+            "autoinstall_known_extensions": False,  # nothing is fetched but the lake
+            "temp_directory": str(self._scratch / "spilled"),
+            "memory_limit": memory,
+            "preserve_insertion_order": True,
+        }
+        self._duckdb = duckdb.connect(config=config)
+        self._numbers = itertools.count()
+        self._dropping = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of the memory and of the temporary folder."""
+        self._duckdb.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def cursor(self) -> Any:
+        """A connection for one query, in whatever thread; it can be interrupted without touching others."""
+        return self._duckdb.cursor()
+
+    def head(self, table: Table) -> Optional[Head]:
+        """The newest version; None where the lake has no such table. Raises StorageError, LakeRefused."""
+        delta = delta_log.open_table(self.lake, table)
+        return None if delta is None else Head(delta.version(), str(delta.metadata().id))
+
+    def load(self, table: Table, head: Head) -> Snapshot:
+        """Read a version. Raises VersionGone, StorageError."""
+        location = self.lake.location(table)
+        scratch = self._scratch / f"load-{next(self._numbers)}"
+        try:
+            delta = DeltaTable(location, version=head.version)
+            files = storage_of(self.lake, scratch).fetch(location, delta_log.uris(delta))
+            return self._load(table, head, files)
+        except (DeltaError, FileNotFoundError) as error:
+            raise VersionGone(table.name, head.version) from error
+        except (duckdb.Error, OSError) as error:
+            raise StorageError(Path(location), str(error).strip().partition("\n")[0]) from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _load(self, table: Table, head: Head, files: Sequence[Path]) -> Snapshot:
+        relation = f"snapshot_{next(self._numbers)}"
+        by = ", ".join(name(column) for column in table.key)
+        with self.cursor() as cursor:
+            cursor.execute("SET TimeZone = 'UTC'")  # what Spark writes has no zone of its own, and is in UTC
+            sql = _scan(cursor, table, files) + (f" ORDER BY {by}" if by else "")
+            cursor.execute(f"CREATE TABLE {name(relation)} AS {sql}")
+            counted: Tuple[int] = cursor.execute(f"SELECT count(*) FROM {name(relation)}").fetchone()
+        snapshot = Snapshot(table, head, relation, counted[0])
+        weakref.finalize(snapshot, self._drop, relation).atexit = False
+        return snapshot
+
+    def _drop(self, relation: str) -> None:
+        try:
+            with self._dropping, self.cursor() as cursor:
+                cursor.execute(f"DROP TABLE IF EXISTS {name(relation)}")
+        except duckdb.ConnectionException:  # the service has stopped meanwhile
+            pass
+
+
+def _scan(cursor: Any, table: Table, files: Sequence[Path]) -> str:
+    """Declared columns in declared types over data files, instants in UTC without a zone. What a file of an older schema
+    lacks is null, and so is every column where there is no file."""
+    has: List[str] = []
+    scan = "(SELECT 1) WHERE false"
+    if files:
+        paths = ", ".join(file(path) for path in files)
+        hive = "true" if table.partition else "false"
+        scan = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = {hive})"
+        has = [row[0] for row in cursor.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()]
+    columns = []
+    for column in table.columns:
+        value = f"CAST({name(column.name) if column.name in has else 'NULL'} AS {TYPES[column.type]})"
+        value = f"timezone('UTC', {value})" if column.type == "timestamp" else value
+        columns.append(f"{value} AS {name(column.name)}")
+    return f"SELECT {', '.join(columns)} FROM {scan}"
