@@ -6,9 +6,38 @@ libraries of an engine (the extras `embedded` and `spark`) are imported by the f
 
 from __future__ import annotations
 
+from lakekit.care import Maintained, MaintainResult, maintain
+from lakekit.catalog import DdlResult, DescribeResult, ddl, describe
+from lakekit.checks import Check, QualityResult, quality
+from lakekit.comparison import DiffResult, TableDiff, diff
 from lakekit.errors import LakekitError
 from lakekit.medallion import RunResult, TableResult, run
 from lakekit.planning import PlanResult, plan
+from lakekit.project import InitResult, init
 from lakekit.rows import ShowResult, show
 
-__all__ = ["LakekitError", "PlanResult", "RunResult", "ShowResult", "TableResult", "plan", "run", "show"]
+__all__ = [
+    "Check",
+    "DdlResult",
+    "DescribeResult",
+    "DiffResult",
+    "InitResult",
+    "LakekitError",
+    "MaintainResult",
+    "Maintained",
+    "PlanResult",
+    "QualityResult",
+    "RunResult",
+    "ShowResult",
+    "TableDiff",
+    "TableResult",
+    "ddl",
+    "describe",
+    "diff",
+    "init",
+    "maintain",
+    "plan",
+    "quality",
+    "run",
+    "show",
+]

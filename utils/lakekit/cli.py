@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import click
 
 import lakekit
+from lakekit.commands import COMMANDS
 from lakekit.errors import LakekitError
 from lakekit.options import plain, print_json, table_of, uses
 from lakekit.settings import Settings
@@ -158,19 +159,28 @@ def plan(settings: Settings, as_json: bool) -> None:
     click.echo(table_of(("table", "change", "what", "needs"), lines) if lines else "Nothing to change.")
 
 
-def main(arguments: Optional[List[str]] = None) -> None:
-    """Run the command and exit with its code: 0, 1, 2, 3, or 130 after Ctrl-C; see `lakekit.errors`."""
+for _command in COMMANDS:
+    cli.add_command(_command)
+
+
+def call(arguments: Optional[List[str]] = None) -> int:
+    """Run the command; its exit code, 0, 1, 2, 3, or 130 after Ctrl-C; see `lakekit.errors`."""
     # delta-rs logs harmless warnings (1.2) and the conflicts that we report ourselves (1.6) to stderr.
     os.environ.setdefault("RUST_LOG", "off")
     try:
         result: Any = cli.main(arguments, prog_name="lakekit", standalone_mode=False)
-        sys.exit(result if isinstance(result, int) else 0)
+        return result if isinstance(result, int) else 0
     except LakekitError as error:
         click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted: every table is whole, and running again resumes.", err=True)
-        sys.exit(130)
+        return 130
+
+
+def main(arguments: Optional[List[str]] = None) -> None:
+    """Run the command and exit with its code."""
+    sys.exit(call(arguments))

@@ -120,6 +120,27 @@ class SettingsError(LakekitError):
     exit_code = 2
 
 
+class FolderRefused(LakekitError):
+    """A project is made in a new or an empty folder only."""
+
+    exit_code = 2
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"{folder} exists, and is no empty folder", "Name a new folder: lakekit init DIR")
+
+
+class RetentionRefused(LakekitError):
+    """Fewer hours than Delta's guard allows."""
+
+    exit_code = 2
+
+    def __init__(self, hours: int, least: int) -> None:  # noqa: B042  # never pickled
+        super().__init__(
+            f"{hours} hours would delete files that a reader or writer of now may need",
+            f"Keep {least} hours or more.",
+        )
+
+
 class ExpectationFailed(LakekitError):
     """Rows do not meet an expectation of severity fail. The table stays as it was."""
 

@@ -71,9 +71,11 @@ def read_settings(
 ) -> Settings:
     """The settings by flag, environment and file, in that order; a path in the file is relative to the file.
 
-    Raises SettingsError for a name or a value that is none.
+    Raises SettingsError for a name or a value that is none. On a Databricks cluster, where there is a Spark session and
+    the lake is a schema, Spark is the engine that is used when nothing says.
     """
-    found: Dict[str, str] = dict(_file(folder / FILE))
+    found: Dict[str, str] = {"engine": "spark"} if "DATABRICKS_RUNTIME_VERSION" in environment else {}
+    found.update(_file(folder / FILE))
     for name, value in environment.items():
         if name.startswith("LAKEKIT_") and not name.startswith(("LAKEKIT_API_", "LAKEKIT_JARS")):
             found[_known(name[len("LAKEKIT_") :].lower(), f"the environment variable {name}")] = value

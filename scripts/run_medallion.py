@@ -1,0 +1,13 @@
+"""Bring every table of a lake up to date: `lakekit run`, with its options, as a task of a Databricks job or by hand.
+
+python scripts/run_medallion.py --source /Volumes/main/flights/files --lake main.flights
+"""
+
+import sys
+
+from lakekit.cli import call
+
+if __name__ == "__main__":
+    code = call(["run", *sys.argv[1:]])
+    if code:  # a task that exits at all, even by 0, may count as failed
+        sys.exit(code)

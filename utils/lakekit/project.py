@@ -1,0 +1,43 @@
+"""A new project: one CSV, three tables, and the commands that run them; written by `lakekit init`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Tuple, Union
+
+from lakekit.errors import FolderRefused, StorageError
+
+TEMPLATE = Path(__file__).parent / "template"
+
+
+@dataclass(frozen=True)
+class InitResult:
+    """The project's folder, and its files relative to it."""
+
+    folder: Path
+    files: Tuple[str, ...]
+
+
+def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
+    """Make a project in a new or empty folder. Raises FolderRefused for another, StorageError; then nothing is written."""
+    target = Path(folder).absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FolderRefused(str(target))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=target.parent) as temporary:
+            made = Path(temporary) / "project"
+            # Copied by content only: what is installed may be read-only, and a project is there to be changed.
+            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+            shutil.copytree(TEMPLATE, made, ignore=ignored, copy_function=shutil.copyfile)
+            for path in (made, *made.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            made.replace(target)
+    except OSError as error:
+        raise StorageError(target, error.strerror or str(error)) from error
+    files = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
+    return InitResult(target, tuple(files))
