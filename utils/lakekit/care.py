@@ -81,26 +81,36 @@ def maintain(
     return MaintainResult(str(place), dry_run, retain_hours, tuple(done))
 
 
-def behind(name: str, heads: Mapping[str, Head]) -> Tuple[str, ...]:
-    """The tables that follow a table and have not taken in its newest change of rows. One that was made from another
-    table of that name, or by nobody known, is made anew by the next run, and needs no old file."""
-    found: Dict[str, None] = {}
+def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
+    """The tables that follow a table and have not seen its newest change of rows, with the version they have seen. One
+    that was made from another table of that name, or by nobody known, is made anew by the next run."""
+    found: Dict[str, int] = {}
     for follower, head in heads.items():
-        seen = head.note.reads.get(name) if head.note else None
+        seen = head.note.reads.get(name) if head.note and follower != name else None
         if seen and seen[0] == heads[name].id and seen[1] < heads[name].data_version:
-            found[follower] = None
-    return tuple(found)
+            found[follower] = seen[1]
+    return found
 
 
 def _maintain(
-    engine: Engine, table: Table, waiting: Tuple[str, ...], dry_run: bool, hours: int
+    engine: Engine, table: Table, followers: Mapping[str, int], dry_run: bool, hours: int
 ) -> Maintained:
     files: Mapping[str, int] = {"files_removed": 0, "files_added": 0}
     if not dry_run:
         files = engine.optimize(table)
     deleted = engine.vacuum(table, hours, dry_run=True)
-    if deleted and waiting:
-        return Maintained(table.name, files["files_removed"], files["files_added"], 0, waiting)
-    if deleted and not dry_run:
+    waiting: Tuple[str, ...] = ()
+    if deleted:
+        waiting = tuple(name for name, seen in followers.items() if _news(engine, table, seen))
+    if deleted and not waiting and not dry_run:
         deleted = engine.vacuum(table, hours, dry_run=False)
-    return Maintained(table.name, files["files_removed"], files["files_added"], len(deleted))
+    count = 0 if waiting else len(deleted)
+    return Maintained(table.name, files["files_removed"], files["files_added"], count, waiting)
+
+
+def _news(engine: Engine, table: Table, since: int) -> bool:
+    """Whether rows came or went since that version, as far as it can still be read. Rows written again as they were are
+    none; nor is a history that is gone already: the next run then makes the follower anew."""
+    if not engine.changes(table, since, "_news"):
+        return False
+    return bool(engine.query("select 1 from _news where _sign <> 0 limit 1"))

@@ -18,6 +18,7 @@ from lakekit.lake import Lake, check_lake, find_lake
 from lakekit.tables import Column, Table, TableSet
 from lakekit.updates import ROW
 
+KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
 SECOND = "@b"
 """Ends the name by which the engine knows a table of the second lake; no declared name has the sign."""
 
@@ -91,7 +92,9 @@ def diff(
     """
     a, b = find_lake(lake_a), find_lake(lake_b)
     if a.kind != b.kind:
-        raise LakeRefused(f"{a} is a {a.kind} and {b} a {b.kind}", "Copy one of them to where the other is.")
+        raise LakeRefused(
+            f"{a} is {KINDS[a.kind]} and {b} is {KINDS[b.kind]}", "Copy one of them to where the other is."
+        )
     for lake in (a, b):
         check_lake(lake, tables)
     found = []

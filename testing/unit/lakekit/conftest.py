@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Callable, Dict
 
 import pytest
 
+import lakekit
+from lakekit.project import TEMPLATE
 from lakekit.tables import Column, Source, Table, TableSet, bronze
+from lakekit.template.tables import TABLES as ORDERS
 
 PEOPLE = Source(
     "people",
@@ -80,3 +84,18 @@ def files() -> Callable[[Path], Dict[str, bytes]]:
         }
 
     return read
+
+
+@pytest.fixture(scope="session")
+def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake of the orders that `lakekit init` brings along; not to be changed."""
+    lake = tmp_path_factory.mktemp("shop") / "lake"
+    lakekit.run(TEMPLATE / "data", lake, tables=ORDERS)
+    return lake
+
+
+@pytest.fixture
+def shop(shop_made: Path, tmp_path: Path) -> Path:
+    """A lake of the orders that `lakekit init` brings along, for one test."""
+    shutil.copytree(shop_made, tmp_path / "shop")
+    return tmp_path / "shop"
