@@ -83,10 +83,13 @@ def maintain(
 
 def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
     """The tables that follow a table and have not seen its newest change of rows, with the version they have seen. One
-    that was made from another table of that name, or by nobody known, is made anew by the next run."""
+    that was made from another table of that name, or by nobody known, is made anew by the next run; a quarantine is
+    written beside the table that refuses rows, and its note stays as old as the last of them."""
     found: Dict[str, int] = {}
     for follower, head in heads.items():
-        seen = head.note.reads.get(name) if head.note and follower != name else None
+        if follower.startswith("quarantine."):
+            continue
+        seen = head.note.reads.get(name) if head.note else None
         if seen and seen[0] == heads[name].id and seen[1] < heads[name].data_version:
             found[follower] = seen[1]
     return found

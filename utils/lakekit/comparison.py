@@ -8,14 +8,14 @@ import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import List, Mapping, Optional, Tuple, Union
+from typing import List, Mapping, Optional, Tuple, Union, get_args
 
-from lakekit.engine import Engine
+from lakekit.engine import Engine, Head
 from lakekit.engines import open_engine
 from lakekit.errors import LakeRefused
 from lakekit.flights import TABLES
 from lakekit.lake import Lake, check_lake, find_lake
-from lakekit.tables import Column, Table, TableSet
+from lakekit.tables import Column, Table, TableSet, Type
 from lakekit.updates import ROW
 
 KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
@@ -112,6 +112,9 @@ def diff(
 def _compare(engine: Engine, table: Table) -> List[TableDiff]:
     second = replace(table, name=table.name + SECOND)
     head_a, head_b = engine.head(table), engine.head(second)
+    if head_a and head_b:
+        table = replace(table, columns=_columns(table, head_a, head_b))
+        second = replace(table, name=second.name)
     rows_a, rows_b = (engine.rows(t) if h else None for t, h in ((table, head_a), (second, head_b)))
     if head_a is None or head_b is None:
         if head_a is head_b:
@@ -136,6 +139,14 @@ def _compare(engine: Engine, table: Table) -> List[TableDiff]:
     by_column = {c.name: int(count) for c, count in zip(values, counts[3:]) if count}
     only_a, only_b, both = (int(count) for count in counts[:3])
     return [TableDiff(table.name, rows_a, rows_b, only_a, only_b, both, by_column, tuple(shape))]
+
+
+def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
+    """The declared columns, and those beside them that both tables have as the same type, as bronze has new ones."""
+    declared, both = {column.name for column in table.columns}, {(c.name, c.type) for c in head_b.columns}
+    known = get_args(Type)
+    more = [c for c in head_a.columns if c.name not in declared and c.type in known and (c.name, c.type) in both]
+    return table.columns + tuple(more)
 
 
 def _key(table: Table) -> Tuple[str, ...]:

@@ -82,6 +82,17 @@ def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
     return lost + [note for version, kind, note in history if version > since and kind not in MAINTENANCE]
 
 
+def settled(delta: DeltaTable, since: int) -> int:
+    """The newest version whose rows are those of version `since`. Compaction leaves the rows and replaces the files, and
+    the files of the version before it go by VACUUM."""
+    ahead = delta.version() - since
+    for version, operation, note in reversed([_entry(commit) for commit in delta.history(ahead)] if ahead else []):
+        if version != since + 1 or (operation not in MAINTENANCE and (note is None or note.data)):
+            break
+        since = version
+    return since
+
+
 def _history(delta: DeltaTable, until_note: bool = False) -> List[Tuple[int, str, Optional[Note]]]:
     """Version, operation and note of the commits, newest first; only the recent ones where they hold a note."""
     recent = [_entry(commit) for commit in delta.history(RECENT)]

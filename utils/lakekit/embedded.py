@@ -217,6 +217,7 @@ class EmbeddedEngine:
     def changes(self, table: Table, since: int, view: str) -> bool:
         now = self._delta(table)
         try:
+            since = delta_log.settled(now, since)
             before = DeltaTable(self._lake.location(table), version=since)
             old, new = set(delta_log.uris(before)), set(delta_log.uris(now))
             gone, come = self._fetch(table, sorted(old - new)), self._fetch(table, sorted(new - old))

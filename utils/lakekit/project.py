@@ -29,15 +29,32 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
         raise FolderRefused(str(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=target.parent) as temporary:
+        beside = target if target.exists() else target.parent  # on the same disk, so that moving is renaming
+        with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=beside) as temporary:
             made = Path(temporary) / "project"
             # Copied by content only: what is installed may be read-only, and a project is there to be changed.
             ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
             shutil.copytree(TEMPLATE, made, ignore=ignored, copy_function=shutil.copyfile)
             for path in (made, *made.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
-            made.replace(target)
+            _place(made, target)
     except OSError as error:
         raise StorageError(target, error.strerror or str(error)) from error
     files = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
     return InitResult(target, tuple(files))
+
+
+def _place(made: Path, target: Path) -> None:
+    """Put the project where it is wanted. An empty folder that is there stays the folder it is: a shell may be in it."""
+    if not target.exists():
+        made.replace(target)
+        return
+    placed = []
+    try:
+        for part in sorted(made.iterdir()):
+            part.replace(target / part.name)
+            placed.append(part.name)
+    except OSError:
+        for name in placed:
+            (target / name).replace(made / name)
+        raise
