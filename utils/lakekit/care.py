@@ -87,7 +87,7 @@ def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
     written beside the table that refuses rows, and its note stays as old as the last of them."""
     found: Dict[str, int] = {}
     for follower, head in heads.items():
-        if follower.startswith("quarantine."):
+        if follower == name or follower.startswith("quarantine."):
             continue
         seen = head.note.reads.get(name) if head.note else None
         if seen and seen[0] == heads[name].id and seen[1] < heads[name].data_version:
