@@ -14,15 +14,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from pyspark.sql import DataFrame
+from lakekit.errors import ComputeError, ConflictError, MissingExtra, SourceError
+
+try:
+    import delta  # noqa: F401  # what is imported below then finds it
+    from pyspark.sql import DataFrame, SparkSession
+except ModuleNotFoundError as missing:
+    raise MissingExtra(str(missing.name), "spark") from missing
 
 from lakekit import spark_sql, transpile
 from lakekit.engine import Head, Inspected, Note, Staged
-from lakekit.errors import ComputeError, ConflictError, SourceError
 from lakekit.lake import Lake
 from lakekit.sources import OpenedFile
 from lakekit.spark_errors import FAILURES, reason, translated
-from lakekit.spark_session import SparkSession, check_place, on_databricks, spark_session
+from lakekit.spark_session import check_place, on_databricks, spark_session
 from lakekit.spark_sql import name, text
 from lakekit.spark_tables import SparkTables
 from lakekit.tables import Column, Source, Table, TableSet

@@ -8,14 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, Iterator, Mapping, Optional
 
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
 from lakekit.errors import LakeRefused, MissingExtra
 from lakekit.lake import Lake
-
-try:
-    from pyspark import SparkContext
-    from pyspark.sql import SparkSession
-except ModuleNotFoundError as missing:
-    raise MissingExtra(str(missing.name), "spark") from missing
 
 JARS = "LAKEKIT_JARS"
 """Names a folder of the jars that Delta needs; without it Spark fetches those of the installed delta-spark."""
