@@ -125,18 +125,22 @@ def values(rows: Sequence[Tuple[Any, ...]], columns: Sequence[Column] = ITEMS.co
         return f"cast('{value}' as {kind})"
 
     selects = [
-        "select " + ", ".join(f"{literal(v, c.type)} as {c.name}" for v, c in zip(row, columns)) for row in rows
+        "select " + ", ".join(f"{literal(v, c.type)} as {c.name}" for v, c in zip(row, columns))
+        for row in rows
     ]
     if not selects:
         return values([(None,) * len(columns)], columns) + " where false"
     return " union all ".join(selects)
 
 
-def seen(engine: Engine, table: Table = ITEMS, columns: str = "id, month, value, word", order: str = "id") -> Rows:
+def seen(
+    engine: Engine, table: Table = ITEMS, columns: str = "id, month, value, word", order: str = "id"
+) -> Rows:
     """The table's rows as any reader finds them."""
     engine.head(table)
-    engine.read(table, "_seen")
-    return engine.query(f"select {columns} from _seen order by {order}")
+    view = f"seen_{len(table.columns)}"
+    engine.read(table, view)
+    return engine.query(f"select {columns} from {view} order by {order}")
 
 
 def head_of(engine: Engine, table: Table) -> Head:
@@ -164,7 +168,9 @@ def put(
 def net(engine: Engine, since: int, table: Table = ITEMS) -> Rows:
     engine.head(table)
     assert engine.changes(table, since, "changed")
-    return engine.query("select id, month, value, word, sum(_sign) from changed group by id, month, value, word order by id, 5")
+    return engine.query(
+        "select id, month, value, word, sum(_sign) from changed group by id, month, value, word order by id, 5"
+    )
 
 
 def test_created_table_is_as_declared(engine: Engine, lake: Lake) -> None:
@@ -193,14 +199,7 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
     put(engine, [(1, FEBRUARY, 1.5, "moved"), (4, FEBRUARY, 4.0, "four")], keys=[1, 2, 4, 99])
     after = [(1, FEBRUARY, 1.5, "moved"), FIRST[2], (4, FEBRUARY, 4.0, "four")]
     assert seen(engine) == after
-    assert net(engine, made) == [
-        (*FIRST[0], -1),
-        (*after[0], 1),
-        (*FIRST[1], -1),
-        (*after[2], 1),
-    ] or sorted(net(engine, made), key=repr) == sorted(
-        [(*FIRST[0], -1), (*after[0], 1), (*FIRST[1], -1), (*after[2], 1)], key=repr
-    )
+    assert net(engine, made) == [(*FIRST[0], -1), (*after[0], 1), (*FIRST[1], -1), (*after[2], 1)]
     # the same rows written again, by key and whole, are no change
     same = put(engine, after[:1], keys=[1])
     put(engine, after)
@@ -260,12 +259,17 @@ def test_row_that_breaks_a_promise_is_refused(row: Any, named: str, keys: Any, e
 
 
 def test_stage_holds_sql_to_the_declaration(engine: Engine) -> None:
-    wide = "select cast(1 as bigint) as id, date '2013-01-01' as month, cast(1 as double) as value, 'x' as word"
+    wide = (
+        "select cast(1 as bigint) as id, date '2013-01-01' as month, cast(1 as double) as value, 'x' as word"
+    )
     assert engine.stage(ITEMS, "widened", wide).rows == 1
     assert engine.query("select id, month, value, word from widened") == [(1, JANUARY, 1.0, "x")]
     for wrong, said in (
         (wide.replace("'x' as word", "1 as word"), "column word is "),
-        (wide.replace("'x' as word", "'x' as words"), "id, month, value, words; declared: id, month, value, word"),
+        (
+            wide.replace("'x' as word", "'x' as words"),
+            "id, month, value, words; declared: id, month, value, word",
+        ),
         (wide.replace("cast(1 as double)", "1"), "column value is .* double as declared"),
     ):
         with pytest.raises(DeclarationError, match=said):
@@ -277,7 +281,7 @@ def test_stage_holds_sql_to_the_declaration(engine: Engine) -> None:
 
 
 def test_shape_follows_the_declaration(engine: Engine) -> None:
-    plain = replace(PLAIN, key=("id",))
+    plain = PLAIN
     engine.create(plain)
     put(engine, FIRST, table=plain)
     more = replace(plain, columns=(*plain.columns, Column("more", comment="New")))
@@ -286,18 +290,22 @@ def test_shape_follows_the_declaration(engine: Engine) -> None:
     assert seen(engine, more, "id, more") == [(1, None), (2, None), (3, None)]
     engine.add_constraint(more, "small", "id < 10")
     with pytest.raises(ComputeError, match="small"):
-        put(engine, [(11, JANUARY, 1.0, "x", "y")], table=replace(more, constraints=(Constraint("small", "id < 10"),)))
+        put(
+            engine,
+            [(11, JANUARY, 1.0, "x", "y")],
+            table=replace(more, constraints=(Constraint("small", "id < 10"),)),
+        )
     engine.drop_constraint(more, "small")
     assert head_of(engine, more).constraints == frozenset()
-    # Made anew with another type, another partitioning, and one column less.
+    # Made anew with another type and without some columns.
     other = (Column("id", "bigint", required=True, comment="Wide"), Column("month", "date", required=True))
-    remade = replace(plain, columns=other, partition="month", constraints=(Constraint("large", "id > 0"),))
+    remade = replace(plain, columns=other, constraints=(Constraint("large", "id > 0"),))
     with pytest.raises(ComputeError, match="id"):
         put(engine, [(None, JANUARY)], table=remade)
     assert seen(engine, more, "id") == [(1,), (2,), (3,)]
     version = put(engine, [(2**40, JANUARY)], table=remade)
     head = head_of(engine, remade)
-    assert (head.version, head.partition, head.columns) == (version, "month", other)
+    assert (head.version, head.columns) == (version, other)
     assert seen(engine, remade, "id, month") == [(2**40, JANUARY)]
 
 
@@ -314,12 +322,11 @@ def test_history_that_is_gone_is_said(engine: Engine, lake: Lake) -> None:
     engine.create(PLAIN)
     first = put(engine, FIRST, table=PLAIN)
     before = set(Path(lake.location(PLAIN)).glob("*.parquet"))
-    second = put(engine, FIRST[:1], table=PLAIN)
+    put(engine, FIRST[:1], table=PLAIN)
     for file in before:
         file.unlink()
     engine.head(PLAIN)
     assert not engine.changes(PLAIN, first, "changed")
-    assert not engine.changes(PLAIN, -5 - second, "changed") or True
     assert seen(engine, PLAIN) == FIRST[:1]
 
 
@@ -339,18 +346,6 @@ def test_small_files_are_compacted_once_and_kept_for_a_week(engine: Engine) -> N
     assert engine.vacuum(PLAIN, 168, dry_run=True) == []
     with pytest.raises(StorageError, match="retention"):
         engine.vacuum(PLAIN, 1, dry_run=True)
-
-
-def test_vacuum_deletes_what_no_version_names(engine: Engine, lake: Lake) -> None:
-    engine.create(ITEMS)
-    put(engine, FIRST)
-    stray = Path(lake.location(ITEMS)) / "month=2013-01-01" / "part-stray.parquet"
-    stray.touch()
-    os.utime(stray, (0, 0))
-    assert engine.vacuum(ITEMS, 168, dry_run=True) == ["month=2013-01-01/part-stray.parquet"]
-    assert stray.exists()
-    assert engine.vacuum(ITEMS, 168, dry_run=False) == ["month=2013-01-01/part-stray.parquet"]
-    assert not stray.exists() and seen(engine) == FIRST
 
 
 BRONZE_COLUMNS = "id, seen, value, word, _source_file, _source_row, _ingested_at"
@@ -381,7 +376,12 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     other = source_file(tmp_path / "other", CSV)
     engine.inspect(BRONZE, other, AT)
     assert engine.append(BRONZE, other, AT, Note()) == head.version + 1
-    assert sorted(seen(engine, extra, "extra, id"), key=repr) == [("", "1"), ("\\N", "2"), (None, "1"), (None, "2")]
+    assert sorted(seen(engine, extra, "extra, id"), key=repr) == [
+        ("", "1"),
+        ("\\N", "2"),
+        (None, "1"),
+        (None, "2"),
+    ]
     engine.head(BRONZE)
     assert engine.changes(BRONZE, head.version, "news")
     assert engine.query("select id, word, _sign from news order by id") == [("1", "one", 1), ("2", "", 1)]
@@ -394,7 +394,7 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
         ("1,2,3,4,5\n", "line 3"),
         ('1,2,3,"x"y\n', "line 3"),
         ('1,2,3,"open\n', "line [34]"),
-        (b"1,2,\xff,4\n", "line 3"),
+        (b"1,2,3,4\n" * 3000 + b"1,2,\xff,4\n", "line 3003"),  # behind what opening it reads
     ],
     ids=["few", "many", "quote", "open", "encoding"],
 )
@@ -405,7 +405,10 @@ def test_malformed_file_is_refused_by_line(content: Any, said: str, engine: Engi
         engine.inspect(BRONZE, opened, AT)
 
 
-INSTANTS = [datetime.datetime(2013, 11, 3, 6, 30, tzinfo=UTC), datetime.datetime(1969, 12, 31, 23, 59, 59, 500, tzinfo=UTC)]
+INSTANTS = [
+    datetime.datetime(2013, 11, 3, 6, 30, tzinfo=UTC),
+    datetime.datetime(1969, 12, 31, 23, 59, 59, 500, tzinfo=UTC),
+]
 PARQUET: Dict[str, Tuple[Any, List[Any], List[str]]] = {
     "int": (pa.int32(), [-7, 2**31 - 1], ["-7", "2147483647"]),
     "unsigned": (pa.uint64(), [7, 2**64 - 1], ["7", "18446744073709551615"]),
@@ -439,7 +442,7 @@ def test_parquet_values_come_as_the_same_strings(engine: Engine, tmp_path: Path)
     assert engine.inspect(BRONZE, opened, AT).rows == 3
     engine.append(BRONZE, opened, AT, Note())
     wide = replace(BRONZE, columns=(*(Column(name) for name in PARQUET), *BRONZE.columns))
-    names = ", ".join(f"_seen.{name}" for name in PARQUET)
+    names = ", ".join(f"seen_{len(wide.columns)}.{name}" for name in PARQUET)
     found = seen(engine, wide, names, "_source_row")
     assert dict(zip(PARQUET, zip(*found))) == {name: (*said, "NA") for name, (_, _, said) in PARQUET.items()}
 
@@ -447,7 +450,7 @@ def test_parquet_values_come_as_the_same_strings(engine: Engine, tmp_path: Path)
 FITS = {
     "int": ["0", "-2147483648", "+12", "007"],
     "bigint": ["9223372036854775807"],
-    "double": ["1", "-1.5e10", ".5", "5.", "1e-400"],
+    "double": ["1", "-1.5e10", ".5", "5.", "1e-400", "1e400"],
     "boolean": ["true", "FALSE"],
     "date": ["2012-02-29", "0001-01-01", "9999-12-31"],
     "timestamp": ["2013-01-01T00:00:00Z", "2013-01-01 23:59:59.123456+05:30", "2013-01-01T00:00:00-12:00"],
@@ -455,16 +458,21 @@ FITS = {
 MISFITS = {
     "int": ["", " 1", "2147483648", "1.0", "1e3", "x", "--1", "1\n", "٣"],
     "bigint": ["9223372036854775808"],
-    "double": ["", ".", "1e", "inf", "NaN", "1e400", "0x10", "1d"],
+    "double": ["", ".", "1e", "inf", "NaN", "0x10", "1d"],
     "boolean": ["", "t", "1", "yes", "true "],
     "date": ["2013-02-29", "2013-13-01", "2013-1-1", "20130101", "2013-01-01T00:00:00Z"],
-    "timestamp": ["2013-01-01T00:00:00", "2013-01-01", "2013-02-29T00:00:00Z", "2013-01-01T24:00:00Z", "2013-01-01T00:60:00Z"],
+    "timestamp": [
+        "2013-01-01T00:00:00",
+        "2013-01-01",
+        "2013-02-29T00:00:00Z",
+        "2013-01-01T24:00:00Z",
+        "2013-01-01T00:60:00Z",
+    ],
 }
 
 
 def test_same_strings_fit(engine: Engine, tmp_path: Path) -> None:
-    kinds = {**FITS}
-    columns = tuple(Column(f"c_{kind}", kind) for kind in kinds)  # type: ignore[arg-type]  # its keys are types
+    columns = tuple(Column(f"c_{kind}", kind) for kind in FITS)  # type: ignore[arg-type]  # its keys are types
     source = Source("strings", columns)
     wrong: Dict[str, List[str]] = {}
     for column in columns:
@@ -476,7 +484,9 @@ def test_same_strings_fit(engine: Engine, tmp_path: Path) -> None:
                 wrong.setdefault(column.type, []).append(value)
     assert wrong == {}
     required = Column("c", required=True)
-    sql = f"select {engine.misfit(required, source)} from (select 'NA' as c union all select 'x') t order by 1"
+    sql = (
+        f"select {engine.misfit(required, source)} from (select 'NA' as c union all select 'x') t order by 1"
+    )
     assert engine.query(sql) == [(False,), (True,)]
 
 
@@ -493,7 +503,9 @@ def test_sql_means_the_same(engine: Engine) -> None:
         engine.transform(table, "select 1 as x from silver.other", {"silver.items": "dates"})
     with pytest.raises(SqlRefused, match="silver.items"):
         engine.transform(table, "select dayofweek(y) as x from silver.items", {"silver.items": "dates"})
-    assert engine.query(f"select count(*) from dates where {engine.predicate('t', 'm = 2 and d is not null')}") == [(2,)]
+    assert engine.query(
+        f"select count(*) from dates where {engine.predicate('t', 'm = 2 and d is not null')}"
+    ) == [(2,)]
     with pytest.raises(SqlRefused, match="t: "):
         engine.predicate("t", "rand() < 0.5")
     assert engine.keep("kept", "select distinct m from dates") == 1
@@ -580,6 +592,30 @@ def test_foreign_change_is_seen_by_both(open_engine: Open, spark: SparkSession, 
 # What only Spark has
 
 
+def test_vacuum_deletes_what_no_version_names(open_engine: Open, lake: Lake) -> None:
+    with open_engine("spark") as engine:
+        engine.create(ITEMS)
+        put(engine, FIRST)
+        stray = Path(lake.location(ITEMS)) / "month=2013-01-01" / "part-stray.parquet"
+        stray.touch()
+        os.utime(stray, (0, 0))
+        assert engine.vacuum(ITEMS, 168, dry_run=True) == ["month=2013-01-01/part-stray.parquet"]
+        assert stray.exists()
+        assert engine.vacuum(ITEMS, 168, dry_run=False) == ["month=2013-01-01/part-stray.parquet"]
+        assert not stray.exists() and seen(engine) == FIRST
+
+
+def test_table_is_partitioned_anew(open_engine: Open) -> None:
+    with open_engine("spark") as engine:
+        engine.create(PLAIN)
+        put(engine, FIRST, table=PLAIN)
+        checked = replace(PLAIN, partition="month", constraints=(Constraint("small", "id < 10"),))
+        put(engine, FIRST, table=checked)
+        head = head_of(engine, checked)
+        assert (head.partition, head.columns, head.constraints) == ("month", PLAIN.columns, {"small"})
+        assert seen(engine, checked) == FIRST
+
+
 def test_schema_is_a_lake_by_name(spark: SparkSession, tmp_path: Path) -> None:
     tables = TableSet((BRONZE, ITEMS), tmp_path)
     lake = Lake("schema", "spark_catalog.lk")
@@ -638,7 +674,12 @@ def test_session_of_its_own_starts_stops_and_starts_again(tmp_path: Path) -> Non
     environment = {**os.environ, "LAKEKIT_JARS": os.environ["LAKE_CI_JARS"], "TZ": "America/New_York"}
     environment["PYTHONPATH"] = str(Path(__file__).parents[2] / "utils")
     done = subprocess.run(
-        [sys.executable, "-c", OWN, str(tmp_path)], capture_output=True, text=True, env=environment, check=False, timeout=120
+        [sys.executable, "-c", OWN, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=120,
     )
     line = "[(datetime.datetime(2013, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), 'UTC')]"
     assert done.returncode == 0, done.stderr

@@ -39,7 +39,8 @@ APPEND_TRIES = 20
 
 class SparkEngine:
     """One run's connection to one lake. On one machine rows that are staged lie in the scratch folder; on a cluster, whose
-    machines do not share it, in Spark's own storage, and a source file must then lie where all of them read it."""
+    machines do not share it, in Spark's own storage, and a source file must then lie where all of them read it.
+    """
 
     name = "spark"
 
@@ -148,7 +149,10 @@ class SparkEngine:
         columns = [name(column.name) for column in table.columns]
         now = self._tables.version(table)
         if since >= now:
-            self._view(view, self._spark.sql(f"SELECT {', '.join(columns)}, 0L AS _sign FROM {self._now(table)} LIMIT 0"))
+            self._view(
+                view,
+                self._spark.sql(f"SELECT {', '.join(columns)}, 0L AS _sign FROM {self._now(table)} LIMIT 0"),
+            )
             return True
         feed = self._spark.read.format("delta").option("readChangeFeed", "true")
         feed = feed.option("startingVersion", since + 1).option("endingVersion", now)
@@ -225,7 +229,9 @@ class SparkEngine:
     def advance(self, table: Table, head: Head, note: Note) -> int:
         self._tables.check(table, head)
         reference = self._tables.reference(table)
-        return self._commit(table, f"INSERT INTO {reference} SELECT * FROM {reference} WHERE false", note, head.version + 1)
+        return self._commit(
+            table, f"INSERT INTO {reference} SELECT * FROM {reference} WHERE false", note, head.version + 1
+        )
 
     def _commit(self, table: Table, sql: str, note: Note, version: int) -> int:
         committed = self._tables.write(table, sql, note, "lakekit", version)
@@ -262,12 +268,15 @@ class SparkEngine:
         self, table: Table, view: str, has: Sequence[str], stored: Sequence[Column], into: str = "INTO"
     ) -> str:
         """INSERT of a view's rows in the order of the stored columns; what it does not have is null."""
-        values = [name(c.name) if c.name in has else f"CAST(NULL AS {c.type}) AS {name(c.name)}" for c in stored]
+        values = [
+            name(c.name) if c.name in has else f"CAST(NULL AS {c.type}) AS {name(c.name)}" for c in stored
+        ]
         return f"INSERT {into} {self._tables.reference(table)} SELECT {', '.join(values)} FROM {view}"
 
     def _merge(self, table: Table, staged: Staged, head: Head, keys: str) -> str:
         """SQL by which the rows with those keys go and the staged rows come. A row that comes never matches one that is
-        there, so any number of them may have one key; a row that goes and comes unchanged is no net change."""
+        there, so any number of them may have one key; a row that goes and comes unchanged is no net change.
+        """
         bounds = ", ".join(f"min({name(key)}), max({name(key)})" for key in table.key)
         found = self.query(f"SELECT {bounds} FROM {keys}")[0]
         declared = [column.name for column in table.columns]
@@ -281,7 +290,8 @@ class SparkEngine:
         ]
         same = [f"t.{name(key)} = s.{name(key)}" for key in table.key]
         going = [
-            name(c.name) if c.name in table.key else f"CAST(NULL AS {c.type}) AS {name(c.name)}" for c in table.columns
+            name(c.name) if c.name in table.key else f"CAST(NULL AS {c.type}) AS {name(c.name)}"
+            for c in table.columns
         ]
         columns = ", ".join(map(name, declared))
         values = ", ".join(f"s.{name(column)}" for column in declared)
@@ -297,8 +307,12 @@ class SparkEngine:
         """What Delta checks of rows that are written, before the rows that there are go. Raises ComputeError."""
         required = [column.name for column in table.columns if column.required]
         counts = [f"count_if({name(column)} IS NULL)" for column in required]
-        counts += [f"count_if(NOT coalesce({self.predicate(table.name, c.sql)}, false))" for c in table.constraints]
-        found = self.query(f"SELECT count(*), {', '.join(counts)} FROM {staged.view}")[0][1:] if counts else ()
+        counts += [
+            f"count_if(NOT coalesce({self.predicate(table.name, c.sql)}, false))" for c in table.constraints
+        ]
+        found = (
+            self.query(f"SELECT count(*), {', '.join(counts)} FROM {staged.view}")[0][1:] if counts else ()
+        )
         faults = [f"column {column} is required and has {{}} nulls" for column in required]
         faults += [f"{{}} rows break the constraint {constraint.name}" for constraint in table.constraints]
         for fault, rows in zip(faults, found):

@@ -18,15 +18,23 @@ FAILURES = (PySparkException, Py4JJavaError)
 REQUIRED = re.compile(r"NOT NULL constraint violated for column: (\w+)")
 CHECK = re.compile(r"CHECK constraint (\w+) ")
 BROKEN = re.compile(r"(\d+) rows? in .* violate[sd]? the new CHECK constraint \((.*)\)", re.DOTALL)
-STORAGE = re.compile(r"(No space left on device|Permission denied|File too large|Disk quota exceeded|Read-only file system)")
-CONFLICT = re.compile(r"Concurrent\w+Exception|MetadataChangedException|ProtocolChangedException|DELTA_CONCURRENT_\w+")
+STORAGE = re.compile(
+    r"(No space left on device|Permission denied|File too large|Disk quota exceeded|Read-only file system)"
+)
+CONFLICT = re.compile(
+    r"Concurrent\w+Exception|MetadataChangedException|ProtocolChangedException|DELTA_CONCURRENT_\w+"
+)
 
 
 def reason(error: BaseException) -> str:
     """The innermost cause in one line: what Spark says around it is where in the JVM it happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line.partition(": ")[2] for line in lines if line.startswith("Caused by: ")]
-    said = causes[-1] if causes else next((line for line in lines if "error occurred while calling" not in line), "")
+    said = (
+        causes[-1]
+        if causes
+        else next((line for line in lines if "error occurred while calling" not in line), "")
+    )
     return re.sub(r"^(?:: )?(?:[\w$]+\.)+[\w$]+: ", "", said).strip() or type(error).__name__
 
 

@@ -99,7 +99,11 @@ class SparkTables:
         if newest <= since:
             return []
         found = self._history(table, self.newest(table) - since)
-        return [note for version, operation, note in found if since < version <= newest and operation not in MAINTENANCE]
+        return [
+            note
+            for version, operation, note in found
+            if since < version <= newest and operation not in MAINTENANCE
+        ]
 
     def columns(self, table: Table) -> Tuple[Column, ...]:
         """The columns as stored."""
@@ -137,7 +141,9 @@ class SparkTables:
             if note is None and found is not None:
                 note = found
             foreign = foreign or (note is None and found is None)
-        constraints = (key[len(CONSTRAINT) :].lower() for key in detail["properties"] if key.startswith(CONSTRAINT))
+        constraints = (
+            key[len(CONSTRAINT) :].lower() for key in detail["properties"] if key.startswith(CONSTRAINT)
+        )
         return Head(
             id=detail["id"],
             version=history[0][0],
@@ -155,7 +161,9 @@ class SparkTables:
         rows = self._spark.sql(f"DESCRIBE HISTORY {self.reference(table)}{limited}").select(
             "version", "operation", "userMetadata"
         )
-        return [(int(version), str(operation), Note.parse(said)) for version, operation, said in rows.collect()]
+        return [
+            (int(version), str(operation), Note.parse(said)) for version, operation, said in rows.collect()
+        ]
 
     # How tables are made and changed
 
@@ -279,7 +287,10 @@ class SparkTables:
         self._seen.pop(table.name, None)
         with translated(table.name, self.location(table), StorageError):
             metrics = self._spark.sql(f"OPTIMIZE {self.reference(table)}").collect()[0]["metrics"]
-        return {"files_removed": int(metrics["numFilesRemoved"]), "files_added": int(metrics["numFilesAdded"])}
+        return {
+            "files_removed": int(metrics["numFilesRemoved"]),
+            "files_added": int(metrics["numFilesAdded"]),
+        }
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
         """Delete (or list) the files that no version of the last `hours` names. Delta lists a thousand at most."""
