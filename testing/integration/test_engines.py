@@ -66,6 +66,7 @@ ITEMS = Table(
     constraints=(Constraint("value_positive", "value IS NULL OR value > 0"),),
 )
 PLAIN = Table("gold.plain", ITEMS.columns, ("silver.items",), "plain.sql", key=("id",))
+NOTE = Note("d")
 FIRST = [(1, JANUARY, 1.5, "one"), (2, JANUARY, None, "two"), (3, FEBRUARY, 3.0, None)]
 HEADER = "id,seen,value,word"
 CSV = f"{HEADER}\n1,2013-11-03T05:30:00Z,1.50,one\n2,2013-11-03T06:30:00Z,NA,\n"
@@ -154,7 +155,7 @@ def put(
     rows: Sequence[Tuple[Any, ...]],
     keys: Optional[Sequence[int]] = None,
     table: Table = ITEMS,
-    note: Note = Note("d"),
+    note: Note = NOTE,
 ) -> int:
     """Stage rows and commit them: as the whole content, or in the place of the rows with those keys."""
     staged = engine.stage(table, "put", values(rows, table.columns))
@@ -183,7 +184,7 @@ def test_created_table_is_as_declared(engine: Engine, lake: Lake) -> None:
     engine.create(ITEMS)
     assert engine.head(ITEMS) == head
     assert head.columns == ITEMS.columns
-    assert (head.partition, head.constraints) == ("month", {"value_positive"})
+    assert (head.partition, head.constraints) == ("month", frozenset({"value_positive"}))
     assert (head.version, head.note, engine.rows(ITEMS)) == (1, None, 0)
     assert seen(engine) == []
 
@@ -493,7 +494,8 @@ def test_same_strings_fit(engine: Engine, tmp_path: Path) -> None:
 def test_sql_means_the_same(engine: Engine) -> None:
     engine.define("dates", "select 2013 as y, 2 as m, 29 as d union all select 2012, 2, 29")
     engine.define("typed", values([(1, JANUARY, 1.5, "x")]))
-    sql = "select make_date(y, m, d) as day, row_number() over (order by y) as n from silver.items qualify n <= 2 order by y"
+    sql = "select make_date(y, m, d) as day, row_number() over (order by y) as n from silver.items "
+    sql += "qualify n <= 2 order by y"
     table = replace(ITEMS, reads=("silver.items",))
     assert engine.query(engine.transform(table, sql, {"silver.items": "dates"})) == [
         (datetime.date(2012, 2, 29), 1),
@@ -612,7 +614,11 @@ def test_table_is_partitioned_anew(open_engine: Open) -> None:
         checked = replace(PLAIN, partition="month", constraints=(Constraint("small", "id < 10"),))
         put(engine, FIRST, table=checked)
         head = head_of(engine, checked)
-        assert (head.partition, head.columns, head.constraints) == ("month", PLAIN.columns, {"small"})
+        assert (head.partition, head.columns, head.constraints) == (
+            "month",
+            PLAIN.columns,
+            frozenset({"small"}),
+        )
         assert seen(engine, checked) == FIRST
 
 

@@ -38,8 +38,8 @@ APPEND_TRIES = 20
 
 
 class SparkEngine:
-    """One run's connection to one lake. On one machine rows that are staged lie in the scratch folder; on a cluster, whose
-    machines do not share it, in Spark's own storage, and a source file must then lie where all of them read it.
+    """One run's connection to one lake. On one machine staged rows lie in the scratch folder; on a cluster, whose
+    machines do not share it, in Spark's own storage, and a source file must lie where all of them read it.
     """
 
     name = "spark"
@@ -295,9 +295,10 @@ class SparkEngine:
         ]
         columns = ", ".join(map(name, declared))
         values = ", ".join(f"s.{name(column)}" for column in declared)
+        gone = f"SELECT DISTINCT {', '.join(map(name, table.key))} FROM {keys}"
         return (
             f"MERGE INTO {self._tables.reference(table)} t USING ("
-            f"SELECT {', '.join(going)}, true AS _going FROM (SELECT DISTINCT {', '.join(map(name, table.key))} FROM {keys}) "
+            f"SELECT {', '.join(going)}, true AS _going FROM ({gone}) "
             f"UNION ALL SELECT {columns}, false AS _going FROM {staged.view}) s "
             f"ON s._going AND {' AND '.join([*same, *within])} WHEN MATCHED THEN DELETE "
             f"WHEN NOT MATCHED AND NOT s._going THEN INSERT ({columns}) VALUES ({values})"

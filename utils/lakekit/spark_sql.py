@@ -100,7 +100,7 @@ def read_source(session: SparkSession, opened: OpenedFile, origin: Mapping[str, 
     """Every column of a source file as the strings it came as, and where each row came from: `origin` has SQL for
     columns of `lakekit.tables.ORIGIN`. Raises SourceError for a column that has no text."""
     if opened.format == "csv":
-        _check_encoding(opened)
+        _check_text(opened)
         schema = StructType([StructField(column, StringType()) for column in opened.header])
         rows = session.read.schema(schema).options(**CSV).csv(pattern(opened.path))
         number = F.monotonically_increasing_id()  # of one partition: from 0, without gaps
@@ -145,27 +145,29 @@ def _nanoseconds(path: Path) -> List[str]:
     return [field.name for field in pq.read_schema(path) if str(field.type).startswith("timestamp[ns")]
 
 
-def _check_encoding(opened: OpenedFile) -> None:
-    """Spark puts a replacement character where a file is not UTF-8. Raises SourceError, with the line."""
+def _check_text(opened: OpenedFile) -> None:
+    """What Spark would let pass: bytes that are no UTF-8, for which it puts a replacement character, and a quote that is
+    never closed, which takes in all that follows. Raises SourceError, with the line."""
+    lines, quotes, rest = 1, 0, b""
     with opened.path.open("rb") as content:
-        lines = 1
-        rest = b""
-        for block in iter(lambda: content.read(CHUNK), b""):
-            whole, end, tail = (rest + block).rpartition(b"\n")
+        while True:
+            block = content.read(CHUNK)
+            whole, end, tail = (rest + block).rpartition(b"\n") if block else (rest, b"", b"")
             try:
                 (whole + end).decode()
             except UnicodeDecodeError as error:
                 line = lines + whole.count(b"\n", 0, error.start)
                 raise SourceError(f"{opened.given}, line {line}: not UTF-8 ({error.reason})") from error
-            lines, rest = lines + whole.count(b"\n") + len(end), tail
-        try:
-            rest.decode()
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{opened.given}, line {lines}: not UTF-8 ({error.reason})") from error
+            lines, quotes, rest = lines + whole.count(b"\n") + len(end), quotes + whole.count(b'"'), tail
+            if not block:
+                break
+    fault = _fault(opened) if quotes % 2 else None
+    if fault:
+        raise SourceError(f"{opened.given}{fault}")
 
 
-def csv_reason(opened: OpenedFile, error: str) -> str:
-    """Line and reason of a malformed CSV file, found by reading it again: Spark gives the row and not where it is."""
+def _fault(opened: OpenedFile) -> Optional[str]:
+    """Line and reason of the first malformed row of a CSV file."""
     with opened.path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.reader(lines, strict=True)
         try:
@@ -173,9 +175,14 @@ def csv_reason(opened: OpenedFile, error: str) -> str:
                 if row and len(row) != len(opened.header):
                     wanted = f"Expected Number of Columns: {len(opened.header)} Found: {len(row)}"
                     return f", line {reader.line_num}: {wanted}"
-        except csv.Error as found:
-            return f", line {reader.line_num}: {found}"
-    return f": {error}"
+        except csv.Error as error:
+            return f", line {reader.line_num}: {error}"
+    return None
+
+
+def csv_reason(opened: OpenedFile, error: str) -> str:
+    """Line and reason of a malformed file, found by reading it again: Spark gives the row and not where it is."""
+    return _fault(opened) or f": {error}"
 
 
 def columns_ddl(columns: Sequence[Column]) -> str:

@@ -212,7 +212,7 @@ class SparkTables:
         )
 
     def replace(self, table: Table, columns: Sequence[Column]) -> None:
-        """Make the table anew with these columns, empty: Spark takes NOT NULL from a definition only, and never from rows."""
+        """Make the table anew with these columns, empty: Spark takes NOT NULL from a definition, never from rows."""
         builder = DeltaTable.replace(self._spark).comment(table.comment)
         location = self.location(table)
         builder = builder.tableName(location) if self._lake.kind == "schema" else builder.location(location)
@@ -252,8 +252,8 @@ class SparkTables:
             raise ConflictError(table.name)
 
     def write(self, table: Table, sql: str, note: Note, application: str, transaction: int) -> Optional[int]:
-        """Run an INSERT or MERGE as one commit with a note and a Delta transaction identifier. The version; None when the
-        table has that transaction already. A commit with an identifier is made even if it holds no row."""
+        """Run an INSERT or MERGE as one commit with a note and a Delta transaction identifier. The version; None
+        when the table has that transaction already. With an identifier, a commit of no row is made too."""
         settings = {NOTE: note.text(), APPLICATION: application, TRANSACTION: str(transaction)}
         with self._settings(settings):
             self._spark.conf.unset(COMMITTED)
