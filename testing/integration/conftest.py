@@ -40,6 +40,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.shuffle.partitions": "2",
         "spark.default.parallelism": "2",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",  # a VACUUM would make 10,000 tasks
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }

@@ -1,0 +1,310 @@
+"""Delta tables by Spark: what their logs say, how they are made and changed, and what is committed to them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from delta.tables import DeltaTable
+from pyspark.sql import SparkSession
+
+from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, TABLE_PROPERTIES, Head, Note
+from lakekit.errors import ConflictError, LakeRefused, StorageError
+from lakekit.lake import Lake
+from lakekit.spark_errors import FAILURES, failure, translated
+from lakekit.spark_session import on_databricks, restore
+from lakekit.spark_sql import columns_ddl, columns_of, name, text
+from lakekit.tables import Column, Table
+
+RECENT = 12
+"""Commits looked at first: a whole history costs a read of every log file."""
+PROPERTIES: Mapping[str, str] = {
+    **TABLE_PROPERTIES,
+    # Spark would go for a protocol with table features, which nothing here needs.
+    "delta.minReaderVersion": "1",
+    "delta.minWriterVersion": "4",
+    # Databricks switches them on by itself; elsewhere even naming the property asks for table features.
+    **({"delta.enableDeletionVectors": "false"} if on_databricks() else {}),
+}
+NOTE = "spark.databricks.delta.commitInfo.userMetadata"
+APPLICATION, TRANSACTION = "spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion"
+COMMITTED = "spark.databricks.delta.lastCommitVersionInSession"
+CONSTRAINT = "delta.constraints."
+LOG_FILE = re.compile(r"(\d{20})\.json")
+
+
+class SparkTables:
+    """The tables of one lake, by one session."""
+
+    def __init__(self, session: SparkSession, lake: Lake) -> None:
+        self._spark, self._lake = session, lake
+        self._seen: Dict[str, int] = {}
+        self._heads: Dict[str, Tuple[Tuple[int, int], Head]] = {}
+
+    def location(self, table: Table) -> str:
+        """The table's path, or its name in a schema. Spark outside Databricks knows S3 by the name of its connector."""
+        location = self._lake.location(table)
+        return location if on_databricks() else re.sub("^s3://", "s3a://", location)
+
+    def reference(self, table: Table) -> str:
+        """The table in Spark's SQL."""
+        location = self.location(table)
+        if self._lake.kind == "schema":
+            return ".".join(name(part) for part in location.split("."))
+        return f"delta.{name(location)}"
+
+    # What the log says
+
+    def head(self, table: Table) -> Optional[Head]:
+        """The table as it is, as `Engine.head` has it."""
+        self._seen.pop(table.name, None)
+        stamp = self._stamp(table)
+        known = self._heads.get(table.name)
+        if known is None or known[0] != stamp or stamp is None:
+            if not self.exists(table):
+                return None
+            with translated(table.name, self.location(table), StorageError):
+                known = (stamp or (0, 0), self._read_head(table))
+            self._heads[table.name] = known
+        self._seen[table.name] = known[1].version
+        return known[1]
+
+    def exists(self, table: Table) -> bool:
+        """Whether there is such a table."""
+        if self._lake.kind == "folder":
+            return self._stamp(table) is not None
+        if self._lake.kind == "schema":
+            return bool(self._spark.catalog.tableExists(self.location(table)))
+        return bool(DeltaTable.isDeltaTable(self._spark, self.location(table)))
+
+    def version(self, table: Table) -> int:
+        """The version that `head` last saw or this engine committed, or the newest where it has not."""
+        if table.name not in self._seen:
+            self._seen[table.name] = self.newest(table)
+        return self._seen[table.name]
+
+    def newest(self, table: Table) -> int:
+        """The newest version."""
+        stamp = self._stamp(table)
+        return self._history(table, 1)[0][0] if stamp is None else stamp[0]
+
+    def notes(self, table: Table, since: int) -> List[Optional[Note]]:
+        """The notes of all commits after that version that changed rows, newest first."""
+        newest = self.version(table)
+        if newest <= since:
+            return []
+        found = self._history(table, self.newest(table) - since)
+        return [
+            note
+            for version, operation, note in found
+            if since < version <= newest and operation not in MAINTENANCE
+        ]
+
+    def columns(self, table: Table) -> Tuple[Column, ...]:
+        """The columns as stored."""
+        return columns_of(self._spark.table(self.reference(table)).schema)
+
+    def _stamp(self, table: Table) -> Optional[Tuple[int, int]]:
+        """Newest version in a folder, and when it was written: by Delta's protocol the names of the log say it, and
+        asking Spark takes a job. None for no table, and for lakes that are no folder."""
+        log = Path(self._lake.location(table)) / "_delta_log"
+        if self._lake.kind != "folder" or not log.is_dir():
+            return None
+        files = [entry for entry in os.scandir(log) if LOG_FILE.fullmatch(entry.name)]
+        newest = max(files, key=lambda entry: entry.name, default=None)
+        return None if newest is None else (int(newest.name[:20]), newest.stat().st_mtime_ns)
+
+    def _read_head(self, table: Table) -> Head:
+        detail = self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0].asDict()
+        if detail["minReaderVersion"] > 1 or detail.get("clusteringColumns"):
+            features = set(detail.get("tableFeatures") or ()) & set(FORBIDDEN_FEATURES) - {"generatedColumns"}
+            raise LakeRefused(
+                f"{table.name} has {', '.join(sorted(features)) or 'columnMapping'} on, "
+                "which not every supported writer handles",
+                "Switch it off: ALTER TABLE ... DROP FEATURE ... "
+                "(and REORG TABLE ... APPLY (PURGE) for deletion vectors).",
+            )
+        note, changed, foreign = None, None, False
+        history = self._history(table, RECENT)
+        if len(history) == RECENT and not _tells(history):
+            history = self._history(table)
+        for version, operation, found in history:
+            if operation in MAINTENANCE:
+                continue
+            if changed is None and (found is None or found.data):
+                changed = version
+            if note is None and found is not None:
+                note = found
+            foreign = foreign or (note is None and found is None)
+        constraints = (
+            key[len(CONSTRAINT) :].lower() for key in detail["properties"] if key.startswith(CONSTRAINT)
+        )
+        return Head(
+            id=detail["id"],
+            version=history[0][0],
+            data_version=history[-1][0] if changed is None else changed,
+            note=note,
+            foreign=foreign,
+            columns=self.columns(table),
+            partition=(detail["partitionColumns"] or [""])[0],
+            constraints=frozenset(constraints),
+        )
+
+    def _history(self, table: Table, limit: int = 0) -> List[Tuple[int, str, Optional[Note]]]:
+        """Version, operation and note of the commits, newest first."""
+        limited = f" LIMIT {limit}" if limit else ""
+        rows = self._spark.sql(f"DESCRIBE HISTORY {self.reference(table)}{limited}").select(
+            "version", "operation", "userMetadata"
+        )
+        return [
+            (int(version), str(operation), Note.parse(said)) for version, operation, said in rows.collect()
+        ]
+
+    # How tables are made and changed
+
+    def create(self, table: Table) -> None:
+        """Make the empty table, as `Engine.create` has it."""
+        with translated(table.name, self.location(table), StorageError):
+            if self._lake.kind == "schema":
+                schema = ".".join(name(part) for part in self._lake.root.split("."))
+                self._spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            if not self.exists(table):
+                self._create(table)
+        head = self.head(table)
+        for constraint in table.constraints:
+            if head is None or constraint.name.lower() not in head.constraints:
+                self.add_constraint(table, constraint.name, constraint.sql)
+
+    def _create(self, table: Table) -> None:
+        folder = Path(self._lake.location(table))
+        left = self._lake.kind == "folder" and folder.is_dir() and any(folder.iterdir())
+        if not left:
+            try:
+                self._spark.sql(self._definition(table, self.reference(table)))
+            except FAILURES:
+                if not self.exists(table):  # else another writer was first
+                    raise
+            return
+        # Spark makes no table where files are, such as a killed run of the embedded engine leaves; they may also be
+        # those of one that runs now. A first version that names no file is good anywhere, so it is made beside them.
+        made = folder / f"_lakekit-{uuid.uuid4()}"
+        try:
+            self._spark.sql(self._definition(table, f"delta.{name(str(made))}"))
+            first = Path("_delta_log", f"{0:020}.json")
+            (folder / first.parent).mkdir(exist_ok=True)
+            os.link(made / first, folder / first)
+        except FileExistsError:
+            pass  # another writer was first
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+    def _definition(self, table: Table, reference: str) -> str:
+        properties = ", ".join(f"{text(key)} = {text(value)}" for key, value in PROPERTIES.items())
+        partition = f" PARTITIONED BY ({name(table.partition)})" if table.partition else ""
+        return (
+            f"CREATE TABLE IF NOT EXISTS {reference} ({columns_ddl(table.columns)}) USING DELTA{partition} "
+            f"COMMENT {text(table.comment)} TBLPROPERTIES ({properties})"
+        )
+
+    def replace(self, table: Table, columns: Sequence[Column]) -> None:
+        """Make the table anew with these columns, empty: Spark takes NOT NULL from a definition, never from rows."""
+        builder = DeltaTable.replace(self._spark).comment(table.comment)
+        location = self.location(table)
+        builder = builder.tableName(location) if self._lake.kind == "schema" else builder.location(location)
+        for column in columns:
+            builder = builder.addColumn(
+                column.name, column.type, nullable=not column.required, comment=column.comment or None
+            )
+        if table.partition:
+            builder = builder.partitionedBy(table.partition)
+        constraints = {f"{CONSTRAINT}{each.name}": each.sql for each in table.constraints}
+        for key, value in {**PROPERTIES, **constraints}.items():
+            builder = builder.property(key, value)
+        with translated(table.name, location, StorageError):
+            builder.execute()
+
+    def alter(self, table: Table, change: str) -> None:
+        """ALTER TABLE."""
+        self._seen.pop(table.name, None)
+        with translated(table.name, self.location(table), StorageError):
+            self._spark.sql(f"ALTER TABLE {self.reference(table)} {change}")
+
+    def add_columns(self, table: Table, columns: Sequence[Column]) -> None:
+        """Add columns that may be null."""
+        nullable = [Column(column.name, column.type, comment=column.comment) for column in columns]
+        self.alter(table, f"ADD COLUMNS ({columns_ddl(nullable)})")
+
+    def add_constraint(self, table: Table, constraint: str, sql: str) -> None:
+        """Add a CHECK constraint that all rows meet."""
+        self.alter(table, f"ADD CONSTRAINT {name(constraint)} CHECK ({sql})")
+
+    # What is committed
+
+    def check(self, table: Table, head: Head) -> None:
+        """Raise ConflictError when the table has moved on."""
+        if self.newest(table) != head.version:
+            self._seen.pop(table.name, None)
+            raise ConflictError(table.name)
+
+    def write(self, table: Table, sql: str, note: Note, application: str, transaction: int) -> Optional[int]:
+        """Run an INSERT or MERGE as one commit with a note and a Delta transaction identifier. The version; None
+        when the table has that transaction already. With an identifier, a commit of no row is made too."""
+        settings = {NOTE: note.text(), APPLICATION: application, TRANSACTION: str(transaction)}
+        with self._settings(settings):
+            self._spark.conf.unset(COMMITTED)
+            try:
+                self._spark.sql(sql)
+            except FAILURES as error:
+                self._seen.pop(table.name, None)
+                raise failure(table.name, self.location(table), error, StorageError) from error
+            committed = self._spark.conf.get(COMMITTED, None)
+        if committed is None:
+            self._seen.pop(table.name, None)
+            return None
+        self._seen[table.name] = int(committed)
+        return int(committed)
+
+    @contextmanager
+    def _settings(self, settings: Mapping[str, str]) -> Iterator[None]:
+        before = {key: self._spark.conf.get(key, None) for key in settings}
+        try:
+            for key, value in settings.items():
+                self._spark.conf.set(key, value)
+            yield
+        finally:
+            for key, was in before.items():
+                restore(self._spark, key, was)
+
+    # Care
+
+    def optimize(self, table: Table) -> Mapping[str, int]:
+        """Compact small files; Delta commits nothing where no partition has two of them."""
+        self._seen.pop(table.name, None)
+        with translated(table.name, self.location(table), StorageError):
+            metrics = self._spark.sql(f"OPTIMIZE {self.reference(table)}").collect()[0]["metrics"]
+        return {
+            "files_removed": int(metrics["numFilesRemoved"]),
+            "files_added": int(metrics["numFilesAdded"]),
+        }
+
+    def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
+        """Delete (or list) the files that no version of the last `hours` names. Delta lists a thousand at most."""
+        self._seen.pop(table.name, None)
+        command = f"VACUUM {self.reference(table)} RETAIN {hours} HOURS"
+        with translated(table.name, self.location(table), StorageError):
+            listed = [row[0] for row in self._spark.sql(f"{command} DRY RUN").collect()]
+            if not dry_run and listed:
+                self._spark.sql(command)
+        root = str(self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0]["location"])
+        return sorted(path[len(root) + 1 :] if path.startswith(root) else path for path in listed)
+
+
+def _tells(history: Sequence[Tuple[int, str, Optional[Note]]]) -> bool:
+    """Whether these commits, the newest, have both lakekit's newest note and a change of rows."""
+    changes = [note for _, operation, note in history if operation not in MAINTENANCE]
+    return any(changes) and any(note is None or note.data for note in changes)
