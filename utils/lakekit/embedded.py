@@ -155,7 +155,7 @@ class EmbeddedEngine:
     def inspect(self, table: Table, opened: OpenedFile, at: datetime.datetime) -> Inspected:
         kinds: List[str] = []
         if opened.format == "parquet":
-            found = self._execute(f"DESCRIBE SELECT * FROM read_parquet({statements.file(opened.path)})")
+            found = self._execute(f"DESCRIBE SELECT * FROM read_parquet({statements.file(opened.path)}, hive_partitioning = false)")
             kinds = [row[1] for row in found]
         origin = {
             "_source_file": statements.text(opened.name),
@@ -387,9 +387,9 @@ class EmbeddedEngine:
             )
             self.define(view, f"SELECT {columns} WHERE false")
             return
-        options = "union_by_name = true"
+        options = f"union_by_name = true, hive_partitioning = {bool(partition)}"
         for column, kind in partition.items():
-            options += f", hive_partitioning = true, hive_types = {{{column}: {statements.TYPES[kind]}}}"
+            options += f", hive_types = {{{column}: {statements.TYPES[kind]}}}"
         scan = f"read_parquet([{paths}], {options})"
         has = {row[0] for row in self._execute(f"DESCRIBE SELECT * FROM {scan}")}
         columns = ", ".join(

@@ -13,7 +13,8 @@ from lakekit.tables import LAYERS, Table, TableSet
 
 ANOTHER_LAKE = "Name a new or empty folder, or a lake that lakekit made, with --lake."
 SCHEMA = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
-MISREAD = "%?#"  # delta-rs takes the path for a URL, and would look in another folder
+MISREAD = "%?#="
+"""delta-rs takes the path for a URL, and would look in another folder; DuckDB takes a folder `a=b` for a column."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
     for sign in MISREAD:
         if sign in str(root):
             raise LakeRefused(
-                f"The lake {root} has a {sign} in its path, which delta-rs misreads", ANOTHER_LAKE
+                f"The lake {root} has a {sign} in its path, which is misread", ANOTHER_LAKE
             )
     return Lake("folder", str(root))
 

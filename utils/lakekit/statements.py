@@ -64,7 +64,8 @@ def read_file(opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str
         values = [f"coalesce({name(c)}, '') AS {name(c.lower())}" for c in opened.header]
         table = (
             f"read_csv({file(opened.path)}, columns = {{{header}}}, header = true, auto_detect = false, "
-            "delim = ',', quote = '\"', escape = '\"', strict_mode = true, null_padding = false)"
+            "delim = ',', quote = '\"', escape = '\"', strict_mode = true, null_padding = false, "
+            "hive_partitioning = false)"  # a folder `month=7` above the file is no column of it
         )
     else:
         missing = text(opened.source.missing)
@@ -72,7 +73,7 @@ def read_file(opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str
         values = [
             f"coalesce({value}, {missing}) AS {name(c.lower())}" for c, value in zip(opened.header, strings)
         ]
-        table = f"read_parquet({file(opened.path)})"
+        table = f"read_parquet({file(opened.path)}, hive_partitioning = false)"
     values += [f"{sql} AS {column}" for column, sql in origin.items()]
     return f"SELECT {', '.join(values)} FROM {table}"
 

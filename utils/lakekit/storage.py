@@ -37,12 +37,15 @@ class FolderStorage:
         """They are there."""
 
     def fetch(self, table: str, files: List[str]) -> List[Path]:
-        # delta-rs gives a path quoted as in a URL, with or without the scheme
-        paths = [Path(unquote(uri[len("file://") :] if uri.startswith("file://") else uri)) for uri in files]
-        for path in paths:
-            if not path.exists():
-                raise FileNotFoundError(str(path))
-        return paths
+        return [self._found(uri[len("file://") :] if uri.startswith("file://") else uri) for uri in files]
+
+    @staticmethod
+    def _found(uri: str) -> Path:
+        """delta-rs gives paths quoted as in a URL, or not; a folder `name=a%2Fb` is quoted by the partition's value."""
+        for path in (Path(uri), Path(unquote(uri))):
+            if path.exists():
+                return path
+        raise FileNotFoundError(uri)
 
 
 class S3Storage:

@@ -1,0 +1,248 @@
+"""What a merge promises, tried on made-up cases: any order, splitting and history of the same rows gives the same tables.
+
+Cases are drawn by hypothesis, the same in every run; how many ran stands in the JUnit report (`cases`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+
+import pytest
+from deltalake import DeltaTable
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import lakekit
+from lakekit.medallion import RunResult
+from lakekit.tables import TableSet
+from testing.integration import shop
+
+CASES = settings(
+    max_examples=8,
+    phases=[Phase.generate],  # cases are small as they are, and making them smaller takes minutes
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+ORIGIN = ("_ingested_at", "_source_file", "_source_sha256", "_source_row")
+ORDERS = st.tuples(
+    st.sampled_from(["o1", "o2", "o3", "o4"]),
+    st.sampled_from(["c1", "c2", "c3"]),
+    st.sampled_from(["1", "2", "3", "2", "13", "x"]),
+    st.sampled_from(["5", "7", "NA", "-1", "2.5"]),
+)
+CUSTOMERS = st.tuples(
+    st.sampled_from(["c1", "c2", "c3"]), st.sampled_from(["Bern", "Bonn"]), st.sampled_from(["false", "false", "true"])
+)
+Batch = List[Tuple[str, ...]]
+
+
+class Shop:
+    """A source folder and a lake, and what the rows given to it should have become."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source, self.lake, self.tables = folder / "source", folder / "lake", shop.TABLES
+        self.orders: List[shop.Order] = []
+        self.customers: List[Tuple[str, shop.Values]] = []
+        self._given: Set[Tuple[str, Tuple[shop.Values, ...]]] = set()
+        shop.write(self.source, shop.CUSTOMERS, "0", [("c0", "Bern", "false", shop.at(0))])
+        shop.write(self.source, shop.ORDERS, "0", [("o0", "c0", "1", "1", shop.at(0))])
+        self.customers.append(("customers/0.csv", ("c0", "Bern", "false", shop.at(0))))
+        self.orders.append(shop.Order("orders/0.csv", 1, ("o0", "c0", "1", "1", shop.at(0))))
+
+    def give_orders(self, name: str, rows: Sequence[shop.Values]) -> None:
+        """A new file of orders; one that says what another did is not taken."""
+        shop.write(self.source, shop.ORDERS, name, rows)
+        if self._known("orders", rows):
+            return
+        self.orders += [shop.Order(f"orders/{name}.csv", row, values) for row, values in enumerate(rows, 1)]
+
+    def give_customers(self, name: str, rows: Sequence[shop.Values]) -> None:
+        """A new file of customers; one that says what another did is not taken."""
+        shop.write(self.source, shop.CUSTOMERS, name, rows)
+        if self._known("customers", rows):
+            return
+        self.customers += [(f"customers/{name}.csv", values) for values in rows]
+
+    def _known(self, kind: str, rows: Sequence[shop.Values]) -> bool:
+        content = kind, tuple(rows)
+        if content in self._given:
+            return True
+        self._given.add(content)
+        return False
+
+    def run(self) -> RunResult:
+        """Bring the lake up to date."""
+        return lakekit.run(self.source, self.lake, tables=self.tables)
+
+    def delta(self, name: str) -> DeltaTable:
+        """A table, for another writer."""
+        return DeltaTable(str(self.lake / self.tables[name].folder))
+
+    def check(self, silver: bool = True) -> None:
+        """Every row is where it should be: in silver, in quarantine or superseded; and gold is made of silver."""
+        found = shop.contents(self.lake, self.tables)
+        for name, rows in shop.gold_of(found).items():
+            assert found[name] == rows, name
+        if not silver:
+            return
+        meant = shop.expected(self.orders, self.customers)
+        cities = {customer: (city, blocked) for customer, city, blocked, *_ in found["silver.customers"]}
+        rows = {row[0]: row for row in found["silver.orders"]}
+        assert len(rows) == len(found["silver.orders"])
+        assert {key: (row[-3], row[-1]) for key, row in rows.items()} == {k: o.place for k, o in meant.silver.items()}
+        assert all(row[5:7] == cities[row[1]] for row in rows.values())
+        refused = {(row[-4], row[-2]): row[-1] for row in found["quarantine.orders"]}
+        assert len(refused) == len(found["quarantine.orders"])
+        needed = {place: rule for place, rule in meant.quarantine.items() if place not in meant.dispensable}
+        assert {**needed, **refused} == {**needed, **{p: meant.quarantine.get(p, "no") for p in refused}}
+        assert set(needed) <= set(refused)
+
+
+@pytest.fixture
+def count(
+    request: pytest.FixtureRequest, record_testsuite_property: Callable[[str, Any], None]
+) -> Iterator[Callable[[], None]]:
+    """Counts the cases of a test, for its report."""
+    counter = itertools.count()
+    yield lambda: [next(counter)].clear()
+    record_testsuite_property(f"cases of {request.node.name}", next(counter))
+
+
+def fresh(case: Shop, folder: Path) -> Dict[str, shop.Rows]:
+    """The tables of a lake made of all files at once."""
+    lakekit.run(case.source, folder, tables=case.tables)
+    return shop.contents(folder, case.tables)
+
+
+def timed(rows: Sequence[Tuple[str, ...]], minutes: Iterator[int]) -> List[shop.Values]:
+    return [(*row, shop.at(next(minutes))) for row in rows]
+
+
+BATCHES = st.lists(st.tuples(ORDERS, st.integers(1, 4)), min_size=1, max_size=4)
+DIMENSION = st.lists(st.tuples(CUSTOMERS, st.integers(1, 4)), min_size=1, max_size=2)
+
+
+@CASES
+@given(
+    orders=st.lists(BATCHES, min_size=1, max_size=3, unique_by=repr),
+    customers=st.lists(DIMENSION, min_size=1, max_size=2, unique_by=repr),
+    data=st.data(),
+)
+def test_any_order_of_arrival_gives_the_same_tables(
+    orders: List[Any], customers: List[Any], data: st.DataObject, count: Callable[[], None]
+) -> None:
+    """The same files, at once and one after the other, time stamps that tie included: every value but when it came."""
+    count()
+    files = [("orders", n, [(*row, shop.at(m)) for row, m in rows]) for n, rows in enumerate(orders, 1)]
+    files += [("customers", n, [(*row, shop.at(m)) for row, m in rows]) for n, rows in enumerate(customers, 1)]
+    with tempfile.TemporaryDirectory() as folder:
+        case = Shop(Path(folder))
+        for kind, number, rows in data.draw(st.permutations(files)):
+            (case.give_orders if kind == "orders" else case.give_customers)(str(number), rows)
+            case.run()
+        case.check()
+        once, grown = fresh(case, Path(folder) / "fresh"), shop.contents(case.lake)
+        meant = {place for place in shop.expected(case.orders, case.customers).dispensable}
+        for name in once:
+            if name == "quarantine.orders":
+                once[name] = [row for row in once[name] if (row[-4], row[-2]) not in meant]
+                grown[name] = [row for row in grown[name] if (row[-4], row[-2]) not in meant]
+            assert once[name] == grown[name], name
+
+
+@CASES
+@given(
+    orders=st.lists(ORDERS, min_size=2, max_size=8),
+    customers=st.lists(CUSTOMERS, min_size=1, max_size=3),
+    data=st.data(),
+)
+def test_any_splitting_into_files_gives_the_same_tables(
+    orders: List[Any], customers: List[Any], data: st.DataObject, count: Callable[[], None]
+) -> None:
+    """The same rows in one file and in several that come one by one: every value but where it came from."""
+    count()
+    minutes = data.draw(st.permutations(range(1, 1 + len(orders) + len(customers))))
+    rows = timed(orders, iter(minutes))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows) - 1), max_size=3)))
+    known = timed(customers, iter(minutes[len(orders) :]))
+    with tempfile.TemporaryDirectory() as folder:
+        whole, split = Shop(Path(folder) / "whole"), Shop(Path(folder) / "split")
+        whole.give_customers("1", known)
+        whole.give_orders("1", rows)
+        whole.run()
+        split.give_customers("1", known)
+        for number, (start, end) in enumerate(zip([0, *cuts], [*cuts, len(rows)])):
+            split.give_orders(f"part{number}", rows[start:end])
+            split.run()
+        whole.check()
+        split.check()
+        one, other = (shop.contents(each.lake, leave=ORIGIN) for each in (whole, split))
+        for name in one:
+            assert name == "quarantine.orders" or one[name] == other[name], name
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("orders"), st.lists(st.tuples(ORDERS, st.integers(1, 99)), min_size=1, max_size=3)),
+    st.tuples(st.just("customers"), st.lists(st.tuples(CUSTOMERS, st.integers(1, 99)), min_size=1, max_size=2)),
+    st.tuples(st.just("optimize"), st.sampled_from(["bronze.orders", "silver.orders", "silver.customers"])),
+    st.tuples(st.just("vacuum"), st.sampled_from(["bronze.orders", "silver.orders", "silver.customers"])),
+    st.tuples(st.just("delete from bronze"), st.sampled_from(["o1", "o2"])),
+    st.tuples(st.just("delete from quarantine"), st.sampled_from(["o1", "o2"])),
+    st.tuples(st.just("delete from gold"), st.sampled_from(["Bern", "Bonn"])),
+    st.tuples(st.just("change SQL"), st.just("")),
+)
+
+
+def play(case: Shop, number: int, kind: str, what: Any, folder: Path) -> None:
+    """One step of a history."""
+    if kind == "orders":
+        case.give_orders(f"{number}", [(*row, shop.at(minute)) for row, minute in what])
+    elif kind == "customers":
+        case.give_customers(f"{number}", [(*row, shop.at(minute)) for row, minute in what])
+    elif kind == "optimize":
+        case.delta(what).optimize.compact()
+    elif kind == "vacuum":
+        case.delta(what).optimize.compact()
+        case.delta(what).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    elif kind == "delete from bronze":
+        case.delta("bronze.orders").delete(f"order_id = '{what}'")
+        case.orders = [order for order in case.orders if order.values[0] != what]
+    elif kind == "delete from quarantine":
+        case.delta("quarantine.orders").delete(f"order_id = '{what}'")
+    elif kind == "delete from gold":
+        case.delta("gold.city_months").delete(f"city = '{what}'")
+    else:
+        changed = folder / f"sql{number}"
+        changed.mkdir()
+        for file in shop.SQL.iterdir():
+            (changed / file.name).write_text(f"-- changed in step {number}\n{file.read_text()}")
+        case.tables = TableSet(shop.DECLARED, changed)
+
+
+@settings(CASES, max_examples=12)
+@given(steps=st.lists(STEPS, min_size=3, max_size=7))
+def test_every_increment_equals_a_full_run(steps: List[Tuple[str, Any]], count: Callable[[], None]) -> None:
+    """Late and corrected rows, changed dimensions, deletions, optimize, vacuum and changed SQL, in any order."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        case = Shop(folder)
+        case.give_customers("1", [("c1", "Bern", "false", shop.at(0))])
+        case.run()
+        for number, (kind, what) in enumerate(steps, 2):
+            count()
+            play(case, number, kind, what, folder)
+            case.run()
+            case.check()
+        before = {table.name: case.delta(table.name).version() for table in case.tables}
+        assert not case.run().changed
+        assert before == {table.name: case.delta(table.name).version() for table in case.tables}
+        if not any(kind == "delete from bronze" for kind, _ in steps):
+            once, grown = fresh(case, folder / "fresh"), shop.contents(case.lake, case.tables)
+            for name in once:
+                assert name == "quarantine.orders" or once[name] == grown[name], name

@@ -1,0 +1,123 @@
+"""A lake on S3, kept by a moto server on this machine: the rows of a lake in a folder, and writers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+from deltalake import DeltaTable
+
+import lakekit
+from testing.integration import shop
+
+SERVER = """
+import signal, sys, threading
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()  # until the tests end, or die
+server.stop()
+"""
+RUN = """
+import sys
+from pathlib import Path
+from lakekit import run
+from testing.integration import shop
+run(Path(sys.argv[1]), sys.argv[2], tables=shop.TABLES)
+"""
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An empty bucket of a server that is stopped afterwards; the environment names the server to all S3 clients."""
+    command = [sys.executable, "-c", SERVER]
+    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **quiet) as server:  # type: ignore[call-overload]  # one set of pipes
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+        try:
+            urllib.request.urlopen(urllib.request.Request(f"{url}/lakes", method="PUT")).close()
+            with pytest.MonkeyPatch.context() as patched:
+                for name, value in {
+                    "AWS_ENDPOINT_URL": url,
+                    "AWS_ALLOW_HTTP": "true",
+                    "AWS_REGION": "us-east-1",
+                    "AWS_ACCESS_KEY_ID": "test",
+                    "AWS_SECRET_ACCESS_KEY": "test",
+                    "AWS_EC2_METADATA_DISABLED": "true",
+                }.items():
+                    patched.setenv(name, value)
+                yield "s3://lakes"
+        finally:
+            server.stdin.close()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    shop.write(folder, shop.CUSTOMERS, "1", [("c1", "Bern", "false", shop.at(0))])
+    rows = [("o1", "c1", "1", "5", shop.at(0)), ("o2", "c2", "1", "6", shop.at(0)), ("o3", "c1", "13", "7", shop.at(0))]
+    shop.write(folder, shop.ORDERS, "1", rows)
+    return folder
+
+
+def more(source: Path) -> None:
+    """Files that correct, complete and move what is there."""
+    shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
+    shop.write(source, shop.ORDERS, "2", [("o1", "c1", "2", "8", shop.at(1)), ("o4", "c3", "1", "1", shop.at(1))])
+
+
+def contents(lake: str) -> Dict[str, shop.Rows]:
+    found = {}
+    for table in shop.TABLES:
+        columns = [column.name for column in table.columns if column.name != "_ingested_at"]
+        found[table.name] = shop.rows_of(f"{lake}/{table.folder.as_posix()}", columns)
+    return found
+
+
+def versions(lake: str) -> Dict[str, int]:
+    return {t.name: DeltaTable(f"{lake}/{t.folder.as_posix()}").version() for t in shop.TABLES}
+
+
+def test_lake_on_s3_has_the_rows_of_a_lake_in_a_folder(bucket: str, source: Path, tmp_path: Path) -> None:
+    lake = f"{bucket}/some/prefix"
+    for step in (lambda _: None, more):
+        step(source)
+        lakekit.run(source, lake, tables=shop.TABLES)
+        lakekit.run(source, tmp_path / "lake", tables=shop.TABLES)
+        assert contents(lake) == shop.contents(tmp_path / "lake")
+    before = versions(lake)
+    assert not lakekit.run(source, lake, tables=shop.TABLES).changed
+    assert versions(lake) == before
+
+
+def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path, tmp_path: Path) -> None:
+    lake = f"{bucket}/many"
+    lakekit.run(source, lake, tables=shop.TABLES)
+    more(source)
+    other = tmp_path / "other"
+    shop.write(other, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
+    shop.write(other, shop.ORDERS, "3", [("o5", "c1", "3", "9", shop.at(2)), ("o1", "c1", "1", "3", shop.at(2))])
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", RUN, str(each), lake], stderr=subprocess.PIPE, text=True, env=environment)
+        for each in (source, other)
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0 or "ConflictError" in said, said
+    for name in ("customers", "orders"):
+        for file in (other / name).iterdir():
+            file.rename(source / name / file.name)
+    lakekit.run(source, lake, tables=shop.TABLES)
+    lakekit.run(source, tmp_path / "lake", tables=shop.TABLES)
+    found, meant = contents(lake), shop.contents(tmp_path / "lake")
+    for name in meant:
+        assert found[name] == meant[name], name
