@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 import pytest
 from fastapi.testclient import TestClient
 
-from lakekit_api.logs import LOGGER
+from lakekit_api.logs import EXTRA, LOGGER
 from lakekit_api.store import Store
 
 
@@ -18,7 +18,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def said(logged: pytest.LogCaptureFixture) -> List[Dict[str, Any]]:
-    return [record.said for record in logged.records if record.message == "answered"]  # type: ignore[attr-defined]  # extra
+    return [getattr(record, EXTRA) for record in logged.records if record.message == "answered"]
 
 
 def test_request_is_logged_with_who_asked_for_what(

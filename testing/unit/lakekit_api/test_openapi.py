@@ -29,7 +29,7 @@ def test_examples_are_values_that_the_service_takes(operation: Json) -> None:
         if "example" in each:
             texts = each["example"] if isinstance(each["example"], list) else [each["example"]]
             text = ",".join(map(str, texts)).replace("True", "true")
-            assert paging.read(f"{each['name']}={text}".encode())
+            assert paging.read(f"{each['name']}={text}".encode()).limit > 0
     assert any("example" in each for each in operation["parameters"])
 
 
