@@ -54,7 +54,9 @@ class Access:
         except Exception:  # the process's edge: a defect of ours is logged, and answered without a word of it
             log(logging.ERROR, "failed", error=True, request_id=request_id)
             if status is None:
-                problem = Problem(500, "The service failed; its log holds the reason under this request's id.")
+                problem = Problem(
+                    500, "The service failed; its log holds the reason under this request's id."
+                )
                 await respond(problem, request_id)(scope, receive, send_with_id)
         finally:
             self._metrics.in_hand.dec()
@@ -66,5 +68,10 @@ class Access:
         quiet = route in QUIET and status < 400
         level = logging.DEBUG if quiet else logging.INFO if status < 500 else logging.ERROR
         # The path and not the query: its values are the caller's business.
-        said = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(seconds * 1000, 2)}
+        said = {
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": status,
+            "ms": round(seconds * 1000, 2),
+        }
         log(level, "answered", **said, **{name: known[name] for name in LOGGED if name in known})

@@ -59,14 +59,18 @@ def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
 def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
     """Refuse to serve everybody by mistake. Raises StartRefused."""
     if settings.no_auth and tokens:
-        raise StartRefused("Tokens are given, and none shall be asked for", "Leave out --no-auth or the tokens.")
+        raise StartRefused(
+            "Tokens are given, and none shall be asked for", "Leave out --no-auth or the tokens."
+        )
     if settings.no_auth and not is_loopback(settings.host):
         raise StartRefused(
             f"--no-auth would open the tables to all who reach {settings.host}",
             "Listen on 127.0.0.1, or give tokens with --tokens FILE.",
         )
     if not settings.no_auth and not tokens:
-        raise StartRefused("No token is configured, so nobody could read anything", f"{MAKE} Then add --tokens-file FILE.")
+        raise StartRefused(
+            "No token is configured, so nobody could read anything", f"{MAKE} Then add --tokens-file FILE."
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -85,7 +89,9 @@ def served(declarations: str) -> Sequence[Table]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise StartRefused(f"There are no declarations {declarations}: {error}", "Name them as MODULE:NAME.") from None
+        raise StartRefused(
+            f"There are no declarations {declarations}: {error}", "Name them as MODULE:NAME."
+        ) from None
     if not isinstance(found, TableSet):
         raise StartRefused(f"{declarations} is no lakekit.tables.TableSet", "Name one as MODULE:NAME.")
     tables = found.layer(LAYER)

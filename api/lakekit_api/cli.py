@@ -33,7 +33,12 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
 )
 def cli() -> None:
     """The gold tables of a lake over HTTP.
@@ -53,7 +58,7 @@ def _options(command: Command) -> Command:
         if kind is bool:
             more = {"is_flag": True}
         elif kind is int:
-            more = {"type": click.IntRange(min=int(least))}
+            more = {"type": click.IntRange(min=int(least), max=field.metadata["max"])}
         elif kind is float:
             more = {"type": click.FloatRange(min=least)}
         command = click.option(

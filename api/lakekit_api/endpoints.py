@@ -51,7 +51,10 @@ def data_router(
         return Response(to_json({"tables": said}), 200, CACHING, "application/json")
 
     content = {"application/json": {"schema": openapi.TABLES_SCHEMA}}
-    answers = {"200": {"description": "The tables.", "content": content}, **openapi.refusals(401, 429, 503, 504)}
+    answers = {
+        "200": {"description": "The tables.", "content": content},
+        **openapi.refusals(401, 429, 503, 504),
+    }
     router.add_api_route("/tables", list_tables, dependencies=need(), openapi_extra={"responses": answers})
 
     for table in tables:
@@ -83,7 +86,8 @@ async def _describe(table: Table, store: Store) -> Dict[str, Any]:
         "rows": snapshot.rows if snapshot else None,
         "key": table.key,
         "columns": [
-            {"name": c.name, "type": c.type, "required": c.required, "comment": c.comment} for c in table.columns
+            {"name": c.name, "type": c.type, "required": c.required, "comment": c.comment}
+            for c in table.columns
         ],
     }
 
@@ -91,7 +95,9 @@ async def _describe(table: Table, store: Store) -> Dict[str, Any]:
 class Answer:
     """Answers requests for one table's rows."""
 
-    def __init__(self, paging: Paging, store: Store, slots: Slots, cache: PageCache, metrics: Metrics) -> None:
+    def __init__(
+        self, paging: Paging, store: Store, slots: Slots, cache: PageCache, metrics: Metrics
+    ) -> None:
         self._paging, self._store, self._slots, self._cache = paging, store, slots, cache
         self._names = [column.name for column in paging.table.columns]
         self._kept, self._queried = metrics.pages.labels("cache"), metrics.pages.labels("query")
@@ -167,7 +173,9 @@ def service_router(tables: Sequence[Table], store: Store, metrics: Metrics) -> A
     async def healthz() -> Dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Every table can be read", responses={503: {"description": "Not every one."}})
+    @router.get(
+        "/readyz", summary="Every table can be read", responses={503: {"description": "Not every one."}}
+    )
     async def readyz() -> JSONResponse:
         said: Dict[str, str] = {}
         for table in tables:
@@ -180,7 +188,12 @@ def service_router(tables: Sequence[Table], store: Store, metrics: Metrics) -> A
         body = {"status": "ready" if ready else "not ready", "tables": said}
         return JSONResponse(body, 200 if ready else 503)
 
-    text = {"text/plain": {"schema": {"type": "string"}, "example": 'lakekit_api_pages_total{source="cache"} 12.0'}}
+    text = {
+        "text/plain": {
+            "schema": {"type": "string"},
+            "example": 'lakekit_api_pages_total{source="cache"} 12.0',
+        }
+    }
 
     @router.get(
         "/metrics",

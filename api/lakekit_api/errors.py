@@ -29,7 +29,7 @@ class Problem(Exception):
     """An answer that is no success. The detail is for the client: no path, no token, no SQL in it."""
 
     def __init__(self, status: int, detail: str, headers: Optional[Mapping[str, str]] = None) -> None:
-        super().__init__(status, detail)
+        super().__init__(status, detail, headers)
         self.status = status
         self.detail = detail
         self.headers = dict(headers or {})

@@ -99,7 +99,9 @@ def where(known: Mapping[str, Filter], given: Mapping[str, List[str]]) -> Tuple[
 
 def _value(asked: Filter, text: str) -> Any:
     if len(text) > values.LONGEST:
-        raise WrongParameter(asked.parameter, f"{asked.parameter} is longer than {values.LONGEST} characters.")
+        raise WrongParameter(
+            asked.parameter, f"{asked.parameter} is longer than {values.LONGEST} characters."
+        )
     try:
         return values.parse(asked.column.type, text)
     except ValueError as error:

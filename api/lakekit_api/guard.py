@@ -7,7 +7,6 @@ from typing import Annotated, Awaitable, Callable, Optional, Sequence
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-
 from lakekit_api.errors import Problem
 from lakekit_api.tokens import Token, find
 

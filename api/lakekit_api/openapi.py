@@ -1,4 +1,4 @@
-"""The OpenAPI description of an endpoint, made from the table's declaration: parameters, answers, and an example of each."""
+"""The OpenAPI description of an endpoint, made from the declaration: parameters, answers, an example of each."""
 
 from __future__ import annotations
 
@@ -106,7 +106,12 @@ def row(table: Table) -> Json:
         if column.comment:
             schema["description"] = column.comment
         properties[column.name] = schema
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def page_schema(table: Table) -> Json:
@@ -130,7 +135,9 @@ def page_operation(paging: Paging, path: str) -> Json:
     columns = [column.name for column in table.columns]
     either = columns + [f"-{column}" for column in columns]
     schema: Json = {"type": "array", "items": {"type": "string", "enum": either}}
-    sort = _parameter("sort", "Columns to sort by, with commas; -COLUMN descends. The key completes it.", schema)
+    sort = _parameter(
+        "sort", "Columns to sort by, with commas; -COLUMN descends. The key completes it.", schema
+    )
     sort.update(style="form", explode=False, example=[f"-{columns[-1]}", columns[0]])
     limit = {"type": "integer", "minimum": 1, "maximum": paging.max_limit, "default": paging.limit}
     version = {"type": "integer", "minimum": 0, "maximum": LARGEST_VERSION}
@@ -140,7 +147,12 @@ def page_operation(paging: Paging, path: str) -> Json:
         _parameter("limit", "Rows of the page.", limit, example=10),
         _parameter("after", "Where the page starts: from `next` of the page before.", dict(TEXT)),
         _parameter("version", "Read this version of the table; the newest is read otherwise.", version),
-        {"name": "If-None-Match", "in": "header", "schema": dict(TEXT), "description": "An ETag that is at hand."},
+        {
+            "name": "If-None-Match",
+            "in": "header",
+            "schema": dict(TEXT),
+            "description": "An ETag that is at hand.",
+        },
     ]
     example = {
         "table": table.name,
@@ -156,7 +168,10 @@ def page_operation(paging: Paging, path: str) -> Json:
         },
         "304": {"description": "The table is at the version of If-None-Match.", "headers": {"ETag": ETAG}},
     }
-    return {"parameters": parameters, "responses": {**answers, **refusals(400, 401, 403, 404, 410, 429, 503, 504)}}
+    return {
+        "parameters": parameters,
+        "responses": {**answers, **refusals(400, 401, 403, 404, 410, 429, 503, 504)},
+    }
 
 
 def refusals(*statuses: int) -> Json:
@@ -191,4 +206,3 @@ def _filter(asked: Filter) -> Json:
 
 def _parameter(name: str, said: str, schema: Json, **more: Any) -> Json:
     return {"name": name, "in": "query", "description": said, "schema": schema, **more}
-

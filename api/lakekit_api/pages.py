@@ -16,7 +16,9 @@ from lakekit_api.errors import WrongParameter
 from lakekit_api.filters import Filter, filters, once, read_parameters, where
 
 LARGEST_VERSION = 2**63 - 1
-NO_CURSOR = "No page of this table and this sorting starts there: take after from the page before, or leave it out."
+NO_CURSOR = (
+    "No page of this table and this sorting starts there: take after from the page before, or leave it out."
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Page:
             conditions.append(_beyond(self.order, self.cursor.after)[0])
         chosen = ", ".join(name(column.name) for column in columns)
         filtered = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"SELECT {chosen} FROM {name(relation)}{filtered} ORDER BY {', '.join(o.sql() for o in self.order)} LIMIT ?"
+        order = ", ".join(each.sql() for each in self.order)
+        return f"SELECT {chosen} FROM {name(relation)}{filtered} ORDER BY {order} LIMIT ?"
 
     def values(self) -> List[Any]:
         """The values bound to the query's marks, in order."""
@@ -103,7 +106,9 @@ class Paging:
             descending = word.startswith("-")
             column = word[1:] if descending else word
             if column not in self._columns:
-                raise WrongParameter("sort", "sort takes columns of the table, with commas; -COLUMN descends.")
+                raise WrongParameter(
+                    "sort", "sort takes columns of the table, with commas; -COLUMN descends."
+                )
             asked.setdefault(column, Order(self._columns[column], descending))
         for column in self.table.key or self._columns:
             asked.setdefault(column, Order(self._columns[column], False))

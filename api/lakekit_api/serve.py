@@ -61,6 +61,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise PortTaken(f"{host}:{port} cannot be listened on: {reason}", "Name another with --host and --port.") from None
+    except OSError as error:
+        raise PortTaken(
+            f"{host}:{port} cannot be listened on: {error.strerror}", "Name another with --host and --port."
+        ) from None

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
 
 PREFIX = "LAKEKIT_API_"
 TOKENS = f"{PREFIX}TOKENS"
 """The lines of a tokens file themselves, separated by newlines or semicolons. A secret has no flag: `ps` shows flags."""
 
 
-def _setting(default: Any, said: str, smallest: float = 0) -> Any:
-    return dataclasses.field(default=default, metadata={"help": said, "min": smallest})
+def _setting(default: Any, said: str, smallest: float = 0, largest: Optional[int] = None) -> Any:
+    return dataclasses.field(default=default, metadata={"help": said, "min": smallest, "max": largest})
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Settings:
 
     lake: str = _setting("", "The lake: a folder or s3://BUCKET/PREFIX.")
     host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(8080, "Port to listen on; 0 takes a free one and logs it.")
+    port: int = _setting(8080, "Port to listen on; 0 takes a free one and logs it.", 0, 65535)
     tokens_file: str = _setting("", "File of token hashes, as `lakekit-api token` prints them.")
     no_auth: bool = _setting(False, "Ask for no token; on a loopback address only.")
     declarations: str = _setting("lakekit.flights:TABLES", "The tables' declarations, MODULE:NAME.")
@@ -32,7 +32,9 @@ class Settings:
     concurrency: int = _setting(64, "Data requests in hand at once; one more is answered 429.", 1)
     threads: int = _setting(2, "Queries that run at once.", 1)
     refresh: float = _setting(1.0, "A table's log is looked at for a new version at most this often.")
-    memory: str = _setting("1GB", "Memory for tables and queries; what exceeds it goes to a temporary folder.")
+    memory: str = _setting(
+        "1GB", "Memory for tables and queries; what exceeds it goes to a temporary folder."
+    )
     versions: int = _setting(8, "Old versions that stay loaded for ?version= and for pages begun on them.", 1)
     cache: int = _setting(64, "Megabytes of answered pages that are kept; 0 keeps none.")
     grace: float = _setting(20.0, "Time that requests in flight have to end after SIGTERM.")

@@ -11,7 +11,7 @@ import threading
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from lakekit.errors import LakeRefused, MissingExtra, StorageError
 from lakekit.lake import Lake
@@ -67,10 +67,13 @@ class Reader:
 
     def __init__(self, lake: Lake, memory: str) -> None:
         if lake.kind == "schema":
-            raise LakeRefused(f"The lake {lake} is a schema, which Spark knows by name", "Name a folder or s3://BUCKET/PREFIX.")
+            raise LakeRefused(
+                f"The lake {lake} is a schema, which Spark knows by name",
+                "Name a folder or s3://BUCKET/PREFIX.",
+            )
         self.lake = lake
         self._scratch = Path(tempfile.mkdtemp(prefix="lakekit-api-"))
-        config = {
+        config: Dict[str, Any] = {
             "autoinstall_known_extensions": False,  # nothing is fetched but the lake
             "temp_directory": str(self._scratch / "spilled"),
             "memory_limit": memory,

@@ -131,7 +131,12 @@ class Store:
         followed.look = None
         if not done.cancelled() and done.exception() is not None:
             self._metrics.failed_looks.labels(followed.table.name).inc()
-            log(logging.ERROR, "a table cannot be read", table=followed.table.name, reason=repr(done.exception()))
+            log(
+                logging.ERROR,
+                "a table cannot be read",
+                table=followed.table.name,
+                reason=repr(done.exception()),
+            )
 
     def _loaded(self, key: Tuple[str, Head], done: asyncio.Future[Snapshot]) -> None:
         del self._loading[key]
@@ -151,4 +156,6 @@ class Store:
         try:
             return await asyncio.wait_for(awaited, self._settings.timeout)
         except asyncio.TimeoutError:
-            raise Problem(504, f"The answer took longer than {self._settings.timeout:g} s; ask for less.") from None
+            raise Problem(
+                504, f"The answer took longer than {self._settings.timeout:g} s; ask for less."
+            ) from None

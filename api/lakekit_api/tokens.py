@@ -66,7 +66,9 @@ def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
     """Refuse a scope that no table has: it would open nothing, and nobody would know why."""
     for table in sorted(tables - set(declared) - {ALL}):
         nearest = difflib.get_close_matches(table, declared, n=1, cutoff=0.0)
-        raise StartRefused(f"{where}: there is no table {table}", f"Did you mean {nearest[0] if nearest else ALL}?")
+        raise StartRefused(
+            f"{where}: there is no table {table}", f"Did you mean {nearest[0] if nearest else ALL}?"
+        )
 
 
 def find(tokens: Sequence[Token], secret: str) -> Optional[Token]:

@@ -112,7 +112,9 @@ async def client(port: int, secret: str, asked: Iterator[str], seconds: List[flo
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for query in asked:
         started = time.perf_counter()
-        writer.write(f"GET {PATH}?{query} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {secret}\r\n\r\n".encode())
+        writer.write(
+            f"GET {PATH}?{query} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {secret}\r\n\r\n".encode()
+        )
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 "), head
         length = re.search(rb"content-length: (\d+)", head)
@@ -135,7 +137,10 @@ def figures(seconds: Sequence[float], elapsed: float) -> Result:
     """Requests a second, and milliseconds that half and 99 of 100 take at most."""
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     said = {"requests": len(seconds), "per_second": len(seconds) / elapsed}
-    return {key: round(value, 2) for key, value in {**said, "p50_ms": cuts[49] * 1e3, "p99_ms": cuts[98] * 1e3}.items()}
+    return {
+        key: round(value, 2)
+        for key, value in {**said, "p50_ms": cuts[49] * 1e3, "p99_ms": cuts[98] * 1e3}.items()
+    }
 
 
 def bench(lake: Path, clients: int, requests: int) -> Dict[str, Result]:
@@ -159,13 +164,17 @@ def table(results: Dict[str, Result]) -> str:
     lines = [f"{'':<8} {'requests':>8} {'per s':>8} {'x':>6} {'p50 ms':>8} {'p99 ms':>8}"]
     for name, found in results.items():
         rate = f"{found['per_second']:>8,.0f} {found['per_second'] / base:>6.2f}"
-        lines.append(f"{name:<8} {found['requests']:>8,.0f} {rate} {found['p50_ms']:>8.1f} {found['p99_ms']:>8.1f}")
+        lines.append(
+            f"{name:<8} {found['requests']:>8,.0f} {rate} {found['p50_ms']:>8.1f} {found['p99_ms']:>8.1f}"
+        )
     return "\n".join(lines)
 
 
 def main() -> None:
     """Measure, print a table or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lake", type=Path, required=True, help="a lake that lakekit run made")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--requests", type=int, default=5000, help="of each way (default: 5000)")

@@ -1,0 +1,280 @@
+"""The API as users start it, a process over a lake that `lakekit run` made, and what others write into that lake."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+from urllib.parse import quote
+
+import duckdb
+import pytest
+import schemathesis
+from deltalake import DeltaTable, write_deltalake
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from pyspark.sql import SparkSession
+
+import lakekit
+from lakekit.flights import TABLES
+from lakekit_api import Settings, create_app
+from lakekit_api.tokens import make
+
+ROOT = Path(__file__).parents[2]
+GOLD = TABLES.layer("gold")
+PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
+SECRET, TOKEN = make("tests", ["*"])
+AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
+HOURS = TABLES["gold.busiest_hours"]
+# A query that waits until it is told, by a line on standard input, to go on.
+HELD = """
+import asyncio, sys
+from lakekit_api.cli import main
+from lakekit_api.store import Store
+query = Store.query
+async def held(self, *arguments):
+    print('"held"', flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    return await query(self, *arguments)
+Store.query = held
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def made(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake of the sample, not to be changed."""
+    folder = tmp_path_factory.mktemp("lakes") / "lake"
+    lakekit.run(sample, folder)
+    return folder
+
+
+@pytest.fixture
+def lake(made: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(made / "gold", tmp_path / "lake" / "gold")
+    return tmp_path / "lake"
+
+
+class Service:
+    """A running service, and what it has logged."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.port = int(self.log_until("listening")["port"])
+
+    def log_until(self, message: str) -> Dict[str, Any]:
+        """The next line of the log with that message."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            said = json.loads(line)
+            if said == message or (isinstance(said, dict) and said["message"] == message):
+                return said if isinstance(said, dict) else {}
+        raise AssertionError(f"the service ended without logging {message!r}")
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def get(self, path: str, headers: Optional[Dict[str, str]] = None) -> Any:
+        """The body of an answer."""
+        with contextlib.closing(self.connect()) as connection:
+            connection.request("GET", path, headers=AUTHORIZED if headers is None else headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status == 200, body
+            return json.loads(body)
+
+
+@contextlib.contextmanager
+def served(lake: object, *options: str, program: Optional[List[str]] = None) -> Iterator[Service]:
+    """A service in a process of its own, far from UTC."""
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "utils"), str(ROOT / "api")]),
+        "LAKEKIT_API_TOKENS": TOKEN.line(),
+        "TZ": "America/New_York",
+    }
+    command = [
+        sys.executable,
+        *(program or ["-m", "lakekit_api"]),
+        "serve",
+        "--lake",
+        str(lake),
+        "--port",
+        "0",
+        *options,
+    ]
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Service(process)
+        finally:
+            process.kill()
+
+
+def rows_of(lake: Path, name: str) -> List[Dict[str, Any]]:
+    """A table's rows by its key as DuckDB reads the files, as JSON has them."""
+    table = TABLES[name]
+    files = [str(file) for file in DeltaTable(str(lake / table.folder)).file_uris()]
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        rows = connection.execute(
+            f"SELECT CAST(to_json(t) AS VARCHAR) FROM read_parquet(?) t ORDER BY {', '.join(table.key)}",
+            [files],
+        ).fetchall()
+    return [json.loads(row[0]) for row in rows]
+
+
+def same_instants(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """DuckDB writes `2013-01-01 10:00:00+00` where the API writes `2013-01-01T10:00:00Z`."""
+    for row in rows:
+        if "time_hour" in row:
+            row["time_hour"] = row["time_hour"].replace(" ", "T").replace("+00", "Z")
+    return rows
+
+
+def test_pages_one_after_another_are_the_tables(made: Path) -> None:
+    with served(made) as service:
+        for table, path in zip(GOLD, PATHS):
+            at, found = f"{path}?limit=17", []
+            while at:
+                page = service.get(at)
+                found += page["rows"]
+                at = page["next"]
+            assert found == same_instants(rows_of(made, table.name)), table.name
+
+
+def test_every_data_endpoint_refuses_without_a_token(made: Path) -> None:
+    with served(made) as service, contextlib.closing(service.connect()) as connection:
+        paths = service.get("/openapi.json")["paths"]
+        statuses: Dict[str, int] = {}
+        for path in paths:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            answer.read()
+            statuses[path] = answer.status
+    assert {path for path, status in statuses.items() if status == 401} == {"/tables", *PATHS}
+    assert {path for path, status in statuses.items() if status != 401} == {"/healthz", "/readyz", "/metrics"}
+
+
+def test_commit_of_another_writer_is_served(lake: Path) -> None:
+    with served(lake, "--refresh", "0") as service:
+        before = service.get(PATHS[-1])
+        delta = DeltaTable(str(lake / HOURS.folder))
+        delta.delete("place = 1")
+        after = service.get(PATHS[-1])
+        past = service.get(f"{PATHS[-1]}?version={before['version']}")
+    assert after["version"] > before["version"] and after["rows"] == before["rows"][1:]
+    assert past == before
+
+
+def test_request_in_flight_is_answered_after_sigterm(made: Path) -> None:
+    with served(made, program=["-c", HELD]) as service:
+        connection = service.connect()
+        connection.request("GET", PATHS[0], headers=AUTHORIZED)
+        service.log_until("held")
+        service.process.send_signal(signal.SIGTERM)
+        refused = threading.Event()
+        while not refused.is_set():  # the service stops listening before it ends
+            try:
+                service.connect().connect()
+            except OSError:
+                refused.set()
+        assert service.process.poll() is None
+        assert service.process.stdin is not None
+        service.process.stdin.write("go on\n")
+        service.process.stdin.flush()
+        answer = connection.getresponse()
+        assert (answer.status, len(json.loads(answer.read())["rows"])) == (200, 48)
+        connection.close()
+        service.log_until("stopped")
+        assert service.process.wait(60) == 0
+
+
+def test_idle_service_ends_with_0(made: Path) -> None:
+    with served(made) as service:
+        service.get("/tables")
+        service.process.send_signal(signal.SIGTERM)
+        service.log_until("stopped")
+        assert service.process.wait(60) == 0
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of a moto server."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stderr is not None
+        address = next(line.split()[-1] for line in server.stderr if "Running on http" in line)
+        reader = threading.Thread(target=server.stderr.read)  # its log, or it would wait for a reader
+        reader.start()
+        variables = {"AWS_ENDPOINT_URL": address, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+        variables.update(AWS_ACCESS_KEY_ID="moto", AWS_SECRET_ACCESS_KEY="moto")
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        host, port = address.rpartition("/")[2].split(":")
+        connection = http.client.HTTPConnection(host, int(port))
+        connection.request("PUT", "/lake")
+        assert connection.getresponse().status == 200
+        connection.close()
+        yield "lake"
+        server.terminate()
+        reader.join()
+
+
+def test_lake_on_s3_is_served(bucket: str, made: Path) -> None:
+    for table in GOLD:
+        rows = DeltaTable(str(made / table.folder)).to_pyarrow_table()
+        write_deltalake(f"s3://{bucket}/deep/{'/'.join(table.folder.parts)}", rows)
+    with served(f"s3://{bucket}/deep", "--timeout", "60") as service, served(made) as local:
+        assert service.get("/readyz")["status"] == "ready"
+        for path in PATHS:
+            assert service.get(path)["rows"] == local.get(path)["rows"]
+
+
+def test_table_that_spark_wrote_is_served(spark: SparkSession, lake: Path) -> None:
+    with served(lake, "--refresh", "0") as service:
+        before = service.get(PATHS[-1])
+        location = str(lake / HOURS.folder)
+        frame = spark.read.format("delta").load(location)
+        frame.write.format("delta").mode("overwrite").save(location)
+        after = service.get(PATHS[-1])
+    assert after["version"] > before["version"] and after["rows"] == before["rows"]
+
+
+@pytest.fixture(scope="module")
+def app(made: Path) -> FastAPI:
+    return create_app(Settings(lake=str(made)), [TOKEN])
+
+
+@pytest.fixture(scope="module")
+def described(app: FastAPI) -> Any:
+    return schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+@schemathesis.pytest.from_fixture("described").parametrize()
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_service_does_what_its_description_says(case: Any) -> None:
+    case.call_and_validate(headers=AUTHORIZED)
+
+
+def test_values_that_need_quoting_are_found(app: FastAPI) -> None:
+    with TestClient(app, headers=AUTHORIZED) as client:
+        name = "United Air Lines Inc."
+        rows = client.get(f"{PATHS[0]}?carrier_name={quote(name)}").json()["rows"]
+    assert rows and {row["carrier_name"] for row in rows} == {name}

@@ -1,0 +1,76 @@
+"""A lake of two gold tables, written by delta-rs from their declarations, and clients of services over it."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Callable, Iterator, List
+
+import pytest
+from fastapi.testclient import TestClient
+
+from lakekit_api import Settings, create_app
+from lakekit_api.tokens import Token, make
+from testing.unit.lakekit_api.trips import OTHER, ROWS, TABLES, TRIPS, write
+
+SECRETS = {"one": make("one", ["gold.trips"]), "all": make("all", ["*"])}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A lake with five trips and one place."""
+    folder = tmp_path / "lake"
+    write(folder, TRIPS, ROWS)
+    write(folder, OTHER, [{"place": 1}])
+    return folder
+
+
+@pytest.fixture
+def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name by which the service finds the declarations."""
+    module = types.ModuleType("declared_for_tests")
+    module.TABLES = TABLES  # type: ignore[attr-defined]  # a module made here
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return f"{module.__name__}:TABLES"
+
+
+@pytest.fixture
+def settings(lake: Path, declarations: str) -> Settings:
+    """Settings under which every request looks for a new version."""
+    return Settings(lake=str(lake), declarations=declarations, refresh=0.0)
+
+
+@pytest.fixture
+def secret() -> str:
+    """A token of the fixture `tokens` that opens one table."""
+    return SECRETS["one"][0]
+
+
+@pytest.fixture
+def tokens() -> List[Token]:
+    """Two tokens: of one table, and of all."""
+    return [token for _, token in SECRETS.values()]
+
+
+@pytest.fixture
+def connect(tokens: List[Token]) -> Iterator[Callable[..., TestClient]]:
+    """Opens clients of applications, with the token of all tables unless told otherwise."""
+    opened: List[TestClient] = []
+
+    def open_client(settings: Settings, secret: str = SECRETS["all"][0]) -> TestClient:
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        client = TestClient(create_app(settings, () if settings.no_auth else tokens), headers=headers)
+        client.__enter__()
+        opened.append(client)
+        return client
+
+    yield open_client
+    for client in opened:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(connect: Callable[..., TestClient], settings: Settings) -> TestClient:
+    """A client with the token of all tables."""
+    return connect(settings)

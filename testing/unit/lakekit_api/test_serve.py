@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import signal
+import socket
+from typing import Any, Iterator, List
+
+import pytest
+import uvicorn
+
+from lakekit_api import Settings
+from lakekit_api.errors import PortTaken, StartRefused
+from lakekit_api.serve import serve
+
+
+@pytest.fixture(autouse=True)
+def untouched() -> Iterator[None]:
+    """The signal handler and the logging of the tests' own process."""
+    handler, root = signal.getsignal(signal.SIGTERM), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_port_that_is_taken_is_named(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"127.0.0.1:{port} cannot be listened on") as caught:
+            serve(dataclasses.replace(settings, no_auth=True, port=port), (), {})
+    assert caught.value.exit_code == 3
+
+
+def test_unknown_log_level_is_refused(settings: Settings) -> None:
+    with pytest.raises(StartRefused, match="loud is no log level"):
+        serve(dataclasses.replace(settings, no_auth=True, log_level="loud"), (), {})
+
+
+def test_start_is_logged_with_the_port_and_what_means_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured: List[uvicorn.Config] = []
+
+    def run(self: uvicorn.Server, sockets: Any) -> None:
+        configured.append(self.config)
+        [listening] = sockets
+        with listening:
+            assert listening.getsockname()[1] > 0
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    with pytest.raises(SystemExit) as caught:
+        serve(dataclasses.replace(settings, no_auth=True, port=0), (), {"LAKEKIT_API_LAEK": "x"})
+    assert caught.value.code == 0
+    unknown, listening, stopped = map(json.loads, capsys.readouterr().out.splitlines())
+    assert unknown["variables"] == ["LAKEKIT_API_LAEK"] and unknown["level"] == "warning"
+    assert listening["message"] == "listening" and listening["port"] > 0
+    assert stopped["message"] == "stopped"
+    assert configured[0].timeout_graceful_shutdown == settings.grace

@@ -1,0 +1,62 @@
+"""A gold table with a column of every type, one beside it, and how a lake comes to hold them."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from lakekit.tables import Column, Table, TableSet
+
+TRIPS = Table(
+    "gold.trips",
+    (
+        Column("day", "date", required=True, comment="Local day"),
+        Column("code", required=True),
+        Column("n", "int"),
+        Column("big", "bigint"),
+        Column("ratio", "double"),
+        Column("ok", "boolean"),
+        Column("at", "timestamp"),
+        Column("version", "int"),
+    ),
+    sql="trips.sql",
+    comment="Trips by day",
+    key=("day", "code"),
+)
+OTHER = Table("gold.other", (Column("place", "int", required=True),), sql="other.sql", key=("place",))
+TABLES = TableSet((TRIPS, OTHER), Path())
+ARROW = {
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", "UTC"),
+}
+NOON = datetime.datetime(2013, 1, 1, 12, tzinfo=datetime.timezone.utc)
+Row = Dict[str, Any]
+
+
+def trip(day: int, code: str, **more: Any) -> Row:
+    """A row of the table; what is not said is missing."""
+    return {"day": datetime.date(2013, 1, day), "code": code, **more}
+
+
+ROWS = [
+    trip(2, "b", n=5, ratio=0.5),
+    trip(1, "a", n=1, big=2**40, ratio=1.5, ok=True, at=NOON, version=7),
+    trip(1, "b", n=2, ratio=float("nan"), ok=False, at=NOON + datetime.timedelta(hours=1)),
+    trip(3, "a", n=None),
+    trip(2, "a", n=5, ratio=-1.0, ok=True),
+]
+
+
+def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") -> None:
+    """Make rows a table's newest version, or add them to it."""
+    schema = pa.schema([pa.field(c.name, ARROW[c.type], not c.required) for c in table.columns])
+    write_deltalake(str(lake / table.folder), pa.Table.from_pylist(rows, schema), mode=mode)
