@@ -22,7 +22,7 @@ from lakekit.tables import TableSet
 from testing.integration import shop
 
 CASES = settings(
-    max_examples=8,
+    max_examples=5,
     phases=[Phase.generate],  # cases are small as they are, and making them smaller takes minutes
     derandomize=True,
     deadline=None,
@@ -225,7 +225,7 @@ def play(case: Shop, number: int, kind: str, what: Any, folder: Path) -> None:
         case.tables = TableSet(shop.DECLARED, changed)
 
 
-@settings(CASES, max_examples=12)
+@settings(CASES, max_examples=8)
 @given(steps=st.lists(STEPS, min_size=3, max_size=7))
 def test_every_increment_equals_a_full_run(steps: List[Tuple[str, Any]], count: Callable[[], None]) -> None:
     """Late and corrected rows, changed dimensions, deletions, optimize, vacuum and changed SQL, in any order."""

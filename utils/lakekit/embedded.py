@@ -435,6 +435,8 @@ class EmbeddedEngine:
         """What delta-rs does not check of files that it did not write: nulls in required columns, CHECK constraints."""
         for column in table.columns:
             nulls = sum(file.nulls.get(column.name, 0) for file in self._staged[staged.view][1])
+            if column.name == table.partition:  # it stands in the names of folders, not in the files
+                nulls = self.query(f"select count(*) from {staged.view} where {column.name} is null")[0][0]
             if column.required and nulls:
                 raise ComputeError(table.name, f"column {column.name} is required and has {nulls} nulls")
         for constraint in table.constraints:

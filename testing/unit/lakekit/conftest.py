@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict, Iterator
 
 import pytest
 
 import lakekit
+from lakekit.embedded import EmbeddedEngine
+from lakekit.lake import find_lake
 from lakekit.project import TEMPLATE
-from lakekit.tables import Column, Source, Table, TableSet, bronze
+from lakekit.tables import ORIGIN, Column, Constraint, Expectation, Source, Table, TableSet, bronze
 from lakekit.template.tables import TABLES as ORDERS
 
 PEOPLE = Source(
@@ -21,12 +23,17 @@ PEOPLE = Source(
         Column("seen", "timestamp"),
         Column("weight", "double"),
     ),
+    misfits=0.5,
 )
 SILVER = Table(
     "silver.people",
-    (Column("name", required=True), Column("age", "int"), Column("seen", "timestamp")),
+    (Column("name", required=True), Column("age", "int"), Column("seen", "timestamp"), *ORIGIN),
     reads=("bronze.people",),
     sql="people.sql",
+    key=("name",),
+    constraints=(Constraint("age_positive", "age IS NULL OR age > 0"),),
+    expectations=(Expectation("age is a person's", "age is null or age < 150", "drop"),),
+    update="merge",
 )
 GOLD = Table(
     "gold.ages",
@@ -36,8 +43,9 @@ GOLD = Table(
 )
 SQL = {
     "people.sql": """
-        select name, cast(nullif(age, 'NA') as int) as age, cast(nullif(seen, 'NA') as timestamp) as seen
-        from bronze.people order by name
+        select name, cast(nullif(age, 'NA') as int) as age, cast(nullif(seen, 'NA') as timestamp) as seen,
+          _source_file, _source_sha256, _source_row, _ingested_at
+        from bronze.people
     """,
     "ages.sql": "select age, count(*) as people from silver.people group by age order by age",
 }
@@ -72,6 +80,14 @@ def source(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "people.csv").write_text(CSV)
     return folder
+
+
+@pytest.fixture
+def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
+    """An embedded engine on a new lake."""
+    (tmp_path / "scratch").mkdir()
+    with EmbeddedEngine(find_lake(tmp_path / "lake"), tables, tmp_path / "scratch") as opened:
+        yield opened
 
 
 @pytest.fixture

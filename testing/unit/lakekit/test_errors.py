@@ -11,7 +11,8 @@ from lakekit import errors
     ("error", "code"),
     [
         (errors.SourceError("flights.csv is empty"), 2),
-        (errors.ValueRefused("flights.csv", 3, 4, "dep_delay", "abc", "an int"), 2),
+        (errors.TooManyMisfits("flights.csv", "dep_delay", 30, 100, 0.05, "int"), 2),
+        (errors.ExpectationFailed("silver.x", "x is known", 3), 1),
         (errors.LakeRefused("lake is a file", "Name a folder."), 2),
         (errors.UnknownTable("gold.x", "gold.y"), 2),
         (errors.DeclarationError("gold.x", "is declared twice"), 1),
@@ -27,11 +28,11 @@ def test_each_error_has_its_exit_code_and_a_next_step(error: errors.LakekitError
     assert str(error) and error.next_step
 
 
-def test_refused_value_is_found_by_file_row_line_and_column() -> None:
-    error = errors.ValueRefused("flights.csv", 3, 5, "dep_delay", "abc", "an int")
+def test_refused_column_is_told_with_its_share_of_misfits() -> None:
+    error = errors.TooManyMisfits("flights.csv", "dep_delay", 30, 1000, 0.02, "int")
     assert (
         str(error)
-        == "flights.csv, row 3 (line 5), column dep_delay: 'abc' is not an int. Nothing was written."
+        == "flights.csv, column dep_delay: 30 of 1,000 values are no int; at most 2% may fail. Nothing was written."
     )
 
 

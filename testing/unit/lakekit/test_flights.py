@@ -4,15 +4,15 @@ import pytest
 
 from lakekit.flights import TABLES
 from lakekit.tables import Table
-from lakekit.transpile import to_duckdb
+from lakekit.transpile import duckdb, parse_query
 
 COMPUTED = [table for table in TABLES if table.sql]
 
 
 @pytest.mark.parametrize("table", COMPUTED, ids=lambda table: str(table.name))
 def test_sql_reads_what_is_declared(table: Table) -> None:
-    _, reads = to_duckdb(table.name, TABLES.query(table))
-    assert reads == set(table.reads)
+    query = parse_query(table.name, TABLES.query(table), table.reads)  # raises where it reads others
+    assert "SELECT" in duckdb(query, table.name)
 
 
 def test_each_sql_file_belongs_to_a_table() -> None:
@@ -22,4 +22,4 @@ def test_each_sql_file_belongs_to_a_table() -> None:
 
 def test_no_table_is_left_out() -> None:
     layers = [table.layer for table in TABLES]
-    assert (layers.count("bronze"), layers.count("silver"), layers.count("gold")) == (5, 5, 4)
+    assert (layers.count("bronze"), layers.count("silver"), layers.count("gold")) == (5, 5, 5)

@@ -1,25 +1,28 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import shutil
 import zipfile
 from pathlib import Path
 from typing import List, Tuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lakekit.errors import SourceError, StorageError
-from lakekit.sources import OpenedSource, open_sources
+from lakekit.sources import OpenedFile, open_sources
 from lakekit.tables import TableSet
 
 HEADER = "name,age,seen,weight\n"
 ROW = "Ada,36,NA,NA\n"
 
 
-def opened(folder: Path, tables: TableSet, tmp_path: Path) -> OpenedSource:
+def opened(folder: Path, tables: TableSet, tmp_path: Path) -> OpenedFile:
     scratch = tmp_path / "scratch"
     scratch.mkdir(exist_ok=True)
-    return open_sources(folder, tables, scratch)[0]
+    return open_sources(folder, tables, scratch)["people"][0]
 
 
 def zip_of(folder: Path, members: List[Tuple[str, str]]) -> Path:
@@ -36,7 +39,7 @@ def test_zipped_and_plain_have_one_digest(source: Path, tables: TableSet, tmp_pa
     zip_of(source, [("people.csv", (source / "people.csv").read_text())])
     zipped = opened(source, tables, tmp_path)
     assert plain.digest == zipped.digest
-    assert plain.file_name == zipped.file_name == "people.csv"
+    assert plain.name == zipped.name == "people.csv"
     assert zipped.path.parent == tmp_path / "scratch"
 
 
@@ -54,7 +57,9 @@ def test_digest_follows_the_content(source: Path, tables: TableSet, tmp_path: Pa
         (HEADER, "has a header and no rows"),
         ("name,age,weight\nAda,36,NA\n", "has no column seen"),
         ("name,age,seen,weight,age\nAda,36,NA,NA,36\n", "has the column age twice"),
-        ("name,age,seen,weight,height\nAda,36,NA,NA,1\n", "a column height that is not declared"),
+        ("name,age,seen,weight,Age\nAda,36,NA,NA,36\n", "has the column age twice"),
+        ("name,age,seen,weight,_rule\nAda,36,NA,NA,1\n", "a column named '_rule', which lakekit keeps for itself"),
+        ("name,age,seen,weight,\nAda,36,NA,NA,1\n", "a column named ''"),
         ('name,age,seen,weight\n"Ada', "line 1 or 2"),
     ],
 )
@@ -93,7 +98,7 @@ def test_archive_holds_one_file(
 def test_truncated_archive_is_refused(kept: int, source: Path, tables: TableSet, tmp_path: Path) -> None:
     archive = zip_of(source, [("people.csv", HEADER + "".join(f"p{n},{n},NA,NA\n" for n in range(999)))])
     archive.write_bytes(archive.read_bytes()[:kept])
-    with pytest.raises(SourceError, match="no whole zip archive"):
+    with pytest.raises(SourceError, match="no whole archive"):
         opened(source, tables, tmp_path)
 
 
@@ -102,7 +107,7 @@ def test_archive_with_a_flipped_byte_is_refused(source: Path, tables: TableSet, 
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= 0xFF
     archive.write_bytes(content)
-    with pytest.raises(SourceError, match="no whole zip archive"):
+    with pytest.raises(SourceError, match="no whole archive"):
         opened(source, tables, tmp_path)
 
 
@@ -134,10 +139,9 @@ def test_missing_file_and_folder_are_refused(source: Path, tables: TableSet, tmp
     with pytest.raises(SourceError, match="is no folder"):
         opened(source / "people.csv", tables, tmp_path)
     (source / "people.csv").unlink()
-    with pytest.raises(SourceError, match="people.csv is missing"):
-        opened(source, tables, tmp_path)
+    assert open_sources(source, tables, tmp_path)["people"] == []
     (source / "people.csv").mkdir()
-    with pytest.raises(SourceError, match="is no file"):
+    with pytest.raises(SourceError, match="is no source file"):
         opened(source, tables, tmp_path)
 
 
@@ -157,7 +161,51 @@ def test_file_that_changes_under_the_run_is_refused(source: Path, tables: TableS
         found.check_unchanged()
 
 
-def test_line_of_a_row_counts_line_breaks_in_values(source: Path, tables: TableSet, tmp_path: Path) -> None:
-    (source / "people.csv").write_text(HEADER + '"A\nd\na",1,NA,NA\nBob,2,NA,NA\n')
-    found = opened(source, tables, tmp_path)
-    assert (found.line_of(1), found.line_of(2)) == (4, 5)
+def test_column_that_is_not_declared_is_told(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    (source / "people.csv").write_text("name,age,height,seen,weight\nAda,36,1,NA,NA\n")
+    assert opened(source, tables, tmp_path).new_columns == ("height",)
+
+
+def test_files_of_a_folder_come_in_the_order_of_their_names(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    folder = source / "people"
+    folder.mkdir()
+    (folder / ".hidden").touch()
+    (folder / "b.csv").write_text(HEADER + ROW)
+    (folder / "a.csv.gz").write_bytes(gzip.compress((HEADER + ROW + ROW).encode()))
+    columns = {"name": ["Ada"], "age": [36], "seen": [None], "weight": [1.5]}
+    pq.write_table(pa.table(columns), folder / "c.parquet")
+    found = open_sources(source, tables, tmp_path / "scratch")["people"]
+    assert [file.name for file in found] == ["people.csv", "people/a.csv", "people/b.csv", "people/c.parquet"]
+    assert [file.format for file in found] == ["csv", "csv", "csv", "parquet"]
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (pa.table({"name": ["Ada"]}), "has no column age"),
+        (pa.table({"name": pa.array([], pa.string())}), "has no rows"),
+        (pa.table({"name": [{"first": "Ada"}]}), "a column name that is no plain value"),
+    ],
+)
+def test_parquet_file_that_is_not_as_declared_is_refused(
+    table: pa.Table, reason: str, source: Path, tables: TableSet, tmp_path: Path
+) -> None:
+    (source / "people.csv").unlink()
+    pq.write_table(table, source / "people.parquet")
+    with pytest.raises(SourceError, match=reason):
+        opened(source, tables, tmp_path)
+    (source / "people.parquet").write_bytes(b"PAR1")
+    with pytest.raises(SourceError, match="no whole Parquet file"):
+        opened(source, tables, tmp_path)
+
+
+def test_file_of_another_kind_in_the_folder_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    (source / "people").mkdir()
+    (source / "people" / "notes.txt").touch()
+    with pytest.raises(SourceError, match="notes.txt is no source file"):
+        opened(source, tables, tmp_path)
+    (source / "people" / "notes.txt").unlink()
+    for name in ("a.csv", "a.parquet"):
+        (source / "people" / name).touch()
+    with pytest.raises(SourceError, match="Both .*a.csv and .*a.parquet|Both .*a.parquet and .*a.csv"):
+        opened(source, tables, tmp_path)

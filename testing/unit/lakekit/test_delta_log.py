@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Optional
+
+import pyarrow as pa
+import pytest
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+
+from lakekit import delta_log
+from lakekit.engine import Note
+from lakekit.errors import LakeRefused, StorageError
+from lakekit.lake import Lake
+from lakekit.tables import Column, Table
+
+TABLE = Table(
+    "gold.t",
+    (Column("x", "bigint", required=True, comment="An x"), Column("p", "date", required=True), Column("d", "double")),
+    sql="t.sql",
+    partition="p",
+    comment="All of t",
+)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake("folder", str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def delta(lake: Lake) -> DeltaTable:
+    delta_log.create(TABLE, lake.location(TABLE))
+    return opened(lake)
+
+
+def opened(lake: Lake) -> DeltaTable:
+    found = delta_log.open_table(lake, TABLE)
+    assert found is not None
+    return found
+
+
+def write(lake: Lake, note: Optional[Note], x: int = 1) -> None:
+    metadata = {"userMetadata": note.text()} if note else {}
+    fields = [pa.field("x", pa.int64(), False), pa.field("p", pa.date32(), False), pa.field("d", pa.float64())]
+    rows = pa.table({"x": [x], "p": pa.array([0], pa.date32()), "d": [0.5]}, schema=pa.schema(fields))
+    write_deltalake(opened(lake), rows, mode="append", commit_properties=CommitProperties(custom_metadata=metadata))
+
+
+def test_table_that_is_not_there_is_none(lake: Lake) -> None:
+    assert delta_log.open_table(lake, TABLE) is None
+    (Path(lake.location(TABLE)) / "_delta_log").mkdir(parents=True)
+    assert delta_log.open_table(lake, TABLE) is None
+
+
+def test_created_table_is_as_declared(delta: DeltaTable, lake: Lake) -> None:
+    assert delta_log.columns(delta) == TABLE.columns
+    assert delta_log.partition(delta) == {"p": "date"}
+    assert (delta.metadata().name, delta.metadata().description) == ("gold.t", "All of t")
+    assert delta.metadata().configuration == {"delta.enableChangeDataFeed": "true"}
+    assert delta.protocol().min_reader_version == 1
+    delta_log.create(TABLE, lake.location(TABLE))
+    assert opened(lake).version() == 0
+    assert delta_log.record_counts(delta) == []
+
+
+def test_head_tells_the_newest_change_of_rows_and_the_note_of_it(delta: DeltaTable, lake: Lake) -> None:
+    assert delta_log.head(TABLE, delta).note is None
+    first = Note("one", {"silver.a": ("id", 3)})
+    write(lake, first)
+    write(lake, Note("one", {"silver.a": ("id", 4)}, data=False))
+    head = delta_log.head(TABLE, opened(lake))
+    assert (head.version, head.data_version, head.foreign) == (2, 1, False)
+    assert head.note is not None and head.note.reads == {"silver.a": ("id", 4)}
+    opened(lake).alter.add_constraint({"x_positive": "x > 0"})
+    opened(lake).optimize.compact()
+    head = delta_log.head(TABLE, opened(lake))
+    assert (head.version, head.data_version, head.foreign, head.constraints) == (4, 1, False, {"x_positive"})
+    write(lake, None)
+    head = delta_log.head(TABLE, opened(lake))
+    assert (head.data_version, head.foreign) == (5, True) and head.note is not None
+    assert delta_log.record_counts(opened(lake)) in ([1, 2], [2, 1])
+    assert delta_log.gains_by_compaction(opened(lake))
+
+
+def test_note_is_found_below_many_entries_of_others(delta: DeltaTable, lake: Lake) -> None:
+    note = Note("one")
+    write(lake, note)
+    for x in range(delta_log.RECENT + 1):
+        write(lake, None, x)
+    head = delta_log.head(TABLE, opened(lake))
+    assert (head.note, head.foreign) == (note, True)
+    assert delta_log.notes(opened(lake), 0)[-1] == note
+    assert delta_log.notes(opened(lake), 1) == [None] * (delta_log.RECENT + 1)
+
+
+def test_entries_that_were_cleaned_up_count_as_unknown(
+    delta: DeltaTable, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Note("one")
+    write(lake, note)
+    write(lake, note)
+    assert delta_log.notes(opened(lake), 0) == [note, note]
+    monkeypatch.setattr(delta_log, "_history", lambda _: [(2, "WRITE", note)])
+    assert delta_log.notes(opened(lake), 0) == [None, note]
+    assert delta_log.notes(opened(lake), 1) == [note]
+
+
+def test_forbidden_feature_is_refused_with_the_way_out(delta: DeltaTable, lake: Lake) -> None:
+    entry = Path(lake.location(TABLE)) / "_delta_log" / f"{1:020}.json"
+    features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
+    entry.write_text(json.dumps({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}}) + "\n")
+    with pytest.raises(LakeRefused, match="gold.t has deletionVectors on") as caught:
+        delta_log.open_table(lake, TABLE)
+    assert "DROP FEATURE" in caught.value.next_step
+
+
+def test_damaged_log_is_a_storage_error_and_a_schema_is_for_spark(delta: DeltaTable, lake: Lake) -> None:
+    (Path(lake.location(TABLE)) / "_delta_log" / f"{0:020}.json").write_text("{")
+    with pytest.raises(StorageError, match="gold/t"):
+        delta_log.open_table(lake, TABLE)
+    with pytest.raises(LakeRefused, match="is a schema"):
+        delta_log.open_table(Lake("schema", "main.shop"), TABLE)

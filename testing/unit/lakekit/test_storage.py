@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lakekit.lake import Lake
+from lakekit.storage import FolderStorage, S3Storage, storage_of
+
+
+def test_kind_of_lake_has_its_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    assert isinstance(storage_of(Lake("folder", "/lake"), tmp_path), FolderStorage)
+    storage = storage_of(Lake("s3", "s3://bucket/lake"), tmp_path)
+    assert isinstance(storage, S3Storage)
+    folders = {storage.staging(f"s3://bucket/lake/{name}") for name in ("gold/a", "gold/b")}
+    assert len(folders) == 2 and all(tmp_path in folder.parents for folder in folders)
+
+
+@pytest.mark.parametrize("name", ["part-1.parquet", "p=a%2Fb/part-1.parquet"])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_files_of_a_folder_are_found_where_they_are(name: str, scheme: str, tmp_path: Path) -> None:
+    file = tmp_path / "lake with space" / name
+    file.parent.mkdir(parents=True)
+    file.touch()
+    storage = FolderStorage()
+    assert storage.fetch("", [f"{scheme}{file}"]) == [file]
+    assert storage.fetch("", [f"{scheme}{file}".replace(" ", "%20").replace("%2F", "%252F")]) == [file]
+
+
+def test_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="part-9"):
+        FolderStorage().fetch(str(tmp_path), [str(tmp_path / "part-9.parquet")])
