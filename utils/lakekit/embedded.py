@@ -8,15 +8,11 @@ killed process leaves is removed by Delta's VACUUM like any other file that no v
 from __future__ import annotations
 
 import datetime
-import json
-import os
 import random
 import time
-import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from lakekit import delta_log, statements
 from lakekit.engine import Head, Inspected, Note, Staged
@@ -30,8 +26,9 @@ from lakekit.errors import (
 )
 from lakekit.lake import Lake
 from lakekit.sources import OpenedFile
+from lakekit.staging import DataFile, Staging
 from lakekit.storage import storage_of
-from lakekit.tables import Column, Source, Table, TableSet, Type
+from lakekit.tables import Column, Source, Table, TableSet
 
 try:
     import duckdb
@@ -40,7 +37,6 @@ try:
     from deltalake import __version__ as DELTALAKE
     from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError, DeltaError
-    from deltalake.transaction import AddAction
 except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "embedded") from missing
 
@@ -50,57 +46,23 @@ OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
 partitioning for ever."""
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """A staged Parquet file: its path under the table, and what the log will say of it."""
-
-    name: str
-    rows: int
-    size: int
-    partition: Mapping[str, str]
-    nulls: Mapping[str, int]
-
-    def action(self) -> AddAction:
-        """The log's entry. Counts and no bounds: delta-rs 1.2 and 1.6 lose rows when one column has bounds and another
-        has none (`to_pyarrow_dataset` filters the other by `>= null`), and Delta gives a boolean none."""
-        stats = json.dumps({"numRecords": self.rows, "nullCount": dict(self.nulls)})
-        return AddAction(self.name, self.size, dict(self.partition), int(time.time() * 1000), True, stats)
-
-
 class EmbeddedEngine:
     """One run's connection to one lake in a folder or on S3. The scratch folder takes what does not fit in memory."""
 
     name = "embedded"
 
     def __init__(self, lake: Lake, tables: TableSet, scratch: Path, memory: str = "") -> None:
-        self._lake, self._tables, self._scratch = lake, tables, scratch
+        self._lake, self._tables = lake, tables
         self._storage = storage_of(lake, scratch)
-        settings: Dict[str, Union[str, bool, int, float, List[str]]] = {
-            "autoinstall_known_extensions": False,  # a run reaches no network but the lake's
-            "temp_directory": str(scratch),
-            "preserve_insertion_order": True,
-            **({"memory_limit": memory} if memory else {}),
-        }
-        self._duckdb = duckdb.connect(config=settings)
-        self._duckdb.execute("SET TimeZone = 'UTC'")
-        self._duckdb.execute("SET parquet_metadata_cache = true")  # data files never change
-        self._staged: Dict[str, Tuple[Table, List[DataFile]]] = {}
-        self._made: List[Path] = []
+        self._staging = Staging(scratch, memory)
         self._seen: Dict[str, DeltaTable] = {}
         self._views: Dict[str, Tuple[str, int]] = {}
-        self._kinds: Dict[str, str] = {}
 
     def __enter__(self) -> EmbeddedEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Delete what was staged and never committed, and the folders made for it."""
-        self._duckdb.close()
-        for table, files in self._staged.values():
-            self._unlink(table, files)
-        for folder in sorted(self._made, reverse=True):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        self._staging.close()
 
     # What there is
 
@@ -130,7 +92,7 @@ class EmbeddedEngine:
     def create(self, table: Table) -> None:
         location = self._lake.location(table)
         if self._lake.kind == "folder":
-            self._make(Path(location))
+            self._staging.make(Path(location))
         with self._changing(table):
             delta_log.create(table, location)
         have = self.head(table)
@@ -155,7 +117,8 @@ class EmbeddedEngine:
     def inspect(self, table: Table, opened: OpenedFile, at: datetime.datetime) -> Inspected:
         kinds: List[str] = []
         if opened.format == "parquet":
-            found = self._execute(f"DESCRIBE SELECT * FROM read_parquet({statements.file(opened.path)}, hive_partitioning = false)")
+            scan = f"read_parquet({statements.file(opened.path)}, hive_partitioning = false)"
+            found = self.query(f"DESCRIBE SELECT * FROM {scan}")
             kinds = [row[1] for row in found]
         origin = {
             "_source_file": statements.text(opened.name),
@@ -165,26 +128,26 @@ class EmbeddedEngine:
         }
         view = f"_file_{opened.digest}"
         try:
-            files = self._copy(table, view, statements.read_file(opened, kinds, origin))
+            files = self._stage_files(table, view, statements.read_file(opened, kinds, origin))
         except duckdb.InvalidInputException as error:
             raise SourceError(f"{opened.given}{statements.csv_reason(str(error))}") from error
         opened.check_unchanged()
         columns = opened.source.columns
         counts = ", ".join(f"count(*) FILTER {statements.misfit(each, opened.source)}" for each in columns)
-        first = self._execute(f"SELECT {counts} FROM {view}")[0]
+        first = self.query(f"SELECT {counts} FROM {view}")[0]
         return Inspected(
             sum(file.rows for file in files), {each.name: int(n) for each, n in zip(columns, first)}
         )
 
     def append(self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note) -> Optional[int]:
         view, application = f"_file_{opened.digest}", f"lakekit/{opened.digest}"
-        files = self._staged[view][1]
+        files = self._staging.files(view)
         for attempt in range(APPEND_TRIES):
             self._seen.pop(table.name, None)
             delta = self._delta(table)
             before = delta.transaction_version(application)
             if before is not None and opened.digest in self.ingested(table):
-                self._discard(view)
+                self._staging.discard(view)
                 return None
             # Taken in before and gone since, as by a RESTORE of the table: taken in again under the next number.
             transaction = Transaction(application, (before or 0) + 1)
@@ -193,10 +156,10 @@ class EmbeddedEngine:
                     staged = pq.read_table(self._storage.staging(self._lake.location(table)) / files[0].name)
                     properties = _properties(note, transaction)
                     write_deltalake(delta, staged, mode="append", commit_properties=properties)
-                    self._discard(view)
+                    self._staging.discard(view)
                 else:
                     self._write(table, delta, files, "append", note, transaction)
-                    self._staged.pop(view)
+                    self._staging.kept(view)
                 self._seen.pop(table.name)
                 return self._delta(table).version()
             except (CommitFailedError, ConflictError):
@@ -211,7 +174,9 @@ class EmbeddedEngine:
     def read(self, table: Table, view: str) -> None:
         delta = self._delta(table)
         if self._views.get(view) != (table.name, delta.version()):
-            self._view(table, view, self._fetch(table, delta_log.uris(delta)), delta_log.partition(delta))
+            self._staging.over(
+                table, view, self._fetch(table, delta_log.uris(delta)), delta_log.partition(delta)
+            )
             self._views[view] = (table.name, delta.version())
 
     def changes(self, table: Table, since: int, view: str) -> bool:
@@ -223,31 +188,33 @@ class EmbeddedEngine:
             gone, come = self._fetch(table, sorted(old - new)), self._fetch(table, sorted(new - old))
         except (DeltaError, FileNotFoundError, StorageError):
             return False
-        self._view(table, f"{view}_come", come, delta_log.partition(now))
+        self._staging.over(table, f"{view}_come", come, delta_log.partition(now))
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         if not gone:
             self.define(view, f"select {columns}, 1 as _sign from {view}_come")
             return True
-        self._view(table, f"{view}_gone", gone, delta_log.partition(before))
+        self._staging.over(table, f"{view}_gone", gone, delta_log.partition(before))
         both = (
             f"select {columns}, 1 as _sign from {view}_come union all select {columns}, -1 from {view}_gone"
         )
         net = f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns} having sum(_sign) <> 0"
         # Several tables follow one: what they all ask for is computed once.
         once = f"_net_{'_'.join(table.folder.parts)}_{since}_{now.version()}"
-        self._execute(f"CREATE TEMP TABLE IF NOT EXISTS {once} AS {net}")
+        self.query(f"CREATE TEMP TABLE IF NOT EXISTS {once} AS {net}")
         self.define(view, f"select * from {once}")
         return True
 
     def define(self, view: str, sql: str) -> None:
-        self._name(view, "VIEW", sql)
+        self._views.pop(view, None)
+        self._staging.name(view, "VIEW", sql)
 
     def keep(self, view: str, sql: str) -> int:
-        self._name(view, "TABLE", sql)
-        return int(self._execute(f"SELECT count(*) FROM {view}")[0][0])
+        self._views.pop(view, None)
+        self._staging.name(view, "TABLE", sql)
+        return int(self.query(f"SELECT count(*) FROM {view}")[0][0])
 
     def query(self, sql: str) -> List[Tuple[Any, ...]]:
-        return self._execute(sql)
+        return self._staging.execute(sql)
 
     def misfit(self, column: Column, source: Source) -> str:
         return statements.misfit(column, source)
@@ -269,8 +236,8 @@ class EmbeddedEngine:
 
     def stage(self, table: Table, view: str, sql: str) -> Staged:
         try:
-            found = [(name, kind) for name, kind, *_ in self._execute(f"DESCRIBE {sql}")]
-            files = self._copy(table, view, statements.as_declared(table, sql, found))
+            found = [(name, kind) for name, kind, *_ in self.query(f"DESCRIBE {sql}")]
+            files = self._stage_files(table, view, statements.as_declared(table, sql, found))
         except (duckdb.DataError, duckdb.ProgrammingError, duckdb.InternalError) as error:
             raise ComputeError(table.name, _first_line(error)) from error
         return Staged(view, sum(file.rows for file in files))
@@ -291,13 +258,13 @@ class EmbeddedEngine:
             if set(delta_log.partition(delta)) != ({table.partition} - {""}):
                 self._repartition(table, delta, view, note)
                 return head.version + 1
-            self._write(table, delta, self._staged[view][1], mode, note, None, partitions)
+            self._write(table, delta, self._staging.files(view), mode, note, None, partitions)
         except (DeltaError, OSError) as error:
             self._seen.pop(table.name)
             if self._delta(table).version() != head.version:
                 raise ConflictError(table.name) from error
             raise StorageError(Path(self._lake.location(table)), _first_line(error)) from error
-        self._staged.pop(view)
+        self._staging.kept(view)
         self._seen.pop(table.name)
         return head.version + 1
 
@@ -356,85 +323,18 @@ class EmbeddedEngine:
             raise StorageError(Path(self._lake.location(table)), "the table is gone")
         return delta
 
-    def _name(self, view: str, kind: str, sql: str) -> None:
-        """Give SQL's rows a name, as a VIEW or a TABLE; DuckDB replaces neither by the other."""
+    def _stage_files(self, table: Table, view: str, query: str) -> Tuple[DataFile, ...]:
+        """Write rows as data files of the table where they are to stay, or on S3 to be sent from."""
         self._views.pop(view, None)
-        if self._kinds.get(view, kind) != kind:
-            self._execute(f"DROP {self._kinds.pop(view)} {view}")
-        self._execute(f"CREATE OR REPLACE TEMP {kind} {view} AS {sql}")
-        self._kinds[view] = kind
+        return self._staging.write(table, self._storage.staging(self._lake.location(table)), view, query)
 
     def _fetch(self, table: Table, uris: List[str]) -> List[Path]:
         return self._storage.fetch(self._lake.location(table), uris)
 
-    def _execute(self, sql: str) -> List[Tuple[Any, ...]]:
-        """All rows of one statement. DuckDB turns a Ctrl-C while it computes into a RuntimeError; it is undone here."""
-        try:
-            return self._duckdb.execute(sql).fetchall()
-        except RuntimeError as error:
-            if "interrupted" in str(error).lower():
-                raise KeyboardInterrupt from error
-            raise
-
-    def _view(self, table: Table, view: str, files: Iterable[Path], partition: Mapping[str, Type]) -> None:
-        """Declared columns in declared types over data files that lie in folders by `partition`, a column and its type;
-        what a file of an older schema lacks is null."""
-        paths = ", ".join(statements.file(path) for path in files)
-        if not paths:
-            columns = ", ".join(
-                f"CAST(NULL AS {statements.TYPES[c.type]}) AS {statements.name(c.name)}"
-                for c in table.columns
-            )
-            self.define(view, f"SELECT {columns} WHERE false")
-            return
-        options = f"union_by_name = true, hive_partitioning = {bool(partition)}"
-        for column, kind in partition.items():
-            options += f", hive_types = {{{column}: {statements.TYPES[kind]}}}"
-        scan = f"read_parquet([{paths}], {options})"
-        has = {row[0] for row in self._execute(f"DESCRIBE SELECT * FROM {scan}")}
-        columns = ", ".join(
-            f"CAST({statements.name(c.name) if c.name in has else 'NULL'} AS {statements.TYPES[c.type]}) "
-            f"AS {statements.name(c.name)}"
-            for c in table.columns
-        )
-        self.define(view, f"SELECT {columns} FROM {scan}")
-
-    def _make(self, folder: Path) -> None:
-        self._made += [part for part in (folder, *folder.parents) if not part.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def _copy(self, table: Table, view: str, query: str) -> List[DataFile]:
-        """Write a query's rows as data files of the table, not yet part of it, and let `view` read them. What was staged
-        by that name before, for another table or in a try that met another writer, is deleted."""
-        if view in self._staged:
-            self._discard(view)
-        folder = self._storage.staging(self._lake.location(table))
-        self._make(folder)
-        name = f"part-{uuid.uuid4()}"
-        target, options = folder / f"{name}.parquet", "FORMAT parquet, RETURN_STATS"
-        if table.partition:
-            target = folder
-            options += (
-                f", PARTITION_BY ({table.partition}), FILENAME_PATTERN '{name}-{{i}}', OVERWRITE_OR_IGNORE"
-            )
-        try:
-            written = self._execute(f"COPY ({query}) TO {statements.text(str(target))} ({options})")
-        except BaseException as error:
-            for half in folder.rglob(f"{name}*.parquet"):
-                half.unlink()
-            if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
-                raise StorageError(folder, statements.storage_reason(str(error))) from error
-            raise
-        files = [_data_file(table, folder, row) for row in written]
-        self._staged[view] = (table, files)
-        by: Dict[str, Type] = {table.partition: table[table.partition].type} if table.partition else {}
-        self._view(table, view, [folder / file.name for file in files], by)
-        return files
-
     def _check(self, table: Table, staged: Staged) -> None:
         """What delta-rs does not check of files that it did not write: nulls in required columns, CHECK constraints."""
         for column in table.columns:
-            nulls = sum(file.nulls.get(column.name, 0) for file in self._staged[staged.view][1])
+            nulls = sum(file.nulls.get(column.name, 0) for file in self._staging.files(staged.view))
             if column.name == table.partition:  # it stands in the names of folders, not in the files
                 nulls = self.query(f"select count(*) from {staged.view} where {column.name} is null")[0][0]
             if column.required and nulls:
@@ -450,7 +350,7 @@ class EmbeddedEngine:
         self.read(table, "_target")
         held = f"select {table.partition or '1'} from _target semi join {keys} using ({', '.join(table.key)})"
         limit = "" if table.partition else " limit 1"
-        return [row[0] for row in self._execute(f"select distinct * from ({held}){limit}")]
+        return [row[0] for row in self.query(f"select distinct * from ({held}){limit}")]
 
     def _merged(
         self, table: Table, staged: Staged, keys: str, touched: List[Any]
@@ -460,14 +360,16 @@ class EmbeddedEngine:
         kept = f"select {columns} from _target anti join {keys} using ({', '.join(table.key)})"
         partitions = None
         if table.partition:
-            gained = self._execute(f"select distinct {table.partition} from {staged.view}")
+            gained = self.query(f"select distinct {table.partition} from {staged.view}")
             partitions = sorted({str(value) for value in [*touched, *(row[0] for row in gained)]})
             these = ", ".join(statements.text(value) for value in partitions)
             kind = statements.TYPES[table[table.partition].type]
             kept = f"select * from ({kept}) where {table.partition} in (select cast(unnest([{these}]) as {kind}))"
         view = f"{staged.view}_merged"
-        self._copy(table, view, f"select * from ({kept}) union all select {columns} from {staged.view}")
-        self._discard(staged.view)
+        self._stage_files(
+            table, view, f"select * from ({kept}) union all select {columns} from {staged.view}"
+        )
+        self._staging.discard(staged.view)
         return view, partitions
 
     def _repartition(self, table: Table, delta: DeltaTable, view: str, note: Note) -> None:
@@ -477,7 +379,7 @@ class EmbeddedEngine:
                 f"{table.name} keeps its partitioning with deltalake {DELTALAKE}, and stays as it was",
                 "Run once with deltalake 1.6 or newer, which needs Python 3.10, or with --engine spark.",
             )
-        rows = self._duckdb.sql(f"select * from {view}").to_arrow_table()
+        rows = self._staging.duckdb.sql(f"select * from {view}").to_arrow_table()
         rows = rows.cast(delta_log.arrow_schema(table.columns))
         by = [table.partition] if table.partition else None
         properties = _properties(note, None)
@@ -489,14 +391,14 @@ class EmbeddedEngine:
             partition_by=by,
             commit_properties=properties,
         )
-        self._discard(view)
+        self._staging.discard(view)
         self._seen.pop(table.name)
 
     def _write(
         self,
         table: Table,
         delta: DeltaTable,
-        files: List[DataFile],
+        files: Sequence[DataFile],
         mode: Any,
         note: Note,
         transaction: Optional[Transaction] = None,
@@ -515,32 +417,11 @@ class EmbeddedEngine:
             actions, mode, schema, by, filters, commit_properties=_properties(note, transaction)
         )
 
-    def _discard(self, view: str) -> None:
-        table, files = self._staged.pop(view)
-        self._unlink(table, files)
-
-    def _unlink(self, table: Table, files: List[DataFile]) -> None:
-        folder = self._storage.staging(self._lake.location(table))
-        for file in files:
-            (folder / file.name).unlink(missing_ok=True)
-
 
 def _properties(note: Note, transaction: Optional[Transaction]) -> CommitProperties:
     transactions = None if transaction is None else [transaction]
     metadata = {"userMetadata": note.text()}
     return CommitProperties(custom_metadata=metadata, max_commit_retries=0, app_transactions=transactions)
-
-
-def _data_file(table: Table, folder: Path, row: Sequence[Any]) -> DataFile:
-    """What DuckDB's COPY returns of a file: name, rows, bytes, footer bytes, statistics by column, partition keys."""
-    path, rows, size, _, statistics, keys = row[:6]
-    nulls = {
-        column.name: int(statistics[statements.name(column.name)]["null_count"])
-        for column in table.columns
-        if rows and statements.name(column.name) in statistics
-    }
-    name = os.path.relpath(path, folder)
-    return DataFile(name, int(rows), int(size), {k: str(v) for k, v in (keys or {}).items()}, nulls)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,169 @@
+"""DuckDB as the embedded engine uses it: rows by name, views over data files, and data files written for a table that is
+not to have them before its commit."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
+
+from lakekit import statements
+from lakekit.errors import MissingExtra, StorageError
+from lakekit.tables import Table, Type
+
+try:
+    import duckdb
+    from deltalake.transaction import AddAction
+except ModuleNotFoundError as missing:
+    raise MissingExtra(str(missing.name), "embedded") from missing
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A staged Parquet file: its path under the table, and what the log will say of it."""
+
+    name: str
+    rows: int
+    size: int
+    partition: Mapping[str, str]
+    nulls: Mapping[str, int]
+
+    def action(self) -> AddAction:
+        """The log's entry. Counts and no bounds: delta-rs 1.2 and 1.6 lose rows when one column has bounds and another
+        has none (`to_pyarrow_dataset` filters the other by `>= null`), and Delta gives a boolean none."""
+        stats = json.dumps({"numRecords": self.rows, "nullCount": dict(self.nulls)})
+        return AddAction(self.name, self.size, dict(self.partition), int(time.time() * 1000), True, stats)
+
+
+@dataclass(frozen=True)
+class StagedFiles:
+    """The data files of a staged name, in the folder that they were written into."""
+
+    folder: Path
+    files: Tuple[DataFile, ...]
+
+    def unlink(self) -> None:
+        """Delete them."""
+        for file in self.files:
+            (self.folder / file.name).unlink(missing_ok=True)
+
+
+class Staging:
+    """One DuckDB, and the data files that it wrote and no commit has named yet."""
+
+    def __init__(self, scratch: Path, memory: str = "") -> None:
+        settings: Dict[str, Union[str, bool, int, float, List[str]]] = {
+            "autoinstall_known_extensions": False,  # a run reaches no network but the lake's
+            "temp_directory": str(scratch),
+            "preserve_insertion_order": True,
+            **({"memory_limit": memory} if memory else {}),
+        }
+        self.duckdb = duckdb.connect(config=settings)
+        self.duckdb.execute("SET TimeZone = 'UTC'")
+        self.duckdb.execute("SET parquet_metadata_cache = true")  # data files never change
+        self._staged: Dict[str, StagedFiles] = {}
+        self._made: List[Path] = []
+        self._kinds: Dict[str, str] = {}
+
+    def close(self) -> None:
+        """Delete what was staged and never committed, and the folders made for it."""
+        self.duckdb.close()
+        for staged in self._staged.values():
+            staged.unlink()
+        for folder in sorted(self._made, reverse=True):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def execute(self, sql: str) -> List[Tuple[Any, ...]]:
+        """All rows of one statement. DuckDB turns a Ctrl-C while it computes into a RuntimeError; it is undone here."""
+        try:
+            return self.duckdb.execute(sql).fetchall()
+        except RuntimeError as error:
+            if "interrupted" in str(error).lower():
+                raise KeyboardInterrupt from error
+            raise
+
+    def name(self, view: str, kind: str, sql: str) -> None:
+        """Give SQL's rows a name, as a VIEW or a TABLE; DuckDB replaces neither by the other."""
+        if self._kinds.get(view, kind) != kind:
+            self.execute(f"DROP {self._kinds.pop(view)} {view}")
+        self.execute(f"CREATE OR REPLACE TEMP {kind} {view} AS {sql}")
+        self._kinds[view] = kind
+
+    def over(self, table: Table, view: str, files: Iterable[Path], partition: Mapping[str, Type]) -> None:
+        """Name the declared columns in declared types over data files, which lie in folders by `partition`, a column and
+        its type; what a file of an older schema lacks is null."""
+        paths = ", ".join(statements.file(path) for path in files)
+        scan, has = "(SELECT 1) WHERE false", set()
+        if paths:
+            options = f"union_by_name = true, hive_partitioning = {bool(partition)}"
+            for column, kind in partition.items():
+                options += f", hive_types = {{{column}: {statements.TYPES[kind]}}}"
+            scan = f"read_parquet([{paths}], {options})"
+            has = {row[0] for row in self.execute(f"DESCRIBE SELECT * FROM {scan}")}
+        columns = ", ".join(
+            f"CAST({statements.name(c.name) if c.name in has else 'NULL'} AS {statements.TYPES[c.type]}) "
+            f"AS {statements.name(c.name)}"
+            for c in table.columns
+        )
+        self.name(view, "VIEW", f"SELECT {columns} FROM {scan}")
+
+    def make(self, folder: Path) -> None:
+        """Make a folder, to be removed again where nothing comes into it."""
+        self._made += [part for part in (folder, *folder.parents) if not part.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, table: Table, folder: Path, view: str, query: str) -> Tuple[DataFile, ...]:
+        """Write a query's rows as data files of the table into a folder, and let `view` read them. What was staged by
+        that name before, for another table or in a try that met another writer, is deleted. Raises StorageError.
+        """
+        if view in self._staged:
+            self.discard(view)
+        self.make(folder)
+        name = f"part-{uuid.uuid4()}"
+        target, options = folder / f"{name}.parquet", "FORMAT parquet, RETURN_STATS"
+        if table.partition:
+            target = folder
+            by = f"PARTITION_BY ({table.partition}), FILENAME_PATTERN '{name}-{{i}}'"
+            options += f", {by}, OVERWRITE_OR_IGNORE"
+        try:
+            written = self.execute(f"COPY ({query}) TO {statements.text(str(target))} ({options})")
+        except BaseException as error:
+            for half in folder.rglob(f"{name}*.parquet"):
+                half.unlink()
+            if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
+                raise StorageError(folder, statements.storage_reason(str(error))) from error
+            raise
+        files = tuple(_data_file(table, folder, row) for row in written)
+        self._staged[view] = StagedFiles(folder, files)
+        partition: Dict[str, Type] = {table.partition: table[table.partition].type} if table.partition else {}
+        self.over(table, view, [folder / file.name for file in files], partition)
+        return files
+
+    def files(self, view: str) -> Tuple[DataFile, ...]:
+        """The data files staged by that name."""
+        return self._staged[view].files
+
+    def kept(self, view: str) -> None:
+        """Staged files have become part of their table."""
+        self._staged.pop(view)
+
+    def discard(self, view: str) -> None:
+        """Delete what is staged by that name."""
+        self._staged.pop(view).unlink()
+
+
+def _data_file(table: Table, folder: Path, row: Sequence[Any]) -> DataFile:
+    """What DuckDB's COPY returns of a file: name, rows, bytes, footer bytes, statistics by column, partition keys."""
+    path, rows, size, _, statistics, keys = row[:6]
+    nulls = {
+        column.name: int(statistics[statements.name(column.name)]["null_count"])
+        for column in table.columns
+        if rows and statements.name(column.name) in statistics
+    }
+    name = os.path.relpath(path, folder)
+    return DataFile(name, int(rows), int(size), {k: str(v) for k, v in (keys or {}).items()}, nulls)
