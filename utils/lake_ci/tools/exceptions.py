@@ -169,4 +169,7 @@ class Exceptions(Tool):
             place = f" in {each.file}" if each.file else ""
             message = f"the exception for {each.id}{place} covers nothing any more; delete it"
             found.append(_problem("unused", message, each.line))
-        return Outcome.of(found, clean=count(len(self.register.accepted), "exception"))
+        return Outcome.of(
+            sorted(found, key=lambda each: each.line or 0),
+            clean=count(len(self.register.accepted), "exception"),
+        )

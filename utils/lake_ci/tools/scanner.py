@@ -21,8 +21,8 @@ from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 # All that a scanner is told of its surroundings.
 KEPT = re.compile(r"PATH|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHONUNBUFFERED")
 HOME = ".cache/scanners"
-# A value in JSON, closed or cut off.
-VALUE = re.compile(r'(:\s*|[\[,]\s*)"(?:[^"\\]|\\.)*"?(?!\s*:)')
+# A string in JSON, and whether it is a key, a value, or cut off.
+STRING = re.compile(r'"(?:[^"\\]|\\.)*("\s*:|"|$)')
 
 
 class Scanner(Tool):
@@ -95,4 +95,6 @@ def surroundings(bench: Workbench) -> dict[str, str]:
 
 def masked(text: str) -> str:
     """What a scanner printed, with the values of JSON taken out: they may be the code that was scanned."""
-    return VALUE.sub(r'\1"…"', text) if text.lstrip()[:1] in ("{", "[") else text
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    return STRING.sub(lambda match: match[0] if match[1].endswith(":") else '"…"', text)

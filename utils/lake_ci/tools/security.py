@@ -35,13 +35,7 @@ class Bandit(Scanner):
     def command(self, bench: Workbench) -> list[str]:
         paths = self.register.settings["bandit"]
         files = [file for file in git.files(bench.root, *paths) if file.endswith(".py")]
-        # Its guesses of low confidence (any string with the words of a query) are left to semgrep's rules.
-        scan = [
-            bench.bin("bandit"),
-            "--configfile=pyproject.toml",
-            "--ignore-nosec",
-            "--confidence-level=medium",
-        ]
+        scan = [bench.bin("bandit"), "--configfile=pyproject.toml", "--ignore-nosec"]
         return [*scan, "--quiet", "--format=json", *files]
 
     def looked_at(self, document: Any) -> str:
