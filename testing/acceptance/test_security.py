@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import json
-import os
 import random
 import re
 import shutil
@@ -96,7 +95,8 @@ def seeded(sound: tuple[Checkout, Ran], database: Path, tmp_path_factory: pytest
     body = "".join(f"    {line}  # {rule}\n" for rule, line in BANDIT.items())
     checkout.write(f"{SEEDS}/dangers.py", f"{IMPORTS}\n\ndef run(text, data, url):\n{body}")
     for name, token in tokens().items():
-        checkout.write(f"{SEEDS}/{name}.txt", f"one line\n{token}  # here\n")
+        checkout.write(f"{SEEDS}/{name}.txt", f"one line\nkey = {token}\n")
+        checkout.write(f"{SEEDS}/{name}_again.txt", f"key = {token}\n")
     checkout.write("requirements/docs.txt", "# a lock\nrequests==2.19.0 \\\n    --hash=sha256:00\n")
     seed_exceptions(checkout)
     return checkout.nox("-s", "security", env={"LAKE_CI_ADVISORIES": str(database)})
@@ -119,6 +119,8 @@ def tokens() -> dict[str, str]:
     letters = string.ascii_letters + string.digits
     databricks = "da" + "pi" + "".join(chance.choices("0123456789abcdef", k=32))
     aws = "AK" + "IA" + "".join(chance.choices(string.ascii_uppercase + "234567", k=16))
+    # Amazon's are a pair: the first half alone opens nothing.
+    aws += "\naws_secret_access_key = " + "".join(chance.choices(letters, k=40))
     body = "".join(chance.choices(letters, k=30))
     number, check = binascii.crc32(body.encode()), ""
     for _ in range(6):
@@ -199,14 +201,13 @@ def test_finds_what_each_rule_is_for_and_no_more(seeded: Ran, test: Path) -> Non
 
 @pytest.mark.parametrize("name", tokens())
 def test_finds_a_token_and_does_not_repeat_it(seeded: Ran, name: str) -> None:
-    found = [
-        each for each in seeded.check("security", "secrets").findings if each.file == f"{SEEDS}/{name}.txt"
-    ]
-    assert [each.line for each in found] == [2], seeded.output
-    token = tokens()[name].encode()
+    rows = seeded.check("security", "secrets").findings
+    places = {each.place for each in rows if name in (each.file or "")}
+    assert places == {f"{SEEDS}/{name}.txt:2", f"{SEEDS}/{name}_again.txt:1"}, seeded.output
     written = [path for path in (seeded.root / "reports").rglob("*") if path.is_file()]
-    assert [path for path in written if token in path.read_bytes()] == []
-    assert token.decode() not in seeded.output
+    for secret in re.findall(r"\S{24,}|AKIA\w+", tokens()[name]):
+        assert [path for path in written if secret.encode() in path.read_bytes()] == []
+        assert secret not in seeded.output
 
 
 def test_finds_an_expired_an_unused_and_an_incomplete_exception(seeded: Ran) -> None:
@@ -232,9 +233,20 @@ def test_the_merged_list_is_written_with_every_file_and_line(seeded: Ran) -> Non
 @pytest.fixture
 def fakes(tmp_path: Path) -> Path:
     """An environment for nox to take, in which scanners are scripts of the test."""
-    folder = tmp_path / "envs"
-    shutil.copytree(REPOSITORY / ".nox" / "security", folder / "security", symlinks=True)
+    real, folder = REPOSITORY / ".nox" / "security", tmp_path / "envs"
+    shutil.copytree(real / "bin", folder / "security" / "bin", symlinks=True)
+    for entry in real.iterdir():
+        if entry.name != "bin":
+            (folder / "security" / entry.name).symlink_to(entry)
     return folder
+
+
+def fake(environments: Path, name: str, script: str) -> None:
+    """Put a script in a scanner's place."""
+    program = environments / "security" / "bin" / name
+    program.unlink()
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    program.chmod(0o755)
 
 
 def test_a_scanner_that_fails_is_a_failure_with_its_last_lines(
@@ -246,9 +258,7 @@ def test_a_scanner_that_fails_is_a_failure_with_its_last_lines(
         "kingfisher": "echo 'started'; kill -9 $$",
     }
     for name, script in scripts.items():
-        (fakes / "security" / "bin" / name).unlink()
-        (fakes / "security" / "bin" / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        os.chmod(fakes / "security" / "bin" / name, 0o755)
+        fake(fakes, name, script)
     checkout = sound[0].copy(tmp_path / "repository")
     ran = checkout.nox("-s", "security", envdir=fakes, env={"LAKE_CI_ADVISORIES": str(database)})
     failed = {"bandit", "semgrep", "secrets"}
@@ -264,10 +274,7 @@ def test_a_scanner_that_fails_is_a_failure_with_its_last_lines(
 def test_a_scanner_that_hangs_is_ended_by_the_time_limit(
     sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, database: Path
 ) -> None:
-    program = fakes / "security" / "bin" / "kingfisher"
-    program.unlink()
-    program.write_text("#!/bin/sh\necho 'loading rules' >&2\nexec tail -f /dev/null\n", encoding="utf-8")
-    program.chmod(0o755)
+    fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
     checkout = sound[0].copy(tmp_path / "repository")
     # The other scanners are given no chance either, and no time of this test's.
     checkout.replace("noxfile.py", 'secrets.json"],\n    minutes=10', 'secrets.json"],\n    minutes=0.05')

@@ -181,6 +181,8 @@ class Secrets(Scanner):
             "--redact",
             "--no-ignore",
         ]
+        # A token that stands in several files is named in each.
+        scan.append("--no-dedup")
         cache = f"--rule-cache-dir={bench.root / HOME / 'kingfisher'}"
         return [*scan, cache, "--git-history=none", "--format=json", *self._files(bench)]
 
