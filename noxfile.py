@@ -8,6 +8,7 @@
 """
 
 import sys
+from datetime import date
 from pathlib import Path
 
 import nox
@@ -17,11 +18,14 @@ sys.path.insert(0, str(ROOT / "utils"))
 
 from lake_ci import pipeline as graph
 from lake_ci import workflow as actions
+from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import ci, docs, java
+from lake_ci.tools import advisories, ci, docs, exceptions, java
 from lake_ci.tools import lint as style
-from lake_ci.tools import locks, packaging, testing
+from lake_ci.tools import locks, packaging
+from lake_ci.tools import security as scanners
+from lake_ci.tools import testing
 
 # The block at the top makes any other nox run again as this one; this refuses where that is switched off.
 nox.needs_version = "==2026.10.20"
@@ -60,6 +64,25 @@ def lint(run: Run) -> None:
     )
 
 
+@suite.job(
+    events=EVENTS,
+    reports=["findings.sarif", "safety.json", "bandit.json", "semgrep.json", "secrets.json"],
+    minutes=10,
+)
+def security(run: Run) -> None:
+    """Packages, code and secrets: safety, bandit, semgrep with rules of our own, kingfisher; one SARIF of all."""
+    run.install("security")
+    today = date.today()
+    register = exceptions.Register(ROOT, today)
+    scans = [
+        advisories.Safety(register, today),
+        scanners.Bandit(register),
+        scanners.Semgrep(register),
+        scanners.Secrets(register),
+    ]
+    run.check(*scans, scanners.Rules(), exceptions.Exceptions(register), scanners.Sarif(register, scans))
+
+
 @suite.job(needs=[lint], pythons=PYTHONS, javas=JAVAS, reports=["coverage.xml", "junit.xml"], minutes=30)
 def tests(run: Run) -> None:
     """Unit and integration tests with branch coverage, on Spark and Delta."""
@@ -79,7 +102,7 @@ def tests(run: Run) -> None:
     )
 
 
-@suite.job(needs=[tests], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15)
+@suite.job(needs=[tests, security], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15)
 def build(run: Run) -> None:
     """Wheel and sdist: built, checked, the same bytes again, installed on each Python."""
     run.install("build")

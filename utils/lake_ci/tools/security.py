@@ -1,0 +1,245 @@
+"""Weaknesses of the code, and secrets in it: bandit, semgrep with the project's own rules, kingfisher."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lake_ci import git
+from lake_ci.processes import Completed
+from lake_ci.results import Finding, Outcome, Status, count
+from lake_ci.tools import sarif
+from lake_ci.tools.clean import CleanFiles
+from lake_ci.tools.exceptions import Register
+from lake_ci.tools.locks import read_project
+from lake_ci.tools.sarif import Weakness
+from lake_ci.tools.scanner import HOME, Scanner, surroundings
+from lake_ci.tools.tool import CommandTool, Tool, Workbench, crashed, stopped
+
+RULES = "security/rules"
+SCHEMA = "security/sarif-schema-2.1.0.json"
+REPORT = "findings.sarif"
+# No word to anyone: no metrics, no question whether there is a newer release.
+SEMGREP = ("--metrics=off", "--disable-version-check")
+
+
+class Bandit(Scanner):
+    """bandit: calls and settings in the project's own Python that are known to be dangerous."""
+
+    name = "bandit"
+    report = "bandit.json"
+
+    def command(self, bench: Workbench) -> list[str]:
+        paths = self.register.settings["bandit"]
+        files = [file for file in git.files(bench.root, *paths) if file.endswith(".py")]
+        scan = [bench.bin("bandit"), "--configfile=pyproject.toml", "--ignore-nosec"]
+        return [*scan, "--quiet", "--format=json", *files]
+
+    def looked_at(self, document: Any) -> str:
+        files = len(document["metrics"]) - 1  # and the totals
+        if files < 1:
+            raise ValueError("it looked at no file")
+        return count(files, "file")
+
+    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+        for error in document["errors"]:
+            file = bench.relative(error["filename"])
+            yield Weakness(self.name, "unparsed", f"not scanned: {error['reason']}", file, 1, "high")
+        for row in document["results"]:
+            message = f"{_without_secret(row)}; see {row['more_info']}"
+            cwe = f"CWE-{row['issue_cwe']['id']}" if row.get("issue_cwe") else None
+            file, severity = bench.relative(row["filename"]), row["issue_severity"].lower()
+            yield Weakness(self.name, row["test_id"], message, file, row["line_number"], severity, cwe)
+
+    def clean(self, document: Any) -> Any:
+        for row in document["results"]:
+            del row["code"]
+            row["issue_text"] = _without_secret(row)
+        return document
+
+
+def _without_secret(row: dict[str, Any]) -> str:
+    """What bandit says; of a hard-coded password (B105 to B107) without the password."""
+    says = str(row["issue_text"])
+    return says.partition(":")[0] if row["test_id"] in ("B105", "B106", "B107") else says
+
+
+class Semgrep(Scanner):
+    """semgrep with the rules of security/rules, offline: what a reviewer of a lake would object to."""
+
+    name = "semgrep"
+    report = "semgrep.json"
+    SEVERITIES = {"ERROR": "high", "WARNING": "medium", "INFO": "low"}
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [bench.bin("semgrep"), "scan", "--json", *SEMGREP, "--disable-nosem", f"--config={RULES}", "."]
+
+    def looked_at(self, document: Any) -> str:
+        if not document["paths"]["scanned"]:
+            raise ValueError("it looked at no file")
+        return count(len(document["paths"]["scanned"]), "file")
+
+    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+        for error in document["errors"]:
+            file = bench.relative(error.get("path") or RULES)
+            line = error.get("spans", [{}])[0].get("start", {}).get("line", 1)
+            kind = error["type"] if isinstance(error["type"], str) else error["type"][0]
+            yield Weakness(self.name, "unparsed", f"not scanned as a whole: {kind}", file, line, "high")
+        for row in document["results"]:
+            rule, extra = row["check_id"].rpartition(".")[2], row["extra"]
+            severity, cwe = self.SEVERITIES[extra["severity"]], extra["metadata"].get("cwe")
+            file = bench.relative(row["path"])
+            yield Weakness(self.name, rule, extra["message"], file, row["start"]["line"], severity, cwe)
+
+    def clean(self, document: Any) -> Any:
+        for row in document["results"]:
+            row["extra"] = {key: row["extra"][key] for key in ("message", "metadata", "severity")}
+        return document
+
+
+class Rules(CommandTool):
+    """Each rule of security/rules finds what its test file says, and nothing else; a rule without tests fails."""
+
+    name = "semgrep rules"
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [bench.bin("semgrep"), "scan", "--test", "--json", *SEMGREP, RULES]
+
+    def run(self, bench: Workbench) -> Outcome:
+        rules = sorted((bench.root / RULES).glob("*.yaml"))
+        rules = [path for path in rules if not path.name.endswith(".test.yaml")]
+        if not rules:
+            return Outcome.failure(self.name, "nothing", f"there is no rule under {RULES}/")
+        untested = [finding for path in rules for finding in self._untested(path, bench)]
+        if untested:
+            return Outcome.of(untested)
+        lock = bench.root / "requirements" / "security.txt"
+        context = [lock.read_text(encoding="utf-8") if lock.exists() else ""]
+        known = CleanFiles(bench.root / ".cache" / "semgrep-rules.json", bench.root, context)
+        files = git.files(bench.root, RULES)
+        digests = known.digests(files)
+        clean = count(len(rules), "rule")
+        if not known.unknown(files, digests):
+            return Outcome(Status.SUCCESS, f"{clean}, none changed")
+        outcome = self.outcome(bench.execute(self.command(bench), env=surroundings(bench)), bench)
+        if outcome.status is not Status.SUCCESS:
+            return outcome
+        known.keep(files, digests)
+        return Outcome(Status.SUCCESS, f"{clean} tested")
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        document = json.loads(done.stdout)
+        for error in document["config_with_errors"]:
+            yield Finding(self.name, "unreadable", str(error), RULES)
+        for file, result in document["results"].items():
+            for rule, check in result["checks"].items():
+                for test, lines in check["matches"].items():
+                    expected, reported = set(lines["expected_lines"]), set(lines["reported_lines"])
+                    for line in sorted(expected ^ reported):
+                        word = (
+                            "finds nothing here"
+                            if line in expected
+                            else "finds this, which no `ruleid:` expects"
+                        )
+                        yield Finding(self.name, rule, f"{rule} {word}", bench.relative(test), line)
+                if not check["passed"] and not check["matches"]:
+                    yield Finding(
+                        self.name, rule, f"{rule} did not run: {check['errors']}", bench.relative(file), 1
+                    )
+
+    def _untested(self, rule: Path, bench: Workbench) -> Iterator[Finding]:
+        """What semgrep passes over in silence: a rule without a test of each kind."""
+        place = bench.relative(rule)
+        ids = re.findall(r"^\s*- id: (\S+)$", rule.read_text(encoding="utf-8"), re.MULTILINE)
+        if ids != [rule.stem]:
+            yield Finding(self.name, "name", f"the file holds one rule, {rule.stem}; found: {ids}", place, 1)
+        tests = [path for path in rule.parent.glob(f"{rule.stem}.*") if path != rule]
+        lines = "\n".join(path.read_text(encoding="utf-8") for path in tests)
+        for kind in ("ruleid", "ok"):
+            if not re.search(rf"^\s*(#|//) {kind}: {re.escape(rule.stem)}$", lines, re.MULTILINE):
+                message = f"no test file beside it has a line `# {kind}: {rule.stem}`"
+                yield Finding(self.name, "untested", message, place, 1)
+
+
+class Secrets(Scanner):
+    """kingfisher: no token, key or password in any file that git knows, or that a distribution would hold."""
+
+    name = "secrets"
+    report = "secrets.json"
+    finding_codes = (200,)
+
+    def command(self, bench: Workbench) -> list[str]:
+        # Offline and without a word to anyone; what is found is replaced by a hash, wherever it is printed.
+        scan = [
+            bench.bin("kingfisher"),
+            "scan",
+            "--no-validate",
+            "--no-update-check",
+            "--redact",
+            "--no-ignore",
+        ]
+        # A token that stands in several files is named in each.
+        scan.append("--no-dedup")
+        cache = f"--rule-cache-dir={bench.root / HOME / 'kingfisher'}"
+        return [*scan, cache, "--git-history=none", "--format=json", *self._files(bench)]
+
+    def _files(self, bench: Workbench) -> list[str]:
+        """What git knows, and what would be packed of what it ignores."""
+        targets = read_project(bench.root)["tool"].get("hatch", {}).get("build", {}).get("targets", {})
+        wheel, sdist = targets.get("wheel", {}), targets.get("sdist", {})
+        folders = {*wheel.get("packages", ()), *sdist.get("only-include", ())}
+        packed = (path for folder in folders for path in (bench.root / folder).rglob("*") if path.is_file())
+        files = {bench.relative(path) for path in packed if path.suffix != ".pyc"}
+        return sorted({*files, *git.files(bench.root)})
+
+    def looked_at(self, document: Any) -> str:
+        blobs = document["metadata"]["summary"]["blobs_scanned"]
+        if not blobs:
+            raise ValueError("it looked at no file")
+        return count(blobs, "file")
+
+    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+        for row in document["findings"]:
+            rule, found = row["rule"]["id"].rpartition(".")[2], row["finding"]
+            message = (
+                f"looks like a secret ({rule}): revoke it, then take it out of the file and of the history"
+            )
+            yield Weakness(
+                self.name, rule, message, bench.relative(found["path"]), found["line"], "high", "CWE-798"
+            )
+
+    def clean(self, document: Any) -> Any:
+        kept = ("fingerprint", "path", "line", "confidence")
+        rows = document["findings"]
+        findings = [{"rule": row["rule"]["id"], **{key: row["finding"][key] for key in kept}} for row in rows]
+        return {"findings": findings, "summary": document["metadata"]["summary"]}
+
+
+class Sarif(Tool):
+    """findings.sarif: all that the scanners found as one list, valid by OASIS' schema, for GitHub's code scanning."""
+
+    name = REPORT
+    alone = True
+
+    def __init__(self, register: Register, scanners: list[Scanner]) -> None:
+        self.register = register
+        self.scanners = scanners
+
+    def run(self, bench: Workbench) -> Outcome:
+        unfinished = self.register.unfinished(scanner.name for scanner in self.scanners)
+        if unfinished:
+            # GitHub would take what is missing for mended.
+            return Outcome(Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish")
+        weaknesses = self.register.weaknesses()
+        scratch = bench.reports / f".{REPORT}"
+        scratch.write_text(sarif.text(weaknesses), encoding="utf-8")
+        check = [bench.bin("check-jsonschema"), "--schemafile", SCHEMA, str(scratch)]
+        done = bench.execute(check)
+        if done.code != 0:
+            scratch.unlink()
+            return stopped(self.name, done) or crashed(self.name, done)
+        scratch.replace(bench.reports / REPORT)
+        return Outcome(Status.SUCCESS, count(len(weaknesses), "finding"))
