@@ -19,9 +19,11 @@ from lake_ci import pipeline as graph
 from lake_ci import workflow as actions
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import ci, docs, java
+from lake_ci.tools import aws, ci, docs, java
 from lake_ci.tools import lint as style
-from lake_ci.tools import locks, packaging, testing
+from lake_ci.tools import locks, packaging, policy, rehearsal
+from lake_ci.tools import terraform as infrastructure
+from lake_ci.tools import testing
 
 # The block at the top makes any other nox run again as this one; this refuses where that is switched off.
 nox.needs_version = "==2026.10.20"
@@ -60,6 +62,41 @@ def lint(run: Run) -> None:
     )
 
 
+@suite.job(
+    inputs=[
+        "terraform/*",
+        "testing/aws/*",
+        "noxfile.py",
+        "utils/lake_ci/*",
+        "pyproject.toml",
+        "requirements/*",
+    ],
+    reports=["junit.xml", "checkov.json", "plan.json", "plan.txt"],
+    setup=["terraform"],
+    minutes=20,
+)
+def terraform(run: Run) -> None:
+    """The lake's storage on AWS: fmt, validate, test, and for each environment plan (rehearsed on moto) and policy."""
+    run.install("terraform")
+    chosen = rehearsal.options(run.posargs)
+    run.partial = chosen.partial
+    code = infrastructure.Code()
+    run.check(
+        infrastructure.Init(code),
+        infrastructure.Fmt(),
+        infrastructure.Variables(),
+        infrastructure.Validate(code),
+    )
+    if chosen.drift:
+        run.check(rehearsal.Drift(code, chosen.drift))
+        return
+    with aws.accounts(
+        run.bench, chosen.environments if code.valid else (), rehearse=chosen.rehearse
+    ) as accounts:
+        plans = [rehearsal.Plan(code, name, accounts.get(name)) for name in chosen.environments]
+        run.check(*plans, infrastructure.Test(code), policy.Checkov(plans), policy.Policy(plans))
+
+
 @suite.job(needs=[lint], pythons=PYTHONS, javas=JAVAS, reports=["coverage.xml", "junit.xml"], minutes=30)
 def tests(run: Run) -> None:
     """Unit and integration tests with branch coverage, on Spark and Delta."""
@@ -79,7 +116,7 @@ def tests(run: Run) -> None:
     )
 
 
-@suite.job(needs=[tests], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15)
+@suite.job(needs=[tests, terraform], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15)
 def build(run: Run) -> None:
     """Wheel and sdist: built, checked, the same bytes again, installed on each Python."""
     run.install("build")
@@ -97,7 +134,7 @@ def build(run: Run) -> None:
     )
 
 
-@suite.job(events=NIGHTLY, reports=["junit.xml"], setup=["browser"], history=True, minutes=60)
+@suite.job(events=NIGHTLY, reports=["junit.xml"], setup=["browser", "terraform"], history=True, minutes=60)
 def acceptance(run: Run) -> None:
     """A seeded defect for each check, found by the real session with the real tool."""
     run.install("acceptance")

@@ -65,10 +65,10 @@ run "each_layer_has_its_own_rule_and_no_current_object_expires" {
   }
 
   assert {
-    condition = tomap({ bronze = 90, gold = 20 }) == {
+    condition = tomap({ bronze = 90, gold = 20 }) == tomap({
       for rule in aws_s3_bucket_lifecycle_configuration.this.rule :
       rule.id => rule.noncurrent_version_expiration[0].noncurrent_days if rule.id != "unfinished-uploads"
-    }
+    })
     error_message = "old versions are not kept as asked for"
   }
 
