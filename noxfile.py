@@ -93,8 +93,12 @@ def terraform(run: Run) -> None:
     with aws.accounts(
         run.bench, chosen.environments if code.valid else (), rehearse=chosen.rehearse
     ) as accounts:
-        plans = [rehearsal.Plan(code, name, accounts.get(name)) for name in chosen.environments]
-        run.check(*plans, infrastructure.Test(code), policy.Checkov(plans), policy.Policy(plans))
+        plans = [
+            rehearsal.Plan(code, name, accounts.get(name), plan_only=chosen.plan_only)
+            for name in chosen.environments
+        ]
+        unit = infrastructure.UnitTests(code, after=[plan.made for plan in plans])
+        run.check(*plans, unit, policy.Checkov(plans), policy.Policy(plans))
 
 
 @suite.job(needs=[lint], pythons=PYTHONS, javas=JAVAS, reports=["coverage.xml", "junit.xml"], minutes=30)

@@ -76,7 +76,6 @@ resource "aws_kms_key" "this" {
   description             = "Encrypts the objects and alarms of ${var.name}"
   policy                  = data.aws_iam_policy_document.key.json
   enable_key_rotation     = true
-  rotation_period_in_days = 365
   deletion_window_in_days = 30
 }
 

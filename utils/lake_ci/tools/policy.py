@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def made(plans: Sequence[Plan]) -> dict[str, Path]:
 class Checkov(Tool):
     """checkov's rules for AWS, on the code as it is written and on each plan as it came out.
 
-    It waits for the plans while their resources are being applied, a minute in which little else is to be done.
+    It waits for the plans: while they are being applied, a minute long, little else is to be done.
     """
 
     name = "checkov"
@@ -42,6 +42,7 @@ class Checkov(Tool):
         self.plans = plans
 
     def run(self, bench: Workbench) -> Outcome:
+        made(self.plans)
         quiet = ["--skip-download", "--quiet", "--compact", "--output", "json"]
         checkov = [bench.bin("checkov"), *quiet]
         env = isolated(bench, "checkov")
@@ -97,11 +98,25 @@ def _reports(done: Completed) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource or data source as a plan has it; what is known only after the plan is applied is missing."""
+    """A resource or data source as a plan has it.
+
+    What is known only after the plan is applied is missing in `values`, and true in `unknown`.
+    """
 
     address: str
     type: str
     values: Mapping[str, Any]
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    def knows(self, path: str) -> bool:
+        """Whether a value is known, be it that it is not set."""
+        at: Any = self.unknown
+        for name in path.split("."):
+            if isinstance(at, list):
+                at = at[int(name)] if int(name) < len(at) else False
+            elif isinstance(at, Mapping):
+                at = at.get(name, False)
+        return at is not True
 
 
 class Policy(Tool):
@@ -138,7 +153,7 @@ class Policy(Tool):
 
     def finding(self, bench: Workbench, rule: str, address: str, text: str, message: str) -> Finding:
         """A finding at the line of the resource's block that holds the text."""
-        block = hcl.locate(bench.root, FOLDER, environment_free(address))
+        block = hcl.locate(bench.root, FOLDER, address)
         return Finding(
             self.name, rule, message, block.file if block else FOLDER, block.line_of(text) if block else None
         )
@@ -151,14 +166,16 @@ def resources(plan: Mapping[str, Any]) -> Iterator[Resource]:
         plan.get("planned_values", {}).get("root_module", {}),
     ]
     rows = {row["address"]: row.get("values") or {} for root in roots for row in _rows(root)}
+    unknown = {}
     for row in plan.get("resource_changes", ()):
+        unknown[row["address"]] = row["change"].get("after_unknown") or {}
         if row["mode"] == "data":
             rows[row["address"]] = row["change"]["after"] or {}
         elif row["change"]["actions"] == ["delete"]:
             rows.pop(row["address"], None)
     for address in sorted(rows):
         name = hcl.INDEX.sub("", address).split(".")
-        yield Resource(address, name[-2], rows[address])
+        yield Resource(address, name[-2], rows[address], unknown.get(address, {}))
 
 
 def _rows(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -297,14 +314,16 @@ def differences(
     for address in sorted(first.keys() | second.keys()):
         if address not in first or address not in second:
             words = ("there", "not there") if address in first else ("not there", "there")
-            yield address, "the resource", *words
+            yield (first | second)[address].address, "the resource", *words
             continue
-        flat = [dict(_flat(rows[address].values)) for rows in (first, second)]
+        pair = first[address], second[address]
+        flat = [dict(_flat(row.values)) for row in pair]
         for name in sorted(flat[0].keys() | flat[1].keys()):
             left, right = (values.get(name, "not set") for values in flat)
-            path = f"{first[address].type}.{name}"
-            if left != right and not any(fnmatchcase(path, pattern) for pattern in free):
-                yield address, name, left, right
+            path = f"{pair[0].type}.{name}"
+            if left != right and all(row.knows(name) for row in pair):
+                if not any(fnmatchcase(path, pattern) for pattern in free):
+                    yield pair[0].address, name, left, right
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

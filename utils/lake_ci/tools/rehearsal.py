@@ -27,12 +27,14 @@ class Options:
     """What was typed after `--`."""
 
     environments: tuple[str, ...]
-    rehearse: bool
-    drift: str | None
+    rehearse: bool = False
+    plan_only: bool = False
+    drift: str | None = None
 
     @property
     def partial(self) -> bool:
-        return self.drift is not None or set(self.environments) != set(ENVIRONMENTS)
+        """Whether less is done than the job asks for."""
+        return self.plan_only or self.drift is not None or set(self.environments) != set(ENVIRONMENTS)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,9 +47,10 @@ def options(posargs: Sequence[str]) -> Options:
     parser = _Parser(prog="nox -s terraform --", add_help=False, allow_abbrev=False)
     parser.add_argument("--environment", choices=ENVIRONMENTS, action="append", default=[])
     parser.add_argument("--rehearse", action="store_true")
+    parser.add_argument("--plan-only", action="store_true")
     parser.add_argument("--drift", choices=ENVIRONMENTS)
     typed = parser.parse_args(list(posargs))
-    return Options(tuple(typed.environment) or ENVIRONMENTS, typed.rehearse, typed.drift)
+    return Options(tuple(typed.environment) or ENVIRONMENTS, typed.rehearse, typed.plan_only, typed.drift)
 
 
 class Planner(Tool):
@@ -82,8 +85,11 @@ class Plan(Planner):
             there will be none.
     """
 
-    def __init__(self, code: Code, environment: str, account: Account | None) -> None:
+    def __init__(
+        self, code: Code, environment: str, account: Account | None, *, plan_only: bool = False
+    ) -> None:
         super().__init__(code, environment)
+        self.plan_only = plan_only
         self.name = f"plan {environment}"
         self.account = account
         self.made: Future[Path | None] = Future()
@@ -124,6 +130,8 @@ class Plan(Planner):
         data = {"account": account.id, "rehearsed": not account.real, **numbers}
         if account.real:
             return Outcome(Status.SUCCESS, f"account {account.id}, read only: {words}", data=data)
+        if self.plan_only:
+            return Outcome(Status.SUCCESS, f"planned on moto, not applied: {words}", data=data)
         failed = self.rehearse(bench, account, file)
         return failed or Outcome(
             Status.SUCCESS, f"rehearsed on moto: {words}; then none; destroyed", data=data

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ def diagnostics(tool: str, text: str, bench: Workbench) -> list[Finding]:
     found = []
     for row in _rows(text):
         message = f"{row['summary']}: {row.get('detail', '')}".strip(": \n")
-        rule = re.sub(r"\W+", "-", row["summary"].lower()).strip("-")
+        # Up to where a summary begins to tell names and ids.
+        rule = re.sub(r"\W+", "-", re.split(r"[:(]", row["summary"])[0].lower()).strip("-")
         place = row.get("range")
         file, line = (f"{FOLDER}/{place['filename']}", place["start"]["line"]) if place else (None, None)
         provider = PROVIDER.search(message)
@@ -218,15 +220,20 @@ class Validate(Tool):
         return outcome
 
 
-class Test(Tool):
-    """The tests of terraform/tests pass, with a provider that is made up."""
+class UnitTests(Tool):
+    """The tests of terraform/tests pass, with a provider that is made up.
+
+    They wait for what is handed to them as `after`, when other checks leave the processor to them.
+    """
 
     name = "test"
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, after: Sequence[Future[Any]] = ()) -> None:
         self.code = code
+        self.after = after
 
     def run(self, bench: Workbench) -> Outcome:
+        wait(self.after)
         terraform = program(bench)
         if terraform is None or not self.code.valid:
             return Outcome(Status.SKIPPED, "not run, for the code is not valid")
