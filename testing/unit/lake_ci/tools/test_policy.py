@@ -226,16 +226,8 @@ def planned(bench: Workbench, environment: str, rows: list[dict[str, Any]] | Non
 
 
 def test_a_finding_of_several_environments_is_one_at_the_line_that_says_so(bench: Workbench) -> None:
-    values = {"bucket": "lake"}
-    rows = [
-        {"address": f"aws_s3_bucket{suffix}.lake", "values": values | more}
-        for suffix, more in {
-            "": {},
-            "_public_access_block": BLOCK | {"block_public_policy": False},
-            "_server_side_encryption_configuration": {"rule": [{}]},
-            "_versioning": VERSIONED,
-        }.items()
-    ]
+    declared = bucket(public_access_block=BLOCK | {"block_public_policy": False})
+    rows = [{"address": row.address, "values": row.values} for row in declared]
     rows.append(
         {"address": "data.aws_iam_policy_document.access", "values": {"statement": [{"actions": ["s3:*"]}]}}
     )
