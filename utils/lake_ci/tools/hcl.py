@@ -74,9 +74,9 @@ def _find(root: Path, folder: str, kind: str, labels: tuple[str, ...]) -> Block 
 
 
 def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] | None:
-    """The file and line that ask for a provider, `hashicorp/aws`."""
+    """The file and line that ask for a provider, `hashicorp/aws`; the root's, which pins it, before the modules'."""
     wanted = re.compile(rf'source\s*=\s*"(?:[\w.-]+/)?{re.escape(provider)}"')
-    for path in sorted((root / folder).rglob("*.tf")):
+    for path in sorted((root / folder).rglob("*.tf"), key=lambda path: (len(path.parts), path)):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             if wanted.search(line):
                 return path.relative_to(root).as_posix(), number

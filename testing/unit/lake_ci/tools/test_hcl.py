@@ -89,6 +89,8 @@ def test_a_text_is_found_inside_its_block_only(tree: Path) -> None:
 
 
 def test_a_provider_is_found_where_it_is_asked_for(tree: Path) -> None:
+    (tree / "terraform" / "a").mkdir()
+    (tree / "terraform" / "a" / "main.tf").write_text('source = "hashicorp/aws"\n')
     assert hcl.line_of_provider(tree, "terraform", "hashicorp/aws") == ("terraform/main.tf", 5)
     assert hcl.line_of_provider(tree, "terraform", "hashicorp/random") is None
 
