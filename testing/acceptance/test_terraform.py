@@ -258,7 +258,7 @@ def test_a_rehearsal_heeds_no_variable_of_the_machine_and_finds_what_changes_on_
     planted = dict.fromkeys(
         ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_KMS"]
         + ["AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]
-        + ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"],
+        + ["HTTP_PROXY", "http_proxy"],
         listener.url,
     ) | {
         "AWS_ACCESS_KEY_ID": canary,
@@ -275,7 +275,6 @@ def test_a_rehearsal_heeds_no_variable_of_the_machine_and_finds_what_changes_on_
         "TF_LOG_PATH": str(tmp_path / "log"),
         "TF_VAR_region": "no region",
         "TF_WORKSPACE": "elsewhere",
-        # The proxies are for those that heed them; nox and uv have all they need.
         "NO_PROXY": "",
     }
     ran = repository.nox("-s", "terraform", "--", "--environment", "dev", "--rehearse", env=planted)
@@ -355,9 +354,9 @@ def test_a_signal_ends_terraform_its_providers_and_moto(
         "--rehearse",
     )
     assert nox.stdout
-    # The plan is made as soon as the policy has judged it, and it is being applied then.
+    # checkov begins with the application, and ends long before it.
     for text in nox.stdout:
-        if "policy" in text:
+        if "checkov" in text:
             break
     watched = {pid: os.pidfd_open(pid) for pid in below(nox.pid)}
     names = " ".join(Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8") for pid in watched)

@@ -167,7 +167,7 @@ class Fmt(CommandTool):
     def run(self, bench: Workbench) -> Outcome:
         if program(bench) is None:
             return Outcome(Status.SKIPPED, "Terraform is not installed")
-        return super().run(bench)
+        return self.outcome(bench.execute(self.command(bench), env=isolated(bench, "fmt")), bench)
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for file, line in first_changes(done.stdout):

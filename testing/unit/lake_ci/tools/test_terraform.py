@@ -117,6 +117,21 @@ def test_what_is_not_formatted_is_named_with_its_line(bench: Workbench, answerin
     assert (found.rule, found.file, found.line) == ("format", "terraform/main.tf", 2)
 
 
+def test_no_option_of_the_machine_reaches_a_check(bench: Workbench) -> None:
+    seen: list[dict[str, str]] = []
+
+    def execute(argv: list[str], **options: Any) -> Completed:
+        seen.append(options["env"])
+        return Completed(("terraform",), 0, "", "", 0.1)
+
+    bench.execute = execute
+    bench.env |= {"TF_CLI_ARGS": "-x", "AWS_PROFILE": "admin"}
+    for tool in (Fmt(), Validate(Code(ready=True)), UnitTests(Code(valid=True))):
+        tool.run(bench)
+    assert len(seen) == 3
+    assert not [name for env in seen for name in ("TF_CLI_ARGS", "AWS_PROFILE") if name in env]
+
+
 def test_a_file_that_cannot_be_read_is_named_with_its_line(bench: Workbench, answering: Answering) -> None:
     text = "Error: Missing newline\n\n  on terraform/main.tf line 7, in locals:\n   7:   a = 1 b\n"
     answering(Completed(("terraform",), 2, "", text, 0.1))
