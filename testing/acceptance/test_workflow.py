@@ -83,7 +83,7 @@ def test_circle_of_needs_is_named(repository: Checkout) -> None:
 
 def test_session_renamed_in_the_noxfile_is_named(repository: Checkout) -> None:
     noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
-    changed = noxfile.replace("def tests(", "def trials(").replace("needs=[tests]", "needs=[trials]")
+    changed = noxfile.replace("def tests(", "def trials(").replace("needs=[tests", "needs=[trials")
     (repository.root / "noxfile.py").write_text(changed, encoding="utf-8")
     ran = repository.nox("-s", "lint")
     messages = [each.message for each in ran.check("lint", "workflow sessions").findings]
