@@ -21,10 +21,11 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, ci, docs, exceptions, java
+from lake_ci.tools import advisories, aws, ci, docs, exceptions, java
 from lake_ci.tools import lint as style
-from lake_ci.tools import locks, packaging
+from lake_ci.tools import locks, packaging, policy, rehearsal
 from lake_ci.tools import security as scanners
+from lake_ci.tools import terraform as infrastructure
 from lake_ci.tools import testing
 
 # The block at the top makes any other nox run again as this one; this refuses where that is switched off.
@@ -83,6 +84,45 @@ def security(run: Run) -> None:
     run.check(*scans, scanners.Rules(), exceptions.Exceptions(register), scanners.Sarif(register, scans))
 
 
+@suite.job(
+    inputs=[
+        "terraform/*",
+        "testing/aws/*",
+        "noxfile.py",
+        "utils/lake_ci/*",
+        "pyproject.toml",
+        "requirements/*",
+    ],
+    reports=["junit.xml", "checkov.json", "plan.json", "plan.txt"],
+    setup=["terraform"],
+    minutes=20,
+)
+def terraform(run: Run) -> None:
+    """The lake's storage on AWS: fmt, validate, test, and for each environment plan (rehearsed on moto) and policy."""
+    run.install("terraform")
+    chosen = rehearsal.options(run.posargs)
+    run.partial = chosen.partial
+    code = infrastructure.Code()
+    run.check(
+        infrastructure.Init(code),
+        infrastructure.Fmt(),
+        infrastructure.Variables(),
+        infrastructure.Validate(code),
+    )
+    if chosen.drift:
+        run.check(rehearsal.Drift(code, chosen.drift))
+        return
+    with aws.accounts(
+        run.bench, chosen.environments if code.valid else (), rehearse=chosen.rehearse
+    ) as accounts:
+        plans = [
+            rehearsal.Plan(code, name, accounts.get(name), plan_only=chosen.plan_only)
+            for name in chosen.environments
+        ]
+        unit = infrastructure.UnitTests(code, after=[plan.made for plan in plans])
+        run.check(*plans, unit, policy.Checkov(plans), policy.Policy(plans))
+
+
 @suite.job(needs=[lint], pythons=PYTHONS, javas=JAVAS, reports=["coverage.xml", "junit.xml"], minutes=30)
 def tests(run: Run) -> None:
     """Unit and integration tests with branch coverage, on Spark and Delta."""
@@ -102,7 +142,7 @@ def tests(run: Run) -> None:
     )
 
 
-@suite.job(needs=[tests, security], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15)
+@suite.job(needs=[tests, security, terraform], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15)
 def build(run: Run) -> None:
     """Wheel and sdist: built, checked, the same bytes again, installed on each Python."""
     run.install("build")
@@ -120,7 +160,7 @@ def build(run: Run) -> None:
     )
 
 
-@suite.job(events=NIGHTLY, reports=["junit.xml"], setup=["browser"], history=True, minutes=60)
+@suite.job(events=NIGHTLY, reports=["junit.xml"], setup=["browser", "terraform"], history=True, minutes=60)
 def acceptance(run: Run) -> None:
     """A seeded defect for each check, found by the real session with the real tool."""
     run.install("acceptance")

@@ -28,6 +28,7 @@ STAND_INS = {
     "actions/attest": "attest",
     "codecov/codecov-action": "codecov",
     "github/codeql-action": "codeql",
+    "hashicorp/setup-terraform": "setup-terraform",
 }
 PRIVATE = re.compile(r"LAKE_CI_.*|NOX.*|GITHUB_.*|COV_.*|COVERAGE_.*|VIRTUAL_ENV|PYTEST_.*")
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from lake_ci.errors import LakeCiError
+
 # nox kills a worker 2 s after it asked it to end: the tools must be gone, and the result written, before that.
 GRACE_SECONDS = 0.8
+# How often a server that has not said anything yet is asked whether it is still there.
+ALIVE_SECONDS = 0.1
 # How long the rest of the output is waited for once the child has ended: a daemon may hold the pipe for good.
 DRAIN_SECONDS = 2.0
 
@@ -105,12 +110,68 @@ class Processes:
             tuple(argv), process.returncode, texts[0], texts[1], seconds, stopped or self._stopped
         )
 
+    @contextlib.contextmanager
+    def serving(
+        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline: float | None = None
+    ) -> Iterator[str]:
+        """Run a server for as long as the body runs, and hand the body the server's first line: it is ready then.
+
+        Its standard input is a pipe from this process, whose end tells it even of a kill -9 that it is not needed
+        any more.
+
+        Raises:
+            LakeCiError: it ended, or the deadline came, before it said anything; with its last lines.
+            OSError: it could not be started.
+        """
+        with self._lock:
+            if self._stopped is not None:
+                raise LakeCiError(f"{argv[0]} was not started: {self._stopped}")
+            process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        assert process.stdin and process.stdout and process.stderr  # what PIPE asked for
+        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        readers = [_Reader(process.stdout, lines.put), _Reader(process.stderr, None)]
+        try:
+            first = _first(lines, process, deadline)
+            if first is None:
+                end([process])
+                done = Completed(tuple(argv), process.returncode, readers[0].text(), readers[1].text(), 0.0)
+                raise LakeCiError(f"{' '.join(argv[:2])} did not start\n{done.last_lines()}".strip())
+            yield first
+        finally:
+            end([process])
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            with self._lock:
+                self._running.discard(process)
+
     def stop_all(self, why: str = "interrupted") -> None:
         """End every running child and its descendants; start no further one."""
         with self._lock:
             self._stopped = why
             running = list(self._running)
         end(running)
+
+
+def _first(
+    lines: queue.SimpleQueue[str], process: subprocess.Popen[bytes], deadline: float | None
+) -> str | None:
+    """The first line of a server; None where it ended, or the deadline came, before there was one."""
+    while deadline is None or time.monotonic() < deadline:
+        ended = process.poll() is not None
+        with contextlib.suppress(queue.Empty):
+            return lines.get(timeout=ALIVE_SECONDS)
+        if ended:
+            break
+    return None
 
 
 class _Reader(threading.Thread):

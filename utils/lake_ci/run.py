@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import groupby
@@ -84,6 +84,7 @@ class Run:
             execute=self.execute,
             posargs=self.posargs,
             strict=self.strict,
+            serve=self.serve,
         )
 
     # What sessions call
@@ -142,6 +143,10 @@ class Run:
             )
         except OSError as error:
             return Completed(tuple(argv), 127, "", f"{argv[0]}: {error.strerror}", 0.0)
+
+    def serve(self, argv: Sequence[str], *, env: Mapping[str, str]) -> AbstractContextManager[str]:
+        """Run a server for as long as a `with` block; its first line is what the block is handed."""
+        return self._processes.serving(argv, cwd=self.root, env=env, deadline=self._deadline)
 
     # The context
 

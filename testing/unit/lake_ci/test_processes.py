@@ -7,12 +7,14 @@ import select
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lake_ci import processes
+from lake_ci.errors import LakeCiError
 from lake_ci.processes import Completed, Processes
 
 sessions = pytest.mark.skipif(
@@ -207,3 +209,58 @@ def test_the_last_lines_are_those_of_the_errors_else_of_the_output(
 def test_an_attached_child_is_ended_at_the_time_limit_too(tmp_path: Path) -> None:
     done = run(["sleep", "60"], tmp_path, attached=True, deadline=time.monotonic() - 1)
     assert (done.stopped, done.code) == ("timeout", -15)
+
+
+def serving(program: list[str], cwd: Path, **options: Any) -> AbstractContextManager[str]:
+    return Processes().serving([sys.executable, "-c", *program], cwd=cwd, env=os.environ, **options)
+
+
+# A server that says where it listens, and lives until its input ends.
+SERVER = "import os, sys; print('ready', os.getpid(), flush=True); sys.stdin.read()"
+
+
+@sessions
+def test_a_server_lives_as_long_as_the_block(tmp_path: Path) -> None:
+    with serving([SERVER], tmp_path) as line:
+        word, pid = line.split()
+        assert word == "ready"
+        watched = os.pidfd_open(int(pid))
+        assert not select.select([watched], [], [], 0)[0]
+    assert select.select([watched], [], [], 1)[0]
+    os.close(watched)
+
+
+@sessions
+def test_a_server_ends_with_a_block_that_fails(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        with serving([SERVER], tmp_path) as line:
+            watched = os.pidfd_open(int(line.split()[1]))
+            raise KeyError
+    assert select.select([watched], [], [], 1)[0]
+    os.close(watched)
+
+
+def test_a_server_that_ends_before_it_is_ready_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(LakeCiError, match="did not start\nno such port"):
+        with serving(["import sys; sys.exit('no such port')"], tmp_path):
+            pytest.fail("not ready")
+
+
+def test_a_server_that_says_nothing_is_ended_at_the_deadline(tmp_path: Path) -> None:
+    with pytest.raises(LakeCiError, match="did not start"):
+        with serving(["import time; time.sleep(60)"], tmp_path, deadline=time.monotonic() + 0.2):
+            pytest.fail("not ready")
+
+
+@sessions
+def test_a_server_is_stopped_with_all_others_and_none_is_started_any_more(tmp_path: Path) -> None:
+    running = Processes()
+    program = [sys.executable, "-c", SERVER]
+    with running.serving(program, cwd=tmp_path, env=os.environ) as line:
+        watched = os.pidfd_open(int(line.split()[1]))
+        running.stop_all()
+        assert select.select([watched], [], [], 1)[0]
+        os.close(watched)
+    with pytest.raises(LakeCiError, match="was not started: interrupted"):
+        with running.serving(program, cwd=tmp_path, env=os.environ):
+            pytest.fail("started")

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lake_ci.errors import LakeCiError
 from lake_ci.processes import Completed
 from lake_ci.results import Finding, Outcome, Status
 
 Execute = Callable[..., Completed]
+Serve = Callable[..., AbstractContextManager[str]]
+
+
+def _serves_nothing(argv: Sequence[str], *, env: Mapping[str, str]) -> AbstractContextManager[str]:
+    raise LakeCiError(f"{argv[0]}: there is nothing to serve it here")
 
 
 @dataclass
@@ -24,6 +31,7 @@ class Workbench:
         posargs: what the user typed after `--`.
         execute: runs a command to its end, within the job's time limit: `execute(argv, cwd=, env=, echo=, attached=)`.
         strict: whether a weaker check is a failure.
+        serve: runs a server for as long as a `with` block, and hands it the server's first line: `serve(argv, env=)`.
     """
 
     root: Path
@@ -34,6 +42,7 @@ class Workbench:
     posargs: tuple[str, ...] = ()
     strict: bool = False
     notes: list[str] = field(default_factory=list)
+    serve: Serve = _serves_nothing
 
     def relative(self, path: str | Path) -> str:
         """A path as results name it: relative to the repository where it lies inside."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lake_ci.errors import LakeCiError
 from lake_ci.processes import Completed
 from lake_ci.results import Finding, Status
 from lake_ci.tools.tool import CommandTool, Tool, Workbench, crashed
@@ -106,3 +107,8 @@ def test_a_tool_must_say_what_it_does(bench: Workbench) -> None:
         CommandTool().command(bench)
     with pytest.raises(NotImplementedError):
         CommandTool().findings(completed(0), bench)
+
+
+def test_a_bench_without_servers_says_so(bench: Workbench) -> None:
+    with pytest.raises(LakeCiError, match="moto: there is nothing to serve it here"):
+        bench.serve(["moto"], env={})

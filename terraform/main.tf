@@ -1,0 +1,109 @@
+locals {
+  prefix   = "${var.name}-${var.environment}"
+  releases = "releases"
+  layers = {
+    bronze = var.retention.bronze_days
+    silver = var.retention.silver_days
+    gold   = var.retention.gold_days
+  }
+  logs_name = "${local.prefix}-logs-${var.account_id}"
+  lake_name = "${local.prefix}-${var.account_id}"
+}
+
+module "key" {
+  source = "./modules/key"
+
+  name       = local.prefix
+  account_id = var.account_id
+  region     = var.region
+}
+
+# One bucket, a prefix for each layer: a lake is one `s3://` prefix to lakekit and one external location to Unity Catalog,
+# and what differs by layer, its lifecycle and who may read it, S3 and IAM tell apart by prefix.
+module "lake" {
+  source = "./modules/bucket"
+
+  name = local.lake_name
+  key  = { arn = module.key.arn }
+  log  = { bucket = module.logs.name }
+  rules = concat(
+    [
+      for layer, days in local.layers : {
+        id              = layer
+        prefix          = "${layer}/"
+        noncurrent_days = days
+        # Bronze is seldom read twice; of the others a query may want any file at any time.
+        tiering_days = layer == "bronze" ? 30 : null
+      }
+    ],
+    [{ id = local.releases, prefix = "${local.releases}/", noncurrent_days = 30 }],
+  )
+}
+
+module "logs" {
+  source = "./modules/bucket"
+
+  name   = local.logs_name
+  policy = data.aws_iam_policy_document.log_delivery.json
+  rules  = [{ id = "logs", prefix = "", noncurrent_days = 7, expire_days = var.retention.logs_days }]
+}
+
+data "aws_iam_policy_document" "log_delivery" {
+  statement {
+    sid       = "LogDelivery"
+    actions   = ["s3:PutObject"]
+    resources = ["arn:aws:s3:::${local.logs_name}/${local.lake_name}/*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["logging.s3.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [var.account_id]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = ["arn:aws:s3:::${local.lake_name}"]
+    }
+  }
+}
+
+module "storage_credential" {
+  source = "./modules/storage_credential"
+
+  name        = "${local.prefix}-unity-catalog"
+  account_id  = var.account_id
+  external_id = var.databricks_external_id
+  bucket_arn  = module.lake.arn
+  prefixes    = keys(local.layers)
+  key_arn     = module.key.arn
+}
+
+module "github_deploy" {
+  source = "./modules/github_deploy"
+
+  name        = "${local.prefix}-deploy"
+  repository  = var.github_repository
+  environment = var.environment
+  bucket_arn  = module.lake.arn
+  releases    = local.releases
+  readable    = keys(local.layers)
+  key_arn     = module.key.arn
+}
+
+# A lake's usual accident is not an outage but a bill: a loop that rewrites a table, a table nobody vacuums.
+module "alarm" {
+  source = "./modules/alarm"
+
+  name       = local.prefix
+  account_id = var.account_id
+  bucket     = local.lake_name
+  limit_gb   = var.alarm_gb
+  emails     = var.alarm_emails
+  key_alias  = module.key.alias
+}

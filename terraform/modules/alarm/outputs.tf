@@ -1,0 +1,4 @@
+output "topic_arn" {
+  description = "Where the alarms are told."
+  value       = aws_sns_topic.this.arn
+}
