@@ -20,7 +20,17 @@ import pyarrow.parquet as pq
 from cut_sample import Row, read, to_csv
 
 HERE = Path(__file__).parent
-NUMBERS = ("year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay")
+NUMBERS = (
+    "year",
+    "month",
+    "day",
+    "dep_time",
+    "sched_dep_time",
+    "dep_delay",
+    "arr_time",
+    "sched_arr_time",
+    "arr_delay",
+)
 NUMBERS += ("flight", "air_time", "distance", "hour", "minute")
 
 
@@ -45,13 +55,17 @@ class File:
 
 def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
     """The files of flights, in the order of their names, which is the order in which later rows win."""
-    late, first, second = (File(f"flights/{name}") for name in ("2013-01-00.parquet", "2013-01-01.csv", "2013-01-02.csv"))
+    late, first, second = (
+        File(f"flights/{name}") for name in ("2013-01-00.parquet", "2013-01-01.csv", "2013-01-02.csv")
+    )
     for row in sample[:40]:
         first.add(row)
     first.add(sample[40], "quarantine:type: dep_time", dep_time="late")
     first.add(sample[41], "quarantine:type: air_time", air_time="2.5")
     first.add(sample[42], "quarantine:type: carrier", carrier="NA")
-    first.add(sample[43], "quarantine:type: time_hour", time_hour="2013-01-01 06:00:00")  # no instant without a zone
+    first.add(
+        sample[43], "quarantine:type: time_hour", time_hour="2013-01-01 06:00:00"
+    )  # no instant without a zone
     first.add(sample[44], "quarantine:required: flight_day", month="13")
     first.add(sample[45], "quarantine:required: flight_day", month="2", day="30")
     first.add(sample[46], "quarantine:origin is not the destination", dest=sample[46]["origin"])
@@ -66,7 +80,9 @@ def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
     second.add(first.supersede(3), dest="BOS", distance="187")  # corrected the day after: another route
     second.add(first.supersede(4), hour="6", minute="NA")
     second.add(first.supersede(5))  # the same again, in another file
-    second.add(first.rows[5], "quarantine:type: distance", distance="far")  # a correction that is wrong: the old row stays
+    second.add(
+        first.rows[5], "quarantine:type: distance", distance="far"
+    )  # a correction that is wrong: the old row stays
     second.add(first.rows[40], dep_time="554")  # what was refused, put right
     second.add(first.rows[44], month="1")
     second.add(first.rows[45], year="2013", month="3", day="1")
@@ -86,7 +102,9 @@ def make_others(sample: Dict[str, List[Row]], flights: List[Row]) -> List[File]:
     """Airlines, airports, planes and weather of those flights, with something wrong in each."""
     places = {row["origin"] for row in flights} | {row["dest"] for row in flights}
     tails = {row["tailnum"] for row in flights}
-    airlines, airports, planes, weather = (File(f"{name}.csv") for name in ("airlines", "airports", "planes", "weather"))
+    airlines, airports, planes, weather = (
+        File(f"{name}.csv") for name in ("airlines", "airports", "planes", "weather")
+    )
     for row in sample["airlines"]:
         airlines.add(row)
     airlines.add(airlines.supersede(1), name="Endeavor Air, Inc.")
@@ -128,8 +146,12 @@ def _typed(name: str, value: str) -> Any:
 
 def main() -> None:
     """Write the files and `fates.csv`: file, row and what becomes of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=HERE / "dirty", help="where to write (default: dirty/ beside this)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=HERE / "dirty", help="where to write (default: dirty/ beside this)"
+    )
     options = parser.parse_args()
     sample = {name: read(HERE, name) for name in ("airlines", "airports", "planes", "weather", "flights")}
     flights = make_flights(sample["flights"])

@@ -84,7 +84,11 @@ GOLD_CITY_MONTHS = Table(
 )
 GOLD_CUSTOMER_ORDERS = Table(
     "gold.customer_orders",
-    (Column("customer", required=True), Column("city", required=True), Column("orders", "bigint", required=True)),
+    (
+        Column("customer", required=True),
+        Column("city", required=True),
+        Column("orders", "bigint", required=True),
+    ),
     ("silver.customers", "silver.orders"),
     "customer_orders.sql",
     key=("customer",),
@@ -126,7 +130,9 @@ def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> No
     (folder / source.name / f"{name}.csv").write_text("\n".join(lines) + "\n")
 
 
-def contents(lake: Path, tables: TableSet = TABLES, leave: Iterable[str] = ("_ingested_at",)) -> Dict[str, Rows]:
+def contents(
+    lake: Path, tables: TableSet = TABLES, leave: Iterable[str] = ("_ingested_at",)
+) -> Dict[str, Rows]:
     """All rows of every table of a lake, sorted; without the columns that two lakes may differ in."""
     found = {}
     left = set(leave)

@@ -112,7 +112,11 @@ def strays(lake: Path) -> List[str]:
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     shop.write(folder, shop.CUSTOMERS, "1", [("c1", "Bern", "false", shop.at(0))])
-    rows = [("o1", "c1", "1", "5", shop.at(0)), ("o2", "c2", "1", "6", shop.at(0)), ("o3", "c1", "13", "7", shop.at(0))]
+    rows = [
+        ("o1", "c1", "1", "5", shop.at(0)),
+        ("o2", "c2", "1", "6", shop.at(0)),
+        ("o3", "c1", "13", "7", shop.at(0)),
+    ]
     shop.write(folder, shop.ORDERS, "1", rows)
     return folder
 
@@ -122,7 +126,10 @@ def prove(source: Path, base: Path, folder: Path, record: Callable[[str, Any], N
     that saw no crash. Of many tables made one after the other, the first and the last stand for all."""
     shutil.copytree(base, folder / "whole")
     names = writes(source, folder / "whole")
-    alike = [here == before == after == "create" for before, here, after in zip(["", *names], names, [*names[1:], ""])]
+    alike = [
+        here == before == after == "create"
+        for before, here, after in zip(["", *names], names, [*names[1:], ""])
+    ]
     lakes = [folder / f"lake-{number}" for number, skipped in enumerate(alike) if not skipped]
     for lake in lakes:
         shutil.copytree(base, lake)
@@ -153,7 +160,12 @@ def test_increment_killed_at_each_write_is_resumed(
     """The increment takes a row out of quarantine and puts one in, moves one to another partition and group, and has a
     column more."""
     lakekit.run(source, tmp_path / "increment", tables=shop.TABLES)
-    shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1)), ("c1", "Bonn", "false", shop.at(1))])
+    shop.write(
+        source,
+        shop.CUSTOMERS,
+        "2",
+        [("c2", "Bonn", "false", shop.at(1)), ("c1", "Bonn", "false", shop.at(1))],
+    )
     rows = f"o1,c1,2,8,{shop.at(1)},x\no4,c3,1,1,{shop.at(1)},y\n"
     (source / "orders" / "2.csv").write_text(f"order_id,customer,month,amount,updated_at,note\n{rows}")
     prove(source, tmp_path / "increment", tmp_path, record_testsuite_property)

@@ -19,7 +19,9 @@ Place = Tuple[str, int]
 
 
 def places(lake: Path, name: str) -> List[Place]:
-    data = DeltaTable(str(lake / TABLES[name].folder)).to_pyarrow_table(columns=["_source_file", "_source_row"])
+    data = DeltaTable(str(lake / TABLES[name].folder)).to_pyarrow_table(
+        columns=["_source_file", "_source_row"]
+    )
     return list(zip(*(column.to_pylist() for column in data.columns)))
 
 
@@ -46,10 +48,14 @@ def found(lake: Path, kind: str) -> Dict[Place, str]:
     bronze, silver = places(lake, f"bronze.{kind}"), places(lake, f"silver.{kind}")
     quarantine = DeltaTable(str(lake / "quarantine" / kind)).to_pyarrow_table()
     rules = dict(zip(places(lake, f"quarantine.{kind}"), quarantine.column("_rule").to_pylist()))
-    assert len(set(bronze)) == len(bronze) and len(set(silver)) == len(silver) and len(rules) == quarantine.num_rows
+    assert (
+        len(set(bronze)) == len(bronze)
+        and len(set(silver)) == len(silver)
+        and len(rules) == quarantine.num_rows
+    )
     assert not set(silver) & set(rules) and set(silver) | set(rules) <= set(bronze)
-    fate = {place: "superseded" for place in bronze}
-    fate.update({place: "silver" for place in silver})
+    fate = dict.fromkeys(bronze, "superseded")
+    fate.update(dict.fromkeys(silver, "silver"))
     fate.update({place: f"quarantine:{rule}" for place, rule in rules.items()})
     return fate
 
@@ -70,7 +76,9 @@ def test_added_column_is_kept_and_reported(loaded: Tuple[RunResult, Path]) -> No
     result, lake = loaded
     assert result["bronze.flights"].new_columns == ("gate",)
     gates = DeltaTable(str(lake / "bronze/flights")).to_pyarrow_table().column("gate").to_pylist()
-    assert sum(gate is not None for gate in gates) == sum(1 for place in places(lake, "bronze.flights") if "02" in place[0][-6:])
+    assert sum(gate is not None for gate in gates) == sum(
+        1 for place in places(lake, "bronze.flights") if "02" in place[0][-6:]
+    )
 
 
 def test_orphans_are_kept_and_counted(loaded: Tuple[RunResult, Path]) -> None:
@@ -91,14 +99,19 @@ def test_corrections_arriving_one_by_one_meet_the_same_fates(
         lakekit.run(source, lake)
     shutil.copy(dirty / "planes.csv", source)
     lakekit.run(source, lake)
-    assert found(lake, "flights") == {place: fate for place, fate in fates.items() if place[0].startswith("flights/")}
+    assert found(lake, "flights") == {
+        place: fate for place, fate in fates.items() if place[0].startswith("flights/")
+    }
     for name in ("gold.delays_by_carrier_day", "gold.delays_by_route_month", "gold.delays_by_airport_hour"):
         assert rows(lake, name) == rows(loaded[1], name)
 
 
 def rows(lake: Path, name: str) -> Set[str]:
     data = DeltaTable(str(lake / TABLES[name].folder)).to_pyarrow_table()
-    return {repr({k: round(v, 9) if isinstance(v, float) else v for k, v in row.items()}) for row in data.to_pylist()}
+    return {
+        repr({k: round(v, 9) if isinstance(v, float) else v for k, v in row.items()})
+        for row in data.to_pylist()
+    }
 
 
 def test_file_of_mostly_misfits_is_refused_and_nothing_written(dirty: Path, tmp_path: Path) -> None:

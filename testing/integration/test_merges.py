@@ -1,15 +1,14 @@
-"""What a merge promises, tried on made-up cases: any order, splitting and history of the same rows gives the same tables.
+"""What a merge promises, on made-up cases: any order, splitting and history of the same rows gives the same tables.
 
 Cases are drawn by hypothesis, the same in every run; how many ran stands in the JUnit report (`cases`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 import pytest
 from deltalake import DeltaTable
@@ -27,7 +26,11 @@ CASES = settings(
     derandomize=True,
     deadline=None,
     database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
 ORIGIN = ("_ingested_at", "_source_file", "_source_sha256", "_source_row")
 ORDERS = st.tuples(
@@ -37,7 +40,9 @@ ORDERS = st.tuples(
     st.sampled_from(["5", "7", "NA", "-1", "2.5"]),
 )
 CUSTOMERS = st.tuples(
-    st.sampled_from(["c1", "c2", "c3"]), st.sampled_from(["Bern", "Bonn"]), st.sampled_from(["false", "false", "true"])
+    st.sampled_from(["c1", "c2", "c3"]),
+    st.sampled_from(["Bern", "Bonn"]),
+    st.sampled_from(["false", "false", "true"]),
 )
 Batch = List[Tuple[str, ...]]
 
@@ -95,7 +100,9 @@ class Shop:
         cities = {customer: (city, blocked) for customer, city, blocked, *_ in found["silver.customers"]}
         rows = {row[0]: row for row in found["silver.orders"]}
         assert len(rows) == len(found["silver.orders"])
-        assert {key: (row[-3], row[-1]) for key, row in rows.items()} == {k: o.place for k, o in meant.silver.items()}
+        assert {key: (row[-3], row[-1]) for key, row in rows.items()} == {
+            k: o.place for k, o in meant.silver.items()
+        }
         assert all(row[5:7] == cities[row[1]] for row in rows.values())
         refused = {(row[-4], row[-2]): row[-1] for row in found["quarantine.orders"]}
         assert len(refused) == len(found["quarantine.orders"])
@@ -140,7 +147,9 @@ def test_any_order_of_arrival_gives_the_same_tables(
     """The same files, at once and one after the other, time stamps that tie included: every value but when it came."""
     count()
     files = [("orders", n, [(*row, shop.at(m)) for row, m in rows]) for n, rows in enumerate(orders, 1)]
-    files += [("customers", n, [(*row, shop.at(m)) for row, m in rows]) for n, rows in enumerate(customers, 1)]
+    files += [
+        ("customers", n, [(*row, shop.at(m)) for row, m in rows]) for n, rows in enumerate(customers, 1)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         case = Shop(Path(folder))
         for kind, number, rows in data.draw(st.permutations(files)):
@@ -148,7 +157,7 @@ def test_any_order_of_arrival_gives_the_same_tables(
             case.run()
         case.check()
         once, grown = fresh(case, Path(folder) / "fresh"), shop.contents(case.lake)
-        meant = {place for place in shop.expected(case.orders, case.customers).dispensable}
+        meant = shop.expected(case.orders, case.customers).dispensable
         for name in once:
             if name == "quarantine.orders":
                 once[name] = [row for row in once[name] if (row[-4], row[-2]) not in meant]
@@ -189,7 +198,9 @@ def test_any_splitting_into_files_gives_the_same_tables(
 
 STEPS = st.one_of(
     st.tuples(st.just("orders"), st.lists(st.tuples(ORDERS, st.integers(1, 99)), min_size=1, max_size=3)),
-    st.tuples(st.just("customers"), st.lists(st.tuples(CUSTOMERS, st.integers(1, 99)), min_size=1, max_size=2)),
+    st.tuples(
+        st.just("customers"), st.lists(st.tuples(CUSTOMERS, st.integers(1, 99)), min_size=1, max_size=2)
+    ),
     st.tuples(st.just("optimize"), st.sampled_from(["bronze.orders", "silver.orders", "silver.customers"])),
     st.tuples(st.just("vacuum"), st.sampled_from(["bronze.orders", "silver.orders", "silver.customers"])),
     st.tuples(st.just("delete from bronze"), st.sampled_from(["o1", "o2"])),

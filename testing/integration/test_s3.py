@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Dict, Iterator
 
 import pytest
 from deltalake import DeltaTable
@@ -62,7 +61,11 @@ def bucket() -> Iterator[str]:
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     shop.write(folder, shop.CUSTOMERS, "1", [("c1", "Bern", "false", shop.at(0))])
-    rows = [("o1", "c1", "1", "5", shop.at(0)), ("o2", "c2", "1", "6", shop.at(0)), ("o3", "c1", "13", "7", shop.at(0))]
+    rows = [
+        ("o1", "c1", "1", "5", shop.at(0)),
+        ("o2", "c2", "1", "6", shop.at(0)),
+        ("o3", "c1", "13", "7", shop.at(0)),
+    ]
     shop.write(folder, shop.ORDERS, "1", rows)
     return folder
 
@@ -70,7 +73,9 @@ def source(tmp_path: Path) -> Path:
 def more(source: Path) -> None:
     """Files that correct, complete and move what is there."""
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
-    shop.write(source, shop.ORDERS, "2", [("o1", "c1", "2", "8", shop.at(1)), ("o4", "c3", "1", "1", shop.at(1))])
+    shop.write(
+        source, shop.ORDERS, "2", [("o1", "c1", "2", "8", shop.at(1)), ("o4", "c3", "1", "1", shop.at(1))]
+    )
 
 
 def contents(lake: str) -> Dict[str, shop.Rows]:
@@ -103,11 +108,15 @@ def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path
     more(source)
     other = tmp_path / "other"
     shop.write(other, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
-    shop.write(other, shop.ORDERS, "3", [("o5", "c1", "3", "9", shop.at(2)), ("o1", "c1", "1", "3", shop.at(2))])
+    shop.write(
+        other, shop.ORDERS, "3", [("o5", "c1", "3", "9", shop.at(2)), ("o1", "c1", "1", "3", shop.at(2))]
+    )
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
     processes = [
-        subprocess.Popen([sys.executable, "-c", RUN, str(each), lake], stderr=subprocess.PIPE, text=True, env=environment)
+        subprocess.Popen(
+            [sys.executable, "-c", RUN, str(each), lake], stderr=subprocess.PIPE, text=True, env=environment
+        )
         for each in (source, other)
     ]
     for process in processes:

@@ -51,10 +51,15 @@ def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
     try:
         assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
         for number in range(ROUNDS):
-            for place, writer in enumerate(writers):
+            for place in range(len(writers)):
                 source = tmp_path / f"source{place}"
                 for folder in (source, everything):
-                    shop.write(folder, shop.CUSTOMERS, f"{number}", [(f"c{number}", "Bern", "false", shop.at(number))])
+                    shop.write(
+                        folder,
+                        shop.CUSTOMERS,
+                        f"{number}",
+                        [(f"c{number}", "Bern", "false", shop.at(number))],
+                    )
                     shop.write(folder, shop.ORDERS, f"{number}-{place}", rows_of_round(number, place))
             for place, writer in enumerate(writers):
                 writer.stdin.write(f"{tmp_path / f'source{place}'}\n")
@@ -79,11 +84,15 @@ def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     shop.write(folder, shop.CUSTOMERS, "1", [("c1", "Bern", "false", shop.at(0))])
-    shop.write(folder, shop.ORDERS, "1", [("o1", "c1", "1", "5", shop.at(0)), ("o2", "c2", "1", "6", shop.at(0))])
+    shop.write(
+        folder, shop.ORDERS, "1", [("o1", "c1", "1", "5", shop.at(0)), ("o2", "c2", "1", "6", shop.at(0))]
+    )
     return folder
 
 
-def overtaken(monkeypatch: pytest.MonkeyPatch, method: str, table: str, rival: Callable[[], object]) -> List[str]:
+def overtaken(
+    monkeypatch: pytest.MonkeyPatch, method: str, table: str, rival: Callable[[], object]
+) -> List[str]:
     """Let a rival come in once, just before the first call of a method for a table; the calls made after it."""
     real, calls = getattr(EmbeddedEngine, method), []
 
@@ -106,7 +115,12 @@ STEPS = [("append", "bronze.orders"), *(("commit", table) for table in COMMITS)]
 
 @pytest.mark.parametrize(
     ("first", "method", "table"),
-    [(True, "create", "bronze.customers"), (True, *STEPS[0]), (True, *STEPS[3]), *((False, *step) for step in STEPS)],
+    [
+        (True, "create", "bronze.customers"),
+        (True, *STEPS[0]),
+        (True, *STEPS[3]),
+        *((False, *step) for step in STEPS),
+    ],
 )
 def test_writer_that_was_overtaken_tries_again(
     first: bool, method: str, table: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,12 +130,16 @@ def test_writer_that_was_overtaken_tries_again(
     if not first:
         lakekit.run(source, lake, tables=shop.TABLES)
         shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
-        shop.write(source, shop.ORDERS, "2", [("o1", "c1", "2", "8", shop.at(1)), ("o5", "c3", "2", "8", shop.at(1))])
+        shop.write(
+            source, shop.ORDERS, "2", [("o1", "c1", "2", "8", shop.at(1)), ("o5", "c3", "2", "8", shop.at(1))]
+        )
     for kind in ("customers", "orders"):
         (other / kind).mkdir(parents=True)
         for file in (source / kind).iterdir():
             (other / kind / file.name).write_bytes(file.read_bytes())
-    shop.write(other, shop.ORDERS, "9", [("o1", "c1", "3", "4", shop.at(9)), ("o9", "c9", "3", "4", shop.at(9))])
+    shop.write(
+        other, shop.ORDERS, "9", [("o1", "c1", "3", "4", shop.at(9)), ("o9", "c9", "3", "4", shop.at(9))]
+    )
     with monkeypatch.context() as patched:
         calls = overtaken(patched, method, table, lambda: lakekit.run(other, lake, tables=shop.TABLES))
         lakekit.run(source, lake, tables=shop.TABLES)
@@ -143,7 +161,9 @@ def test_writer_that_is_always_overtaken_gives_up_and_says_so(
     def late(self: EmbeddedEngine, table: Any, *rest: Any, **named: Any) -> Any:
         if table.name == "gold.city_months":
             DeltaTable(str(lake / "gold/city_months")).delete("city = 'Bern'")
-            DeltaTable(str(lake / "gold/city_months")).alter.set_table_properties({"delta.logRetentionDuration": "interval 9 days"})
+            DeltaTable(str(lake / "gold/city_months")).alter.set_table_properties(
+                {"delta.logRetentionDuration": "interval 9 days"}
+            )
         return real(self, table, *rest, **named)
 
     with monkeypatch.context() as patched:

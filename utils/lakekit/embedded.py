@@ -155,7 +155,9 @@ class EmbeddedEngine:
     def inspect(self, table: Table, opened: OpenedFile, at: datetime.datetime) -> Inspected:
         kinds: List[str] = []
         if opened.format == "parquet":
-            found = self._execute(f"DESCRIBE SELECT * FROM read_parquet({statements.file(opened.path)}, hive_partitioning = false)")
+            found = self._execute(
+                f"DESCRIBE SELECT * FROM read_parquet({statements.file(opened.path)}, hive_partitioning = false)"
+            )
             kinds = [row[1] for row in found]
         origin = {
             "_source_file": statements.text(opened.name),

@@ -62,9 +62,7 @@ def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
         )
     for sign in MISREAD:
         if sign in str(root):
-            raise LakeRefused(
-                f"The lake {root} has a {sign} in its path, which is misread", ANOTHER_LAKE
-            )
+            raise LakeRefused(f"The lake {root} has a {sign} in its path, which is misread", ANOTHER_LAKE)
     return Lake("folder", str(root))
 
 

@@ -259,7 +259,9 @@ def _check(table: Table, before: list[Table]) -> None:
 def _check_update(table: Table, declared: dict[str, Table]) -> list[str]:
     wrong = []
     if table.partition and table[table.partition].type in ("timestamp", "double"):
-        wrong.append(f"is partitioned by {table.partition}, a {table[table.partition].type}, which has too many values")
+        wrong.append(
+            f"is partitioned by {table.partition}, a {table[table.partition].type}, which has too many values"
+        )
     optional = [c.name for c in table.columns if c.name in (*table.key, table.partition) and not c.required]
     wrong += [f"column {name} identifies rows or partitions, and is not required" for name in optional]
     if (table.update == "append") != bool(table.source):

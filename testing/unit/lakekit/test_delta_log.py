@@ -16,7 +16,11 @@ from lakekit.tables import Column, Table
 
 TABLE = Table(
     "gold.t",
-    (Column("x", "bigint", required=True, comment="An x"), Column("p", "date", required=True), Column("d", "double")),
+    (
+        Column("x", "bigint", required=True, comment="An x"),
+        Column("p", "date", required=True),
+        Column("d", "double"),
+    ),
     sql="t.sql",
     partition="p",
     comment="All of t",
@@ -42,9 +46,15 @@ def opened(lake: Lake) -> DeltaTable:
 
 def write(lake: Lake, note: Optional[Note], x: int = 1) -> None:
     metadata = {"userMetadata": note.text()} if note else {}
-    fields = [pa.field("x", pa.int64(), False), pa.field("p", pa.date32(), False), pa.field("d", pa.float64())]
+    fields = [
+        pa.field("x", pa.int64(), False),
+        pa.field("p", pa.date32(), False),
+        pa.field("d", pa.float64()),
+    ]
     rows = pa.table({"x": [x], "p": pa.array([0], pa.date32()), "d": [0.5]}, schema=pa.schema(fields))
-    write_deltalake(opened(lake), rows, mode="append", commit_properties=CommitProperties(custom_metadata=metadata))
+    write_deltalake(
+        opened(lake), rows, mode="append", commit_properties=CommitProperties(custom_metadata=metadata)
+    )
 
 
 def test_table_that_is_not_there_is_none(lake: Lake) -> None:
@@ -109,7 +119,9 @@ def test_entries_that_were_cleaned_up_count_as_unknown(
 def test_forbidden_feature_is_refused_with_the_way_out(delta: DeltaTable, lake: Lake) -> None:
     entry = Path(lake.location(TABLE)) / "_delta_log" / f"{1:020}.json"
     features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
-    entry.write_text(json.dumps({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}}) + "\n")
+    entry.write_text(
+        json.dumps({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}}) + "\n"
+    )
     with pytest.raises(LakeRefused, match="gold.t has deletionVectors on") as caught:
         delta_log.open_table(lake, TABLE)
     assert "DROP FEATURE" in caught.value.next_step

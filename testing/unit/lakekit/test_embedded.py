@@ -11,7 +11,14 @@ from deltalake import DeltaTable
 
 from lakekit.embedded import EmbeddedEngine
 from lakekit.engine import Head, Note
-from lakekit.errors import ComputeError, ConflictError, DeclarationError, MissingExtra, SourceError, StorageError
+from lakekit.errors import (
+    ComputeError,
+    ConflictError,
+    DeclarationError,
+    MissingExtra,
+    SourceError,
+    StorageError,
+)
 from lakekit.sources import OpenedFile, open_sources
 from lakekit.tables import Column, Constraint, Table, TableSet
 
@@ -47,7 +54,9 @@ def put(engine: EmbeddedEngine, table: Table, values: str, keys: Optional[str] =
     staged = engine.stage(table, "staged", f"select * from (values {values}) t(k, p, n)")
     if keys is not None:
         engine.define("gone", f"select * from (values {keys}) t(k)")
-    return engine.commit(table, staged, head_of(engine, table), Note("d"), keys="gone" if keys is not None else None)
+    return engine.commit(
+        table, staged, head_of(engine, table), Note("d"), keys="gone" if keys is not None else None
+    )
 
 
 @pytest.fixture(params=[KEYED, PARTED], ids=["whole", "partitioned"])
@@ -84,7 +93,9 @@ def test_net_changes_between_versions(engine: EmbeddedEngine, table: Table) -> N
     assert engine.changes(table, since, "news")
     assert sorted(engine.query("select k, p, n, _sign from news")) == [("b", "x", 2, -1), ("b", "y", 3, 1)]
     assert not engine.changes(table, 99, "news")
-    DeltaTable(str(engine._lake.location(table))).vacuum(0, enforce_retention_duration=False, dry_run=False, full=True)
+    DeltaTable(str(engine._lake.location(table))).vacuum(
+        0, enforce_retention_duration=False, dry_run=False, full=True
+    )
     engine.head(table)
     assert not engine.changes(table, since - 1, "older") or rows(engine, table)
 
@@ -100,7 +111,7 @@ def test_late_commit_is_a_conflict_and_leaves_no_file(
         engine.commit(table, staged, stale, Note("d"))
     engine.__exit__()
     folder = Path(engine._lake.location(table))
-    assert len([file for file in folder.rglob("*.parquet")]) == 1
+    assert len(list(folder.rglob("*.parquet"))) == 1
 
 
 def test_note_without_rows_moves_on(engine: EmbeddedEngine, table: Table) -> None:
@@ -115,7 +126,10 @@ def test_note_without_rows_moves_on(engine: EmbeddedEngine, table: Table) -> Non
 
 @pytest.mark.parametrize(
     ("values", "reason"),
-    [("('a', 'x', -1)", "1 rows break the constraint n_positive"), ("(cast(null as varchar), 'x', 1)", "column k is required and has 1")],
+    [
+        ("('a', 'x', -1)", "1 rows break the constraint n_positive"),
+        ("(cast(null as varchar), 'x', 1)", "column k is required and has 1"),
+    ],
 )
 def test_rows_that_delta_would_refuse_are_refused(engine: EmbeddedEngine, values: str, reason: str) -> None:
     engine.create(KEYED)
@@ -154,7 +168,9 @@ def test_file_comes_in_once_with_its_origin(
     assert engine.notes(bronze, 0) == [Note("d")]
 
 
-def test_malformed_line_is_named(engine: EmbeddedEngine, tables: TableSet, source: Path, tmp_path: Path) -> None:
+def test_malformed_line_is_named(
+    engine: EmbeddedEngine, tables: TableSet, source: Path, tmp_path: Path
+) -> None:
     (source / "people.csv").write_text("name,age,seen,weight\nAda,36,NA,NA\nBob,1,NA\n")
     with pytest.raises(SourceError, match="people.csv, line 3"):
         engine.inspect(tables["bronze.people"], opened(source, tables, tmp_path), AT)

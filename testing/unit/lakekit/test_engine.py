@@ -9,5 +9,12 @@ def test_note_is_read_back_as_it_was_written() -> None:
 
 
 def test_what_another_writer_said_is_no_note() -> None:
-    for text in (None, "", "nightly job", "{}", '{"lakekit": 1}', '{"lakekit": {"digest": "d", "reads": {"a": 1}}}'):
+    for text in (
+        None,
+        "",
+        "nightly job",
+        "{}",
+        '{"lakekit": 1}',
+        '{"lakekit": {"digest": "d", "reads": {"a": 1}}}',
+    ):
         assert Note.parse(text) is None

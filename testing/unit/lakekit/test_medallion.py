@@ -38,7 +38,9 @@ def test_first_run_writes_each_table_and_the_second_none(
         first["gold.none"]
 
 
-def test_file_that_was_changed_is_a_new_file_and_its_rows_win(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_file_that_was_changed_is_a_new_file_and_its_rows_win(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     lakekit.run(source, tmp_path / "lake", tables=tables)
     (source / "people.csv").write_text(HEADER + "Ada,37,NA,NA\nDi,7,NA,NA\n")
     result = lakekit.run(source, tmp_path / "lake", tables=tables)
@@ -48,15 +50,23 @@ def test_file_that_was_changed_is_a_new_file_and_its_rows_win(source: Path, tabl
     assert {row["name"]: row["age"] for row in found} == {"Ada": 37, "Bob": None, "Cy": 36, "Di": 7}
 
 
-def test_changed_sql_makes_its_table_anew_and_no_other(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_changed_sql_makes_its_table_anew_and_no_other(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     lakekit.run(source, tmp_path / "lake", tables=tables)
     ages = tables.sql / "ages.sql"
-    ages.write_text(ages.read_text().replace("from silver.people", "from silver.people where age is not null"))
+    ages.write_text(
+        ages.read_text().replace("from silver.people", "from silver.people where age is not null")
+    )
     result = lakekit.run(source, tmp_path / "lake", tables=tables)
-    assert changed(result) == ["gold.ages"] and result["gold.ages"].why == "its declaration or its SQL changed"
+    assert (
+        changed(result) == ["gold.ages"] and result["gold.ages"].why == "its declaration or its SQL changed"
+    )
 
 
-def test_gold_follows_rows_that_another_writer_deleted(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_gold_follows_rows_that_another_writer_deleted(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     lakekit.run(source, tmp_path / "lake", tables=tables)
     DeltaTable(str(tmp_path / "lake/silver/people")).delete("name = 'Ada'")
     assert changed(lakekit.run(source, tmp_path / "lake", tables=tables)) == ["gold.ages"]
@@ -64,7 +74,9 @@ def test_gold_follows_rows_that_another_writer_deleted(source: Path, tables: Tab
     assert {row["age"]: row["people"] for row in found} == {None: 1, 36: 1}
 
 
-def test_quarantine_that_loses_a_row_counts_as_changed(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_quarantine_that_loses_a_row_counts_as_changed(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     with (source / "people.csv").open("a") as file:
         file.write("Old,200,NA,NA\n")
     assert lakekit.run(source, tmp_path / "lake", tables=tables)["quarantine.people"].rows == 1
@@ -103,7 +115,9 @@ def test_progress_reaches_its_end(source: Path, tables: TableSet, tmp_path: Path
     assert seen == [(name, done, 4) for done, name in enumerate(names)]
 
 
-def test_folder_that_cannot_be_made_is_a_storage_error(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made_is_a_storage_error(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="Not a directory"):
         lakekit.run(source, tmp_path / "file" / "lake", tables=tables)

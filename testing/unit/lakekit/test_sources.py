@@ -58,7 +58,10 @@ def test_digest_follows_the_content(source: Path, tables: TableSet, tmp_path: Pa
         ("name,age,weight\nAda,36,NA\n", "has no column seen"),
         ("name,age,seen,weight,age\nAda,36,NA,NA,36\n", "has the column age twice"),
         ("name,age,seen,weight,Age\nAda,36,NA,NA,36\n", "has the column age twice"),
-        ("name,age,seen,weight,_rule\nAda,36,NA,NA,1\n", "a column named '_rule', which lakekit keeps for itself"),
+        (
+            "name,age,seen,weight,_rule\nAda,36,NA,NA,1\n",
+            "a column named '_rule', which lakekit keeps for itself",
+        ),
         ("name,age,seen,weight,\nAda,36,NA,NA,1\n", "a column named ''"),
         ('name,age,seen,weight\n"Ada', "line 1 or 2"),
     ],
@@ -166,7 +169,9 @@ def test_column_that_is_not_declared_is_told(source: Path, tables: TableSet, tmp
     assert opened(source, tables, tmp_path).new_columns == ("height",)
 
 
-def test_files_of_a_folder_come_in_the_order_of_their_names(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_files_of_a_folder_come_in_the_order_of_their_names(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     folder = source / "people"
     folder.mkdir()
     (folder / ".hidden").touch()
@@ -199,7 +204,9 @@ def test_parquet_file_that_is_not_as_declared_is_refused(
         opened(source, tables, tmp_path)
 
 
-def test_file_of_another_kind_in_the_folder_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_file_of_another_kind_in_the_folder_is_refused(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     (source / "people").mkdir()
     (source / "people" / "notes.txt").touch()
     with pytest.raises(SourceError, match="notes.txt is no source file"):

@@ -13,7 +13,12 @@ A = Table("silver.a", (Column("x"),), sql="a.sql")
 B = Table("gold.b", (Column("x"),), reads=("silver.a",), sql="b.sql")
 BRONZE = bronze(Source("c", (Column("x", required=True),)))
 MERGED = Table(
-    "silver.c", (Column("x", required=True), *ORIGIN), ("bronze.c", "silver.a"), "c.sql", key=("x",), update="merge"
+    "silver.c",
+    (Column("x", required=True), *ORIGIN),
+    ("bronze.c", "silver.a"),
+    "c.sql",
+    key=("x",),
+    update="merge",
 )
 
 
@@ -48,16 +53,31 @@ def test_name_gives_layer_and_folder() -> None:
         ((dataclasses.replace(A, columns=(Column("X"),)),), "column X is no lower-case name"),
         ((dataclasses.replace(A, columns=A.columns * 2),), "column x is declared twice"),
         ((dataclasses.replace(A, key=("y",)),), "column y is used and not declared"),
-        ((dataclasses.replace(A, key=("x",)),), "column x identifies rows or partitions, and is not required"),
+        (
+            (dataclasses.replace(A, key=("x",)),),
+            "column x identifies rows or partitions, and is not required",
+        ),
         ((dataclasses.replace(A, partition="x"),), "column x identifies rows or partitions"),
         ((dataclasses.replace(A, columns=(Column("x", "double", True),), partition="x"),), "by x, a double"),
         ((dataclasses.replace(A, update="append"),), "appended to without a source"),
         ((dataclasses.replace(A, update="groups"),), "updated by groups and has no key"),
-        ((dataclasses.replace(A, expectations=(Expectation("e", "true", "drop"),)),), "which only a merged table can"),
-        ((A, dataclasses.replace(B, joins=(Join("silver.a", ()),))), "joins silver.a, which it does not read"),
+        (
+            (dataclasses.replace(A, expectations=(Expectation("e", "true", "drop"),)),),
+            "which only a merged table can",
+        ),
+        (
+            (A, dataclasses.replace(B, joins=(Join("silver.a", ()),))),
+            "joins silver.a, which it does not read",
+        ),
         ((A, dataclasses.replace(MERGED, reads=("silver.a",))), "its first read is no bronze table"),
-        ((A, BRONZE, dataclasses.replace(MERGED, columns=(Column("x", required=True),))), "no column _source_file"),
-        ((A, BRONZE, dataclasses.replace(MERGED, joins=(Join("silver.a", (("y", "x"),)),))), "joins silver.a by y = x"),
+        (
+            (A, BRONZE, dataclasses.replace(MERGED, columns=(Column("x", required=True),))),
+            "no column _source_file",
+        ),
+        (
+            (A, BRONZE, dataclasses.replace(MERGED, joins=(Join("silver.a", (("y", "x"),)),))),
+            "joins silver.a by y = x",
+        ),
         (
             (A, dataclasses.replace(B, columns=(Column("k", required=True),), key=("k",), update="groups")),
             "silver.a has no column k",
@@ -84,7 +104,9 @@ def test_canonical_text_changes_with_the_declaration() -> None:
 
 
 def test_canonical_text_stays_when_only_words_change() -> None:
-    described = dataclasses.replace(A, comment="All of a", columns=(Column("x", comment="An x", tolerance=0.1),))
+    described = dataclasses.replace(
+        A, comment="All of a", columns=(Column("x", comment="An x", tolerance=0.1),)
+    )
     assert described.canonical() == A.canonical()
 
 

@@ -18,7 +18,9 @@ def test_date_that_does_not_exist_is_null() -> None:
 
 def test_views_stand_for_tables_and_keep_their_names_for_columns() -> None:
     sql = "with c as (select a.x from bronze.a) select c.x from c left join silver.b y on y.x = c.x"
-    query = with_views(parse_query("t", sql, ["bronze.a", "silver.b"]), {"bronze.a": "new_a", "silver.b": "v_b"})
+    query = with_views(
+        parse_query("t", sql, ["bronze.a", "silver.b"]), {"bronze.a": "new_a", "silver.b": "v_b"}
+    )
     text = duckdb(query, "t")
     assert "FROM new_a AS a" in text and "JOIN v_b AS y" in text and "FROM c" in text
 

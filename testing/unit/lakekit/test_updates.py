@@ -33,7 +33,9 @@ def test_digest_follows_sql_declaration_and_the_types_of_the_source(tables: Tabl
     assert digest(tables, dataclasses.replace(silver, comment="All people")) == before
     source = tables["bronze.people"].source
     assert source is not None
-    typed = replaced(tables, dataclasses.replace(tables["bronze.people"], source=dataclasses.replace(source, missing="")))
+    typed = replaced(
+        tables, dataclasses.replace(tables["bronze.people"], source=dataclasses.replace(source, missing=""))
+    )
     assert digest(typed, silver) != before
     (tables.sql / "people.sql").write_text(tables.query(silver) + "-- again")
     assert digest(tables, silver) != before
@@ -45,7 +47,9 @@ def test_merged_table_follows_its_quarantine_too(tables: TableSet) -> None:
 
 
 def test_merge_whose_sql_drops_rows_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
-    (tables.sql / "people.sql").write_text(tables.query(tables["silver.people"]).rstrip() + " where age <> 'NA'")
+    (tables.sql / "people.sql").write_text(
+        tables.query(tables["silver.people"]).rstrip() + " where age <> 'NA'"
+    )
     with pytest.raises(DeclarationError, match="its SQL makes 2 rows of 3") as caught:
         lakekit.run(source, tmp_path / "lake", tables=tables)
     assert "dropped by an expectation" in str(caught.value)
@@ -56,7 +60,9 @@ def test_expectation_that_must_be_met_stops_before_the_table_is_written(
 ) -> None:
     must = (Expectation("someone is old", "age > 90", "fail"),)
     strict = replaced(tables, dataclasses.replace(tables["gold.ages"], expectations=must))
-    with pytest.raises(ExpectationFailed, match="gold.ages: 2 rows do not meet the expectation 'someone is old'"):
+    with pytest.raises(
+        ExpectationFailed, match="gold.ages: 2 rows do not meet the expectation 'someone is old'"
+    ):
         lakekit.run(source, tmp_path / "lake", tables=strict)
     assert lakekit.show("gold.ages", tmp_path / "lake", tables=strict).rows == ()
 
