@@ -98,12 +98,12 @@ class Shop:
             return
         meant = shop.expected(self.orders, self.customers)
         cities = {customer: (city, blocked) for customer, city, blocked, *_ in found["silver.customers"]}
-        rows = {row[0]: row for row in found["silver.orders"]}
-        assert len(rows) == len(found["silver.orders"])
-        assert {key: (row[-3], row[-1]) for key, row in rows.items()} == {
+        silver_rows = {row[0]: row for row in found["silver.orders"]}
+        assert len(silver_rows) == len(found["silver.orders"])
+        assert {key: (row[-3], row[-1]) for key, row in silver_rows.items()} == {
             k: o.place for k, o in meant.silver.items()
         }
-        assert all(row[5:7] == cities[row[1]] for row in rows.values())
+        assert all(row[5:7] == cities[row[1]] for row in silver_rows.values())
         refused = {(row[-4], row[-2]): row[-1] for row in found["quarantine.orders"]}
         assert len(refused) == len(found["quarantine.orders"])
         needed = {place: rule for place, rule in meant.quarantine.items() if place not in meant.dispensable}
