@@ -60,7 +60,12 @@ def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
 
     for owner, name, method in kept:
         setattr(owner, name, wrapped(method))
-    return lambda: [setattr(*each) for each in kept].clear()
+
+    def back() -> None:
+        for owner, name, method in kept:
+            setattr(owner, name, method)
+
+    return back
 
 
 def killer(number: int) -> Callable[[str], None]:

@@ -54,8 +54,8 @@ def found(lake: Path, kind: str) -> Dict[Place, str]:
         and len(rules) == quarantine.num_rows
     )
     assert not set(silver) & set(rules) and set(silver) | set(rules) <= set(bronze)
-    fate = {place: "superseded" for place in bronze}
-    fate.update({place: "silver" for place in silver})
+    fate = dict.fromkeys(bronze, "superseded")
+    fate.update(dict.fromkeys(silver, "silver"))
     fate.update({place: f"quarantine:{rule}" for place, rule in rules.items()})
     return fate
 

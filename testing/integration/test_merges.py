@@ -1,15 +1,14 @@
-"""What a merge promises, tried on made-up cases: any order, splitting and history of the same rows gives the same tables.
+"""What a merge promises, on made-up cases: any order, splitting and history of the same rows gives the same tables.
 
 Cases are drawn by hypothesis, the same in every run; how many ran stands in the JUnit report (`cases`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 import pytest
 from deltalake import DeltaTable
@@ -99,12 +98,12 @@ class Shop:
             return
         meant = shop.expected(self.orders, self.customers)
         cities = {customer: (city, blocked) for customer, city, blocked, *_ in found["silver.customers"]}
-        rows = {row[0]: row for row in found["silver.orders"]}
-        assert len(rows) == len(found["silver.orders"])
-        assert {key: (row[-3], row[-1]) for key, row in rows.items()} == {
+        silver_rows = {row[0]: row for row in found["silver.orders"]}
+        assert len(silver_rows) == len(found["silver.orders"])
+        assert {key: (row[-3], row[-1]) for key, row in silver_rows.items()} == {
             k: o.place for k, o in meant.silver.items()
         }
-        assert all(row[5:7] == cities[row[1]] for row in rows.values())
+        assert all(row[5:7] == cities[row[1]] for row in silver_rows.values())
         refused = {(row[-4], row[-2]): row[-1] for row in found["quarantine.orders"]}
         assert len(refused) == len(found["quarantine.orders"])
         needed = {place: rule for place, rule in meant.quarantine.items() if place not in meant.dispensable}
@@ -158,7 +157,7 @@ def test_any_order_of_arrival_gives_the_same_tables(
             case.run()
         case.check()
         once, grown = fresh(case, Path(folder) / "fresh"), shop.contents(case.lake)
-        meant = {place for place in shop.expected(case.orders, case.customers).dispensable}
+        meant = shop.expected(case.orders, case.customers).dispensable
         for name in once:
             if name == "quarantine.orders":
                 once[name] = [row for row in once[name] if (row[-4], row[-2]) not in meant]

@@ -47,11 +47,11 @@ def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
     command = [sys.executable, "-c", WRITER, str(lake)]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    writers = [subprocess.Popen(command, text=True, env=environment, **pipes) for _ in range(2)]
+    writers: List[Any] = [subprocess.Popen(command, text=True, env=environment, **pipes) for _ in range(2)]
     try:
         assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
         for number in range(ROUNDS):
-            for place, writer in enumerate(writers):
+            for place in range(len(writers)):
                 source = tmp_path / f"source{place}"
                 for folder in (source, everything):
                     shop.write(

@@ -111,7 +111,7 @@ def test_late_commit_is_a_conflict_and_leaves_no_file(
         engine.commit(table, staged, stale, Note("d"))
     engine.__exit__()
     folder = Path(engine._lake.location(table))
-    assert len([file for file in folder.rglob("*.parquet")]) == 1
+    assert len(list(folder.rglob("*.parquet"))) == 1
 
 
 def test_note_without_rows_moves_on(engine: EmbeddedEngine, table: Table) -> None:
