@@ -86,7 +86,9 @@ def settled(delta: DeltaTable, since: int) -> int:
     """The newest version whose rows are those of version `since`. Compaction leaves the rows and replaces the files, and
     the files of the version before it go by VACUUM."""
     ahead = delta.version() - since
-    for version, operation, note in reversed([_entry(commit) for commit in delta.history(ahead)] if ahead else []):
+    for version, operation, note in reversed(
+        [_entry(commit) for commit in delta.history(ahead)] if ahead else []
+    ):
         if version != since + 1 or (operation not in MAINTENANCE and (note is None or note.data)):
             break
         since = version
