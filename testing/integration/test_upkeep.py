@@ -1,4 +1,4 @@
-"""Care of a lake from the command line: a project from nothing, maintenance through weeks, and two lakes compared."""
+"""Care of a lake from the command line: a project from nothing, maintenance through weeks, two lakes compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any, Dict, List
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from pyspark.sql import SparkSession
 
 import lakekit
 from lakekit.flights import TABLES
@@ -186,33 +185,3 @@ def test_scripts_of_a_job_run_here_as_they_do_on_a_cluster(sample: Path, tmp_pat
     assert "origin is not the destination" in failed and "1 of 9 checks failed" in failed
     assert "holds none of the tables" in script("check_quality.py", "--lake", str(tmp_path / "none"), code=2)
     assert "There is no source" in script("run_medallion.py", "--lake", lake, code=2)
-
-
-def test_ddl_makes_on_spark_what_is_declared_and_may_be_run_again(spark: SparkSession) -> None:
-    # Spark outside Databricks has schemas without a catalog, and no other difference in these statements.
-    statements = [each.replace("`main`.`made`", "`made`") for each in lakekit.ddl("main.made").statements]
-    for _ in range(2):
-        for statement in statements:
-            spark.sql(statement)
-    try:
-        for table in TABLES:
-            name = f"made.{table.name.replace('.', '_')}"
-            assert spark.table(name).dtypes == [(column.name, column.type) for column in table.columns]
-            said = spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]
-            assert (said.minReaderVersion, said.partitionColumns) == (
-                1,
-                [table.partition] if table.partition else [],
-            )
-            assert said.properties["delta.enableDeletionVectors"] == "false"
-            checks = {key for key in said.properties if key.startswith("delta.constraints.")}
-            assert checks == {f"delta.constraints.{each.name}" for each in table.constraints}
-            stored = json.loads(spark.table(name).schema.json())["fields"]
-            # Spark reads every column as one that may be null; what the log says is what writers are held to.
-            location = said.location[len("file:") :]
-            log = json.loads(DeltaTable(location).schema().to_json())["fields"]
-            assert [not field["nullable"] for field in log] == [column.required for column in table.columns]
-            assert [field["metadata"].get("comment", "") for field in stored] == [
-                c.comment for c in table.columns
-            ]
-    finally:
-        spark.sql("DROP SCHEMA made CASCADE")
