@@ -11,8 +11,9 @@ from typing import Any, Callable, List, Tuple
 import pytest
 
 import lakekit
-from lakekit.cli import main
+from lakekit.cli import cli, main
 from lakekit.errors import ConflictError
+from lakekit.project import TEMPLATE
 
 SAMPLE = Path(__file__).parents[2] / "data"
 Outcome = Tuple[int, str, str]
@@ -37,13 +38,16 @@ def test_run_prints_what_it_wrote_and_then_that_nothing_changed(
     call: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     code, out, err = call("run", "--source", SAMPLE, "--lake", tmp_path / "lake")
-    lines = [line.split() for line in out.splitlines()]
+    lines = {line.split()[0]: line.split(maxsplit=4) for line in out.splitlines()}
     assert (code, err) == (0, "")
-    assert lines[0] == ["table", "rows", "version", "seconds"]
-    assert [line[:3] + line[4:] for line in lines if line[0] == "silver.flights"] == [
-        ["silver.flights", "256", "0", "written"]
-    ]
-    assert out.splitlines()[-1].startswith("14 of 14 tables written, ")
+    assert lines["table"][:4] == ["table", "rows", "version", "seconds"]
+    assert lines["silver.flights"][1] == "256"
+    assert lines["silver.flights"][4] == (
+        "256 inserted, 37 without: destination is known, 64 without: plane is known, 72 without: weather is known"
+    )
+    assert lines["gold.delays_by_carrier_day"][4] == "all rows"
+    assert not any(name.startswith("quarantine.") for name in lines)
+    assert out.splitlines()[-1].startswith("15 of 20 tables written, ")
     code, out, _ = call("run", "--source", SAMPLE, "--lake", tmp_path / "lake")
     assert code == 0 and out.splitlines()[-1].startswith("unchanged, ") and "written" not in out
 
@@ -52,22 +56,36 @@ def test_run_prints_json(call: Callable[..., Outcome], tmp_path: Path) -> None:
     _, out, _ = call("run", "--source", SAMPLE, "--lake", tmp_path / "lake", "--json")
     found = json.loads(out)
     assert found["changed"] is True and found["lake"] == str(tmp_path / "lake")
-    assert found["tables"][9]["table"] == "silver.flights"
-    assert (found["tables"][9]["rows"], found["tables"][9]["version"]) == (256, 0)
+    flights = {table["table"]: table for table in found["tables"]}["silver.flights"]
+    assert (flights["rows"], flights["mode"], flights["counts"]["inserted"]) == (256, "whole", 256)
 
 
-def test_show_prints_rows_as_text_and_as_json(call: Callable[..., Outcome], tmp_path: Path) -> None:
-    lake = tmp_path / "lake"
-    call("run", "--source", SAMPLE, "--lake", lake)
-    _, out, _ = call("show", "gold.delays_by_airport_hour", "--lake", lake, "--limit", 1)
+def test_show_prints_rows_as_text_and_as_json(call: Callable[..., Outcome], shop: Path) -> None:
+    tables = ("--tables", "lakekit.template.tables", "--lake", shop)
+    _, out, _ = call("show", "silver.orders", *tables, "--limit", 1)
     head, rule, row = out.splitlines()
-    assert head.startswith("time_hour             origin  flights") and set(rule) == {"-", " "}
-    assert row.split()[:3] == ["2013-01-01T10:00:00Z", "EWR", "2"]
-    _, out, _ = call("show", "gold.delays_by_airport_hour", "--lake", lake, "--limit", 1, "--json")
-    first = json.loads(out)["rows"][0]
-    assert (first["time_hour"], first["flights"], first["wind_gust"]) == ("2013-01-01T10:00:00Z", 2, None)
-    _, out, _ = call("show", "silver.airlines", "--lake", lake, "--limit", 1)
-    assert out.splitlines()[-1].split(maxsplit=1) == ["9E", "Endeavor Air Inc."]
+    assert head.startswith("order_id  ordered_at            ordered_on") and set(rule) == {"-", " "}
+    assert row.split()[1].endswith("Z")
+    _, out, _ = call("show", "silver.orders", *tables, "--json")
+    found = json.loads(out)
+    assert {row["customer"] for row in found["rows"]} == {"Ada", "Bo", "Cy", "Dot", "Eve", None}
+    assert len(found["rows"]) == 9
+
+
+def test_plan_prints_what_a_declaration_asks_for(
+    call: Callable[..., Outcome], shop: Path, tmp_path: Path
+) -> None:
+    assert call("plan", "--tables", "lakekit.template.tables", "--lake", shop)[1] == "Nothing to change.\n"
+    text = (TEMPLATE / "tables.py").read_text().replace("Path(__file__).parent", f"Path({str(TEMPLATE)!r})")
+    (tmp_path / "tables.py").write_text(
+        text.replace('key=("order_id",),', 'key=("order_id",), partition="item",')
+    )
+    arguments = ("plan", "--tables", tmp_path / "tables.py", "--lake", shop)
+    code, out, _ = call(*arguments)
+    assert code == 0 and "repartition  by item instead of nothing" in out and "--allow-rebuild" in out
+    assert json.loads(call(*arguments, "--json")[1])["needs_rebuild"] is True
+    code, _, err = call("run", "--source", TEMPLATE / "data", *arguments[1:])
+    assert code == 2 and "silver.orders" in err and "--allow-rebuild" in err
 
 
 def test_user_mistakes_exit_with_2_and_a_next_step(call: Callable[..., Outcome], tmp_path: Path) -> None:
@@ -134,7 +152,7 @@ def test_version_comes_from_the_installed_wheel(
     assert call("--version") == (0, f"lakekit {'1.2.3' if installed else '0.0.0+unknown'}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [[], ["run"], ["show"]])
+@pytest.mark.parametrize("arguments", [[], *([name] for name in sorted(cli.commands))])
 def test_help_has_an_example(arguments: List[Any], call: Callable[..., Outcome]) -> None:
     code, out, _ = call(*arguments, "--help")
     assert code == 0 and "Example:\n" in out and "\n    lakekit " in out
