@@ -66,7 +66,9 @@ def test_quality_and_plan_say_the_same_on_either_engine(engine: str, lakes: Dict
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_small_files_are_put_together_on_either_engine(engine: str, tmp_path: Path) -> None:
+def test_small_files_are_put_together_on_either_engine(
+    engine: str, spark: SparkSession, tmp_path: Path
+) -> None:
     lake = tmp_path / "lake"
     lakekit.run(TEMPLATE / "data", lake, tables=TABLES)
     path = str(lake / "gold/sales_by_day")

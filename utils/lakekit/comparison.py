@@ -145,7 +145,9 @@ def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
     """The declared columns, and those beside them that both tables have as the same type, as bronze has new ones."""
     declared, both = {column.name for column in table.columns}, {(c.name, c.type) for c in head_b.columns}
     known = get_args(Type)
-    more = [c for c in head_a.columns if c.name not in declared and c.type in known and (c.name, c.type) in both]
+    more = [
+        c for c in head_a.columns if c.name not in declared and c.type in known and (c.name, c.type) in both
+    ]
     return table.columns + tuple(more)
 
 
@@ -185,7 +187,8 @@ def _fates(values: List[Column]) -> str:
     a, b = "coalesce(a_rows, 0)", "coalesce(b_rows, 0)"
     return (
         f"select greatest({a} - {b}, 0) as only_a, greatest({b} - {a}, 0) as only_b, "
-        f"case when {' or '.join(differing) or 'false'} then least({a}, {b}) else 0 end as changed{flags} from _diff_pairs"
+        f"case when {' or '.join(differing) or 'false'} then least({a}, {b}) else 0 end as changed{flags} "
+        "from _diff_pairs"
     )
 
 

@@ -23,7 +23,7 @@ class InitResult:
 
 
 def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
-    """Make a project in a new or empty folder. Raises FolderRefused for another, StorageError; then nothing is written."""
+    """Make a project in a new or empty folder. Raises FolderRefused, StorageError: nothing is written."""
     target = Path(folder).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FolderRefused(str(target))

@@ -123,6 +123,6 @@ def test_follower_waits_for_changes_of_the_same_table_only(
 ) -> None:
     itself = Note(reads={"silver.orders": ("id", 1)})
     table = Head("id", 7, 5, itself, False, (), "", frozenset())
-    note = Note(reads={"silver.orders": each for each in seen})
+    note = Note(reads=dict(zip(["silver.orders"], seen)))
     follower = Head("f", 1, 1, note, False, (), "", frozenset())
     assert list(behind("silver.orders", {"silver.orders": table, "follower": follower})) == waiting
