@@ -125,7 +125,7 @@ class FolderRefused(LakekitError):
 
     exit_code = 2
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str) -> None:  # noqa: B042  # never pickled
         super().__init__(f"{folder} exists, and is no empty folder", "Name a new folder: lakekit init DIR")
 
 
