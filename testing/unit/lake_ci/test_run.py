@@ -471,3 +471,9 @@ def test_facts_are_those_of_the_checkout(root: Path, git: Callable[..., str]) ->
     assert facts(root, {})["run"] != said["run"]
     (root / "new.py").touch()
     assert facts(root, {})["dirty"] is True
+
+
+def test_a_server_of_a_run_is_there_for_as_long_as_the_block(make: Make) -> None:
+    program = [sys.executable, "-c", "import sys; print('ready', flush=True); sys.stdin.read()"]
+    with make() as run, run.bench.serve(program, env=os.environ) as line:
+        assert line == "ready\n"
