@@ -255,7 +255,9 @@ def test_service_does_what_its_description_says(made: Path) -> None:
     schemathesis = [str(Path(sys.executable).with_name("schemathesis")), "run", "--max-examples", "40"]
     with served(made) as service:
         assert service.process.stdout is not None
-        reader = threading.Thread(target=service.process.stdout.read)  # its log, or it would wait for a reader
+        reader = threading.Thread(
+            target=service.process.stdout.read
+        )  # its log, or it would wait for a reader
         reader.start()
         url = f"http://127.0.0.1:{service.port}/openapi.json"
         done = subprocess.run(

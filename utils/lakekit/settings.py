@@ -17,6 +17,7 @@ from typing import Dict, Mapping, Optional
 
 from lakekit.engines import ENGINES
 from lakekit.errors import SettingsError
+from lakekit.lake import SCHEMA
 from lakekit.tables import TableSet
 
 if sys.version_info >= (3, 11):
@@ -98,7 +99,7 @@ def _file(path: Path) -> Mapping[str, str]:
         if not isinstance(value, str):
             raise SettingsError(f"{name} in {path} is no text: {value!r}", f'Write {name} = "..." there.')
         relative = name in PATHS or (name == "tables" and value.endswith(".py"))
-        relative = relative or (name == "lake" and "://" not in value and "." not in value)
+        relative = relative or (name == "lake" and "://" not in value and not SCHEMA.fullmatch(value))
         found[name] = str(path.parent / value) if relative else value
     return found
 
