@@ -20,18 +20,10 @@ import pyarrow.parquet as pq
 from cut_sample import Row, read, to_csv
 
 HERE = Path(__file__).parent
-NUMBERS = (
-    "year",
-    "month",
-    "day",
-    "dep_time",
-    "sched_dep_time",
-    "dep_delay",
-    "arr_time",
-    "sched_arr_time",
-    "arr_delay",
+NUMBERS = frozenset(
+    "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay flight air_time distance "
+    "hour minute".split()
 )
-NUMBERS += ("flight", "air_time", "distance", "hour", "minute")
 
 
 class File:

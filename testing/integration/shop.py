@@ -227,7 +227,11 @@ def gold_of(silver: Dict[str, Rows]) -> Dict[str, Rows]:
     customers = [(row[0], row[1], count.get(row[0], 0)) for row in silver["silver.customers"]]
     ranked = sorted(silver["silver.orders"], key=lambda row: (row[3] is None, -(row[3] or 0), row[0]))
     top = [(place, row[0], row[3]) for place, row in enumerate(ranked[:2], 1)]
-    found = {"gold.city_months": months, "gold.customer_orders": customers, "gold.top_orders": top}
+    found: Dict[str, Rows] = {
+        "gold.city_months": months,
+        "gold.customer_orders": customers,
+        "gold.top_orders": top,
+    }
     return {name: sorted(rows, key=repr) for name, rows in found.items()}
 
 

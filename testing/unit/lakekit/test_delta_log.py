@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Optional
+from typing import Any, List, Optional
 
 import pyarrow as pa
 import pytest
@@ -46,7 +46,7 @@ def opened(lake: Lake) -> DeltaTable:
 
 def write(lake: Lake, note: Optional[Note], x: int = 1) -> None:
     metadata = {"userMetadata": note.text()} if note else {}
-    fields = [
+    fields: List[pa.Field[Any]] = [
         pa.field("x", pa.int64(), False),
         pa.field("p", pa.date32(), False),
         pa.field("d", pa.float64()),
@@ -85,7 +85,12 @@ def test_head_tells_the_newest_change_of_rows_and_the_note_of_it(delta: DeltaTab
     opened(lake).alter.add_constraint({"x_positive": "x > 0"})
     opened(lake).optimize.compact()
     head = delta_log.head(TABLE, opened(lake))
-    assert (head.version, head.data_version, head.foreign, head.constraints) == (4, 1, False, {"x_positive"})
+    assert (head.version, head.data_version, head.foreign, head.constraints) == (
+        4,
+        1,
+        False,
+        frozenset({"x_positive"}),
+    )
     write(lake, None)
     head = delta_log.head(TABLE, opened(lake))
     assert (head.data_version, head.foreign) == (5, True) and head.note is not None

@@ -122,7 +122,8 @@ def test_empty_and_partitioned_tables_are_read(reader: Reader, lake: Path) -> No
         sql="p.sql",
         partition="month",
     )
-    schema = pa.schema([pa.field("month", pa.date32(), False), pa.field("n", pa.int32())])
+    fields: List[pa.Field[Any]] = [pa.field("month", pa.date32(), False), pa.field("n", pa.int32())]
+    schema = pa.schema(fields)
     location = str(lake / table.folder)
     DeltaTable.create(location, schema, partition_by=["month"])
     head = reader.head(table)
