@@ -92,12 +92,11 @@ def test_net_changes_between_versions(engine: EmbeddedEngine, table: Table) -> N
     engine.head(table)
     assert engine.changes(table, since, "news")
     assert sorted(engine.query("select k, p, n, _sign from news")) == [("b", "x", 2, -1), ("b", "y", 3, 1)]
-    assert not engine.changes(table, 99, "news")
     DeltaTable(str(engine._lake.location(table))).vacuum(
         0, enforce_retention_duration=False, dry_run=False, full=True
     )
     engine.head(table)
-    assert not engine.changes(table, since - 1, "older") or rows(engine, table)
+    assert not engine.changes(table, since, "older")  # its files are gone
 
 
 def test_late_commit_is_a_conflict_and_leaves_no_file(
