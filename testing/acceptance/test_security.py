@@ -119,14 +119,18 @@ def tokens() -> dict[str, str]:
     letters = string.ascii_letters + string.digits
     databricks = "da" + "pi" + "".join(chance.choices("0123456789abcdef", k=32))
     aws = "AK" + "IA" + "".join(chance.choices(string.ascii_uppercase + "234567", k=16))
-    # Amazon's are a pair: the first half alone opens nothing.
-    aws += "\naws_secret_access_key = " + "".join(chance.choices(letters, k=40))
+    aws_secret = "aws_secret_access_key = " + "".join(chance.choices(letters, k=40))
     body = "".join(chance.choices(letters, k=30))
     number, check = binascii.crc32(body.encode()), ""
     for _ in range(6):
         number, rest = divmod(number, 62)
         check = (string.digits + string.ascii_uppercase + string.ascii_lowercase)[rest] + check
-    return {"databricks": databricks, "aws": aws, "github": f"gh{'p_'}{body}{check}"}
+    return {
+        "databricks": databricks,
+        "aws_id": aws,
+        "aws_secret": aws_secret,
+        "github": f"gh{'p_'}{body}{check}",
+    }
 
 
 def seed_exceptions(checkout: Checkout) -> None:

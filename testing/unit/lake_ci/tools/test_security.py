@@ -120,6 +120,7 @@ def test_a_secret_is_named_by_place_alone(register: Register, bench: Workbench, 
     calls = answering(printed(KINGFISHER, 200, '\n{"findings": 1}\n'))
     outcome = Secrets(register).run(bench)
     assert "--redact" in calls[0] and "--no-validate" in calls[0]
+    assert "--rules-path=security/secrets" in calls[0]
     assert "utils/ignored.env" in calls[0]
     assert [(each.rule, each.place) for each in outcome.findings] == [("github-pat", "c.md:2")]
     report = (bench.reports / "secrets.json").read_text()
