@@ -251,7 +251,7 @@ def test_table_that_spark_wrote_is_served(spark: SparkSession, lake: Path) -> No
     assert after["version"] > before["version"] and after["rows"] == before["rows"]
 
 
-def test_service_does_what_its_description_says(made: Path) -> None:
+def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> None:
     schemathesis = [str(Path(sys.executable).with_name("schemathesis")), "run", "--max-examples", "40"]
     with served(made) as service:
         assert service.process.stdout is not None
@@ -262,6 +262,7 @@ def test_service_does_what_its_description_says(made: Path) -> None:
         url = f"http://127.0.0.1:{service.port}/openapi.json"
         done = subprocess.run(
             [*schemathesis, "--header", f"Authorization: Bearer {SECRET}", url],
+            cwd=tmp_path,  # it leaves a folder of its own
             capture_output=True,
             text=True,
             timeout=240,
