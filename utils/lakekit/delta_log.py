@@ -95,6 +95,11 @@ def settled(delta: DeltaTable, since: int) -> int:
     return since
 
 
+def restored(delta: DeltaTable) -> bool:
+    """Whether the table was ever set back to an older version."""
+    return any(operation == "RESTORE" for _, operation, _ in _history(delta))
+
+
 def _history(delta: DeltaTable, until_note: bool = False) -> List[Tuple[int, str, Optional[Note]]]:
     """Version, operation and note of the commits, newest first; only the recent ones where they hold a note."""
     recent = [_entry(commit) for commit in delta.history(RECENT)]

@@ -146,10 +146,13 @@ class EmbeddedEngine:
             self._seen.pop(table.name, None)
             delta = self._delta(table)
             before = delta.transaction_version(application)
-            if before is not None and opened.digest in self.ingested(table):
+            if before is not None and (
+                opened.digest in self.ingested(table) or not delta_log.restored(delta)
+            ):
                 self._staging.discard(view)
                 return None
-            # Taken in before and gone since, as by a RESTORE of the table: taken in again under the next number.
+            # Taken in before, and gone by a RESTORE of the table: taken in again under the next number. Rows that were
+            # deleted stay away.
             transaction = Transaction(application, (before or 0) + 1)
             try:
                 if OLD_WRITER:

@@ -39,7 +39,7 @@ class TableResult:
     """One table after a run.
 
     Attributes:
-        mode: `unchanged`, `appended` (bronze), `merged`, `groups` or `whole`.
+        mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`: what came changes no row here.
         seconds: what this run spent on it.
         changed: whether the run committed to it.
         counts: what became of the rows; see `lakekit.updates.Counts`.

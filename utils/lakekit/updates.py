@@ -168,7 +168,8 @@ class Updates:
             parts.append(f"select {key} from changed_{index}")
         affected = engine.keep("affected", f"select distinct {key} from ({' union all '.join(parts)}) t")
         if not affected:
-            return Updated("unchanged")
+            engine.advance(table, self.heads[table.name], self.note(table, data=False))
+            return Updated("noted")
         views = {}
         for name in table.reads:
             engine.read(self._tables[name], view_of(name))
