@@ -134,7 +134,7 @@ def page_operation(paging: Paging, path: str) -> Json:
     table = paging.table
     columns = [column.name for column in table.columns]
     either = columns + [f"-{column}" for column in columns]
-    schema: Json = {"type": "array", "items": {"type": "string", "enum": either}}
+    schema: Json = {"type": "array", "items": {"type": "string", "enum": either}, "minItems": 1}
     sort = _parameter(
         "sort", "Columns to sort by, with commas; -COLUMN descends. The key completes it.", schema
     )

@@ -84,7 +84,7 @@ class Paging:
         """Understand a query string. Raises WrongParameter."""
         given = read_parameters(query, self._known)
         conditions, bound = where(self.filters, given)
-        order = self._order(once("sort", given["sort"]) if "sort" in given else "")
+        order = self._order(once("sort", given["sort"]).split(",") if "sort" in given else ())
         limit = self._whole(given, "limit", self.limit, 1, self.max_limit)
         version = self._whole(given, "version", None, 0, LARGEST_VERSION)
         cursor = self._cursor(order, once("after", given["after"])) if "after" in given else None
@@ -99,10 +99,10 @@ class Paging:
         last = [values.write(row[at[order.column.name]]) for order in page.order]
         return values.pack([version, edition, _spell(page.order), last])
 
-    def _order(self, text: str) -> Tuple[Order, ...]:
+    def _order(self, words: Sequence[str]) -> Tuple[Order, ...]:
         """The columns asked for, then those of the key that are not among them: the order of rows is always total."""
         asked: Dict[str, Order] = {}
-        for word in text.split(",") if text else ():
+        for word in words:
             descending = word.startswith("-")
             column = word[1:] if descending else word
             if column not in self._columns:
