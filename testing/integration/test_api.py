@@ -29,6 +29,12 @@ PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
 SECRET, TOKEN = make("tests", ["*"])
 AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
+# 4.4, the last for Python 3.9, sends headers with control characters, which the server refuses before the service has
+# them, and finds no end of cases to cover for as many parameters as there are.
+OLD_SCHEMATHESIS = [
+    "--phases=examples,fuzzing",
+    "--checks=not_a_server_error,status_code_conformance,response_schema_conformance,ignored_auth",
+]
 # A query that waits until it is told, by a line on standard input, to go on.
 HELD = """
 import asyncio, sys
@@ -253,6 +259,7 @@ def test_table_that_spark_wrote_is_served(spark: SparkSession, lake: Path) -> No
 
 def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> None:
     schemathesis = [str(Path(sys.executable).with_name("schemathesis")), "run", "--max-examples", "40"]
+    schemathesis += OLD_SCHEMATHESIS if sys.version_info < (3, 10) else []
     with served(made) as service:
         assert service.process.stdout is not None
         reader = threading.Thread(
