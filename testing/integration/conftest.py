@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, List
 
 import pytest
 from pyspark.sql import SparkSession
 
 SAMPLE = Path(__file__).parents[1] / "data"
+LONG_ON = {("3.9", "11"), ("3.11", "17")}
+"""The oldest and the newest Python and Java: where the long tests run in the matrix. By hand they run anywhere."""
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Skip, and say so, the long tests in the middle of the matrix: eight minutes each time."""
+    python, java = f"{sys.version_info.major}.{sys.version_info.minor}", os.environ.get("LAKE_CI_JAVA", "")
+    if not java or (python, java) in LONG_ON:
+        return
+    where = " and ".join(f"Python {p} with Java {j}" for p, j in sorted(LONG_ON))
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason=f"long: runs on {where}"))
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,7 @@ def test_quality_and_plan_say_the_same_on_either_engine(engine: str, lakes: Dict
         assert (plan.changes, plan.made_anew) == ((), ())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 def test_small_files_are_put_together_on_either_engine(
     engine: str, spark: SparkSession, tmp_path: Path
@@ -85,6 +86,7 @@ def test_small_files_are_put_together_on_either_engine(
     )
 
 
+@pytest.mark.long
 def test_ddl_makes_the_declared_tables_and_may_be_run_again(spark: SparkSession) -> None:
     only = [table for table in FLIGHTS if table.name in ("silver.flights", "bronze.airlines")]
     names = {table.name: f"spark_catalog.made_by_ddl.{table.name.replace('.', '_')}" for table in only}

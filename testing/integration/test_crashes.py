@@ -32,6 +32,8 @@ import os, sys
 from lakekit import run
 from testing.integration import shop, test_crashes
 
+pytestmark = pytest.mark.long
+
 def forked(lake, die):
     child = os.fork()
     if not child:

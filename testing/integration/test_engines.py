@@ -587,7 +587,7 @@ def test_foreign_change_is_seen_by_both(open_engine: Open, spark: SparkSession, 
             assert (head.foreign, head.note, head.data_version) == (True, before.note, before.version + 1)
             assert engine.notes(ITEMS, before.version) == [None]
             assert net(engine, before.version) == [(*FIRST[1], -1)]
-        spark.sql(f"alter table delta.`{lake.location(ITEMS)}` set tblproperties ('owner' = 'us')")
+        spark.sql(f"alter table delta.`{lake.location(ITEMS)}` set tblproperties ('made.by' = 'us')")
         assert head_of(on_spark, ITEMS).data_version == before.version + 1
 
 
@@ -669,6 +669,8 @@ from pathlib import Path
 from lakekit.lake import Lake
 from lakekit.spark import SparkEngine
 from lakekit.tables import TableSet
+
+pytestmark = pytest.mark.long
 scratch = Path(sys.argv[1])
 for _ in range(2):
     with SparkEngine(Lake("folder", str(scratch / "lake")), TableSet((), scratch), scratch / "tmp") as engine:

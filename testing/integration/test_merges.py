@@ -20,6 +20,8 @@ from lakekit.medallion import RunResult
 from lakekit.tables import TableSet
 from testing.integration import shop
 
+pytestmark = pytest.mark.long
+
 CASES = settings(
     max_examples=5,
     phases=[Phase.generate],  # cases are small as they are, and making them smaller takes minutes

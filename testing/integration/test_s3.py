@@ -29,6 +29,8 @@ import sys
 from pathlib import Path
 from lakekit import run
 from testing.integration import shop
+
+pytestmark = pytest.mark.long
 run(Path(sys.argv[1]), sys.argv[2], tables=shop.TABLES)
 """
 

@@ -20,6 +20,8 @@ from lakekit.flights import TABLES
 from lakekit.project import TEMPLATE
 from lakekit.template.tables import TABLES as ORDERS
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).parents[2]
 HEADER = "order_id,ordered_at,customer,item,quantity,price"
 NAMES = ["bronze.orders", "silver.orders", "quarantine.orders", "gold.sales_by_day"]

@@ -23,6 +23,8 @@ from pathlib import Path
 from lakekit import run
 from lakekit.errors import LakekitError
 from testing.integration import shop
+
+pytestmark = pytest.mark.long
 print("ready", flush=True)
 for line in sys.stdin:
     try:

@@ -51,7 +51,7 @@ def text(value: str) -> str:
 
 def file(path: Path) -> str:
     """A file or folder for Spark's readers and writers of this machine; on a Databricks volume, for all machines'."""
-    said = str(path)
+    said = str(path.absolute())
     return said if said.startswith("/Volumes/") else f"file:{said}"
 
 

@@ -301,7 +301,8 @@ class SparkTables:
             if not dry_run and listed:
                 self._spark.sql(command)
         root = str(self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0]["location"])
-        return sorted(path[len(root) + 1 :] if path.startswith(root) else path for path in listed)
+        files = [path for path in listed if path.endswith(".parquet")]  # Delta lists empty folders too
+        return sorted(path[len(root) + 1 :] if path.startswith(root) else path for path in files)
 
 
 def _tells(history: Sequence[Tuple[int, str, Optional[Note]]]) -> bool:

@@ -221,10 +221,10 @@ def test_interrupt_while_duckdb_computes_is_an_interrupt(
             raise RuntimeError(self._said)
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine, "_duckdb", Connection("Query interrupted"))
+        patched.setattr(engine._staging, "duckdb", Connection("Query interrupted"))
         with pytest.raises(KeyboardInterrupt):
             engine.query("select 1")
-        patched.setattr(engine, "_duckdb", Connection("else"))
+        patched.setattr(engine._staging, "duckdb", Connection("else"))
         with pytest.raises(RuntimeError, match="else"):
             engine.query("select 1")
 
