@@ -17,6 +17,8 @@ from lakekit import delta_log, embedded
 from lakekit.embedded import EmbeddedEngine
 from testing.integration import shop
 
+pytestmark = pytest.mark.long
+
 WRITES: Tuple[Tuple[Any, str], ...] = (
     (delta_log, "create"),
     (embedded, "write_deltalake"),
@@ -31,8 +33,6 @@ CASES = """
 import os, sys
 from lakekit import run
 from testing.integration import shop, test_crashes
-
-pytestmark = pytest.mark.long
 
 def forked(lake, die):
     child = os.fork()

@@ -34,6 +34,8 @@ from lakekit.sources import OpenedFile, open_sources
 from lakekit.spark import SparkEngine
 from lakekit.tables import Column, Constraint, Source, Table, TableSet, bronze
 
+pytestmark = pytest.mark.long
+
 Rows = List[Tuple[Any, ...]]
 Open = Callable[[str], AbstractContextManager[Engine]]
 UTC = datetime.timezone.utc
@@ -669,8 +671,6 @@ from pathlib import Path
 from lakekit.lake import Lake
 from lakekit.spark import SparkEngine
 from lakekit.tables import TableSet
-
-pytestmark = pytest.mark.long
 scratch = Path(sys.argv[1])
 for _ in range(2):
     with SparkEngine(Lake("folder", str(scratch / "lake")), TableSet((), scratch), scratch / "tmp") as engine:

@@ -15,6 +15,8 @@ from deltalake import DeltaTable
 import lakekit
 from testing.integration import shop
 
+pytestmark = pytest.mark.long
+
 SERVER = """
 import signal, sys, threading
 from moto.server import ThreadedMotoServer
@@ -29,8 +31,6 @@ import sys
 from pathlib import Path
 from lakekit import run
 from testing.integration import shop
-
-pytestmark = pytest.mark.long
 run(Path(sys.argv[1]), sys.argv[2], tables=shop.TABLES)
 """
 

@@ -16,6 +16,8 @@ from lakekit.embedded import EmbeddedEngine
 from lakekit.errors import ConflictError
 from testing.integration import shop
 
+pytestmark = pytest.mark.long
+
 # Waits for a line on its input before each run, so that all start at once, and says how the run ended.
 WRITER = """
 import sys
@@ -23,8 +25,6 @@ from pathlib import Path
 from lakekit import run
 from lakekit.errors import LakekitError
 from testing.integration import shop
-
-pytestmark = pytest.mark.long
 print("ready", flush=True)
 for line in sys.stdin:
     try:

@@ -172,6 +172,15 @@ def arrow_schema(declared: Sequence[Column]) -> pa.Schema:
     return found
 
 
+def completed(rows: pa.Table, delta: DeltaTable) -> pa.Table:
+    """A file's rows with every column of the table, in its order; nulls where an earlier file brought a column more."""
+    stored = columns(delta)
+    for column in stored:
+        if column.name not in rows.column_names:
+            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, pa.string()))
+    return rows.select([column.name for column in stored])
+
+
 def fields(declared: Sequence[Column]) -> List[Field]:
     """Delta's fields of columns."""
     return list(schema(declared).fields)

@@ -93,8 +93,15 @@ class EmbeddedEngine:
         location = self._lake.location(table)
         if self._lake.kind == "folder":
             self._staging.make(Path(location))
-        with self._changing(table):
-            delta_log.create(table, location)
+        try:
+            with self._changing(table):
+                delta_log.create(table, location)
+        except (
+            ConflictError,
+            StorageError,
+        ):  # the older delta-rs tells a writer that was first by a plain DeltaError
+            if self._open(table) is None:
+                raise
         have = self.head(table)
         for constraint in table.constraints:
             if have is None or constraint.name.lower() not in have.constraints:
@@ -158,7 +165,8 @@ class EmbeddedEngine:
                 if OLD_WRITER:
                     staged = pq.read_table(self._storage.staging(self._lake.location(table)) / files[0].name)
                     properties = _properties(note, transaction)
-                    write_deltalake(delta, staged, mode="append", commit_properties=properties)
+                    rows = delta_log.completed(staged, delta)
+                    write_deltalake(delta, rows, mode="append", commit_properties=properties)
                     self._staging.discard(view)
                 else:
                     self._write(table, delta, files, "append", note, transaction)
