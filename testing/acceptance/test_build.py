@@ -109,7 +109,7 @@ def test_finds_a_file_that_does_not_belong_in_the_wheel(
     assert (found.tool, found.file, found.line) == ("contents", wheel, 1)
     assert target in found.message
     if "check-wheel-contents" in failed:
-        found = ran.finding("build", "check-wheel-contents", "W009")
+        found = ran.finding("build", "check-wheel-contents", "W202")
         assert (found.tool, found.file) == ("check-wheel-contents", wheel)
 
 
@@ -125,7 +125,7 @@ def test_finds_a_missing_description(repository: Checkout) -> None:
 def test_finds_a_description_that_cannot_be_rendered(repository: Checkout) -> None:
     line = repository.write("README.rst", "Title\n=====\n\n.. here:: # here\n")
     repository.replace("pyproject.toml", 'readme = "README.md"', 'readme = "README.rst"')
-    repository.replace("pyproject.toml", '"utils/lakekit", "README.md"', '"utils/lakekit", "README.rst"')
+    repository.replace("pyproject.toml", '"api/lakekit_api", "README.md"', '"api/lakekit_api", "README.rst"')
     ran = build(repository)
     ran.assert_only("build", failed={"twine"}, rows=ROWS)
     found = ran.finding("build", "twine", "error")
