@@ -143,7 +143,10 @@ def tests(run: Run) -> None:
 
 
 @suite.job(
-    needs=[tests, security, terraform], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15
+    needs=[tests, security, terraform],
+    reports=["dist/", "SHA256SUMS", "sbom.json"],
+    history=True,
+    minutes=15,
 )
 def build(run: Run) -> None:
     """Wheel and sdist: built, checked, the same bytes again, installed on each Python."""
