@@ -14,7 +14,7 @@ from lakekit.errors import LakeRefused
 from lakekit.flights import TABLES
 from lakekit.lake import check_lake, find_lake
 from lakekit.tables import Severity, Table, TableSet
-from lakekit.updates import unmet
+from lakekit.rules import unmet
 
 Kind = Literal["expectation", "constraint"]
 

@@ -13,7 +13,7 @@ from lakekit.evolution import Change, plan_changes
 from lakekit.flights import TABLES
 from lakekit.lake import check_lake, find_lake
 from lakekit.tables import TableSet
-from lakekit.updates import digest
+from lakekit.following import digest
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 from lakekit import statements
 from lakekit.errors import MissingExtra, StorageError
@@ -94,23 +94,17 @@ class Staging:
         self.execute(f"CREATE OR REPLACE TEMP {kind} {view} AS {sql}")
         self._kinds[view] = kind
 
-    def over(self, table: Table, view: str, files: Iterable[Path], partition: Mapping[str, Type]) -> None:
-        """Name the declared columns in declared types over data files, which lie in folders by `partition`, a column and
-        its type; what a file of an older schema lacks is null."""
-        paths = ", ".join(statements.file(path) for path in files)
-        scan, has = "(SELECT 1) WHERE false", set()
-        if paths:
-            options = f"union_by_name = true, hive_partitioning = {bool(partition)}"
-            for column, kind in partition.items():
-                options += f", hive_types = {{{column}: {statements.TYPES[kind]}}}"
-            scan = f"read_parquet([{paths}], {options})"
-            has = {row[0] for row in self.execute(f"DESCRIBE SELECT * FROM {scan}")}
-        columns = ", ".join(
-            f"CAST({statements.name(c.name) if c.name in has else 'NULL'} AS {statements.TYPES[c.type]}) "
-            f"AS {statements.name(c.name)}"
-            for c in table.columns
-        )
-        self.name(view, "VIEW", f"SELECT {columns} FROM {scan}")
+    def over(
+        self, table: Table, files: Sequence[Path], partition: Mapping[str, Type], own: bool = False
+    ) -> str:
+        """SELECT the declared columns in declared types from data files, which lie in folders by `partition`, a column
+        and its type. Files of our `own` writing are known to have them all."""
+        scan = statements.data_files(files, partition)
+        if own:
+            has = {column.name for column in table.columns}
+        else:
+            has = {row[0] for row in self.execute(f"DESCRIBE SELECT * FROM {scan}")} if files else set()
+        return statements.declared_columns(table, scan, has)
 
     def make(self, folder: Path) -> None:
         """Make a folder, to be removed again where nothing comes into it."""
@@ -141,8 +135,19 @@ class Staging:
         files = tuple(_data_file(table, folder, row) for row in written)
         self._staged[view] = StagedFiles(folder, files)
         partition: Dict[str, Type] = {table.partition: table[table.partition].type} if table.partition else {}
-        self.over(table, view, [folder / file.name for file in files], partition)
+        paths = [folder / file.name for file in files]
+        self.name(view, "VIEW", self.over(table, paths, partition, own=True))
         return files
+
+    def hold(self, view: str, query: str) -> None:
+        """Keep a query's rows under a name, in memory or in the scratch folder, and in no data file."""
+        if view in self._staged:
+            self.discard(view)
+        self.name(view, "TABLE", query)
+
+    def in_files(self, view: str) -> bool:
+        """Whether what is staged by that name is in data files."""
+        return view in self._staged
 
     def files(self, view: str) -> Tuple[DataFile, ...]:
         """The data files staged by that name."""
@@ -153,8 +158,9 @@ class Staging:
         self._staged.pop(view)
 
     def discard(self, view: str) -> None:
-        """Delete what is staged by that name."""
-        self._staged.pop(view).unlink()
+        """Delete the data files that are staged by that name, if it has any."""
+        if view in self._staged:
+            self._staged.pop(view).unlink()
 
 
 def _data_file(table: Table, folder: Path, row: Sequence[Any]) -> DataFile:

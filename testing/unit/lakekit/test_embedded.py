@@ -159,7 +159,7 @@ def test_file_comes_in_once_with_its_origin(
     found = engine.inspect(bronze, file, AT)
     assert (found.rows, sum(found.misfits.values())) == (3, 0)
     assert engine.append(bronze, file, AT, Note("d")) == 1
-    assert engine.ingested(bronze) == {file.digest}
+    assert engine.ingested(bronze, [file.digest, "another"]) == {file.digest}
     engine.inspect(bronze, file, AT)
     assert engine.append(bronze, file, AT, Note("d")) is None
     first = rows(engine, bronze)[0]
