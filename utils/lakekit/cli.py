@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -19,6 +18,8 @@ from lakekit.settings import Settings
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
+        import importlib.metadata  # a tenth of the time to the first line of any other command
+
         try:
             version = importlib.metadata.version("lakekit")
         except importlib.metadata.PackageNotFoundError:

@@ -102,7 +102,8 @@ class Commits:
         return head.version + 1
 
     def _stage(self, table: Table, view: str, query: str) -> None:
-        self._staging.write(table, self._storage.staging(self._tables.location(table)), view, query)
+        folder = self._storage.staging(self._tables.location(table))
+        self._staging.write(table, folder, view, query, readable=False)
 
     def _commit(
         self,

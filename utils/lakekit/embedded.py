@@ -220,13 +220,11 @@ class EmbeddedEngine:
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         try:
-            found = [(name, kind) for name, kind, *_ in self.query(f"DESCRIBE {sql}")]
-            query = statements.as_declared(table, sql, found)
             if part:
                 self._views.pop(view, None)
-                self._staging.hold(view, query)
-                return Staged(view, int(self.query(f"SELECT count(*) FROM {view}")[0][0]))
-            files = self._stage_files(table, view, query)
+                return Staged(view, self._staging.hold(table, view, sql))
+            found = [(name, kind) for name, kind, *_ in self.query(f"DESCRIBE {sql}")]
+            files = self._stage_files(table, view, statements.as_declared(table, sql, found))
         except (duckdb.DataError, duckdb.ProgrammingError, duckdb.InternalError) as error:
             raise ComputeError(table.name, delta_log.first_line(error)) from error
         return Staged(view, sum(file.rows for file in files))
@@ -241,7 +239,7 @@ class EmbeddedEngine:
         self._staging.name("_gone", "TABLE", gone)
         touched = self.query(f"select distinct {table.partition or '1'} from _gone")
         nets = set()
-        if any(table.name in other.reads for other in self._declared):
+        if any(table.name in other.reads and other.update in ("merge", "groups") for other in self._declared):
             nets.add(self._keep_net(table, head.version, head.version + 1, f"from {staged.view}", "from _gone"))
         if touched:
             version = self._commits.merge(table, staged.view, head, note, keys, [row[0] for row in touched])

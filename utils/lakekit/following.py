@@ -37,6 +37,13 @@ class Following:
     def __init__(self, engine: Engine, tables: TableSet) -> None:
         self.engine, self.tables = engine, tables
         self.heads: Dict[str, Head] = {}
+        self._digests: Dict[str, str] = {}
+
+    def digest(self, table: Table) -> str:
+        """What the rows of a table are made by."""
+        if table.name not in self._digests:
+            self._digests[table.name] = digest(self.tables, table)
+        return self._digests[table.name]
 
     def refresh(self, *names: str) -> None:
         """Look at tables again; one that is missing has no head."""
@@ -65,7 +72,7 @@ class Following:
         reads = {name: (head.id, head.data_version) for name, head in heads.items()}
         if quarantine is not None:
             reads[table.quarantine] = (heads[table.quarantine].id, quarantine)
-        return Note(digest(self.tables, table), reads, data)
+        return Note(self.digest(table), reads, data)
 
     def since(self, table: Table, read: str) -> int:
         """The version of a table read up to which its rows are in."""
@@ -78,7 +85,7 @@ class Following:
         head = self.heads[table.name]
         if head.note is None:
             return "new"
-        if head.note.digest != digest(self.tables, table):
+        if head.note.digest != self.digest(table):
             return "its declaration or its SQL changed"
         if head.foreign and table.update != "merge":
             return "another writer changed it"

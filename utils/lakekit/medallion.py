@@ -20,7 +20,7 @@ from lakekit.engine import Engine, Inspected, Note
 from lakekit.engines import open_engine
 from lakekit.errors import ConflictError, SourceError, StorageError, TooManyMisfits
 from lakekit.flights import TABLES
-from lakekit.following import Following, digest
+from lakekit.following import Following
 from lakekit.lake import check_lake, find_lake
 from lakekit.merging import Counts, Updated
 from lakekit.retries import retried
@@ -213,7 +213,7 @@ class _Run:
                 self._following.refresh(table.name)
                 known.update(more)
             found = inspected[file.digest]
-            note = Note(digest(self._tables, table), misfits=sum(found.misfits.values()))
+            note = Note(self._following.digest(table), misfits=sum(found.misfits.values()))
             version = self._engine.append(table, file, self._at, note)
             if version is not None:
                 changed, rows = True, rows + found.rows

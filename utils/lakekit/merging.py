@@ -7,7 +7,7 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 
 from lakekit.engine import Staged
 from lakekit.errors import DeclarationError
-from lakekit.following import Following, digest
+from lakekit.following import Following
 from lakekit.rules import doubled, judge, misfit_rule, refusal_rule
 from lakekit.tables import Table
 
@@ -57,6 +57,7 @@ class Merge:
         self._columns = ", ".join(column.name for column in table.columns)
         self._bronze = ", ".join(column.name for column in self._follows.columns)
         self._again = self._fresh = 0
+        self._doubtful = False
 
     def run(self, why: str, moved: Sequence[str]) -> Updated:
         """Merge, and say what became of each row."""
@@ -87,8 +88,10 @@ class Merge:
             return self.run("a row that was in is refused now", moved)
         final = staged
         if refused or not why or doubled(engine, staged.view, table.key):
+            if not why:
+                self._keep_held()
             final = engine.stage(table, "winners", self._winners(among_present=not why), part=not why)
-            inserted = final.rows if why else final.rows - self._count_joined("winners", "present", table.key)
+            inserted = final.rows if why else final.rows - self._count_joined("winners", "held", table.key)
         else:
             inserted = staged.rows
         settled = self._settle_quarantine(misfits, refused, whole=bool(why))
@@ -121,6 +124,7 @@ class Merge:
                 continue
             if name == self._quarantine.name:
                 # A run that died, or met another writer, took these out or put them in, and no more.
+                self._doubtful = True
                 again.append(f"select {', '.join(ROW)} from {view}")
                 continue
             joins = [join for join in table.joins if join.read == name]
@@ -136,6 +140,7 @@ class Merge:
         if again:
             # What was refused may be taken, now that other rows are found beside it.
             again.append(f"select {', '.join(ROW)} from quarantined")
+            self._doubtful = self._doubtful or bool(engine.rows(self._quarantine))
             self._again = engine.keep("again", f"select distinct * from ({' union all '.join(again)}) t")
         if self._again:
             columns = ", ".join(f"f.{column.name}" for column in self._follows.columns)
@@ -147,13 +152,17 @@ class Merge:
         return ""
 
     def _check_types(self, whole: bool) -> int:
-        """Define `good`: the fresh rows whose values all convert. The number of the others."""
+        """Define `good`: the fresh rows whose values all convert. The number of the others.
+
+        By the notes of their files, for new rows; those that are looked at again were converted before, but for what the
+        quarantine has or had.
+        """
         engine = self._engine
         since = -1 if whole else self._following.since(self._table, self._follows.name)
         notes = engine.notes(self._follows, since)
-        declared = digest(self._tables, self._follows)
+        declared = self._following.digest(self._follows)
         known = all(note is not None and note.digest == declared and not note.misfits for note in notes)
-        if known and not self._again:
+        if known and not self._doubtful:
             engine.define(
                 "checked", f"select {self._bronze}, cast(null as string) as _rule from fresh where false"
             )
@@ -164,14 +173,23 @@ class Merge:
         engine.define("good", f"select {self._bronze} from checked where _rule is null")
         return self._count("checked", "_rule is not null")
 
+    def _keep_held(self) -> None:
+        """Keep as `held` the rows present of the keys that are taken now: what tells which is the latest."""
+        columns = ", ".join(f"p.{name}" for name in dict.fromkeys((*self._table.key, *self._table.order)))
+        same = " and ".join(f"k.{name} = p.{name}" for name in self._table.key)
+        keys = f"select distinct {self._key} from judged where _rule is null"
+        self._engine.keep("held", f"select {columns} from present p join ({keys}) k on {same}")
+
     def _winners(self, among_present: bool) -> str:
-        """The latest row of each key, of those taken now; among those present already where asked."""
+        """The latest row of each key, of those taken now; among those held where asked."""
         candidates = f"select {self._columns}, 1 as _new from judged where _rule is null"
         if among_present:
-            columns = ", ".join(f"p.{column.name}" for column in self._table.columns)
-            same = " and ".join(f"k.{name} = p.{name}" for name in self._table.key)
-            keys = f"select distinct {self._key} from judged where _rule is null"
-            candidates += f" union all select {columns}, 0 from present p join ({keys}) k on {same}"
+            has = (*self._table.key, *self._table.order)
+            columns = ", ".join(
+                column.name if column.name in has else f"cast(null as {column.type}) as {column.name}"
+                for column in self._table.columns
+            )
+            candidates += f" union all select {columns}, 0 from held"
         order = ", ".join(f"{name} desc" for name in self._table.order)
         nth = f"row_number() over (partition by {self._key} order by {order}, _new desc) as _nth"
         ranked = f"select {self._columns}, _new, {nth} from ({candidates}) c"

@@ -111,9 +111,12 @@ class Staging:
         self._made += [part for part in (folder, *folder.parents) if not part.exists()]
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, table: Table, folder: Path, view: str, query: str) -> Tuple[DataFile, ...]:
+    def write(
+        self, table: Table, folder: Path, view: str, query: str, readable: bool = True
+    ) -> Tuple[DataFile, ...]:
         """Write a query's rows as data files of the table into a folder, and let `view` read them. What was staged by
-        that name before, for another table or in a try that met another writer, is deleted. Raises StorageError.
+        that name before, for another table or in a try that met another writer, is deleted. Without `readable` nothing
+        can read them before their commit. Raises StorageError.
         """
         if view in self._staged:
             self.discard(view)
@@ -134,16 +137,22 @@ class Staging:
             raise
         files = tuple(_data_file(table, folder, row) for row in written)
         self._staged[view] = StagedFiles(folder, files)
-        partition: Dict[str, Type] = {table.partition: table[table.partition].type} if table.partition else {}
-        paths = [folder / file.name for file in files]
-        self.name(view, "VIEW", self.over(table, paths, partition, own=True))
+        if readable:
+            partition = {table.partition: table[table.partition].type} if table.partition else {}
+            paths = [folder / file.name for file in files]
+            self.name(view, "VIEW", self.over(table, paths, partition, own=True))
         return files
 
-    def hold(self, view: str, query: str) -> None:
-        """Keep a query's rows under a name, in memory or in the scratch folder, and in no data file."""
-        if view in self._staged:
-            self.discard(view)
+    def hold(self, table: Table, view: str, query: str) -> int:
+        """Keep a query's rows as declared under a name, in memory or in the scratch folder, and in no data file; their
+        number. Raises DeclarationError where names or types differ."""
+        self.discard(view)
         self.name(view, "TABLE", query)
+        found = [(name, kind) for name, kind, *_ in self.execute(f"DESCRIBE {view}")]
+        cast = statements.as_declared(table, f"FROM {view}", found)
+        if [kind for _, kind in found] != [statements.TYPES[column.type] for column in table.columns]:
+            self.name(view, "TABLE", cast)
+        return int(self.execute(f"SELECT count(*) FROM {view}")[0][0])
 
     def in_files(self, view: str) -> bool:
         """Whether what is staged by that name is in data files."""
