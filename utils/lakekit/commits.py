@@ -82,13 +82,12 @@ class Commits:
         if table.partition:
             gained = self._staging.execute(f"select distinct {table.partition} from {view}")
             partitions = sorted({str(value) for value in [*touched, *(row[0] for row in gained)]})
-            these = ", ".join(statements.text(value) for value in partitions)
             kind = statements.TYPES[table[table.partition].type]
-            rows = (
-                f"select * from ({rows}) where {table.partition} in (select cast(unnest([{these}]) as {kind}))"
-            )
+            these = ", ".join(f"CAST({statements.text(value)} AS {kind})" for value in partitions)
+            rows += f" where {table.partition} in ({these})"  # literals, by which no other partition is read
         merged = f"{view}_merged"
-        self._stage(table, merged, f"select * from ({rows}) union all select {columns} from {view}")
+        query = f"select * from ({rows}) union all select {columns} from {view}"
+        self._stage(table, merged, query, partitions or ())
         self._staging.discard(view)
         return self._commit(table, merged, head, note, "overwrite", partitions)
 
@@ -101,9 +100,9 @@ class Commits:
         self._tables.move_on(table)
         return head.version + 1
 
-    def _stage(self, table: Table, view: str, query: str) -> None:
+    def _stage(self, table: Table, view: str, query: str, partitions: Sequence[str] = ()) -> None:
         folder = self._storage.staging(self._tables.location(table))
-        self._staging.write(table, folder, view, query, readable=False)
+        self._staging.write(table, folder, view, query, readable=False, partitions=partitions)
 
     def _commit(
         self,

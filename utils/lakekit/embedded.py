@@ -74,11 +74,13 @@ class EmbeddedEngine:
         return [] if delta is None else delta_log.notes(delta, since)
 
     def ingested(self, table: Table, digests: Sequence[str]) -> FrozenSet[str]:
+        if not digests:
+            return frozenset()
         self.read(table, "_ingested")
         these = ", ".join(map(statements.text, digests))
         # Each file's rows lie together, so all others are passed over by their bounds.
         found = f"select distinct _source_sha256 from _ingested where _source_sha256 in ({these})"
-        return frozenset(row[0] for row in self.query(found)) if digests else frozenset()
+        return frozenset(row[0] for row in self.query(found))
 
     # Tables and their shape
 
@@ -201,8 +203,7 @@ class EmbeddedEngine:
 
     def keep(self, view: str, sql: str) -> int:
         self._views.pop(view, None)
-        self._staging.name(view, "TABLE", sql)
-        return int(self.query(f"SELECT count(*) FROM {view}")[0][0])
+        return self._staging.name(view, "TABLE", sql)
 
     def query(self, sql: str) -> List[Tuple[Any, ...]]:
         return self._staging.execute(sql)

@@ -198,7 +198,9 @@ class Merge:
     def _settle_quarantine(self, misfits: int, refused: int, whole: bool) -> Optional[int]:
         """Put the rows refused now in the place of what the quarantine held of the rows looked at; the version made."""
         engine, quarantine = self._engine, self._quarantine
-        held = engine.rows(quarantine) if whole else self._count_joined("fresh", "quarantined", ROW)
+        held = engine.rows(quarantine)
+        if held and not whole:
+            held = self._count_joined("fresh", "quarantined", ROW)
         if not misfits and not refused and not held:
             return None
         columns = ", ".join(f"f.{column.name}" for column in self._follows.columns)
