@@ -26,7 +26,7 @@ def test_key_completes_the_order() -> None:
     assert page.sql("r", TRIPS.columns[:1]).endswith(
         'FROM "r" ORDER BY "n" DESC NULLS LAST, "code" ASC NULLS LAST, "day" ASC NULLS LAST LIMIT 11'
     )
-    assert page.values() == [11]
+    assert page.values() == []
 
 
 @pytest.mark.parametrize(
