@@ -79,6 +79,9 @@ class SparkEngine:
         return self._tables.head(table)
 
     def rows(self, table: Table) -> int:
+        said = self._tables.rows(table)
+        if said is not None:
+            return said
         with translated(table.name, self._tables.location(table)):
             return int(self._spark.sql(f"SELECT count(*) FROM {self._now(table)}").collect()[0][0])
 
@@ -86,8 +89,10 @@ class SparkEngine:
         return self._tables.notes(table, since)
 
     def ingested(self, table: Table, digests: Sequence[str]) -> FrozenSet[str]:
-        if not digests:
+        if not digests or self._tables.rows(table) == 0:
             return frozenset()
+        if self._tables.holds(table, [f"lakekit/{digest}" for digest in digests]):
+            return frozenset(digests)
         held = f"_source_sha256 IN ({', '.join(map(text, digests))})"
         found = self._spark.sql(f"SELECT DISTINCT _source_sha256 FROM {self._now(table)} WHERE {held}")
         return frozenset(row[0] for row in found.collect())
