@@ -57,7 +57,8 @@ class Page:
 
     def sql(self, relation: str, columns: Sequence[Column]) -> str:
         """The query over a relation of the store; one row more than the page tells whether there is a next one.
-        The limit is a number that was checked; bound to a mark, it would have all rows sorted instead of the first."""
+        The limit is a number that was checked; bound to a mark, it would have all rows sorted instead of the first.
+        """
         conditions = list(self.conditions)
         if self.cursor is not None:
             conditions.append(_beyond(self.order, self.cursor.after)[0])

@@ -117,8 +117,14 @@ class Reader:
         by = ", ".join(name(column) for column in table.key)
         with self.cursor() as cursor:
             cursor.execute("SET TimeZone = 'UTC'")  # what Spark writes has no zone of its own, and is in UTC
-            scan = data_files(files, {table.partition: table[table.partition].type} if table.partition else {})
-            has = [row[0] for row in cursor.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()] if files else []
+            scan = data_files(
+                files, {table.partition: table[table.partition].type} if table.partition else {}
+            )
+            has = (
+                [row[0] for row in cursor.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()]
+                if files
+                else []
+            )
             sql = declared_columns(table, scan, has, naive=True) + (f" ORDER BY {by}" if by else "")
             cursor.execute(f"CREATE TABLE {name(relation)} AS {sql}")
             counted: Tuple[int] = cursor.execute(f"SELECT count(*) FROM {name(relation)}").fetchone()

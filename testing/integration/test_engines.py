@@ -371,7 +371,9 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     ]
     extra = replace(BRONZE, columns=(Column("extra"), *BRONZE.columns))
     assert seen(engine, extra, "extra", "_source_row") == [("",), ("\\N",)]
-    assert engine.ingested(BRONZE) == {hashlib.sha256(text.encode()).hexdigest()}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert engine.ingested(BRONZE, [digest]) == engine.ingested(BRONZE, ["0" * 64, digest]) == {digest}
+    assert engine.ingested(BRONZE, []) == engine.ingested(BRONZE, ["0" * 64]) == frozenset()
     engine.inspect(BRONZE, opened, AT)
     assert engine.append(BRONZE, opened, AT, note) is None
     assert engine.head(BRONZE) == head and engine.rows(BRONZE) == 2

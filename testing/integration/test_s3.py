@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import urllib.request
@@ -113,14 +112,7 @@ def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path
     shop.write(
         other, shop.ORDERS, "3", [("o5", "c1", "3", "9", shop.at(2)), ("o1", "c1", "1", "3", shop.at(2))]
     )
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RUN, str(each), lake], stderr=subprocess.PIPE, text=True, env=environment
-        )
-        for each in (source, other)
-    ]
+    processes = [shop.start(RUN, str(each), lake) for each in (source, other)]
     for process in processes:
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0 or "ConflictError" in said, said

@@ -54,9 +54,7 @@ class Commits:
         except CommitFailedError as error:
             raise ConflictError(table.name) from error
         except DeltaError as error:
-            raise StorageError(
-                Path(self._tables.location(table)), delta_log.first_line(error)
-            ) from error
+            raise StorageError(Path(self._tables.location(table)), delta_log.first_line(error)) from error
         return self._tables.move_on(table)
 
     def replace(self, table: Table, view: str, head: Head, note: Note) -> int:
@@ -75,7 +73,8 @@ class Commits:
         self, table: Table, view: str, head: Head, note: Note, keys: str, touched: Sequence[Any]
     ) -> int:
         """Put staged rows in the place of those with the keys, by writing the partitions anew that have any: `touched`
-        where rows go, and those where rows come. The table's own rows are read as `_target`. Raises ConflictError."""
+        where rows go, and those where rows come. The table's own rows are read as `_target`. Raises ConflictError.
+        """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         rows = f"select {columns} from _target anti join {keys} using ({', '.join(table.key)})"
         partitions = None
@@ -124,9 +123,7 @@ class Commits:
             self._tables.forget(table)
             if self._tables.now(table).version() != head.version:
                 raise ConflictError(table.name) from error
-            raise StorageError(
-                Path(self._tables.location(table)), delta_log.first_line(error)
-            ) from error
+            raise StorageError(Path(self._tables.location(table)), delta_log.first_line(error)) from error
         self._staging.kept(view)
         self._tables.move_on(table)
         return head.version + 1
@@ -151,9 +148,7 @@ class Commits:
         except CommitFailedError as error:
             raise ConflictError(table.name) from error
         except (DeltaError, OSError) as error:
-            raise StorageError(
-                Path(self._tables.location(table)), delta_log.first_line(error)
-            ) from error
+            raise StorageError(Path(self._tables.location(table)), delta_log.first_line(error)) from error
         self._staging.discard(view)
         self._tables.forget(table)
 

@@ -241,7 +241,9 @@ class EmbeddedEngine:
         touched = self.query(f"select distinct {table.partition or '1'} from _gone")
         nets = set()
         if any(table.name in other.reads and other.update in ("merge", "groups") for other in self._declared):
-            nets.add(self._keep_net(table, head.version, head.version + 1, f"from {staged.view}", "from _gone"))
+            nets.add(
+                self._keep_net(table, head.version, head.version + 1, f"from {staged.view}", "from _gone")
+            )
         if touched:
             version = self._commits.merge(table, staged.view, head, note, keys, [row[0] for row in touched])
         else:
@@ -289,7 +291,12 @@ class EmbeddedEngine:
             null = f"{statements.name(column.name)} is null"
             if column.name == table.partition and column.type == "string":
                 empty = f"{statements.name(column.name)} = ''"
-                faults.append((f"partition column {column.name} has {{}} empty strings, which Delta takes for nulls", empty))
+                faults.append(
+                    (
+                        f"partition column {column.name} has {{}} empty strings, which Delta takes for nulls",
+                        empty,
+                    )
+                )
             if column.required and (not counted or column.name == table.partition):
                 faults.append((f"column {column.name} is required and has {{}} nulls", null))
             elif column.required:
@@ -298,7 +305,9 @@ class EmbeddedEngine:
                     raise ComputeError(table.name, f"column {column.name} is required and has {nulls} nulls")
         for constraint in table.constraints:
             met = self.predicate(table.name, constraint.sql)
-            faults.append((f"{{}} rows break the constraint {constraint.name}", f"not coalesce({met}, false)"))
+            faults.append(
+                (f"{{}} rows break the constraint {constraint.name}", f"not coalesce({met}, false)")
+            )
         if not faults:
             return
         counts = ", ".join(f"count(*) filter ({fault})" for _, fault in faults)

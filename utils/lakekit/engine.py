@@ -39,6 +39,16 @@ MAINTENANCE = frozenset(
 TABLE_PROPERTIES: Mapping[str, str] = {"delta.enableChangeDataFeed": "true"}
 """Of every table. Features that not every supported writer handles stay off; `FORBIDDEN_FEATURES` are refused."""
 
+SWITCHED_OFF: Mapping[str, str] = {
+    "delta.enableDeletionVectors": "false",
+    "delta.columnMapping.mode": "none",
+    "delta.enableRowTracking": "false",
+    "delta.enableTypeWidening": "false",
+    "delta.checkpointPolicy": "classic",
+}
+"""Of every table on Databricks, where a workspace may have these on by default; delta-rs or an older Spark then could
+not read or write the table. Elsewhere they are off, and even naming them asks for table features."""
+
 FORBIDDEN_FEATURES: Tuple[str, ...] = (
     "deletionVectors",
     "columnMapping",

@@ -1,4 +1,4 @@
-"""Trying a commit again when another writer was first: a bounded number of times, after waits that writers do not share."""
+"""Trying a commit again when another writer was first: a bounded number of times, after waits no two writers share."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LONGEST = 0.4
 """Seconds that a try waits at most; the first ones wait less."""
 
 
-def retried(attempt: Callable[[], Result], tries: int = TRIES) -> Result:
+def retried(attempt: Callable[[], Result]) -> Result:
     """What a call returns that is made again on the table as it then is. Raises the last try's ConflictError."""
-    for before in range(tries - 1):
+    for before in range(TRIES - 1):
         try:
             return attempt()
         except ConflictError:

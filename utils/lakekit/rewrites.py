@@ -32,7 +32,7 @@ class Rewrites:
         return self._kept(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """A table's SQL file, its tables replaced by views. Raises SqlRefused, DeclarationError where it reads others."""
+        """A table's SQL file, its tables replaced by views. Raises SqlRefused, DeclarationError where it reads more."""
 
         def rewrite() -> str:
             from lakekit import transpile

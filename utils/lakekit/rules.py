@@ -29,7 +29,9 @@ def refusal_rule(engine: Engine, table: Table) -> str:
     whens = []
     for column in table.columns:
         # Delta cannot tell an empty string from a null by the name of a partition's folder.
-        empty = f" or {column.name} = ''" if column.name == table.partition and column.type == "string" else ""
+        empty = (
+            f" or {column.name} = ''" if column.name == table.partition and column.type == "string" else ""
+        )
         if column.required:
             whens.append(f"when {column.name} is null{empty} then 'required: {column.name}'")
     for each in table.expectations:

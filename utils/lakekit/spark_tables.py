@@ -15,7 +15,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
-from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, TABLE_PROPERTIES, Head, Note
+from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, SWITCHED_OFF, TABLE_PROPERTIES, Head, Note
 from lakekit.errors import ConflictError, LakeRefused, StorageError
 from lakekit.folder_log import COMMIT, FolderLog
 from lakekit.lake import Lake
@@ -31,8 +31,7 @@ PROPERTIES: Mapping[str, str] = {
     # Spark would go for a protocol with table features, which nothing here needs.
     "delta.minReaderVersion": "1",
     "delta.minWriterVersion": "4",
-    # Databricks switches them on by itself; elsewhere even naming the property asks for table features.
-    **({"delta.enableDeletionVectors": "false"} if on_databricks() else {}),
+    **(SWITCHED_OFF if on_databricks() else {}),
 }
 NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 APPLICATION, TRANSACTION = "spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion"
@@ -154,7 +153,10 @@ class SparkTables:
         return {
             "id": log.metadata["id"],
             "minReaderVersion": log.protocol["minReaderVersion"],
-            "tableFeatures": [*log.protocol.get("readerFeatures", ()), *log.protocol.get("writerFeatures", ())],
+            "tableFeatures": [
+                *log.protocol.get("readerFeatures", ()),
+                *log.protocol.get("writerFeatures", ()),
+            ],
             "clusteringColumns": not clustered.get("removed", False),
             "properties": log.metadata.get("configuration", {}),
             "partitionColumns": log.metadata.get("partitionColumns", []),

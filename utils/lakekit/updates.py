@@ -48,7 +48,9 @@ class Updates:
             views[name] = view_of(name)
             engine.read(self._tables[name], views[name])
         staged = self._stage(table, views)
-        counts = Counts(inserted=staged.rows, groups=staged.rows, expectations=judge(self._engine, table, staged))
+        counts = Counts(
+            inserted=staged.rows, groups=staged.rows, expectations=judge(self._engine, table, staged)
+        )
         self._following.commit(table, staged, self._following.note(table))
         return Updated("whole", counts, why or "it ranks all rows")
 
@@ -78,7 +80,9 @@ class Updates:
             raise DeclarationError(
                 table.name, f"its groups are not the values of {key} in {', '.join(table.reads)}"
             )
-        counts = Counts(groups=affected, inserted=staged.rows, expectations=judge(self._engine, table, staged))
+        counts = Counts(
+            groups=affected, inserted=staged.rows, expectations=judge(self._engine, table, staged)
+        )
         self._following.commit(table, staged, self._following.note(table), keys="affected")
         return Updated("groups", counts)
 

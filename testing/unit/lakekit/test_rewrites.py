@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import List
 
 import pytest
+from sqlglot import exp
 
 from lakekit import rewrites, transpile
 from lakekit.errors import DeclarationError, SqlRefused
@@ -20,8 +22,13 @@ PREDICATE = "n is null or n > 0"
 def parsed(monkeypatch: pytest.MonkeyPatch) -> List[str]:
     """What sqlglot is asked to parse."""
     asked: List[str] = []
-    parse = transpile._parse
-    monkeypatch.setattr(transpile, "_parse", lambda table, sql: asked.append(sql) or parse(table, sql))
+    real = transpile._parse
+
+    def parse(table: str, sql: str) -> exp.Expr:
+        asked.append(sql)
+        return real(table, sql)
+
+    monkeypatch.setattr(transpile, "_parse", parse)
     return asked
 
 
@@ -80,7 +87,7 @@ def test_file_of_another_user_is_not_believed(
     tmp_path: Path, parsed: List[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both(Rewrites(tmp_path))
-    monkeypatch.setattr(rewrites.os, "getuid", lambda: 4242)
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
     both(Rewrites(tmp_path))
     assert len(parsed) == 4
 
@@ -95,7 +102,7 @@ def test_half_a_text_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rewrites.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     both(Rewrites(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
@@ -117,7 +124,7 @@ def test_folder_is_where_caches_go(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(rewrites.Path, "home", homeless)
+    monkeypatch.setattr(Path, "home", homeless)
     assert cache_folder({}) is None
 
 
