@@ -106,10 +106,11 @@ class Staging:
         """SELECT the declared columns in declared types from data files, which lie in folders by `partition`, a column
         and its type. Files of our `own` writing are known to have them all."""
         scan = statements.data_files(files, partition)
-        if own:
+        has = set()
+        if files and own:
             has = {column.name for column in table.columns}
-        else:
-            has = {row[0] for row in self.execute(f"DESCRIBE SELECT * FROM {scan}")} if files else set()
+        elif files:
+            has = {row[0] for row in self.execute(f"DESCRIBE SELECT * FROM {scan}")}
         return statements.declared_columns(table, scan, has)
 
     def make(self, folder: Path) -> None:

@@ -244,6 +244,14 @@ def test_empty_partition_is_refused_for_delta_takes_it_for_a_null(engine: Embedd
             put(engine, PARTED, "('a', '', 1)", keys)
 
 
+def test_no_row_at_all_can_be_staged_and_committed(engine: EmbeddedEngine, table: Table) -> None:
+    put(engine, table, "('a', 'x', 1)")
+    staged = engine.stage(table, "none", "select 'a' as k, 'x' as p, 1 as n where false")
+    assert staged.rows == 0 and engine.query("select * from none") == []
+    engine.commit(table, staged, head_of(engine, table), Note("d"))
+    assert rows(engine, table) == []
+
+
 def test_partition_that_loses_its_last_row_has_no_file(engine: EmbeddedEngine) -> None:
     engine.create(PARTED)
     put(engine, PARTED, "('a', 'x', 1), ('b', 'y', 2)")
