@@ -1,4 +1,9 @@
-"""The merge: the bronze rows that are new, or that changed tables beside them touch, by key into a silver table."""
+"""The merge: the bronze rows that are new, or that changed tables beside them touch, by key into a silver table.
+
+When a table beside them changes, the rows present and the refused ones are looked at again. A row that a later one of
+its key has superseded is not: should a change have it refused now, it stays superseded, and is missing from the
+quarantine that a full run would make. The silver table is the same.
+"""
 
 from __future__ import annotations
 
