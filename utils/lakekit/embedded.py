@@ -33,6 +33,9 @@ except ModuleNotFoundError as missing:
 
 from lakekit.commits import Commits
 
+Shape = Tuple[str, Tuple[Column, ...], int]
+"""A table's name, the columns that are read of it, and its version."""
+
 
 class EmbeddedEngine:
     """One run's connection to one lake in a folder or on S3. The scratch folder takes what does not fit in memory."""
@@ -46,8 +49,8 @@ class EmbeddedEngine:
         self._tables = DeltaTables(lake)
         self._commits = Commits(self._tables, self._storage, self._staging)
         self._rewrites = Rewrites(cache_folder(os.environ))
-        self._scans: Dict[Tuple[str, int], str] = {}
-        self._views: Dict[str, Tuple[str, int]] = {}
+        self._scans: Dict[Shape, str] = {}
+        self._views: Dict[str, Shape] = {}
         self._nets: Set[str] = set()
 
     def __enter__(self) -> EmbeddedEngine:
@@ -166,7 +169,7 @@ class EmbeddedEngine:
 
     def read(self, table: Table, view: str) -> None:
         delta = self._tables.now(table)
-        at = (table.name, delta.version())
+        at = (table.name, table.columns, delta.version())
         if self._views.get(view) != at:
             if at not in self._scans:
                 files = self._fetch(table, delta_log.uris(delta))
