@@ -187,7 +187,9 @@ def test_created_table_is_as_declared(engine: Engine, lake: Lake) -> None:
     assert engine.head(ITEMS) == head
     assert head.columns == ITEMS.columns
     assert (head.partition, head.constraints) == ("month", frozenset({"value_positive"}))
-    assert (head.version, head.note, engine.rows(ITEMS)) == (1, None, 0)
+    # delta-rs adds the constraint in a commit of its own.
+    made = 0 if engine.name == "spark" else 1
+    assert (head.version, head.note, engine.rows(ITEMS)) == (made, None, 0)
     assert seen(engine) == []
 
 
