@@ -8,6 +8,7 @@
 """
 
 import sys
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, ci, docs, exceptions, java
+from lake_ci.tools import advisories, alike, api_server, aws, ci, docs, dry_run, exceptions, java, kustomize
 from lake_ci.tools import lint as style
-from lake_ci.tools import locks, packaging, policy, rehearsal
+from lake_ci.tools import locks, manifest_scans, packaging, policy, practices, rehearsal
 from lake_ci.tools import security as scanners
 from lake_ci.tools import terraform as infrastructure
 from lake_ci.tools import testing
@@ -142,8 +143,30 @@ def tests(run: Run) -> None:
     )
 
 
+@suite.job(needs=[tests], reports=["manifests.yaml", "checkov.json"], setup=["kubernetes"], minutes=10)
+def k8s(run: Run) -> None:
+    """The manifests of each environment: YAML, schemas, a real API server's dry-run, and best practices."""
+    run.install("k8s")
+    chosen = kustomize.options(run.posargs)
+    run.partial = chosen.partial
+    if chosen.diff:
+        run.check(dry_run.Diff(chosen.diff))
+        return
+    with ExitStack() as held:
+        server = api_server.ApiServer(held)
+        builds = [kustomize.Build(name) for name in chosen.environments]
+        scan = manifest_scans.Scan(builds)
+        checks = [
+            (manifest_scans.Schema(build), dry_run.DryRun(build, server))
+            + (manifest_scans.Checkov(build, scan), practices.Practices(build))
+            for build in builds
+        ]
+        # All at once: each waits for its build, and the server starts meanwhile.
+        run.check(server, kustomize.Yaml(), *builds, *(each for row in checks for each in row), alike.Alike(builds))
+
+
 @suite.job(
-    needs=[tests, security, terraform],
+    needs=[k8s, tests, security, terraform],
     reports=["dist/", "SHA256SUMS", "sbom.json"],
     history=True,
     minutes=15,
