@@ -22,7 +22,19 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, alike, api_server, aws, ci, docs, dry_run, exceptions, java, kustomize
+from lake_ci.tools import (
+    advisories,
+    alike,
+    api_server,
+    aws,
+    ci,
+    docs,
+    dry_run,
+    exceptions,
+    java,
+    known_settings,
+    kustomize,
+)
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, manifest_scans, packaging, policy, practices, rehearsal
 from lake_ci.tools import security as scanners
@@ -155,14 +167,17 @@ def k8s(run: Run) -> None:
     with ExitStack() as held:
         server = api_server.ApiServer(held)
         builds = [kustomize.Build(name) for name in chosen.environments]
+        programs = known_settings.Programs()
         scan = manifest_scans.Scan(builds)
         checks = [
             (manifest_scans.Schema(build), dry_run.DryRun(build, server))
-            + (manifest_scans.Checkov(build, scan), practices.Practices(build))
+            + (manifest_scans.Checkov(build, scan), practices.Practices(build, programs))
             for build in builds
         ]
         # All at once: each waits for its build, and the server starts meanwhile.
-        run.check(server, kustomize.Yaml(), *builds, *(each for row in checks for each in row), alike.Alike(builds))
+        run.check(
+            server, kustomize.Yaml(), *builds, *(each for row in checks for each in row), alike.Alike(builds)
+        )
 
 
 @suite.job(

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import yaml
 
@@ -27,7 +27,6 @@ KUSTOMIZATION = "kustomization.yaml"
 IDENTITY = (("apiVersion",), ("kind",), ("metadata", "name"))
 SECTIONS = ("resources", "components")
 Place = tuple[list[str], str, int]
-Node = Union[yaml.MappingNode, yaml.SequenceNode, yaml.ScalarNode]
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Sources:
         images: by the name that the image has at last, the place that says so.
     """
 
-    documents: list[tuple[str, Node, int]] = field(default_factory=list)
+    documents: list[tuple[str, yaml.Node, int]] = field(default_factory=list)
     settings: dict[str, list[Place]] = field(default_factory=dict)
     images: dict[str, tuple[str, int]] = field(default_factory=dict)
 
@@ -78,10 +77,10 @@ class Sources:
 
     def compose(self, file: str, text: str, below: int) -> None:
         """Take in the documents of a text that begins below so many lines of its file."""
-        self.documents += [(file, node, below) for node in yaml.compose_all(text, LOADER) if node is not None]
+        self.documents += [(file, node, below) for node in yaml.compose_all(text, LOADER)]
 
     def places(self, thing: dict[str, Any], origin: str | None) -> list[Place]:
-        """Where the values of an object were written: a single value by the last file, what holds others by the first."""
+        """Where the values of an object were written: a single one by the last file, what holds others by the first."""
         found: dict[tuple[str, ...], Place] = {}
         for place in self.written(thing, origin):
             path = tuple(place[0])

@@ -83,7 +83,9 @@ def working_in(folder: Path) -> list[int]:
     """The processes whose command line names the folder, but for this one."""
     listing = subprocess.run(["ps", "-Aww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
     rows = (line.split(None, 1) for line in listing.stdout.splitlines())
-    return [int(row[0]) for row in rows if len(row) == 2 and f"{folder}/" in row[1] and int(row[0]) != os.getpid()]
+    return [
+        int(row[0]) for row in rows if len(row) == 2 and f"{folder}/" in row[1] and int(row[0]) != os.getpid()
+    ]
 
 
 @contextmanager

@@ -11,11 +11,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from kubernetes_validate import utils as schemas
+
+# It reads and parses the same two files of schemas for every object.
+schemas.schema_contents = lru_cache(schemas.schema_contents)
 
 
 def main(file: str, *versions: str) -> int:
@@ -28,7 +32,10 @@ def main(file: str, *versions: str) -> int:
             try:
                 used = schemas.validate(thing, version, strict=True)
                 if used != version:
-                    print(f"there are no schemas of Kubernetes {version}; {used} is the nearest", file=sys.stderr)
+                    print(
+                        f"there are no schemas of Kubernetes {version}; {used} is the nearest",
+                        file=sys.stderr,
+                    )
                     return 2
                 continue
             except schemas.VersionNotSupportedError as error:

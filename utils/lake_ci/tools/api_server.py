@@ -63,9 +63,7 @@ class Api:
             return Connection(_Unix(self.said["socket"]), {})
         url = urlsplit(self.said["url"])
         trust = ssl.create_default_context(cafile=self.said["ca"])
-        secure = http.client.HTTPSConnection(
-            url.hostname or "", url.port, timeout=SECONDS, context=trust
-        )
+        secure = http.client.HTTPSConnection(url.hostname or "", url.port, timeout=SECONDS, context=trust)
         return Connection(secure, {"Authorization": f"Bearer {self.said['token']}"})
 
 
@@ -133,7 +131,9 @@ class Connection:
             )
             return Answer(answer.status, json.loads(text), warnings)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise LakeCiError(f"the API server does not answer {method} {path.partition('?')[0]}: {error}") from error
+            raise LakeCiError(
+                f"the API server does not answer {method} {path.partition('?')[0]}: {error}"
+            ) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -174,14 +174,18 @@ class ApiServer(Tool):
             with_version.close()
             if answer.code != 200:
                 message = answer.body.get("message", answer.code)
-                raise LakeCiError(f"{api.label} does not answer: {message}", hint=f"log in, or unset {CONTEXT}")
+                raise LakeCiError(
+                    f"{api.label} does not answer: {message}", hint=f"log in, or unset {CONTEXT}"
+                )
             self.api.set_result(api)
             version = answer.body.get("gitVersion")
             return Outcome(Status.SUCCESS, f"{api.label}, Kubernetes {version}; dry-run only")
         if assets:
             lacking = [name for name in PROGRAMS if not os.access(Path(assets, name), os.X_OK)]
             if lacking:
-                raise LakeCiError(f"{ASSETS} names {assets}, which holds no {' and no '.join(lacking)}", hint=HOW)
+                raise LakeCiError(
+                    f"{ASSETS} names {assets}, which holds no {' and no '.join(lacking)}", hint=HOW
+                )
             said = self.started([*argv, "--assets", assets], bench)
             self.api.set_result(Api(said, "the session's own server", own=True))
             return Outcome(Status.SUCCESS, f"the session's own, Kubernetes {said['version']}")

@@ -46,7 +46,7 @@ class DryRun(Tool):
 
     def ask(self, rendered: Rendered, api: Api, connection: Connection) -> Outcome:
         """Apply object by object, dry. What lives in a namespace needs it to be there: a cluster has to have it."""
-        found = []
+        found: list[Finding] = []
         for space in rendered.of("Namespace"):
             found += self.judge(space, connection.apply(space.body))
             if api.own and not found:
@@ -106,9 +106,7 @@ def warned(manifest: Manifest, message: str) -> tuple[str | int, ...]:
         for path, _ in leaves(manifest.body):
             if any(path[at : at + len(wanted)] == wanted for at in range(len(path))):
                 return path
-    for path, _ in manifest.containers():
-        return (*path, "securityContext")
-    return ()
+    return next(((*path, "securityContext") for path, _ in manifest.containers()), ())
 
 
 def path_of(manifest: Manifest, text: str) -> tuple[str | int, ...]:
@@ -153,8 +151,8 @@ class Diff(Tool):
             hint = f"{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}; `kubectl config get-contexts` lists them"
             raise MachineError("no cluster is named to compare with", hint=hint)
         overlay = f"{FOLDER}/overlays/{self.environment}"
-        argv = [bench.bin("kubectl"), f"--context={context}", "diff", "--server-side", "--force-conflicts", "-k", overlay]
-        done = bench.execute(argv, echo=lambda line: print(line, end=""))
+        argv = [bench.bin("kubectl"), f"--context={context}", "diff", "--server-side", "--force-conflicts"]
+        done = bench.execute([*argv, "-k", overlay], echo=lambda line: print(line, end=""))
         if done.code not in (0, 1) or (done.code == 1 and not done.stdout):
             return stopped(self.name, done) or crashed(self.name, done)
         file = bench.reports / f"{self.environment}.diff"

@@ -1,8 +1,12 @@
-"""Which environment variables the shipped programs read, as their code says: nothing is imported, nothing has to be installed."""
+"""Which environment variables the shipped programs read, as their code says.
+
+The code is read, not imported: nothing it needs has to be installed.
+"""
 
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +15,22 @@ from lake_ci.errors import LakeCiError
 LAKEKIT = "utils/lakekit"
 API = "api/lakekit_api"
 SETTINGS = "settings.py"
+HINT = "tell lake_ci/tools/known_settings.py where it went"
+
+
+class Programs:
+    """Reads the code once, whoever asks first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read: dict[str, set[str]] | None = None
+
+    def read(self, root: Path) -> dict[str, set[str]]:
+        """What each program reads, as `known` has it."""
+        with self._lock:
+            if self._read is None:
+                self._read = known(root)
+            return self._read
 
 
 def known(root: Path) -> dict[str, set[str]]:
@@ -27,8 +47,8 @@ def _keys(path: Path, name: str) -> list[str]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
             if isinstance(node.value, ast.Dict):
-                return [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
-    raise LakeCiError(f"{path}: there is no dictionary {name}", hint="tell lake_ci/tools/known_settings.py where it went")
+                return [str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)]
+    raise LakeCiError(f"{path}: there is no dictionary {name}", hint=HINT)
 
 
 def _fields(path: Path, name: str) -> list[str]:
@@ -37,16 +57,14 @@ def _fields(path: Path, name: str) -> list[str]:
         if isinstance(node, ast.ClassDef) and node.name == name:
             rows = (each.target for each in node.body if isinstance(each, ast.AnnAssign))
             return [row.id for row in rows if isinstance(row, ast.Name)]
-    raise LakeCiError(f"{path}: there is no class {name}", hint="tell lake_ci/tools/known_settings.py where it went")
+    raise LakeCiError(f"{path}: there is no class {name}", hint=HINT)
 
 
 def _prefixed(path: Path) -> Iterator[str]:
     """The constants of a module that are a prefix and a name: `f"{PREFIX}TOKENS"`."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr):
-            yield from (
-                str(part.value) for part in node.value.values if isinstance(part, ast.Constant)
-            )
+            yield from (str(part.value) for part in node.value.values if isinstance(part, ast.Constant))
 
 
 def _read(folder: Path) -> Iterator[str]:

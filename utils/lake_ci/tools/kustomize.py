@@ -57,10 +57,18 @@ class Yaml(CommandTool):
     """The files are YAML as people and every reader take it alike: no tab, no key twice, no bare `on`."""
 
     name = "yaml"
-    LINE = re.compile(r"^(?P<file>.+?):(?P<line>\d+):\d+: \[\w+\] (?P<message>.+?)(?: \((?P<rule>[\w-]+)\))?$")
+    LINE = re.compile(
+        r"^(?P<file>.+?):(?P<line>\d+):\d+: \[\w+\] (?P<message>.+?)(?: \((?P<rule>[\w-]+)\))?$"
+    )
 
     def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin("yamllint"), "--strict", "--format=parsable", f"--config-file={FOLDER}/.yamllint", FOLDER]
+        return [
+            bench.bin("yamllint"),
+            "--strict",
+            "--format=parsable",
+            f"--config-file={FOLDER}/.yamllint",
+            FOLDER,
+        ]
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for line in done.stdout.splitlines():
@@ -127,5 +135,7 @@ class Build(Tool):
 
     def found(self, name: str, bench: Workbench) -> str | None:
         """The one file that kustomize can mean by a name."""
-        paths = [path for path in (bench.root / FOLDER).rglob(Path(name).name) if str(path).endswith("/" + name)]
+        paths = [
+            path for path in (bench.root / FOLDER).rglob(Path(name).name) if str(path).endswith("/" + name)
+        ]
         return bench.relative(paths[0]) if len(paths) == 1 else None

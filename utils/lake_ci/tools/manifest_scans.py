@@ -15,6 +15,7 @@ from lake_ci.tools.locks import read_project
 from lake_ci.tools.manifests import Manifest, Rendered
 from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 
+SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "not checked, for it could not be built"
 # With these checkov would ask a service, or skip and add checks behind the suite's back.
@@ -68,14 +69,11 @@ class Scan:
 
     def _run(self, bench: Workbench) -> Completed:
         rendered = [build.made.wait() for build in self.builds]
-        files = [argument for each in rendered if each for argument in ("--file", bench.relative(each.file))]
-        argv = [bench.bin("checkov"), "--framework", "kubernetes", "--skip-download", "--quiet", "--compact"]
-        accepted = settings(bench)["accepted"]
-        if accepted:
-            argv += ["--skip-check", ",".join(accepted)]
+        files = [bench.relative(each.file) for each in rendered if each]
+        accepted = ",".join(settings(bench)["accepted"])
         env = {name: value for name, value in bench.env.items() if not CHECKOV_SETTINGS.fullmatch(name)}
-        done = bench.execute([*argv, "--output", "json", *files], env=env)
-        if done.code in (0, 1):
+        done = bench.execute([str(bench.python), SCAN, accepted, *files], env=env)
+        if done.code == 0:
             write_whole(bench.reports / "checkov.json", done.stdout)
         return done
 
@@ -93,32 +91,26 @@ class Checkov(Tool):
         if rendered is None:
             return Outcome(Status.SKIPPED, NOT_BUILT)
         done = self.scan.done(bench)
-        if done.code not in (0, 1):
+        if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)
-        body = json.loads(done.stdout)
-        rows = body if isinstance(body, list) else [body]
-        if not any(row.get("summary", row).get("resource_count") for row in rows):
+        said = json.loads(done.stdout)
+        if not said["checked"]:
             return crashed(self.name, done, "checked nothing")
-        results = [row.get("results", {}) for row in rows]
-        return Outcome.of(dict.fromkeys(self.findings(results, rendered, bench)), clean="no objection")
+        return Outcome.of(dict.fromkeys(self.findings(said, rendered, bench)), clean="no objection")
 
-    def findings(
-        self, results: Sequence[dict[str, Any]], rendered: Rendered, bench: Workbench
-    ) -> Iterator[Finding]:
+    def findings(self, said: dict[str, Any], rendered: Rendered, bench: Workbench) -> Iterator[Finding]:
         """What concerns this environment."""
         file = bench.relative(rendered.file)
-        for result in results:
-            if any(bench.relative(each).endswith(file) for each in result.get("parsing_errors", ())):
-                yield Finding(self.name, "parse", "checkov cannot read the manifests", file)
-            for row in result.get("failed_checks", ()):
-                if row["file_path"].lstrip("/") != file:
-                    continue
-                manifest = named(rendered, row["resource"])
-                if manifest is None:
-                    yield Finding(self.name, row["check_id"], f"{row['resource']}: {row['check_name']}", file)
-                    continue
-                keys = (row.get("check_result") or {}).get("evaluated_keys") or [""]
-                yield manifest.finding(self.name, row["check_id"], row["check_name"], path_of(keys[-1]))
+        if any(str(each).endswith(file) for each in said["unreadable"]):
+            yield Finding(self.name, "parse", "checkov cannot read the manifests", file)
+        for row in said["failed"]:
+            if not file.endswith(row["file"]):
+                continue
+            manifest = named(rendered, row["object"])
+            if manifest is None:
+                yield Finding(self.name, row["rule"], f"{row['object']}: {row['asks']}", file)
+            else:
+                yield manifest.finding(self.name, row["rule"], row["asks"], path_of(row["path"]))
 
 
 def named(rendered: Rendered, resource: str) -> Manifest | None:
@@ -131,7 +123,6 @@ def named(rendered: Rendered, resource: str) -> Manifest | None:
     return next((each for each in rendered.workloads() if len(parts) > 2 and each.name == parts[2]), None)
 
 
-def path_of(key: str) -> tuple[str | int, ...]:
-    """The path behind `spec/template/spec/containers/[0]/image`."""
-    steps = [step for step in key.split("/") if step]
+def path_of(steps: Sequence[str]) -> tuple[str | int, ...]:
+    """The path behind checkov's `spec`, `containers`, `[0]`, `image`."""
     return tuple(int(step[1:-1]) if re.fullmatch(r"\[\d+\]", step) else step for step in steps)

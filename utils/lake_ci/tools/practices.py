@@ -10,22 +10,37 @@ from typing import Any
 
 from lake_ci.results import Finding, Outcome, Status, count
 from lake_ci.tools import aws
+from lake_ci.tools.known_settings import Programs
 from lake_ci.tools.kustomize import Build
-from lake_ci.tools.known_settings import known
 from lake_ci.tools.manifest_scans import NOT_BUILT, settings
-from lake_ci.tools.manifests import Manifest, Rendered, leaves
+from lake_ci.tools.manifests import Rendered, leaves
 from lake_ci.tools.tool import Tool, Workbench
 
 IMAGES = "reports/docker/images.json"
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 LEVEL = "pod-security.kubernetes.io/enforce"
-TAGGED = re.compile(r"(?P<name>[^:@]+(?::\d+/[^:@]+)?)(?::(?P<tag>[\w.-]+))?(?P<digest>@sha256:[0-9a-f]{64})?")
+TAGGED = re.compile(
+    r"(?P<name>[^:@]+(?::\d+/[^:@]+)?)(?::(?P<tag>[\w.-]+))?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
 HARDENED: Mapping[tuple[str, ...], Any] = {
     ("allowPrivilegeEscalation",): False,
     ("readOnlyRootFilesystem",): True,
     ("capabilities", "drop"): ["ALL"],
+}
+# By the end of its path, a value that is another object's name.
+NAMING = {
+    "serviceAccountName": "ServiceAccount",
+    "secretName": "Secret",
+    "claimName": "PersistentVolumeClaim",
+    "configMapRef.name": "ConfigMap",
+    "configMapKeyRef.name": "ConfigMap",
+    "configMap.name": "ConfigMap",
+    "secretRef.name": "Secret",
+    "secretKeyRef.name": "Secret",
+    "service.name": "Service",
+    "scaleTargetRef.name": "Deployment",
 }
 
 
@@ -53,8 +68,9 @@ Rule = Callable[[str, Rendered, Facts], Found]
 class Practices(Tool):
     """The environment keeps the project's own rules: probes, limits, images, network, settings that somebody reads."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, programs: Programs) -> None:
         self.build = build
+        self.programs = programs
         self.name = f"practices {build.environment}"
 
     def run(self, bench: Workbench) -> Outcome:
@@ -63,7 +79,7 @@ class Practices(Tool):
             return Outcome(Status.SKIPPED, NOT_BUILT)
         facts = Facts(
             built=built(bench),
-            reads=known(bench.root),
+            reads=self.programs.read(bench.root),
             secrets=frozenset(settings(bench)["secrets"]),
             account=aws.setting(bench, rendered.environment, "account_id"),
         )
@@ -239,18 +255,8 @@ def references(tool: str, rendered: Rendered, facts: Facts) -> Found:
 
 def _named_kind(path: tuple[str | int, ...]) -> str | None:
     """What kind of object the value at a path names."""
-    pair = tuple(map(str, path[-2:]))
-    kinds = {"serviceAccountName": "ServiceAccount", "secretName": "Secret", "claimName": "PersistentVolumeClaim"}
-    pairs = {
-        ("configMapRef", "name"): "ConfigMap",
-        ("configMapKeyRef", "name"): "ConfigMap",
-        ("configMap", "name"): "ConfigMap",
-        ("secretRef", "name"): "Secret",
-        ("secretKeyRef", "name"): "Secret",
-        ("service", "name"): "Service",
-        ("scaleTargetRef", "name"): "Deployment",
-    }
-    return pairs.get(pair) or kinds.get(pair[-1])
+    end = ".".join(map(str, path[-2:]))
+    return NAMING.get(end) or NAMING.get(end.rpartition(".")[2])
 
 
 def selectors(tool: str, rendered: Rendered, facts: Facts) -> Found:
