@@ -36,7 +36,7 @@ from lake_ci.tools import (
     kustomize,
 )
 from lake_ci.tools import lint as style
-from lake_ci.tools import locks, manifest_scans, packaging, policy, practices, rehearsal
+from lake_ci.tools import locks, packaging, policy, rehearsal
 from lake_ci.tools import security as scanners
 from lake_ci.tools import terraform as infrastructure
 from lake_ci.tools import testing
@@ -165,19 +165,7 @@ def k8s(run: Run) -> None:
         run.check(dry_run.Diff(chosen.diff))
         return
     with ExitStack() as held:
-        server = api_server.ApiServer(held)
-        builds = [kustomize.Build(name) for name in chosen.environments]
-        programs = known_settings.Programs()
-        scan = manifest_scans.Scan(builds)
-        checks = [
-            (manifest_scans.Schema(build), dry_run.DryRun(build, server))
-            + (manifest_scans.Checkov(build, scan), practices.Practices(build, programs))
-            for build in builds
-        ]
-        # All at once: each waits for its build, and the server starts meanwhile.
-        run.check(
-            server, kustomize.Yaml(), *builds, *(each for row in checks for each in row), alike.Alike(builds)
-        )
+        run.check(*kubernetes.checks(chosen.environments, held))
 
 
 @suite.job(
