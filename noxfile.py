@@ -22,19 +22,7 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import (
-    advisories,
-    alike,
-    api_server,
-    aws,
-    ci,
-    docs,
-    dry_run,
-    exceptions,
-    java,
-    known_settings,
-    kustomize,
-)
+from lake_ci.tools import advisories, aws, ci, docs, dry_run, exceptions, java, kubernetes, kustomize
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, packaging, policy, rehearsal
 from lake_ci.tools import security as scanners
