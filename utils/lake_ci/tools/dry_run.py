@@ -151,7 +151,7 @@ class Diff(Tool):
             hint = f"{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}; `kubectl config get-contexts` lists them"
             raise MachineError("no cluster is named to compare with", hint=hint)
         overlay = f"{FOLDER}/overlays/{self.environment}"
-        argv = [bench.bin("kubectl"), f"--context={context}", "diff", "--server-side", "--force-conflicts"]
+        argv = [bench.bin("kubectl"), f"--context={context}", "diff"]
         done = bench.execute([*argv, "-k", overlay], echo=lambda line: print(line, end=""))
         if done.code not in (0, 1) or (done.code == 1 and not done.stdout):
             return stopped(self.name, done) or crashed(self.name, done)
