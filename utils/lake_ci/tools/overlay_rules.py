@@ -132,7 +132,7 @@ def selectors(tool: str, rendered: Rendered, facts: Facts) -> Found:
     for manifest in rendered.of(*paths):
         path = paths[manifest.kind]
         wanted = manifest.get(*path) or {}
-        if not any(wanted.items() <= labels.items() for labels in pods):
+        if wanted and not any(wanted.items() <= labels.items() for labels in pods):
             yield manifest.finding(tool, "selects-nothing", f"no pod has the labels {dict(wanted)}", path)
 
 
