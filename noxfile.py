@@ -179,7 +179,13 @@ def build(run: Run) -> None:
     )
 
 
-@suite.job(events=NIGHTLY, reports=["junit.xml"], setup=["browser", "terraform"], history=True, minutes=60)
+@suite.job(
+    events=NIGHTLY,
+    reports=["junit.xml"],
+    setup=["browser", "terraform", "api-server"],
+    history=True,
+    minutes=60,
+)
 def acceptance(run: Run) -> None:
     """A seeded defect for each check, found by the real session with the real tool."""
     run.install("acceptance")

@@ -19,8 +19,6 @@ from typing import Any
 
 import yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 ADDED = ("config.kubernetes.io/origin", "alpha.config.kubernetes.io/transformations")
 KUSTOMIZATION = "kustomization.yaml"
 # What every patch has to repeat.
@@ -46,8 +44,8 @@ class Sources:
     def read(self, folder: Path) -> None:
         """Take in a kustomization, after those that it builds upon."""
         path = folder / KUSTOMIZATION
-        said = yaml.load(path.read_text(encoding="utf-8"), LOADER)  # nosec B506 - it is a safe loader
-        root = yaml.compose(path.read_text(encoding="utf-8"), LOADER)
+        said = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         for section in SECTIONS:
             for name in said.get(section, ()):
                 if (folder / name).is_dir():
@@ -77,7 +75,7 @@ class Sources:
 
     def compose(self, file: str, text: str, below: int) -> None:
         """Take in the documents of a text that begins below so many lines of its file."""
-        self.documents += [(file, node, below) for node in yaml.compose_all(text, LOADER)]
+        self.documents += [(file, node, below) for node in yaml.compose_all(text, Loader=yaml.CSafeLoader)]
 
     def places(self, thing: dict[str, Any], origin: str | None) -> list[Place]:
         """Where the values of an object were written: a single one by the last file, what holds others by the first."""
@@ -184,7 +182,7 @@ def strip(thing: dict[str, Any]) -> str | None:
         annotations.pop(name, None)
     if not annotations:
         thing["metadata"].pop("annotations", None)
-    return (yaml.load(origin, LOADER) or {}).get("path") if origin else None  # nosec B506 - a safe loader
+    return (yaml.load(origin, Loader=yaml.CSafeLoader) or {}).get("path") if origin else None
 
 
 def main(overlay: str, built: str, target: str) -> None:
@@ -192,12 +190,12 @@ def main(overlay: str, built: str, target: str) -> None:
     sources.read(Path(overlay))
     objects = []
     # The wrapper lies elsewhere: of an origin the end is what tells.
-    for thing in yaml.load_all(Path(built).read_text(encoding="utf-8"), LOADER):  # nosec B506 - a safe loader
+    for thing in yaml.load_all(Path(built).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
         origin = strip(thing)
         files = {file for file, _, _ in sources.documents}
         file = next((each for each in files if origin and origin.endswith(each)), None)
         objects.append({"object": thing, "places": list(sources.places(thing, file))})
-    text = yaml.dump_all((each["object"] for each in objects), Dumper=DUMPER, sort_keys=False)
+    text = yaml.dump_all((each["object"] for each in objects), Dumper=yaml.CSafeDumper, sort_keys=False)
     Path(target).write_text(text, encoding="utf-8")
     print(json.dumps({"objects": objects, "deleted": list(sources.deleted())}))
 

@@ -23,10 +23,9 @@ schemas.schema_contents = lru_cache(schemas.schema_contents)
 
 
 def main(file: str, *versions: str) -> int:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = Path(file).read_text(encoding="utf-8")
     found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for thing in yaml.load_all(text, loader):  # nosec B506 - it is a safe loader
+    for thing in yaml.load_all(text, Loader=yaml.CSafeLoader):
         for version in versions:
             path: list[Any] = []
             try:
