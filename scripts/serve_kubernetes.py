@@ -24,8 +24,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -61,9 +61,7 @@ def own_folder(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # An ended process may have been about to write.
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder)
         held.close()
 
 
@@ -74,18 +72,25 @@ def sweep(folder: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    for pid in working_in(folder):
-        os.kill(pid, signal.SIGKILL)
+    for pid, command in commands():
+        # As the option of a program of ours, not as a file that somebody looks at.
+        if f"={folder}/" in command:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder)
 
 
-def working_in(folder: Path) -> list[int]:
-    """The processes whose command line names the folder, but for this one."""
+def commands() -> Iterator[tuple[int, str]]:
+    """The processes of this machine, with their command lines."""
+    if Path("/proc/self/cmdline").exists():
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                yield int(entry.parent.name), entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return
     listing = subprocess.run(["ps", "-Aww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
-    rows = (line.split(None, 1) for line in listing.stdout.splitlines())
-    return [
-        int(row[0]) for row in rows if len(row) == 2 and f"{folder}/" in row[1] and int(row[0]) != os.getpid()
-    ]
+    for line in listing.stdout.splitlines():
+        pid, _, command = line.strip().partition(" ")
+        yield int(pid), command
 
 
 @contextmanager
@@ -100,7 +105,9 @@ def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def wait_until(ready: Any, processes: dict[str, subprocess.Popen[bytes]], folder: Path) -> None:
+def wait_until(
+    ready: Callable[[], object], processes: dict[str, subprocess.Popen[bytes]], folder: Path
+) -> None:
     """Wait until `ready()`. Raises Ended where one of the processes ends before, or the time is over."""
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
