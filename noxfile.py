@@ -8,6 +8,7 @@
 """
 
 import sys
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, ci, docs, exceptions, java
+from lake_ci.tools import advisories, aws, ci, docs, dry_run, exceptions, java, kubernetes, kustomize
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, packaging, policy, rehearsal
 from lake_ci.tools import security as scanners
@@ -142,8 +143,21 @@ def tests(run: Run) -> None:
     )
 
 
+@suite.job(needs=[tests], reports=["manifests.yaml", "checkov.json"], setup=["kubernetes"], minutes=10)
+def k8s(run: Run) -> None:
+    """The manifests of each environment: YAML, schemas, a real API server's dry-run, and best practices."""
+    run.install("k8s")
+    chosen = kustomize.options(run.posargs)
+    run.partial = chosen.partial
+    if chosen.diff:
+        run.check(dry_run.Diff(chosen.diff))
+        return
+    with ExitStack() as held:
+        run.check(*kubernetes.checks(chosen.environments, held))
+
+
 @suite.job(
-    needs=[tests, security, terraform],
+    needs=[k8s, tests, security, terraform],
     reports=["dist/", "SHA256SUMS", "sbom.json"],
     history=True,
     minutes=15,
@@ -165,7 +179,13 @@ def build(run: Run) -> None:
     )
 
 
-@suite.job(events=NIGHTLY, reports=["junit.xml"], setup=["browser", "terraform"], history=True, minutes=60)
+@suite.job(
+    events=NIGHTLY,
+    reports=["junit.xml"],
+    setup=["browser", "terraform", "api-server"],
+    history=True,
+    minutes=60,
+)
 def acceptance(run: Run) -> None:
     """A seeded defect for each check, found by the real session with the real tool."""
     run.install("acceptance")
