@@ -111,7 +111,7 @@ class Emulator:
         }
         return {**self.sdk_environment(base), **proxy, **own}
 
-    def admin(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
+    def admin(self, method: str, path: str, /, **fields: Any) -> dict[str, Any]:
         """Call one of the admin's routes: `admin("POST", "faults", kind="drop", path="*/clusters/*")`."""
         request = urllib.request.Request(
             f"{self.url}/emulator/{path}",

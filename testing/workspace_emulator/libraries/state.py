@@ -34,6 +34,7 @@ class Libraries:
         self._background = background
         clusters.on_start.append(self._started)
         clusters.on_stop.append(self._stopped)
+        clusters.on_delete.append(self._deleted)
 
     def resume(self) -> None:
         """Go on with the installs that the last end of the emulator cut."""
@@ -109,6 +110,10 @@ class Libraries:
 
     def _stopped(self, cluster_id: str, reason: str) -> None:
         self._background.cancel(_name(cluster_id))
+
+    def _deleted(self, cluster_id: str) -> None:
+        for library in self._of(cluster_id):
+            del self._libraries[_key(cluster_id, library["library"])]
 
     def _work(self, cluster_id: str) -> None:
         if self._clusters.runs(cluster_id) and not self._background.runs(_name(cluster_id)):
