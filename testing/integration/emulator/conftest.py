@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -64,7 +65,10 @@ def cli(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Callabl
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             done = CliRunner(env=env).invoke(databricks, arguments)
-        return SimpleNamespace(code=done.exit_code, out=done.stdout)
+            said = SimpleNamespace(code=done.exit_code, out=done.stdout)
+            del done
+            gc.collect()  # it leaves the files that it sends to the garbage collector
+        return said
 
     return run
 

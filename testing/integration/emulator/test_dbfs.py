@@ -79,7 +79,9 @@ def test_put_move_and_delete(sdk: WorkspaceClient) -> None:
     assert [each.path for each in sdk.dbfs.list("/tree")] == ["/tree/a", "/tree/b"]
     assert sdk.dbfs.exists("/tree/b/two.txt") and not sdk.dbfs.exists("/tree/a/one.txt")
     with pytest.raises(BadRequest, match="not empty") as refused:
-        sdk.dbfs.delete("/tree", recursive=False)
+        sdk.api_client.do(
+            "POST", "/api/2.0/dbfs/delete", body={"path": "/tree"}
+        )  # `delete` asks before it calls
     assert refused.value.error_code == "IO_ERROR"
     sdk.dbfs.delete("/tree", recursive=True)
     with pytest.raises(NotFound):

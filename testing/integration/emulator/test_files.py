@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.errors import AlreadyExists, BadRequest, NotFound, NotImplemented
+from databricks.sdk.errors import AlreadyExists, BadRequest, NotFound, NotImplemented, ResourceConflict
 from databricks.sdk.service.catalog import VolumeType
 
 
@@ -78,7 +78,7 @@ def test_schemas_and_volumes_are_made_listed_and_removed(sdk: WorkspaceClient) -
     assert sdk.schemas.get("spark_catalog.short").full_name == "spark_catalog.short"
     assert "short" in [each.name for each in sdk.schemas.list("spark_catalog")]
     assert [each.name for each in sdk.volumes.list("spark_catalog", "short")] == ["lived"]
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(ResourceConflict, match="already exists"):
         sdk.volumes.create("spark_catalog", "short", "lived", VolumeType.MANAGED)
     with pytest.raises(BadRequest, match="not empty"):
         sdk.schemas.delete("spark_catalog.short")
