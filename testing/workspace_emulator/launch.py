@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from workspace_emulator.__main__ import JARS, TOKEN
+from .__main__ import JARS, TOKEN
 
 PACKAGES = Path(__file__).resolve().parents[1]
 STOP_SECONDS = 20

@@ -16,7 +16,7 @@ from databricks.sdk.core import Config
 from databricks.sdk.service.catalog import VolumeType
 from databricks_cli.cli import cli as databricks
 
-from workspace_emulator.launch import Emulator
+from testing.workspace_emulator.launch import Emulator
 
 HERE = Path(__file__).parent
 LAST = "test_every_route.py"

@@ -14,7 +14,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InternalError, PermissionDenied
 from databricks.sdk.service.compute import State
 
-from workspace_emulator.launch import Emulator
+from testing.workspace_emulator.launch import Emulator
 
 
 @pytest.fixture(autouse=True)

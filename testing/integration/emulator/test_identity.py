@@ -7,9 +7,8 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, PermissionDenied, Unauthenticated
 from databricks.sdk.service.settings import TokenAccessControlRequest, TokenPermissionLevel
 
-from workspace_emulator.launch import Emulator
-
-from .conftest import client
+from testing.integration.emulator.conftest import client
+from testing.workspace_emulator.launch import Emulator
 
 
 def test_me_is_the_one_user(sdk: WorkspaceClient) -> None:

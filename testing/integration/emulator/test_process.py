@@ -15,10 +15,9 @@ from databricks.sdk.service.compute import State
 from databricks.sdk.service.jobs import RunLifeCycleState
 from databricks.sdk.service.workspace import ImportFormat
 
-from workspace_emulator.launch import PACKAGES, Emulator, LaunchError
-
-from .conftest import RUNTIME, client
-from .execution import script, script_task
+from testing.integration.emulator.conftest import RUNTIME, client
+from testing.integration.emulator.execution import script, script_task
+from testing.workspace_emulator.launch import PACKAGES, Emulator, LaunchError
 
 
 def gone(pid: int, seconds: float = 20) -> bool:

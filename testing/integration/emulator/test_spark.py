@@ -7,9 +7,8 @@ import os
 import pytest
 from databricks.sdk import WorkspaceClient
 
-from workspace_emulator.launch import Emulator
-
-from .execution import output, run, script, script_task
+from testing.integration.emulator.execution import output, run, script, script_task
+from testing.workspace_emulator.launch import Emulator
 
 WRITE = """
 import sys

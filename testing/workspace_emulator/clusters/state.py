@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.clusters import errors
-from workspace_emulator.errors import invalid_parameter
-from workspace_emulator.runtime.background import Background
-from workspace_emulator.runtime.environment import Environment, InstallError, Template
-from workspace_emulator.runtime.release import NODE_TYPE, check
-from workspace_emulator.store import Collection, Document, Store
-from workspace_emulator.tree import milliseconds
+from ..errors import invalid_parameter
+from ..runtime.background import Background
+from ..runtime.environment import Environment, InstallError, Template
+from ..runtime.release import NODE_TYPE, check
+from ..store import Collection, Document, Store
+from ..tree import milliseconds
+from . import errors
 
 SETTLED = ("RUNNING", "TERMINATED")
 # What a cluster's description may say and the answer repeats; what it has no effect here is in the README.

@@ -7,11 +7,11 @@ from email.utils import formatdate
 
 from aiohttp import web
 
-from workspace_emulator.errors import not_emulated
-from workspace_emulator.faults.injection import FileAnswer
-from workspace_emulator.files.state import Files
-from workspace_emulator.routing import Answer, Call, Route
-from workspace_emulator.tree import Tree
+from ..errors import not_emulated
+from ..faults.injection import FileAnswer
+from ..routing import Answer, Call, Route
+from ..tree import Tree
+from .state import Files
 
 OCTETS = "application/octet-stream"
 

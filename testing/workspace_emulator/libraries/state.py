@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from workspace_emulator.clusters.state import Clusters
-from workspace_emulator.errors import ApiError, not_emulated
-from workspace_emulator.libraries.errors import DBFS_ROOT, not_a_library
-from workspace_emulator.runtime.background import Background
-from workspace_emulator.runtime.environment import Environment, InstallError, normalized
-from workspace_emulator.store import Document, Store
-from workspace_emulator.tree import Tree
+from ..clusters.state import Clusters
+from ..errors import ApiError, not_emulated
+from ..runtime.background import Background
+from ..runtime.environment import Environment, InstallError, normalized
+from ..store import Document, Store
+from ..tree import Tree
+from .errors import DBFS_ROOT, not_a_library
 
 Library = dict[str, Any]
 FOREIGN = ("jar", "egg", "maven", "cran")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from workspace_emulator.runtime.release import PYTHON
+from .release import PYTHON
 
 # uv reads these too: what the caller's own environment is has nothing to do with a cluster's.
 FOREIGN = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME")

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.runtime.environment import Environment, InstallError, Template
+from .environment import Environment, InstallError, Template
 
 DRIVER = Path(__file__).resolve().parents[1] / "inside" / "spark_driver.py"
 START_SECONDS = 120

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from workspace_emulator.errors import ApiError
-from workspace_emulator.jobs.tasks import RUN_IF, parameters_of, satisfied, tasks_of
+from testing.workspace_emulator.errors import ApiError
+from testing.workspace_emulator.jobs.tasks import RUN_IF, parameters_of, satisfied, tasks_of
 
 SCRIPT: dict[str, Any] = {"existing_cluster_id": "c", "spark_python_task": {"python_file": "/x.py"}}
 WHEEL: dict[str, Any] = {"python_wheel_task": {"package_name": "p", "entry_point": "e"}}

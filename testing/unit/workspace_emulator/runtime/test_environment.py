@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from workspace_emulator.runtime.environment import Environment, InstallError, Template, _clone, normalized
+from testing.workspace_emulator.runtime.environment import (
+    Environment,
+    InstallError,
+    Template,
+    _clone,
+    normalized,
+)
 
 
 def test_a_clone_names_itself_in_its_scripts_and_shares_the_rest(tmp_path: Path) -> None:
