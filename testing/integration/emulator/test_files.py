@@ -66,7 +66,7 @@ def test_nothing_lies_outside_a_volume(sdk: WorkspaceClient) -> None:
 
 
 def test_uploads_in_parts_say_that_they_are_not_emulated(sdk: WorkspaceClient, volume: str) -> None:
-    with pytest.raises(NotImplemented, match="uploads in parts"):
+    with pytest.raises(NotImplemented, match="does not emulate POST /api/2.0/fs/files"):
         sdk.api_client.do("POST", f"/api/2.0/fs/files{volume}/x?action=initiate-upload")
 
 
