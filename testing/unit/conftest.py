@@ -12,4 +12,6 @@ collect_ignore_glob = SUITE if sys.version_info < (3, 10) else []
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what this Python leaves out, so that nobody takes its run for the whole."""
-    return ["lake_ci, workspace_emulator: not collected, they need Python 3.10"] if collect_ignore_glob else []
+    return (
+        ["lake_ci, workspace_emulator: not collected, they need Python 3.10"] if collect_ignore_glob else []
+    )
