@@ -82,6 +82,7 @@ def test_schemas_and_volumes_are_made_listed_and_removed(sdk: WorkspaceClient) -
         sdk.volumes.create("spark_catalog", "short", "lived", VolumeType.MANAGED)
     with pytest.raises(BadRequest, match="not empty"):
         sdk.schemas.delete("spark_catalog.short")
+    assert sdk.volumes.read("spark_catalog.short.lived").volume_type is VolumeType.MANAGED
     sdk.volumes.delete("spark_catalog.short.lived")
     with pytest.raises(NotFound):
         sdk.volumes.read("spark_catalog.short.lived")
