@@ -50,7 +50,7 @@ def main(argv: list[str], env: Mapping[str, str], events: Events) -> int:
         events.text(str(error))
     except KeyboardInterrupt as error:
         outcome, code = "interrupted", 130
-        events.text(f"stopped by {error or 'SIGINT'}; type the same again, and it completes or undoes what was begun")
+        events.text(f"stopped by {str(error) or 'SIGINT'}; type the same again, and it completes or undoes what was begun")
     events.result(outcome, code)
     return code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 
 import jsonschema
 import yaml
-from nox.project import load_toml
 
 from lake_ci.deploy.errors import RefusedError
 from lake_ci.deploy.retries import Limits
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 FILE = "databricks.yml"
 TABLE = "[tool.lake_ci.deploy]"
@@ -129,7 +134,8 @@ def load(root: Path) -> dict[str, Any]:
 
 
 def _beside(root: Path) -> dict[str, Any]:
-    found = load_toml(root / "pyproject.toml").get("tool", {}).get("lake_ci", {}).get("deploy", {})
+    said = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    found = said.get("tool", {}).get("lake_ci", {}).get("deploy", {})
     for key in ("package", "job", "inspect", "restore"):
         if not isinstance(found.get(key), str):
             raise RefusedError(f"pyproject.toml: {TABLE} names no {key}")

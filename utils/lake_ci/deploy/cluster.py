@@ -18,7 +18,6 @@ class Installation:
 
     Args:
         package: the distribution's name; wheels of it are told by their file names.
-        own: ids of runs that this deploy started itself, which no restart needs to wait for.
     """
 
     def __init__(
@@ -57,6 +56,11 @@ class Installation:
 
         late = f"the cluster {self._cluster} did not run"
         return until(look, self._limits.start, late, self._limits, self._clock)
+
+    def make_room(self, wheel: str | None) -> None:
+        """Where a restart is to come, wait for the runs of others before anything is changed. Raises StepError."""
+        if any(each.path != wheel for each in self.wheels()):
+            self._idle()
 
     def install(self, wheel: str) -> str:
         """Install a wheel and wait until it is. Raises StepError with the library's own messages."""

@@ -109,7 +109,9 @@ def furnish(sdk: WorkspaceClient, target: Target) -> None:
     """Make what Terraform and people have made in a real workspace: the volumes, and the cluster."""
     for path in (target.base, target.source):
         _, _, catalog, schema, volume, *_ = path.split("/")
-        with suppress(sdk_errors.AlreadyExists, sdk_errors.ResourceConflict):
+        with suppress(sdk_errors.BadRequest, sdk_errors.ResourceConflict):
+            sdk.schemas.create(schema, catalog)
+        with suppress(sdk_errors.BadRequest, sdk_errors.ResourceConflict):
             sdk.volumes.create(catalog, schema, volume, VolumeType.MANAGED)
     if target.lookup and not any(each.cluster_name == target.cluster for each in sdk.clusters.list()):
         made = sdk.clusters.create(

@@ -91,22 +91,19 @@ class Lock:
     def take(self, me: Holder) -> list[Holder]:
         """Take the lock. Returns the stale holders whose locks were cleared away. Raises RefusedError naming a live one."""
         cleared: list[Holder] = []
-        for attempt in range(TRIES):
+        held = self._living(cleared)
+        for _ in range(TRIES):
+            if held is not None:
+                break
+            self._workspace.write(self._path(me.id), json.dumps(asdict(me)).encode(), overwrite=False)
+            if self._read(me.id) != me:
+                raise RefusedError(f"the lock {self._path(me.id)} does not hold what was written")
+            if self._living(cleared, but=me.id) is None:
+                return cleared
+            # Two came at once, and both may have seen the other: both step back, and not for equally long.
+            self._workspace.delete(self._path(me.id))
+            self._clock.sleep(random.uniform(0.1, 1.0))  # nosec B311 - a pause, no secret
             held = self._living(cleared)
-            if held is None:
-                self._workspace.write(self._path(me.id), json.dumps(asdict(me)).encode(), overwrite=False)
-                if self._read(me.id) != me:
-                    raise RefusedError(f"the lock {self._path(me.id)} does not hold what was written")
-                held = self._living(cleared, but=me.id)
-                if held is None:
-                    return cleared
-                # Two came at once, and both may have seen the other: both step back, and not for equally long.
-                self._workspace.delete(self._path(me.id))
-                if attempt < TRIES - 1:
-                    self._clock.sleep(random.uniform(0.1, 1.0))  # nosec B311 - a pause, no secret
-                    continue
-            break
-        assert held is not None
         raise RefusedError(
             f"another deploy holds the lock: {held}",
             "wait for it; if it is not there any more, type the same with `--break-lock`",

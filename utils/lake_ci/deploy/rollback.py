@@ -98,6 +98,7 @@ def _change(
         site.ledger.note(pending)
         step.detail = f"{leaving.package} {before['version']}, {len(before['tables'])} tables"
     with site.events.step("install") as step:
+        site.installation.make_room(wheel)
         step.detail = f"{to.wheel} {site.installation.install(to.wheel_path)}" if to else "nothing to install"
     with site.events.step("replace") as step:
         step.detail = site.installation.clear(wheel)

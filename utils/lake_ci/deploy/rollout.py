@@ -226,6 +226,7 @@ class Rollout:
             step.detail = f"lakekit {before['version']}" if before["version"] else f"no {self.release.package}"
             step.detail += f", {len(before['packages'])} packages, {len(before['tables'])} tables"
         with site.events.step("install") as step:
+            site.installation.make_room(self.release.wheel_path)
             done = site.installation.install(self.release.wheel_path)
             step.detail = f"{self.release.wheel} {done}"
         with site.events.step("replace") as step:
