@@ -183,7 +183,7 @@ def deploy(run: Run) -> None:
     if not built.good:
         return
     if asked.environment == deploying.TRIAL:
-        run.check(java.Jars())
+        run.check(java.Java("17"), java.Jars())
     with deploying.workspace(run.bench, asked) as env:
         for step in deploying.Deployment(run.bench, asked, env).steps():
             run.check(step)

@@ -82,11 +82,12 @@ def from_folder(lake: Path) -> Dict[str, Any]:
         tables[name] = {"version": table.version()}
         if not name.startswith(GOLD):
             continue
-        rows = duckdb.from_arrow(table.to_pyarrow_dataset())
-        columns = [column for column, kind in zip(rows.columns, rows.types) if _adds_up(str(kind).lower())]
+        connection = duckdb.connect()
+        connection.register("gold", table.to_pyarrow_dataset())
+        types = connection.execute("SELECT column_name, column_type FROM (DESCRIBE gold)").fetchall()
+        columns = [str(column) for column, kind in types if _adds_up(str(kind).lower())]
         sums = ", ".join(["count(*)", *(f'sum("{column}")' for column in columns)])
-        found = rows.aggregate(sums).fetchone()
-        assert found is not None
+        [found] = connection.execute(f"SELECT {sums} FROM gold").fetchall()
         gold[name] = {"rows": found[0], "sums": {c: _text(value) for c, value in zip(columns, found[1:])}}
     return {"tables": tables, "gold": gold}
 

@@ -29,7 +29,6 @@ from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 
 TRIAL = "trial"
 STATE = ".cache/trial"
-JARS = ".cache/jars"
 END_CHECK_SECONDS = 0.2
 
 
@@ -117,7 +116,8 @@ def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
     # Nothing of a real workspace: a trial must not reach one by accident.
     kept = {name: value for name, value in bench.env.items() if not name.startswith("DATABRICKS_")}
     testing = {"PYTHONPATH": str(bench.root / "testing"), "WORKSPACE_EMULATOR_TOKEN": f"dapi{secrets.token_hex(16)}"}
-    argv = [str(bench.python), "-m", "workspace_emulator", "--state", str(state), "--jars", str(bench.root / JARS)]
+    argv = [str(bench.python), "-m", "workspace_emulator", "--state", str(state)]
+    argv += ["--jars", bench.env["LAKEKIT_JARS"]]
     try:
         with bench.serve(argv, env={**kept, **testing}) as line:
             yield {
