@@ -117,7 +117,6 @@ def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
     kept = {name: value for name, value in bench.env.items() if not name.startswith("DATABRICKS_")}
     testing = {"PYTHONPATH": str(bench.root / "testing"), "WORKSPACE_EMULATOR_TOKEN": f"dapi{secrets.token_hex(16)}"}
     argv = [str(bench.python), "-m", "workspace_emulator", "--state", str(state)]
-    argv += ["--jars", bench.env["LAKEKIT_JARS"]]
     try:
         with bench.serve(argv, env={**kept, **testing}) as line:
             yield {
