@@ -1,4 +1,4 @@
-"""Tell, from inside, what an environment has: Python, packages, the version of each table, rows and sums of the gold ones.
+"""Tell what an environment has, from inside: Python, packages, table versions, rows and sums of the gold tables.
 
 The last line that it prints is JSON. A deploy runs it as a task on the cluster; by hand it looks at a folder as well.
 
@@ -19,7 +19,11 @@ INTEGERS = ("tinyint", "smallint", "int", "bigint", "long", "integer", "short", 
 
 def packages() -> Dict[str, str]:
     """Every distribution of this Python, and its version."""
-    return {_name(each.metadata["Name"]): each.version for each in metadata.distributions() if each.metadata["Name"]}
+    return {
+        _name(each.metadata["Name"]): each.version
+        for each in metadata.distributions()
+        if each.metadata["Name"]
+    }
 
 
 def family(package: str) -> Set[str]:
@@ -65,7 +69,10 @@ def from_spark(lake: str, versions_only: bool) -> Dict[str, Any]:
         columns = [name for name, kind in frame.dtypes if _adds_up(kind)]
         sums = [functions.sum(functions.col(f"`{column}`")).alias(column) for column in columns]
         found = frame.agg(functions.count(functions.lit(1)).alias("rows_"), *sums).collect()[0].asDict()
-        gold[name] = {"rows": found.pop("rows_"), "sums": {column: _text(value) for column, value in found.items()}}
+        gold[name] = {
+            "rows": found.pop("rows_"),
+            "sums": {column: _text(value) for column, value in found.items()},
+        }
     return {"tables": tables, "gold": gold}
 
 
@@ -102,7 +109,9 @@ def _text(value: Any) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--package", default="lakekit", help="the distribution whose version is asked for")
     parser.add_argument("--lake", required=True, help="CATALOG.SCHEMA, or a folder")
     parser.add_argument("--versions", action="store_true", help="leave out the rows and sums")

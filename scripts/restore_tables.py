@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the deploy's: its ids (its own and its tasks'), and when it ran, in milliseconds; `ended` 0: still does."""
+    """A run of the deploy's: its id and those of its tasks, and when it ran, in milliseconds; `ended` 0: still does."""
 
     ids: FrozenSet[str]
     started: int
@@ -70,14 +70,20 @@ class Restorer:
             rows = self._spark.table(full).count()
             wanted = self._spark.sql(f"SELECT * FROM {full} VERSION AS OF {before}").count()
             if rows != wanted:
-                sys.exit(f"{name} holds {rows} rows after it was restored to version {before}, which had {wanted}")
+                sys.exit(
+                    f"{name} holds {rows} rows after it was restored to version {before}, which had {wanted}"
+                )
             self.restored[name] = before
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lake", required=True, help="CATALOG.SCHEMA")
-    parser.add_argument("--table", action="append", default=[], metavar="NAME=VERSION", help="one that was there")
+    parser.add_argument(
+        "--table", action="append", default=[], metavar="NAME=VERSION", help="one that was there"
+    )
     parser.add_argument("--run", action="append", default=[], type=Run.parse, metavar="IDS:STARTED:ENDED")
     options = parser.parse_args()
     before = {name: int(version) for name, _, version in (text.partition("=") for text in options.table)}

@@ -30,7 +30,9 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lake_ci.deploy", description=__doc__, allow_abbrev=False)
     parser.add_argument("--environment", choices=ENVIRONMENTS, required=True)
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository")
-    parser.add_argument("--emulator", action="store_true", help="the workspace is one of ours: make what it lacks")
+    parser.add_argument(
+        "--emulator", action="store_true", help="the workspace is one of ours: make what it lacks"
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true")
     what.add_argument("--rollback", nargs="?", const="", metavar="VERSION")
@@ -50,7 +52,9 @@ def main(argv: list[str], env: Mapping[str, str], events: Events) -> int:
         events.text(str(error))
     except KeyboardInterrupt as error:
         outcome, code = "interrupted", 130
-        events.text(f"stopped by {str(error) or 'SIGINT'}; type the same again, and it completes or undoes what was begun")
+        events.text(
+            f"stopped by {str(error) or 'SIGINT'}; type the same again, and it completes or undoes what was begun"
+        )
     events.result(outcome, code)
     return code
 

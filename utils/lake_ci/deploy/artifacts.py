@@ -35,11 +35,14 @@ def verify(root: Path) -> Artifacts:
     """The wheel in `dist/`, verified. Raises RefusedError that says what is wrong and what to type."""
     commit = git.commit(root)
     if commit is None:
-        raise RefusedError("this is no git checkout with a commit", "clone the repository, and deploy from there")
+        raise RefusedError(
+            "this is no git checkout with a commit", "clone the repository, and deploy from there"
+        )
     if git.is_dirty(root):
         changed = [line[3:] for line in (git.ask(root, "status", "--porcelain") or "").splitlines()]
         raise RefusedError(
-            f"the tree is dirty: {', '.join(changed[:5])}", f"commit or stash it, then {BUILD} and deploy again"
+            f"the tree is dirty: {', '.join(changed[:5])}",
+            f"commit or stash it, then {BUILD} and deploy again",
         )
     sums = _sums(root)
     files = sorted(path for path in (root / DIST).glob("*") if path.is_file())
@@ -57,7 +60,9 @@ def verify(root: Path) -> Artifacts:
         raise RefusedError(f"{DIST}/ holds {len(wheels)} wheels, where one is deployed", BUILD)
     package, version = _metadata(wheels[0])
     if not _is_of(root, version, commit):
-        raise RefusedError(f"{wheels[0].name} is not of this commit, {commit[:SHORT]}", f"{BUILD}, then deploy again")
+        raise RefusedError(
+            f"{wheels[0].name} is not of this commit, {commit[:SHORT]}", f"{BUILD}, then deploy again"
+        )
     return Artifacts(wheels[0], package, version, sums[wheels[0].name], commit)
 
 

@@ -78,7 +78,9 @@ def told(found: Mapping[str, Any]) -> list[str]:
     """What the script `restore` did, in words."""
     words = []
     if found["restored"]:
-        words.append("restored " + ", ".join(f"{name} to version {to}" for name, to in found["restored"].items()))
+        words.append(
+            "restored " + ", ".join(f"{name} to version {to}" for name, to in found["restored"].items())
+        )
     if found["dropped"]:
         words.append(f"dropped {', '.join(found['dropped'])}")
     words += [f"left {name}: {why}" for name, why in found["left"].items()]

@@ -146,7 +146,9 @@ def _limits(said: Mapping[str, Any]) -> Limits:
     known = {field.name for field in fields(Limits)}
     unknown = sorted(set(said) - known)
     if unknown:
-        raise RefusedError(f"pyproject.toml: {TABLE} knows no limit {unknown[0]!r}", f"there are {sorted(known)}")
+        raise RefusedError(
+            f"pyproject.toml: {TABLE} knows no limit {unknown[0]!r}", f"there are {sorted(known)}"
+        )
     return Limits(**said)
 
 

@@ -1,4 +1,4 @@
-"""databricks-cli 0.18 as a process: its answers as JSON, its errors as WorkspaceError, the token in its environment alone."""
+"""databricks-cli 0.18 as a process: answers as JSON, errors as WorkspaceError, the token in its environment alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from lake_ci.deploy.errors import WorkspaceError
 # A name that no resolver answers: the request goes to the proxy, which is the workspace itself.
 BEHIND_PROXY = "http://workspace.invalid"
 # What an answer of these codes is about passes; the command may be typed again.
-PASSING = ("REQUEST_LIMIT_EXCEEDED", "TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "DEADLINE_EXCEEDED", "ABORTED")
+PASSING = (
+    "REQUEST_LIMIT_EXCEEDED",
+    "TEMPORARILY_UNAVAILABLE",
+    "INTERNAL_ERROR",
+    "DEADLINE_EXCEEDED",
+    "ABORTED",
+)
 JOBS = ("--version", "2.1")
 
 
@@ -95,7 +101,9 @@ def failed(arguments: Sequence[str], said: str) -> WorkspaceError:
     if "authentication information" in text or "Authorization failed" in text:
         hint = "the workspace does not accept the credentials (any more)"
         return WorkspaceError(f"{_name(arguments)}: {hint}", code="UNAUTHENTICATED")
-    again = bool(re.search(r"Connection|Timeout|ChunkedEncoding|IncompleteRead|JSONDecode|RemoteDisconnected", text))
+    again = bool(
+        re.search(r"Connection|Timeout|ChunkedEncoding|IncompleteRead|JSONDecode|RemoteDisconnected", text)
+    )
     return WorkspaceError(f"{_name(arguments)}: {text[-300:]}", again=again)
 
 

@@ -37,7 +37,7 @@ class Library:
 
 @dataclass(frozen=True)
 class TaskRun:
-    """A task of a run; times in seconds since 1970, 0 while they are not known."""
+    """A task of a run; times in seconds since 1970, 0 while they are not known; `seconds` without what it waited for."""
 
     key: str
     run_id: int
@@ -46,6 +46,7 @@ class TaskRun:
     message: str = ""
     started: float = 0.0
     ended: float = 0.0
+    seconds: float = 0.0
 
     @property
     def over(self) -> bool:

@@ -1,4 +1,4 @@
-"""Into the workspace: by Databricks' own environment variables, profiles or OIDC, and only into the one that is meant."""
+"""Into the workspace: by Databricks' own variables, profiles or OIDC, and only into the one that is meant."""
 
 from __future__ import annotations
 

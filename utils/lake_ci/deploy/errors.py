@@ -25,7 +25,9 @@ class WorkspaceError(LakeCiError):
         again: whether the same request may go through when it is sent again.
     """
 
-    def __init__(self, message: str, *, code: str = "", again: bool = False) -> None:
-        super().__init__(message)
+    def __init__(  # noqa: B042 - it is never pickled, and takes what its base does not know
+        self, message: str, hint: str | None = None, *, code: str = "", again: bool = False
+    ) -> None:
+        super().__init__(message, hint)
         self.code = code
         self.again = again

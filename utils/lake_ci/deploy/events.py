@@ -60,7 +60,12 @@ class Events:
             step.findings.append(step.detail)
             raise
         finally:
-            told = {"status": step.status, "detail": step.detail, "findings": step.findings, "data": step.data}
+            told = {
+                "status": step.status,
+                "detail": step.detail,
+                "findings": step.findings,
+                "data": step.data,
+            }
             self._say({"event": "end", "step": name, "seconds": round(time.monotonic() - start, 3), **told})
 
     def row(self, name: str, status: str, detail: str, seconds: float = 0.0, **data: Any) -> None:

@@ -125,7 +125,10 @@ class Ledger:
         numbered = replace(entry, number=(numbers[-1] if numbers else 0) + 1)
         path = self._path(numbered.number)
         content = json.dumps(asdict(numbered), indent=1).encode()
-        if not self._workspace.write(path, content, overwrite=False) and self._workspace.read(path) != content:
+        if (
+            not self._workspace.write(path, content, overwrite=False)
+            and self._workspace.read(path) != content
+        ):
             raise StepError(f"somebody else wrote {path}")
         return numbered
 

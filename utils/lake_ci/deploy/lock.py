@@ -63,7 +63,14 @@ def this_process(what: str, seconds: float, clock: Clock, who: str = "") -> Hold
     name = who or f"{_user()}@{socket.gethostname()}"
     now = clock.now()
     return Holder(
-        uuid.uuid4().hex[:16], name, what, machine(), os.getpid(), born(os.getpid()), now, now + seconds + SKEW_SECONDS
+        uuid.uuid4().hex[:16],
+        name,
+        what,
+        machine(),
+        os.getpid(),
+        born(os.getpid()),
+        now,
+        now + seconds + SKEW_SECONDS,
     )
 
 
@@ -89,7 +96,7 @@ class Lock:
         self._alive = alive or lives
 
     def take(self, me: Holder) -> list[Holder]:
-        """Take the lock. Returns the stale holders whose locks were cleared away. Raises RefusedError naming a live one."""
+        """Take the lock. Returns the stale holders that were cleared away. Raises RefusedError naming a live one."""
         cleared: list[Holder] = []
         held = self._living(cleared)
         for _ in range(TRIES):
@@ -112,7 +119,9 @@ class Lock:
     def check(self, me: Holder) -> None:
         """Raise LostLockError where the lock is not held any more."""
         if self._read(me.id) != me:
-            raise LostLockError("the lock was broken by somebody, so this deploy stops here and undoes nothing")
+            raise LostLockError(
+                "the lock was broken by somebody, so this deploy stops here and undoes nothing"
+            )
 
     def give_back(self, me: Holder) -> None:
         """Let the next one in."""

@@ -59,7 +59,9 @@ class Release:
         """The scheduled job's settings: on this cluster, with the scripts of this release."""
         settings = copy.deepcopy(dict(self.job))
         for task in settings["tasks"]:
-            task["existing_cluster_id"] = task["existing_cluster_id"].replace(f"${{var.{CLUSTER}}}", cluster_id)
+            task["existing_cluster_id"] = task["existing_cluster_id"].replace(
+                f"${{var.{CLUSTER}}}", cluster_id
+            )
             script = task["spark_python_task"]
             script["python_file"] = f"{self.folder}/{PurePosixPath(script['python_file']).name}"
         return {

@@ -61,7 +61,9 @@ def again(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
     return ask()
 
 
-def until(look: Callable[[], Answer | None], seconds: float, late: str, limits: Limits, clock: Clock) -> Answer:
+def until(
+    look: Callable[[], Answer | None], seconds: float, late: str, limits: Limits, clock: Clock
+) -> Answer:
     """Look until there is something to see. Raises StepError, with the words of `late`, after so many seconds."""
     deadline = clock.now() + seconds
     # Small things are done at once; what takes minutes need not be asked about five times a second.

@@ -1,4 +1,4 @@
-"""Back to an earlier release on purpose: the same steps, with the files that lie on the volume and no script of the job."""
+"""Back to an earlier release on purpose: the same steps, with the files on the volume and no script of the job."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def roll_back(site: Site, version: str | None) -> str:
         with site.events.step("verify") as step:
             to = site.release(found.folder) if found.folder else None
             leaving = site.release(str(found.undone[-1].folder))
-            step.detail = f"{current.version} → {to.version if to else 'nothing deployed'}; its files are whole"
+            step.detail = (
+                f"{current.version} → {to.version if to else 'nothing deployed'}; its files are whole"
+            )
         job = site.workspace.job(site.target.job["name"])
         pending = Pending(
             site.me.id,
@@ -124,7 +126,8 @@ def _change(
         step.detail = f"{wanted or 'no ' + leaving.package} on Python {inside['python']}"
     with site.events.step("job") as step:
         settings = to.settings(site.cluster) if to else None
-        step.detail = f"{site.target.job['name']} {scheduled.put_back(site.workspace, site.target.job['name'], settings)}"
+        name = site.target.job["name"]
+        step.detail = f"{name} {scheduled.put_back(site.workspace, name, settings)}"
     with site.events.step("ledger") as step:
         site.lock.check(site.me)
         entry = site.ledger.append(site.entry(pending, to, current))

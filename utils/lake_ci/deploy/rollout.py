@@ -1,4 +1,4 @@
-"""A deploy, step by step: whatever fails after something was changed, the environment goes back to the last good version."""
+"""A deploy, step by step: what fails after something was changed takes the environment back to the last good version."""
 
 from __future__ import annotations
 
@@ -120,12 +120,17 @@ class Rollout:
         site, current = self.site, self.site.ledger.current()
         with site.events.step("plan") as step:
             if site.ledger.pending() is not None:
-                step.findings.append("a deploy was interrupted here: it would be gone on with, or undone, first")
+                step.findings.append(
+                    "a deploy was interrupted here: it would be gone on with, or undone, first"
+                )
             if self._is_unchanged(current):
                 step.detail = f"{self.release.version} runs already: nothing would change"
             else:
                 before = current.version if current else None
-                wheels = ", ".join(wheel.path.rpartition("/")[2] for wheel in site.installation.wheels()) or "no wheel"
+                wheels = (
+                    ", ".join(wheel.path.rpartition("/")[2] for wheel in site.installation.wheels())
+                    or "no wheel"
+                )
                 words = [
                     f"{before or 'nothing'} → {self.release.version}",
                     f"{len(self.contents)} files to {self.release.folder}",
@@ -143,7 +148,9 @@ class Rollout:
             self._refuse_other_bytes()
             unchanged = self._is_unchanged(current)
             if unchanged and current is not None:
-                step.detail = f"{current.version} runs since {current.finished}, by {current.by}: nothing to change"
+                step.detail = (
+                    f"{current.version} runs since {current.finished}, by {current.by}: nothing to change"
+                )
             else:
                 step.detail = f"{(current and current.version) or 'nothing'} → {self.release.version}"
         return unchanged
@@ -223,7 +230,9 @@ class Rollout:
             if pending.tables is None:
                 pending = replace(pending, tables=versions(before))
                 site.ledger.note(pending)
-            step.detail = f"lakekit {before['version']}" if before["version"] else f"no {self.release.package}"
+            step.detail = (
+                f"lakekit {before['version']}" if before["version"] else f"no {self.release.package}"
+            )
             step.detail += f", {len(before['packages'])} packages, {len(before['tables'])} tables"
         with site.events.step("install") as step:
             site.installation.make_room(self.release.wheel_path)
@@ -243,11 +252,16 @@ class Rollout:
             entry = site.ledger.append(site.entry(pending, self.release, current, job=job, gold=gold))
             site.ledger.forget()
             step.detail = f"entry {entry.number}: {entry.version} of {self.release.commit[:12]}"
-            step.data = {"entry": entry.number, "version": entry.version, "sha256": entry.sha256, "gold": gold}
+            step.data = {
+                "entry": entry.number,
+                "version": entry.version,
+                "sha256": entry.sha256,
+                "gold": gold,
+            }
         return DEPLOYED
 
     def _run_scripts(self, pending: Pending) -> tuple[Pending, dict[str, Any]]:
-        """The job's own tasks, then a look from inside, as one run: a script that fails keeps those after it from starting."""
+        """The job's own tasks, then a look from inside, as one run: after one that fails none is started."""
         site = self.site
         noted = pending
 
@@ -261,14 +275,16 @@ class Rollout:
 
         def ended(task: TaskRun) -> None:
             name = "inside" if task.key == INSPECT else task.key
-            site.events.row(name, "success", f"run {task.run_id}", max(0.0, task.ended - task.started))
+            site.events.row(name, "success", f"run {task.run_id}", task.seconds or task.ended - task.started)
 
         if pending.runs and not any(run.ended == 0 for run in pending.runs):
             noted = replace(pending, attempt=pending.attempt + 1)
         tasks = self.release.once(site.cluster)
         arguments = ["--package", self.release.package, "--lake", site.target.lake]
         last = [{"task_key": task["task_key"]} for task in tasks]
-        tasks.append(self.release.task(INSPECT, self.release.inspect, site.cluster, *arguments, depends_on=last))
+        tasks.append(
+            self.release.task(INSPECT, self.release.inspect, site.cluster, *arguments, depends_on=last)
+        )
         name, token = f"{self.release.package} {self.release.version}", f"{noted.id}-scripts-{noted.attempt}"
         with site.events.step("scripts") as step:
             run = site.runs.once(name, token, tasks, started=started, ended=ended)
@@ -310,5 +326,3 @@ class Rollout:
 def _check(content: bytes | None, expected: str, path: str) -> None:
     if content is None or hashlib.sha256(content).hexdigest() != expected:
         raise StepError(f"{path} does not hold what was uploaded")
-
-

@@ -119,7 +119,9 @@ def window(run: JobRun) -> RunOfOurs:
     ended = [task.ended for task in run.tasks if task.ended]
     over = run.over and len(ended) == len(started)
     end = int(1000 * max(ended, default=0)) if over else 0
-    return RunOfOurs(run.id, int(1000 * min(started, default=0)), end, tuple(task.run_id for task in run.tasks))
+    return RunOfOurs(
+        run.id, int(1000 * min(started, default=0)), end, tuple(task.run_id for task in run.tasks)
+    )
 
 
 def _failed(task: TaskRun, run: JobRun, said: str) -> str:

@@ -33,7 +33,9 @@ def put_back(workspace: Workspace, name: str, before: Mapping[str, Any] | None) 
 def agrees(wanted: Any, found: Any) -> bool:
     """Whether settings hold all that is wanted; the workspace adds defaults of its own."""
     if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(agrees(value, found.get(key)) for key, value in wanted.items())
+        return isinstance(found, Mapping) and all(
+            agrees(value, found.get(key)) for key, value in wanted.items()
+        )
     if isinstance(wanted, list):
         return isinstance(found, list) and len(wanted) == len(found) and all(map(agrees, wanted, found))
     return bool(wanted == found)

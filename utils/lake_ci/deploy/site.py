@@ -78,9 +78,7 @@ class Site:
             found.append(run)
         return tuple(found)
 
-    def entry(
-        self, pending: Pending, release: Release | None, previous: Entry | None, **more: Any
-    ) -> Entry:
+    def entry(self, pending: Pending, release: Release | None, previous: Entry | None, **more: Any) -> Entry:
         """The ledger's entry for a deploy that ends now."""
         entry = Entry(
             number=0,

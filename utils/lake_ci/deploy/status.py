@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lake_ci.deploy import scheduled
+from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.ledger import Entry
 from lake_ci.deploy.site import Site
-from lake_ci.deploy.errors import StepError
 
 
 def tell(site: Site) -> bool:
@@ -25,7 +25,9 @@ def tell(site: Site) -> bool:
             lines.append(f"lock         {holder}{'; stale: the next deploy clears it away' if stale else ''}")
         drift = list(_drift(site, current))
         if pending is not None and (current is None or pending.id != current.id):
-            drift.append(f"a {pending.kind} of {pending.version} did not come to its end; deploy again to finish it")
+            drift.append(
+                f"a {pending.kind} of {pending.version} did not come to its end; deploy again to finish it"
+            )
         site.events.text("\n".join(lines))
         step.detail = (current and current.version) or "nothing is deployed"
         if drift:
@@ -42,7 +44,9 @@ def _drift(site: Site, current: Entry | None) -> Iterator[str]:
         return
     wheel = release.wheel_path if release else None
     if not site.installation.holds(wheel):
-        found = ", ".join(f"{each.path.rpartition('/')[2]} {each.state}" for each in site.installation.wheels())
+        found = ", ".join(
+            f"{each.path.rpartition('/')[2]} {each.state}" for each in site.installation.wheels()
+        )
         yield f"the cluster holds {found or 'no wheel'}, not {release.wheel if release else 'none'}"
     job = site.workspace.job(site.target.job["name"])
     if release is not None and job is None:

@@ -85,10 +85,16 @@ class Embedded:
         self._inspect = script
         self._lake = Path(self._folder.name) / "lake"
         path = os.pathsep.join([str(root / "utils"), str(root / "api")])
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LAKEKIT_", "DATABRICKS_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LAKEKIT_", "DATABRICKS_"))
+        }
         self._env = kept | {"PYTHONPATH": path, "LAKEKIT_ENGINE": "embedded"}
         self._root = root
-        self._process = self._start("-m", "lakekit", "run", "--source", str(sample), "--lake", str(self._lake))
+        self._process = self._start(
+            "-m", "lakekit", "run", "--source", str(sample), "--lake", str(self._lake)
+        )
 
     def gold(self) -> dict[str, Any]:
         """Rows and sums of its gold tables. Raises StepError with its last lines where it failed."""
@@ -106,7 +112,12 @@ class Embedded:
     def _start(self, *arguments: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            [sys.executable, *arguments], cwd=self._root, env=self._env, stdout=pipe, stderr=pipe, encoding="utf-8"
+            [sys.executable, *arguments],
+            cwd=self._root,
+            env=self._env,
+            stdout=pipe,
+            stderr=pipe,
+            encoding="utf-8",
         )
 
     def _end(self, process: subprocess.Popen[str]) -> str:

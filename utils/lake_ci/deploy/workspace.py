@@ -1,4 +1,4 @@
-"""The workspace through the real clients: databricks-cli where it can, databricks-sdk for volumes, looking and waiting."""
+"""The workspace by the real clients: databricks-cli where it can, databricks-sdk for volumes, looking and waiting."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class Databricks:
             assert answer.contents is not None
             content = answer.contents.read()
             if answer.content_length is not None and len(content) != int(answer.content_length):
-                raise WorkspaceError(f"{path}: only {len(content)} of {answer.content_length} bytes came", again=True)
+                raise WorkspaceError(
+                    f"{path}: only {len(content)} of {answer.content_length} bytes came", again=True
+                )
             return content
 
         try:
@@ -62,7 +64,11 @@ class Databricks:
             self._ask(lambda: self._sdk.files.upload(path, io.BytesIO(content), overwrite=overwrite))
             return True
         except WorkspaceError as error:
-            if not overwrite and error.code in ("ALREADY_EXISTS", "RESOURCE_ALREADY_EXISTS", "RESOURCE_CONFLICT"):
+            if not overwrite and error.code in (
+                "ALREADY_EXISTS",
+                "RESOURCE_ALREADY_EXISTS",
+                "RESOURCE_CONFLICT",
+            ):
                 return False
             raise
 
@@ -95,7 +101,9 @@ class Databricks:
         seen = self._ask(lambda: self._sdk.clusters.get(cluster_id))
         assert seen.state is not None
         message = seen.state_message or ""
-        return Cluster(cluster_id, seen.cluster_name or "", seen.state.value, seen.spark_version or "", message)
+        return Cluster(
+            cluster_id, seen.cluster_name or "", seen.state.value, seen.spark_version or "", message
+        )
 
     def start(self, cluster_id: str) -> None:
         self._transition("start", cluster_id)
@@ -150,6 +158,7 @@ class Databricks:
                 *_state(task.state),
                 (task.start_time or 0) / 1000,
                 (task.end_time or 0) / 1000,
+                (task.execution_duration or 0) / 1000,
             )
             for task in seen.tasks or ()
         )
@@ -168,7 +177,9 @@ class Databricks:
         found = [row["job_id"] for row in listing.get("jobs", ()) if row["settings"].get("name") == name]
         if len(found) > 1:
             ids = ", ".join(str(each) for each in found)
-            raise WorkspaceError(f"there are {len(found)} jobs of the name {name!r}: {ids}; delete all but one")
+            raise WorkspaceError(
+                f"there are {len(found)} jobs of the name {name!r}: {ids}; delete all but one"
+            )
         if not found:
             return None
         settings = self._command("jobs", "get", "--job-id", str(found[0]), *JOBS)["settings"]
@@ -204,8 +215,8 @@ class Databricks:
             except sdk_errors.DatabricksError as error:
                 passing = isinstance(error, PASSING)
                 raise WorkspaceError(str(error).strip(), code=_code(error), again=passing) from None
-            except (requests.RequestException, OSError, ValueError, KeyError) as error:
-                # No answer in time (TimeoutError is an OSError), or half of one.
+            except (requests.RequestException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                # No answer in time (TimeoutError is an OSError), half of one, or one of another shape.
                 raise WorkspaceError(f"{type(error).__name__}: {error}", again=True) from None
 
         return again(translated, self._limits, self._clock)

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from lake_ci.deploy import artifacts
@@ -99,7 +98,9 @@ class Artifacts(Tool):
         except RefusedError as error:
             return Outcome.failure(self.name, "refused", str(error))
         self.good = True
-        return Outcome(Status.SUCCESS, f"{built.wheel.name}, sha256 {built.sha256[:12]}, of {built.commit[:12]}")
+        return Outcome(
+            Status.SUCCESS, f"{built.wheel.name}, sha256 {built.sha256[:12]}, of {built.commit[:12]}"
+        )
 
 
 @contextmanager
@@ -115,7 +116,10 @@ def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
     state = bench.root / STATE
     # Nothing of a real workspace: a trial must not reach one by accident.
     kept = {name: value for name, value in bench.env.items() if not name.startswith("DATABRICKS_")}
-    testing = {"PYTHONPATH": str(bench.root / "testing"), "WORKSPACE_EMULATOR_TOKEN": f"dapi{secrets.token_hex(16)}"}
+    testing = {
+        "PYTHONPATH": str(bench.root / "testing"),
+        "WORKSPACE_EMULATOR_TOKEN": f"dapi{secrets.token_hex(16)}",
+    }
     argv = [str(bench.python), "-m", "workspace_emulator", "--state", str(state)]
     try:
         with bench.serve(argv, env={**kept, **testing}) as line:
@@ -224,4 +228,3 @@ class Step(Tool):
             return Outcome(Status.SUCCESS, outcome)
         message = self.deployment.said or outcome
         return Outcome(Status.FAILURE, outcome, (Finding(self.name, outcome.replace(" ", "-"), message),))
-

@@ -218,7 +218,14 @@ class Scene:
         """A deploy's own view, as a new process has it; the ones before are gone."""
         self.process += 1
         me = Holder(
-            f"deploy{self.process}", "me@here", "deploys to trial", machine(), self.process, "", self.clock.now(), 2e9
+            f"deploy{self.process}",
+            "me@here",
+            "deploys to trial",
+            machine(),
+            self.process,
+            "",
+            self.clock.now(),
+            2e9,
         )
         events = Events(lambda line: self.said.append(json.loads(line)))
         site = Site(self.workspace, self.target, CLUSTER, "15.4.x-scala2.12", events, self.clock, me)

@@ -11,8 +11,8 @@ import pytest
 from lake_ci.deploy.client import Library
 from lake_ci.deploy.errors import RefusedError, WorkspaceError
 from lake_ci.deploy.release import Release
-from lake_ci.deploy.rollout import DEPLOYED, NOT_BACK, RETURNED, UNCHANGED, Rollout
 from lake_ci.deploy.rollback import ROLLED_BACK, roll_back
+from lake_ci.deploy.rollout import DEPLOYED, NOT_BACK, RETURNED, UNCHANGED, Rollout
 from testing.unit.lake_ci.deploy.conftest import BASE, Scene
 
 Built = Callable[..., tuple[Release, dict[str, bytes]]]
@@ -81,7 +81,9 @@ def test_known_version_with_other_bytes_is_refused(scene: Scene, built: Built) -
     assert_whole(scene, made[0])
 
 
-def test_version_whose_upload_was_cut_short_is_not_known(scene: Scene, built: Built, lost: WorkspaceError) -> None:
+def test_version_whose_upload_was_cut_short_is_not_known(
+    scene: Scene, built: Built, lost: WorkspaceError
+) -> None:
     release, contents = built("1.0", b"other")
     scene.workspace.files[release.wheel_path] = contents[release.wheel]
     made = built("1.0")
@@ -108,7 +110,11 @@ def test_failed_script_returns_to_the_old_version_and_restores_its_tables(scene:
     old = built("1.0")
     deploy(scene, old)
     scene.workspace.result = "FAILED"
-    scene.workspace.restored = {"restored": {"gold_sales": 0}, "dropped": [], "left": {"notes": "of somebody else"}}
+    scene.workspace.restored = {
+        "restored": {"gold_sales": 0},
+        "dropped": [],
+        "left": {"notes": "of somebody else"},
+    }
     assert deploy(scene, built("1.1")) == RETURNED
     assert "division by zero" in scene.row("scripts")["findings"][0]
     assert "back to 1.0" in scene.row("return")["detail"]
@@ -157,7 +163,10 @@ def test_what_cannot_be_undone_now_is_undone_by_the_next_deploy(scene: Scene, bu
 
     scene.workspace.submit = submit  # type: ignore[method-assign] # another's run starts while our scripts fail
     assert deploy(scene, built("1.1")) == NOT_BACK
-    assert "the wheel: the cluster must restart, which would cut their report (5)" in scene.row("return")["detail"]
+    assert (
+        "the wheel: the cluster must restart, which would cut their report (5)"
+        in scene.row("return")["detail"]
+    )
     scene.workspace.others = {}
     assert deploy(scene, old) == UNCHANGED
     assert_whole(scene, old[0])
