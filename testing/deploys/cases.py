@@ -32,7 +32,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "drop before": {"kind": "drop", "when": "before"},
     "drop after": {"kind": "drop", "when": "after"},
     "truncation": {"kind": "truncate"},
-    "slow": {"kind": "slow", "seconds": 4, "when": "after"},
+    "slow": {"kind": "slow", "seconds": 10, "when": "after"},
     "expired token": {"kind": "expired-token"},
     "wrong state": {"kind": "state"},
 }

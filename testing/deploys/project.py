@@ -51,7 +51,7 @@ inspect = "scripts/inspect_shop.py"
 restore = "scripts/restore_shop.py"
 
 [tool.lake_ci.deploy.limits]
-request = 2
+request = 8
 attempts = 4
 pause = 0.05
 poll = 0.2
