@@ -33,11 +33,17 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m workspace_emulator",
         description=f"A local Databricks workspace. {TOKEN} names the token to accept; without it one is made.",
     )
-    options.add_argument("--port", type=int, default=0, help="the port on 127.0.0.1; 0, the default: a free one")
-    options.add_argument("--state", type=Path, help="the folder to keep the workspace in; without it, none is kept")
+    options.add_argument(
+        "--port", type=int, default=0, help="the port on 127.0.0.1; 0, the default: a free one"
+    )
+    options.add_argument(
+        "--state", type=Path, help="the folder to keep the workspace in; without it, none is kept"
+    )
     options.add_argument("--faults", type=Path, help="a JSON file: a list of faults to begin with")
     jars = Path(os.environ[JARS]) if os.environ.get(JARS) else None
-    options.add_argument("--jars", type=Path, default=jars, help=f"the folder of Delta's jars; default: {JARS}")
+    options.add_argument(
+        "--jars", type=Path, default=jars, help=f"the folder of Delta's jars; default: {JARS}"
+    )
     return options
 
 
@@ -85,7 +91,9 @@ def main(arguments: Sequence[str]) -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{options.state}: another emulator keeps its workspace here; name another", file=sys.stderr)
+            print(
+                f"{options.state}: another emulator keeps its workspace here; name another", file=sys.stderr
+            )
             return UNFIT
         token = os.environ.get(TOKEN) or _own_token(options.state / "token")
         try:
@@ -102,7 +110,9 @@ def main(arguments: Sequence[str]) -> int:
 def _own_token(file: Path) -> str:
     """The token of the state's folder, made where there is none; only its owner may read it."""
     if not file.exists():
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+        with open(
+            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as opened:
             opened.write(f"dapi{secrets.token_hex(16)}\n")
     print(f"the token: {file}", file=sys.stderr)
     return file.read_text(encoding="utf-8").strip()

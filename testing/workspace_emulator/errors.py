@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 README = "testing/workspace_emulator/README.md"
 
 
@@ -12,13 +14,20 @@ class ApiError(Exception):
         status: the HTTP status.
         code: the `error_code` of the body, as Databricks spells it.
         message: the `message` of the body.
+        headers: what the answer carries beside it.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, code, message, headers)
         self.status = status
         self.code = code
         self.message = message
+        self.headers = headers or {}
+
+    def __str__(self) -> str:
+        return self.message
 
     @property
     def body(self) -> dict[str, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from multidict import CIMultiDictProxy
 
 from workspace_emulator.errors import malformed
 
@@ -16,7 +16,7 @@ CHUNK = 1 << 20
 class FlatReader(MultipartReader):
     """Takes no part for a form of its own: databricks-cli calls the type of its file multipart/form-data."""
 
-    def _get_part_reader(self, headers: Mapping[str, str]) -> BodyPartReader:
+    def _get_part_reader(self, headers: CIMultiDictProxy[str]) -> BodyPartReader:
         return BodyPartReader(self._boundary, headers, self._content)
 
 

@@ -18,7 +18,7 @@ from workspace_emulator.dbfs import routes as dbfs
 from workspace_emulator.dbfs.state import Dbfs
 from workspace_emulator.errors import ApiError, not_emulated
 from workspace_emulator.faults import routes as admin
-from workspace_emulator.faults.injection import OrderedError, injected
+from workspace_emulator.faults.injection import injected
 from workspace_emulator.faults.record import Record, redacted
 from workspace_emulator.faults.rules import Faults
 from workspace_emulator.files import routes as files
@@ -27,13 +27,16 @@ from workspace_emulator.forms import read_form
 from workspace_emulator.identity import routes as identity
 from workspace_emulator.identity.state import USER, Identity
 from workspace_emulator.jobs import routes as jobs
+from workspace_emulator.jobs import run_routes as runs
+from workspace_emulator.jobs.attempts import Attempts
 from workspace_emulator.jobs.execution import Execution
 from workspace_emulator.jobs.state import Jobs
 from workspace_emulator.libraries import routes as libraries
 from workspace_emulator.libraries.state import Libraries
 from workspace_emulator.routing import Call, Route, fields_of
 from workspace_emulator.runtime.background import Background
-from workspace_emulator.runtime.release import LOCK
+from workspace_emulator.runtime.environment import Template
+from workspace_emulator.runtime.release import CACHE, LOCK
 from workspace_emulator.runtime.spark import Spark
 from workspace_emulator.secrets import routes as secrets
 from workspace_emulator.secrets.state import Secrets
@@ -52,8 +55,9 @@ class Server:
     """One workspace, kept in a folder."""
 
     def __init__(
-        self, state: Path, token: str, url: str, *, jars: Path | None = None, lock: Path = LOCK
+        self, state: Path, token: str, url: str, *, jars: Path | None = None, template: Template | None = None
     ) -> None:
+        template = template or Template(LOCK, CACHE)
         self.store = Store(state / "state.sqlite")
         self.tree = Tree(state / "files")
         self.background = Background()
@@ -62,20 +66,14 @@ class Server:
         self.identity = Identity(self.store, token)
         self.catalog = Catalog(self.store, self.tree, USER)
         self.secrets = Secrets(self.store)
-        self.clusters = Clusters(self.store, state / "clusters", self.background, lock, USER)
+        self.clusters = Clusters(self.store, state / "clusters", self.background, template, USER)
         self.libraries = Libraries(self.store, self.tree, self.clusters, self.background)
         self.jobs = Jobs(self.store, USER)
-        self.spark = Spark(state / "spark", jars, lock)
-        self.execution = Execution(
-            self.jobs,
-            self.clusters,
-            self.libraries,
-            self.secrets,
-            self.tree,
-            self.spark,
-            self.background,
-            state / "runs",
+        self.spark = Spark(state / "spark", jars, template)
+        attempts = Attempts(
+            self.jobs, self.clusters, self.libraries, self.secrets, self.tree, self.spark, state / "runs"
         )
+        self.execution = Execution(self.jobs, attempts, self.tree, self.background)
         self._url = url
 
     def routes(self) -> list[Route]:
@@ -87,7 +85,8 @@ class Server:
             *catalog.routes(self.catalog),
             *clusters.routes(self.clusters),
             *libraries.routes(self.libraries),
-            *jobs.routes(self.jobs, self.execution, self._url),
+            *jobs.routes(self.jobs),
+            *runs.routes(self.jobs, self.execution, self._url),
             *secrets.routes(self.secrets, USER),
             *identity.routes(self.identity),
             *admin.routes(self.faults, self.record, self.background),
@@ -190,15 +189,16 @@ async def answered(make: Callable[[], Awaitable[web.StreamResponse]]) -> web.Str
     try:
         return await make()
     except ApiError as error:
-        headers = error.headers if isinstance(error, OrderedError) else {}
-        return web.json_response(error.body, status=error.status, headers=headers)
+        return web.json_response(error.body, status=error.status, headers=error.headers)
     except web.HTTPException as error:
         # aiohttp's own, as for a body that is too large.
         code = "MALFORMED_REQUEST" if error.status < 500 else "INTERNAL_ERROR"
         return web.json_response({"error_code": code, "message": error.reason}, status=error.status)
     except ConnectionError:
         raise  # there is nobody to answer
-    except Exception as error:  # the edge of the process: an error of ours is an answer too, and a line in the log
+    except (
+        Exception
+    ) as error:  # the edge of the process: an error of ours is an answer too, and a line in the log
         log.exception("failed inside the emulator")
         body = {"error_code": "INTERNAL_ERROR", "message": f"{type(error).__name__}: {error}"}
         return web.json_response(body, status=500)

@@ -74,9 +74,7 @@ class Collection(MutableMapping[str, Document]):
         )
 
     def __delitem__(self, key: str) -> None:
-        done = self._connection.execute(
-            "DELETE FROM documents WHERE kind = ? AND id = ?", (self._kind, key)
-        )
+        done = self._connection.execute("DELETE FROM documents WHERE kind = ? AND id = ?", (self._kind, key))
         if not done.rowcount:
             raise KeyError(key)
 

@@ -48,7 +48,9 @@ class Tree:
         """
         translated = self.translate(name)
         if translated == name or ".." in PurePosixPath(translated).parts:
-            raise invalid_parameter(f"Invalid path: {name!r} is neither below dbfs:/ nor /Volumes nor /Workspace")
+            raise invalid_parameter(
+                f"Invalid path: {name!r} is neither below dbfs:/ nor /Volumes nor /Workspace"
+            )
         return Path(translated)
 
     def translate(self, parameter: str) -> str:

@@ -6,7 +6,9 @@ from workspace_emulator.errors import ApiError
 
 
 def no_catalog(name: str, known: str) -> ApiError:
-    return ApiError(404, "CATALOG_DOES_NOT_EXIST", f"Catalog '{name}' does not exist; the emulator has '{known}'.")
+    return ApiError(
+        404, "CATALOG_DOES_NOT_EXIST", f"Catalog '{name}' does not exist; the emulator has '{known}'."
+    )
 
 
 def no_schema(name: str) -> ApiError:

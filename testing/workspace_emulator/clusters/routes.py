@@ -20,7 +20,7 @@ def routes(clusters: Clusters) -> list[Route]:
         return clusters.get(call.text("cluster_id"))
 
     def list_(call: Call) -> Answer:
-        return {"clusters": clusters.list()}
+        return {"clusters": clusters.all()}
 
     def action(act: Callable[[str], None]) -> Callable[[Call], Answer]:
         def handler(call: Call) -> Answer:

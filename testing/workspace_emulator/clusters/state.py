@@ -12,7 +12,7 @@ from typing import Any
 from workspace_emulator.clusters import errors
 from workspace_emulator.errors import invalid_parameter
 from workspace_emulator.runtime.background import Background
-from workspace_emulator.runtime.environment import Environment, InstallError
+from workspace_emulator.runtime.environment import Environment, InstallError, Template
 from workspace_emulator.runtime.release import NODE_TYPE, check
 from workspace_emulator.store import Collection, Document, Store
 from workspace_emulator.tree import milliseconds
@@ -47,11 +47,13 @@ class Clusters:
         on_stop: called with the id and the reason before a cluster's environment goes.
     """
 
-    def __init__(self, store: Store, folder: Path, background: Background, lock: Path, owner: str) -> None:
+    def __init__(
+        self, store: Store, folder: Path, background: Background, template: Template, owner: str
+    ) -> None:
         self._clusters: Collection = store.collection("cluster")
         self._folder = folder
         self._background = background
-        self._lock = lock
+        self._template = template
         self._owner = owner
         self.on_start: list[Callable[[str], None]] = []
         self.on_stop: list[Callable[[str, str], None]] = []
@@ -97,7 +99,7 @@ class Clusters:
         del cluster["generation"]
         return cluster
 
-    def list(self) -> list[Document]:
+    def all(self) -> list[Document]:
         """All clusters, the newest first."""
         return [self.get(cluster_id) for cluster_id in reversed(list(self._clusters))]
 
@@ -166,7 +168,7 @@ class Clusters:
         before = self._get(cluster_id)["generation"]
         environment = Environment(self._folder / cluster_id / str(before + 1))
         try:
-            await environment.make(self._lock)
+            await environment.make(self._template)
         except InstallError as error:
             self._terminated(cluster_id, "BOOTSTRAP_FAILURE", str(error))
             return

@@ -23,7 +23,9 @@ def is_a_directory(path: str) -> ApiError:
 
 def not_empty(path: str) -> ApiError:
     return ApiError(
-        400, "IO_ERROR", f"Directory {path} is not empty; set recursive to true to delete it and its contents."
+        400,
+        "IO_ERROR",
+        f"Directory {path} is not empty; set recursive to true to delete it and its contents.",
     )
 
 

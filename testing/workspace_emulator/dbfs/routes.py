@@ -24,7 +24,7 @@ def routes(dbfs: Dbfs) -> list[Route]:
         return dbfs.status(call.text("path"))
 
     def list_(call: Call) -> dict[str, Any]:
-        return {"files": dbfs.list(call.text("path"))}
+        return {"files": dbfs.entries(call.text("path"))}
 
     def read(call: Call) -> dict[str, Any]:
         data = dbfs.read(call.text("path"), call.number("offset", 0), call.number("length", 512 * 1024))

@@ -43,7 +43,7 @@ class Dbfs:
             "modification_time": milliseconds(stat.st_mtime),
         }
 
-    def list(self, path: str) -> list[dict[str, Any]]:
+    def entries(self, path: str) -> list[dict[str, Any]]:
         """What a folder holds; of a file, itself."""
         file = self._existing(path)
         found = sorted(file.iterdir()) if file.is_dir() else [file]

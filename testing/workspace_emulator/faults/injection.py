@@ -52,7 +52,7 @@ async def injected(
 def refuse(rule: Rule, request: web.Request) -> None:
     """Raise what answers instead, or cut the connection."""
     if rule.kind == "status":
-        raise OrderedError(rule)
+        raise ApiError(rule.status, rule.error_code, rule.message, rule.headers)
     if rule.kind == "expired-token":
         raise expired_token()
     if rule.kind == "drop":
@@ -108,14 +108,6 @@ def changed(answer: web.StreamResponse, rule: Rule) -> web.StreamResponse:
         return answer
     assert isinstance(answer.body, bytes)
     return web.json_response(overwritten(json.loads(answer.body), rule.fields), status=answer.status)
-
-
-class OrderedError(ApiError):
-    """The error that a rule orders, with its headers."""
-
-    def __init__(self, rule: Rule) -> None:
-        super().__init__(rule.status, rule.error_code, rule.message)
-        self.headers = rule.headers
 
 
 def _gone(request: web.Request) -> bool:

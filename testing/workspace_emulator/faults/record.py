@@ -45,7 +45,7 @@ def redacted(body: Mapping[str, Any]) -> dict[str, Any]:
         if name in SECRET:
             kept[name] = f"({len(str(value))} characters)"
         elif name == "spark_env_vars" and isinstance(value, dict):
-            kept[name] = {each: "(not recorded)" for each in value}
+            kept[name] = dict.fromkeys(value, "(not recorded)")
         elif isinstance(value, dict):
             kept[name] = redacted(value)
         elif isinstance(value, list):

@@ -70,9 +70,13 @@ class Faults:
         """Order a fault. Raises ApiError for one that could never go off as it is written."""
         unknown = sorted(set(wanted) - ORDERED)
         if unknown:
-            raise invalid_parameter(f"a fault has no {', '.join(unknown)}; there are: {', '.join(sorted(ORDERED))}")
+            raise invalid_parameter(
+                f"a fault has no {', '.join(unknown)}; there are: {', '.join(sorted(ORDERED))}"
+            )
         if wanted.get("kind") not in KINDS:
-            raise invalid_parameter(f"a fault's kind must be one of {', '.join(KINDS)}, not {wanted.get('kind')!r}")
+            raise invalid_parameter(
+                f"a fault's kind must be one of {', '.join(KINDS)}, not {wanted.get('kind')!r}"
+            )
         rule = Rule(**wanted)
         if rule.kind in AFTER_ONLY:
             rule.when = "after"

@@ -22,4 +22,6 @@ def not_empty(path: str) -> ApiError:
 
 
 def outside(path: str) -> ApiError:
-    return ApiError(400, "INVALID_PARAMETER_VALUE", f"Only /Volumes/<catalog>/<schema>/<volume> is served: {path}")
+    return ApiError(
+        400, "INVALID_PARAMETER_VALUE", f"Only /Volumes/<catalog>/<schema>/<volume> is served: {path}"
+    )

@@ -53,7 +53,7 @@ def routes(files: Files, tree: Tree) -> list[Route]:
         return web.Response(status=200)
 
     def list_(call: Call) -> Answer:
-        return {"contents": files.list(call.match["path"])}
+        return {"contents": files.entries(call.match["path"])}
 
     file, folder = "/api/2.0/fs/files{path:/.*}", "/api/2.0/fs/directories{path:/.*}"
     return [

@@ -59,7 +59,7 @@ class Files:
         except OSError:
             raise errors.not_empty(path) from None
 
-    def list(self, path: str) -> list[dict[str, Any]]:
+    def entries(self, path: str) -> list[dict[str, Any]]:
         """What a folder holds."""
         return [self._entry(each) for each in sorted(self.folder(path).iterdir())]
 

@@ -15,7 +15,7 @@ def routes(identity: Identity) -> list[Route]:
         return identity.create(call.text("comment", ""), lifetime)
 
     def list_(call: Call) -> Answer:
-        return {"token_infos": identity.list()}
+        return {"token_infos": identity.tokens()}
 
     def delete(call: Call) -> Answer:
         identity.delete(call.text("token_id"))

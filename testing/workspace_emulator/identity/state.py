@@ -74,7 +74,7 @@ class Identity:
         self._keep(token_id, value, lifetime, comment)
         return {"token_value": value, "token_info": self._info(token_id)}
 
-    def list(self) -> list[dict[str, Any]]:
+    def tokens(self) -> list[dict[str, Any]]:
         """All tokens, without their values."""
         return [self._info(token_id) for token_id in self._tokens]
 
@@ -119,7 +119,9 @@ class Identity:
         self._permissions.update(wanted)
         return self.permissions()
 
-    def _keep(self, token_id: str, value: str, lifetime: int | None, comment: str, admin: bool = False) -> None:
+    def _keep(
+        self, token_id: str, value: str, lifetime: int | None, comment: str, admin: bool = False
+    ) -> None:
         now = milliseconds(self._clock())
         self._tokens[token_id] = {
             "sha256": _digest(value),

@@ -20,22 +20,26 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 
 class Control:
     """The line to the emulator."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         self._socket = socket.socket(fileno=number)
-        self._answers = queue.Queue()
+        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         os.set_inheritable(number, False)
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def ask(self, question):
+    def ask(self, question: str) -> dict[str, Any]:
         self._socket.sendall(question.encode() + b"\n")
         return self._answers.get()
 
-    def _listen(self):
+    def _listen(self) -> None:
         with self._socket.makefile("rb") as lines:
             for line in lines:
                 self._answers.put(json.loads(line))
@@ -45,26 +49,29 @@ class Control:
 class SparkOnImport(importlib.abc.MetaPathFinder):
     """Attaches to the workspace's Spark when PySpark is first imported: a session is there, as on Databricks."""
 
-    def __init__(self, control):
+    def __init__(self, control: Control) -> None:
         self._control = control
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name != "pyspark":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
-        if spec is not None:
+        if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def execute_and_attach(module):
+            def execute_and_attach(module: ModuleType) -> None:
                 execute(module)
                 attach(self._control.ask("spark"))
 
-            spec.loader.exec_module = execute_and_attach
+            # The loader is this import's own; everybody else's import of PySpark is as it was.
+            spec.loader.exec_module = execute_and_attach  # type: ignore[method-assign]  # meant for this one
         return spec
 
 
-def attach(answer):
+def attach(answer: dict[str, Any]) -> None:
     """Make the session of this task: its settings and temporary views are its own, the tables all tasks'."""
     if "error" in answer:
         raise RuntimeError(answer["error"])
@@ -84,7 +91,7 @@ def attach(answer):
         session.conf.set(name, value)
 
 
-def call(task):
+def call(task: dict[str, Any]) -> None:
     """Call what the task names, as `__main__` or by its entry point."""
     if "file" in task:
         sys.argv = [task["file"], *task["parameters"]]
@@ -101,7 +108,7 @@ def call(task):
     getattr(module, task["entry_point"])()
 
 
-def run(task):
+def run(task: dict[str, Any]) -> int:
     """The exit code. An exit by 0 is a success, any other an error of its own."""
     try:
         call(task)
@@ -111,11 +118,11 @@ def run(task):
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
         code = error.code if isinstance(error.code, int) else 1
-        failed = {"error": "SystemExit: {}".format(error.code), "error_trace": traceback.format_exc()}
-    except BaseException as error:
+        failed = {"error": f"SystemExit: {error.code}", "error_trace": traceback.format_exc()}
+    except (Exception, KeyboardInterrupt) as error:
         code = 1
         failed = {
-            "error": "{}: {}".format(type(error).__name__, error),
+            "error": f"{type(error).__name__}: {error}",
             "error_trace": traceback.format_exc(),
         }
         traceback.print_exc()

@@ -159,7 +159,9 @@ class Jobs:
             del self._parents[str(task["run_id"])]
         del self._runs[str(run_id)]
 
-    def set_state(self, run_id: int, life_cycle: str, result: str = "", message: str = "", **more: Any) -> None:
+    def set_state(
+        self, run_id: int, life_cycle: str, result: str = "", message: str = "", **more: Any
+    ) -> None:
         """Note the state of a run or of a task's run; one that has ended gets its time."""
         state = {"life_cycle_state": life_cycle, "state_message": message}
         if result:
@@ -176,3 +178,16 @@ class Jobs:
 
     def _number(self) -> int:
         return self._store.next_number("run")
+
+
+def shown(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as clients read it."""
+    hidden = ("settings", "error", "error_trace")
+    found = {name: value for name, value in run.items() if name not in hidden}
+    if "tasks" in found:
+        found["tasks"] = [shown(task) for task in found["tasks"]]
+    if "settings" in run:
+        for name in ("schedule", "job_clusters"):
+            if name in run["settings"]:
+                found[name] = run["settings"][name]
+    return found

@@ -11,10 +11,24 @@ from workspace_emulator.libraries.state import check as check_library
 from workspace_emulator.runtime.release import check as check_runtime
 
 EMULATED = ("python_wheel_task", "spark_python_task")
-RUN_IF = ("ALL_SUCCESS", "ALL_DONE", "NONE_FAILED", "AT_LEAST_ONE_SUCCESS", "ALL_FAILED", "AT_LEAST_ONE_FAILED")
+RUN_IF = (
+    "ALL_SUCCESS",
+    "ALL_DONE",
+    "NONE_FAILED",
+    "AT_LEAST_ONE_SUCCESS",
+    "ALL_FAILED",
+    "AT_LEAST_ONE_FAILED",
+)
 # What a job of one task may say of it on its own level, as the API 2.0 does.
-ON_THE_JOB = (*EMULATED, "existing_cluster_id", "new_cluster", "libraries", "max_retries")
-ON_THE_JOB += ("min_retry_interval_millis", "retry_on_timeout")
+ON_THE_JOB = (
+    *EMULATED,
+    "existing_cluster_id",
+    "new_cluster",
+    "libraries",
+    "max_retries",
+    "min_retry_interval_millis",
+    "retry_on_timeout",
+)
 REFERENCE = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 SUCCESS, FAILED = "SUCCESS", "FAILED"
 

@@ -10,7 +10,9 @@ from workspace_emulator.errors import ApiError, invalid_parameter
 SPARK_VERSION = "15.4.x-scala2.12"
 NAME = "15.4 LTS (includes Apache Spark 3.5, Scala 2.12)"
 PYTHON = "3.11"
-LOCK = Path(__file__).resolve().parents[3] / "requirements" / "cluster.txt"
+ROOT = Path(__file__).resolve().parents[3]
+CACHE = ROOT / ".cache" / "clusters"
+LOCK = ROOT / "requirements" / "cluster.txt"
 """What a new cluster's environment holds: PySpark, Delta's Python part and a Java."""
 NODE_TYPE: dict[str, Any] = {
     "node_type_id": "emulated.small",
@@ -29,4 +31,6 @@ def check(spark_version: str) -> None:
 
 
 def unsupported(spark_version: str) -> ApiError:
-    return invalid_parameter(f"Spark version {spark_version} is not emulated: {SPARK_VERSION} is the only one")
+    return invalid_parameter(
+        f"Spark version {spark_version} is not emulated: {SPARK_VERSION} is the only one"
+    )

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.runtime.environment import Environment, InstallError
+from workspace_emulator.runtime.environment import Environment, InstallError, Template
 
 DRIVER = Path(__file__).resolve().parents[1] / "inside" / "spark_driver.py"
 START_SECONDS = 120
@@ -25,10 +25,10 @@ class Spark:
     process at a time: hence one JVM.
     """
 
-    def __init__(self, folder: Path, jars: Path | None, lock: Path) -> None:
+    def __init__(self, folder: Path, jars: Path | None, template: Template) -> None:
         self._folder = folder
         self._jars = jars
-        self._lock_file = lock
+        self._template = template
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._gateway: dict[str, Any] = {}
@@ -62,7 +62,7 @@ class Spark:
             )
         environment = Environment(self._folder / "environment")
         try:
-            await environment.make(self._lock_file)
+            await environment.make(self._template)
         except InstallError as error:
             raise SparkUnavailable(str(error)) from None
         settings = self._folder / "settings.json"

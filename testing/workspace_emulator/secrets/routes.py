@@ -8,8 +8,14 @@ from workspace_emulator.dbfs.routes import decoded
 from workspace_emulator.routing import Answer, Call, Route
 from workspace_emulator.secrets.state import Secrets
 
+BASE = "/api/2.0/secrets"
+
 
 def routes(secrets: Secrets, owner: str) -> list[Route]:
+    return [*_scopes(secrets, owner), *_acls(secrets)]
+
+
+def _scopes(secrets: Secrets, owner: str) -> list[Route]:
     def create_scope(call: Call) -> Answer:
         secrets.create_scope(call.text("scope"), call.text("initial_manage_principal", "") or owner)
         return {}
@@ -38,8 +44,20 @@ def routes(secrets: Secrets, owner: str) -> list[Route]:
         return {}
 
     def list_(call: Call) -> Answer:
-        return {"secrets": secrets.list(call.text("scope"))}
+        return {"secrets": secrets.keys(call.text("scope"))}
 
+    return [
+        Route("POST", f"{BASE}/scopes/create", create_scope),
+        Route("POST", f"{BASE}/scopes/delete", delete_scope),
+        Route("GET", f"{BASE}/scopes/list", list_scopes),
+        Route("POST", f"{BASE}/put", put),
+        Route("GET", f"{BASE}/get", get),
+        Route("POST", f"{BASE}/delete", delete),
+        Route("GET", f"{BASE}/list", list_),
+    ]
+
+
+def _acls(secrets: Secrets) -> list[Route]:
     def put_acl(call: Call) -> Answer:
         secrets.put_acl(call.text("scope"), call.text("principal"), call.text("permission"))
         return {}
@@ -54,17 +72,9 @@ def routes(secrets: Secrets, owner: str) -> list[Route]:
         secrets.delete_acl(call.text("scope"), call.text("principal"))
         return {}
 
-    base = "/api/2.0/secrets"
     return [
-        Route("POST", f"{base}/scopes/create", create_scope),
-        Route("POST", f"{base}/scopes/delete", delete_scope),
-        Route("GET", f"{base}/scopes/list", list_scopes),
-        Route("POST", f"{base}/put", put),
-        Route("GET", f"{base}/get", get),
-        Route("POST", f"{base}/delete", delete),
-        Route("GET", f"{base}/list", list_),
-        Route("POST", f"{base}/acls/put", put_acl),
-        Route("GET", f"{base}/acls/get", get_acl),
-        Route("GET", f"{base}/acls/list", list_acls),
-        Route("POST", f"{base}/acls/delete", delete_acl),
+        Route("POST", f"{BASE}/acls/put", put_acl),
+        Route("GET", f"{BASE}/acls/get", get_acl),
+        Route("GET", f"{BASE}/acls/list", list_acls),
+        Route("POST", f"{BASE}/acls/delete", delete_acl),
     ]

@@ -60,7 +60,7 @@ class Secrets:
         del document["secrets"][key]
         self._scopes[scope] = document
 
-    def list(self, scope: str) -> list[Document]:
+    def keys(self, scope: str) -> list[Document]:
         """The keys of a scope, without their values."""
         found = self._scope(scope)["secrets"]
         return [

@@ -32,7 +32,7 @@ def routes(workspace: Workspace) -> list[Route]:
         return workspace.status(call.text("path"))
 
     def list_(call: Call) -> Answer:
-        return {"objects": workspace.list(call.text("path"))}
+        return {"objects": workspace.entries(call.text("path"))}
 
     def mkdirs(call: Call) -> Answer:
         workspace.mkdirs(call.text("path"))

@@ -51,7 +51,7 @@ class Workspace:
         """One object, as clients read it. Raises ApiError where there is none."""
         return self._entry(self._existing(path))
 
-    def list(self, path: str) -> list[Document]:
+    def entries(self, path: str) -> list[Document]:
         """What a folder holds; of a file, itself."""
         file = self._existing(path)
         return [self._entry(each) for each in (sorted(file.iterdir()) if file.is_dir() else [file])]
