@@ -87,7 +87,8 @@ class Stage:
                 since = max((request["number"] for request in theatre.requests()), default=0)
                 ran = self.play(theatre, play)
                 assert ran.code == 0, ran.output
-                assert theatre.wrong(PLAYS[play][1]) == []
+                wrong = theatre.wrong(PLAYS[play][1])
+                assert wrong == [], wrong
                 self.requests[play] = distinct(
                     [each for each in theatre.requests(since) if not each["path"].startswith("/emulator")]
                 )

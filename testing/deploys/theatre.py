@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,8 +77,8 @@ class Theatre:
         self._process.wait(30)
         self._process.stdout.close()
 
-    def start(self, project: Path, *arguments: str) -> subprocess.Popen[str]:
-        """Start a deploy, at the head of a session of its own."""
+    def start(self, project: Path, *arguments: str, below: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a deploy, at the head of a session of its own, or as a child of the command `below`."""
         env = environment() | {
             "PYTHONPATH": str(REPOSITORY / "utils"),
             "DATABRICKS_HOST": self.url,
@@ -87,7 +88,7 @@ class Theatre:
         }
         argv = [sys.executable, "-m", "lake_ci.deploy", "--environment", "trial", "--emulator", "--root", str(project)]
         return subprocess.Popen(
-            [*argv, *arguments],
+            [*below, *argv, *arguments],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -159,7 +160,7 @@ class Theatre:
         if wheels != ([(version, "INSTALLED")] if version else []):
             found.append(f"the cluster has {wheels}")
         inside = [
-            path.name.split("-")[1].removesuffix(".dist-info")
+            path.name.removesuffix(".dist-info").split("-")[1]
             for path in self.state.glob(f"clusters/{cluster['cluster_id']}/*/lib/*/site-packages/{PACKAGE}-*.dist-info")
         ]
         if inside != ([version] if version else []):
