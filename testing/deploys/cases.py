@@ -1,4 +1,4 @@
-"""Every fault at every distinct request of a first deploy, an upgrade and a rollback, and a kill -9 before and after each.
+"""Each fault, and a kill -9 before and after, at each distinct request of a first deploy, an upgrade and a rollback.
 
     python -m testing.deploys.cases --jobs 2 > cases.tsv
 
@@ -131,7 +131,11 @@ class Stage:
         return Verdict(case, ran.outcome, version, tuple(wrong), time.monotonic() - start)
 
     def _faulty(self, theatre: Theatre, case: Case) -> Ran:
-        fault = {"fields": state_of(case.path), **FAULTS[case.fault]} if case.fault == "wrong state" else FAULTS[case.fault]
+        fault = (
+            {"fields": state_of(case.path), **FAULTS[case.fault]}
+            if case.fault == "wrong state"
+            else FAULTS[case.fault]
+        )
         order = theatre.order(method=case.method, path=case.path, count=1, **fault)
         ran = self.play(theatre, case.play)
         assert theatre.reached(order, 0), f"{case}: the fault did not go off\n{ran.output}"
@@ -139,7 +143,9 @@ class Stage:
 
     def _killed(self, theatre: Theatre, case: Case) -> Ran:
         """Killed while the request is held, and typed again."""
-        order = theatre.order(kind="hold", when=KILLS[case.fault], method=case.method, path=case.path, count=1)
+        order = theatre.order(
+            kind="hold", when=KILLS[case.fault], method=case.method, path=case.path, count=1
+        )
         process = self.start(theatre, case.play)
         reached = theatre.reached(order)
         kill(process)
@@ -172,7 +178,9 @@ def state_of(path: str) -> dict[str, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--every", type=int, default=1, help="take each Nth case only")
     parser.add_argument("--only", default="", help="a regular expression that the case has to match")
@@ -186,7 +194,15 @@ def main() -> int:
                 failed += bool(verdict.wrong)
                 case = verdict.case
                 said = "; ".join(verdict.wrong) or "whole"
-                row = (case.play, case.method, case.path, case.fault, verdict.outcome, str(verdict.version), said)
+                row = (
+                    case.play,
+                    case.method,
+                    case.path,
+                    case.fault,
+                    verdict.outcome,
+                    str(verdict.version),
+                    said,
+                )
                 print("\t".join([*row, f"{verdict.seconds:.1f}"]), flush=True)
         print(f"{len(cases) - failed} passed, {failed} failed", flush=True)
     return 1 if failed else 0

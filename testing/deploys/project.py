@@ -60,7 +60,7 @@ start = 30
 install = 30
 run = 20
 """
-LAKE_MODULE = '''\
+LAKE_MODULE = """\
 import argparse, json, time
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def commits(file):
 
 def commit(file, rows):
     file.write_text(json.dumps([*commits(file), {"at": int(time.time() * 1000), "rows": rows}]))
-'''
+"""
 SCRIPTS = {
     "fill.py": """
 import shop

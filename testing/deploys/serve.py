@@ -1,6 +1,6 @@
-"""The emulator with clusters that hold Python and nothing else: all is executed for real, and there is no Spark to wait for.
+"""The emulator with clusters that hold Python alone: all is executed for real, and there is no Spark to wait for.
 
-    python testing/deploys/serve.py --state FOLDER
+python testing/deploys/serve.py --state FOLDER
 """
 
 from __future__ import annotations

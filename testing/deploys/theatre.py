@@ -36,7 +36,11 @@ class Ran:
 
     @property
     def outcome(self) -> str:
-        return str(self.events[-1]["outcome"]) if self.events and self.events[-1]["event"] == "result" else "killed"
+        return (
+            str(self.events[-1]["outcome"])
+            if self.events and self.events[-1]["event"] == "result"
+            else "killed"
+        )
 
     def row(self, step: str) -> dict[str, Any]:
         """The last row of that name."""
@@ -86,7 +90,16 @@ class Theatre:
             "DATABRICKS_AUTH_TYPE": "pat",
             "DATABRICKS_CONFIG_FILE": os.devnull,
         }
-        argv = [sys.executable, "-m", "lake_ci.deploy", "--environment", "trial", "--emulator", "--root", str(project)]
+        argv = [
+            sys.executable,
+            "-m",
+            "lake_ci.deploy",
+            "--environment",
+            "trial",
+            "--emulator",
+            "--root",
+            str(project),
+        ]
         return subprocess.Popen(
             [*below, *argv, *arguments],
             env=env,
@@ -131,7 +144,10 @@ class Theatre:
 
     def names(self, folder: str) -> list[str]:
         try:
-            return [each["name"] for each in self.ask("GET", f"/api/2.0/fs/directories{folder}").get("contents", ())]
+            return [
+                each["name"]
+                for each in self.ask("GET", f"/api/2.0/fs/directories{folder}").get("contents", ())
+            ]
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return []
@@ -161,12 +177,17 @@ class Theatre:
             found.append(f"the cluster has {wheels}")
         inside = [
             path.name.removesuffix(".dist-info").split("-")[1]
-            for path in self.state.glob(f"clusters/{cluster['cluster_id']}/*/lib/*/site-packages/{PACKAGE}-*.dist-info")
+            for path in self.state.glob(
+                f"clusters/{cluster['cluster_id']}/*/lib/*/site-packages/{PACKAGE}-*.dist-info"
+            )
         ]
         if inside != ([version] if version else []):
             found.append(f"its environment has {inside}")
         folder = live[-1]["folder"] if live else None
-        jobs = [row["settings"]["tasks"] for row in self.ask("GET", "/api/2.1/jobs/list?expand_tasks=true").get("jobs", ())]
+        jobs = [
+            row["settings"]["tasks"]
+            for row in self.ask("GET", "/api/2.1/jobs/list?expand_tasks=true").get("jobs", ())
+        ]
         scripts = [[task["spark_python_task"]["python_file"] for task in tasks] for tasks in jobs]
         if scripts != ([[f"{folder}/fill.py", f"{folder}/check.py"]] if version else []):
             found.append(f"the jobs run {scripts}")

@@ -153,7 +153,11 @@ def test_no_token_in_any_output_or_process_list(stage: Stage, theatre: Theatre) 
     assert "databricks libraries install" in listing
     assert theatre.token not in listing
     assert theatre.token not in finish(process).output
-    written = [path for path in theatre.state.rglob("*") if path.is_file() and path.suffix in (".json", ".jsonl", ".log")]
+    written = [
+        path
+        for path in theatre.state.rglob("*")
+        if path.is_file() and path.suffix in (".json", ".jsonl", ".log")
+    ]
     assert written
     assert not [path for path in written if theatre.token.encode() in path.read_bytes()]
 

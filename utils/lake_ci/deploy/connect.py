@@ -12,12 +12,13 @@ from typing import Any
 from databricks.sdk import WorkspaceClient
 from databricks.sdk import errors as sdk_errors
 from databricks.sdk.config import Config
+from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.catalog import VolumeType
 
 from lake_ci.deploy.bundle import FILE, Target
 from lake_ci.deploy.cli import DatabricksCli
 from lake_ci.deploy.client import Workspace
-from lake_ci.deploy.errors import NoWorkspaceError, RefusedError, WorkspaceError
+from lake_ci.deploy.errors import NoWorkspaceError, RefusedError
 from lake_ci.deploy.events import Events
 from lake_ci.deploy.retries import Clock
 from lake_ci.deploy.workspace import Databricks
@@ -98,7 +99,7 @@ def _token(config: Config, target: Target) -> str:
     """The bearer token, however it was come by: the one thing that databricks-cli takes."""
     try:
         said = config.authenticate().get("Authorization", "")
-    except (ValueError, OSError, sdk_errors.DatabricksError) as error:
+    except (ValueError, OSError, DatabricksError) as error:
         raise NoWorkspaceError(f"no token for {target.name} could be had: {error}", WAYS) from None
     if not said.startswith("Bearer "):
         raise NoWorkspaceError(f"the credentials for {target.name} give no bearer token", WAYS)
@@ -114,8 +115,6 @@ def furnish(sdk: WorkspaceClient, target: Target) -> None:
         with suppress(sdk_errors.BadRequest, sdk_errors.ResourceConflict):
             sdk.volumes.create(catalog, schema, volume, VolumeType.MANAGED)
     if target.lookup and not any(each.cluster_name == target.cluster for each in sdk.clusters.list()):
-        made = sdk.clusters.create(
+        sdk.clusters.create(
             spark_version=RUNTIME, cluster_name=target.cluster, num_workers=0, node_type_id=NODE
-        ).response
-        if made.cluster_id is None:
-            raise WorkspaceError("the emulator made a cluster without an id")
+        )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk import errors as sdk_errors
+from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service import compute, jobs
 
 from lake_ci.deploy.cli import JOBS, DatabricksCli
@@ -212,10 +213,17 @@ class Databricks:
         def translated() -> Answer:
             try:
                 return ask()
-            except sdk_errors.DatabricksError as error:
+            except DatabricksError as error:
                 passing = isinstance(error, PASSING)
                 raise WorkspaceError(str(error).strip(), code=_code(error), again=passing) from None
-            except (requests.RequestException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (
+                requests.RequestException,
+                OSError,
+                ValueError,
+                KeyError,
+                TypeError,
+                AttributeError,
+            ) as error:
                 # No answer in time (TimeoutError is an OSError), half of one, or one of another shape.
                 raise WorkspaceError(f"{type(error).__name__}: {error}", again=True) from None
 
@@ -228,7 +236,7 @@ class Databricks:
         again(lambda: self._cli.text(*arguments), self._limits, self._clock)
 
 
-def _code(error: sdk_errors.DatabricksError) -> str:
+def _code(error: DatabricksError) -> str:
     if isinstance(error, sdk_errors.AlreadyExists):
         return "ALREADY_EXISTS"
     if isinstance(error, sdk_errors.NotFound):

@@ -55,11 +55,21 @@ def change(project: Path, file: str, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("databricks.yml", "bundle: {name: shop}", "bundle: {}", r"databricks.yml: bundle: 'name' is a required"),
+        (
+            "databricks.yml",
+            "bundle: {name: shop}",
+            "bundle: {}",
+            r"databricks.yml: bundle: 'name' is a required",
+        ),
         ("databricks.yml", "tasks:", "taks:", "resources.jobs.nightly"),
         ("databricks.yml", "bundle: {name: shop}", "bundle: {name: shop", "databricks.yml: while parsing"),
         ("databricks.yml", "${var.lake}", "${var.lak}", r"\$\{var.lak\} has no value"),
-        ("databricks.yml", "scripts/fill.py", "scripts/fil.py", "the job runs scripts/fil.py, which is not there"),
+        (
+            "databricks.yml",
+            "scripts/fill.py",
+            "scripts/fil.py",
+            "the job runs scripts/fil.py, which is not there",
+        ),
         ("databricks.yml", "lookup: {cluster: shop}", "default: ''", "BUNDLE_VAR_cluster_id"),
         ("pyproject.toml", 'job = "nightly"', 'job = "daily"', "there is no job 'daily'"),
         ("pyproject.toml", 'inspect = "scripts/inspect_shop.py"', "", "names no inspect"),
@@ -78,6 +88,8 @@ def test_target_that_is_not_there_offers_those_that_are(project: Path) -> None:
 
 
 def test_schema_refuses_what_the_deploy_would_pass_over(project: Path) -> None:
-    change(project, "databricks.yml", "name: shop nightly", "name: shop nightly\n      run_as: {user_name: me}")
+    change(
+        project, "databricks.yml", "name: shop nightly", "name: shop nightly\n      run_as: {user_name: me}"
+    )
     with pytest.raises(RefusedError, match="run_as"):
         load(project)

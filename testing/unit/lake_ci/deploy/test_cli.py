@@ -49,7 +49,11 @@ def test_token_goes_by_the_environment_alone(tmp_path: Path) -> None:
 
 def test_host_with_a_port_is_reached_as_a_proxy(tmp_path: Path) -> None:
     env = cli(tmp_path, "http://127.0.0.1:8080").json("x")["env"]
-    assert (env["DATABRICKS_HOST"], env["http_proxy"], env["no_proxy"]) == (BEHIND_PROXY, "http://127.0.0.1:8080", "")
+    assert (env["DATABRICKS_HOST"], env["http_proxy"], env["no_proxy"]) == (
+        BEHIND_PROXY,
+        "http://127.0.0.1:8080",
+        "",
+    )
 
 
 def test_command_without_an_answer_is_ended(tmp_path: Path) -> None:
@@ -83,7 +87,11 @@ def body(code: str) -> str:
         ("Error: b'<html>bad gateway</html>'", "", True),
         ("Error: ConnectionError: ('Connection aborted.', RemoteDisconnected(...))", "", True),
         ("Error: JSONDecodeError: Expecting value", "", True),
-        ("Error: Authorization failed. Your token may be expired or lack the valid scope", "UNAUTHENTICATED", False),
+        (
+            "Error: Authorization failed. Your token may be expired or lack the valid scope",
+            "UNAUTHENTICATED",
+            False,
+        ),
         ("Usage: databricks ...", "", False),
     ],
 )

@@ -29,7 +29,11 @@ def test_step_that_fails_says_why_and_raises_on(events: Events, said: list[str])
     with pytest.raises(StepError), events.step("install"):
         raise StepError("first line\nsecond line")
     [end] = ends(said)
-    assert (end["status"], end["detail"], end["findings"]) == ("failure", "first line", ["first line\nsecond line"])
+    assert (end["status"], end["detail"], end["findings"]) == (
+        "failure",
+        "first line",
+        ["first line\nsecond line"],
+    )
 
 
 def test_step_that_is_interrupted_is_told_too(events: Events, said: list[str]) -> None:

@@ -23,7 +23,9 @@ def ledger(workspace: Double) -> Ledger:
 
 
 def test_entry_is_read_as_it_was_written(ledger: Ledger) -> None:
-    written = ledger.append(replace(entry(0, "deploy", "1.0"), runs=(RunOfOurs(1, 2, 3, (4, 5)),), tables={"t": 7}))
+    written = ledger.append(
+        replace(entry(0, "deploy", "1.0"), runs=(RunOfOurs(1, 2, 3, (4, 5)),), tables={"t": 7})
+    )
     assert written.number == 1
     assert ledger.entries() == [written]
     assert ledger.current() == written
@@ -62,7 +64,9 @@ def test_damage_is_named(ledger: Ledger, workspace: Double) -> None:
 
 def test_pending_is_remembered_until_it_is_forgotten(ledger: Ledger, workspace: Double) -> None:
     assert ledger.pending() is None
-    pending = Pending("id", "deploy", "/f", "1.0", tables={"t": 1}, runs=(RunOfOurs(1, 2, 0, (3,)),), job={"name": "j"})
+    pending = Pending(
+        "id", "deploy", "/f", "1.0", tables={"t": 1}, runs=(RunOfOurs(1, 2, 0, (3,)),), job={"name": "j"}
+    )
     ledger.note(pending)
     assert ledger.pending() == pending
     ledger.forget()

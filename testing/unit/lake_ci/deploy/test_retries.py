@@ -11,7 +11,11 @@ LIMITS = Limits(attempts=3, pause=1, poll=2)
 
 
 def test_passing_failure_is_asked_again_with_longer_pauses(clock: Clock) -> None:
-    answers: list[WorkspaceError | int] = [WorkspaceError("a", again=True), WorkspaceError("b", again=True), 7]
+    answers: list[WorkspaceError | int] = [
+        WorkspaceError("a", again=True),
+        WorkspaceError("b", again=True),
+        7,
+    ]
 
     def ask() -> int:
         answer = answers.pop(0)

@@ -255,7 +255,7 @@ def test_drift_is_mended_by_the_same_release(scene: Scene, built: Built) -> None
 
 
 def test_plan_says_what_would_change_and_changes_nothing(scene: Scene, built: Built) -> None:
-    made: Any = built("1.0")
-    assert Rollout(scene.site(), *made, Path()).plan() == "planned"
+    release, contents = built("1.0")
+    assert Rollout(scene.site(), release, contents, Path()).plan() == "planned"
     assert "nothing → 1.0" in scene.row("plan")["detail"]
     assert scene.workspace.calls == []

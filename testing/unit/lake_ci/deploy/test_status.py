@@ -28,7 +28,12 @@ def text(scene: Scene) -> str:
 
 def test_what_runs_since_when_and_by_which_commit(deployed: Scene) -> None:
     assert tell(deployed.site())
-    for words in ("version      1.0", f"commit       {'c' * 40}", "by me@here (entry 1)", "environment  trial"):
+    for words in (
+        "version      1.0",
+        f"commit       {'c' * 40}",
+        "by me@here (entry 1)",
+        "environment  trial",
+    ):
         assert words in text(deployed)
 
 
@@ -38,7 +43,9 @@ def test_nothing_is_deployed_is_a_status(scene: Scene) -> None:
 
 
 def other_wheel(workspace: Double) -> None:
-    workspace.libraries = {"/x/shop-2.0-py3-none-any.whl": Library("/x/shop-2.0-py3-none-any.whl", "INSTALLED")}
+    workspace.libraries = {
+        "/x/shop-2.0-py3-none-any.whl": Library("/x/shop-2.0-py3-none-any.whl", "INSTALLED")
+    }
 
 
 def no_job(workspace: Double) -> None:

@@ -20,8 +20,16 @@ def gold(rows: int = 3, **sums: str | None) -> dict[str, Any]:
         (gold(price="7.5"), gold(price="7.50"), []),
         (gold(price="7.5"), gold(price="7.500000000001"), []),
         (gold(price=None), gold(price=None), []),
-        (gold(price="7.5"), gold(price="7.6"), ["gold_sales.price adds up to 7.6, the embedded run's to 7.5"]),
-        (gold(price="7.5"), gold(price=None), ["gold_sales.price adds up to None, the embedded run's to 7.5"]),
+        (
+            gold(price="7.5"),
+            gold(price="7.6"),
+            ["gold_sales.price adds up to 7.6, the embedded run's to 7.5"],
+        ),
+        (
+            gold(price="7.5"),
+            gold(price=None),
+            ["gold_sales.price adds up to None, the embedded run's to 7.5"],
+        ),
         (gold(3), gold(4), ["gold_sales holds 4 rows, the embedded run 3"]),
         (gold(), {}, ["gold_sales is not there"]),
         ({}, gold(), []),

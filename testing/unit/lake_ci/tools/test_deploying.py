@@ -81,7 +81,15 @@ def rows(bench: Workbench, code: int, *events: Any) -> list[tuple[str, Outcome]]
 
 
 def end(step: str, status: str, **more: Any) -> dict[str, Any]:
-    return {"event": "end", "step": step, "status": status, "seconds": 2.5, "detail": "d", "findings": [], "data": {}} | more
+    return {
+        "event": "end",
+        "step": step,
+        "status": status,
+        "seconds": 2.5,
+        "detail": "d",
+        "findings": [],
+        "data": {},
+    } | more
 
 
 def test_each_step_is_a_row_with_its_own_time(bench: Workbench) -> None:
