@@ -67,7 +67,7 @@ def connect(
     workspace = Databricks(sdk, cli, target.limits, clock)
     user = workspace.user()
     if emulator:
-        furnish(sdk, target)
+        workspace.ask(lambda: furnish(sdk, target))
     cluster = target.cluster
     if target.lookup:
         found = workspace.find_cluster(target.cluster)

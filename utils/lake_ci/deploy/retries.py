@@ -61,6 +61,18 @@ def again(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
     return ask()
 
 
+def stubbornly(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
+    """Ask again whatever the error is about: for the last thing that is left to do. Raises the last WorkspaceError."""
+
+    def passing() -> Answer:
+        try:
+            return ask()
+        except WorkspaceError as error:
+            raise WorkspaceError(str(error), code=error.code, again=True) from None
+
+    return again(passing, limits, clock)
+
+
 def until(
     look: Callable[[], Answer | None], seconds: float, late: str, limits: Limits, clock: Clock
 ) -> Answer:

@@ -10,7 +10,8 @@ from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
 from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs, standing
 from lake_ci.deploy.lock import LostLockError
 from lake_ci.deploy.release import Release
-from lake_ci.deploy.rollout import NOT_BACK, RETURNED, UNCHANGED, locked, recover
+from lake_ci.deploy.retries import stubbornly
+from lake_ci.deploy.rollout import NOT_BACK, RETURNED, UNCHANGED, ended_well, locked, recover
 from lake_ci.deploy.site import Site
 from lake_ci.deploy.tables import versions
 
@@ -85,6 +86,8 @@ def roll_back(site: Site, version: str | None) -> str:
         except LostLockError:
             raise
         except (StepError, WorkspaceError) as error:
+            if ended_well(site, pending):
+                return ROLLED_BACK
             noted = site.ledger.pending() or pending
             return RETURNED if go_back(site, noted, str(error)) else NOT_BACK
 
@@ -131,7 +134,7 @@ def _change(
     with site.events.step("ledger") as step:
         site.lock.check(site.me)
         entry = site.ledger.append(site.entry(pending, to, current))
-        site.ledger.forget()
+        stubbornly(site.ledger.forget, site.target.limits, site.clock)
         step.detail = f"entry {entry.number}: {entry.version or 'nothing deployed'}"
         step.data = {"entry": entry.number, "version": entry.version}
     return ROLLED_BACK

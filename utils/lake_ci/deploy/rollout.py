@@ -16,7 +16,7 @@ from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
 from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs
 from lake_ci.deploy.lock import LostLockError
 from lake_ci.deploy.release import MANIFEST, Release
-from lake_ci.deploy.retries import again
+from lake_ci.deploy.retries import stubbornly
 from lake_ci.deploy.site import Site
 from lake_ci.deploy.tables import Embedded, differences, sample_files, strangers, versions
 
@@ -28,11 +28,17 @@ NOT_BACK = "not returned"
 @contextmanager
 def locked(site: Site) -> Iterator[None]:
     """Hold the environment's lock, and give it back whatever happens."""
-    with site.events.step("lock") as step:
-        cleared = site.lock.take(site.me)
-        step.detail = f"held by {site.me.who}"
-        if cleared:
-            step.detail += f"; cleared away that of {cleared[0]}, which is gone"
+    try:
+        with site.events.step("lock") as step:
+            cleared = site.lock.take(site.me)
+            step.detail = f"held by {site.me.who}"
+            if cleared:
+                step.detail += f"; cleared away that of {cleared[0]}, which is gone"
+    except BaseException:
+        # Whatever it failed by: what was written of it must not stay.
+        with suppress(WorkspaceError):
+            site.lock.give_back(site.me)
+        raise
     try:
         yield
     except KeyboardInterrupt:
@@ -49,16 +55,18 @@ def locked(site: Site) -> Iterator[None]:
 
 def _unlock(site: Site) -> None:
     with site.events.step("unlock") as step:
-
-        def give_back() -> None:
-            try:
-                site.lock.give_back(site.me)
-            except WorkspaceError as error:
-                # Whatever it is about: nothing is worse than a lock that stays.
-                raise WorkspaceError(str(error), code=error.code, again=True) from None
-
-        again(give_back, site.target.limits, site.clock)
+        # Nothing is worse than a lock that stays.
+        stubbornly(lambda: site.lock.give_back(site.me), site.target.limits, site.clock)
         step.detail = "given back"
+
+
+def ended_well(site: Site, pending: Pending) -> bool:
+    """Whether the ledger has the entry of a deploy that failed after it was written; then that is all over."""
+    current = site.ledger.current()
+    if current is None or current.id != pending.id:
+        return False
+    stubbornly(site.ledger.forget, site.target.limits, site.clock)
+    return True
 
 
 def recover(site: Site, release: Release | None, kind: str) -> Pending | None:
@@ -109,6 +117,8 @@ class Rollout:
             except LostLockError:
                 raise
             except (StepError, WorkspaceError) as error:
+                if ended_well(self.site, pending):
+                    return DEPLOYED
                 noted = self.site.ledger.pending() or pending
                 return RETURNED if go_back(self.site, noted, str(error)) else NOT_BACK
             finally:
@@ -250,7 +260,7 @@ class Rollout:
             site.lock.check(site.me)
             gold = found["gold"]
             entry = site.ledger.append(site.entry(pending, self.release, current, job=job, gold=gold))
-            site.ledger.forget()
+            stubbornly(site.ledger.forget, site.target.limits, site.clock)
             step.detail = f"entry {entry.number}: {entry.version} of {self.release.commit[:12]}"
             step.data = {
                 "entry": entry.number,

@@ -38,7 +38,7 @@ class Databricks:
         self._clock = clock
 
     def user(self) -> str:
-        return str(self._ask(lambda: self._sdk.current_user.me().user_name))
+        return str(self.ask(lambda: self._sdk.current_user.me().user_name))
 
     # Volumes: the CLI knows none
 
@@ -54,7 +54,7 @@ class Databricks:
             return content
 
         try:
-            return self._ask(ask)
+            return self.ask(ask)
         except WorkspaceError as error:
             if _missing(error):
                 return None
@@ -62,7 +62,7 @@ class Databricks:
 
     def write(self, path: str, content: bytes, *, overwrite: bool) -> bool:
         try:
-            self._ask(lambda: self._sdk.files.upload(path, io.BytesIO(content), overwrite=overwrite))
+            self.ask(lambda: self._sdk.files.upload(path, io.BytesIO(content), overwrite=overwrite))
             return True
         except WorkspaceError as error:
             if not overwrite and error.code in (
@@ -75,14 +75,14 @@ class Databricks:
 
     def delete(self, path: str) -> None:
         try:
-            self._ask(lambda: self._sdk.files.delete(path))
+            self.ask(lambda: self._sdk.files.delete(path))
         except WorkspaceError as error:
             if not _missing(error):
                 raise
 
     def names(self, folder: str) -> Sequence[str]:
         try:
-            entries = self._ask(lambda: list(self._sdk.files.list_directory_contents(folder)))
+            entries = self.ask(lambda: list(self._sdk.files.list_directory_contents(folder)))
         except WorkspaceError as error:
             if _missing(error):
                 return ()
@@ -99,7 +99,7 @@ class Databricks:
         return found[0] if found else None
 
     def cluster(self, cluster_id: str) -> Cluster:
-        seen = self._ask(lambda: self._sdk.clusters.get(cluster_id))
+        seen = self.ask(lambda: self._sdk.clusters.get(cluster_id))
         assert seen.state is not None
         message = seen.state_message or ""
         return Cluster(
@@ -124,7 +124,7 @@ class Databricks:
                 raise
 
     def wheels(self, cluster_id: str) -> Sequence[Library]:
-        rows: list[compute.LibraryFullStatus] = self._ask(
+        rows: list[compute.LibraryFullStatus] = self.ask(
             lambda: list(self._sdk.libraries.cluster_status(cluster_id))
         )
         return [
@@ -142,7 +142,7 @@ class Databricks:
     # Runs and jobs
 
     def active_runs(self, cluster_id: str) -> Mapping[int, str]:
-        runs = self._ask(lambda: list(self._sdk.jobs.list_runs(active_only=True, expand_tasks=True)))
+        runs = self.ask(lambda: list(self._sdk.jobs.list_runs(active_only=True, expand_tasks=True)))
         return {
             int(run.run_id or 0): run.run_name or "" for run in runs if cluster_id in set(_clusters_of(run))
         }
@@ -151,7 +151,7 @@ class Databricks:
         return int(self._command("runs", "submit", "--json", json.dumps(body), *JOBS)["run_id"])
 
     def run(self, run_id: int) -> JobRun:
-        seen = self._ask(lambda: self._sdk.jobs.get_run(run_id))
+        seen = self.ask(lambda: self._sdk.jobs.get_run(run_id))
         tasks = tuple(
             TaskRun(
                 task.task_key or "",
@@ -171,7 +171,7 @@ class Databricks:
 
     def cancel(self, run_id: int) -> None:
         # By the SDK: there may be less than a second left.
-        self._ask(lambda: self._sdk.jobs.cancel_run(run_id))
+        self.ask(lambda: self._sdk.jobs.cancel_run(run_id))
 
     def job(self, name: str) -> ScheduledJob | None:
         listing = self._command("jobs", "list", "--all", "--output", "JSON", *JOBS)
@@ -207,9 +207,9 @@ class Databricks:
             if "does not exist" not in str(error):
                 raise
 
-    # Inside
+    def ask(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask by the SDK, again where that may help. Raises WorkspaceError, whatever the SDK raises."""
 
-    def _ask(self, ask: Callable[[], Answer]) -> Answer:
         def translated() -> Answer:
             try:
                 return ask()

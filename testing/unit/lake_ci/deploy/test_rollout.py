@@ -259,3 +259,25 @@ def test_plan_says_what_would_change_and_changes_nothing(scene: Scene, built: Bu
     assert Rollout(scene.site(), release, contents, Path()).plan() == "planned"
     assert "nothing → 1.0" in scene.row("plan")["detail"]
     assert scene.workspace.calls == []
+
+
+def test_lock_that_could_not_be_made_sure_of_does_not_stay(scene: Scene, built: Built) -> None:
+    site = scene.site()
+    real = scene.workspace.read
+
+    def read(path: str) -> bytes | None:
+        if path.endswith(f"{site.me.id}.json"):
+            raise WorkspaceError("the token has expired")
+        return real(path)
+
+    scene.workspace.read = read  # type: ignore[method-assign] # what was written cannot be read again
+    with pytest.raises(WorkspaceError, match="expired"):
+        Rollout(site, *built("1.0"), Path()).deploy()
+    assert scene.workspace.names(f"{BASE}/locks") == []
+
+
+def test_failure_after_the_ledger_was_written_is_no_failure(scene: Scene, built: Built) -> None:
+    made = built("1.0")
+    scene.workspace.break_at["delete"] = WorkspaceError("the token has expired")
+    assert deploy(scene, made) == DEPLOYED
+    assert_whole(scene, made[0])
