@@ -18,6 +18,9 @@ def built(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Check
     """The repository, committed and built."""
     checkout = original.copy(tmp_path_factory.mktemp("built") / "repository")
     checkout.commit()
+    # The first commit of all has no distance to a tag, so its version does not name it.
+    checkout.write("NOTES", "A second commit.\n")
+    checkout.commit()
     assert checkout.nox("-s", "build").code == 0
     return checkout
 
