@@ -20,8 +20,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from workspace_emulator.errors import ApiError
-from workspace_emulator.server import Server
+from .errors import ApiError
+from .server import Server
 
 TOKEN = "WORKSPACE_EMULATOR_TOKEN"
 JARS = "LAKE_CI_JARS"

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import BodyPartReader, MultipartReader, web
 from multidict import CIMultiDictProxy
 
-from workspace_emulator.errors import malformed
+from .errors import malformed
 
 CHUNK = 1 << 20
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from workspace_emulator.__main__ import JARS, TOKEN
+from .__main__ import JARS, TOKEN
 
 PACKAGES = Path(__file__).resolve().parents[1]
 STOP_SECONDS = 20
@@ -111,7 +111,7 @@ class Emulator:
         }
         return {**self.sdk_environment(base), **proxy, **own}
 
-    def admin(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
+    def admin(self, method: str, path: str, /, **fields: Any) -> dict[str, Any]:
         """Call one of the admin's routes: `admin("POST", "faults", kind="drop", path="*/clusters/*")`."""
         request = urllib.request.Request(
             f"{self.url}/emulator/{path}",

@@ -10,7 +10,7 @@ from typing import Any, Union
 
 from aiohttp import web
 
-from workspace_emulator.errors import invalid_parameter, malformed, missing_field
+from .errors import invalid_parameter, malformed, missing_field
 
 Answer = Union[dict[str, Any], web.StreamResponse]
 Handler = Callable[["Call"], Union[Answer, Awaitable[Answer]]]

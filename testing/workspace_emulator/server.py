@@ -10,40 +10,40 @@ from pathlib import Path
 
 from aiohttp import web
 
-from workspace_emulator.catalog import routes as catalog
-from workspace_emulator.catalog.state import Catalog
-from workspace_emulator.clusters import routes as clusters
-from workspace_emulator.clusters.state import Clusters
-from workspace_emulator.dbfs import routes as dbfs
-from workspace_emulator.dbfs.state import Dbfs
-from workspace_emulator.errors import ApiError, not_emulated
-from workspace_emulator.faults import routes as admin
-from workspace_emulator.faults.injection import injected
-from workspace_emulator.faults.record import Record, redacted
-from workspace_emulator.faults.rules import Faults
-from workspace_emulator.files import routes as files
-from workspace_emulator.files.state import Files
-from workspace_emulator.forms import read_form
-from workspace_emulator.identity import routes as identity
-from workspace_emulator.identity.state import USER, Identity
-from workspace_emulator.jobs import routes as jobs
-from workspace_emulator.jobs import run_routes as runs
-from workspace_emulator.jobs.attempts import Attempts
-from workspace_emulator.jobs.execution import Execution
-from workspace_emulator.jobs.state import Jobs
-from workspace_emulator.libraries import routes as libraries
-from workspace_emulator.libraries.state import Libraries
-from workspace_emulator.routing import Call, Route, fields_of
-from workspace_emulator.runtime.background import Background
-from workspace_emulator.runtime.environment import Template
-from workspace_emulator.runtime.release import CACHE, LOCK
-from workspace_emulator.runtime.spark import Spark
-from workspace_emulator.secrets import routes as secrets
-from workspace_emulator.secrets.state import Secrets
-from workspace_emulator.store import Store
-from workspace_emulator.tree import Tree
-from workspace_emulator.workspace import routes as workspace
-from workspace_emulator.workspace.state import Workspace
+from .catalog import routes as catalog
+from .catalog.state import Catalog
+from .clusters import routes as clusters
+from .clusters.state import Clusters
+from .dbfs import routes as dbfs
+from .dbfs.state import Dbfs
+from .errors import ApiError, not_emulated
+from .faults import routes as admin
+from .faults.injection import injected
+from .faults.record import Record, redacted
+from .faults.rules import Faults
+from .files import routes as files
+from .files.state import Files
+from .forms import read_form
+from .identity import routes as identity
+from .identity.state import USER, Identity
+from .jobs import routes as jobs
+from .jobs import run_routes as runs
+from .jobs.attempts import Attempts
+from .jobs.execution import Execution
+from .jobs.state import Jobs
+from .libraries import routes as libraries
+from .libraries.state import Libraries
+from .routing import Call, Route, fields_of
+from .runtime.background import Background
+from .runtime.environment import Template
+from .runtime.release import CACHE, LOCK
+from .runtime.spark import Spark
+from .secrets import routes as secrets
+from .secrets.state import Secrets
+from .store import Store
+from .tree import Tree
+from .workspace import routes as workspace
+from .workspace.state import Workspace
 
 log = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024 * 1024

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from workspace_emulator.errors import invalid_parameter
+from .errors import invalid_parameter
 
 ROOTS = ("dbfs", "Volumes", "Workspace")
 # Where a path starts inside a parameter: at its beginning, after the `=` of an option, or after a comma.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workspace_emulator.errors import ApiError
+from ..errors import ApiError
 
 
 def no_catalog(name: str, known: str) -> ApiError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from workspace_emulator.catalog.state import CATALOG, Catalog
-from workspace_emulator.routing import Call, Route
+from ..routing import Call, Route
+from .state import CATALOG, Catalog
 
 
 def routes(catalog: Catalog) -> list[Route]:

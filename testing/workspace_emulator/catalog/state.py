@@ -9,10 +9,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.catalog import errors
-from workspace_emulator.errors import invalid_parameter, not_emulated
-from workspace_emulator.store import Document, Store
-from workspace_emulator.tree import Tree, milliseconds
+from ..errors import invalid_parameter, not_emulated
+from ..store import Document, Store
+from ..tree import Tree, milliseconds
+from . import errors
 
 CATALOG = "spark_catalog"
 """The only one: Spark outside Databricks keeps Delta tables by name in its session catalog alone."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workspace_emulator.clusters.state import Clusters
-from workspace_emulator.errors import invalid_parameter
-from workspace_emulator.routing import Answer, Call, Route
-from workspace_emulator.runtime.release import NAME, NODE_TYPE, SPARK_VERSION
+from ..errors import invalid_parameter
+from ..routing import Answer, Call, Route
+from ..runtime.release import NAME, NODE_TYPE, SPARK_VERSION
+from .state import Clusters
 
 
 def routes(clusters: Clusters) -> list[Route]:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.clusters import errors
-from workspace_emulator.errors import invalid_parameter
-from workspace_emulator.runtime.background import Background
-from workspace_emulator.runtime.environment import Environment, InstallError, Template
-from workspace_emulator.runtime.release import NODE_TYPE, check
-from workspace_emulator.store import Collection, Document, Store
-from workspace_emulator.tree import milliseconds
+from ..errors import invalid_parameter
+from ..runtime.background import Background
+from ..runtime.environment import Environment, InstallError, Template
+from ..runtime.release import NODE_TYPE, check
+from ..store import Collection, Document, Store
+from ..tree import milliseconds
+from . import errors
 
 SETTLED = ("RUNNING", "TERMINATED")
 # What a cluster's description may say and the answer repeats; what it has no effect here is in the README.
@@ -44,6 +44,7 @@ class Clusters:
 
     Attributes:
         on_start: called with the id when a cluster runs in a new environment, before anybody sees it run.
+        on_delete: called with the id when a cluster is forgotten.
         on_stop: called with the id and the reason before a cluster's environment goes.
     """
 
@@ -56,6 +57,7 @@ class Clusters:
         self._template = template
         self._owner = owner
         self.on_start: list[Callable[[str], None]] = []
+        self.on_delete: list[Callable[[str], None]] = []
         self.on_stop: list[Callable[[str, str], None]] = []
 
     def resume(self) -> None:
@@ -87,6 +89,7 @@ class Clusters:
             "cluster_name": wanted.get("cluster_name") or "",
             "start_time": milliseconds(time.time()),
             "generation": 0,
+            "made": 0,
             "state": "TERMINATED",
             "state_message": "",
         }
@@ -96,7 +99,7 @@ class Clusters:
     def get(self, cluster_id: str) -> Document:
         """A cluster as clients read it. Raises ApiError where there is none."""
         cluster = dict(self._get(cluster_id))
-        del cluster["generation"]
+        del cluster["generation"], cluster["made"]
         return cluster
 
     def all(self) -> list[Document]:
@@ -133,6 +136,8 @@ class Clusters:
         self._background.cancel(_name(cluster_id))
         shutil.rmtree(self._folder / cluster_id, ignore_errors=True)
         del self._clusters[cluster_id]
+        for listener in self.on_delete:
+            listener(cluster_id)
         self._background.changed()
 
     def environment(self, cluster_id: str) -> Environment:
@@ -166,7 +171,9 @@ class Clusters:
 
     async def _bring_up(self, cluster_id: str) -> None:
         before = self._get(cluster_id)["generation"]
-        environment = Environment(self._folder / cluster_id / str(before + 1))
+        # Counted before it is made: one that is cut leaves a folder that no later one gets.
+        made = int(self._clusters.change(cluster_id, made=self._get(cluster_id)["made"] + 1)["made"])
+        environment = Environment(self._folder / cluster_id / str(made))
         try:
             await environment.make(self._template)
         except InstallError as error:
@@ -174,7 +181,7 @@ class Clusters:
             return
         now = milliseconds(time.time())
         self._clusters.change(
-            cluster_id, state="RUNNING", state_message="", generation=before + 1, last_restarted_time=now
+            cluster_id, state="RUNNING", state_message="", generation=made, last_restarted_time=now
         )
         shutil.rmtree(self._folder / cluster_id / str(before), ignore_errors=True)
         for listener in self.on_start:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workspace_emulator.errors import ApiError
+from ..errors import ApiError
 
 MAX_BLOCK = 1024 * 1024
 

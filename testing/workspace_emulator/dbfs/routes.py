@@ -6,9 +6,9 @@ import base64
 import binascii
 from typing import Any
 
-from workspace_emulator.dbfs.state import Dbfs
-from workspace_emulator.errors import invalid_parameter, missing_field
-from workspace_emulator.routing import Call, Route
+from ..errors import invalid_parameter, missing_field
+from ..routing import Call, Route
+from .state import Dbfs
 
 
 def decoded(name: str, text: str) -> bytes:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.dbfs import errors
-from workspace_emulator.errors import invalid_parameter
-from workspace_emulator.tree import Tree, milliseconds, remove
+from ..errors import invalid_parameter
+from ..tree import Tree, milliseconds, remove
+from . import errors
 
 
 @dataclass

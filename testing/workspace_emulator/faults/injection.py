@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from workspace_emulator.errors import ApiError
-from workspace_emulator.faults.rules import Rule, overwritten
-from workspace_emulator.identity.errors import expired_token
-from workspace_emulator.runtime.background import Background
+from ..errors import ApiError
+from ..identity.errors import expired_token
+from ..runtime.background import Background
+from .rules import Rule, overwritten
 
 CALLER_CHECK_SECONDS = 0.05
 

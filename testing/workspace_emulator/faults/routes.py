@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 
-from workspace_emulator.faults.record import Record
-from workspace_emulator.faults.rules import Faults
-from workspace_emulator.routing import Answer, Call, Route
-from workspace_emulator.runtime.background import Background
+from ..routing import Answer, Call, Route
+from ..runtime.background import Background
+from .record import Record
+from .rules import Faults
 
 ADMIN = "/emulator"
 

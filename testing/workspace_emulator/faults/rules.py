@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-from workspace_emulator.errors import ApiError, invalid_parameter
-from workspace_emulator.runtime.background import Background
+from ..errors import ApiError, invalid_parameter
+from ..runtime.background import Background
 
 KINDS = ("status", "drop", "truncate", "slow", "hold", "state", "expired-token")
 AFTER_ONLY = ("truncate", "state")

@@ -7,19 +7,16 @@ from email.utils import formatdate
 
 from aiohttp import web
 
-from workspace_emulator.errors import not_emulated
-from workspace_emulator.faults.injection import FileAnswer
-from workspace_emulator.files.state import Files
-from workspace_emulator.routing import Answer, Call, Route
-from workspace_emulator.tree import Tree
+from ..faults.injection import FileAnswer
+from ..routing import Answer, Call, Route
+from ..tree import Tree
+from .state import Files
 
 OCTETS = "application/octet-stream"
 
 
 def routes(files: Files, tree: Tree) -> list[Route]:
     async def upload(call: Call) -> Answer:
-        if "action" in call.fields:
-            raise not_emulated(f"uploads in parts (action={call.text('action')})")
         path, overwrite = call.match["path"], call.flag("overwrite")
         with tree.receiving() as received:
             with received.open("wb") as opened:
@@ -58,7 +55,6 @@ def routes(files: Files, tree: Tree) -> list[Route]:
     file, folder = "/api/2.0/fs/files{path:/.*}", "/api/2.0/fs/directories{path:/.*}"
     return [
         Route("PUT", file, upload, raw=True),
-        Route("POST", file, upload, raw=True),
         Route("GET", file, download),
         Route("HEAD", file, metadata),
         Route("DELETE", file, done(files.delete)),

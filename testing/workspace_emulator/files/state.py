@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from workspace_emulator.catalog.state import Catalog
-from workspace_emulator.files import errors
-from workspace_emulator.tree import Tree, milliseconds, remove
+from ..catalog.state import Catalog
+from ..tree import Tree, milliseconds, remove
+from . import errors
 
 
 class Files:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workspace_emulator.identity.state import Identity
-from workspace_emulator.routing import Answer, Call, Route
+from ..routing import Answer, Call, Route
+from .state import Identity
 
 
 def routes(identity: Identity) -> list[Route]:

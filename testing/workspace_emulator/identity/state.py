@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from workspace_emulator.errors import invalid_parameter
-from workspace_emulator.identity import errors
-from workspace_emulator.store import Document, Store
-from workspace_emulator.tree import milliseconds
+from ..errors import invalid_parameter
+from ..store import Document, Store
+from ..tree import milliseconds
+from . import errors
 
 USER = "engineer@example.com"
 LEVELS = {"CAN_USE": "Can use personal access tokens"}

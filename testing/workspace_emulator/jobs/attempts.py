@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.clusters.state import Clusters
-from workspace_emulator.errors import ApiError
-from workspace_emulator.jobs.state import Jobs
-from workspace_emulator.jobs.tasks import FAILED, SUCCESS, kind_of, new_cluster, parameters_of
-from workspace_emulator.libraries.state import Libraries
-from workspace_emulator.runtime.process import Ended, TaskProcess
-from workspace_emulator.runtime.spark import Spark, SparkUnavailable
-from workspace_emulator.secrets.state import REFERENCE, Secrets
-from workspace_emulator.tree import Tree
+from ..clusters.state import Clusters
+from ..errors import ApiError
+from ..libraries.state import Libraries
+from ..runtime.process import Ended, TaskProcess
+from ..runtime.spark import Spark, SparkUnavailable
+from ..secrets.state import REFERENCE, Secrets
+from ..tree import Tree
+from .state import Jobs
+from .tasks import FAILED, SUCCESS, kind_of, new_cluster, parameters_of
 
 
 @dataclass(frozen=True)

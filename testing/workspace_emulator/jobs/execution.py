@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from workspace_emulator.jobs import errors
-from workspace_emulator.jobs.attempts import Attempts, Verdict
-from workspace_emulator.jobs.state import ENDED, Jobs, shown
-from workspace_emulator.jobs.tasks import FAILED, SUCCESS, satisfied
-from workspace_emulator.runtime.background import Background
-from workspace_emulator.store import Document
-from workspace_emulator.tree import Tree
+from ..runtime.background import Background
+from ..store import Document
+from ..tree import Tree
+from . import errors
+from .attempts import Attempts, Verdict
+from .state import ENDED, Jobs, shown
+from .tasks import FAILED, SUCCESS, satisfied
 
 MAX_LOG = 5 * 1024 * 1024
 """The bytes of a log, its last, that runs/get-output tells."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from workspace_emulator.errors import missing_field
-from workspace_emulator.jobs.state import Jobs
-from workspace_emulator.routing import Answer, Call, Route
+from ..errors import missing_field
+from ..routing import Answer, Call, Route
+from .state import Jobs
 
 VERSIONS = ("2.0", "2.1", "2.2")
 # What is not of the job or the run but of the request.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workspace_emulator.jobs.execution import Execution
-from workspace_emulator.jobs.routes import VERSIONS, page, settings_of
-from workspace_emulator.jobs.state import Jobs, shown
-from workspace_emulator.routing import Answer, Call, Route
+from ..routing import Answer, Call, Route
+from .execution import Execution
+from .routes import VERSIONS, page, settings_of
+from .state import Jobs, shown
 
 
 class Runs:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from workspace_emulator.errors import invalid_parameter
-from workspace_emulator.jobs import errors
-from workspace_emulator.jobs.tasks import tasks_of
-from workspace_emulator.store import Document, Store
-from workspace_emulator.tree import milliseconds
+from ..errors import invalid_parameter
+from ..store import Document, Store
+from ..tree import milliseconds
+from . import errors
+from .tasks import tasks_of
 
 ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 MAX_TOKEN = 64

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workspace_emulator.errors import invalid_parameter, missing_field, not_emulated
-from workspace_emulator.libraries.state import check as check_library
-from workspace_emulator.runtime.release import check as check_runtime
+from ..errors import invalid_parameter, missing_field, not_emulated
+from ..libraries.state import check as check_library
+from ..runtime.release import check as check_runtime
 
 EMULATED = ("python_wheel_task", "spark_python_task")
 RUN_IF = (

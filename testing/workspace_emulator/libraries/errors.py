@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workspace_emulator.errors import ApiError
+from ..errors import ApiError
 
 
 def not_a_library() -> ApiError:

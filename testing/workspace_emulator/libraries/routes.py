@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workspace_emulator.libraries.state import Libraries
-from workspace_emulator.routing import Answer, Call, Route
+from ..routing import Answer, Call, Route
+from .state import Libraries
 
 
 def routes(libraries: Libraries) -> list[Route]:

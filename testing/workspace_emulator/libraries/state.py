@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from workspace_emulator.clusters.state import Clusters
-from workspace_emulator.errors import ApiError, not_emulated
-from workspace_emulator.libraries.errors import DBFS_ROOT, not_a_library
-from workspace_emulator.runtime.background import Background
-from workspace_emulator.runtime.environment import Environment, InstallError, normalized
-from workspace_emulator.store import Document, Store
-from workspace_emulator.tree import Tree
+from ..clusters.state import Clusters
+from ..errors import ApiError, not_emulated
+from ..runtime.background import Background
+from ..runtime.environment import Environment, InstallError, normalized
+from ..store import Document, Store
+from ..tree import Tree
+from .errors import DBFS_ROOT, not_a_library
 
 Library = dict[str, Any]
 FOREIGN = ("jar", "egg", "maven", "cran")
@@ -34,6 +34,7 @@ class Libraries:
         self._background = background
         clusters.on_start.append(self._started)
         clusters.on_stop.append(self._stopped)
+        clusters.on_delete.append(self._deleted)
 
     def resume(self) -> None:
         """Go on with the installs that the last end of the emulator cut."""
@@ -109,6 +110,10 @@ class Libraries:
 
     def _stopped(self, cluster_id: str, reason: str) -> None:
         self._background.cancel(_name(cluster_id))
+
+    def _deleted(self, cluster_id: str) -> None:
+        for library in self._of(cluster_id):
+            del self._libraries[_key(cluster_id, library["library"])]
 
     def _work(self, cluster_id: str) -> None:
         if self._clusters.runs(cluster_id) and not self._background.runs(_name(cluster_id)):

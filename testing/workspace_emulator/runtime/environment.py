@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from workspace_emulator.runtime.release import PYTHON
+from .release import PYTHON
 
 # uv reads these too: what the caller's own environment is has nothing to do with a cluster's.
 FOREIGN = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME")
@@ -87,7 +87,14 @@ class Environment:
     async def make(self, template: Template) -> None:
         """Make it anew, as the template is, with none of its bytes copied where the file system can link."""
         source = await template.ready()
-        await asyncio.to_thread(_clone, source.folder, self.folder)
+        cloning = asyncio.ensure_future(asyncio.to_thread(_clone, source.folder, self.folder))
+        try:
+            await asyncio.shield(cloning)
+        except asyncio.CancelledError:
+            await cloning  # a thread cannot be ended, and whoever cancelled removes the folder
+            raise
+        except OSError as error:
+            raise InstallError(f"{error.filename}: {error.strerror}") from None
 
     async def create(self, lock: Path) -> None:
         """Make it anew from a lock, compiled, so that nothing that is cloned from it compiles again."""
@@ -192,5 +199,6 @@ async def _uv(*arguments: str) -> str:
         raise
     text = output.decode(errors="replace")
     if process.returncode != 0:
-        raise InstallError(text.strip())
+        said = [line for line in text.strip().splitlines() if not line.startswith("Using Python")]
+        raise InstallError("\n".join(said))
     return text

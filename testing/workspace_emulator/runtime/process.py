@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.runtime.environment import Environment
+from .environment import Environment
 
 RUNNER = Path(__file__).resolve().parents[1] / "inside" / "run_task.py"
 Ask = Callable[[], Awaitable[dict[str, Any]]]

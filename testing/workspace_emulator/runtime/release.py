@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.errors import ApiError, invalid_parameter
+from ..errors import ApiError, invalid_parameter
 
 SPARK_VERSION = "15.4.x-scala2.12"
 NAME = "15.4 LTS (includes Apache Spark 3.5, Scala 2.12)"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 
-from workspace_emulator.dbfs.routes import decoded
-from workspace_emulator.routing import Answer, Call, Route
-from workspace_emulator.secrets.state import Secrets
+from ..dbfs.routes import decoded
+from ..routing import Answer, Call, Route
+from .state import Secrets
 
 BASE = "/api/2.0/secrets"
 

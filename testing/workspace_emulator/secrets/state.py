@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import time
 
-from workspace_emulator.errors import invalid_parameter
-from workspace_emulator.secrets import errors
-from workspace_emulator.store import Document, Store
-from workspace_emulator.tree import milliseconds
+from ..errors import invalid_parameter
+from ..store import Document, Store
+from ..tree import milliseconds
+from . import errors
 
 NAME = re.compile(r"[\w@.-]{1,128}")
 PERMISSIONS = ("READ", "WRITE", "MANAGE")

@@ -6,10 +6,10 @@ import base64
 
 from aiohttp import web
 
-from workspace_emulator.dbfs.routes import decoded
-from workspace_emulator.errors import not_emulated
-from workspace_emulator.routing import Answer, Call, Route
-from workspace_emulator.workspace.state import Workspace
+from ..dbfs.routes import decoded
+from ..errors import not_emulated
+from ..routing import Answer, Call, Route
+from .state import Workspace
 
 
 def routes(workspace: Workspace) -> list[Route]:

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from workspace_emulator.errors import invalid_parameter, not_emulated
-from workspace_emulator.store import Document, Store
-from workspace_emulator.tree import Tree, milliseconds, remove
-from workspace_emulator.workspace import errors
+from ..errors import invalid_parameter, not_emulated
+from ..store import Document, Store
+from ..tree import Tree, milliseconds, remove
+from . import errors
 
 LANGUAGES = ("PYTHON", "SQL", "SCALA", "R")
 NOTEBOOK_HEADER = b"# Databricks notebook source"
