@@ -20,8 +20,7 @@ from typing import Any
 
 from testing.deploys.project import BASE, LAKE, PACKAGE
 
-HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY_SECONDS = 120
 FOREIGN = ("DATABRICKS_", "WORKSPACE_EMULATOR", "LAKE_CI", "COV", "PYTEST")
 
@@ -57,10 +56,10 @@ class Theatre:
 
     def __enter__(self) -> Theatre:
         env = environment() | {
-            "PYTHONPATH": str(REPOSITORY / "testing"),
+            "PYTHONPATH": str(REPOSITORY),
             "WORKSPACE_EMULATOR_TOKEN": self.token,
         }
-        argv = [sys.executable, str(HERE / "serve.py"), "--state", str(self.state)]
+        argv = [sys.executable, "-m", "testing.deploys.serve", "--state", str(self.state)]
         self.state.mkdir(parents=True, exist_ok=True)
         with (self.state / "emulator.log").open("ab") as log:
             self._process = subprocess.Popen(

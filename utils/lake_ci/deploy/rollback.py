@@ -11,7 +11,7 @@ from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs, standing
 from lake_ci.deploy.lock import LostLockError
 from lake_ci.deploy.release import Release
 from lake_ci.deploy.retries import stubbornly
-from lake_ci.deploy.rollout import NOT_BACK, RETURNED, UNCHANGED, ended_well, locked, recover
+from lake_ci.deploy.rollout import NOT_BACK, RETURNED, UNCHANGED, ended_well, locked, recover, remembered
 from lake_ci.deploy.site import Site
 from lake_ci.deploy.tables import versions
 
@@ -88,8 +88,8 @@ def roll_back(site: Site, version: str | None) -> str:
         except (StepError, WorkspaceError) as error:
             if ended_well(site, pending):
                 return ROLLED_BACK
-            noted = site.ledger.pending() or pending
-            return RETURNED if go_back(site, noted, str(error)) else NOT_BACK
+            known = remembered(site, pending)
+            return RETURNED if go_back(site, known, str(error)) else NOT_BACK
 
 
 def _change(

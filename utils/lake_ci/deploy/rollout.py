@@ -62,11 +62,21 @@ def _unlock(site: Site) -> None:
 
 def ended_well(site: Site, pending: Pending) -> bool:
     """Whether the ledger has the entry of a deploy that failed after it was written; then that is all over."""
-    current = site.ledger.current()
-    if current is None or current.id != pending.id:
-        return False
-    stubbornly(site.ledger.forget, site.target.limits, site.clock)
+    try:
+        current = site.ledger.current()
+        if current is None or current.id != pending.id:
+            return False
+        stubbornly(site.ledger.forget, site.target.limits, site.clock)
+    except WorkspaceError:
+        return False  # the way back will ask, too, and say why it cannot go on
     return True
+
+
+def remembered(site: Site, pending: Pending) -> Pending:
+    """A deploy under way as the workspace remembers it, where it can be asked."""
+    with suppress(WorkspaceError):
+        return site.ledger.pending() or pending
+    return pending
 
 
 def recover(site: Site, release: Release | None, kind: str) -> Pending | None:
@@ -119,8 +129,8 @@ class Rollout:
             except (StepError, WorkspaceError) as error:
                 if ended_well(self.site, pending):
                     return DEPLOYED
-                noted = self.site.ledger.pending() or pending
-                return RETURNED if go_back(self.site, noted, str(error)) else NOT_BACK
+                known = remembered(self.site, pending)
+                return RETURNED if go_back(self.site, known, str(error)) else NOT_BACK
             finally:
                 if embedded is not None:
                     embedded.drop()
@@ -241,7 +251,9 @@ class Rollout:
                 pending = replace(pending, tables=versions(before))
                 site.ledger.note(pending)
             step.detail = (
-                f"lakekit {before['version']}" if before["version"] else f"no {self.release.package}"
+                f"{self.release.package} {before['version']}"
+                if before["version"]
+                else f"no {self.release.package}"
             )
             step.detail += f", {len(before['packages'])} packages, {len(before['tables'])} tables"
         with site.events.step("install") as step:
