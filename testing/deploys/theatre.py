@@ -107,6 +107,7 @@ class Theatre:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             start_new_session=True,
+            preexec_fn=heed_signals,
         )
 
     def deploy(self, project: Path, *arguments: str) -> Ran:
@@ -203,6 +204,12 @@ class Theatre:
 
     def ledger(self) -> list[dict[str, Any]]:
         return [self.read(f"{BASE}/ledger/{name}") for name in sorted(self.names(f"{BASE}/ledger"))]
+
+
+def heed_signals() -> None:
+    """Let a child heed the signals that a background shell or nohup told this process to ignore."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str]) -> Ran:
