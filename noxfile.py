@@ -22,7 +22,7 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, ci, docs, dry_run, exceptions, java, kubernetes, kustomize
+from lake_ci.tools import advisories, aws, ci, deploying, docs, dry_run, exceptions, java, kubernetes, kustomize
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, packaging, policy, rehearsal
 from lake_ci.tools import security as scanners
@@ -177,6 +177,30 @@ def build(run: Run) -> None:
         *(packaging.Install(python) for python in PYTHONS),
         packaging.Sbom(PYTHONS),
     )
+
+
+@suite.job(
+    needs=[build],
+    events=["push:main", "workflow_dispatch"],
+    takes=["build"],
+    environment=True,
+    history=True,
+    minutes=150,
+)
+def deploy(run: Run) -> None:
+    """The wheel to Databricks, whole or not at all; `-- --environment E`, `--rollback`, `--status`, `--history`."""
+    run.install("deploy")
+    asked = deploying.options(run.posargs, run.bench.env, pipeline=suite.planned is not None)
+    run.partial = asked.partial
+    built = deploying.Artifacts(asked)
+    run.check(built)
+    if not built.good:
+        return
+    if asked.environment == deploying.TRIAL:
+        run.check(java.Java("17"), java.Jars())
+    with deploying.workspace(run.bench, asked) as env:
+        for step in deploying.Deployment(run.bench, asked, env).steps():
+            run.check(step)
 
 
 @suite.job(
