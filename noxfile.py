@@ -180,8 +180,9 @@ def performance(run: Run) -> None:
     before = baseline.Baseline(suite.env, chosen.baseline)
     new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)
     found = benchmarks.Collect(chosen, before, old, new)
-    run.check(java.Java("17"), java.Jars(), before, new, old, found)
-    run.check(*found.benchmarks)
+    with baseline.worktree(ROOT):
+        run.check(java.Java("17"), java.Jars(), before, new, old, found)
+    run.check(*found.benchmarks, benchmarks.History(found))
 
 
 @suite.job(events=NIGHTLY, reports=["junit.xml"], setup=["browser", "terraform"], history=True, minutes=60)

@@ -8,32 +8,23 @@ version that lacks it fails in that benchmark alone.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
+import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import pytest
 
+Result = TypeVar("Result")
 ROUNDS = int(os.environ.get("LAKE_CI_ROUNDS", "4"))
 WARM_UPS = 1
 """Rounds that are dropped: the first imports, compiles and fills caches."""
-
-
-class Measure(Protocol):
-    """Times a function in rounds; `setup` makes ready before each, untimed, and `parts` splits what a round returned
-    into named seconds."""
-
-    def __call__(
-        self,
-        function: Callable[[], Any],
-        *,
-        setup: Callable[[], None] = ...,
-        parts: Callable[[Any], Mapping[str, float]] = ...,
-    ) -> Any: ...
 
 
 class Turns:
@@ -59,65 +50,113 @@ class Turns:
             self._socket.close()
 
 
-@pytest.fixture
-def measure(benchmark: Any) -> Iterator[Measure]:
-    """Times the test's function: see `Measure`. What the last round returned is returned."""
-    turns = Turns(os.environ.get("LAKE_CI_TURNS"))
-    split: dict[str, list[float]] = {}
-    last: list[Any] = []
+class Measure:
+    """Times a function in rounds, by the clock and by the processor.
 
-    def run(
-        function: Callable[[], Any],
-        *,
-        setup: Callable[[], None] = lambda: None,
-        parts: Callable[[Any], Mapping[str, float]] = lambda result: {},
-    ) -> Any:
-        def note() -> None:
-            if last:
-                for name, seconds in parts(last.pop()).items():
-                    split.setdefault(name, []).append(seconds)
+    The processor's seconds are those of this process, of all its threads, and of the processes it started: they hardly
+    depend on what else the machine does, while the clock alone sees waiting.
+    """
+
+    def __init__(self, benchmark: Any, turns: Turns) -> None:
+        self._benchmark = benchmark
+        self._turns = turns
+        self._rounds: list[dict[str, tuple[float, float]]] = []
+        self._open: tuple[str, float, float] | None = None
+
+    def __call__(self, function: Callable[[], Result], *, setup: Callable[[], None] = lambda: None) -> Result:
+        """Run the function in rounds, each after `setup`, which is not timed; return what the last one returned."""
+        results: list[Result] = []
 
         def between() -> None:
-            note()
+            results.clear()
             gc.collect()
-            turns.wait()
+            self._turns.wait()
             setup()
+            self._rounds.append({})
+            self._started = cpu_seconds()
 
         def timed() -> None:
-            last[:] = [function()]
+            results.append(function())
 
-        benchmark.pedantic(timed, setup=between, rounds=ROUNDS, warmup_rounds=WARM_UPS)
-        result = last[0]
-        note()
-        benchmark.extra_info["parts"] = {name: seconds[WARM_UPS:] for name, seconds in split.items()}
-        benchmark.extra_info["peak_mb"] = peak_mb()
+        def after() -> None:
+            self._rounds[-1][""] = (0.0, cpu_seconds() - self._started)
+
+        self._benchmark.pedantic(timed, setup=between, teardown=after, rounds=ROUNDS, warmup_rounds=WARM_UPS)
+        rounds = self._rounds[WARM_UPS:]
+        names = [name for name in rounds[0] if all(name in each for each in rounds)]
+        more = self._benchmark.extra_info
+        more["parts"] = {name: [each[name][0] for each in rounds] for name in names if name}
+        more["cpu"] = {name: [each[name][1] for each in rounds] for name in names}
+        more["peak_mb"] = peak_mb()
         # The other side may still be at work: what ends this process must not disturb it.
-        turns.wait()
-        return result
+        self._turns.wait()
+        return results[-1]
 
-    yield run
+    def step(self, doing: str, done: int, steps: int) -> None:
+        """Split the rounds into parts: what is done from here on is this step; lakekit's `progress`."""
+        wall, cpu = time.perf_counter(), cpu_seconds()
+        if self._open is not None:
+            name, wall_before, cpu_before = self._open
+            sums = self._rounds[-1].get(name, (0.0, 0.0))
+            self._rounds[-1][name] = (sums[0] + wall - wall_before, sums[1] + cpu - cpu_before)
+        # `silver.flights`, and of `bronze.flights from flights.csv` the first word.
+        self._open = (doing.split()[0], wall, cpu) if doing else None
+
+
+@pytest.fixture
+def measure(benchmark: Any) -> Iterator[Measure]:
+    """Times the test's function: see `Measure`."""
+    turns = Turns(os.environ.get("LAKE_CI_TURNS"))
+    yield Measure(benchmark, turns)
     turns.close()
+
+
+def family() -> list[Path]:
+    """The folders in /proc of the processes that this one started, and of those that they did; none on macOS."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            parents[int(folder.name)] = int(_after_name(folder)[1])
+    found: set[int] = set()
+    grown = {os.getpid()}
+    while grown:
+        grown = {pid for pid, parent in parents.items() if parent in grown}
+        found |= grown
+    return [Path("/proc", str(pid)) for pid in sorted(found)]
+
+
+def _after_name(folder: Path) -> list[str]:
+    # A process may be called anything, but for what follows the last bracket: state, parent, ...
+    return (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+
+
+def cpu_seconds() -> float:
+    """Processor seconds of this process and of those it started."""
+    ticks = 0
+    for folder in _CHILDREN:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            after = _after_name(folder)
+            ticks += int(after[11]) + int(after[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+_CHILDREN: list[Path] = []
+"""What `watch_children` found."""
+
+
+def watch_children() -> None:
+    """Count the processor seconds of the processes started so far as well: Spark's JVM."""
+    _CHILDREN[:] = family()
 
 
 def peak_mb() -> float:
     """The peak resident memory of this process and of those it started, in megabytes; 0 where the system tells none."""
-    parents: dict[int, int] = {}
-    peaks: dict[int, float] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            facts = dict(
-                line.split(":", 1) for line in (folder / "status").read_text(encoding="utf-8").splitlines()
-            )
-        except (OSError, ValueError):
-            continue  # it has just ended
-        if "VmHWM" in facts:
-            parents[int(folder.name)] = int(facts["PPid"])
-            peaks[int(folder.name)] = int(facts["VmHWM"].split()[0]) / 1024
-    family, before = {os.getpid()}, 0
-    while len(family) > before:
-        before = len(family)
-        family |= {pid for pid, parent in parents.items() if parent in family}
-    return sum(peaks.get(pid, 0.0) for pid in family)
+    total = 0.0
+    for folder in [Path("/proc/self"), *family()]:
+        with contextlib.suppress(OSError):
+            found = re.search(r"^VmHWM:\s+(\d+) kB", (folder / "status").read_text(encoding="utf-8"), re.MULTILINE)
+            total += int(found[1]) / 1024 if found else 0.0
+    return total
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from testing.performance.conftest import Measure
-from testing.performance.test_medallion import tables
+from testing.performance.projects import project
 
 HEADER = "order_id,ordered_at,customer,item,quantity,price"
 HELD, LATER = 40_000, 8_000
@@ -33,16 +31,11 @@ def test_merge(measure: Measure, tmp_path: Path) -> None:
     """Half of the later file replaces orders that the lake holds."""
     import lakekit
 
-    project = lakekit.init(tmp_path / "project").folder
-    spec = importlib.util.spec_from_file_location("project_tables", project / "tables.py")
-    assert spec is not None and spec.loader is not None
-    declared = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = declared
-    spec.loader.exec_module(declared)
+    tables = project(lakekit.init(tmp_path / "project").folder)
     source, made, lake = tmp_path / "source", tmp_path / "made", tmp_path / "lake"
     (source / "orders").mkdir(parents=True)
     (source / "orders" / "1.csv").write_text(orders(0, HELD, seed=1), encoding="utf-8")
-    lakekit.run(source, made, tables=declared.TABLES)
+    lakekit.run(source, made, tables=tables)
     (source / "orders" / "2.csv").write_text(orders(HELD - LATER // 2, LATER, seed=2), encoding="utf-8")
 
     def restore() -> None:
@@ -50,6 +43,6 @@ def test_merge(measure: Measure, tmp_path: Path) -> None:
         shutil.copytree(made, lake)
 
     result = measure(
-        lambda: lakekit.run(source, lake, tables=declared.TABLES), setup=restore, parts=tables
+        lambda: lakekit.run(source, lake, tables=tables, progress=measure.step), setup=restore
     )
     assert result["silver.orders"].rows == HELD + LATER // 2

@@ -10,7 +10,7 @@ import pytest
 
 from testing.performance.conftest import Measure
 
-JOBS, RESULTS, TESTS = 600, 24, 150
+JOBS, RESULTS, TESTS = 2000, 24, 150
 EXERCISES = pytest.mark.exercises("utils/lake_ci/*", "noxfile.py")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 PURPOSE = "performance"
 LOCK = f"requirements/{PURPOSE}.txt"
 SUITE = "utils/lake_ci"
+WORK = ".cache/performance"
+TREE = f"{WORK}/old/tree"
 NOTHING = "0" * 40
 
 
@@ -144,8 +147,8 @@ class Install(Tool):
         if self.baseline is not None and self.baseline.commit is None:
             return Outcome(Status.SKIPPED, "there is no baseline")
         short = "new" if self.baseline is None else "old"
-        folder = bench.root / ".cache" / "performance" / short
-        side = Side(short, folder, bench.root if self.baseline is None else folder / "tree")
+        folder = bench.root / WORK / short
+        side = Side(short, folder, bench.root if self.baseline is None else bench.root / TREE)
         folder.mkdir(parents=True, exist_ok=True)
         if self.baseline is not None and self.baseline.commit is not None:
             check_out(bench.root, side.tree, self.baseline.commit)
@@ -210,8 +213,18 @@ def check_out(root: Path, tree: Path, commit: str) -> None:
         raise LakeCiError(f"git could not check out {commit[:12]} into {tree}", hint="run `git fsck`")
 
 
+@contextmanager
+def worktree(root: Path) -> Iterator[None]:
+    """Whatever worktree of the baseline is made meanwhile is gone afterwards."""
+    try:
+        yield
+    finally:
+        remove(root, root / TREE)
+
+
 def remove(root: Path, tree: Path) -> None:
     """Remove a worktree, and what git knows of it."""
-    git.ask(root, "worktree", "remove", "--force", "--force", str(tree))
+    if tree.exists():
+        git.ask(root, "worktree", "remove", "--force", "--force", str(tree))
     shutil.rmtree(tree, ignore_errors=True)
     git.ask(root, "worktree", "prune")
