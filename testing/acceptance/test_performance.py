@@ -51,7 +51,9 @@ def test_a_transform_that_became_a_third_slower_fails_and_is_named(repository: C
     assert slower[0].file == "testing/performance/test_merges.py"
     text = (repository.root / "testing/performance/test_merges.py").read_text(encoding="utf-8")
     assert slower[0].line is not None
-    assert any("def test_merge" in line for line in text.splitlines()[slower[0].line - 1 : slower[0].line + 2])
+    assert any(
+        "def test_merge" in line for line in text.splitlines()[slower[0].line - 1 : slower[0].line + 2]
+    )
     assert ran.result("performance").partial
     # What two processes of the gate left in git is gone.
     assert not (repository.root / ".git" / "worktrees").exists()
@@ -74,7 +76,7 @@ def test_a_benchmark_whose_code_did_not_change_is_skipped_with_that_reason(repos
     rows = ran.rows("performance")
     skipped = {name for name, status in rows.items() if status == "skipped"}
     assert {"merge", "medallion_embedded", "medallion_spark", "api_queries", "summary"} <= skipped
-    assert skipped == rows.keys() - READY - {"history"}
+    assert skipped == rows.keys() - READY
     assert "utils/lakekit/*" in ran.check("performance", "merge").detail
 
 
@@ -96,7 +98,9 @@ def test_the_first_commit_has_nothing_to_be_compared_with_and_says_so(repository
     assert ran.code == 0, ran.output
     rows = ran.rows("performance")
     assert {name for name, status in rows.items() if status == "skipped"} == {"baseline", "baseline wheel"}
-    assert ran.check("performance", "baseline").detail.startswith("nothing to compare with: this is the first")
+    assert ran.check("performance", "baseline").detail.startswith(
+        "nothing to compare with: this is the first"
+    )
     assert ran.check("performance", "merge").detail.endswith("nothing to compare with")
 
 

@@ -154,7 +154,9 @@ def peak_mb() -> float:
     total = 0.0
     for folder in [Path("/proc/self"), *family()]:
         with contextlib.suppress(OSError):
-            found = re.search(r"^VmHWM:\s+(\d+) kB", (folder / "status").read_text(encoding="utf-8"), re.MULTILINE)
+            found = re.search(
+                r"^VmHWM:\s+(\d+) kB", (folder / "status").read_text(encoding="utf-8"), re.MULTILINE
+            )
             total += int(found[1]) / 1024 if found else 0.0
     return total
 
@@ -165,7 +167,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "exercises(*patterns): the files whose change can change the benchmark's figures; `*` spans folders",
     )
     config.addinivalue_line(
-        "markers", "gate(generations, rounds): how many pairs of processes, and rounds in each, it is judged by"
+        "markers",
+        "gate(generations, rounds): how many pairs of processes, and rounds in each, it is judged by",
     )
 
 

@@ -52,7 +52,9 @@ def test_api_queries(measure: Measure, tmp_path: Path) -> None:
     from lakekit_api.settings import Settings
 
     lakekit.run(SAMPLE, tmp_path / "lake")
-    settings = Settings(lake=str(tmp_path / "lake"), no_auth=True, host="127.0.0.1", cache=0, log_level="error")
+    settings = Settings(
+        lake=str(tmp_path / "lake"), no_auth=True, host="127.0.0.1", cache=0, log_level="error"
+    )
     app = create_app(settings)
     queries = [f"carrier={CARRIERS[turn % len(CARRIERS)]}&sort=-flights" for turn in range(REQUESTS)]
 

@@ -42,7 +42,5 @@ def test_merge(measure: Measure, tmp_path: Path) -> None:
         shutil.rmtree(lake, ignore_errors=True)
         shutil.copytree(made, lake)
 
-    result = measure(
-        lambda: lakekit.run(source, lake, tables=tables, progress=measure.step), setup=restore
-    )
+    result = measure(lambda: lakekit.run(source, lake, tables=tables, progress=measure.step), setup=restore)
     assert result["silver.orders"].rows == HELD + LATER // 2

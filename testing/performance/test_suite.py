@@ -68,7 +68,10 @@ def test_summary(measure: Measure, tmp_path: Path) -> None:
             found = tuple(
                 Finding("mypy", "rule", f"message {number}", "noxfile.py", number) for number in range(20)
             )
-            checks = (Check("mypy", Status.FAILURE, 1.0, "20 findings", found), Check("black", Status.SUCCESS))
+            checks = (
+                Check("mypy", Status.FAILURE, 1.0, "20 findings", found),
+                Check("black", Status.SUCCESS),
+            )
             folder = tmp_path / "reports" / variant.id
             folder.mkdir(parents=True)
             result = Result(

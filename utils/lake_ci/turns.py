@@ -12,6 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 # How often a process that has not said anything yet is asked whether it is still there.
@@ -60,14 +61,14 @@ class Turns:
             for player in players.values():
                 held.enter_context(player.connection)
             # Nobody starts before all are ready: what one prepares must not disturb another's first turn.
-            for name in list(players):
-                if not players[name].asks(lambda name=name: alive(name)):
+            for name in [name for name in names if name in players]:
+                if not players[name].asks(partial(alive, name)):
                     del players[name]
             for name in order(names, rounds):
-                player = players.get(name)
-                if player is not None and not (
-                    player.go() and player.asks(lambda name=name: alive(name))
-                ):
+                if name not in players:
+                    continue
+                player = players[name]
+                if not player.go() or not player.asks(partial(alive, name)):
                     del players[name]
             for player in players.values():
                 player.go()

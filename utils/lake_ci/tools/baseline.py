@@ -59,7 +59,9 @@ def reference(root: Path, env: Mapping[str, str], asked: str | None = None) -> R
     if parent is not None:
         return Reference(parent, "the first parent")
     if git.is_shallow(root):
-        return Reference(None, "this clone is shallow and holds no earlier commit: run `git fetch --unshallow`")
+        return Reference(
+            None, "this clone is shallow and holds no earlier commit: run `git fetch --unshallow`"
+        )
     return Reference(None, "this is the first commit, there is nothing before it")
 
 
@@ -92,19 +94,19 @@ class Side:
 
     Attributes:
         name: `old` or `new`.
-        folder: everything that is made for it.
+        folder: its wheel, and its suite.
         tree: its source.
-        ready: whether it is built and installed.
+        environment: where its wheel is installed, beside the environment of the session.
     """
 
     name: str
     folder: Path
     tree: Path
-    ready: bool = False
+    environment: Environment
 
     @property
     def python(self) -> Path:
-        return self.folder / "env" / "bin" / "python"
+        return self.environment.python
 
     def variables(self, bench: Workbench) -> dict[str, str]:
         """The environment variables of its benchmarks: of the suite its own, of the packages the installed ones."""
@@ -148,7 +150,9 @@ class Install(Tool):
             return Outcome(Status.SKIPPED, "there is no baseline")
         short = "new" if self.baseline is None else "old"
         folder = bench.root / WORK / short
-        side = Side(short, folder, bench.root if self.baseline is None else bench.root / TREE)
+        session = bench.python.parent.parent
+        environment = Environment(session.with_name(f"{session.name}-{short}"))
+        side = Side(short, folder, bench.root if self.baseline is None else bench.root / TREE, environment)
         folder.mkdir(parents=True, exist_ok=True)
         if self.baseline is not None and self.baseline.commit is not None:
             check_out(bench.root, side.tree, self.baseline.commit)
@@ -157,7 +161,6 @@ class Install(Tool):
         outcome = self._build(bench, side)
         if outcome is None:
             self.side = side
-            side.ready = True
             [wheel] = (folder / "dist").glob("*.whl")
             return Outcome(Status.SUCCESS, wheel.name)
         return outcome
@@ -173,7 +176,7 @@ class Install(Tool):
                 self.name, done, f"could not build the wheel of {self._what(bench, side)}"
             )
         uv = uv_program() or "uv"
-        environment = Environment(side.folder / "env")
+        environment = side.environment
         if not side.python.exists():
             make = [uv, "venv", "--quiet", "--clear", "--python", str(bench.python), str(environment.folder)]
             done = bench.execute(make)
@@ -199,7 +202,9 @@ class Install(Tool):
         if self.baseline is None or self.baseline.commit is None:
             return "this tree"
         again = f"git worktree add ../baseline {self.baseline.commit[:12]} && cd ../baseline && nox -s build"
-        return f"the baseline {self.baseline.commit[:12]} (try it: `{again}`; or name another: `--baseline REF`)"
+        return (
+            f"the baseline {self.baseline.commit[:12]} (try it: `{again}`; or name another: `--baseline REF`)"
+        )
 
 
 def check_out(root: Path, tree: Path, commit: str) -> None:

@@ -139,7 +139,6 @@ class Collect(Tool):
 
     name = "benchmarks"
     alone = True
-    prepares = True
 
     def __init__(self, options: Options, baseline: Baseline, old: Install, new: Install) -> None:
         self.options = options
@@ -155,7 +154,11 @@ class Collect(Tool):
         if isinstance(listed, Outcome):
             return listed
         if not listed:
-            why = f"no benchmark matches -k {self.options.select!r}" if self.options.select else "there are none"
+            why = (
+                f"no benchmark matches -k {self.options.select!r}"
+                if self.options.select
+                else "there are none"
+            )
             return Outcome.failure(self.name, "none", why, file=FOLDER)
         differs = changed(bench.root, self.baseline.commit) if self.baseline.commit else None
         self.benchmarks = [Benchmark(each, self, differs) for each in listed]
@@ -338,7 +341,9 @@ class Benchmark(Tool):
             return Outcome(Status.SKIPPED, "the baseline could not be built")
         if self.unchanged() and not self.options.every:
             patterns = ", ".join(self.declared.exercises)
-            return Outcome(Status.SKIPPED, f"nothing it exercises has changed ({patterns}); `-- --all` runs it")
+            return Outcome(
+                Status.SKIPPED, f"nothing it exercises has changed ({patterns}); `-- --all` runs it"
+            )
         found = Generations()
         minimum = self.options.generations or self.declared.generations
         begun = time.monotonic()
@@ -349,7 +354,9 @@ class Benchmark(Tool):
             found.new.append(self._read(bench, "new"))
             if old is None:
                 self.measured = found.measured()
-                return Outcome(Status.SUCCESS, f"{self._seconds()}; nothing to compare with", data=self._data())
+                return Outcome(
+                    Status.SUCCESS, f"{self._seconds()}; nothing to compare with", data=self._data()
+                )
             if ended["old"].code != 0:
                 found.old.clear()
                 self.measured = found.measured()
@@ -422,12 +429,16 @@ class Benchmark(Tool):
         memory = found.memory()
         if memory is not None and memory[0] > self.options.memory:
             times = f"{memory[0]:.2f} to {memory[1]:.2f} times the baseline's peak memory"
-            findings.append(self._finding("memory", f"{self.name} holds {times}; {self.options.memory:g} allowed"))
+            findings.append(
+                self._finding("memory", f"{self.name} holds {times}; {self.options.memory:g} allowed")
+            )
         detail = f"{self._seconds()}, {compared['']}; detects {compared[''].narrower.detects(threshold):.2f}"
         if findings:
             what = ["more memory"] * any(each.rule == "memory" for each in findings)
             what += [f"slower: {', '.join(name or 'the whole' for name in slower)}"] if slower else []
-            return Outcome(Status.FAILURE, f"{'; '.join(what)}; {detail}", tuple(findings), data=self._data(found))
+            return Outcome(
+                Status.FAILURE, f"{'; '.join(what)}; {detail}", tuple(findings), data=self._data(found)
+            )
         undecided = {
             name: compared[name] for name, verdict in verdicts.items() if verdict is Verdict.UNDECIDED
         }
@@ -453,8 +464,10 @@ class Benchmark(Tool):
         why = said[-1] if said else (ended.last_lines(1) or f"exit code {ended.code}")
         lacking = next((line for line in reversed(said) if LACKING.match(line)), None)
         if lacking is not None:
-            return Outcome(Status.SUCCESS, f"new: {self._seconds()}; the baseline lacks it ({lacking})", data=self._data())
-        return Outcome(Status.WARNING, f"{self._seconds()}; the baseline could not run it: {why}", data=self._data())
+            detail = f"new: {self._seconds()}; the baseline lacks it ({lacking})"
+            return Outcome(Status.SUCCESS, detail, data=self._data())
+        detail = f"{self._seconds()}; the baseline could not run it: {why}"
+        return Outcome(Status.WARNING, detail, data=self._data())
 
     def _crash(self, done: Completed) -> Outcome:
         said = [line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")]
@@ -478,7 +491,15 @@ class Benchmark(Tool):
         assert self.measured is not None
         columns = ["series", "s", "baseline s", "ratio", "from", "to", "rounds"]
         rows = [
-            [name or "whole", each.seconds, each.old_seconds, each.ratio, each.low, each.high, each.pairs or None]
+            [
+                name or "whole",
+                each.seconds,
+                each.old_seconds,
+                each.ratio,
+                each.low,
+                each.high,
+                each.pairs or None,
+            ]
             for name, each in self.measured.series.items()
         ]
         rows.append(["peak memory, MB", self.measured.peak_mb, self.measured.old_peak_mb])
