@@ -17,14 +17,24 @@ from testing.integration import shop
 
 pytestmark = pytest.mark.long
 
+# S3 answers to a conditional PUT in one step. moto looks, then writes: two writers that meet there would both be told
+# that they were first, and the later one would replace the other's commit. So this server handles one request at a time.
 SERVER = """
-import signal, sys, threading
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
+import sys, threading
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+application, one = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+def alone(environ, start_response):
+    with one:
+        return application(environ, start_response)
+
+server = make_server("127.0.0.1", 0, alone, threaded=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(server.server_port, flush=True)
 sys.stdin.read()  # until the tests end, or die
-server.stop()
+server.shutdown()
 """
 RUN = """
 import sys
