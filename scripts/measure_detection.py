@@ -43,7 +43,14 @@ SLOWER = """\
         while table.name == {table!r} and time.process_time() < until:
             pass
 """
-IDENTITY = ["-c", "user.name=Detection", "-c", "user.email=detection@example.org", "-c", "commit.gpgsign=false"]
+IDENTITY = [
+    "-c",
+    "user.name=Detection",
+    "-c",
+    "user.email=detection@example.org",
+    "-c",
+    "commit.gpgsign=false",
+]
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,10 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
     (folder / ".cache").mkdir()
     (folder / ".cache" / "jars").symlink_to(ROOT / ".cache" / "jars")
-    commit = [[*git_in, "add", "--all"], [*git_in, "commit", "--quiet", "--allow-empty", "--message=A commit"]]
+    commit = [
+        [*git_in, "add", "--all"],
+        [*git_in, "commit", "--quiet", "--allow-empty", "--message=A commit"],
+    ]
     for command in [[*git_in, "init", "--quiet", "--initial-branch=main"], *commit]:
         subprocess.run(command, cwd=folder, check=True)
     if share:
@@ -118,7 +128,9 @@ def trials(folder: Path, select: str, table: str, number: int, seconds: float) -
         outcome = benchmark.run(bench)
         found = outcome.data.get("intervals", {})
         if table not in found:
-            sys.exit(f"{select} has no part {table}; it has: {', '.join(filter(None, found))}\n{outcome.detail}")
+            sys.exit(
+                f"{select} has no part {table}; it has: {', '.join(filter(None, found))}\n{outcome.detail}"
+            )
         series = found[table]
         ratio, low, _ = series.get("cpu", series["wall"]) if series["verdict"] != "fine" else series["wall"]
         yield Trial(outcome.status.value, series["verdict"], ratio, low, series["detects"])
@@ -138,16 +150,23 @@ def row(share: float, done: Sequence[Trial]) -> str:
 
 def main() -> None:
     """Measure, and print a line a size as soon as it is known."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-k", dest="select", default="merge", help="the one benchmark, as pytest selects it")
-    parser.add_argument("--transform", default="silver.orders", help="the table whose transform is made slower")
+    parser.add_argument(
+        "--transform", default="silver.orders", help="the table whose transform is made slower"
+    )
     parser.add_argument("--slowdowns", default="0,30,10,5", help="in percent (default: 0,30,10,5)")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=20.0, help="as of the session (default: 20)")
     parser.add_argument("--json", type=Path, help="write every trial there")
     options = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print(f"{'slower':>6} {'failed':>10}{'named':>11}{'unsure':>11}{'seen':>10}{'ratio':>9}{'detects':>9}", flush=True)
+    print(
+        f"{'slower':>6} {'failed':>10}{'named':>11}{'unsure':>11}{'seen':>10}{'ratio':>9}{'detects':>9}",
+        flush=True,
+    )
     everything: dict[str, list[dict[str, object]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for percent in map(float, options.slowdowns.split(",")):

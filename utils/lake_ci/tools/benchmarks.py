@@ -389,7 +389,9 @@ class Benchmark(Tool):
                     "PYTHONHASHSEED": str(number + 1),
                     "PYTHONDONTWRITEBYTECODE": "1",
                 }
-                scratch = side.folder / "scratch"  # emptied by each process, and no litter in the system's folder
+                scratch = (
+                    side.folder / "scratch"
+                )  # emptied by each process, and no litter in the system's folder
                 command = pytest_command(side, self.declared.id, f"--benchmark-json={file}")
                 command.append(f"--basetemp={scratch}")
                 running[side.name] = pool.submit(bench.execute, command, env=env)

@@ -35,6 +35,7 @@ MERGE = Declared(
     30,
     ("utils/lakekit/*",),
 )
+ANY, ONCE = Options(), Options(seconds=0)
 SETTINGS = """
 [tool.lake_ci.performance]
 threshold = 1.15
@@ -96,7 +97,7 @@ def benchmark(
     *,
     old: bool = True,
     differs: set[str] | None = None,
-    given: Options = Options(seconds=0),
+    given: Options = ONCE,
     said: Declared = MERGE,
 ) -> Benchmark:
     before = Baseline({}, None)
@@ -292,7 +293,7 @@ def listing(*names: str) -> Any:
     return execute
 
 
-def collected(bench: Workbench, execute: Any, given: Options = Options()) -> tuple[Collect, Outcome]:
+def collected(bench: Workbench, execute: Any, given: Options = ANY) -> tuple[Collect, Outcome]:
     collect = benchmark(bench, given=given).collect
     collect.baseline.commit = None
     tree = bench.root / "tree"
@@ -335,7 +336,8 @@ def test_measured_figures_enter_the_history_and_a_selection_does_not(bench: Work
         assert (bench.reports / "history.svg").read_text(encoding="utf-8").startswith("<svg")
         line = (bench.reports / "benchmarks.json").read_text(encoding="utf-8")
         assert measurements.from_line(line).benchmarks["merge"].series[""].pairs == 24
-    assert records[0].baseline == "b" * 40
+    [record, _] = measurements.read(bench.root / HISTORY)[0]
+    assert record.baseline == "b" * 40
 
 
 def test_nothing_measured_is_nothing_kept(bench: Workbench) -> None:
