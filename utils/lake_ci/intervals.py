@@ -121,8 +121,7 @@ def compare(
 
 
 def _resampled(generations: Sequence[Sequence[float]], resamples: int) -> list[float]:
-    # Dice, not secrets: a run can be repeated.
-    dice = random.Random(len(generations))  # nosec B311 - not for security
+    dice = random.Random(len(generations))
     estimates = []
     for _ in range(resamples):
         drawn: list[float] = []
