@@ -22,7 +22,7 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, ci, deploying, docs, dry_run, exceptions, java, kubernetes, kustomize
+from lake_ci.tools import advisories, aws, baseline, benchmarks, ci, deploying, docs, dry_run, exceptions, java, kubernetes, kustomize
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, packaging, policy, rehearsal
 from lake_ci.tools import security as scanners
@@ -177,6 +177,26 @@ def build(run: Run) -> None:
         *(packaging.Install(python) for python in PYTHONS),
         packaging.Sbom(PYTHONS),
     )
+
+
+@suite.job(
+    needs=[build],
+    events=["push:main"],
+    reports=["benchmarks.json", "history.svg"],
+    history=True,
+    minutes=20,
+)
+def performance(run: Run) -> None:
+    """Benchmarks of this tree and of the commit before, in turns; what is surely slower fails."""
+    run.install("performance")
+    chosen = benchmarks.options(run.posargs, ROOT)
+    run.partial = chosen.partial
+    before = baseline.Baseline(suite.env, chosen.baseline)
+    new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)
+    found = benchmarks.Collect(chosen, before, old, new)
+    with baseline.worktree(ROOT):
+        run.check(java.Java("17"), java.Jars(), before, new, old, found)
+    run.check(*found.benchmarks, benchmarks.History(found))
 
 
 @suite.job(
