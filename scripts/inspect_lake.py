@@ -60,15 +60,16 @@ def from_spark(lake: str, versions_only: bool) -> Dict[str, Any]:
     for row in spark.sql(f"SHOW TABLES IN {lake}").collect():
         if row["isTemporary"]:
             continue
-        name, full = row["tableName"], f"{lake}.`{row['tableName']}`"
-        newest = spark.sql(f"DESCRIBE HISTORY {full} LIMIT 1").collect()[0]
+        name = row["tableName"]
+        full = f"{lake}.`{name.replace('`', '``')}`"
+        newest = spark.sql(f"DESCRIBE HISTORY {full} LIMIT 1").first()
         tables[name] = {"version": int(newest["version"])}
         if versions_only or not name.startswith(GOLD):
             continue
         frame = spark.table(full)
         columns = [name for name, kind in frame.dtypes if _adds_up(kind)]
         sums = [functions.sum(functions.col(f"`{column}`")).alias(column) for column in columns]
-        found = frame.agg(functions.count(functions.lit(1)).alias("rows_"), *sums).collect()[0].asDict()
+        found = frame.agg(functions.count(functions.lit(1)).alias("rows_"), *sums).first().asDict()
         gold[name] = {
             "rows": found.pop("rows_"),
             "sums": {column: _text(value) for column, value in found.items()},

@@ -53,7 +53,7 @@ class Restorer:
 
     def back(self, name: str, before: Optional[int]) -> None:
         """Set one table back to a version; None: to not being there."""
-        full = f"{self._lake}.`{name}`"
+        full = f"{self._lake}.`{name.replace('`', '``')}`"
         history = self._spark.sql(f"DESCRIBE HISTORY {full}").collect()
         since = [row.asDict() for row in history if before is None or row["version"] > before]
         if not since:

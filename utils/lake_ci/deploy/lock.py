@@ -109,7 +109,7 @@ class Lock:
                 return cleared
             # Two came at once, and both may have seen the other: both step back, and not for equally long.
             self._workspace.delete(self._path(me.id))
-            self._clock.sleep(random.uniform(0.1, 1.0))  # nosec B311 - a pause, no secret
+            self._clock.sleep(random.uniform(0.1, 1.0))
             held = self._living(cleared)
         raise RefusedError(
             f"another deploy holds the lock: {held}",
