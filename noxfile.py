@@ -21,7 +21,9 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, ci, docs, exceptions, java
+from lake_ci.tools import advisories, aws, ci, contents, docs
+from lake_ci.tools import engine as containers
+from lake_ci.tools import exceptions, exercises, images, java
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, packaging, policy, rehearsal
 from lake_ci.tools import security as scanners
@@ -143,7 +145,43 @@ def tests(run: Run) -> None:
 
 
 @suite.job(
-    needs=[tests, security, terraform],
+    needs=[tests],
+    inputs=[
+        "docker/*",
+        ".dockerignore",
+        "noxfile.py",
+        "utils/*",
+        "api/*",
+        "scripts/inspect_image.py",
+        "testing/data/*",
+        "testing/unit/lakekit/*",
+        "pyproject.toml",
+        "LICENSE",
+        "requirements/*",
+        "security/exceptions.toml",
+    ],
+    reports=["images.json", *(f"sbom-{target}.json" for target in images.TARGETS)],
+    setup=["engine"],
+    history=True,
+    minutes=30,
+)
+def docker(run: Run) -> None:
+    """The images dev, prod, api and processor: hadolint, built twice with the same result, looked into, put to work."""
+    run.install("docker")
+    chosen = images.targets(run.posargs)
+    run.partial = chosen != images.TARGETS
+    run.check(images.Hadolint(), java.Java("17"), java.Jars())
+    with containers.engine(run.bench) as engine:
+        made = images.Images(engine, chosen)
+        today = date.today()
+        run.check(containers.Present(engine), images.Build(made))
+        run.check(contents.Configuration(made), contents.Contents(made), contents.Size(made), images.Again(made))
+        run.check(contents.Packages(made, exceptions.Register(ROOT, today), today), contents.Inventory(made))
+        run.check(*(exercise(made) for exercise in exercises.EXERCISES if exercise.target in chosen))
+
+
+@suite.job(
+    needs=[docker, security, terraform],
     reports=["dist/", "SHA256SUMS", "sbom.json"],
     history=True,
     minutes=15,
