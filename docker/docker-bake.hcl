@@ -7,6 +7,10 @@ variable "VERSION" { default = "0.0.0+unknown" }
 variable "REVISION" { default = "unknown" }
 variable "SOURCE" { default = "" }
 variable "SOURCE_DATE_EPOCH" { default = "0" }
+# A proxy is passed on to the build, and into no layer.
+variable "HTTP_PROXY" { default = "" }
+variable "HTTPS_PROXY" { default = "" }
+variable "NO_PROXY" { default = "" }
 
 group "default" {
   targets = ["dev", "prod", "api", "processor"]
@@ -19,7 +23,12 @@ target "image" {
     BASE              = BASE
     VERSION           = VERSION
     SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
+    HTTP_PROXY        = HTTP_PROXY
+    HTTPS_PROXY       = HTTPS_PROXY
+    NO_PROXY          = NO_PROXY
   }
+  # A pip.conf, where pip needs one: LAKE_CI_PIP_CONF holds its text.
+  secret = ["type=env,id=pip,env=LAKE_CI_PIP_CONF"]
   labels = {
     "org.opencontainers.image.version"  = VERSION
     "org.opencontainers.image.revision" = REVISION
