@@ -25,8 +25,9 @@ from lake_ci.tools import advisories, aws, ci, contents, docs
 from lake_ci.tools import engine as containers
 from lake_ci.tools import exceptions, exercises, images, java
 from lake_ci.tools import lint as style
-from lake_ci.tools import locks, packaging, policy, rehearsal
+from lake_ci.tools import locks, outside, packaging, policy, rebuild, rehearsal
 from lake_ci.tools import security as scanners
+from lake_ci.tools import service
 from lake_ci.tools import terraform as infrastructure
 from lake_ci.tools import testing
 
@@ -154,6 +155,7 @@ def tests(run: Run) -> None:
         "api/*",
         "scripts/inspect_image.py",
         "testing/data/*",
+        "testing/images/*",
         "testing/unit/lakekit/*",
         "pyproject.toml",
         "LICENSE",
@@ -168,16 +170,18 @@ def tests(run: Run) -> None:
 def docker(run: Run) -> None:
     """The images dev, prod, api and processor: hadolint, built twice with the same result, looked into, put to work."""
     run.install("docker")
-    chosen = images.targets(run.posargs)
-    run.partial = chosen != images.TARGETS
+    chosen = images.options(run.posargs)
+    run.partial = chosen.partial
     run.check(images.Hadolint(), java.Java("17"), java.Jars())
     with containers.engine(run.bench) as engine:
-        made = images.Images(engine, chosen)
-        today = date.today()
+        made = images.Images(engine, chosen.targets, outside.Outside(ROOT / containers.SCRATCH / "outside"))
         run.check(containers.Present(engine), images.Build(made))
-        run.check(contents.Configuration(made), contents.Contents(made), contents.Size(made), images.Again(made))
-        run.check(contents.Packages(made, exceptions.Register(ROOT, today), today), contents.Inventory(made))
-        run.check(*(exercise(made) for exercise in exercises.EXERCISES if exercise.target in chosen))
+        run.check(contents.Configuration(made), contents.Contents(made), contents.Size(made))
+        work = (exercises.Dev, exercises.Prod, exercises.Processor, service.Api, service.MemoryLimit)
+        run.check(*(each(made) for each in work if each.target in chosen.targets))
+        run.check(*([] if chosen.once else [rebuild.Again(made)]))
+        run.check(contents.Packages(made, exceptions.Register(ROOT, date.today()), date.today()))
+        run.check(contents.Inventory(made))
 
 
 @suite.job(

@@ -25,6 +25,8 @@ from lake_ci.tools.tool import Tool, Workbench
 GET = "install Docker with buildx (https://docs.docker.com/engine/install/), or Podman with its Docker socket"
 LABEL = "lake-ci.checkout"
 MARK = "LAKE_CI_ENGINE"
+# What the images' checks write for a moment.
+SCRATCH = ".cache/docker/run"
 ASKED_SECONDS = 20
 
 
@@ -93,6 +95,7 @@ class Engine:
         )
         if images:
             self._ask("rmi", "--force", *images)
+        shutil.rmtree(self.bench.root / SCRATCH, ignore_errors=True)
         named = {"container": containers, "volume": volumes, "image": images}
         return [*left, *(f"{kind} {name}" for kind, names in named.items() for name in names)]
 
