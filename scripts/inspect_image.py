@@ -9,13 +9,14 @@ import shutil
 import stat
 import sys
 from importlib.metadata import distributions
+from typing import Iterator, List, Tuple
 
 ROOT_DEVICE = os.stat("/").st_dev
 TOOLS = ("cc", "gcc", "g++", "clang", "make", "ld", "git")
 CACHES = ("/var/lib/apt/lists", "/var/cache/apt/archives", "/root/.cache", "/opt/lake/.cache")
 
 
-def files():
+def files() -> Iterator[Tuple[str, os.stat_result]]:
     """Every path of the root file system, with its facts."""
     for folder, names, found in os.walk("/"):
         names[:] = [name for name in names if os.lstat(os.path.join(folder, name)).st_dev == ROOT_DEVICE]
@@ -24,8 +25,10 @@ def files():
             yield path, os.lstat(path)
 
 
-def main():
-    setuid, stray = [], []
+def main() -> None:
+    """Walk the image, and print what was found."""
+    setuid: List[str] = []
+    stray: List[str] = []
     for path, facts in files():
         name = os.path.basename(path)
         if stat.S_ISREG(facts.st_mode) and facts.st_mode & (stat.S_ISUID | stat.S_ISGID):

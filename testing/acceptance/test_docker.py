@@ -51,7 +51,9 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
 def seed(checkout: Checkout, target: str, instructions: str) -> None:
     """Add instructions to the end of what a target's stage copies."""
     path = checkout.root / DOCKERFILE
-    head, stage, rest = re.split(rf"(^FROM runtime AS {target}$)", path.read_text(encoding="utf-8"), flags=re.M)
+    head, stage, rest = re.split(
+        rf"(^FROM runtime AS {target}$)", path.read_text(encoding="utf-8"), flags=re.M
+    )
     assert COPY_WHEEL in rest
     path.write_text(head + stage + rest.replace(COPY_WHEEL, COPY_WHEEL + instructions, 1), encoding="utf-8")
 
@@ -149,14 +151,20 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
 
 def test_a_wrong_result_of_the_processor_is_found_by_its_rows(checkout: Checkout) -> None:
     sql = "/opt/lake/lib/python3.11/site-packages/lakekit/sql/gold/busiest_hours.sql"
-    seed(checkout, "processor", f"USER 0:0\nRUN sed -i 's/  cancelled,/  cancelled + 1 as cancelled,/' {sql}\nUSER 10001:10001\n")
+    seed(
+        checkout,
+        "processor",
+        f"USER 0:0\nRUN sed -i 's/  cancelled,/  cancelled + 1 as cancelled,/' {sql}\nUSER 10001:10001\n",
+    )
     ran = checkout.nox("-s", "docker", "--", "--target", "processor", "--once")
     rows = named(ran, "processor", "rows")
     assert rows.line == line(checkout, "FROM runtime AS processor")
     assert "gold.busiest_hours" in rows.message and "silver" not in rows.message
 
 
-def test_a_changed_line_of_lakekit_builds_no_dependency_again_and_a_failing_step_is_named(checkout: Checkout) -> None:
+def test_a_changed_line_of_lakekit_builds_no_dependency_again_and_a_failing_step_is_named(
+    checkout: Checkout,
+) -> None:
     build = ("-s", "docker", "--", "--target", "prod", "--once")
     ran = checkout.nox(*build)
     assert ran.code == 0, ran.output
@@ -167,7 +175,9 @@ def test_a_changed_line_of_lakekit_builds_no_dependency_again_and_a_failing_step
     assert ran.code == 0, ran.output
     steps = ran.check("docker", "build").data["steps"]
     assert steps and {step.split()[0] for step in steps} <= {"wheel", "prod"}, steps
-    assert not [step for step in steps if step.startswith("wheel 1/")], "the build back end is a dependency, too"
+    assert not [
+        step for step in steps if step.startswith("wheel 1/")
+    ], "the build back end is a dependency, too"
     seed(checkout, "prod", "RUN echo before && ls /not-there\n")
     ran = checkout.nox(*build)
     failed = ran.check("docker", "build").findings[0]
@@ -184,7 +194,9 @@ def test_the_run_after_one_that_was_ended_during_a_build_leaves_nothing(
     seed(checkout, "prod", f"RUN {mark}\n")
     arguments = ("--envdir", str(REPOSITORY / ".nox"), "-s", "docker", "--", "--target", "prod", "--once")
     nox = start(checkout, *arguments)
-    assert until(lambda: bool(processes(mark.encode(), "cmdline")), BUILD_SECONDS), "the step was never reached"
+    assert until(
+        lambda: bool(processes(mark.encode(), "cmdline")), BUILD_SECONDS
+    ), "the step was never reached"
     os.kill(nox.pid, number)
     nox.communicate(timeout=END_SECONDS)
     checkout.replace(DOCKERFILE, f"RUN {mark}\n", "")

@@ -42,7 +42,9 @@ class Configuration(OfImages):
                 Finding(self.name, rule, f"{target}: {message}", DOCKERFILE, stage_line(bench, target))
                 for rule, message in objections(said["Config"], target)
             ]
-        return Outcome.of(found, clean=f"{count(len(names), 'image')}: user, labels, init, signal, health check")
+        return Outcome.of(
+            found, clean=f"{count(len(names), 'image')}: user, labels, init, signal, health check"
+        )
 
 
 def objections(config: dict[str, Any], target: str) -> Iterator[tuple[str, str]]:
@@ -89,11 +91,17 @@ class Contents(OfImages):
                 message = f"{target}: {path} has no place in an image that runs the lake"
                 found.append(Finding(self.name, "stray", message, DOCKERFILE, line))
         packages = sum(len(each) for each in self.images.packages.values())
-        return Outcome.of(found, clean=f"{packages} Python packages in {count(len(self.images.ids), 'image')}")
+        return Outcome.of(
+            found, clean=f"{packages} Python packages in {count(len(self.images.ids), 'image')}"
+        )
 
     def _write_sbom(self, target: str, inside: dict[str, Any], bench: Workbench) -> None:
-        components = [component("pypi", name, version) for name, version in sorted(inside["packages"].items())]
-        components += [component("deb/debian", name, version) for name, version in sorted(inside["debian"].items())]
+        components = [
+            component("pypi", name, version) for name, version in sorted(inside["packages"].items())
+        ]
+        components += [
+            component("deb/debian", name, version) for name, version in sorted(inside["debian"].items())
+        ]
         about = component("oci", f"lakekit-{target}", self.images.version) | {"type": "container"}
         document = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
         sbom = document | {"metadata": {"component": about}, "components": components}
@@ -113,12 +121,15 @@ class Size(OfImages):
 
     def check(self, bench: Workbench) -> Outcome:
         budgets = self.images.settings(bench)["megabytes"]
-        found, words = [], []
+        found: list[Finding] = []
+        words = []
         for target, size in self.images.sizes.items():
             words.append(f"{target} {size / MEGABYTE:.0f}")
             if size > budgets[target] * MEGABYTE:
                 message = f"{target} has {size / MEGABYTE:.0f} MB, its budget is {budgets[target]} MB"
-                found.append(Finding(self.name, "budget", message, "pyproject.toml", budget_line(bench, target)))
+                found.append(
+                    Finding(self.name, "budget", message, "pyproject.toml", budget_line(bench, target))
+                )
         return Outcome.of(found, clean=f"{', '.join(words)} MB", sizes=dict(self.images.sizes))
 
 
@@ -138,7 +149,8 @@ class Packages(Safety):
         return super().run(bench)
 
     def listed(self, bench: Workbench) -> tuple[list[Path], list[Pin]]:
-        files, found = [], []
+        files: list[Path] = []
+        found: list[Pin] = []
         for target, packages in self.images.packages.items():
             path = bench.reports / f"packages-{target}.txt"
             rows = [f"{name}=={version}\n" for name, version in sorted(packages.items()) if name != "lakekit"]
@@ -185,4 +197,7 @@ def budget_line(bench: Workbench, target: str) -> int:
     """The line of pyproject.toml that holds a target's budget."""
     lines = (bench.root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     start = lines.index("[tool.lake_ci.docker]") if "[tool.lake_ci.docker]" in lines else 0
-    return next((n for n, line in enumerate(lines[start:], start + 1) if re.search(rf"\b{target} = \d", line)), start + 1)
+    return next(
+        (n for n, line in enumerate(lines[start:], start + 1) if re.search(rf"\b{target} = \d", line)),
+        start + 1,
+    )

@@ -158,7 +158,9 @@ class Present(Tool):
 
     def run(self, bench: Workbench) -> Outcome:
         if self.engine.missing:
-            return Outcome(Status.WARNING, self.engine.missing, weaker=f"no image was built: {self.engine.missing}")
+            return Outcome(
+                Status.WARNING, self.engine.missing, weaker=f"no image was built: {self.engine.missing}"
+            )
         swept = "; ".join(bench.notes)
         return Outcome(Status.SUCCESS, f"{self.engine.version}{f'; {swept}' if swept else ''}")
 

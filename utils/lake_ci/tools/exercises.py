@@ -60,8 +60,12 @@ class Unmet(Exception):
     """An image does not do what it is for."""
 
     def __init__(self, rule: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(rule, message)
         self.rule = rule
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Dev(Exercise):
@@ -71,7 +75,13 @@ class Dev(Exercise):
     module = "testing/unit/lakekit/test_tables.py"
 
     def exercise(self, folder: Path, bench: Workbench) -> Outcome:
-        options = [OFFLINE, "--cap-drop=ALL", f"--user={STRANGER}", "--tmpfs=/tmp:rw,exec", f"--volume={bench.root}:/work:ro"]
+        options = [
+            OFFLINE,
+            "--cap-drop=ALL",
+            f"--user={STRANGER}",
+            "--tmpfs=/tmp:rw,exec",
+            f"--volume={bench.root}:/work:ro",
+        ]
         listed = self.engine.run(self.image, "nox", "-l", options=options)
         if listed.code != 0 or "* pipeline" not in listed.stdout:
             raise Unmet("nox", f"`nox -l` exited with {listed.code}\n{listed.last_lines()}")
@@ -90,7 +100,14 @@ class Batch(Exercise):
     def exercise(self, folder: Path, bench: Workbench) -> Outcome:
         volume, begun = self.engine.volume(self.target), time.monotonic()
         container = volume  # one name tells them apart as well
-        options = [*CONFINED, OFFLINE, NAMED, TMPFS, f"--volume={bench.root / SAMPLE}:/source:ro", f"--volume={volume}:/lake"]
+        options = [
+            *CONFINED,
+            OFFLINE,
+            NAMED,
+            TMPFS,
+            f"--volume={bench.root / SAMPLE}:/source:ro",
+            f"--volume={volume}:/lake",
+        ]
         command = ["run", "--engine", self.engine_name, "--source", "/source", "--lake", "/lake", "--json"]
         named = ["run", f"--name={container}", *self.engine.labelled, *options, self.image, *command]
         ran = self.engine.docker(*named)
@@ -108,7 +125,9 @@ class Batch(Exercise):
         if diff.code not in (0, 1) or not diff.stdout:
             return stopped(self.name, diff) or crashed(self.name, diff)
         if diff.code == 1:
-            raise Unmet("rows", f"its rows are not those of a run outside: {different(json.loads(diff.stdout))}")
+            raise Unmet(
+                "rows", f"its rows are not those of a run outside: {different(json.loads(diff.stdout))}"
+            )
         rows = sum(table["rows"] for table in json.loads(ran.stdout)["tables"])
         return Outcome(Status.SUCCESS, f"{rows:,} rows in {seconds:.0f} s, as outside", data={"rows": rows})
 
@@ -130,5 +149,6 @@ def different(said: dict[str, Any]) -> str:
     """The tables in which two lakes differ, in a few words."""
     rows = [each for each in said["tables"] if each["differs"]]
     return "; ".join(
-        f"{each['table']}: {each['only_a']} missing, {each['only_b']} more, {each['changed']} changed" for each in rows
+        f"{each['table']}: {each['only_a']} missing, {each['only_b']} more, {each['changed']} changed"
+        for each in rows
     )

@@ -166,7 +166,16 @@ def bake(
         "SOURCE_DATE_EPOCH": str(git.commit_time(bench.root)),
         "LAKE_CI_PIP_CONF": pip_conf(bench.env) + comment,
     }
-    command = ["docker", "buildx", "bake", "--load", "--progress=plain", f"--file={BAKE}", *options, *images.targets]
+    command = [
+        "docker",
+        "buildx",
+        "bake",
+        "--load",
+        "--progress=plain",
+        f"--file={BAKE}",
+        *options,
+        *images.targets,
+    ]
     return bench.execute(command, cwd=context, env={**images.engine.env, **settings})
 
 
@@ -215,7 +224,9 @@ def gather_jars(bench: Workbench) -> None:
 
 def steps(done: Completed) -> list[str]:
     """The steps that a build had to take, as `STAGE NUMBER/OF`: those of the Dockerfile that no cache held."""
-    named = dict(re.findall(r"^#(\d+) \[([\w-]+ \d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)", done.stderr, re.MULTILINE))
+    named = dict(
+        re.findall(r"^#(\d+) \[([\w-]+ \d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)", done.stderr, re.MULTILINE)
+    )
     cached = set(re.findall(r"^#(\d+) CACHED", done.stderr, re.MULTILINE))
     return sorted({name for number, name in named.items() if number not in cached})
 

@@ -21,9 +21,23 @@ from lake_ci.tools.layers import Contents, Place
 from lake_ci.tools.tool import Workbench, stopped
 
 TAG = "again"
-INPUTS = ("docker", "requirements", "utils/lakekit", "api/lakekit_api", "pyproject.toml", "LICENSE", ".dockerignore")
+INPUTS = (
+    "docker",
+    "requirements",
+    "utils/lakekit",
+    "api/lakekit_api",
+    "pyproject.toml",
+    "LICENSE",
+    ".dockerignore",
+)
 # What may lie about in a checkout, and must not get into an image with it; pip's settings are given to the build.
-PLANTED = (".env", "utils/lakekit/.env", "api/lakekit_api/credentials.json", "docker/id_rsa", "requirements/pip.conf")
+PLANTED = (
+    ".env",
+    "utils/lakekit/.env",
+    "api/lakekit_api/credentials.json",
+    "docker/id_rsa",
+    "requirements/pip.conf",
+)
 SHOWN = 5
 KEPT = 100
 
@@ -39,7 +53,10 @@ class Again(OfImages):
         known = Proven(bench.root / WORK / "proven.json")
         digests = known.digests()
         if all(images.ids[target] in digests for target in images.targets):
-            return self._said([digests[images.ids[target]] for target in images.targets], "; these images were shown so before")
+            return self._said(
+                [digests[images.ids[target]] for target in images.targets],
+                "; these images were shown so before",
+            )
         word = f"canary-{secrets.token_hex(12)}"
         folder = images.scratch(bench, TAG)
         try:
@@ -60,13 +77,18 @@ class Again(OfImages):
         if found:
             return Outcome.of(found)
         known.add(shown)
-        ids = [images.engine.docker("image", "inspect", "--format={{.Id}}", images.name(t, TAG)).stdout.strip() for t in images.targets]
+        ids = [
+            images.engine.docker("image", "inspect", "--format={{.Id}}", images.name(t, TAG)).stdout.strip()
+            for t in images.targets
+        ]
         if ids == [images.ids[target] for target in images.targets]:
             return self._said(list(shown.values()), "; the ids are the same as well")
         return self._said(list(shown.values()), "; compared by contents, for the engine dates what it builds")
 
     def _said(self, digests: Sequence[str], how: str) -> Outcome:
-        return Outcome(Status.SUCCESS, f"the same contents: {', '.join(digests)}{how}", data={"digests": list(digests)})
+        return Outcome(
+            Status.SUCCESS, f"the same contents: {', '.join(digests)}{how}", data={"digests": list(digests)}
+        )
 
     def _read(self, target: str, tag: str, reader: layers.Reader, folder: Path) -> Contents:
         archive = folder / "image.tar"
@@ -78,14 +100,20 @@ class Again(OfImages):
         finally:
             archive.unlink()
 
-    def _compared(self, target: str, first: Contents, second: Contents, bench: Workbench) -> Iterator[Finding]:
+    def _compared(
+        self, target: str, first: Contents, second: Contents, bench: Workbench
+    ) -> Iterator[Finding]:
         for place in second.secrets:
-            yield self._finding("secret", f"{target}: a secret of the build got into {place.path}", target, place, bench)
+            yield self._finding(
+                "secret", f"{target}: a secret of the build got into {place.path}", target, place, bench
+            )
         # A secret that got in is a difference as well: said once.
         leaked = {place.path for place in second.secrets}
         places = {place for place, _ in first.files ^ second.files if place.path not in leaked}
         for place in sorted(places, key=lambda each: each.path)[:SHOWN]:
-            yield self._finding("differs", f"{target}: {place.path} is another in a second build", target, place, bench)
+            yield self._finding(
+                "differs", f"{target}: {place.path} is another in a second build", target, place, bench
+            )
         if len(places) > SHOWN:
             message = f"{target}: {count(len(places) - SHOWN, 'path')} more are others in a second build"
             yield Finding(self.name, "differs", message, DOCKERFILE, stage_line(bench, target))
