@@ -1,6 +1,6 @@
 """Each check of `nox -s docker` finds its defect, seeded in the real Dockerfile, and a run leaves nothing on the engine.
 
-Builds are what costs: each test builds one target, from layers that are cached, and seeds all that does not hide another.
+Builds are what costs: each test builds one target, from layers that are cached, and seeds all that hides no other.
 """
 
 from __future__ import annotations

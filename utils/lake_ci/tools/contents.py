@@ -68,7 +68,7 @@ def objections(config: dict[str, Any], target: str) -> Iterator[tuple[str, str]]
 
 
 class Contents(OfImages):
-    """Nothing in an image becomes root by itself; no compiler, cache, test, pip or git data in those that run the lake."""
+    """Nothing in an image becomes root by itself; no compiler, cache, test, pip or git in those that run the lake."""
 
     name = "contents"
 

@@ -15,6 +15,7 @@ from lake_ci import git
 from lake_ci.errors import UsageError
 from lake_ci.processes import Completed
 from lake_ci.results import Finding, Outcome, Status, count
+from lake_ci.tools import layers
 from lake_ci.tools.engine import SCRATCH, Engine
 from lake_ci.tools.locks import read_jars, read_project
 from lake_ci.tools.outside import Outside
@@ -141,7 +142,7 @@ class Build(Tool):
         gather_jars(bench)
         done = bake(images, bench, bench.root, "checked")
         if done.code != 0:
-            return stopped(self.name, done) or failed_step(self.name, done)
+            return stopped(self.name, done) or failed_step(self.name, done, bench)
         asked = images.engine.docker("image", "inspect", *(images.name(target) for target in images.targets))
         if asked.code != 0:
             return stopped(self.name, asked) or crashed(self.name, asked)
@@ -231,13 +232,15 @@ def steps(done: Completed) -> list[str]:
     return sorted({name for number, name in named.items() if number not in cached})
 
 
-def failed_step(name: str, done: Completed) -> Outcome:
+def failed_step(name: str, done: Completed, bench: Workbench) -> Outcome:
     """The outcome of a build that failed: the line of the Dockerfile, and what the step said last."""
-    match = re.search(r"^Dockerfile:(\d+)\n-+\n", done.stderr, re.MULTILINE)
     error = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE)
-    said = re.findall(r"^(?:#\d+ )?[\d.]+ (.*)$", done.stderr.partition("------\n >")[2], re.MULTILINE)
     if not error:
         return crashed(name, done)
+    _, _, end = done.stderr.rpartition("------\n > ")
+    step = re.match(r"\[[^\]]*\] (.*?):?$", end, re.MULTILINE)
+    lines = (bench.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
+    line = layers.line_of(step[1], lines) if step else None
+    said = re.findall(r"^#\d+ [\d.]+ (.*)$", end, re.MULTILINE)
     message = "\n".join([error[-1], *said[-8:]])
-    line = int(match[1]) if match else None
     return Outcome(Status.FAILURE, error[-1][:200], (Finding(name, "build", message, DOCKERFILE, line),))

@@ -6,7 +6,6 @@ import json
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +63,7 @@ class Again(OfImages):
             copy_context(bench, context, word)
             done = bake(images, bench, context, TAG, "--no-cache", comment=f"# {word}\n")
             if done.code != 0:
-                return stopped(self.name, done) or failed_step(self.name, done)
+                return stopped(self.name, done) or failed_step(self.name, done, bench)
             reader = layers.Reader(base_layers(images, bench), [word.encode()])
             found: list[Finding] = []
             shown: dict[str, str] = {}

@@ -91,14 +91,14 @@ def test_before_and_after_a_run_nothing_of_the_checkout_is_left(
 
 def test_a_process_that_a_killed_run_left_is_ended_and_no_other(bench: Workbench) -> None:
     command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipe = subprocess.PIPE
     started = [
-        subprocess.Popen(command, env={**os.environ, containers.MARK: mark}, **pipes)  # type: ignore[call-overload]  # keywords
+        subprocess.Popen(command, env={**os.environ, containers.MARK: mark}, stdin=pipe, stdout=pipe)
         for mark in ("mine", "mine-not")
     ]
     try:
         for process in started:
-            process.stdout.readline()
+            assert process.stdout and process.stdout.readline()
         assert containers._end_marked("mine") == [started[0].pid]
         assert started[0].wait(10) == -9 and started[1].poll() is None
     finally:

@@ -40,11 +40,6 @@ FAILED = """\
 #9 0.141 before
 #9 0.142 ls: cannot access '/not-there': No such file or directory
 ------
-Dockerfile:97
---------------------
-  95 |     COPY --from=wheel /lakekit /opt/lake
-  97 | >>> RUN echo before && ls /not-there
---------------------
 ERROR: target prod: failed to solve: executor failed running [/bin/sh -c echo before && ls /not-there]: exit code: 2
 """
 
@@ -52,6 +47,12 @@ ERROR: target prod: failed to solve: executor failed running [/bin/sh -c echo be
 @pytest.fixture
 def made(bench: Workbench) -> Images:
     return Images(Engine(bench, "0123"), ("prod", "api"), Outside(bench.root / "outside"))
+
+
+def dockerfile(bench: Workbench, text: str) -> None:
+    path = bench.root / images.DOCKERFILE
+    path.parent.mkdir()
+    path.write_text(text)
 
 
 def test_all_targets_are_built_twice_unless_less_is_asked_for() -> None:
@@ -84,15 +85,16 @@ def test_only_steps_that_no_cache_held_are_told() -> None:
     assert images.steps(Completed((), 0, "", BUILT, 1.0)) == ["prod 2/2", "wheel 2/7"]
 
 
-def test_a_failed_step_is_named_with_its_line_and_what_it_said() -> None:
-    outcome = images.failed_step("build", Completed((), 1, "", FAILED, 1.0))
+def test_a_failed_step_is_named_with_its_line_and_what_it_said(bench: Workbench) -> None:
+    dockerfile(bench, "FROM base AS prod\n\nRUN echo before \\\n && ls /not-there\n")
+    outcome = images.failed_step("build", Completed((), 1, "", FAILED, 1.0), bench)
     [found] = outcome.findings
-    assert (found.file, found.line) == ("docker/Dockerfile", 97)
+    assert (found.file, found.line) == ("docker/Dockerfile", 3)
     assert "No such file or directory" in found.message
 
 
-def test_a_build_that_fails_without_a_step_says_what_it_said() -> None:
-    outcome = images.failed_step("build", Completed((), 1, "", "cannot connect", 1.0))
+def test_a_build_that_fails_without_a_step_says_what_it_said(bench: Workbench) -> None:
+    outcome = images.failed_step("build", Completed((), 1, "", "cannot connect", 1.0), bench)
     assert outcome.status is Status.FAILURE and "cannot connect" in outcome.findings[0].message
 
 
