@@ -22,23 +22,12 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import (
-    advisories,
-    aws,
-    baseline,
-    benchmarks,
-    ci,
-    deploying,
-    docs,
-    dry_run,
-    exceptions,
-    java,
-    kubernetes,
-    kustomize,
-)
+from lake_ci.tools import advisories, aws, baseline, benchmarks, ci, contents, deploying, docs, dry_run, exceptions, exercises, images, java, kubernetes, kustomize
+from lake_ci.tools import engine as containers
 from lake_ci.tools import lint as style
-from lake_ci.tools import locks, packaging, policy, rehearsal
+from lake_ci.tools import locks, outside, packaging, policy, rebuild, rehearsal
 from lake_ci.tools import security as scanners
+from lake_ci.tools import service
 from lake_ci.tools import terraform as infrastructure
 from lake_ci.tools import testing
 
@@ -156,7 +145,47 @@ def tests(run: Run) -> None:
     )
 
 
-@suite.job(needs=[tests], reports=["manifests.yaml", "checkov.json"], setup=["kubernetes"], minutes=10)
+@suite.job(
+    needs=[tests],
+    inputs=[
+        "docker/*",
+        ".dockerignore",
+        "noxfile.py",
+        "utils/*",
+        "api/*",
+        "scripts/inspect_image.py",
+        "testing/data/*",
+        "testing/images/*",
+        "testing/unit/lakekit/*",
+        "pyproject.toml",
+        "LICENSE",
+        "requirements/*",
+        "security/exceptions.toml",
+    ],
+    reports=["images.json", *(f"sbom-{target}.json" for target in images.TARGETS)],
+    setup=["engine"],
+    history=True,
+    minutes=30,
+)
+def docker(run: Run) -> None:
+    """The images dev, prod, api and processor: hadolint, built twice with the same result, looked into, put to work."""
+    run.install("docker")
+    chosen = images.options(run.posargs)
+    run.partial = chosen.partial
+    run.check(images.Hadolint(), java.Java("17"), java.Jars())
+    with containers.engine(run.bench) as engine:
+        made = images.Images(engine, chosen.targets, outside.Outside(ROOT / containers.SCRATCH / "outside"))
+        run.check(containers.Present(engine), images.Build(made))
+        run.check(contents.Configuration(made), contents.Contents(made), contents.Size(made))
+        work = (exercises.Dev, exercises.Prod, exercises.Processor, service.Api, service.MemoryLimit)
+        run.check(*(each(made) for each in work if each.target in chosen.targets))
+        run.check(*([] if chosen.once else [rebuild.Again(made)]))
+        run.check(contents.Packages(made, exceptions.Register(ROOT, date.today()), date.today()))
+        run.check(contents.Inventory(made))
+
+
+@suite.job(needs=[docker],
+    takes=["docker"], reports=["manifests.yaml", "checkov.json"], setup=["kubernetes"], minutes=10)
 def k8s(run: Run) -> None:
     """The manifests of each environment: YAML, schemas, a real API server's dry-run, and best practices."""
     run.install("k8s")
@@ -170,7 +199,7 @@ def k8s(run: Run) -> None:
 
 
 @suite.job(
-    needs=[k8s, tests, security, terraform],
+    needs=[k8s, security, terraform],
     reports=["dist/", "SHA256SUMS", "sbom.json"],
     history=True,
     minutes=15,

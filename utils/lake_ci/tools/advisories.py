@@ -77,6 +77,7 @@ class Safety(Scanner):
     name = "safety"
     report = "safety.json"
     finding_codes = (64,)
+    resolves = True
 
     def __init__(
         self,
@@ -95,11 +96,10 @@ class Safety(Scanner):
         databases += [folder] if folder else []
         if not databases:
             return Outcome(Status.WARNING, NONE, weaker=NONE)
-        files = pins.locks(bench.root)
-        self._pins = [pin for file in files for pin in pins.locked(file, bench.root)]
+        files, self._pins = self.listed(bench)
         if not self._pins:
             return Outcome.failure(self.name, "nothing", f"no package is pinned: {MEND}")
-        fresh = pins.resolve(bench, self.today)
+        fresh = self.newest(bench)
         if fresh is not None:
             files.append(fresh)
             self._pins += pins.required(fresh, bench.root)
@@ -107,9 +107,19 @@ class Safety(Scanner):
         for database in databases:
             done = bench.execute(self._command(bench, database, files), env=self.environment(bench))
             if done.code not in NO_ANSWER:
-                return self._dated(self.outcome(done, bench), database, resolved=fresh is not None)
+                complete = fresh is not None or not self.resolves
+                return self._dated(self.outcome(done, bench), database, resolved=complete)
             said = f"{NONE}\n{done.last_lines(3)}"
         return Outcome(Status.WARNING, NONE, weaker=said)
+
+    def listed(self, bench: Workbench) -> tuple[list[Path], list[Pin]]:
+        """The files that safety reads, and the pins in them."""
+        files = pins.locks(bench.root)
+        return files, [pin for file in files for pin in pins.locked(file, bench.root)]
+
+    def newest(self, bench: Workbench) -> Path | None:
+        """A file of what the wheel would bring along today; None where that is not asked, or could not be told."""
+        return pins.resolve(bench, self.today) if self.resolves else None
 
     def _command(self, bench: Workbench, database: Database, files: list[Path]) -> list[str]:
         check = [bench.bin("safety"), "--disable-optional-telemetry", "check", *database.arguments]

@@ -1,0 +1,62 @@
+# The four images of docker/Dockerfile, side by side, with shared layers: docker buildx bake -f docker/docker-bake.hcl
+
+variable "BASE" { default = "python:3.11-slim-bookworm" }
+variable "PREFIX" { default = "lakekit-" }
+variable "TAG" { default = "latest" }
+variable "VERSION" { default = "0.0.0+unknown" }
+variable "REVISION" { default = "unknown" }
+variable "SOURCE" { default = "" }
+variable "SOURCE_DATE_EPOCH" { default = "0" }
+# A proxy is passed on to the build, and into no layer.
+variable "HTTP_PROXY" { default = "" }
+variable "HTTPS_PROXY" { default = "" }
+variable "NO_PROXY" { default = "" }
+
+group "default" {
+  targets = ["dev", "prod", "api", "processor"]
+}
+
+target "image" {
+  context    = "."
+  dockerfile = "docker/Dockerfile"
+  args = {
+    BASE              = BASE
+    VERSION           = VERSION
+    SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
+    HTTP_PROXY        = HTTP_PROXY
+    HTTPS_PROXY       = HTTPS_PROXY
+    NO_PROXY          = NO_PROXY
+  }
+  # A pip.conf, where pip needs one: LAKE_CI_PIP_CONF holds its text.
+  secret = ["type=env,id=pip,env=LAKE_CI_PIP_CONF"]
+  labels = {
+    "org.opencontainers.image.version"  = VERSION
+    "org.opencontainers.image.revision" = REVISION
+    "org.opencontainers.image.source"   = SOURCE
+    "org.opencontainers.image.licenses" = "Apache-2.0"
+  }
+}
+
+target "dev" {
+  inherits = ["image"]
+  target   = "dev"
+  tags     = ["${PREFIX}dev:${TAG}"]
+}
+
+target "prod" {
+  inherits = ["image"]
+  target   = "prod"
+  tags     = ["${PREFIX}prod:${TAG}"]
+}
+
+target "api" {
+  inherits = ["image"]
+  target   = "api"
+  tags     = ["${PREFIX}api:${TAG}"]
+}
+
+target "processor" {
+  inherits = ["image"]
+  target   = "processor"
+  tags     = ["${PREFIX}processor:${TAG}"]
+}

@@ -1,0 +1,219 @@
+"""Each check of `nox -s docker` finds its defect, seeded in the real Dockerfile, and a run leaves nothing on the engine.
+
+Builds are what costs: each test builds one target, from layers that are cached, and seeds all that hides no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lake_ci.results import Finding
+from testing.acceptance.conftest import REPOSITORY, Checkout, Ran, Start
+
+DOCKERFILE = "docker/Dockerfile"
+COPY_WHEEL = "COPY --from=wheel /lakekit /opt/lake\n"
+BUILD_SECONDS = 120
+END_SECONDS = 20
+ASK_SECONDS = 0.2
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("docker") is None and os.environ.get("LAKE_CI_STRICT") != "1",
+    reason="there is no container engine",
+)
+
+
+@pytest.fixture
+def checkout(original: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of the repository, with the jars that were fetched already."""
+    copy = original.copy(tmp_path / "checkout")
+    copy.commit()
+    return copy
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path: Path) -> Iterator[None]:
+    """Whatever a test did, its checkout has no container, volume, image or process in the end."""
+    yield
+    assert left(tmp_path / "checkout") == []
+
+
+def seed(checkout: Checkout, target: str, instructions: str) -> None:
+    """Add instructions to the end of what a target's stage copies."""
+    path = checkout.root / DOCKERFILE
+    head, stage, rest = re.split(
+        rf"(^FROM runtime AS {target}$)", path.read_text(encoding="utf-8"), flags=re.M
+    )
+    assert COPY_WHEEL in rest
+    path.write_text(head + stage + rest.replace(COPY_WHEEL, COPY_WHEEL + instructions, 1), encoding="utf-8")
+
+
+def line(checkout: Checkout, text: str, file: str = DOCKERFILE) -> int:
+    """The one line of a file that holds a text."""
+    lines = (checkout.root / file).read_text(encoding="utf-8").splitlines()
+    [number] = [number for number, each in enumerate(lines, 1) if text in each]
+    return number
+
+
+def named(ran: Ran, check: str, rule: str) -> Finding:
+    return ran.finding("docker", check, rule)
+
+
+def identity(root: Path) -> str:
+    """How the engine's objects of a checkout are marked."""
+    return hashlib.sha256(str(root).encode()).hexdigest()[:12]
+
+
+def left(root: Path) -> list[str]:
+    """What a checkout has on the engine, and which processes work for it."""
+    mark = identity(root)
+    found = []
+    for command in (
+        ["ps", "--all", "--quiet", f"--filter=label=lake-ci.checkout={mark}"],
+        ["volume", "ls", "--quiet", f"--filter=label=lake-ci.checkout={mark}"],
+        ["images", "--quiet", f"--filter=reference=lake-ci-{mark}/*"],
+    ):
+        done = subprocess.run(["docker", *command], capture_output=True, text=True, check=True)
+        found += done.stdout.split()
+    return found + processes(f"LAKE_CI_ENGINE={mark}".encode(), "environ")
+
+
+def processes(text: bytes, where: str) -> list[str]:
+    """The processes that have a text in their environment or command line."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if text in (folder / where).read_bytes():
+                found.append(f"process {folder.name}")
+        except OSError:
+            continue
+    return found
+
+
+def until(true: Callable[[], bool], seconds: float) -> bool:
+    """Ask again until it is true, or for so long."""
+    deadline, wait = time.monotonic() + seconds, threading.Event()
+    while not true():
+        if time.monotonic() >= deadline:
+            return False
+        wait.wait(ASK_SECONDS)
+    return True
+
+
+def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -> None:
+    seed(
+        checkout,
+        "api",
+        "USER root\n"
+        "RUN cd /opt && cp /bin/su . && chmod u+s su\n"
+        "COPY . /opt/all\n"
+        "RUN date +%N >/opt/built\n",
+    )
+    with (checkout.root / ".dockerignore").open("a", encoding="utf-8") as file:
+        file.write("!.env\n")
+    checkout.replace(
+        DOCKERFILE,
+        'ENTRYPOINT ["dumb-init", "--", "lakekit-api"]',
+        'ENTRYPOINT ["dumb-init", "--rewrite=15:0", "--", "lakekit-api"]',
+    )
+    budget = checkout.root / "pyproject.toml"
+    text = budget.read_text(encoding="utf-8")
+    budget.write_text(re.sub(r"(megabytes = .*\bapi = )\d+", r"\g<1>1", text), encoding="utf-8")
+    ran = checkout.nox("-s", "docker", "--", "--target", "api")
+    stage = line(checkout, "FROM runtime AS api")
+    hadolint = {(found.rule, found.line) for found in ran.check("docker", "hadolint").findings}
+    assert {("DL3003", line(checkout, "RUN cd /opt")), ("DL3002", line(checkout, "USER root"))} <= hadolint
+    assert named(ran, "configuration", "user").line == stage
+    setuid = named(ran, "contents", "setuid")
+    assert setuid.line == stage and "/opt/su" in setuid.message
+    size = named(ran, "size", "budget")
+    assert (size.file, size.line) == ("pyproject.toml", line(checkout, "megabytes = ", "pyproject.toml"))
+    signalled = named(ran, "api", "sigterm")
+    assert signalled.line == stage and "still runs 5 s after SIGTERM" in signalled.message
+    secret = named(ran, "again", "secret")
+    assert (secret.file, secret.line) == (DOCKERFILE, line(checkout, "COPY . /opt/all"))
+    assert "opt/all/.env" in secret.message and "canary" not in ran.output
+    differs = named(ran, "again", "differs")
+    assert differs.line == line(checkout, "RUN date") and "opt/built" in differs.message
+    assert ran.rows("docker")["memory limit"] == "success"
+    assert ran.result("docker").partial and ran.code == 1
+
+
+def test_a_wrong_result_of_the_processor_is_found_by_its_rows(checkout: Checkout) -> None:
+    sql = "/opt/lake/lib/python3.11/site-packages/lakekit/sql/gold/busiest_hours.sql"
+    seed(
+        checkout,
+        "processor",
+        f"USER 0:0\nRUN sed -i 's/  cancelled,/  cancelled + 1 as cancelled,/' {sql}\nUSER 10001:10001\n",
+    )
+    ran = checkout.nox("-s", "docker", "--", "--target", "processor", "--once")
+    rows = named(ran, "processor", "rows")
+    assert rows.line == line(checkout, "FROM runtime AS processor")
+    assert "gold.busiest_hours" in rows.message and "silver" not in rows.message
+
+
+def test_a_changed_line_of_lakekit_builds_no_dependency_again_and_a_failing_step_is_named(
+    checkout: Checkout,
+) -> None:
+    build = ("-s", "docker", "--", "--target", "prod", "--once")
+    ran = checkout.nox(*build)
+    assert ran.code == 0, ran.output
+    with (checkout.root / "utils/lakekit/errors.py").open("a", encoding="utf-8") as file:
+        file.write("# a line more\n")
+    checkout.replace("README.md", "# Lake CI\n", "# Lake CI, changed\n")
+    ran = checkout.nox(*build)
+    assert ran.code == 0, ran.output
+    steps = ran.check("docker", "build").data["steps"]
+    assert steps and {step.split()[0] for step in steps} <= {"wheel", "prod"}, steps
+    assert not [
+        step for step in steps if step.startswith("wheel 1/")
+    ], "the build back end is a dependency, too"
+    seed(checkout, "prod", "RUN echo before && ls /not-there\n")
+    ran = checkout.nox(*build)
+    failed = ran.check("docker", "build").findings[0]
+    assert (failed.file, failed.line) == (DOCKERFILE, line(checkout, "/not-there"))
+    assert "No such file or directory" in failed.message
+    assert ran.rows("docker")["prod"] == "skipped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_the_run_after_one_that_was_ended_during_a_build_leaves_nothing(
+    checkout: Checkout, start: Start, number: signal.Signals
+) -> None:
+    mark = f"sleep 600 && : {checkout.root.parent.name}-{number.name}"
+    seed(checkout, "prod", f"RUN {mark}\n")
+    arguments = ("--envdir", str(REPOSITORY / ".nox"), "-s", "docker", "--", "--target", "prod", "--once")
+    nox = start(checkout, *arguments)
+    assert until(
+        lambda: bool(processes(mark.encode(), "cmdline")), BUILD_SECONDS
+    ), "the step was never reached"
+    os.kill(nox.pid, number)
+    nox.communicate(timeout=END_SECONDS)
+    checkout.replace(DOCKERFILE, f"RUN {mark}\n", "")
+    ran = checkout.nox(*arguments[2:])
+    assert ran.code == 0, ran.output
+    assert left(checkout.root) == []
+    assert until(lambda: not processes(mark.encode(), "cmdline"), END_SECONDS)
+    assert not (checkout.root / ".cache/docker/run").exists()
+    said = ran.check("docker", "engine").detail
+    assert ("an earlier run had left process" in said) == (number == signal.SIGKILL)
+
+
+def test_without_an_engine_the_row_says_how_to_get_one(checkout: Checkout) -> None:
+    env = {"DOCKER_HOST": "unix:///nowhere/docker.sock", "LAKE_CI_STRICT": ""}
+    ran = checkout.nox("-s", "docker", env=env)
+    engine = ran.check("docker", "engine")
+    assert (engine.status.value, ran.code) == ("warning", 0), ran.output
+    assert "https://docs.docker.com/engine/install/" in engine.detail
+    strict = checkout.nox("-s", "docker", env=env | {"LAKE_CI_STRICT": "1"})
+    assert strict.rows("docker")["engine"] == "failure" and strict.code == 1
