@@ -22,8 +22,9 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, baseline, benchmarks, ci, contents, deploying, docs, dry_run, exceptions, exercises, images, java, kubernetes, kustomize
+from lake_ci.tools import advisories, aws, baseline, benchmarks, ci, contents, deploying, docs, dry_run
 from lake_ci.tools import engine as containers
+from lake_ci.tools import exceptions, exercises, images, java, kubernetes, kustomize
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, outside, packaging, policy, rebuild, rehearsal
 from lake_ci.tools import security as scanners
@@ -44,6 +45,8 @@ nox.options.error_on_missing_interpreters = suite.strict
 PYTHONS = ["3.9", "3.10", "3.11"]
 JAVAS = ["11", "17"]
 PICTURES = ROOT / ".github" / "pictures"
+# What every job is made of.
+SUITE = ["noxfile.py", "utils/*", "pyproject.toml", "requirements/*"]
 NIGHTLY = ["schedule", "workflow_dispatch"]
 # Of those, what the suite itself runs on: nox needs 3.10.
 SUITE_PYTHONS = ["3.10", "3.11"]
@@ -88,14 +91,7 @@ def security(run: Run) -> None:
 
 
 @suite.job(
-    inputs=[
-        "terraform/*",
-        "testing/aws/*",
-        "noxfile.py",
-        "utils/lake_ci/*",
-        "pyproject.toml",
-        "requirements/*",
-    ],
+    inputs=[*SUITE, "terraform/*", "testing/aws/*"],
     reports=["junit.xml", "checkov.json", "plan.json", "plan.txt"],
     setup=["terraform"],
     minutes=20,
@@ -147,21 +143,7 @@ def tests(run: Run) -> None:
 
 @suite.job(
     needs=[tests],
-    inputs=[
-        "docker/*",
-        ".dockerignore",
-        "noxfile.py",
-        "utils/*",
-        "api/*",
-        "scripts/inspect_image.py",
-        "testing/data/*",
-        "testing/images/*",
-        "testing/unit/lakekit/*",
-        "pyproject.toml",
-        "LICENSE",
-        "requirements/*",
-        "security/exceptions.toml",
-    ],
+    inputs=[*SUITE, ".dockerignore", "LICENSE", "api/*", "docker/*", "scripts/*", "security/*", "testing/*"],
     reports=["images.json", *(f"sbom-{target}.json" for target in images.TARGETS)],
     setup=["engine"],
     history=True,
@@ -184,8 +166,13 @@ def docker(run: Run) -> None:
         run.check(contents.Inventory(made))
 
 
-@suite.job(needs=[docker],
-    takes=["docker"], reports=["manifests.yaml", "checkov.json"], setup=["kubernetes"], minutes=10)
+@suite.job(
+    needs=[docker],
+    takes=["docker"],
+    reports=["manifests.yaml", "checkov.json"],
+    setup=["kubernetes"],
+    minutes=10,
+)
 def k8s(run: Run) -> None:
     """The manifests of each environment: YAML, schemas, a real API server's dry-run, and best practices."""
     run.install("k8s")
