@@ -210,7 +210,7 @@ def build(run: Run) -> None:
 
 @suite.job(
     needs=[build],
-    events=["push:main"],
+    events=["workflow_dispatch"],
     reports=["benchmarks.json", "history.svg"],
     history=True,
     minutes=20,
@@ -230,7 +230,7 @@ def performance(run: Run) -> None:
 
 @suite.job(
     needs=[build],
-    events=["push:main", "workflow_dispatch"],
+    events=["workflow_dispatch"],
     takes=["build"],
     environment=True,
     history=True,
