@@ -57,12 +57,9 @@ def lint(run: Run) -> None:
     """Style, imports, types (strict), locks and the workflow: flake8, black, isort, mypy, actionlint, zizmor."""
     run.install("lint")
     run.partial = bool(run.posargs)
+    code = [style.Flake8(), style.Mypy(), style.Isort(), style.Black(), locks.Locks()]
     run.check(
-        style.Flake8(),
-        style.Mypy(),
-        style.Isort(),
-        style.Black(),
-        locks.Locks(),
+        *code,
         actions.InSync(suite.graph),
         ci.Schema(),
         ci.Actionlint(),
@@ -186,10 +183,7 @@ def k8s(run: Run) -> None:
 
 
 @suite.job(
-    needs=[k8s, security, terraform],
-    reports=["dist/", "SHA256SUMS", "sbom.json"],
-    history=True,
-    minutes=15,
+    needs=[k8s, security, terraform], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15
 )
 def build(run: Run) -> None:
     """Wheel and sdist: built, checked, the same bytes again, installed on each Python."""
@@ -229,12 +223,7 @@ def performance(run: Run) -> None:
 
 
 @suite.job(
-    needs=[build],
-    events=["workflow_dispatch"],
-    takes=["build"],
-    environment=True,
-    history=True,
-    minutes=150,
+    needs=[build], events=["workflow_dispatch"], takes=["build"], environment=True, history=True, minutes=150
 )
 def deploy(run: Run) -> None:
     """The wheel to Databricks, whole or not at all; `-- --environment E`, `--rollback`, `--status`, `--history`."""
