@@ -58,14 +58,8 @@ def lint(run: Run) -> None:
     run.install("lint")
     run.partial = bool(run.posargs)
     code = [style.Flake8(), style.Mypy(), style.Isort(), style.Black(), locks.Locks()]
-    run.check(
-        *code,
-        actions.InSync(suite.graph),
-        ci.Schema(),
-        ci.Actionlint(),
-        ci.Zizmor(),
-        ci.Sessions(suite.graph),
-    )
+    hub = [actions.InSync(suite.graph), ci.Schema(), ci.Actionlint(), ci.Zizmor(), ci.Sessions(suite.graph)]
+    run.check(*code, *hub)
 
 
 @suite.job(
