@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from testing.acceptance.conftest import Checkout, Ran
+from testing.acceptance.conftest import Checkout, Ran, by_hand
+
+pytestmark = by_hand
 
 READY = {"java", "jars", "baseline", "wheel", "baseline wheel", "benchmarks"}
 ROWS = READY | {"merge", "history"}
