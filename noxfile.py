@@ -8,6 +8,7 @@
 """
 
 import sys
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, ci, contents, docs
+from lake_ci.tools import advisories, aws, ci, contents, docs, dry_run
 from lake_ci.tools import engine as containers
-from lake_ci.tools import exceptions, exercises, images, java
+from lake_ci.tools import exceptions, exercises, images, java, kubernetes, kustomize
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, outside, packaging, policy, rebuild, rehearsal
 from lake_ci.tools import security as scanners
@@ -185,7 +186,26 @@ def docker(run: Run) -> None:
 
 
 @suite.job(
-    needs=[docker, security, terraform],
+    needs=[docker],
+    reports=["manifests.yaml", "checkov.json"],
+    setup=["kubernetes"],
+    takes=["docker"],
+    minutes=10,
+)
+def k8s(run: Run) -> None:
+    """The manifests of each environment: YAML, schemas, a real API server's dry-run, and best practices."""
+    run.install("k8s")
+    chosen = kustomize.options(run.posargs)
+    run.partial = chosen.partial
+    if chosen.diff:
+        run.check(dry_run.Diff(chosen.diff))
+        return
+    with ExitStack() as held:
+        run.check(*kubernetes.checks(chosen.environments, held))
+
+
+@suite.job(
+    needs=[k8s, security, terraform],
     reports=["dist/", "SHA256SUMS", "sbom.json"],
     history=True,
     minutes=15,
@@ -207,7 +227,13 @@ def build(run: Run) -> None:
     )
 
 
-@suite.job(events=NIGHTLY, reports=["junit.xml"], setup=["browser", "terraform"], history=True, minutes=60)
+@suite.job(
+    events=NIGHTLY,
+    reports=["junit.xml"],
+    setup=["browser", "terraform", "engine", "api-server"],
+    history=True,
+    minutes=60,
+)
 def acceptance(run: Run) -> None:
     """A seeded defect for each check, found by the real session with the real tool."""
     run.install("acceptance")

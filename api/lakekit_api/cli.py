@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 import click
 
-from lakekit.errors import LakekitError
+from lakekit.options import exit_code, version_option
 from lakekit_api import settings, tokens
 from lakekit_api.app import served
 from lakekit_api.errors import StartRefused
@@ -21,25 +20,8 @@ ALIASES = {"tokens_file": ["--tokens"]}
 Command = Callable[..., None]
 
 
-def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        try:
-            version = importlib.metadata.version("lakekit")
-        except importlib.metadata.PackageNotFoundError:
-            version = "0.0.0+unknown"
-        click.echo(f"lakekit-api {version}")
-        context.exit()
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Print the version.",
-)
+@version_option("lakekit-api")
 def cli() -> None:
     """The gold tables of a lake over HTTP.
 
@@ -134,15 +116,4 @@ def token(name: str, tables: str, declarations: str) -> None:
 
 def main(arguments: Optional[List[str]] = None) -> None:
     """Run the command and exit with its code: 0, 1, 2, 3, or 130 after Ctrl-C; see `lakekit.errors`."""
-    os.environ.setdefault("RUST_LOG", "off")  # delta-rs would log beside our JSON
-    try:
-        result: Any = cli.main(arguments, prog_name="lakekit-api", standalone_mode=False)
-        sys.exit(result if isinstance(result, int) else 0)
-    except LakekitError as error:
-        click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+    sys.exit(exit_code(cli, "lakekit-api", arguments))

@@ -56,19 +56,21 @@ class Page:
     cursor: Optional[Cursor]
 
     def sql(self, relation: str, columns: Sequence[Column]) -> str:
-        """The query over a relation of the store; one row more than the page tells whether there is a next one."""
+        """The query over a relation of the store; one row more than the page tells whether there is a next one.
+        The limit is a number that was checked; bound to a mark, it would have all rows sorted instead of the first.
+        """
         conditions = list(self.conditions)
         if self.cursor is not None:
             conditions.append(_beyond(self.order, self.cursor.after)[0])
         chosen = ", ".join(name(column.name) for column in columns)
         filtered = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = ", ".join(each.sql() for each in self.order)
-        return f"SELECT {chosen} FROM {name(relation)}{filtered} ORDER BY {order} LIMIT ?"
+        return f"SELECT {chosen} FROM {name(relation)}{filtered} ORDER BY {order} LIMIT {int(self.limit) + 1}"
 
     def values(self) -> List[Any]:
         """The values bound to the query's marks, in order."""
         after = [] if self.cursor is None else _beyond(self.order, self.cursor.after)[1]
-        return [*self.bound, *after, self.limit + 1]
+        return [*self.bound, *after]
 
 
 class Paging:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -47,9 +48,15 @@ def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str,
         timeout_keep_alive=SECONDS_BETWEEN_REQUESTS,
         timeout_graceful_shutdown=round(settings.grace),
     )
+    # What is there by now stays: otherwise each full collection looks through it, and a request waits that long.
+    gc.collect()
+    gc.freeze()
     # When uvicorn has ended gracefully it raises the signal again, for the handler that was there before its own.
     signal.signal(signal.SIGTERM, _end)
-    uvicorn.Server(config).run(sockets=[listening])
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        gc.unfreeze()  # else DuckDB complains at the end of the process of what was not freed
 
 
 def _end(_: int, __: Optional[FrameType]) -> None:

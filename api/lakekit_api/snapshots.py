@@ -11,11 +11,11 @@ import threading
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from lakekit.errors import LakeRefused, MissingExtra, StorageError
 from lakekit.lake import Lake
-from lakekit.statements import TYPES, file, name
+from lakekit.statements import data_files, declared_columns, name
 from lakekit.storage import storage_of
 from lakekit.tables import Table
 
@@ -117,7 +117,15 @@ class Reader:
         by = ", ".join(name(column) for column in table.key)
         with self.cursor() as cursor:
             cursor.execute("SET TimeZone = 'UTC'")  # what Spark writes has no zone of its own, and is in UTC
-            sql = _scan(cursor, table, files) + (f" ORDER BY {by}" if by else "")
+            scan = data_files(
+                files, {table.partition: table[table.partition].type} if table.partition else {}
+            )
+            has = (
+                [row[0] for row in cursor.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()]
+                if files
+                else []
+            )
+            sql = declared_columns(table, scan, has, naive=True) + (f" ORDER BY {by}" if by else "")
             cursor.execute(f"CREATE TABLE {name(relation)} AS {sql}")
             counted: Tuple[int] = cursor.execute(f"SELECT count(*) FROM {name(relation)}").fetchone()
         snapshot = Snapshot(table, head, relation, counted[0])
@@ -130,21 +138,3 @@ class Reader:
                 cursor.execute(f"DROP TABLE IF EXISTS {name(relation)}")
         except duckdb.ConnectionException:  # the service has stopped meanwhile
             pass
-
-
-def _scan(cursor: Any, table: Table, files: Sequence[Path]) -> str:
-    """Declared columns in declared types over data files, instants in UTC without a zone. What a file of an older schema
-    lacks is null, and so is every column where there is no file."""
-    has: List[str] = []
-    scan = "(SELECT 1) WHERE false"
-    if files:
-        paths = ", ".join(file(path) for path in files)
-        hive = "true" if table.partition else "false"
-        scan = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = {hive})"
-        has = [row[0] for row in cursor.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()]
-    columns = []
-    for column in table.columns:
-        value = f"CAST({name(column.name) if column.name in has else 'NULL'} AS {TYPES[column.type]})"
-        value = f"timezone('UTC', {value})" if column.type == "timestamp" else value
-        columns.append(f"{value} AS {name(column.name)}")
-    return f"SELECT {', '.join(columns)} FROM {scan}"

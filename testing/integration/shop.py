@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import datetime
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
@@ -128,6 +131,16 @@ def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> No
     (folder / source.name).mkdir(parents=True, exist_ok=True)
     lines = [",".join(column.name for column in source.columns), *(",".join(row) for row in rows)]
     (folder / source.name / f"{name}.csv").write_text("\n".join(lines) + "\n")
+
+
+def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
+    """A process that runs Python code, with lakekit and these tests to be imported; its output in pipes."""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def contents(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -13,7 +11,8 @@ import pytest
 from deltalake import DeltaTable
 
 import lakekit
-from lakekit import delta_log, embedded
+from lakekit import commits, delta_log
+from lakekit.commits import Commits
 from lakekit.embedded import EmbeddedEngine
 from testing.integration import shop
 
@@ -21,8 +20,8 @@ pytestmark = pytest.mark.long
 
 WRITES: Tuple[Tuple[Any, str], ...] = (
     (delta_log, "create"),
-    (embedded, "write_deltalake"),
-    (EmbeddedEngine, "_write"),
+    (commits, "write_deltalake"),
+    (Commits, "_write"),
     (EmbeddedEngine, "add_columns"),
     (EmbeddedEngine, "add_constraint"),
 )
@@ -140,11 +139,9 @@ def prove(source: Path, base: Path, folder: Path, record: Callable[[str, Any], N
     lakes = [folder / f"lake-{number}" for number, skipped in enumerate(alike) if not skipped]
     for lake in lakes:
         shutil.copytree(base, lake)
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
-    command = [sys.executable, "-c", CASES, str(source), *map(str, lakes)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=240)
-    assert done.stdout.splitlines() == [f"{lake} {KILLED} 0" for lake in lakes], done.stdout + done.stderr
+    with shop.start(CASES, str(source), *map(str, lakes)) as cases:
+        said, errors = cases.communicate(timeout=240)
+    assert said.splitlines() == [f"{lake} {KILLED} 0" for lake in lakes], said + errors
     record(f"crashes in {base.name}", len(lakes))
     meant, shape = shop.contents(folder / "whole"), shapes(folder / "whole")
     for lake in lakes:

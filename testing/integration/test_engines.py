@@ -187,7 +187,9 @@ def test_created_table_is_as_declared(engine: Engine, lake: Lake) -> None:
     assert engine.head(ITEMS) == head
     assert head.columns == ITEMS.columns
     assert (head.partition, head.constraints) == ("month", frozenset({"value_positive"}))
-    assert (head.version, head.note, engine.rows(ITEMS)) == (1, None, 0)
+    # delta-rs adds the constraint in a commit of its own.
+    made = 0 if engine.name == "spark" else 1
+    assert (head.version, head.note, engine.rows(ITEMS)) == (made, None, 0)
     assert seen(engine) == []
 
 
@@ -371,7 +373,9 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     ]
     extra = replace(BRONZE, columns=(Column("extra"), *BRONZE.columns))
     assert seen(engine, extra, "extra", "_source_row") == [("",), ("\\N",)]
-    assert engine.ingested(BRONZE) == {hashlib.sha256(text.encode()).hexdigest()}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert engine.ingested(BRONZE, [digest]) == engine.ingested(BRONZE, ["0" * 64, digest]) == {digest}
+    assert engine.ingested(BRONZE, []) == engine.ingested(BRONZE, ["0" * 64]) == frozenset()
     engine.inspect(BRONZE, opened, AT)
     assert engine.append(BRONZE, opened, AT, note) is None
     assert engine.head(BRONZE) == head and engine.rows(BRONZE) == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +13,10 @@ import pytest
 from deltalake import DeltaTable
 
 import lakekit
+from lakekit.embedded import EmbeddedEngine
+from lakekit.engine import Note
+from lakekit.lake import find_lake
+from lakekit.tables import Column, Table, TableSet
 from testing.integration import shop
 
 pytestmark = pytest.mark.long
@@ -123,14 +127,7 @@ def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path
     shop.write(
         other, shop.ORDERS, "3", [("o5", "c1", "3", "9", shop.at(2)), ("o1", "c1", "1", "3", shop.at(2))]
     )
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RUN, str(each), lake], stderr=subprocess.PIPE, text=True, env=environment
-        )
-        for each in (source, other)
-    ]
+    processes = [shop.start(RUN, str(each), lake) for each in (source, other)]
     for process in processes:
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0 or "ConflictError" in said, said
@@ -142,3 +139,34 @@ def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path
     found, meant = contents(lake), shop.contents(tmp_path / "lake")
     for name in meant:
         assert found[name] == meant[name], name
+
+
+def test_partition_values_that_need_quoting_come_back(bucket: str, tmp_path: Path) -> None:
+    columns = (Column("k", required=True), Column("p", required=True), Column("n", "int"))
+    table = Table("gold.parted", columns, sql="parted.sql", key=("k",), partition="p")
+    values = "('a', 'x y', 1), ('b', 'z/%2F', 2), ('c', 'é=:', 3), ('d', 'plain', 4)"
+    (tmp_path / "scratch").mkdir()
+
+    def opened() -> EmbeddedEngine:
+        return EmbeddedEngine(
+            find_lake(f"{bucket}/quoted"), TableSet((table,), tmp_path), tmp_path / "scratch"
+        )
+
+    with opened() as engine:
+        engine.create(table)
+        staged = engine.stage(table, "staged", f"select * from (values {values}) t(k, p, n)")
+        head = engine.head(table)
+        assert head is not None
+        engine.commit(table, staged, head, Note("d"))
+        shutil.rmtree(tmp_path / "scratch")  # nothing is read from a copy at hand
+        (tmp_path / "scratch").mkdir()
+    with opened() as engine:
+        head = engine.head(table)
+        assert head is not None
+        engine.define("gone", "select 'b' as k")
+        staged = engine.stage(table, "more", "select 'b' as k, 'x y' as p, 5 as n", part=True)
+        engine.commit(table, staged, head, Note("d"), keys="gone")
+        engine.read(table, "found")
+        meant = [("a", "x y", 1), ("b", "x y", 5), ("c", "é=:", 3), ("d", "plain", 4)]
+        assert engine.query("select k, p, n from found order by k") == meant
+    assert shop.rows_of(f"{bucket}/quoted/gold/parted", ["k", "p", "n"]) == meant

@@ -170,7 +170,7 @@ def test_writer_that_is_always_overtaken_gives_up_and_says_so(
 
     with monkeypatch.context() as patched:
         patched.setattr(EmbeddedEngine, "commit", late)
-        patched.setattr("lakekit.medallion.TRIES", 2)
+        patched.setattr("lakekit.retries.TRIES", 2)
         with pytest.raises(ConflictError, match="gold.city_months was changed by another writer") as caught:
             lakekit.run(source, lake, tables=shop.TABLES)
     assert caught.value.exit_code == 1 and "Run again" in caught.value.next_step

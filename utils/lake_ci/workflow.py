@@ -19,7 +19,7 @@ SPARE_MINUTES = 15
 SUMMARY = "summary"
 REPORT_FILES = "reports/index.html\nreports/summary.md"
 # What a machine can be asked to have beside Python and git: the inputs of .github/actions/setup.
-SETUPS = ("browser", "engine", "kubernetes", "terraform")
+SETUPS = ("api-server", "browser", "engine", "kubernetes", "terraform")
 
 PINS = {
     "actions/checkout": ("3d3c42e5aac5ba805825da76410c181273ba90b1", "v7.0.1"),

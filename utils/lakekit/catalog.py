@@ -5,21 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import List, Mapping, Tuple
 
-from lakekit.engine import TABLE_PROPERTIES
+from lakekit.engine import SWITCHED_OFF, TABLE_PROPERTIES
 from lakekit.errors import LakeRefused
 from lakekit.flights import TABLES
 from lakekit.lake import find_lake
 from lakekit.tables import Column, Table, TableSet
 
-PROPERTIES: Mapping[str, str] = {
-    **TABLE_PROPERTIES,
-    # A workspace may have these on by default; delta-rs or an older Spark then could not read or write the table.
-    "delta.enableDeletionVectors": "false",
-    "delta.columnMapping.mode": "none",
-    "delta.enableRowTracking": "false",
-    "delta.enableTypeWidening": "false",
-    "delta.checkpointPolicy": "classic",
-}
+PROPERTIES: Mapping[str, str] = {**TABLE_PROPERTIES, **SWITCHED_OFF}
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from lakekit.engines import open_engine
 from lakekit.errors import LakeRefused
 from lakekit.flights import TABLES
 from lakekit.lake import check_lake, find_lake
+from lakekit.rules import unmet
 from lakekit.tables import Severity, Table, TableSet
-from lakekit.updates import unmet
 
 Kind = Literal["expectation", "constraint"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -12,30 +10,14 @@ import click
 
 import lakekit
 from lakekit.commands import COMMANDS
-from lakekit.errors import LakekitError
-from lakekit.options import plain, print_json, table_of, uses
+from lakekit.options import exit_code, plain, print_json, table_of, uses, version_option
 from lakekit.settings import Settings
 
-
-def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        try:
-            version = importlib.metadata.version("lakekit")
-        except importlib.metadata.PackageNotFoundError:
-            version = "0.0.0+unknown"
-        click.echo(f"lakekit {version}")
-        context.exit()
+INTERRUPTED = "Interrupted: every table is whole, and running again resumes."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Print the version.",
-)
+@version_option("lakekit")
 def cli() -> None:
     """Bronze, silver and gold Delta tables from declarations, on DuckDB or Spark.
 
@@ -165,20 +147,7 @@ for _command in COMMANDS:
 
 def call(arguments: Optional[List[str]] = None) -> int:
     """Run the command; its exit code, 0, 1, 2, 3, or 130 after Ctrl-C; see `lakekit.errors`."""
-    # delta-rs logs harmless warnings (1.2) and the conflicts that we report ourselves (1.6) to stderr.
-    os.environ.setdefault("RUST_LOG", "off")
-    try:
-        result: Any = cli.main(arguments, prog_name="lakekit", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except LakekitError as error:
-        click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted: every table is whole, and running again resumes.", err=True)
-        return 130
+    return exit_code(cli, "lakekit", arguments, INTERRUPTED)
 
 
 def main(arguments: Optional[List[str]] = None) -> None:

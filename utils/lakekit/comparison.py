@@ -15,8 +15,8 @@ from lakekit.engines import open_engine
 from lakekit.errors import LakeRefused
 from lakekit.flights import TABLES
 from lakekit.lake import Lake, check_lake, find_lake
+from lakekit.merging import ROW
 from lakekit.tables import Column, Table, TableSet, Type
-from lakekit.updates import ROW
 
 KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
 SECOND = "@b"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, TABLE_PROPERTIES, Head, Note
@@ -13,11 +13,12 @@ from lakekit.lake import Lake
 from lakekit.tables import Column, Table, Type
 
 try:
-    import pyarrow as pa
     from deltalake import DeltaTable, Field, Schema
     from deltalake.exceptions import DeltaError, TableNotFoundError
 except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "embedded") from missing
+if TYPE_CHECKING:
+    import pyarrow as pa  # 40 ms, which most runs need not pay
 
 TO_DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}  # all others go by the same name
 FROM_DELTA = {delta: ours for ours, delta in TO_DELTA.items()}
@@ -39,7 +40,7 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:
-        raise StorageError(Path(location), str(error).strip().partition("\n")[0]) from error
+        raise StorageError(Path(location), first_line(error)) from error
     if protocol.min_reader_version > 1:
         features = set(protocol.reader_features or ()) & set(FORBIDDEN_FEATURES) or {"columnMapping"}
         raise LakeRefused(
@@ -168,12 +169,16 @@ def schema(declared: Sequence[Column]) -> Schema:
 
 def arrow_schema(declared: Sequence[Column]) -> pa.Schema:
     """The same as Arrow has it."""
+    import pyarrow as pa
+
     found: pa.Schema = pa.schema(schema(declared))  # type: ignore[arg-type]  # by the Arrow C interface
     return found
 
 
 def completed(rows: pa.Table, delta: DeltaTable) -> pa.Table:
     """A file's rows with every column of the table, in its order; nulls where an earlier file brought a column more."""
+    import pyarrow as pa
+
     stored = columns(delta)
     for column in stored:
         if column.name not in rows.column_names:
@@ -205,34 +210,36 @@ def uris(delta: DeltaTable) -> List[str]:
     return list(delta.file_uris())
 
 
-def _actions(delta: DeltaTable) -> pa.Table:
-    """The log's entry of each file; delta-rs 1.2 panics where there is none."""
-    return (
-        pa.table(delta.get_add_actions(flatten=True)) if delta.file_uris() else pa.table({"size_bytes": []})
-    )
+def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
+    """Columns of the log's entries, one entry a file: those named that the log has, and the partition's value. Nothing
+    where there is no file: delta-rs 1.2 panics."""
+    if not delta.file_uris():
+        return {}
+    actions: Any = delta.get_add_actions(flatten=True)
+    wanted = [name for name in actions.schema.names if name in names or name.startswith("partition.")]
+    return {name: actions.column(name).to_pylist() for name in wanted}
 
 
 def record_counts(delta: DeltaTable) -> List[Optional[int]]:
     """Rows by file; None where the log does not say."""
-    actions = _actions(delta)
-    if not actions.num_rows:
-        return []
-    return (
-        actions.column("num_records").to_pylist()
-        if "num_records" in actions.column_names
-        else [None] * actions.num_rows
-    )
+    found = _actions(delta, "path", "num_records")
+    return found.get("num_records", [None for _ in found.get("path", [])])
 
 
 def gains_by_compaction(delta: DeltaTable) -> bool:
     """Whether some partition has two files or more that are small."""
-    actions = _actions(delta)
-    by = [name for name in actions.column_names if name.startswith("partition.")]
+    found = _actions(delta, "size_bytes")
+    sizes = found.pop("size_bytes", [])
     small: Dict[Tuple[Any, ...], int] = {}
-    for row in actions.select(["size_bytes", *by]).to_pylist():
-        if row.pop("size_bytes") < SMALL_FILE:
-            small[tuple(row.values())] = small.get(tuple(row.values()), 0) + 1
+    for size, *partition in zip(sizes, *found.values()):
+        if size < SMALL_FILE:
+            small[tuple(partition)] = small.get(tuple(partition), 0) + 1
     return any(count > 1 for count in small.values())
+
+
+def first_line(error: BaseException) -> str:
+    """What delta-rs says first; further lines are where in it it happened."""
+    return str(error).strip().partition("\n")[0]
 
 
 def _remove_stray(location: str) -> None:

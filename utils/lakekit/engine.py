@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, FrozenSet, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from lakekit.sources import OpenedFile
@@ -38,6 +38,16 @@ MAINTENANCE = frozenset(
 
 TABLE_PROPERTIES: Mapping[str, str] = {"delta.enableChangeDataFeed": "true"}
 """Of every table. Features that not every supported writer handles stay off; `FORBIDDEN_FEATURES` are refused."""
+
+SWITCHED_OFF: Mapping[str, str] = {
+    "delta.enableDeletionVectors": "false",
+    "delta.columnMapping.mode": "none",
+    "delta.enableRowTracking": "false",
+    "delta.enableTypeWidening": "false",
+    "delta.checkpointPolicy": "classic",
+}
+"""Of every table on Databricks, where a workspace may have these on by default; delta-rs or an older Spark then could
+not read or write the table. Elsewhere they are off, and even naming them asks for table features."""
 
 FORBIDDEN_FEATURES: Tuple[str, ...] = (
     "deletionVectors",
@@ -102,6 +112,11 @@ class Head:
     partition: str
     constraints: FrozenSet[str]
 
+    def after(self, version: int, note: Note) -> Head:
+        """The table after a commit of rows, or of a note alone, to this version of it."""
+        data_version = version if note.data else self.data_version
+        return replace(self, version=version, data_version=data_version, note=note, foreign=False)
+
 
 @dataclass(frozen=True)
 class Inspected:
@@ -147,8 +162,8 @@ class Engine(Protocol):
     def drop_constraint(self, table: Table, name: str) -> None:
         """Drop a CHECK constraint."""
 
-    def ingested(self, table: Table) -> FrozenSet[str]:
-        """The digests of the files that a bronze table holds."""
+    def ingested(self, table: Table, digests: Sequence[str]) -> FrozenSet[str]:
+        """Those of the digests whose files a bronze table holds rows of."""
 
     def inspect(self, table: Table, opened: OpenedFile, at: datetime.datetime) -> Inspected:
         """Read a source file to its end, to be appended as ingested at that time. Raises SourceError where it is
@@ -188,9 +203,10 @@ class Engine(Protocol):
         """The table's SQL file in this engine's SQL, its tables replaced by views. Raises SqlRefused, DeclarationError
         where it reads other tables than declared."""
 
-    def stage(self, table: Table, view: str, sql: str) -> Staged:
-        """Compute the rows of a table, each column as declared, and let them be read as `view`. Raises ComputeError, and
-        DeclarationError where names or types differ from the declaration (integers may differ in width)."""
+    def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
+        """Compute the rows of a table, each column as declared, and let them be read as `view`; `part` says that they
+        will be committed with `keys`, beside rows that are there. Raises ComputeError, and DeclarationError where names
+        or types differ from the declaration (integers may differ in width)."""
 
     def commit(self, table: Table, staged: Staged, head: Head, note: Note, keys: Optional[str] = None) -> int:
         """Make staged rows part of the table in one Delta commit; the version.

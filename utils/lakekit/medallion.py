@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import datetime
 import os
-import random
 import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
 from lakekit import evolution
 from lakekit.engine import Engine, Inspected, Note
 from lakekit.engines import open_engine
 from lakekit.errors import ConflictError, SourceError, StorageError, TooManyMisfits
 from lakekit.flights import TABLES
+from lakekit.following import Following
 from lakekit.lake import check_lake, find_lake
+from lakekit.merging import Counts, Updated
+from lakekit.retries import retried
 from lakekit.sources import OpenedFile, open_sources
 from lakekit.tables import Column, Source, Table, TableSet
-from lakekit.updates import Counts, Updated, Updates, digest
+from lakekit.updates import Updates
 
-Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and the steps in all."""
-
-TRIES = 8
-"""How often a commit is tried again, on the table as it then is, when another writer was first."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class TableResult:
         mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`: what came changes no row here.
         seconds: what this run spent on it.
         changed: whether the run committed to it.
-        counts: what became of the rows; see `lakekit.updates.Counts`.
+        counts: what became of the rows; see `lakekit.merging.Counts`.
         groups_total: groups that the table has, where it is made by groups.
         new_columns: columns that a source has and its declaration lacks; they are in bronze.
         why: what made the whole table anew.
@@ -127,51 +125,44 @@ class _Run:
     ) -> None:
         self._engine, self._tables, self._opened, self._at = engine, tables, opened, at
         self._allow_rebuild, self._progress = allow_rebuild, progress
-        self._updates = Updates(engine, tables)
+        self._following = Following(engine, tables)
+        self._updates = Updates(self._following)
         self._rebuilt: FrozenSet[str] = frozenset()
         self._done, self._steps = 0, 1
 
     def results(self) -> Tuple[TableResult, ...]:
         """Check everything that can be, then commit: bronze file by file, then table by table."""
-        bronze = self._tables.layer("bronze")
+        bronze, names = self._tables.layer("bronze"), [table.name for table in self._tables]
+        self._following.refresh(*names)
         new = {table.name: self._new_files(table) for table in bronze}
         made = [table for table in self._tables if table.layer not in ("bronze", "quarantine")]
         self._steps = 2 * sum(len(files) for files in new.values()) + len(made)
         inspected = {file.digest: self._inspect(table, file) for table in bronze for file in new[table.name]}
-        self._rebuilt = self._retried(self._evolve)
-        self._updates.refresh(*(table.name for table in self._tables))
+        self._rebuilt = retried(self._evolve)
         results: Dict[str, TableResult] = {}
         for table in bronze:
             results[table.name] = self._ingest(table, new[table.name], inspected)
         for table in made:
             self._step(table.name)
-            before = dict(self._updates.heads)
+            before = dict(self._following.heads)
             results[table.name] = self._update(table)
             if table.quarantine:
                 quarantine, by = self._tables[table.quarantine], results[table.name]
                 results[quarantine.name] = self._quarantine(quarantine, by, before[quarantine.name].version)
         if self._rebuilt:
-            self._retried(
-                self._evolve
-            )  # what a table made anew could not be given before, such as a constraint
+            self._following.refresh(*names)
+            retried(self._evolve)  # what a table made anew could not be given before, such as a constraint
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
 
     def _evolve(self) -> FrozenSet[str]:
         """Make the tables that are missing, and fit the others to their declarations; those to be made anew."""
-        changes = [c for t in self._tables for c in evolution.plan_changes(t, self._engine.head(t))]
-        return evolution.apply(self._engine, self._tables, changes, self._allow_rebuild)
-
-    def _retried(self, attempt: Callable[[], Result]) -> Result:
-        """What a call returns, which is made again when another writer was first."""
-        for left in reversed(range(TRIES)):
-            try:
-                return attempt()
-            except ConflictError:
-                if not left:
-                    raise
-                time.sleep(random.uniform(0.0, 0.05 * (TRIES - left)))
-        raise AssertionError("unreachable: the last try returns or raises")
+        heads = self._following.heads
+        changes = [c for t in self._tables for c in evolution.plan_changes(t, heads.get(t.name))]
+        try:
+            return evolution.apply(self._engine, self._tables, changes, self._allow_rebuild)
+        finally:
+            self._following.refresh(*{change.table for change in changes})
 
     def _step(self, doing: str) -> None:
         self._progress(doing, self._done, self._steps)
@@ -180,7 +171,7 @@ class _Run:
     def _new_files(self, table: Table) -> List[OpenedFile]:
         """The files of a source that bronze does not hold, by content; two of the same content count once."""
         assert table.source is not None
-        files, exists = self._opened[table.source.name], self._engine.head(table) is not None
+        files, exists = self._opened[table.source.name], table.name in self._following.heads
         if not files and not exists:
             name = table.source.name
             raise SourceError(
@@ -188,7 +179,7 @@ class _Run:
                 f"and no folder {name} of such files",
                 "Put it into the source folder, then run again.",
             )
-        seen = set(self._engine.ingested(table)) if exists and files else set()
+        seen = set(self._engine.ingested(table, [file.digest for file in files])) if exists else set()
         new = []
         for file in files:
             if file.digest not in seen:
@@ -210,8 +201,8 @@ class _Run:
         self, table: Table, files: Sequence[OpenedFile], inspected: Mapping[str, Inspected]
     ) -> TableResult:
         begun, rows, changed, new_columns = time.perf_counter(), 0, False, []
-        head = self._updates.heads[table.name]
-        known = {column.name for column in head.columns}
+        heads = self._following.heads
+        known = {column.name for column in heads[table.name].columns}
         for file in files:
             self._step(f"{table.name} from {file.name}")
             more = [name.lower() for name in file.new_columns]
@@ -219,18 +210,22 @@ class _Run:
             missing = [Column(name) for name in more if name not in known]
             if missing:
                 self._engine.add_columns(table, missing)
+                self._following.refresh(table.name)
                 known.update(more)
             found = inspected[file.digest]
-            note = Note(digest(self._tables, table), misfits=sum(found.misfits.values()))
-            if self._engine.append(table, file, self._at, note) is not None:
+            note = Note(self._following.digest(table), misfits=sum(found.misfits.values()))
+            version = self._engine.append(table, file, self._at, note)
+            if version is not None:
                 changed, rows = True, rows + found.rows
-        if files:
-            self._updates.refresh(table.name)
+            if version == heads[table.name].version + 1:
+                heads[table.name] = heads[table.name].after(version, note)
+            else:  # another writer was there too
+                self._following.refresh(table.name)
         return TableResult(
             table.name,
             "appended" if changed else "unchanged",
             self._engine.rows(table),
-            self._updates.heads[table.name].version,
+            self._following.heads[table.name].version,
             time.perf_counter() - begun,
             changed,
             Counts(read=rows, inserted=rows),
@@ -239,20 +234,18 @@ class _Run:
 
     def _update(self, table: Table) -> TableResult:
         """One table; again on the newest versions when another writer was first."""
-        begun, before = time.perf_counter(), self._updates.heads[table.name].version
+        begun, before = time.perf_counter(), self._following.heads[table.name].version
         touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
 
         def update() -> Updated:
             try:
                 return self._updates.update(table, rebuild=table.name in self._rebuilt)
             except ConflictError:
-                self._updates.refresh(*touched, *table.reads)
+                self._following.refresh(*touched, *table.reads)
                 raise
 
-        done = self._retried(update)
-        if done.mode != "unchanged":
-            self._updates.refresh(*touched)
-        head, rows = self._updates.heads[table.name], self._engine.rows(table)
+        done = retried(update)
+        head, rows = self._following.heads[table.name], self._engine.rows(table)
         return TableResult(
             table.name,
             done.mode,
@@ -266,7 +259,7 @@ class _Run:
         )
 
     def _quarantine(self, table: Table, by: TableResult, before: int) -> TableResult:
-        head = self._updates.heads[table.name]
+        head = self._following.heads[table.name]
         counts = replace(Counts(), inserted=by.counts.quarantined)
         changed = by.changed and head.version != before
         rows = self._engine.rows(table)

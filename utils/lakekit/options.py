@@ -1,16 +1,18 @@
-"""What the commands of the command line share: their settings as flags, and how a result is printed."""
+"""What the command lines share: settings as flags, the version, how a result is printed, and exit codes."""
 
 from __future__ import annotations
 
 import datetime
 import functools
 import json
+import os
 from dataclasses import asdict
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 import click
 
 from lakekit.engines import ENGINES
+from lakekit.errors import LakekitError
 from lakekit.settings import SETTINGS, settings_here
 
 Command = Callable[..., Any]
@@ -33,6 +35,51 @@ def uses(*names: str) -> Callable[[Command], Command]:
         return decorated
 
     return decorate
+
+
+def version_option(program: str) -> Callable[[Command], Command]:
+    """Give a command `--version`, which prints the program's name and the version of the package."""
+
+    def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if not wanted:
+            return
+        import importlib.metadata  # a tenth of the time to the first line of any other command
+
+        try:
+            version = importlib.metadata.version("lakekit")
+        except importlib.metadata.PackageNotFoundError:
+            version = "0.0.0+unknown"
+        click.echo(f"{program} {version}")
+        context.exit()
+
+    said = "Print the version."
+    return click.option(
+        "--version", is_flag=True, is_eager=True, expose_value=False, callback=show, help=said
+    )
+
+
+def exit_code(
+    command: click.Command, program: str, arguments: Optional[Sequence[str]] = None, interrupted: str = ""
+) -> int:
+    """Run a command line: 0, 1, 2, 3, or 130 after Ctrl-C, as `lakekit.errors` has them. An error is told, with the next
+    step, and `interrupted` where there is something to say of that."""
+    # delta-rs logs harmless warnings (1.2) and the conflicts that we report ourselves (1.6) to stderr.
+    os.environ.setdefault("RUST_LOG", "off")
+    try:
+        result: Any = command.main(
+            None if arguments is None else list(arguments), prog_name=program, standalone_mode=False
+        )
+        return result if isinstance(result, int) else 0
+    except LakekitError as error:
+        click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        if interrupted:
+            click.echo(interrupted, err=True)
+        return 130
 
 
 def print_json(result: Any, **more: Any) -> None:

@@ -11,9 +11,9 @@ from typing import List, Tuple, Union
 from lakekit.engines import open_engine
 from lakekit.evolution import Change, plan_changes
 from lakekit.flights import TABLES
+from lakekit.following import digest
 from lakekit.lake import check_lake, find_lake
 from lakekit.tables import TableSet
-from lakekit.updates import digest
 
 
 @dataclass(frozen=True)

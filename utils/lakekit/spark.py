@@ -79,14 +79,22 @@ class SparkEngine:
         return self._tables.head(table)
 
     def rows(self, table: Table) -> int:
+        said = self._tables.rows(table)
+        if said is not None:
+            return said
         with translated(table.name, self._tables.location(table)):
             return int(self._spark.sql(f"SELECT count(*) FROM {self._now(table)}").collect()[0][0])
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
         return self._tables.notes(table, since)
 
-    def ingested(self, table: Table) -> FrozenSet[str]:
-        found = self._spark.sql(f"SELECT DISTINCT _source_sha256 FROM {self._now(table)}")
+    def ingested(self, table: Table, digests: Sequence[str]) -> FrozenSet[str]:
+        if not digests or self._tables.rows(table) == 0:
+            return frozenset()
+        if self._tables.holds(table, [f"lakekit/{digest}" for digest in digests]):
+            return frozenset(digests)
+        held = f"_source_sha256 IN ({', '.join(map(text, digests))})"
+        found = self._spark.sql(f"SELECT DISTINCT _source_sha256 FROM {self._now(table)} WHERE {held}")
         return frozenset(row[0] for row in found.collect())
 
     # Tables and their shape
@@ -134,7 +142,7 @@ class SparkEngine:
                 return self._tables.write(table, insert, note, f"lakekit/{opened.digest}", 1)
             except ConflictError:
                 # Delta itself tries again behind other writers, but not behind one of the same file or a new column.
-                if opened.digest in self.ingested(table):
+                if self.ingested(table, [opened.digest]):
                     return None
         raise ConflictError(table.name)
 
@@ -204,7 +212,7 @@ class SparkEngine:
 
     # Writing
 
-    def stage(self, table: Table, view: str, sql: str) -> Staged:
+    def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         with translated(table.name, self._lake.root):
             rows = self._kept(spark_sql.declared(table, self._spark.sql(sql)))
             self._view(view, rows)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
 
-from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, TABLE_PROPERTIES, Head, Note
+from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, SWITCHED_OFF, TABLE_PROPERTIES, Head, Note
 from lakekit.errors import ConflictError, LakeRefused, StorageError
+from lakekit.folder_log import COMMIT, FolderLog
 from lakekit.lake import Lake
 from lakekit.spark_errors import FAILURES, failure, translated
 from lakekit.spark_session import on_databricks, restore
@@ -28,14 +31,12 @@ PROPERTIES: Mapping[str, str] = {
     # Spark would go for a protocol with table features, which nothing here needs.
     "delta.minReaderVersion": "1",
     "delta.minWriterVersion": "4",
-    # Databricks switches them on by itself; elsewhere even naming the property asks for table features.
-    **({"delta.enableDeletionVectors": "false"} if on_databricks() else {}),
+    **(SWITCHED_OFF if on_databricks() else {}),
 }
 NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 APPLICATION, TRANSACTION = "spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion"
 COMMITTED = "spark.databricks.delta.lastCommitVersionInSession"
 CONSTRAINT = "delta.constraints."
-LOG_FILE = re.compile(r"(\d{20})\.json")
 
 
 class SparkTables:
@@ -45,6 +46,7 @@ class SparkTables:
         self._spark, self._lake = session, lake
         self._seen: Dict[str, int] = {}
         self._heads: Dict[str, Tuple[Tuple[int, int], Head]] = {}
+        self._logs: Dict[str, FolderLog] = {}
 
     def location(self, table: Table) -> str:
         """The table's path, or its name in a schema. Spark outside Databricks knows S3 by the name of its connector."""
@@ -105,8 +107,21 @@ class SparkTables:
             if since < version <= newest and operation not in MAINTENANCE
         ]
 
+    def rows(self, table: Table) -> Optional[int]:
+        """How many rows the version has that `version` tells; None where the log does not say."""
+        log, version = self._log(table), self.version(table)
+        return log.rows() if log is not None and log.version == version else None
+
+    def holds(self, table: Table, applications: Sequence[str]) -> bool:
+        """Whether rows committed under these transaction identifiers are surely all there."""
+        log = self._log(table)
+        return log is not None and log.version == self.version(table) and log.holds(frozenset(applications))
+
     def columns(self, table: Table) -> Tuple[Column, ...]:
         """The columns as stored."""
+        log = self._log(table)
+        if log is not None:
+            return columns_of(StructType.fromJson(json.loads(log.metadata["schemaString"])))
         return columns_of(self._spark.table(self.reference(table)).schema)
 
     def _stamp(self, table: Table) -> Optional[Tuple[int, int]]:
@@ -115,12 +130,40 @@ class SparkTables:
         log = Path(self._lake.location(table)) / "_delta_log"
         if self._lake.kind != "folder" or not log.is_dir():
             return None
-        files = [entry for entry in os.scandir(log) if LOG_FILE.fullmatch(entry.name)]
+        files = [entry for entry in os.scandir(log) if COMMIT.fullmatch(entry.name)]
         newest = max(files, key=lambda entry: entry.name, default=None)
         return None if newest is None else (int(newest.name[:20]), newest.stat().st_mtime_ns)
 
+    def _log(self, table: Table) -> Optional[FolderLog]:
+        """The log of a table in a folder, up to its newest commit; None where only Spark can tell."""
+        if self._lake.kind != "folder":
+            return None
+        log = self._logs.setdefault(table.name, FolderLog(Path(self._lake.location(table))))
+        return log if log.update() else None
+
+    def _detail(self, table: Table) -> Mapping[str, Any]:
+        """What DESCRIBE DETAIL says of a table."""
+        log = self._log(table)
+        if log is None:
+            detail: Dict[str, Any] = (
+                self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0].asDict()
+            )
+            return detail
+        clustered = log.domains.get("delta.clustering", {"removed": True})
+        return {
+            "id": log.metadata["id"],
+            "minReaderVersion": log.protocol["minReaderVersion"],
+            "tableFeatures": [
+                *log.protocol.get("readerFeatures", ()),
+                *log.protocol.get("writerFeatures", ()),
+            ],
+            "clusteringColumns": not clustered.get("removed", False),
+            "properties": log.metadata.get("configuration", {}),
+            "partitionColumns": log.metadata.get("partitionColumns", []),
+        }
+
     def _read_head(self, table: Table) -> Head:
-        detail = self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0].asDict()
+        detail = self._detail(table)
         if detail["minReaderVersion"] > 1 or detail.get("clusteringColumns"):
             features = set(detail.get("tableFeatures") or ()) & set(FORBIDDEN_FEATURES) - {"generatedColumns"}
             raise LakeRefused(
@@ -157,6 +200,10 @@ class SparkTables:
 
     def _history(self, table: Table, limit: int = 0) -> List[Tuple[int, str, Optional[Note]]]:
         """Version, operation and note of the commits, newest first."""
+        log = self._log(table)
+        if log is not None:
+            commits = log.history()[: limit or None]
+            return [(version, operation, Note.parse(said)) for version, operation, said in commits]
         limited = f" LIMIT {limit}" if limit else ""
         rows = self._spark.sql(f"DESCRIBE HISTORY {self.reference(table)}{limited}").select(
             "version", "operation", "userMetadata"
@@ -204,7 +251,10 @@ class SparkTables:
             shutil.rmtree(made, ignore_errors=True)
 
     def _definition(self, table: Table, reference: str) -> str:
-        properties = ", ".join(f"{text(key)} = {text(value)}" for key, value in PROPERTIES.items())
+        said = dict(PROPERTIES)
+        if not on_databricks():  # with the table in one commit; there by ADD CONSTRAINT alone
+            said.update({f"{CONSTRAINT}{each.name.lower()}": each.sql for each in table.constraints})
+        properties = ", ".join(f"{text(key)} = {text(value)}" for key, value in said.items())
         partition = f" PARTITIONED BY ({name(table.partition)})" if table.partition else ""
         return (
             f"CREATE TABLE IF NOT EXISTS {reference} ({columns_ddl(table.columns)}) USING DELTA{partition} "

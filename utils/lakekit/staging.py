@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 from lakekit import statements
 from lakekit.errors import MissingExtra, StorageError
@@ -20,6 +21,9 @@ try:
     from deltalake.transaction import AddAction
 except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "embedded") from missing
+
+PLAIN = re.compile(r"[A-Za-z0-9-]+")
+"""Partition values that stand in the name of a folder as they are, whoever writes it."""
 
 
 @dataclass(frozen=True)
@@ -87,46 +91,58 @@ class Staging:
                 raise KeyboardInterrupt from error
             raise
 
-    def name(self, view: str, kind: str, sql: str) -> None:
-        """Give SQL's rows a name, as a VIEW or a TABLE; DuckDB replaces neither by the other."""
+    def name(self, view: str, kind: str, sql: str) -> int:
+        """Give SQL's rows a name, as a VIEW or a TABLE; DuckDB replaces neither by the other. A table's rows are
+        counted."""
         if self._kinds.get(view, kind) != kind:
             self.execute(f"DROP {self._kinds.pop(view)} {view}")
-        self.execute(f"CREATE OR REPLACE TEMP {kind} {view} AS {sql}")
+        made = self.execute(f"CREATE OR REPLACE TEMP {kind} {view} AS {sql}")
         self._kinds[view] = kind
+        return int(made[0][0]) if kind == "TABLE" else 0
 
-    def over(self, table: Table, view: str, files: Iterable[Path], partition: Mapping[str, Type]) -> None:
-        """Name the declared columns in declared types over data files, which lie in folders by `partition`, a column and
-        its type; what a file of an older schema lacks is null."""
-        paths = ", ".join(statements.file(path) for path in files)
-        scan, has = "(SELECT 1) WHERE false", set()
-        if paths:
-            options = f"union_by_name = true, hive_partitioning = {bool(partition)}"
-            for column, kind in partition.items():
-                options += f", hive_types = {{{column}: {statements.TYPES[kind]}}}"
-            scan = f"read_parquet([{paths}], {options})"
+    def over(
+        self, table: Table, files: Sequence[Path], partition: Mapping[str, Type], own: bool = False
+    ) -> str:
+        """SELECT the declared columns in declared types from data files, which lie in folders by `partition`, a column
+        and its type. Files of our `own` writing are known to have them all."""
+        scan = statements.data_files(files, partition)
+        has = set()
+        if files and own:
+            has = {column.name for column in table.columns}
+        elif files:
             has = {row[0] for row in self.execute(f"DESCRIBE SELECT * FROM {scan}")}
-        columns = ", ".join(
-            f"CAST({statements.name(c.name) if c.name in has else 'NULL'} AS {statements.TYPES[c.type]}) "
-            f"AS {statements.name(c.name)}"
-            for c in table.columns
-        )
-        self.name(view, "VIEW", f"SELECT {columns} FROM {scan}")
+        return statements.declared_columns(table, scan, has)
 
     def make(self, folder: Path) -> None:
         """Make a folder, to be removed again where nothing comes into it."""
         self._made += [part for part in (folder, *folder.parents) if not part.exists()]
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, table: Table, folder: Path, view: str, query: str) -> Tuple[DataFile, ...]:
+    def write(
+        self,
+        table: Table,
+        folder: Path,
+        view: str,
+        query: str,
+        readable: bool = True,
+        partitions: Sequence[str] = (),
+    ) -> Tuple[DataFile, ...]:
         """Write a query's rows as data files of the table into a folder, and let `view` read them. What was staged by
-        that name before, for another table or in a try that met another writer, is deleted. Raises StorageError.
+        that name before, for another table or in a try that met another writer, is deleted. Without `readable` nothing
+        can read them before their commit; `partitions` are all that the rows are in, where that is known. Raises
+        StorageError.
         """
         if view in self._staged:
             self.discard(view)
         self.make(folder)
         name = f"part-{uuid.uuid4()}"
         target, options = folder / f"{name}.parquet", "FORMAT parquet, RETURN_STATS"
-        if table.partition:
+        only = partitions[0] if len(partitions) == 1 and PLAIN.fullmatch(partitions[0]) else ""
+        if only:  # of one partition a plain file takes half the time
+            self.make(folder / f"{table.partition}={only}")
+            target = folder / f"{table.partition}={only}" / f"{name}.parquet"
+            query = f"SELECT * EXCLUDE ({table.partition}) FROM ({query})"
+        elif table.partition:
             target = folder
             by = f"PARTITION_BY ({table.partition}), FILENAME_PATTERN '{name}-{{i}}'"
             options += f", {by}, OVERWRITE_OR_IGNORE"
@@ -138,11 +154,32 @@ class Staging:
             if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
                 raise StorageError(folder, statements.storage_reason(str(error))) from error
             raise
-        files = tuple(_data_file(table, folder, row) for row in written)
+        given = {table.partition: only} if only else {}
+        files = tuple(_data_file(table, folder, row, given) for row in written)
+        if only and not files[0].rows:  # the partition is empty now
+            target.unlink()
+            files = ()
         self._staged[view] = StagedFiles(folder, files)
-        partition: Dict[str, Type] = {table.partition: table[table.partition].type} if table.partition else {}
-        self.over(table, view, [folder / file.name for file in files], partition)
+        if readable:
+            partition = {table.partition: table[table.partition].type} if table.partition else {}
+            paths = [folder / file.name for file in files]
+            self.name(view, "VIEW", self.over(table, paths, partition, own=True))
         return files
+
+    def hold(self, table: Table, view: str, query: str) -> int:
+        """Keep a query's rows as declared under a name, in memory or in the scratch folder, and in no data file; their
+        number. Raises DeclarationError where names or types differ."""
+        self.discard(view)
+        rows = self.name(view, "TABLE", query)
+        found = [(name, kind) for name, kind, *_ in self.execute(f"DESCRIBE {view}")]
+        cast = statements.as_declared(table, f"FROM {view}", found)
+        if [kind for _, kind in found] != [statements.TYPES[column.type] for column in table.columns]:
+            self.name(view, "TABLE", cast)
+        return rows
+
+    def in_files(self, view: str) -> bool:
+        """Whether what is staged by that name is in data files."""
+        return view in self._staged
 
     def files(self, view: str) -> Tuple[DataFile, ...]:
         """The data files staged by that name."""
@@ -153,11 +190,12 @@ class Staging:
         self._staged.pop(view)
 
     def discard(self, view: str) -> None:
-        """Delete what is staged by that name."""
-        self._staged.pop(view).unlink()
+        """Delete the data files that are staged by that name, if it has any."""
+        if view in self._staged:
+            self._staged.pop(view).unlink()
 
 
-def _data_file(table: Table, folder: Path, row: Sequence[Any]) -> DataFile:
+def _data_file(table: Table, folder: Path, row: Sequence[Any], partition: Mapping[str, str]) -> DataFile:
     """What DuckDB's COPY returns of a file: name, rows, bytes, footer bytes, statistics by column, partition keys."""
     path, rows, size, _, statistics, keys = row[:6]
     nulls = {
@@ -166,4 +204,4 @@ def _data_file(table: Table, folder: Path, row: Sequence[Any]) -> DataFile:
         if rows and statements.name(column.name) in statistics
     }
     name = os.path.relpath(path, folder)
-    return DataFile(name, int(rows), int(size), {k: str(v) for k, v in (keys or {}).items()}, nulls)
+    return DataFile(name, int(rows), int(size), {k: str(v) for k, v in (keys or partition).items()}, nulls)

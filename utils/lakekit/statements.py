@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Mapping, Sequence, Tuple
+from typing import Collection, Iterable, Mapping, Sequence, Tuple
 
 from lakekit.errors import DeclarationError
 from lakekit.sources import OpenedFile
@@ -114,6 +114,28 @@ def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> s
             raise DeclarationError(table.name, types)
     casts = ", ".join(f"CAST({name(c.name)} AS {TYPES[c.type]}) AS {name(c.name)}" for c in table.columns)
     return f"SELECT {casts} FROM ({query})"
+
+
+def data_files(paths: Iterable[Path], partition: Mapping[str, Type]) -> str:
+    """What to select from: the data files of a table, which lie in folders by `partition`, a column and its type."""
+    listed = ", ".join(file(path) for path in paths)
+    if not listed:
+        return "(SELECT 1) WHERE false"
+    options = f"union_by_name = true, hive_partitioning = {bool(partition)}"
+    for column, kind in partition.items():
+        options += f", hive_types = {{{name(column)}: {TYPES[kind]}}}"
+    return f"read_parquet([{listed}], {options})"
+
+
+def declared_columns(table: Table, scan: str, has: Collection[str], naive: bool = False) -> str:
+    """SELECT the declared columns in declared types from what has columns of those names; what a file of an older schema
+    lacks is null. With `naive`, instants come in UTC without a zone beside them."""
+    columns = []
+    for column in table.columns:
+        value = f"CAST({name(column.name) if column.name in has else 'NULL'} AS {TYPES[column.type]})"
+        value = f"timezone('UTC', {value})" if naive and column.type == "timestamp" else value
+        columns.append(f"{value} AS {name(column.name)}")
+    return f"SELECT {', '.join(columns)} FROM {scan}"
 
 
 def csv_reason(error: str) -> str:

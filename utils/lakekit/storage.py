@@ -77,16 +77,29 @@ class S3Storage:
             )
 
     def fetch(self, table: str, files: List[str]) -> List[Path]:
-        paths = []
-        for uri in files:
-            name = unquote(uri)[len(table) + 1 :]
-            path = self._scratch / "fetched" / hashlib.sha256(table.encode()).hexdigest()[:16] / name
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                source = f"{table[len('s3://') :]}/{name}"
-                self._copy(source, str(path), source_filesystem=self._s3, destination_filesystem=self._local)
-            paths.append(path)
-        return paths
+        return [self._fetch(table, uri) for uri in files]
+
+    def _fetch(self, table: str, uri: str) -> Path:
+        """As `FolderStorage._found` says, delta-rs gives names quoted as in a URL, or not."""
+        plain = unquote(uri)[len(table) + 1 :]
+        given = uri[len(table) + 1 :] if uri.startswith(f"{table}/") else plain
+        folder = self._scratch / "fetched" / hashlib.sha256(table.encode()).hexdigest()[:16]
+        if (folder / given).exists():
+            return folder / given
+        try:
+            return self._copied(table, given, folder)
+        except FileNotFoundError:
+            if given == plain:
+                raise
+            return self._copied(table, plain, folder)
+
+    def _copied(self, table: str, name: str, folder: Path) -> Path:
+        path = folder / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source = f"{table[len('s3://') :]}/{name}"
+            self._copy(source, str(path), source_filesystem=self._s3, destination_filesystem=self._local)
+        return path
 
 
 def storage_of(lake: Lake, scratch: Path) -> Storage:

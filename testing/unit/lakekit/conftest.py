@@ -57,6 +57,15 @@ Cy,36,2013-07-01T10:00:00Z,1e2
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for what lakekit keeps between runs: not the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("cache")
+        patched.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def sql(tmp_path: Path) -> Path:
     """The folder of the SQL files."""

@@ -159,7 +159,7 @@ def test_file_comes_in_once_with_its_origin(
     found = engine.inspect(bronze, file, AT)
     assert (found.rows, sum(found.misfits.values())) == (3, 0)
     assert engine.append(bronze, file, AT, Note("d")) == 1
-    assert engine.ingested(bronze) == {file.digest}
+    assert engine.ingested(bronze, [file.digest, "another"]) == {file.digest}
     engine.inspect(bronze, file, AT)
     assert engine.append(bronze, file, AT, Note("d")) is None
     first = rows(engine, bronze)[0]
@@ -235,6 +235,62 @@ def test_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(MissingExtra, match="duckdb"):
         import lakekit.embedded  # noqa: F401  # its import is what is tested
     assert duckdb.__name__ == "duckdb"
+
+
+def test_empty_partition_is_refused_for_delta_takes_it_for_a_null(engine: EmbeddedEngine) -> None:
+    engine.create(PARTED)
+    for keys in (None, "('a')"):
+        with pytest.raises(ComputeError, match="partition column p has 1 empty strings"):
+            put(engine, PARTED, "('a', '', 1)", keys)
+
+
+def test_no_row_at_all_can_be_staged_and_committed(engine: EmbeddedEngine, table: Table) -> None:
+    put(engine, table, "('a', 'x', 1)")
+    staged = engine.stage(table, "none", "select 'a' as k, 'x' as p, 1 as n where false")
+    assert staged.rows == 0 and engine.query("select * from none") == []
+    engine.commit(table, staged, head_of(engine, table), Note("d"))
+    assert rows(engine, table) == []
+
+
+def test_partition_that_loses_its_last_row_has_no_file(engine: EmbeddedEngine) -> None:
+    engine.create(PARTED)
+    put(engine, PARTED, "('a', 'x', 1), ('b', 'y', 2)")
+    staged = engine.stage(PARTED, "none", "select 'a' as k, 'x' as p, 1 as n where false", part=True)
+    engine.define("gone", "select 'a' as k")
+    engine.commit(PARTED, staged, head_of(engine, PARTED), Note("d"), keys="gone")
+    assert rows(engine, PARTED) == [("b", "y", 2)]
+    files = DeltaTable(str(engine._lake.location(PARTED))).file_uris()
+    assert len(files) == 1 and "p=y" in files[0]
+    engine.__exit__()
+    assert (
+        len(list(Path(engine._lake.location(PARTED), "p=x").glob("*.parquet"))) == 1
+    )  # of the version before
+
+
+def test_net_change_is_that_of_the_files(
+    engine: EmbeddedEngine, table: Table, tables: TableSet, tmp_path: Path
+) -> None:
+    """The run that made a change knows it; another one computes it from the data files."""
+    readers = tuple(
+        Table(f"gold.of_{each}", KEYED.columns, (table.name,), "of.sql", key=("k",), update="groups")
+        for each in "ab"
+    )
+    engine._declared = TableSet(
+        (Table(table.name, table.columns, sql="x.sql", key=("k",)), *readers), tables.sql
+    )
+    put(engine, table, "('a', 'x', 1), ('b', 'x', 2), ('c', 'y', 3)")
+    since = head_of(engine, table).version
+    staged = engine.stage(
+        table, "s", "select * from (values ('a', 'x', 1), ('b', 'y', 4)) t(k, p, n)", part=True
+    )
+    engine.define("gone", "select * from (values ('a'), ('b'), ('c')) t(k)")
+    engine.commit(table, staged, head_of(engine, table), Note("d"), keys="gone")
+    meant = [("b", "x", 2, -1), ("b", "y", 4, 1), ("c", "y", 3, -1)]
+    assert engine._nets
+    with EmbeddedEngine(engine._lake, tables, tmp_path / "scratch") as other:
+        for each in (engine, other):
+            assert each.changes(table, since, "news")
+            assert sorted(each.query("select k, p, n, _sign from news")) == meant
 
 
 def test_partition_that_is_null_is_refused(engine: EmbeddedEngine) -> None:

@@ -8,7 +8,6 @@ import pytest
 import lakekit
 from lakekit.errors import ComputeError, DeclarationError, ExpectationFailed
 from lakekit.tables import Expectation, Table, TableSet
-from lakekit.updates import digest, followed
 
 HEADER = "name,age,seen,weight\n"
 
@@ -25,25 +24,6 @@ def test_every_row_is_counted(source: Path, tables: TableSet, tmp_path: Path) ->
     counts = lakekit.run(source, tmp_path / "lake", tables=tables)["silver.people"].counts
     assert (counts.read, counts.inserted, counts.superseded, counts.quarantined) == (6, 2, 1, 3)
     assert counts.expectations == {"age is a person's": 1}
-
-
-def test_digest_follows_sql_declaration_and_the_types_of_the_source(tables: TableSet) -> None:
-    silver = tables["silver.people"]
-    before = digest(tables, silver)
-    assert digest(tables, dataclasses.replace(silver, comment="All people")) == before
-    source = tables["bronze.people"].source
-    assert source is not None
-    typed = replaced(
-        tables, dataclasses.replace(tables["bronze.people"], source=dataclasses.replace(source, missing=""))
-    )
-    assert digest(typed, silver) != before
-    (tables.sql / "people.sql").write_text(tables.query(silver) + "-- again")
-    assert digest(tables, silver) != before
-
-
-def test_merged_table_follows_its_quarantine_too(tables: TableSet) -> None:
-    assert followed(tables["silver.people"]) == ("bronze.people", "quarantine.people")
-    assert followed(tables["gold.ages"]) == ("silver.people",)
 
 
 def test_merge_whose_sql_drops_rows_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
 import signal
@@ -46,6 +47,7 @@ def test_start_is_logged_with_the_port_and_what_means_nothing(
 
     def run(self: uvicorn.Server, sockets: Any) -> None:
         configured.append(self.config)
+        assert gc.get_freeze_count() > 0
         [listening] = sockets
         with listening:
             assert listening.getsockname()[1] > 0
@@ -54,7 +56,7 @@ def test_start_is_logged_with_the_port_and_what_means_nothing(
     monkeypatch.setattr(uvicorn.Server, "run", run)
     with pytest.raises(SystemExit) as caught:
         serve(dataclasses.replace(settings, no_auth=True, port=0), (), {"LAKEKIT_API_LAEK": "x"})
-    assert caught.value.code == 0
+    assert caught.value.code == 0 and gc.get_freeze_count() == 0
     unknown, listening, stopped = map(json.loads, capsys.readouterr().out.splitlines())
     assert unknown["variables"] == ["LAKEKIT_API_LAEK"] and unknown["level"] == "warning"
     assert listening["message"] == "listening" and listening["port"] > 0

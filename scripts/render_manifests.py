@@ -1,0 +1,204 @@
+"""Tell where each value of a built overlay was written.
+
+    python scripts/render_manifests.py k8s/overlays/production built.yaml manifests.yaml
+
+Reads what kustomize made, with `originAnnotations`; writes it without them to the file that is named; and prints JSON:
+the objects, each with its places as `[path, file, line]`, and what patches delete. In a path an item of a list goes by
+its name, `name=api`, where it has one: that is how kustomize merges lists, whatever their order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ADDED = ("config.kubernetes.io/origin", "alpha.config.kubernetes.io/transformations")
+KUSTOMIZATION = "kustomization.yaml"
+# What every patch has to repeat.
+IDENTITY = (("apiVersion",), ("kind",), ("metadata", "name"))
+SECTIONS = ("resources", "components")
+Place = tuple[list[str], str, int]
+
+
+@dataclass
+class Sources:
+    """The files of an overlay, from the base to what has the last word.
+
+    Attributes:
+        documents: file and root of every object and patch.
+        settings: for each generated ConfigMap, by name, the place of each key.
+        images: by the name that the image has at last, the place that says so.
+    """
+
+    documents: list[tuple[str, yaml.Node, int]] = field(default_factory=list)
+    settings: dict[str, list[Place]] = field(default_factory=dict)
+    images: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def read(self, folder: Path) -> None:
+        """Take in a kustomization, after those that it builds upon."""
+        path = folder / KUSTOMIZATION
+        said = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        for section in SECTIONS:
+            for name in said.get(section, ()):
+                if (folder / name).is_dir():
+                    self.read(Path(os.path.normpath(folder / name)))
+                else:
+                    self.take(folder / name)
+        for number, patch in enumerate(said.get("patches", ())):
+            if "path" in patch:
+                self.take(folder / patch["path"])
+            elif "patch" in patch:
+                node = child(child(child(root, "patches"), number), "patch")
+                # A block's text begins in the line below its `|`.
+                below = node.start_mark.line + (node.style in ("|", ">"))
+                self.compose(str(path), patch["patch"], below)
+        for each in said.get("configMapGenerator", ()):
+            places = self.settings.setdefault(each["name"], [])
+            for name in each.get("envs", ()):
+                places += assignments(folder / name)
+        for number, each in enumerate(said.get("images", ())):
+            node = child(child(root, "images"), number)
+            line = line_of(child(node, "newTag") or node)
+            self.images[each.get("newName", each["name"])] = (str(path), line)
+
+    def take(self, path: Path) -> None:
+        """Take in a file of objects or patches."""
+        self.compose(str(path), path.read_text(encoding="utf-8"), 0)
+
+    def compose(self, file: str, text: str, below: int) -> None:
+        """Take in the documents of a text that begins below so many lines of its file."""
+        self.documents += [(file, node, below) for node in yaml.compose_all(text, Loader=yaml.CSafeLoader)]
+
+    def places(self, thing: dict[str, Any], origin: str | None) -> list[Place]:
+        """Where the values of an object were written: a single one by the last file, what holds others by the first."""
+        found: dict[tuple[str, ...], Place] = {}
+        for place in self.written(thing, origin):
+            path = tuple(place[0])
+            holds = any(each != path and each[: len(path)] == path for each in found)
+            if path not in found or not (holds or path in IDENTITY):
+                found[path] = place
+        return list(found.values())
+
+    def written(self, thing: dict[str, Any], origin: str | None) -> Iterator[Place]:
+        """Where the values of an object were written, in the order in which they count."""
+        kind, name = thing["kind"], thing["metadata"]["name"]
+        for file, node, below in self.documents:
+            if value(node, "kind") != kind:
+                continue
+            same = value(node, "metadata", "name") == name
+            # The namespace is named by the overlay.
+            if same or (kind == "Namespace" and file == origin):
+                yield from walk(node, [], file, below)
+        if kind == "ConfigMap":
+            for generated, places in self.settings.items():
+                if name.rpartition("-")[0] == generated:
+                    yield from places
+        for path, image in images(thing, []):
+            if image.rpartition(":")[0] in self.images:
+                yield (path, *self.images[image.rpartition(":")[0]])
+
+    def deleted(self) -> Iterator[dict[str, Any]]:
+        """What patches delete."""
+        for file, node, below in self.documents:
+            if value(node, "$patch") == "delete":
+                name = value(node, "metadata", "name")
+                line = line_of(node) + below
+                yield {"kind": value(node, "kind"), "name": name, "file": file, "line": line}
+
+
+def child(node: Any, key: str | int) -> Any:
+    """The node below a key or number; None where there is none."""
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+        return node.value[key]
+    if isinstance(node, yaml.MappingNode):
+        return next((item for name, item in node.value if name.value == key), None)
+    return None
+
+
+def value(node: Any, *keys: str) -> str | None:
+    """The text below these keys."""
+    for key in keys:
+        node = child(node, key)
+    return node.value if isinstance(node, yaml.ScalarNode) else None
+
+
+def line_of(node: Any) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def walk(node: Any, path: list[str], file: str, below: int) -> Iterator[Place]:
+    """Every place in and below a node; that of a value is the line of its key."""
+    if not path:
+        yield path, file, line_of(node) + below
+    if isinstance(node, yaml.MappingNode):
+        for key, item in node.value:
+            yield [*path, str(key.value)], file, line_of(key) + below
+            yield from walk(item, [*path, str(key.value)], file, below)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            name = value(item, "name")
+            step = [*path, str(number) if name is None else f"name={name}"]
+            yield step, file, line_of(item) + below
+            yield from walk(item, step, file, below)
+
+
+def assignments(path: Path) -> list[Place]:
+    """The keys of an .env file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [
+        (["data", line.partition("=")[0]], str(path), number)
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    ]
+
+
+def images(thing: Any, path: list[str]) -> Iterator[tuple[list[str], str]]:
+    """The images that an object names, with their paths."""
+    if isinstance(thing, dict):
+        for key, item in thing.items():
+            if key == "image" and isinstance(item, str):
+                yield [*path, key], item
+            else:
+                yield from images(item, [*path, key])
+    elif isinstance(thing, list):
+        for number, item in enumerate(thing):
+            named = isinstance(item, dict) and "name" in item
+            yield from images(item, [*path, f"name={item['name']}" if named else str(number)])
+
+
+def strip(thing: dict[str, Any]) -> str | None:
+    """Take the added annotations off an object, and return the file it comes from."""
+    annotations = thing["metadata"].get("annotations", {})
+    origin = annotations.get(ADDED[0])
+    for name in ADDED:
+        annotations.pop(name, None)
+    if not annotations:
+        thing["metadata"].pop("annotations", None)
+    return (yaml.load(origin, Loader=yaml.CSafeLoader) or {}).get("path") if origin else None
+
+
+def main(overlay: str, built: str, target: str) -> None:
+    sources = Sources()
+    sources.read(Path(overlay))
+    objects = []
+    # The wrapper lies elsewhere: of an origin the end is what tells.
+    for thing in yaml.load_all(Path(built).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
+        origin = strip(thing)
+        files = {file for file, _, _ in sources.documents}
+        file = next((each for each in files if origin and origin.endswith(each)), None)
+        objects.append({"object": thing, "places": list(sources.places(thing, file))})
+    text = yaml.dump_all((each["object"] for each in objects), Dumper=yaml.CSafeDumper, sort_keys=False)
+    Path(target).write_text(text, encoding="utf-8")
+    print(json.dumps({"objects": objects, "deleted": list(sources.deleted())}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

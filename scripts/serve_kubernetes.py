@@ -1,0 +1,231 @@
+"""Serve a Kubernetes API on loopback until standard input ends: a server of our own, or a door to a cluster.
+
+    python scripts/serve_kubernetes.py .cache/kubernetes --assets FOLDER      # FOLDER holds etcd and kube-apiserver
+    python scripts/serve_kubernetes.py .cache/kubernetes --context NAME       # kubectl proxy, on a Unix socket
+
+Prints one line of JSON once it is ready: how to reach it. All it keeps is in a folder of its own below the one that is
+named, which goes with it. What a killed one has left there, processes and folder, is removed first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+READY_SECONDS = 60
+ASK_AGAIN_SECONDS = 0.05
+LAST_LINES = 8
+
+
+class Ended(Exception):
+    """A program ended that should have gone on; with the end of its log."""
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of loopback that nobody listens on."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextmanager
+def own_folder(parent: Path) -> Iterator[Path]:
+    """A folder that is removed afterwards; those of dead servers, and their processes, are removed before."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with (parent / "lock").open("w") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        for left in parent.glob("server.*"):
+            sweep(left)
+        folder = Path(tempfile.mkdtemp(prefix="server.", dir=parent))
+        held = (folder / "lock").open("w")
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+        held.close()
+
+
+def sweep(folder: Path) -> None:
+    """Remove a server's folder, and end what still works in it, unless the server lives: it holds the folder's lock."""
+    try:
+        with (folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    for pid, command in commands():
+        # As the option of a program of ours, not as a file that somebody looks at.
+        if f"={folder}/" in command:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder)
+
+
+def commands() -> Iterator[tuple[int, str]]:
+    """The processes of this machine, with their command lines."""
+    if Path("/proc/self/cmdline").exists():
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                yield int(entry.parent.name), entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return
+    listing = subprocess.run(["ps", "-Aww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+    for line in listing.stdout.splitlines():
+        pid, _, command = line.strip().partition(" ")
+        yield int(pid), command
+
+
+@contextmanager
+def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A program whose output goes to a log in the folder, killed at the end: nothing of it is worth keeping."""
+    with (folder / f"{Path(argv[0]).name}.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until(
+    ready: Callable[[], object], processes: dict[str, subprocess.Popen[bytes]], folder: Path
+) -> None:
+    """Wait until `ready()`. Raises Ended where one of the processes ends before, or the time is over."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not ready():
+        for name, process in processes.items():
+            try:
+                code = process.wait(ASK_AGAIN_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+            raise Ended(f"{name} ended with {code}\n{log_of(folder, name)}")
+        if time.monotonic() > deadline:
+            raise Ended(f"not ready within {READY_SECONDS} s\n{log_of(folder, list(processes)[-1])}")
+
+
+def log_of(folder: Path, name: str) -> str:
+    """The end of a program's log."""
+    text = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+    return "\n".join(text.strip().splitlines()[-LAST_LINES:])
+
+
+@contextmanager
+def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """etcd and kube-apiserver, with a certificate and a token of this run's own."""
+    import trustme  # `--context` needs none
+
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    token = secrets.token_hex(32)
+    (folder / "tokens.csv").write_text(f'{token},lake-ci,lake-ci,"system:masters"\n', encoding="utf-8")
+    client, peer, secure = free_ports(3)
+    etcd = [
+        f"{assets}/etcd",
+        f"--data-dir={folder}/etcd",
+        "--unsafe-no-fsync",
+        f"--listen-client-urls=http://127.0.0.1:{client}",
+        f"--advertise-client-urls=http://127.0.0.1:{client}",
+        f"--listen-peer-urls=http://127.0.0.1:{peer}",
+        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+        f"--initial-cluster=default=http://127.0.0.1:{peer}",
+    ]
+    apiserver = [
+        f"{assets}/kube-apiserver",
+        f"--etcd-servers=http://127.0.0.1:{client}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        "--endpoint-reconciler-type=none",
+        f"--secure-port={secure}",
+        f"--cert-dir={folder}",
+        f"--tls-cert-file={folder}/cert.pem",
+        f"--tls-private-key-file={folder}/key.pem",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-signing-key-file={folder}/key.pem",
+        f"--service-account-key-file={folder}/key.pem",
+        f"--token-auth-file={folder}/tokens.csv",
+        "--authorization-mode=RBAC",
+        "--service-cluster-ip-range=10.0.0.0/24",
+        # Nothing makes the accounts of new namespaces here.
+        "--disable-admission-plugins=ServiceAccount",
+        # As clusters have it: that a privileged container is refused is for the namespace's level to say.
+        "--allow-privileged=true",
+    ]
+    url = f"https://127.0.0.1:{secure}"
+    trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+
+    def ask(path: str) -> bytes | None:
+        request = urllib.request.Request(url + path, headers={"Authorization": f"Bearer {token}"})
+        try:
+            with opener.open(request, timeout=5) as answer:
+                return bytes(answer.read())
+        except (urllib.error.URLError, OSError):
+            return None
+
+    # Without a proxy, which the machine's variables may name.
+    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)]
+    opener = urllib.request.build_opener(*handlers)
+    with running(etcd, folder) as first, running(apiserver, folder) as second:
+        wait_until(lambda: ask("/readyz"), {"etcd": first, "kube-apiserver": second}, folder)
+        version = json.loads(ask("/version") or b"{}").get("gitVersion", "of unknown version")
+        yield {"url": url, "token": token, "ca": str(folder / "ca.pem"), "version": version}
+
+
+@contextmanager
+def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """The cluster of a context, by kubectl with the user's own credentials, on a socket that only the user can open."""
+    address = folder / "socket"
+    argv = ["kubectl", "proxy", f"--context={context}", f"--unix-socket={address}"]
+    with running(argv, folder) as proxy:
+        wait_until(address.exists, {"kubectl": proxy}, folder)
+        yield {"socket": str(address)}
+
+
+def stop(number: int, frame: Any) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--assets", type=Path)
+    kind.add_argument("--context")
+    asked = parser.parse_args(argv)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    with own_folder(asked.folder) as folder:
+        served = own_server(asked.assets, folder) if asked.assets else door(asked.context, folder)
+        try:
+            with served as how:
+                print(json.dumps(how), flush=True)
+                # The end of it is the one thing that also a killed parent tells.
+                sys.stdin.read()
+        except (Ended, OSError) as error:
+            print(error, file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""Hold manifests against the schemas of Kubernetes versions, strictly: a field that is not known is an error.
+
+    python scripts/validate_manifests.py manifests.yaml 1.32 1.34
+
+Prints JSON: `[{"kind", "name", "path", "message", "versions"}]`, one row for what is wrong in the same way in several
+versions; exits with 1 where there are any, and with 2 for a version whose schemas are not here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes_validate import utils as schemas
+
+# It reads and parses the same two files of schemas for every object.
+schemas.schema_contents = lru_cache(schemas.schema_contents)
+
+
+def main(file: str, *versions: str) -> int:
+    text = Path(file).read_text(encoding="utf-8")
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for thing in yaml.load_all(text, Loader=yaml.CSafeLoader):
+        for version in versions:
+            path: list[Any] = []
+            try:
+                used = schemas.validate(thing, version, strict=True)
+                if used != version:
+                    print(
+                        f"there are no schemas of Kubernetes {version}; {used} is the nearest",
+                        file=sys.stderr,
+                    )
+                    return 2
+                continue
+            except schemas.VersionNotSupportedError as error:
+                print(f"{error.message}; the newest is {schemas.latest_version()}", file=sys.stderr)
+                return 2
+            except schemas.SchemaNotFoundError as error:
+                message = re.sub(r" for kubernetes version .*", "", str(error.message))
+                path = ["apiVersion"]
+            except schemas.ValidationError as error:
+                message, path = error.message, list(error.absolute_path)
+                unexpected = re.search(r"\('([^']+)' was unexpected\)", message)
+                path += [unexpected[1]] if unexpected else []
+            kind, name = thing["kind"], thing["metadata"]["name"]
+            key = (kind, name, repr(path), message)
+            row = {"kind": kind, "name": name, "path": path, "message": message, "versions": []}
+            found.setdefault(key, row)["versions"].append(version)
+    print(json.dumps(list(found.values())))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

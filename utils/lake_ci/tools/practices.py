@@ -1,0 +1,38 @@
+"""The project's own rules for one environment: what no schema and no server can know."""
+
+from __future__ import annotations
+
+from lake_ci.results import Outcome, Status, count
+from lake_ci.tools import aws, overlay_rules, pod_rules
+from lake_ci.tools.known_settings import Programs
+from lake_ci.tools.kustomize import Build
+from lake_ci.tools.manifest_scans import NOT_BUILT, settings
+from lake_ci.tools.rule_facts import IMAGES, Facts, built
+from lake_ci.tools.tool import Tool, Workbench
+
+RULES = (*pod_rules.RULES, *overlay_rules.RULES)
+
+
+class Practices(Tool):
+    """The environment keeps the project's own rules: probes, limits, images, network, settings that somebody reads."""
+
+    def __init__(self, build: Build, programs: Programs) -> None:
+        self.build = build
+        self.programs = programs
+        self.name = f"practices {build.environment}"
+
+    def run(self, bench: Workbench) -> Outcome:
+        rendered = self.build.made.wait()
+        if rendered is None:
+            return Outcome(Status.SKIPPED, NOT_BUILT)
+        facts = Facts(
+            built=built(bench.root),
+            reads=self.programs.read(bench.root),
+            secrets=frozenset(settings(bench)["secrets"]),
+            account=aws.setting(bench, rendered.environment, "account_id"),
+        )
+        found = [finding for rule in RULES for finding in rule(self.name, rendered, facts)]
+        clean = count(len(RULES), "rule")
+        if facts.built is None:
+            clean += f"; images not compared, for there is no {IMAGES}"
+        return Outcome.of(found, clean=clean)

@@ -1,0 +1,49 @@
+"""What the rules for manifests know beside the manifests, and what a rule is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lake_ci.results import Finding
+from lake_ci.tools.manifests import Rendered
+
+IMAGES = "reports/docker/images.json"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules know beside the manifests.
+
+    Attributes:
+        built: the names of the images that the docker session built; None where it left no report.
+        reads: the variables that each program reads.
+        secrets: the Secrets that people make by hand, or an operator does.
+        account: the cloud account of the environment.
+    """
+
+    built: frozenset[str] | None
+    reads: Mapping[str, set[str]]
+    secrets: frozenset[str]
+    account: str | None
+
+
+Found = Iterator[Finding]
+# A rule is given the name of its row; its docstring says what it asks for.
+Rule = Callable[[str, Rendered, Facts], Found]
+
+
+def built(root: Path) -> frozenset[str] | None:
+    """The names of the images that the docker session built, without registry and tag; None without its report."""
+    path = root / IMAGES
+    if not path.exists():
+        return None
+    return frozenset(last(row["name"]) for row in json.loads(path.read_text(encoding="utf-8")))
+
+
+def last(image: str) -> str:
+    """An image's name without registry, tag and digest."""
+    return re.split(r"[:@]", image.rpartition("/")[2])[0]
