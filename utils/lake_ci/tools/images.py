@@ -235,7 +235,9 @@ def gather_jars(bench: Workbench) -> None:
 def steps(done: Completed) -> list[str]:
     """The steps that a build had to take, as `STAGE NUMBER/OF`: those of the Dockerfile that no cache held."""
     named = dict(
-        re.findall(r"^#(\d+) \[([\w-]+ \d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)", done.stderr, re.MULTILINE)
+        re.findall(
+            r"^#(\d+) \[(?:[\w-]+ )?([\w-]+ +\d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)", done.stderr, re.MULTILINE
+        )
     )
     cached = set(re.findall(r"^#(\d+) CACHED", done.stderr, re.MULTILINE))
     return sorted({name for number, name in named.items() if number not in cached})

@@ -104,8 +104,9 @@ class Again(OfImages):
         same_ids = True
         for target in targets:
             pairs = list(zip(self._layers(target), self._layers(target, TAG)))
-            # With a cache, a layer of the very same id may have come out of it.
-            known.add_layers([one for one, two in pairs if how == "--no-cache" or one != two])
+            # With a cache, a layer of the very same id may have come out of it. Later builds may find either in the cache.
+            anew = [pair for pair in pairs if how == "--no-cache" or pair[0] != pair[1]]
+            known.add_layers([layer for pair in anew for layer in pair])
             if not known.missing([one for one, _ in pairs]):
                 known.add({images.ids[target]: shown[images.ids[target]]})
             same_ids &= all(one == two for one, two in pairs)
