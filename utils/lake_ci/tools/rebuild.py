@@ -1,8 +1,8 @@
 """The images built a second time: the same comes out, and of the secrets that lie about nothing gets in.
 
-What comes out of the cache proves nothing, and a build without one takes minutes. So it is remembered of which layers it
-was shown, by their ids. Where a commit brought nothing but code of the project, the stage that makes its wheel is run anew
-and all else comes from the cache; where any other layer is new, everything is built.
+What comes out of the cache proves nothing, and a build without one takes minutes. So it is remembered by id
+of which layers it was shown. Where a commit brought nothing but code of the project, the stage that makes its
+wheel is run anew and all else comes from the cache; where any other layer is new, everything is built.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class Again(OfImages):
         same_ids = True
         for target in targets:
             pairs = list(zip(self._layers(target), self._layers(target, TAG)))
-            # With a cache, a layer of the very same id may have come out of it. Later builds may find either in the cache.
+            # With a cache, a layer of the very same id may have come out of it.
+            # Later builds may find either of the two in the cache.
             anew = [pair for pair in pairs if how == "--no-cache" or pair[0] != pair[1]]
             known.add_layers([layer for pair in anew for layer in pair])
             if not known.missing([one for one, _ in pairs]):
