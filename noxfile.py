@@ -22,7 +22,7 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, ci, contents, docs, dry_run
+from lake_ci.tools import advisories, aws, baseline, benchmarks, ci, contents, deploying, docs, dry_run
 from lake_ci.tools import engine as containers
 from lake_ci.tools import exceptions, exercises, images, java, kubernetes, kustomize
 from lake_ci.tools import lint as style
@@ -45,6 +45,8 @@ nox.options.error_on_missing_interpreters = suite.strict
 PYTHONS = ["3.9", "3.10", "3.11"]
 JAVAS = ["11", "17"]
 PICTURES = ROOT / ".github" / "pictures"
+# What every job is made of.
+SUITE = ["noxfile.py", "utils/*", "pyproject.toml", "requirements/*"]
 NIGHTLY = ["schedule", "workflow_dispatch"]
 # Of those, what the suite itself runs on: nox needs 3.10.
 SUITE_PYTHONS = ["3.10", "3.11"]
@@ -89,14 +91,7 @@ def security(run: Run) -> None:
 
 
 @suite.job(
-    inputs=[
-        "terraform/*",
-        "testing/aws/*",
-        "noxfile.py",
-        "utils/lake_ci/*",
-        "pyproject.toml",
-        "requirements/*",
-    ],
+    inputs=[*SUITE, "terraform/*", "testing/aws/*"],
     reports=["junit.xml", "checkov.json", "plan.json", "plan.txt"],
     setup=["terraform"],
     minutes=20,
@@ -148,21 +143,7 @@ def tests(run: Run) -> None:
 
 @suite.job(
     needs=[tests],
-    inputs=[
-        "docker/*",
-        ".dockerignore",
-        "noxfile.py",
-        "utils/*",
-        "api/*",
-        "scripts/inspect_image.py",
-        "testing/data/*",
-        "testing/images/*",
-        "testing/unit/lakekit/*",
-        "pyproject.toml",
-        "LICENSE",
-        "requirements/*",
-        "security/exceptions.toml",
-    ],
+    inputs=[*SUITE, ".dockerignore", "LICENSE", "api/*", "docker/*", "scripts/*", "security/*", "testing/*"],
     reports=["images.json", *(f"sbom-{target}.json" for target in images.TARGETS)],
     setup=["engine"],
     history=True,
@@ -187,9 +168,9 @@ def docker(run: Run) -> None:
 
 @suite.job(
     needs=[docker],
+    takes=["docker"],
     reports=["manifests.yaml", "checkov.json"],
     setup=["kubernetes"],
-    takes=["docker"],
     minutes=10,
 )
 def k8s(run: Run) -> None:
@@ -228,9 +209,53 @@ def build(run: Run) -> None:
 
 
 @suite.job(
+    needs=[build],
+    events=["workflow_dispatch"],
+    reports=["benchmarks.json", "history.svg"],
+    history=True,
+    minutes=20,
+)
+def performance(run: Run) -> None:
+    """Benchmarks of this tree and of the commit before, in turns; what is surely slower fails."""
+    run.install("performance")
+    chosen = benchmarks.options(run.posargs, ROOT)
+    run.partial = chosen.partial
+    before = baseline.Baseline(suite.env, chosen.baseline)
+    new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)
+    found = benchmarks.Collect(chosen, before, old, new)
+    with baseline.worktree(ROOT):
+        run.check(java.Java("17"), java.Jars(), before, new, old, found)
+    run.check(*found.benchmarks, benchmarks.History(found))
+
+
+@suite.job(
+    needs=[build],
+    events=["workflow_dispatch"],
+    takes=["build"],
+    environment=True,
+    history=True,
+    minutes=150,
+)
+def deploy(run: Run) -> None:
+    """The wheel to Databricks, whole or not at all; `-- --environment E`, `--rollback`, `--status`, `--history`."""
+    run.install("deploy")
+    asked = deploying.options(run.posargs, run.bench.env, pipeline=suite.planned is not None)
+    run.partial = asked.partial
+    built = deploying.Artifacts(asked)
+    run.check(built)
+    if not built.good:
+        return
+    if asked.environment == deploying.TRIAL:
+        run.check(java.Java("17"), java.Jars())
+    with deploying.workspace(run.bench, asked) as env:
+        for step in deploying.Deployment(run.bench, asked, env).steps():
+            run.check(step)
+
+
+@suite.job(
     events=NIGHTLY,
     reports=["junit.xml"],
-    setup=["browser", "terraform", "engine", "api-server"],
+    setup=["browser", "engine", "terraform", "api-server"],
     history=True,
     minutes=60,
 )

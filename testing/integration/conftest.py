@@ -10,6 +10,8 @@ from typing import Iterator, List
 import pytest
 from pyspark.sql import SparkSession
 
+# databricks-sdk and the emulator are for Python 3.10 and up.
+collect_ignore = ["emulator"] if sys.version_info < (3, 10) else []
 SAMPLE = Path(__file__).parents[1] / "data"
 LONG_ON = {("3.9", "11"), ("3.11", "17")}
 """The oldest and the newest Python and Java: where the long tests run in the matrix. By hand they run anywhere."""

@@ -60,7 +60,8 @@ class Outcome:
     """What a tool says of its own run.
 
     `weaker` names what was asked for and not checked: a warning, and a failure in strict mode.
-    `data` is whatever else the tool measured, as JSON; reports may show it.
+    `data` is whatever else the tool measured, as JSON; reports may show it. `seconds` is what it took, where that was
+    measured elsewhere.
     """
 
     status: Status
@@ -68,6 +69,7 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     weaker: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
 
     @classmethod
     def of(cls, findings: Iterable[Finding], *, clean: str = "", **data: Any) -> Outcome:
@@ -108,7 +110,7 @@ class Check:
         return cls(
             name,
             status,
-            round(seconds, 3),
+            round(seconds if outcome.seconds is None else outcome.seconds, 3),
             outcome.detail or (outcome.weaker or ""),
             outcome.findings,
             outcome.weaker,

@@ -21,6 +21,13 @@ REPORT_FILES = "reports/index.html\nreports/summary.md"
 # What a machine can be asked to have beside Python and git: the inputs of .github/actions/setup.
 SETUPS = ("api-server", "browser", "engine", "kubernetes", "terraform")
 
+# Of the environment on GitHub, none of them secret: the service principal trusts this repository's runs.
+CREDENTIALS = {
+    "DATABRICKS_HOST": "${{ vars.DATABRICKS_HOST }}",
+    "DATABRICKS_CLIENT_ID": "${{ vars.DATABRICKS_CLIENT_ID }}",
+    "DATABRICKS_AUTH_TYPE": "github-oidc",
+}
+
 PINS = {
     "actions/checkout": ("3d3c42e5aac5ba805825da76410c181273ba90b1", "v7.0.1"),
     "actions/download-artifact": ("3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c", "v8.0.1"),
@@ -118,6 +125,8 @@ def _permissions(job: Job) -> Value:
     permissions: dict[str, Value] = {"contents": Commented("read", "to check out")}
     if "coverage.xml" in job.reports:
         permissions["id-token"] = Commented("write", "Codecov knows the run by it")
+    if job.environment:
+        permissions["id-token"] = Commented("write", "Databricks knows the run by it")
     if "findings.sarif" in job.reports:
         permissions["security-events"] = Commented("write", "to upload the findings")
     if "dist/" in job.reports:
@@ -136,6 +145,7 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
     environment: dict[str, Value] = {"SESSION": "${{ matrix.session }}" if matrix else first.session}
     if job.environment:
         environment["DEPLOY_ENVIRONMENT"] = "${{ inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial' }}"
+        environment |= CREDENTIALS
     yield {"run": 'nox -s "$SESSION"', "env": environment}
     given: dict[str, Value] = {
         "job": "${{ matrix.id }}" if matrix else first.id,

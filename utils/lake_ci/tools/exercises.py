@@ -96,6 +96,7 @@ class Batch(Exercise):
     """A run of the lake on the sample, and its rows against those of a run outside."""
 
     engine_name = "embedded"
+    more: tuple[str, ...] = ()
 
     def exercise(self, folder: Path, bench: Workbench) -> Outcome:
         volume, begun = self.engine.volume(self.target), time.monotonic()
@@ -107,6 +108,7 @@ class Batch(Exercise):
             TMPFS,
             f"--volume={bench.root / SAMPLE}:/source:ro",
             f"--volume={volume}:/lake",
+            *self.more,
         ]
         command = ["run", "--engine", self.engine_name, "--source", "/source", "--lake", "/lake", "--json"]
         named = ["run", f"--name={container}", *self.engine.labelled, *options, self.image, *command]
@@ -143,6 +145,8 @@ class Processor(Batch):
 
     name = target = "processor"
     engine_name = "spark"
+    # A sample's queries end before the JVM's second compiler pays.
+    more = ("--env=JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=1",)
 
 
 def different(said: dict[str, Any]) -> str:

@@ -151,7 +151,7 @@ class MemoryLimit(OfService):
         return Outcome(Status.SUCCESS, f"in {TOO_SMALL} the kernel ended it: OOMKilled, exit 137")
 
 
-def get(url: str, token: str = "") -> tuple[int, Any]:
+def get(url: str, token: str | None = None) -> tuple[int, Any]:
     """The status of an answer, and its JSON; 0 for none."""
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:

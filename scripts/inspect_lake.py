@@ -1,0 +1,129 @@
+"""Tell what an environment has, from inside: Python, packages, table versions, rows and sums of the gold tables.
+
+The last line that it prints is JSON. A deploy runs it as a task on the cluster; by hand it looks at a folder as well.
+
+python scripts/inspect_lake.py --package lakekit --lake main.flights
+"""
+
+import argparse
+import json
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, List, Set
+
+GOLD = "gold_"
+INTEGERS = ("tinyint", "smallint", "int", "bigint", "long", "integer", "short", "byte")
+
+
+def packages() -> Dict[str, str]:
+    """Every distribution of this Python, and its version."""
+    return {
+        _name(each.metadata["Name"]): each.version
+        for each in metadata.distributions()
+        if each.metadata["Name"]
+    }
+
+
+def family(package: str) -> Set[str]:
+    """A distribution and all that it depends on here; empty where it is not installed."""
+    found: Set[str] = set()
+    ahead = [_name(package)]
+    while ahead:
+        name = ahead.pop()
+        if name in found:
+            continue
+        try:
+            needs = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        found.add(name)
+        # What stands behind "extra ==" is asked for by nobody.
+        ahead += [_name(re.split(r"[^\w.-]", need)[0]) for need in needs if "extra ==" not in need]
+    return found
+
+
+def _name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def from_spark(lake: str, versions_only: bool) -> Dict[str, Any]:
+    """The tables of `catalog.schema`."""
+    from pyspark.sql import SparkSession, functions
+
+    spark = SparkSession.builder.getOrCreate()
+    tables: Dict[str, Any] = {}
+    gold: Dict[str, Any] = {}
+    if not spark.catalog.databaseExists(lake):
+        return {"tables": tables, "gold": gold}
+    for row in spark.sql(f"SHOW TABLES IN {lake}").collect():
+        if row["isTemporary"]:
+            continue
+        name = row["tableName"]
+        full = f"{lake}.`{name.replace('`', '``')}`"
+        newest = spark.sql(f"DESCRIBE HISTORY {full} LIMIT 1").first()
+        tables[name] = {"version": int(newest["version"])}
+        if versions_only or not name.startswith(GOLD):
+            continue
+        frame = spark.table(full)
+        columns = [name for name, kind in frame.dtypes if _adds_up(kind)]
+        sums = [functions.sum(functions.col(f"`{column}`")).alias(column) for column in columns]
+        found = frame.agg(functions.count(functions.lit(1)).alias("rows_"), *sums).first().asDict()
+        gold[name] = {
+            "rows": found.pop("rows_"),
+            "sums": {column: _text(value) for column, value in found.items()},
+        }
+    return {"tables": tables, "gold": gold}
+
+
+def from_folder(lake: Path) -> Dict[str, Any]:
+    """The gold tables of a lake that is a folder."""
+    import duckdb
+    from deltalake import DeltaTable
+
+    tables: Dict[str, Any] = {}
+    gold: Dict[str, Any] = {}
+    for log in sorted(lake.glob("*/*/_delta_log")):
+        name = f"{log.parent.parent.name}_{log.parent.name}"
+        table = DeltaTable(str(log.parent))
+        tables[name] = {"version": table.version()}
+        if not name.startswith(GOLD):
+            continue
+        connection = duckdb.connect()
+        connection.register("gold", table.to_pyarrow_dataset())
+        types = connection.execute("SELECT column_name, column_type FROM (DESCRIBE gold)").fetchall()
+        columns = [str(column) for column, kind in types if _adds_up(str(kind).lower())]
+        sums = ", ".join(["count(*)", *(f'sum("{column}")' for column in columns)])
+        [found] = connection.execute(f"SELECT {sums} FROM gold").fetchall()
+        gold[name] = {"rows": found[0], "sums": {c: _text(value) for c, value in zip(columns, found[1:])}}
+    return {"tables": tables, "gold": gold}
+
+
+def _adds_up(kind: str) -> bool:
+    return kind in INTEGERS or kind.startswith(("decimal", "double", "float"))
+
+
+def _text(value: Any) -> Any:
+    """A sum in full: JSON has no decimals, and other readers would round large numbers."""
+    return None if value is None else str(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--package", default="lakekit", help="the distribution whose version is asked for")
+    parser.add_argument("--lake", required=True, help="CATALOG.SCHEMA, or a folder")
+    parser.add_argument("--versions", action="store_true", help="leave out the rows and sums")
+    options = parser.parse_args()
+    here = packages()
+    folder = Path(options.lake)
+    told = from_folder(folder) if folder.is_dir() else from_spark(options.lake, options.versions)
+    own: List[str] = sorted(family(options.package))
+    facts = {"python": platform.python_version(), "version": here.get(_name(options.package)), "own": own}
+    print(json.dumps({"lake_ci": {**facts, "packages": here, **told}}))
+
+
+if __name__ == "__main__":
+    main()

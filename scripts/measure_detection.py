@@ -1,0 +1,186 @@
+"""How often `nox -s performance` finds a slow-down of a known size: the same commit twice, and seeded ones, many times.
+
+    nox -s performance --install-only
+    .nox/performance/bin/python scripts/measure_detection.py -k merge --transform silver.orders --trials 20
+
+Each size has a copy of the repository in which one transform does so much more work for the processor. Both versions
+are built and installed once a size, and then measured and judged anew in every trial, by the gate's own code. A row
+counts the trials that failed, those that could not tell, and those whose interval excludes 1: a slow-down below the
+threshold is to be seen, not to fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "utils"))
+
+from lake_ci import git
+from lake_ci.environment import Environment
+from lake_ci.processes import Completed, Processes
+from lake_ci.results import Outcome, Status
+from lake_ci.tools import baseline, benchmarks, java
+from lake_ci.tools.tool import Workbench
+
+SEEDED = "utils/lakekit/medallion.py"
+UPDATE = "        done = self._retried(update)\n"
+SLOWER = """\
+        begun = time.process_time()
+        done = self._retried(update)
+        until = time.process_time() + {share} * (time.process_time() - begun)
+        while table.name == {table!r} and time.process_time() < until:
+            pass
+"""
+IDENTITY = [
+    "-c",
+    "user.name=Detection",
+    "-c",
+    "user.email=detection@example.org",
+    "-c",
+    "commit.gpgsign=false",
+]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One comparison: the verdict of the benchmark's row, and of the seeded transform's own series."""
+
+    status: str
+    verdict: str
+    ratio: float
+    low: float
+    detects: float
+
+
+@contextmanager
+def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
+    """A copy of the repository, with the environments beside it, whose last commit makes one transform slower."""
+    folder = scratch / f"slower-{share:g}"
+    git_in = ["git", *IDENTITY]
+    for name in git.files(ROOT):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "jars").symlink_to(ROOT / ".cache" / "jars")
+    commit = [
+        [*git_in, "add", "--all"],
+        [*git_in, "commit", "--quiet", "--allow-empty", "--message=A commit"],
+    ]
+    for command in [[*git_in, "init", "--quiet", "--initial-branch=main"], *commit]:
+        subprocess.run(command, cwd=folder, check=True)
+    if share:
+        text = (folder / SEEDED).read_text(encoding="utf-8")
+        if text.count(UPDATE) != 1:
+            sys.exit(f"{SEEDED} no longer holds the line to be seeded: {UPDATE.strip()}")
+        text = text.replace(UPDATE, SLOWER.format(share=share, table=table))
+        (folder / SEEDED).write_text(text, encoding="utf-8")
+    for command in commit:
+        subprocess.run(command, cwd=folder, check=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def workbench(folder: Path) -> Workbench:
+    """A workbench of the session's environment, in the copy."""
+    processes = Processes()
+    environment = Environment(ROOT / ".nox" / "performance")
+    env = environment.variables(os.environ)
+
+    def execute(argv: Sequence[str], *, cwd: Path = folder, env: dict[str, str] = env) -> Completed:
+        return processes.run(argv, cwd=cwd, env=env)
+
+    reports = folder / "reports" / "performance"
+    reports.mkdir(parents=True)
+    return Workbench(folder, reports, environment.python, env, execute)
+
+
+def demand(outcome: Outcome) -> None:
+    """Go on only where that went well."""
+    if outcome.status is not Status.SUCCESS:
+        sys.exit("\n".join([outcome.detail, *(found.message for found in outcome.findings)]))
+
+
+def trials(folder: Path, select: str, table: str, number: int, seconds: float) -> Iterator[Trial]:
+    """Measure and judge the benchmark so many times."""
+    bench = workbench(folder)
+    chosen = replace(benchmarks.options(["-k", select, "--all"], folder), seconds=seconds)
+    before = baseline.Baseline({}, "HEAD^")
+    new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)
+    collect = benchmarks.Collect(chosen, before, old, new)
+    with baseline.worktree(folder):
+        for tool in (java.Java("17"), java.Jars(), before, new, old, collect):
+            demand(tool.run(bench))
+    [benchmark] = collect.benchmarks
+    for _ in range(number):
+        outcome = benchmark.run(bench)
+        found = outcome.data.get("intervals", {})
+        if table not in found:
+            sys.exit(
+                f"{select} has no part {table}; it has: {', '.join(filter(None, found))}\n{outcome.detail}"
+            )
+        series = found[table]
+        ratio, low, _ = series.get("cpu", series["wall"]) if series["verdict"] != "fine" else series["wall"]
+        yield Trial(outcome.status.value, series["verdict"], ratio, low, series["detects"])
+
+
+def row(share: float, done: Sequence[Trial]) -> str:
+    """One line of the table."""
+    failed = sum(each.status == "failure" for each in done)
+    named = sum(each.verdict == "slower" for each in done)
+    unsure = sum(each.status == "warning" for each in done)
+    seen = sum(each.low > 1 for each in done)
+    detects = statistics.median(each.detects for each in done)
+    counts = "".join(f"{number:>5} of {len(done):<3}" for number in (failed, named, unsure, seen))
+    ratio = statistics.median(each.ratio for each in done)
+    return f"{share:>6.0%} {counts} {ratio:>7.2f} {detects:>8.2f}"
+
+
+def main() -> None:
+    """Measure, and print a line a size as soon as it is known."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-k", dest="select", default="merge", help="the one benchmark, as pytest selects it")
+    parser.add_argument(
+        "--transform", default="silver.orders", help="the table whose transform is made slower"
+    )
+    parser.add_argument("--slowdowns", default="0,30,10,5", help="in percent (default: 0,30,10,5)")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=20.0, help="as of the session (default: 20)")
+    parser.add_argument("--json", type=Path, help="write every trial there")
+    options = parser.parse_args()
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(
+        f"{'slower':>6} {'failed':>10}{'named':>11}{'unsure':>11}{'seen':>10}{'ratio':>9}{'detects':>9}",
+        flush=True,
+    )
+    everything: dict[str, list[dict[str, object]]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for percent in map(float, options.slowdowns.split(",")):
+            done: list[Trial] = []
+            with seeded(percent / 100, options.transform, Path(scratch)) as folder:
+                for trial in trials(
+                    folder, options.select, options.transform, options.trials, options.seconds
+                ):
+                    done.append(trial)
+                    everything.setdefault(f"{percent:g}", []).append(asdict(trial))
+                    if options.json:
+                        options.json.write_text(json.dumps(everything, indent=1), encoding="utf-8")
+            print(row(percent / 100, done), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""`nox -s deploy` deploys for real, says when there is nothing to do, and refuses what it must not touch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lake_ci.results import Status
+from testing.acceptance.conftest import Checkout
+
+ENTRY = "files/Volumes/spark_catalog/lakekit/artifacts/lakekit/trial/ledger/000001.json"
+
+
+@pytest.fixture(scope="module")
+def built(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The repository, committed and built."""
+    checkout = original.copy(tmp_path_factory.mktemp("built") / "repository")
+    checkout.commit()
+    # The first commit of all has no distance to a tag, so its version does not name it.
+    checkout.write("NOTES", "A second commit.\n")
+    checkout.commit()
+    assert checkout.nox("-s", "build").code == 0
+    return checkout
+
+
+def test_nothing_is_deployed_that_was_not_built(original: Checkout, tmp_path: Path) -> None:
+    checkout = original.copy(tmp_path / "repository")
+    checkout.commit()
+    ran = checkout.nox("-s", "deploy")
+    ran.assert_only("deploy", failed={"artifacts"}, rows={"artifacts"})
+    assert "run `nox -s build`" in ran.check("deploy", "artifacts").findings[0].message
+
+
+def test_real_environment_without_credentials_is_refused_before_anything(built: Checkout) -> None:
+    ran = built.nox("-s", "deploy", "--", "--environment", "production")
+    ran.assert_only("deploy", failed={"workspace", "deploy"}, rows={"artifacts", "workspace", "deploy"})
+    message = ran.check("deploy", "workspace").findings[0].message
+    assert "there are no credentials for production" in message
+    assert "set DATABRICKS_HOST with DATABRICKS_TOKEN" in message
+
+
+def test_trial_holds_the_expected_tables_and_a_second_one_changes_nothing(built: Checkout) -> None:
+    ran = built.nox("-s", "deploy")
+    assert ran.code == 0, ran.output
+    row = ran.check("deploy", "gold")
+    assert row.status is Status.SUCCESS
+    assert row.detail.startswith("as the embedded run makes them, rows and sums: ")
+    entry = json.loads((built.root / ".cache" / "trial" / ENTRY).read_text(encoding="utf-8"))
+    [wheel] = (built.root / "dist").glob("*.whl")
+    assert entry["folder"].split("/")[-2] == entry["version"] == wheel.name.split("-")[1]
+    assert sum(table["rows"] for table in entry["gold"].values()) > 0
+
+    again = built.nox("-s", "deploy")
+    assert again.code == 0, again.output
+    assert "nothing to change" in again.check("deploy", "compare").detail
+    assert again.check("deploy", "deploy").detail == "unchanged"
+    assert not (built.root / ".cache" / "trial" / ENTRY).with_name("000002.json").exists()
+
+    status = built.nox("-s", "deploy", "--", "--status")
+    assert status.code == 0 and f"version      {entry['version']}" in status.output
+    assert status.result("deploy").partial
+    built.nox("-s", "deploy", "--", "--history", "--tear-down")
+    assert not (built.root / ".cache" / "trial").exists()

@@ -1,0 +1,212 @@
+"""Each fault, and a kill -9 before and after, at each distinct request of a first deploy, an upgrade and a rollback.
+
+    python -m testing.deploys.cases --jobs 2 > cases.tsv
+
+The list of requests is the emulator's own recording. After each case the workspace is at the old or at the new version,
+whole, the ledger agrees with it, and no lock stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testing.deploys.project import make
+from testing.deploys.theatre import Ran, Theatre, finish, kill
+
+FIRST, UPGRADE, ROLLBACK = "first deploy", "upgrade", "rollback"
+PLAYS = {FIRST: (None, "1.0"), UPGRADE: ("1.0", "1.1"), ROLLBACK: ("1.1", "1.0")}
+FAULTS: dict[str, dict[str, Any]] = {
+    "429": {"kind": "status", "status": 429, "error_code": "REQUEST_LIMIT_EXCEEDED"},
+    "500": {"kind": "status", "status": 500, "error_code": "INTERNAL_ERROR"},
+    "503": {"kind": "status", "status": 503},
+    "drop before": {"kind": "drop", "when": "before"},
+    "drop after": {"kind": "drop", "when": "after"},
+    "truncation": {"kind": "truncate"},
+    "slow": {"kind": "slow", "seconds": 10, "when": "after"},
+    "expired token": {"kind": "expired-token"},
+    "wrong state": {"kind": "state"},
+}
+KILLS = {"kill -9 before": "before", "kill -9 after": "after"}
+# What an answer says of a state, by the path of its request: only these have one.
+STATES = {
+    "clusters/get": {"state": "UNKNOWN"},
+    "libraries/cluster-status": {"status": "SKIPPED"},
+    "jobs/runs/get": {"life_cycle_state": "INTERNAL_ERROR", "result_state": "FAILED"},
+}
+PARTS = ((r"/[0-9a-f]{16}\.json", "/*.json"), (r"/\d\.\d/[0-9a-f]{12}", "/*"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault at one request of one play."""
+
+    play: str
+    method: str
+    path: str
+    fault: str
+
+    def __str__(self) -> str:
+        return f"{self.play}: {self.fault} at {self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a case. `wrong` is empty where all is well."""
+
+    case: Case
+    outcome: str
+    version: str | None
+    wrong: tuple[str, ...]
+    seconds: float
+
+
+class Stage:
+    """The projects, and the workspace as it is before each play, made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.projects = {version: make(folder / version, version) for version in ("1.0", "1.1")}
+        self.requests: dict[str, list[tuple[str, str]]] = {}
+        state = folder / "state"
+        with Theatre(state) as theatre:
+            # The cluster is there before the first deploy, as in a real workspace.
+            assert theatre.deploy(self.projects["1.0"], "--status").code == 0
+        for play in (FIRST, UPGRADE, ROLLBACK):
+            shutil.copytree(state, folder / play, symlinks=True)
+            with Theatre(state) as theatre:
+                since = max((request["number"] for request in theatre.requests()), default=0)
+                ran = self.play(theatre, play)
+                assert ran.code == 0, ran.output
+                wrong = theatre.wrong(PLAYS[play][1])
+                assert wrong == [], wrong
+                self.requests[play] = distinct(
+                    [each for each in theatre.requests(since) if not each["path"].startswith("/emulator")]
+                )
+
+    def play(self, theatre: Theatre, play: str) -> Ran:
+        return finish(self.start(theatre, play))
+
+    def start(self, theatre: Theatre, play: str) -> Any:
+        if play == ROLLBACK:
+            return theatre.start(self.projects["1.1"], "--rollback")
+        return theatre.start(self.projects[str(PLAYS[play][1])])
+
+    def cases(self) -> Iterator[Case]:
+        """All of them."""
+        for play, requests in self.requests.items():
+            for method, path in requests:
+                for fault in (*FAULTS, *KILLS):
+                    if fault != "wrong state" or state_of(path):
+                        yield Case(play, method, path, fault)
+
+    def try_out(self, case: Case) -> Verdict:
+        """Play it on a copy of the workspace, and look what came of it."""
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
+            state = Path(scratch) / "state"
+            shutil.copytree(self.folder / case.play, state, symlinks=True)
+            with Theatre(state) as theatre:
+                ran = self._killed(theatre, case) if case.fault in KILLS else self._faulty(theatre, case)
+                old, new = PLAYS[case.play]
+                version = new if ran.code == 0 else old
+                wrong = theatre.wrong(version)
+                rows = theatre.rows()
+                expected = [each for each in ("1.0", "1.1") if version and each <= version]
+                if rows != expected:
+                    wrong.append(f"the gold table was written by {rows}")
+                if "Traceback" in ran.output or theatre.token in ran.output:
+                    wrong.append(f"the output: {ran.output[-2000:]}")
+                if wrong:
+                    wrong.append(ran.output[-3000:])
+        return Verdict(case, ran.outcome, version, tuple(wrong), time.monotonic() - start)
+
+    def _faulty(self, theatre: Theatre, case: Case) -> Ran:
+        fault = (
+            {"fields": state_of(case.path), **FAULTS[case.fault]}
+            if case.fault == "wrong state"
+            else FAULTS[case.fault]
+        )
+        order = theatre.order(method=case.method, path=case.path, count=1, **fault)
+        ran = self.play(theatre, case.play)
+        assert theatre.reached(order, 0), f"{case}: the fault did not go off\n{ran.output}"
+        return ran
+
+    def _killed(self, theatre: Theatre, case: Case) -> Ran:
+        """Killed while the request is held, and typed again."""
+        order = theatre.order(
+            kind="hold", when=KILLS[case.fault], method=case.method, path=case.path, count=1
+        )
+        process = self.start(theatre, case.play)
+        reached = theatre.reached(order)
+        kill(process)
+        output = process.communicate()[0]
+        assert reached, f"{case}: the request did not come\n{output}"
+        theatre.ask("DELETE", "/emulator/faults")
+        again = self.play(theatre, case.play) if case.play != ROLLBACK else self._again(theatre)
+        return again
+
+    def _again(self, theatre: Theatre) -> Ran:
+        # A rollback that was through before it was killed would go one version further when it is typed again.
+        live = [entry["version"] for entry in theatre.ledger() if entry["kind"] in ("deploy", "rollback")]
+        arguments = ["--rollback", "1.0"] if live[-1] == "1.0" else ["--rollback"]
+        return theatre.deploy(self.projects["1.1"], *arguments)
+
+
+def distinct(requests: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Method and path of each request once, in order; what differs from run to run is a `*`."""
+    found = []
+    for request in requests:
+        path = str(request["path"])
+        for pattern, replacement in PARTS:
+            path = re.sub(pattern, replacement, path)
+        found.append((str(request["method"]), path))
+    return list(dict.fromkeys(found))
+
+
+def state_of(path: str) -> dict[str, str]:
+    return next((fields for end, fields in STATES.items() if path.endswith(end)), {})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--every", type=int, default=1, help="take each Nth case only")
+    parser.add_argument("--only", default="", help="a regular expression that the case has to match")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="deploy-cases-") as folder:
+        stage = Stage(Path(folder))
+        cases = [case for case in stage.cases() if re.search(options.only, str(case))][:: options.every]
+        failed = 0
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for verdict in pool.map(stage.try_out, cases):
+                failed += bool(verdict.wrong)
+                case = verdict.case
+                said = "; ".join(verdict.wrong) or "whole"
+                row = (
+                    case.play,
+                    case.method,
+                    case.path,
+                    case.fault,
+                    verdict.outcome,
+                    str(verdict.version),
+                    said,
+                )
+                print("\t".join([*row, f"{verdict.seconds:.1f}"]), flush=True)
+        print(f"{len(cases) - failed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""A project to deploy: a real wheel, and scripts without Spark whose tables are files, each a list of commits."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+PACKAGE = "shop"
+VOLUME = "/Volumes/spark_catalog/shop/artifacts"
+LAKE = f"{VOLUME}/lake"
+BASE = f"{VOLUME}/{PACKAGE}/trial"
+DATE = (2020, 1, 1, 0, 0, 0)
+
+BUNDLE = f"""\
+bundle: {{name: shop}}
+variables:
+  cluster_id: {{description: the cluster, lookup: {{cluster: shop}}}}
+  volume: {{description: for wheels, default: {VOLUME}}}
+  source: {{description: for sources, default: {VOLUME}/incoming}}
+  lake: {{description: the tables, default: {LAKE}}}
+artifacts: {{shop: {{type: whl}}}}
+resources:
+  jobs:
+    nightly:
+      name: shop nightly
+      tags: {{environment: "${{bundle.target}}"}}
+      schedule: {{quartz_cron_expression: "0 0 3 * * ?", timezone_id: UTC, pause_status: PAUSED}}
+      tasks:
+        - task_key: fill
+          existing_cluster_id: ${{var.cluster_id}}
+          spark_python_task: {{python_file: scripts/fill.py, parameters: [--lake, "${{var.lake}}"]}}
+        - task_key: check
+          existing_cluster_id: ${{var.cluster_id}}
+          depends_on: [{{task_key: fill}}]
+          spark_python_task: {{python_file: scripts/check.py, parameters: [--lake, "${{var.lake}}"]}}
+targets:
+  production: {{workspace: {{host: "https://production.invalid"}}}}
+  staging: {{workspace: {{host: "https://staging.invalid"}}}}
+  dev: {{workspace: {{host: "https://dev.invalid"}}}}
+  trial:
+"""
+SETTINGS = """\
+[tool.lake_ci.deploy]
+package = "shop"
+job = "nightly"
+inspect = "scripts/inspect_shop.py"
+restore = "scripts/restore_shop.py"
+
+[tool.lake_ci.deploy.limits]
+request = 8
+attempts = 4
+pause = 0.05
+poll = 0.2
+busy = 2
+start = 30
+install = 30
+run = 20
+"""
+LAKE_MODULE = """\
+import argparse, json, time
+from pathlib import Path
+
+
+def lake():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lake", type=Path, required=True)
+    parser.add_argument("--package")
+    parser.add_argument("--versions", action="store_true")
+    parser.add_argument("--table", action="append", default=[])
+    parser.add_argument("--run", action="append", default=[])
+    options = parser.parse_args()
+    options.lake.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def commits(file):
+    return json.loads(file.read_text()) if file.exists() else []
+
+
+def commit(file, rows):
+    file.write_text(json.dumps([*commits(file), {"at": int(time.time() * 1000), "rows": rows}]))
+"""
+SCRIPTS = {
+    "fill.py": """
+import shop
+options = lake()
+# Twice is once, as with the real tables.
+if not any(each["rows"] == shop.VERSION for each in commits(options.lake / "gold_sales.json")):
+    commit(options.lake / "gold_sales.json", shop.VERSION)
+print("filled by", shop.VERSION)
+""",
+    "check.py": """
+assert commits(lake().lake / "gold_sales.json")
+""",
+    "inspect_shop.py": """
+from importlib import metadata
+options = lake()
+packages = {each.metadata["Name"].lower(): each.version for each in metadata.distributions()}
+tables = {file.stem: commits(file) for file in options.lake.glob("*.json")}
+own = ["shop"] if "shop" in packages else []
+told = {"python": "3.11", "version": packages.get("shop"), "own": own, "packages": packages}
+told["tables"] = {name: {"version": len(found) - 1} for name, found in tables.items()}
+told["gold"] = {name: {"rows": len(found), "sums": {}} for name, found in tables.items()}
+print(json.dumps({"lake_ci": told}))
+""",
+    "restore_shop.py": """
+options = lake()
+before = {name: int(version) for name, _, version in (each.partition("=") for each in options.table)}
+runs = [tuple(map(int, each.split(":")[1:])) for each in options.run]
+told = {"restored": {}, "dropped": [], "left": {}}
+for file in options.lake.glob("*.json"):
+    since = commits(file)[before.get(file.stem, -1) + 1:]
+    ours = [any(start <= each["at"] and (each["at"] <= end or not end) for start, end in runs) for each in since]
+    if not since:
+        continue
+    if not all(ours):
+        told["left"][file.stem] = "a commit is of somebody else"
+    elif file.stem in before:
+        file.write_text(json.dumps(commits(file)[: before[file.stem] + 1]))
+        told["restored"][file.stem] = before[file.stem]
+    else:
+        file.unlink()
+        told["dropped"].append(file.stem)
+print(json.dumps({"lake_ci": told}))
+""",
+}
+
+
+def make(root: Path, version: str, **scripts: str) -> Path:
+    """A checkout of the project at a version, built: a tag names its commit. Scripts replace those of the same name."""
+    files = {f"scripts/{name}": LAKE_MODULE + text for name, text in SCRIPTS.items()}
+    files |= {f"scripts/{name}.py": LAKE_MODULE + text for name, text in scripts.items()}
+    files |= {"databricks.yml": BUNDLE, "pyproject.toml": SETTINGS, ".gitignore": "/dist/\n/reports/\n"}
+    files |= {"VERSION": version}
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    who = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        [*who, "commit", "-q", "-m", f"Version {version}"],
+        ["tag", f"v{version}"],
+    ):
+        subprocess.run(["git", *command], cwd=root, env=env, check=True)
+    file = wheel(root / "dist", version)
+    sums = root / "reports" / "build" / "SHA256SUMS"
+    sums.parent.mkdir(parents=True, exist_ok=True)
+    sums.write_text(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n", encoding="utf-8")
+    return root
+
+
+def wheel(folder: Path, version: str, *, needs: str = "") -> Path:
+    """A wheel of the package, the same bytes each time."""
+    info = f"{PACKAGE}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n"
+    metadata += f"Requires-Dist: {needs}\n" if needs else ""
+    members = {
+        f"{PACKAGE}/__init__.py": f'VERSION = "{version}"\n',
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = [f"{name},sha256={_digest(text)},{len(text)}" for name, text in members.items()]
+    members[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""])
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{PACKAGE}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(zipfile.ZipInfo(name, DATE), text)
+    return file
+
+
+def _digest(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()

@@ -1,0 +1,241 @@
+"""An emulator and deploys to it, each a process of its own; what the workspace then holds is read past both clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from testing.deploys.project import BASE, LAKE, PACKAGE
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEPLOY_SECONDS = 120
+FOREIGN = ("DATABRICKS_", "WORKSPACE_EMULATOR", "LAKE_CI", "COV", "PYTEST")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A deploy that has ended."""
+
+    code: int
+    output: str
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> str:
+        return (
+            str(self.events[-1]["outcome"])
+            if self.events and self.events[-1]["event"] == "result"
+            else "killed"
+        )
+
+    def row(self, step: str) -> dict[str, Any]:
+        """The last row of that name."""
+        return [event for event in self.events if event["event"] == "end" and event["step"] == step][-1]
+
+
+class Theatre:
+    """A workspace kept in a folder, for as long as a `with` block."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.token = f"dapi{secrets.token_hex(16)}"
+        self.url = ""
+
+    def __enter__(self) -> Theatre:
+        env = environment() | {
+            "PYTHONPATH": str(REPOSITORY),
+            "WORKSPACE_EMULATOR_TOKEN": self.token,
+        }
+        argv = [sys.executable, "-m", "testing.deploys.serve", "--state", str(self.state)]
+        self.state.mkdir(parents=True, exist_ok=True)
+        with (self.state / "emulator.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        if not self.url:
+            self._process.wait()
+            raise RuntimeError((self.state / "emulator.log").read_text(encoding="utf-8"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+    def start(self, project: Path, *arguments: str, below: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a deploy, at the head of a session of its own, or as a child of the command `below`."""
+        env = environment() | {
+            "PYTHONPATH": str(REPOSITORY / "utils"),
+            "DATABRICKS_HOST": self.url,
+            "DATABRICKS_TOKEN": self.token,
+            "DATABRICKS_AUTH_TYPE": "pat",
+            "DATABRICKS_CONFIG_FILE": os.devnull,
+        }
+        argv = [
+            sys.executable,
+            "-m",
+            "lake_ci.deploy",
+            "--environment",
+            "trial",
+            "--emulator",
+            "--root",
+            str(project),
+        ]
+        return subprocess.Popen(
+            [*below, *argv, *arguments],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            start_new_session=True,
+            preexec_fn=heed_signals,
+        )
+
+    def deploy(self, project: Path, *arguments: str) -> Ran:
+        """Deploy to the end."""
+        return finish(self.start(project, *arguments))
+
+    # The emulator's own
+
+    def order(self, **fault: Any) -> int:
+        """Order a fault; its id."""
+        return int(self.ask("POST", "/emulator/faults", fault)["id"])
+
+    def reached(self, fault: int, seconds: float = 60) -> bool:
+        """Wait until a fault has gone off."""
+        found = self.ask("GET", f"/emulator/faults/{fault}/hit?seconds={seconds}")
+        return bool(found["holding"] if found["kind"] == "hold" else found["hit"])
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """What was asked of the workspace, in order."""
+        return list(self.ask("GET", f"/emulator/requests?since={since}")["requests"])
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """One request, past both clients."""
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            self.url + urllib.parse.quote(path, safe="/?=&+%"),
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=90) as answer:  # nosec B310 - loopback
+            return json.loads(answer.read() or b"{}")
+
+    # What it holds
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            return [
+                each["name"]
+                for each in self.ask("GET", f"/api/2.0/fs/directories{folder}").get("contents", ())
+            ]
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return []
+            raise
+
+    def read(self, path: str) -> Any:
+        return self.ask("GET", f"/api/2.0/fs/files{path}")
+
+    def wrong(self, version: str | None) -> list[str]:
+        """What keeps the workspace from being at this version, whole; nothing where it is."""
+        found = []
+        if locks := self.names(f"{BASE}/locks"):
+            found.append(f"locks stay: {locks}")
+        if "pending.json" in self.names(BASE):
+            found.append("something is under way")
+        live = [entry for entry in self.ledger() if entry["kind"] in ("deploy", "rollback")]
+        said = live[-1]["version"] if live else None
+        if said != version:
+            found.append(f"the ledger says {said}")
+        [cluster] = self.ask("GET", "/api/2.0/clusters/list").get("clusters", [])
+        if cluster["state"] != "RUNNING":
+            found.append(f"the cluster is {cluster['state']}")
+        query = f"/api/2.0/libraries/cluster-status?cluster_id={cluster['cluster_id']}"
+        rows = self.ask("GET", query).get("library_statuses", ())
+        wheels = [(row["library"]["whl"].split("-")[1], row["status"]) for row in rows]
+        if wheels != ([(version, "INSTALLED")] if version else []):
+            found.append(f"the cluster has {wheels}")
+        inside = [
+            path.name.removesuffix(".dist-info").split("-")[1]
+            for path in self.state.glob(
+                f"clusters/{cluster['cluster_id']}/*/lib/*/site-packages/{PACKAGE}-*.dist-info"
+            )
+        ]
+        if inside != ([version] if version else []):
+            found.append(f"its environment has {inside}")
+        folder = live[-1]["folder"] if live else None
+        jobs = [
+            row["settings"]["tasks"]
+            for row in self.ask("GET", "/api/2.1/jobs/list?expand_tasks=true").get("jobs", ())
+        ]
+        scripts = [[task["spark_python_task"]["python_file"] for task in tasks] for tasks in jobs]
+        if scripts != ([[f"{folder}/fill.py", f"{folder}/check.py"]] if version else []):
+            found.append(f"the jobs run {scripts}")
+        running = self.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get("runs", ())
+        if running:
+            found.append(f"runs go on: {[run['run_id'] for run in running]}")
+        return found
+
+    def rows(self) -> list[str]:
+        """Which versions have written the gold table."""
+        if "gold_sales.json" not in self.names(LAKE):
+            return []
+        return [commit["rows"] for commit in self.read(f"{LAKE}/gold_sales.json")]
+
+    def ledger(self) -> list[dict[str, Any]]:
+        return [self.read(f"{BASE}/ledger/{name}") for name in sorted(self.names(f"{BASE}/ledger"))]
+
+
+def heed_signals() -> None:
+    """Let a child heed the signals that a background shell or nohup told this process to ignore."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def finish(process: subprocess.Popen[str]) -> Ran:
+    """Wait for a deploy's end, and read what it told."""
+    try:
+        output, _ = process.communicate(timeout=DEPLOY_SECONDS)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        output, _ = process.communicate()
+        output += f"\nnot ended within {DEPLOY_SECONDS} s"
+    events = []
+    for line in output.splitlines():
+        with suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                events.append(event)
+    return Ran(process.returncode, output, events)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """kill -9, and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def environment() -> dict[str, str]:
+    """This process's, without what is of a workspace or of the run that runs this."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}

@@ -1,0 +1,95 @@
+"""One emulator in a process of its own, driven by the clients that people use."""
+
+from __future__ import annotations
+
+import gc
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+from databricks.sdk.service.catalog import VolumeType
+from databricks_cli.cli import cli as databricks
+
+from testing.workspace_emulator.launch import Emulator
+
+HERE = Path(__file__).parent
+LAST = "test_every_route.py"
+RUNTIME = "15.4.x-scala2.12"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The record of all other tests is judged last. Java and Spark of the matrix have no part in any of them."""
+    items.sort(key=lambda item: item.path.name == LAST)
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.long)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    jars = os.environ.get("LAKE_CI_JARS")
+    with Emulator(tmp_path_factory.mktemp("workspace"), jars=Path(jars) if jars else None) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sdk(emulator: Emulator) -> WorkspaceClient:
+    """databricks-sdk, with nothing of the user's own configuration."""
+    return client(emulator.url, emulator.token)
+
+
+def client(url: str, token: str) -> WorkspaceClient:
+    """A client of the SDK; it is told everything, so that no variable or profile counts."""
+    return WorkspaceClient(
+        config=Config(
+            host=url, token=token, auth_type="pat", retry_timeout_seconds=20, http_timeout_seconds=20
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def cli(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SimpleNamespace]:
+    """databricks-cli: `cli("fs", "ls", "dbfs:/")` returns its exit code and what it printed."""
+    home = str(tmp_path_factory.mktemp("home"))
+    env: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("DATABRICKS_"))
+    env |= emulator.cli_environment({}) | {"HOME": home}
+
+    def run(*arguments: str) -> SimpleNamespace:
+        # In this process: to import it anew for each command takes longer than all that the command does.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            done = CliRunner(env=env).invoke(databricks, arguments)
+            said = SimpleNamespace(code=done.exit_code, out=done.stdout)
+            del done
+            gc.collect()  # it leaves the files that it sends to the garbage collector
+        return said
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def volume(sdk: WorkspaceClient) -> str:
+    """A volume for wheels and scripts; its path."""
+    sdk.schemas.create(name="release", catalog_name="spark_catalog")
+    sdk.volumes.create("spark_catalog", "release", "files", VolumeType.MANAGED)
+    return "/Volumes/spark_catalog/release/files"
+
+
+@pytest.fixture(scope="session")
+def cluster(sdk: WorkspaceClient) -> str:
+    """A cluster that runs, shared by all tests that execute; its id."""
+    made = sdk.clusters.create(
+        cluster_name="shared",
+        spark_version=RUNTIME,
+        node_type_id="emulated.small",
+        num_workers=0,
+        spark_env_vars={"SOURCE": "/Volumes/spark_catalog/release/files"},
+    ).result()
+    assert made.cluster_id
+    return made.cluster_id

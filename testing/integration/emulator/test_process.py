@@ -1,0 +1,87 @@
+"""The emulator as a process: how it ends, what ends with it, and what outlives it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from databricks.sdk.service.compute import State
+from databricks.sdk.service.jobs import RunLifeCycleState
+from databricks.sdk.service.workspace import ImportFormat
+
+from testing.integration.emulator.conftest import RUNTIME, client
+from testing.integration.emulator.execution import script, script_task
+from testing.workspace_emulator.launch import PACKAGES, Emulator, LaunchError
+
+
+def gone(pid: int, seconds: float = 20) -> bool:
+    """Whether a process ends in time; a zombie has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.02)  # between two looks at another's process there is nothing to wait on
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_a_kill_takes_the_tasks_along_and_a_restart_knows_the_rest(tmp_path: Path) -> None:
+    emulator = Emulator(tmp_path / "state")
+    emulator.start()
+    sdk = client(emulator.url, emulator.token)
+    cluster = (
+        sdk.clusters.create(cluster_name="kept", spark_version=RUNTIME, num_workers=0).result().cluster_id
+    )
+    assert cluster
+    sdk.workspace.upload("/kept.txt", io.BytesIO(b"kept"), format=ImportFormat.RAW)
+    path = script(sdk, "long.py", "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(1000)\n")
+    waiting = sdk.jobs.submit(run_name="long", tasks=[script_task(cluster, path)])
+    logs = ""
+    while not logs.strip():
+        task = (sdk.jobs.get_run(waiting.run_id).tasks or [])[0]
+        assert task.run_id
+        logs = sdk.jobs.get_run_output(task.run_id).logs or ""
+    emulator.kill()
+    assert gone(int(logs))
+    with emulator:
+        sdk = client(emulator.url, emulator.token)
+        assert sdk.clusters.get(cluster).state is State.RUNNING
+        assert sdk.workspace.export("/kept.txt").content == "a2VwdA=="
+        state = sdk.jobs.get_run(waiting.run_id).state
+        assert state and state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR
+        assert state.state_message == "The emulator ended while the run was under way"
+        with pytest.raises(LaunchError, match="another emulator keeps its workspace here"):
+            Emulator(tmp_path / "state").start()
+
+
+@pytest.mark.parametrize("how", ["stdin", "SIGTERM"])
+def test_it_ends_when_told_and_leaves_nothing_of_a_workspace_without_a_folder(
+    how: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "workspace_emulator"]
+    env = {**os.environ, "PYTHONPATH": str(PACKAGES), "TMPDIR": str(tmp_path)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=env, text=True, **pipes) as process:  # type: ignore[call-overload]  # of a dict
+        assert process.stdout.readline().startswith("http://127.0.0.1:")
+        assert process.stderr.readline().startswith("the token: ")
+        assert list(tmp_path.iterdir())
+        if how == "stdin":
+            process.stdin.close()
+        else:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_that_is_taken_is_one_line(emulator: Emulator, tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"^cannot serve on port \d+: Address already in use$"):
+        Emulator(tmp_path / "state", port=int(emulator.url.rpartition(":")[2])).start()

@@ -1,0 +1,64 @@
+"""Bronze, silver and gold from files, into a new lake; each table's own seconds are a part of its benchmark."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from testing.performance.conftest import Measure, watch_children
+from testing.performance.projects import project
+
+SAMPLE = Path(__file__).parents[1] / "data"
+
+
+@pytest.mark.exercises("utils/lakekit/*", "testing/data/*")
+def test_medallion_embedded(measure: Measure, tmp_path: Path) -> None:
+    import lakekit
+
+    lake = tmp_path / "lake"
+
+    def clean() -> None:
+        shutil.rmtree(lake, ignore_errors=True)
+
+    result = measure(lambda: lakekit.run(SAMPLE, lake, progress=measure.step), setup=clean)
+    assert result["silver.flights"].rows > 0
+
+
+@pytest.mark.exercises("utils/lakekit/*")
+def test_unchanged(measure: Measure, tmp_path: Path) -> None:
+    """A run that finds nothing to do."""
+    import lakekit
+
+    lakekit.run(SAMPLE, tmp_path)
+    result = measure(lambda: lakekit.run(SAMPLE, tmp_path))
+    assert not result.changed
+
+
+# The JVM takes longer to warm up than all else to be measured: few processes, and few rounds in each.
+@pytest.mark.exercises("utils/lakekit/*")
+@pytest.mark.gate(generations=2, rounds=3)
+def test_medallion_spark(measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three tables that `lakekit init` makes: all of the flights' would take a minute a round."""
+    import lakekit
+    from lakekit.spark_session import spark_session
+
+    # The second compiler is still at work after minutes, and never twice alike.
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+    if "LAKE_CI_JARS" in os.environ:
+        monkeypatch.setenv("LAKEKIT_JARS", os.environ["LAKE_CI_JARS"])
+    folder = lakekit.init(tmp_path / "project").folder
+    tables, lake = project(folder), tmp_path / "lake"
+
+    def clean() -> None:
+        shutil.rmtree(lake, ignore_errors=True)
+
+    with spark_session(tmp_path / "spark"):
+        watch_children()
+        result = measure(
+            lambda: lakekit.run(folder / "data", lake, engine="spark", tables=tables, progress=measure.step),
+            setup=clean,
+        )
+    assert result["gold.sales_by_day"].rows > 0

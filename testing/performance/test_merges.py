@@ -1,0 +1,46 @@
+"""A later file of orders, merged by key into a lake that holds most of them."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from testing.performance.conftest import Measure
+from testing.performance.projects import project
+
+HEADER = "order_id,ordered_at,customer,item,quantity,price"
+HELD, LATER = 40_000, 8_000
+
+
+def orders(first: int, number: int, seed: int) -> str:
+    """So many orders as CSV, from an id on; the same for the same seed."""
+    dice = random.Random(seed)
+    rows = [
+        f"{first + row},2024-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}T10:00:00Z,c{dice.randint(1, 900)},"
+        f"item {dice.randint(1, 20)},{dice.randint(1, 9)},{dice.randint(100, 9999) / 100}"
+        for row in range(number)
+    ]
+    return "\n".join([HEADER, *rows, ""])
+
+
+@pytest.mark.exercises("utils/lakekit/*")
+def test_merge(measure: Measure, tmp_path: Path) -> None:
+    """Half of the later file replaces orders that the lake holds."""
+    import lakekit
+
+    tables = project(lakekit.init(tmp_path / "project").folder)
+    source, made, lake = tmp_path / "source", tmp_path / "made", tmp_path / "lake"
+    (source / "orders").mkdir(parents=True)
+    (source / "orders" / "1.csv").write_text(orders(0, HELD, seed=1), encoding="utf-8")
+    lakekit.run(source, made, tables=tables)
+    (source / "orders" / "2.csv").write_text(orders(HELD - LATER // 2, LATER, seed=2), encoding="utf-8")
+
+    def restore() -> None:
+        shutil.rmtree(lake, ignore_errors=True)
+        shutil.copytree(made, lake)
+
+    result = measure(lambda: lakekit.run(source, lake, tables=tables, progress=measure.step), setup=restore)
+    assert result["silver.orders"].rows == HELD + LATER // 2

@@ -1,0 +1,95 @@
+"""What is not exactly what was built, of exactly this commit, is refused, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lake_ci.deploy.artifacts import verify
+from lake_ci.deploy.errors import RefusedError
+from testing.deploys.project import make, wheel
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make(tmp_path / "project", "1.0")
+
+
+def test_wheel_of_a_tagged_commit(project: Path, git: Callable[..., str]) -> None:
+    built = verify(project)
+    assert (built.package, built.version, built.commit) == ("shop", "1.0", git(project, "rev-parse", "HEAD"))
+
+
+def test_wheel_whose_version_holds_the_commit(project: Path, git: Callable[..., str]) -> None:
+    commit = git(project, "rev-parse", "HEAD")
+    replace_wheel(project, f"1.1.dev3+g{commit[:12]}")
+    assert verify(project).version == f"1.1.dev3+g{commit[:12]}"
+
+
+def replace_wheel(project: Path, version: str) -> None:
+    import hashlib
+
+    for old in (project / "dist").iterdir():
+        old.unlink()
+    file = wheel(project / "dist", version)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    (project / "reports/build/SHA256SUMS").write_text(f"{digest}  {file.name}\n")
+
+
+def dirty(project: Path) -> None:
+    (project / "scripts/fill.py").write_text("changed")
+
+
+def missing(project: Path) -> None:
+    next((project / "dist").iterdir()).unlink()
+
+
+def altered(project: Path) -> None:
+    with next((project / "dist").iterdir()).open("ab") as file:
+        file.write(b"more")
+
+
+def stray(project: Path) -> None:
+    (project / "dist/stray.whl").write_bytes(b"")
+
+
+def no_sums(project: Path) -> None:
+    (project / "reports/build/SHA256SUMS").unlink()
+
+
+def odd_sums(project: Path) -> None:
+    (project / "reports/build/SHA256SUMS").write_text("odd\n")
+
+
+def other_commit(project: Path) -> None:
+    replace_wheel(project, "1.1.dev3+g" + "0" * 12)
+
+
+def other_tag(project: Path) -> None:
+    replace_wheel(project, "9.9")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (dirty, "the tree is dirty: scripts/fill.py"),
+        (missing, r"dist/shop-1.0-py3-none-any.whl is missing, which .*nox -s build"),
+        (altered, "its sha256 is another"),
+        (stray, "dist/stray.whl is not in reports/build/SHA256SUMS"),
+        (no_sums, "SHA256SUMS is missing: nothing was built here"),
+        (odd_sums, "is no list of checksums"),
+        (other_commit, r"is not of this commit, .*nox -s build"),
+        (other_tag, r"shop-9.9-py3-none-any.whl is not of this commit"),
+    ],
+)
+def test_refused(project: Path, damage: Callable[[Path], None], words: str) -> None:
+    damage(project)
+    with pytest.raises(RefusedError, match=words):
+        verify(project)
+
+
+def test_folder_without_git_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="no git checkout"):
+        verify(tmp_path)

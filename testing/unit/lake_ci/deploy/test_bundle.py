@@ -1,0 +1,95 @@
+"""databricks.yml says what the environments are, and is held to its schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lake_ci.deploy.bundle import load, read
+from lake_ci.deploy.errors import RefusedError
+from testing.deploys.project import make
+
+REPOSITORY = Path(__file__).resolve().parents[4]
+NAMES = ("production", "staging", "dev", "trial")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make(tmp_path / "project", "1.0")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_our_own_environments_are_whole(name: str) -> None:
+    target = read(REPOSITORY, name, {})
+    assert target.scripts == ("scripts/run_medallion.py", "scripts/check_quality.py")
+    assert target.base.endswith(f"/lakekit/{name}")
+    assert target.job["tags"]["environment"] == name
+    assert (target.host is None) == (name == "trial")
+    assert (target.sample is None) == (name != "trial")
+    assert "${var.cluster_id}" in str(target.job) and str(target.job).count("${") == 2
+
+
+def test_no_two_of_our_environments_share_a_workspace() -> None:
+    hosts = [read(REPOSITORY, name, {}).host for name in NAMES]
+    assert len(set(hosts)) == len(hosts)
+
+
+def test_there_is_no_secret_in_our_bundle() -> None:
+    text = (REPOSITORY / "databricks.yml").read_text(encoding="utf-8")
+    assert "token" not in text.lower() and "dapi" not in text
+
+
+def test_variable_of_the_environment_comes_before_the_file(project: Path) -> None:
+    target = read(project, "trial", {"BUNDLE_VAR_cluster_id": "0101-x", "BUNDLE_VAR_lake": "main.other"})
+    assert (target.cluster, target.lookup, target.lake) == ("0101-x", False, "main.other")
+    assert read(project, "trial", {}).lookup
+
+
+def change(project: Path, file: str, old: str, new: str) -> None:
+    text = (project / file).read_text()
+    assert old in text
+    (project / file).write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        (
+            "databricks.yml",
+            "bundle: {name: shop}",
+            "bundle: {}",
+            r"databricks.yml: bundle: 'name' is a required",
+        ),
+        ("databricks.yml", "tasks:", "taks:", "resources.jobs.nightly"),
+        ("databricks.yml", "bundle: {name: shop}", "bundle: {name: shop", "databricks.yml: while parsing"),
+        ("databricks.yml", "${var.lake}", "${var.lak}", r"\$\{var.lak\} has no value"),
+        (
+            "databricks.yml",
+            "scripts/fill.py",
+            "scripts/fil.py",
+            "the job runs scripts/fil.py, which is not there",
+        ),
+        ("databricks.yml", "lookup: {cluster: shop}", "default: ''", "BUNDLE_VAR_cluster_id"),
+        ("pyproject.toml", 'job = "nightly"', 'job = "daily"', "there is no job 'daily'"),
+        ("pyproject.toml", 'inspect = "scripts/inspect_shop.py"', "", "names no inspect"),
+        ("pyproject.toml", "busy = 2", "bsy = 2", "knows no limit 'bsy'"),
+    ],
+)
+def test_mistake_is_named_with_its_place(project: Path, file: str, old: str, new: str, words: str) -> None:
+    change(project, file, old, new)
+    with pytest.raises(RefusedError, match=words):
+        read(project, "trial", {})
+
+
+def test_target_that_is_not_there_offers_those_that_are(project: Path) -> None:
+    with pytest.raises(RefusedError, match="no target 'prod'.*production"):
+        read(project, "prod", {})
+
+
+def test_schema_refuses_what_the_deploy_would_pass_over(project: Path) -> None:
+    change(
+        project, "databricks.yml", "name: shop nightly", "name: shop nightly\n      run_as: {user_name: me}"
+    )
+    with pytest.raises(RefusedError, match="run_as"):
+        load(project)

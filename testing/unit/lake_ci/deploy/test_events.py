@@ -1,0 +1,53 @@
+"""Every step is told with how it ended, and no secret is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lake_ci.deploy.errors import StepError
+from lake_ci.deploy.events import Events
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def events(said: list[str]) -> Events:
+    return Events(said.append, ["dapi-1"])
+
+
+def ends(said: list[str]) -> list[dict[str, Any]]:
+    return [event for event in map(json.loads, said) if event["event"] == "end"]
+
+
+def test_step_that_fails_says_why_and_raises_on(events: Events, said: list[str]) -> None:
+    with pytest.raises(StepError), events.step("install"):
+        raise StepError("first line\nsecond line")
+    [end] = ends(said)
+    assert (end["status"], end["detail"], end["findings"]) == (
+        "failure",
+        "first line",
+        ["first line\nsecond line"],
+    )
+
+
+def test_step_that_is_interrupted_is_told_too(events: Events, said: list[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), events.step("scripts"):
+        raise KeyboardInterrupt
+    assert ends(said)[0]["status"] == "failure"
+
+
+def test_secrets_are_hidden_wherever_they_stand(events: Events, said: list[str]) -> None:
+    events.hide("dapi-2")
+    with events.step("dapi-1") as step:
+        step.detail, step.data = "x dapi-2 y", {"dapi-1": ["dapi-2"]}
+    events.text("dapi-1")
+    events.row("task", "failure", "dapi-2")
+    events.result("dapi-1", 0)
+    assert "dapi-" not in "".join(said)
+    assert "x [hidden] y" in said[1]

@@ -1,0 +1,42 @@
+"""The scheduled job is made once and changed only where it differs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lake_ci.deploy.scheduled import agrees, bring, put_back
+from testing.unit.lake_ci.deploy.conftest import Double
+
+SETTINGS: dict[str, Any] = {"name": "job", "tasks": [{"task_key": "a"}], "tags": {"x": "1"}}
+
+
+def test_job_is_created_then_left_then_updated(workspace: Double) -> None:
+    assert bring(workspace, SETTINGS) == (7, "created")
+    workspace.jobs[7]["timeout_seconds"] = 0  # a default that the workspace adds
+    assert bring(workspace, SETTINGS) == (7, "unchanged")
+    assert bring(workspace, {**SETTINGS, "tags": {"x": "2"}}) == (7, "updated")
+    assert [call[0] for call in workspace.calls] == ["create_job", "reset_job"]
+
+
+def test_job_is_put_back_to_what_it_was(workspace: Double) -> None:
+    assert put_back(workspace, "job", None) == "was not there"
+    bring(workspace, SETTINGS)
+    assert put_back(workspace, "job", SETTINGS) == "unchanged"
+    assert put_back(workspace, "job", None) == "deleted"
+    assert workspace.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "same"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, True),
+        ({"a": 1}, {"b": 2}, False),
+        ([1, {"a": 1}], [1, {"a": 1, "b": 2}], True),
+        ([1], [1, 2], False),
+        ({"a": {"b": 1}}, {"a": 3}, False),
+    ],
+)
+def test_agrees(wanted: Any, found: Any, same: bool) -> None:
+    assert agrees(wanted, found) == same

@@ -1,0 +1,89 @@
+"""The status says what runs, and each thing that is not as the ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lake_ci.deploy.client import Library
+from lake_ci.deploy.ledger import Pending
+from lake_ci.deploy.rollout import Rollout
+from lake_ci.deploy.status import history, tell
+from testing.unit.lake_ci.deploy.conftest import BASE, Double, Scene
+
+Damage = Callable[[Double], None]
+
+
+@pytest.fixture
+def deployed(scene: Scene, built: Callable[..., tuple[object, object]]) -> Scene:
+    Rollout(scene.site(), *built("1.0"), Path()).deploy()  # type: ignore[arg-type] # a pair
+    return scene
+
+
+def text(scene: Scene) -> str:
+    return "\n".join(event["text"] for event in scene.said if event["event"] == "text")
+
+
+def test_what_runs_since_when_and_by_which_commit(deployed: Scene) -> None:
+    assert tell(deployed.site())
+    for words in (
+        "version      1.0",
+        f"commit       {'c' * 40}",
+        "by me@here (entry 1)",
+        "environment  trial",
+    ):
+        assert words in text(deployed)
+
+
+def test_nothing_is_deployed_is_a_status(scene: Scene) -> None:
+    assert tell(scene.site())
+    assert "nothing is deployed" in text(scene)
+
+
+def other_wheel(workspace: Double) -> None:
+    workspace.libraries = {
+        "/x/shop-2.0-py3-none-any.whl": Library("/x/shop-2.0-py3-none-any.whl", "INSTALLED")
+    }
+
+
+def no_job(workspace: Double) -> None:
+    workspace.jobs.clear()
+
+
+def other_job(workspace: Double) -> None:
+    workspace.jobs[7]["tags"] = {}
+
+
+def other_bytes(workspace: Double) -> None:
+    [path] = [path for path in workspace.files if path.endswith("fill.py")]
+    workspace.files[path] = b"other"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (other_wheel, "the cluster holds shop-2.0-py3-none-any.whl INSTALLED, not shop-1.0-py3-none-any.whl"),
+        (no_job, "the job 'shop nightly' is gone"),
+        (other_job, "the job 'shop nightly' was changed by somebody"),
+        (other_bytes, "fill.py is not what was uploaded"),
+    ],
+)
+def test_drift_is_named(deployed: Scene, damage: Damage, words: str) -> None:
+    damage(deployed.workspace)
+    assert not tell(deployed.site())
+    assert words in "\n".join(deployed.row("status")["findings"])
+
+
+def test_deploy_that_did_not_end_is_drift(deployed: Scene) -> None:
+    deployed.site().ledger.note(Pending("other", "deploy", f"{BASE}/2.0/x", "2.0"))
+    assert not tell(deployed.site())
+    assert "a deploy of 2.0 did not come to its end" in deployed.row("status")["detail"]
+
+
+def test_history_is_newest_first(deployed: Scene, built: Callable[..., tuple[object, object]]) -> None:
+    Rollout(deployed.site(), *built("1.1"), Path()).deploy()  # type: ignore[arg-type] # a pair
+    history(deployed.site())
+    first, second = text(deployed).splitlines()
+    assert "1.1" in first and "1.0" in second

@@ -1,0 +1,23 @@
+"""A store and a tree of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testing.workspace_emulator.store import Store
+from testing.workspace_emulator.tree import Tree
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "state.sqlite")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "files")

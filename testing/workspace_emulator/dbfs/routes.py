@@ -1,0 +1,76 @@
+"""The requests to DBFS."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from ..errors import invalid_parameter, missing_field
+from ..routing import Call, Route
+from .state import Dbfs
+
+
+def decoded(name: str, text: str) -> bytes:
+    """The bytes of a base64 text. Raises ApiError for anything else."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise invalid_parameter(f"{name} is not base64") from None
+
+
+def routes(dbfs: Dbfs) -> list[Route]:
+    def status(call: Call) -> dict[str, Any]:
+        return dbfs.status(call.text("path"))
+
+    def list_(call: Call) -> dict[str, Any]:
+        return {"files": dbfs.entries(call.text("path"))}
+
+    def read(call: Call) -> dict[str, Any]:
+        data = dbfs.read(call.text("path"), call.number("offset", 0), call.number("length", 512 * 1024))
+        return {"bytes_read": len(data), "data": base64.b64encode(data).decode()}
+
+    def put(call: Call) -> dict[str, Any]:
+        content = call.upload
+        if content is None and "contents" not in call.fields:
+            raise missing_field("contents")
+        whole = content or decoded("contents", call.text("contents"))
+        dbfs.put(call.text("path"), whole, overwrite=call.flag("overwrite"))
+        return {}
+
+    def mkdirs(call: Call) -> dict[str, Any]:
+        dbfs.mkdirs(call.text("path"))
+        return {}
+
+    def delete(call: Call) -> dict[str, Any]:
+        dbfs.delete(call.text("path"), recursive=call.flag("recursive"))
+        return {}
+
+    def move(call: Call) -> dict[str, Any]:
+        dbfs.move(call.text("source_path"), call.text("destination_path"))
+        return {}
+
+    def create(call: Call) -> dict[str, Any]:
+        return {"handle": dbfs.create(call.text("path"), overwrite=call.flag("overwrite"))}
+
+    def add_block(call: Call) -> dict[str, Any]:
+        dbfs.add_block(call.number("handle"), decoded("data", call.text("data")))
+        return {}
+
+    def close(call: Call) -> dict[str, Any]:
+        dbfs.close(call.number("handle"))
+        return {}
+
+    base = "/api/2.0/dbfs"
+    return [
+        Route("GET", f"{base}/get-status", status),
+        Route("GET", f"{base}/list", list_),
+        Route("GET", f"{base}/read", read),
+        Route("POST", f"{base}/put", put),
+        Route("POST", f"{base}/mkdirs", mkdirs),
+        Route("POST", f"{base}/delete", delete),
+        Route("POST", f"{base}/move", move),
+        Route("POST", f"{base}/create", create),
+        Route("POST", f"{base}/add-block", add_block),
+        Route("POST", f"{base}/close", close),
+    ]

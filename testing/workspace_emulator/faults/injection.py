@@ -1,0 +1,114 @@
+"""Lets a fault come over a request: on the wire, not in a mock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ..errors import ApiError
+from ..identity.errors import expired_token
+from ..runtime.background import Background
+from .rules import Rule, overwritten
+
+CALLER_CHECK_SECONDS = 0.05
+
+
+class FileAnswer(web.FileResponse):
+    """A file as an answer; it tells which, so that it can be cut."""
+
+    def __init__(self, file: str, content_type: str) -> None:
+        super().__init__(file, headers={"Content-Type": content_type})
+        self.file = file
+
+
+async def injected(
+    rule: Rule,
+    request: web.Request,
+    heed: Callable[[], Awaitable[web.StreamResponse]],
+    background: Background,
+) -> web.StreamResponse:
+    """The answer to a request that a fault has come over; `heed` makes the one it would have had.
+
+    Raises:
+        ApiError: the answer is to be an error.
+    """
+    if rule.when == "before":
+        refuse(rule, request)
+        await wait(rule, request, background)
+        return await heed()
+    answer = await heed()
+    refuse(rule, request)
+    await wait(rule, request, background)
+    if rule.kind == "truncate":
+        return await truncated(answer, request)
+    if rule.kind == "state":
+        return changed(answer, rule)
+    return answer
+
+
+def refuse(rule: Rule, request: web.Request) -> None:
+    """Raise what answers instead, or cut the connection."""
+    if rule.kind == "status":
+        raise ApiError(rule.status, rule.error_code, rule.message, rule.headers)
+    if rule.kind == "expired-token":
+        raise expired_token()
+    if rule.kind == "drop":
+        drop(request)
+
+
+async def wait(rule: Rule, request: web.Request, background: Background) -> None:
+    """Wait as slow and hold do. A caller that is gone meanwhile has asked for nothing."""
+    if rule.kind == "slow":
+        await asyncio.sleep(rule.seconds)
+    elif rule.kind == "hold":
+        rule.holding += 1
+        background.changed()
+        try:
+            while not rule.released and not _gone(request):
+                await asyncio.sleep(CALLER_CHECK_SECONDS)
+        finally:
+            rule.holding -= 1
+            background.changed()
+    if rule.kind in ("slow", "hold") and rule.when == "before" and _gone(request):
+        drop(request)
+
+
+def drop(request: web.Request) -> None:
+    """Reset the connection and go no further."""
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError("dropped by an ordered fault")
+
+
+async def truncated(answer: web.StreamResponse, request: web.Request) -> web.StreamResponse:
+    """The head of the answer and the first half of its body, and then the end of the connection."""
+    if isinstance(answer, FileAnswer):
+        with open(answer.file, "rb") as opened:
+            body = opened.read()
+    else:
+        assert isinstance(answer, web.Response) and (answer.body is None or isinstance(answer.body, bytes))
+        body = answer.body or b""
+    assert request.transport is not None
+    head = f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Type: {answer.content_type}\r\n"
+    if body:
+        whole = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) // 2]
+    else:
+        whole = head.encode()[:-2]
+    request.transport.write(whole)
+    request.transport.close()
+    raise ConnectionResetError("truncated by an ordered fault")
+
+
+def changed(answer: web.StreamResponse, rule: Rule) -> web.StreamResponse:
+    """The answer with other values in it."""
+    if not isinstance(answer, web.Response) or answer.content_type != "application/json":
+        return answer
+    assert isinstance(answer.body, bytes)
+    return web.json_response(overwritten(json.loads(answer.body), rule.fields), status=answer.status)
+
+
+def _gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()

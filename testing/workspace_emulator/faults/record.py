@@ -1,0 +1,55 @@
+"""The record of requests: a line of JSON for each, without the secrets that it carried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SECRET = ("string_value", "bytes_value", "token_value", "contents", "content", "data")
+
+
+class Record:
+    """Requests in the order in which they were answered; `number` is the order in which they came."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.requests: list[dict[str, Any]] = []
+        if file.exists():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                self.requests.append(json.loads(line))
+        self._number = max((request["number"] for request in self.requests), default=0)
+
+    def next_number(self) -> int:
+        """The number of the request that has just come."""
+        self._number += 1
+        return self._number
+
+    def add(self, request: Mapping[str, Any]) -> None:
+        """Keep a request that was answered."""
+        self.requests.append(dict(request))
+        with self._file.open("a", encoding="utf-8") as opened:
+            opened.write(json.dumps(request) + "\n")
+
+    def clear(self) -> None:
+        """Begin anew; the numbers go on."""
+        self.requests.clear()
+        self._file.unlink(missing_ok=True)
+
+
+def redacted(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body as it may be kept: contents and secrets are their size, variables their names."""
+    kept: dict[str, Any] = {}
+    for name, value in body.items():
+        if name in SECRET:
+            kept[name] = f"({len(str(value))} characters)"
+        elif name == "spark_env_vars" and isinstance(value, dict):
+            kept[name] = dict.fromkeys(value, "(not recorded)")
+        elif isinstance(value, dict):
+            kept[name] = redacted(value)
+        elif isinstance(value, list):
+            kept[name] = [redacted(each) if isinstance(each, dict) else each for each in value]
+        else:
+            kept[name] = value
+    return kept

@@ -1,0 +1,131 @@
+"""Faults to order: which request goes wrong, how, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..errors import ApiError, invalid_parameter
+from ..runtime.background import Background
+
+KINDS = ("status", "drop", "truncate", "slow", "hold", "state", "expired-token")
+AFTER_ONLY = ("truncate", "state")
+
+
+@dataclass
+class Rule:
+    """One fault. It comes over requests of a method and a path (`*` matches anything, `/` too).
+
+    Attributes:
+        kind: `status` answers with one, `drop` cuts the connection, `truncate` cuts the answer in its middle, `slow`
+            waits, `hold` waits until it is released or the caller is gone, `state` overwrites fields of the answer
+            wherever they stand (null removes them), `expired-token` answers as to one.
+        when: `before` the request is heeded, which then it never is (but for slow and hold), or `after` it was.
+        skip: how many requests that match pass first.
+        count: how many go wrong after that; None: all.
+        status: of `status`, with `error_code`, `message` and `headers` to go with it.
+        seconds: of `slow`.
+        fields: of `state`: values by name.
+        seen: how many requests have matched.
+        hit: how many of them went wrong.
+        holding: how many are held now.
+    """
+
+    kind: str
+    method: str = "*"
+    path: str = "*"
+    when: str = "before"
+    skip: int = 0
+    count: int | None = 1
+    status: int = 503
+    error_code: str = "TEMPORARILY_UNAVAILABLE"
+    message: str = "The service is temporarily unavailable (ordered fault)."
+    headers: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0
+    fields: dict[str, Any] = field(default_factory=dict)
+    id: int = 0
+    seen: int = 0
+    hit: int = 0
+    holding: int = 0
+    released: bool = False
+
+    def matches(self, method: str, path: str) -> bool:
+        return self.method in ("*", method) and fnmatchcase(path, self.path)
+
+
+ORDERED = {each.name for each in fields(Rule)} - {"id", "seen", "hit", "holding", "released"}
+
+
+class Faults:
+    """The rules, in the order they were given; the first that matches and is not used up goes off."""
+
+    def __init__(self, background: Background) -> None:
+        self._rules: dict[int, Rule] = {}
+        self._background = background
+        self._given = 0
+
+    def add(self, wanted: Mapping[str, Any]) -> Rule:
+        """Order a fault. Raises ApiError for one that could never go off as it is written."""
+        unknown = sorted(set(wanted) - ORDERED)
+        if unknown:
+            raise invalid_parameter(
+                f"a fault has no {', '.join(unknown)}; there are: {', '.join(sorted(ORDERED))}"
+            )
+        if wanted.get("kind") not in KINDS:
+            raise invalid_parameter(
+                f"a fault's kind must be one of {', '.join(KINDS)}, not {wanted.get('kind')!r}"
+            )
+        rule = Rule(**wanted)
+        if rule.kind in AFTER_ONLY:
+            rule.when = "after"
+        if rule.when not in ("before", "after"):
+            raise invalid_parameter(f"a fault's when must be before or after, not {rule.when!r}")
+        self._given += 1
+        rule.id = self._given
+        self._rules[rule.id] = rule
+        return rule
+
+    def hit(self, method: str, path: str) -> Rule | None:
+        """The fault that comes over a request, counted."""
+        for rule in self._rules.values():
+            if not rule.matches(method, path):
+                continue
+            rule.seen += 1
+            if rule.seen > rule.skip and (rule.count is None or rule.hit < rule.count):
+                rule.hit += 1
+                self._background.changed()
+                return rule
+        return None
+
+    def rules(self) -> list[dict[str, Any]]:
+        """All rules with their counts."""
+        return [asdict(rule) for rule in self._rules.values()]
+
+    def clear(self) -> None:
+        """Forget all rules and let go what they hold."""
+        for rule in self._rules.values():
+            rule.released = True
+        self._rules.clear()
+        self._background.changed()
+
+    def release(self, rule_id: int) -> None:
+        """Let go what a rule holds, now and later."""
+        self.rule(rule_id).released = True
+        self._background.changed()
+
+    def rule(self, rule_id: int) -> Rule:
+        if rule_id not in self._rules:
+            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"There is no fault {rule_id}")
+        return self._rules[rule_id]
+
+
+def overwritten(value: Any, new: Mapping[str, Any]) -> Any:
+    """A JSON value in which fields of these names have other values wherever they stand, or are gone (None)."""
+    if isinstance(value, list):
+        return [overwritten(each, new) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: each for name, each in value.items() if name not in new or new[name] is not None}
+    return {name: new[name] if name in new else overwritten(each, new) for name, each in kept.items()}

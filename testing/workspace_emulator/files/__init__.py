@@ -1,0 +1,1 @@
+"""The Files API, on Unity Catalog volumes: `/api/2.0/fs`."""

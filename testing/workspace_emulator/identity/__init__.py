@@ -1,0 +1,1 @@
+"""Who calls: tokens, the permissions on them, and SCIM's Me."""

@@ -1,0 +1,1 @@
+"""What runs in a cluster's environment: the standard library and PySpark alone."""

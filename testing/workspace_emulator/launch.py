@@ -1,0 +1,130 @@
+"""Starts an emulator as a process of its own, for tests and for whoever deploys to one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .__main__ import JARS, TOKEN
+
+PACKAGES = Path(__file__).resolve().parents[1]
+STOP_SECONDS = 20
+# Two ways to authenticate in one environment are an error to the SDK, and a newer CLI on PATH would take over.
+FOREIGN = ("DATABRICKS_", "ARM_", "GOOGLE_")
+
+
+class LaunchError(Exception):
+    """The emulator did not start; the text is what it said."""
+
+
+class Emulator:
+    """An emulator for as long as a `with` block; what it keeps stays in its folder.
+
+    Attributes:
+        url: where it answers.
+        token: the token it accepts.
+    """
+
+    def __init__(self, state: Path, *, jars: Path | None = None, token: str = "", port: int = 0) -> None:
+        self.state = state
+        self.token = token or f"dapi{secrets.token_hex(16)}"
+        self.url = ""
+        self._jars = jars
+        self._port = port
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Emulator:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises LaunchError."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "workspace_emulator", "--state", str(self.state)]
+        command += ["--port", str(self._port)]
+        env = {**os.environ, "PYTHONPATH": str(PACKAGES), TOKEN: self.token}
+        if self._jars is not None:
+            env[JARS] = str(self._jars)
+        log = self.state / "emulator.log"
+        with log.open("ab") as said:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=env, text=True
+            )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        if not self.url:
+            self.stop()
+            raise LaunchError(log.read_text(encoding="utf-8", errors="replace").strip())
+
+    def stop(self) -> int:
+        """End it; its exit code."""
+        process = self._process
+        if process is None:
+            return 0
+        assert process.stdin is not None and process.stdout is not None
+        with process.stdin, process.stdout:
+            process.stdin.close()
+            try:
+                return process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return process.wait()
+            finally:
+                self._process = None
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self.stop()
+
+    def sdk_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What databricks-sdk reads to reach it."""
+        kept = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
+        return {**kept, "DATABRICKS_HOST": self.url, "DATABRICKS_TOKEN": self.token}
+
+    def cli_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What databricks-cli 0.18 reads to reach it: it drops a host's port, so that it comes through as a proxy."""
+        proxy = {"http_proxy": self.url, "HTTP_PROXY": self.url, "no_proxy": "", "NO_PROXY": ""}
+        own = {
+            "DATABRICKS_HOST": "http://emulator.invalid",
+            "DATABRICKS_CLI_DO_NOT_EXECUTE_NEWER_VERSION": "1",
+            "DATABRICKS_JOBS_API_VERSION": "2.1",
+        }
+        return {**self.sdk_environment(base), **proxy, **own}
+
+    def admin(self, method: str, path: str, /, **fields: Any) -> dict[str, Any]:
+        """Call one of the admin's routes: `admin("POST", "faults", kind="drop", path="*/clusters/*")`."""
+        request = urllib.request.Request(
+            f"{self.url}/emulator/{path}",
+            method=method,
+            data=json.dumps(fields).encode() if fields else None,
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """The requests recorded after the one of that number."""
+        found: list[dict[str, Any]] = self.admin("GET", f"requests?since={since}")["requests"]
+        return found

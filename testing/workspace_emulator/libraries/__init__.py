@@ -1,0 +1,1 @@
+"""Libraries of clusters: `/api/2.0/libraries`."""

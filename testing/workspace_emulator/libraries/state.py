@@ -1,0 +1,195 @@
+"""Libraries of clusters: installed by pip into the cluster's environment, one after another, behind the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from ..clusters.state import Clusters
+from ..errors import ApiError, not_emulated
+from ..runtime.background import Background
+from ..runtime.environment import Environment, InstallError, normalized
+from ..store import Document, Store
+from ..tree import Tree
+from .errors import DBFS_ROOT, not_a_library
+
+Library = dict[str, Any]
+FOREIGN = ("jar", "egg", "maven", "cran")
+UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
+
+
+class Libraries:
+    """Each cluster's libraries in the order they were asked for.
+
+    A running cluster's tasks never see a package change: a library that would replace one that is installed is only
+    rehearsed beside the environment, and is INSTALLED for good when the next start makes the environment anew.
+    """
+
+    def __init__(self, store: Store, tree: Tree, clusters: Clusters, background: Background) -> None:
+        self._libraries = store.collection("library")
+        self._tree = tree
+        self._clusters = clusters
+        self._background = background
+        clusters.on_start.append(self._started)
+        clusters.on_stop.append(self._stopped)
+        clusters.on_delete.append(self._deleted)
+
+    def resume(self) -> None:
+        """Go on with the installs that the last end of the emulator cut."""
+        for library in self._libraries.values():
+            if library["status"] in UNSETTLED:
+                self._set(library, "PENDING")
+                self._work(library["cluster_id"])
+
+    def install(self, cluster_id: str, libraries: Sequence[Library]) -> None:
+        """Have libraries installed; on a cluster that does not run, once it does."""
+        self._clusters.get(cluster_id)
+        for library in libraries:
+            check(library)
+        for library in libraries:
+            before = self._libraries.get(_key(cluster_id, library))
+            if before is None or before["status"] == "FAILED":
+                fresh = {"cluster_id": cluster_id, "library": library}
+                self._set(fresh, "PENDING")
+            elif before["status"] == "UNINSTALL_ON_RESTART":
+                self._set(before, "INSTALLED")
+        self._work(cluster_id)
+
+    def uninstall(self, cluster_id: str, libraries: Sequence[Library]) -> None:
+        """Have libraries gone after the next start; one that is not there is ignored."""
+        self._clusters.get(cluster_id)
+        for library in libraries:
+            key = _key(cluster_id, library)
+            if key in self._libraries:
+                if self._clusters.state(cluster_id) == "TERMINATED":
+                    del self._libraries[key]
+                else:
+                    self._set(self._libraries[key], "UNINSTALL_ON_RESTART")
+
+    def statuses(self, cluster_id: str) -> list[Document]:
+        """The libraries of a cluster, as clients read them."""
+        self._clusters.get(cluster_id)
+        return [
+            {
+                "library": each["library"],
+                "status": each["status"],
+                **({"messages": each["messages"]} if each["messages"] else {}),
+                "is_library_for_all_clusters": False,
+            }
+            for each in self._of(cluster_id)
+        ]
+
+    def all_statuses(self) -> list[Document]:
+        """The libraries of all clusters that have any."""
+        clusters = dict.fromkeys(each["cluster_id"] for each in self._libraries.values())
+        return [{"cluster_id": each, "library_statuses": self.statuses(each)} for each in clusters]
+
+    async def settled(self, cluster_id: str) -> None:
+        """Wait until no install is on its way, or the cluster has stopped."""
+        await self._background.until(
+            lambda: not self._clusters.runs(cluster_id)
+            or not any(each["status"] in UNSETTLED for each in self._of(cluster_id))
+        )
+
+    def _of(self, cluster_id: str) -> list[Document]:
+        return [each for each in self._libraries.values() if each["cluster_id"] == cluster_id]
+
+    def _set(self, library: Document, status: str, *messages: str) -> None:
+        key = _key(library["cluster_id"], library["library"])
+        self._libraries[key] = {**library, "status": status, "messages": list(messages)}
+
+    def _started(self, cluster_id: str) -> None:
+        for library in self._of(cluster_id):
+            if library["status"] == "UNINSTALL_ON_RESTART":
+                del self._libraries[_key(cluster_id, library["library"])]
+            else:
+                self._set({**library, "at_start": True}, "PENDING")
+        self._work(cluster_id)
+
+    def _stopped(self, cluster_id: str, reason: str) -> None:
+        self._background.cancel(_name(cluster_id))
+
+    def _deleted(self, cluster_id: str) -> None:
+        for library in self._of(cluster_id):
+            del self._libraries[_key(cluster_id, library["library"])]
+
+    def _work(self, cluster_id: str) -> None:
+        if self._clusters.runs(cluster_id) and not self._background.runs(_name(cluster_id)):
+            self._background.spawn(_name(cluster_id), self._install_all(cluster_id))
+
+    async def _install_all(self, cluster_id: str) -> None:
+        environment = self._clusters.environment(cluster_id)
+        while True:
+            pending = [each for each in self._of(cluster_id) if each["status"] == "PENDING"]
+            if not pending:
+                return
+            library = pending[0]
+            try:
+                await self._install(environment, library)
+            except (InstallError, ApiError) as error:
+                self._advance(library, "FAILED", self._tree.show(str(error)))
+            else:
+                self._advance(library, "INSTALLED")
+            self._background.changed()
+
+    def _advance(self, library: Document, status: str, *messages: str) -> None:
+        """Note how far an install is, unless an uninstall was asked for meanwhile."""
+        now = self._libraries.get(_key(library["cluster_id"], library["library"]))
+        if now is not None and now["status"] in UNSETTLED:
+            self._set(library, status, *messages)
+
+    async def _install(self, environment: Environment, library: Document) -> None:
+        self._advance(library, "RESOLVING")
+        arguments = self._arguments(library["library"])
+        installed = environment.packages()
+        changes = await environment.changes(arguments)
+        self._advance(library, "INSTALLING")
+        if library.get("at_start"):  # nothing has run in it yet
+            await environment.install(arguments)
+        elif changes.removed or wheel_name(library["library"]) in installed:
+            await environment.rehearse(arguments, environment.folder.with_name("rehearsal"))
+        else:
+            await environment.install(arguments)
+
+    def _arguments(self, library: Library) -> list[str]:
+        """What pip is given for a library. Raises ApiError for a file that cannot be one."""
+        if "pypi" in library:
+            repo = library["pypi"].get("repo")
+            return [*(["--index-url", repo] if repo else []), library["pypi"]["package"]]
+        kind = "whl" if "whl" in library else "requirements"
+        path = str(library[kind])
+        file = self._tree.real(path)
+        if file.is_relative_to(self._tree.root / "dbfs"):
+            raise InstallError(DBFS_ROOT)
+        if not file.is_file():
+            raise InstallError(f"Library file does not exist: {path}")
+        return [str(file)] if kind == "whl" else ["--requirement", str(file)]
+
+
+def check(library: Library) -> None:
+    """Refuse what is no library. Raises ApiError, 501 for those of other languages."""
+    for kind in FOREIGN:
+        if kind in library:
+            raise not_emulated(f"libraries of kind {kind}")
+    kinds = [kind for kind in ("whl", "pypi", "requirements") if kind in library]
+    if len(kinds) != 1:
+        raise not_a_library()
+    value = library[kinds[0]]
+    named = value.get("package") if isinstance(value, dict) and kinds == ["pypi"] else value
+    if not isinstance(named, str) or not named or named.startswith("-"):
+        raise not_a_library()
+
+
+def wheel_name(library: Library) -> str:
+    """The package a wheel is of, by its file's name; empty for another library."""
+    return normalized(PurePosixPath(library.get("whl", "")).name.split("-")[0])
+
+
+def _key(cluster_id: str, library: Library) -> str:
+    return f"{cluster_id} {json.dumps(library, sort_keys=True)}"
+
+
+def _name(cluster_id: str) -> str:
+    return f"libraries {cluster_id}"

@@ -1,0 +1,104 @@
+"""A route, and the request as its handler reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Union
+
+from aiohttp import web
+
+from .errors import invalid_parameter, malformed, missing_field
+
+Answer = Union[dict[str, Any], web.StreamResponse]
+Handler = Callable[["Call"], Union[Answer, Awaitable[Answer]]]
+TRUE, FALSE = ("true", "1"), ("false", "0", "")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One request the workspace answers.
+
+    Attributes:
+        method: the HTTP method.
+        path: as aiohttp writes it, `/api/2.0/fs/files{path:/.*}`.
+        handler: makes the answer: a body for 200, or a whole response.
+        raw: whether the handler reads the body itself.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    raw: bool = False
+
+
+@dataclass
+class Call:
+    """A request with its fields, whether they came as JSON, as form or in the query.
+
+    Clients differ: databricks-cli sends numbers as strings and flags as `True`, so that each reader converts.
+
+    Attributes:
+        request: aiohttp's own.
+        fields: the body's fields over the query's.
+        upload: the file of a multipart body, in a temporary file that is removed after the answer.
+    """
+
+    request: web.Request
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    upload: Path | None = None
+
+    @property
+    def match(self) -> Mapping[str, str]:
+        """The variable parts of the path."""
+        return self.request.match_info
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A text. Raises ApiError where it is missing and has no default, or is something else."""
+        value = self.fields.get(name, default)
+        if value is None:
+            raise missing_field(name)
+        if not isinstance(value, str):
+            raise invalid_parameter(f"{name} must be a string")
+        return value
+
+    def number(self, name: str, default: int | None = None) -> int:
+        """A whole number, also one written as a string."""
+        value = self.fields.get(name, default)
+        if value is None:
+            raise missing_field(name)
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            raise invalid_parameter(f"{name} must be a number, not {value!r}") from None
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A boolean, also one written as a string."""
+        value = str(self.fields.get(name, default)).lower()
+        if value not in TRUE + FALSE:
+            raise invalid_parameter(f"{name} must be true or false, not {value!r}")
+        return value in TRUE
+
+    def items(self, name: str) -> list[dict[str, Any]]:
+        """A list of objects."""
+        value = self.fields.get(name)
+        if value is None:
+            raise missing_field(name)
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise invalid_parameter(f"{name} must be a list of objects")
+        return value
+
+
+def fields_of(body: bytes) -> dict[str, Any]:
+    """The fields of a JSON body, whatever its content type says. Raises ApiError for anything but an object."""
+    if not body.strip():
+        return {}
+    try:
+        parsed = json.loads(body)
+    except ValueError as error:
+        raise malformed(f"Invalid JSON given in the body of the request: {error}") from None
+    if not isinstance(parsed, dict):
+        raise malformed("Invalid JSON given in the body of the request: not an object")
+    return parsed

@@ -1,0 +1,1 @@
+"""What makes clusters real: environments, processes, Spark."""

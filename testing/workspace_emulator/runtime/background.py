@@ -1,0 +1,59 @@
+"""What goes on behind the answers: tasks of the event loop by name, and waiting for what they change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+class Background:
+    """Named tasks, one at a time under each name, all ended by `stop`."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start work under a name; what still runs under it is cancelled."""
+        self.cancel(name)
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks[name] = task
+        task.add_done_callback(self._ended)
+
+    def runs(self, name: str) -> bool:
+        """Whether work goes on under that name."""
+        return name in self._tasks
+
+    def cancel(self, name: str) -> None:
+        """End the work of that name, if there is any."""
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+
+    def changed(self) -> None:
+        """Have all that wait look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition, which is asked again after each change."""
+        while not condition():
+            await self._changed.wait()
+
+    async def stop(self) -> None:
+        """Cancel everything and wait for its end."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(task.get_name()) is task:
+            del self._tasks[task.get_name()]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s failed inside the emulator", task.get_name(), exc_info=task.exception())
+        self.changed()

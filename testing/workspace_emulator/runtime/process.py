@@ -1,0 +1,113 @@
+"""A task as a process in its cluster's environment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .environment import Environment
+
+RUNNER = Path(__file__).resolve().parents[1] / "inside" / "run_task.py"
+Ask = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended.
+
+    Attributes:
+        code: its exit code, negative for a signal.
+        error: the exception in one line, empty where there was none.
+        trace: the exception's traceback.
+    """
+
+    code: int
+    error: str = ""
+    trace: str = ""
+
+
+class TaskProcess:
+    """One attempt of a task. Its folder keeps what it was told, its log and how it ended."""
+
+    def __init__(self, folder: Path, environment: Environment, ask_spark: Ask) -> None:
+        self.folder = folder
+        self.log = folder / "log.txt"
+        self._environment = environment
+        self._ask_spark = ask_spark
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def run(self, task: Mapping[str, Any], variables: Mapping[str, str]) -> Ended:
+        """Run it to its end; cancelled, it is killed with all it started."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        here, there = socket.socketpair()
+        with here, there:
+            told = {**task, "result": str(self.folder / "result.json"), "control": there.fileno()}
+            (self.folder / "task.json").write_text(json.dumps(told), encoding="utf-8")
+            with self.log.open("wb") as log:
+                self._process = process = await asyncio.create_subprocess_exec(
+                    str(self._environment.python),
+                    "-P",  # the folder of the runner is not the task's
+                    str(RUNNER),
+                    str(self.folder / "task.json"),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=asyncio.subprocess.STDOUT,
+                    cwd=self.folder,
+                    env={**self._variables(), **variables},
+                    pass_fds=[there.fileno()],
+                    start_new_session=True,
+                )
+            there.close()
+            listening = asyncio.ensure_future(self._answer(here))
+            try:
+                code = await process.wait()
+            finally:
+                self.kill()
+                await process.wait()
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+        return self._ended(code)
+
+    def kill(self) -> None:
+        """End it and what it started."""
+        if self._process is not None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # all of it has ended
+
+    def _variables(self) -> dict[str, str]:
+        """What a task's environment holds: nothing of the emulator's own, where a token may be."""
+        return {
+            "PATH": f"{self._environment.folder / 'bin'}{os.pathsep}{os.defpath}",
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "PYTHONUNBUFFERED": "1",
+            "JAVA_HOME": str(self._environment.java_home),
+            "PYSPARK_PYTHON": str(self._environment.python),
+            "SPARK_LOCAL_HOSTNAME": "localhost",
+        }
+
+    async def _answer(self, control: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=control)
+        try:
+            while await reader.readline():
+                writer.write(json.dumps(await self._ask_spark()).encode() + b"\n")
+                await writer.drain()
+        finally:
+            writer.close()
+
+    def _ended(self, code: int) -> Ended:
+        try:
+            result = json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return Ended(code, f"The Python process exited with code {code}" if code else "")
+        return Ended(code, result["error"], result["error_trace"])

@@ -1,0 +1,36 @@
+"""The one Databricks runtime that is emulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import ApiError, invalid_parameter
+
+SPARK_VERSION = "15.4.x-scala2.12"
+NAME = "15.4 LTS (includes Apache Spark 3.5, Scala 2.12)"
+PYTHON = "3.11"
+ROOT = Path(__file__).resolve().parents[3]
+CACHE = ROOT / ".cache" / "clusters"
+LOCK = ROOT / "requirements" / "cluster.txt"
+"""What a new cluster's environment holds: PySpark, Delta's Python part and a Java."""
+NODE_TYPE: dict[str, Any] = {
+    "node_type_id": "emulated.small",
+    "memory_mb": 8192,
+    "num_cores": 2.0,
+    "description": "processes on this machine",
+    "instance_type_id": "emulated.small",
+    "category": "General Purpose",
+}
+
+
+def check(spark_version: str) -> None:
+    """Refuse any other runtime: code that runs on this one may not run there. Raises ApiError."""
+    if spark_version != SPARK_VERSION:
+        raise unsupported(spark_version)
+
+
+def unsupported(spark_version: str) -> ApiError:
+    return invalid_parameter(
+        f"Spark version {spark_version} is not emulated: {SPARK_VERSION} is the only one"
+    )

@@ -1,0 +1,133 @@
+"""The workspace's Spark: one JVM for all clusters, with a metastore on disk, started when a task first asks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .environment import Environment, InstallError, Template
+
+DRIVER = Path(__file__).resolve().parents[1] / "inside" / "spark_driver.py"
+START_SECONDS = 120
+
+
+class SparkUnavailable(Exception):
+    """Spark could not be started; the text says why."""
+
+
+class Spark:
+    """Where tasks attach: the port and the secret of the JVM's gateway.
+
+    A workspace's clusters share their tables, so that they share one metastore. Derby, which keeps it here, serves one
+    process at a time: hence one JVM.
+    """
+
+    def __init__(self, folder: Path, jars: Path | None, template: Template) -> None:
+        self._folder = folder
+        self._jars = jars
+        self._template = template
+        self._starting = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._gateway: dict[str, Any] = {}
+
+    async def gateway(self) -> dict[str, Any]:
+        """`{"port": ..., "secret": ...}` of the running JVM, started where it is not. Raises SparkUnavailable."""
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                self._gateway = await self._start()
+            return self._gateway
+
+    async def stop(self) -> None:
+        """End the JVM; it ends by itself when the emulator is gone, for then its standard input ends."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except asyncio.TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _start(self) -> dict[str, Any]:
+        jars = sorted(self._jars.glob("*.jar")) if self._jars else []
+        if not jars:
+            raise SparkUnavailable(
+                "Spark has no Delta: start the emulator with --jars FOLDER or LAKE_CI_JARS,"
+                " a folder of the jars that requirements/jars.txt locks"
+            )
+        environment = Environment(self._folder / "environment")
+        try:
+            await environment.make(self._template)
+        except InstallError as error:
+            raise SparkUnavailable(str(error)) from None
+        settings = self._folder / "settings.json"
+        settings.write_text(json.dumps(self._settings([str(jar) for jar in jars])), encoding="utf-8")
+        log = self._folder / "driver.log"
+        with log.open("wb") as said:
+            self._process = process = await asyncio.create_subprocess_exec(
+                str(environment.python),
+                str(DRIVER),
+                str(settings),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=said,
+                cwd=self._folder,
+                env={
+                    "PATH": os.defpath,
+                    "HOME": str(self._folder),
+                    "JAVA_HOME": str(environment.java_home),
+                    "SPARK_LOCAL_HOSTNAME": "localhost",
+                },
+                start_new_session=True,
+            )
+        assert process.stdout is not None
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+        except asyncio.TimeoutError:
+            line = b""
+        if not line:
+            await self.stop()
+            said_last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+            raise SparkUnavailable("\n".join(["Spark did not start:", *said_last]))
+        gateway: dict[str, Any] = json.loads(line)
+        return gateway
+
+    def _settings(self, jars: list[str]) -> dict[str, str]:
+        cores = str(os.cpu_count() or 2)
+        # Small data: its queries end before the second compiler pays.
+        java = (
+            f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dderby.system.home={self._folder} -Duser.timezone=UTC"
+        )
+        return {
+            "spark.master": "local[*]",
+            "spark.app.name": "workspace",
+            "spark.driver.extraClassPath": os.pathsep.join(jars),
+            "spark.driver.extraJavaOptions": java,
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.local.dir": str(self._folder / "local"),
+            # Tables by name, kept on disk between two starts.
+            "spark.sql.catalogImplementation": "hive",
+            "spark.sql.warehouse.dir": str(self._folder / "warehouse"),
+            "spark.hadoop.javax.jdo.option.ConnectionURL": (
+                f"jdbc:derby:;databaseName={self._folder}/metastore;create=true"
+            ),
+            "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+            # As on Databricks: a table is a Delta table unless it says otherwise, and times are UTC.
+            "spark.sql.sources.default": "delta",
+            "spark.sql.legacy.createHiveTableByDefault": "false",
+            "spark.sql.session.timeZone": "UTC",
+            # The defaults are for clusters: 50, 200 and 10,000 tasks, each some milliseconds.
+            "spark.databricks.delta.snapshotPartitions": cores,
+            "spark.sql.shuffle.partitions": cores,
+            "spark.default.parallelism": cores,
+            "spark.sql.sources.parallelPartitionDiscovery.parallelism": cores,
+        }

@@ -1,0 +1,1 @@
+"""Secrets: `/api/2.0/secrets`."""

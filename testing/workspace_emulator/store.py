@@ -1,0 +1,95 @@
+"""What the workspace remembers beside files: documents in one SQLite database, so that a kill loses nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
+
+
+class Store:
+    """Documents by kind and id. One thread uses it: the server's event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS documents"
+            " (number INTEGER PRIMARY KEY, kind TEXT, id TEXT, body TEXT, UNIQUE (kind, id))"
+        )
+
+    def collection(self, kind: str) -> Collection:
+        """The documents of one kind, as a mapping that keeps what is put into it."""
+        return Collection(self._connection, kind)
+
+    def next_number(self, kind: str) -> int:
+        """The next of the numbers 1, 2, 3 that name things of a kind; none is given twice."""
+        counters = self.collection("counter")
+        number = int(counters.get(kind, {"value": 0})["value"]) + 1
+        counters[kind] = {"value": number}
+        return number
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that the block writes is kept, or, when it raises, none of it."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Collection(MutableMapping[str, Document]):
+    """Documents of one kind by id, in the order they came. What is read is a copy: put it back to change it."""
+
+    def __init__(self, connection: sqlite3.Connection, kind: str) -> None:
+        self._connection = connection
+        self._kind = kind
+
+    def __getitem__(self, key: str) -> Document:
+        row = self._connection.execute(
+            "SELECT body FROM documents WHERE kind = ? AND id = ?", (self._kind, key)
+        ).fetchone()
+        if row is None:
+            raise KeyError(key)
+        document: Document = json.loads(row[0])
+        return document
+
+    def __setitem__(self, key: str, document: Document) -> None:
+        self._connection.execute(
+            "INSERT INTO documents (kind, id, body) VALUES (?, ?, ?)"
+            " ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
+            (self._kind, key, json.dumps(document)),
+        )
+
+    def __delitem__(self, key: str) -> None:
+        done = self._connection.execute("DELETE FROM documents WHERE kind = ? AND id = ?", (self._kind, key))
+        if not done.rowcount:
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        rows = self._connection.execute(
+            "SELECT id FROM documents WHERE kind = ? ORDER BY number", (self._kind,)
+        )
+        return iter([row[0] for row in rows.fetchall()])
+
+    def __len__(self) -> int:
+        row = self._connection.execute("SELECT count(*) FROM documents WHERE kind = ?", (self._kind,))
+        return int(row.fetchone()[0])
+
+    def change(self, key: str, **fields: Any) -> Document:
+        """Set fields of a document and return it."""
+        document = {**self[key], **fields}
+        self[key] = document
+        return document

@@ -1,0 +1,1 @@
+"""Workspace files and notebooks: `/api/2.0/workspace`."""

@@ -1,0 +1,111 @@
+"""`python -m lake_ci.deploy`: deploys, rolls back, tells. One JSON object a line on standard output; see `events`.
+
+Exit codes: 0 done, or nothing to do; 1 failed, and undone; 2 refused, or wrong usage; 3 no workspace; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from lake_ci import interrupts
+from lake_ci.deploy import artifacts, bundle, release, rollback, rollout, status
+from lake_ci.deploy.connect import Connection, connect
+from lake_ci.deploy.errors import RefusedError
+from lake_ci.deploy.events import Events
+from lake_ci.deploy.lock import Lock, this_process
+from lake_ci.deploy.retries import Clock
+from lake_ci.deploy.site import Site
+from lake_ci.errors import LakeCiError
+from lake_ci.job import ENVIRONMENTS
+
+BAD = (rollout.RETURNED, rollout.NOT_BACK)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """What the process is told; `nox -s deploy` has read and checked what the user typed before."""
+    parser = argparse.ArgumentParser(prog="python -m lake_ci.deploy", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--environment", choices=ENVIRONMENTS, required=True)
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository")
+    parser.add_argument(
+        "--emulator", action="store_true", help="the workspace is one of ours: make what it lacks"
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true")
+    what.add_argument("--rollback", nargs="?", const="", metavar="VERSION")
+    what.add_argument("--status", action="store_true")
+    what.add_argument("--history", action="store_true")
+    parser.add_argument("--break-lock", action="store_true")
+    return parser
+
+
+def main(argv: list[str], env: Mapping[str, str], events: Events) -> int:
+    """Do what was asked; the exit code."""
+    options = arguments().parse_args(argv)
+    try:
+        outcome, code = _do(options, env, events)
+    except LakeCiError as error:
+        outcome, code = "failed", 2 if isinstance(error, RefusedError) else error.exit_code
+        events.text(str(error))
+    except KeyboardInterrupt as error:
+        outcome, code = "interrupted", 130
+        events.text(
+            f"stopped by {str(error) or 'SIGINT'}; type the same again, and it completes or undoes what was begun"
+        )
+    events.result(outcome, code)
+    return code
+
+
+def _do(options: argparse.Namespace, env: Mapping[str, str], events: Events) -> tuple[str, int]:
+    root: Path = options.root.resolve()
+    clock = Clock()
+    target = bundle.read(root, options.environment, env)
+    deploys = not (options.status or options.history or options.rollback is not None)
+    # Before the workspace is even asked who we are.
+    built = artifacts.verify(root) if deploys else None
+    with events.step("workspace") as step:
+        connection = connect(target, env, events, clock, emulator=options.emulator)
+        step.detail = connection.said
+    if options.break_lock:
+        with events.step("break lock") as step:
+            lock = Lock(connection.workspace, f"{target.base}/locks", clock)
+            step.detail = "; ".join(lock.break_all()) or "nobody held it"
+    site = _site(connection, events, clock, options)
+    if options.status:
+        return "told", 0 if status.tell(site) else 1
+    if options.history:
+        status.history(site)
+        return "told", 0
+    if options.rollback is not None:
+        outcome = rollback.roll_back(site, options.rollback or None)
+        return outcome, 1 if outcome in BAD else 0
+    assert built is not None
+    made, contents = release.make(root, target, built)
+    rolling = rollout.Rollout(site, made, contents, root)
+    outcome = rolling.plan() if options.dry_run else rolling.deploy()
+    return outcome, 1 if outcome in BAD else 0
+
+
+def _site(connection: Connection, events: Events, clock: Clock, options: argparse.Namespace) -> Site:
+    target = connection.target
+    what = f"{'rolls back' if options.rollback is not None else 'deploys to'} {target.name}"
+    me = this_process(what, target.limits.whole, clock)
+    return Site(connection.workspace, target, connection.cluster, connection.runtime, events, clock, me)
+
+
+def _print(line: str) -> None:
+    # A lost terminal, or a nox that is gone: nobody hears it, and the deploy ends by the signal that comes with it.
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise KeyboardInterrupt("a closed output") from None
+
+
+if __name__ == "__main__":
+    interrupts.install()
+    interrupts.end_with_parent()
+    sys.exit(main(sys.argv[1:], os.environ, Events(_print)))

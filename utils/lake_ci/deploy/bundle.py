@@ -1,0 +1,167 @@
+"""The environments and the scheduled job, as databricks.yml and `[tool.lake_ci.deploy]` in pyproject.toml tell them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from lake_ci.deploy.errors import RefusedError
+from lake_ci.deploy.retries import Limits
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "databricks.yml"
+TABLE = "[tool.lake_ci.deploy]"
+SCHEMA = Path(__file__).with_name("bundle.schema.json")
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+# Stays as it is until the cluster is known, so that a new cluster does not make another release of the same files.
+CLUSTER = "cluster_id"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One environment.
+
+    Attributes:
+        name: `trial`, `dev`, `staging` or `production`.
+        host: the workspace it is in; None where the bundle names none, which is the emulator.
+        profile: the profile of ~/.databrickscfg that has its credentials, where the bundle names one.
+        package: the distribution that is deployed.
+        base: the folder on the volume that holds its releases, its ledger and its lock.
+        source: the folder on the volume that holds the source files.
+        lake: `catalog.schema`.
+        cluster: the id of the cluster, or with `lookup` its name.
+        job: the settings of the scheduled job as declared: paths relative to the repository.
+        inspect, restore: the scripts that tell of the cluster and its tables, and that set tables back.
+        sample: the folder with the sample that is uploaded as source data; None for an environment with its own.
+        compare: whether the embedded engine's run of the sample says what the gold tables have to hold.
+        limits: how long things may take.
+    """
+
+    name: str
+    host: str | None
+    profile: str | None
+    package: str
+    base: str
+    source: str
+    lake: str
+    cluster: str
+    lookup: bool
+    job: Mapping[str, Any]
+    inspect: str
+    restore: str
+    sample: str | None
+    compare: bool
+    limits: Limits
+
+    @property
+    def scripts(self) -> tuple[str, ...]:
+        """The scripts that the job runs, in the order of its tasks, relative to the repository."""
+        return tuple(task["spark_python_task"]["python_file"] for task in self.job["tasks"])
+
+
+def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
+    """The environment of that name. Raises RefusedError that names the file and the place in it."""
+    body = load(root)
+    beside = _beside(root)
+    if name not in body["targets"]:
+        raise RefusedError(f"{FILE}: there is no target {name!r}", f"there are {', '.join(body['targets'])}")
+    chosen = body["targets"][name] or {}
+    values = {"bundle.target": name, "bundle.name": body["bundle"]["name"]}
+    cluster, lookup = "", False
+    for variable, declared in body["variables"].items():
+        said = chosen.get("variables", {}).get(variable, declared)
+        said = said if isinstance(said, Mapping) else {"default": said}
+        given = env.get(f"BUNDLE_VAR_{variable}", said.get("default"))
+        if variable == CLUSTER:
+            lookup = given is None
+            cluster = str(said.get("lookup", {}).get("cluster", "") if lookup else given)
+        elif given is not None:
+            values[f"var.{variable}"] = str(given)
+    if not cluster:
+        raise RefusedError(f"{FILE}: target {name!r} names no cluster", f"set BUNDLE_VAR_{CLUSTER}")
+    job = body["resources"]["jobs"].get(beside["job"])
+    if job is None:
+        raise RefusedError(f"{FILE}: there is no job {beside['job']!r}, which {TABLE} names")
+    resolved = json.loads(_resolved(json.dumps(job), values))
+    for script in (*(task["spark_python_task"]["python_file"] for task in resolved["tasks"]),):
+        if not (root / script).is_file():
+            raise RefusedError(f"{FILE}: the job runs {script}, which is not there")
+    workspace = chosen.get("workspace", {})
+    place = {each: _resolved(f"${{var.{each}}}", values) for each in ("volume", "source", "lake")}
+    return Target(
+        name=name,
+        host=workspace.get("host"),
+        profile=workspace.get("profile"),
+        package=beside["package"],
+        base=f"{place['volume']}/{beside['package']}/{name}",
+        source=place["source"],
+        lake=place["lake"],
+        cluster=cluster,
+        lookup=lookup,
+        job=resolved,
+        inspect=beside["inspect"],
+        restore=beside["restore"],
+        sample=beside.get("sample") if name in beside.get("sample_on", ()) else None,
+        compare=bool(beside.get("compare", False)),
+        limits=_limits(beside.get("limits", {})),
+    )
+
+
+def load(root: Path) -> dict[str, Any]:
+    """The content of databricks.yml, valid by the schema. Raises RefusedError."""
+    try:
+        body = yaml.safe_load((root / FILE).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RefusedError(f"{FILE}: {error}") from None
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    for wrong in sorted(validator.iter_errors(body), key=lambda error: list(map(str, error.absolute_path))):
+        place = ".".join(str(part) for part in wrong.absolute_path) or "the file"
+        raise RefusedError(f"{FILE}: {place}: {wrong.message}")
+    assert isinstance(body, dict)
+    return body
+
+
+def _beside(root: Path) -> dict[str, Any]:
+    said = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    found = said.get("tool", {}).get("lake_ci", {}).get("deploy", {})
+    for key in ("package", "job", "inspect", "restore"):
+        if not isinstance(found.get(key), str):
+            raise RefusedError(f"pyproject.toml: {TABLE} names no {key}")
+    return dict(found)
+
+
+def _limits(said: Mapping[str, Any]) -> Limits:
+    known = {field.name for field in fields(Limits)}
+    unknown = sorted(set(said) - known)
+    if unknown:
+        raise RefusedError(
+            f"pyproject.toml: {TABLE} knows no limit {unknown[0]!r}", f"there are {sorted(known)}"
+        )
+    return Limits(**said)
+
+
+def _resolved(text: str, values: Mapping[str, str]) -> str:
+    """The text with each `${...}` replaced, and those in what replaced it; the cluster's stays."""
+    for _ in range(10):
+        before = text
+        for name in REFERENCE.findall(text):
+            if name == f"var.{CLUSTER}":
+                continue
+            if name not in values:
+                raise RefusedError(f"{FILE}: ${{{name}}} has no value")
+            text = text.replace(f"${{{name}}}", values[name])
+        if text == before:
+            return text
+    raise RefusedError(f"{FILE}: the variables go round in a circle")

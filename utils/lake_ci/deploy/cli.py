@@ -1,0 +1,117 @@
+"""databricks-cli 0.18 as a process: answers as JSON, errors as WorkspaceError, the token in its environment alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lake_ci.deploy.errors import WorkspaceError
+
+# A name that no resolver answers: the request goes to the proxy, which is the workspace itself.
+BEHIND_PROXY = "http://workspace.invalid"
+# What an answer of these codes is about passes; the command may be typed again.
+PASSING = (
+    "REQUEST_LIMIT_EXCEEDED",
+    "TEMPORARILY_UNAVAILABLE",
+    "INTERNAL_ERROR",
+    "DEADLINE_EXCEEDED",
+    "ABORTED",
+)
+JOBS = ("--version", "2.1")
+
+
+class DatabricksCli:
+    """The command `databricks` of this environment, for one workspace.
+
+    Args:
+        program: the command's path.
+        host: the workspace's address; one with a port is reached as a proxy, for the CLI drops ports.
+        token: a bearer token, which goes to the command through its environment.
+        env: the environment it inherits from.
+        seconds: how long one command may take: the CLI itself waits for an answer without end.
+    """
+
+    def __init__(
+        self, program: Path, host: str, token: str, env: Mapping[str, str], *, seconds: float = 60.0
+    ) -> None:
+        self._program = str(program)
+        self._seconds = seconds
+        kept = {name: value for name, value in env.items() if not name.startswith("DATABRICKS_")}
+        self._env = kept | {
+            "DATABRICKS_HOST": host,
+            "DATABRICKS_TOKEN": token,
+            "DATABRICKS_CONFIG_FILE": os.devnull,
+            # Another `databricks` on PATH would otherwise be run in its place.
+            "DATABRICKS_CLI_DO_NOT_EXECUTE_NEWER_VERSION": "1",
+        }
+        address = urlsplit(host)
+        if address.scheme == "http" and address.port is not None:
+            self._env |= {"DATABRICKS_HOST": BEHIND_PROXY, "http_proxy": host, "no_proxy": "", "NO_PROXY": ""}
+
+    def json(self, *arguments: str) -> Any:
+        """Run a command that prints JSON. Raises WorkspaceError."""
+        text = self.text(*arguments)
+        try:
+            return json.loads(text)
+        except ValueError:
+            said = text.strip()[-300:] or "nothing"
+            raise WorkspaceError(f"{_name(arguments)} printed no JSON: {said}", again=True) from None
+
+    def text(self, *arguments: str) -> str:
+        """Run a command to its end, and return what it printed. Raises WorkspaceError."""
+        try:
+            done = subprocess.run(
+                [self._program, *arguments],
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=self._seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise WorkspaceError(
+                f"{_name(arguments)} had no answer within {self._seconds:g} s", again=True
+            ) from None
+        if done.returncode != 0:
+            raise failed(arguments, done.stdout + done.stderr)
+        return done.stdout
+
+
+def failed(arguments: Sequence[str], said: str) -> WorkspaceError:
+    """The error that a command's own words stand for."""
+    text = said.strip()
+    match = re.search(r"^Error: (b['\"].*['\"])$", text, re.MULTILINE | re.DOTALL)
+    if match:
+        try:
+            body = json.loads(ast.literal_eval(match[1]))
+            code, message = str(body["error_code"]), str(body["message"])
+        except (ValueError, SyntaxError, KeyError, TypeError):
+            # An answer that is no JSON comes from a proxy, or was cut short.
+            return WorkspaceError(f"{_name(arguments)}: {match[1][:300]}", again=True)
+        return WorkspaceError(f"{_name(arguments)}: {code}: {message}", code=code, again=code in PASSING)
+    if "authentication information" in text or "Authorization failed" in text:
+        hint = "the workspace does not accept the credentials (any more)"
+        return WorkspaceError(f"{_name(arguments)}: {hint}", code="UNAUTHENTICATED")
+    again = bool(
+        re.search(r"Connection|Timeout|ChunkedEncoding|IncompleteRead|JSONDecode|RemoteDisconnected", text)
+    )
+    return WorkspaceError(f"{_name(arguments)}: {text[-300:]}", again=again)
+
+
+def _name(arguments: Sequence[str]) -> str:
+    """`databricks clusters restart`: the command without its options."""
+    words = []
+    for argument in arguments:
+        if argument.startswith("-"):
+            break
+        words.append(argument)
+    return " ".join(["databricks", *words])

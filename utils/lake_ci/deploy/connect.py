@@ -1,0 +1,120 @@
+"""Into the workspace: by Databricks' own variables, profiles or OIDC, and only into the one that is meant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from databricks.sdk import WorkspaceClient
+from databricks.sdk import errors as sdk_errors
+from databricks.sdk.config import Config
+from databricks.sdk.errors.base import DatabricksError
+from databricks.sdk.service.catalog import VolumeType
+
+from lake_ci.deploy.bundle import FILE, Target
+from lake_ci.deploy.cli import DatabricksCli
+from lake_ci.deploy.client import Workspace
+from lake_ci.deploy.errors import NoWorkspaceError, RefusedError
+from lake_ci.deploy.events import Events
+from lake_ci.deploy.retries import Clock
+from lake_ci.deploy.workspace import Databricks
+
+RUNTIME = "15.4.x-scala2.12"
+NODE = "m5d.large"
+WAYS = (
+    "set DATABRICKS_HOST with DATABRICKS_TOKEN, or with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET; "
+    "or DATABRICKS_CONFIG_PROFILE; or let GitHub's OIDC in by DATABRICKS_AUTH_TYPE=github-oidc"
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A workspace that has answered, and the cluster in it. `said` is for people."""
+
+    workspace: Workspace
+    target: Target
+    cluster: str
+    runtime: str
+    said: str
+
+
+def connect(
+    target: Target, env: Mapping[str, str], events: Events, clock: Clock, *, emulator: bool = False
+) -> Connection:
+    """Find the workspace and the cluster of an environment.
+
+    Raises:
+        NoWorkspaceError: there are no credentials, or they are of another workspace than the environment's.
+        RefusedError: there is no such cluster.
+        WorkspaceError: the workspace does not answer, or does not accept the credentials.
+    """
+    config = _config(target, env)
+    host = str(config.host)
+    if target.host is not None and host.rstrip("/") != target.host.rstrip("/"):
+        raise NoWorkspaceError(
+            f"the credentials are of {host}, and {target.name} is in {target.host}",
+            f"use those of {target.host}, or correct {FILE}",
+        )
+    token = _token(config, target)
+    events.hide(token)
+    sdk = WorkspaceClient(config=config)
+    program = Path(sys.executable).with_name("databricks")
+    cli = DatabricksCli(program, host, token, env, seconds=target.limits.request)
+    workspace = Databricks(sdk, cli, target.limits, clock)
+    user = workspace.user()
+    if emulator:
+        workspace.ask(lambda: furnish(sdk, target))
+    cluster = target.cluster
+    if target.lookup:
+        found = workspace.find_cluster(target.cluster)
+        if found is None:
+            raise RefusedError(f"there is no cluster of the name {target.cluster!r}, which {FILE} looks up")
+        cluster = found
+    runtime = workspace.cluster(cluster).runtime
+    return Connection(workspace, target, cluster, runtime, f"{user} at {host}, cluster {cluster} ({runtime})")
+
+
+def _config(target: Target, env: Mapping[str, str]) -> Config:
+    options: dict[str, Any] = {
+        # One way to send a file, for all sizes that occur here.
+        "disable_experimental_files_api_client": True,
+        "http_timeout_seconds": target.limits.request,
+        # What it does not send again by itself, `retries.again` does.
+        "retry_timeout_seconds": int(max(1.0, target.limits.request)),
+    }
+    if target.profile and "DATABRICKS_HOST" not in env:
+        options["profile"] = target.profile
+    try:
+        return Config(**options)
+    except ValueError as error:
+        said = str(error).splitlines()[0].partition(". Config:")[0]
+        raise NoWorkspaceError(f"there are no credentials for {target.name}: {said}", WAYS) from None
+
+
+def _token(config: Config, target: Target) -> str:
+    """The bearer token, however it was come by: the one thing that databricks-cli takes."""
+    try:
+        said = config.authenticate().get("Authorization", "")
+    except (ValueError, OSError, DatabricksError) as error:
+        raise NoWorkspaceError(f"no token for {target.name} could be had: {error}", WAYS) from None
+    if not said.startswith("Bearer "):
+        raise NoWorkspaceError(f"the credentials for {target.name} give no bearer token", WAYS)
+    return said.removeprefix("Bearer ")
+
+
+def furnish(sdk: WorkspaceClient, target: Target) -> None:
+    """Make what Terraform and people have made in a real workspace: the volumes, and the cluster."""
+    for path in (target.base, target.source):
+        _, _, catalog, schema, volume, *_ = path.split("/")
+        with suppress(sdk_errors.BadRequest, sdk_errors.ResourceConflict):
+            sdk.schemas.create(schema, catalog)
+        with suppress(sdk_errors.BadRequest, sdk_errors.ResourceConflict):
+            sdk.volumes.create(catalog, schema, volume, VolumeType.MANAGED)
+    if target.lookup and not any(each.cluster_name == target.cluster for each in sdk.clusters.list()):
+        sdk.clusters.create(
+            spark_version=RUNTIME, cluster_name=target.cluster, num_workers=0, node_type_id=NODE
+        )

@@ -1,0 +1,93 @@
+"""What a deploy tells while it runs: one JSON object a line, a pair for each step, without any secret in it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from lake_ci.errors import LakeCiError
+
+HIDDEN = "[hidden]"
+
+
+@dataclass
+class Step:
+    """A step that runs: what its row will say.
+
+    Attributes:
+        status: `success`, `skipped` or `warning`; a step that raises ends as `failure`.
+        findings: what is wrong, a message each.
+        data: measured figures, as JSON.
+    """
+
+    name: str
+    status: str = "success"
+    detail: str = ""
+    findings: list[str] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Events:
+    """Writes events through `out`, every secret in them replaced."""
+
+    def __init__(self, out: Callable[[str], None], secrets: Sequence[str] = ()) -> None:
+        self._out = out
+        self._secrets = [secret for secret in secrets if secret]
+
+    def hide(self, secret: str) -> None:
+        """Keep a secret out of everything that is said from now on."""
+        if secret and secret not in self._secrets:
+            self._secrets.append(secret)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Announce a step, and tell how it ended, whatever ends it."""
+        step = Step(name)
+        start = time.monotonic()
+        self._say({"event": "begin", "step": name})
+        try:
+            yield step
+        except LakeCiError as error:
+            step.status, step.detail = "failure", str(error).splitlines()[0]
+            step.findings.append(str(error))
+            raise
+        except BaseException as error:
+            step.status, step.detail = "failure", f"{type(error).__name__}: {error}".strip(": ")
+            step.findings.append(step.detail)
+            raise
+        finally:
+            told = {
+                "status": step.status,
+                "detail": step.detail,
+                "findings": step.findings,
+                "data": step.data,
+            }
+            self._say({"event": "end", "step": name, "seconds": round(time.monotonic() - start, 3), **told})
+
+    def row(self, name: str, status: str, detail: str, seconds: float = 0.0, **data: Any) -> None:
+        """Tell of something that took its time elsewhere, such as a task on the cluster."""
+        findings = [detail] if status == "failure" else []
+        self._say({"event": "begin", "step": name})
+        told = {"status": status, "detail": detail.splitlines()[0], "findings": findings, "data": data}
+        self._say({"event": "end", "step": name, "seconds": round(seconds, 3), **told})
+
+    def text(self, text: str) -> None:
+        """Say something to the person who waits."""
+        self._say({"event": "text", "text": text})
+
+    def result(self, outcome: str, code: int, **data: Any) -> None:
+        """Say how all of it ended; the last event."""
+        self._say({"event": "result", "outcome": outcome, "code": code, "data": data})
+
+    def clean(self, text: str) -> str:
+        """The text without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    def _say(self, event: dict[str, Any]) -> None:
+        self._out(self.clean(json.dumps(event, ensure_ascii=False)))

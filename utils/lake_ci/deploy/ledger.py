@@ -1,0 +1,177 @@
+"""What was deployed: one file an entry, never written over; and what is under way, for whoever has to finish it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from lake_ci.deploy.client import Workspace
+from lake_ci.deploy.errors import StepError, WorkspaceError
+
+# What leaves an environment as it says; `returned` tells of a deploy that was undone.
+LIVE = ("deploy", "rollback")
+
+
+@dataclass(frozen=True)
+class RunOfOurs:
+    """A one-time run of a deploy, and when it ran, in milliseconds since 1970: a table's commit in between is its own.
+
+    `ended` is 0 while it runs. `tasks` are the ids of its tasks, by which Databricks notes who made a commit.
+    """
+
+    id: int
+    started: int
+    ended: int
+    tasks: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger.
+
+    Attributes:
+        number: counts from 1.
+        kind: `deploy`, `rollback`, or `returned` for a deploy that failed and was undone.
+        id: of the deploy that wrote it.
+        folder: the release's folder on the volume; None where nothing is deployed any more.
+        version, commit, sha256: of its wheel.
+        previous: the number of the entry that was live before.
+        tables: the Delta version of each table that was there before the scripts ran.
+        runs: the one-time runs of the deploy.
+        gold: rows and sums of the gold tables afterwards.
+        said: for people: what was undone, and what could not be.
+    """
+
+    number: int
+    kind: str
+    id: str
+    folder: str | None
+    version: str | None
+    commit: str | None
+    sha256: str | None
+    cluster: str
+    runtime: str
+    by: str
+    started: str
+    finished: str
+    job: int | None = None
+    previous: int | None = None
+    tables: Mapping[str, int] = field(default_factory=dict)
+    runs: Sequence[RunOfOurs] = ()
+    gold: Mapping[str, Any] = field(default_factory=dict)
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A deploy under way, as the workspace remembers it when the deploy itself is gone.
+
+    Attributes:
+        id: of the deploy, which its entry will bear.
+        kind: what its entry will be.
+        folder: the release's folder; None for a rollback to nothing.
+        attempt: counts the times the scripts were started, for their idempotency tokens.
+        tables: as in `Entry`; None until they are known.
+        runs: as in `Entry`.
+        job: the settings of the scheduled job from before, where there was one.
+    """
+
+    id: str
+    kind: str
+    folder: str | None
+    version: str | None
+    attempt: int = 1
+    tables: Mapping[str, int] | None = None
+    runs: Sequence[RunOfOurs] = ()
+    job: Mapping[str, Any] | None = None
+
+
+class Ledger:
+    """The ledger of an environment, in a folder on the volume."""
+
+    def __init__(self, workspace: Workspace, base: str) -> None:
+        self._workspace = workspace
+        self._folder = f"{base}/ledger"
+        self._pending = f"{base}/pending.json"
+
+    def current(self) -> Entry | None:
+        """What the ledger says is deployed; None where nothing ever was. `folder` is None where nothing is."""
+        for number in reversed(self._numbers()):
+            entry = self.entry(number)
+            if entry.kind in LIVE:
+                return entry
+        return None
+
+    def entries(self) -> list[Entry]:
+        """All of it, oldest first."""
+        return [self.entry(number) for number in self._numbers()]
+
+    def entry(self, number: int) -> Entry:
+        """The entry of that number. Raises StepError where it cannot be read."""
+        content = self._workspace.read(self._path(number))
+        try:
+            body = json.loads(content or b"")
+            return Entry(**{**body, "runs": _runs(body)})
+        except (ValueError, TypeError, KeyError):
+            raise StepError(f"the ledger's entry {self._path(number)} cannot be read") from None
+
+    def append(self, entry: Entry) -> Entry:
+        """Write the next entry; the one of this deploy that is there already, from before an interruption, is kept."""
+        numbers = self._numbers()
+        if numbers and (last := self.entry(numbers[-1])).id == entry.id and last.kind == entry.kind:
+            return last
+        numbered = replace(entry, number=(numbers[-1] if numbers else 0) + 1)
+        path = self._path(numbered.number)
+        content = json.dumps(asdict(numbered), indent=1).encode()
+        if (
+            not self._workspace.write(path, content, overwrite=False)
+            and self._workspace.read(path) != content
+        ):
+            raise StepError(f"somebody else wrote {path}")
+        return numbered
+
+    def pending(self) -> Pending | None:
+        """The deploy that began and did not end. Raises StepError where it cannot be read."""
+        content = self._workspace.read(self._pending)
+        if content is None:
+            return None
+        try:
+            body = json.loads(content)
+            return Pending(**{**body, "runs": _runs(body)})
+        except (ValueError, TypeError, KeyError):
+            raise StepError(f"{self._pending} cannot be read") from None
+
+    def note(self, pending: Pending) -> None:
+        """Remember how far a deploy is."""
+        self._workspace.write(self._pending, json.dumps(asdict(pending)).encode(), overwrite=True)
+
+    def forget(self) -> None:
+        """The deploy under way has ended."""
+        self._workspace.delete(self._pending)
+
+    def _numbers(self) -> list[int]:
+        names = [name.removesuffix(".json") for name in self._workspace.names(self._folder)]
+        if not all(name.isdigit() for name in names):
+            raise WorkspaceError(f"{self._folder} holds files that are no entries: {', '.join(names)}")
+        return sorted(int(name) for name in names)
+
+    def _path(self, number: int) -> str:
+        return f"{self._folder}/{number:06d}.json"
+
+
+def _runs(body: Mapping[str, Any]) -> tuple[RunOfOurs, ...]:
+    return tuple(RunOfOurs(**{**run, "tasks": tuple(run["tasks"])}) for run in body["runs"])
+
+
+def standing(entries: Sequence[Entry]) -> list[Entry]:
+    """The releases that stand on one another, the live one last: a rollback takes away those above it."""
+    stack: list[Entry] = []
+    for entry in entries:
+        if entry.kind == "rollback":
+            while stack and stack[-1].folder != entry.folder:
+                stack.pop()
+        elif entry.kind == "deploy" and (not stack or stack[-1].folder != entry.folder):
+            stack.append(entry)
+    return stack

@@ -1,0 +1,350 @@
+"""A deploy, step by step: what fails after something was changed takes the environment back to the last good version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lake_ci.deploy import scheduled
+from lake_ci.deploy.back import go_back
+from lake_ci.deploy.client import TaskRun
+from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
+from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs
+from lake_ci.deploy.lock import LostLockError
+from lake_ci.deploy.release import MANIFEST, Release
+from lake_ci.deploy.retries import stubbornly
+from lake_ci.deploy.site import Site
+from lake_ci.deploy.tables import Embedded, differences, sample_files, strangers, versions
+
+INSPECT = "inspect"
+DEPLOYED, UNCHANGED, RETURNED, PLANNED = "deployed", "unchanged", "returned", "planned"
+NOT_BACK = "not returned"
+
+
+@contextmanager
+def locked(site: Site) -> Iterator[None]:
+    """Hold the environment's lock, and give it back whatever happens."""
+    try:
+        with site.events.step("lock") as step:
+            cleared = site.lock.take(site.me)
+            step.detail = f"held by {site.me.who}"
+            if cleared:
+                step.detail += f"; cleared away that of {cleared[0]}, which is gone"
+    except BaseException:
+        # Whatever it failed by: what was written of it must not stay.
+        with suppress(WorkspaceError):
+            site.lock.give_back(site.me)
+        raise
+    try:
+        yield
+    except KeyboardInterrupt:
+        # There may be less than a second left; what is not given back is stale, for its process is gone.
+        with suppress(WorkspaceError):
+            site.lock.give_back(site.me)
+        raise
+    except BaseException:
+        with suppress(WorkspaceError):
+            _unlock(site)
+        raise
+    _unlock(site)
+
+
+def _unlock(site: Site) -> None:
+    with site.events.step("unlock") as step:
+        # Nothing is worse than a lock that stays.
+        stubbornly(lambda: site.lock.give_back(site.me), site.target.limits, site.clock)
+        step.detail = "given back"
+
+
+def ended_well(site: Site, pending: Pending) -> bool:
+    """Whether the ledger has the entry of a deploy that failed after it was written; then that is all over."""
+    try:
+        current = site.ledger.current()
+        if current is None or current.id != pending.id:
+            return False
+        stubbornly(site.ledger.forget, site.target.limits, site.clock)
+    except WorkspaceError:
+        return False  # the way back will ask, too, and say why it cannot go on
+    return True
+
+
+def remembered(site: Site, pending: Pending) -> Pending:
+    """A deploy under way as the workspace remembers it, where it can be asked."""
+    with suppress(WorkspaceError):
+        return site.ledger.pending() or pending
+    return pending
+
+
+def recover(site: Site, release: Release | None, kind: str) -> Pending | None:
+    """Finish what an interrupted deploy left; what is under way and is wanted again is returned, to be gone on with."""
+    pending = site.ledger.pending()
+    if pending is None:
+        return None
+    current = site.ledger.current()
+    if current is not None and current.id == pending.id:
+        site.ledger.forget()
+        return None
+    folder = release.folder if release else None
+    if pending.kind == kind and pending.folder == folder:
+        with site.events.step("resume") as step:
+            step.detail = f"a deploy of {pending.version} was interrupted; going on with it"
+        return replace(pending, runs=site.seen(pending.runs))
+    if not go_back(site, pending, f"the deploy of {pending.version} was interrupted"):
+        raise StepError("what an interrupted deploy left could not be undone")
+    return None
+
+
+@dataclass
+class Rollout:
+    """Deploys one release to one site.
+
+    Args:
+        contents: the release's files by name.
+        root: the repository.
+    """
+
+    site: Site
+    release: Release
+    contents: Mapping[str, bytes]
+    root: Path
+
+    def deploy(self) -> str:
+        """All of it, under the lock. Returns how it ended; raises RefusedError where nothing was touched."""
+        with locked(self.site):
+            pending = recover(self.site, self.release, "deploy")
+            current = self.site.ledger.current()
+            if pending is None and self._stands(current):
+                return UNCHANGED
+            self._upload()
+            pending = pending or self._begin()
+            embedded = self._embedded()
+            try:
+                return self._change(pending, current, embedded)
+            except LostLockError:
+                raise
+            except (StepError, WorkspaceError) as error:
+                if ended_well(self.site, pending):
+                    return DEPLOYED
+                known = remembered(self.site, pending)
+                return RETURNED if go_back(self.site, known, str(error)) else NOT_BACK
+            finally:
+                if embedded is not None:
+                    embedded.drop()
+
+    def plan(self) -> str:
+        """Say what a deploy would do; read only, and without the lock."""
+        site, current = self.site, self.site.ledger.current()
+        with site.events.step("plan") as step:
+            if site.ledger.pending() is not None:
+                step.findings.append(
+                    "a deploy was interrupted here: it would be gone on with, or undone, first"
+                )
+            if self._is_unchanged(current):
+                step.detail = f"{self.release.version} runs already: nothing would change"
+            else:
+                before = current.version if current else None
+                wheels = (
+                    ", ".join(wheel.path.rpartition("/")[2] for wheel in site.installation.wheels())
+                    or "no wheel"
+                )
+                words = [
+                    f"{before or 'nothing'} → {self.release.version}",
+                    f"{len(self.contents)} files to {self.release.folder}",
+                    f"on {site.cluster}: {wheels} → {self.release.wheel}",
+                    f"then run {', '.join(site.target.scripts)}",
+                ]
+                step.detail = "; ".join(words)
+            self._refuse_other_bytes()
+        return PLANNED
+
+    # The steps
+
+    def _stands(self, current: Entry | None) -> bool:
+        with self.site.events.step("compare") as step:
+            self._refuse_other_bytes()
+            unchanged = self._is_unchanged(current)
+            if unchanged and current is not None:
+                step.detail = (
+                    f"{current.version} runs since {current.finished}, by {current.by}: nothing to change"
+                )
+            else:
+                step.detail = f"{(current and current.version) or 'nothing'} → {self.release.version}"
+        return unchanged
+
+    def _is_unchanged(self, current: Entry | None) -> bool:
+        if current is None or current.folder != self.release.folder:
+            return False
+        if not self.site.installation.holds(self.release.wheel_path):
+            return False
+        job = self.site.workspace.job(self.site.target.job["name"])
+        return job is not None and scheduled.agrees(self.release.settings(self.site.cluster), job.settings)
+
+    def _refuse_other_bytes(self) -> None:
+        folder, _, digest = self.release.folder.rpartition("/")
+        for name in self.site.workspace.names(folder):
+            if name != digest and self.site.workspace.read(f"{folder}/{name}/{MANIFEST}") is not None:
+                raise RefusedError(
+                    f"{self.release.version} is known with other bytes ({name}, this is {digest})",
+                    "a version is deployed once: commit, and run `nox -s build`",
+                )
+
+    def _upload(self) -> None:
+        workspace, folder = self.site.workspace, self.release.folder
+        with self.site.events.step("upload") as step:
+            manifest = f"{folder}/{MANIFEST}"
+            whole = workspace.read(manifest) is not None
+            new = 0
+            for name, content in self.contents.items():
+                there = workspace.read(f"{folder}/{name}")
+                if there != content:
+                    if whole:
+                        raise RefusedError(f"{folder}/{name} is not what was uploaded once; delete {folder}")
+                    workspace.write(f"{folder}/{name}", content, overwrite=True)
+                    new += 1
+                    _check(workspace.read(f"{folder}/{name}"), self.release.files[name], f"{folder}/{name}")
+            if not whole:
+                workspace.write(manifest, self.release.text(), overwrite=True)
+            step.detail = f"{new} of {len(self.contents)} files to {folder}"
+        self._sample()
+
+    def _sample(self) -> None:
+        target = self.site.target
+        if target.sample is None:
+            return
+        with self.site.events.step("sample") as step:
+            files = dict(sample_files(self.root / target.sample))
+            for name, path in files.items():
+                content = path.read_bytes()
+                if self.site.workspace.read(f"{target.source}/{name}") != content:
+                    self.site.workspace.write(f"{target.source}/{name}", content, overwrite=True)
+            step.detail = f"{len(files)} files of {target.sample} in {target.source}"
+
+    def _begin(self) -> Pending:
+        """Note in the workspace that a deploy is under way, before anything that runs there is changed."""
+        job = self.site.workspace.job(self.site.target.job["name"])
+        pending = Pending(
+            self.site.me.id,
+            "deploy",
+            self.release.folder,
+            self.release.version,
+            job=dict(job.settings) if job else None,
+        )
+        self.site.ledger.note(pending)
+        return pending
+
+    def _embedded(self) -> Embedded | None:
+        sample = self.site.target.sample
+        if sample is None or not self.site.target.compare:
+            return None
+        return Embedded(self.root, self.root / sample, self.root / self.site.target.inspect)
+
+    def _change(self, pending: Pending, current: Entry | None, embedded: Embedded | None) -> str:
+        site = self.site
+        with site.events.step("before") as step:
+            site.installation.running()
+            before = site.inspect(self.release, "before", "--versions")
+            if pending.tables is None:
+                pending = replace(pending, tables=versions(before))
+                site.ledger.note(pending)
+            step.detail = (
+                f"{self.release.package} {before['version']}"
+                if before["version"]
+                else f"no {self.release.package}"
+            )
+            step.detail += f", {len(before['packages'])} packages, {len(before['tables'])} tables"
+        with site.events.step("install") as step:
+            site.installation.make_room(self.release.wheel_path)
+            done = site.installation.install(self.release.wheel_path)
+            step.detail = f"{self.release.wheel} {done}"
+        with site.events.step("replace") as step:
+            step.detail = site.installation.clear(self.release.wheel_path)
+        pending, found = self._run_scripts(pending)
+        self._assert(before, found)
+        self._compare(found, embedded)
+        with site.events.step("job") as step:
+            job, done = scheduled.bring(site.workspace, self.release.settings(site.cluster))
+            step.detail = f"{site.target.job['name']} ({job}) {done}"
+        with site.events.step("ledger") as step:
+            site.lock.check(site.me)
+            gold = found["gold"]
+            entry = site.ledger.append(site.entry(pending, self.release, current, job=job, gold=gold))
+            stubbornly(site.ledger.forget, site.target.limits, site.clock)
+            step.detail = f"entry {entry.number}: {entry.version} of {self.release.commit[:12]}"
+            step.data = {
+                "entry": entry.number,
+                "version": entry.version,
+                "sha256": entry.sha256,
+                "gold": gold,
+            }
+        return DEPLOYED
+
+    def _run_scripts(self, pending: Pending) -> tuple[Pending, dict[str, Any]]:
+        """The job's own tasks, then a look from inside, as one run: after one that fails none is started."""
+        site = self.site
+        noted = pending
+
+        def started(run_id: int) -> None:
+            nonlocal noted
+            if run_id not in [run.id for run in noted.runs]:
+                # Until it has ended, everything from now on may be its work.
+                begun = RunOfOurs(run_id, int(1000 * site.clock.now()), 0)
+                noted = replace(noted, runs=(*noted.runs, begun))
+            site.ledger.note(noted)
+
+        def ended(task: TaskRun) -> None:
+            name = "inside" if task.key == INSPECT else task.key
+            site.events.row(name, "success", f"run {task.run_id}", task.seconds or task.ended - task.started)
+
+        if pending.runs and not any(run.ended == 0 for run in pending.runs):
+            noted = replace(pending, attempt=pending.attempt + 1)
+        tasks = self.release.once(site.cluster)
+        arguments = ["--package", self.release.package, "--lake", site.target.lake]
+        last = [{"task_key": task["task_key"]} for task in tasks]
+        tasks.append(
+            self.release.task(INSPECT, self.release.inspect, site.cluster, *arguments, depends_on=last)
+        )
+        name, token = f"{self.release.package} {self.release.version}", f"{noted.id}-scripts-{noted.attempt}"
+        with site.events.step("scripts") as step:
+            run = site.runs.once(name, token, tasks, started=started, ended=ended)
+            ours = tuple(each for each in noted.runs if each.id != run.window.id)
+            noted = replace(noted, runs=(*ours, run.window))
+            site.ledger.note(noted)
+            step.detail = f"{len(tasks)} tasks in run {run.run.id}"
+            step.data = {"output": {key: log[-4000:] for key, log in run.logs.items()}}
+        return noted, run.told(INSPECT)
+
+    def _assert(self, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        with self.site.events.step("version") as step:
+            if found["version"] != self.release.version:
+                raise StepError(
+                    f"inside the cluster runs {self.release.package} {found['version']}, not {self.release.version}"
+                )
+            wrong = strangers(before, found)
+            if wrong:
+                step.findings.extend(wrong)
+                raise StepError(f"the install changed packages of the runtime: {'; '.join(wrong)}")
+            own = ", ".join(sorted(set(found["own"]) - {self.release.package}))
+            step.detail = f"{found['version']} on Python {found['python']}; of its packages only its own changed ({own})"
+
+    def _compare(self, found: Mapping[str, Any], embedded: Embedded | None) -> None:
+        gold = found["gold"]
+        with self.site.events.step("gold") as step:
+            if not gold:
+                raise StepError(f"there is no gold table in {self.site.target.lake}")
+            rows = ", ".join(f"{name} {table['rows']:,}" for name, table in sorted(gold.items()))
+            if embedded is None:
+                step.detail = f"queried, {len(gold)} tables: {rows}"
+                return
+            wrong = differences(embedded.gold(), gold)
+            if wrong:
+                raise StepError(f"the gold tables are not what the embedded run makes: {'; '.join(wrong)}")
+            step.detail = f"as the embedded run makes them, rows and sums: {rows}"
+
+
+def _check(content: bytes | None, expected: str, path: str) -> None:
+    if content is None or hashlib.sha256(content).hexdigest() != expected:
+        raise StepError(f"{path} does not hold what was uploaded")

@@ -1,0 +1,132 @@
+"""One-time runs on the cluster: started once however often they are asked for, waited for, and never left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from lake_ci.deploy.client import JobRun, TaskRun, Workspace
+from lake_ci.deploy.errors import StepError, WorkspaceError
+from lake_ci.deploy.ledger import RunOfOurs
+from lake_ci.deploy.retries import Clock, Limits, until
+
+# How much of a failed task's output its row shows.
+TAIL_LINES = 15
+MARK = "lake_ci"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended: its tasks, what each printed, and when it ran."""
+
+    run: JobRun
+    logs: Mapping[str, str]
+    window: RunOfOurs
+
+    def told(self, key: str) -> dict[str, Any]:
+        """What one of our scripts told as JSON in its last line. Raises StepError where it told nothing."""
+        for line in reversed(self.logs.get(key, "").splitlines()):
+            with suppress(ValueError):
+                body = json.loads(line)
+                if isinstance(body, dict) and MARK in body:
+                    return dict(body[MARK])
+        raise StepError(f"the task {key} (run {self.run.id}) ended well and told nothing")
+
+
+class Runs:
+    """Runs tasks on a cluster for one deploy."""
+
+    def __init__(self, workspace: Workspace, limits: Limits, clock: Clock) -> None:
+        self._workspace = workspace
+        self._limits = limits
+        self._clock = clock
+
+    def once(
+        self,
+        name: str,
+        token: str,
+        tasks: Sequence[Mapping[str, Any]],
+        *,
+        started: Callable[[int], None] = lambda run_id: None,
+        ended: Callable[[TaskRun], None] = lambda task: None,
+    ) -> Ended:
+        """Run tasks to their end and fetch what each printed.
+
+        Args:
+            name: of the run, for people.
+            token: the same one again gives the same run.
+            tasks: as the API wants them.
+            started: told the run's id.
+            ended: told of each task that ended well, when it has.
+
+        Raises:
+            StepError: a task failed, with the end of its output; or the run did not end in time, and was cancelled.
+        """
+        body = {"run_name": name, "idempotency_token": token, "tasks": list(tasks)}
+        run_id = self._workspace.submit(body)
+        try:
+            started(run_id)
+            run = self._wait(run_id, name, ended)
+        except KeyboardInterrupt:
+            with suppress(WorkspaceError):
+                self._workspace.cancel(run_id)
+            raise
+        logs = {}
+        bad = [task for task in run.tasks if not task.good]
+        for task in run.tasks:
+            if task.started or task.good:
+                output = self._workspace.output(task.run_id)
+                logs[task.key] = output.logs
+                if task in bad:
+                    raise StepError(_failed(task, run, f"{output.logs}\n{output.error}"))
+        if bad or run.result != "SUCCESS":
+            first = bad[0] if bad else TaskRun(name, run_id, run.state, run.result, run.message)
+            raise StepError(_failed(first, run, ""))
+        return Ended(run, logs, window(run))
+
+    def _wait(self, run_id: int, name: str, ended: Callable[[TaskRun], None]) -> JobRun:
+        told: set[str] = set()
+
+        def look() -> JobRun | None:
+            run = self._workspace.run(run_id)
+            for task in run.tasks:
+                if task.over and task.good and task.key not in told:
+                    told.add(task.key)
+                    ended(task)
+            return run if run.over else None
+
+        try:
+            late = f"{name} (run {run_id}) did not end, and was cancelled"
+            return until(look, self._limits.run, late, self._limits, self._clock)
+        except StepError:
+            self._workspace.cancel(run_id)
+            until(
+                lambda: True if self._workspace.run(run_id).over else None,
+                self._limits.run,
+                f"{name} (run {run_id}) was cancelled and did not end",
+                self._limits,
+                self._clock,
+            )
+            raise
+
+
+def window(run: JobRun) -> RunOfOurs:
+    """When a run's tasks ran; a task that has not ended has no end yet."""
+    started = [task.started for task in run.tasks if task.started]
+    ended = [task.ended for task in run.tasks if task.ended]
+    over = run.over and len(ended) == len(started)
+    end = int(1000 * max(ended, default=0)) if over else 0
+    return RunOfOurs(
+        run.id, int(1000 * min(started, default=0)), end, tuple(task.run_id for task in run.tasks)
+    )
+
+
+def _failed(task: TaskRun, run: JobRun, said: str) -> str:
+    state = " ".join(word for word in (task.state, task.result) if word)
+    head = f"the task {task.key} (run {run.id}) ended as {state}"
+    message = task.message or run.message
+    lines = [line for line in said.strip().splitlines() if line.strip()][-TAIL_LINES:]
+    return "\n".join([f"{head}: {message}" if message else head, *lines])

@@ -1,0 +1,135 @@
+"""The tables of a deploy: what they were before it, what they hold after it, and what they would hold if all is well."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from lake_ci.deploy.errors import StepError
+from lake_ci.deploy.ledger import RunOfOurs
+
+# Sums of floating-point numbers depend on the order that an engine adds them in.
+TOLERANCE = 1e-9
+
+
+def versions(told: Mapping[str, Any]) -> dict[str, int]:
+    """The Delta version of each table, as the script `inspect` told it."""
+    return {name: int(table["version"]) for name, table in told["tables"].items()}
+
+
+def restore_arguments(before: Mapping[str, int], runs: Sequence[RunOfOurs]) -> list[str]:
+    """What the script `restore` is told: each table's version from before, and when our own runs wrote."""
+    words = []
+    for name, version in sorted(before.items()):
+        words += ["--table", f"{name}={version}"]
+    for run in runs:
+        ids = ",".join(str(each) for each in (run.id, *run.tasks))
+        words += ["--run", f"{ids}:{run.started}:{run.ended}"]
+    return words
+
+
+def strangers(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What an install changed beside the package and its own dependencies, a message each.
+
+    Args:
+        before, after: what the script `inspect` told: `packages` by name, and `own` with the names of the package
+            and of all that it depends on.
+    """
+    had, has = before["packages"], after["packages"]
+    own = {*before["own"], *after["own"]}
+    return [
+        f"{name}: {had.get(name, 'not there')} before, {has.get(name, 'gone')} now"
+        for name in sorted({*had, *has})
+        if had.get(name) != has.get(name) and name not in own
+    ]
+
+
+def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Where the gold tables hold something else than the embedded run of the same files does, a message each."""
+    wrong = []
+    for name in sorted({*expected, *found}):
+        if name not in found:
+            wrong.append(f"{name} is not there")
+            continue
+        if name not in expected:
+            continue  # the lake of an environment may hold more than this project makes
+        one, two = expected[name], found[name]
+        if one["rows"] != two["rows"]:
+            wrong.append(f"{name} holds {two['rows']:,} rows, the embedded run {one['rows']:,}")
+        for column in sorted({*one["sums"], *two["sums"]}):
+            if not _same(one["sums"].get(column), two["sums"].get(column)):
+                sums = f"{two['sums'].get(column)}, the embedded run's to {one['sums'].get(column)}"
+                wrong.append(f"{name}.{column} adds up to {sums}")
+    return wrong
+
+
+def _same(one: str | None, two: str | None) -> bool:
+    if one is None or two is None:
+        return one == two
+    first, second = Decimal(one), Decimal(two)
+    return first == second or abs(first - second) <= Decimal(TOLERANCE) * max(abs(first), abs(second))
+
+
+class Embedded:
+    """A run of the same medallion over the same sample with DuckDB and delta-rs, beside the one on the cluster."""
+
+    def __init__(self, root: Path, sample: Path, script: Path) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="lake-ci-embedded-")
+        self._inspect = script
+        self._lake = Path(self._folder.name) / "lake"
+        path = os.pathsep.join([str(root / "utils"), str(root / "api")])
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LAKEKIT_", "DATABRICKS_"))
+        }
+        self._env = kept | {"PYTHONPATH": path, "LAKEKIT_ENGINE": "embedded"}
+        self._root = root
+        self._process = self._start(
+            "-m", "lakekit", "run", "--source", str(sample), "--lake", str(self._lake)
+        )
+
+    def gold(self) -> dict[str, Any]:
+        """Rows and sums of its gold tables. Raises StepError with its last lines where it failed."""
+        with self._folder:
+            self._end(self._process)
+            said = self._end(self._start(str(self._inspect), "--lake", str(self._lake)))
+        return dict(json.loads(said.splitlines()[-1])["lake_ci"]["gold"])
+
+    def drop(self) -> None:
+        """End it where it still runs: nobody asks any more."""
+        self._process.kill()
+        self._process.communicate()
+        self._folder.cleanup()
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self._root,
+            env=self._env,
+            stdout=pipe,
+            stderr=pipe,
+            encoding="utf-8",
+        )
+
+    def _end(self, process: subprocess.Popen[str]) -> str:
+        out, errors = process.communicate()
+        if process.returncode != 0:
+            last = "\n".join((errors.strip() or out.strip()).splitlines()[-5:])
+            raise StepError(f"the embedded run to compare with failed\n{last}")
+        return out
+
+
+def sample_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a sample that are sources: by name, without what only tells of them or makes them."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in (".csv", ".gz", ".zip", ".parquet", ".json"):
+            yield path.name, path

@@ -1,0 +1,265 @@
+"""The workspace by the real clients: databricks-cli where it can, databricks-sdk for volumes, looking and waiting."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import requests
+from databricks.sdk import WorkspaceClient
+from databricks.sdk import errors as sdk_errors
+from databricks.sdk.errors.base import DatabricksError
+from databricks.sdk.service import compute, jobs
+
+from lake_ci.deploy.cli import JOBS, DatabricksCli
+from lake_ci.deploy.client import Cluster, JobRun, Library, Output, ScheduledJob, TaskRun
+from lake_ci.deploy.errors import WorkspaceError
+from lake_ci.deploy.retries import Clock, Limits, again
+
+Answer = TypeVar("Answer")
+PASSING = (
+    sdk_errors.InternalError,
+    sdk_errors.TooManyRequests,
+    sdk_errors.TemporarilyUnavailable,
+    sdk_errors.DeadlineExceeded,
+    sdk_errors.Aborted,
+)
+
+
+class Databricks:
+    """`client.Workspace` on a real workspace, or on the emulator, which is one to these clients."""
+
+    def __init__(self, sdk: WorkspaceClient, cli: DatabricksCli, limits: Limits, clock: Clock) -> None:
+        self._sdk = sdk
+        self._cli = cli
+        self._limits = limits
+        self._clock = clock
+
+    def user(self) -> str:
+        return str(self.ask(lambda: self._sdk.current_user.me().user_name))
+
+    # Volumes: the CLI knows none
+
+    def read(self, path: str) -> bytes | None:
+        def ask() -> bytes:
+            answer = self._sdk.files.download(path)
+            assert answer.contents is not None
+            content = answer.contents.read()
+            if answer.content_length is not None and len(content) != int(answer.content_length):
+                raise WorkspaceError(
+                    f"{path}: only {len(content)} of {answer.content_length} bytes came", again=True
+                )
+            return content
+
+        try:
+            return self.ask(ask)
+        except WorkspaceError as error:
+            if _missing(error):
+                return None
+            raise
+
+    def write(self, path: str, content: bytes, *, overwrite: bool) -> bool:
+        try:
+            self.ask(lambda: self._sdk.files.upload(path, io.BytesIO(content), overwrite=overwrite))
+            return True
+        except WorkspaceError as error:
+            if not overwrite and error.code in (
+                "ALREADY_EXISTS",
+                "RESOURCE_ALREADY_EXISTS",
+                "RESOURCE_CONFLICT",
+            ):
+                return False
+            raise
+
+    def delete(self, path: str) -> None:
+        try:
+            self.ask(lambda: self._sdk.files.delete(path))
+        except WorkspaceError as error:
+            if not _missing(error):
+                raise
+
+    def names(self, folder: str) -> Sequence[str]:
+        try:
+            entries = self.ask(lambda: list(self._sdk.files.list_directory_contents(folder)))
+        except WorkspaceError as error:
+            if _missing(error):
+                return ()
+            raise
+        return sorted(str(entry.name) for entry in entries)
+
+    # Clusters and their libraries
+
+    def find_cluster(self, name: str) -> str | None:
+        listing = self._command("clusters", "list", "--output", "JSON")
+        found = [row["cluster_id"] for row in listing.get("clusters", ()) if row["cluster_name"] == name]
+        if len(found) > 1:
+            raise WorkspaceError(f"there are {len(found)} clusters of the name {name!r}: {', '.join(found)}")
+        return found[0] if found else None
+
+    def cluster(self, cluster_id: str) -> Cluster:
+        seen = self.ask(lambda: self._sdk.clusters.get(cluster_id))
+        assert seen.state is not None
+        message = seen.state_message or ""
+        return Cluster(
+            cluster_id, seen.cluster_name or "", seen.state.value, seen.spark_version or "", message
+        )
+
+    def start(self, cluster_id: str) -> None:
+        self._transition("start", cluster_id)
+
+    def restart(self, cluster_id: str) -> None:
+        self._transition("restart", cluster_id)
+
+    def _transition(self, what: str, cluster_id: str) -> None:
+        def ask() -> None:
+            self._cli.text("clusters", what, "--cluster-id", cluster_id)
+
+        try:
+            again(ask, self._limits, self._clock)
+        except WorkspaceError as error:
+            # It was asked for before, and that answer was lost: what counts is the state that it comes to.
+            if error.code not in ("INVALID_STATE", "INVALID_PARAMETER_VALUE") or "state" not in str(error):
+                raise
+
+    def wheels(self, cluster_id: str) -> Sequence[Library]:
+        rows: list[compute.LibraryFullStatus] = self.ask(
+            lambda: list(self._sdk.libraries.cluster_status(cluster_id))
+        )
+        return [
+            Library(row.library.whl, row.status.value if row.status else "", tuple(row.messages or ()))
+            for row in rows
+            if row.library is not None and row.library.whl is not None
+        ]
+
+    def install(self, cluster_id: str, wheel: str) -> None:
+        self._say("libraries", "install", "--cluster-id", cluster_id, "--whl", wheel)
+
+    def uninstall(self, cluster_id: str, wheel: str) -> None:
+        self._say("libraries", "uninstall", "--cluster-id", cluster_id, "--whl", wheel)
+
+    # Runs and jobs
+
+    def active_runs(self, cluster_id: str) -> Mapping[int, str]:
+        runs = self.ask(lambda: list(self._sdk.jobs.list_runs(active_only=True, expand_tasks=True)))
+        return {
+            int(run.run_id or 0): run.run_name or "" for run in runs if cluster_id in set(_clusters_of(run))
+        }
+
+    def submit(self, body: Mapping[str, Any]) -> int:
+        return int(self._command("runs", "submit", "--json", json.dumps(body), *JOBS)["run_id"])
+
+    def run(self, run_id: int) -> JobRun:
+        seen = self.ask(lambda: self._sdk.jobs.get_run(run_id))
+        tasks = tuple(
+            TaskRun(
+                task.task_key or "",
+                int(task.run_id or 0),
+                *_state(task.state),
+                (task.start_time or 0) / 1000,
+                (task.end_time or 0) / 1000,
+                (task.execution_duration or 0) / 1000,
+            )
+            for task in seen.tasks or ()
+        )
+        return JobRun(run_id, *_state(seen.state), tasks)
+
+    def output(self, task_run_id: int) -> Output:
+        said = self._command("runs", "get-output", "--run-id", str(task_run_id), *JOBS)
+        return Output(str(said.get("logs") or ""), str(said.get("error") or said.get("error_trace") or ""))
+
+    def cancel(self, run_id: int) -> None:
+        # By the SDK: there may be less than a second left.
+        self.ask(lambda: self._sdk.jobs.cancel_run(run_id))
+
+    def job(self, name: str) -> ScheduledJob | None:
+        listing = self._command("jobs", "list", "--all", "--output", "JSON", *JOBS)
+        found = [row["job_id"] for row in listing.get("jobs", ()) if row["settings"].get("name") == name]
+        if len(found) > 1:
+            ids = ", ".join(str(each) for each in found)
+            raise WorkspaceError(
+                f"there are {len(found)} jobs of the name {name!r}: {ids}; delete all but one"
+            )
+        if not found:
+            return None
+        settings = self._command("jobs", "get", "--job-id", str(found[0]), *JOBS)["settings"]
+        return ScheduledJob(int(found[0]), settings)
+
+    def create_job(self, settings: Mapping[str, Any]) -> int:
+        # Not asked again blindly: an answer that was lost leaves a job behind, which is then found by its name.
+        try:
+            return int(self._cli.json("jobs", "create", "--json", json.dumps(settings), *JOBS)["job_id"])
+        except WorkspaceError as error:
+            if not error.again:
+                raise
+            self._clock.sleep(self._limits.pause)
+            found = self.job(settings["name"])
+        return self.create_job(settings) if found is None else found.id
+
+    def reset_job(self, job_id: int, settings: Mapping[str, Any]) -> None:
+        self._say("jobs", "reset", "--job-id", str(job_id), "--json", json.dumps(settings), *JOBS)
+
+    def delete_job(self, job_id: int) -> None:
+        try:
+            self._say("jobs", "delete", "--job-id", str(job_id), *JOBS)
+        except WorkspaceError as error:
+            if "does not exist" not in str(error):
+                raise
+
+    def ask(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask by the SDK, again where that may help. Raises WorkspaceError, whatever the SDK raises."""
+
+        def translated() -> Answer:
+            try:
+                return ask()
+            except DatabricksError as error:
+                passing = isinstance(error, PASSING)
+                raise WorkspaceError(str(error).strip(), code=_code(error), again=passing) from None
+            except (
+                requests.RequestException,
+                OSError,
+                ValueError,
+                KeyError,
+                TypeError,
+                AttributeError,
+            ) as error:
+                # No answer in time (TimeoutError is an OSError), half of one, or one of another shape.
+                raise WorkspaceError(f"{type(error).__name__}: {error}", again=True) from None
+
+        return again(translated, self._limits, self._clock)
+
+    def _command(self, *arguments: str) -> Any:
+        return again(lambda: self._cli.json(*arguments), self._limits, self._clock)
+
+    def _say(self, *arguments: str) -> None:
+        again(lambda: self._cli.text(*arguments), self._limits, self._clock)
+
+
+def _code(error: DatabricksError) -> str:
+    if isinstance(error, sdk_errors.AlreadyExists):
+        return "ALREADY_EXISTS"
+    if isinstance(error, sdk_errors.NotFound):
+        return "NOT_FOUND"
+    return str(error.error_code or "")
+
+
+def _missing(error: WorkspaceError) -> bool:
+    return error.code in ("NOT_FOUND", "RESOURCE_DOES_NOT_EXIST")
+
+
+def _state(state: jobs.RunState | None) -> tuple[str, str, str]:
+    if state is None or state.life_cycle_state is None:
+        return "PENDING", "", ""
+    result = state.result_state.value if state.result_state else ""
+    return state.life_cycle_state.value, result, state.state_message or ""
+
+
+def _clusters_of(run: jobs.BaseRun) -> Sequence[str]:
+    """The clusters that a run uses or will use, by all the places where the API tells them."""
+    found = [run.cluster_instance.cluster_id] if run.cluster_instance else []
+    found += [run.cluster_spec.existing_cluster_id] if run.cluster_spec else []
+    for task in run.tasks or ():
+        found += [task.existing_cluster_id]
+        found += [task.cluster_instance.cluster_id] if task.cluster_instance else []
+    return [each for each in found if each]
