@@ -238,7 +238,7 @@ def deploy(run: Run) -> None:
 @suite.job(
     events=NIGHTLY,
     reports=["junit.xml"],
-    setup=["browser", "terraform", "api-server"],
+    setup=["browser", "engine", "terraform", "api-server"],
     history=True,
     minutes=60,
 )

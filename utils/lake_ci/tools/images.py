@@ -155,9 +155,18 @@ class Build(Tool):
 
 
 def bake(
-    images: Images, bench: Workbench, context: Path, tag: str, *options: str, comment: str = ""
+    images: Images,
+    bench: Workbench,
+    context: Path,
+    tag: str,
+    *options: str,
+    comment: str = "",
+    targets: Sequence[str] = (),
 ) -> Completed:
-    """Build the targets from a context, under names of this checkout; `comment` is added to pip's settings."""
+    """Build targets, all of the run's if none is named, from a context, under names of this checkout.
+
+    `comment` is added to pip's settings.
+    """
     settings = {
         "PREFIX": images.engine.prefix,
         "TAG": tag,
@@ -175,7 +184,7 @@ def bake(
         "--progress=plain",
         f"--file={BAKE}",
         *options,
-        *images.targets,
+        *(targets or images.targets),
     ]
     return bench.execute(command, cwd=context, env={**images.engine.env, **settings})
 
@@ -226,7 +235,9 @@ def gather_jars(bench: Workbench) -> None:
 def steps(done: Completed) -> list[str]:
     """The steps that a build had to take, as `STAGE NUMBER/OF`: those of the Dockerfile that no cache held."""
     named = dict(
-        re.findall(r"^#(\d+) \[([\w-]+ \d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)", done.stderr, re.MULTILINE)
+        re.findall(
+            r"^#(\d+) \[(?:[\w-]+ )?([\w-]+ +\d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)", done.stderr, re.MULTILINE
+        )
     )
     cached = set(re.findall(r"^#(\d+) CACHED", done.stderr, re.MULTILINE))
     return sorted({name for number, name in named.items() if number not in cached})

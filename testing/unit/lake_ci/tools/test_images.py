@@ -85,6 +85,11 @@ def test_only_steps_that_no_cache_held_are_told() -> None:
     assert images.steps(Completed((), 0, "", BUILT, 1.0)) == ["prod 2/2", "wheel 2/7"]
 
 
+def test_steps_are_told_without_the_target_that_buildx_names_where_it_builds_several() -> None:
+    text = "#9 [prod wheel 2/7] WORKDIR /src\n#9 DONE 0.1s\n#8 [api prod-packages  1/12] RUN a\n#8 CACHED\n"
+    assert images.steps(Completed((), 0, "", text, 1.0)) == ["wheel 2/7"]
+
+
 def test_a_failed_step_is_named_with_its_line_and_what_it_said(bench: Workbench) -> None:
     dockerfile(bench, "FROM base AS prod\n\nRUN echo before \\\n && ls /not-there\n")
     outcome = images.failed_step("build", Completed((), 1, "", FAILED, 1.0), bench)
