@@ -151,7 +151,11 @@ class Processor(Batch):
 
 def different(said: dict[str, Any]) -> str:
     """The tables in which two lakes differ, in a few words."""
-    rows = [each for each in said["tables"] if each["differs"]]
+    rows = [
+        each
+        for each in said["tables"]
+        if any(each[what] for what in ("only_a", "only_b", "changed", "shape"))
+    ]
     return "; ".join(
         f"{each['table']}: {each['only_a']} missing, {each['only_b']} more, {each['changed']} changed"
         for each in rows

@@ -252,6 +252,6 @@ def failed_step(name: str, done: Completed, bench: Workbench) -> Outcome:
     step = re.match(r"\[[^\]]*\] (.*?):?$", end, re.MULTILINE)
     lines = (bench.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
     line = layers.line_of(step[1], lines) if step else None
-    said = re.findall(r"^#\d+ [\d.]+ (.*)$", end, re.MULTILINE)
+    said = re.findall(r"^(?:#\d+ )?\d+\.\d+ (.*)$", end, re.MULTILINE)
     message = "\n".join([error[-1], *said[-8:]])
     return Outcome(Status.FAILURE, error[-1][:200], (Finding(name, "build", message, DOCKERFILE, line),))

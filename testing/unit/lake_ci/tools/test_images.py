@@ -37,8 +37,8 @@ FAILED = """\
 #9 ERROR: executor failed running [/bin/sh -c echo before && ls /not-there]: exit code: 2
 ------
  > [prod 3/3] RUN echo before && ls /not-there:
-#9 0.141 before
-#9 0.142 ls: cannot access '/not-there': No such file or directory
+0.141 before
+0.142 ls: cannot access '/not-there': No such file or directory
 ------
 ERROR: target prod: failed to solve: executor failed running [/bin/sh -c echo before && ls /not-there]: exit code: 2
 """
