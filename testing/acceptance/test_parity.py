@@ -29,6 +29,7 @@ STAND_INS = {
     "codecov/codecov-action": "codecov",
     "github/codeql-action": "codeql",
     "hashicorp/setup-terraform": "setup-terraform",
+    "docker/setup-buildx-action": "setup-buildx-action",
     "helm/kind-action": "kind-action",
 }
 PRIVATE = re.compile(r"LAKE_CI_.*|NOX.*|GITHUB_.*|COV_.*|COVERAGE_.*|VIRTUAL_ENV|PYTEST_.*")

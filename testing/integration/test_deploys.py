@@ -149,7 +149,7 @@ def test_no_token_in_any_output_or_process_list(stage: Stage, theatre: Theatre) 
     order = theatre.order(kind="slow", method="POST", path="/api/2.0/libraries/install", seconds=1, count=1)
     process = theatre.start(stage.projects["1.1"])
     assert theatre.reached(order)
-    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "databricks libraries install" in listing
     assert theatre.token not in listing
     assert theatre.token not in finish(process).output
