@@ -22,7 +22,9 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, baseline, benchmarks, ci, contents, deploying, docs, dry_run
+from lake_ci.tools import advisories, aws, baseline
+from lake_ci.tools import benchmark_options as benchmarking
+from lake_ci.tools import benchmarks, ci, contents, deploying, docs, dry_run
 from lake_ci.tools import engine as containers
 from lake_ci.tools import exceptions, exercises, images, java, kubernetes, kustomize
 from lake_ci.tools import lint as style
@@ -206,7 +208,7 @@ def build(run: Run) -> None:
 def performance(run: Run) -> None:
     """Benchmarks of this tree and of the commit before, in turns; what is surely slower fails."""
     run.install("performance")
-    chosen = benchmarks.options(run.posargs, ROOT)
+    chosen = benchmarking.options(run.posargs, ROOT)
     run.partial = chosen.partial
     before = baseline.Baseline(suite.env, chosen.baseline)
     new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)

@@ -31,15 +31,15 @@ from lake_ci import git
 from lake_ci.environment import Environment
 from lake_ci.processes import Completed, Processes
 from lake_ci.results import Outcome, Status
-from lake_ci.tools import baseline, benchmarks, java
+from lake_ci.tools import baseline, benchmark_options, benchmarks, java
 from lake_ci.tools.tool import Workbench
 
 SEEDED = "utils/lakekit/medallion.py"
-UPDATE = "        done = self._retried(update)\n"
+UPDATE = "        done = retried(update)\n"
 SLOWER = """\
-        begun = time.process_time()
-        done = self._retried(update)
-        until = time.process_time() + {share} * (time.process_time() - begun)
+        cpu = time.process_time()
+        done = retried(update)
+        until = time.process_time() + {share} * (time.process_time() - cpu)
         while table.name == {table!r} and time.process_time() < until:
             pass
 """
@@ -116,7 +116,7 @@ def demand(outcome: Outcome) -> None:
 def trials(folder: Path, select: str, table: str, number: int, seconds: float) -> Iterator[Trial]:
     """Measure and judge the benchmark so many times."""
     bench = workbench(folder)
-    chosen = replace(benchmarks.options(["-k", select, "--all"], folder), seconds=seconds)
+    chosen = replace(benchmark_options.options(["-k", select, "--all"], folder), seconds=seconds)
     before = baseline.Baseline({}, "HEAD^")
     new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)
     collect = benchmarks.Collect(chosen, before, old, new)
