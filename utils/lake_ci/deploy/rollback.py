@@ -9,9 +9,10 @@ from lake_ci.deploy.back import go_back, restored, told
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
 from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs, standing
 from lake_ci.deploy.lock import LostLockError
+from lake_ci.deploy.recovery import ended_well, locked, recover, remembered
 from lake_ci.deploy.release import Release
 from lake_ci.deploy.retries import stubbornly
-from lake_ci.deploy.rollout import NOT_BACK, RETURNED, UNCHANGED, ended_well, locked, recover, remembered
+from lake_ci.deploy.rollout import NOT_BACK, RETURNED, UNCHANGED
 from lake_ci.deploy.site import Site
 from lake_ci.deploy.tables import versions
 
