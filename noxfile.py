@@ -200,7 +200,7 @@ def build(run: Run) -> None:
 
 @suite.job(
     needs=[build],
-    events=["workflow_dispatch"],
+    events=["push:main"],
     reports=["benchmarks.json", "history.svg"],
     history=True,
     minutes=20,
@@ -219,7 +219,12 @@ def performance(run: Run) -> None:
 
 
 @suite.job(
-    needs=[build], events=["workflow_dispatch"], takes=["build"], environment=True, history=True, minutes=150
+    needs=[build],
+    events=["push:main", "workflow_dispatch"],
+    takes=["build"],
+    environment=True,
+    history=True,
+    minutes=150,
 )
 def deploy(run: Run) -> None:
     """The wheel to Databricks, whole or not at all; `-- --environment E`, `--rollback`, `--status`, `--history`."""

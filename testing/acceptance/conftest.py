@@ -29,11 +29,6 @@ IDENTITY = [
     "-c",
     "commit.gpgsign=false",
 ]
-# A job that no push starts is tested when somebody asks for it: it takes minutes.
-by_hand = pytest.mark.skipif(
-    os.environ.get("LAKE_CI_BY_HAND") != "1",
-    reason="of a job that is started by hand, and takes minutes: set LAKE_CI_BY_HAND=1",
-)
 # What the nox around these tests, pytest or GitHub say is not meant for the nox inside.
 OUTER = re.compile(r"LAKE_CI_(PLAN|RUN|EVENT)|NOX.*|GITHUB_.*|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*")
 

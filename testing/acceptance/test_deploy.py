@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.results import Status
-from testing.acceptance.conftest import Checkout, by_hand
+from testing.acceptance.conftest import Checkout
 
 ENTRY = "files/Volumes/spark_catalog/lakekit/artifacts/lakekit/trial/ledger/000001.json"
 
@@ -41,7 +41,6 @@ def test_real_environment_without_credentials_is_refused_before_anything(built: 
     assert "set DATABRICKS_HOST with DATABRICKS_TOKEN" in message
 
 
-@by_hand
 def test_trial_holds_the_expected_tables_and_a_second_one_changes_nothing(built: Checkout) -> None:
     ran = built.nox("-s", "deploy")
     assert ran.code == 0, ran.output

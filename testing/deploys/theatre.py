@@ -21,7 +21,7 @@ from typing import Any
 from testing.deploys.project import BASE, LAKE, PACKAGE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEPLOY_SECONDS = 120
+DEPLOY_SECONDS = 300
 FOREIGN = ("DATABRICKS_", "WORKSPACE_EMULATOR", "LAKE_CI", "COV", "PYTEST")
 
 
