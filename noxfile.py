@@ -202,6 +202,7 @@ def build(run: Run) -> None:
     needs=[build],
     events=["push:main"],
     reports=["benchmarks.json", "history.svg"],
+    always=True,
     history=True,
     minutes=20,
 )
@@ -223,6 +224,7 @@ def performance(run: Run) -> None:
     events=["push:main", "workflow_dispatch"],
     takes=["build"],
     environment=True,
+    always=True,
     history=True,
     minutes=150,
 )

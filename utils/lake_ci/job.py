@@ -11,6 +11,8 @@ from lake_ci.errors import UsageError
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
+# What of the world outside a result may lean on; `lake_ci.machine` tells each.
+FACTS = ("advisories", "api-server", "browser", "engine", "terraform")
 ENVIRONMENTS = ("trial", "dev", "staging", "production")
 
 
@@ -54,7 +56,10 @@ class Job:
         inputs: the files it reads, as patterns relative to the repository; empty: the whole tree.
         reports: the files under `reports/<job>/` that it leaves, by name; `dist/` for that folder.
         setup: what its machine must have beside Python and git.
-        takes: the needs whose reports and files it reads.
+        takes: the needs whose reports and files it reads; it reads nothing of the others.
+        facts: what of the world outside its result leans on, by the names of `FACTS`.
+        variables: environment variables that it reads, beside those that every job heeds (`machine.VARIABLES`).
+        always: whether it runs whatever was found before: what it does cannot be put back.
         environment: whether it deploys, to the environment that the dispatch names.
         history: whether it needs the whole git history and the tags.
         minutes: its time limit.
@@ -72,6 +77,9 @@ class Job:
     reports: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    always: bool = False
     environment: bool = False
     history: bool = False
     minutes: float = 30
@@ -118,6 +126,9 @@ class Graph:
             kind = event.partition(":")[0]
             if kind not in EVENTS:
                 raise UsageError(f"{where}: unknown event {event!r}{nearest(kind, EVENTS)}")
+        for fact in job.facts:
+            if fact not in FACTS:
+                raise UsageError(f"{where}: unknown fact {fact!r}{nearest(fact, FACTS)}")
         self.jobs[job.name] = job
         return job
 

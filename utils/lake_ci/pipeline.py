@@ -19,18 +19,30 @@ from pathlib import Path
 from typing import Any
 
 import nox
+from nox import sessions
 from nox import _option_set  # the one place that knows how nox's options become arguments again
 
-from lake_ci import git, interpreters, issue, results, summary
+from lake_ci import git, interpreters, issue, results, reuse, summary
 from lake_ci.errors import BadResultError, UsageError
 from lake_ci.events import Plan
 from lake_ci.files import locked, sign
 from lake_ci.job import Variant
-from lake_ci.plan import Parser, as_json, as_mermaid, as_text, expected, parser, plan_of
+from lake_ci.plan import (
+    Parser,
+    as_json,
+    as_mermaid,
+    as_text,
+    expected,
+    forecast_text,
+    parser,
+    plan_of,
+    why_text,
+)
 from lake_ci.processes import Processes
 from lake_ci.report import terminal
 from lake_ci.report.overview import Overview
 from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
+from lake_ci.reuse import SWITCH, Answer, Mode, Reuse, Verdict
 from lake_ci.run import facts
 from lake_ci.suite import PLAN, Suite, one_line
 
@@ -47,6 +59,7 @@ def arguments() -> Parser:
         "-j", metavar="N", dest="parallel", help="run N sessions at once (default: one per CPU)"
     )
     found.add_argument("--plain", action="store_true", help="no live board")
+    found.add_argument("--no-cache", action="store_true", help="run all, whatever earlier runs have found")
     return found
 
 
@@ -74,13 +87,41 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
         found = parser("-s plan ")
         found.add_argument("--json", action="store_true", help="for a program")
         found.add_argument("--mermaid", action="store_true", help="as a Mermaid flowchart")
+        found.add_argument("--why", metavar="JOB", help="all inputs of this job that differ, not the first ones alone")
         options = found.parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
         times = expected(suite.root, plan.starts)
         if options.mermaid:
             print(as_mermaid(plan, suite.graph))
+            return
+        verdicts: list[Verdict] = []
+        if played_mode(suite, plan) in (Mode.PIPELINE, Mode.SESSIONS):
+            cache = forecasting(suite, session._runner.global_config)
+            verdicts = cache.forecast(plan.starts, cache.now())
+        if options.why is not None:
+            job = suite.graph.named(options.why)
+            print("\n".join(why_text(job, [each for each in verdicts if each.variant.job is job])))
         else:
-            print(as_json(plan, times) if options.json else as_text(plan, times))
+            print(as_json(plan, times, verdicts) if options.json else as_text(plan, times, verdicts))
+
+
+def played_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
+    """What may be done with kept results when this plan is played, here as on GitHub."""
+    played = {"tag": {"GITHUB_REF_TYPE": "tag"}, "schedule": {"GITHUB_EVENT_NAME": "schedule"}}
+    said = reuse.mode({**suite.env, **played.get(plan.event.name, {})})
+    return Mode.REFRESH if no_cache and said is not Mode.OFF else said
+
+
+def forecasting(suite: Suite, config: Any) -> Reuse:
+    """What earlier runs have found, for sessions whose environments nox keeps where its options say."""
+
+    def environment(variant: Variant) -> Path | None:
+        if variant.job.python is None and not variant.job.pythons:
+            return None
+        # The one place that knows what folder nox makes of a session's name.
+        return Path(suite.root, sessions._normalize_path(str(config.envdir), variant.session))
+
+    return suite.reuse(environment)
 
 
 def summarize(suite: Suite, session: nox.Session) -> None:
@@ -146,6 +187,7 @@ class Pipeline:
         self.arguments = list(arguments)
         self.run_id = suite.env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
         self.variants = [variant for job in plan.starts for variant in job.variants]
+        self.mode = played_mode(suite, plan, no_cache=options.no_cache)
 
     def run(self) -> int:
         """Run the planned sessions in an inner nox, print the table, and return the exit code."""
@@ -157,7 +199,9 @@ class Pipeline:
             report = Path(scratch) / "report.json"
             code = 0
             try:
-                code = self._inner(report)
+                running = self._running()
+                if running:
+                    code = self._inner(report, running)
             except KeyboardInterrupt:
                 interrupted = True
             if self.config.install_only:
@@ -172,10 +216,24 @@ class Pipeline:
         # All rows are fine and nox is not: it found something that no row shows.
         return code
 
-    def _inner(self, report: Path) -> int:
+    def _running(self) -> list[Variant]:
+        """The sessions that have to run, each told with the reason; what holds of the others is put back."""
+        if self.mode not in (Mode.PIPELINE, Mode.SESSIONS) or self.config.install_only:
+            return self.variants
+        cache = forecasting(self.suite, self.config)
+        verdicts = cache.forecast(
+            self.plan.starts,
+            cache.now(),
+            lambda verdict: cache.put_back(verdict, self._facts) is not None,
+        )
+        print("\n".join(forecast_text(verdicts)), flush=True)
+        return [each.variant for each in verdicts if each.answer is not Answer.REUSE]
+
+    def _inner(self, report: Path, running: Sequence[Variant]) -> int:
         env = {
             **self.suite.env,
-            PLAN: json.dumps([variant.session for variant in self.variants]),
+            PLAN: json.dumps([variant.session for variant in running]),
+            SWITCH: self.mode.value,
             "LAKE_CI_RUN": self.run_id,
             "LAKE_CI_EVENT": self.plan.event.name,
         }
@@ -183,9 +241,7 @@ class Pipeline:
             env["DEPLOY_ENVIRONMENT"] = self.options.environment
         plain = self.options.plain
         done = Processes().run(
-            inner_argv(
-                self.config, [variant.session for variant in self.variants], report, self.options.parallel
-            ),
+            inner_argv(self.config, [variant.session for variant in running], report, self.options.parallel),
             cwd=self.suite.root,
             env=env,
             attached=not plain,

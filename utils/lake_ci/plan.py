@@ -15,6 +15,7 @@ from lake_ci.events import Plan
 from lake_ci.job import ENVIRONMENTS, EVENTS, Graph, Job, nearest
 from lake_ci.report.terminal import seconds
 from lake_ci.results import REPORTS, Status, count
+from lake_ci.reuse import Answer, Verdict, ended
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,8 +104,8 @@ def critical_path(jobs: Sequence[Job], times: Mapping[str, float]) -> tuple[list
     return path[::-1], total
 
 
-def as_text(plan: Plan, times: Mapping[str, float]) -> str:
-    """The plan for a person."""
+def as_text(plan: Plan, times: Mapping[str, float], verdicts: Sequence[Verdict] = ()) -> str:
+    """The plan for a person; with what is known of each session, where kept results may be reused."""
     path, total = critical_path(plan.starts, times)
     sessions = len(plan.sessions)
     head = f"{plan.event}: {count(len(plan.starts), 'job')}, {count(sessions, 'session')}"
@@ -123,10 +124,29 @@ def as_text(plan: Plan, times: Mapping[str, float]) -> str:
         words += [f"after {', '.join(needs)}"] if needs else []
         lines.append(f"{number:>3}. {job.name:<14} {'; '.join(words)}".rstrip())
     lines += [f"  -  {job}: {reason}" for job, reason in plan.skipped.items()]
+    lines += ["", *forecast_text(verdicts)] if verdicts else []
     return "\n".join(lines)
 
 
-def as_json(plan: Plan, times: Mapping[str, float]) -> str:
+def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line for each session: since when its result holds, or why it runs, with the first inputs that differ."""
+    words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
+    return [f"  {each.variant.session:<22} {words[each.answer]:<7} {each.why()}" for each in verdicts]
+
+
+def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
+    """For each session of a job all that differs from the nearest kept result, a line each."""
+    if not verdicts:
+        return [f"{job.name} runs when it is asked for: this event does not start it, or nothing is reused here"]
+    lines = []
+    for each in verdicts:
+        holds = each.entry is not None
+        lines.append(f"{each.variant.session}: {each.answer.value}{f', {each.why()}' if holds else ''}")
+        lines += [] if holds else [f"  {reason}" for reason in each.reasons]
+    return lines
+
+
+def as_json(plan: Plan, times: Mapping[str, float], verdicts: Sequence[Verdict] = ()) -> str:
     """The plan for a program."""
     path, total = critical_path(plan.starts, times)
     body: dict[str, Any] = {
@@ -144,6 +164,15 @@ def as_json(plan: Plan, times: Mapping[str, float]) -> str:
             for job in plan.starts
         ],
         "skipped": dict(plan.skipped),
+        "cache": {
+            each.variant.session: {
+                "answer": each.answer.value,
+                "reasons": list(each.reasons),
+                "run": each.entry.result.run if each.entry else None,
+                "since": ended(each.entry.result) if each.entry else None,
+            }
+            for each in verdicts
+        },
         "critical_path": path,
         "seconds": round(total, 3),
     }

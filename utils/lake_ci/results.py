@@ -120,7 +120,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """All that one job (one variant of it) leaves behind, as DESIGN's `result.json` has it."""
+    """All that one job (one variant of it) leaves behind, as DESIGN's `result.json` has it.
+
+    `reused`, of a result that was found before and still holds: the `run` that found it, and `since` when (UTC);
+    `started` and `seconds` are of that run then.
+    """
 
     run: str
     attempt: int
@@ -139,6 +143,7 @@ class Result:
     java: str | None = None
     artifacts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    reused: Mapping[str, str] | None = None
 
     @property
     def status(self) -> Status:
@@ -152,6 +157,16 @@ class Result:
             if status in kinds:
                 return status
         return Status.SUCCESS if Status.SUCCESS in kinds else Status.SKIPPED
+
+    @property
+    def as_of(self) -> str:
+        """`as of 2026-01-31 02:00 UTC, run 0123456789ab`, where an earlier run has found it; else nothing."""
+        return as_of(self.reused["run"], self.reused["since"]) if self.reused else ""
+
+
+def as_of(run: str, since: str) -> str:
+    """In which run something was found, and when."""
+    return f"as of {since[:16].replace('T', ' ')} UTC, run {run}"
 
 
 def count(number: int, noun: str) -> str:
@@ -175,7 +190,11 @@ def from_json(body: Mapping[str, Any]) -> Result:
     """
     if body["schema"] != SCHEMA:
         raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
-    fields = {key: body[key] for key in Result.__dataclass_fields__}
+    # Results of the same schema were written before one could be reused.
+    fields = {key: body[key] for key in Result.__dataclass_fields__ if key != "reused"}
+    reused = body.get("reused")
+    if reused is not None:
+        fields["reused"] = {key: str(reused[key]) for key in ("run", "since")}
     checks = []
     for row in body["checks"]:
         findings = tuple(Finding(**finding) for finding in row["findings"])

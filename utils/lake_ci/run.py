@@ -41,6 +41,10 @@ class Run:
         posargs: what the user typed after `--`.
         partial: whether arguments select a part of the job; such a result counts nowhere else.
         result: what was written, once the context is left.
+
+    Args:
+        ended: called with the result once it is written, while no other run can touch the reports; it may have
+            something to say.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Run:
         posargs: Sequence[str] = (),
         *,
         out: Callable[[str], None] = print,
+        ended: Callable[[Result], str | None] = lambda result: None,
     ) -> None:
         self.variant = variant
         self.root = root
@@ -64,6 +69,7 @@ class Run:
         self.result: Result | None = None
         self._env = env
         self._out = out
+        self._ended = ended
         self._out_lock = threading.Lock()
         self._processes = Processes()
         self._held = ExitStack()
@@ -156,9 +162,11 @@ class Run:
         lock = folder.with_name(f"{folder.name}.lock")
         if not self.environment.own:
             lock = self.root / ".cache" / "locks" / f"{self.variant.id}.lock"
-        self._held.enter_context(
-            locked(lock, lambda holder: self._say(f"waiting for another run of {self.variant.session}"))
-        )
+        reports = self.root / ".cache" / "locks" / f"{self.variant.id}.lock"
+        for each in dict.fromkeys([lock, reports]):
+            self._held.enter_context(
+                locked(each, lambda holder: self._say(f"waiting for another run of {self.variant.session}"))
+            )
         self._start = time.monotonic()
         self._deadline = self._start + self.variant.job.minutes * 60
         shutil.rmtree(self.bench.reports, ignore_errors=True)
@@ -189,6 +197,9 @@ class Run:
             self.result = self._result()
             if error is not None or not self.environment.install_only:
                 results.write(self.bench.reports, self.result)
+                note = self._ended(self.result)
+                if note is not None:
+                    self._say(f"note: {note}")
         return isinstance(error, LakeCiError)
 
     # Inside

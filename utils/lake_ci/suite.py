@@ -8,17 +8,20 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nox
 
-from lake_ci import interpreters, interrupts
+from lake_ci import interpreters, interrupts, reuse
 from lake_ci.environment import Environment, uv_program
 from lake_ci.errors import LakeCiError, MachineError
-from lake_ci.job import Graph, Job
-from lake_ci.results import Status
-from lake_ci.run import Run
+from lake_ci.job import Graph, Job, Variant
+from lake_ci.report import terminal
+from lake_ci.results import Result, Status
+from lake_ci.reuse import Answer, Mode, Reuse, Verdict
+from lake_ci.run import Run, facts
 
 PLAN = "LAKE_CI_PLAN"
 Function = Callable[[Run], None]
@@ -92,12 +95,65 @@ class Suite:
 
     def _call(self, job: Job, session: nox.Session, java: str | None) -> None:
         variant = job.variant(str(session.python) if job.pythons else None, java)
-        with Run(variant, self.root, environment(session), self.env, session.posargs) as run:
+        where = environment(session)
+        known = self._known(variant, where, session.posargs)
+        if known is not None and self._reused(known):
+            return
+        keep = known.keep if known is not None else _keep_nothing
+        with Run(variant, self.root, where, self.env, session.posargs, ended=keep) as run:
             job.function(run)
         if run.result is not None and run.result.status is Status.FAILURE:
             failed = [check.name for check in run.result.checks if check.status is Status.FAILURE]
             where = run.bench.relative(run.bench.reports / "result.json")
             session.error(f"{', '.join(failed) or run.result.cause} failed; all of it in {where}")
+
+    def reuse(self, environment: Callable[[Variant], Path | None]) -> Reuse:
+        """What earlier runs have found; `environment` is the folder of a session's environment."""
+        return Reuse(self.graph, self.root, self.env, environment)
+
+    def _known(self, variant: Variant, where: Environment, posargs: Sequence[str]) -> Known | None:
+        """What is known of a session before it runs; None for one whose result is no matter of later runs.
+
+        Arguments select a part of a job or change what it does; an environment that may not be filled may hold anything.
+        """
+        job = variant.job
+        cached = self.graph.jobs.get(job.name) is job and not job.always and reuse.mode(self.env) is not Mode.OFF
+        if not cached or posargs or where.install_only or not where.may_install:
+            return None
+        cache = self.reuse(lambda _: where.folder if where.own else None)
+        now = cache.now()
+        if self.planned is None and reuse.mode(self.env) is not Mode.SESSIONS or reuse.mode(self.env) is Mode.REFRESH:
+            verdict = Verdict(variant, Answer.RUN, now.fingerprints.of(variant))
+        else:
+            verdict = cache.look(variant, now)
+        now.digests.save()
+        return Known(cache, verdict)
+
+    def _reused(self, known: Known) -> bool:
+        """Whether a kept result was put back in place of a run."""
+        if known.verdict.entry is None:
+            return False
+        result = known.cache.put_back(known.verdict, facts(self.root, self.env))
+        if result is None:
+            return False
+        print(terminal.job(result), flush=True)
+        return True
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was known of a session before it ran."""
+
+    cache: Reuse
+    verdict: Verdict
+
+    def keep(self, result: Result) -> str | None:
+        """Keep its result, where it is one to keep."""
+        return self.cache.keep(self.verdict.fingerprint, result) if self.verdict.fingerprint else None
+
+
+def _keep_nothing(result: Result) -> str | None:
+    return None
 
 
 def environment(session: nox.Session) -> Environment:

@@ -101,12 +101,19 @@ class Session:
             details = [check.detail for check in rows]
         if self.state is State.SUCCESS:
             details = [f"{len(rows)} checks passed" if len(rows) != 1 else details[0]]
-        return "; ".join(filter(None, [cause, *details]))
+        return "; ".join(filter(None, [self.reused, cause, *details]))
+
+    @property
+    def reused(self) -> str:
+        """`as of 2026-01-31 02:00 UTC, run 0123456789ab`: since when it is known, where an earlier run found it."""
+        return self.result.as_of if self.result else ""
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """When it began and ended, in seconds since 1970 UTC; None where it did not run."""
+        """When it began and ended, in seconds since 1970 UTC; None where it did not run, or not in this run."""
         if self.result is None or self.result.seconds <= 0 or self.result.cause == "need-failed":
+            return None
+        if self.result.reused is not None:
             return None
         start = datetime.strptime(self.result.started, TIME_FORMAT).replace(tzinfo=timezone.utc).timestamp()
         return start, start + self.result.seconds

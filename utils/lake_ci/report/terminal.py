@@ -89,7 +89,8 @@ def seconds(number: float) -> str:
 
 
 def _cause(result: Result) -> str:
-    return f"  {result.cause.replace('-', ' ')}" if result.cause else ""
+    words = result.cause.replace("-", " ") if result.cause else result.as_of
+    return f"  {words}" if words else ""
 
 
 def _finding(found: Finding) -> list[str]:

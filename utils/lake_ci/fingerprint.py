@@ -1,0 +1,218 @@
+"""The fingerprint of a session: all that its result leans on, each thing with a digest.
+
+Two runs of a session with one fingerprint have one result. What cannot be told makes the session run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import translate
+from functools import cached_property
+from pathlib import Path
+
+from lake_ci import git, results
+from lake_ci.errors import BadResultError
+from lake_ci.job import Graph, Job, Variant
+from lake_ci.machine import Machine, UntoldError
+from lake_ci.results import FILE_NAME, REPORTS, Status
+
+# Raised when a fingerprint covers more or less than before: what an older suite kept is then no longer found.
+SCHEMA = 1
+# What every job is made of, whatever it declares.
+SUITE = ("noxfile.py", "pyproject.toml", "requirements/*", "utils/lake_ci/*")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a session's result leans on.
+
+    Attributes:
+        variant: the session.
+        inputs: each thing by its name (`file README.md`, `variable TZ`, `fact advisories`), with a digest.
+        statuses: of its files: a file that was written to and got its old content back differs here alone.
+        untold: why it cannot be told; None where it can.
+    """
+
+    variant: Variant
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    untold: str | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """The sha256 of all inputs."""
+        return hashlib.sha256(listing(self.inputs)).hexdigest()
+
+    def differences(self, before: Mapping[str, str]) -> list[str]:
+        """The inputs that differ from those of another run, each with a word on how; files first."""
+        found = []
+        for name in sorted({*before, *self.inputs}, key=lambda name: (not name.startswith("file "), name)):
+            if name not in before:
+                found.append(f"{_shown(name)} is new")
+            elif name not in self.inputs:
+                found.append(f"{_shown(name)} is gone")
+            elif self.inputs[name] != before[name]:
+                found.append(f"{_shown(name)} {_how(before[name], self.inputs[name])}")
+        return found
+
+
+class Fingerprints:
+    """The fingerprints of the sessions of one checkout at one moment; files are listed and looked at once for all.
+
+    Args:
+        environment: the folder of a session's environment; None for a session without one.
+    """
+
+    def __init__(
+        self, graph: Graph, machine: Machine, environment: Callable[[Variant], Path | None] = lambda _: None
+    ) -> None:
+        self.graph = graph
+        self.machine = machine
+        self.environment = environment
+        self._selected: dict[tuple[str, ...], tuple[dict[str, str], dict[str, str]]] = {}
+        self._told: dict[str, str] = {}
+        self._left: dict[str, Mapping[str, str]] = {}
+
+    def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
+        """Take these files, by name and digest, for what a session leaves, whatever lies there at the moment."""
+        self._left[variant.id] = files
+
+    def of(self, variant: Variant) -> Fingerprint:
+        """The fingerprint of a session; it says so where one cannot be told."""
+        job = variant.job
+        try:
+            files, statuses = self._files(job)
+            inputs = dict(files)
+            inputs |= {f"variable {name}": text for name, text in self._variables(job).items()}
+            inputs |= {f"machine {name}": text for name, text in self.machine.common.items()}
+            inputs |= {f"fact {name}": self._fact(name) for name in job.facts}
+            inputs |= {f"git {name}": text for name, text in (self._git if job.history else {}).items()}
+            inputs |= self._taken(job)
+            if variant.python is not None:
+                inputs["Python"] = self.machine.interpreter(variant.python, self.environment(variant))
+            inputs["session"] = f"{SCHEMA} {variant.session}"
+        except UntoldError as error:
+            return Fingerprint(variant, untold=str(error))
+        except OSError as error:
+            return Fingerprint(variant, untold=f"{error.filename or job.name}: {error.strerror}")
+        return Fingerprint(variant, inputs, statuses)
+
+    @cached_property
+    def listed(self) -> tuple[str, ...]:
+        """The files that git tracks, or would track, whether they are there or not. Raises UntoldError without git."""
+        text = git.ask(
+            self.machine.root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"
+        )
+        if text is None:
+            raise UntoldError("this is no git checkout")
+        return tuple(sorted(filter(None, set(text.split("\0")))))
+
+    def selected(self, job: Job) -> tuple[str, ...]:
+        """Of those, the ones that a job declares, and those that every job is made of."""
+        if not job.inputs:
+            return self.listed
+        matches = _matcher((*job.inputs, *SUITE))
+        return tuple(name for name in self.listed if matches(name))
+
+    def _files(self, job: Job) -> tuple[dict[str, str], dict[str, str]]:
+        if job.inputs not in self._selected:
+            looked = self.machine.digests.of(self.selected(job))
+            for name, (_, digest) in looked.items():
+                if digest.startswith("?"):
+                    raise UntoldError(f"{name} is {digest[2:]}: git does not list what is in it")
+            contents = {f"file {name}": digest for name, (_, digest) in looked.items()}
+            statuses = {name: status for name, (status, _) in looked.items()}
+            self._selected[job.inputs] = contents, statuses
+        return self._selected[job.inputs]
+
+    def _variables(self, job: Job) -> dict[str, str]:
+        return self.machine.variables(job.variables)
+
+    def _fact(self, name: str) -> str:
+        if name not in self._told:
+            self._told[name] = self.machine.fact(name)
+        return self._told[name]
+
+    @cached_property
+    def _git(self) -> dict[str, str]:
+        """What jobs with the whole history read of it: version, date and address come from there."""
+        root = self.machine.root
+        dirty = git.is_dirty(root)
+        tags = git.ask(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/tags") or ""
+        return {
+            "commit": git.commit(root) or "none",
+            "tags": hashlib.sha256(tags.encode("utf-8", "surrogateescape")).hexdigest(),
+            "origin": hashlib.sha256((git.ask(root, "remote", "get-url", "origin") or "").encode()).hexdigest(),
+            "shallow": str(git.is_shallow(root)),
+            # The version of a tree with changes may hold the day.
+            "uncommitted changes": f"some, {self.machine.today}" if dirty else "none",
+        }
+
+    def _taken(self, job: Job) -> dict[str, str]:
+        """What the job takes from its needs, by content: the same again leaves its fingerprint as it was."""
+        found: dict[str, str] = {}
+        for need in job.takes:
+            for variant in self.graph.jobs[need].variants:
+                left = self._left.get(variant.id)
+                if left is None:
+                    looked = self.machine.digests.of(taken(self.machine.root, variant))
+                    left = {name: digest for name, (_, digest) in looked.items()}
+                found |= {f"taken {name}": digest for name, digest in left.items()}
+        return found
+
+
+def taken(root: Path, variant: Variant) -> list[str]:
+    """The files that a session has left for those that take them. Raises UntoldError where it has not passed."""
+    folder = root / REPORTS / variant.id
+    try:
+        result = results.read(folder)
+    except BadResultError:
+        raise UntoldError(f"{variant.session} has left no result to take") from None
+    if result.status not in (Status.SUCCESS, Status.WARNING):
+        raise UntoldError(f"{variant.session} did not pass")
+    found = list(below(folder))
+    if "dist/" in variant.job.reports:
+        found += below(root / "dist")
+    return sorted(path.relative_to(root).as_posix() for path in found)
+
+
+def below(folder: Path) -> Iterable[Path]:
+    """The files of a reports folder, or of dist/, without the result itself."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            if name != FILE_NAME or Path(path) != folder:
+                yield Path(path, name)
+
+
+def listing(inputs: Mapping[str, str]) -> bytes:
+    """Inputs as text, one after the other in the order of their names, so that nothing else has the same text."""
+    lines = "".join(f"{name}\0{inputs[name]}\0" for name in sorted(inputs))
+    return lines.encode("utf-8", "surrogateescape")
+
+
+def from_listing(data: bytes) -> dict[str, str]:
+    """The inputs that `listing` made a text of."""
+    parts = data.decode("utf-8", "surrogateescape").split("\0")
+    return dict(zip(parts[0::2], parts[1::2]))
+
+
+def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
+    return re.compile("|".join(translate(pattern) for pattern in patterns)).match
+
+
+def _shown(name: str) -> str:
+    return name.removeprefix("file ").removeprefix("machine ").removeprefix("taken ")
+
+
+def _how(before: str, now: str) -> str:
+    """`changed`, or that only the mode did."""
+    if before[:4] == "link" or now[:4] == "link" or " " not in before or " " not in now:
+        return "changed"
+    (old_mode, _, old), (new_mode, _, new) = before.partition(" "), now.partition(" ")
+    if old == new and old_mode.isdigit() and new_mode.isdigit():
+        return f"has mode {new_mode}, not {old_mode}"
+    return "changed"
