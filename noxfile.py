@@ -17,6 +17,8 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "utils"))
 
+from lake_ci import cache as kept
+from lake_ci import inputs as declarations
 from lake_ci import pipeline as graph
 from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
@@ -48,13 +50,15 @@ PYTHONS = ["3.9", "3.10", "3.11"]
 JAVAS = ["11", "17"]
 PICTURES = ROOT / ".github" / "pictures"
 # What every job is made of.
-SUITE = ["noxfile.py", "utils/*", "pyproject.toml", "requirements/*"]
+SUITE = ["noxfile.py", "utils/lake_ci/*", "pyproject.toml", "requirements/*"]
+# Where Python's tools look for settings, beside `.editorconfig` and its kin.
+SETTINGS = ["*.toml", "*.ini", "*.cfg", ".*", "zizmor.yml"]
 NIGHTLY = ["schedule", "workflow_dispatch"]
 # Of those, what the suite itself runs on: nox needs 3.10.
 SUITE_PYTHONS = ["3.10", "3.11"]
 
 
-@suite.job(inputs=["*.py", "pyproject.toml", "requirements/*", ".github/*"], minutes=10)
+@suite.job(inputs=["*.py", "*.pyi", "*/py.typed", *SETTINGS, "requirements/*"], minutes=10)
 def lint(run: Run) -> None:
     """Style, imports, types (strict), locks and the workflow: flake8, black, isort, mypy, actionlint, zizmor."""
     run.install("lint")
@@ -67,6 +71,7 @@ def lint(run: Run) -> None:
 @suite.job(
     events=EVENTS,
     reports=["findings.sarif", "safety.json", "bandit.json", "semgrep.json", "secrets.json"],
+    facts=["advisories"],
     minutes=10,
 )
 def security(run: Run) -> None:
@@ -84,8 +89,9 @@ def security(run: Run) -> None:
 
 
 @suite.job(
-    inputs=[*SUITE, "terraform/*", "testing/aws/*"],
+    inputs=[*SUITE, "terraform/*", "testing/aws/*", ".*"],
     reports=["junit.xml", "checkov.json", "plan.json", "plan.txt"],
+    facts=["terraform"],
     setup=["terraform"],
     minutes=20,
 )
@@ -136,7 +142,8 @@ def tests(run: Run) -> None:
 
 @suite.job(
     needs=[tests],
-    inputs=[*SUITE, ".dockerignore", "LICENSE", "api/*", "docker/*", "scripts/*", "security/*", "testing/*"],
+    inputs=[*SUITE, ".*", "LICENSE", "api/*", "docker/*", "scripts/*", "security/*", "testing/*", "utils/*"],
+    facts=["advisories", "engine"],
     reports=["images.json", *(f"sbom-{target}.json" for target in images.TARGETS)],
     setup=["engine"],
     history=True,
@@ -162,6 +169,7 @@ def docker(run: Run) -> None:
 @suite.job(
     needs=[docker],
     takes=["docker"],
+    facts=["api-server"],
     reports=["manifests.yaml", "checkov.json"],
     setup=["kubernetes"],
     minutes=10,
@@ -248,6 +256,7 @@ def deploy(run: Run) -> None:
     events=NIGHTLY,
     reports=["junit.xml"],
     setup=["browser", "engine", "terraform", "api-server"],
+    facts=["advisories", "api-server", "browser", "engine", "terraform"],
     history=True,
     minutes=60,
 )
@@ -256,6 +265,20 @@ def acceptance(run: Run) -> None:
     run.install("acceptance")
     run.partial = testing.selects(run.posargs)
     run.check(testing.Pytest("testing/acceptance"))
+
+
+@suite.job(
+    events=NIGHTLY,
+    always=True,
+    setup=["browser", "engine", "terraform", "api-server"],
+    history=True,
+    minutes=180,
+)
+def inputs(run: Run) -> None:
+    """Each job in a copy that holds only what it declares, as nothing else makes it run again; `-- JOB` for one."""
+    run.partial = bool(run.posargs)
+    with declarations.scratch() as folder:
+        run.check(*declarations.checks(suite.graph, ROOT, run.posargs, Path(folder), itself="inputs"))
 
 
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
@@ -274,6 +297,12 @@ def summary(session: nox.Session) -> None:
 def plan(session: nox.Session) -> None:
     """What an event would run, in which order, and why not the rest; `-- --help` tells its options."""
     graph.show_plan(suite, session)
+
+
+@nox.session(venv_backend="none")
+def cache(session: nox.Session) -> None:
+    """What is kept of earlier runs; `-- --status`, `--prune`, `--clear`."""
+    kept.manage(suite, session)
 
 
 @suite.helper()

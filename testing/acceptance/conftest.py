@@ -30,12 +30,16 @@ IDENTITY = [
     "commit.gpgsign=false",
 ]
 # What the nox around these tests, pytest or GitHub say is not meant for the nox inside.
-OUTER = re.compile(r"LAKE_CI_(PLAN|RUN|EVENT)|NOX.*|GITHUB_.*|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*")
+OUTER = re.compile(r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE)|NOX.*|GITHUB_.*|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*")
 
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment variables of the nox inside; LAKE_CI_STRICT stays as it is."""
-    return {name: value for name, value in os.environ.items() if not OUTER.fullmatch(name)} | dict(more or {})
+    """The environment variables of the nox inside; LAKE_CI_STRICT stays as it is.
+
+    Every job runs, whatever earlier runs have found: `LAKE_CI_CACHE` in `more` changes that.
+    """
+    kept = {name: value for name, value in os.environ.items() if not OUTER.fullmatch(name)}
+    return {**kept, "LAKE_CI_CACHE": "off", **(more or {})}
 
 
 @dataclass(frozen=True)

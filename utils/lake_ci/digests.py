@@ -55,9 +55,7 @@ class Digests:
                 said = lstat(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            status = (
-                f"{said.st_size} {said.st_mtime_ns} {said.st_ctime_ns} {said.st_ino} {said.st_dev} {said.st_mode}"
-            )
+            status = f"{said.st_size} {said.st_mtime_ns} {said.st_ctime_ns} {said.st_ino} {said.st_dev} {said.st_mode}"
             kept = known.get(name)
             if kept is None or kept[0] != status:
                 kept = self._read(name, path, said, status)

@@ -146,7 +146,9 @@ class Fingerprints:
         return {
             "commit": git.commit(root) or "none",
             "tags": hashlib.sha256(tags.encode("utf-8", "surrogateescape")).hexdigest(),
-            "origin": hashlib.sha256((git.ask(root, "remote", "get-url", "origin") or "").encode()).hexdigest(),
+            "origin": hashlib.sha256(
+                (git.ask(root, "remote", "get-url", "origin") or "").encode()
+            ).hexdigest(),
             "shallow": str(git.is_shallow(root)),
             # The version of a tree with changes may hold the day.
             "uncommitted changes": f"some, {self.machine.today}" if dirty else "none",

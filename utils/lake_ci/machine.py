@@ -1,4 +1,4 @@
-"""What a job's result leans on beside the repository's files: variables, interpreters, and facts of the world outside."""
+"""What a job's result leans on beside the repository's files: variables, interpreters, and facts of the world."""
 
 from __future__ import annotations
 
@@ -194,7 +194,11 @@ def api_server(machine: Machine) -> str:
 def browser(machine: Machine) -> str:
     """The browser that pages are opened in."""
     named = machine.env.get("LAKE_CI_CHROMIUM")
-    return machine.file(Path(named)) if named else machine.program("chromium") or machine.program("google-chrome")
+    return (
+        machine.file(Path(named))
+        if named
+        else machine.program("chromium") or machine.program("google-chrome")
+    )
 
 
 def engine(machine: Machine) -> str:
@@ -213,7 +217,9 @@ def engine(machine: Machine) -> str:
         words += [version["Version"], version["ApiVersion"]]
         words += [_ask(host.removeprefix("unix://"), f"/images/{quote(base)}/json")["Id"] for base in bases]
     except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-        raise UntoldError(f"the container engine does not tell its version and its base image: {error}") from None
+        raise UntoldError(
+            f"the container engine does not tell its version and its base image: {error}"
+        ) from None
     return " ".join(words)
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import nox
-from nox import sessions
 from nox import _option_set  # the one place that knows how nox's options become arguments again
+from nox import sessions
 
 from lake_ci import git, interpreters, issue, results, reuse, summary
 from lake_ci.errors import BadResultError, UsageError
@@ -87,7 +87,9 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
         found = parser("-s plan ")
         found.add_argument("--json", action="store_true", help="for a program")
         found.add_argument("--mermaid", action="store_true", help="as a Mermaid flowchart")
-        found.add_argument("--why", metavar="JOB", help="all inputs of this job that differ, not the first ones alone")
+        found.add_argument(
+            "--why", metavar="JOB", help="all inputs of this job that differ, not the first ones alone"
+        )
         options = found.parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
         times = expected(suite.root, plan.starts)

@@ -137,7 +137,9 @@ def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
 def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
     """For each session of a job all that differs from the nearest kept result, a line each."""
     if not verdicts:
-        return [f"{job.name} runs when it is asked for: this event does not start it, or nothing is reused here"]
+        return [
+            f"{job.name} runs when it is asked for: this event does not start it, or nothing is reused here"
+        ]
     lines = []
     for each in verdicts:
         holds = each.entry is not None

@@ -138,7 +138,9 @@ class Reuse:
         machine = Machine(self.root, self.env, digests, self._today())
         return Now(digests, Fingerprints(self.graph, machine, self._environment))
 
-    def forecast(self, jobs: Iterable[Job], now: Now, met: Callable[[Verdict], bool] | None = None) -> list[Verdict]:
+    def forecast(
+        self, jobs: Iterable[Job], now: Now, met: Callable[[Verdict], bool] | None = None
+    ) -> list[Verdict]:
         """What becomes of each session of these jobs, in order.
 
         A session whose needs do not all hold waits for them: where one fails it is skipped, as it is without a store.
@@ -241,7 +243,9 @@ class Reuse:
             entry = None
         if not self.store.drop(before.id) or entry is None:
             return None
-        words = "it reads something that it does not declare (`nox -s inputs`), or does not always come out alike"
+        words = (
+            "it reads something that it does not declare (`nox -s inputs`), or does not always come out alike"
+        )
         return f"with the same inputs it passed in run {entry.result.run}: {words}; that result is forgotten"
 
     def _differences(self, fingerprint: Fingerprint) -> list[str]:

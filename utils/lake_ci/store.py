@@ -129,7 +129,9 @@ class Store:
                     found.append(entry)
         return sorted(found, key=lambda entry: entry.kept, reverse=True)
 
-    def keep(self, fingerprint: str, inputs: bytes, result: Result, root: Path, files: Iterable[Path]) -> None:
+    def keep(
+        self, fingerprint: str, inputs: bytes, result: Result, root: Path, files: Iterable[Path]
+    ) -> None:
         """Keep a result with the files it left, in place of an older one, and hold the store to its size.
 
         Raises:
@@ -245,9 +247,7 @@ def _load(folder: Path) -> Entry:
             raise ValueError(f"schema {body['schema']}")
         files = tuple(Kept(*row) for row in body["files"])
         result = results.from_json(body["result"])
-        entry = Entry(
-            folder, body["fingerprint"], body["job"], result, body["kept"], files, body["inputs"]
-        )
+        entry = Entry(folder, body["fingerprint"], body["job"], result, body["kept"], files, body["inputs"])
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{folder / MANIFEST} is of another shape: {error}") from None
     for file in entry.files:

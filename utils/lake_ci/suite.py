@@ -117,12 +117,18 @@ class Suite:
         Arguments select a part of a job or change what it does; an environment that may not be filled may hold anything.
         """
         job = variant.job
-        cached = self.graph.jobs.get(job.name) is job and not job.always and reuse.mode(self.env) is not Mode.OFF
+        cached = (
+            self.graph.jobs.get(job.name) is job and not job.always and reuse.mode(self.env) is not Mode.OFF
+        )
         if not cached or posargs or where.install_only or not where.may_install:
             return None
         cache = self.reuse(lambda _: where.folder if where.own else None)
         now = cache.now()
-        if self.planned is None and reuse.mode(self.env) is not Mode.SESSIONS or reuse.mode(self.env) is Mode.REFRESH:
+        if (
+            self.planned is None
+            and reuse.mode(self.env) is not Mode.SESSIONS
+            or reuse.mode(self.env) is Mode.REFRESH
+        ):
             verdict = Verdict(variant, Answer.RUN, now.fingerprints.of(variant))
         else:
             verdict = cache.look(variant, now)

@@ -229,6 +229,8 @@ def nox_run(root: Path, monkeypatch: pytest.MonkeyPatch, handlers: None) -> Nox:
 
     monkeypatch.chdir(root)
     monkeypatch.setenv("PYTHONPATH", str(Path(results.__file__).parent.parent))
+    # What a session does is not seen where its result is reused; the tests of that switch it on.
+    monkeypatch.setenv("LAKE_CI_CACHE", "off")
     # What a noxfile sets there lives as long as the process.
     monkeypatch.setattr(nox, "options", _options.NoxfileOptions())
     return Nox(root)

@@ -345,7 +345,7 @@ def made(root: Path, handlers: None) -> Iterator[Pipeline]:
 
     suite = Suite(root, {"PATH": os.environ["PATH"], "LAKE_CI_RUN": "outer", "GITHUB_RUN_ID": "4711"})
     jobs = tuple(suite.graph.add(Job(name, nothing)) for name in ("lint", "tests"))
-    options = Namespace(parallel=None, plain=True, environment="dev")
+    options = Namespace(parallel=None, plain=True, environment="dev", no_cache=True)
     yield Pipeline(suite, Plan(Event("push", "main"), jobs, {}), _options.options.namespace(), options)
 
 
