@@ -105,9 +105,9 @@ class Machine:
         for name in HOME_FILES if home else ():
             found[f"~/{name}"] = self.file(Path(home or "", name))
         found["git"] = self.program("git")
-        package = Path(__file__).resolve().parent
-        if not package.is_relative_to(self.root.resolve()):
-            found["lake_ci"] = self.folder(package, "*.py")
+        code = Path(__file__).resolve().parent
+        if not code.is_relative_to(self.root.resolve()):
+            found["lake_ci"] = self.folder(code, "*.py")
         return {name: text for name, text in found.items() if text}
 
     def interpreter(self, version: str, environment: Path | None) -> str:

@@ -276,9 +276,9 @@ class Reuse:
                 (Path(scratch) / folder.name).mkdir()
             for file in entry.files:
                 target = self.root / file.path
-                folder = next((each for each in todo if target.is_relative_to(each)), None)
-                if folder is not None:
-                    entry.copy(file, Path(scratch) / folder.name / target.relative_to(folder))
+                for folder in todo:
+                    if target.is_relative_to(folder):
+                        entry.copy(file, Path(scratch) / folder.name / target.relative_to(folder))
             for folder in todo:
                 if os.path.lexists(folder):
                     folder.rename(Path(scratch) / f"old-{folder.name}")

@@ -95,12 +95,12 @@ class Suite:
 
     def _call(self, job: Job, session: nox.Session, java: str | None) -> None:
         variant = job.variant(str(session.python) if job.pythons else None, java)
-        where = environment(session)
-        known = self._known(variant, where, session.posargs)
+        made = environment(session)
+        known = self._known(variant, made, session.posargs)
         if known is not None and self._reused(known):
             return
         keep = known.keep if known is not None else _keep_nothing
-        with Run(variant, self.root, where, self.env, session.posargs, ended=keep) as run:
+        with Run(variant, self.root, made, self.env, session.posargs, ended=keep) as run:
             job.function(run)
         if run.result is not None and run.result.status is Status.FAILURE:
             failed = [check.name for check in run.result.checks if check.status is Status.FAILURE]
@@ -117,21 +117,16 @@ class Suite:
         Arguments select a part of a job or change what it does; an environment that may not be filled may hold anything.
         """
         job = variant.job
-        cached = (
-            self.graph.jobs.get(job.name) is job and not job.always and reuse.mode(self.env) is not Mode.OFF
-        )
-        if not cached or posargs or where.install_only or not where.may_install:
+        mode = reuse.mode(self.env)
+        cached = self.graph.jobs.get(job.name) is job and not job.always and mode is not Mode.OFF
+        if not cached or posargs or where.install_only or (where.own and not where.may_install):
             return None
         cache = self.reuse(lambda _: where.folder if where.own else None)
         now = cache.now()
-        if (
-            self.planned is None
-            and reuse.mode(self.env) is not Mode.SESSIONS
-            or reuse.mode(self.env) is Mode.REFRESH
-        ):
-            verdict = Verdict(variant, Answer.RUN, now.fingerprints.of(variant))
-        else:
+        if mode is Mode.SESSIONS or (mode is Mode.PIPELINE and self.planned is not None):
             verdict = cache.look(variant, now)
+        else:
+            verdict = Verdict(variant, Answer.RUN, now.fingerprints.of(variant))
         now.digests.save()
         return Known(cache, verdict)
 
