@@ -56,7 +56,7 @@ class Job:
         inputs: the files it reads, as patterns relative to the repository; empty: the whole tree.
         reports: the files under `reports/<job>/` that it leaves, by name; `dist/` for that folder.
         setup: what its machine must have beside Python and git.
-        takes: the needs whose reports and files it reads; it reads nothing of the others.
+        takes: the needs whose files it reads (not their result.json); it reads nothing of the others.
         facts: what of the world outside its result leans on, by the names of `FACTS`.
         variables: environment variables that it reads, beside those that every job heeds (`machine.VARIABLES`).
         always: whether it runs whatever was found before: what it does cannot be put back.

@@ -131,8 +131,9 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(store: Store, tm
         os.utime(store.folder / "v1" / (f"{number}" * 64), (number, number))
     assert store.find("0" * 64) is not None  # used just now
     entries, size = store.status()
-    store.limit = size * 3 // 4
-    assert store.prune() == (1, size // entries)
+    store.limit = size - 1
+    gone, freed = store.prune()
+    assert (entries, gone) == (4, 1) and 0 < freed < size
     assert [store.find(f"{number}" * 64) is not None for number in range(4)] == [True, False, True, True]
     store.limit = 0
     store.keep(PRINT, b"", RESULT, tmp_path, files)

@@ -1,0 +1,461 @@
+"""Random changes to a repository of quick jobs, and what a plan, a run and a full run say after each.
+
+    python -m testing.acceptance.changes --number 500 --seed 1
+
+A result is stale where a run that may reuse differs in any row or file from the run right after it that may not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lake_ci import results
+from lake_ci.results import Result
+from testing.acceptance.conftest import REPOSITORY, Checkout, clean_environment
+
+JOBS = ("transforms", "style", "everything", "dependent", "release")
+ALL = frozenset(JOBS)
+TREE = frozenset({"everything", "release"})
+SQL = TREE | {"transforms", "dependent"}
+PYTHON = TREE | {"style"}
+PACK = TREE | {"dependent"}
+NOTHING: frozenset[str] = frozenset()
+FOLDERS = {"sql": SQL, "pack": PACK, "notes": TREE, "code": PYTHON}
+
+
+def make(folder: Path) -> Checkout:
+    """The repository of the trial, committed, with the suite's own code."""
+    checkout = Checkout(folder / "repository")
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(__file__).parent / "reused", checkout.root, ignore=ignore)
+    shutil.copytree(REPOSITORY / "utils" / "lake_ci", checkout.root / "utils" / "lake_ci", ignore=ignore)
+    checkout.write(".gitignore", "/.cache/\n/.nox/\n/reports/\n/dist/\n__pycache__/\n*.log\n")
+    checkout.write("pyproject.toml", "[tool.lake_ci.cache]\nmegabytes = 50\n")
+    checkout.write("requirements/test.txt", "# nothing\n")
+    for name in FOLDERS:
+        for number in range(4):
+            suffix = {"sql": "sql", "code": "py"}.get(name, "txt")
+            checkout.write(f"{name}/file_{number}.{suffix}", f"{name} {number}\n")
+    checkout.commit()
+    return checkout
+
+
+@dataclass
+class Trial:
+    """One repository and what has been seen in it.
+
+    Attributes:
+        env: the variables that changes have set.
+        stale: what a run showed and a full run did not.
+        wrong: where the plan's answer was not what the run did.
+        untouched: sessions that a change touched nothing of, and that could have been reused.
+        skipped: those of them that were.
+    """
+
+    checkout: Checkout
+    chance: random.Random
+    env: dict[str, str] = field(default_factory=dict)
+    stale: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    reused: Counter[str] = field(default_factory=Counter)
+    untouched: int = 0
+    skipped: int = 0
+
+    @property
+    def root(self) -> Path:
+        return self.checkout.root
+
+    def step(self, change: Callable[[Trial], frozenset[str]]) -> None:
+        """Make a change; then plan, run, and run all."""
+        before = {job: self.passed(job) for job in JOBS}
+        touched = change(self)
+        self.kinds[change.__name__] += 1
+        planned = json.loads(self.nox("-s", "plan", "--", "--json", cache="").stdout)["cache"]
+        self.nox("--", "--plain", "-j", "1", cache="")
+        ran, left = self.results(), self.files()
+        self.nox("--", "--plain", "-j", "1", cache="off")
+        full, made = self.results(), self.files()
+        where = f"{sum(self.kinds.values())} {change.__name__}"
+        for job in JOBS:
+            if told(ran[job]) != told(full[job]):
+                self.stale.append(f"{where}: {job}: {told(ran[job])}, in a full run {told(full[job])}")
+            answer, reused = planned[job]["answer"], ran[job].reused is not None
+            if answer != "later" and (answer == "reuse") != reused:
+                self.wrong.append(f"{where}: {job}: planned {planned[job]}, reused: {ran[job].reused}")
+            self.reused[f"{answer}, {'reused' if reused else 'ran'}"] += 1
+            if job not in touched and before[job] and full[job].cause is None:
+                self.untouched += 1
+                self.skipped += reused
+        if left != made:
+            self.stale.append(f"{where}: files: {sorted(left.items() ^ made.items())}")
+
+    def nox(self, *arguments: str, cache: str) -> subprocess.CompletedProcess[str]:
+        """Run nox; its exit code is that of the checks."""
+        env = clean_environment({"NOX_DOWNLOAD_PYTHON": "never", **self.env, "LAKE_CI_CACHE": cache})
+        done = subprocess.run(
+            [sys.executable, "-m", "nox", *arguments],
+            cwd=self.root,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode not in (0, 1) or "Traceback" in done.stderr:
+            raise AssertionError(f"nox {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def results(self) -> dict[str, Result]:
+        return {job: results.read(self.root / "reports" / job) for job in JOBS}
+
+    def files(self) -> dict[str, str]:
+        """The files that jobs have left, with what they hold."""
+        found = [*self.root.glob("reports/*/*.txt"), *self.root.glob("dist/*")]
+        return {path.relative_to(self.root).as_posix(): path.read_text(encoding="utf-8") for path in found}
+
+    def passed(self, job: str) -> bool:
+        """Whether the job has passed in the run before."""
+        try:
+            return results.read(self.root / "reports" / job).status.value == "success"
+        except results.BadResultError:
+            return False
+
+    # What changes are made of
+
+    def file(self, *folders: str) -> Path:
+        """A file of one of these folders; there is always one."""
+        folder = self.root / self.chance.choice(folders or tuple(FOLDERS))
+        names = sorted(path for path in folder.iterdir() if not path.is_dir() or path.is_symlink())
+        if not names:
+            suffix = {"sql": "sql", "code": "py"}.get(folder.name, "txt")
+            (folder / f"again.{suffix}").write_text("again\n", encoding="utf-8")
+            return folder / f"again.{suffix}"
+        return self.chance.choice(names)
+
+    def regular(self) -> Path:
+        """A file that is no link."""
+        path = self.file()
+        if path.is_symlink():
+            path.unlink()
+            path.write_text("no link\n", encoding="utf-8")
+        return path
+
+    def touches(self, path: Path) -> frozenset[str]:
+        return FOLDERS[path.relative_to(self.root).parts[0]]
+
+    def word(self) -> str:
+        return f"{self.chance.randrange(10**6):06}"
+
+
+def told(result: Result) -> Any:
+    """What a result says, without times, ids and where it comes from."""
+    return result.status.value, result.cause, [(check.name, check.detail) for check in result.checks]
+
+
+def content(trial: Trial) -> frozenset[str]:
+    path = trial.regular()
+    path.write_text(trial.word(), encoding="utf-8")
+    return trial.touches(path)
+
+
+def same_size_and_time(trial: Trial) -> frozenset[str]:
+    path = trial.regular()
+    said, size = path.stat(), len(path.read_bytes())
+    path.write_text((trial.word() * (size // 6 + 1))[:size], encoding="utf-8")
+    os.utime(path, ns=(said.st_atime_ns, said.st_mtime_ns))
+    return trial.touches(path)
+
+
+def replaced_by_one_of_the_same_size_and_time(trial: Trial) -> frozenset[str]:
+    path = trial.regular()
+    said, size = path.stat(), len(path.read_bytes())
+    other = path.with_name("other")
+    other.write_text((trial.word() * (size // 6 + 1))[:size], encoding="utf-8")
+    os.utime(other, ns=(said.st_atime_ns, said.st_mtime_ns))
+    other.replace(path)
+    return trial.touches(path)
+
+
+def time_moved_back(trial: Trial) -> frozenset[str]:
+    path = trial.regular()
+    said = path.stat()
+    path.write_text(trial.word(), encoding="utf-8")
+    os.utime(path, ns=(said.st_atime_ns, said.st_mtime_ns - trial.chance.randrange(1, 10**15)))
+    return trial.touches(path)
+
+
+def time_alone(trial: Trial) -> frozenset[str]:
+    os.utime(trial.regular(), (trial.chance.randrange(10**9), trial.chance.randrange(10**9)))
+    return NOTHING
+
+
+def mode(trial: Trial) -> frozenset[str]:
+    path = trial.regular()
+    path.chmod(path.stat().st_mode & 0o777 ^ trial.chance.choice([0o100, 0o010, 0o020, 0o004]))
+    return trial.touches(path)
+
+
+def renamed(trial: Trial) -> frozenset[str]:
+    path = trial.file()
+    path.rename(path.with_name(f"{trial.word()}{path.suffix}"))
+    return trial.touches(path)
+
+
+def case_of_a_name(trial: Trial) -> frozenset[str]:
+    path = trial.file()
+    path.rename(path.with_name(f"{path.stem.swapcase()}{path.suffix}"))
+    return trial.touches(path) if path.stem.swapcase() != path.stem else NOTHING
+
+
+def moved_to_another_folder(trial: Trial) -> frozenset[str]:
+    path = trial.file()
+    target = trial.root / trial.chance.choice(sorted(FOLDERS)) / f"moved-{trial.word()}{path.suffix}"
+    path.rename(target)
+    return trial.touches(path) | trial.touches(target) | (PYTHON if path.suffix == ".py" else NOTHING)
+
+
+def link(trial: Trial) -> frozenset[str]:
+    path = trial.file()
+    path.unlink()
+    path.symlink_to(trial.word())
+    return trial.touches(path) | (PYTHON if path.suffix == ".py" else NOTHING)
+
+
+def deleted(trial: Trial) -> frozenset[str]:
+    path = trial.file()
+    path.unlink()
+    return trial.touches(path) | (PYTHON if path.suffix == ".py" else NOTHING)
+
+
+def untracked(trial: Trial) -> frozenset[str]:
+    folder = trial.chance.choice(sorted(FOLDERS))
+    suffix = "py" if folder == "code" else "txt"
+    name = trial.chance.choice(["new {}", "ünï-{}", "'{}'", "{}"]).format(trial.word())
+    (trial.root / folder / f"{name}.{suffix}").write_text("new\n", encoding="utf-8")
+    return FOLDERS[folder]
+
+
+def ignored(trial: Trial) -> frozenset[str]:
+    (trial.file().parent / "of-no-matter.log").write_text(trial.word(), encoding="utf-8")
+    return NOTHING
+
+
+def written_and_put_back(trial: Trial) -> frozenset[str]:
+    path = trial.regular()
+    before = path.read_bytes()
+    path.write_text(trial.word(), encoding="utf-8")
+    path.write_bytes(before)
+    return NOTHING
+
+
+def broken(trial: Trial) -> frozenset[str]:
+    path = trial.regular()
+    path.write_text("BROKEN", encoding="utf-8")
+    trial.env["MENDED"] = path.relative_to(trial.root).as_posix()
+    return trial.touches(path)
+
+
+def lock(trial: Trial) -> frozenset[str]:
+    (trial.root / "requirements" / "test.txt").write_text(f"# {trial.word()}\n", encoding="utf-8")
+    return ALL
+
+
+def configuration(trial: Trial) -> frozenset[str]:
+    text = f"[tool.lake_ci.cache]\nmegabytes = 50\n# {trial.word()}\n"
+    (trial.root / "pyproject.toml").write_text(text, encoding="utf-8")
+    return ALL
+
+
+def suite_code(trial: Trial) -> frozenset[str]:
+    path = trial.root / trial.chance.choice(["noxfile.py", "utils/lake_ci/git.py", "utils/lake_ci/store.py"])
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"# {trial.word()}\n")
+    return ALL
+
+
+def declared_variable(trial: Trial) -> frozenset[str]:
+    trial.env["DIALECT"] = trial.word()
+    return frozenset({"transforms", "dependent"})
+
+
+def variable_of_a_tool(trial: Trial) -> frozenset[str]:
+    trial.env[trial.chance.choice(["AWS_REGION", "PYTHONHASHSEED", "LAKEKIT_ENGINE"])] = str(trial.chance.randrange(9))
+    return ALL
+
+
+def variable_of_no_matter(trial: Trial) -> frozenset[str]:
+    trial.env["EDITOR"] = trial.word()
+    return NOTHING
+
+
+def outside_fact(trial: Trial) -> frozenset[str]:
+    folder = trial.root.parent / "advisories"
+    folder.mkdir(exist_ok=True)
+    (folder / "insecure.json").write_text(trial.word(), encoding="utf-8")
+    first = trial.env.get("LAKE_CI_ADVISORIES") is None
+    trial.env["LAKE_CI_ADVISORIES"] = str(folder)
+    return ALL if first else frozenset({"transforms", "dependent"})
+
+
+def python(trial: Trial) -> frozenset[str]:
+    """Another Python 3.11 first on PATH, where the machine has one, and environments that are made anew."""
+    others = [path for path in ("/usr/bin", str(Path(sys.base_prefix, "bin"))) if Path(path, "python3.11").exists()]
+    trial.env["PATH"] = os.pathsep.join([trial.chance.choice(others), os.environ["PATH"]])
+    shutil.rmtree(trial.root / ".nox", ignore_errors=True)
+    return ALL
+
+
+def committed(trial: Trial) -> frozenset[str]:
+    trial.checkout.git("add", "--all")
+    trial.checkout.git("commit", "--quiet", "--allow-empty", "--message=A commit")
+    return frozenset({"release"})
+
+
+def tagged(trial: Trial) -> frozenset[str]:
+    trial.checkout.git("tag", f"v{trial.word()}")
+    return frozenset({"release"})
+
+
+def another_branch_and_back(trial: Trial) -> frozenset[str]:
+    committed(trial)
+    path = trial.regular()
+    trial.checkout.git("switch", "--quiet", "--create", f"branch-{trial.word()}")
+    path.write_text(trial.word(), encoding="utf-8")
+    committed(trial)
+    trial.nox("-s", "plan", cache="")
+    trial.checkout.git("switch", "--quiet", "main")
+    return frozenset({"release"})
+
+
+def cache_lost(trial: Trial) -> frozenset[str]:
+    """The reports are gone, or another run's; the store has them."""
+    shutil.rmtree(trial.root / "reports")
+    shutil.rmtree(trial.root / "dist", ignore_errors=True)
+    return NOTHING
+
+
+def entry_damaged(trial: Trial) -> frozenset[str]:
+    files = sorted(path for path in trial.root.glob(".cache/results/v*/*/*") if path.is_file())
+    path = trial.chance.choice(files)
+    data = bytearray(path.read_bytes())
+    if data:
+        data[trial.chance.randrange(len(data))] ^= 1 << trial.chance.randrange(8)
+    path.write_bytes(data)
+    return ALL
+
+
+CHANGES: tuple[Callable[[Trial], frozenset[str]], ...] = (
+    content,
+    content,
+    same_size_and_time,
+    same_size_and_time,
+    replaced_by_one_of_the_same_size_and_time,
+    time_moved_back,
+    time_alone,
+    mode,
+    renamed,
+    case_of_a_name,
+    moved_to_another_folder,
+    link,
+    deleted,
+    untracked,
+    untracked,
+    ignored,
+    written_and_put_back,
+    broken,
+    lock,
+    configuration,
+    suite_code,
+    declared_variable,
+    variable_of_a_tool,
+    variable_of_no_matter,
+    outside_fact,
+    python,
+    committed,
+    tagged,
+    another_branch_and_back,
+    cache_lost,
+    entry_damaged,
+)
+UNTOUCHING: tuple[Callable[[Trial], frozenset[str]], ...] = (
+    time_alone,
+    ignored,
+    written_and_put_back,
+    variable_of_no_matter,
+    cache_lost,
+    another_branch_and_back,
+)
+
+
+def mend(trial: Trial) -> None:
+    """Mend what the change before has broken, so that not all that follows fails."""
+    broken_file = trial.env.pop("MENDED", None)
+    if broken_file is not None and (trial.root / broken_file).is_file():
+        (trial.root / broken_file).write_text("mended\n", encoding="utf-8")
+
+
+def run(folder: Path, number: int, seed: int, say: Callable[[str], None] = lambda text: None) -> Trial:
+    """Make so many changes, each of every kind before one comes again, and return what was seen."""
+    trial = Trial(make(folder), random.Random(seed))  # nosec B311 - a trial, and no secret
+    trial.nox("--", "--plain", "-j", "1", cache="")
+    assert all(trial.passed(job) for job in JOBS), "the repository passes before anything is changed"
+    queue: list[Callable[[Trial], frozenset[str]]] = []
+    for count in range(number):
+        queue = queue or trial.chance.sample(CHANGES, len(CHANGES))
+        change = queue.pop()
+        mended = "MENDED" in trial.env
+        mend(trial)
+        # What was mended is a change of its own, to any job.
+        trial.step(_also(change) if mended else change)
+        if (count + 1) % 25 == 0:
+            say(report(trial))
+    return trial
+
+
+def _also(change: Callable[[Trial], frozenset[str]]) -> Callable[[Trial], frozenset[str]]:
+    def both(trial: Trial) -> frozenset[str]:
+        change(trial)
+        return ALL
+
+    both.__name__ = change.__name__
+    return both
+
+
+def report(trial: Trial) -> str:
+    """What was seen so far, in a line."""
+    total = sum(trial.kinds.values())
+    share = f"{trial.skipped} of {trial.untouched} untouched sessions were reused"
+    return (
+        f"{total} changes: {len(trial.stale)} stale, {len(trial.wrong)} planned otherwise than run; {share}; "
+        f"{dict(trial.reused)}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--number", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        trial = run(Path(folder), options.number, options.seed, lambda text: print(text, flush=True))
+    print(report(trial))
+    print(dict(sorted(trial.kinds.items())))
+    print("\n".join([*trial.stale, *trial.wrong]))
+    return int(bool(trial.stale or trial.wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""A pipeline whose jobs are quick and say in their rows what they have read, for trials of what is reused."""
+
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "utils"))
+
+from lake_ci import pipeline as graph
+from lake_ci.results import Outcome, Status
+from lake_ci.run import Run
+from lake_ci.suite import Suite
+from lake_ci.tools.tool import Tool, Workbench, crashed
+
+nox.options.sessions = ["pipeline"]
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.allow_parallel = True
+
+suite = Suite(ROOT)
+
+
+class Look(Tool):
+    """What a job reads, as a digest."""
+
+    name = "look"
+
+    def __init__(self, *arguments: str, leaves: str = "") -> None:
+        self.arguments = arguments
+        self.leaves = leaves
+
+    def run(self, bench: Workbench) -> Outcome:
+        done = bench.execute([str(bench.python), "look.py", *self.arguments])
+        if done.code != 0:
+            return crashed(self.name, done)
+        said = done.stdout.strip()
+        (bench.reports / "seen.txt").write_text(said, encoding="utf-8")
+        if self.leaves:
+            (bench.root / "dist").mkdir(exist_ok=True)
+            (bench.root / "dist" / self.leaves).write_text(said, encoding="utf-8")
+        return Outcome(Status.SUCCESS, said)
+
+
+@suite.job(
+    inputs=["sql/*", "look.py"],
+    variables=["DIALECT"],
+    facts=["advisories"],
+    reports=["seen.txt"],
+    minutes=5,
+)
+def transforms(run: Run) -> None:
+    """The SQL, in a dialect, with the advisories of the day."""
+    outside = run.bench.env.get("LAKE_CI_ADVISORIES")
+    run.check(Look("sql/*", "look.py", "--variable=DIALECT", *([f"--folder={outside}"] if outside else [])))
+
+
+@suite.job(inputs=["*.py"], minutes=5)
+def style(run: Run) -> None:
+    """Every Python file."""
+    run.check(Look("*.py"))
+
+
+@suite.job(needs=[style], minutes=5)
+def everything(run: Run) -> None:
+    """Every file."""
+    run.check(Look("."))
+
+
+@suite.job(needs=[transforms], takes=["transforms"], inputs=["look.py", "pack/*"], minutes=5)
+def dependent(run: Run) -> None:
+    """What another job has left."""
+    run.check(Look("look.py", "pack/*", "--folder=reports/transforms"))
+
+
+@suite.job(needs=[everything], history=True, reports=["dist/"], minutes=5)
+def release(run: Run) -> None:
+    """The commit, and every file."""
+    run.check(Look(".", "--git", leaves="release.txt"))
+
+
+@nox.session(venv_backend="none", default=True, allow_parallel=False)
+def pipeline(session: nox.Session) -> None:
+    """All jobs."""
+    graph.play(suite, session)
+
+
+@nox.session(venv_backend="none", default=False)
+def plan(session: nox.Session) -> None:
+    """What would run."""
+    graph.show_plan(suite, session)
