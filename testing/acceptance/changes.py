@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci import results
+from lake_ci.errors import BadResultError
 from lake_ci.results import Result
 from testing.acceptance.conftest import REPOSITORY, Checkout, clean_environment
 
@@ -62,6 +63,7 @@ class Trial:
         wrong: where the plan's answer was not what the run did.
         untouched: sessions that a change touched nothing of, and that could have been reused.
         skipped: those of them that were.
+        again: those that were not, with the plan's reasons.
     """
 
     checkout: Checkout
@@ -69,6 +71,7 @@ class Trial:
     env: dict[str, str] = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     reused: Counter[str] = field(default_factory=Counter)
     untouched: int = 0
@@ -99,6 +102,8 @@ class Trial:
             if job not in touched and before[job] and full[job].cause is None:
                 self.untouched += 1
                 self.skipped += reused
+                if not reused:
+                    self.again.append(f"{where}: {job}: {planned[job]['reasons']}")
         if left != made:
             self.stale.append(f"{where}: files: {sorted(left.items() ^ made.items())}")
 
@@ -115,7 +120,9 @@ class Trial:
             check=False,
         )
         if done.returncode not in (0, 1) or "Traceback" in done.stderr:
-            raise AssertionError(f"nox {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(
+                f"nox {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
         return done
 
     def results(self) -> dict[str, Result]:
@@ -130,7 +137,7 @@ class Trial:
         """Whether the job has passed in the run before."""
         try:
             return results.read(self.root / "reports" / job).status.value == "success"
-        except results.BadResultError:
+        except BadResultError:
             return False
 
     # What changes are made of
@@ -292,7 +299,9 @@ def declared_variable(trial: Trial) -> frozenset[str]:
 
 
 def variable_of_a_tool(trial: Trial) -> frozenset[str]:
-    trial.env[trial.chance.choice(["AWS_REGION", "PYTHONHASHSEED", "LAKEKIT_ENGINE"])] = str(trial.chance.randrange(9))
+    trial.env[trial.chance.choice(["AWS_REGION", "PYTHONHASHSEED", "LAKEKIT_ENGINE"])] = str(
+        trial.chance.randrange(9)
+    )
     return ALL
 
 
@@ -312,7 +321,9 @@ def outside_fact(trial: Trial) -> frozenset[str]:
 
 def python(trial: Trial) -> frozenset[str]:
     """Another Python 3.11 first on PATH, where the machine has one, and environments that are made anew."""
-    others = [path for path in ("/usr/bin", str(Path(sys.base_prefix, "bin"))) if Path(path, "python3.11").exists()]
+    others = [
+        path for path in ("/usr/bin", str(Path(sys.base_prefix, "bin"))) if Path(path, "python3.11").exists()
+    ]
     trial.env["PATH"] = os.pathsep.join([trial.chance.choice(others), os.environ["PATH"]])
     shutil.rmtree(trial.root / ".nox", ignore_errors=True)
     return ALL
@@ -453,7 +464,7 @@ def main() -> int:
         trial = run(Path(folder), options.number, options.seed, lambda text: print(text, flush=True))
     print(report(trial))
     print(dict(sorted(trial.kinds.items())))
-    print("\n".join([*trial.stale, *trial.wrong]))
+    print("\n".join([*trial.stale, *trial.wrong, *(f"not reused: {each}" for each in trial.again)]))
     return int(bool(trial.stale or trial.wrong))
 
 

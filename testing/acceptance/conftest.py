@@ -30,7 +30,9 @@ IDENTITY = [
     "commit.gpgsign=false",
 ]
 # What the nox around these tests, pytest or GitHub say is not meant for the nox inside.
-OUTER = re.compile(r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE)|NOX.*|GITHUB_.*|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*")
+OUTER = re.compile(
+    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE)|NOX.*|GITHUB_.*|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*"
+)
 
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -91,7 +91,12 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not PRIVATE.fullmatch(name)}
     here = str(Path(sys.executable).parent)
     path = [part for part in env["PATH"].split(os.pathsep) if part != here]
-    return {**env, "PATH": os.pathsep.join([str(folder / "bin"), *path]), "LAKE_CI_STRICT": "1", "LAKE_CI_CACHE": "off"}
+    return {
+        **env,
+        "PATH": os.pathsep.join([str(folder / "bin"), *path]),
+        "LAKE_CI_STRICT": "1",
+        "LAKE_CI_CACHE": "off",
+    }
 
 
 @pytest.fixture

@@ -6,26 +6,47 @@ one id, and its index believes `assume-unchanged`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-HEAD = "lake-ci digests 1"
+HEAD = "lake-ci digests 2"
 CHUNK = 1 << 20
+# Of so many trees the digest is kept: those of the jobs, on a few branches.
+TREES = 40
 # Where the file system's own clock cannot be asked, more than the coarsest time stamps (2 s) and a tick of the kernel.
 UNKNOWN_CLOCK_NS = 3_000_000_000
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Many files at one moment.
+
+    Attributes:
+        digest: of their names, kinds, modes and contents.
+        moment: of their names and statuses: a file that was written to and got its old content back differs here alone.
+        files: makes the digest of each, by name; looked at when it is asked for.
+    """
+
+    digest: str
+    moment: str
+    files: Callable[[], dict[str, str]]
 
 
 class Digests:
     """The digests of files below a folder, kept between runs with the status that each file had when it was read.
 
-    A digest is believed while the file's size, both times in nanoseconds, inode, device and mode are what they were, and
-    only where both times were past when it was read: a file that is written to in the very tick in which it was read
-    keeps its times. The clock of that rule is the file system's. When it went back, nothing is believed.
+    A digest is believed while the file's size, both times in nanoseconds, and inode are what they were (its mode and
+    its owner cannot change without a time), and only where both times were past when it was read: a file that is
+    written to in the very tick in which it was read keeps its times. The clock of that rule is the file system's. When
+    it went back, nothing is believed.
 
     Args:
         root: the folder that relative names start from.
@@ -36,11 +57,14 @@ class Digests:
         self._root = f"{root}{os.sep}"
         self._kept = kept
         self._now, self._device = _clock(kept.parent)
-        self._known = _load(kept, self._now)
         self._fresh: dict[str, tuple[str, str]] = {}
+        self._untrusted: set[str] = set()
+        self._ahead: tuple[Sequence[str], list[str | None]] = ((), [])
+        self._trees: dict[str, str] = {}
+        self._largest: Sequence[str] = ()
 
-    def of(self, names: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """For each file that exists: its status, and a digest of kind, mode and content.
+    def of(self, names: Iterable[str]) -> dict[str, str]:
+        """For each file that exists: a digest of kind, mode and content.
 
         Absolute names are taken as they are. A name that is no file and no link has a digest that begins with `?`.
 
@@ -48,70 +72,151 @@ class Digests:
             OSError: a file is there and cannot be read.
         """
         found = {}
-        known, root, lstat = self._known, self._root, os.lstat
         for name in names:
-            path = name if name[:1] == os.sep else root + name
-            try:
-                said = lstat(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            status = f"{said.st_size} {said.st_mtime_ns} {said.st_ctime_ns} {said.st_ino} {said.st_dev} {said.st_mode}"
-            kept = known.get(name)
-            if kept is None or kept[0] != status:
-                kept = self._read(name, path, said, status)
-                if kept is None:
-                    continue
-            found[name] = kept
+            status = self._status(name)
+            if status is not None:
+                digest = self._digest(name, status)
+                if digest is not None:
+                    found[name] = digest
         return found
+
+    def look_ahead(self) -> None:
+        """Look at the files of the tree of last time, while git still lists those of this time."""
+        names = self._last[1]
+        self._ahead = names, self._statuses(names)
+
+    def tree(self, names: Sequence[str]) -> Tree:
+        """All these files as one. Raises OSError as `of` does, and for a folder: a submodule is one."""
+        known, statuses = self._ahead
+        if names != known:
+            statuses = self._statuses(names)
+        said = "\0".join([*names, *(status or "" for status in statuses)])
+        moment = hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
+        self._largest = max(self._largest, names, key=len)
+        if moment in self._last[0]:
+            self._trees[moment] = self._last[0][moment]
+            return Tree(self._last[0][moment], moment, lambda: self.of(names))
+        found = {}
+        for name, status in zip(names, statuses):
+            digest = self._digest(name, status) if status is not None else None
+            if digest is not None:
+                found[name] = digest
+                if digest[0] == "?":
+                    raise OSError(errno.EINVAL, "git does not list what is in it", name)
+        text = "\0".join(part for pair in found.items() for part in pair)
+        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        if self._untrusted.isdisjoint(names):
+            self._trees[moment] = digest
+        return Tree(digest, moment, lambda: found)
 
     def save(self) -> None:
         """Keep what was learned. Nothing is said where it cannot be written: the next run reads the files again."""
-        if not self._fresh:
-            return
         # What another process learned meanwhile is not taken over: it costs that process's work once more, and no more.
-        merged = {**self._known, **self._fresh}
-        body = "\0".join(part for name, (status, digest) in merged.items() for part in (name, status, digest))
-        data = f"{self._now}\0{body}".encode("utf-8", "surrogateescape")
-        try:
-            _replace(self._kept, f"{HEAD} {hashlib.sha256(data).hexdigest()}\n".encode() + data)
-        except OSError:
-            return
-        self._known, self._fresh = merged, {}
+        if self._fresh:
+            flat = [part for name, pair in {**self._known, **self._fresh}.items() for part in (name, *pair)]
+            self._write(self._kept, flat)
+            self._known.update(self._fresh)
+            self._fresh = {}
+        kept = dict([*self._last[0].items(), *self._trees.items()][-TREES:])
+        if kept != self._last[0]:
+            flat = [part for pair in kept.items() for part in pair]
+            self._write(self._kept.with_suffix(".trees"), [str(len(flat)), *flat, *self._largest])
+            self._last = kept, list(self._largest)
 
-    def _read(self, name: str, path: str, said: os.stat_result, status: str) -> tuple[str, str] | None:
-        """The status and the digest of one file; None where it was deleted meanwhile."""
-        kind = stat.S_IFMT(said.st_mode)
+    @cached_property
+    def _known(self) -> dict[str, tuple[str, str]]:
+        """The status and the digest of each file that was looked at in an earlier run."""
+        parts = self._read(self._kept)
+        return dict(zip(parts[0::3], zip(parts[1::3], parts[2::3])))
+
+    @cached_property
+    def _last(self) -> tuple[dict[str, str], Sequence[str]]:
+        """The moment and the digest of trees all of whose digests were believed, and the names of the largest."""
+        parts = self._read(self._kept.with_suffix(".trees"))
+        if not parts:
+            return {}, []
+        end = 1 + int(parts[0])
+        return dict(zip(parts[1:end:2], parts[2:end:2])), parts[end:]
+
+    def _statuses(self, names: Sequence[str]) -> list[str | None]:
+        status = self._status
+        return [status(name) for name in names]
+
+    def _status(self, name: str) -> str | None:
+        """What tells that a file was written to, None where there is none."""
         try:
-            if kind == stat.S_IFLNK:
-                digest = f"link {hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()}"
-            elif kind == stat.S_IFREG:
-                digest = f"{stat.S_IMODE(said.st_mode):o} {_content(path)}"
-            else:
-                return status, "? neither a file nor a link"
-        except FileNotFoundError:
+            said = os.lstat(name if name[:1] == os.sep else self._root + name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return _told(said)
+
+    def _digest(self, name: str, status: str) -> str | None:
+        """The digest of a file that has this status; None where it was deleted meanwhile."""
+        kept = self._fresh.get(name) or self._known.get(name)
+        if kept is not None and kept[0] == status:
+            return kept[1]
+        path = name if name[:1] == os.sep else self._root + name
+        try:
+            digest, said = _read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            self._untrusted.add(name)
             return None
         limit = self._now if said.st_dev == self._device else self._now - UNKNOWN_CLOCK_NS
-        again = os.lstat(path)
-        settled = (again.st_mtime_ns, again.st_ctime_ns) == (said.st_mtime_ns, said.st_ctime_ns)
-        if settled and said.st_ctime_ns < limit and said.st_mtime_ns < limit:
-            self._known[name] = self._fresh[name] = status, digest
-        return status, digest
+        # The status is of before and `said` of after the reading.
+        if _told(said) == status and said.st_ctime_ns < limit and said.st_mtime_ns < limit:
+            self._fresh[name] = status, digest
+        else:
+            self._untrusted.add(name)
+        return digest
+
+    def _write(self, path: Path, parts: Sequence[str]) -> None:
+        data = "\0".join([str(self._now), *parts]).encode("utf-8", "surrogateescape")
+        try:
+            _replace(path, f"{HEAD} {hashlib.sha256(data).hexdigest()}\n".encode() + data)
+        except OSError:
+            return
+
+    def _read(self, path: Path) -> list[str]:
+        """What `_write` wrote; nothing where it is missing, damaged, or of a time that has not come yet."""
+        try:
+            head, _, data = path.read_bytes().partition(b"\n")
+        except OSError:
+            return []
+        if head.decode("ascii", "replace") != f"{HEAD} {hashlib.sha256(data).hexdigest()}":
+            return []
+        then, *parts = data.decode("utf-8", "surrogateescape").split("\0")
+        # A clock that went back may come by the times of these files once more.
+        return parts if int(then) <= self._now else []
 
 
-def _content(path: str) -> str:
-    """The sha256 of a file's content."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _told(said: os.stat_result) -> str:
+    return f"{said.st_size} {said.st_mtime_ns} {said.st_ctime_ns} {said.st_ino}"
+
+
+def _read(path: str) -> tuple[str, os.stat_result]:
+    """The digest of a file's kind, mode and content, and its status after the reading. Raises OSError."""
     try:
+        # Neither a link's target nor the other end of a pipe is waited for.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        target = os.fsencode(os.readlink(path))
+        return f"link {hashlib.sha256(target).hexdigest()}", os.lstat(path)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return "? neither a file nor a link", os.fstat(handle)
         found = hashlib.sha256()
         while data := os.read(handle, CHUNK):
             found.update(data)
+        said = os.fstat(handle)
     finally:
         os.close(handle)
-    return found.hexdigest()
+    return f"{stat.S_IMODE(said.st_mode):o} {found.hexdigest()}", said
 
 
 def _clock(folder: Path) -> tuple[int, int | None]:
-    """The time of the folder's file system in nanoseconds, and its device; a careful guess where it is read-only."""
+    """The time of the folder's file system in nanoseconds, and its device; the system's time where it is read-only."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -119,20 +224,6 @@ def _clock(folder: Path) -> tuple[int, int | None]:
             return said.st_mtime_ns, said.st_dev
     except OSError:
         return time.time_ns(), None
-
-
-def _load(path: Path, now: int) -> dict[str, tuple[str, str]]:
-    try:
-        head, _, body = path.read_bytes().partition(b"\n")
-    except OSError:
-        return {}
-    if head.decode("ascii", "replace") != f"{HEAD} {hashlib.sha256(body).hexdigest()}":
-        return {}
-    then, *parts = body.decode("utf-8", "surrogateescape").split("\0")
-    if int(then) > now:
-        # A clock that went back may come by the times of these files once more.
-        return {}
-    return dict(zip(parts[0::3], zip(parts[1::3], parts[2::3])))
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
@@ -15,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lake_ci import git, results
+from lake_ci.digests import Tree
 from lake_ci.errors import BadResultError
 from lake_ci.job import Graph, Job, Variant
 from lake_ci.machine import Machine, UntoldError
@@ -32,14 +35,14 @@ class Fingerprint:
 
     Attributes:
         variant: the session.
-        inputs: each thing by its name (`file README.md`, `variable TZ`, `fact advisories`), with a digest.
-        statuses: of its files: a file that was written to and got its old content back differs here alone.
+        inputs: each thing by its name (`variable TZ`, `fact advisories`), with a digest; its files as one, `files`.
+        tree: its files.
         untold: why it cannot be told; None where it can.
     """
 
     variant: Variant
     inputs: Mapping[str, str] = field(default_factory=dict)
-    statuses: Mapping[str, str] = field(default_factory=dict)
+    tree: Tree | None = None
     untold: str | None = None
 
     @cached_property
@@ -47,16 +50,29 @@ class Fingerprint:
         """The sha256 of all inputs."""
         return hashlib.sha256(listing(self.inputs)).hexdigest()
 
+    @cached_property
+    def each(self) -> dict[str, str]:
+        """Each thing by its name, each file (`file README.md`) for itself."""
+        files = self.tree.files() if self.tree is not None else {}
+        rest = {name: digest for name, digest in self.inputs.items() if name != "files"}
+        return {**{f"file {name}": digest for name, digest in files.items()}, **rest}
+
+    def same_moment(self, other: Fingerprint) -> bool:
+        """Whether nothing differs, nor was written to in between."""
+        moments = [each.tree.moment if each.tree is not None else None for each in (self, other)]
+        return self.id == other.id and moments[0] == moments[1]
+
     def differences(self, before: Mapping[str, str]) -> list[str]:
         """The inputs that differ from those of another run, each with a word on how; files first."""
         found = []
-        for name in sorted({*before, *self.inputs}, key=lambda name: (not name.startswith("file "), name)):
+        now = self.each
+        for name in sorted({*before, *now}, key=lambda name: (not name.startswith("file "), name)):
             if name not in before:
                 found.append(f"{_shown(name)} is new")
-            elif name not in self.inputs:
+            elif name not in now:
                 found.append(f"{_shown(name)} is gone")
-            elif self.inputs[name] != before[name]:
-                found.append(f"{_shown(name)} {_how(before[name], self.inputs[name])}")
+            elif now[name] != before[name]:
+                found.append(f"{_shown(name)} {_how(before[name], now[name])}")
         return found
 
 
@@ -73,7 +89,7 @@ class Fingerprints:
         self.graph = graph
         self.machine = machine
         self.environment = environment
-        self._selected: dict[tuple[str, ...], tuple[dict[str, str], dict[str, str]]] = {}
+        self._trees: dict[tuple[str, ...], Tree] = {}
         self._told: dict[str, str] = {}
         self._left: dict[str, Mapping[str, str]] = {}
 
@@ -85,8 +101,8 @@ class Fingerprints:
         """The fingerprint of a session; it says so where one cannot be told."""
         job = variant.job
         try:
-            files, statuses = self._files(job)
-            inputs = dict(files)
+            tree = self._tree(job)
+            inputs = {"files": tree.digest}
             inputs |= {f"variable {name}": text for name, text in self._variables(job).items()}
             inputs |= {f"machine {name}": text for name, text in self.machine.common.items()}
             inputs |= {f"fact {name}": self._fact(name) for name in job.facts}
@@ -99,35 +115,42 @@ class Fingerprints:
             return Fingerprint(variant, untold=str(error))
         except OSError as error:
             return Fingerprint(variant, untold=f"{error.filename or job.name}: {error.strerror}")
-        return Fingerprint(variant, inputs, statuses)
+        return Fingerprint(variant, inputs, tree)
 
     @cached_property
-    def listed(self) -> tuple[str, ...]:
+    def listed(self) -> list[str]:
         """The files that git tracks, or would track, whether they are there or not. Raises UntoldError without git."""
-        text = git.ask(
-            self.machine.root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"
-        )
-        if text is None:
-            raise UntoldError("this is no git checkout")
-        return tuple(sorted(filter(None, set(text.split("\0")))))
+        command = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+        # Into a file: a pipe holds little, and git would wait for its reader, which looks at files meanwhile.
+        with tempfile.TemporaryFile() as output:
+            try:
+                asked = subprocess.Popen(
+                    ["git", *command], cwd=self.machine.root, stdout=output, stderr=subprocess.DEVNULL
+                )
+            except OSError as error:
+                raise UntoldError(f"git: {error.strerror}") from None
+            with asked:
+                self.machine.digests.look_ahead()
+            if asked.returncode != 0:
+                raise UntoldError("this is no git checkout")
+            output.seek(0)
+            text = output.read().decode("utf-8", "surrogateescape")
+        if "/\0" in text:
+            nested = next(name for name in text.split("\0") if name.endswith("/"))
+            raise UntoldError(f"{nested} is a repository of its own: git does not list what is in it")
+        return sorted(text.split("\0")[:-1])
 
-    def selected(self, job: Job) -> tuple[str, ...]:
+    def selected(self, job: Job) -> list[str]:
         """Of those, the ones that a job declares, and those that every job is made of."""
         if not job.inputs:
             return self.listed
         matches = _matcher((*job.inputs, *SUITE))
-        return tuple(name for name in self.listed if matches(name))
+        return [name for name in self.listed if matches(name)]
 
-    def _files(self, job: Job) -> tuple[dict[str, str], dict[str, str]]:
-        if job.inputs not in self._selected:
-            looked = self.machine.digests.of(self.selected(job))
-            for name, (_, digest) in looked.items():
-                if digest.startswith("?"):
-                    raise UntoldError(f"{name} is {digest[2:]}: git does not list what is in it")
-            contents = {f"file {name}": digest for name, (_, digest) in looked.items()}
-            statuses = {name: status for name, (status, _) in looked.items()}
-            self._selected[job.inputs] = contents, statuses
-        return self._selected[job.inputs]
+    def _tree(self, job: Job) -> Tree:
+        if job.inputs not in self._trees:
+            self._trees[job.inputs] = self.machine.digests.tree(self.selected(job))
+        return self._trees[job.inputs]
 
     def _variables(self, job: Job) -> dict[str, str]:
         return self.machine.variables(job.variables)
@@ -161,8 +184,7 @@ class Fingerprints:
             for variant in self.graph.jobs[need].variants:
                 left = self._left.get(variant.id)
                 if left is None:
-                    looked = self.machine.digests.of(taken(self.machine.root, variant))
-                    left = {name: digest for name, (_, digest) in looked.items()}
+                    left = self.machine.outside.of(taken(self.machine.root, variant))
                 found |= {f"taken {name}": digest for name, digest in left.items()}
         return found
 

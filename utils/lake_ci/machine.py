@@ -71,7 +71,7 @@ class Machine:
     Attributes:
         root: the repository.
         env: the environment variables.
-        digests: of files, those outside the repository included.
+        digests: of the files of the repository.
         today: the day that advisories are of, and that exceptions to them end on.
     """
 
@@ -79,6 +79,11 @@ class Machine:
     env: Mapping[str, str]
     digests: Digests
     today: date
+
+    @cached_property
+    def outside(self) -> Digests:
+        """Of files outside the repository, and of what jobs leave: few, beside those of the repository."""
+        return Digests(self.root, self.root / ".cache" / "digests-outside")
 
     def variables(self, declared: Sequence[str] = ()) -> dict[str, str]:
         """A digest of each variable that is set and that tools heed; a value is never shown."""
@@ -140,7 +145,7 @@ class Machine:
         """
         try:
             real = os.path.realpath(path)
-            [(_, digest)] = self.digests.of([real]).values() or [("", "")]
+            digest = self.outside.of([real]).get(real, "")
         except OSError as error:
             raise UntoldError(f"{path}: {error.strerror}") from None
         return digest
@@ -155,6 +160,11 @@ class Machine:
         """A program on PATH, by content; empty where there is none."""
         found = shutil.which(name, path=self.env.get("PATH"))
         return self.file(Path(found)) if found else ""
+
+    def save(self) -> None:
+        """Keep what was learned of files."""
+        self.digests.save()
+        self.outside.save()
 
     def fact(self, name: str) -> str:
         """A fact of the world outside, by its name in `FACTS`. Raises UntoldError where it cannot be told."""

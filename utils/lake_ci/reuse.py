@@ -95,14 +95,6 @@ class Verdict:
         return ", ".join(self.reasons[:shown]) + (f", and {count(more, 'more input')}" if more > 0 else "")
 
 
-@dataclass(frozen=True)
-class Now:
-    """The moment of a run: what its fingerprints are taken of. Read again for another moment."""
-
-    digests: Digests
-    fingerprints: Fingerprints
-
-
 class Reuse:
     """The kept results of one checkout.
 
@@ -132,14 +124,14 @@ class Reuse:
     def store(self) -> Store:
         return Store(place(self.root, self.env), limit(self.root))
 
-    def now(self) -> Now:
+    def now(self) -> Fingerprints:
         """The inputs as they are at this moment."""
         digests = Digests(self.root, self.root / ".cache" / "digests")
         machine = Machine(self.root, self.env, digests, self._today())
-        return Now(digests, Fingerprints(self.graph, machine, self._environment))
+        return Fingerprints(self.graph, machine, self._environment)
 
     def forecast(
-        self, jobs: Iterable[Job], now: Now, met: Callable[[Verdict], bool] | None = None
+        self, jobs: Iterable[Job], now: Fingerprints, met: Callable[[Verdict], bool] | None = None
     ) -> list[Verdict]:
         """What becomes of each session of these jobs, in order.
 
@@ -169,16 +161,16 @@ class Reuse:
                 elif verdict.entry is not None:
                     # Whoever takes from it takes this, also where nothing is put back, as in `nox -s plan`.
                     left = {file.path: f"{file.mode:o} {file.sha256}" for file in verdict.entry.files}
-                    now.fingerprints.assume(variant, left)
+                    now.assume(variant, left)
                 verdicts.append(verdict)
-        now.digests.save()
+        now.machine.save()
         return verdicts
 
-    def look(self, variant: Variant, now: Now) -> Verdict:
+    def look(self, variant: Variant, now: Fingerprints) -> Verdict:
         """Whether a kept result holds for a session at this moment."""
         if variant.job.always:
             return Verdict(variant, Answer.RUN, reasons=("always runs",))
-        fingerprint = now.fingerprints.of(variant)
+        fingerprint = now.of(variant)
         if fingerprint.untold is not None:
             return Verdict(variant, Answer.RUN, fingerprint, reasons=(fingerprint.untold,))
         try:
@@ -222,15 +214,15 @@ class Reuse:
                 return self._contradicted(before)
             if unfit(result) is not None:
                 return None
-            after = self.now().fingerprints.of(before.variant)
-            if after.id != before.id or after.statuses != before.statuses:
-                changed = after.differences(before.inputs) or ["a file was written to"]
+            after = self.now().of(before.variant)
+            if not after.same_moment(before):
+                changed = after.differences(before.each) or ["a file was written to"]
                 return f"not kept for later runs: {changed[0]} while it ran"
             folder = self.root / REPORTS / result.job
             files = list(below(folder))
             if "dist/" in before.variant.job.reports:
                 files += below(self.root / "dist")
-            self.store.keep(before.id, listing(before.inputs), result, self.root, files)
+            self.store.keep(before.id, listing(after.each), result, self.root, files)
         except OSError as error:
             return f"not kept for later runs: {self.store.folder}: {error.strerror or error}"
         return None
@@ -269,7 +261,7 @@ class Reuse:
         reports.mkdir(parents=True, exist_ok=True)
         for old in reports.glob(f".back-{variant.id}-*"):
             shutil.rmtree(old, ignore_errors=True)
-        digests = Digests(self.root, self.root / ".cache" / "digests")
+        digests = Digests(self.root, self.root / ".cache" / "digests-outside")
         todo = [folder for folder in places if not self._holds(folder, entry, digests)]
         with tempfile.TemporaryDirectory(dir=reports, prefix=f".back-{variant.id}-") as scratch:
             for folder in todo:
@@ -294,7 +286,7 @@ class Reuse:
         names = {path.relative_to(self.root).as_posix() for path in below(folder)}
         if not folder.is_dir() or folder.is_symlink() or names != set(wanted):
             return False
-        found = {name: digest for name, (_, digest) in digests.of(sorted(names)).items()}
+        found = digests.of(sorted(names))
         digests.save()
         return found == wanted
 

@@ -126,8 +126,8 @@ class Suite:
         if mode is Mode.SESSIONS or (mode is Mode.PIPELINE and self.planned is not None):
             verdict = cache.look(variant, now)
         else:
-            verdict = Verdict(variant, Answer.RUN, now.fingerprints.of(variant))
-        now.digests.save()
+            verdict = Verdict(variant, Answer.RUN, now.of(variant))
+        now.machine.save()
         return Known(cache, verdict)
 
     def _reused(self, known: Known) -> bool:

@@ -140,10 +140,10 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
     first = job.variants[0]
     python = "${{ matrix.python }}" if matrix else first.python or ""
     yield _checkout(history=job.history)
-    given: dict[str, Value] = {"python": python} | dict.fromkeys(job.setup, "true")
-    if not job.always:
-        given["results"] = "${{ matrix.id }}" if matrix else first.id
-    yield {"uses": "./.github/actions/setup", "with": given}
+    itself = "${{ matrix.id }}" if matrix else first.id
+    reused = {} if job.always else {"results": itself}
+    setup = {"python": python} | dict.fromkeys(job.setup, "true") | reused
+    yield {"uses": "./.github/actions/setup", "with": setup}
     if job.takes:
         yield {"uses": "./.github/actions/artifacts-in", "with": {"jobs": " ".join(job.takes)}}
     environment: dict[str, Value] = {"SESSION": "${{ matrix.session }}" if matrix else first.session}
@@ -151,7 +151,7 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
         environment["DEPLOY_ENVIRONMENT"] = "${{ inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial' }}"
         environment |= CREDENTIALS
     yield {"run": 'nox -s "$SESSION"', "env": environment}
-    given = {"job": "${{ matrix.id }}" if matrix else first.id, "status": "${{ job.status }}"}
+    given: dict[str, Value] = {"job": itself, "status": "${{ job.status }}"}
     for report, name in (("coverage.xml", "coverage"), ("findings.sarif", "sarif"), ("dist/", "dist")):
         if report in job.reports:
             given[name] = "true"

@@ -18,7 +18,7 @@ def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
 
     def run(*names: str) -> dict[str, str]:
         found = Digests(tmp_path, tmp_path / ".cache" / "digests")
-        looked = {name: digest for name, (_, digest) in found.of(names).items()}
+        looked = found.of(names)
         found.save()
         return looked
 
@@ -34,13 +34,13 @@ def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that are read from now on."""
     noted: list[str] = []
-    real = digests._content
+    real = digests._read
 
-    def content(path: str) -> str:
+    def read(path: str) -> tuple[str, os.stat_result]:
         noted.append(Path(path).name)
         return real(path)
 
-    monkeypatch.setattr(digests, "_content", content)
+    monkeypatch.setattr(digests, "_read", read)
     return noted
 
 
@@ -147,7 +147,9 @@ def test_a_name_that_is_not_utf8_and_one_with_a_newline_are_kept(
     assert sorted(noted) == sorted(names)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"", lambda data: data.replace(b"1", b"2")])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-3], lambda data: b"", lambda data: data.replace(b"1", b"2")]
+)
 def test_a_damaged_file_of_digests_costs_time_alone(
     tmp_path: Path,
     look: Callable[..., dict[str, str]],

@@ -98,7 +98,8 @@ def test_an_entry_under_another_fingerprint_and_one_of_another_shape_are_refused
 
 
 @pytest.mark.parametrize(
-    "change", [{"schema": 0}, {"files": 3}, {"result": {**to_json(RESULT), "checks": None}}, {"kept": None, "job": 1}]
+    "change",
+    [{"schema": 0}, {"files": 3}, {"result": {**to_json(RESULT), "checks": None}}, {"kept": None, "job": 1}],
 )
 def test_a_manifest_of_another_shape_is_refused(
     store: Store, tmp_path: Path, change: dict[str, object]
@@ -108,7 +109,8 @@ def test_a_manifest_of_another_shape_is_refused(
 
 
 @pytest.mark.parametrize(
-    "path", ["../evil", "/etc/passwd", "reports/tests/one.txt", "reports/lint/../../evil", "dist", "noxfile.py"]
+    "path",
+    ["../evil", "/etc/passwd", "reports/tests/one.txt", "reports/lint/../../evil", "dist", "noxfile.py"],
 )
 def test_a_file_that_belongs_elsewhere_is_refused(store: Store, tmp_path: Path, path: str) -> None:
     with pytest.raises(DamagedError, match=rf"names {re.escape(path)}, which is no file of lint"):
