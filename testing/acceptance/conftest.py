@@ -35,6 +35,13 @@ OUTER = re.compile(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`-- --changes 500`: how many random changes the trial of what is reused makes."""
+    parser.addoption(
+        "--changes", default="12", help="random changes that results are tried to be reused after"
+    )
+
+
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment variables of the nox inside; LAKE_CI_STRICT stays as it is.
 

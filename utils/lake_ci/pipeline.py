@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -98,7 +98,10 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
             return
         verdicts: list[Verdict] = []
         if played_mode(suite, plan) in (Mode.PIPELINE, Mode.SESSIONS):
-            cache = forecasting(suite, session._runner.global_config)
+            # Standard output is the plan's alone: a program may read it.
+            cache = forecasting(
+                suite, session._runner.global_config, lambda text: print(text, file=sys.stderr)
+            )
             verdicts = cache.forecast(plan.starts, cache.now())
         if options.why is not None:
             job = suite.graph.named(options.why)
@@ -114,7 +117,7 @@ def played_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
     return Mode.REFRESH if no_cache and said is not Mode.OFF else said
 
 
-def forecasting(suite: Suite, config: Any) -> Reuse:
+def forecasting(suite: Suite, config: Any, out: Callable[[str], None] = print) -> Reuse:
     """What earlier runs have found, for sessions whose environments nox keeps where its options say."""
 
     def environment(variant: Variant) -> Path | None:
@@ -123,7 +126,7 @@ def forecasting(suite: Suite, config: Any) -> Reuse:
         # The one place that knows what folder nox makes of a session's name.
         return Path(suite.root, sessions._normalize_path(str(config.envdir), variant.session))
 
-    return suite.reuse(environment)
+    return suite.reuse(environment, out)
 
 
 def summarize(suite: Suite, session: nox.Session) -> None:

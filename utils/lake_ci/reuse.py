@@ -23,7 +23,7 @@ from lake_ci.fingerprint import Fingerprint, Fingerprints, below, from_listing, 
 from lake_ci.job import Graph, Job, Variant, nearest
 from lake_ci.machine import Machine
 from lake_ci.results import REPORTS, TIME_FORMAT, Result, Status, as_of, count
-from lake_ci.store import DamagedError, Entry, Store
+from lake_ci.store import DamagedError, Entry, Kept, Store
 
 SWITCH = "LAKE_CI_CACHE"
 PLACE = "LAKE_CI_STORE"
@@ -138,8 +138,10 @@ class Reuse:
         A session whose needs do not all hold waits for them: where one fails it is skipped, as it is without a store.
 
         Args:
-            met: called for each result that holds, in order; False where it could not be put back after all.
+            met: called for each result that holds, in order; False where it could not be put back after all. Without,
+                nothing is put back.
         """
+        met = met or self._could_be_put_back
         verdicts: list[Verdict] = []
         running: set[str] = set()
         for job in jobs:
@@ -154,7 +156,7 @@ class Reuse:
                     if waits and verdict.entry is not None:
                         reason = f"reused once {', '.join(waits)} passed"
                         verdict = replace(verdict, answer=Answer.LATER, reasons=(reason,))
-                if verdict.answer is Answer.REUSE and met is not None and not met(verdict):
+                if verdict.answer is Answer.REUSE and not met(verdict):
                     verdict = Verdict(variant, Answer.RUN, reasons=("its kept result could not be put back",))
                 if verdict.answer is not Answer.REUSE:
                     running.add(job.name)
@@ -254,41 +256,55 @@ class Reuse:
 
     def _put_files(self, entry: Entry, variant: Variant) -> None:
         """Every file is compared before the first one is moved; folders change places whole, dist/ first."""
-        places = [self.root / REPORTS / variant.id]
-        if "dist/" in variant.job.reports:
-            places.insert(0, self.root / "dist")
         reports = self.root / REPORTS
         reports.mkdir(parents=True, exist_ok=True)
         for old in reports.glob(f".back-{variant.id}-*"):
             shutil.rmtree(old, ignore_errors=True)
-        digests = Digests(self.root, self.root / ".cache" / "digests-outside")
-        todo = [folder for folder in places if not self._holds(folder, entry, digests)]
+        todo = self._missing(entry, variant)
         with tempfile.TemporaryDirectory(dir=reports, prefix=f".back-{variant.id}-") as scratch:
             for folder in todo:
-                (Path(scratch) / folder.name).mkdir()
-            for file in entry.files:
-                target = self.root / file.path
-                for folder in todo:
-                    if target.is_relative_to(folder):
-                        entry.copy(file, Path(scratch) / folder.name / target.relative_to(folder))
+                made = Path(scratch) / folder.name
+                made.mkdir()
+                for file in self._in(folder, entry):
+                    entry.copy(file, made / (self.root / file.path).relative_to(folder))
             for folder in todo:
                 if os.path.lexists(folder):
                     folder.rename(Path(scratch) / f"old-{folder.name}")
                 (Path(scratch) / folder.name).rename(folder)
 
+    def _missing(self, entry: Entry, variant: Variant) -> list[Path]:
+        """The folders that do not hold what the entry has for them, dist/ first."""
+        folders = [self.root / REPORTS / variant.id]
+        if "dist/" in variant.job.reports:
+            folders.insert(0, self.root / "dist")
+        digests = Digests(self.root, self.root / ".cache" / "digests-outside")
+        todo = [folder for folder in folders if not self._holds(folder, entry, digests)]
+        digests.save()
+        return todo
+
+    def _in(self, folder: Path, entry: Entry) -> list[Kept]:
+        return [file for file in entry.files if (self.root / file.path).is_relative_to(folder)]
+
+    def _could_be_put_back(self, verdict: Verdict) -> bool:
+        """Whether the entry is whole, as far as it is needed: the plan says what a run finds."""
+        assert verdict.entry is not None
+        try:
+            for folder in self._missing(verdict.entry, verdict.variant):
+                for file in self._in(folder, verdict.entry):
+                    for _ in verdict.entry.read(file):
+                        pass
+        except (DamagedError, OSError) as error:
+            self._out(f"{verdict.variant.session} runs: {error}")
+            return False
+        return True
+
     def _holds(self, folder: Path, entry: Entry, digests: Digests) -> bool:
         """Whether a folder holds exactly what it would be given."""
-        wanted = {
-            file.path: f"{file.mode:o} {file.sha256}"
-            for file in entry.files
-            if (self.root / file.path).is_relative_to(folder)
-        }
+        wanted = {file.path: f"{file.mode:o} {file.sha256}" for file in self._in(folder, entry)}
         names = {path.relative_to(self.root).as_posix() for path in below(folder)}
         if not folder.is_dir() or folder.is_symlink() or names != set(wanted):
             return False
-        found = digests.of(sorted(names))
-        digests.save()
-        return found == wanted
+        return digests.of(sorted(names)) == wanted
 
 
 def unfit(result: Result) -> str | None:

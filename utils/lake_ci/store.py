@@ -75,20 +75,25 @@ class Entry:
 
     def copy(self, file: Kept, target: Path) -> None:
         """Put a file where it is wanted, and look at each byte of it on the way. Raises DamagedError, OSError."""
-        source = self.folder / f"{self.files.index(file)}"
         target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as copy:
+            for data in self.read(file):
+                copy.write(data)
+        target.chmod(file.mode)
+
+    def read(self, file: Kept) -> Iterator[bytes]:
+        """The content of a file. Raises DamagedError, at the latest after the last part."""
+        source = self.folder / f"{self.files.index(file)}"
         found = hashlib.sha256()
         try:
-            opened = source.open("rb")
+            with source.open("rb") as opened:
+                while data := opened.read(CHUNK):
+                    found.update(data)
+                    yield data
         except OSError as error:
             raise DamagedError(f"{source}: {error.strerror}") from None
-        with opened, target.open("wb") as copy:
-            while data := opened.read(CHUNK):
-                found.update(data)
-                copy.write(data)
         if found.hexdigest() != file.sha256:
             raise DamagedError(f"{source} is damaged")
-        target.chmod(file.mode)
 
 
 class Store:

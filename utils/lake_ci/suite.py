@@ -107,9 +107,11 @@ class Suite:
             where = run.bench.relative(run.bench.reports / "result.json")
             session.error(f"{', '.join(failed) or run.result.cause} failed; all of it in {where}")
 
-    def reuse(self, environment: Callable[[Variant], Path | None]) -> Reuse:
+    def reuse(
+        self, environment: Callable[[Variant], Path | None], out: Callable[[str], None] = print
+    ) -> Reuse:
         """What earlier runs have found; `environment` is the folder of a session's environment."""
-        return Reuse(self.graph, self.root, self.env, environment)
+        return Reuse(self.graph, self.root, self.env, environment, out=out)
 
     def _known(self, variant: Variant, where: Environment, posargs: Sequence[str]) -> Known | None:
         """What is known of a session before it runs; None for one whose result is no matter of later runs.

@@ -8,6 +8,7 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "utils"))
 
+from lake_ci import inputs as declarations
 from lake_ci import pipeline as graph
 from lake_ci.results import Outcome, Status
 from lake_ci.run import Run
@@ -78,6 +79,13 @@ def dependent(run: Run) -> None:
 def release(run: Run) -> None:
     """The commit, and every file."""
     run.check(Look(".", "--git", leaves="release.txt"))
+
+
+@suite.job(events=["schedule"], always=True, minutes=10)
+def inputs(run: Run) -> None:
+    """Each job in a copy that holds only what it declares."""
+    with declarations.scratch() as folder:
+        run.check(*declarations.checks(suite.graph, ROOT, run.posargs, Path(folder), itself="inputs"))
 
 
 @nox.session(venv_backend="none", default=True, allow_parallel=False)

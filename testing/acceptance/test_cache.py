@@ -1,0 +1,155 @@
+"""Nothing runs twice, and nothing is green that a full run would not show: random changes, kills, undeclared inputs."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lake_ci import results
+from lake_ci.results import Status
+from testing.acceptance import changes
+from testing.acceptance.conftest import Checkout, Ran, clean_environment
+
+ON = {"LAKE_CI_CACHE": "", "NOX_DOWNLOAD_PYTHON": "never"}
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Checkout:
+    """A repository of quick jobs, each of which says what it has read."""
+    return changes.make(tmp_path)
+
+
+def nox(checkout: Checkout, *arguments: str) -> Ran:
+    return checkout.nox(*arguments, env=ON, envdir=checkout.root / ".nox")
+
+
+def test_after_random_changes_a_run_shows_what_a_full_run_shows(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    number = int(pytestconfig.getoption("changes"))
+    trial = changes.run(tmp_path, number, seed=random.SystemRandom().randrange(10**6))
+    assert not trial.stale, changes.report(trial)
+    assert not trial.wrong, changes.report(trial)
+    assert trial.skipped >= 0.9 * trial.untouched, "\n".join(trial.again)
+
+
+def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(quick: Checkout) -> None:
+    assert nox(quick, "--", "--plain", "-j", "1").code == 0
+    whole = files(quick)
+    chance = random.Random(20261125)  # nosec B311 - moments to kill at, and no secret
+    for turn in range(6):
+        shutil.rmtree(quick.root / "reports")
+        shutil.rmtree(quick.root / "dist", ignore_errors=True)
+        if (
+            turn % 2
+        ):  # half of the runs are killed while they keep results, the others while they put them back
+            shutil.rmtree(quick.root / ".cache" / "results")
+        run = subprocess.Popen(
+            [sys.executable, "-m", "nox", "--", "--plain", "-j", "1"],
+            cwd=quick.root,
+            env=clean_environment(ON),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            run.wait(chance.uniform(0.2, 1.2))
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, 9)
+            run.wait()
+        ran = nox(quick, "--", "--plain", "-j", "1")
+        assert ran.code == 0, ran.output
+        assert files(quick) == whole
+        assert not list(quick.root.glob("reports/.back-*"))
+
+
+def test_two_checkouts_share_a_store_at_the_same_time(quick: Checkout, tmp_path: Path) -> None:
+    other = quick.copy(tmp_path / "other")
+    env = clean_environment({**ON, "LAKE_CI_STORE": str(tmp_path / "store")})
+    for _ in range(2):
+        runs = [
+            subprocess.Popen(
+                [sys.executable, "-m", "nox", "--", "--plain", "-j", "1"],
+                cwd=checkout.root,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for checkout in (quick, other)
+        ]
+        said = [run.communicate()[0] for run in runs]
+        assert [run.returncode for run in runs] == [0, 0], "\n".join(said)
+        assert files(quick) == files(other)
+    assert all(results.read(other.root / "reports" / job).reused for job in changes.JOBS)
+
+
+def files(checkout: Checkout) -> dict[str, str]:
+    """What the jobs have left, without the results themselves."""
+    found = [*checkout.root.glob("reports/*/*.txt"), *checkout.root.glob("dist/*")]
+    return {path.relative_to(checkout.root).as_posix(): path.read_text(encoding="utf-8") for path in found}
+
+
+def test_jobs_that_declare_what_they_read_pass(quick: Checkout) -> None:
+    ran = nox(quick, "-s", "inputs")
+    assert ran.code == 0, ran.output
+    assert ran.rows("inputs") == dict.fromkeys(changes.JOBS, "success")
+
+
+def test_a_file_that_is_read_and_not_declared_is_named(quick: Checkout) -> None:
+    quick.replace("noxfile.py", 'inputs=["look.py", "pack/*"]', 'inputs=["look.py", "pack/file_[123]*"]')
+    quick.commit()
+    ran = nox(quick, "-s", "inputs", "--", "dependent")
+    assert ran.code == 1, ran.output
+    assert ran.rows("inputs") == {"transforms": "success", "dependent": "failure"}
+    finding = ran.finding("inputs", "dependent", "undeclared")
+    assert finding.file == "pack/file_0.txt"
+    assert "add them to `inputs` of dependent in noxfile.py" in finding.message
+
+
+def test_a_job_that_fails_without_a_file_names_it(quick: Checkout) -> None:
+    quick.replace("noxfile.py", 'run.check(Look("*.py"))', 'run.check(Look("*.py", "--folder=notes"))')
+    quick.write("look.py", (quick.root / "look.py").read_text() + "\nopen('notes/file_2.txt').close()\n")
+    quick.commit()
+    ran = nox(quick, "-s", "inputs", "--", "style")
+    assert ran.code == 1, ran.output
+    named = {found.file for found in ran.check("inputs", "style").findings}
+    assert "notes/file_2.txt" in named, ran.output
+
+
+def test_a_job_that_fails_anyway_is_not_blamed_on_its_inputs(quick: Checkout) -> None:
+    quick.write("notes/file_0.txt", "BROKEN")
+    quick.commit()
+    ran = nox(quick, "-s", "inputs", "--", "everything")
+    assert ran.code == 1, ran.output
+    assert "it fails here, too" in ran.finding("inputs", "everything", "fails").message
+
+
+def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
+    noxfile = quick.root / "noxfile.py"
+    session = '\n\n@nox.session(venv_backend="none")\ndef cache(session):\n    kept.manage(suite, session)\n'
+    noxfile.write_text(noxfile.read_text().replace("import nox\n", "import nox\n", 1) + session)
+    quick.replace(
+        "noxfile.py",
+        "from lake_ci import inputs as",
+        "from lake_ci import cache as kept\nfrom lake_ci import inputs as",
+    )
+    assert nox(quick, "--", "--plain", "-j", "1").code == 0
+    assert "5 results, 0." in nox(quick, "-s", "cache").output
+    assert "removed no result; 5 results" in nox(quick, "-s", "cache", "--", "--prune").output
+    assert "removed 5 results" in nox(quick, "-s", "cache", "--", "--clear").output
+    ran = nox(quick, "--", "--plain", "-j", "1")
+    assert ran.result("style").reused is None and ran.result("style").status is Status.SUCCESS
+    ran = nox(quick, "-s", "cache", "--", "--purge")
+    assert (ran.code, "no option '--purge'; did you mean '--prune'" in ran.output) == (
+        2,
+        True,
+    ) or ran.code == 1
