@@ -28,6 +28,9 @@ TOKENS = "LAKEKIT_API_TOKENS"
 HOLD = "testing/images"
 # Python starts in it; the service, with DuckDB and Arrow, does not fit.
 TOO_SMALL = "48m"
+# The kernel's word that memory was short comes to the engine beside the word of the end, and is lost where it comes
+# second: about one time in thirty on a busy machine.
+TIMES = 4
 
 
 @dataclass(frozen=True)
@@ -140,15 +143,24 @@ class MemoryLimit(OfService):
     name = "memory limit"
 
     def exercise(self, folder: Path, bench: Workbench) -> Outcome:
+        token = self.token(folder)
+        if not any(self._ended_by_limit(token, bench) for _ in range(TIMES)):
+            raise Unmet("memory", f"in {TOO_SMALL} it was killed, {TIMES} times, and never by the limit")
+        return Outcome(Status.SUCCESS, f"in {TOO_SMALL} the kernel ended it: OOMKilled, exit 137")
+
+    def _ended_by_limit(self, token: Token, bench: Workbench) -> bool:
+        """Start it and see it killed: by the limit, as far as the engine knows. Raises Unmet."""
         limits = [f"--memory={TOO_SMALL}", f"--memory-swap={TOO_SMALL}", OFFLINE]
-        container = self.start(self.token(folder), bench, *limits)
+        container = self.start(token, bench, *limits)
         end = self.ended(container, READY_SECONDS)
         if end is None:
             raise Unmet("memory", f"it runs in {TOO_SMALL} of memory")
-        if end != ("137", "true"):
+        code, by_limit = end
+        if code != "137":
             last = self.engine.docker("logs", container).last_lines(3)
-            raise Unmet("memory", f"in {TOO_SMALL} it ended with {end[0]}, and not by the limit\n{last}")
-        return Outcome(Status.SUCCESS, f"in {TOO_SMALL} the kernel ended it: OOMKilled, exit 137")
+            raise Unmet("memory", f"in {TOO_SMALL} it ended with {code}, and not by the limit\n{last}")
+        self.ask("rm", container)
+        return by_limit == "true"
 
 
 def get(url: str, token: str | None = None) -> tuple[int, Any]:
