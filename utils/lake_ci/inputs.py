@@ -183,7 +183,9 @@ class Declared(Tool):
         self, result: Result, expected: Result, done: Completed, absent: Sequence[str], read: Sequence[str]
     ) -> Outcome:
         """The outcome where the job reads what it does not declare."""
-        text = f"{told(result)}\n{done.stdout}\n{done.stderr}"
+        text = f"{told(result)}\n{done.stdout}\n{done.stderr}".replace(
+            f"{self.copies.folder}/{self.name}-declared/", ""
+        )
         named = named_in(text, absent)
         likely = [name for name in named if name in read] or named or list(read)
         message = f"{self.variant.session} does not come out the same without the files it does not declare"
@@ -280,8 +282,10 @@ def told(result: Result) -> str:
 
 
 def named_in(text: str, files: Sequence[str]) -> list[str]:
-    """The files that a text names, by their path."""
-    return [name for name in files if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text)]
+    """The files that a text names, by their path from the repository on."""
+    return [
+        name for name in files if re.search(rf"(?<![\w./-])(?:\./)?{re.escape(name)}(?![\w-]|\.\w)", text)
+    ]
 
 
 def mark_unread(copy: Path, names: Collection[str]) -> list[str]:

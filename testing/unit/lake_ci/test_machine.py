@@ -1,0 +1,194 @@
+"""What is told of the machine and of the world outside, and what is not."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import socketserver
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci import machine as module
+from lake_ci.digests import Digests
+from lake_ci.job import FACTS
+from lake_ci.machine import Machine, UntoldError
+
+Make = Callable[..., Machine]
+
+
+@pytest.fixture
+def make(root: Path) -> Make:
+    def machine(**env: str) -> Machine:
+        found = {"PATH": os.environ["PATH"], "HOME": str(root.parent / "home"), **env}
+        return Machine(root, found, Digests(root, root / ".cache" / "digests"), date(2026, 1, 31))
+
+    return machine
+
+
+def test_every_fact_that_a_job_may_name_can_be_asked() -> None:
+    assert set(module.FACTS) == set(FACTS)
+
+
+def test_only_variables_that_tools_heed_count_and_no_value_is_shown(make: Make) -> None:
+    heeded = {
+        "LANG": "C",
+        "AWS_REGION": "eu",
+        "https_proxy": "x",
+        "LAKE_CI_STRICT": "1",
+        "PYTHONPATH": "secret",
+    }
+    ignored = {"TERM": "xterm", "LAKE_CI_RUN": "1", "LAKE_CI_CACHE": "off", "SSH_TTY": "x", "OLDPWD": "/"}
+    found = make(**heeded, **ignored).variables(("TERM",))
+    assert set(found) == {*heeded, "PATH", "HOME", "TERM"}
+    assert all(len(text) == 64 for text in found.values())
+    assert make(LANG="C").variables()["LANG"] != make(LANG="D").variables()["LANG"]
+
+
+def test_a_setting_in_the_home_folder_counts(make: Make, root: Path) -> None:
+    before = make().common
+    assert "suite's Python" in before and "git" in before and "lake_ci" in before
+    (root.parent / "home").mkdir()
+    (root.parent / "home" / ".gitconfig").write_text("[user]\n")
+    now = make().common
+    assert set(now) - set(before) == {"~/.gitconfig"}
+    (root.parent / "home" / ".gitconfig").write_text("[core]\n")
+    assert make().common != now
+
+
+def test_a_jdk_that_is_named_counts_by_its_release(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "jdk").mkdir()
+    (tmp_path / "jdk" / "release").write_text("17.0.9")
+    before = make(LAKE_CI_JAVA17=str(tmp_path / "jdk")).common["LAKE_CI_JAVA17/release"]
+    (tmp_path / "jdk" / "release").write_text("17.0.10")
+    assert make(LAKE_CI_JAVA17=str(tmp_path / "jdk")).common["LAKE_CI_JAVA17/release"] != before
+
+
+def test_the_interpreter_of_an_environment_and_the_one_it_was_made_of_have_one_name(
+    make: Make, tmp_path: Path, venv: Path
+) -> None:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / f"python{version}").symlink_to(venv / "bin" / "python")
+    on_path = make(PATH=str(tmp_path / "bin")).interpreter(version, tmp_path / "no environment")
+    assert on_path == make().interpreter(version, venv)
+    assert on_path.startswith(f"CPython {version}.")
+    assert make().interpreter("3.99", venv) == on_path  # nox takes an environment as it is
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 1", "is no Python 3.99 that answers"),
+        ("echo CPython 3.10.1 /bin", "is no Python 3.99 that answers"),
+    ],
+)
+def test_an_interpreter_that_does_not_answer_cannot_be_told(
+    make: Make, tmp_path: Path, script: str, why: str
+) -> None:
+    program = tmp_path / "python3.99"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    with pytest.raises(UntoldError, match=why):
+        make(PATH=f"{tmp_path}:{os.defpath}").interpreter("3.99", None)
+    with pytest.raises(UntoldError, match="there is no python3.98 yet"):
+        make(PATH=str(tmp_path)).interpreter("3.98", None)
+
+
+def test_terraform_counts_with_its_settings_and_not_at_all_with_credentials(
+    make: Make, tmp_path: Path
+) -> None:
+    settings = tmp_path / "terraform.tfrc"
+    settings.write_text("")
+    before = make(TF_CLI_CONFIG_FILE=str(settings)).fact("terraform")
+    settings.write_text("disable_checkpoint = true")
+    assert make(TF_CLI_CONFIG_FILE=str(settings)).fact("terraform") != before
+    with pytest.raises(UntoldError, match="AWS_PROFILE is set: the plans are of a real account"):
+        make(AWS_PROFILE="me").fact("terraform")
+
+
+def test_an_api_server_of_ones_own_counts_by_content(make: Make, tmp_path: Path) -> None:
+    assert make().fact("api-server") == "none"
+    for name in ("etcd", "kube-apiserver"):
+        (tmp_path / name).write_text(name)
+    before = make(KUBEBUILDER_ASSETS=str(tmp_path)).fact("api-server")
+    (tmp_path / "kube-apiserver").write_text("newer")
+    assert make(KUBEBUILDER_ASSETS=str(tmp_path)).fact("api-server") != before
+
+
+def test_the_browser_counts_by_content(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "chromium").write_text("1")
+    (tmp_path / "chromium").chmod(0o755)
+    assert make(PATH=str(tmp_path)).fact("browser") == make(LAKE_CI_CHROMIUM=str(tmp_path / "chromium")).fact(
+        "browser"
+    )
+    assert make(PATH=str(tmp_path / "none")).fact("browser") == ""
+
+
+class Engine(socketserver.ThreadingUnixStreamServer):
+    """A container engine that tells its version and one image."""
+
+    images: dict[str, str]
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    server: Engine
+
+    def do_GET(self) -> None:
+        images = {
+            f"/images/{name.replace(':', '%3A')}/json": {"Id": number}
+            for name, number in self.server.images.items()
+        }
+        known: dict[str, Any] = {"/version": {"Version": "27.0", "ApiVersion": "1.46"}, **images}
+        body = json.dumps(known.get(self.path, {"message": "no such image"})).encode()
+        self.send_response(200 if self.path in known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing on standard error."""
+
+    def address_string(self) -> str:
+        return "a Unix socket"
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    monkeypatch.chdir(tmp_path)  # a socket's address may have about 100 characters
+    with Engine("engine", Answers) as server:
+        server.images = {"python:3.11-slim": "sha256:1"}
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_the_engine_counts_with_the_image_that_ours_start_from(
+    make: Make, root: Path, engine: Engine
+) -> None:
+    (root / "docker").mkdir()
+    (root / "docker" / "Dockerfile").write_text("ARG BASE=python:3.11-slim\nFROM ${BASE}\n")
+    here = make(DOCKER_HOST="unix://engine")
+    before = here.fact("engine")
+    assert before.endswith("27.0 1.46 sha256:1")
+    engine.images = {"python:3.11-slim": "sha256:2"}
+    assert here.fact("engine") != before
+    engine.images = {}
+    with pytest.raises(
+        UntoldError, match="does not tell its version and its base image: /images/.* answered with 404"
+    ):
+        here.fact("engine")
+    with pytest.raises(UntoldError, match="does not tell"):
+        make(DOCKER_HOST="unix://nobody").fact("engine")
+    with pytest.raises(UntoldError, match="not on this machine"):
+        make(DOCKER_HOST="tcp://other:2375").fact("engine")
+    shutil.rmtree(root / "docker")
