@@ -144,6 +144,7 @@ def tests(run: Run) -> None:
     needs=[tests],
     inputs=[*SUITE, ".*", "LICENSE", "api/*", "docker/*", "scripts/*", "security/*", "testing/*", "utils/*"],
     facts=["advisories", "engine"],
+    variables=["BASE"],
     reports=["images.json", *(f"sbom-{target}.json" for target in images.TARGETS)],
     setup=["engine"],
     history=True,
@@ -260,6 +261,7 @@ def deploy(run: Run) -> None:
     reports=["junit.xml"],
     setup=["browser", "engine", "terraform", "api-server"],
     facts=["advisories", "api-server", "browser", "engine", "terraform"],
+    variables=["BASE"],
     history=True,
     minutes=60,
 )

@@ -221,6 +221,8 @@ def engine(machine: Machine) -> str:
         raise UntoldError(f"the container engine is at {host}, not on this machine")
     dockerfile = machine.root / "docker" / "Dockerfile"
     bases = re.findall(r"^ARG BASE=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
+    # The bake file takes it from the environment, where it is set there.
+    bases = [machine.env["BASE"]] if machine.env.get("BASE") else bases
     words = [machine.program("docker")]
     try:
         version = _ask(host.removeprefix("unix://"), "/version")

@@ -178,6 +178,8 @@ def to_json(result: Result) -> dict[str, Any]:
     """The result as the object of `result.json`."""
     body = asdict(result)
     body["status"] = result.status.value
+    if result.reused is None:
+        del body["reused"]
     for check in body["checks"]:
         check["status"] = check["status"].value
     return {"schema": SCHEMA, **body}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -143,8 +144,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         images = {
-            f"/images/{name.replace(':', '%3A')}/json": {"Id": number}
-            for name, number in self.server.images.items()
+            f"/images/{quote(name)}/json": {"Id": number} for name, number in self.server.images.items()
         }
         known: dict[str, Any] = {"/version": {"Version": "27.0", "ApiVersion": "1.46"}, **images}
         body = json.dumps(known.get(self.path, {"message": "no such image"})).encode()
@@ -180,6 +180,8 @@ def test_the_engine_counts_with_the_image_that_ours_start_from(
     here = make(DOCKER_HOST="unix://engine")
     before = here.fact("engine")
     assert before.endswith("27.0 1.46 sha256:1")
+    engine.images = {"python:3.11-slim": "sha256:1", "mirror/python": "sha256:3"}
+    assert make(DOCKER_HOST="unix://engine", BASE="mirror/python").fact("engine").endswith(" sha256:3")
     engine.images = {"python:3.11-slim": "sha256:2"}
     assert here.fact("engine") != before
     engine.images = {}

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import pytest
 
 from lake_ci import issue, pipeline, results
 from lake_ci.events import Event, Plan
-from lake_ci.job import Job
+from lake_ci.job import Job, Variant
 from lake_ci.pipeline import Pipeline
 from lake_ci.results import Check, Result, Status
 from lake_ci.run import Run
@@ -428,7 +428,7 @@ def test_a_result_that_cannot_be_read_is_replaced(made: Pipeline) -> None:
 def test_the_exit_code_is_that_of_the_worst_job_or_noxs_own(
     made: Pipeline, monkeypatch: pytest.MonkeyPatch, statuses: list[Status], nox_code: int, code: int
 ) -> None:
-    def inner(report: Path) -> int:
+    def inner(report: Path, running: Sequence[Variant]) -> int:
         for variant, status in zip(made.variants, statuses):
             result = stand_in(made, {"result": "failed", "reason": None})
             result = replace(result, job=variant.id, session=variant.session, cause=None)
@@ -444,7 +444,7 @@ def test_the_exit_code_is_that_of_the_worst_job_or_noxs_own(
 def test_an_interruption_is_passed_on_once_the_table_is_printed(
     made: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], install_only: bool
 ) -> None:
-    def interrupt(report: Path) -> int:
+    def interrupt(report: Path, running: Sequence[Variant]) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(made, "_inner", interrupt)
