@@ -189,3 +189,25 @@ def test_a_missing_or_truncated_file_is_out_of_step(
         written.write_text(text)
     [finding] = workflow.InSync(graph).run(bench).findings
     assert finding.line == line
+
+
+def test_each_session_is_given_its_own_kept_results_and_one_that_always_runs_none(graph: Graph) -> None:
+    graph.add(Job("deploy", session, always=True))
+    text = workflow.render(graph)
+    assert "  LAKE_CI_CACHE: ${{ vars.LAKE_CI_CACHE }}\n" in text
+    assert "          results: lint\n" in job(text, "lint")
+    assert "          results: ${{ matrix.id }}\n" in job(text, "tests")
+    assert "results:" not in job(text, "deploy")
+
+
+def test_kept_results_are_never_read_for_a_tag_nor_written_for_a_fork() -> None:
+    action = Path(__file__).parents[3] / ".github" / "actions" / "setup" / "action.yml"
+    steps = [step for step in action.read_text(encoding="utf-8").split("\n    - ") if ".cache/results" in step]
+    assert ["uses: actions/cache@" in step for step in steps] == [True, False]
+    writes, reads = (step.split("\n")[0] for step in steps)
+    assert "uses: actions/cache/restore@" in steps[1]
+    for condition in (writes, reads):
+        assert "inputs.results != ''" in condition and "env.LAKE_CI_CACHE != 'off'" in condition
+    assert "github.ref_type != 'tag'" in writes
+    assert "github.event.pull_request.head.repo.fork != true" in writes
+    assert "github.event.pull_request.head.repo.fork == true" in reads
