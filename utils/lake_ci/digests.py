@@ -11,14 +11,20 @@ import hashlib
 import os
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 HEAD = "lake-ci digests 2"
 CHUNK = 1 << 20
+BELIEVED = "+"
+# From so many files on a second process is worth its start.
+MANY = 10_000
+T = TypeVar("T")
 # Of so many trees the digest is kept: those of the jobs, on a few branches.
 TREES = 40
 # Where the file system's own clock cannot be asked, more than the coarsest time stamps (2 s) and a tick of the kernel.
@@ -58,8 +64,8 @@ class Digests:
         self._kept = kept
         self._now, self._device = _clock(kept.parent)
         self._fresh: dict[str, tuple[str, str]] = {}
-        self._untrusted: set[str] = set()
-        self._ahead: tuple[Sequence[str], list[str | None]] = ((), [])
+        self._untrusted: dict[str, str] = {}
+        self._ahead: tuple[Sequence[str], list[str]] = ((), [])
         self._trees: dict[str, str] = {}
         self._largest: Sequence[str] = ()
 
@@ -71,14 +77,8 @@ class Digests:
         Raises:
             OSError: a file is there and cannot be read.
         """
-        found = {}
-        for name in names:
-            status = self._status(name)
-            if status is not None:
-                digest = self._digest(name, status)
-                if digest is not None:
-                    found[name] = digest
-        return found
+        wanted = list(names)
+        return self._digests(wanted, self._statuses(wanted))
 
     def look_ahead(self) -> None:
         """Look at the files of the tree of last time, while git still lists those of this time."""
@@ -90,22 +90,19 @@ class Digests:
         known, statuses = self._ahead
         if names != known:
             statuses = self._statuses(names)
-        said = "\0".join([*names, *(status or "" for status in statuses)])
+        said = "\0".join([*names, *statuses])
         moment = hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
         self._largest = max(self._largest, names, key=len)
         if moment in self._last[0]:
             self._trees[moment] = self._last[0][moment]
             return Tree(self._last[0][moment], moment, lambda: self.of(names))
-        found = {}
-        for name, status in zip(names, statuses):
-            digest = self._digest(name, status) if status is not None else None
-            if digest is not None:
-                found[name] = digest
-                if digest[0] == "?":
-                    raise OSError(errno.EINVAL, "git does not list what is in it", name)
+        found = self._digests(names, statuses)
+        for name, digest in found.items():
+            if digest[0] == "?":
+                raise OSError(errno.EINVAL, "git does not list what is in it", name)
         text = "\0".join(part for pair in found.items() for part in pair)
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-        if self._untrusted.isdisjoint(names):
+        if self._untrusted.keys().isdisjoint(names):
             self._trees[moment] = digest
         return Tree(digest, moment, lambda: found)
 
@@ -138,36 +135,52 @@ class Digests:
         end = 1 + int(parts[0])
         return dict(zip(parts[1:end:2], parts[2:end:2])), parts[end:]
 
-    def _statuses(self, names: Sequence[str]) -> list[str | None]:
-        status = self._status
-        return [status(name) for name in names]
+    def _statuses(self, names: Sequence[str]) -> list[str]:
+        """What tells that a file was written to, for each; empty where there is none."""
+        root = self._root
 
-    def _status(self, name: str) -> str | None:
-        """What tells that a file was written to, None where there is none."""
-        try:
-            said = os.lstat(name if name[:1] == os.sep else self._root + name)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return _told(said)
+        def work(part: Sequence[str]) -> list[str]:
+            return [_status(name if name[:1] == os.sep else root + name) for name in part]
 
-    def _digest(self, name: str, status: str) -> str | None:
-        """The digest of a file that has this status; None where it was deleted meanwhile."""
-        kept = self._fresh.get(name) or self._known.get(name)
-        if kept is not None and kept[0] == status:
-            return kept[1]
-        path = name if name[:1] == os.sep else self._root + name
-        try:
-            digest, said = _read(path)
-        except (FileNotFoundError, NotADirectoryError):
-            self._untrusted.add(name)
-            return None
-        limit = self._now if said.st_dev == self._device else self._now - UNKNOWN_CLOCK_NS
-        # The status is of before and `said` of after the reading.
-        if _told(said) == status and said.st_ctime_ns < limit and said.st_mtime_ns < limit:
-            self._fresh[name] = status, digest
-        else:
-            self._untrusted.add(name)
-        return digest
+        return by_two(work, names)
+
+    def _digests(self, names: Sequence[str], statuses: Sequence[str]) -> dict[str, str]:
+        """The digests of files that have these statuses, without those that are not there, or no longer."""
+        known, fresh = self._known, self._fresh
+        unread = []
+        for name, status in zip(names, statuses):
+            if status and known.get(name, ("",))[0] != status and fresh.get(name, ("",))[0] != status:
+                unread.append((name, status))
+        for (name, status), said in zip(unread, by_two(self._read_all, unread)):
+            if said[:1] == BELIEVED:
+                fresh[name] = status, said[1:]
+            else:
+                self._untrusted[name] = said[1:]
+        found = {}
+        for name, status in zip(names, statuses):
+            for kept in (fresh, known):
+                if status and name in kept and kept[name][0] == status:
+                    found[name] = kept[name][1]
+                    break
+            else:
+                if status and self._untrusted.get(name):
+                    found[name] = self._untrusted[name]
+        return found
+
+    def _read_all(self, files: Sequence[tuple[str, str]]) -> list[str]:
+        """The digest of each file, empty where it was deleted, behind a sign for whether it may be believed later."""
+        found = []
+        for name, status in files:
+            try:
+                digest, said = _read(name if name[:1] == os.sep else self._root + name)
+            except (FileNotFoundError, NotADirectoryError):
+                found.append(" ")
+                continue
+            limit = self._now if said.st_dev == self._device else self._now - UNKNOWN_CLOCK_NS
+            # The status is of before and `said` of after the reading.
+            sure = _told(said) == status and said.st_ctime_ns < limit and said.st_mtime_ns < limit
+            found.append(f"{BELIEVED if sure else ' '}{digest}")
+        return found
 
     def _write(self, path: Path, parts: Sequence[str]) -> None:
         data = "\0".join([str(self._now), *parts]).encode("utf-8", "surrogateescape")
@@ -187,6 +200,43 @@ class Digests:
         then, *parts = data.decode("utf-8", "surrogateescape").split("\0")
         # A clock that went back may come by the times of these files once more.
         return parts if int(then) <= self._now else []
+
+
+def by_two(work: Callable[[Sequence[T]], list[str]], items: Sequence[T]) -> list[str]:
+    """What `work` makes of the items, by two processes where they are many. `work` changes nothing that is kept.
+
+    Threads would wait for each other: of a file's few microseconds Python itself takes half. A process that has other
+    threads already does it alone, as a fork of it may hang.
+    """
+    if len(items) < MANY or threading.active_count() > 1:
+        return work(items)
+    half = len(items) // 2
+    with tempfile.TemporaryFile() as file:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                file.write("\0".join(work(items[half:])).encode("utf-8", "surrogateescape"))
+                file.flush()
+                code = 0
+            finally:
+                os._exit(code)
+        try:
+            first = work(items[:half])
+        finally:
+            _, status = os.waitpid(child, 0)
+        if status != 0:
+            # It says itself what kept the other one from its work.
+            return first + work(items[half:])
+        file.seek(0)
+        return first + file.read().decode("utf-8", "surrogateescape").split("\0")
+
+
+def _status(path: str) -> str:
+    try:
+        return _told(os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
 
 
 def _told(said: os.stat_result) -> str:

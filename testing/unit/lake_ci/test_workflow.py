@@ -202,7 +202,9 @@ def test_each_session_is_given_its_own_kept_results_and_one_that_always_runs_non
 
 def test_kept_results_are_never_read_for_a_tag_nor_written_for_a_fork() -> None:
     action = Path(__file__).parents[3] / ".github" / "actions" / "setup" / "action.yml"
-    steps = [step for step in action.read_text(encoding="utf-8").split("\n    - ") if ".cache/results" in step]
+    steps = [
+        step for step in action.read_text(encoding="utf-8").split("\n    - ") if ".cache/results" in step
+    ]
     assert ["uses: actions/cache@" in step for step in steps] == [True, False]
     writes, reads = (step.split("\n")[0] for step in steps)
     assert "uses: actions/cache/restore@" in steps[1]
