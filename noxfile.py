@@ -54,6 +54,7 @@ SUITE = ["noxfile.py", "utils/lake_ci/*", "pyproject.toml", "requirements/*"]
 # Where Python's tools look for settings, beside `.editorconfig` and its kin.
 SETTINGS = ["*.toml", "*.ini", "*.cfg", ".*", "zizmor.yml"]
 NIGHTLY = ["schedule", "workflow_dispatch"]
+MACHINE = ["browser", "engine", "terraform", "api-server"]
 # Of those, what the suite itself runs on: nox needs 3.10.
 SUITE_PYTHONS = ["3.10", "3.11"]
 
@@ -259,8 +260,8 @@ def deploy(run: Run) -> None:
 @suite.job(
     events=NIGHTLY,
     reports=["junit.xml"],
-    setup=["browser", "engine", "terraform", "api-server"],
-    facts=["advisories", "api-server", "browser", "engine", "terraform"],
+    setup=MACHINE,
+    facts=["advisories", *MACHINE],
     variables=["BASE"],
     history=True,
     minutes=60,
@@ -275,7 +276,7 @@ def acceptance(run: Run) -> None:
 @suite.job(
     events=NIGHTLY,
     always=True,
-    setup=["browser", "engine", "terraform", "api-server"],
+    setup=MACHINE,
     history=True,
     minutes=180,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import importlib.metadata
 import json
 import os
 import platform
@@ -19,6 +18,8 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
+
+import nox
 
 from lake_ci.digests import Digests
 
@@ -51,6 +52,8 @@ HOME_FILES = (
     ".pydistutils.cfg",
     ".terraformrc",
 )
+# What makes the environments.
+PACKAGES = ("nox", "uv", "virtualenv")
 # AWS answers for an account as it is at the moment.
 CREDENTIALS = re.compile(r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)")
 INTERPRETER = (
@@ -101,7 +104,7 @@ class Machine:
             "platform": f"{platform.platform()} {platform.machine()}",
             "umask": f"{_umask():o}",
         }
-        for package in ("nox", "uv", "virtualenv"):
+        for package in PACKAGES:
             found[package] = _version(package)
         for name in sorted(self.env):
             if re.fullmatch(r"LAKE_CI_JAVA\d+", name):
@@ -284,10 +287,13 @@ def _noted(environment: Path) -> str | None:
 
 
 def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    """The version of a package beside nox; empty where it is not there.
+
+    By the name of its metadata's folder: importlib.metadata takes 5 ms for each, to read them all.
+    """
+    site = Path(nox.__file__).parent.parent
+    found = sorted(path.name.removesuffix(".dist-info") for path in site.glob(f"{package}-*.dist-info"))
+    return " ".join(found)
 
 
 def _umask() -> int:

@@ -31,8 +31,9 @@ class Picture(Tool):
             "--then",
             "✅ lint",
         ]
-        # The run's own `nox`, whatever stands on PATH.
-        env = {**bench.env, "PATH": os.pathsep.join([str(Path(sys.executable).parent), bench.env["PATH"]])}
+        # The run's own `nox`, whatever stands on PATH; and a run that runs, whatever earlier ones have found.
+        path = os.pathsep.join([str(Path(sys.executable).parent), bench.env["PATH"]])
+        env = {**bench.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
         done = bench.execute([*command, "nox"], env=env)
         if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)
