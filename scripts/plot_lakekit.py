@@ -19,7 +19,7 @@ NAMES = {
     "one day": "one new day",
     "unchanged": "nothing new",
 }
-WIDTH, LABEL, BAR, GAP, TITLE, RIGHT = 760, 220, 18, 8, 34, 110
+WIDTH, LABEL, BAR, GAP, TITLE, RIGHT = 760, 220, 18, 8, 34, 150
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 .title { font-weight: 600; }

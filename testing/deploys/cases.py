@@ -70,6 +70,10 @@ class Verdict:
     seconds: float
 
 
+class MissedError(Exception):
+    """The request that a case is about was not made."""
+
+
 class Stage:
     """The projects, and the workspace as it is before each play, made once."""
 
@@ -87,11 +91,13 @@ class Stage:
                 since = max((request["number"] for request in theatre.requests()), default=0)
                 ran = self.play(theatre, play)
                 assert ran.code == 0, ran.output
+                # Before this asks anything itself.
+                made = theatre.requests(since)
+                self.requests[play] = distinct(
+                    [each for each in made if not each["path"].startswith("/emulator")]
+                )
                 wrong = theatre.wrong(PLAYS[play][1])
                 assert wrong == [], wrong
-                self.requests[play] = distinct(
-                    [each for each in theatre.requests(since) if not each["path"].startswith("/emulator")]
-                )
 
     def play(self, theatre: Theatre, play: str) -> Ran:
         return finish(self.start(theatre, play))
@@ -116,7 +122,10 @@ class Stage:
             state = Path(scratch) / "state"
             shutil.copytree(self.folder / case.play, state, symlinks=True)
             with Theatre(state) as theatre:
-                ran = self._killed(theatre, case) if case.fault in KILLS else self._faulty(theatre, case)
+                try:
+                    ran = self._killed(theatre, case) if case.fault in KILLS else self._faulty(theatre, case)
+                except MissedError as error:
+                    return Verdict(case, "missed", None, (str(error),), time.monotonic() - start)
                 old, new = PLAYS[case.play]
                 version = new if ran.code == 0 else old
                 wrong = theatre.wrong(version)
@@ -138,7 +147,8 @@ class Stage:
         )
         order = theatre.order(method=case.method, path=case.path, count=1, **fault)
         ran = self.play(theatre, case.play)
-        assert theatre.reached(order, 0), f"{case}: the fault did not go off\n{ran.output}"
+        if not theatre.reached(order, 0):
+            raise MissedError(f"the fault did not go off\n{ran.output}")
         return ran
 
     def _killed(self, theatre: Theatre, case: Case) -> Ran:
@@ -150,7 +160,8 @@ class Stage:
         reached = theatre.reached(order)
         kill(process)
         output = process.communicate()[0]
-        assert reached, f"{case}: the request did not come\n{output}"
+        if not reached:
+            raise MissedError(f"the request did not come\n{output}")
         theatre.ask("DELETE", "/emulator/faults")
         again = self.play(theatre, case.play) if case.play != ROLLBACK else self._again(theatre)
         return again
