@@ -93,3 +93,15 @@ def test_a_session_without_a_result_has_no_span() -> None:
     node = Node("lint", "Lint.", (), (session,))
     assert (node.state, node.seconds) == (State.FAILURE, 0.0)
     assert replace(EMPTY, nodes=(node,)).exit_code == 1
+
+
+def test_a_reused_session_says_since_when_and_takes_no_time_of_this_run(tmp_path: Path) -> None:
+    plan = samples.leave_realistic(tmp_path)
+    overview = samples.collect(tmp_path, plan)
+    [session] = [each for each in overview.sessions if each.id == "lint"]
+    assert session.result is not None and session.span is not None
+    kept = replace(session.result, reused={"run": "before", "since": "2026-01-30T23:59:59Z"})
+    reused = replace(session, result=kept)
+    assert reused.headline.startswith("as of 2026-01-30 23:59 UTC, run before; ")
+    assert reused.span is None
+    assert reused.seconds == session.seconds

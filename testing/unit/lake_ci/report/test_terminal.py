@@ -160,3 +160,9 @@ def test_a_terminal_without_the_symbols_gets_words(
 )
 def test_seconds_are_told_in_minutes_once_there_are_many(number: float, text: str) -> None:
     assert terminal.seconds(number) == text
+
+
+def test_a_result_that_was_reused_says_since_when_it_is_known_and_by_which_run() -> None:
+    reused = replace(RESULT, reused={"run": "0123456789ab", "since": "2026-01-30T23:59:59Z"})
+    first = terminal.job(reused, symbols=True).splitlines()[0]
+    assert first == "✅ tests-3.10(java17)       81.2 s  as of 2026-01-30 23:59 UTC, run 0123456789ab"
