@@ -227,6 +227,8 @@ class Reuse:
             self.store.keep(before.id, listing(after.each), result, self.root, files)
         except OSError as error:
             return f"not kept for later runs: {self.store.folder}: {error.strerror or error}"
+        except UsageError as error:
+            return f"not kept for later runs: {error}"
         return None
 
     def _contradicted(self, before: Fingerprint) -> str | None:

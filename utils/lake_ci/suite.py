@@ -49,6 +49,7 @@ class Suite:
             if uv_program() is None:
                 hint = "run `python -m pip install 'nox[uv]'`"
                 raise MachineError("uv is missing: it makes the environments of all sessions", hint=hint)
+            reuse.mode(env)
 
     @property
     def strict(self) -> bool:
@@ -96,7 +97,8 @@ class Suite:
     def _call(self, job: Job, session: nox.Session, java: str | None) -> None:
         variant = job.variant(str(session.python) if job.pythons else None, java)
         made = environment(session)
-        known = self._known(variant, made, session.posargs)
+        with one_line():
+            known = self._known(variant, made, session.posargs)
         if known is not None and self._reused(known):
             return
         keep = known.keep if known is not None else _keep_nothing

@@ -280,6 +280,20 @@ def test_where_there_is_no_git_every_job_runs(jobs: Reusing, capsys: pytest.Capt
     }
 
 
+def test_what_is_declared_or_set_wrongly_is_one_line(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (jobs.root / "pyproject.toml").write_text("[tool.lake_ci.cache]\nmegabytes = -1\n")
+    assert (jobs.run("-s", "first"), jobs.code) == (["first"], 0)
+    said = "pyproject.toml: tool.lake_ci.cache.megabytes is -1, and is to be a number"
+    assert f"not kept for later runs: {said}" in capsys.readouterr().out
+    assert (jobs.run(), jobs.code) == ([], 2)
+    assert capsys.readouterr().err.count(said) == 1
+    monkeypatch.setenv("LAKE_CI_CACHE", "on")
+    assert (jobs.run("-s", "first"), jobs.code) == ([], 2)
+    assert "LAKE_CI_CACHE='on': no such word" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("env", "expected"),
     [
