@@ -205,8 +205,9 @@ def test_the_run_after_one_that_was_ended_during_a_build_leaves_nothing(
     assert left(checkout.root) == []
     assert until(lambda: not processes(mark.encode(), "cmdline"), END_SECONDS)
     assert not (checkout.root / ".cache/docker/run").exists()
-    said = ran.check("docker", "engine").detail
-    assert ("an earlier run had left process" in said) == (number == signal.SIGKILL)
+    if number == signal.SIGINT:
+        assert "an earlier run had left" not in ran.check("docker", "engine").detail
+    # After a kill that is no matter of course either way: the client may have ended by itself, for want of its reader.
 
 
 def test_without_an_engine_the_row_says_how_to_get_one(checkout: Checkout) -> None:

@@ -10,18 +10,10 @@ from pathlib import Path
 import pytest
 
 from testing.acceptance.conftest import Checkout, Ran
+from testing.performance.seeds import slow_down
 
 READY = {"java", "jars", "baseline", "wheel", "baseline wheel", "benchmarks"}
 ROWS = READY | {"merge", "history"}
-UPDATE = "        done = retried(update)\n"
-# 30 % more work for the processor in one transform, whatever else the machine does.
-SLOWER = """\
-        cpu = time.process_time()
-        done = retried(update)
-        until = time.process_time() + 0.3 * (time.process_time() - cpu)
-        while table.name == "silver.orders" and time.process_time() < until:
-            pass
-"""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +32,7 @@ def measure(repository: Checkout, *arguments: str) -> Ran:
 
 
 def test_a_transform_that_became_a_third_slower_fails_and_is_named(repository: Checkout) -> None:
-    repository.replace("utils/lakekit/medallion.py", UPDATE, SLOWER)
+    slow_down(repository.root, "silver.orders", 0.3)
     repository.commit()
     ran = measure(repository, "--seconds", "60")
     ran.assert_only("performance", failed={"merge"}, rows=ROWS)

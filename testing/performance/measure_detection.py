@@ -1,7 +1,7 @@
 """How often `nox -s performance` finds a slow-down of a known size: the same commit twice, and seeded ones, many times.
 
     nox -s performance --install-only
-    .nox/performance/bin/python scripts/measure_detection.py -k merge --transform silver.orders --trials 20
+    .nox/performance/bin/python testing/performance/measure_detection.py -k merge --transform silver.orders --trials 20
 
 Each size has a copy of the repository in which one transform does so much more work for the processor. Both versions
 are built and installed once a size, and then measured and judged anew in every trial, by the gate's own code. A row
@@ -24,8 +24,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "utils"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "utils")]
 
 from lake_ci import git
 from lake_ci.environment import Environment
@@ -33,16 +33,8 @@ from lake_ci.processes import Completed, Processes
 from lake_ci.results import Outcome, Status
 from lake_ci.tools import baseline, benchmark_options, benchmarks, java
 from lake_ci.tools.tool import Workbench
+from testing.performance.seeds import slow_down
 
-SEEDED = "utils/lakekit/medallion.py"
-UPDATE = "        done = retried(update)\n"
-SLOWER = """\
-        cpu = time.process_time()
-        done = retried(update)
-        until = time.process_time() + {share} * (time.process_time() - cpu)
-        while table.name == {table!r} and time.process_time() < until:
-            pass
-"""
 IDENTITY = [
     "-c",
     "user.name=Detection",
@@ -82,11 +74,7 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
     for command in [[*git_in, "init", "--quiet", "--initial-branch=main"], *commit]:
         subprocess.run(command, cwd=folder, check=True)
     if share:
-        text = (folder / SEEDED).read_text(encoding="utf-8")
-        if text.count(UPDATE) != 1:
-            sys.exit(f"{SEEDED} no longer holds the line to be seeded: {UPDATE.strip()}")
-        text = text.replace(UPDATE, SLOWER.format(share=share, table=table))
-        (folder / SEEDED).write_text(text, encoding="utf-8")
+        slow_down(folder, table, share)
     for command in commit:
         subprocess.run(command, cwd=folder, check=True)
     yield folder
