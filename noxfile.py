@@ -8,7 +8,6 @@
 """
 
 import sys
-from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
@@ -24,16 +23,14 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, aws, baseline
+from lake_ci.tools import advisories
 from lake_ci.tools import benchmark_options as benchmarking
-from lake_ci.tools import benchmarks, ci, contents, deploying, docs, dry_run
-from lake_ci.tools import engine as containers
-from lake_ci.tools import exceptions, exercises, images, java, kubernetes, kustomize
+from lake_ci.tools import benchmarks, ci, deploying
+from lake_ci.tools import docker as containers
+from lake_ci.tools import docs, exceptions, images, infrastructure, java, kubernetes, kustomize
 from lake_ci.tools import lint as style
-from lake_ci.tools import locks, outside, packaging, policy, rebuild, rehearsal
+from lake_ci.tools import locks, packaging, rehearsal
 from lake_ci.tools import security as scanners
-from lake_ci.tools import service
-from lake_ci.tools import terraform as infrastructure
 from lake_ci.tools import testing
 
 # The block at the top makes any other nox run again as this one; this refuses where that is switched off.
@@ -101,25 +98,7 @@ def terraform(run: Run) -> None:
     run.install("terraform")
     chosen = rehearsal.options(run.posargs)
     run.partial = chosen.partial
-    code = infrastructure.Code()
-    run.check(
-        infrastructure.Init(code),
-        infrastructure.Fmt(),
-        infrastructure.Variables(),
-        infrastructure.Validate(code),
-    )
-    if chosen.drift:
-        run.check(rehearsal.Drift(code, chosen.drift))
-        return
-    with aws.accounts(
-        run.bench, chosen.environments if code.valid else (), rehearse=chosen.rehearse
-    ) as accounts:
-        plans = [
-            rehearsal.Plan(code, name, accounts.get(name), plan_only=chosen.plan_only)
-            for name in chosen.environments
-        ]
-        unit = infrastructure.UnitTests(code, after=[plan.made for plan in plans])
-        run.check(*plans, unit, policy.Checkov(plans), policy.Policy(plans))
+    run.check_in_turn(infrastructure.stages(run.bench, chosen))
 
 
 @suite.job(needs=[lint], pythons=PYTHONS, javas=JAVAS, reports=["coverage.xml", "junit.xml"], minutes=30)
@@ -156,16 +135,7 @@ def docker(run: Run) -> None:
     run.install("docker")
     chosen = images.options(run.posargs)
     run.partial = chosen.partial
-    run.check(images.Hadolint(), java.Java("17"), java.Jars())
-    with containers.engine(run.bench) as engine:
-        made = images.Images(engine, chosen.targets, outside.Outside(ROOT / containers.SCRATCH / "outside"))
-        run.check(containers.Present(engine), images.Build(made))
-        run.check(contents.Configuration(made), contents.Contents(made), contents.Size(made))
-        work = (exercises.Dev, exercises.Prod, exercises.Processor, service.Api, service.MemoryLimit)
-        run.check(*(each(made) for each in work if each.target in chosen.targets))
-        run.check(*([] if chosen.once else [rebuild.Again(made)]))
-        run.check(contents.Packages(made, exceptions.Register(ROOT, date.today()), date.today()))
-        run.check(contents.Inventory(made))
+    run.check_in_turn(containers.stages(run.bench, chosen, date.today()))
 
 
 @suite.job(
@@ -181,18 +151,11 @@ def k8s(run: Run) -> None:
     run.install("k8s")
     chosen = kustomize.options(run.posargs)
     run.partial = chosen.partial
-    if chosen.diff:
-        run.check(dry_run.Diff(chosen.diff))
-        return
-    with ExitStack() as held:
-        run.check(*kubernetes.checks(chosen.environments, held))
+    run.check_in_turn(kubernetes.stages(chosen))
 
 
 @suite.job(
-    needs=[k8s, security, terraform],
-    reports=["dist/", "SHA256SUMS", "sbom.json"],
-    history=True,
-    minutes=15,
+    needs=[k8s, security, terraform], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15
 )
 def build(run: Run) -> None:
     """Wheel and sdist: built, checked, the same bytes again, installed on each Python."""
@@ -224,12 +187,7 @@ def performance(run: Run) -> None:
     run.install("performance")
     chosen = benchmarking.options(run.posargs, ROOT)
     run.partial = chosen.partial
-    before = baseline.Baseline(suite.env, chosen.baseline)
-    new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)
-    found = benchmarks.Collect(chosen, before, old, new)
-    with baseline.worktree(ROOT):
-        run.check(java.Java("17"), java.Jars(), before, new, old, found)
-    run.check(*found.benchmarks, benchmarks.History(found))
+    run.check_in_turn(benchmarks.stages(run.bench, chosen, suite.env))
 
 
 @suite.job(
@@ -246,15 +204,7 @@ def deploy(run: Run) -> None:
     run.install("deploy")
     asked = deploying.options(run.posargs, run.bench.env, pipeline=suite.planned is not None)
     run.partial = asked.partial
-    built = deploying.Artifacts(asked)
-    run.check(built)
-    if not built.good:
-        return
-    if asked.environment == deploying.TRIAL:
-        run.check(java.Java("17"), java.Jars())
-    with deploying.workspace(run.bench, asked) as env:
-        for step in deploying.Deployment(run.bench, asked, env).steps():
-            run.check(step)
+    run.check_in_turn(deploying.stages(run.bench, asked))
 
 
 @suite.job(
@@ -273,13 +223,7 @@ def acceptance(run: Run) -> None:
     run.check(testing.Pytest("testing/acceptance"))
 
 
-@suite.job(
-    events=NIGHTLY,
-    always=True,
-    setup=MACHINE,
-    history=True,
-    minutes=180,
-)
+@suite.job(events=NIGHTLY, always=True, setup=MACHINE, history=True, minutes=180)
 def inputs(run: Run) -> None:
     """Each job in a copy that holds only what it declares, as nothing else makes it run again; `-- JOB` for one."""
     run.partial = bool(run.posargs)

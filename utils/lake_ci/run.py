@@ -25,7 +25,7 @@ from lake_ci.processes import Completed, Processes
 from lake_ci.report import terminal
 from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
 from lake_ci.tools.java import Java
-from lake_ci.tools.tool import Tool, Workbench, crashed
+from lake_ci.tools.tool import Stages, Tool, Workbench, crashed
 
 HELPERS = ".cache/sessions"
 # Python sees a signal that comes right before its main thread blocks only when that wakes again.
@@ -119,6 +119,14 @@ class Run:
             group = list(batch)
             for together in [[tool] for tool in group] if alone else [group]:
                 self._run_together(together)
+
+    def check_in_turn(self, stages: Stages) -> None:
+        """Check stage by stage; whatever happens, what the stages held has ended then."""
+        try:
+            for stage in stages:
+                self.check(*stage)
+        finally:
+            stages.close()
 
     def warn(self, message: str) -> None:
         """Say something about the whole job, in the result and on the terminal."""

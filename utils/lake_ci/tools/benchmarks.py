@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -10,12 +11,27 @@ from lake_ci import git
 from lake_ci.measurements import Record, append, machine, read, to_line
 from lake_ci.report import trend
 from lake_ci.results import REPORTS, TIME_FORMAT, Outcome, Status, count, write_whole
-from lake_ci.tools.baseline import Baseline, Install, Side, changed
+from lake_ci.tools.baseline import Baseline, Install, Side, changed, worktree
 from lake_ci.tools.benchmark_options import Options
 from lake_ci.tools.gate import FOLDER, Benchmark, Declared, declared, pytest_command
-from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
+from lake_ci.tools.java import Jars, Java
+from lake_ci.tools.tool import Stages, Tool, Workbench, crashed, stopped
 
 HISTORY = f"{REPORTS}/.history/performance.jsonl"
+
+
+def stages(bench: Workbench, chosen: Options, env: Mapping[str, str]) -> Stages:
+    """The benchmarks, once both sides are built.
+
+    Args:
+        env: where GitHub tells what was pushed.
+    """
+    before = Baseline(env, chosen.baseline)
+    new, old = Install("wheel"), Install("baseline wheel", before)
+    found = Collect(chosen, before, old, new)
+    with worktree(bench.root):
+        yield [Java("17"), Jars(), before, new, old, found]
+    yield [*found.benchmarks, History(found)]
 
 
 class Collect(Tool):

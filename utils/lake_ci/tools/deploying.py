@@ -24,7 +24,8 @@ from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.job import ENVIRONMENTS, nearest
 from lake_ci.processes import Completed
 from lake_ci.results import Finding, Outcome, Status
-from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
+from lake_ci.tools.java import Jars, Java
+from lake_ci.tools.tool import Stages, Tool, Workbench, crashed, stopped
 
 TRIAL = "trial"
 STATE = ".cache/trial"
@@ -101,6 +102,19 @@ class Artifacts(Tool):
         return Outcome(
             Status.SUCCESS, f"{built.wheel.name}, sha256 {built.sha256[:12]}, of {built.commit[:12]}"
         )
+
+
+def stages(bench: Workbench, asked: Options) -> Stages:
+    """The steps of the deploy, each a stage. The workspace of a trial ends when the iterator is closed."""
+    built = Artifacts(asked)
+    yield [built]
+    if not built.good:
+        return
+    if asked.environment == TRIAL:
+        yield [Java("17"), Jars()]
+    with workspace(bench, asked) as env:
+        for step in Deployment(bench, asked, env).steps():
+            yield [step]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +70,11 @@ class Tool:
     def run(self, bench: Workbench) -> Outcome:
         """Check, and say what was found. An OSError or ValueError counts as a crash of the tool."""
         raise NotImplementedError
+
+
+# The checks of a job, those that may run side by side as one stage. A stage is made when the one before has ended, and
+# may depend on what that found; what the stages need meanwhile (a server, a container) ends when it is closed.
+Stages = Generator[Sequence[Tool], None, None]
 
 
 class CommandTool(Tool):

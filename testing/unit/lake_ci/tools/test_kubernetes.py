@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
-from lake_ci.tools.kubernetes import checks
+from lake_ci.tools import kustomize
+from lake_ci.tools.kubernetes import stages
 
 
 def test_each_environment_has_all_its_rows() -> None:
-    rows = [tool.name for tool in checks(["dev", "trial"], ExitStack())]
+    chosen = kustomize.options(["--environment", "dev", "--environment", "trial"])
+    rows = [tool.name for stage in stages(chosen) for tool in stage]
     kinds = ("build", "schema", "dry-run", "checkov", "practices")
     each = [f"{kind} {name}" for kind in kinds for name in ("dev", "trial")]
     assert sorted(rows) == sorted(["API server", "yaml", "staging is production", *each])
