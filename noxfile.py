@@ -48,6 +48,7 @@ JAVAS = ["11", "17"]
 PICTURES = ROOT / ".github" / "pictures"
 # What every job is made of.
 SUITE = ["noxfile.py", "utils/lake_ci/*", "pyproject.toml", "requirements/*"]
+CODE = ["api/*", "testing/*", "utils/*"]
 # Where Python's tools look for settings, beside `.editorconfig` and its kin.
 SETTINGS = ["*.toml", "*.ini", "*.cfg", ".*", "zizmor.yml"]
 NIGHTLY = ["schedule", "workflow_dispatch"]
@@ -101,7 +102,14 @@ def terraform(run: Run) -> None:
     run.check_in_turn(infrastructure.stages(run.bench, chosen))
 
 
-@suite.job(needs=[lint], pythons=PYTHONS, javas=JAVAS, reports=["coverage.xml", "junit.xml"], minutes=30)
+@suite.job(
+    needs=[lint],
+    inputs=[*SUITE, *CODE, ".*", "databricks.yml", "k8s/*", "scripts/*", "security/*", "terraform/*"],
+    pythons=PYTHONS,
+    javas=JAVAS,
+    reports=["coverage.xml", "junit.xml"],
+    minutes=30,
+)
 def tests(run: Run) -> None:
     """Unit and integration tests with branch coverage, on Spark and Delta."""
     run.install(f"test-java{run.java}")
@@ -122,7 +130,7 @@ def tests(run: Run) -> None:
 
 @suite.job(
     needs=[tests],
-    inputs=[*SUITE, ".*", "LICENSE", "api/*", "docker/*", "scripts/*", "security/*", "testing/*", "utils/*"],
+    inputs=[*SUITE, *CODE, ".*", "LICENSE", "docker/*", "scripts/*", "security/*"],
     facts=["advisories", "engine"],
     variables=["BASE"],
     reports=["images.json", *(f"sbom-{target}.json" for target in images.TARGETS)],
@@ -141,6 +149,7 @@ def docker(run: Run) -> None:
 @suite.job(
     needs=[docker],
     takes=["docker"],
+    inputs=[*SUITE, *CODE, ".*", "k8s/*"],
     facts=["api-server"],
     reports=["manifests.yaml", "checkov.json"],
     setup=["kubernetes"],

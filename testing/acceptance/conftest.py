@@ -36,10 +36,11 @@ OUTER = re.compile(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`-- --changes 500`: how many random changes the trial of what is reused makes."""
+    """`-- --changes 500 --seed 7`: how many random changes the trial of what is reused makes, and which."""
     parser.addoption(
         "--changes", default="12", help="random changes that results are tried to be reused after"
     )
+    parser.addoption("--seed", default="1", help="other random changes")
 
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:

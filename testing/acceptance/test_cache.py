@@ -32,8 +32,8 @@ def nox(checkout: Checkout, *arguments: str) -> Ran:
 def test_after_random_changes_a_run_shows_what_a_full_run_shows(
     tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    number = int(pytestconfig.getoption("changes"))
-    trial = changes.run(tmp_path, number, seed=random.SystemRandom().randrange(10**6))
+    number, seed = (int(pytestconfig.getoption(name)) for name in ("changes", "seed"))
+    trial = changes.run(tmp_path, number, seed)
     assert not trial.stale, changes.report(trial)
     assert not trial.wrong, changes.report(trial)
     assert trial.skipped >= 0.9 * trial.untouched, "\n".join(trial.again)
@@ -46,9 +46,8 @@ def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(quick: C
     for turn in range(6):
         shutil.rmtree(quick.root / "reports")
         shutil.rmtree(quick.root / "dist", ignore_errors=True)
-        if (
-            turn % 2
-        ):  # half of the runs are killed while they keep results, the others while they put them back
+        # Half of the runs are killed while they keep results, the others while they put them back.
+        if turn % 2:
             shutil.rmtree(quick.root / ".cache" / "results")
         run = subprocess.Popen(
             [sys.executable, "-m", "nox", "--", "--plain", "-j", "1"],
@@ -149,7 +148,5 @@ def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
     ran = nox(quick, "--", "--plain", "-j", "1")
     assert ran.result("style").reused is None and ran.result("style").status is Status.SUCCESS
     ran = nox(quick, "-s", "cache", "--", "--purge")
-    assert (ran.code, "no option '--purge'; did you mean '--prune'" in ran.output) == (
-        2,
-        True,
-    ) or ran.code == 1
+    assert ran.code == 1
+    assert "no option '--purge'; did you mean '--prune'" in ran.output
