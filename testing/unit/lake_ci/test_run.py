@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lake_ci.errors import Interrupted, LakeCiError, MachineError
 from lake_ci.job import Job
 from lake_ci.results import Finding, Outcome, Result, Status
 from lake_ci.run import Run, facts
-from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
+from lake_ci.tools.tool import Stages, Tool, Workbench, crashed, stopped
 
 Make = Callable[..., Run]
 PYTHON = ".".join(map(str, sys.version_info[:3]))
@@ -391,6 +392,55 @@ def test_a_tool_that_must_be_alone_has_nothing_beside_it(make: Make, root: Path)
         run.check(*(Counting(name, name.isupper()) for name in "abCDefG"))
     assert at_once == [1, 1, 1]
     assert [check.name for check in read(root).checks] == list("abCDefG")
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt()], ids=["to the end", "interrupted"])
+def test_a_stage_is_made_when_the_one_before_has_ended_and_what_it_holds_ends_with_the_run(
+    make: Make, root: Path, error: KeyboardInterrupt | None
+) -> None:
+    log: list[str] = []
+
+    def stages() -> Stages:
+        yield [Shell("first", "echo 1 >seen")]
+        log.append((root / "seen").read_text())
+        try:
+            yield [Answer("second")]
+            if error is not None:
+                raise error
+            yield [Answer("third")]
+        finally:
+            log.append("ended")
+
+    with pytest.raises(KeyboardInterrupt) if error is not None else nullcontext():
+        with make() as run:
+            try:
+                run.check_in_turn(stages())
+            finally:
+                log.append("after")
+    assert log == ["1\n", "ended", "after"]
+    names = [check.name for check in read(root).checks]
+    assert names[:2] == ["first", "second"] and ("third" in names) == (error is None)
+
+
+def test_what_stages_hold_ends_at_once_when_a_check_is_interrupted(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+
+    def stages() -> Stages:
+        try:
+            yield [Answer("first")]
+        finally:
+            log.append("ended")
+
+    def interrupted(*tools: Tool) -> None:
+        raise Interrupted("SIGTERM")
+
+    kept = stages()  # whoever holds it still, as a traceback does
+    with pytest.raises(Interrupted), make() as run:
+        monkeypatch.setattr(run, "check", interrupted)
+        run.check_in_turn(kept)
+    assert log == ["ended"]
 
 
 def test_a_command_that_is_not_there_ends_with_127_as_in_a_shell(make: Make) -> None:
