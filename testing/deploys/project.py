@@ -81,20 +81,29 @@ def commits(file):
     return json.loads(file.read_text()) if file.exists() else []
 
 
+def rows(file):
+    return commits(file)[-1]["rows"] if file.exists() else []
+
+
+# As in Delta, a commit holds the whole table, and setting it back to an older version is a further commit.
 def commit(file, rows):
     file.write_text(json.dumps([*commits(file), {"at": int(time.time() * 1000), "rows": rows}]))
+
+
+def add(file, row):
+    commit(file, [*rows(file), row])
 """
 SCRIPTS = {
     "fill.py": """
 import shop
 options = lake()
 # Twice is once, as with the real tables.
-if not any(each["rows"] == shop.VERSION for each in commits(options.lake / "gold_sales.json")):
-    commit(options.lake / "gold_sales.json", shop.VERSION)
+if shop.VERSION not in rows(options.lake / "gold_sales.json"):
+    add(options.lake / "gold_sales.json", shop.VERSION)
 print("filled by", shop.VERSION)
 """,
     "check.py": """
-assert commits(lake().lake / "gold_sales.json")
+assert rows(lake().lake / "gold_sales.json")
 """,
     "inspect_shop.py": """
 from importlib import metadata
@@ -104,7 +113,7 @@ tables = {file.stem: commits(file) for file in options.lake.glob("*.json")}
 own = ["shop"] if "shop" in packages else []
 told = {"python": "3.11", "version": packages.get("shop"), "own": own, "packages": packages}
 told["tables"] = {name: {"version": len(found) - 1} for name, found in tables.items()}
-told["gold"] = {name: {"rows": len(found), "sums": {}} for name, found in tables.items()}
+told["gold"] = {name: {"rows": len(found[-1]["rows"]), "sums": {}} for name, found in tables.items()}
 print(json.dumps({"lake_ci": told}))
 """,
     "restore_shop.py": """
@@ -120,7 +129,7 @@ for file in options.lake.glob("*.json"):
     if not all(ours):
         told["left"][file.stem] = "a commit is of somebody else"
     elif file.stem in before:
-        file.write_text(json.dumps(commits(file)[: before[file.stem] + 1]))
+        commit(file, commits(file)[before[file.stem]]["rows"])
         told["restored"][file.stem] = before[file.stem]
     else:
         file.unlink()

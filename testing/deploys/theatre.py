@@ -197,10 +197,11 @@ class Theatre:
         return found
 
     def rows(self) -> list[str]:
-        """Which versions have written the gold table."""
+        """Which versions have written what the gold table holds."""
         if "gold_sales.json" not in self.names(LAKE):
             return []
-        return [commit["rows"] for commit in self.read(f"{LAKE}/gold_sales.json")]
+        found: list[str] = self.read(f"{LAKE}/gold_sales.json")[-1]["rows"]
+        return found
 
     def ledger(self) -> list[dict[str, Any]]:
         return [self.read(f"{BASE}/ledger/{name}") for name in sorted(self.names(f"{BASE}/ledger"))]

@@ -74,13 +74,27 @@ def test_version_with_other_bytes_is_refused(stage: Stage, theatre: Theatre, tmp
 def test_script_that_fails_returns_to_the_old_version_and_its_tables(
     stage: Stage, theatre: Theatre, tmp_path: Path
 ) -> None:
-    fill = "import shop\ncommit(lake().lake / 'gold_sales.json', shop.VERSION)\nraise SystemExit('the till is empty')"
+    fill = "import shop\nadd(lake().lake / 'gold_sales.json', shop.VERSION)\nraise SystemExit('the till is empty')"
     ran = theatre.deploy(make(tmp_path / "bad", "1.1", fill=fill))
     assert (ran.code, ran.outcome) == (1, "returned")
     assert "the till is empty" in ran.row("scripts")["findings"][0]
     assert "restored gold_sales to version 0" in ran.row("return")["detail"]
     assert theatre.wrong("1.0") == []
     assert theatre.rows() == ["1.0"]
+
+
+@pytest.mark.long
+def test_rollback_that_fails_after_it_set_tables_back_returns_them_as_well(
+    stage: Stage, theatre: Theatre
+) -> None:
+    assert theatre.deploy(stage.projects["1.1"]).code == 0
+    theatre.order(kind="expired-token", method="POST", path="/api/2.1/jobs/reset", count=1)
+    ran = theatre.deploy(stage.projects["1.1"], "--rollback")
+    assert (ran.code, ran.outcome) == (1, "returned")
+    assert ran.row("tables")["detail"] == "restored gold_sales to version 0"
+    assert "restored gold_sales to version 1" in ran.row("return")["detail"]
+    assert theatre.wrong("1.1") == []
+    assert theatre.rows() == ["1.0", "1.1"]
 
 
 @pytest.mark.long

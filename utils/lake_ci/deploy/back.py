@@ -60,16 +60,21 @@ def restored(
     release: Release,
     tables: Mapping[str, int],
     runs: Sequence[RunOfOurs],
+    purpose: str,
     *,
     started: Callable[[int], None] = lambda run_id: None,
 ) -> tuple[dict[str, Any], RunOfOurs]:
     """Set tables back that these runs changed, and nobody else since.
 
+    Args:
+        purpose: what this process sets tables back for; it may do so more than once, and the workspace takes a second
+            run of one purpose for the first one asked for again.
+
     Returns what the script `restore` tells, and its own run, whose commits are a deploy's, too. Raises StepError.
     """
     arguments = ["--lake", site.target.lake, *restore_arguments(tables, runs)]
     task = release.task("restore", release.restore, site.cluster, *arguments)
-    name, token = f"{release.package} restore", f"{site.me.id}-restore"
+    name, token = f"{release.package} restore", f"{site.me.id}-{purpose}"
     run = site.runs.once(name, token, [task], started=started)
     return run.told("restore"), run.window
 
@@ -124,7 +129,7 @@ def _tables(site: Site, pending: Pending) -> tuple[list[str], Sequence[RunOfOurs
         return ["no table was touched"], ()
     # By the script of the release that is undone: its files lay on the volume, whole, before anything ran.
     used = site.release(pending.folder)
-    found, run = restored(site, used, pending.tables, site.seen(pending.runs))
+    found, run = restored(site, used, pending.tables, site.seen(pending.runs), f"return-{pending.id}")
     return told(found), (run,)
 
 
