@@ -253,6 +253,29 @@ def fake(environments: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
+def unknown(checkout: Checkout, folder: Path) -> Checkout:
+    """A copy in which no scanner has seen any file, so that each is asked."""
+    copy = checkout.copy(folder / "repository")
+    for path in (copy.root / ".cache").glob("*.json"):
+        path.unlink()
+    return copy
+
+
+def test_what_did_not_change_is_not_scanned_again_and_says_the_same(
+    sound: tuple[Checkout, Ran], database: Path, tmp_path: Path
+) -> None:
+    checkout = sound[0].copy(tmp_path / "repository")
+    ran = checkout.nox("-s", "security", env={"LAKE_CI_ADVISORIES": str(database)})
+    for scanner in ("bandit", "semgrep", "secrets"):
+        first, again = (each.check("security", scanner) for each in (sound[1], ran))
+        assert re.fullmatch(r"(\d+ files), (\d+) changed(, \d+ accepted)?", first.detail)
+        assert again.detail == re.sub(r"\d+ changed", "none changed", first.detail)
+        assert (again.status, again.findings) == (first.status, first.findings)
+        reports = [each.root / "reports" / "security" / f"{scanner}.json" for each in (sound[0], checkout)]
+        one, other = (json.loads(path.read_text(encoding="utf-8")) for path in reports)
+        assert one == other and one["files"] > 100
+
+
 def test_a_scanner_that_fails_is_a_failure_with_its_last_lines(
     sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, database: Path
 ) -> None:
@@ -263,7 +286,7 @@ def test_a_scanner_that_fails_is_a_failure_with_its_last_lines(
     }
     for name, script in scripts.items():
         fake(fakes, name, script)
-    checkout = sound[0].copy(tmp_path / "repository")
+    checkout = unknown(sound[0], tmp_path)
     ran = checkout.nox("-s", "security", envdir=fakes, env={"LAKE_CI_ADVISORIES": str(database)})
     failed = {"bandit", "semgrep", "secrets"}
     ran.assert_only("security", failed=failed, rows=ROWS, skipped={"findings.sarif"})
@@ -279,7 +302,7 @@ def test_a_scanner_that_hangs_is_ended_by_the_time_limit(
     sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, database: Path
 ) -> None:
     fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
-    checkout = sound[0].copy(tmp_path / "repository")
+    checkout = unknown(sound[0], tmp_path)
     # The other scanners are given no chance either, and no time of this test's.
     checkout.replace("noxfile.py", 'secrets.json"],\n    minutes=10', 'secrets.json"],\n    minutes=0.05')
     ran = checkout.nox("-s", "security", envdir=fakes, env={"LAKE_CI_ADVISORIES": str(database)})

@@ -10,8 +10,8 @@ from dataclasses import replace
 from lake_ci import git
 from lake_ci.processes import Completed
 from lake_ci.results import Finding, Outcome, Status, count
-from lake_ci.tools.clean import CleanFiles
 from lake_ci.tools.diff import first_changes
+from lake_ci.tools.known_files import KnownFiles
 from lake_ci.tools.tool import CommandTool, Workbench
 
 MEND = "run `nox -s format`"
@@ -44,7 +44,7 @@ class Flake8(CommandTool):
         settings = [bench.root / name for name in self.SETTINGS]
         context = [path.read_text(encoding="utf-8") if path.exists() else "" for path in settings]
         interpreter = bench.python.resolve()
-        known = CleanFiles(bench.root / ".cache" / "flake8.json", bench.root, [*context, str(interpreter)])
+        known = KnownFiles(bench.root / ".cache" / "flake8.json", bench.root, [*context, str(interpreter)])
         digests = known.digests(files)
         unknown = known.unknown(files, digests)
         if not unknown:
@@ -54,7 +54,7 @@ class Flake8(CommandTool):
         judged = outcome.status is Status.SUCCESS or all(finding.file for finding in outcome.findings)
         if judged and not bench.posargs:
             wrong = {finding.file for finding in outcome.findings}
-            known.keep((file for file in files if bench.relative(file) not in wrong), digests)
+            known.keep({file: [] for file in files if bench.relative(file) not in wrong}, digests)
         if outcome.status is Status.SUCCESS:
             return replace(outcome, detail=f"{count(len(files), 'file')}, {len(unknown)} changed")
         return outcome

@@ -21,6 +21,8 @@ from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 # All that a scanner is told of its surroundings.
 KEPT = re.compile(r"PATH|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHONUNBUFFERED")
 HOME = ".cache/scanners"
+# What reading a document of another shape raises.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 # A string in JSON, and whether it is a key, a value, or cut off.
 STRING = re.compile(r'"(?:[^"\\]|\\.)*("\s*:|"|$)')
 
@@ -38,10 +40,6 @@ class Scanner(Tool):
 
     def __init__(self, register: Register) -> None:
         self.register = register
-
-    def command(self, bench: Workbench) -> list[str]:
-        """The command line, run at the root of the repository."""
-        raise NotImplementedError
 
     def text(self, done: Completed, bench: Workbench) -> str:
         """The JSON that the ended command left."""
@@ -63,27 +61,40 @@ class Scanner(Tool):
         """The command's whole environment."""
         return surroundings(bench)
 
-    def run(self, bench: Workbench) -> Outcome:
-        return self.outcome(bench.execute(self.command(bench), env=self.environment(bench)), bench)
-
     def outcome(self, done: Completed, bench: Workbench) -> Outcome:
         """What the ended command has to say; its report is written only where all of it could be read."""
-        shown = replace(done, stdout=masked(done.stdout))
-        cut = stopped(self.name, shown)
-        if cut is not None:
-            return cut
-        if done.code not in (0, *self.finding_codes):
-            return crashed(self.name, shown)
+        ended = self.ended_badly(done)
+        if ended is not None:
+            return ended
         try:
-            document, _ = json.JSONDecoder().raw_decode(self.text(done, bench).lstrip())
+            document = self.document(done, bench)
             looked_at = self.looked_at(document)
             found = list(self.weaknesses(document, bench))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            return crashed(self.name, shown, f"left what its reader does not know: {error}")
+        except UNREADABLE as error:
+            return self.unreadable(done, error)
         if done.code != 0 and not found:
-            return crashed(self.name, shown)
-        write_whole(bench.reports / self.report, json.dumps(self.clean(document), indent=1) + "\n")
+            return crashed(self.name, shown(done))
+        self.write(self.clean(document), bench)
         return self.register.settle(self.name, found, looked_at)
+
+    def ended_badly(self, done: Completed) -> Outcome | None:
+        """The outcome of a command that was cut short, or ended with a code that means something else."""
+        cut = stopped(self.name, shown(done))
+        if cut is None and done.code not in (0, *self.finding_codes):
+            return crashed(self.name, shown(done))
+        return cut
+
+    def document(self, done: Completed, bench: Workbench) -> Any:
+        """What the ended command left. Raises ValueError."""
+        return json.JSONDecoder().raw_decode(self.text(done, bench).lstrip())[0]
+
+    def unreadable(self, done: Completed, error: Exception) -> Outcome:
+        """The outcome of a command that left half a document, or one of another shape."""
+        return crashed(self.name, shown(done), f"left what its reader does not know: {error}")
+
+    def write(self, document: Any, bench: Workbench) -> None:
+        """Write the report."""
+        write_whole(bench.reports / self.report, json.dumps(document, indent=1) + "\n")
 
 
 def surroundings(bench: Workbench) -> dict[str, str]:
@@ -98,3 +109,8 @@ def masked(text: str) -> str:
     if not text.lstrip().startswith(("{", "[")):
         return text
     return STRING.sub(lambda match: match[0] if match[1].endswith(":") else '"…"', text)
+
+
+def shown(done: Completed) -> Completed:
+    """An ended command as a message may show it."""
+    return replace(done, stdout=masked(done.stdout))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from lake_ci import git
 from lake_ci.processes import Completed
 from lake_ci.results import Finding, Outcome, Status, count
 from lake_ci.tools import sarif
-from lake_ci.tools.clean import CleanFiles
 from lake_ci.tools.exceptions import Register
+from lake_ci.tools.file_scanner import LOCK, FileScanner
+from lake_ci.tools.known_files import KnownFiles
 from lake_ci.tools.locks import read_project
 from lake_ci.tools.sarif import Weakness
 from lake_ci.tools.scanner import HOME, Scanner, surroundings
@@ -28,39 +29,46 @@ REPORT = "findings.sarif"
 SEMGREP = ("--metrics=off", "--disable-version-check")
 
 
-class Bandit(Scanner):
+class Bandit(FileScanner):
     """bandit: calls and settings in the project's own Python that are known to be dangerous."""
 
     name = "bandit"
     report = "bandit.json"
+    settings = ("pyproject.toml",)
 
-    def command(self, bench: Workbench) -> list[str]:
+    def files(self, bench: Workbench) -> list[str]:
         paths = self.register.settings["bandit"]
-        files = [file for file in git.files(bench.root, *paths) if file.endswith(".py")]
+        return [file for file in git.files(bench.root, *paths) if file.endswith(".py")]
+
+    def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
         scan = [bench.bin("bandit"), "--configfile=pyproject.toml", "--ignore-nosec"]
         return [*scan, "--quiet", "--format=json", *files]
 
-    def looked_at(self, document: Any) -> str:
-        files = len(document["metrics"]) - 1  # and the totals
-        if files < 1:
-            raise ValueError("it looked at no file")
-        return count(files, "file")
+    def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> set[str]:
+        seen = {bench.relative(name) for name in document["metrics"]}
+        unseen = [file for file in files if file not in seen]
+        if unseen:
+            raise ValueError(f"it did not look at {', '.join(unseen)}")
+        return seen
+
+    def file(self, row: Any, bench: Workbench) -> str:
+        return bench.relative(row["filename"])
 
     def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
         for error in document["errors"]:
-            file = bench.relative(error["filename"])
-            yield Weakness(self.name, "unparsed", f"not scanned: {error['reason']}", file, 1, "high")
+            message = f"not scanned: {error['reason']}"
+            yield Weakness(self.name, "unparsed", message, self.file(error, bench), 1, "high")
         for row in document["results"]:
             message = f"{_without_secret(row)}; see {row['more_info']}"
             cwe = f"CWE-{row['issue_cwe']['id']}" if row.get("issue_cwe") else None
-            file, severity = bench.relative(row["filename"]), row["issue_severity"].lower()
+            file, severity = self.file(row, bench), row["issue_severity"].lower()
             yield Weakness(self.name, row["test_id"], message, file, row["line_number"], severity, cwe)
 
     def clean(self, document: Any) -> Any:
-        for row in document["results"]:
+        rows = [{**row, "issue_text": _without_secret(row)} for row in document["results"]]
+        for row in rows:
             del row["code"]
-            row["issue_text"] = _without_secret(row)
-        return document
+        return {"results": rows, "errors": document["errors"]}
 
 
 def _without_secret(row: dict[str, Any]) -> str:
@@ -69,39 +77,51 @@ def _without_secret(row: dict[str, Any]) -> str:
     return says.partition(":")[0] if row["test_id"] in ("B105", "B106", "B107") else says
 
 
-class Semgrep(Scanner):
+class Semgrep(FileScanner):
     """semgrep with the rules of security/rules, offline: what a reviewer of a lake would object to."""
 
     name = "semgrep"
     report = "semgrep.json"
+    settings = (RULES, ".semgrepignore")
     SEVERITIES = {"ERROR": "high", "WARNING": "medium", "INFO": "low"}
+    # Of more files than these semgrep is faster to look at all than to tell them apart.
+    FEW = 100
 
-    def command(self, bench: Workbench) -> list[str]:
+    def files(self, bench: Workbench) -> Sequence[str]:
+        return git.files(bench.root)
+
+    def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
         # One process: the other scanners want the other cores, and most of its time is its start.
         scan = [bench.bin("semgrep"), "scan", "--json", "--jobs=1", *SEMGREP, "--disable-nosem"]
-        return [*scan, f"--config={RULES}", "."]
+        # Named as targets they would be scanned whatever .semgrepignore says. What has a meaning in a pattern is not
+        # worth the trouble.
+        few = len(files) <= self.FEW and not any(re.search(r"[*?\[\]{}!\\]", file) for file in files)
+        return [*scan, f"--config={RULES}", *(f"--include={file}" for file in files if few), "."]
 
-    def looked_at(self, document: Any) -> str:
-        if not document["paths"]["scanned"]:
-            raise ValueError("it looked at no file")
-        return count(len(document["paths"]["scanned"]), "file")
+    def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> set[str]:
+        return {bench.relative(path) for path in document["paths"]["scanned"]}
+
+    def file(self, row: Any, bench: Workbench) -> str:
+        return bench.relative(row.get("path") or RULES)
 
     def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
         for error in document["errors"]:
-            file = bench.relative(error.get("path") or RULES)
             line = error.get("spans", [{}])[0].get("start", {}).get("line", 1)
             kind = error["type"] if isinstance(error["type"], str) else error["type"][0]
-            yield Weakness(self.name, "unparsed", f"not scanned as a whole: {kind}", file, line, "high")
+            message = f"not scanned as a whole: {kind}"
+            yield Weakness(self.name, "unparsed", message, self.file(error, bench), line, "high")
         for row in document["results"]:
             rule, extra = row["check_id"].rpartition(".")[2], row["extra"]
             severity, cwe = self.SEVERITIES[extra["severity"]], extra["metadata"].get("cwe")
-            file = bench.relative(row["path"])
-            yield Weakness(self.name, rule, extra["message"], file, row["start"]["line"], severity, cwe)
+            file, line = self.file(row, bench), row["start"]["line"]
+            yield Weakness(self.name, rule, extra["message"], file, line, severity, cwe)
 
     def clean(self, document: Any) -> Any:
-        for row in document["results"]:
-            row["extra"] = {key: row["extra"][key] for key in ("message", "metadata", "severity")}
-        return document
+        rows = [
+            {**row, "extra": {key: row["extra"][key] for key in ("message", "metadata", "severity")}}
+            for row in document["results"]
+        ]
+        return {"results": rows, "errors": document["errors"]}
 
 
 class Rules(CommandTool):
@@ -120,9 +140,9 @@ class Rules(CommandTool):
         untested = [finding for path in rules for finding in self._untested(path, bench)]
         if untested:
             return Outcome.of(untested)
-        lock = bench.root / "requirements" / "security.txt"
+        lock = bench.root / LOCK
         context = [lock.read_text(encoding="utf-8") if lock.exists() else ""]
-        known = CleanFiles(bench.root / ".cache" / "semgrep-rules.json", bench.root, context)
+        known = KnownFiles(bench.root / ".cache" / "semgrep-rules.json", bench.root, context)
         files = git.files(bench.root, RULES)
         digests = known.digests(files)
         clean = count(len(rules), "rule")
@@ -131,7 +151,7 @@ class Rules(CommandTool):
         outcome = self.outcome(bench.execute(self.command(bench), env=surroundings(bench)), bench)
         if outcome.status is not Status.SUCCESS:
             return outcome
-        known.keep(files, digests)
+        known.keep({file: [] for file in files}, digests)
         return Outcome(Status.SUCCESS, f"{clean} tested")
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
@@ -168,14 +188,15 @@ class Rules(CommandTool):
                 yield Finding(self.name, "untested", message, place, 1)
 
 
-class Secrets(Scanner):
+class Secrets(FileScanner):
     """kingfisher: no token, key or password in any file that git knows, or that a distribution would hold."""
 
     name = "secrets"
     report = "secrets.json"
     finding_codes = (200,)
+    settings = (KINGFISHER_RULES,)
 
-    def command(self, bench: Workbench) -> list[str]:
+    def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
         # Offline and without a word to anyone; what is found is replaced by a hash, wherever it is printed.
         scan = [
             bench.bin("kingfisher"),
@@ -188,9 +209,9 @@ class Secrets(Scanner):
         # A token that stands in several files is named in each.
         scan += ["--no-dedup", f"--rules-path={KINGFISHER_RULES}"]
         cache = f"--rule-cache-dir={bench.root / HOME / 'kingfisher'}"
-        return [*scan, cache, "--git-history=none", "--format=json", *self._files(bench)]
+        return [*scan, cache, "--git-history=none", "--format=json", *files]
 
-    def _files(self, bench: Workbench) -> list[str]:
+    def files(self, bench: Workbench) -> list[str]:
         """What git knows, and what would be packed of what it ignores."""
         targets = read_project(bench.root)["tool"].get("hatch", {}).get("build", {}).get("targets", {})
         wheel, sdist = targets.get("wheel", {}), targets.get("sdist", {})
@@ -199,27 +220,33 @@ class Secrets(Scanner):
         files = {bench.relative(path) for path in packed if path.suffix != ".pyc"}
         return sorted({*files, *git.files(bench.root)})
 
-    def looked_at(self, document: Any) -> str:
-        blobs = document["metadata"]["summary"]["blobs_scanned"]
-        if not blobs:
+    def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> Sequence[str]:
+        # It names no file that it found nothing in.
+        if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("it looked at no file")
-        return count(blobs, "file")
+        scans = document["audit"]["summary"]
+        if scans["scan_succeeded"] != scans["discovered"]:
+            raise ValueError(
+                f"it looked at {scans['scan_succeeded']} of {scans['discovered']} files as a whole"
+            )
+        return files
+
+    def file(self, row: Any, bench: Workbench) -> str:
+        return bench.relative(row["path"])
 
     def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
-        for row in document["findings"]:
-            rule, found = row["rule"]["id"].rpartition(".")[2], row["finding"]
+        for row in document["results"]:
+            rule = row["rule"].rpartition(".")[2]
             message = (
                 f"looks like a secret ({rule}): revoke it, then take it out of the file and of the history"
             )
-            yield Weakness(
-                self.name, rule, message, bench.relative(found["path"]), found["line"], "high", "CWE-798"
-            )
+            yield Weakness(self.name, rule, message, self.file(row, bench), row["line"], "high", "CWE-798")
 
     def clean(self, document: Any) -> Any:
         kept = ("fingerprint", "path", "line", "confidence")
         rows = document["findings"]
-        findings = [{"rule": row["rule"]["id"], **{key: row["finding"][key] for key in kept}} for row in rows]
-        return {"findings": findings, "summary": document["metadata"]["summary"]}
+        results = [{"rule": row["rule"]["id"], **{key: row["finding"][key] for key in kept}} for row in rows]
+        return {"results": results, "errors": []}
 
 
 class Sarif(Tool):

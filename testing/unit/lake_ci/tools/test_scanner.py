@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,12 @@ from lake_ci.tools.sarif import Weakness
 from lake_ci.tools.scanner import Scanner, masked, surroundings
 from lake_ci.tools.tool import Workbench
 
-Answering = Callable[..., list[list[str]]]
-
 
 class Sniffer(Scanner):
     """A scanner."""
 
     name = "sniffer"
     report = "sniffer.json"
-
-    def command(self, bench: Workbench) -> list[str]:
-        return ["sniff", "."]
 
     def looked_at(self, document: Any) -> str:
         return f"{document['files']} files"
@@ -51,11 +46,8 @@ def sniffer(root: Path) -> Sniffer:
 FOUND = json.dumps({"files": 2, "found": [{"file": "a.py", "line": 3, "code": "hunter2"}]})
 
 
-def test_findings_are_a_failure_and_the_report_is_clean(
-    sniffer: Sniffer, bench: Workbench, answering: Answering
-) -> None:
-    answering(Completed(("sniff",), 1, FOUND, "", 0.1))
-    outcome = sniffer.run(bench)
+def test_findings_are_a_failure_and_the_report_is_clean(sniffer: Sniffer, bench: Workbench) -> None:
+    outcome = sniffer.outcome(Completed(("sniff",), 1, FOUND, "", 0.1), bench)
     assert (outcome.status, outcome.detail) == (Status.FAILURE, "1 finding in 2 files")
     assert [each.place for each in outcome.findings] == ["a.py:3"]
     report = json.loads((bench.reports / "sniffer.json").read_text())
@@ -76,10 +68,9 @@ def test_findings_are_a_failure_and_the_report_is_clean(
     ids=["code", "signal", "half", "half-without-errors", "shape", "code-without-findings", "timeout"],
 )
 def test_what_cannot_be_read_is_a_failure_with_its_last_lines_and_no_report(
-    sniffer: Sniffer, bench: Workbench, answering: Answering, done: Completed, rule: str, words: str
+    sniffer: Sniffer, bench: Workbench, done: Completed, rule: str, words: str
 ) -> None:
-    answering(done)
-    outcome = sniffer.run(bench)
+    outcome = sniffer.outcome(done, bench)
     assert outcome.status is Status.FAILURE
     [found] = outcome.findings
     assert found.rule == rule

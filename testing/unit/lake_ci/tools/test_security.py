@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -20,7 +21,7 @@ from lake_ci.tools.tool import Workbench
 Answering = Callable[..., list[list[str]]]
 BANDIT = {
     "errors": [{"filename": "./utils/b.py", "reason": "syntax error while parsing AST from file"}],
-    "metrics": {"_totals": {}, "utils/a.py": {}, "utils/b.py": {}},
+    "metrics": {"_totals": {}, "./utils/a.py": {}, "utils/b.py": {}},
     "results": [
         {
             "code": "3 password = 'hunter2'\n",
@@ -65,7 +66,7 @@ KINGFISHER = {
             },
         }
     ],
-    "audit": {"repository": "/home/me"},
+    "audit": {"repository": "/home/me", "summary": {"discovered": 3, "scan_succeeded": 3}},
     "metadata": {"command_line_args": ["scan"], "summary": {"blobs_scanned": 3}},
 }
 PROJECT = '[tool.lake_ci.security]\nfail_on = "low"\nbandit = ["utils"]\n'
@@ -76,6 +77,9 @@ TEST = "# ruleid: shell\nos.system(x)\n# ok: shell\nprint(x)\n"
 @pytest.fixture
 def register(root: Path) -> Register:
     (root / "pyproject.toml").write_text(PROJECT)
+    (root / "utils").mkdir()
+    for name in ("utils/a.py", "utils/b.py", "c.md"):
+        (root / name).write_text(f"# {name}\n")
     return Register(root, date(2026, 3, 1))
 
 
@@ -87,14 +91,12 @@ def test_bandit_names_the_weakness_and_not_the_password(
     register: Register, bench: Workbench, answering: Answering
 ) -> None:
     calls = answering(printed(BANDIT))
-    (bench.root / "utils").mkdir()
-    (bench.root / "utils" / "a.py").write_text("")
     outcome = Bandit(register).run(bench)
     assert "--ignore-nosec" in calls[0]
-    assert calls[0][-1] == "utils/a.py"
+    assert calls[0][-2:] == ["utils/a.py", "utils/b.py"]
     found = [(each.rule, each.place) for each in outcome.findings]
     assert found == [("B105", "utils/a.py:3"), ("unparsed", "utils/b.py:1")]
-    assert outcome.detail == "2 findings in 2 files"
+    assert outcome.detail == "2 findings in 2 files, 2 changed"
     assert "hunter2" not in (bench.reports / "bandit.json").read_text() + str(outcome)
 
 
@@ -110,9 +112,7 @@ def test_semgrep_names_the_rule_and_not_the_code(
 
 
 def test_a_secret_is_named_by_place_alone(register: Register, bench: Workbench, answering: Answering) -> None:
-    packed = bench.root / "utils" / "ignored.env"
-    packed.parent.mkdir()
-    packed.write_text("")
+    (bench.root / "utils" / "ignored.env").write_text("")
     hatch = '[tool.hatch.build.targets.wheel]\npackages = ["utils"]\n'
     (bench.root / "pyproject.toml").write_text(PROJECT + hatch)
     (bench.root / ".gitignore").write_text("*.env\n")
@@ -131,10 +131,11 @@ def test_a_secret_is_named_by_place_alone(register: Register, bench: Workbench, 
     ("scanner", "document"),
     [
         (Bandit, {**BANDIT, "metrics": {"_totals": {}}}),
-        (Semgrep, {**SEMGREP, "paths": {"scanned": []}}),
+        (Semgrep, {**SEMGREP, "results": [], "paths": {"scanned": []}}),
         (Secrets, {**KINGFISHER, "metadata": {"summary": {"blobs_scanned": 0}}}),
+        (Secrets, {**KINGFISHER, "audit": {"summary": {"discovered": 3, "scan_succeeded": 2}}}),
     ],
-    ids=["bandit", "semgrep", "secrets"],
+    ids=["bandit", "semgrep", "secrets", "not all secrets"],
 )
 def test_a_scanner_that_looked_at_nothing_fails(
     register: Register,
@@ -146,7 +147,8 @@ def test_a_scanner_that_looked_at_nothing_fails(
     answering(printed(document, 0))
     outcome = scanner(register).run(bench)
     assert outcome.status is Status.FAILURE
-    assert "looked at no file" in outcome.findings[0].message
+    assert re.search("looked at no file|not look at utils/a.py|looked at 2 of 3", outcome.findings[0].message)
+    assert not list(bench.reports.iterdir())
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What is remembered of clean files, and what makes it forgotten."""
+"""What is remembered of files, and what makes it forgotten."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.tools.clean import CleanFiles
+from lake_ci.tools.known_files import KnownFiles
 
 FILES = ["a.py", "b.py"]
 
@@ -19,13 +19,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def files_of(folder: Path, *context: str) -> CleanFiles:
-    return CleanFiles(folder / ".cache" / "clean.json", folder, context)
+def files_of(folder: Path, *context: str) -> KnownFiles:
+    return KnownFiles(folder / ".cache" / "known.json", folder, context)
 
 
-def remember(folder: Path, *clean: str) -> None:
+def remember(folder: Path, *files: str) -> None:
     known = files_of(folder, "settings")
-    known.keep(clean, known.digests(FILES))
+    known.keep({file: [] for file in files}, known.digests(FILES))
 
 
 def unknown(folder: Path, context: str = "settings", files: list[str] = FILES) -> list[str]:
@@ -37,7 +37,7 @@ def test_at_first_no_file_is_known(folder: Path) -> None:
     assert unknown(folder) == FILES
 
 
-def test_only_what_was_clean_is_remembered(folder: Path) -> None:
+def test_only_what_was_kept_is_remembered(folder: Path) -> None:
     remember(folder, "a.py")
     assert unknown(folder) == ["b.py"]
 
@@ -62,11 +62,33 @@ def test_a_file_of_the_same_content_under_another_name_is_unknown(folder: Path) 
     assert unknown(folder, files=["b.py", "c.py"]) == ["c.py"]
 
 
-def test_a_file_that_changes_while_the_tool_runs_stays_unknown(folder: Path) -> None:
+def test_what_was_said_is_told_again(folder: Path) -> None:
     known = files_of(folder, "settings")
     digests = known.digests(FILES)
+    known.keep({"a.py": [{"line": 3}], "b.py": None}, digests)
+    assert files_of(folder, "settings").said(FILES, digests) == {"a.py": [{"line": 3}], "b.py": None}
+
+
+@pytest.mark.parametrize("way", ["mode", "link"])
+def test_a_file_of_another_kind_is_unknown(folder: Path, way: str) -> None:
+    remember(folder, *FILES)
+    path = folder / "a.py"
+    if way == "mode":
+        path.chmod(0o755)
+    else:
+        path.rename(folder / "real.py")
+        path.symlink_to("real.py")
+    assert unknown(folder) == ["a.py"]
+
+
+def test_a_file_that_was_another_while_the_tool_ran_is_believed_as_neither(folder: Path) -> None:
+    known = files_of(folder, "settings")
+    digests = known.digests(FILES)
+    before = (folder / "a.py").read_text(encoding="utf-8")
     (folder / "a.py").write_text("import os\n", encoding="utf-8")
-    known.keep(FILES, digests)
+    known.keep({file: [] for file in FILES}, digests)
+    assert unknown(folder) == ["a.py"]
+    (folder / "a.py").write_text(before, encoding="utf-8")
     assert unknown(folder) == ["a.py"]
 
 
@@ -75,8 +97,8 @@ def test_a_file_that_is_not_there_is_unknown_and_never_kept(folder: Path) -> Non
     assert unknown(folder, files=[*FILES, "gone.py"]) == ["gone.py"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "7", '[["a"]]'])
+@pytest.mark.parametrize("content", ["", "{", "7", '[["a"]]', '["a"]'])
 def test_a_damaged_store_is_as_good_as_none(folder: Path, content: str) -> None:
     remember(folder, *FILES)
-    (folder / ".cache" / "clean.json").write_text(content, encoding="utf-8")
+    (folder / ".cache" / "known.json").write_text(content, encoding="utf-8")
     assert unknown(folder) == FILES
