@@ -256,8 +256,8 @@ def fake(environments: Path, name: str, script: str) -> None:
 def unknown(checkout: Checkout, folder: Path) -> Checkout:
     """A copy in which no scanner has seen any file, so that each is asked."""
     copy = checkout.copy(folder / "repository")
-    for path in (copy.root / ".cache").glob("*.json"):
-        path.unlink()
+    for scanner in ("bandit", "semgrep", "secrets"):
+        (copy.root / ".cache" / f"{scanner}.json").unlink()
     return copy
 
 
@@ -304,7 +304,9 @@ def test_a_scanner_that_hangs_is_ended_by_the_time_limit(
     fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
     checkout = unknown(sound[0], tmp_path)
     # The other scanners are given no chance either, and no time of this test's.
-    checkout.replace("noxfile.py", 'secrets.json"],\n    minutes=10', 'secrets.json"],\n    minutes=0.05')
+    checkout.replace(
+        "noxfile.py", 'facts=["advisories"],\n    minutes=10', 'facts=["advisories"],\n    minutes=0.05'
+    )
     ran = checkout.nox("-s", "security", envdir=fakes, env={"LAKE_CI_ADVISORIES": str(database)})
     found = ran.finding("security", "secrets", "timeout")
     assert "loading rules" in found.message

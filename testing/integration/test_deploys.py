@@ -20,7 +20,7 @@ if sys.version_info < (3, 10):  # as lake_ci and the emulator
 
 from testing.deploys.cases import FIRST, ROLLBACK, UPGRADE, Case, Stage
 from testing.deploys.project import BASE, LAKE, make
-from testing.deploys.theatre import Theatre, finish
+from testing.deploys.theatre import Theatre, finish, kill
 
 REPRESENTATIVE = [
     Case(FIRST, "PUT", f"/api/2.0/fs/files{BASE}/locks/*.json", "drop after"),
@@ -95,6 +95,27 @@ def test_rollback_that_fails_after_it_set_tables_back_returns_them_as_well(
     assert "restored gold_sales to version 1" in ran.row("return")["detail"]
     assert theatre.wrong("1.1") == []
     assert theatre.rows() == ["1.0", "1.1"]
+
+
+@pytest.mark.long
+def test_way_back_that_is_killed_while_it_restores_is_gone_to_the_end_by_the_next_deploy(
+    stage: Stage, theatre: Theatre, tmp_path: Path
+) -> None:
+    fill = "import shop\nadd(lake().lake / 'gold_sales.json', shop.VERSION)\nraise SystemExit('the till is empty')"
+    bad = make(tmp_path / "bad", "1.1", fill=fill)
+    submit = {"method": "POST", "path": "/api/2.1/jobs/runs/submit"}
+    # The look before, the scripts, and then the tables.
+    order = theatre.order(kind="hold", when="after", skip=2, count=1, **submit)
+    process = theatre.start(bad)
+    assert theatre.reached(order)
+    kill(process)
+    process.communicate()
+    theatre.ask("DELETE", "/emulator/faults")
+    ran = theatre.deploy(stage.projects["1.0"])
+    assert (ran.code, ran.outcome) == (0, "unchanged")
+    assert "restored gold_sales to version 0" in ran.row("return")["detail"]
+    assert theatre.wrong("1.0") == []
+    assert theatre.rows() == ["1.0"]
 
 
 @pytest.mark.long

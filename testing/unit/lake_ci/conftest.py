@@ -123,7 +123,9 @@ def root(tmp_path: Path, template: Path) -> Path:
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real environment with nothing in it but Python."""
     folder = tmp_path_factory.mktemp("environment") / "lint"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    # Of the real interpreter, as nox makes them: one that was made by another environment's names that one as its home.
+    python = Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+    subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True)
     return folder
 
 

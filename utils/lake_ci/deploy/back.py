@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -60,22 +61,20 @@ def restored(
     release: Release,
     tables: Mapping[str, int],
     runs: Sequence[RunOfOurs],
-    purpose: str,
+    token: str,
     *,
     started: Callable[[int], None] = lambda run_id: None,
 ) -> tuple[dict[str, Any], RunOfOurs]:
     """Set tables back that these runs changed, and nobody else since.
 
     Args:
-        purpose: what this process sets tables back for; it may do so more than once, and the workspace takes a second
-            run of one purpose for the first one asked for again.
+        token: the workspace takes a second run of one token for the first one asked for again.
 
     Returns what the script `restore` tells, and its own run, whose commits are a deploy's, too. Raises StepError.
     """
     arguments = ["--lake", site.target.lake, *restore_arguments(tables, runs)]
     task = release.task("restore", release.restore, site.cluster, *arguments)
-    name, token = f"{release.package} restore", f"{site.me.id}-{purpose}"
-    run = site.runs.once(name, token, [task], started=started)
+    run = site.runs.once(f"{release.package} restore", token, [task], started=started)
     return run.told("restore"), run.window
 
 
@@ -129,7 +128,18 @@ def _tables(site: Site, pending: Pending) -> tuple[list[str], Sequence[RunOfOurs
         return ["no table was touched"], ()
     # By the script of the release that is undone: its files lay on the volume, whole, before anything ran.
     used = site.release(pending.folder)
-    found, run = restored(site, used, pending.tables, site.seen(pending.runs), f"return-{pending.id}")
+    runs = list(site.seen(pending.runs))
+    mine = f"{site.me.id}-return-{pending.id}"
+    if pending.restoring and pending.restoring != mine:
+        # A way back that is gone has begun it: what its run did is ours, and what it did well is done.
+        begun: list[int] = []
+        with suppress(StepError):
+            found, run = restored(site, used, pending.tables, runs, pending.restoring, started=begun.append)
+            return told(found), (run,)
+        runs += site.seen([RunOfOurs(number, 0, 0) for number in begun])
+    # Noted before it is asked for: whoever finds this note can ask for the same run.
+    site.ledger.note(replace(pending, runs=tuple(runs), restoring=mine))
+    found, run = restored(site, used, pending.tables, runs, mine)
     return told(found), (run,)
 
 

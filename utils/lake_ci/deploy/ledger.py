@@ -76,6 +76,7 @@ class Pending:
         tables: as in `Entry`; None until they are known.
         runs: as in `Entry`.
         job: the settings of the scheduled job from before, where there was one.
+        restoring: the idempotency token of the run by which a way back sets its tables back; empty before that.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Pending:
     tables: Mapping[str, int] | None = None
     runs: Sequence[RunOfOurs] = ()
     job: Mapping[str, Any] | None = None
+    restoring: str = ""
 
 
 class Ledger:

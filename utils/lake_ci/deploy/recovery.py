@@ -69,7 +69,10 @@ def remembered(site: Site, pending: Pending) -> Pending:
 
 
 def recover(site: Site, release: Release | None, kind: str) -> Pending | None:
-    """Finish what an interrupted deploy left; what is under way and is wanted again is returned, to be gone on with."""
+    """Finish what an interrupted deploy left; what is under way and is wanted again is returned, to be gone on with.
+
+    One that was setting its tables back already is undone to the end first.
+    """
     pending = site.ledger.pending()
     if pending is None:
         return None
@@ -78,7 +81,7 @@ def recover(site: Site, release: Release | None, kind: str) -> Pending | None:
         site.ledger.forget()
         return None
     folder = release.folder if release else None
-    if pending.kind == kind and pending.folder == folder:
+    if pending.kind == kind and pending.folder == folder and not pending.restoring:
         with site.events.step("resume") as step:
             step.detail = f"a deploy of {pending.version} was interrupted; going on with it"
         return replace(pending, runs=site.seen(pending.runs))

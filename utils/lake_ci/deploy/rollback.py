@@ -116,7 +116,8 @@ def _change(
             begun = RunOfOurs(run_id, int(1000 * site.clock.now()), 0)
             site.ledger.note(replace(pending, runs=(begun,)))
 
-        said, run = restored(site, leaving, found.undone[0].tables, ours, "rollback", started=started)
+        token = f"{site.me.id}-rollback"
+        said, run = restored(site, leaving, found.undone[0].tables, ours, token, started=started)
         pending = replace(pending, runs=(run,))
         site.ledger.note(pending)
         step.detail = "; ".join(told(said))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,64 @@ def test_job_of_somebody_elses_making_is_given_back(scene: Scene, built: Built) 
     scene.workspace.result = "FAILED"
     assert deploy(scene, built("1.0")) == RETURNED
     assert scene.workspace.jobs == {3: theirs}
+
+
+@pytest.mark.parametrize("again", ["1.0", "1.1"])
+@pytest.mark.parametrize("lost", [False, True], ids=["before", "after"])
+def test_way_back_that_is_killed_at_its_restore_is_gone_to_the_end_by_the_next_deploy(
+    scene: Scene, built: Built, again: str, lost: bool
+) -> None:
+    old = built("1.0")
+    deploy(scene, old)
+    scene.workspace.result = "FAILED"
+    real = scene.workspace.submit
+
+    def submit(body: Any) -> int:
+        if body["run_name"] != "shop restore":
+            return real(body)
+        scene.workspace.submit = real  # type: ignore[method-assign] # the next one comes through
+        if lost:
+            real(body)
+        raise SystemExit("killed")
+
+    scene.workspace.submit = submit  # type: ignore[method-assign] # killed while it asks for the run
+    with pytest.raises(SystemExit):
+        deploy(scene, built("1.1"))
+    scene.workspace.result = "SUCCESS"
+    assert deploy(scene, built(again)) == (UNCHANGED if again == "1.0" else DEPLOYED)
+    assert "no table had changed" in scene.row("return")["detail"]
+    restores = [token for name, token in scene.workspace.asked("submit") if name == "shop restore"]
+    assert len(set(restores)) == 1, "one run, asked for again by whoever finds the note"
+    assert_whole(scene, built(again)[0])
+
+
+def test_way_back_whose_restore_failed_starts_another(scene: Scene, built: Built) -> None:
+    old = built("1.0")
+    deploy(scene, old)
+    scene.workspace.result = "FAILED"
+    real, bodies = scene.workspace.submit, []
+
+    def submit(body: Any) -> int:
+        number = real(body)
+        if body["run_name"] == "shop restore":
+            bodies.append(body)
+            run, outputs = scene.workspace.runs[number]
+            if len(bodies) == 1:
+                bad = replace(run.tasks[0], result="FAILED")
+                scene.workspace.runs[number] = (replace(run, result="FAILED", tasks=(bad,)), outputs)
+        return number
+
+    scene.workspace.submit = submit  # type: ignore[method-assign] # the first restore fails
+    assert deploy(scene, built("1.1")) == NOT_BACK
+    assert deploy(scene, old) == UNCHANGED
+    assert_whole(scene, old[0])
+    tokens = [body["idempotency_token"] for body in bodies]
+    assert tokens[0] == tokens[1] != tokens[2]
+    runs = [
+        [word for word in body["tasks"][0]["spark_python_task"]["parameters"] if word.count(":") == 2]
+        for body in bodies
+    ]
+    assert len(runs[2]) == len(runs[0]) + 1, "what the failed one wrote is a deploy's own, too"
 
 
 CALLS = ("install", "uninstall", "restart", "submit", "reset_job", "write", "delete")
