@@ -48,8 +48,8 @@ def _name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def from_spark(lake: str, versions_only: bool) -> Dict[str, Any]:
-    """The tables of `catalog.schema`."""
+def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
+    """The tables of `catalog.schema`: their versions, and what the gold ones hold. Each table takes a query or two."""
     from pyspark.sql import SparkSession, functions
 
     spark = SparkSession.builder.getOrCreate()
@@ -62,14 +62,15 @@ def from_spark(lake: str, versions_only: bool) -> Dict[str, Any]:
             continue
         name = row["tableName"]
         full = f"{lake}.`{name.replace('`', '``')}`"
-        newest = spark.sql(f"DESCRIBE HISTORY {full} LIMIT 1").first()
-        tables[name] = {"version": int(newest["version"])}
-        if versions_only or not name.startswith(GOLD):
+        if versions:
+            newest = spark.sql(f"DESCRIBE HISTORY {full} LIMIT 1").first()
+            tables[name] = {"version": int(newest["version"])}
+        if not sums or not name.startswith(GOLD):
             continue
         frame = spark.table(full)
         columns = [name for name, kind in frame.dtypes if _adds_up(kind)]
-        sums = [functions.sum(functions.col(f"`{column}`")).alias(column) for column in columns]
-        found = frame.agg(functions.count(functions.lit(1)).alias("rows_"), *sums).first().asDict()
+        added = [functions.sum(functions.col(f"`{column}`")).alias(column) for column in columns]
+        found = frame.agg(functions.count(functions.lit(1)).alias("rows_"), *added).first().asDict()
         gold[name] = {
             "rows": found.pop("rows_"),
             "sums": {column: _text(value) for column, value in found.items()},
@@ -115,11 +116,18 @@ def main() -> None:
     )
     parser.add_argument("--package", default="lakekit", help="the distribution whose version is asked for")
     parser.add_argument("--lake", required=True, help="CATALOG.SCHEMA, or a folder")
-    parser.add_argument("--versions", action="store_true", help="leave out the rows and sums")
+    parser.add_argument("--versions", action="store_true", help="of the tables, their versions alone")
+    parser.add_argument(
+        "--gold", action="store_true", help="of the tables, rows and sums of the gold ones alone"
+    )
     options = parser.parse_args()
     here = packages()
     folder = Path(options.lake)
-    told = from_folder(folder) if folder.is_dir() else from_spark(options.lake, options.versions)
+    told = (
+        from_folder(folder)
+        if folder.is_dir()
+        else from_spark(options.lake, not options.gold, not options.versions)
+    )
     own: List[str] = sorted(family(options.package))
     facts = {"python": platform.python_version(), "version": here.get(_name(options.package)), "own": own}
     print(json.dumps({"lake_ci": {**facts, "packages": here, **told}}))

@@ -70,6 +70,7 @@ def lake():
     parser.add_argument("--lake", type=Path, required=True)
     parser.add_argument("--package")
     parser.add_argument("--versions", action="store_true")
+    parser.add_argument("--gold", action="store_true")
     parser.add_argument("--table", action="append", default=[])
     parser.add_argument("--run", action="append", default=[])
     options = parser.parse_args()

@@ -229,7 +229,7 @@ class Rollout:
         if pending.runs and not any(run.ended == 0 for run in pending.runs):
             noted = replace(pending, attempt=pending.attempt + 1)
         tasks = self.release.once(site.cluster)
-        arguments = ["--package", self.release.package, "--lake", site.target.lake]
+        arguments = ["--package", self.release.package, "--lake", site.target.lake, "--gold"]
         last = [{"task_key": task["task_key"]} for task in tasks]
         tasks.append(
             self.release.task(INSPECT, self.release.inspect, site.cluster, *arguments, depends_on=last)
