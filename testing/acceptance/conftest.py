@@ -21,6 +21,8 @@ from lake_ci import git, results
 from lake_ci.results import Check, Finding, Result, Status
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# By their real place: in a copy of the repository they are lent, and what is made anew outlives the copy.
+ENVDIR = (REPOSITORY / ".nox").resolve()
 IDENTITY = [
     "-c",
     "user.name=Acceptance",
@@ -138,7 +140,7 @@ class Checkout:
         self,
         *arguments: str,
         env: Mapping[str, str] | None = None,
-        envdir: Path = REPOSITORY / ".nox",
+        envdir: Path = ENVDIR,
         umask: int = -1,
     ) -> Ran:
         """Run nox to its end. The environments are the repository's own: they hold no path of it."""

@@ -101,6 +101,10 @@ def test_jobs_that_declare_what_they_read_pass(quick: Checkout) -> None:
     ran = nox(quick, "-s", "inputs")
     assert ran.code == 0, ran.output
     assert ran.rows("inputs") == dict.fromkeys(changes.JOBS, "success")
+    # The environments that it made hold the path of the checkout, and work when the copies are gone.
+    made = [path for path in quick.root.glob(".nox/*/bin") if path.is_dir()]
+    assert len(made) >= len(changes.JOBS)
+    assert all(str(folder.parent) in (folder / "activate").read_text(encoding="utf-8") for folder in made)
 
 
 def test_a_file_that_is_read_and_not_declared_is_named(quick: Checkout) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.results import Finding
-from testing.acceptance.conftest import REPOSITORY, Checkout, Ran, Start
+from testing.acceptance.conftest import ENVDIR, Checkout, Ran, Start
 
 DOCKERFILE = "docker/Dockerfile"
 COPY_WHEEL = "COPY --from=wheel /lakekit /opt/lake\n"
@@ -192,7 +192,7 @@ def test_the_run_after_one_that_was_ended_during_a_build_leaves_nothing(
 ) -> None:
     mark = f"sleep 600 && : {checkout.root.parent.name}-{number.name}"
     seed(checkout, "prod", f"RUN {mark}\n")
-    arguments = ("--envdir", str(REPOSITORY / ".nox"), "-s", "docker", "--", "--target", "prod", "--once")
+    arguments = ("--envdir", str(ENVDIR), "-s", "docker", "--", "--target", "prod", "--once")
     nox = start(checkout, *arguments)
     assert until(
         lambda: bool(processes(mark.encode(), "cmdline")), BUILD_SECONDS

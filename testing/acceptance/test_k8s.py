@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.results import Status
-from testing.acceptance.conftest import REPOSITORY, Checkout, Ran, Start
+from testing.acceptance.conftest import ENVDIR, REPOSITORY, Checkout, Ran, Start
 from testing.acceptance.test_terraform import append, below, line
 
 ENVIRONMENTS = ("production", "staging", "dev", "trial")
@@ -21,7 +21,7 @@ PER_ENVIRONMENT = ("build", "schema", "dry-run", "checkov", "practices")
 TRIAL = {"API server", "yaml", "staging is production", *(f"{each} trial" for each in PER_ENVIRONMENT)}
 ALL = TRIAL | {f"{each} {name}" for each in PER_ENVIRONMENT for name in ENVIRONMENTS}
 WORK = ".cache/kubernetes"
-PYTHON = REPOSITORY / ".nox" / "k8s" / "bin" / "python"
+PYTHON = ENVDIR / "k8s" / "bin" / "python"
 KUBECTL = str(PYTHON.with_name("kubectl"))
 GONE_SECONDS = 5
 START_SECONDS = 120
@@ -347,7 +347,7 @@ def test_a_diff_without_a_cluster_says_how_to_name_one(repository: Checkout) -> 
 def started(repository: Checkout, start: Start) -> tuple[subprocess.Popen[str], dict[int, str]]:
     """A run whose server is being asked, and its processes by id with their command lines."""
     repository.git("init", "--quiet")
-    nox = start(repository, "--envdir", str(REPOSITORY / ".nox"), "-s", "k8s", "--", "--environment", "trial")
+    nox = start(repository, "--envdir", str(ENVDIR), "-s", "k8s", "--", "--environment", "trial")
     assert nox.stdout
     for text in nox.stdout:
         if "API server" in text:

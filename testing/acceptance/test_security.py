@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.results import Finding, Status
-from testing.acceptance.conftest import REPOSITORY, Checkout, Ran
+from testing.acceptance.conftest import ENVDIR, REPOSITORY, Checkout, Ran
 
 SCANNERS = {"safety", "bandit", "semgrep", "secrets"}
 ROWS = SCANNERS | {"semgrep rules", "exceptions", "findings.sarif"}
@@ -237,7 +237,7 @@ def test_the_merged_list_is_written_with_every_file_and_line(seeded: Ran) -> Non
 @pytest.fixture
 def fakes(tmp_path: Path) -> Path:
     """An environment for nox to take, in which scanners are scripts of the test."""
-    real, folder = REPOSITORY / ".nox" / "security", tmp_path / "envs"
+    real, folder = ENVDIR / "security", tmp_path / "envs"
     shutil.copytree(real / "bin", folder / "security" / "bin", symlinks=True)
     for entry in real.iterdir():
         if entry.name != "bin":

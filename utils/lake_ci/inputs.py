@@ -157,7 +157,11 @@ class Declared(Tool):
             message = f"not run: it takes what {absent} leaves, and that did not pass in its copy"
             return Completed((), 0, "", "", 0.0), message
         env = {**bench.env, SWITCH: Mode.OFF.value}
-        done = bench.execute([sys.executable, "-m", "nox", "-s", self.variant.session], cwd=copy, env=env)
+        # By their real place: what nox makes anew holds its path, and stays when the copy is gone.
+        lent = f"--envdir={(copy / '.nox').resolve()}"
+        done = bench.execute(
+            [sys.executable, "-m", "nox", lent, "-s", self.variant.session], cwd=copy, env=env
+        )
         try:
             result = results.read(copy / REPORTS / self.variant.id)
         except BadResultError:
