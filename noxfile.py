@@ -164,7 +164,10 @@ def k8s(run: Run) -> None:
 
 
 @suite.job(
-    needs=[k8s, security, terraform], reports=["dist/", "SHA256SUMS", "sbom.json"], history=True, minutes=15
+    needs=[k8s, security, terraform],
+    reports=["dist/", "SHA256SUMS", "sbom.json"],
+    history=True,
+    minutes=15,
 )
 def build(run: Run) -> None:
     """Wheel and sdist: built, checked, the same bytes again, installed on each Python."""

@@ -152,5 +152,5 @@ def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
     ran = nox(quick, "--", "--plain", "-j", "1")
     assert ran.result("style").reused is None and ran.result("style").status is Status.SUCCESS
     ran = nox(quick, "-s", "cache", "--", "--purge")
-    assert ran.code == 1
+    assert ran.code == 2
     assert "no option '--purge'; did you mean '--prune'" in ran.output

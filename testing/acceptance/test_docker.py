@@ -137,7 +137,7 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
     setuid = named(ran, "contents", "setuid")
     assert setuid.line == stage and "/opt/su" in setuid.message
     size = named(ran, "size", "budget")
-    assert (size.file, size.line) == ("pyproject.toml", line(checkout, "megabytes = ", "pyproject.toml"))
+    assert (size.file, size.line) == ("pyproject.toml", line(checkout, "megabytes = {", "pyproject.toml"))
     signalled = named(ran, "api", "sigterm")
     assert signalled.line == stage and "still runs 5 s after SIGTERM" in signalled.message
     secret = named(ran, "again", "secret")

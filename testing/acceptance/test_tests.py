@@ -149,7 +149,7 @@ def test_a_suite_without_tests_fails(repository: Checkout) -> None:
 
 
 def test_a_hanging_test_is_ended_by_the_time_limit_with_all_it_started(repository: Checkout) -> None:
-    declaration = '"junit.xml"], minutes=30)'
+    declaration = '"junit.xml"],\n    minutes=30,'
     repository.replace("noxfile.py", declaration, declaration.replace("30", "0.15"))
     repository.write(
         UNIT,

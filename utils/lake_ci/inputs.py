@@ -66,6 +66,8 @@ class Copies:
             settled = time.time() - SETTLED_SECONDS
             if target.lstat().st_mtime > settled:
                 os.utime(target, (settled, settled), follow_symlinks=False)
+        # Nor is a mark on it a change to git, which would read it to see.
+        self._git(copy, "config", "core.trustCtime", "false")
         origin = git.ask(self.root, "remote", "get-url", "origin")
         self._git(copy, "remote", *(["set-url", "origin", origin] if origin else ["remove", "origin"]))
         self._git(copy, "add", "--all", "--force")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from lake_ci import git as git_
 from lake_ci import inputs
 from lake_ci.errors import LakeCiError, UsageError
-from lake_ci.inputs import Copies, alike, checks, chosen, differing, mark_unread, named_in, told
+from lake_ci.inputs import UNREAD_NS, Copies, alike, checks, chosen, differing, mark_unread, named_in, told
 from lake_ci.job import Graph, Job
 from lake_ci.results import Check, Finding, Result, Status
 
@@ -65,6 +67,20 @@ def test_a_copy_holds_the_files_it_is_given_and_the_tags_and_history_of_the_chec
     assert (git_.branch(copy), git_.version_tag(copy)) == ("feature", "v1.2.3")
     assert git(copy, "remote", "get-url", "origin") == "https://example.org/lake.git"
     assert git(root, "status", "--porcelain").count("\n") == 2  # the checkout is as it was
+
+
+def test_git_does_not_read_what_is_marked_unread(root: Path, tmp_path: Path, git: Callable[..., str]) -> None:
+    (root / "undeclared").write_text("any")
+    copy = Copies(root, tmp_path).make("lint-all", git_.files(root))
+    indexed = int((copy / ".git" / "index").stat().st_ctime)
+    # git compares whole seconds, and a mark in the next one is a change to it.
+    while int(os.stat(tempfile.mkstemp(dir=tmp_path)[1]).st_ctime) == indexed:
+        time.sleep(0.05)
+    unread = mark_unread(copy, ["undeclared"])
+    if not unread:
+        pytest.skip("this file system notes no reads")
+    assert git(copy, "status", "--porcelain") == ""
+    assert (copy / "undeclared").stat().st_atime_ns == UNREAD_NS
 
 
 def test_a_checkout_that_cannot_be_copied_is_said(tmp_path: Path) -> None:
