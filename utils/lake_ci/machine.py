@@ -10,7 +10,6 @@ import platform
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,10 +55,6 @@ HOME_FILES = (
 PACKAGES = ("nox", "uv", "virtualenv")
 # AWS answers for an account as it is at the moment.
 CREDENTIALS = re.compile(r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)")
-INTERPRETER = (
-    "import os, platform, sys; print(platform.python_implementation(), platform.python_version(),"
-    " os.path.realpath(os.path.join(sys.base_prefix, 'bin')))"
-)
 ENGINE_SECONDS = 2
 
 
@@ -119,7 +114,7 @@ class Machine:
         return {name: text for name, text in found.items() if text}
 
     def interpreter(self, version: str, environment: Path | None) -> str:
-        """The Python that a session gets: that of the environment it has already, else the one on PATH.
+        """The Python that a session gets: that of the environment it has already, else the one that nox finds.
 
         Raises:
             UntoldError: there is none yet that could be asked.
@@ -127,18 +122,14 @@ class Machine:
         noted = _noted(environment) if environment is not None else None
         if noted is not None:
             return noted
-        found = shutil.which(f"python{version}", path=self.env.get("PATH"))
-        if found is None:
-            raise UntoldError(f"there is no python{version} yet")
-        try:
-            done = subprocess.run(
-                [found, "-I", "-S", "-c", INTERPRETER], capture_output=True, text=True, check=False
-            )
-        except OSError as error:
-            raise UntoldError(f"{found}: {error.strerror}") from None
-        if done.returncode != 0 or f" {version}." not in done.stdout:
-            raise UntoldError(f"{found} is no Python {version} that answers")
-        return done.stdout.strip()
+        # What nox itself asks, and only now, for it takes a while: the Python that runs nox comes before those on PATH.
+        from python_discovery import get_interpreter
+
+        found = get_interpreter(version, env=self.env)
+        if found is None or found.system_executable is None:
+            raise UntoldError(f"there is no Python {version} yet")
+        release = ".".join(str(number) for number in found.version_info[:3])
+        return _interpreter(found.implementation, release, Path(found.system_executable).parent)
 
     def file(self, path: Path) -> str:
         """The digest of a file outside the repository, whatever it is linked to; empty where there is none.
@@ -274,7 +265,7 @@ def _ask(address: str, path: str) -> dict[str, str]:
 
 
 def _noted(environment: Path) -> str | None:
-    """The interpreter as an environment notes it, in the words of `INTERPRETER`; None where there is no environment."""
+    """The interpreter as an environment notes it; None where there is no environment."""
     try:
         text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
     except OSError:
@@ -283,7 +274,12 @@ def _noted(environment: Path) -> str | None:
     version = noted.get("version_info") or noted.get("version")
     if version is None or "home" not in noted:
         return None
-    return f"{noted.get('implementation', 'CPython')} {version} {os.path.realpath(noted['home'])}"
+    return _interpreter(noted.get("implementation", "CPython"), version, Path(noted["home"]))
+
+
+def _interpreter(implementation: str, version: str, folder: Path) -> str:
+    """The name of an interpreter, the same whoever tells of it."""
+    return f"{implementation} {version} {folder.resolve()}"
 
 
 def _version(package: str) -> str:

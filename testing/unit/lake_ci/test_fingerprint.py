@@ -115,7 +115,7 @@ def test_variables_that_tools_heed_and_declared_ones_count(look: Look) -> None:
 
 
 def test_a_python_that_is_not_there_cannot_be_told(look: Look) -> None:
-    assert look(python="3.99").untold == "there is no python3.99 yet"
+    assert look(python="3.99").untold == "there is no Python 3.99 yet"
 
 
 def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
