@@ -320,12 +320,27 @@ def outside_fact(trial: Trial) -> frozenset[str]:
 
 
 def python(trial: Trial) -> frozenset[str]:
-    """Another Python 3.11 first on PATH, where the machine has one, and environments that are made anew."""
+    """Environments of another Python 3.11, where the machine has one, or none; that one first on PATH."""
     others = [
         path for path in ("/usr/bin", str(Path(sys.base_prefix, "bin"))) if Path(path, "python3.11").exists()
     ]
-    trial.env["PATH"] = os.pathsep.join([trial.chance.choice(others), os.environ["PATH"]])
+    other = trial.chance.choice(others)
+    trial.env["PATH"] = os.pathsep.join([other, os.environ["PATH"]])
+    made = [path.parent for path in sorted(trial.root.glob(".nox/*/pyvenv.cfg"))]
     shutil.rmtree(trial.root / ".nox", ignore_errors=True)
+    # nox takes an environment as it is.
+    for folder in made if trial.chance.random() < 0.5 else ():
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "venv",
+            "--quiet",
+            "--python",
+            f"{other}/python3.11",
+            str(folder),
+        ]
+        subprocess.run(command, check=True)
     return ALL
 
 
