@@ -1,7 +1,7 @@
 """Deploys to the emulator by the real clients, each in its own process: what a person would do, and what goes wrong.
 
 The clusters hold Python alone, and the wheel and the scripts are small: what is installed and executed is real. All
-faults at all requests: `python -m testing.deploys.cases`.
+faults at all requests: `testing/deploys/cases.py`.
 """
 
 from __future__ import annotations
