@@ -149,7 +149,7 @@ def docker(run: Run) -> None:
 @suite.job(
     needs=[docker],
     takes=["docker"],
-    inputs=[*SUITE, *CODE, ".*", "k8s/*"],
+    inputs=[*SUITE, *CODE, ".*", "k8s/*", "scripts/*"],
     facts=["api-server"],
     reports=["manifests.yaml", "checkov.json"],
     setup=["kubernetes"],

@@ -34,7 +34,7 @@ SETTLED_SECONDS = 10
 GITS = (".gitignore", ".gitattributes", ".mailmap")
 # What differs between any two runs in the words of a row: times, sizes, and ids, which hang on the commit.
 NOISE = re.compile(
-    r"\d+(\.\d+)? (s|ms|min|MB|times)\b|\b(?=[0-9a-f]*\d)g?[0-9a-f]{7,}\b|\d+\.\d+\.\d+\.dev\S+"
+    r"\d+(\.\d+)? ?(s|ms|min|MB|times)\b|\b(?=[0-9a-f]*\d)g?[0-9a-f]{7,}\b|\d+\.\d+\.\d+\.dev\S+"
 )
 # An access time that every read changes, on a file system that notes reads at least once a day.
 UNREAD_NS = 10**9

@@ -29,7 +29,7 @@ RESULT = Result(
     started="2026-01-31T02:00:00Z",
     seconds=1.0,
     reproduce="nox -s lint",
-    checks=(Check("style", Status.SUCCESS, 1.0, "12 files in 3.2 s"),),
+    checks=(Check("style", Status.SUCCESS, 1.0, "12 files, 29 passed in 0.05s"),),
     artifacts=("dist/lakekit-0.1.0.dev2+g123abcd-py3-none-any.whl", "reports/lint/one.json"),
 )
 
@@ -115,13 +115,13 @@ def test_results_are_alike_whatever_they_took_and_whichever_commit_they_are_of()
         RESULT,
         run="2",
         seconds=9.0,
-        checks=(Check("style", Status.SUCCESS, 9.0, "12 files in 9.9 s"),),
+        checks=(Check("style", Status.SUCCESS, 9.0, "12 files, 29 passed in 0.08s"),),
         artifacts=("dist/lakekit-0.1.0.dev3+gabcdef1-py3-none-any.whl", "reports/lint/one.json"),
     )
     assert alike(RESULT, other)
     assert not alike(RESULT, replace(other, artifacts=()))
-    fewer = replace(RESULT, checks=(Check("style", Status.SUCCESS, 1.0, "11 files in 3.2 s"),))
-    assert differing(fewer, RESULT) == ["style: '11 files in …', not '12 files in …'"]
+    fewer = replace(RESULT, checks=(Check("style", Status.SUCCESS, 1.0, "11 files, 29 passed in 3 s"),))
+    assert differing(fewer, RESULT) == ["style: '11 files, 29 passed in …', not '12 files, 29 passed in …'"]
     failed = replace(RESULT, checks=(Check("types", Status.FAILURE),))
     assert differing(failed, RESULT) == ["style: 'absent', not 'success'", "types: 'failure', not 'absent'"]
 
