@@ -149,7 +149,7 @@ def docker(run: Run) -> None:
 @suite.job(
     needs=[docker],
     takes=["docker"],
-    inputs=[*SUITE, *CODE, ".*", "k8s/*", "scripts/*"],
+    inputs=[*SUITE, *CODE, ".*", "k8s/*", "scripts/*", "terraform/environments/*"],
     facts=["api-server"],
     reports=["manifests.yaml", "checkov.json"],
     setup=["kubernetes"],
