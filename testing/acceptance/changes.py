@@ -328,19 +328,10 @@ def python(trial: Trial) -> frozenset[str]:
     trial.env["PATH"] = os.pathsep.join([other, os.environ["PATH"]])
     made = [path.parent for path in sorted(trial.root.glob(".nox/*/pyvenv.cfg"))]
     shutil.rmtree(trial.root / ".nox", ignore_errors=True)
+    command = [sys.executable, "-m", "uv", "venv", "--quiet", "--python", f"{other}/python3.11"]
     # nox takes an environment as it is.
     for folder in made if trial.chance.random() < 0.5 else ():
-        command = [
-            sys.executable,
-            "-m",
-            "uv",
-            "venv",
-            "--quiet",
-            "--python",
-            f"{other}/python3.11",
-            str(folder),
-        ]
-        subprocess.run(command, check=True)
+        subprocess.run([*command, str(folder)], check=True)
     return ALL
 
 

@@ -122,12 +122,26 @@ class Machine:
         noted = _noted(environment) if environment is not None else None
         if noted is not None:
             return noted
-        # What nox itself asks, and only now, for it takes a while: the Python that runs nox comes before those on PATH.
+        if version not in self._found:
+            self._found[version] = self._find(version)
+        found = self._found[version]
+        if found is None:
+            raise UntoldError(f"there is no Python {version} yet")
+        return found
+
+    @cached_property
+    def _found(self) -> dict[str, str | None]:
+        """The Pythons that were looked for, by version: it takes a third of a second, and sessions share them."""
+        return {}
+
+    def _find(self, version: str) -> str | None:
+        """What nox itself asks: the Python that runs nox comes before those on PATH."""
+        # Only here: where all environments are made, nobody needs it.
         from python_discovery import get_interpreter
 
         found = get_interpreter(version, env=self.env)
         if found is None or found.system_executable is None:
-            raise UntoldError(f"there is no Python {version} yet")
+            return None
         release = ".".join(str(number) for number in found.version_info[:3])
         return _interpreter(found.implementation, release, Path(found.system_executable).parent)
 

@@ -9,13 +9,14 @@ import shutil
 import socketserver
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import python_discovery
 
 from lake_ci import machine as module
 from lake_ci.digests import Digests
@@ -93,6 +94,24 @@ def test_the_interpreter_is_the_one_that_nox_makes_environments_of(make: Make, t
     for other in ("3.97", "3.98", "3.99"):
         with pytest.raises(UntoldError, match=f"there is no Python {other} yet"):
             machine.interpreter(other, None)
+
+
+def test_a_python_is_looked_for_once_for_all_sessions(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    find = python_discovery.get_interpreter
+
+    def asking(version: str, env: Mapping[str, str]) -> python_discovery.PythonInfo | None:
+        asked.append(version)
+        return find(version, env=env)
+
+    monkeypatch.setattr(python_discovery, "get_interpreter", asking)
+    machine = make()
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert machine.interpreter(version, None) == machine.interpreter(version, None)
+    for _ in range(2):
+        with pytest.raises(UntoldError, match="there is no Python 3.97 yet"):
+            machine.interpreter("3.97", None)
+    assert asked == [version, "3.97"]
 
 
 def test_terraform_counts_with_its_settings_and_not_at_all_with_credentials(
