@@ -51,8 +51,7 @@ def free_ports(number: int) -> list[int]:
 def own_folder(parent: Path) -> Iterator[Path]:
     """A folder that is removed afterwards; those of dead servers, and their processes, are removed before."""
     parent.mkdir(parents=True, exist_ok=True)
-    with (parent / "lock").open("w") as one_at_a_time:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+    with one_at_a_time(parent):
         for left in parent.glob("server.*"):
             sweep(left)
         folder = Path(tempfile.mkdtemp(prefix="server.", dir=parent))
@@ -61,8 +60,18 @@ def own_folder(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        # Nobody sweeps what is half gone.
+        with one_at_a_time(parent):
+            shutil.rmtree(folder)
         held.close()
+
+
+@contextmanager
+def one_at_a_time(parent: Path) -> Iterator[None]:
+    """Folders come and go in turns."""
+    with (parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def sweep(folder: Path) -> None:
@@ -197,8 +206,18 @@ def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
     address = folder / "socket"
     argv = ["kubectl", "proxy", f"--context={context}", f"--unix-socket={address}"]
     with running(argv, folder) as proxy:
-        wait_until(address.exists, {"kubectl": proxy}, folder)
+        wait_until(lambda: is_listened_on(address), {"kubectl": proxy}, folder)
         yield {"socket": str(address)}
+
+
+def is_listened_on(address: Path) -> bool:
+    """Whether a program answers there: the socket's file is made a moment before."""
+    with socket.socket(socket.AF_UNIX) as visitor:
+        try:
+            visitor.connect(os.path.relpath(address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
 
 
 def stop(number: int, frame: Any) -> NoReturn:

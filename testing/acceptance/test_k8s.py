@@ -315,6 +315,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_a_named_cluster_is_asked_and_never_written_to(repository: Checkout, cluster: dict[str, str]) -> None:
     trial = ("-s", "k8s", "--", "--environment", "trial")
     ran = repository.nox(*trial, env=cluster | {"LAKE_CI_STRICT": ""})
+    assert ran.rows("k8s")["API server"] == "success", ran.output
     row = ran.check("k8s", "dry-run trial")
     assert row.status is Status.WARNING and row.weaker
     assert "has no namespace lake-trial" in row.weaker

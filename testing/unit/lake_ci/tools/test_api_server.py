@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import runpy
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +19,10 @@ import pytest
 
 from lake_ci.errors import LakeCiError
 from lake_ci.results import Status
-from lake_ci.tools.api_server import ASSETS, CONTEXT, Api, ApiServer, Connection
+from lake_ci.tools.api_server import ASSETS, CONTEXT, SERVE, Api, ApiServer, Connection
 from lake_ci.tools.tool import Workbench
 
+REPOSITORY = Path(__file__).resolve().parents[4]
 RESOURCES = {
     "resources": [
         {"name": "deployments", "kind": "Deployment", "namespaced": True},
@@ -184,3 +187,15 @@ def test_a_named_context_comes_first_and_is_not_ones_own(bench: Workbench, addre
         api = server.api.result()
         assert api is not None and not api.own
         assert serving.argv[-2:] == ["--context", "kind-lake"]
+
+
+def test_the_door_to_a_cluster_is_open_once_somebody_listens(tmp_path: Path) -> None:
+    is_listened_on = runpy.run_path(str(REPOSITORY / SERVE))["is_listened_on"]
+    address = tmp_path / "socket"
+    assert not is_listened_on(address)
+    with socket.socket(socket.AF_UNIX) as kubectl:
+        kubectl.bind(str(address))
+        assert address.exists() and not is_listened_on(address)
+        kubectl.listen()
+        assert is_listened_on(address)
+    assert not is_listened_on(address)
