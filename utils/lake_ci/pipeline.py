@@ -235,9 +235,17 @@ class Pipeline:
         return [each.variant for each in verdicts if each.answer is not Answer.REUSE]
 
     def _inner(self, report: Path, running: Sequence[Variant]) -> int:
+        # nox starts them in this order, as far as their needs allow. A job's last session takes longest: it is the one
+        # of the newest Python, which tests what the older ones cannot run.
+        starting = [
+            variant.session
+            for job in self.plan.starts
+            for variant in reversed(job.variants)
+            if variant in running
+        ]
         env = {
             **self.suite.env,
-            PLAN: json.dumps([variant.session for variant in running]),
+            PLAN: json.dumps(starting),
             SWITCH: self.mode.value,
             "LAKE_CI_RUN": self.run_id,
             "LAKE_CI_EVENT": self.plan.event.name,
@@ -246,7 +254,7 @@ class Pipeline:
             env["DEPLOY_ENVIRONMENT"] = self.options.environment
         plain = self.options.plain
         done = Processes().run(
-            inner_argv(self.config, [variant.session for variant in running], report, self.options.parallel),
+            inner_argv(self.config, starting, report, self.options.parallel),
             cwd=self.suite.root,
             env=env,
             attached=not plain,

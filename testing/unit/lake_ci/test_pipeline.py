@@ -457,6 +457,26 @@ def test_an_interruption_is_passed_on_once_the_table_is_printed(
     assert "interrupted before it started" in capsys.readouterr().out
 
 
+def test_a_jobs_newest_session_starts_first_as_it_takes_longest(nox_run: Nox) -> None:
+    nox_run.write('''
+@suite.job(python=None)
+def lint(run):
+    """Come before."""
+    run.check(Shell("echo lint >> order"))
+
+
+@suite.job(needs=[lint], python=None, javas=["11", "17", "21"])
+def tests(run):
+    """Say when it starts."""
+    run.check(Shell(f"echo {run.java} >> order"))
+''')
+    code, output = nox_run.run("--", "--plain", "-j", "1")
+    assert code == 0, output
+    assert (nox_run.root / "order").read_text().split() == ["lint", "21", "17", "11"]
+    # People read them in the order of the declaration.
+    assert re.findall(r"tests\(java(\d+)\)", output.rpartition("lint ")[2]) == ["11", "17", "21"]
+
+
 @pytest.mark.parametrize("text", [None, "", "{", "{}"])
 def test_a_report_that_nox_did_not_finish_says_nothing(tmp_path: Path, text: str | None) -> None:
     if text is not None:
