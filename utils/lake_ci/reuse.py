@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
@@ -22,8 +19,9 @@ from lake_ci.files import locked
 from lake_ci.fingerprint import Fingerprint, Fingerprints, below, from_listing, listing
 from lake_ci.job import Graph, Job, Variant, nearest
 from lake_ci.machine import Machine
+from lake_ci.restore import Place
 from lake_ci.results import REPORTS, TIME_FORMAT, Result, Status, as_of, count
-from lake_ci.store import DamagedError, Entry, Kept, Store
+from lake_ci.store import DamagedError, Entry, Store
 
 SWITCH = "LAKE_CI_CACHE"
 PLACE = "LAKE_CI_STORE"
@@ -124,6 +122,10 @@ class Reuse:
     def store(self) -> Store:
         return Store(place(self.root, self.env), limit(self.root))
 
+    @cached_property
+    def _place(self) -> Place:
+        return Place(self.root)
+
     def now(self) -> Fingerprints:
         """The inputs as they are at this moment."""
         digests = Digests(self.root, self.root / ".cache" / "digests")
@@ -141,7 +143,7 @@ class Reuse:
             met: called for each result that holds, in order; False where it could not be put back after all. Without,
                 nothing is put back.
         """
-        met = met or self._could_be_put_back
+        met = met or self._is_whole
         verdicts: list[Verdict] = []
         running: set[str] = set()
         for job in jobs:
@@ -197,7 +199,7 @@ class Reuse:
         lock = self.root / ".cache" / "locks" / f"{variant.id}.lock"
         with locked(lock, lambda holder: self._out(f"waiting for another run of {variant.session}")):
             try:
-                self._put_files(entry, variant)
+                self._place.put(entry, variant)
                 kept = entry.result
                 reused = {"run": kept.run, "since": ended(kept)}
                 result = replace(kept, **facts, reused=reused)
@@ -244,6 +246,16 @@ class Reuse:
         )
         return f"with the same inputs it passed in run {entry.result.run}: {words}; that result is forgotten"
 
+    def _is_whole(self, verdict: Verdict) -> bool:
+        """Whether the result could be put back: the plan says what a run finds."""
+        assert verdict.entry is not None
+        try:
+            self._place.check(verdict.entry, verdict.variant)
+        except (DamagedError, OSError) as error:
+            self._out(f"{verdict.variant.session} runs: {error}")
+            return False
+        return True
+
     def _differences(self, fingerprint: Fingerprint) -> list[str]:
         """What differs from the kept result that is nearest."""
         nearest: list[str] | None = None
@@ -255,58 +267,6 @@ class Reuse:
             if nearest is None or len(found) < len(nearest):
                 nearest = found
         return nearest or ["no result of it is kept"]
-
-    def _put_files(self, entry: Entry, variant: Variant) -> None:
-        """Every file is compared before the first one is moved; folders change places whole, dist/ first."""
-        reports = self.root / REPORTS
-        reports.mkdir(parents=True, exist_ok=True)
-        for old in reports.glob(f".back-{variant.id}-*"):
-            shutil.rmtree(old, ignore_errors=True)
-        todo = self._missing(entry, variant)
-        with tempfile.TemporaryDirectory(dir=reports, prefix=f".back-{variant.id}-") as scratch:
-            for folder in todo:
-                made = Path(scratch) / folder.name
-                made.mkdir()
-                for file in self._in(folder, entry):
-                    entry.copy(file, made / (self.root / file.path).relative_to(folder))
-            for folder in todo:
-                if os.path.lexists(folder):
-                    folder.rename(Path(scratch) / f"old-{folder.name}")
-                (Path(scratch) / folder.name).rename(folder)
-
-    def _missing(self, entry: Entry, variant: Variant) -> list[Path]:
-        """The folders that do not hold what the entry has for them, dist/ first."""
-        folders = [self.root / REPORTS / variant.id]
-        if "dist/" in variant.job.reports:
-            folders.insert(0, self.root / "dist")
-        digests = Digests(self.root, self.root / ".cache" / "digests-outside")
-        todo = [folder for folder in folders if not self._holds(folder, entry, digests)]
-        digests.save()
-        return todo
-
-    def _in(self, folder: Path, entry: Entry) -> list[Kept]:
-        return [file for file in entry.files if (self.root / file.path).is_relative_to(folder)]
-
-    def _could_be_put_back(self, verdict: Verdict) -> bool:
-        """Whether the entry is whole, as far as it is needed: the plan says what a run finds."""
-        assert verdict.entry is not None
-        try:
-            for folder in self._missing(verdict.entry, verdict.variant):
-                for file in self._in(folder, verdict.entry):
-                    for _ in verdict.entry.read(file):
-                        pass
-        except (DamagedError, OSError) as error:
-            self._out(f"{verdict.variant.session} runs: {error}")
-            return False
-        return True
-
-    def _holds(self, folder: Path, entry: Entry, digests: Digests) -> bool:
-        """Whether a folder holds exactly what it would be given."""
-        wanted = {file.path: f"{file.mode:o} {file.sha256}" for file in self._in(folder, entry)}
-        names = {path.relative_to(self.root).as_posix() for path in below(folder)}
-        if not folder.is_dir() or folder.is_symlink() or names != set(wanted):
-            return False
-        return digests.of(sorted(names)) == wanted
 
 
 def unfit(result: Result) -> str | None:
