@@ -108,7 +108,7 @@ def terraform(run: Run) -> None:
     pythons=PYTHONS,
     javas=JAVAS,
     reports=["coverage.xml", "junit.xml"],
-    minutes=30,
+    minutes=45,
 )
 def tests(run: Run) -> None:
     """Unit and integration tests with branch coverage, on Spark and Delta."""
