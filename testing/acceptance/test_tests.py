@@ -149,8 +149,9 @@ def test_a_suite_without_tests_fails(repository: Checkout) -> None:
 
 
 def test_a_hanging_test_is_ended_by_the_time_limit_with_all_it_started(repository: Checkout) -> None:
-    declaration = '"junit.xml"],\n    minutes=30,'
-    repository.replace("noxfile.py", declaration, declaration.replace("30", "0.15"))
+    noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
+    [limit] = re.findall(r'"junit\.xml"\],\n    minutes=\d+,', noxfile)
+    repository.replace("noxfile.py", limit, re.sub(r"\d+", "0.15", limit))
     repository.write(
         UNIT,
         "import os\n"
