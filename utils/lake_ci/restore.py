@@ -57,6 +57,7 @@ class Place:
 
     @cached_property
     def _digests(self) -> Digests:
+        # Not in the file of `Machine.outside`: each writes its own whole, and would undo what the other has learned.
         return Digests(self.root, self.root / ".cache" / "digests-left")
 
     def _missing(self, entry: Entry, variant: Variant) -> list[Path]:
