@@ -65,8 +65,11 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    # In a fresh clone, too: what is fetched for the first size is there for the next ones.
+    jars = ROOT / ".cache" / "jars"
+    jars.mkdir(parents=True, exist_ok=True)
     (folder / ".cache").mkdir()
-    (folder / ".cache" / "jars").symlink_to(ROOT / ".cache" / "jars")
+    (folder / ".cache" / "jars").symlink_to(jars)
     commit = [
         [*git_in, "add", "--all"],
         [*git_in, "commit", "--quiet", "--allow-empty", "--message=A commit"],
