@@ -142,26 +142,25 @@ class Trial:
 
     # What changes are made of
 
-    def file(self, *folders: str) -> Path:
-        """A file of one of these folders; there is always one."""
-        folder = self.root / self.chance.choice(folders or tuple(FOLDERS))
-        names = sorted(path for path in folder.iterdir() if not path.is_dir() or path.is_symlink())
-        if not names:
-            suffix = {"sql": "sql", "code": "py"}.get(folder.name, "txt")
-            (folder / f"again.{suffix}").write_text("again\n", encoding="utf-8")
-            return folder / f"again.{suffix}"
-        return self.chance.choice(names)
+    def file(self) -> Path:
+        """A file, or a link, of one of the folders."""
+        return self._one(lambda path: path.is_file() or path.is_symlink())
 
     def regular(self) -> Path:
         """A file that is no link."""
-        path = self.file()
-        if path.is_symlink():
-            path.unlink()
-            path.write_text("no link\n", encoding="utf-8")
-        return path
+        return self._one(lambda path: path.is_file() and not path.is_symlink())
+
+    def _one(self, fits: Callable[[Path], bool]) -> Path:
+        found = [
+            [path for path in sorted((self.root / name).iterdir()) if fits(path) and path.suffix != ".log"]
+            for name in FOLDERS
+        ]
+        return self.chance.choice(self.chance.choice([paths for paths in found if paths]))
 
     def touches(self, path: Path) -> frozenset[str]:
-        return FOLDERS[path.relative_to(self.root).parts[0]]
+        """The jobs that read the file."""
+        folder = FOLDERS[path.relative_to(self.root).parts[0]]
+        return folder | PYTHON if path.suffix == ".py" else folder
 
     def word(self) -> str:
         return f"{self.chance.randrange(10**6):06}"
@@ -231,20 +230,20 @@ def moved_to_another_folder(trial: Trial) -> frozenset[str]:
     path = trial.file()
     target = trial.root / trial.chance.choice(sorted(FOLDERS)) / f"moved-{trial.word()}{path.suffix}"
     path.rename(target)
-    return trial.touches(path) | trial.touches(target) | (PYTHON if path.suffix == ".py" else NOTHING)
+    return trial.touches(path) | trial.touches(target)
 
 
 def link(trial: Trial) -> frozenset[str]:
     path = trial.file()
     path.unlink()
     path.symlink_to(trial.word())
-    return trial.touches(path) | (PYTHON if path.suffix == ".py" else NOTHING)
+    return trial.touches(path)
 
 
 def deleted(trial: Trial) -> frozenset[str]:
     path = trial.file()
     path.unlink()
-    return trial.touches(path) | (PYTHON if path.suffix == ".py" else NOTHING)
+    return trial.touches(path)
 
 
 def untracked(trial: Trial) -> frozenset[str]:
@@ -349,12 +348,15 @@ def tagged(trial: Trial) -> frozenset[str]:
 def another_branch_and_back(trial: Trial) -> frozenset[str]:
     committed(trial)
     path = trial.regular()
+    said = path.stat().st_mode
     trial.checkout.git("switch", "--quiet", "--create", f"branch-{trial.word()}")
     path.write_text(trial.word(), encoding="utf-8")
     committed(trial)
     trial.nox("-s", "plan", cache="")
     trial.checkout.git("switch", "--quiet", "main")
-    return frozenset({"release"})
+    # git keeps no more of a mode than whether the file is a program.
+    moded = path.stat().st_mode != said
+    return frozenset({"release"}) | (trial.touches(path) if moded else NOTHING)
 
 
 def cache_lost(trial: Trial) -> frozenset[str]:
@@ -471,7 +473,7 @@ def main() -> int:
     print(report(trial))
     print(dict(sorted(trial.kinds.items())))
     print("\n".join([*trial.stale, *trial.wrong, *(f"not reused: {each}" for each in trial.again)]))
-    return int(bool(trial.stale or trial.wrong))
+    return int(bool(trial.stale or trial.wrong or trial.again))
 
 
 if __name__ == "__main__":
