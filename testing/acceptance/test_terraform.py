@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -358,8 +358,12 @@ def test_a_signal_ends_terraform_its_providers_and_moto(
     for text in nox.stdout:
         if "checkov" in text:
             break
-    watched = {pid: os.pidfd_open(pid) for pid in below(nox.pid)}
-    names = " ".join(Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8") for pid in watched)
+    watched, names = {}, ""
+    for pid in below(nox.pid):
+        # One that has ended since the list was made is gone already.
+        with suppress(OSError):
+            names += Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+            watched[pid] = os.pidfd_open(pid)
     assert "serve.py" in names and "terraform-provider-aws" in names
     nox.send_signal(number)
     for pid, handle in watched.items():
