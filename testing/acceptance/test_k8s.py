@@ -8,14 +8,13 @@ import select
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from lake_ci.results import Status
 from testing.acceptance.conftest import ENVDIR, REPOSITORY, Checkout, Ran, Start
-from testing.acceptance.test_terraform import append, below, line
+from testing.acceptance.test_terraform import append, below, command_of, line, watch
 
 ENVIRONMENTS = ("production", "staging", "dev", "trial")
 PER_ENVIRONMENT = ("build", "schema", "dry-run", "checkov", "practices")
@@ -360,23 +359,12 @@ def started(repository: Checkout, start: Start) -> tuple[subprocess.Popen[str], 
     return nox, processes
 
 
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
-    except OSError:
-        return ""
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_ends_the_server_and_leaves_no_folder(
     repository: Checkout, start: Start, number: signal.Signals
 ) -> None:
     nox, processes = started(repository, start)
-    watched = {}
-    for pid in processes:
-        # One that has ended since the list was made is gone already.
-        with suppress(ProcessLookupError):
-            watched[pid] = os.pidfd_open(pid)
+    watched = watch(processes)
     nox.send_signal(number)
     for pid, handle in watched.items():
         assert select.select([handle], [], [], GONE_SECONDS)[0], f"{pid} is still there"

@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -358,13 +358,10 @@ def test_a_signal_ends_terraform_its_providers_and_moto(
     for text in nox.stdout:
         if "checkov" in text:
             break
-    watched, names = {}, ""
-    for pid in below(nox.pid):
-        # One that has ended since the list was made is gone already.
-        with suppress(OSError):
-            names += Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
-            watched[pid] = os.pidfd_open(pid)
+    processes = {pid: command_of(pid) for pid in below(nox.pid)}
+    names = " ".join(processes.values())
     assert "serve.py" in names and "terraform-provider-aws" in names
+    watched = watch(processes)
     nox.send_signal(number)
     for pid, handle in watched.items():
         assert select.select([handle], [], [], GONE_SECONDS)[0], f"{pid} is still there"
@@ -388,3 +385,20 @@ def below(pid: int) -> list[int]:
             continue
     found = [child for child, parent in parents.items() if parent == pid]
     return [*found, *(one for child in found for one in below(child))]
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; nothing where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def watch(pids: Iterable[int]) -> dict[int, int]:
+    """A handle of each process, which tells when it ends; none of those that have ended since they were listed."""
+    handles = {}
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            handles[pid] = os.pidfd_open(pid)
+    return handles
