@@ -40,8 +40,8 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.allow_parallel = True
 
-suite = Suite(ROOT)
-nox.options.error_on_missing_interpreters = suite.strict
+jobs = Suite(ROOT)
+nox.options.error_on_missing_interpreters = jobs.strict
 
 PYTHONS = ["3.9", "3.10", "3.11"]
 JAVAS = ["11", "17"]
@@ -49,6 +49,24 @@ PICTURES = ROOT / ".github" / "pictures"
 # What every job is made of.
 SUITE = ["noxfile.py", "utils/lake_ci/*", "pyproject.toml", "requirements/*"]
 CODE = ["api/*", "testing/*", "utils/*"]
+UNIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]
+INTEGRATION = ["testing/integration/lakekit"]
+SUITE_UNIT = ["testing/unit/lake_ci", "testing/unit/workspace_emulator"]
+SUITE_INTEGRATION = ["testing/integration/lake_ci", "testing/integration/workspace_emulator"]
+CONFTESTS = ["testing/conftest.py", "testing/unit/conftest.py", "testing/integration/conftest.py"]
+LAKEKIT = [
+    "utils/lakekit/*",
+    "api/*",
+    "testing/data/*",
+    *CONFTESTS,
+    *(f"{each}/*" for each in UNIT + INTEGRATION),
+]
+SUITE_TESTS = [
+    *CONFTESTS,
+    *(f"{each}/*" for each in SUITE_UNIT + SUITE_INTEGRATION),
+    "testing/workspace_emulator/*",
+    "testing/deploys/*",
+]
 # Where Python's tools look for settings, beside `.editorconfig` and its kin.
 SETTINGS = ["*.toml", "*.ini", "*.cfg", ".*", "zizmor.yml"]
 NIGHTLY = ["schedule", "workflow_dispatch"]
@@ -57,17 +75,17 @@ MACHINE = ["browser", "engine", "terraform", "api-server"]
 SUITE_PYTHONS = ["3.10", "3.11"]
 
 
-@suite.job(inputs=["*.py", "*.pyi", "*/py.typed", *SETTINGS, "requirements/*"], minutes=10)
+@jobs.job(inputs=["*.py", "*.pyi", "*/py.typed", *SETTINGS, "requirements/*"], minutes=10)
 def lint(run: Run) -> None:
     """Style, imports, types (strict), locks and the workflow: flake8, black, isort, mypy, actionlint, zizmor."""
     run.install("lint")
     run.partial = bool(run.posargs)
     code = [style.Flake8(), style.Mypy(), style.Isort(), style.Black(), locks.Locks()]
-    hub = [actions.InSync(suite.graph), ci.Schema(), ci.Actionlint(), ci.Zizmor(), ci.Sessions(suite.graph)]
+    hub = [actions.InSync(jobs.graph), ci.Schema(), ci.Actionlint(), ci.Zizmor(), ci.Sessions(jobs.graph)]
     run.check(*code, *hub)
 
 
-@suite.job(
+@jobs.job(
     events=EVENTS,
     reports=["findings.sarif", "safety.json", "bandit.json", "semgrep.json", "secrets.json"],
     facts=["advisories"],
@@ -87,7 +105,7 @@ def security(run: Run) -> None:
     run.check(*scans, scanners.Rules(), exceptions.Exceptions(register), scanners.Sarif(register, scans))
 
 
-@suite.job(
+@jobs.job(
     inputs=[*SUITE, "terraform/*", "testing/aws/*", ".*"],
     reports=["junit.xml", "checkov.json", "plan.json", "plan.txt"],
     facts=["terraform"],
@@ -102,33 +120,51 @@ def terraform(run: Run) -> None:
     run.check_in_turn(infrastructure.stages(run.bench, chosen))
 
 
-@suite.job(
+@jobs.job(
     needs=[lint],
-    inputs=[*SUITE, *CODE, ".*", "databricks.yml", "k8s/*", "scripts/*", "security/*", "terraform/*"],
+    inputs=[*SUITE, *LAKEKIT, ".*", "scripts/*"],
     pythons=PYTHONS,
     javas=JAVAS,
     reports=["coverage.xml", "junit.xml"],
     minutes=45,
 )
 def tests(run: Run) -> None:
-    """Unit and integration tests with branch coverage, on Spark and Delta."""
+    """Unit and integration tests of lakekit and its API, with branch coverage."""
     run.install(f"test-java{run.java}")
     run.partial = testing.selects(run.posargs)
-    cover = ["utils/lakekit", "api/lakekit_api"]
-    if run.python in SUITE_PYTHONS:
-        cover.append("utils/lake_ci")
-    else:
-        run.warn("lake_ci needs Python 3.10: its tests are not collected here")
     run.use_java()
+    run.check(java.Jars())
+    if run.java == JAVAS[-1] or run.partial:
+        cover = ["utils/lakekit", "api/lakekit_api"]
+        unit = testing.Pytest("unit", UNIT, cover=cover)
+        run.check(unit, testing.Pytest("integration", INTEGRATION, cover=cover))
+        run.check(testing.Coverage(minimum=95))
+    else:
+        # The tests that start no JVM have passed on this Python with the other Java.
+        run.check(testing.Pytest("integration", INTEGRATION, marks="jvm"))
+
+
+@jobs.job(
+    needs=[lint],
+    inputs=[*SUITE, *SUITE_TESTS, ".*", "databricks.yml", "k8s/*", "scripts/*", "security/*", "terraform/*"],
+    pythons=SUITE_PYTHONS,
+    reports=["coverage.xml", "junit.xml"],
+    minutes=30,
+)
+def suite(run: Run) -> None:
+    """Unit and integration tests of this suite: lake_ci, the deploy, the workspace emulator."""
+    run.install("suite")
+    run.partial = testing.selects(run.posargs)
+    run.use_java("17")
     run.check(
         java.Jars(),
-        testing.Pytest("testing/unit", cover=cover),
-        testing.Pytest("testing/integration", cover=cover),
-        testing.Coverage(),
+        testing.Pytest("unit", SUITE_UNIT, cover=["utils/lake_ci"]),
+        testing.Pytest("integration", SUITE_INTEGRATION, cover=["utils/lake_ci"]),
+        testing.Coverage(minimum=85),
     )
 
 
-@suite.job(
+@jobs.job(
     needs=[tests],
     inputs=[*SUITE, *CODE, ".*", "LICENSE", "docker/*", "scripts/*", "security/*"],
     facts=["advisories", "engine"],
@@ -146,7 +182,7 @@ def docker(run: Run) -> None:
     run.check_in_turn(containers.stages(run.bench, chosen, date.today()))
 
 
-@suite.job(
+@jobs.job(
     needs=[docker],
     takes=["docker"],
     inputs=[*SUITE, *CODE, ".*", "k8s/*", "scripts/*", "terraform/environments/*"],
@@ -163,8 +199,8 @@ def k8s(run: Run) -> None:
     run.check_in_turn(kubernetes.stages(chosen))
 
 
-@suite.job(
-    needs=[k8s, security, terraform],
+@jobs.job(
+    needs=[k8s, security, terraform, suite],
     reports=["dist/", "SHA256SUMS", "sbom.json"],
     history=True,
     minutes=15,
@@ -186,7 +222,7 @@ def build(run: Run) -> None:
     )
 
 
-@suite.job(
+@jobs.job(
     needs=[build],
     events=["push:main"],
     reports=["benchmarks.json", "history.svg"],
@@ -199,10 +235,10 @@ def performance(run: Run) -> None:
     run.install("performance")
     chosen = benchmarking.options(run.posargs, ROOT)
     run.partial = chosen.partial
-    run.check_in_turn(benchmarks.stages(run.bench, chosen, suite.env))
+    run.check_in_turn(benchmarks.stages(run.bench, chosen, jobs.env))
 
 
-@suite.job(
+@jobs.job(
     needs=[build],
     events=["push:main", "workflow_dispatch"],
     takes=["build"],
@@ -214,12 +250,12 @@ def performance(run: Run) -> None:
 def deploy(run: Run) -> None:
     """The wheel to Databricks, whole or not at all; `-- --environment E`, `--rollback`, `--status`, `--history`."""
     run.install("deploy")
-    asked = deploying.options(run.posargs, run.bench.env, pipeline=suite.planned is not None)
+    asked = deploying.options(run.posargs, run.bench.env, pipeline=jobs.planned is not None)
     run.partial = asked.partial
     run.check_in_turn(deploying.stages(run.bench, asked))
 
 
-@suite.job(
+@jobs.job(
     events=NIGHTLY,
     reports=["junit.xml"],
     setup=MACHINE,
@@ -232,62 +268,62 @@ def acceptance(run: Run) -> None:
     """A seeded defect for each check, found by the real session with the real tool."""
     run.install("acceptance")
     run.partial = testing.selects(run.posargs)
-    run.check(testing.Pytest("testing/acceptance"))
+    run.check(testing.Pytest("acceptance", ["testing/acceptance"]))
 
 
-@suite.job(events=NIGHTLY, always=True, setup=MACHINE, history=True, minutes=180)
+@jobs.job(events=NIGHTLY, always=True, setup=MACHINE, history=True, minutes=180)
 def inputs(run: Run) -> None:
     """Each job in a copy that holds only what it declares, as nothing else makes it run again; `-- JOB` for one."""
     run.partial = bool(run.posargs)
     with declarations.scratch() as folder:
-        run.check(*declarations.checks(suite.graph, ROOT, run.posargs, Path(folder), itself="inputs"))
+        run.check(*declarations.checks(jobs.graph, ROOT, run.posargs, Path(folder), itself="inputs"))
 
 
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
 def pipeline(session: nox.Session) -> None:
     """The whole graph, as the event that GitHub would see; `nox -- --help` tells its options."""
-    graph.play(suite, session)
+    graph.play(jobs, session)
 
 
 @nox.session(venv_backend="none")
 def summary(session: nox.Session) -> None:
     """Collect the results of a run into reports/summary.md and reports/index.html."""
-    graph.summarize(suite, session)
+    graph.summarize(jobs, session)
 
 
 @nox.session(venv_backend="none")
 def plan(session: nox.Session) -> None:
     """What an event would run, in which order, and why not the rest; `-- --help` tells its options."""
-    graph.show_plan(suite, session)
+    graph.show_plan(jobs, session)
 
 
 @nox.session(venv_backend="none")
 def cache(session: nox.Session) -> None:
     """What is kept of earlier runs; `-- --status`, `--prune`, `--clear`."""
-    kept.manage(suite, session)
+    kept.manage(jobs, session)
 
 
-@suite.helper()
+@jobs.helper()
 def workflow(run: Run) -> None:
     """Write .github/workflows/ci.yml from the declarations; `-- --check` compares."""
-    run.check(actions.InSync(suite.graph) if "--check" in run.posargs else actions.Write(suite.graph))
+    run.check(actions.InSync(jobs.graph) if "--check" in run.posargs else actions.Write(jobs.graph))
 
 
-@suite.helper()
+@jobs.helper()
 def format(run: Run) -> None:
     """Mend what can be mended: isort, then black."""
     run.install("lint")
     run.check(style.SortImports(), style.Format())
 
 
-@suite.helper()
+@jobs.helper()
 def pictures(run: Run) -> None:
     """Draw the README's pictures: the pipeline is run, and its report opened in a browser."""
     run.install("docs")
     run.check(docs.Picture(PICTURES / "run.svg"), docs.Screenshots(PICTURES))
 
 
-@suite.helper()
+@jobs.helper()
 def lock(run: Run) -> None:
     """Compile requirements/ from pyproject.toml; `-- --check` compares, `-- --upgrade` takes newer versions."""
     if "--check" in run.posargs:

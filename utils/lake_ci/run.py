@@ -43,6 +43,7 @@ class Run:
         result: what was written, once the context is left.
 
     Args:
+        workers: how many processes one tool may share its work among.
         ended: called with the result once it is written, while no other run can touch the reports; it may have
             something to say.
     """
@@ -55,6 +56,7 @@ class Run:
         env: Mapping[str, str],
         posargs: Sequence[str] = (),
         *,
+        workers: int = 1,
         out: Callable[[str], None] = print,
         ended: Callable[[Result], str | None] = lambda result: None,
     ) -> None:
@@ -91,6 +93,7 @@ class Run:
             posargs=self.posargs,
             strict=self.strict,
             serve=self.serve,
+            workers=workers,
         )
 
     # What sessions call
@@ -105,10 +108,15 @@ class Run:
         if self.environment.install(self.root, purpose, self.execute):
             self._say(f"installed requirements/{purpose}.txt in {terminal.seconds(time.monotonic() - start)}")
 
-    def use_java(self) -> None:
-        """Let the tools that follow run on the variant's Java; a row says which version it really is."""
-        if self.java is not None:
-            self.check(Java(self.java, self._env))
+    def use_java(self, major: str | None = None) -> None:
+        """Let the tools that follow run on a Java; a row says which version it really is.
+
+        Args:
+            major: the major version, `17`; None for that of the variant.
+        """
+        wanted = major or self.java
+        if wanted is not None:
+            self.check(Java(wanted, self._env))
 
     def check(self, *tools: Tool) -> None:
         """Run tools and record a row for each: side by side, but for those that must be alone."""

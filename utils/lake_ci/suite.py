@@ -102,7 +102,8 @@ class Suite:
         if known is not None and self._reused(known):
             return
         keep = known.keep if known is not None else _keep_nothing
-        with Run(variant, self.root, made, self.env, session.posargs, ended=keep) as run:
+        workers = processors() if self.planned is None else 1
+        with Run(variant, self.root, made, self.env, session.posargs, workers=workers, ended=keep) as run:
             job.function(run)
         if run.result is not None and run.result.status is Status.FAILURE:
             failed = [check.name for check in run.result.checks if check.status is Status.FAILURE]
@@ -172,6 +173,13 @@ def environment(session: nox.Session) -> Environment:
         may_install=not (config.no_install and session.virtualenv._reused),
         install_only=config.install_only,
     )
+
+
+def processors() -> int:
+    """How many processors this process may use; a pipeline gives each of them a session."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager

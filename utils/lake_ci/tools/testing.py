@@ -12,7 +12,6 @@ from typing import Any
 
 from lake_ci.processes import Completed
 from lake_ci.results import Finding, Outcome, Status, write_whole
-from lake_ci.tools.locks import read_project
 from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 
 NOTHING_SELECTED = 5
@@ -32,14 +31,24 @@ def selects(arguments: Sequence[str]) -> bool:
 
 
 class Pytest(Tool):
-    """A suite of tests passes. Arguments after `--` go to pytest; paths among them go to the suite they lie in."""
+    """A set of tests passes. Arguments after `--` go to pytest; paths among them go to the set they lie in.
+
+    Args:
+        name: the row's name.
+        folders: where the tests lie.
+        cover: the folders of code whose coverage is measured.
+        marks: run only the tests that this expression of pytest markers selects.
+    """
 
     alone = True
 
-    def __init__(self, folder: str, *, cover: Sequence[str] = ()) -> None:
-        self.folder = folder
+    def __init__(
+        self, name: str, folders: Sequence[str], *, cover: Sequence[str] = (), marks: str = ""
+    ) -> None:
+        self.name = name
+        self.folders = folders
         self.cover = cover
-        self.name = Path(folder).name
+        self.marks = marks
 
     def run(self, bench: Workbench) -> Outcome:
         arguments = self.arguments(bench)
@@ -52,6 +61,7 @@ class Pytest(Tool):
         # The minimum is for all suites together: `Coverage` judges it, pytest-cov would for each alone.
         command += [f"--cov={path}" for path in self.cover] + ["--cov-report=", "--cov-fail-under=0"]
         command += ["--color=yes"] if sys.stdout.isatty() else []
+        command += self.distribution(bench)
         env = {**bench.env, "COVERAGE_FILE": str(bench.reports / f".coverage.{self.name}")}
         attached = any(argument in DEBUGGERS for argument in bench.posargs)
         done = bench.execute(command, env=env, attached=attached, echo=None if attached else _print)
@@ -61,27 +71,37 @@ class Pytest(Tool):
             junit.unlink()
         return outcome
 
+    def distribution(self, bench: Workbench) -> list[str]:
+        """The options of pytest-xdist. A selection is run by one process: starting more takes longer."""
+        if bench.workers == 1 or selects(bench.posargs):
+            return []
+        return [f"--numprocesses={bench.workers}", "--dist=loadgroup"]
+
     def arguments(self, bench: Workbench) -> list[str] | None:
-        """What pytest is given: the suite's folder or the typed paths inside it; None where all lie elsewhere."""
+        """What pytest is given: the folders or the typed paths inside them; None where all lie elsewhere."""
         options: list[str] = []
         paths: list[str] = []
         for before, argument in zip(["", *bench.posargs], bench.posargs):
             is_path = not argument.startswith("-") and (bench.root / argument.split("::")[0]).exists()
             (paths if is_path and before not in TAKE_A_VALUE else options).append(argument)
-        inside = [
-            path for path in paths if Path(bench.relative(path.split("::")[0])).is_relative_to(self.folder)
-        ]
+        inside = [path for path in paths if self._holds(bench.relative(path.split("::")[0]))]
         if paths and not inside:
             return None
-        return [*(inside or [self.folder]), *options]
+        marks = ["-m", self.marks] if self.marks else []
+        return [*(inside or self.folders), *marks, *options]
+
+    def _holds(self, path: str) -> bool:
+        """Whether a path, relative to the repository, lies in one of the folders."""
+        return any(Path(path).is_relative_to(folder) for folder in self.folders)
 
     def outcome(self, done: Completed, junit: Path, bench: Workbench) -> Outcome:
         """What the JUnit XML says; a run without one, or with none that can be read, is a crash."""
         if done.code == NOTHING_SELECTED:
             if selects(bench.posargs):
                 return Outcome(Status.SKIPPED, "nothing selected")
+            where = ", ".join(self.folders)
             return Outcome.failure(
-                self.name, "no-tests", f"there are no tests in {self.folder}", file=self.folder
+                self.name, "no-tests", f"there are no tests in {where}", file=self.folders[0]
             )
         if done.code not in (0, 1, 2):
             return crashed(self.name, done)
@@ -155,10 +175,13 @@ def _append(junit: Path, suite: Path) -> None:
 
 
 class Coverage(Tool):
-    """Branch coverage of all suites together reaches the minimum in pyproject.toml."""
+    """Branch coverage of all tests of the job together reaches a minimum, in percent."""
 
     name = "coverage"
     alone = True
+
+    def __init__(self, minimum: float) -> None:
+        self.minimum = minimum
 
     def run(self, bench: Workbench) -> Outcome:
         if selects(bench.posargs):
@@ -186,23 +209,22 @@ class Coverage(Tool):
             if done.code != 0:
                 return stopped(self.name, done) or crashed(self.name, done)
         measured = json.loads((bench.reports / "coverage.json").read_text(encoding="utf-8"))
-        minimum = float(read_project(bench.root)["tool"]["coverage"]["report"]["fail_under"])
         percent = measured["totals"]["percent_covered"]
         files = {bench.relative(file): body for file, body in measured["files"].items()}
         figures = {
             "percent": round(percent, 2),
             "files": {name: _percent(body) for name, body in files.items()},
         }
-        if percent >= minimum:
+        if percent >= self.minimum:
             return Outcome(Status.SUCCESS, f"{percent:.1f} % of branches and lines", data=figures)
         found = []
         for name, body in sorted(files.items(), key=lambda item: _percent(item[1])):
-            if _percent(body) < minimum:
+            if _percent(body) < self.minimum:
                 message = f"{_percent(body):.0f} % covered; not run: {_ranges(body['missing_lines']) or 'branches only'}"
                 line = min(body["missing_lines"], default=1)
                 found.append(Finding(self.name, "minimum", message, name, line))
         return Outcome(
-            Status.FAILURE, f"{percent:.1f} %, at least {minimum:g} % wanted", tuple(found), data=figures
+            Status.FAILURE, f"{percent:.1f} %, at least {self.minimum:g} % wanted", tuple(found), data=figures
         )
 
 

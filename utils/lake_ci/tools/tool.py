@@ -31,6 +31,7 @@ class Workbench:
         posargs: what the user typed after `--`.
         execute: runs a command to its end, within the job's time limit: `execute(argv, cwd=, env=, echo=, attached=)`.
         strict: whether a weaker check is a failure.
+        workers: how many processes the tool may share its work among.
         serve: runs a server for as long as a `with` block, and hands it the server's first line: `serve(argv, env=)`.
     """
 
@@ -41,6 +42,7 @@ class Workbench:
     execute: Execute
     posargs: tuple[str, ...] = ()
     strict: bool = False
+    workers: int = 1
     notes: list[str] = field(default_factory=list)
     serve: Serve = _serves_nothing
 

@@ -10,8 +10,6 @@ import pytest
 from lake_ci.errors import LakeCiError
 from lake_ci.tools.known_settings import API, LAKEKIT, Programs, known
 
-REPOSITORY = Path(__file__).parents[4]
-
 
 def write(root: Path, path: str, text: str) -> None:
     (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -57,9 +55,3 @@ def test_settings_that_moved_are_an_error_and_not_an_empty_list(code: Path, file
     write(code, f"{file}/settings.py", "moved = True\n")
     with pytest.raises(LakeCiError, match=f"there is no {what}"):
         known(code)
-
-
-def test_the_repositorys_own_settings_are_found() -> None:
-    found = known(REPOSITORY)
-    assert {"LAKEKIT_SOURCE", "LAKEKIT_SCRATCH", "AWS_REGION"} <= found["lakekit"]
-    assert {"LAKEKIT_API_TOKENS", "LAKEKIT_API_TOKENS_FILE", "LAKEKIT_API_GRACE"} <= found["lakekit-api"]

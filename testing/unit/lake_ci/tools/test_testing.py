@@ -156,7 +156,7 @@ def test_every_failure_names_the_last_place_in_the_repository_and_what_was_raise
     suite: Workbench, answering: Answering
 ) -> None:
     answering(writing(FAILURES, 1))
-    outcome = Pytest("tests").run(suite)
+    outcome = Pytest("tests", ["tests"]).run(suite)
     assert (outcome.status, outcome.detail) == (Status.FAILURE, "6 failed, 1 passed, 1 skipped")
     assert [(f.place, f.rule, f.message) for f in outcome.findings] == [
         ("tests/test_all.py:12", "AssertionError", "test_all::test_assert: assert (1 + 1) == 3"),
@@ -186,7 +186,7 @@ def test_a_module_that_cannot_be_imported_or_parsed_is_named_with_its_line(
     library.parent.mkdir(parents=True)
     library.touch()
     answering(writing(COLLECTION.replace("{root}", str(suite.root)), 2))
-    outcome = Pytest("tests").run(suite)
+    outcome = Pytest("tests", ["tests"]).run(suite)
     assert [(f.place, f.rule) for f in outcome.findings] == [
         ("tests/test_import.py:1", "ModuleNotFoundError"),
         ("tests/test_syntax.py:1", "SyntaxError"),
@@ -202,7 +202,7 @@ def test_an_error_deep_in_a_library_is_placed_where_the_repository_called_it(
     (suite.root / inside).touch()
     xml = FAILURES.replace("\nlib.py:2: ZeroDivisionError", f"\n{inside}:410: ZeroDivisionError")
     answering(writing(xml, 1))
-    assert Pytest("tests").run(suite).findings[1].place == "lib.py:6"
+    assert Pytest("tests", ["tests"]).run(suite).findings[1].place == "lib.py:6"
 
 
 def test_without_a_traceback_the_test_itself_is_the_place(suite: Workbench, answering: Answering) -> None:
@@ -212,7 +212,7 @@ def test_without_a_traceback_the_test_itself_is_the_place(suite: Workbench, answ
         ("", "a/test_b/test_c"),
     ):
         answering(writing(f"<testsuites>{case.format(attributes)}</testsuites>", 1))
-        [finding] = Pytest("tests").run(suite).findings
+        [finding] = Pytest("tests", ["tests"]).run(suite).findings
         assert (finding.place, finding.rule) == (place, "failure")
 
 
@@ -220,8 +220,8 @@ def test_a_green_suite_is_success_and_leaves_its_junit_in_one_file_with_the_othe
     suite: Workbench, answering: Answering
 ) -> None:
     answering(writing(PASSED, 0))
-    assert Pytest("tests").run(suite).detail == "1 passed"
-    assert Pytest("slow").run(suite).status is Status.SUCCESS
+    assert Pytest("tests", ["tests"]).run(suite).detail == "1 passed"
+    assert Pytest("slow", ["slow"]).run(suite).status is Status.SUCCESS
     together = ET.parse(suite.reports / "junit.xml").getroot()
     assert len(together.findall("testsuite")) == 2
     assert [path.name for path in suite.reports.iterdir()] == ["junit.xml"]
@@ -249,7 +249,7 @@ def test_a_run_that_the_xml_does_not_explain_is_a_crash_with_the_last_lines(
 
     last: list[str] = []
     answering(safe)
-    outcome = Pytest("tests").outcome(
+    outcome = Pytest("tests", ["tests"]).outcome(
         safe([f"--junit-xml={suite.reports / 'x.xml'}"]), suite.reports / "x.xml", suite
     )
     assert outcome.status is Status.FAILURE
@@ -262,7 +262,7 @@ def test_a_suite_cut_short_is_a_timeout_and_what_it_wrote_so_far_is_kept(
     suite: Workbench, answering: Answering
 ) -> None:
     answering(writing(PASSED, -15, "tests/test_all.py::test_slow", "timeout"))
-    outcome = Pytest("tests").run(suite)
+    outcome = Pytest("tests", ["tests"]).run(suite)
     assert outcome.findings[0].rule == "timeout"
     assert "test_slow" in outcome.findings[0].message
     assert (suite.reports / "junit.xml").exists()
@@ -277,7 +277,7 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
 ) -> None:
     suite.posargs = posargs
     answering(writing(INTERRUPTED, 5))
-    assert Pytest("tests").run(suite).status is status
+    assert Pytest("tests", ["tests"]).run(suite).status is status
 
 
 @pytest.mark.parametrize(
@@ -299,19 +299,19 @@ def test_arguments_go_to_every_suite_and_paths_to_the_suite_they_lie_in(
     suite: Workbench, posargs: tuple[str, ...], tests: list[str] | None, slow: list[str] | None
 ) -> None:
     suite.posargs = posargs
-    assert Pytest("tests").arguments(suite) == tests
-    assert Pytest("slow").arguments(suite) == slow
+    assert Pytest("tests", ["tests"]).arguments(suite) == tests
+    assert Pytest("slow", ["slow"]).arguments(suite) == slow
 
 
 def test_a_path_may_be_typed_in_full(suite: Workbench) -> None:
     suite.posargs = (f"{suite.root}/tests/test_all.py",)
-    assert Pytest("tests").arguments(suite) == [f"{suite.root}/tests/test_all.py"]
-    assert Pytest("slow").arguments(suite) is None
+    assert Pytest("tests", ["tests"]).arguments(suite) == [f"{suite.root}/tests/test_all.py"]
+    assert Pytest("slow", ["slow"]).arguments(suite) is None
 
 
 def test_a_suite_without_a_selected_path_is_skipped(suite: Workbench) -> None:
     suite.posargs = ("tests/test_all.py",)
-    assert Pytest("slow").run(suite) == Outcome(Status.SKIPPED, "nothing selected")
+    assert Pytest("slow", ["slow"]).run(suite) == Outcome(Status.SKIPPED, "nothing selected")
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_a_debugger_gets_the_terminal(suite: Workbench, posargs: tuple[str, ...]
 
     suite.posargs = posargs
     suite.execute = execute
-    Pytest("tests").run(suite)
+    Pytest("tests", ["tests"]).run(suite)
     assert seen["attached"] is attached
     assert (seen["echo"] is None) is attached
 
@@ -352,7 +352,7 @@ def test_on_a_terminal_pytest_prints_in_colour(
     calls = answering(writing(PASSED, 0))
     for is_terminal in (True, False):
         monkeypatch.setattr(sys.stdout, "isatty", lambda value=is_terminal: value)
-        Pytest("tests").run(suite)
+        Pytest("tests", ["tests"]).run(suite)
     assert ["--color=yes" in call for call in calls] == [True, False]
 
 
@@ -373,7 +373,6 @@ def real(suite: Workbench) -> Workbench:
     (suite.root / "pyproject.toml").write_text(
         '[tool.pytest.ini_options]\npythonpath = ["."]\n'
         "[tool.coverage.run]\nbranch = true\nparallel = true\nrelative_files = true\n"
-        "[tool.coverage.report]\nfail_under = 90\n"
     )
     suite.env = dict(os.environ)
     suite.python = Path(sys.executable)
@@ -381,12 +380,20 @@ def real(suite: Workbench) -> Workbench:
     return suite
 
 
-def test_a_real_suite_is_run_measured_and_judged(real: Workbench, capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = Pytest("tests", cover=["lib"]).run(real)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_real_suite_is_run_measured_and_judged(
+    real: Workbench, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    real.workers = workers
+    outcome = Pytest("tests", ["tests"], cover=["lib"]).run(real)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 passed")
-    assert "tests/test_all.py" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "tests/test_all.py" in printed or workers == 2
+    assert ("2 workers" in printed) is (workers == 2)
+    [case] = ET.parse(real.reports / "junit.xml").getroot().iter("testcase")
+    assert (case.get("file"), case.get("line")) == ("tests/test_all.py", "3")
 
-    low = Coverage().run(real)
+    low = Coverage(90).run(real)
     assert (low.status, low.detail) == (Status.FAILURE, "75.0 %, at least 90 % wanted")
     [finding] = low.findings
     assert (finding.place, finding.message) == ("lib.py:6", "75 % covered; not run: 6")
@@ -395,9 +402,33 @@ def test_a_real_suite_is_run_measured_and_judged(real: Workbench, capsys: pytest
     assert (real.reports / "htmlcov" / "index.html").exists()
 
 
+@pytest.mark.parametrize(
+    ("workers", "posargs", "options"),
+    [
+        (1, (), []),
+        (4, (), ["--numprocesses=4", "--dist=loadgroup"]),
+        (4, ("-v",), ["--numprocesses=4", "--dist=loadgroup"]),
+        (4, ("-k", "merge"), []),
+        (4, ("--pdb",), []),
+    ],
+)
+def test_pytest_whole_run_is_distributed_and_selection_is_not(
+    bench: Workbench, workers: int, posargs: tuple[str, ...], options: list[str]
+) -> None:
+    bench.workers, bench.posargs = workers, posargs
+    assert Pytest("tests", ["tests"]).distribution(bench) == options
+
+
+def test_pytest_marks_select_and_typed_options_follow_them(suite: Workbench) -> None:
+    marked = Pytest("fast", ["tests", "slow"], marks="jvm")
+    assert marked.arguments(suite) == ["tests", "slow", "-m", "jvm"]
+    suite.posargs = ("-m", "long")
+    assert marked.arguments(suite) == ["tests", "slow", "-m", "jvm", "-m", "long"]
+
+
 def test_coverage_is_not_judged_on_a_selection(bench: Workbench) -> None:
     bench.posargs = ("-k", "merge")
-    assert Coverage().run(bench).status is Status.SKIPPED
+    assert Coverage(90).run(bench).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -411,7 +442,7 @@ def test_coverage_that_cannot_be_had_is_a_failure(
     bench: Workbench, answering: Answering, done: Completed, rule: str
 ) -> None:
     answering(done)
-    outcome = Coverage().run(bench)
+    outcome = Coverage(90).run(bench)
     assert outcome.status is Status.FAILURE
     assert outcome.findings[0].rule == rule
 
@@ -431,10 +462,9 @@ def test_the_least_covered_file_comes_first_and_a_covered_one_not_at_all(
             "d.py": body(90.0, [1]),
         },
     }
-    (bench.root / "pyproject.toml").write_text("[tool.coverage.report]\nfail_under = 90\n")
     (bench.reports / "coverage.json").write_text(json.dumps(measured))
     answering(Completed((), 0, "", "", 0.1))
-    outcome = Coverage().run(bench)
+    outcome = Coverage(90).run(bench)
     assert (outcome.status, outcome.detail) == (Status.FAILURE, "80.0 %, at least 90 % wanted")
     assert [(f.place, f.message) for f in outcome.findings] == [
         ("b.py:7", "20 % covered; not run: 7"),
@@ -448,9 +478,8 @@ def test_coverage_that_reaches_the_minimum_is_success_whatever_one_file_has(
 ) -> None:
     body = {"summary": {"percent_covered": 50.0}, "missing_lines": [1]}
     measured = {"totals": {"percent_covered": 90.0}, "files": {"a.py": body}}
-    (bench.root / "pyproject.toml").write_text("[tool.coverage.report]\nfail_under = 90\n")
     (bench.reports / "coverage.json").write_text(json.dumps(measured))
     answering(Completed((), 0, "", "", 0.1))
-    outcome = Coverage().run(bench)
+    outcome = Coverage(90).run(bench)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "90.0 % of branches and lines")
     assert outcome.data == {"percent": 90.0, "files": {"a.py": 50.0}}

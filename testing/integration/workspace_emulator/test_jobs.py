@@ -22,8 +22,8 @@ from databricks.sdk.service.jobs import (
     TaskDependency,
 )
 
-from testing.integration.emulator.conftest import RUNTIME
-from testing.integration.emulator.execution import output, run, script, script_task
+from testing.integration.workspace_emulator.conftest import RUNTIME
+from testing.integration.workspace_emulator.execution import output, run, script, script_task
 
 Cli = Callable[..., SimpleNamespace]
 

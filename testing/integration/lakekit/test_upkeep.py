@@ -22,7 +22,7 @@ from lakekit.template.tables import TABLES as ORDERS
 
 pytestmark = pytest.mark.long
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 HEADER = "order_id,ordered_at,customer,item,quantity,price"
 NAMES = ["bronze.orders", "silver.orders", "quarantine.orders", "gold.sales_by_day"]
 

@@ -13,8 +13,8 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, NotImplemented
 from databricks.sdk.service.compute import Library, LibraryInstallStatus, MavenLibrary, PythonPyPiLibrary
 
-from testing.integration.emulator.execution import output, run, script, script_task, wheel_task
-from testing.integration.emulator.wheels import make_wheel
+from testing.integration.workspace_emulator.execution import output, run, script, script_task, wheel_task
+from testing.integration.workspace_emulator.wheels import make_wheel
 
 Cli = Callable[..., SimpleNamespace]
 UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")

@@ -11,7 +11,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, InvalidParameterValue, ResourceDoesNotExist
 from databricks.sdk.service.compute import ClusterSource, State
 
-from testing.integration.emulator.conftest import RUNTIME
+from testing.integration.workspace_emulator.conftest import RUNTIME
 
 
 def test_a_cluster_lives_through_its_states(sdk: WorkspaceClient) -> None:

@@ -7,7 +7,7 @@ import os
 import pytest
 from databricks.sdk import WorkspaceClient
 
-from testing.integration.emulator.execution import output, run, script, script_task
+from testing.integration.workspace_emulator.execution import output, run, script, script_task
 from testing.workspace_emulator.launch import Emulator
 
 WRITE = """

@@ -14,7 +14,7 @@ import lakekit
 from lakekit import commits, delta_log
 from lakekit.commits import Commits
 from lakekit.embedded import EmbeddedEngine
-from testing.integration import shop
+from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
@@ -31,7 +31,7 @@ WRITES: Tuple[Tuple[Any, str], ...] = (
 CASES = """
 import os, sys
 from lakekit import run
-from testing.integration import shop, test_crashes
+from testing.integration.lakekit import shop, test_crashes
 
 def forked(lake, die):
     child = os.fork()

@@ -18,7 +18,7 @@ from lakekit.flights import TABLES as FLIGHTS
 from lakekit.project import TEMPLATE
 from lakekit.template.tables import TABLES
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 ENGINES = ["embedded", "spark"]
 
 

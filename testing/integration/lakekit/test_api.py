@@ -24,7 +24,7 @@ import lakekit
 from lakekit.flights import TABLES
 from lakekit_api.tokens import make
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GOLD = TABLES.layer("gold")
 PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
 SECRET, TOKEN = make("tests", ["*"])

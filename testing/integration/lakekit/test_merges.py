@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import lakekit
 from lakekit.medallion import RunResult
 from lakekit.tables import TableSet
-from testing.integration import shop
+from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 

@@ -80,24 +80,29 @@ def lake(tmp_path: Path) -> Lake:
     return Lake("folder", str(tmp_path / "a lake's é"))
 
 
+def opened(
+    name: str, lake: Lake, folder: Path, spark: Optional[SparkSession] = None
+) -> AbstractContextManager[Engine]:
+    """An engine by its name, with its scratch files in a folder."""
+    tables = TableSet((BRONZE, ITEMS, PLAIN), folder)
+    (folder / "scratch").mkdir(exist_ok=True)
+    if name == "spark":
+        return SparkEngine(lake, tables, folder / "scratch", spark)
+    return EmbeddedEngine(lake, tables, folder / "scratch")
+
+
 @pytest.fixture
 def open_engine(lake: Lake, tmp_path: Path, spark: SparkSession) -> Open:
     """Opens an engine by its name, on the same lake each time."""
-    tables = TableSet((BRONZE, ITEMS, PLAIN), tmp_path)
-    (tmp_path / "scratch").mkdir()
-
-    def opened(name: str) -> AbstractContextManager[Engine]:
-        if name == "spark":
-            return SparkEngine(lake, tables, tmp_path / "scratch", spark)
-        return EmbeddedEngine(lake, tables, tmp_path / "scratch")
-
-    return opened
+    return lambda name: opened(name, lake, tmp_path, spark)
 
 
-@pytest.fixture(params=["embedded", "spark"])
-def engine(request: pytest.FixtureRequest, open_engine: Open) -> Any:
-    with open_engine(request.param) as opened:
-        yield opened
+@pytest.fixture(params=["embedded", pytest.param("spark", marks=pytest.mark.jvm)])
+def engine(request: pytest.FixtureRequest, lake: Lake, tmp_path: Path) -> Any:
+    # The embedded engine's tests start no JVM.
+    session = request.getfixturevalue("spark") if request.param == "spark" else None
+    with opened(request.param, lake, tmp_path, session) as made:
+        yield made
 
 
 @pytest.fixture(params=[("embedded", "spark"), ("spark", "embedded")], ids="-then-".join)
@@ -683,9 +688,10 @@ for _ in range(2):
 """
 
 
+@pytest.mark.jvm
 def test_session_of_its_own_starts_stops_and_starts_again(tmp_path: Path) -> None:
     environment = {**os.environ, "LAKEKIT_JARS": os.environ["LAKE_CI_JARS"], "TZ": "America/New_York"}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[2] / "utils")
+    environment["PYTHONPATH"] = str(Path(__file__).parents[3] / "utils")
     done = subprocess.run(
         [sys.executable, "-c", OWN, str(tmp_path)],
         capture_output=True,

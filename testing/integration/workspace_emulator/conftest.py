@@ -24,11 +24,11 @@ RUNTIME = "15.4.x-scala2.12"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The record of all other tests is judged last. Java and Spark of the matrix have no part in any of them."""
+    """The record of all other tests is judged last; all of them share one emulator, so one worker runs them."""
     items.sort(key=lambda item: item.path.name == LAST)
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.long)
+            item.add_marker(pytest.mark.xdist_group("emulator"))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, PermissionDenied, Unauthenticated
 from databricks.sdk.service.settings import TokenAccessControlRequest, TokenPermissionLevel
 
-from testing.integration.emulator.conftest import client
+from testing.integration.workspace_emulator.conftest import client
 from testing.workspace_emulator.launch import Emulator
 
 

@@ -17,7 +17,7 @@ from lakekit.embedded import EmbeddedEngine
 from lakekit.engine import Note
 from lakekit.lake import find_lake
 from lakekit.tables import Column, Table, TableSet
-from testing.integration import shop
+from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
@@ -44,7 +44,7 @@ RUN = """
 import sys
 from pathlib import Path
 from lakekit import run
-from testing.integration import shop
+from testing.integration.lakekit import shop
 run(Path(sys.argv[1]), sys.argv[2], tables=shop.TABLES)
 """
 

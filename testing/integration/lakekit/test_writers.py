@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 import lakekit
 from lakekit.embedded import EmbeddedEngine
 from lakekit.errors import ConflictError
-from testing.integration import shop
+from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from lakekit import run
 from lakekit.errors import LakekitError
-from testing.integration import shop
+from testing.integration.lakekit import shop
 print("ready", flush=True)
 for line in sys.stdin:
     try:
@@ -45,7 +45,7 @@ def rows_of_round(number: int, writer: int) -> List[shop.Values]:
 def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
     """In each round all writers get one file that is the same and one of their own; the first round makes the lake."""
     lake, everything = tmp_path / "lake", tmp_path / "everything"
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
     command = [sys.executable, "-c", WRITER, str(lake)]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

@@ -15,8 +15,8 @@ from databricks.sdk.service.compute import State
 from databricks.sdk.service.jobs import RunLifeCycleState
 from databricks.sdk.service.workspace import ImportFormat
 
-from testing.integration.emulator.conftest import RUNTIME, client
-from testing.integration.emulator.execution import script, script_task
+from testing.integration.workspace_emulator.conftest import RUNTIME, client
+from testing.integration.workspace_emulator.execution import script, script_task
 from testing.workspace_emulator.launch import PACKAGES, Emulator, LaunchError
 
 

@@ -135,7 +135,7 @@ def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> No
 
 def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
     """A process that runs Python code, with lakekit and these tests to be imported; its output in pipes."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.Popen(

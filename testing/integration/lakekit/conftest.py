@@ -1,0 +1,66 @@
+"""One Spark with Delta for all tests of a run, started from jar files: no test resolves or downloads anything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterator
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SAMPLE = Path(__file__).parents[2] / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for what lakekit keeps between runs: not the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("cache")
+        patched.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The folder of the sample's source files."""
+    return SAMPLE
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """Spark 3.5 with Delta on the Java of JAVA_HOME. The JVM's own time zone is not UTC: only the session's is."""
+    jars = os.environ.get("LAKE_CI_JARS")
+    if not jars:
+        pytest.fail("LAKE_CI_JARS names no folder of jars: run these tests by `nox -s tests`", pytrace=False)
+    from pyspark.sql import SparkSession  # half a second that tests without Spark do not need
+
+    folder = tmp_path_factory.mktemp("spark")
+    # Small queries end before the second compiler pays; the zone shows a use of the JVM's instead of the session's.
+    java = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=America/New_York -Dderby.system.home={folder}"
+    settings = {
+        "spark.jars": ",".join(str(jar) for jar in sorted(Path(jars).glob("*.jar"))),
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.driver.extraJavaOptions": java,
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.default.parallelism": "2",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",  # a VACUUM would make 10,000 tasks
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    builder = SparkSession.builder.master("local[2]").appName("lakekit")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
