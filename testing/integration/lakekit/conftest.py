@@ -39,7 +39,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
     folder = tmp_path_factory.mktemp("spark")
     # Small queries end before the second compiler pays; the zone shows a use of the JVM's instead of the session's.
-    java = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=America/New_York -Dderby.system.home={folder}"
+    java = (
+        "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Ddelta.log.cacheSize=3 "
+        f"-Duser.timezone=America/New_York -Dderby.system.home={folder}"
+    )
     settings = {
         "spark.jars": ",".join(str(jar) for jar in sorted(Path(jars).glob("*.jar"))),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -50,10 +53,16 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.driver.extraJavaOptions": java,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.default.parallelism": "2",
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",  # a VACUUM would make 10,000 tasks
+        # Tables of a few rows: one task each, nothing compressed, few logs held in memory.
+        "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.default.parallelism": "1",
+        "spark.sql.parquet.compression.codec": "uncompressed",
+        "spark.shuffle.compress": "false",
+        "spark.shuffle.spill.compress": "false",
+        "spark.rdd.compress": "false",
+        # A VACUUM would make 10,000 tasks.
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
