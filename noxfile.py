@@ -51,7 +51,7 @@ SUITE = ["noxfile.py", "utils/lake_ci/*", "pyproject.toml", "requirements/*"]
 CODE = ["api/*", "testing/*", "utils/*"]
 UNIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]
 INTEGRATION = ["testing/integration/lakekit"]
-SUITE_UNIT = ["testing/unit/lake_ci", "testing/unit/workspace_emulator"]
+SUITE_UNIT = ["testing/unit/ci", "testing/unit/lake_ci", "testing/unit/workspace_emulator"]
 SUITE_INTEGRATION = ["testing/integration/lake_ci", "testing/integration/workspace_emulator"]
 CONFTESTS = ["testing/conftest.py", "testing/unit/conftest.py", "testing/integration/conftest.py"]
 LAKEKIT = [
@@ -316,7 +316,7 @@ def format(run: Run) -> None:
     run.check(style.SortImports(), style.Format())
 
 
-@jobs.helper()
+@jobs.helper(setup=["browser"])
 def pictures(run: Run) -> None:
     """Draw the README's pictures: the pipeline is run, and its report opened in a browser."""
     run.install("docs")

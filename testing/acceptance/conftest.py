@@ -33,7 +33,7 @@ IDENTITY = [
 ]
 # What the nox around these tests, pytest or GitHub say is not meant for the nox inside.
 OUTER = re.compile(
-    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE)|NOX.*|GITHUB_.*|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*"
+    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|GITHUB_.*|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*"
 )
 
 

@@ -17,7 +17,7 @@ from lake_ci.results import write_whole
 STAMP = ".lake-ci-lock"
 # What nox and the suite tell each other is no business of a tool, least of all of one that runs nox again.
 PRIVATE = re.compile(
-    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE)|NOX.*|VIRTUAL_ENV|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
+    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|VIRTUAL_ENV|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
 )
 UNREACHABLE = re.compile(
     r"dns error|error sending request|Connection (?:refused|reset)|timed out|failed to fetch|network was disabled",

@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from urllib.parse import quote
 
 import nox
 
+from lake_ci import provisioning
 from lake_ci.digests import Digests
 
 # Variables that tools heed, whichever job runs them. What the suite's own processes tell each other, and where results
 # are kept, is not among them.
 VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|LD_.*|COLUMNS|NO_COLOR|FORCE_COLOR|CI|GITHUB_ACTIONS|SOURCE_DATE_EPOCH"
-    r"|LAKE_CI_(?!(PLAN|RUN|EVENT|CACHE|STORE)$).*|LAKEKIT_.*|DEPLOY_ENVIRONMENT|XDG_CONFIG_HOME"
+    r"|LAKE_CI_(?!(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)$).*|LAKEKIT_.*|DEPLOY_ENVIRONMENT|XDG_CONFIG_HOME"
     r"|(PYTHON|PIP_|UV_|PYTEST_|HYPOTHESIS_|COVERAGE_|MYPY|BLACK_|FLAKE8|ISORT_|MOTO_).*|NOX_DOWNLOAD_PYTHON"
     r"|(JAVA_|JDK_|_JAVA_|SPARK_|HADOOP_|IVY_).*|(SEMGREP_|SAFETY_|BANDIT_|ZIZMOR_|HADOLINT_|CODECOV_).*|GH_TOKEN"
     r"|(AWS_|AZURE_|GOOGLE_|DATABRICKS_|TF_|CHECKOV_|DOCKER_|BUILDX_|BUILDKIT_|CONTAINER_|KUBE|GIT_).*"
@@ -56,6 +58,14 @@ PACKAGES = ("nox", "uv", "virtualenv")
 # AWS answers for an account as it is at the moment.
 CREDENTIALS = re.compile(r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)")
 ENGINE_SECONDS = 2
+BROWSER_SECONDS = 20
+# Where docker looks for its plugins, below the user's own folder of them.
+PLUGINS = (
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+)
 
 
 class UntoldError(Exception):
@@ -175,8 +185,14 @@ class Machine:
         self.outside.save()
 
     def fact(self, name: str) -> str:
-        """A fact of the world outside, by its name in `FACTS`. Raises UntoldError where it cannot be told."""
-        return FACTS[name](self)
+        """A fact of the world outside, by its name in `FACTS`. Raises UntoldError where it cannot be told.
+
+        What is still being prepared is known by its identity, before and after.
+        """
+        resource = provisioning.find(self.env, name)
+        if resource is None:
+            return FACTS[name](self)
+        return resource.state(lambda: FACTS[name](self))
 
 
 def advisories(machine: Machine) -> str:
@@ -210,13 +226,28 @@ def api_server(machine: Machine) -> str:
 
 
 def browser(machine: Machine) -> str:
-    """The browser that pages are opened in."""
-    named = machine.env.get("LAKE_CI_CHROMIUM")
-    return (
-        machine.file(Path(named))
-        if named
-        else machine.program("chromium") or machine.program("google-chrome")
-    )
+    """The browser that pages are opened in: its program, and the version it prints.
+
+    The program on PATH is a script in all packages, the same for every version.
+    """
+    path = machine.env.get("PATH")
+    program = machine.env.get("LAKE_CI_CHROMIUM") or shutil.which("chromium", path=path)
+    program = program or shutil.which("google-chrome", path=path)
+    if program is None:
+        return ""
+    try:
+        asked = subprocess.run(
+            [program, "--version"],
+            env=dict(machine.env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=BROWSER_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UntoldError(f"{program} does not print its version: {error}") from None
+    return f"{machine.file(Path(program))} {asked.stdout.strip()}"
 
 
 def engine(machine: Machine) -> str:
@@ -231,7 +262,7 @@ def engine(machine: Machine) -> str:
     bases = re.findall(r"^ARG BASE=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
     # The bake file takes it from the environment, where it is set there.
     bases = [machine.env["BASE"]] if machine.env.get("BASE") else bases
-    words = [machine.program("docker")]
+    words = [machine.program("docker"), buildx(machine)]
     try:
         version = _ask(host.removeprefix("unix://"), "/version")
         words += [version["Version"], version["ApiVersion"]]
@@ -241,6 +272,16 @@ def engine(machine: Machine) -> str:
             f"the container engine does not tell its version and its base image: {error}"
         ) from None
     return " ".join(words)
+
+
+def buildx(machine: Machine) -> str:
+    """The buildx that docker builds with, by content; empty where there is none."""
+    own = machine.env.get("DOCKER_CONFIG") or Path(machine.env.get("HOME", ""), ".docker")
+    for folder in (Path(own, "cli-plugins"), *PLUGINS):
+        digest = machine.file(Path(folder, "docker-buildx"))
+        if digest:
+            return digest
+    return ""
 
 
 FACTS: Mapping[str, Callable[[Machine], str]] = {

@@ -22,8 +22,8 @@ import nox
 from nox import _option_set  # the one place that knows how nox's options become arguments again
 from nox import sessions
 
-from lake_ci import git, interpreters, issue, results, reuse, summary
-from lake_ci.errors import BadResultError, UsageError
+from lake_ci import git, interpreters, issue, provisioning, results, reuse, summary
+from lake_ci.errors import BadResultError, MachineError, UsageError
 from lake_ci.events import Plan
 from lake_ci.files import locked, sign
 from lake_ci.job import Variant
@@ -216,8 +216,9 @@ class Pipeline:
         self._report()
         if interrupted:
             raise KeyboardInterrupt
-        if any(result.status is Status.FAILURE for result in found):
-            return 1
+        causes = {result.cause for result in found if result.status is Status.FAILURE}
+        if causes:
+            return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
         # All rows are fine and nox is not: it found something that no row shows.
         return code
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lake_ci import events, git, results
+from lake_ci import events, git, provisioning, results
 from lake_ci.environment import Environment
-from lake_ci.errors import Interrupted, LakeCiError, NoEnvironmentError
+from lake_ci.errors import Interrupted, LakeCiError, MachineError, NoEnvironmentError
 from lake_ci.files import locked
 from lake_ci.job import Variant
 from lake_ci.processes import Completed, Processes
@@ -30,6 +30,8 @@ from lake_ci.tools.tool import Stages, Tool, Workbench, crashed
 HELPERS = ".cache/sessions"
 # Python sees a signal that comes right before its main thread blocks only when that wakes again.
 SIGNAL_CHECK_SECONDS = 0.2
+# The row of an error that kept the session from its checks, by cause.
+ROWS: Mapping[str | None, str] = {"no-environment": "environment", provisioning.CAUSE: "machine"}
 
 
 class Run:
@@ -46,6 +48,7 @@ class Run:
         workers: how many processes one tool may share its work among.
         ended: called with the result once it is written, while no other run can touch the reports; it may have
             something to say.
+        provisioned: called once the session has waited for the machine.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Run:
         workers: int = 1,
         out: Callable[[str], None] = print,
         ended: Callable[[Result], str | None] = lambda result: None,
+        provisioned: Callable[[], None] = lambda: None,
     ) -> None:
         self.variant = variant
         self.root = root
@@ -72,6 +76,8 @@ class Run:
         self._env = env
         self._out = out
         self._ended = ended
+        self._provisioned = provisioned
+        self._machine_is_ready = False
         self._out_lock = threading.Lock()
         self._processes = Processes()
         self._held = ExitStack()
@@ -122,6 +128,7 @@ class Run:
         """Run tools and record a row for each: side by side, but for those that must be alone."""
         if self.environment.install_only:
             return
+        self._wait_for_machine()
         self._preparing |= {tool.name for tool in tools if tool.prepares}
         for alone, batch in groupby(tools, key=lambda tool: tool.alone):
             group = list(batch)
@@ -131,6 +138,7 @@ class Run:
     def check_in_turn(self, stages: Stages) -> None:
         """Check stage by stage; whatever happens, what the stages held has ended then."""
         try:
+            self._wait_for_machine()
             for stage in stages:
                 self.check(*stage)
         finally:
@@ -197,7 +205,7 @@ class Run:
             if isinstance(error, NoEnvironmentError):
                 self._cause = "no-environment"
             if isinstance(error, LakeCiError):
-                self._record(_failed("environment" if self._cause else "session", error))
+                self._record(_failed(ROWS.get(self._cause, "session"), error))
             elif isinstance(error, KeyboardInterrupt):
                 self._cause = "interrupted"
                 self.warn(
@@ -219,6 +227,23 @@ class Run:
         return isinstance(error, LakeCiError)
 
     # Inside
+
+    def _wait_for_machine(self) -> None:
+        """Wait once for what the job declares to use; that does not count as its time."""
+        if self._machine_is_ready or self.environment.install_only:
+            return
+        job = self.variant.job
+        start = time.monotonic()
+        try:
+            waited = provisioning.wait(dict.fromkeys((*job.setup, *job.facts)), self._env, self._say)
+        except MachineError:
+            self._cause = provisioning.CAUSE
+            raise
+        self._machine_is_ready = True
+        self._start += time.monotonic() - start
+        self._deadline += time.monotonic() - start
+        if waited:
+            self._provisioned()
 
     def _run_together(self, tools: list[Tool]) -> None:
         if time.monotonic() >= self._deadline:

@@ -14,7 +14,7 @@ from typing import Any
 
 import nox
 
-from lake_ci import interpreters, interrupts, reuse
+from lake_ci import interpreters, interrupts, provisioning, reuse
 from lake_ci.environment import Environment, uv_program
 from lake_ci.errors import LakeCiError, MachineError
 from lake_ci.job import Graph, Job, Variant
@@ -102,13 +102,27 @@ class Suite:
         if known is not None and self._reused(known):
             return
         keep = known.keep if known is not None else _keep_nothing
+        observe = known.observe if known is not None else _observe_nothing
         workers = processors() if self.planned is None else 1
-        with Run(variant, self.root, made, self.env, session.posargs, workers=workers, ended=keep) as run:
+        with Run(
+            variant,
+            self.root,
+            made,
+            self.env,
+            session.posargs,
+            workers=workers,
+            ended=keep,
+            provisioned=observe,
+        ) as run:
             job.function(run)
         if run.result is not None and run.result.status is Status.FAILURE:
             failed = [check.name for check in run.result.checks if check.status is Status.FAILURE]
             where = run.bench.relative(run.bench.reports / "result.json")
-            session.error(f"{', '.join(failed) or run.result.cause} failed; all of it in {where}")
+            message = f"{', '.join(failed) or run.result.cause} failed; all of it in {where}"
+            if run.result.cause == provisioning.CAUSE:
+                with one_line():
+                    raise MachineError(f"{session.name}: {message}")
+            session.error(message)
 
     def reuse(
         self, environment: Callable[[Variant], Path | None], out: Callable[[str], None] = print
@@ -157,9 +171,17 @@ class Known:
         """Keep its result, where it is one to keep."""
         return self.cache.keep(self.verdict.fingerprint, result) if self.verdict.fingerprint else None
 
+    def observe(self) -> None:
+        """Record the state of what the session has waited for, before the session uses it."""
+        self.cache.now().of(self.verdict.variant)
+
 
 def _keep_nothing(result: Result) -> str | None:
     return None
+
+
+def _observe_nothing() -> None:
+    pass
 
 
 def environment(session: nox.Session) -> Environment:

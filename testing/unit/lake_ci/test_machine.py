@@ -135,13 +135,42 @@ def test_an_api_server_of_ones_own_counts_by_content(make: Make, tmp_path: Path)
     assert make(KUBEBUILDER_ASSETS=str(tmp_path)).fact("api-server") != before
 
 
-def test_the_browser_counts_by_content(make: Make, tmp_path: Path) -> None:
-    (tmp_path / "chromium").write_text("1")
-    (tmp_path / "chromium").chmod(0o755)
-    assert make(PATH=str(tmp_path)).fact("browser") == make(LAKE_CI_CHROMIUM=str(tmp_path / "chromium")).fact(
-        "browser"
-    )
+def test_the_browser_counts_by_its_program_and_version(make: Make, tmp_path: Path) -> None:
+    program, version = tmp_path / "chromium", tmp_path / "version"
+    program.write_text(f"#!/bin/sh\nread -r version <'{version}' && echo $version\n")
+    program.chmod(0o755)
+    version.write_text("Chromium 155\n")
+    before = make(PATH=str(tmp_path)).fact("browser")
+    assert before.endswith(" Chromium 155")
+    assert make(LAKE_CI_CHROMIUM=str(program)).fact("browser") == before
+    # The program is a script that stays the same when the browser is upgraded.
+    version.write_text("Chromium 156\n")
+    assert make(PATH=str(tmp_path)).fact("browser").endswith(" Chromium 156")
+    version.unlink()
+    with pytest.raises(UntoldError, match="chromium does not print its version"):
+        make(PATH=str(tmp_path)).fact("browser")
     assert make(PATH=str(tmp_path / "none")).fact("browser") == ""
+
+
+def test_an_engine_that_is_prepared_has_one_state_before_and_after(
+    make: Make, root: Path, tmp_path: Path, engine: Engine
+) -> None:
+    (root / "docker").mkdir()
+    (root / "docker" / "Dockerfile").write_text("ARG BASE=python:3.11-slim\n")
+    folder = tmp_path / "provisioning"
+    folder.mkdir()
+    (folder / "engine.resource").write_text("one of a kind\nDOCKER_HOST=unix://engine\n")
+    machine = make(DOCKER_HOST="unix://engine", LAKE_CI_PROVISIONING=str(folder))
+    assert "LAKE_CI_PROVISIONING" not in machine.variables()
+    engine.images, there = {}, engine.images
+    assert machine.fact("engine") == "one of a kind"
+    engine.images = there
+    (folder / "engine.ready").touch()
+    assert machine.fact("engine") == "one of a kind"
+    engine.images = {"python:3.11-slim": "sha256:2"}
+    assert machine.fact("engine").endswith(" sha256:2")
+    with pytest.raises(UntoldError, match="not on this machine"):
+        make(DOCKER_HOST="tcp://other:2375", LAKE_CI_PROVISIONING=str(folder)).fact("engine")
 
 
 class Engine(socketserver.ThreadingUnixStreamServer):
@@ -195,6 +224,11 @@ def test_the_engine_counts_with_the_image_that_ours_start_from(
     assert make(DOCKER_HOST="unix://engine", BASE="mirror/python").fact("engine").endswith(" sha256:3")
     engine.images = {"python:3.11-slim": "sha256:2"}
     assert here.fact("engine") != before
+    plugins = root.parent / "home" / ".docker" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    changed = here.fact("engine")
+    (plugins / "docker-buildx").write_text("another buildx")
+    assert here.fact("engine") != changed
     engine.images = {}
     with pytest.raises(
         UntoldError, match="does not tell its version and its base image: /images/.* answered with 404"

@@ -428,16 +428,37 @@ def test_a_result_that_cannot_be_read_is_replaced(made: Pipeline) -> None:
 def test_the_exit_code_is_that_of_the_worst_job_or_noxs_own(
     made: Pipeline, monkeypatch: pytest.MonkeyPatch, statuses: list[Status], nox_code: int, code: int
 ) -> None:
+    causes: list[str | None] = [None] * len(statuses)
+    assert exit_code(made, monkeypatch, statuses, causes, nox_code) == code
+
+
+@pytest.mark.parametrize(("cause", "code"), [("not-provisioned", 3), (None, 1), ("no-environment", 1)])
+def test_the_exit_code_is_3_where_the_machine_alone_failed(
+    made: Pipeline, monkeypatch: pytest.MonkeyPatch, cause: str | None, code: int
+) -> None:
+    statuses, causes = [Status.FAILURE] * 2, ["not-provisioned", cause]
+    assert exit_code(made, monkeypatch, statuses, causes, nox_code=1) == code
+
+
+def exit_code(
+    made: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    statuses: list[Status],
+    causes: list[str | None],
+    nox_code: int,
+) -> int:
+    """The exit code of a pipeline whose sessions end with these results."""
+
     def inner(report: Path, running: Sequence[Variant]) -> int:
-        for variant, status in zip(made.variants, statuses):
+        for variant, status, cause in zip(made.variants, statuses, causes):
             result = stand_in(made, {"result": "failed", "reason": None})
-            result = replace(result, job=variant.id, session=variant.session, cause=None)
+            result = replace(result, job=variant.id, session=variant.session, cause=cause)
             result = replace(result, checks=(Check("one", status),))
             results.write(made.suite.root / "reports" / variant.id, result)
         return nox_code
 
     monkeypatch.setattr(made, "_inner", inner)
-    assert made.run() == code
+    return made.run()
 
 
 @pytest.mark.parametrize("install_only", [False, True])

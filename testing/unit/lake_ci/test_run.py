@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lake_ci import interrupts, results
+from lake_ci import interrupts, provisioning, results
 from lake_ci.environment import Environment
 from lake_ci.errors import Interrupted, LakeCiError, MachineError
 from lake_ci.job import Job
@@ -85,6 +85,7 @@ def make(root: Path, venv: Path, said: list[str]) -> Make:
         python: str | None = None,
         java: str | None = None,
         out: Callable[[str], None] = said.append,
+        provisioned: Callable[[], None] = lambda: None,
         **options: Any,
     ) -> Run:
         if python:
@@ -94,7 +95,8 @@ def make(root: Path, venv: Path, said: list[str]) -> Make:
         job = Job("lint", session, **options)
         environment = Environment(venv, may_install=may_install, install_only=install_only)
         env = {"PATH": os.environ["PATH"], "LAKE_CI_RUN": "4711", **(env or {})}
-        return Run(job.variant(python, java), root, environment, env, posargs, out=out)
+        variant = job.variant(python, java)
+        return Run(variant, root, environment, env, posargs, out=out, provisioned=provisioned)
 
     return make
 
@@ -220,6 +222,58 @@ def test_install_only_leaves_a_result_when_it_fails(make: Make, root: Path) -> N
     with make(install_only=True) as run:
         run.install("lint")
     assert read(root).cause == "no-environment"
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
+    make: Make, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("lake_ci.run.time", clock)
+    waits: list[list[str]] = []
+
+    def wait(names: Iterable[str], env: Mapping[str, str], say: Callable[[str], None]) -> bool:
+        waits.append(list(names))
+        clock.now += 3600
+        return True
+
+    monkeypatch.setattr(provisioning, "wait", wait)
+    observed: list[str] = []
+    job = {"setup": ("kubernetes",), "facts": ("api-server",), "minutes": 1}
+    with make(**job, provisioned=lambda: observed.append("after the wait")) as run:
+        run.check_in_turn(one_stage([Answer("one")]))
+        run.check(Answer("two"))
+    assert read(root).status is Status.SUCCESS
+    assert read(root).seconds == 0
+    assert waits == [["kubernetes", "api-server"]]
+    assert observed == ["after the wait"]
+
+
+def one_stage(tools: list[Tool]) -> Stages:
+    yield tools
+
+
+def test_a_machine_that_could_not_be_prepared_is_a_row_and_a_cause(
+    make: Make, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "engine.resource").write_text("engine 1\n")
+    (tmp_path / "engine.log").write_text("no space left on device\n")
+    with make(setup=("engine",), env={"LAKE_CI_PROVISIONING": str(tmp_path)}) as run:
+        run.check(Answer("one"))
+    result = read(root)
+    assert (result.status, result.cause) == (Status.FAILURE, "not-provisioned")
+    [check] = result.checks
+    assert (check.name, check.detail) == ("machine", "engine could not be prepared")
+    assert "no space left on device" in check.findings[0].message
 
 
 @pytest.mark.usefixtures("handlers")

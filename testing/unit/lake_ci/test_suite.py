@@ -119,6 +119,52 @@ def test_without_uv_the_machine_lacks_something(
     )
 
 
+WAITING = """
+@suite.job(python=None, facts=["api-server"], setup=["kubernetes"])
+def k8s(run):
+    \"\"\"Ask the API server.\"\"\"
+    run.check(Shell("echo asked >> asked"))
+"""
+
+
+@pytest.fixture
+def api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where an API server is declared that could not be prepared."""
+    folder = tmp_path / "provisioning"
+    folder.mkdir()
+    (folder / "api-server.resource").write_text("v1.34.2\n")
+    (folder / "api-server.log").write_text("go: no space left on device\n")
+    monkeypatch.setenv("LAKE_CI_PROVISIONING", str(folder))
+    return folder
+
+
+def test_a_machine_that_could_not_be_prepared_is_exit_code_3(nox_run: Nox, api_server: Path) -> None:
+    nox_run.write(WAITING)
+    code, output = nox_run.run("-s", "k8s")
+    assert code == 3, output
+    assert "api-server could not be prepared" in output
+    assert "go: no space left on device" in output
+    assert "k8s: machine failed; all of it in reports/k8s/result.json" in output
+    assert not (nox_run.root / "asked").exists()
+    assert nox_run.statuses() == {"k8s": ("failure", "not-provisioned")}
+
+
+def test_what_is_reused_does_not_wait_and_is_known_by_the_same_inputs(
+    nox_run: Nox, api_server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKE_CI_CACHE", "sessions")
+    nox_run.write(WAITING)
+    (nox_run.root / ".gitignore").write_text("/.cache/\n/.nox/\n/reports/\n/asked\n__pycache__/\n")
+    (api_server / "api-server.ready").touch()
+    assert nox_run.here("-s", "k8s") == 0
+    assert (nox_run.root / "asked").read_text() == "asked\n"
+    assert (api_server / "api-server.observed").read_text() == "v1.34.2\nnone"
+    # Not there any more, and prepared again from the same pins.
+    (api_server / "api-server.ready").unlink()
+    assert nox_run.here("-s", "k8s") == 0
+    assert (nox_run.root / "asked").read_text() == "asked\n"
+
+
 def test_an_error_becomes_one_line_and_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised, one_line():
         raise MachineError("no engine", hint="start one")

@@ -1,0 +1,173 @@
+"""A checkout with the scripts of `.ci`, and a PATH of few programs: the test adds its own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Far longer than anything here takes.
+SECONDS = 60
+SCRIPTS = Path(__file__).parents[3] / ".ci"
+PROGRAMS = """
+    bash basename cat chmod cut date dirname env find flock grep id ionice ln mkdir mktemp mv
+    nice rm sed setsid sha256sum sh sleep tail touch
+"""
+# A resource that is there once somebody writes `good` into its pipe. As long as it is being
+# made it holds the lifeline open.
+RESOURCE = """\
+#!/usr/bin/env bash
+set -eu
+name=${0##*/}
+case $1 in
+  check) [ -e "$STATE/$name.made" ] ;;
+  describe) cat /proc/sys/kernel/random/uuid ;;
+  make)
+    exec 3>"$STATE/lifeline"
+    echo "making $name" | tee -a "$STATE/order"
+    read -r word <"$STATE/$name.pipe"
+    [ "$word" = good ] || { echo "$name is $word" >&2; exit 7; }
+    touch "$STATE/$name.made"
+    ;;
+esac
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The scripts prepare a Linux machine: they use flock, setsid and /proc."""
+    if sys.platform != "linux":
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason="the scripts are for Linux"))
+
+
+class Machine:
+    """A machine of a test's own.
+
+    Attributes:
+        checkout: the folder of the checkout; `.ci` in it is a copy.
+        bin: all programs on PATH.
+        cache: the folder `lake-ci` of the cache.
+        state: a folder for what the programs of a test leave.
+        env: all environment variables.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout = folder / "checkout"
+        self.bin = folder / "bin"
+        self.home = folder / "home"
+        self.cache = self.home / ".cache" / "lake-ci"
+        self.state = folder / "state"
+        for each in (self.checkout, self.bin, self.home, self.state):
+            each.mkdir()
+        shutil.copytree(SCRIPTS, self.checkout / ".ci")
+        for name in [*PROGRAMS.split(), "tee"]:
+            found = shutil.which(name)
+            assert found is not None, name
+            (self.bin / name).symlink_to(found)
+        self.env = {"PATH": str(self.bin), "HOME": str(self.home), "STATE": str(self.state)}
+        self.groups: set[int] = set()
+        os.mkfifo(self.state / "lifeline")
+        # A reader is there: those who write do not wait for one.
+        self.lifeline = os.open(self.state / "lifeline", os.O_RDONLY | os.O_NONBLOCK)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that sessions read."""
+        return self.cache / "provisioning"
+
+    def program(self, name: str, *lines: str) -> None:
+        """Put a program on PATH, in place of what is there."""
+        (self.bin / name).unlink(missing_ok=True)
+        (self.bin / name).write_text("\n".join(["#!/usr/bin/env bash", *lines, ""]))
+        (self.bin / name).chmod(0o755)
+
+    def resource(self, name: str, text: str = RESOURCE) -> None:
+        """Put a resource in place of the real one."""
+        (self.checkout / ".ci" / name).write_text(text)
+        (self.checkout / ".ci" / name).chmod(0o755)
+        os.mkfifo(self.state / f"{name}.pipe")
+
+    def answer(self, name: str, word: str) -> None:
+        """Wait until a resource is being made, and tell it whether that succeeds."""
+        (self.state / f"{name}.pipe").write_text(f"{word}\n")
+
+    def made(self) -> list[str]:
+        """What was begun to be made, in order."""
+        order = self.state / "order"
+        lines = order.read_text().splitlines() if order.exists() else []
+        return [line.removeprefix("making ") for line in lines]
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the checkout to its end."""
+        return subprocess.run(
+            command,
+            cwd=self.checkout,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def succeed(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that is to pass."""
+        done = self.run(*command)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def provision(self, *names: str) -> int:
+        """Start to prepare resources; the process group that does, 0 where there is none."""
+        done = self.succeed(".ci/provision", *names)
+        group = int(done.stdout or 0)
+        self.groups |= {group} - {0}
+        return group
+
+    def end(self, group: int, number: signal.Signals) -> None:
+        """End a process group, and wait until the process that leads it is gone."""
+        leader = os.pidfd_open(group)
+        try:
+            os.killpg(group, number)
+            assert select.select([leader], [], [], SECONDS)[0], "it did not end"
+        finally:
+            os.close(leader)
+
+    def release(self) -> None:
+        """Let all that is still being made fail, and wait for the end of it."""
+        pipes = [os.open(path, os.O_RDWR) for path in self.state.glob("*.pipe")]
+        for pipe in pipes:
+            os.write(pipe, b"released\n")
+        for path in self.folder.glob("*.running"):
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+        for pipe in pipes:
+            os.close(pipe)
+
+    def wait_for_lifeline(self) -> None:
+        """Wait until nothing is being made any more; it must have begun before."""
+        ended, _, _ = select.select([self.lifeline], [], [], SECONDS)
+        assert ended, "it is still being made"
+        assert os.read(self.lifeline, 1) == b""
+
+    def sessions_env(self) -> dict[str, str]:
+        return {"LAKE_CI_PROVISIONING": str(self.folder)}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    found = Machine(tmp_path)
+    yield found
+    for group in found.groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    found.release()
+    os.close(found.lifeline)

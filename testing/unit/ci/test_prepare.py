@@ -1,0 +1,94 @@
+"""`source .ci/prepare` leaves a prepared shell at once; `.ci/run` ends what goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from lake_ci import provisioning
+from testing.unit.ci.conftest import Machine
+
+SHOW = 'echo "$KUBEBUILDER_ASSETS $LAKE_CI_PROVISIONING ${DOCKER_API_VERSION-none}"'
+README = """
+<!-- two commands -->
+```sh
+read -r word <"$STATE/command"
+```
+"""
+
+
+@pytest.fixture
+def bare(machine: Machine) -> Machine:
+    """A machine that has Python and lacks all three resources."""
+    for name in ("engine", "api-server", "browser"):
+        machine.resource(name)
+    builder = machine.checkout.parent / "shared" / "tools" / "build-kube-apiserver"
+    builder.parent.mkdir(parents=True)
+    builder.touch(mode=0o755)
+    python = machine.cache / "python" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexit 0\n")
+    python.chmod(0o755)
+    machine.program("uname", "echo Linux")
+    return machine
+
+
+def source(machine: Machine) -> subprocess.CompletedProcess[str]:
+    """Source the script as strictly as `.ci/run` does, and show what it leaves."""
+    script = f'set -euo pipefail; source .ci/prepare; {SHOW}; echo "$lake_ci_background"'
+    done = machine.succeed("bash", "-c", script)
+    machine.groups |= {int(word) for word in done.stdout.splitlines()[1].split()}
+    return done
+
+
+def test_a_bare_machine_is_prepared_in_the_background(bare: Machine) -> None:
+    first = source(bare)
+    assert bare.made() in ([], ["engine"])
+    assert len(first.stderr.splitlines()) == 1
+    for name in ("engine", "api-server", "browser"):
+        bare.answer(name, "good")
+        provisioning.wait([name], bare.sessions_env(), print)
+    assert bare.made() == ["engine", "api-server", "browser"]
+    second = source(bare)
+    assert second.stderr == ""
+    # Variables count for every job: they are the same, whatever is there already.
+    assert second.stdout.splitlines()[0] == first.stdout.splitlines()[0]
+    assert first.stdout.splitlines()[0] == f"{bare.cache}/kubebuilder {bare.folder} none"
+    assert second.stdout.splitlines()[1] == ""
+
+
+def test_a_cluster_that_is_named_needs_no_server(bare: Machine) -> None:
+    bare.env |= {"KUBE_CONTEXT": "kind", "KUBEBUILDER_ASSETS": ""}
+    source(bare)
+    assert provisioning.find(bare.sessions_env(), "api-server") is None
+    assert provisioning.find(bare.sessions_env(), "browser") is not None
+
+
+def accept_interrupts() -> None:
+    """Do not ignore SIGINT, as what a shell starts in the background does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
+def test_what_is_being_prepared_ends_with_the_run(bare: Machine, number: signal.Signals) -> None:
+    (bare.checkout / "README.md").write_text(README)
+    os.mkfifo(bare.state / "command")
+    process = subprocess.Popen(
+        ["bash", ".ci/run"],
+        cwd=bare.checkout,
+        env=bare.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=accept_interrupts,
+    )
+    with (bare.state / "command").open("w"), (bare.state / "engine.pipe").open("w"):
+        # Its command runs, and the engine is being made.
+        os.killpg(process.pid, number)
+        assert process.wait() != 0
+        bare.wait_for_lifeline()
+    assert bare.made() == ["engine"]
