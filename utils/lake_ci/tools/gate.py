@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -80,12 +80,15 @@ class Benchmark(Tool):
         old: Install,
         new: Install,
         differs: set[str] | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = declared.name
         self.declared = declared
         self.options = options
         self.baseline, self.old, self.new = baseline, old, new
         self.differs = differs
+        self.clock = clock
         self.measured: Measured | None = None
 
     def run(self, bench: Workbench) -> Outcome:
@@ -100,7 +103,7 @@ class Benchmark(Tool):
             )
         found = Generations()
         minimum = self.options.generations or self.declared.generations
-        begun = time.monotonic()
+        begun = self.clock()
         while True:
             ended = self._generation(bench, [side for side in (old, new) if side], len(found.new))
             if ended["new"].code != 0:
@@ -117,7 +120,7 @@ class Benchmark(Tool):
                 return self._without_old(ended["old"])
             found.old.append(self._read(bench, "old"))
             if len(found.new) >= minimum and (
-                self._tells(found) or time.monotonic() - begun > self.options.seconds
+                self._tells(found) or self.clock() - begun > self.options.seconds
             ):
                 return self._judge(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,10 @@ class Runs:
         self.fails, self.says = fails, says
         self.started: list[str] = []
 
+    def clock(self) -> float:
+        """A clock by which each process takes a second."""
+        return float(len(self.started))
+
     def __call__(self, argv: list[str], **given: Any) -> Completed:
         name = given["env"]["LAKE_CI_SIDE"]
         self.started.append(name)
@@ -78,15 +83,16 @@ def benchmark(
     differs: set[str] | None = None,
     given: Options = ONCE,
     said: Declared = MERGE,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> Benchmark:
     before = Baseline({}, None)
     before.commit = "b" * 40 if old else None
     installed, new = Install("baseline wheel", before), Install("wheel")
     new.side = side(bench.root, "new")
     installed.side = side(bench.root, "old") if old else None
-    return Benchmark(said, given, before, installed, new, differs)
+    return Benchmark(said, given, before, installed, new, differs, clock=clock)
 
 
 def judged(bench: Workbench, runs: Runs, **how: Any) -> Outcome:
     bench.execute = runs
-    return benchmark(bench, **how).run(bench)
+    return benchmark(bench, clock=runs.clock, **how).run(bench)
