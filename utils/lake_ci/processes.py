@@ -12,16 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from lake_ci.errors import LakeCiError
+from lake_ci.pipes import Reader
 
 # nox kills a worker 2 s after it asked it to end: the tools must be gone, and the result written, before that.
 GRACE_SECONDS = 0.8
 # How often a server that has not said anything yet is asked whether it is still there.
 ALIVE_SECONDS = 0.1
-# How long the rest of the output is waited for once the child has ended: a daemon may hold the pipe for good.
-DRAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,13 @@ class Processes:
 
     Each one leads a session (and so a process group) of its own: a signal to it reaches its
     grandchildren, and one meant for the suite does not reach it behind the suite's back.
+
+    Args:
+        clock: the seconds that a deadline is compared with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped: str | None = None
@@ -70,7 +72,7 @@ class Processes:
             argv: the command.
             cwd: where it runs.
             env: its whole environment.
-            deadline: the `time.monotonic()` at which it is ended, `stopped="timeout"`.
+            deadline: the clock's time at which it is ended, `stopped="timeout"`.
             echo: called with each line as it comes.
             attached: give it the terminal, and leave it in this process's group; nothing is captured then.
             grace: the seconds it has to end by itself when it is stopped.
@@ -93,10 +95,10 @@ class Processes:
                 start_new_session=not attached,
             )
             self._running.add(process)
-        readers = [_Reader(stream, echo) for stream in (process.stdout, process.stderr) if stream]
+        readers = [Reader(stream, echo) for stream in (process.stdout, process.stderr) if stream]
         stopped = None
         try:
-            process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            process.wait(None if deadline is None else max(0.0, deadline - self._clock()))
         except subprocess.TimeoutExpired:
             stopped = "timeout"
         finally:
@@ -138,9 +140,9 @@ class Processes:
             self._running.add(process)
         assert process.stdin and process.stdout and process.stderr  # what PIPE asked for
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        readers = [_Reader(process.stdout, lines.put), _Reader(process.stderr, None)]
+        readers = [Reader(process.stdout, lines.put), Reader(process.stderr, None)]
         try:
-            first = _first(lines, process, deadline)
+            first = self._first(lines, process, deadline)
             if first is None:
                 end([process])
                 done = Completed(tuple(argv), process.returncode, readers[0].text(), readers[1].text(), 0.0)
@@ -160,41 +162,20 @@ class Processes:
             running = list(self._running)
         end(running)
 
-
-def _first(
-    lines: queue.SimpleQueue[str], process: subprocess.Popen[bytes], deadline: float | None
-) -> str | None:
-    """The first line of a server; None where it ended, or the deadline came, before there was one."""
-    while deadline is None or time.monotonic() < deadline:
-        ended = process.poll() is not None
-        with contextlib.suppress(queue.Empty):
-            return lines.get(timeout=ALIVE_SECONDS)
-        if ended:
-            break
-    return None
-
-
-class _Reader(threading.Thread):
-    """Reads one pipe to its end, line by line."""
-
-    def __init__(self, stream: IO[bytes], echo: Callable[[str], None] | None) -> None:
-        super().__init__(daemon=True)
-        self._stream = stream
-        self._echo = echo
-        self._lines: list[str] = []
-        self.start()
-
-    def run(self) -> None:
-        with self._stream:
-            for raw in self._stream:
-                line = raw.decode("utf-8", errors="replace")
-                self._lines.append(line)
-                if self._echo is not None:
-                    self._echo(line)
-
-    def text(self) -> str:
-        self.join(DRAIN_SECONDS)
-        return "".join(self._lines)
+    def _first(
+        self,
+        lines: queue.SimpleQueue[str],
+        process: subprocess.Popen[bytes],
+        deadline: float | None,
+    ) -> str | None:
+        """Wait for a server's first line; None if it ends, or the deadline passes."""
+        while deadline is None or self._clock() < deadline:
+            ended = process.poll() is not None
+            with contextlib.suppress(queue.Empty):
+                return lines.get(timeout=ALIVE_SECONDS)
+            if ended:
+                break
+        return None
 
 
 def end(processes: Iterable[subprocess.Popen[bytes]], grace: float = GRACE_SECONDS) -> None:

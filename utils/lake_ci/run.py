@@ -49,6 +49,7 @@ class Run:
         ended: called with the result once it is written, while no other run can touch the reports; it may have
             something to say.
         provisioned: called once the session has waited for the machine.
+        clock: the seconds by which the job's time limit is kept.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Run:
         out: Callable[[str], None] = print,
         ended: Callable[[Result], str | None] = lambda result: None,
         provisioned: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.variant = variant
         self.root = root
@@ -79,7 +81,8 @@ class Run:
         self._provisioned = provisioned
         self._machine_is_ready = False
         self._out_lock = threading.Lock()
-        self._processes = Processes()
+        self._clock = clock
+        self._processes = Processes(clock)
         self._held = ExitStack()
         self._checks: list[Check] = []
         self._warnings: list[str] = []
@@ -87,7 +90,7 @@ class Run:
         self._preparing: set[str] = set()
         self._java_version: str | None = None
         self._started = datetime.now(timezone.utc)
-        self._start = time.monotonic()
+        self._start = clock()
         self._deadline = self._start + variant.job.minutes * 60
         self.bench = Workbench(
             root=root,
@@ -191,7 +194,7 @@ class Run:
             self._held.enter_context(
                 locked(each, lambda holder: self._say(f"waiting for another run of {self.variant.session}"))
             )
-        self._start = time.monotonic()
+        self._start = self._clock()
         self._deadline = self._start + self.variant.job.minutes * 60
         shutil.rmtree(self.bench.reports, ignore_errors=True)
         self.bench.reports.mkdir(parents=True)
@@ -233,20 +236,21 @@ class Run:
         if self._machine_is_ready or self.environment.install_only:
             return
         job = self.variant.job
-        start = time.monotonic()
+        start = self._clock()
         try:
             waited = provisioning.wait(dict.fromkeys((*job.setup, *job.facts)), self._env, self._say)
         except MachineError:
             self._cause = provisioning.CAUSE
             raise
         self._machine_is_ready = True
-        self._start += time.monotonic() - start
-        self._deadline += time.monotonic() - start
+        seconds = self._clock() - start
+        self._start += seconds
+        self._deadline += seconds
         if waited:
             self._provisioned()
 
     def _run_together(self, tools: list[Tool]) -> None:
-        if time.monotonic() >= self._deadline:
+        if self._clock() >= self._deadline:
             for tool in tools:
                 self._record(
                     Check(tool.name, Status.SKIPPED, detail="not started: the job's time limit was reached")
@@ -312,7 +316,7 @@ class Run:
             job=self.variant.id,
             session=self.variant.session,
             started=self._started.strftime(TIME_FORMAT),
-            seconds=round(time.monotonic() - self._start, 3),
+            seconds=round(self._clock() - self._start, 3),
             reproduce=self.variant.reproduce,
             checks=tuple(self._checks),
             cause=self._cause,

@@ -1,0 +1,86 @@
+"""Reads what a child process writes, line by line, until the child has ended."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import selectors
+import socket
+import termios
+import threading
+from array import array
+from collections.abc import Callable
+from typing import IO, Any
+
+
+class _Pipe(io.RawIOBase):
+    """The reading end of a child's pipe; it ends when the child has ended.
+
+    A daemon that the child started may hold the pipe forever. What the child itself
+    wrote is in the pipe by the time it ends: that much is read, however slowly.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._ended, self._end = socket.socketpair()
+        self._left: int | None = None
+        self._selector = selectors.DefaultSelector()
+        for each in (stream, self._ended):
+            self._selector.register(each, selectors.EVENT_READ)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer what there is, and return how many bytes."""
+        if self._left is None:
+            ready = [key.fileobj for key, _ in self._selector.select()]
+            if self._ended in ready:
+                self._left = _bytes_in(self._stream)
+        room = memoryview(buffer)[: self._left]
+        number = os.readv(self._stream.fileno(), [room]) if room else 0
+        if self._left is not None:
+            self._left -= number
+        return number
+
+    def child_ended(self) -> None:
+        """Read what is in the pipe now and no more."""
+        self._end.close()
+
+    def close(self) -> None:
+        for each in (self._selector, self._ended, self._end, self._stream):
+            each.close()
+        super().close()
+
+
+def _bytes_in(stream: IO[bytes]) -> int:
+    """The number of bytes in a pipe."""
+    number = array("i", [0])
+    fcntl.ioctl(stream, termios.FIONREAD, number)
+    return number[0]
+
+
+class Reader(threading.Thread):
+    """Reads one pipe to its end, line by line."""
+
+    def __init__(self, stream: IO[bytes], echo: Callable[[str], None] | None) -> None:
+        super().__init__(daemon=True)
+        self._pipe = _Pipe(stream)
+        self._echo = echo
+        self._lines: list[str] = []
+        self.start()
+
+    def run(self) -> None:
+        with io.BufferedReader(self._pipe) as lines:
+            for raw in lines:
+                line = raw.decode("utf-8", errors="replace")
+                self._lines.append(line)
+                if self._echo is not None:
+                    self._echo(line)
+
+    def text(self) -> str:
+        """What the child wrote; it has ended."""
+        self._pipe.child_ended()
+        self.join()
+        return "".join(self._lines)
