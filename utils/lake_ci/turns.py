@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -75,11 +74,15 @@ class Turns:
 
     def _players(self, names: Sequence[str], alive: Callable[[str], bool]) -> dict[str, _Player]:
         players: dict[str, _Player] = {}
-        while any(name not in players and alive(name) for name in names):
+
+        def awaited() -> bool:
+            return any(name not in players and alive(name) for name in names)
+
+        while awaited():
             with contextlib.suppress(TimeoutError):
                 connection, _ = self._listener.accept()
                 player = _Player(connection)
-                name = player.name(time.monotonic() + 10)
+                name = player.name(awaited)
                 if name in names:
                     players[name] = player
         return players
@@ -92,9 +95,10 @@ class _Player:
         self.connection = connection
         self.connection.settimeout(ALIVE_SECONDS)
 
-    def name(self, deadline: float) -> str:
+    def name(self, awaited: Callable[[], bool]) -> str:
+        """Read its name; the part read so far if no process is awaited any more."""
         said = b""
-        while not said.endswith(b"\n") and time.monotonic() < deadline:
+        while not said.endswith(b"\n") and awaited():
             with contextlib.suppress(TimeoutError):
                 byte = self.connection.recv(1)
                 if not byte:

@@ -14,11 +14,14 @@ LONGEST = 0.4
 """Seconds that a try waits at most; the first ones wait less."""
 
 
-def retried(attempt: Callable[[], Result]) -> Result:
+def retried(
+    attempt: Callable[[], Result],
+    sleep: Callable[[float], object] = time.sleep,
+) -> Result:
     """What a call returns that is made again on the table as it then is. Raises the last try's ConflictError."""
     for before in range(TRIES - 1):
         try:
             return attempt()
         except ConflictError:
-            time.sleep(random.uniform(0.0, min(LONGEST, 0.02 * (before + 1))))
+            sleep(random.uniform(0.0, min(LONGEST, 0.02 * (before + 1))))
     return attempt()

@@ -42,7 +42,7 @@ def play(log: Path, rounds: int, turns: dict[str, int], absent: tuple[str, ...] 
             running[name] = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
         granting.grant(list(running), rounds, lambda name: running[name].poll() is None)
         for process in running.values():
-            process.wait(30)
+            process.wait(60)
     return log.read_text(encoding="utf-8").splitlines()
 
 
