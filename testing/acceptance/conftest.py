@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,8 @@ from lake_ci.results import Check, Finding, Result, Status
 REPOSITORY = Path(__file__).resolve().parents[2]
 # By their real place: in a copy of the repository they are lent, and what is made anew outlives the copy.
 ENVDIR = (REPOSITORY / ".nox").resolve()
+# Seconds after which a wait is taken for a hang, on a machine however busy.
+LIMIT = 120
 IDENTITY = [
     "-c",
     "user.name=Acceptance",
@@ -250,6 +253,22 @@ def start() -> Iterator[Start]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+def watch(pids: Iterable[int]) -> dict[int, int]:
+    """A handle of each process that has not ended since it was listed."""
+    handles = {}
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            handles[pid] = os.pidfd_open(pid)
+    return handles
+
+
+def wait_until_gone(watched: Mapping[int, int]) -> None:
+    """Wait for the end of watched processes, and close their handles."""
+    for pid, handle in watched.items():
+        assert select.select([handle], [], [], LIMIT)[0], f"{pid} is still there"
+        os.close(handle)
 
 
 def heed_signals() -> None:

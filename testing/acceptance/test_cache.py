@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -40,29 +43,33 @@ def test_after_random_changes_a_run_shows_what_a_full_run_shows(
 
 
 def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(quick: Checkout) -> None:
-    assert nox(quick, "--", "--plain", "-j", "1").code == 0
+    ended = [nox(quick, "--", "--plain", "-j", "1") for _ in range(2)]
+    assert [ran.code for ran in ended] == [0, 0]
     whole = files(quick)
-    chance = random.Random(20261125)  # nosec B311 - moments to kill at, and no secret
+    # What the first prints, which keeps results, and the second, which puts them back.
+    lines = [len(ran.output.splitlines()) for ran in ended]
+    chance = random.Random(20261125)  # nosec B311 - lines to kill at, and no secret
     for turn in range(6):
         shutil.rmtree(quick.root / "reports")
         shutil.rmtree(quick.root / "dist", ignore_errors=True)
         # Half of the runs are killed while they keep results, the others while they put them back.
         if turn % 2:
             shutil.rmtree(quick.root / ".cache" / "results")
-        run = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "nox", "--", "--plain", "-j", "1"],
             cwd=quick.root,
             env=clean_environment(ON),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             start_new_session=True,
-        )
-        try:
-            run.wait(chance.uniform(0.2, 1.2))
-        except subprocess.TimeoutExpired:
-            os.killpg(run.pid, 9)
-            run.wait()
+        ) as run:
+            assert run.stdout is not None
+            printed = list(islice(run.stdout, chance.randrange(1, lines[1 - turn % 2])))
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+        assert printed
         ran = nox(quick, "--", "--plain", "-j", "1")
         assert ran.code == 0, ran.output
         assert files(quick) == whole

@@ -19,12 +19,11 @@ from pathlib import Path
 import pytest
 
 from lake_ci.results import Finding
-from testing.acceptance.conftest import ENVDIR, Checkout, Ran, Start
+from testing.acceptance.conftest import ENVDIR, LIMIT, Checkout, Ran, Start
 
 DOCKERFILE = "docker/Dockerfile"
 COPY_WHEEL = "COPY --from=wheel /lakekit /opt/lake\n"
-BUILD_SECONDS = 120
-END_SECONDS = 20
+BUILD_SECONDS = 600
 ASK_SECONDS = 0.2
 
 pytestmark = pytest.mark.skipif(
@@ -190,7 +189,7 @@ def test_a_changed_line_of_lakekit_builds_no_dependency_again_and_a_failing_step
 def test_the_run_after_one_that_was_ended_during_a_build_leaves_nothing(
     checkout: Checkout, start: Start, number: signal.Signals
 ) -> None:
-    mark = f"sleep 600 && : {checkout.root.parent.name}-{number.name}"
+    mark = f"sleep 6000 && : {checkout.root.parent.name}-{number.name}"
     seed(checkout, "prod", f"RUN {mark}\n")
     arguments = ("--envdir", str(ENVDIR), "-s", "docker", "--", "--target", "prod", "--once")
     nox = start(checkout, *arguments)
@@ -198,12 +197,12 @@ def test_the_run_after_one_that_was_ended_during_a_build_leaves_nothing(
         lambda: bool(processes(mark.encode(), "cmdline")), BUILD_SECONDS
     ), "the step was never reached"
     os.kill(nox.pid, number)
-    nox.communicate(timeout=END_SECONDS)
+    nox.communicate(timeout=LIMIT)
     checkout.replace(DOCKERFILE, f"RUN {mark}\n", "")
     ran = checkout.nox(*arguments[2:])
     assert ran.code == 0, ran.output
     assert left(checkout.root) == []
-    assert until(lambda: not processes(mark.encode(), "cmdline"), END_SECONDS)
+    assert until(lambda: not processes(mark.encode(), "cmdline"), LIMIT)
     assert not (checkout.root / ".cache/docker/run").exists()
     if number == signal.SIGINT:
         assert "an earlier run had left" not in ran.check("docker", "engine").detail

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,8 +12,17 @@ from pathlib import Path
 import pytest
 
 from lake_ci.results import Status
-from testing.acceptance.conftest import ENVDIR, REPOSITORY, Checkout, Ran, Start
-from testing.acceptance.test_terraform import append, below, command_of, line, watch
+from testing.acceptance.conftest import (
+    ENVDIR,
+    LIMIT,
+    REPOSITORY,
+    Checkout,
+    Ran,
+    Start,
+    wait_until_gone,
+    watch,
+)
+from testing.acceptance.test_terraform import append, below, command_of, line
 
 ENVIRONMENTS = ("production", "staging", "dev", "trial")
 PER_ENVIRONMENT = ("build", "schema", "dry-run", "checkov", "practices")
@@ -23,8 +31,6 @@ ALL = TRIAL | {f"{each} {name}" for each in PER_ENVIRONMENT for name in ENVIRONM
 WORK = ".cache/kubernetes"
 PYTHON = ENVDIR / "k8s" / "bin" / "python"
 KUBECTL = str(PYTHON.with_name("kubectl"))
-GONE_SECONDS = 5
-START_SECONDS = 120
 
 pytestmark = pytest.mark.skipif(
     "KUBEBUILDER_ASSETS" not in os.environ and os.environ.get("LAKE_CI_STRICT") != "1",
@@ -309,7 +315,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         config.write_text(json.dumps(body), encoding="utf-8")
         yield {"KUBECONFIG": str(config), "KUBE_CONTEXT": "test", "KUBEBUILDER_ASSETS": ""}
         server.stdin.close()
-        server.wait(GONE_SECONDS)
+        server.wait(LIMIT)
 
 
 def test_a_named_cluster_is_asked_and_never_written_to(repository: Checkout, cluster: dict[str, str]) -> None:
@@ -366,10 +372,8 @@ def test_a_signal_ends_the_server_and_leaves_no_folder(
     nox, processes = started(repository, start)
     watched = watch(processes)
     nox.send_signal(number)
-    for pid, handle in watched.items():
-        assert select.select([handle], [], [], GONE_SECONDS)[0], f"{pid} is still there"
-        os.close(handle)
-    nox.communicate(timeout=GONE_SECONDS)
+    wait_until_gone(watched)
+    nox.communicate(timeout=LIMIT)
     assert nox.returncode == 130
     assert Ran(130, "", repository.root).result("k8s").cause == "interrupted"
     assert servers(repository) == []
@@ -386,12 +390,10 @@ def test_the_next_run_removes_what_a_killed_one_left(repository: Checkout, start
     }
     os.kill(keeper, signal.SIGKILL)
     os.kill(nox.pid, signal.SIGKILL)
-    nox.wait(GONE_SECONDS)
+    nox.wait(LIMIT)
     [folder] = servers(repository)
     assert len(left) == 2 and all(command_of(pid) for pid in left)
     ran = repository.nox("-s", "k8s", "--", "--environment", "trial", env=own())
     ran.assert_only("k8s", set(), TRIAL, {"staging is production"})
-    for pid, handle in left.items():
-        assert select.select([handle], [], [], GONE_SECONDS)[0], f"{pid} is still there"
-        os.close(handle)
+    wait_until_gone(left)
     assert not folder.exists() and servers(repository) == []

@@ -34,7 +34,7 @@ def measure(repository: Checkout, *arguments: str) -> Ran:
 def test_a_transform_that_became_a_third_slower_fails_and_is_named(repository: Checkout) -> None:
     slow_down(repository.root, "silver.orders", 0.3)
     repository.commit()
-    ran = measure(repository, "--seconds", "60")
+    ran = measure(repository, "--seconds", "600")
     ran.assert_only("performance", failed={"merge"}, rows=ROWS)
     found = ran.check("performance", "merge").findings
     slower = [each for each in found if "silver.orders" in each.message]

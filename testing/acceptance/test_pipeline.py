@@ -9,7 +9,7 @@ import os
 import subprocess
 
 from lake_ci.results import Status, read
-from testing.acceptance.conftest import Checkout, Lifeline, Ran, Start
+from testing.acceptance.conftest import LIMIT, Checkout, Lifeline, Ran, Start
 
 # A job that says it has begun, and ends when it is told to.
 GATED = """
@@ -76,13 +76,13 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(small: Check
     os.mkfifo(small.root / "gate")
     with open(small.root / "gate", "r+b", buffering=0) as gate:
         one = start(small)
-        begun.wait_for(1, seconds=60)
+        begun.wait_for(1, LIMIT)
         two = start(small)
         assert f"process {one.pid}," in waiting_line(two)
         gate.write(b"go\n")
         said = output(one)
         assert (one.returncode, "2 passed" in said) == (0, True), said
-        begun.wait_for(2, seconds=60)
+        begun.wait_for(2, LIMIT)
         earlier = read(small.root / "reports" / "second")
         gate.write(b"go\n")
         said = output(two)

@@ -22,6 +22,9 @@ from testing.unit.lake_ci.report import samples
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 Scheme = Literal["light", "dark"]
+# Milliseconds after which a page is taken for one that hangs, on a machine however busy.
+PATIENCE = 120_000
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
     ) -> Opened:
         size: Any = PHONE if phone else DESKTOP
         page = browser.new_page(viewport=size, color_scheme=scheme, java_script_enabled=script)
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         tab = Opened(page)
         page.on("request", lambda request: tab.requests.append(request.url))
         page.on("console", lambda message: tab.complaints.append(message.text))

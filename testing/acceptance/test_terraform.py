@@ -7,27 +7,34 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
 import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lake_ci.results import Finding, Status
-from testing.acceptance.conftest import ENVDIR, REPOSITORY, Checkout, Ran, Start
+from testing.acceptance.conftest import (
+    ENVDIR,
+    LIMIT,
+    REPOSITORY,
+    Checkout,
+    Ran,
+    Start,
+    wait_until_gone,
+    watch,
+)
 
 ENVIRONMENTS = ("production", "staging", "dev", "trial")
 STATIC = {"init", "fmt", "tfvars", "validate", "test", "checkov", "policy"}
 PLAN_ONLY = ("--environment", "dev", "--plan-only")
 PRODUCTION = ("--environment", "staging", "--environment", "production")
 DEV = "333344445555"
-GONE_SECONDS = 5
 
 pytestmark = pytest.mark.skipif(
     shutil.which("terraform") is None and os.environ.get("LAKE_CI_STRICT") != "1",
@@ -308,7 +315,7 @@ def dev_account() -> Iterator[dict[str, str]]:
         said = json.loads(server.stdout.readline())
         yield said["sessions"]["dev"] | {"AWS_ENDPOINT_URL": said["endpoint"]}
         server.stdin.close()
-        server.wait(GONE_SECONDS)
+        server.wait(LIMIT)
 
 
 def test_credentials_plan_their_own_environment_for_real_and_tell_its_drift(
@@ -358,15 +365,16 @@ def test_a_signal_ends_terraform_its_providers_and_moto(
     for text in nox.stdout:
         if "checkov" in text:
             break
-    processes = {pid: command_of(pid) for pid in below(nox.pid)}
-    names = " ".join(processes.values())
-    assert "serve.py" in names and "terraform-provider-aws" in names
+    processes: dict[int, str] = {}
+    names = ""
+    while not ("serve.py" in names and "terraform-provider-aws" in names):
+        assert nox.poll() is None, "the application ended before its processes were seen"
+        processes = {pid: command_of(pid) for pid in below(nox.pid)}
+        names = " ".join(processes.values())
     watched = watch(processes)
     nox.send_signal(number)
-    for pid, handle in watched.items():
-        assert select.select([handle], [], [], GONE_SECONDS)[0], f"{pid} is still there"
-        os.close(handle)
-    nox.communicate(timeout=GONE_SECONDS)
+    wait_until_gone(watched)
+    nox.communicate(timeout=LIMIT)
     assert nox.returncode == 130
     ran = Ran(nox.returncode, "", repository.root)
     assert ran.result("terraform").cause == "interrupted"
@@ -393,12 +401,3 @@ def command_of(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
     except OSError:
         return ""
-
-
-def watch(pids: Iterable[int]) -> dict[int, int]:
-    """A handle of each process, which tells when it ends; none of those that have ended since they were listed."""
-    handles = {}
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            handles[pid] = os.pidfd_open(pid)
-    return handles

@@ -32,11 +32,13 @@ FAULTS: dict[str, dict[str, Any]] = {
     "drop before": {"kind": "drop", "when": "before"},
     "drop after": {"kind": "drop", "when": "after"},
     "truncation": {"kind": "truncate"},
-    "slow": {"kind": "slow", "seconds": 10, "when": "after"},
+    "slow": {"kind": "slow", "seconds": 60, "when": "after"},
     "expired token": {"kind": "expired-token"},
     "wrong state": {"kind": "state"},
 }
 KILLS = {"kill -9 before": "before", "kill -9 after": "after"}
+# Seconds after which a deploy sends a request again: less than a slow answer takes.
+REQUEST_SECONDS = 30
 # What an answer says of a state, by the path of its request: only these have one.
 STATES = {
     "clusters/get": {"state": "UNKNOWN"},
@@ -77,9 +79,11 @@ class MissedError(Exception):
 class Stage:
     """The projects, and the workspace as it is before each play, made once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, request: int = 300) -> None:
         self.folder = folder
-        self.projects = {version: make(folder / version, version) for version in ("1.0", "1.1")}
+        self.projects = {
+            version: make(folder / version, version, request=request) for version in ("1.0", "1.1")
+        }
         self.requests: dict[str, list[tuple[str, str]]] = {}
         state = folder / "state"
         with Theatre(state) as theatre:
@@ -197,7 +201,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="a regular expression that the case has to match")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="deploy-cases-") as folder:
-        stage = Stage(Path(folder))
+        stage = Stage(Path(folder), REQUEST_SECONDS)
         cases = [case for case in stage.cases() if re.search(options.only, str(case))][:: options.every]
         failed = 0
         with ThreadPoolExecutor(options.jobs) as pool:

@@ -51,14 +51,14 @@ inspect = "scripts/inspect_shop.py"
 restore = "scripts/restore_shop.py"
 
 [tool.lake_ci.deploy.limits]
-request = 8
+request = {request}
 attempts = 4
 pause = 0.05
 poll = 0.2
-busy = 2
-start = 30
-install = 30
-run = 20
+busy = 300
+start = 300
+install = 300
+run = 300
 """
 LAKE_MODULE = """\
 import argparse, json, time
@@ -140,11 +140,20 @@ print(json.dumps({"lake_ci": told}))
 }
 
 
-def make(root: Path, version: str, **scripts: str) -> Path:
-    """A checkout of the project at a version, built: a tag names its commit. Scripts replace those of the same name."""
+def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Path:
+    """A checkout of the project at a version, built: a tag names its commit.
+
+    Args:
+        scripts: replace those of the same name.
+        request: the seconds after which the deploy sends a request again.
+    """
     files = {f"scripts/{name}": LAKE_MODULE + text for name, text in SCRIPTS.items()}
     files |= {f"scripts/{name}.py": LAKE_MODULE + text for name, text in scripts.items()}
-    files |= {"databricks.yml": BUNDLE, "pyproject.toml": SETTINGS, ".gitignore": "/dist/\n/reports/\n"}
+    files |= {
+        "databricks.yml": BUNDLE,
+        "pyproject.toml": SETTINGS.format(request=request),
+        ".gitignore": "/dist/\n/reports/\n",
+    }
     files |= {"VERSION": version}
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

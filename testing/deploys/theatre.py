@@ -21,7 +21,7 @@ from typing import Any
 from testing.deploys.project import BASE, LAKE, PACKAGE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEPLOY_SECONDS = 300
+DEPLOY_SECONDS = 1800
 FOREIGN = ("DATABRICKS_", "WORKSPACE_EMULATOR", "LAKE_CI", "COV", "PYTEST")
 
 
@@ -77,7 +77,7 @@ class Theatre:
     ) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(60)
         self._process.stdout.close()
 
     def start(self, project: Path, *arguments: str, below: Sequence[str] = ()) -> subprocess.Popen[str]:
@@ -120,7 +120,7 @@ class Theatre:
         """Order a fault; its id."""
         return int(self.ask("POST", "/emulator/faults", fault)["id"])
 
-    def reached(self, fault: int, seconds: float = 60) -> bool:
+    def reached(self, fault: int, seconds: float = 300) -> bool:
         """Wait until a fault has gone off."""
         found = self.ask("GET", f"/emulator/faults/{fault}/hit?seconds={seconds}")
         return bool(found["holding"] if found["kind"] == "hold" else found["hit"])
@@ -137,7 +137,7 @@ class Theatre:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=90) as answer:  # nosec B310 - loopback
+        with urllib.request.urlopen(request, timeout=400) as answer:  # nosec B310 - loopback
             return json.loads(answer.read() or b"{}")
 
     # What it holds

@@ -9,7 +9,13 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# A busy machine is not a defect: no example has a time limit.
+settings.register_profile(
+    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("unhurried")
 SUITE = ["ci", "ci/*", "lake_ci", "lake_ci/*", "workspace_emulator", "workspace_emulator/*"]
 collect_ignore_glob = SUITE if sys.version_info < (3, 10) else []
 

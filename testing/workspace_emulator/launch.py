@@ -16,7 +16,7 @@ from typing import Any
 from .__main__ import JARS, TOKEN
 
 PACKAGES = Path(__file__).resolve().parents[1]
-STOP_SECONDS = 20
+STOP_SECONDS = 60
 # Two ways to authenticate in one environment are an error to the SDK, and a newer CLI on PATH would take over.
 FOREIGN = ("DATABRICKS_", "ARM_", "GOOGLE_")
 

@@ -149,7 +149,7 @@ def test_two_at_once_the_second_is_refused_by_the_name_of_the_first(stage: Stage
 def test_signal_ends_a_deploy_with_its_run_and_its_lock(
     stage: Stage, theatre: Theatre, tmp_path: Path, number: signal.Signals
 ) -> None:
-    slow = make(tmp_path / "slow", "1.1", fill="time.sleep(600)")
+    slow = make(tmp_path / "slow", "1.1", fill="time.sleep(6000)")
     order = theatre.order(kind="hold", method="GET", path="/api/2.*/jobs/runs/get", skip=4, count=1)
     process = theatre.start(slow)
     assert theatre.reached(order)
@@ -181,12 +181,13 @@ def test_parent_that_is_gone_takes_its_deploy_along(stage: Stage, theatre: Theat
 
 @pytest.mark.long
 def test_no_token_in_any_output_or_process_list(stage: Stage, theatre: Theatre) -> None:
-    order = theatre.order(kind="slow", method="POST", path="/api/2.0/libraries/install", seconds=1, count=1)
+    order = theatre.order(kind="hold", method="POST", path="/api/2.0/libraries/install", count=1)
     process = theatre.start(stage.projects["1.1"])
     assert theatre.reached(order)
     listing = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "databricks libraries install" in listing
     assert theatre.token not in listing
+    theatre.ask("POST", f"/emulator/faults/{order}/release", {})
     assert theatre.token not in finish(process).output
     written = [
         path

@@ -113,6 +113,11 @@ def served(lake: object, *options: str, program: Optional[List[str]] = None) -> 
         str(lake),
         "--port",
         "0",
+        # A busy machine answers late, which is no error here.
+        "--timeout",
+        "600",
+        "--grace",
+        "600",
         *options,
     ]
     with subprocess.Popen(
@@ -242,7 +247,7 @@ def test_lake_on_s3_is_served(bucket: str, made: Path) -> None:
     for table in GOLD:
         rows = DeltaTable(str(made / table.folder)).to_pyarrow_table()
         write_deltalake(f"s3://{bucket}/deep/{'/'.join(table.folder.parts)}", rows)
-    with served(f"s3://{bucket}/deep", "--timeout", "60") as service, served(made) as local:
+    with served(f"s3://{bucket}/deep") as service, served(made) as local:
         assert service.get("/readyz")["status"] == "ready"
         for path in PATHS:
             assert service.get(path)["rows"] == local.get(path)["rows"]

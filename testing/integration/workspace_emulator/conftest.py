@@ -48,7 +48,7 @@ def client(url: str, token: str) -> WorkspaceClient:
     """A client of the SDK; it is told everything, so that no variable or profile counts."""
     return WorkspaceClient(
         config=Config(
-            host=url, token=token, auth_type="pat", retry_timeout_seconds=20, http_timeout_seconds=20
+            host=url, token=token, auth_type="pat", retry_timeout_seconds=300, http_timeout_seconds=300
         )
     )
 

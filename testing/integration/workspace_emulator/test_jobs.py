@@ -132,7 +132,7 @@ def test_a_task_is_tried_again(sdk: WorkspaceClient, cluster: str, volume: str) 
 def test_what_takes_too_long_is_ended_with_all_it_started(
     sdk: WorkspaceClient, cluster: str, volume: str
 ) -> None:
-    text = "import subprocess, sys\nsubprocess.run(['sleep', '1000'])\n"
+    text = "import subprocess, sys\nsubprocess.run(['sleep', '6000'])\n"
     path = script(sdk, "long.py", text)
     ended = run(sdk, script_task(cluster, path, timeout_seconds=1))
     assert ended.state and ended.state.result_state is RunResultState.TIMEDOUT
@@ -156,7 +156,7 @@ def test_a_restart_ends_what_runs(sdk: WorkspaceClient) -> None:
     own = sdk.clusters.create(cluster_name="cut", spark_version=RUNTIME, num_workers=0).result().cluster_id
     assert own
     waiting = sdk.jobs.submit(
-        run_name="cut", tasks=[script_task(own, script(sdk, "sleep.py", "import time\ntime.sleep(1000)\n"))]
+        run_name="cut", tasks=[script_task(own, script(sdk, "sleep.py", "import time\ntime.sleep(6000)\n"))]
     )
     while True:
         tasks = sdk.jobs.get_run(waiting.run_id).tasks or []

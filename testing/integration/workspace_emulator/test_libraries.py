@@ -20,7 +20,7 @@ Cli = Callable[..., SimpleNamespace]
 UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
 
 
-def settled(sdk: WorkspaceClient, cluster: str, seconds: float = 60) -> dict[str, tuple[str, str]]:
+def settled(sdk: WorkspaceClient, cluster: str, seconds: float = 600) -> dict[str, tuple[str, str]]:
     """The status and messages of each of a cluster's libraries, once none is on its way."""
     deadline = time.monotonic() + seconds
     while True:

@@ -101,7 +101,7 @@ def test_the_same_rounds_give_the_same_interval() -> None:
     assert compare(*rounds) == compare(*rounds)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.lists(st.tuples(*[st.floats(1e-4, 1e4)] * 2), min_size=3, max_size=5), min_size=2, max_size=4

@@ -246,7 +246,7 @@ def test_an_interrupted_pipeline_ends_with_130_and_every_job_has_its_result(
     two: Nox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.mkfifo(two.root / "gate")
-    monkeypatch.setenv("LINT", "echo open > gate; exec sleep 60")
+    monkeypatch.setenv("LINT", "echo open > gate; exec sleep 6000")
     with two.start("--", "--plain") as process:
         (two.root / "gate").read_text()
         process.send_signal(signal.SIGTERM)

@@ -37,8 +37,8 @@ def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def settings(lake: Path, declarations: str) -> Settings:
-    """Settings under which every request looks for a new version."""
-    return Settings(lake=str(lake), declarations=declarations, refresh=0.0)
+    """Settings by which each request looks for a new version, and a slow one is no error."""
+    return Settings(lake=str(lake), declarations=declarations, refresh=0.0, timeout=600.0)
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_requests_beyond_the_limit_are_refused_at_once(
     monkeypatch.setattr(Store, "query", wait_and_query)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(client.get, "/gold/trips")
-        assert entered.wait(30)
+        assert entered.wait(60)
         second, alive = client.get("/gold/trips"), client.get("/healthz")
         free.set()
         assert first.result().status_code == 200

@@ -65,7 +65,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)  # a busy machine is no defect
+@settings(max_examples=60)
 @given(
     rows=ROWS,
     sort=st.lists(st.sampled_from(["a", "-a", "b", "-b", "id", "-id"]), max_size=3),

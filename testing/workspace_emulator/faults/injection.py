@@ -29,6 +29,7 @@ async def injected(
     request: web.Request,
     heed: Callable[[], Awaitable[web.StreamResponse]],
     background: Background,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> web.StreamResponse:
     """The answer to a request that a fault has come over; `heed` makes the one it would have had.
 
@@ -37,11 +38,11 @@ async def injected(
     """
     if rule.when == "before":
         refuse(rule, request)
-        await wait(rule, request, background)
+        await wait(rule, request, background, sleep)
         return await heed()
     answer = await heed()
     refuse(rule, request)
-    await wait(rule, request, background)
+    await wait(rule, request, background, sleep)
     if rule.kind == "truncate":
         return await truncated(answer, request)
     if rule.kind == "state":
@@ -59,16 +60,21 @@ def refuse(rule: Rule, request: web.Request) -> None:
         drop(request)
 
 
-async def wait(rule: Rule, request: web.Request, background: Background) -> None:
+async def wait(
+    rule: Rule,
+    request: web.Request,
+    background: Background,
+    sleep: Callable[[float], Awaitable[object]],
+) -> None:
     """Wait as slow and hold do. A caller that is gone meanwhile has asked for nothing."""
     if rule.kind == "slow":
-        await asyncio.sleep(rule.seconds)
+        await sleep(rule.seconds)
     elif rule.kind == "hold":
         rule.holding += 1
         background.changed()
         try:
             while not rule.released and not _gone(request):
-                await asyncio.sleep(CALLER_CHECK_SECONDS)
+                await sleep(CALLER_CHECK_SECONDS)
         finally:
             rule.holding -= 1
             background.changed()

@@ -15,7 +15,7 @@ PLAY = """\
 #!{python}
 import json, os, sys, time
 if sys.argv[1:] == ["sleep"]:
-    time.sleep(60)
+    time.sleep(6000)
 if sys.argv[1:] == ["fail"]:
     sys.exit("Error: b'{{\\"error_code\\": \\"INVALID_STATE\\", \\"message\\": \\"Running\\"}}'")
 if sys.argv[1:] == ["chat"]:
@@ -26,7 +26,7 @@ print(json.dumps({{"argv": sys.argv[1:], "env": {{name: os.environ.get(name) for
 """
 
 
-def cli(tmp_path: Path, host: str, seconds: float = 20) -> DatabricksCli:
+def cli(tmp_path: Path, host: str, seconds: float = 600) -> DatabricksCli:
     program = tmp_path / "databricks"
     program.write_text(PLAY.format(python=sys.executable))
     program.chmod(0o755)

@@ -100,7 +100,7 @@ def test_a_process_that_a_killed_run_left_is_ended_and_no_other(bench: Workbench
         for process in started:
             assert process.stdout and process.stdout.readline()
         assert containers._end_marked("mine") == [started[0].pid]
-        assert started[0].wait(10) == -9 and started[1].poll() is None
+        assert started[0].wait(60) == -9 and started[1].poll() is None
     finally:
         for process in started:
             process.kill()

@@ -204,9 +204,11 @@ def test_a_fetch_at_the_time_limit_is_a_timeout(spark: Workbench, answering: Ans
     assert Jars().run(spark).findings[0].rule == "timeout"
 
 
-def test_two_jobs_do_not_fetch_at_once(spark: Workbench, answering: Answering) -> None:
+def test_two_jobs_do_not_fetch_at_once(
+    spark: Workbench, answering: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = answering(ivy)
-    answered = threading.Event()
+    answered, waiting = threading.Event(), threading.Event()
 
     def second() -> None:
         Jars().run(spark)
@@ -216,11 +218,12 @@ def test_two_jobs_do_not_fetch_at_once(spark: Workbench, answering: Answering) -
     folder = Path(spark.env["LAKE_CI_JARS"])
     (folder / "delta-storage-3.3.2.jar").unlink()
     thread = threading.Thread(target=second)
+    monkeypatch.setattr(java, "locked", lambda path: locked(path, lambda holder: waiting.set()))
     with locked(folder.with_suffix(".lock")):
         thread.start()
-        assert not answered.wait(0.05)
+        assert waiting.wait(60) and not answered.is_set()
         (folder / "delta-storage-3.3.2.jar").write_bytes(BYTES)
-    thread.join()
+    thread.join(60)
     assert answered.is_set()
     assert len(calls) == 1
 

@@ -86,5 +86,5 @@ def test_those_who_wait_for_a_build_get_its_first_word() -> None:
     rendered = Rendered("dev", "made.yaml", ())
     made.set(rendered)
     made.set(None)
-    waiting.join(5)
+    waiting.join(60)
     assert got == [rendered]

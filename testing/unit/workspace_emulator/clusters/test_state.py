@@ -41,7 +41,7 @@ def play(store: Store, folder: Path, what: Callable[[Clusters], object], error: 
         await background.stop()
         return clusters
 
-    return asyncio.run(asyncio.wait_for(go(), 20))
+    return asyncio.run(asyncio.wait_for(go(), 60))
 
 
 def test_an_environment_that_cannot_be_made_ends_the_start_with_the_reason(

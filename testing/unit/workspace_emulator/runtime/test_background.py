@@ -22,5 +22,5 @@ def test_work_of_one_name_takes_the_place_of_the_one_before() -> None:
         background.spawn("x", work("third", never))
         await background.stop()
 
-    asyncio.run(asyncio.wait_for(play(), 20))
+    asyncio.run(asyncio.wait_for(play(), 60))
     assert done == ["second"]

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from aiohttp import web
+
+from testing.workspace_emulator.faults.injection import injected
+from testing.workspace_emulator.faults.rules import Rule
+from testing.workspace_emulator.runtime.background import Background
+
+
+class Transport:
+    """A connection whose other end stays."""
+
+    def is_closing(self) -> bool:
+        return False
+
+
+class Request:
+    """What a fault needs of a request."""
+
+    transport = Transport()
+
+
+def test_slow_answer_comes_after_the_seconds_of_its_rule() -> None:
+    order: list[object] = []
+
+    async def sleep(seconds: float) -> None:
+        order.append(seconds)
+
+    async def heed() -> web.StreamResponse:
+        order.append("answered")
+        return web.Response(text="late")
+
+    async def play(when: str) -> web.StreamResponse:
+        rule = Rule("slow", when=when, seconds=7.5)
+        request = cast(web.Request, Request())
+        return await injected(rule, request, heed, Background(), sleep)
+
+    answers = [asyncio.run(play(when)) for when in ("before", "after")]
+    assert order == [7.5, "answered", "answered", 7.5]
+    assert [answer.status for answer in answers] == [200, 200]
