@@ -9,7 +9,7 @@ import pytest
 
 from lake_ci import workflow
 from lake_ci.errors import UsageError
-from lake_ci.job import ALWAYS, EVENTS, Graph, Job
+from lake_ci.job import EVENTS, Graph, Job
 from lake_ci.results import Outcome, Status
 from lake_ci.run import Run
 from lake_ci.tools.tool import Workbench
@@ -80,11 +80,11 @@ def test_history_is_fetched_only_where_it_is_needed(graph: Graph) -> None:
     assert "fetch-depth" not in job(text, "lint")
 
 
-def test_the_summary_comes_last_and_always_and_only_a_tag_is_published(graph: Graph) -> None:
+def test_the_summary_always_comes_last_and_a_release_after_it(graph: Graph) -> None:
     text = workflow.render(graph)
     assert "needs: [lint, tests, build]" in job(text, "summary")
     assert "if: always()" in job(text, "summary")
-    assert "if: github.ref_type == 'tag'" in job(text, "publish")
+    assert "needs: [build, summary]" in job(text, "publish")
 
 
 def test_nothing_is_published_where_nothing_is_built() -> None:
@@ -130,25 +130,17 @@ def test_an_unknown_set_up_is_refused() -> None:
         workflow.render(graph)
 
 
-@pytest.mark.parametrize(
-    ("events", "condition"),
-    [
-        (EVENTS, None),
-        (ALWAYS, "github.event_name != 'schedule'"),
-        (("schedule",), "github.event_name == 'schedule'"),
-        (("push",), "(github.event_name == 'push' && github.ref_type == 'branch')"),
-        (("tag",), "github.ref_type == 'tag'"),
-        (
-            ("push:main", "workflow_dispatch"),
-            "(github.event_name == 'push' && github.ref == 'refs/heads/main')"
-            " || github.event_name == 'workflow_dispatch'",
-        ),
-    ],
-)
-def test_the_condition_starts_a_job_on_its_events_alone(
-    events: tuple[str, ...], condition: str | None
-) -> None:
-    assert workflow.condition(Job("one", session, events=events)) == condition
+@pytest.mark.parametrize("name", ["summary", "publish"])
+def test_a_job_with_a_reserved_name_is_refused(graph: Graph, name: str) -> None:
+    graph.add(Job(name, session))
+    with pytest.raises(UsageError, match=f"'{name}': the workflow has a job"):
+        workflow.render(graph)
+
+
+def test_nothing_is_published_where_no_tag_starts_the_build() -> None:
+    graph = Graph()
+    graph.add(Job("build", session, events=("push:main",), reports=("dist/",)))
+    assert "publish" not in workflow.render(graph)
 
 
 @pytest.fixture
