@@ -305,7 +305,7 @@ def cache(session: nox.Session) -> None:
 @jobs.helper()
 def workflow(run: Run) -> None:
     """Write .github/workflows/ci.yml from the declarations; `-- --check` compares."""
-    run.check(actions.InSync(jobs.graph) if "--check" in run.posargs else actions.Write(jobs.graph))
+    run.check(actions.tool(jobs.graph, run.posargs))
 
 
 @jobs.helper()

@@ -157,6 +157,31 @@ def test_what_was_written_is_in_sync_and_not_written_again(
     assert workflow.Write(graph).run(bench).detail == "unchanged"
 
 
+def test_a_workflow_of_somebody_else_stays_and_is_no_diff(
+    bench: Workbench, graph: Graph, written: Path
+) -> None:
+    own = "name: ci\non: push\njobs: {}\n"
+    written.write_text(own)
+    for tool in (workflow.Write(graph), workflow.InSync(graph)):
+        outcome = tool.run(bench)
+        [finding] = outcome.findings
+        assert (outcome.status, finding.rule) == (Status.FAILURE, "not-generated")
+        assert finding.place == ".github/workflows/ci.yml:1"
+        assert "nox -s workflow -- --force" in finding.message
+        assert written.read_text() == own
+    bench.posargs = ("--force",)
+    assert workflow.Write(graph).run(bench).status is Status.SUCCESS
+    assert written.read_text() == workflow.render(graph)
+
+
+def test_arguments_choose_between_writing_and_comparing(graph: Graph) -> None:
+    assert isinstance(workflow.tool(graph, []), workflow.Write)
+    assert isinstance(workflow.tool(graph, ["--force"]), workflow.Write)
+    assert isinstance(workflow.tool(graph, ["--check"]), workflow.InSync)
+    with pytest.raises(UsageError, match="no option '--chek'; did you mean '--check'"):
+        workflow.tool(graph, ["--chek"])
+
+
 def test_an_edit_by_hand_is_shown_as_a_diff_with_its_line_and_the_command_that_mends_it(
     bench: Workbench, graph: Graph, written: Path
 ) -> None:
