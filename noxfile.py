@@ -69,7 +69,6 @@ SUITE_TESTS = [
 ]
 # Where Python's tools look for settings, beside `.editorconfig` and its kin.
 SETTINGS = ["*.toml", "*.ini", "*.cfg", ".*", "zizmor.yml"]
-NIGHTLY = ["schedule", "workflow_dispatch"]
 MACHINE = ["browser", "engine", "terraform", "api-server"]
 # Of those, what the suite itself runs on: nox needs 3.10.
 SUITE_PYTHONS = ["3.10", "3.11"]
@@ -256,7 +255,7 @@ def deploy(run: Run) -> None:
 
 
 @jobs.job(
-    events=NIGHTLY,
+    events=["schedule", "workflow_dispatch"],
     reports=["junit.xml"],
     setup=MACHINE,
     facts=["advisories", *MACHINE],
@@ -271,7 +270,7 @@ def acceptance(run: Run) -> None:
     run.check(testing.Pytest("acceptance", ["testing/acceptance"]))
 
 
-@jobs.job(events=NIGHTLY, always=True, setup=MACHINE, history=True, minutes=180)
+@jobs.job(events=["schedule"], always=True, setup=MACHINE, history=True, minutes=180)
 def inputs(run: Run) -> None:
     """Each job in a copy that holds only what it declares, as nothing else makes it run again; `-- JOB` for one."""
     run.partial = bool(run.posargs)
@@ -306,7 +305,7 @@ def cache(session: nox.Session) -> None:
 @jobs.helper()
 def workflow(run: Run) -> None:
     """Write .github/workflows/ci.yml from the declarations; `-- --check` compares."""
-    run.check(actions.InSync(jobs.graph) if "--check" in run.posargs else actions.Write(jobs.graph))
+    run.check(actions.tool(jobs.graph, run.posargs))
 
 
 @jobs.helper()

@@ -31,6 +31,7 @@ STAND_INS = {
     "hashicorp/setup-terraform": "setup-terraform",
     "docker/setup-buildx-action": "setup-buildx-action",
     "helm/kind-action": "kind-action",
+    "pypa/gh-action-pypi-publish": "pypi-publish",
 }
 PRIVATE = re.compile(r"LAKE_CI_.*|NOX.*|GITHUB_.*|COV_.*|COVERAGE_.*|VIRTUAL_ENV|PYTEST_.*")
 
@@ -257,8 +258,13 @@ def test_an_event_runs_the_same_by_act_as_by_nox(
     assert_alike(by_nox, by_act)
     assert_in_order(by_nox, NEEDS)
     assert_in_order(by_act, NEEDS)
-    handed_on = {file for file in by_act.files if not file.startswith("summary/")}
+    ours = ("summary/", "published/")
+    handed_on = {file for file in by_act.files if not file.startswith(ours)}
     assert handed_on == by_nox.files
+    published = {file for file in by_act.files if file.startswith("published/")}
+    built = {file for file in by_nox.files if file.startswith("dist/")}
+    released = {file.replace("dist/", "published/") for file in built}
+    assert published == (released if name == "tag" else set())
     assert {"summary/index.html", "summary/summary.md"} <= by_act.files
 
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from lake_ci import git
 from lake_ci.errors import UsageError
-from lake_ci.job import EVENTS, Graph, Job, nearest
-
-TRUNKS = ("main", "develop")
+from lake_ci.job import EVENTS, TRUNKS, Graph, Job, nearest
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,8 @@ def taken(root: Path, variant: Variant) -> list[str]:
         raise UntoldError(f"{variant.session} has left no result to take") from None
     if result.status not in (Status.SUCCESS, Status.WARNING):
         raise UntoldError(f"{variant.session} did not pass")
+    if result.partial:
+        raise UntoldError(f"{variant.session} was run in part")
     found = list(below(folder))
     if "dist/" in variant.job.reports:
         found += below(root / "dist")

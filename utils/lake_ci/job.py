@@ -11,6 +11,9 @@ from lake_ci.errors import UsageError
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
+# The branches whose pushes start the workflow.
+TRUNKS = ("main", "develop")
+BRANCH_EVENTS = tuple(f"push:{branch}" for branch in TRUNKS)
 # What of the world outside a result may lean on; `lake_ci.machine` tells each.
 FACTS = ("advisories", "api-server", "browser", "engine", "terraform")
 ENVIRONMENTS = ("trial", "dev", "staging", "production")
@@ -123,9 +126,13 @@ class Graph:
                 hint = f"a need is declared above the job that needs it{nearest(need, self.jobs)}"
                 raise UsageError(f"{where} needs {need!r}, which is not declared", hint=hint)
         for event in job.events:
-            kind = event.partition(":")[0]
+            kind, _, branch = event.partition(":")
             if kind not in EVENTS:
                 raise UsageError(f"{where}: unknown event {event!r}{nearest(kind, EVENTS)}")
+            if branch and event not in BRANCH_EVENTS:
+                message = f"{where}: no workflow run has the event {event!r}"
+                hint = f"events with a branch: {', '.join(BRANCH_EVENTS)}"
+                raise UsageError(message, hint=hint)
         for fact in job.facts:
             if fact not in FACTS:
                 raise UsageError(f"{where}: unknown fact {fact!r}{nearest(fact, FACTS)}")

@@ -226,6 +226,24 @@ def read(folder: Path) -> Result:
         raise BadResultError(f"{path}: {error}") from None
 
 
+def incomplete(folder: Path) -> str | None:
+    """Why a job's folder may hold the files of a partial run; None where it does not.
+
+    Arguments that select a part of a job leave files of the usual names with less in
+    them. A job that takes files of another one has to ask this first. Files without a
+    result were put there by hand, and count.
+    """
+    if not (folder / FILE_NAME).exists():
+        return None
+    try:
+        result = read(folder)
+    except BadResultError:
+        return f"{REPORTS}/{folder.name}/{FILE_NAME} cannot be read"
+    if not result.partial:
+        return None
+    return f"arguments selected a part of {result.session}; run `{result.reproduce}`"
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file by way of a temporary one beside it, so that no reader sees half of it.
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -23,6 +24,8 @@ MANIFEST = "manifest.json"
 INPUTS = "inputs"
 # What a killed process has left behind is in nobody's way; after so long nobody writes to it any more.
 ABANDONED_SECONDS = 3600
+# The folder may be any that LAKE_CI_STORE names, and hold more than a store.
+SCRATCH = "lake-ci-"
 CHUNK = 1 << 20
 
 
@@ -143,7 +146,7 @@ class Store:
             OSError: the store cannot be written to, or is full; it is as it was then.
         """
         self._entries.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix="new-"))
+        scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=SCRATCH))
         try:
             kept = [
                 _take(path, path.relative_to(root).as_posix(), scratch / f"{number}")
@@ -185,13 +188,13 @@ class Store:
         Returns the number of entries that left, and their bytes. Raises OSError.
         """
         now = time.time()
-        for path in self.folder.glob("*-*"):
+        for path in self.folder.glob(f"{SCRATCH}*"):
             with contextlib.suppress(FileNotFoundError):
                 if now - path.stat().st_mtime > ABANDONED_SECONDS:
                     shutil.rmtree(path, ignore_errors=True)
         # The entries of older schemas are of no use to anyone.
         for path in self.folder.glob("v*"):
-            if path != self._entries:
+            if re.fullmatch(r"v\d+", path.name) and path != self._entries:
                 self._remove(path)
         entries = sorted(self._sizes(), key=lambda each: each[0])
         total = sum(size for _, size, _ in entries)
@@ -228,9 +231,9 @@ class Store:
                 yield folder.stat().st_mtime, size, folder
 
     def _remove(self, folder: Path) -> bool:
-        trash = Path(tempfile.mkdtemp(dir=self.folder, prefix="old-")) if folder.exists() else None
-        if trash is None:
+        if not folder.exists():
             return False
+        trash = Path(tempfile.mkdtemp(dir=self.folder, prefix=SCRATCH))
         try:
             folder.rename(trash / folder.name)
         except FileNotFoundError:

@@ -14,12 +14,12 @@ from typing import Any
 
 import nox
 
-from lake_ci import interpreters, interrupts, provisioning, reuse
+from lake_ci import interpreters, interrupts, provisioning, results, reuse
 from lake_ci.environment import Environment, uv_program
 from lake_ci.errors import LakeCiError, MachineError
 from lake_ci.job import Graph, Job, Variant
 from lake_ci.report import terminal
-from lake_ci.results import Result, Status
+from lake_ci.results import REPORTS, Result, Status
 from lake_ci.reuse import Answer, Mode, Reuse, Verdict
 from lake_ci.run import Run, facts
 
@@ -114,6 +114,7 @@ class Suite:
             ended=keep,
             provisioned=observe,
         ) as run:
+            self._warn_of_incomplete_needs(job, run)
             job.function(run)
         if run.result is not None and run.result.status is Status.FAILURE:
             failed = [check.name for check in run.result.checks if check.status is Status.FAILURE]
@@ -123,6 +124,14 @@ class Suite:
                 with one_line():
                     raise MachineError(f"{session.name}: {message}")
             session.error(message)
+
+    def _warn_of_incomplete_needs(self, job: Job, run: Run) -> None:
+        """Report each need that left the files of a partial run."""
+        for need in job.takes:
+            for variant in self.graph.jobs[need].variants:
+                why = results.incomplete(self.root / REPORTS / variant.id)
+                if why is not None:
+                    run.warn(f"the files of {variant.session} are incomplete: {why}")
 
     def reuse(
         self, environment: Callable[[Variant], Path | None], out: Callable[[str], None] = print

@@ -146,9 +146,17 @@ def test_what_is_taken_from_a_need_counts_by_content_without_its_result(root: Pa
     assert look(takes=("docker",)).differences(before.each) == ["reports/docker/images.json changed"]
     left(root, "failure", "[]")
     assert look(takes=("docker",)).untold == "docker did not pass"
+    left(root, "success", "[]", partial=True)
+    assert look(takes=("docker",)).untold == "docker was run in part"
 
 
-def left(root: Path, status: str, images: str, run: str = "1") -> None:
+def left(
+    root: Path,
+    status: str,
+    images: str,
+    run: str = "1",
+    partial: bool = False,
+) -> None:
     """What a docker job leaves."""
     (root / "reports" / "docker").mkdir(parents=True, exist_ok=True)
     (root / "dist").mkdir(exist_ok=True)
@@ -156,7 +164,8 @@ def left(root: Path, status: str, images: str, run: str = "1") -> None:
     (root / "reports" / "docker" / "images.json").write_text(images)
     body: dict[str, Any] = dict.fromkeys(("commit", "cause", "python", "java"))
     body |= dict.fromkeys(("artifacts", "warnings"), ())
-    body |= {"schema": 1, "run": run, "attempt": 1, "event": "push", "dirty": False, "partial": False}
+    body |= {"schema": 1, "run": run, "attempt": 1, "event": "push"}
+    body |= {"dirty": False, "partial": partial}
     body |= {"job": "docker", "session": "docker", "started": "", "seconds": 1, "reproduce": ""}
     check = {
         "name": "x",

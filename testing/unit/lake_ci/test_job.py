@@ -114,6 +114,14 @@ def test_the_graph_keeps_the_order_of_the_declarations() -> None:
             job("docs", events=("pull-request",)),
             "noxfile.py: job 'docs': unknown event 'pull-request'; did you mean 'pull_request'?",
         ),
+        *(
+            (
+                job("docs", events=(event,)),
+                f"noxfile.py: job 'docs': no workflow run has the event '{event}' "
+                "(events with a branch: push:main, push:develop)",
+            )
+            for event in ("push:release", "pull_request:main", "tag:v1.0.0")
+        ),
     ],
 )
 def test_a_wrong_declaration_is_refused_in_one_line(declared: Job, message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ FAILED = Check(
 PASSED = Check("integration", Status.SUCCESS)
 WARNED = Check("java", Status.WARNING, weaker="nothing ran on Java 17")
 SKIPPED = Check("coverage", Status.SKIPPED)
+
+
+def test_files_of_a_partial_run_are_incomplete(tmp_path: Path) -> None:
+    folder = tmp_path / "reports" / "tests-3.10-java17"
+    assert results.incomplete(folder) is None
+    results.write(folder, result(PASSED))
+    assert results.incomplete(folder) is None
+    results.write(folder, replace(result(PASSED), partial=True))
+    why = results.incomplete(folder)
+    command = 'nox -s "tests-3.10(java17)"'
+    assert why == f"arguments selected a part of tests-3.10(java17); run `{command}`"
+    (folder / "result.json").write_text("{")
+    why = results.incomplete(folder)
+    assert why == "reports/tests-3.10-java17/result.json cannot be read"
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:

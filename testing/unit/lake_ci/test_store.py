@@ -147,12 +147,21 @@ def test_entries_of_an_older_schema_and_what_a_killed_process_left_are_removed(
 ) -> None:
     store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
     (store.folder / "v0" / "entry").mkdir(parents=True)
-    for name in ("new-old", "old-young"):
+    for name in ("lake-ci-old", "lake-ci-young"):
         (store.folder / name).mkdir()
-    os.utime(store.folder / "new-old", (1, 1))
+    os.utime(store.folder / "lake-ci-old", (1, 1))
     store.prune()
-    assert {path.name for path in store.folder.iterdir()} == {"v1", "old-young"}
+    assert {path.name for path in store.folder.iterdir()} == {"v1", "lake-ci-young"}
     assert store.find(PRINT) is not None
+
+
+def test_prune_keeps_folders_of_others(store: Store, tmp_path: Path) -> None:
+    for name in ("my-project", "venv", "v2.1"):
+        (store.folder / name).mkdir(parents=True)
+        os.utime(store.folder / name, (1, 1))
+    store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
+    names = {path.name for path in store.folder.iterdir()}
+    assert names == {"v1", "my-project", "venv", "v2.1"}
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(

@@ -91,6 +91,32 @@ def test_install_only_runs_no_check(nox_run: Nox) -> None:
     assert not (nox_run.root / "ran").exists()
 
 
+TAKES = """
+@suite.job(reports=["images.json"], python=None)
+def docker(run):
+    \"\"\"Build the images.\"\"\"
+    run.partial = bool(run.posargs)
+    run.check(Shell("true"))
+
+
+@suite.job(needs=[docker], takes=["docker"], python=None)
+def k8s(run):
+    \"\"\"Compare with the images.\"\"\"
+    run.check(Shell("true"))
+"""
+
+
+def test_a_job_warns_of_files_that_a_partial_run_of_its_need_left(nox_run: Nox) -> None:
+    nox_run.write(TAKES)
+    assert nox_run.here("-s", "docker", "--", "--target", "api") == 0
+    assert nox_run.here("-s", "k8s") == 0
+    [warning] = nox_run.result("k8s").warnings
+    why = "arguments selected a part of docker; run `nox -s docker`"
+    assert warning == f"the files of docker are incomplete: {why}"
+    assert nox_run.here("-s", "docker", "k8s") == 0
+    assert nox_run.result("k8s").warnings == ()
+
+
 def test_a_helper_is_no_job_of_the_pipeline(nox_run: Nox) -> None:
     nox_run.write(JOBS)
     assert nox_run.here("-s", "format") == 0

@@ -9,7 +9,7 @@ import pytest
 
 from lake_ci import workflow
 from lake_ci.errors import UsageError
-from lake_ci.job import ALWAYS, EVENTS, Graph, Job
+from lake_ci.job import EVENTS, Graph, Job
 from lake_ci.results import Outcome, Status
 from lake_ci.run import Run
 from lake_ci.tools.tool import Workbench
@@ -80,11 +80,11 @@ def test_history_is_fetched_only_where_it_is_needed(graph: Graph) -> None:
     assert "fetch-depth" not in job(text, "lint")
 
 
-def test_the_summary_comes_last_and_always_and_only_a_tag_is_published(graph: Graph) -> None:
+def test_the_summary_always_comes_last_and_a_release_after_it(graph: Graph) -> None:
     text = workflow.render(graph)
     assert "needs: [lint, tests, build]" in job(text, "summary")
     assert "if: always()" in job(text, "summary")
-    assert "if: github.ref_type == 'tag'" in job(text, "publish")
+    assert "needs: [build, summary]" in job(text, "publish")
 
 
 def test_nothing_is_published_where_nothing_is_built() -> None:
@@ -130,25 +130,17 @@ def test_an_unknown_set_up_is_refused() -> None:
         workflow.render(graph)
 
 
-@pytest.mark.parametrize(
-    ("events", "condition"),
-    [
-        (EVENTS, None),
-        (ALWAYS, "github.event_name != 'schedule'"),
-        (("schedule",), "github.event_name == 'schedule'"),
-        (("push",), "(github.event_name == 'push' && github.ref_type == 'branch')"),
-        (("tag",), "github.ref_type == 'tag'"),
-        (
-            ("push:main", "workflow_dispatch"),
-            "(github.event_name == 'push' && github.ref == 'refs/heads/main')"
-            " || github.event_name == 'workflow_dispatch'",
-        ),
-    ],
-)
-def test_the_condition_starts_a_job_on_its_events_alone(
-    events: tuple[str, ...], condition: str | None
-) -> None:
-    assert workflow.condition(Job("one", session, events=events)) == condition
+@pytest.mark.parametrize("name", ["summary", "publish"])
+def test_a_job_with_a_reserved_name_is_refused(graph: Graph, name: str) -> None:
+    graph.add(Job(name, session))
+    with pytest.raises(UsageError, match=f"'{name}': the workflow has a job"):
+        workflow.render(graph)
+
+
+def test_nothing_is_published_where_no_tag_starts_the_build() -> None:
+    graph = Graph()
+    graph.add(Job("build", session, events=("push:main",), reports=("dist/",)))
+    assert "publish" not in workflow.render(graph)
 
 
 @pytest.fixture
@@ -163,6 +155,31 @@ def test_what_was_written_is_in_sync_and_not_written_again(
     assert written.read_text() == workflow.render(graph)
     assert workflow.InSync(graph).run(bench).status is Status.SUCCESS
     assert workflow.Write(graph).run(bench).detail == "unchanged"
+
+
+def test_a_workflow_of_somebody_else_stays_and_is_no_diff(
+    bench: Workbench, graph: Graph, written: Path
+) -> None:
+    own = "name: ci\non: push\njobs: {}\n"
+    written.write_text(own)
+    for tool in (workflow.Write(graph), workflow.InSync(graph)):
+        outcome = tool.run(bench)
+        [finding] = outcome.findings
+        assert (outcome.status, finding.rule) == (Status.FAILURE, "not-generated")
+        assert finding.place == ".github/workflows/ci.yml:1"
+        assert "nox -s workflow -- --force" in finding.message
+        assert written.read_text() == own
+    bench.posargs = ("--force",)
+    assert workflow.Write(graph).run(bench).status is Status.SUCCESS
+    assert written.read_text() == workflow.render(graph)
+
+
+def test_arguments_choose_between_writing_and_comparing(graph: Graph) -> None:
+    assert isinstance(workflow.tool(graph, []), workflow.Write)
+    assert isinstance(workflow.tool(graph, ["--force"]), workflow.Write)
+    assert isinstance(workflow.tool(graph, ["--check"]), workflow.InSync)
+    with pytest.raises(UsageError, match="no option '--chek'; did you mean '--check'"):
+        workflow.tool(graph, ["--chek"])
 
 
 def test_an_edit_by_hand_is_shown_as_a_diff_with_its_line_and_the_command_that_mends_it(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import Path
 
-from lake_ci import git
+from lake_ci import git, results
 from lake_ci.deploy.errors import RefusedError
 
 DIST = "dist"
@@ -44,6 +44,9 @@ def verify(root: Path) -> Artifacts:
             f"the tree is dirty: {', '.join(changed[:5])}",
             f"commit or stash it, then {BUILD} and deploy again",
         )
+    part = results.incomplete((root / CHECKSUMS).parent)
+    if part is not None:
+        raise RefusedError(f"{DIST}/ is not of a whole build: {part}", BUILD)
     sums = _sums(root)
     files = sorted(path for path in (root / DIST).glob("*") if path.is_file())
     for path in files:

@@ -14,11 +14,12 @@ from xml.sax.saxutils import quoteattr
 from lake_ci.errors import MachineError
 from lake_ci.files import locked
 from lake_ci.processes import Completed
-from lake_ci.results import Outcome, Status, write_whole
+from lake_ci.results import Outcome, Status
 from lake_ci.tools.locks import (
-    FOLDER,
+    JARS_FILE,
     JARS_TITLE,
     Jar,
+    generated,
     jar_coordinates,
     objection,
     read_jars,
@@ -110,7 +111,7 @@ class Jars(Tool):
                         message = (
                             f"{jar.file} has sha256 {actual}, the lock says {jar.sha256}; nothing was kept"
                         )
-                        return Outcome.failure(self.name, "sha256", message, file=f"{FOLDER}/jars.txt")
+                        return Outcome.failure(self.name, "sha256", message, file=JARS_FILE)
                 shutil.rmtree(folder, ignore_errors=True)
                 fetched.rename(folder)
         return Outcome(Status.SUCCESS, f"fetched {len(jars)}")
@@ -124,8 +125,11 @@ class LockJars(Tool):
 
     def run(self, bench: Workbench) -> Outcome:
         coordinates = jar_coordinates(read_project(bench.root))
-        if objection(bench.root / FOLDER / "jars.txt", JARS_TITLE, coordinates) is None:
+        if objection(bench.root / JARS_FILE, JARS_TITLE, coordinates) is None:
             return Outcome(Status.SUCCESS, "unchanged")
+        refusal = generated(JARS_FILE).refusal(self.name, bench)
+        if refusal is not None:
+            return refusal
         with tempfile.TemporaryDirectory(dir=bench.reports) as scratch:
             done = fetch(coordinates, Path(scratch), bench)
             if done.code != 0:
@@ -134,8 +138,8 @@ class LockJars(Tool):
             for coordinate in coordinates:
                 jar = Jar(*coordinate.split(":"))
                 lines.append(f"{coordinate} --hash=sha256:{_sha256(Path(scratch) / jar.file)}\n")
-        write_whole(bench.root / FOLDER / "jars.txt", render(JARS_TITLE, coordinates, "".join(lines)))
-        return Outcome(Status.SUCCESS, f"wrote {FOLDER}/jars.txt")
+        text = render(JARS_TITLE, coordinates, "".join(lines))
+        return generated(JARS_FILE).write(self.name, bench, text)
 
 
 def fetch(coordinates: list[str], folder: Path, bench: Workbench) -> Completed:
@@ -182,9 +186,7 @@ def _not_fetched(name: str, done: Completed) -> Outcome:
         r"UnknownHost\S*.*", done.stdout
     )
     message = f"could not fetch {', '.join(wanted) or 'the jars'}: connect this machine to the network once"
-    return Outcome.failure(
-        name, "fetch", "\n".join([message, *why[:1], done.last_lines(4)]), file=f"{FOLDER}/jars.txt"
-    )
+    return Outcome.failure(name, "fetch", "\n".join([message, *why[:1], done.last_lines(4)]), file=JARS_FILE)
 
 
 def _sha256(path: Path) -> str | None:

@@ -18,7 +18,8 @@ import nox.project
 
 from lake_ci.environment import uv_program
 from lake_ci.errors import LakeCiError, UsageError
-from lake_ci.results import Finding, Outcome, Status, write_whole
+from lake_ci.results import Finding, Outcome
+from lake_ci.tools.generated import FORCE, Generated
 from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 
 FOLDER = "requirements"
@@ -28,6 +29,7 @@ HEADER = """\
 # {title}
 # digest: sha256:{digest}
 """
+JARS_FILE = f"{FOLDER}/jars.txt"
 DIGEST = re.compile(r"^# digest: sha256:(\w+)$", re.MULTILINE)
 
 
@@ -84,6 +86,11 @@ def declared(project: dict[str, Any]) -> list[Lock]:
     return locks
 
 
+def generated(file: str) -> Generated:
+    """A lock as a file that `nox -s lock` makes."""
+    return Generated(file, session="lock", source="pyproject.toml")
+
+
 def digest(title: str, inputs: object, body: str) -> str:
     """The digest in a lock's header."""
     text = json.dumps([title, inputs], sort_keys=True) + "\n" + body
@@ -128,16 +135,22 @@ class Locks(Tool):
             (lock.file, lock.title, [lock.arguments, lock.requirements]) for lock in declared(project)
         ]
         if jar_coordinates(project):
-            expected.append((f"{FOLDER}/jars.txt", JARS_TITLE, jar_coordinates(project)))
+            expected.append((JARS_FILE, JARS_TITLE, jar_coordinates(project)))
         found = []
         for file, title, inputs in expected:
+            foreign = generated(file).foreign(self.name, bench)
             wrong = objection(bench.root / file, title, inputs)
-            if wrong is not None:
+            if foreign is not None:
+                found.append(foreign)
+            elif wrong is not None:
                 found.append(Finding(self.name, "out-of-step", f"{wrong}; {MEND}", file, 1))
         known = {file for file, _, _ in expected}
         for path in sorted((bench.root / FOLDER).glob("*.txt")):
             if bench.relative(path) not in known:
-                message = "no lock of this name is declared in pyproject.toml; delete it"
+                message = (
+                    "no lock of this name is declared in pyproject.toml: declare it, "
+                    f"or move the file out of {FOLDER}/"
+                )
                 found.append(Finding(self.name, "unknown", message, bench.relative(path), 1))
         return Outcome.of(found, clean=f"{len(expected)} locks")
 
@@ -151,6 +164,9 @@ class CompileLock(Tool):
 
     def run(self, bench: Workbench) -> Outcome:
         lock = self.lock
+        refusal = generated(lock.file).refusal(self.name, bench)
+        if refusal is not None:
+            return refusal
         path = bench.root / lock.file
         scratch = bench.reports / f"{lock.purpose}.txt"
         if path.exists():
@@ -172,15 +188,13 @@ class CompileLock(Tool):
             "--output-file",
             str(scratch),
         ]
-        done = bench.execute([*command, *bench.posargs])
+        typed = [word for word in bench.posargs if word != FORCE]
+        done = bench.execute([*command, *typed])
         if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)
         body = scratch.read_text(encoding="utf-8")
         text = render(lock.title, [lock.arguments, lock.requirements], body)
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            return Outcome(Status.SUCCESS, "unchanged")
-        write_whole(path, text)
-        return Outcome(Status.SUCCESS, f"wrote {lock.file}")
+        return generated(lock.file).write(self.name, bench, text)
 
 
 @dataclass(frozen=True)
@@ -203,13 +217,13 @@ class Jar:
 
 def read_jars(root: Path) -> list[Jar]:
     """The jars that `requirements/jars.txt` locks. Raises LakeCiError for a line it does not know."""
-    path = root / FOLDER / "jars.txt"
+    path = root / JARS_FILE
     jars = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("#") or not line.strip():
             continue
         match = re.fullmatch(r"([\w.-]+):([\w.-]+):([\w.-]+) --hash=sha256:([0-9a-f]{64})", line)
         if match is None:
-            raise LakeCiError(f"{FOLDER}/jars.txt:{number}: not a locked jar: {line!r}", hint=MEND)
+            raise LakeCiError(f"{JARS_FILE}:{number}: not a locked jar: {line!r}", hint=MEND)
         jars.append(Jar(*match.groups()))
     return jars

@@ -7,7 +7,7 @@ from lake_ci.tools import aws, overlay_rules, pod_rules
 from lake_ci.tools.known_settings import Programs
 from lake_ci.tools.kustomize import Build
 from lake_ci.tools.manifest_scans import NOT_BUILT, settings
-from lake_ci.tools.rule_facts import IMAGES, Facts, built
+from lake_ci.tools.rule_facts import Facts, built, not_compared
 from lake_ci.tools.tool import Tool, Workbench
 
 RULES = (*pod_rules.RULES, *overlay_rules.RULES)
@@ -33,6 +33,7 @@ class Practices(Tool):
         )
         found = [finding for rule in RULES for finding in rule(self.name, rendered, facts)]
         clean = count(len(RULES), "rule")
-        if facts.built is None:
-            clean += f"; images not compared, for there is no {IMAGES}"
+        why = not_compared(bench.root)
+        if why is not None:
+            clean += f"; images not compared: {why}"
         return Outcome.of(found, clean=clean)

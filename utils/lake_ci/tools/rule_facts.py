@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake_ci.results import Finding
+from lake_ci.results import Finding, incomplete
 from lake_ci.tools.manifests import Rendered
 
 IMAGES = "reports/docker/images.json"
@@ -19,7 +19,8 @@ class Facts:
     """What the rules know beside the manifests.
 
     Attributes:
-        built: the names of the images that the docker session built; None where it left no report.
+        built: the names of the images that the docker session built; None where it left
+            no report of all of them.
         reads: the variables that each program reads.
         secrets: the Secrets that people make by hand, or an operator does.
         account: the cloud account of the environment.
@@ -36,12 +37,23 @@ Found = Iterator[Finding]
 Rule = Callable[[str, Rendered, Facts], Found]
 
 
-def built(root: Path) -> frozenset[str] | None:
-    """The names of the images that the docker session built, without registry and tag; None without its report."""
+def not_compared(root: Path) -> str | None:
+    """Why manifests cannot be compared with the built images; None where they can."""
     path = root / IMAGES
     if not path.exists():
+        return f"there is no {IMAGES}"
+    return incomplete(path.parent)
+
+
+def built(root: Path) -> frozenset[str] | None:
+    """The names of all images that were built, without registry and tag.
+
+    None where the docker session left no report, or was run for some of them only.
+    """
+    if not_compared(root) is not None:
         return None
-    return frozenset(last(row["name"]) for row in json.loads(path.read_text(encoding="utf-8")))
+    rows = json.loads((root / IMAGES).read_text(encoding="utf-8"))
+    return frozenset(last(row["name"]) for row in rows)
 
 
 def last(image: str) -> str:

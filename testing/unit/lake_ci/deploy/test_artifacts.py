@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lake_ci import results
 from lake_ci.deploy.artifacts import verify
 from lake_ci.deploy.errors import RefusedError
+from lake_ci.results import Result
 from testing.deploys.project import make, wheel
 
 
@@ -71,6 +73,23 @@ def other_tag(project: Path) -> None:
     replace_wheel(project, "9.9")
 
 
+def in_part(project: Path) -> None:
+    made = Result(
+        run="1",
+        attempt=1,
+        event="push",
+        commit=None,
+        dirty=False,
+        job="build",
+        session="build",
+        started="2026-01-31T02:00:00Z",
+        seconds=1.0,
+        reproduce="nox -s build",
+        partial=True,
+    )
+    results.write(project / "reports" / "build", made)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -78,6 +97,7 @@ def other_tag(project: Path) -> None:
         (missing, r"dist/shop-1.0-py3-none-any.whl is missing, which .*nox -s build"),
         (altered, "its sha256 is another"),
         (stray, "dist/stray.whl is not in reports/build/SHA256SUMS"),
+        (in_part, "dist/ is not of a whole build: arguments .*nox -s build"),
         (no_sums, "SHA256SUMS is missing: nothing was built here"),
         (odd_sums, "is no list of checksums"),
         (other_commit, r"is not of this commit, .*nox -s build"),

@@ -254,6 +254,15 @@ def test_the_lock_of_jars_is_written_from_what_was_fetched_and_then_left(
     assert len(calls) == 1
 
 
+def test_jars_listed_by_hand_stay(spark: Workbench, answering: Answering) -> None:
+    path = spark.root / "requirements" / "jars.txt"
+    path.write_text("io.delta:delta-storage:3.3.2\n")
+    calls = answering(Completed((), 0, "", "", 0.1))
+    outcome = LockJars().run(spark)
+    assert [each.rule for each in outcome.findings] == ["not-generated"]
+    assert (calls, path.read_text()) == ([], "io.delta:delta-storage:3.3.2\n")
+
+
 def test_a_lock_of_jars_that_cannot_be_fetched_is_a_failure(spark: Workbench, answering: Answering) -> None:
     (spark.root / "requirements" / "jars.txt").unlink()
     answering(

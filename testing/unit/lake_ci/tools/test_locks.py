@@ -102,9 +102,27 @@ def test_an_edit_by_hand_shows(locked: Workbench, old: str, new: str) -> None:
 
 
 def test_a_lock_without_a_digest_is_named_with_the_command_that_mends_it(locked: Workbench) -> None:
-    (locked.root / "requirements" / "lint.txt").write_text(BODY)
+    path = locked.root / "requirements" / "lint.txt"
+    path.write_text(path.read_text().split("\n")[0] + "\n" + BODY)
     [finding] = Locks().run(locked).findings
     assert finding.message == "the lock has no digest; run `nox -s lock`"
+
+
+def test_a_file_that_lock_did_not_make_is_not_overwritten_before_force(
+    locked: Workbench, answering: Answering
+) -> None:
+    lock = locks.declared(locks.read_project(locked.root))[0]
+    path = locked.root / lock.file
+    path.write_text("click==8.0.0 # pinned by hand\n")
+    assert places(locked) == [("requirements/runtime.txt:1", "not-generated")]
+    calls = answering(compiling(BODY, []))
+    outcome = CompileLock(lock).run(locked)
+    assert [each.rule for each in outcome.findings] == ["not-generated"]
+    assert (calls, path.read_text()) == ([], "click==8.0.0 # pinned by hand\n")
+    locked.posargs = ("--upgrade", "--force")
+    assert CompileLock(lock).run(locked).detail == "wrote requirements/runtime.txt"
+    assert "--upgrade" in calls[0] and "--force" not in calls[0]
+    assert places(locked) == []
 
 
 def test_a_missing_lock_is_named(locked: Workbench) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.results import Status
+from lake_ci import results
+from lake_ci.results import Result, Status
 from lake_ci.tools.known_settings import API, LAKEKIT, Programs
 from lake_ci.tools.kustomize import Build
-from lake_ci.tools.manifests import Deleted, Manifest, Rendered
+from lake_ci.tools.manifests import Deleted, Made, Manifest, Rendered
 from lake_ci.tools.practices import Practices
 from lake_ci.tools.rule_facts import IMAGES, built, last
 from lake_ci.tools.tool import Workbench
@@ -40,16 +41,53 @@ def test_findings_of_all_rules_come_in_one_row(bench: Workbench) -> None:
 
 def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compared(bench: Workbench) -> None:
     build = Build("dev")
+    build.made.set(sound())
+    outcome = Practices(build, Programs()).run(bench)
+    assert outcome.detail == f"12 rules; images not compared: there is no {IMAGES}"
+    (bench.root / IMAGES).parent.mkdir(parents=True)
+    (bench.root / IMAGES).write_text("[]")
+    assert Practices(build, Programs()).run(bench).detail == "12 rules"
+
+
+def sound(*more: Manifest) -> Rendered:
+    """An environment that keeps the rules, and objects beside."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     space = Manifest({"kind": "Namespace", "metadata": {"name": "x", "labels": labels}})
     spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     policy = Manifest({"kind": "NetworkPolicy", "metadata": {"name": "x"}, "spec": spec})
-    build.made.set(Rendered("dev", "made.yaml", (space, policy)))
-    outcome = Practices(build, Programs()).run(bench)
-    assert outcome.detail == f"12 rules; images not compared, for there is no {IMAGES}"
+    return Rendered("dev", "made.yaml", (space, policy, *more))
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_partial_images_are_not_compared(bench: Workbench, partial: bool) -> None:
+    container = {"name": "run", "image": "registry/lakekit-prod:1.0"}
+    spec = {"containers": [container]}
+    body = {"kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
+    build = Build("dev")
+    build.made.set(sound(Manifest(body)))
     (bench.root / IMAGES).parent.mkdir(parents=True)
-    (bench.root / IMAGES).write_text("[]")
-    assert Practices(build, Programs()).run(bench).detail == "12 rules"
+    (bench.root / IMAGES).write_text('[{"name": "lakekit-api:1.0"}]')
+    made = Result(
+        run="1",
+        attempt=1,
+        event="push",
+        commit=None,
+        dirty=False,
+        job="docker",
+        session="docker",
+        started="2026-01-31T02:00:00Z",
+        seconds=1.0,
+        reproduce="nox -s docker",
+        partial=partial,
+    )
+    results.write((bench.root / IMAGES).parent, made)
+    rules = {each.rule for each in Practices(build, Programs()).run(bench).findings}
+    assert ("unknown-image" in rules) is not partial
+    build.made = Made()
+    build.made.set(sound())
+    why = "arguments selected a part of docker; run `nox -s docker`"
+    detail = f"12 rules; images not compared: {why}" if partial else "12 rules"
+    assert Practices(build, Programs()).run(bench).detail == detail
 
 
 def test_what_was_not_built_is_skipped(bench: Workbench) -> None:

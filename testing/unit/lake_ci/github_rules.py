@@ -1,0 +1,222 @@
+"""GitHub's documented rules for which jobs of a workflow run.
+
+From docs.github.com, "Workflow syntax" (`on`, and of a job `needs` and `if`) and
+"Evaluate expressions" (status check functions, operators, literals):
+
+- A workflow starts on the events of `on`. A push starts it when the branch matches
+  `branches`, or the tag matches `tags`.
+- "A default status check of `success()` is applied unless you include one of these
+  functions": the condition is `success() && (condition)`.
+- "If a job fails or is skipped, all jobs that need it are skipped unless the jobs use a
+  conditional expression that causes the job to continue. (...) a failure or skip
+  applies to all jobs in the dependency chain from the point of failure or skip
+  onwards": so `success()` asks for success of every ancestor, and `failure()`
+  "returns `true` if any ancestor job fails".
+- `cancelled()` "returns `true` if the workflow was canceled"; `always()` is true "even
+  when canceled".
+- The context `needs` holds the direct needs alone, each with `result`: `success`,
+  `failure`, `cancelled` or `skipped`. A property that does not exist is null.
+- Strings are compared without regard to case; `&&` and `||` give one of their operands.
+
+Everything else that an expression may hold is refused with ValueError.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import yaml
+
+Contexts = Mapping[str, Any]
+Status = Mapping[str, bool]
+SUCCESS, FAILURE, CANCELLED, SKIPPED = "success", "failure", "cancelled", "skipped"
+FUNCTIONS = ("success()", "failure()", "cancelled()", "always()")
+TOKEN = re.compile(r"'(?:[^']|'')*'|&&|\|\||==|!=|[!()]|[A-Za-z_][\w.-]*(?:\(\))?")
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """An event, as a workflow sees it in the contexts `github` and `inputs`."""
+
+    event: str
+    ref: str = "refs/heads/main"
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ref_type(self) -> str:
+        return "tag" if self.ref.startswith("refs/tags/") else "branch"
+
+    @property
+    def context(self) -> dict[str, Any]:
+        github = {"event_name": self.event, "ref": self.ref, "ref_type": self.ref_type}
+        return {"github": github, "inputs": dict(self.inputs)}
+
+
+def parse(text: str) -> dict[str, Any]:
+    """A workflow file. A reader of YAML 1.1 takes the key `on` for a truth value."""
+    body: dict[Any, Any] = yaml.safe_load(text)
+    if True in body:
+        body["on"] = body.pop(True)
+    return body
+
+
+def starts(workflow: Mapping[str, Any], trigger: Trigger) -> bool:
+    """Whether the event starts the workflow at all."""
+    if trigger.event not in workflow["on"]:
+        return False
+    if trigger.event != "push":
+        return True
+    filters = workflow["on"]["push"]
+    name = trigger.ref.split("/", 2)[2]
+    patterns = filters.get("tags" if trigger.ref_type == "tag" else "branches", ())
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def run(
+    workflow: Mapping[str, Any],
+    trigger: Trigger,
+    outcomes: Mapping[str, str] | None = None,
+    *,
+    cancelled_at: str | None = None,
+) -> dict[str, str]:
+    """The result of each job.
+
+    Args:
+        outcomes: how jobs end that run; success for those it does not name.
+        cancelled_at: the job during which someone cancels the whole workflow.
+    """
+    jobs: Mapping[str, Any] = workflow["jobs"] if starts(workflow, trigger) else {}
+    ends = {**(outcomes or {}), **({cancelled_at: CANCELLED} if cancelled_at else {})}
+    before = ancestors(jobs, cancelled_at) | {cancelled_at} if cancelled_at else set()
+    results: dict[str, str] = {}
+    for name in in_order(jobs):
+        # What does not lead to the job that is cancelled starts after that.
+        after = bool(cancelled_at) and name not in before
+        chain = {results[each] for each in ancestors(jobs, name)}
+        status = {
+            "success()": not after and chain <= {SUCCESS},
+            "failure()": FAILURE in chain,
+            "cancelled()": after,
+            "always()": True,
+        }
+        needs = {need: {"result": results[need]} for need in needs_of(jobs, name)}
+        contexts = {**trigger.context, "needs": needs}
+        started = holds(jobs[name].get("if"), contexts, status)
+        results[name] = ends.get(name, SUCCESS) if started else SKIPPED
+    return results
+
+
+def ran(results: Mapping[str, str]) -> set[str]:
+    """The jobs that GitHub has started."""
+    return {name for name, result in results.items() if result != SKIPPED}
+
+
+def needs_of(jobs: Mapping[str, Any], name: str) -> list[str]:
+    needs = jobs[name].get("needs", [])
+    return [needs] if isinstance(needs, str) else list(needs)
+
+
+def ancestors(jobs: Mapping[str, Any], name: str) -> set[str]:
+    """The needs of a job, their needs, and so on."""
+    direct = needs_of(jobs, name)
+    return set(direct).union(*(ancestors(jobs, need) for need in direct))
+
+
+def in_order(jobs: Mapping[str, Any]) -> list[str]:
+    """The jobs, needs first."""
+    return sorted(jobs, key=lambda name: (len(ancestors(jobs, name)), name))
+
+
+def holds(text: object, contexts: Contexts, status: Status) -> bool:
+    """Whether a job's `if:` is true; None stands for a job without one."""
+    condition = "success()" if text is None else str(text).strip()
+    if isinstance(text, bool):
+        condition = condition.lower()
+    if condition.startswith("${{") and condition.endswith("}}"):
+        condition = condition[3:-2]
+    tokens = TOKEN.findall(condition)
+    if "".join(tokens) != re.sub(r"('(?:[^']|'')*')|\s+", r"\1", condition):
+        raise ValueError(f"not an expression that is known here: {condition}")
+    if not any(token in FUNCTIONS for token in tokens):
+        tokens = ["success()", "&&", "(", *tokens, ")"]
+    parser = _Parser(tokens, contexts, status)
+    value = parser.either()
+    if parser.tokens:
+        raise ValueError(f"{parser.tokens[0]!r} is left over: {condition}")
+    return bool(value)
+
+
+class _Parser:
+    """`||` binds loosest, then `&&`, then `==` and `!=`, then `!`."""
+
+    def __init__(self, tokens: list[str], contexts: Contexts, status: Status) -> None:
+        self.tokens = list(tokens)
+        self.contexts = contexts
+        self.status = status
+
+    def either(self) -> Any:
+        value = self.both()
+        while self._take("||"):
+            other = self.both()
+            value = value or other
+        return value
+
+    def both(self) -> Any:
+        value = self.equality()
+        while self._take("&&"):
+            other = self.equality()
+            value = value and other
+        return value
+
+    def equality(self) -> Any:
+        value = self.unary()
+        while self.tokens[:1] in (["=="], ["!="]):
+            wanted = self.tokens.pop(0) == "=="
+            value = _equal(value, self.unary()) is wanted
+        return value
+
+    def unary(self) -> Any:
+        if self._take("!"):
+            return not self.unary()
+        return self._primary()
+
+    def _primary(self) -> Any:
+        token = self.tokens.pop(0)
+        if token == "(":
+            value = self.either()
+            if not self._take(")"):
+                raise ValueError("a parenthesis is not closed")
+            return value
+        literals: Mapping[str, Any] = {"true": True, "false": False, "null": None}
+        known: Mapping[str, Any] = {**self.status, **literals}
+        if token in known:
+            return known[token]
+        if token.startswith("'"):
+            return token[1:-1].replace("''", "'")
+        return self._property(token)
+
+    def _property(self, path: str) -> Any:
+        context, *names = path.split(".")
+        if context not in self.contexts or not names:
+            raise ValueError(f"no context that is known here: {path}")
+        value: Any = self.contexts[context]
+        for name in names:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def _take(self, token: str) -> bool:
+        found = self.tokens[:1] == [token]
+        del self.tokens[: int(found)]
+        return found
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, str) and isinstance(other, str):
+        return one.casefold() == other.casefold()
+    # GitHub makes numbers of both: null and '' are 0, any other string here is none.
+    as_number: Callable[[Any], Any] = lambda value: "" if value is None else value
+    return bool(as_number(one) == as_number(other))
