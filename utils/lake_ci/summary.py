@@ -20,7 +20,6 @@ from lake_ci.report.objections import objection
 from lake_ci.report.overview import Node, Overview, Past, Refused, Session, State, TestCase
 from lake_ci.results import REPORTS, TIME_FORMAT, Result, write_whole
 
-HISTORY = ".history/runs.json"
 # GitHub refuses a step's summary above 1 MiB, and shows none of it then.
 STEP_SUMMARY_LIMIT = 1024 * 1024
 GITHUB_REMOTE = re.compile(
@@ -74,7 +73,7 @@ def collect(
         else:
             skipped = plan.skipped.get(job.name, "not planned")
         nodes.append(Node(job.name, job.summary, job.needs, sessions, skipped))
-    past, notes = _past(reports / HISTORY)
+    past, notes = _past(reports / history.FILE)
     return Overview(
         run=run,
         attempt=attempt,
@@ -108,7 +107,7 @@ def write(
     write_whole(reports / "index.html", html.page(overview, source_url=source))
     if overview.state is not State.RUNNING:
         runs = [*overview.past, history.past_of(overview)]
-        write_whole(reports / HISTORY, history.to_text(runs))
+        write_whole(reports / history.FILE, history.to_text(runs))
     if env.get("GITHUB_STEP_SUMMARY"):
         step = Path(env["GITHUB_STEP_SUMMARY"])
         used = step.stat().st_size if step.exists() else 0
@@ -224,4 +223,4 @@ def _past(path: Path) -> tuple[list[Past], tuple[str, ...]]:
     except FileNotFoundError:
         return [], ()
     except (OSError, ValueError) as error:
-        return [], (f"reports/{HISTORY} cannot be read, so there is no run to compare with: {error}",)
+        return [], (f"reports/{history.FILE} cannot be read, so there is no run to compare with: {error}",)
