@@ -13,6 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path
@@ -41,8 +42,8 @@ from lake_ci.plan import (
     why_text,
 )
 from lake_ci.processes import Processes
-from lake_ci.report import terminal
-from lake_ci.report.overview import Overview
+from lake_ci.report import efficiency, terminal
+from lake_ci.report.overview import Overview, Workers
 from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
 from lake_ci.reuse import SWITCH, Answer, Mode, Reuse, Verdict
 from lake_ci.run import facts
@@ -145,11 +146,12 @@ def summarize(suite: Suite, session: nox.Session) -> None:
     with one_line():
         env = suite.env
         run, arguments = env.get("GITHUB_RUN_ID"), list(session.posargs)
+        shared: Workers | None = None
         if run is None:
-            run, arguments = _last_run(suite.root)
+            run, arguments, shared = _last_run(suite.root)
         plan = plan_of(suite.graph, suite.root, env, parser("-s summary ").parse_args(arguments))
         said = {job: str(told["result"]) for job, told in json.loads(env.get("NEEDS") or "{}").items()}
-        code = summary.write(_overview(suite, plan, run, said), suite.root, env)
+        code = summary.write(_overview(suite, plan, run, said, shared), suite.root, env)
         text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
         # On GitHub `write` has logged it, guarded against text that the runner would take for commands.
         if env.get("GITHUB_ACTIONS") != "true":
@@ -160,7 +162,13 @@ def summarize(suite: Suite, session: nox.Session) -> None:
         sys.exit(code)
 
 
-def _overview(suite: Suite, plan: Plan, run: str, said: Mapping[str, str] | None = None) -> Overview:
+def _overview(
+    suite: Suite,
+    plan: Plan,
+    run: str,
+    said: Mapping[str, str] | None = None,
+    shared: Workers | None = None,
+) -> Overview:
     return summary.collect(
         suite.root,
         suite.graph,
@@ -170,15 +178,22 @@ def _overview(suite: Suite, plan: Plan, run: str, said: Mapping[str, str] | None
         commit=git.commit(suite.root),
         dirty=git.is_dirty(suite.root),
         said=said,
+        workers=shared,
     )
 
 
-def _last_run(root: Path) -> tuple[str, list[str]]:
-    """The id and the arguments of the last pipeline. Raises UsageError where there was none."""
+def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
+    """Return the id, the arguments and the workers of the last pipeline.
+
+    Raises:
+        UsageError: there was none.
+    """
     try:
         last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
-        return str(last["run"]), [str(argument) for argument in last["arguments"]]
-    except (OSError, ValueError, KeyError):
+        run, arguments = str(last["run"]), [str(each) for each in last["arguments"]]
+        # Older pipelines did not record them.
+        return run, arguments, Workers(**last["workers"]) if "workers" in last else None
+    except (OSError, ValueError, KeyError, TypeError):
         raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
 
 
@@ -201,7 +216,8 @@ class Pipeline:
         self.run_id = suite.env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
         self.variants = plan.variants
         self.mode = played_mode(suite, plan, no_cache=options.no_cache)
-        self.workers = workers(config, options.parallel)
+        number = workers(config, options.parallel)
+        self.workers = Workers(number, os.cpu_count() or 1, time.time())
 
     def run(self) -> int:
         """Run the planned sessions in an inner nox, print the table, and return the exit code."""
@@ -248,7 +264,7 @@ class Pipeline:
         running = {each.session: each for each in self.variants if each not in reused}
         # Nothing is read for a run that starts no session.
         times = expected(self.suite, self.variants if running else (), cache, self.mode)
-        planned = estimate(self.plan, times, verdicts, workers=self.workers)
+        planned = estimate(self.plan, times, verdicts, workers=self.workers.number)
         if not self.config.install_only:
             lines = [*estimate_text(planned), *forecast_text(verdicts)]
             print("\n".join(lines), flush=True)
@@ -294,10 +310,16 @@ class Pipeline:
 
     def _report(self) -> None:
         """Write the reports of the run, for those who want more than the table."""
-        summary.write(_overview(self.suite, self.plan, self.run_id), self.suite.root, self.suite.env)
-        last = {"run": self.run_id, "arguments": _planning(self.arguments)}
+        overview = _overview(self.suite, self.plan, self.run_id, shared=self.workers)
+        summary.write(overview, self.suite.root, self.suite.env)
+        last = {
+            "run": self.run_id,
+            "arguments": _planning(self.arguments),
+            "workers": asdict(self.workers),
+        }
         results.write_whole(self.suite.root / REPORTS / LAST, json.dumps(last) + "\n")
-        print(f"all of it: {REPORTS}/index.html", flush=True)
+        lines = efficiency.text(efficiency.of(overview))
+        print("\n".join([*lines, f"all of it: {REPORTS}/index.html"]), flush=True)
 
     @cached_property
     def _facts(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lake_ci.job import Graph, Job, Variant
 from lake_ci.report import history, html, junit, markdown
 from lake_ci.report.annotations import log
 from lake_ci.report.objections import objection
-from lake_ci.report.overview import Node, Overview, Past, Refused, Session, State, TestCase
+from lake_ci.report.overview import Node, Overview, Past, Refused, Session, State, TestCase, Workers
 from lake_ci.results import REPORTS, TIME_FORMAT, Result, write_whole
 
 # GitHub refuses a step's summary above 1 MiB, and shows none of it then.
@@ -39,6 +39,7 @@ def collect(
     running: bool = False,
     said: Mapping[str, str] | None = None,
     itself: str = "summary",
+    workers: Workers | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Overview:
     """Read every `reports/*/result.json`, and take what belongs to this run.
@@ -51,6 +52,7 @@ def collect(
         said: GitHub's own word on jobs (`needs.<job>.result`): one it calls failed did not pass, whatever its results
             say, and one it calls skipped was.
         itself: the job that makes the report, and so has no result to show.
+        workers: the machine that ran all sessions; None: each had one of its own.
         clock: the time of the report, in seconds since 1970.
     """
     reports = root / REPORTS
@@ -86,6 +88,7 @@ def collect(
         refused=tuple(refused),
         past=tuple(each for each in past if each.run != run),
         notes=notes,
+        workers=workers,
     )
 
 

@@ -586,6 +586,30 @@ def test_a_wrong_number_of_workers_is_wrong_usage(two: Nox, capsys: pytest.Captu
     assert not (two.root / "reports" / "lint").exists()
 
 
+def test_the_run_ends_with_its_ratio_and_the_summary_repeats_it(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert two.here("--", "--plain", "-j", "2") == 0
+    output = capsys.readouterr().out
+    ratio = re.search(r"^took .* s, \d+\.\d\d times the lower bound of .* s$", output, re.MULTILINE)
+    assert ratio is not None
+    assert re.search(r"critical path: lint → tests, .* s; processor time: .* / ", output)
+    assert ratio[0] in (two.root / "reports" / "summary.md").read_text()
+    assert ratio[0] in (two.root / "reports" / "index.html").read_text()
+    assert two.here("-s", "summary") == 0
+    assert ratio[0] in capsys.readouterr().out
+
+
+def test_the_last_run_of_an_older_suite_is_summed_up_without_workers(two: Nox) -> None:
+    assert two.here("--", "--plain") == 0
+    path = two.root / "reports" / pipeline.LAST
+    last = json.loads(path.read_text())
+    assert set(last.pop("workers")) == {"number", "cores", "began"}
+    path.write_text(json.dumps(last))
+    assert two.here("-s", "summary") == 0
+    assert " core" not in (two.root / "reports" / "summary.md").read_text()
+
+
 def test_a_jobs_newest_session_starts_first_as_it_takes_longest(nox_run: Nox) -> None:
     nox_run.write('''
 @suite.job(python=None)
@@ -603,7 +627,8 @@ def tests(run):
     assert code == 0, output
     assert (nox_run.root / "order").read_text().split() == ["lint", "21", "17", "11"]
     # People read them in the order of the declaration.
-    assert re.findall(r"tests\(java(\d+)\)", output.rpartition("lint ")[2]) == ["11", "17", "21"]
+    table = output.partition("\ntook ")[0].rpartition("lint ")[2]
+    assert re.findall(r"tests\(java(\d+)\)", table) == ["11", "17", "21"]
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "{}"])
