@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "utils"))
 
 from lake_ci import plan, workflow
+from lake_ci.durations import Durations
 from lake_ci.events import Event, select
 from lake_ci.job import Graph, Job
 from lake_ci.run import Run
@@ -44,7 +45,7 @@ def seconds(number: int) -> float:
         start = time.perf_counter()
         graph = jobs(number)
         chosen = select(graph, Event("push", "main"))
-        times = dict.fromkeys(chosen.sessions, 1.0)
+        times = Durations(dict.fromkeys(chosen.sessions, 1.0), frozenset())
         assert plan.as_text(chosen, times) and plan.as_json(chosen, times) and plan.as_mermaid(chosen, graph)
         assert workflow.render(graph)
         taken.append(time.perf_counter() - start)

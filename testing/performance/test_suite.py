@@ -32,13 +32,14 @@ def graph(number: int) -> Any:
 @EXERCISES
 def test_plan_text(measure: Measure) -> None:
     from lake_ci import plan
+    from lake_ci.durations import Durations
     from lake_ci.events import Event, select
 
     jobs = graph(JOBS)
 
     def text() -> str:
         chosen = select(jobs, Event("push", "main"))
-        times = dict.fromkeys(chosen.sessions, 1.0)
+        times = Durations(dict.fromkeys(chosen.sessions, 1.0), frozenset())
         return plan.as_text(chosen, times) + str(plan.as_json(chosen, times)) + plan.as_mermaid(chosen, jobs)
 
     assert f"job{JOBS - 1}" in measure(text)

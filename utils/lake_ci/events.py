@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lake_ci import git
 from lake_ci.errors import UsageError
-from lake_ci.job import EVENTS, TRUNKS, Graph, Job, nearest
+from lake_ci.job import EVENTS, TRUNKS, Graph, Job, Variant, nearest
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,12 @@ class Plan:
     skipped: Mapping[str, str]
 
     @property
+    def variants(self) -> tuple[Variant, ...]:
+        return tuple(variant for job in self.starts for variant in job.variants)
+
+    @property
     def sessions(self) -> tuple[str, ...]:
-        return tuple(variant.session for job in self.starts for variant in job.variants)
+        return tuple(variant.session for variant in self.variants)
 
 
 def current(

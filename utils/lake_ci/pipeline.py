@@ -12,17 +12,19 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import nox
 from nox import _option_set  # the one place that knows how nox's options become arguments again
-from nox import sessions
+from nox import _options, sessions
 
 from lake_ci import git, interpreters, issue, provisioning, results, reuse, summary
+from lake_ci.durations import Durations, durations
 from lake_ci.errors import BadResultError, MachineError, UsageError
 from lake_ci.events import Plan
 from lake_ci.files import locked, sign
@@ -32,15 +34,16 @@ from lake_ci.plan import (
     as_json,
     as_mermaid,
     as_text,
-    expected,
+    estimate,
+    estimate_text,
     forecast_text,
     parser,
     plan_of,
     why_text,
 )
 from lake_ci.processes import Processes
-from lake_ci.report import terminal
-from lake_ci.report.overview import Overview
+from lake_ci.report import efficiency, terminal
+from lake_ci.report.overview import Overview, Workers
 from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
 from lake_ci.reuse import SWITCH, Answer, Mode, Reuse, Verdict
 from lake_ci.run import facts
@@ -68,9 +71,8 @@ def play(suite: Suite, session: nox.Session) -> None:
     with one_line():
         options = arguments().parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
-        print(
-            f"Playing {plan.event} (`nox -- --event E --branch B` plays another): {_names(plan)}", flush=True
-        )
+        another = "`nox -- --event E --branch B` simulates another"
+        print(f"Simulating {plan.event} ({another}): {_names(plan)}", flush=True)
         lock = suite.root / ".cache" / "pipeline.lock"
         with locked(
             lock, lambda holder: print(f"waiting for another pipeline in this checkout: {holder}", flush=True)
@@ -92,22 +94,29 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
         )
         options = found.parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
-        times = expected(suite.root, plan.starts)
         if options.mermaid:
             print(as_mermaid(plan, suite.graph))
             return
+        config = session._runner.global_config
+        # Standard output is the plan's alone: a program may read it.
+        cache = forecasting(suite, config, lambda text: print(text, file=sys.stderr))
         verdicts: list[Verdict] = []
-        if played_mode(suite, plan) in (Mode.PIPELINE, Mode.SESSIONS):
-            # Standard output is the plan's alone: a program may read it.
-            cache = forecasting(
-                suite, session._runner.global_config, lambda text: print(text, file=sys.stderr)
-            )
+        mode = played_mode(suite, plan)
+        if mode in (Mode.PIPELINE, Mode.SESSIONS):
             verdicts = cache.forecast(plan.starts, cache.now())
         if options.why is not None:
             job = suite.graph.named(options.why)
             print("\n".join(why_text(job, [each for each in verdicts if each.variant.job is job])))
         else:
-            print(as_json(plan, times, verdicts) if options.json else as_text(plan, times, verdicts))
+            write = as_json if options.json else as_text
+            times = expected(suite, plan.variants, cache, mode)
+            print(write(plan, times, verdicts, workers=workers(config, None)))
+
+
+def expected(suite: Suite, variants: Collection[Variant], cache: Reuse, mode: Mode) -> Durations:
+    """Return how long these sessions take, for a run and for `nox -s plan`."""
+    cached = cache.seconds if mode is not Mode.OFF else None
+    return durations(suite.root, suite.graph, variants, cached)
 
 
 def played_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
@@ -137,11 +146,12 @@ def summarize(suite: Suite, session: nox.Session) -> None:
     with one_line():
         env = suite.env
         run, arguments = env.get("GITHUB_RUN_ID"), list(session.posargs)
+        shared: Workers | None = None
         if run is None:
-            run, arguments = _last_run(suite.root)
+            run, arguments, shared = _last_run(suite.root)
         plan = plan_of(suite.graph, suite.root, env, parser("-s summary ").parse_args(arguments))
         said = {job: str(told["result"]) for job, told in json.loads(env.get("NEEDS") or "{}").items()}
-        code = summary.write(_overview(suite, plan, run, said), suite.root, env)
+        code = summary.write(_overview(suite, plan, run, said, shared), suite.root, env)
         text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
         # On GitHub `write` has logged it, guarded against text that the runner would take for commands.
         if env.get("GITHUB_ACTIONS") != "true":
@@ -152,7 +162,13 @@ def summarize(suite: Suite, session: nox.Session) -> None:
         sys.exit(code)
 
 
-def _overview(suite: Suite, plan: Plan, run: str, said: Mapping[str, str] | None = None) -> Overview:
+def _overview(
+    suite: Suite,
+    plan: Plan,
+    run: str,
+    said: Mapping[str, str] | None = None,
+    shared: Workers | None = None,
+) -> Overview:
     return summary.collect(
         suite.root,
         suite.graph,
@@ -162,15 +178,22 @@ def _overview(suite: Suite, plan: Plan, run: str, said: Mapping[str, str] | None
         commit=git.commit(suite.root),
         dirty=git.is_dirty(suite.root),
         said=said,
+        workers=shared,
     )
 
 
-def _last_run(root: Path) -> tuple[str, list[str]]:
-    """The id and the arguments of the last pipeline. Raises UsageError where there was none."""
+def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
+    """Return the id, the arguments and the workers of the last pipeline.
+
+    Raises:
+        UsageError: there was none.
+    """
     try:
         last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
-        return str(last["run"]), [str(argument) for argument in last["arguments"]]
-    except (OSError, ValueError, KeyError):
+        run, arguments = str(last["run"]), [str(each) for each in last["arguments"]]
+        # Older pipelines did not record them.
+        return run, arguments, Workers(**last["workers"]) if "workers" in last else None
+    except (OSError, ValueError, KeyError, TypeError):
         raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
 
 
@@ -191,8 +214,10 @@ class Pipeline:
         self.options = options
         self.arguments = list(arguments)
         self.run_id = suite.env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
-        self.variants = [variant for job in plan.starts for variant in job.variants]
+        self.variants = plan.variants
         self.mode = played_mode(suite, plan, no_cache=options.no_cache)
+        number = workers(config, options.parallel)
+        self.workers = Workers(number, os.cpu_count() or 1, time.time())
 
     def run(self) -> int:
         """Run the planned sessions in an inner nox, print the table, and return the exit code."""
@@ -223,27 +248,31 @@ class Pipeline:
         return code
 
     def _running(self) -> list[Variant]:
-        """The sessions that have to run, each told with the reason; what holds of the others is put back."""
-        if self.mode not in (Mode.PIPELINE, Mode.SESSIONS) or self.config.install_only:
-            return self.variants
+        """Restore the cached results that apply, and print what runs and for how long.
+
+        Returns the sessions that run, in the order in which they start.
+        """
         cache = forecasting(self.suite, self.config)
-        verdicts = cache.forecast(
-            self.plan.starts,
-            cache.now(),
-            lambda verdict: cache.put_back(verdict, self._facts) is not None,
-        )
-        print("\n".join(forecast_text(verdicts)), flush=True)
-        return [each.variant for each in verdicts if each.answer is not Answer.REUSE]
+        verdicts: list[Verdict] = []
+        if self.mode in (Mode.PIPELINE, Mode.SESSIONS) and not self.config.install_only:
+            verdicts = cache.forecast(
+                self.plan.starts,
+                cache.now(),
+                lambda verdict: cache.put_back(verdict, self._facts) is not None,
+            )
+        reused = [each.variant for each in verdicts if each.answer is Answer.REUSE]
+        running = {each.session: each for each in self.variants if each not in reused}
+        # Nothing is read for a run that starts no session.
+        times = expected(self.suite, self.variants if running else (), cache, self.mode)
+        planned = estimate(self.plan, times, verdicts, workers=self.workers.number)
+        if not self.config.install_only:
+            lines = [*estimate_text(planned), *forecast_text(verdicts)]
+            print("\n".join(lines), flush=True)
+        return [running[session] for session in planned.order if session in running]
 
     def _inner(self, report: Path, running: Sequence[Variant]) -> int:
-        # nox starts them in this order, as far as their needs allow. A job's last session takes longest: it is the one
-        # of the newest Python, which tests what the older ones cannot run.
-        starting = [
-            variant.session
-            for job in self.plan.starts
-            for variant in reversed(job.variants)
-            if variant in running
-        ]
+        # nox starts them in this order, as far as their needs allow.
+        starting = [variant.session for variant in running]
         env = {
             **self.suite.env,
             PLAN: json.dumps(starting),
@@ -281,10 +310,16 @@ class Pipeline:
 
     def _report(self) -> None:
         """Write the reports of the run, for those who want more than the table."""
-        summary.write(_overview(self.suite, self.plan, self.run_id), self.suite.root, self.suite.env)
-        last = {"run": self.run_id, "arguments": _planning(self.arguments)}
+        overview = _overview(self.suite, self.plan, self.run_id, shared=self.workers)
+        summary.write(overview, self.suite.root, self.suite.env)
+        last = {
+            "run": self.run_id,
+            "arguments": _planning(self.arguments),
+            "workers": asdict(self.workers),
+        }
         results.write_whole(self.suite.root / REPORTS / LAST, json.dumps(last) + "\n")
-        print(f"all of it: {REPORTS}/index.html", flush=True)
+        lines = efficiency.text(efficiency.of(overview))
+        print("\n".join([*lines, f"all of it: {REPORTS}/index.html"]), flush=True)
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
@@ -320,12 +355,15 @@ class Pipeline:
                 detail=message,
                 findings=(Finding("nox", "no-result", message),),
             )
+        seconds = round(float((said or {}).get("duration", 0.0)), 3)
+        # nox says how long it took, not when; it has ended by now.
+        started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
         return Result(
             **self._facts,
             job=variant.id,
             session=variant.session,
-            started=datetime.now(timezone.utc).strftime(TIME_FORMAT),
-            seconds=round(float((said or {}).get("duration", 0.0)), 3),
+            started=started.strftime(TIME_FORMAT),
+            seconds=seconds,
             reproduce=variant.reproduce,
             checks=(check,),
             cause=cause,
@@ -335,18 +373,31 @@ class Pipeline:
 def inner_argv(config: Any, sessions: Sequence[str], report: Path, parallel: str | None) -> list[str]:
     """The command of the inner nox: the options of the outer one, for these sessions, in parallel."""
     inner = copy.deepcopy(config)
-    outer_parallel = getattr(config, "parallel", 1)
     overrides = {
         "sessions": list(sessions),
         "keywords": None,
         "tags": None,
         "posargs": [],
         "report": str(report),
-        "parallel": parallel or ("auto" if outer_parallel in (None, 1, "1") else outer_parallel),
+        "parallel": workers(config, parallel),
     }
     for name, value in overrides.items():
         inner.set_value(name, value, _option_set.Source.COMMAND_LINE)
     return [sys.executable, "-m", "nox", *_option_set.to_argv(inner)]
+
+
+def workers(config: Any, parallel: str | None) -> int:
+    """Return how many sessions run at once: `-j`, also before `--`, else one per CPU.
+
+    Raises:
+        UsageError: `parallel` is not a number.
+    """
+    outer = getattr(config, "parallel", None)
+    chosen = parallel or ("auto" if outer in (None, 1) else outer)
+    try:
+        return _options.parse_parallel(chosen)
+    except ValueError as error:
+        raise UsageError(f"-j: {error}") from None
 
 
 def _read_report(path: Path) -> dict[str, Mapping[str, Any]]:

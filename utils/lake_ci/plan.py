@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lake_ci import events, results
-from lake_ci.errors import BadResultError, UsageError
+from lake_ci import events
+from lake_ci.durations import Durations
+from lake_ci.errors import UsageError
 from lake_ci.events import Plan
 from lake_ci.job import ENVIRONMENTS, EVENTS, Graph, Job, nearest
-from lake_ci.report.terminal import seconds
-from lake_ci.results import REPORTS, Status, count
+from lake_ci.results import count
 from lake_ci.reuse import Answer, Verdict, ended
+from lake_ci.schedule import Estimate, critical_path, start_order
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,65 +68,98 @@ def plan_of(graph: Graph, root: Path, env: Mapping[str, str], options: argparse.
     )
 
 
-def expected(root: Path, jobs: Iterable[Job]) -> dict[str, float]:
-    """The seconds that each session took the last time it ran whole; nothing for one that never did."""
-    times = {}
-    for variant in (variant for job in jobs for variant in job.variants):
-        try:
-            result = results.read(root / REPORTS / variant.id)
-        except BadResultError:
-            continue
-        if not result.partial and result.cause is None and result.status in (Status.SUCCESS, Status.WARNING):
-            times[variant.session] = result.seconds
-    return times
+def estimate(plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1) -> Estimate:
+    """Return the order in which the sessions of a plan start, and how long they take.
 
-
-def critical_path(jobs: Sequence[Job], times: Mapping[str, float]) -> tuple[list[str], float]:
-    """The chain of needs that takes longest where every session has a machine of its own, and its seconds.
-
-    A job takes as long as the slowest of its sessions. Jobs without a known time count as nothing.
+    Args:
+        verdicts: what the result cache knows of the sessions; empty: nothing is reused.
+        workers: how many sessions run at once.
     """
-    ends: dict[str, float] = {}
-    steps: dict[str, int] = {}
-    before: dict[str, str | None] = {}
-    for job in jobs:
-        needs = [need for need in job.needs if need in ends]
-        last = max(needs, key=lambda need: (ends[need], steps[need]), default=None)
-        own = max(times.get(variant.session, 0.0) for variant in job.variants)
-        ends[job.name] = own + (ends[last] if last else 0.0)
-        steps[job.name] = 1 + (steps[last] if last else 0)
-        before[job.name] = last
-    at = max(ends, key=lambda name: (ends[name], steps[name]), default=None)
-    total = ends[at] if at else 0.0
-    path: list[str] = []
-    while at is not None:
-        path.append(at)
-        at = before[at]
-    return path[::-1], total
+    # Also where a session waits for its needs before its result is reused.
+    cached = frozenset(each.variant.session for each in verdicts if each.entry)
+    seconds = {name: each for name, each in times.seconds.items() if name not in cached}
+    sessions = {job.name: [each.session for each in job.variants] for job in plan.starts}
+    needs: dict[str, list[str]] = {}
+    for job in plan.starts:
+        needed = [session for need in job.needs for session in sessions.get(need, ())]
+        # Among equals the last one starts first: the newest Python tests most.
+        needs.update((session, needed) for session in reversed(sessions[job.name]))
+    order = tuple(start_order(needs, seconds))
+    path = tuple(name for name in critical_path(needs, seconds) if name not in cached)
+    return Estimate(
+        order=order,
+        cached=cached,
+        unrecorded=times.estimated - cached,
+        path=path,
+        path_seconds=sum(seconds.get(name, 0.0) for name in path),
+        total_seconds=sum(seconds.get(name, 0.0) for name in order),
+        workers=workers,
+        quick=_quick(plan, times, len(order) - len(cached)),
+    )
 
 
-def as_text(plan: Plan, times: Mapping[str, float], verdicts: Sequence[Verdict] = ()) -> str:
+def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | None:
+    """The first job's session, where it is not all that runs, and its seconds."""
+    if running < 2 or len(plan.starts[0].variants) > 1:
+        return None
+    session = plan.starts[0].variants[0].session
+    return session, times.seconds.get(session, 0.0)
+
+
+def estimate_text(estimate: Estimate) -> list[str]:
+    """Return what will run and about how long it takes, a line each."""
+    running = len(estimate.order) - len(estimate.cached)
+    head = f"{count(len(estimate.order), 'session')}: {len(estimate.cached)} cached"
+    if not running:
+        return [f"{head}, none to run"]
+    where = count(estimate.workers, "worker")
+    lines = [f"{head}, {running} to run in about {about(estimate.seconds)} on {where}"]
+    if estimate.unrecorded:
+        number = len(estimate.unrecorded)
+        lines.append(f"an estimate: no run of {count(number, 'session')} is recorded")
+    path = " → ".join(estimate.path)
+    lines.append(f"critical path: {path}, about {about(estimate.path_seconds)}")
+    if estimate.quick is not None and estimate.quick[1] < estimate.seconds:
+        session, seconds = estimate.quick
+        lines.append(f"`nox -s {session}` answers in about {about(seconds)}")
+    return lines
+
+
+def about(seconds: float) -> str:
+    """`9 s`, `12 min`: as precise as an estimate is."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"
+
+
+def as_text(plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1) -> str:
     """The plan for a person; with what is known of each session, where kept results may be reused."""
-    path, total = critical_path(plan.starts, times)
-    sessions = len(plan.sessions)
-    head = f"{plan.event}: {count(len(plan.starts), 'job')}, {count(sessions, 'session')}"
-    known = sum(session in times for session in plan.sessions)
-    if known:
-        missing = (
-            "" if known == sessions else f"; {count(sessions - known, 'session')} of unknown time not counted"
-        )
-        head += f"\ncritical path {' → '.join(path)}, about {seconds(total)} by the last runs{missing}"
-    lines = [head, ""]
-    for number, job in enumerate(plan.starts, 1):
+    expected = estimate(plan, times, verdicts, workers=workers)
+    lines = [f"{plan.event}: {count(len(plan.starts), 'job')}"]
+    lines += [*estimate_text(expected), ""] if expected.order else [""]
+    for number, job in enumerate(_by_start(plan.starts, expected), 1):
         needs = [need for need in job.needs if need not in plan.skipped]
         words = [count(len(job.variants), "session")] if len(job.variants) > 1 else []
-        slowest = max(times.get(variant.session, 0.0) for variant in job.variants)
-        words += [f"about {seconds(slowest)}"] if slowest else []
+        words.append(f"about {about(_slowest(job, times))}")
         words += [f"after {', '.join(needs)}"] if needs else []
-        lines.append(f"{number:>3}. {job.name:<14} {'; '.join(words)}".rstrip())
+        lines.append(f"{number:>3}. {job.name:<14} {'; '.join(words)}")
     lines += [f"  -  {job}: {reason}" for job, reason in plan.skipped.items()]
     lines += ["", *forecast_text(verdicts)] if verdicts else []
     return "\n".join(lines)
+
+
+def _by_start(jobs: Sequence[Job], expected: Estimate) -> list[Job]:
+    """The jobs in the order in which their first session starts."""
+    position = {session: number for number, session in enumerate(expected.order)}
+
+    def first(job: Job) -> int:
+        return min(position[variant.session] for variant in job.variants)
+
+    return sorted(jobs, key=first)
+
+
+def _slowest(job: Job, times: Durations) -> float:
+    return max(times.seconds.get(variant.session, 0.0) for variant in job.variants)
 
 
 def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
@@ -148,9 +182,9 @@ def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-def as_json(plan: Plan, times: Mapping[str, float], verdicts: Sequence[Verdict] = ()) -> str:
-    """The plan for a program."""
-    path, total = critical_path(plan.starts, times)
+def as_json(plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1) -> str:
+    """The plan for a program; jobs in the order in which they start."""
+    expected = estimate(plan, times, verdicts, workers=workers)
     body: dict[str, Any] = {
         "event": plan.event.name,
         "branch": plan.event.branch,
@@ -159,12 +193,11 @@ def as_json(plan: Plan, times: Mapping[str, float], verdicts: Sequence[Verdict] 
                 "job": job.name,
                 "needs": list(job.needs),
                 "sessions": [variant.session for variant in job.variants],
-                "seconds": max(
-                    (times[one.session] for one in job.variants if one.session in times), default=None
-                ),
+                "seconds": round(_slowest(job, times), 3),
             }
-            for job in plan.starts
+            for job in _by_start(plan.starts, expected)
         ],
+        "order": expected.order,
         "skipped": dict(plan.skipped),
         "cache": {
             each.variant.session: {
@@ -175,8 +208,10 @@ def as_json(plan: Plan, times: Mapping[str, float], verdicts: Sequence[Verdict] 
             }
             for each in verdicts
         },
-        "critical_path": path,
-        "seconds": round(total, 3),
+        "critical_path": expected.path,
+        "seconds": round(expected.seconds, 3),
+        "workers": expected.workers,
+        "unrecorded": sorted(expected.unrecorded),
     }
     return json.dumps(body, indent=1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import resource
 import signal
 import subprocess
 import threading
@@ -45,6 +46,10 @@ class Processes:
     Each one leads a session (and so a process group) of its own: a signal to it reaches its
     grandchildren, and one meant for the suite does not reach it behind the suite's back.
 
+    Attributes:
+        orphan_seconds: processor time of descendants that outlived their child. Nothing
+            waits for those, so that `processor_seconds` does not include them.
+
     Args:
         clock: the seconds that a deadline is compared with.
     """
@@ -54,6 +59,7 @@ class Processes:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped: str | None = None
+        self.orphan_seconds = 0.0
 
     def run(
         self,
@@ -103,9 +109,7 @@ class Processes:
             stopped = "timeout"
         finally:
             # Also after a good end: a grandchild left running would hold the pipes, and outlive the job.
-            end([process], grace)
-            with self._lock:
-                self._running.discard(process)
+            self._end(process, grace)
         texts = [reader.text() for reader in readers] or ["", ""]
         seconds = time.monotonic() - start
         return Completed(
@@ -144,23 +148,29 @@ class Processes:
         try:
             first = self._first(lines, process, deadline)
             if first is None:
-                end([process])
+                self._end(process)
                 done = Completed(tuple(argv), process.returncode, readers[0].text(), readers[1].text(), 0.0)
                 raise LakeCiError(f"{' '.join(argv[:2])} did not start\n{done.last_lines()}".strip())
             yield first
         finally:
-            end([process])
+            self._end(process)
             with contextlib.suppress(OSError):
                 process.stdin.close()
-            with self._lock:
-                self._running.discard(process)
 
     def stop_all(self, why: str = "interrupted") -> None:
         """End every running child and its descendants; start no further one."""
         with self._lock:
             self._stopped = why
             running = list(self._running)
-        end(running)
+        seconds = end(running)
+        with self._lock:
+            self.orphan_seconds += seconds
+
+    def _end(self, process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+        seconds = end([process], grace)
+        with self._lock:
+            self._running.discard(process)
+            self.orphan_seconds += seconds
 
     def _first(
         self,
@@ -178,49 +188,72 @@ class Processes:
         return None
 
 
-def end(processes: Iterable[subprocess.Popen[bytes]], grace: float = GRACE_SECONDS) -> None:
+def processor_seconds() -> float:
+    """Return user and system time of this process and of the descendants waited for."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def end(processes: Iterable[subprocess.Popen[bytes]], grace: float = GRACE_SECONDS) -> float:
     """End these children and all that they started.
 
     SIGTERM to all; SIGKILL to what is left once the child itself has ended, `grace` seconds later at most.
+
+    Returns the processor seconds of descendants that outlived their child.
     """
     ending = list(processes)
+    orphans: dict[int, float] = {}
     for process in ending:
-        _signal(process, signal.SIGTERM)
+        ended = process.poll() is not None
+        members = _signal(process, signal.SIGTERM)
+        # A child that still runs can wait for its own children.
+        orphans.update(members if ended else {})
     deadline = time.monotonic() + grace
     for process in ending:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, deadline - time.monotonic()))
     for process in ending:
-        _signal(process, signal.SIGKILL)
+        members = _signal(process, signal.SIGKILL)
+        members.pop(process.pid, None)
+        orphans.update(members)
         process.wait()
+    return sum(orphans.values())
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> dict[int, float]:
+    """Signal a child and its descendants; return processor seconds by process id."""
     members = _members(process.pid)
-    if process.poll() is None and process.pid not in members:
-        members.append(process.pid)
+    if process.poll() is None:
+        members.setdefault(process.pid, 0.0)
     for pid in members:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
+    return members
 
 
-def _members(session: int) -> list[int]:
-    """The living processes of a session, whatever group they moved to (PySpark's workers do)."""
+def _members(session: int) -> dict[int, float]:
+    """The living processes of a session, also those that left its group (PySpark's do).
+
+    Returns the processor seconds of each by its id; 0 on macOS.
+    """
     if Path("/proc/self/stat").exists():
-        found = []
+        found = {}
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
                 continue
             with contextlib.suppress(OSError, ValueError, IndexError):
                 with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
-                    # The command's name stands in parentheses and may hold anything; state, ppid, pgrp, session follow.
-                    state, _, _, sid = file.read().rpartition(")")[2].split()[:4]
-                if int(sid) == session and state not in "ZX":
-                    found.append(int(entry))
+                    # The command is in parentheses and may hold anything; see proc(5).
+                    fields = file.read().rpartition(")")[2].split()
+                if int(fields[3]) == session and fields[0] not in "ZX":
+                    # utime, stime, and those of its children: cutime, cstime.
+                    ticks = sum(map(int, fields[11:15]))
+                    found[int(entry)] = ticks / os.sysconf("SC_CLK_TCK")
         return found
     # macOS shows no session ids; there a process that left the group is out of reach.
     listing = subprocess.run(
         ["ps", "-A", "-o", "pid=,pgid=,stat="], capture_output=True, text=True, check=False
     )
     rows = (line.split() for line in listing.stdout.splitlines())
-    return [int(row[0]) for row in rows if len(row) == 3 and row[1] == str(session) and row[2][0] != "Z"]
+    living = (row for row in rows if len(row) == 3 and row[2][0] != "Z")
+    return {int(pid): 0.0 for pid, group, _ in living if group == str(session)}

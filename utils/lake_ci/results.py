@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,9 @@ SCHEMA = 1
 REPORTS = "reports"
 FILE_NAME = "result.json"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+# Results of this schema were written before these fields existed.
+OPTIONAL_SECONDS = ("processor_seconds", "waited_seconds")
+OPTIONAL = ("reused", *OPTIONAL_SECONDS)
 
 
 class Status(str, Enum):
@@ -124,6 +128,13 @@ class Result:
 
     `reused`, of a result that was found before and still holds: the `run` that found it, and `since` when (UTC);
     `started` and `seconds` are of that run then.
+
+    Attributes:
+        seconds: wall time, without `waited_seconds`.
+        processor_seconds: user and system time of the session's processes; those of a
+            container engine are not among them. None where it was not measured.
+        waited_seconds: how long the session waited for a lock or for its machine to be
+            prepared. None where it was not measured.
     """
 
     run: str
@@ -144,6 +155,8 @@ class Result:
     artifacts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     reused: Mapping[str, str] | None = None
+    processor_seconds: float | None = None
+    waited_seconds: float | None = None
 
     @property
     def status(self) -> Status:
@@ -162,6 +175,11 @@ class Result:
     def as_of(self) -> str:
         """`as of 2026-01-31 02:00 UTC, run 0123456789ab`, where an earlier run has found it; else nothing."""
         return as_of(self.reused["run"], self.reused["since"]) if self.reused else ""
+
+
+def is_seconds(value: object) -> bool:
+    """Return whether a value read from a file is a finite number of at least 0."""
+    return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
 
 
 def as_of(run: str, since: str) -> str:
@@ -192,8 +210,8 @@ def from_json(body: Mapping[str, Any]) -> Result:
     """
     if body["schema"] != SCHEMA:
         raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
-    # Results of the same schema were written before one could be reused.
-    fields = {key: body[key] for key in Result.__dataclass_fields__ if key != "reused"}
+    fields = {key: body[key] for key in Result.__dataclass_fields__ if key not in OPTIONAL}
+    fields.update({key: body.get(key) for key in OPTIONAL_SECONDS})
     reused = body.get("reused")
     if reused is not None:
         fields["reused"] = {key: str(reused[key]) for key in ("run", "since")}

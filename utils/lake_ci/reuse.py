@@ -186,6 +186,11 @@ class Reuse:
             return Verdict(variant, Answer.REUSE, fingerprint, entry)
         return Verdict(variant, Answer.RUN, fingerprint, reasons=tuple(self._differences(fingerprint)))
 
+    def seconds(self, variant: Variant) -> float | None:
+        """Return the seconds of a session's newest cached result, of any inputs."""
+        entries = self.store.of(variant.id)
+        return entries[0].result.seconds if entries else None
+
     def put_back(self, verdict: Verdict, facts: Mapping[str, Any]) -> Result | None:
         """Put back what a kept result left, as it was, and return the result as one of this run.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from lake_ci.environment import Environment
 from lake_ci.errors import Interrupted, LakeCiError, MachineError, NoEnvironmentError
 from lake_ci.files import locked
 from lake_ci.job import Variant
-from lake_ci.processes import Completed, Processes
+from lake_ci.processes import Completed, Processes, processor_seconds
 from lake_ci.report import terminal
 from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
 from lake_ci.tools.java import Java
@@ -89,8 +89,8 @@ class Run:
         self._cause: str | None = None
         self._preparing: set[str] = set()
         self._java_version: str | None = None
-        self._started = datetime.now(timezone.utc)
-        self._start = clock()
+        self._made = self._start = clock()
+        self._processor_start = processor_seconds()
         self._deadline = self._start + variant.job.minutes * 60
         self.bench = Workbench(
             root=root,
@@ -311,12 +311,17 @@ class Run:
         )
         if "dist/" in self.variant.job.reports:
             reports += sorted((self.root / "dist").glob("*"))
+        seconds = self._clock() - self._start
+        processor = processor_seconds() - self._processor_start
         return Result(
             **facts(self.root, self._env),
             job=self.variant.id,
             session=self.variant.session,
-            started=self._started.strftime(TIME_FORMAT),
-            seconds=round(self._clock() - self._start, 3),
+            # What it waited for before is not part of the session.
+            started=(datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(TIME_FORMAT),
+            seconds=round(seconds, 3),
+            processor_seconds=round(processor + self._processes.orphan_seconds, 3),
+            waited_seconds=round(max(0.0, self._start - self._made), 3),
             reproduce=self.variant.reproduce,
             checks=tuple(self._checks),
             cause=self._cause,

@@ -17,10 +17,9 @@ from lake_ci.job import Graph, Job, Variant
 from lake_ci.report import history, html, junit, markdown
 from lake_ci.report.annotations import log
 from lake_ci.report.objections import objection
-from lake_ci.report.overview import Node, Overview, Past, Refused, Session, State, TestCase
+from lake_ci.report.overview import Node, Overview, Past, Refused, Session, State, TestCase, Workers
 from lake_ci.results import REPORTS, TIME_FORMAT, Result, write_whole
 
-HISTORY = ".history/runs.json"
 # GitHub refuses a step's summary above 1 MiB, and shows none of it then.
 STEP_SUMMARY_LIMIT = 1024 * 1024
 GITHUB_REMOTE = re.compile(
@@ -40,6 +39,7 @@ def collect(
     running: bool = False,
     said: Mapping[str, str] | None = None,
     itself: str = "summary",
+    workers: Workers | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Overview:
     """Read every `reports/*/result.json`, and take what belongs to this run.
@@ -52,6 +52,7 @@ def collect(
         said: GitHub's own word on jobs (`needs.<job>.result`): one it calls failed did not pass, whatever its results
             say, and one it calls skipped was.
         itself: the job that makes the report, and so has no result to show.
+        workers: the machine that ran all sessions; None: each had one of its own.
         clock: the time of the report, in seconds since 1970.
     """
     reports = root / REPORTS
@@ -74,7 +75,7 @@ def collect(
         else:
             skipped = plan.skipped.get(job.name, "not planned")
         nodes.append(Node(job.name, job.summary, job.needs, sessions, skipped))
-    past, notes = _past(reports / HISTORY)
+    past, notes = _past(reports / history.FILE)
     return Overview(
         run=run,
         attempt=attempt,
@@ -87,6 +88,7 @@ def collect(
         refused=tuple(refused),
         past=tuple(each for each in past if each.run != run),
         notes=notes,
+        workers=workers,
     )
 
 
@@ -108,7 +110,7 @@ def write(
     write_whole(reports / "index.html", html.page(overview, source_url=source))
     if overview.state is not State.RUNNING:
         runs = [*overview.past, history.past_of(overview)]
-        write_whole(reports / HISTORY, history.to_text(runs))
+        write_whole(reports / history.FILE, history.to_text(runs))
     if env.get("GITHUB_STEP_SUMMARY"):
         step = Path(env["GITHUB_STEP_SUMMARY"])
         used = step.stat().st_size if step.exists() else 0
@@ -224,4 +226,4 @@ def _past(path: Path) -> tuple[list[Past], tuple[str, ...]]:
     except FileNotFoundError:
         return [], ()
     except (OSError, ValueError) as error:
-        return [], (f"reports/{HISTORY} cannot be read, so there is no run to compare with: {error}",)
+        return [], (f"reports/{history.FILE} cannot be read, so there is no run to compare with: {error}",)

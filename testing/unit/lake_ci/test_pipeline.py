@@ -133,7 +133,7 @@ def test_a_green_run_ends_with_0_and_tells_its_tools_nothing_of_the_suite(
     assert two.result("lint").checks[0].detail == ""
     assert (two.root / "tests-ran").exists()
     output = capsys.readouterr().out
-    assert output.startswith("Playing pull_request on feature")
+    assert output.startswith("Simulating pull_request on feature")
     assert re.search(r" 2 passed$", output, re.MULTILINE)
 
 
@@ -265,7 +265,7 @@ def test_a_pipeline_without_a_board_or_with_one_runs_the_same(two: Nox) -> None:
 @pytest.mark.parametrize(
     ("arguments", "first_line"),
     [
-        ([], "push on main: 2 jobs, 2 sessions"),
+        ([], "push on main: 2 jobs"),
         (["--json"], "{"),
         (["--mermaid"], "flowchart LR"),
     ],
@@ -478,6 +478,138 @@ def test_an_interruption_is_passed_on_once_the_table_is_printed(
     assert "interrupted before it started" in capsys.readouterr().out
 
 
+BAD_ORDER = f'''
+@suite.job(python=None)
+def short(run):
+    """Come first by declaration, and keep nothing waiting."""
+    run.check(Shell("echo short >> order"))
+
+
+@suite.job(python=None)
+def lint(run):
+    """Begin the longest path."""
+    run.check(Shell("echo lint >> order"))
+
+
+@suite.job(needs=[lint], pythons=["{THIS}"], javas=["11", "17"])
+def tests(run):
+    """Take longest on Java 11."""
+    run.check(Shell(f"echo tests{{run.java}} >> order"))
+
+
+@suite.job(needs=[tests], python=None)
+def build(run):
+    """End the longest path."""
+    run.check(Shell("echo build >> order"))
+'''
+BAD_ORDER_SECONDS = {
+    "short": 5.0,
+    "lint": 1.0,
+    f"tests-{THIS}-java11": 90.0,
+    f"tests-{THIS}-java17": 60.0,
+    "build": 1.0,
+}
+
+
+def record(root: Path, seconds: Mapping[str, float]) -> None:
+    """Leave the results of an earlier run of so many seconds, by the folder's name."""
+    for name, each in seconds.items():
+        result = Result(
+            run="before",
+            attempt=1,
+            event="push",
+            commit=None,
+            dirty=False,
+            job=name,
+            session=name,
+            started="2026-01-31T02:00:00Z",
+            seconds=each,
+            reproduce="",
+            checks=(Check("one", Status.SUCCESS),),
+        )
+        results.write(root / "reports" / name, result)
+
+
+def test_sessions_start_by_the_longest_path_of_the_recorded_seconds(nox_run: Nox) -> None:
+    nox_run.write(BAD_ORDER)
+    record(nox_run.root, BAD_ORDER_SECONDS)
+    code, output = nox_run.run("--", "--plain", "-j", "1")
+    assert code == 0, output
+    assert (nox_run.root / "order").read_text().split() == [*("lint", "tests11", "tests17", "short", "build")]
+    lines = output.splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("Simulating "))
+    assert lines[at + 1 : at + 4] == [
+        "5 sessions: 0 cached, 5 to run in about 3 min on 1 worker",
+        f"critical path: lint → tests-{THIS}(java11) → build, about 92 s",
+        "`nox -s short` answers in about 5 s",
+    ]
+
+
+def test_estimated_seconds_of_pyproject_order_the_first_run(nox_run: Nox) -> None:
+    nox_run.write(BAD_ORDER)
+    table = "short = 500\nlint = 1\ntests = 60\nbuild = 1\n"
+    (nox_run.root / "pyproject.toml").write_text(f"[tool.lake_ci.seconds]\n{table}")
+    code, output = nox_run.run("--", "--plain", "-j", "1")
+    assert code == 0, output
+    assert (nox_run.root / "order").read_text().split()[:2] == ["short", "lint"]
+    assert "\nan estimate: no run of 5 sessions is recorded\n" in output
+
+
+def test_several_workers_get_the_sessions_in_the_same_order(nox_run: Nox) -> None:
+    nox_run.write(BAD_ORDER)
+    record(nox_run.root, {**BAD_ORDER_SECONDS, "short": 500.0})
+    code, output = nox_run.run("--", "--plain", "-j", "2")
+    assert code == 0, output
+    started = re.findall(r"^Starting session (\S+)\.\.\.$", output, re.MULTILINE)
+    assert set(started[:2]) == {"short", "lint"}
+    assert sorted(started[2:4]) == [f"tests-{THIS}(java11)", f"tests-{THIS}(java17)"]
+    assert started[4] == "build"
+
+
+def test_a_plan_shows_the_estimate_of_the_run(nox_run: Nox, capsys: pytest.CaptureFixture[str]) -> None:
+    nox_run.write(BAD_ORDER)
+    record(nox_run.root, BAD_ORDER_SECONDS)
+    assert nox_run.here("-s", "plan") == 0
+    planned = capsys.readouterr().out.splitlines()
+    assert planned[1].startswith("5 sessions: 0 cached, 5 to run in about ")
+    assert planned[2:4] == [
+        f"critical path: lint → tests-{THIS}(java11) → build, about 92 s",
+        "`nox -s short` answers in about 5 s",
+    ]
+    assert nox_run.here("--", "--plain") == 0
+    assert set(planned[1:4]) <= set(capsys.readouterr().out.splitlines())
+
+
+def test_a_wrong_number_of_workers_is_wrong_usage(two: Nox, capsys: pytest.CaptureFixture[str]) -> None:
+    assert two.here("--", "-j", "many") == 2
+    assert "-j: invalid parallel value 'many'" in capsys.readouterr().err
+    assert not (two.root / "reports" / "lint").exists()
+
+
+def test_the_run_ends_with_its_ratio_and_the_summary_repeats_it(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert two.here("--", "--plain", "-j", "2") == 0
+    output = capsys.readouterr().out
+    ratio = re.search(r"^took .* s, \d+\.\d\d times the lower bound of .* s$", output, re.MULTILINE)
+    assert ratio is not None
+    assert re.search(r"critical path: lint → tests, .* s; processor time: .* / ", output)
+    assert ratio[0] in (two.root / "reports" / "summary.md").read_text()
+    assert ratio[0] in (two.root / "reports" / "index.html").read_text()
+    assert two.here("-s", "summary") == 0
+    assert ratio[0] in capsys.readouterr().out
+
+
+def test_the_last_run_of_an_older_suite_is_summed_up_without_workers(two: Nox) -> None:
+    assert two.here("--", "--plain") == 0
+    path = two.root / "reports" / pipeline.LAST
+    last = json.loads(path.read_text())
+    assert set(last.pop("workers")) == {"number", "cores", "began"}
+    path.write_text(json.dumps(last))
+    assert two.here("-s", "summary") == 0
+    assert " core" not in (two.root / "reports" / "summary.md").read_text()
+
+
 def test_a_jobs_newest_session_starts_first_as_it_takes_longest(nox_run: Nox) -> None:
     nox_run.write('''
 @suite.job(python=None)
@@ -495,7 +627,8 @@ def tests(run):
     assert code == 0, output
     assert (nox_run.root / "order").read_text().split() == ["lint", "21", "17", "11"]
     # People read them in the order of the declaration.
-    assert re.findall(r"tests\(java(\d+)\)", output.rpartition("lint ")[2]) == ["11", "17", "21"]
+    table = output.partition("\ntook ")[0].rpartition("lint ")[2]
+    assert re.findall(r"tests\(java(\d+)\)", table) == ["11", "17", "21"]
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "{}"])

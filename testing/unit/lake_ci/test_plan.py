@@ -9,13 +9,24 @@ from pathlib import Path
 import pytest
 
 from lake_ci import plan as planning
-from lake_ci import results
+from lake_ci.durations import Durations
 from lake_ci.errors import UsageError
 from lake_ci.events import Plan
 from lake_ci.job import Graph, Job
-from lake_ci.plan import as_json, as_mermaid, as_text, critical_path, expected, parser, plan_of
-from lake_ci.results import Check, Result, Status
+from lake_ci.plan import (
+    about,
+    as_json,
+    as_mermaid,
+    as_text,
+    estimate,
+    estimate_text,
+    parser,
+    plan_of,
+)
+from lake_ci.reuse import Answer, Verdict
 from lake_ci.run import Run
+from lake_ci.store import Entry
+from testing.unit.lake_ci.report import samples
 
 
 def session(run: Run) -> None:
@@ -34,6 +45,20 @@ def graph() -> Graph:
 
 
 TIMES = {"lint": 10.0, "security": 25.0, "tests-3.10": 30.0, "tests-3.11": 40.0, "build": 5.0}
+
+
+def known(**seconds: float) -> Durations:
+    """`TIMES`, all of them recorded, but these."""
+    return Durations({**TIMES, **seconds}, frozenset())
+
+
+def verdicts(plan: Plan, *cached: str) -> list[Verdict]:
+    """What the result cache knows: these sessions are cached, the others run."""
+    entry = Entry(Path(), "", "", samples.result_of(plan.variants[0]), 0.0, (), "")
+    return [
+        Verdict(each, Answer.REUSE, entry=entry) if each.session in cached else Verdict(each, Answer.RUN)
+        for each in plan.variants
+    ]
 
 
 def plan(graph: Graph, root: Path, *arguments: str) -> Plan:
@@ -79,73 +104,137 @@ def test_an_environment_is_checked_before_anything_runs(graph: Graph, root: Path
     assert plan(graph, root, "--environment", "dev").starts
 
 
-def write(root: Path, name: str, seconds: float, status: Status = Status.SUCCESS) -> Result:
-    result = Result(
-        run="1",
-        attempt=1,
-        event="push",
-        commit=None,
-        dirty=False,
-        job=name,
-        session=name,
-        started="2026-01-31T02:00:00Z",
-        seconds=seconds,
-        reproduce=f"nox -s {name}",
-        checks=(Check("one", status),),
-    )
-    results.write(root / "reports" / name, result)
-    return result
-
-
-def test_only_whole_runs_that_passed_say_how_long_a_job_takes(graph: Graph, root: Path) -> None:
-    write(root, "lint", 10.0)
-    write(root, "tests-3.10", 30.0, Status.WARNING)
-    write(root, "tests-3.11", 2.0, Status.FAILURE)
-    for name, partial, cause in (("security", True, None), ("build", False, "timeout")):
-        results.write(root / "reports" / name, replace(write(root, name, 1.0), partial=partial, cause=cause))
-    assert expected(root, graph) == {"lint": 10.0, "tests-3.10": 30.0}
-
-
-def test_the_critical_path_is_the_slowest_chain_of_needs(graph: Graph, root: Path) -> None:
-    jobs = plan(graph, root).starts
-    assert critical_path(jobs, TIMES) == (["lint", "tests", "build"], 55.0)
-    assert critical_path(jobs, {**TIMES, "security": 90.0}) == (["security", "build"], 95.0)
-    assert critical_path(jobs, {}) == (["lint", "tests", "build"], 0.0)
-    assert critical_path([], TIMES) == ([], 0.0)
+@pytest.mark.parametrize(
+    ("cached", "workers", "order", "path", "total", "seconds"),
+    [
+        pytest.param(
+            (),
+            2,
+            ["lint", "tests-3.11", "tests-3.10", "security", "build"],
+            ["lint", "tests-3.11", "build"],
+            110,
+            55,
+            id="two workers",
+        ),
+        pytest.param(
+            (),
+            1,
+            ["lint", "tests-3.11", "tests-3.10", "security", "build"],
+            ["lint", "tests-3.11", "build"],
+            110,
+            110,
+            id="one worker",
+        ),
+        pytest.param(
+            ("lint", "tests-3.11", "tests-3.10"),
+            2,
+            ["security", "lint", "tests-3.11", "tests-3.10", "build"],
+            ["security", "build"],
+            30,
+            30,
+            id="cached sessions take no time",
+        ),
+        pytest.param(
+            (*TIMES,),
+            2,
+            ["lint", "security", "tests-3.11", "tests-3.10", "build"],
+            [],
+            0,
+            0,
+            id="all cached",
+        ),
+    ],
+)
+def test_estimate_is_of_the_sessions_that_run(
+    graph: Graph,
+    root: Path,
+    cached: tuple[str, ...],
+    workers: int,
+    order: list[str],
+    path: list[str],
+    total: float,
+    seconds: float,
+) -> None:
+    chosen = plan(graph, root)
+    found = estimate(chosen, known(), verdicts(chosen, *cached), workers=workers)
+    assert list(found.order) == order
+    assert list(found.path) == path
+    assert found.total_seconds == total
+    assert found.seconds == seconds
 
 
 def test_a_person_sees_the_order_the_reasons_and_the_time(graph: Graph, root: Path) -> None:
-    assert as_text(plan(graph, root), TIMES).splitlines() == [
-        "pull_request on feature: 4 jobs, 5 sessions",
-        "critical path lint → tests → build, about 55.0 s by the last runs",
+    graph.jobs["security"] = replace(graph.jobs["security"], needs=())
+    times = known(security=100.0, deploy=1.0)
+    assert as_text(plan(graph, root), times, workers=2).splitlines() == [
+        "pull_request on feature: 4 jobs",
+        "5 sessions: 0 cached, 5 to run in about 2 min on 2 workers",
+        "critical path: security → build, about 2 min",
+        "`nox -s lint` answers in about 10 s",
         "",
-        "  1. lint           about 10.0 s",
-        "  2. security       about 25.0 s",
-        "  3. tests          2 sessions; about 40.0 s; after lint",
-        "  4. build          about 5.0 s; after tests, security",
+        "  1. security       about 2 min",
+        "  2. lint           about 10 s",
+        "  3. tests          2 sessions; about 40 s; after lint",
+        "  4. build          about 5 s; after tests, security",
         "  -  deploy: only on push to main",
     ]
 
 
-def test_times_that_are_not_known_are_said_to_be_missing(graph: Graph, root: Path) -> None:
-    assert "; 3 sessions of unknown time not counted" in as_text(
-        plan(graph, root), {"lint": 1.0, "build": 1.0}
-    )
-    assert "critical path" not in as_text(plan(graph, root), {})
+def test_sessions_without_a_recorded_run_make_it_an_estimate(graph: Graph, root: Path) -> None:
+    chosen = plan(graph, root)
+    times = Durations(TIMES, frozenset({"lint", "tests-3.11"}))
+    lines = estimate_text(estimate(chosen, times, workers=1))
+    assert lines[:2] == [
+        "5 sessions: 0 cached, 5 to run in about 2 min on 1 worker",
+        "an estimate: no run of 2 sessions is recorded",
+    ]
+    # No run of a cached session has to be recorded.
+    lines = estimate_text(estimate(chosen, times, verdicts(chosen, "lint", "tests-3.11")))
+    assert lines[:2] == [
+        "5 sessions: 2 cached, 3 to run in about 60 s on 1 worker",
+        "critical path: tests-3.10 → build, about 35 s",
+    ]
+
+
+def test_nothing_to_run_takes_no_time(graph: Graph, root: Path) -> None:
+    chosen = plan(graph, root)
+    nothing = Durations({}, frozenset())
+    lines = estimate_text(estimate(chosen, nothing, verdicts(chosen, *TIMES)))
+    assert lines == ["5 sessions: 5 cached, none to run"]
+
+
+def test_the_only_session_that_runs_is_not_offered_as_quick(graph: Graph, root: Path) -> None:
+    chosen = plan(graph, root)
+    cached = verdicts(chosen, *(name for name in TIMES if name != "lint"))
+    assert estimate_text(estimate(chosen, known(), cached)) == [
+        "5 sessions: 4 cached, 1 to run in about 10 s on 1 worker",
+        "critical path: lint, about 10 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (99.4, "99 s"), (100, "2 min"), (3600, "60 min")]
+)
+def test_expected_times_are_rounded(seconds: float, text: str) -> None:
+    assert about(seconds) == text
 
 
 def test_a_program_gets_the_same_as_json(graph: Graph, root: Path) -> None:
-    body = json.loads(as_json(plan(graph, root), {"tests-3.10": 30.0}))
+    times = Durations(TIMES, frozenset({"tests-3.11"}))
+    body = json.loads(as_json(plan(graph, root), times, workers=2))
     assert (body["event"], body["branch"]) == ("pull_request", "feature")
-    assert body["jobs"][2] == {
+    assert [job["job"] for job in body["jobs"]] == ["lint", "tests", "security", "build"]
+    assert body["jobs"][1] == {
         "job": "tests",
         "needs": ["lint"],
         "sessions": ["tests-3.10", "tests-3.11"],
-        "seconds": 30.0,
+        "seconds": 40.0,
     }
-    assert body["jobs"][0]["seconds"] is None
+    assert body["order"] == ["lint", "tests-3.11", "tests-3.10", "security", "build"]
     assert body["skipped"] == {"deploy": "only on push to main"}
-    assert (body["critical_path"], body["seconds"]) == (["lint", "tests", "build"], 30.0)
+    assert body["critical_path"] == ["lint", "tests-3.11", "build"]
+    assert (body["seconds"], body["workers"]) == (55.0, 2)
+    assert body["unrecorded"] == ["tests-3.11"]
 
 
 def test_the_graph_is_a_mermaid_flowchart_with_what_does_not_run_dashed(graph: Graph, root: Path) -> None:

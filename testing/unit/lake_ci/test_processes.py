@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lake_ci.errors import LakeCiError
-from lake_ci.processes import Completed, Processes
+from lake_ci.processes import Completed, Processes, processor_seconds
 
 sessions = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"),
@@ -140,6 +140,36 @@ def test_grandchildren_left_behind_by_a_good_end_are_ended_too(tmp_path: Path) -
     done = run(python(FAMILY, "leave"), tmp_path)
     assert (done.code, done.stopped) == (0, None)
     assert all(is_gone(int(pid)) for pid in done.stdout.split())
+
+
+BURN = """
+import subprocess, sys, time
+while time.process_time() < 0.3:
+    pass
+if "orphan" in sys.argv:
+    print("ready", flush=True)
+    time.sleep(60)
+if "parent" in sys.argv:
+    child = subprocess.Popen([sys.executable, "-c", sys.argv[1], "", "orphan"], stdout=subprocess.PIPE)
+    child.stdout.readline()
+"""
+
+
+def test_processor_seconds_include_children_that_were_waited_for(tmp_path: Path) -> None:
+    before = processor_seconds()
+    running = Processes()
+    running.run(python(BURN), cwd=tmp_path, env=os.environ)
+    assert processor_seconds() - before >= 0.3
+    assert running.orphan_seconds == 0
+
+
+@sessions
+def test_processor_seconds_of_an_orphan_are_recorded_when_it_is_ended(tmp_path: Path) -> None:
+    running = Processes()
+    done = running.run(python(BURN, BURN, "parent"), cwd=tmp_path, env=os.environ)
+    assert done.code == 0
+    # The kernel counts in hundredths of a second.
+    assert running.orphan_seconds >= 0.29
 
 
 @sessions

@@ -80,10 +80,26 @@ def test_the_file_has_the_keys_of_the_design(tmp_path: Path) -> None:
     assert set(body) == {
         *("schema", "run", "attempt", "event", "commit", "dirty", "partial", "job", "session", "status"),
         *("cause", "started", "seconds", "python", "java", "reproduce", "checks", "artifacts", "warnings"),
+        *("processor_seconds", "waited_seconds"),
     }
     [check] = body["checks"]
     assert {"name", "status", "weaker", "seconds", "detail", "findings"} <= set(check)
     assert set(check["findings"][0]) == {"tool", "rule", "file", "line", "severity", "message"}
+
+
+@pytest.mark.parametrize("seconds", [None, 0.0, 12.5])
+def test_measured_seconds_are_read_back(tmp_path: Path, seconds: float | None) -> None:
+    written = replace(result(PASSED), processor_seconds=seconds, waited_seconds=seconds)
+    results.write(tmp_path, written)
+    assert results.read(tmp_path) == written
+
+
+def test_a_result_written_before_they_were_measured_is_read(tmp_path: Path) -> None:
+    body = results.to_json(result(PASSED))
+    del body["processor_seconds"], body["waited_seconds"]
+    (tmp_path / "result.json").write_text(json.dumps(body))
+    assert results.read(tmp_path) == result(PASSED)
+    assert results.read(tmp_path).processor_seconds is None
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))

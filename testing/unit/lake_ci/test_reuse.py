@@ -105,6 +105,25 @@ def test_nothing_runs_twice_but_what_always_runs(jobs: Reusing, capsys: pytest.C
     assert summary.count(f"run {found.run}") >= 3
 
 
+def test_cached_sessions_are_counted_and_take_no_time(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.run()
+    # A failure leaves no seconds; those of the newest cached result count.
+    shutil.rmtree(jobs.root / "reports")
+    jobs.write("b/one", "other")
+    capsys.readouterr()
+    jobs.run()
+    output = capsys.readouterr().out.splitlines()
+    assert output[1].startswith("4 sessions: 2 cached, 2 to run in about ")
+    assert output[1].endswith(" on 1 worker")
+    # The cache knows the others; `fourth` is never cached.
+    assert output[2] == "an estimate: no run of 1 session is recorded"
+    shutil.rmtree(jobs.root / "reports")
+    jobs.nox.here("-s", "plan")
+    assert "4 sessions: 3 cached, 1 to run" in capsys.readouterr().out
+
+
 def test_a_change_runs_what_reads_it_and_the_plan_says_why_before(
     jobs: Reusing, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lake_ci import interrupts, provisioning, results
 from lake_ci.environment import Environment
 from lake_ci.errors import Interrupted, LakeCiError, MachineError
 from lake_ci.job import Job
-from lake_ci.results import Finding, Outcome, Result, Status
+from lake_ci.results import TIME_FORMAT, Finding, Outcome, Result, Status
 from lake_ci.run import Run, facts
 from lake_ci.tools.tool import Stages, Tool, Workbench, crashed, stopped
 
@@ -250,21 +251,10 @@ def test_install_only_leaves_a_result_when_it_fails(make: Make, root: Path) -> N
     assert read(root).cause == "no-environment"
 
 
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
     make: Make, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("lake_ci.run.time", clock)
     waits: list[list[str]] = []
 
     def wait(names: Iterable[str], env: Mapping[str, str], say: Callable[[str], None]) -> bool:
@@ -275,11 +265,11 @@ def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
     monkeypatch.setattr(provisioning, "wait", wait)
     observed: list[str] = []
     job = {"setup": ("kubernetes",), "facts": ("api-server",), "minutes": 1}
-    with make(**job, provisioned=lambda: observed.append("after the wait")) as run:
+    with make(**job, clock=clock, provisioned=lambda: observed.append("after the wait")) as run:
         run.check_in_turn(one_stage([Answer("one")]))
         run.check(Answer("two"))
     assert read(root).status is Status.SUCCESS
-    assert read(root).seconds == 0
+    assert (read(root).seconds, read(root).waited_seconds) == (0, 3600)
     assert waits == [["kubernetes", "api-server"]]
     assert observed == ["after the wait"]
 
@@ -368,6 +358,26 @@ def test_at_the_time_limit_the_running_tool_is_ended_and_no_further_one_started(
     assert slow.findings[0].rule == "timeout"
     assert (late.status, late.detail) == (Status.SKIPPED, "not started: the job's time limit was reached")
     assert not (root / "late").exists()
+
+
+def test_the_result_has_the_processor_time_of_its_tools(make: Make, root: Path) -> None:
+    with make() as run:
+        burn = "import time\nwhile time.process_time() < 0.3: pass"
+        run.check(Shell("burn", f"'{sys.executable}' -c '{burn}'"))
+    found = read(root).processor_seconds
+    assert found is not None and found >= 0.3
+
+
+def test_waiting_is_recorded_and_is_no_part_of_the_seconds(make: Make, root: Path) -> None:
+    waiting = make()
+    waiting._made -= 100  # made long before it got its lock
+    with waiting as run:
+        run.check(Answer("quick"))
+    result = read(root)
+    assert result.waited_seconds is not None and result.waited_seconds >= 100
+    assert result.seconds < 100
+    started = datetime.strptime(result.started, TIME_FORMAT).replace(tzinfo=timezone.utc)
+    assert started.timestamp() + result.seconds <= time.time()
 
 
 def test_time_spent_waiting_for_the_environment_does_not_count(make: Make, root: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from lake_ci.report.overview import Overview, Past, PastSession, State
 from lake_ci.report.terminal import seconds
 
+# Relative to reports/.
+FILE = ".history/runs.json"
 KEPT = 20
 SCHEMA = 1
 # A session counts as slower or faster from a fifth and five seconds on: less is the machine's mood.

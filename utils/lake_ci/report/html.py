@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from lake_ci.report import embedded, graph, sections, timeline
+from lake_ci.report import efficiency, embedded, graph, sections, timeline
 from lake_ci.report.embedded import Embedded
 from lake_ci.report.overview import Overview, State
 from lake_ci.report.sections import e
 from lake_ci.report.terminal import seconds
 from lake_ci.results import count
 
-CRITICAL = (
-    '<p class="note">Strong outline: the critical path, the needs that made the run as long as it was.</p>'
-)
+CRITICAL = '<p class="note">Strong outline: the critical path, the longest chain of needs.</p>'
 
 
 def page(overview: Overview, *, source_url: str | None = None) -> str:
@@ -123,7 +121,9 @@ def _timeline(overview: Overview) -> str:
     svg = timeline.draw(overview)
     if not svg:
         return ""
-    return CRITICAL + _figure("Timeline", svg)
+    words = "<br>".join(map(e, efficiency.text(efficiency.of(overview))))
+    note = '<p class="note">Thin line: the needs had ended, the session waited.</p>'
+    return f"<p>{words}</p>{CRITICAL}{note}" + _figure("Timeline", svg)
 
 
 def _findings(lists: Embedded) -> str:

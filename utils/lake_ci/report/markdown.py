@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
-from lake_ci.report import history
+from lake_ci.report import efficiency, history
 from lake_ci.report.overview import Overview, Session, State
 from lake_ci.report.terminal import seconds
 from lake_ci.report.text import link, one_line, shorten, visible
@@ -31,6 +31,7 @@ def report(overview: Overview, *, source: str | None = None) -> str:
         _head(overview),
         _section("Failures", _failures(overview, source)),
         _section("Jobs", _jobs(overview)),
+        _section("Duration", _duration(overview)),
         _section("Not checked", _not_checked(overview)),
         _section("Compared with the previous run", _comparison(overview)),
         _section("Coverage", _coverage(overview)),
@@ -125,6 +126,10 @@ def _jobs(overview: Overview) -> Iterator[str]:
             state = session.state
             words = plain(shorten(one_line(session.headline), 200))
             yield f"| {state.symbol} {state.word} | {plain(session.name)} | {time} | {words} |"
+
+
+def _duration(overview: Overview) -> Iterator[str]:
+    yield from (f"- {plain(line)}" for line in efficiency.text(efficiency.of(overview)))
 
 
 def _not_checked(overview: Overview) -> Iterator[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from lake_ci.results import TIME_FORMAT, Check, Result
+from lake_ci.results import OPTIONAL_SECONDS, TIME_FORMAT, Check, Result, is_seconds
 
 
 def objection(
@@ -45,8 +44,11 @@ def _malformed(result: Result) -> Iterator[str]:
         yield "attempt"
     if not _is_time(result.started):
         yield "started"
-    if not _is_seconds(result.seconds):
+    if not is_seconds(result.seconds):
         yield "seconds"
+    for name in OPTIONAL_SECONDS:
+        if getattr(result, name) is not None and not is_seconds(getattr(result, name)):
+            yield name
     if not all(map(_is_text, (*result.artifacts, *result.warnings))):
         yield "artifacts or warnings"
     for check in result.checks:
@@ -55,7 +57,7 @@ def _malformed(result: Result) -> Iterator[str]:
 
 def _malformed_check(check: Check) -> Iterator[str]:
     texts = _is_text(check.name) and _is_text(check.detail) and _is_text(check.weaker, or_none=True)
-    if not (texts and _is_seconds(check.seconds) and type(check.data) is dict):
+    if not (texts and is_seconds(check.seconds) and type(check.data) is dict):
         yield f"check {check.name!r}"
     for found in check.findings:
         texts = all(map(_is_text, (found.tool, found.rule, found.message, found.severity)))
@@ -65,10 +67,6 @@ def _malformed_check(check: Check) -> Iterator[str]:
 
 def _is_text(value: object, *, or_none: bool = False) -> bool:
     return isinstance(value, str) or (or_none and value is None)
-
-
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
 
 
 def _is_time(value: object) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 
+from lake_ci import schedule
 from lake_ci.results import TIME_FORMAT, Check, Finding, Result
 
 
@@ -171,10 +172,26 @@ class Past:
 
 
 @dataclass(frozen=True)
+class Workers:
+    """The one machine on which the sessions of a run ran side by side.
+
+    Attributes:
+        number: how many sessions ran at once.
+        cores: the machine's processors.
+        began: when the run began, in seconds since 1970 UTC.
+    """
+
+    number: int
+    cores: int
+    began: float
+
+
+@dataclass(frozen=True)
 class Overview:
     """All that the summary of a run shows.
 
     Attributes:
+        workers: None where each session had a machine of its own, as on GitHub.
         made: when it was collected, UTC.
         nodes: the jobs of the graph in order, planned or not.
         refused: the results that were found and do not count.
@@ -193,6 +210,7 @@ class Overview:
     refused: tuple[Refused, ...] = ()
     past: tuple[Past, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    workers: Workers | None = None
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -212,10 +230,31 @@ class Overview:
         return int(self.state is State.FAILURE)
 
     @property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """When each session that ran began and ended, by its id; see `Session.span`."""
+        return {each.id: each.span for each in self.sessions if each.span is not None}
+
+    @property
+    def began(self) -> float:
+        """When the run began, else its first session, in seconds since 1970 UTC."""
+        first = min((start for start, _ in self.spans.values()), default=0.0)
+        return min(self.workers.began, first) if self.workers and first else first
+
+    @property
     def seconds(self) -> float:
-        """From the first start to the last end."""
-        spans = [session.span for session in self.sessions if session.span]
-        return max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0.0
+        """From the beginning to the last end; 0 where nothing ran."""
+        ends = [end for _, end in self.spans.values()]
+        return max(ends) - self.began if ends else 0.0
+
+    @property
+    def needs(self) -> dict[str, list[str]]:
+        """The sessions that each session needs, by their ids, needs first."""
+        ids = {node.name: [each.id for each in node.sessions] for node in self.nodes}
+        return {
+            session.id: [id for need in node.needs for id in ids.get(need, ())]
+            for node in self.nodes
+            for session in node.sessions
+        }
 
     @property
     def previous(self) -> Past | None:
@@ -247,17 +286,8 @@ class Overview:
 
 
 def critical_path(overview: Overview) -> tuple[str, ...]:
-    """The ids of the sessions that made the run as long as it was, first to last.
-
-    From the session that ended last, back through the session of each job's needs that ended last.
-    """
-    nodes = {node.name: node for node in overview.nodes}
-    ran = {session.id: session for session in overview.sessions if session.span}
-    path: list[str] = []
-    candidates = list(ran.values())
-    while candidates:
-        last = max(candidates, key=lambda session: (session.span or (0.0, 0.0))[1])
-        path.append(last.id)
-        needed = [nodes[need] for need in nodes[last.job].needs if need in nodes]
-        candidates = [session for node in needed for session in node.sessions if session.id in ran]
-    return tuple(reversed(path))
+    """The ids of the sessions of the longest chain of needs by wall time, in order."""
+    spans = overview.spans
+    seconds = {name: end - start for name, (start, end) in spans.items()}
+    path = schedule.critical_path(overview.needs, seconds)
+    return tuple(name for name in path if name in spans)

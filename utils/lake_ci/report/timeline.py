@@ -1,9 +1,11 @@
-"""Draws when each session ran, as SVG, with the critical path marked."""
+"""Draws when each session ran and waited, as SVG, with the critical path marked."""
 
 from __future__ import annotations
 
 from html import escape
 
+from lake_ci.report import efficiency
+from lake_ci.report.efficiency import NOTABLE_SECONDS, Wait
 from lake_ci.report.graph import anchor
 from lake_ci.report.overview import Overview, Session, critical_path
 from lake_ci.report.terminal import seconds
@@ -17,18 +19,26 @@ NAME_LENGTH = 24
 
 def draw(overview: Overview) -> str:
     """The sessions that ran, by their start; an empty text where none did."""
-    ran = [(session.span, session) for session in overview.sessions if session.span]
-    if not ran:
+    found = efficiency.of(overview)
+    if found is None:
         return ""
+    ran = [(session.span, session) for session in overview.sessions if session.span]
     ran.sort(key=lambda entry: entry[0])
-    first = ran[0][0][0]
+    first = overview.began
     total = max(end for (_, end), _ in ran) - first
     scale = PLOT / total
     height = AXIS + len(ran) * ROW + 4
     width = LABEL + PLOT + AFTER
     path = set(critical_path(overview))
     rows = [
-        _bar(session, AXIS + row * ROW, (start - first) * scale, (end - start) * scale, session.id in path)
+        _bar(
+            session,
+            AXIS + row * ROW,
+            (start - first) * scale,
+            (end - start) * scale,
+            session.id in path,
+        )
+        + _wait(found.waits[session.id], AXIS + row * ROW, first, scale)
         for row, ((start, end), session) in enumerate(ran)
     ]
     step = next((step for step in STEPS if total / step <= TICKS), STEPS[-1] * max(1, int(total / STEPS[-1])))
@@ -36,6 +46,17 @@ def draw(overview: Overview) -> str:
     return (
         f'<svg class="timeline" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'role="group" aria-label="When each session ran">{"".join(lines)}{"".join(rows)}</svg>'
+    )
+
+
+def _wait(wait: Wait, y: int, first: float, scale: float) -> str:
+    """A thin bar from the end of a session's needs to its start."""
+    if wait.seconds < NOTABLE_SECONDS:
+        return ""
+    x, width = LABEL + (wait.ready - first) * scale, wait.seconds * scale
+    return (
+        f'<rect class="wait" x="{x:.1f}" y="{y + 12}" width="{width:.1f}" height="2">'
+        f"<title>waited {escape(efficiency.reasons([wait]))}</title></rect>"
     )
 
 

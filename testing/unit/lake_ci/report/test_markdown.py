@@ -80,6 +80,14 @@ def test_skipped_checks_unreadable_reports_and_notes_count_as_not_checked(tmp_pa
     )
 
 
+def test_duration_is_compared_with_its_lower_bound(tmp_path: Path) -> None:
+    plan = samples.leave_realistic(tmp_path)
+    text = markdown.report(samples.collect(tmp_path, plan))
+    assert "### Duration\n\n- took 4 min 36 s, 2.62 times the lower bound of 1 min 45 s\n" in text
+    assert ("- critical path: lint → tests-3.11(java17), 1 min 45 s; processor time: not measured\n") in text
+    assert "- sessions waited 8 min 37 s to start; longest: " in text
+
+
 def test_coverage_is_said_for_each_variant_with_its_lowest_files(bad_day: str) -> None:
     lines = section(bad_day, "Coverage")
     assert len(lines) == 6

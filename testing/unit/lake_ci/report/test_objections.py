@@ -45,6 +45,8 @@ def test_a_result_without_a_commit_counts_where_the_run_has_none() -> None:
         ({"started": "yesterday"}, "is malformed: started"),
         ({"seconds": float("nan")}, "is malformed: seconds"),
         ({"seconds": "1"}, "is malformed: seconds"),
+        ({"processor_seconds": -1.0}, "is malformed: processor_seconds"),
+        ({"waited_seconds": "1"}, "is malformed: waited_seconds"),
         ({"attempt": True}, "is malformed: attempt"),
         ({"session": 3}, "is malformed: session"),
         ({"cause": ["x"]}, "is malformed: cause"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.report import timeline
-from lake_ci.report.overview import Node, Overview, Session, State
+from lake_ci.report.overview import Node, Overview, Session, State, Workers
 from testing.unit.lake_ci.report import samples
 
 
@@ -21,6 +21,21 @@ def test_sessions_stand_by_their_start_and_skipped_ones_are_not_there(tmp_path: 
     assert labels[-1] == "tests-3.11(java17): passed, 96.0 s, on the critical path"
     assert len(labels) == 9
     assert [text.text for text in svg if text.tag == "text"] == ["0 s", "1 min", "2 min", "3 min", "4 min"]
+
+
+def test_a_thin_bar_leads_from_the_needs_to_a_late_start(tmp_path: Path) -> None:
+    plan = samples.leave_realistic(tmp_path)
+    began = samples.collect(tmp_path, plan).began
+    overview = samples.collect(tmp_path, plan, workers=Workers(8, 8, began - 4))
+    svg = ET.fromstring(timeline.draw(overview))
+    waits = [each for each in svg.iter("rect") if each.get("class") == "wait"]
+    titles = ["".join(each.itertext()) for each in waits]
+    # lint, security and terraform begin 4 s after the run; the tests 3 s after lint and later.
+    assert titles[:3] == ["waited 4.0 s to start"] * 3
+    assert titles[3] == "waited 2.6 s to start"
+    lint, bar = waits[0], next(each for each in svg.iter("rect") if each.get("class") == "bar")
+    end = float(lint.get("x", 0)) + float(lint.get("width", 0))
+    assert end == pytest.approx(float(bar.get("x", 0)), abs=0.2)
 
 
 def test_a_run_in_which_nothing_ran_has_no_timeline() -> None:

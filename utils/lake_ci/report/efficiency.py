@@ -1,0 +1,202 @@
+"""How much longer a run took than it had to, and what its sessions waited for.
+
+No schedule ends a run before its critical path: the longest chain of sessions each of
+which needs the one before it, by their wall time. Where all sessions share one machine,
+none ends it before that machine's cores have done the work: the sum of the sessions'
+processor time (user and system) divided by the cores. The larger of the two is the
+lower bound, and the ratio of a run is
+
+    wall time / max(critical path, processor time / cores)
+
+Only sessions that ran count: not those that were reused or skipped, but failed ones.
+Starts are recorded in whole seconds, so that waits are known to about a second.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from lake_ci.report.overview import Overview, critical_path
+from lake_ci.report.terminal import seconds
+from lake_ci.results import count
+
+# Of the sessions that waited longest.
+SHOWN = 3
+# Less is within the precision of the starts.
+NOTABLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Seconds between the end of a session's last need and the session's start.
+
+    Attributes:
+        session: its name.
+        ready: when its last need ended, or the run began; seconds since 1970 UTC.
+        worker: all workers were busy; 0 where each session has a machine of its own.
+        prepared: it waited for a lock, or for its machine to be prepared
+            (`Result.waited_seconds`).
+        started: the rest. nox started and made the environment; on GitHub also the
+            time until there was a machine.
+    """
+
+    session: str
+    ready: float
+    worker: float
+    prepared: float
+    started: float
+
+    @property
+    def seconds(self) -> float:
+        return self.worker + self.prepared + self.started
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """A run compared with its lower bound, all in seconds.
+
+    Attributes:
+        wall: from the beginning of the run to the end of its last session.
+        path: the sessions of the critical path by name, first to last.
+        path_seconds: length of the critical path.
+        processor_seconds: processor time of the sessions that measured it.
+        unmeasured: how many sessions ran and did not measure it.
+        cores: those that the sessions shared; None where each had a machine of its own.
+        waits: of each session that ran, by its id.
+    """
+
+    wall: float
+    path: tuple[str, ...]
+    path_seconds: float
+    processor_seconds: float
+    unmeasured: int
+    cores: int | None
+    waits: Mapping[str, Wait]
+
+    @property
+    def bound(self) -> float:
+        """The shortest time in which these sessions can run."""
+        work = self.processor_seconds / self.cores if self.cores else 0.0
+        return max(self.path_seconds, work)
+
+    @property
+    def ratio(self) -> float:
+        """Wall time divided by the lower bound: 1 is a run without any delay."""
+        return self.wall / self.bound
+
+
+def of(overview: Overview) -> Efficiency | None:
+    """Return the efficiency of a run; None where no session ran."""
+    spans = overview.spans
+    if not spans:
+        return None
+    path = critical_path(overview)
+    names = {session.id: session.name for session in overview.sessions}
+    measured = [
+        session.result.processor_seconds
+        for session in overview.sessions
+        if session.result is not None
+        and session.span is not None
+        and session.result.processor_seconds is not None
+    ]
+    path_seconds = sum(spans[name][1] - spans[name][0] for name in path)
+    return Efficiency(
+        # The starts are rounded: sessions of a second seem to overlap.
+        wall=max(overview.seconds, path_seconds),
+        path=tuple(names[name] for name in path),
+        path_seconds=path_seconds,
+        processor_seconds=sum(measured),
+        unmeasured=len(spans) - len(measured),
+        cores=overview.workers.cores if overview.workers else None,
+        waits=_waits(overview),
+    )
+
+
+def text(efficiency: Efficiency | None) -> list[str]:
+    """Return the efficiency in words, a line each; nothing where no session ran."""
+    if efficiency is None:
+        return []
+    wall, bound = seconds(efficiency.wall), seconds(efficiency.bound)
+    return [
+        f"took {wall}, {efficiency.ratio:.2f} times the lower bound of {bound}",
+        "; ".join(_bounds(efficiency)),
+        *_waited(efficiency),
+    ]
+
+
+def _bounds(efficiency: Efficiency) -> Iterator[str]:
+    path = " → ".join(efficiency.path)
+    yield f"critical path: {path}, {seconds(efficiency.path_seconds)}"
+    if efficiency.unmeasured == len(efficiency.waits):
+        yield "processor time: not measured"
+        return
+    work = f"processor time: {seconds(efficiency.processor_seconds)}"
+    if efficiency.cores:
+        share = seconds(efficiency.processor_seconds / efficiency.cores)
+        work += f" / {count(efficiency.cores, 'core')} = {share}"
+    if efficiency.unmeasured:
+        work += f", not measured in {count(efficiency.unmeasured, 'session')}"
+    yield work
+
+
+def reasons(waits: Iterable[Wait]) -> str:
+    """Return how long sessions waited for what; empty where that is not notable."""
+    every = list(waits)
+    sums = {
+        "for a free worker": sum(wait.worker for wait in every),
+        "for locks and preparation": sum(wait.prepared for wait in every),
+        "to start": sum(wait.started for wait in every),
+    }
+    notable = {what: total for what, total in sums.items() if total >= NOTABLE_SECONDS}
+    return ", ".join(f"{seconds(total)} {what}" for what, total in notable.items())
+
+
+def _waited(efficiency: Efficiency) -> Iterator[str]:
+    words = reasons(efficiency.waits.values())
+    if not words:
+        return
+    by_length = sorted(efficiency.waits.values(), key=lambda wait: -wait.seconds)
+    named = [
+        f"{wait.session} {seconds(wait.seconds)}"
+        for wait in by_length[:SHOWN]
+        if wait.seconds >= NOTABLE_SECONDS
+    ]
+    longest = f"; longest: {', '.join(named)}" if named else ""
+    yield f"sessions waited {words}{longest}"
+
+
+def _waits(overview: Overview) -> dict[str, Wait]:
+    """The wait of each session that ran, by its id, in the order of their starts."""
+    spans, ready = overview.spans, _ready(overview)
+    sessions = [(each.span, each) for each in overview.sessions if each.span is not None]
+    # When each worker is free. Sessions take the workers in the order of their starts.
+    number = overview.workers.number if overview.workers else len(spans)
+    free = [overview.began] * number
+    waits = {}
+    for (start, end), session in sorted(sessions, key=lambda entry: entry[0]):
+        since = ready[session.id]
+        total = max(0.0, start - since)
+        worker = min(total, max(0.0, free[0] - since))
+        heapq.heapreplace(free, end)
+        recorded = session.result.waited_seconds if session.result else None
+        prepared = min(total - worker, recorded or 0.0)
+        started = total - worker - prepared
+        waits[session.id] = Wait(session.name, since, worker, prepared, started)
+    return waits
+
+
+def _ready(overview: Overview) -> dict[str, float]:
+    """When the last need of each session had ended, by the session's id.
+
+    A session that did not run in this run ends as soon as its needs have.
+    """
+    spans = overview.spans
+    ready: dict[str, float] = {}
+    ends: dict[str, float] = {}
+    for name, needs in overview.needs.items():
+        before = [ends[need] for need in needs if need in ends]
+        ready[name] = max(before, default=overview.began)
+        ends[name] = spans[name][1] if name in spans else ready[name]
+    return ready

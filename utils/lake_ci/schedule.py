@@ -1,0 +1,88 @@
+"""The order in which sessions start and the time they take together.
+
+This is list scheduling: whenever a worker is free, nox starts the first session of its
+list whose needs have passed. `start_order` makes that list, nox does the scheduling.
+
+A graph maps the name of each session to the names of the sessions that it needs. Needs
+come before the sessions that need them; needs that are not in the graph are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Needs = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long the sessions of a plan take together.
+
+    Attributes:
+        order: all sessions of the plan in the order in which they start.
+        cached: the sessions that are reused; they take no time.
+        unrecorded: the sessions that run and have no recorded run: their seconds are
+            those of `[tool.lake_ci.seconds]`.
+        path: the sessions of the critical path, first to last.
+        path_seconds: seconds of the critical path.
+        total_seconds: sum of the seconds of all sessions.
+        workers: how many sessions run at once.
+        quick: the first session that needs no other, and its seconds; None where it
+            is all that runs.
+    """
+
+    order: tuple[str, ...]
+    cached: frozenset[str]
+    unrecorded: frozenset[str]
+    path: tuple[str, ...]
+    path_seconds: float
+    total_seconds: float
+    workers: int
+    quick: tuple[str, float] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """No schedule is shorter than this; list scheduling comes close to it."""
+        return max(self.path_seconds, self.total_seconds / self.workers)
+
+
+def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float]:
+    """Return for each session the seconds of the longest path that begins with it.
+
+    A path is a chain of sessions each of which needs the one before it. A session whose
+    seconds are not given takes none.
+    """
+    longest = dict.fromkeys(needs, 0.0)
+    for name in reversed(list(needs)):
+        longest[name] += seconds.get(name, 0.0)
+        for need in needs[name]:
+            if need in longest:
+                longest[need] = max(longest[need], longest[name])
+    return longest
+
+
+def start_order(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
+    """Return the sessions by the longest path that begins with them, longest first.
+
+    Sessions with equal paths keep their order. As no path from a session is longer than
+    those from its needs, needs come first, and nox does not change the order.
+    """
+    longest = longest_paths(needs, seconds)
+    return sorted(needs, key=lambda name: -longest[name])
+
+
+def critical_path(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
+    """Return the sessions of the longest path through the graph, first to last."""
+    longest = longest_paths(needs, seconds)
+    dependents: dict[str, list[str]] = {name: [] for name in needs}
+    for name in needs:
+        for need in needs[name]:
+            if need in dependents:
+                dependents[need].append(name)
+    path: list[str] = []
+    candidates = list(needs)
+    while candidates:
+        path.append(max(candidates, key=longest.__getitem__))
+        candidates = dependents[path[-1]]
+    return path
