@@ -65,7 +65,7 @@ def arguments() -> Parser:
 
 def play(suite: Suite, session: nox.Session) -> None:
     """The session `pipeline`. Ends the process with DESIGN's exit codes: 0, 1, 2, 3 or 130."""
-    with one_line():
+    with one_line(suite.redact):
         options = arguments().parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
         print(
@@ -83,7 +83,7 @@ def play(suite: Suite, session: nox.Session) -> None:
 
 def show_plan(suite: Suite, session: nox.Session) -> None:
     """The session `plan`: print what would run, and run nothing."""
-    with one_line():
+    with one_line(suite.redact):
         found = parser("-s plan ")
         found.add_argument("--json", action="store_true", help="for a program")
         found.add_argument("--mermaid", action="store_true", help="as a Mermaid flowchart")
@@ -134,7 +134,7 @@ def summarize(suite: Suite, session: nox.Session) -> None:
 
     On GitHub that is the run it is part of; elsewhere the last pipeline of this checkout.
     """
-    with one_line():
+    with one_line(suite.redact):
         env = suite.env
         run, arguments = env.get("GITHUB_RUN_ID"), list(session.posargs)
         if run is None:
@@ -153,7 +153,7 @@ def summarize(suite: Suite, session: nox.Session) -> None:
 
 
 def _overview(suite: Suite, plan: Plan, run: str, said: Mapping[str, str] | None = None) -> Overview:
-    return summary.collect(
+    overview = summary.collect(
         suite.root,
         suite.graph,
         plan,
@@ -163,6 +163,7 @@ def _overview(suite: Suite, plan: Plan, run: str, said: Mapping[str, str] | None
         dirty=git.is_dirty(suite.root),
         said=said,
     )
+    return suite.redact.tree(overview)
 
 
 def _last_run(root: Path) -> tuple[str, list[str]]:
@@ -253,7 +254,7 @@ class Pipeline:
         if self.options.environment is not None:
             env["DEPLOY_ENVIRONMENT"] = self.options.environment
         plain = self.options.plain
-        done = Processes().run(
+        done = Processes(self.suite.redact).run(
             inner_argv(self.config, starting, report, self.options.parallel),
             cwd=self.suite.root,
             env=env,
@@ -273,7 +274,8 @@ class Pipeline:
                 if result.run == self.run_id:
                     found.append(result)
                     continue
-            result = self._stand_in(variant, nox_says.get(variant.session), interrupted=interrupted)
+            made = self._stand_in(variant, nox_says.get(variant.session), interrupted=interrupted)
+            result = self.suite.redact.tree(made)
             results.write(folder, result)
             found.append(result)
         return found

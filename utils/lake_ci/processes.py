@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from lake_ci.errors import LakeCiError
+from lake_ci.redaction import Redactor
 
 # nox kills a worker 2 s after it asked it to end: the tools must be gone, and the result written, before that.
 GRACE_SECONDS = 0.8
@@ -46,9 +47,13 @@ class Processes:
 
     Each one leads a session (and so a process group) of its own: a signal to it reaches its
     grandchildren, and one meant for the suite does not reach it behind the suite's back.
+
+    Args:
+        redact: for the output of all children, beside the secrets of each child's own environment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, redact: Redactor | None = None) -> None:
+        self._redact = redact or Redactor()
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped: str | None = None
@@ -64,7 +69,7 @@ class Processes:
         attached: bool = False,
         grace: float = GRACE_SECONDS,
     ) -> Completed:
-        """Run a command to its end and return what it printed.
+        """Run a command to its end and return what it printed, redacted.
 
         Args:
             argv: the command.
@@ -93,7 +98,8 @@ class Processes:
                 start_new_session=not attached,
             )
             self._running.add(process)
-        readers = [_Reader(stream, echo) for stream in (process.stdout, process.stderr) if stream]
+        redact = self._redact.including_env(env)
+        readers = [_Reader(stream, echo, redact) for stream in (process.stdout, process.stderr) if stream]
         stopped = None
         try:
             process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -138,12 +144,15 @@ class Processes:
             self._running.add(process)
         assert process.stdin and process.stdout and process.stderr  # what PIPE asked for
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        readers = [_Reader(process.stdout, lines.put), _Reader(process.stderr, None)]
+        redact = self._redact.including_env(env)
+        # The first line may hold a secret that the server has made for the body.
+        readers = [_Reader(process.stdout, lines.put, Redactor()), _Reader(process.stderr, None, redact)]
         try:
             first = _first(lines, process, deadline)
             if first is None:
                 end([process])
-                done = Completed(tuple(argv), process.returncode, readers[0].text(), readers[1].text(), 0.0)
+                texts = [redact(reader.text()) for reader in readers]
+                done = Completed(tuple(argv), process.returncode, texts[0], texts[1], 0.0)
                 raise LakeCiError(f"{' '.join(argv[:2])} did not start\n{done.last_lines()}".strip())
             yield first
         finally:
@@ -175,19 +184,25 @@ def _first(
 
 
 class _Reader(threading.Thread):
-    """Reads one pipe to its end, line by line."""
+    """Reads one pipe to its end, line by line, and redacts each line.
 
-    def __init__(self, stream: IO[bytes], echo: Callable[[str], None] | None) -> None:
+    A child may write a line in parts: a secret is only recognized in a whole one.
+    """
+
+    def __init__(
+        self, stream: IO[bytes], echo: Callable[[str], None] | None, redact: Redactor
+    ) -> None:
         super().__init__(daemon=True)
         self._stream = stream
         self._echo = echo
+        self._redact = redact
         self._lines: list[str] = []
         self.start()
 
     def run(self) -> None:
         with self._stream:
             for raw in self._stream:
-                line = raw.decode("utf-8", errors="replace")
+                line = self._redact(raw.decode("utf-8", errors="replace"))
                 self._lines.append(line)
                 if self._echo is not None:
                     self._echo(line)
