@@ -67,7 +67,7 @@ class Emulator:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises LaunchError where it ends, or takes too long."""
+        """Start it and wait until it answers. Raises LaunchError where it does not."""
         self.state.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "workspace_emulator", "--state", str(self.state)]
         command += ["--port", str(self._port)]
@@ -87,8 +87,9 @@ class Emulator:
         limit.cancel()
         if not self.url:
             self.stop()
-            said = log.read_text(encoding="utf-8", errors="replace").strip()
-            raise LaunchError(said or f"it did not answer within {self._start_seconds:g} s")
+            text = log.read_text(encoding="utf-8", errors="replace").strip()
+            late = f"it did not answer within {self._start_seconds:g} s"
+            raise LaunchError(text or late)
 
     def stop(self) -> int:
         """End it; its exit code."""

@@ -35,7 +35,7 @@ def sign(path: Path, text: str) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file by way of a temporary one beside it, so that no reader sees half of it."""
+    """Write a file by way of a temporary one, so that no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -274,7 +274,8 @@ class Pipeline:
                 if result.run == self.run_id:
                     found.append(result)
                     continue
-            made = self._stand_in(variant, nox_says.get(variant.session), interrupted=interrupted)
+            told = nox_says.get(variant.session)
+            made = self._stand_in(variant, told, interrupted=interrupted)
             result = self.suite.redact.tree(made)
             results.write(folder, result)
             found.append(result)

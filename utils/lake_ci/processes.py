@@ -49,7 +49,8 @@ class Processes:
     grandchildren, and one meant for the suite does not reach it behind the suite's back.
 
     Args:
-        redact: for the output of all children, beside the secrets of each child's own environment.
+        redact: for the output of all children. The secrets of a child's own environment
+            are redacted in any case.
     """
 
     def __init__(self, redact: Redactor | None = None) -> None:
@@ -99,7 +100,8 @@ class Processes:
             )
             self._running.add(process)
         redact = self._redact.including_env(env)
-        readers = [_Reader(stream, echo, redact) for stream in (process.stdout, process.stderr) if stream]
+        pipes = [stream for stream in (process.stdout, process.stderr) if stream]
+        readers = [_Reader(stream, echo, redact) for stream in pipes]
         stopped = None
         try:
             process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -146,13 +148,16 @@ class Processes:
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         redact = self._redact.including_env(env)
         # The first line may hold a secret that the server has made for the body.
-        readers = [_Reader(process.stdout, lines.put, Redactor()), _Reader(process.stderr, None, redact)]
+        readers = [
+            _Reader(process.stdout, lines.put, Redactor()),
+            _Reader(process.stderr, None, redact),
+        ]
         try:
             first = _first(lines, process, deadline)
             if first is None:
                 end([process])
-                texts = [redact(reader.text()) for reader in readers]
-                done = Completed(tuple(argv), process.returncode, texts[0], texts[1], 0.0)
+                out, errors = (redact(reader.text()) for reader in readers)
+                done = Completed(tuple(argv), process.returncode, out, errors, 0.0)
                 raise LakeCiError(f"{' '.join(argv[:2])} did not start\n{done.last_lines()}".strip())
             yield first
         finally:
@@ -190,7 +195,10 @@ class _Reader(threading.Thread):
     """
 
     def __init__(
-        self, stream: IO[bytes], echo: Callable[[str], None] | None, redact: Redactor
+        self,
+        stream: IO[bytes],
+        echo: Callable[[str], None] | None,
+        redact: Redactor,
     ) -> None:
         super().__init__(daemon=True)
         self._stream = stream

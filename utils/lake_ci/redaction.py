@@ -1,8 +1,8 @@
-"""Keeps secrets out of output: which variables hold one, and how one is replaced in text.
+"""Keeps secrets out of output: which variables hold one, and how text is redacted.
 
-All output of the suite passes through a `Redactor`: what children print, results, reports,
-messages, the ledger of deployments. It replaces a secret before the text is encoded or
-cut, and in the encodings that other programs use.
+All output of the suite passes through a `Redactor`: what children print, results,
+reports, messages, the ledger of deployments. It replaces a secret before the text is
+encoded or cut, and in the encodings that other programs use.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ HIDDEN = "[hidden]"
 # Shorter values are words such as `testing`, which moto's documentation uses as a key.
 # To replace them everywhere would make paths and messages unreadable.
 SHORTEST = 8
-# The names of variables that hold a secret. Names that end in _FILE, _URL or _ID do not.
+# Variables that hold a secret. Those that end in _FILE, _URL or _ID do not.
 NAMES = re.compile(
     r"(.*_)?(TOKENS?|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|PAT|API_?KEY"
-    r"|(ACCESS|ACCOUNT|ENCRYPTION|PRIVATE|SECRET|STORAGE)_KEY|CONNECTION_STRING|AUTH_CONFIG)"
+    r"|(ACCESS|ACCOUNT|ENCRYPTION|PRIVATE|SECRET|STORAGE)_KEY"
+    r"|CONNECTION_STRING|AUTH_CONFIG)"
     r"|TF_TOKEN_.*|(DATABRICKS_)?GOOGLE_CREDENTIALS",
     re.IGNORECASE,
 )
 # The password in `https://user:password@host`, as proxies and package indexes are set.
 URL_PASSWORD = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")
+PERCENT = re.compile("%[0-9A-F]{2}")
 ENCODERS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
@@ -95,7 +97,7 @@ class Redactor:
         return cast(Value, self._tree(value)) if self._forms else value
 
     def file(self, path: Path) -> bool:
-        """Redact a file; one without a secret is not touched. Returns whether it had one."""
+        """Redact a file, and return whether it had a secret. Others are not touched."""
         if not self._forms:
             return False
         before = after = path.read_bytes()
@@ -113,8 +115,8 @@ class Redactor:
         if isinstance(value, (list, tuple)):
             return type(value)(map(self._tree, value))
         if is_dataclass(value) and not isinstance(value, type):
-            redacted = {each.name: self._tree(getattr(value, each.name)) for each in fields(value)}
-            return replace(value, **redacted)
+            found = {each.name: getattr(value, each.name) for each in fields(value)}
+            return replace(value, **self._tree(found))
         return value
 
 
@@ -153,7 +155,7 @@ def _encoded(text: str) -> set[str]:
     found = {text}
     for _ in range(DEPTH):
         found |= {encode(each) for each in found for encode in ENCODERS}
-    return found | {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), each) for each in found}
+    return found | {PERCENT.sub(lambda match: match[0].lower(), each) for each in found}
 
 
 def _base64(content: bytes) -> Iterator[str]:

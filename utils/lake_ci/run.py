@@ -274,10 +274,12 @@ class Run:
     def _redact_reports(self) -> None:
         """Replace secrets in what the tools themselves have written."""
         for report in sorted(self.bench.reports.rglob("*")):
+            if report.is_symlink() or not report.is_file():
+                continue
             name = self.bench.relative(report)
             try:
-                if report.is_file() and not report.is_symlink() and self._redact.file(report):
-                    self.warn(f"{name} contained a secret, which was replaced by {HIDDEN}")
+                if self._redact.file(report):
+                    self.warn(f"{name} contained a secret, now replaced by {HIDDEN}")
             except OSError as error:
                 self.warn(f"{name} was not searched for secrets: {error.strerror}")
 

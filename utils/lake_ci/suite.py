@@ -108,9 +108,10 @@ class Suite:
             return
         keep = known.keep if known is not None else _keep_nothing
         try:
-            with Run(variant, self.root, made, self.env, session.posargs, ended=keep) as run:
+            run = Run(variant, self.root, made, self.env, session.posargs, ended=keep)
+            with run:
                 job.function(run)
-        except Exception as error:  # noqa: B902 - nox would print it with all that it quotes
+        except Exception as error:  # noqa: B902 - printed by nox with secrets
             session.error(self.redact("".join(traceback.format_exception(error))))
         if run.result is not None and run.result.status is Status.FAILURE:
             failed = [check.name for check in run.result.checks if check.status is Status.FAILURE]
@@ -198,7 +199,7 @@ def one_line(redact: Callable[[str], str] = str) -> Iterator[None]:
         # What is still in the buffer has no reader either, and Python would say so at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    except Exception as error:  # noqa: B902 - nox would print it with all that it quotes
+    except Exception as error:  # noqa: B902 - printed by nox with secrets
         print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
         sys.exit(1)
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from databricks.sdk.errors import DatabricksError
+from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.compute import State
 from databricks.sdk.service.jobs import RunLifeCycleState
 from databricks.sdk.service.workspace import ImportFormat
@@ -97,7 +97,7 @@ def test_an_emulator_that_does_not_answer_in_time_is_ended(tmp_path: Path) -> No
     assert emulator.stop() == 0  # nothing runs any more
 
 
-def test_a_token_that_ends_in_a_line_break_is_accepted_and_is_written_nowhere(tmp_path: Path) -> None:
+def test_a_token_with_a_line_break_works_and_is_written_nowhere(tmp_path: Path) -> None:
     token = "dapi0123456789abcdef"
     env = {**os.environ, "PYTHONPATH": str(PACKAGES), TOKEN: f"{token}\n"}
     command = [sys.executable, "-m", "workspace_emulator", "--state", str(tmp_path / "state")]

@@ -269,7 +269,7 @@ def test_a_server_is_stopped_with_all_others_and_none_is_started_any_more(tmp_pa
 
 SECRET = "dapi0123456789abcdef"
 # A line in parts, as a program writes that does not buffer.
-PARTS = f"""
+PARTS = """
 import os, sys
 for part in ("Bearer dapi0123", "456789abcdef", " was refused\\n"):
     os.write(1, part.encode())
@@ -292,7 +292,7 @@ def test_the_output_of_a_child_is_redacted_also_where_it_comes_in_parts(
     assert sorted(echoed) == sorted([done.stdout, done.stderr])
 
 
-def test_a_server_hands_its_first_line_over_as_it_is_and_its_errors_redacted(tmp_path: Path) -> None:
+def test_a_server_has_a_raw_first_line_and_redacted_errors(tmp_path: Path) -> None:
     env = {**os.environ, "WORKSPACE_EMULATOR_TOKEN": SECRET}
     program = python(f"import sys; print('{SECRET}', flush=True); sys.stdin.read()")
     with Processes().serving(program, cwd=tmp_path, env=env) as line:

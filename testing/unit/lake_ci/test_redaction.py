@@ -1,4 +1,4 @@
-"""Secrets are replaced in every form in which programs write them, and nothing else is."""
+"""Secrets are replaced in every form that programs write, and nothing else is."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def test_redactor_replaces_a_secret_in_every_encoding(secret: str, encode: objec
     text = encode(f"before {secret} after")
     redacted = Redactor([secret])(text)
     assert HIDDEN in redacted
-    assert encode(f"before {HIDDEN} after") in (redacted, redacted.replace(HIDDEN, quote(HIDDEN)))
+    assert encode(f"before {HIDDEN} after") in (
+        redacted,
+        redacted.replace(HIDDEN, quote(HIDDEN)),
+    )
 
 
 def test_redactor_replaces_percent_encoding_in_lower_case() -> None:
@@ -63,9 +66,7 @@ def test_redactor_replaces_percent_encoding_in_lower_case() -> None:
 @pytest.mark.parametrize("user", ["", "token", "me", "x-access-token", "you"])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @pytest.mark.parametrize("secret", [TOKEN, ODD, "12345678"])
-def test_redactor_replaces_basic_authentication_of_any_user(
-    secret: str, encode: object, user: str
-) -> None:
+def test_redactor_replaces_basic_authentication_of_any_user(secret: str, encode: object, user: str) -> None:
     assert callable(encode)
     for text in (f"{user}:{secret}", f"{user}:{secret} and more"):
         encoded = encode(text.encode()).decode()
@@ -146,7 +147,9 @@ def test_a_secret_within_another_does_not_break_it_up() -> None:
         "WORKSPACE_EMULATOR_TOKEN",
     ],
 )
-def test_redactor_of_an_environment_knows_the_variables_that_hold_secrets(name: str) -> None:
+def test_redactor_of_an_environment_knows_the_variables_that_hold_secrets(
+    name: str,
+) -> None:
     assert Redactor.of({name: TOKEN})(f"x{TOKEN}x") == f"x{HIDDEN}x"
 
 
@@ -168,7 +171,10 @@ def test_redactor_of_an_environment_leaves_other_variables(name: str) -> None:
 
 
 def test_redactor_of_an_environment_knows_the_passwords_in_addresses() -> None:
-    env = {"https_proxy": "http://me:hunter2hunter2@proxy:3128", "DATABRICKS_HOST": "https://h:8443"}
+    env = {
+        "https_proxy": "http://me:hunter2hunter2@proxy:3128",
+        "DATABRICKS_HOST": "https://h:8443",
+    }
     text = "https://me:hunter2hunter2@index/simple and https://h:8443"
     assert Redactor.of(env)(text) == f"https://me:{HIDDEN}@index/simple and https://h:8443"
 
@@ -197,7 +203,9 @@ def test_tree_redacts_every_text_and_keeps_all_else() -> None:
     assert redacted.rows[0].status is Status.FAILURE  # type: ignore[attr-defined]  # a Check
 
 
-def test_file_is_redacted_in_place_and_not_touched_without_a_secret(tmp_path: Path) -> None:
+def test_file_is_redacted_in_place_and_not_touched_without_a_secret(
+    tmp_path: Path,
+) -> None:
     leaky, clean = tmp_path / "junit.xml", tmp_path / "plan.bin"
     leaky.write_text(f'<failure message="{html.escape(ODD)}">{TOKEN}</failure>', encoding="utf-8")
     clean.write_bytes(b"\xff\x00 no secret")
@@ -209,9 +217,19 @@ def test_file_is_redacted_in_place_and_not_touched_without_a_secret(tmp_path: Pa
 
 
 def test_strip_secrets_removes_white_space_around_secrets_alone() -> None:
-    env = {"DATABRICKS_TOKEN": f"{TOKEN}\n", "GH_TOKEN": TOKEN, "AWS_SESSION_TOKEN": " \r\n", "PS1": "> "}
+    env = {
+        "DATABRICKS_TOKEN": f"{TOKEN}\n",
+        "GH_TOKEN": TOKEN,
+        "AWS_SESSION_TOKEN": " \r\n",
+        "PS1": "> ",
+    }
     strip_secrets(env)
-    assert env == {"DATABRICKS_TOKEN": TOKEN, "GH_TOKEN": TOKEN, "AWS_SESSION_TOKEN": "", "PS1": "> "}
+    assert env == {
+        "DATABRICKS_TOKEN": TOKEN,
+        "GH_TOKEN": TOKEN,
+        "AWS_SESSION_TOKEN": "",
+        "PS1": "> ",
+    }
 
 
 def test_cost_grows_with_the_secrets_and_not_with_the_forms_of_a_plain_one() -> None:

@@ -581,11 +581,11 @@ def test_a_report_of_a_tool_is_redacted_with_a_note_and_others_stay_as_they_are(
     reports = root / "reports" / "lint"
     assert (reports / "junit.xml").read_text() == '<a b="[hidden]"/>'
     assert (reports / "plan.bin").read_bytes() == b"\xff\x00"
-    note = "reports/lint/junit.xml contained a secret, which was replaced by [hidden]"
+    note = "reports/lint/junit.xml contained a secret, now replaced by [hidden]"
     assert read(root).warnings == (note,)
 
 
-def test_values_too_short_to_be_a_secret_change_no_output(make: Make, root: Path) -> None:
+def test_values_too_short_for_a_secret_change_no_output(make: Make, root: Path) -> None:
     with make(env={"DATABRICKS_TOKEN": "a", "GH_TOKEN": "", "AWS_SECRET_ACCESS_KEY": "testing"}) as run:
         run.check(Answer("one", Outcome(Status.SUCCESS, "a table in testing/data")))
     assert read(root).checks[0].detail == "a table in testing/data"

@@ -57,7 +57,7 @@ def main(argv: list[str], env: Mapping[str, str], events: Events) -> int:
         events.text(
             f"stopped by {str(error) or 'SIGINT'}; type the same again, and it completes or undoes what was begun"
         )
-    except Exception as error:  # noqa: B902 - Python would print it with all that it quotes
+    except Exception as error:  # noqa: B902 - printed by Python with secrets
         outcome, code = "failed", 1
         events.text("".join(traceback.format_exception(error)))
     events.result(outcome, code)

@@ -82,7 +82,8 @@ class DatabricksCli:
             )
         except OSError as error:
             raise WorkspaceError(
-                f"{self._program} could not be started: {error.strerror}", "run `nox -s deploy`"
+                f"{self._program} could not be started: {error.strerror}",
+                "run `nox -s deploy`",
             ) from None
         except subprocess.TimeoutExpired:
             raise WorkspaceError(

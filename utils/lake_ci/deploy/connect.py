@@ -113,7 +113,7 @@ def _token(config: Config, target: Target) -> str:
     token = said.removeprefix("Bearer ")
     if not TOKEN.fullmatch(token):
         raise NoWorkspaceError(
-            f"the token for {target.name} is not one line of {SHORTEST} or more ASCII characters",
+            f"the token for {target.name} is not {SHORTEST} or more ASCII characters",
             "set DATABRICKS_TOKEN to the token alone, without spaces or line breaks",
         )
     return token

@@ -37,7 +37,11 @@ class Events:
         redact: for all that the deploy prints or stores.
     """
 
-    def __init__(self, out: Callable[[str], None], redact: Redactor | None = None) -> None:
+    def __init__(
+        self,
+        out: Callable[[str], None],
+        redact: Redactor | None = None,
+    ) -> None:
         self._out = out
         self.redact = redact or Redactor()
 

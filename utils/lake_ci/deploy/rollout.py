@@ -242,8 +242,8 @@ class Rollout:
             site.ledger.note(noted)
             step.detail = f"{len(tasks)} tasks in run {run.run.id}"
             # Redacted before it is cut: a part of a secret would not be recognized.
-            output = {key: site.events.redact(log)[-4000:] for key, log in run.logs.items()}
-            step.data = {"output": output}
+            logs = site.events.redact.tree(run.logs)
+            step.data = {"output": {key: log[-4000:] for key, log in logs.items()}}
         return noted, run.told(INSPECT)
 
     def _assert(self, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:

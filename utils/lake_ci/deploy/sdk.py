@@ -1,4 +1,4 @@
-"""databricks-sdk within the limits of a deploy: by itself it waits and pages without end."""
+"""databricks-sdk within the limits of a deploy; by itself it pages without end."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def limit_pages(api: ApiClient, most: int = MOST_PAGES) -> None:
     pages: dict[str, int] = {}
 
     @wraps(do)
-    def limited(method: str, path: str | None = None, *arguments: Any, **options: Any) -> Any:
-        query, listed = options.get("query") or {}, str(path)
-        pages[listed] = pages.get(listed, 1) + 1 if query.get("page_token") else 1
-        if pages[listed] > most:
+    def limited(method: str, path: str = "", *arguments: Any, **options: Any) -> Any:
+        query = options.get("query") or {}
+        pages[path] = pages.get(path, 1) + 1 if query.get("page_token") else 1
+        if pages[path] > most:
             raise WorkspaceError(f"{method} {path} has more than {most:,} pages")
         return do(method, path, *arguments, **options)
 

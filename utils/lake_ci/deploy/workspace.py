@@ -94,7 +94,8 @@ class Databricks:
 
     def find_cluster(self, name: str) -> str | None:
         def ids(listing: Any) -> list[str]:
-            return [row["cluster_id"] for row in listing.get("clusters", ()) if row["cluster_name"] == name]
+            rows = listing.get("clusters", ())
+            return [row["cluster_id"] for row in rows if row["cluster_name"] == name]
 
         found = self._command(ids, "clusters", "list", "--output", "JSON")
         if len(found) > 1:
@@ -105,9 +106,10 @@ class Databricks:
         def ask() -> Cluster:
             seen = self._sdk.clusters.get(cluster_id)
             if seen.state is None:
-                raise WorkspaceError(f"the answer about the cluster {cluster_id} has no state", again=True)
+                raise WorkspaceError(f"{cluster_id} has no state", again=True)
             name, runtime = seen.cluster_name or "", seen.spark_version or ""
-            return Cluster(cluster_id, name, seen.state.value, runtime, seen.state_message or "")
+            message = seen.state_message or ""
+            return Cluster(cluster_id, name, seen.state.value, runtime, message)
 
         return self.ask(ask)
 
@@ -176,7 +178,8 @@ class Databricks:
             error = said.get("error") or said.get("error_trace") or ""
             return Output(str(said.get("logs") or ""), str(error))
 
-        return self._command(read, "runs", "get-output", "--run-id", str(task_run_id), *JOBS)
+        arguments = ("runs", "get-output", "--run-id", str(task_run_id), *JOBS)
+        return self._command(read, *arguments)
 
     def cancel(self, run_id: int) -> None:
         # By the SDK: there may be less than a second left.
@@ -197,7 +200,7 @@ class Databricks:
 
         def create() -> int:
             nonlocal sent
-            # A lost answer leaves a job behind: a second one of its name must not be created.
+            # A lost answer leaves a job behind, which must not be created twice.
             found = self._job_id(settings["name"]) if sent else None
             sent = True
             if found is not None:
@@ -235,24 +238,27 @@ class Databricks:
                 AttributeError,
             ) as error:
                 # No answer in time (TimeoutError is an OSError), half of one, or one of another shape.
-                # The SDK's own retries end in a TimeoutError that does not say what failed.
+                # The SDK's own retries end in a TimeoutError without the reason.
                 cause = f": {error.__cause__}" if error.__cause__ else ""
-                raise WorkspaceError(f"{type(error).__name__}: {error}{cause}", again=True) from None
+                message = f"{type(error).__name__}: {error}{cause}"
+                raise WorkspaceError(message, again=True) from None
 
         return again(translated, self._limits, self._clock)
 
     def _job_id(self, name: str) -> int | None:
-        """The id of the job of that name, by one request. Raises WorkspaceError for several."""
+        """The id of the job of that name. Raises WorkspaceError for several."""
 
         def ids(listing: Any) -> list[int]:
             rows = listing.get("jobs", ())
-            return [int(row["job_id"]) for row in rows if row["settings"].get("name") == name]
+            same = [row for row in rows if row["settings"].get("name") == name]
+            return [int(row["job_id"]) for row in same]
 
         found = self._once(ids, "jobs", "list", "--all", "--output", "JSON", *JOBS)
         if len(found) > 1:
+            several = ", ".join(map(str, found))
             raise WorkspaceError(
-                f"there are {len(found)} jobs of the name {name!r}: {', '.join(map(str, found))}; "
-                "delete all but one"
+                f"there are {len(found)} jobs of the name {name!r}: {several}",
+                "delete all but one",
             )
         return found[0] if found else None
 
@@ -260,13 +266,15 @@ class Databricks:
         return again(lambda: self._once(read, *arguments), self._limits, self._clock)
 
     def _once(self, read: Callable[[Any], Answer], *arguments: str) -> Answer:
-        """Run a command of the CLI once. Raises WorkspaceError where `read` finds no answer in it."""
+        """Run a command once. Raises WorkspaceError where `read` finds no answer."""
         said = self._cli.json(*arguments)
         try:
             return read(said)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
+            command = " ".join(arguments[:2])
             raise WorkspaceError(
-                f"databricks {' '.join(arguments[:2])} answered something else: {error!r}", again=True
+                f"databricks {command} has an unexpected answer: {error!r}",
+                again=True,
             ) from None
 
     def _say(self, *arguments: str) -> None:

@@ -1,6 +1,6 @@
 """Every method that asks a workspace ends: within its attempts, its pages and its time.
 
-The methods are found by introspection, so that a new one is tested without a change here.
+The methods are found by introspection, so that a new one cannot be forgotten.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PAGES = 7
 # Requests of a method that polls to its limit.
 MOST = 100
 WHEEL = "/Volumes/main/shop/artifacts/shop-1.0-py3-none-any.whl"
-HOLDER = {
+HOLDER: dict[str, Any] = {
     "id": "other",
     "who": "somebody",
     "what": "deploys",
@@ -69,10 +69,10 @@ PENDING: dict[str, Any] = {
         "runs": [{"run_id": 1, "cluster_instance": {"cluster_id": "x"}, "state": RUNNING}]
     },
 }
-POLLING = {f"Installation.{name}" for name in ("running", "make_room", "install", "clear")}
-POLLING |= {"Runs.once", "Site.inspect"}
+WAITS = ("running", "make_room", "install", "clear")
+POLLING = {"Runs.once", "Site.inspect", *(f"Installation.{name}" for name in WAITS)}
 PENDING_CLI = {"clusters": [], "jobs": [], "run_id": 1, "job_id": 1, "settings": {}}
-# The CLI says of a lost connection what requests says, and of a refusal what it answered.
+# Of a lost connection the CLI prints the error of requests, of a refusal the answer.
 BUSY = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "try again"}
 CLI_SAYS = {
     "503": f"Error: {json.dumps(BUSY).encode()!r}",
@@ -83,7 +83,7 @@ TOLERANT = {"Site.seen", "Site.entry"}
 
 
 class Server(ThreadingHTTPServer):
-    """A workspace that always answers the same: `503`, `dropped`, `empty`, `pending` or `pages`."""
+    """A workspace with one answer to all: 503, dropped, empty, pending or pages."""
 
     daemon_threads = True
     mode = "pending"
@@ -107,14 +107,15 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return None
         if mode == "pages":
-            return self.answer(200, {"next_page_token": f"{self.server.requests}", "state": RUNNING})
+            token = str(self.server.requests)
+            return self.answer(200, {"next_page_token": token, "state": RUNNING})
         if mode == "pending" and path.startswith("/api/2.0/fs/files/"):
             return self.answer(200, HOLDER)
         if mode == "pending" and path.startswith("/api/2.0/fs/directories/"):
             return self.answer(200, {"contents": [{"name": "000001.json"}]})
         return self.answer(200, PENDING.get(path, {}) if mode == "pending" else {})
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_one  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_one  # noqa: N815 - http.server's
 
     def answer(self, status: int, body: Mapping[str, Any]) -> None:
         content = json.dumps(body).encode()
@@ -134,7 +135,7 @@ class World:
 
     Attributes:
         server: what the SDK asks.
-        folder: of the program in place of databricks-cli, which counts how often it is run.
+        folder: of the program in place of databricks-cli, which counts its runs.
         seconds: how long was slept.
     """
 
@@ -168,8 +169,18 @@ class World:
         self.cli = DatabricksCli(self.program(), "https://host", "dapi0123456789", {})
         self.workspace = Databricks(self.sdk, self.cli, LIMITS, clock)
         holder = Holder(**{**HOLDER, "id": "me", "since": self.start})
-        release = Release("shop", "1.0", "c" * 40, "/Volumes/a/b/c/1.0/x", "shop.whl", "i.py", "r.py", {"shop.whl": ""}, {})
-        entry = Entry(1, "deploy", "me", None, None, None, None, "x", "15.4", "me", "", "")
+        files = {"shop.whl": ""}
+        named = (
+            "shop",
+            "1.0",
+            "c" * 40,
+            "/Volumes/a/b/c/1.0/x",
+            "shop.whl",
+            "i.py",
+            "r.py",
+        )
+        release = Release(*named, files, {})
+        entry = Entry(1, "deploy", "me", None, None, None, None, "x", "15", "me", "", "")
         self.values: dict[str, Any] = {
             "sdk": self.sdk,
             "cli": self.cli,
@@ -211,7 +222,8 @@ class World:
         (self.folder / "answer").write_text(answer)
         program = self.folder / "databricks"
         program.write_text(
-            f"#!/bin/sh\necho >> {self.folder}/runs\ncat {self.folder}/answer\nexit {int(mode in CLI_SAYS)}\n"
+            f"#!/bin/sh\necho >> {self.folder}/runs\n"
+            f"cat {self.folder}/answer\nexit {int(mode in CLI_SAYS)}\n"
         )
         program.chmod(0o755)
         return program
@@ -247,13 +259,14 @@ class World:
 
 
 def clients() -> list[type]:
-    """The classes of the deploy that ask a workspace: they are given it, or one of its clients."""
-    found = {DatabricksCli}
+    """The classes of the deploy that ask a workspace, or that are made with a client."""
+    found: set[type] = {DatabricksCli}
     for module in pkgutil.iter_modules(lake_ci.deploy.__path__, "lake_ci.deploy."):
         if module.name.endswith("__main__"):
             continue
         for kind in vars(importlib.import_module(module.name)).values():
-            if inspect.isclass(kind) and kind.__module__ == module.name and kind is not Workspace:
+            own = inspect.isclass(kind) and kind.__module__ == module.name
+            if own and kind is not Workspace:
                 parameters = inspect.signature(kind).parameters.values()
                 asked = {str(parameter.annotation) for parameter in parameters}
                 if asked & {"Workspace", "WorkspaceClient", "DatabricksCli"}:
@@ -271,7 +284,7 @@ def methods() -> list[tuple[type, str]]:
 
 
 def outcome(world: World, kind: type, name: str) -> LakeCiError | None:
-    """The error by which a method ends; None where it returns. Anything else is raised."""
+    """The error that a method raises; None where it returns."""
     made = world.make(kind)
     method = getattr(made, name)
     positional, named = world.given(method)
@@ -295,12 +308,21 @@ def server() -> Iterator[Server]:
 
 
 every = pytest.mark.parametrize(
-    ("kind", "name"), [pytest.param(*each, id=f"{each[0].__name__}.{each[1]}") for each in methods()]
+    ("kind", "name"),
+    [pytest.param(*each, id=f"{each[0].__name__}.{each[1]}") for each in methods()],
 )
 
 
 def test_introspection_finds_what_asks_a_workspace() -> None:
-    assert set(clients()) >= {Databricks, DatabricksCli, Installation, Ledger, Lock, Runs, Site}
+    assert set(clients()) >= {
+        Databricks,
+        DatabricksCli,
+        Installation,
+        Ledger,
+        Lock,
+        Runs,
+        Site,
+    }
     protocol = {name for name in vars(Workspace) if not name.startswith("_")}
     assert {name for kind, name in methods() if kind is Databricks} >= protocol
 
@@ -320,7 +342,7 @@ def test_method_ends_within_its_attempts_where_the_workspace_fails(
         pauses = LIMITS.pause * (2 ** (LIMITS.attempts - 1) - 1)
         # The SDK waits once a request before it sees that its own time is over.
         assert world.seconds <= pauses + LIMITS.attempts * LIMITS.request + 1e-6
-    # An empty answer is a good one to some requests; those that poll go on to their limit.
+    # An empty answer is good enough for some requests; others poll to their limit.
     assert world.requests < MOST
     assert world.seconds <= 2 * (LIMITS.run + LIMITS.poll)
 

@@ -104,7 +104,9 @@ def test_errors(said: str, code: str, again: bool) -> None:
 def test_an_error_that_is_cut_holds_no_part_of_the_token(tmp_path: Path) -> None:
     program = tmp_path / "databricks"
     # The last 300 characters, which are shown, begin within the token.
-    program.write_text(f"#!{sys.executable}\nimport os, sys\nsys.exit(os.environ['DATABRICKS_TOKEN'] + 'x' * 290)\n")
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\n" "sys.exit(os.environ['DATABRICKS_TOKEN'] + 'x' * 290)\n"
+    )
     program.chmod(0o755)
     with pytest.raises(WorkspaceError) as caught:
         DatabricksCli(program, "https://example.com", "dapi0123456789abcdef", {}).text("runs", "list")

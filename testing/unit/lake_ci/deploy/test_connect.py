@@ -1,4 +1,4 @@
-"""The way into a workspace: the token is used without white space, refused, and never shown."""
+"""Connecting to a workspace: a token is stripped or refused, and never shown."""
 
 from __future__ import annotations
 
@@ -85,13 +85,16 @@ def here(server: Server, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.parametrize("token", ["dapi0123\n456789abcdef", "dapi 0123456789", "dapi0123456789…", "dapi123"])
+@pytest.mark.parametrize(
+    "token",
+    ["dapi0123\n456789abcdef", "dapi 0123456789", "dapi0123456789…", "dapi123"],
+)
 def test_connect_refuses_a_token_that_cannot_be_one_before_it_is_sent(
     server: Server, here: pytest.MonkeyPatch, target: Target, clock: Clock, token: str
 ) -> None:
     here.setenv("DATABRICKS_TOKEN", token)
     events = Events(lambda line: None)
-    with pytest.raises(NoWorkspaceError, match="the token for trial is not one line of 8 or more") as caught:
+    with pytest.raises(NoWorkspaceError, match="token for trial is not 8 or more ASCII") as caught:
         connect(replace(target, host=server.url), os.environ, events, clock)
     assert token not in str(caught.value)
     assert server.headers == []
@@ -127,7 +130,9 @@ def test_a_token_that_ends_in_a_line_break_is_used_without_it_and_not_shown(
     assert "0123456789abcdef" not in done.stdout + done.stderr
 
 
-def test_an_unexpected_error_ends_as_a_result_without_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_ends_as_a_result_without_its_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail(*_: object) -> None:
         raise ValueError(f"Invalid header value {TOKEN.encode()!r}")
 

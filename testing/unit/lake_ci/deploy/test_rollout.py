@@ -362,7 +362,7 @@ def test_output_that_is_cut_holds_no_part_of_a_secret(scene: Scene, built: Built
         logs = real(task_run_id).logs
         return Output(f"dapi0123456789abcdef{'x' * (3990 - len(logs))}\n{logs}", "")
 
-    scene.workspace.output = output  # type: ignore[method-assign]  # as scripts print what they are given
+    scene.workspace.output = output  # type: ignore[method-assign]  # a long log
     assert Rollout(site, *built("1.0"), Path()).deploy() == DEPLOYED
     shown = scene.row("scripts")["data"]["output"]["fill"]
     assert len(shown) > 3900 and "abcdef" not in shown

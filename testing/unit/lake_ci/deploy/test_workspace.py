@@ -162,7 +162,8 @@ def test_a_job_whose_creation_was_not_answered_is_found_by_its_name_and_made_onc
 
 def test_create_job_ends_after_the_declared_attempts(clock: Clock) -> None:
     busy = WorkspaceError("503", code="TEMPORARILY_UNAVAILABLE", again=True)
-    cli = Cli(*[each for _ in range(20) for each in (busy, {})])
+    answers: list[Any] = [busy, {}]
+    cli = Cli(*answers * 20)
     with pytest.raises(WorkspaceError, match="503"):
         workspace(cli, clock).create_job({"name": "nightly"})
     assert cli.asked == ["jobs create", "jobs list", "jobs create", "jobs list", "jobs create"]
@@ -186,7 +187,7 @@ def test_a_timeout_of_the_sdk_says_what_did_not_work(clock: Clock) -> None:
 
 def test_two_jobs_of_a_name_are_an_error_that_says_which(clock: Clock) -> None:
     rows = [{"job_id": each, "settings": {"name": "nightly"}} for each in (7, 8)]
-    with pytest.raises(WorkspaceError, match="2 jobs of the name 'nightly': 7, 8; delete all but one"):
+    with pytest.raises(WorkspaceError, match="2 jobs of the name 'nightly': 7, 8 .delete all but one."):
         workspace(Cli({"jobs": rows}), clock).job("nightly")
 
 
