@@ -95,7 +95,8 @@ def main(arguments: Sequence[str]) -> int:
                 f"{options.state}: another emulator keeps its workspace here; name another", file=sys.stderr
             )
             return UNFIT
-        token = os.environ.get(TOKEN) or _own_token(options.state / "token")
+        # A token from a file ends in a line break, which no header can hold.
+        token = os.environ.get(TOKEN, "").strip() or _own_token(options.state / "token")
         try:
             asyncio.run(serve(options.state, token, options.port, options.jars, options.faults))
         except OSError as error:

@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from .__main__ import JARS, TOKEN
 
 PACKAGES = Path(__file__).resolve().parents[1]
+START_SECONDS = 60.0
 STOP_SECONDS = 60
 # Two ways to authenticate in one environment are an error to the SDK, and a newer CLI on PATH would take over.
 FOREIGN = ("DATABRICKS_", "ARM_", "GOOGLE_")
@@ -33,12 +35,21 @@ class Emulator:
         token: the token it accepts.
     """
 
-    def __init__(self, state: Path, *, jars: Path | None = None, token: str = "", port: int = 0) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        jars: Path | None = None,
+        token: str = "",
+        port: int = 0,
+        start_seconds: float = START_SECONDS,
+    ) -> None:
         self.state = state
-        self.token = token or f"dapi{secrets.token_hex(16)}"
+        self.token = token.strip() or f"dapi{secrets.token_hex(16)}"
         self.url = ""
         self._jars = jars
         self._port = port
+        self._start_seconds = start_seconds
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Emulator:
@@ -56,7 +67,7 @@ class Emulator:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises LaunchError."""
+        """Start it and wait until it answers. Raises LaunchError where it does not."""
         self.state.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "workspace_emulator", "--state", str(self.state)]
         command += ["--port", str(self._port)]
@@ -69,10 +80,16 @@ class Emulator:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=env, text=True
             )
         assert self._process.stdout is not None
+        # A read has no time limit of its own; the end of the process ends it.
+        limit = threading.Timer(self._start_seconds, self._process.kill)
+        limit.start()
         self.url = self._process.stdout.readline().strip()
+        limit.cancel()
         if not self.url:
             self.stop()
-            raise LaunchError(log.read_text(encoding="utf-8", errors="replace").strip())
+            text = log.read_text(encoding="utf-8", errors="replace").strip()
+            late = f"it did not answer within {self._start_seconds:g} s"
+            raise LaunchError(text or late)
 
     def stop(self) -> int:
         """End it; its exit code."""

@@ -14,7 +14,7 @@ from lake_ci.suite import Suite, one_line
 
 def manage(suite: Suite, session: nox.Session) -> None:
     """Do what was typed after `nox -s cache --`; its status where nothing was."""
-    with one_line():
+    with one_line(suite.redact):
         parser = Parser(prog="nox -s cache --", allow_abbrev=False, description=__doc__)
         chosen = parser.add_mutually_exclusive_group()
         chosen.add_argument("--status", action="store_true", help="how much is kept, and where")

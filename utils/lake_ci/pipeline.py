@@ -68,7 +68,7 @@ def arguments() -> Parser:
 
 def play(suite: Suite, session: nox.Session) -> None:
     """The session `pipeline`. Ends the process with DESIGN's exit codes: 0, 1, 2, 3 or 130."""
-    with one_line():
+    with one_line(suite.redact):
         options = arguments().parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
         another = "`nox -- --event E --branch B` simulates another"
@@ -85,7 +85,7 @@ def play(suite: Suite, session: nox.Session) -> None:
 
 def show_plan(suite: Suite, session: nox.Session) -> None:
     """The session `plan`: print what would run, and run nothing."""
-    with one_line():
+    with one_line(suite.redact):
         found = parser("-s plan ")
         found.add_argument("--json", action="store_true", help="for a program")
         found.add_argument("--mermaid", action="store_true", help="as a Mermaid flowchart")
@@ -143,7 +143,7 @@ def summarize(suite: Suite, session: nox.Session) -> None:
 
     On GitHub that is the run it is part of; elsewhere the last pipeline of this checkout.
     """
-    with one_line():
+    with one_line(suite.redact):
         env = suite.env
         run, arguments = env.get("GITHUB_RUN_ID"), list(session.posargs)
         shared: Workers | None = None
@@ -169,7 +169,7 @@ def _overview(
     said: Mapping[str, str] | None = None,
     shared: Workers | None = None,
 ) -> Overview:
-    return summary.collect(
+    overview = summary.collect(
         suite.root,
         suite.graph,
         plan,
@@ -180,6 +180,7 @@ def _overview(
         said=said,
         workers=shared,
     )
+    return suite.redact.tree(overview)
 
 
 def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
@@ -283,7 +284,7 @@ class Pipeline:
         if self.options.environment is not None:
             env["DEPLOY_ENVIRONMENT"] = self.options.environment
         plain = self.options.plain
-        done = Processes().run(
+        done = Processes(redact=self.suite.redact).run(
             inner_argv(self.config, starting, report, self.options.parallel),
             cwd=self.suite.root,
             env=env,
@@ -303,7 +304,9 @@ class Pipeline:
                 if result.run == self.run_id:
                     found.append(result)
                     continue
-            result = self._stand_in(variant, nox_says.get(variant.session), interrupted=interrupted)
+            told = nox_says.get(variant.session)
+            made = self._stand_in(variant, told, interrupted=interrupted)
+            result = self.suite.redact.tree(made)
             results.write(folder, result)
             found.append(result)
         return found

@@ -62,10 +62,19 @@ def _bytes_in(stream: IO[bytes]) -> int:
 
 
 class Reader(threading.Thread):
-    """Reads one pipe to its end, line by line."""
+    """Reads one pipe to its end, line by line, and redacts each line.
 
-    def __init__(self, stream: IO[bytes], echo: Callable[[str], None] | None) -> None:
+    A child may write a line in parts: a secret is only recognized in a whole one.
+    """
+
+    def __init__(
+        self,
+        stream: IO[bytes],
+        echo: Callable[[str], None] | None,
+        redact: Callable[[str], str] = str,
+    ) -> None:
         super().__init__(daemon=True)
+        self._redact = redact
         self._pipe = _Pipe(stream)
         self._echo = echo
         self._lines: list[str] = []
@@ -74,7 +83,7 @@ class Reader(threading.Thread):
     def run(self) -> None:
         with io.BufferedReader(self._pipe) as lines:
             for raw in lines:
-                line = raw.decode("utf-8", errors="replace")
+                line = self._redact(raw.decode("utf-8", errors="replace"))
                 self._lines.append(line)
                 if self._echo is not None:
                     self._echo(line)

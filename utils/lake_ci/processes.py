@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lake_ci.errors import LakeCiError
 from lake_ci.pipes import Reader
+from lake_ci.redaction import Redactor
 
 # nox kills a worker 2 s after it asked it to end: the tools must be gone, and the result written, before that.
 GRACE_SECONDS = 0.8
@@ -52,10 +53,17 @@ class Processes:
 
     Args:
         clock: the seconds that a deadline is compared with.
+        redact: for the output of all children. The secrets of a child's own environment
+            are redacted in any case.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        redact: Redactor | None = None,
+    ) -> None:
         self._clock = clock
+        self._redact = redact or Redactor()
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped: str | None = None
@@ -72,7 +80,7 @@ class Processes:
         attached: bool = False,
         grace: float = GRACE_SECONDS,
     ) -> Completed:
-        """Run a command to its end and return what it printed.
+        """Run a command to its end and return what it printed, redacted.
 
         Args:
             argv: the command.
@@ -101,7 +109,9 @@ class Processes:
                 start_new_session=not attached,
             )
             self._running.add(process)
-        readers = [Reader(stream, echo) for stream in (process.stdout, process.stderr) if stream]
+        redact = self._redact.including_env(env)
+        pipes = [stream for stream in (process.stdout, process.stderr) if stream]
+        readers = [Reader(stream, echo, redact) for stream in pipes]
         stopped = None
         try:
             process.wait(None if deadline is None else max(0.0, deadline - self._clock()))
@@ -144,12 +154,18 @@ class Processes:
             self._running.add(process)
         assert process.stdin and process.stdout and process.stderr  # what PIPE asked for
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        readers = [Reader(process.stdout, lines.put), Reader(process.stderr, None)]
+        redact = self._redact.including_env(env)
+        # The first line may hold a secret that the server has made for the body.
+        readers = [
+            Reader(process.stdout, lines.put, Redactor()),
+            Reader(process.stderr, None, redact),
+        ]
         try:
             first = self._first(lines, process, deadline)
             if first is None:
                 self._end(process)
-                done = Completed(tuple(argv), process.returncode, readers[0].text(), readers[1].text(), 0.0)
+                out, errors = (redact(reader.text()) for reader in readers)
+                done = Completed(tuple(argv), process.returncode, out, errors, 0.0)
                 raise LakeCiError(f"{' '.join(argv[:2])} did not start\n{done.last_lines()}".strip())
             yield first
         finally:

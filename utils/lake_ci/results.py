@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.errors import BadResultError
+from lake_ci.files import write_atomically
 
 SCHEMA = 1
 REPORTS = "reports"
@@ -267,13 +266,4 @@ def write_whole(path: Path, text: str) -> None:
 
     A lone surrogate, which a file name that is not UTF-8 becomes, is written as an escape that JSON reads back.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))

@@ -22,6 +22,7 @@ from lake_ci.errors import Interrupted, LakeCiError, MachineError, NoEnvironment
 from lake_ci.files import locked
 from lake_ci.job import Variant
 from lake_ci.processes import Completed, Processes, processor_seconds
+from lake_ci.redaction import HIDDEN, Redactor
 from lake_ci.report import terminal
 from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
 from lake_ci.tools.java import Java
@@ -82,7 +83,8 @@ class Run:
         self._machine_is_ready = False
         self._out_lock = threading.Lock()
         self._clock = clock
-        self._processes = Processes(clock)
+        self._redact = Redactor.of(env)
+        self._processes = Processes(clock, self._redact)
         self._held = ExitStack()
         self._checks: list[Check] = []
         self._warnings: list[str] = []
@@ -149,7 +151,7 @@ class Run:
 
     def warn(self, message: str) -> None:
         """Say something about the whole job, in the result and on the terminal."""
-        self._warnings.append(message)
+        self._warnings.append(self._redact(message))
         self._say(f"note: {message}")
 
     def execute(
@@ -221,7 +223,8 @@ class Run:
             nothing_ran = all(check.status is Status.SKIPPED for check in selectable)
             if error is None and self.partial and selectable and nothing_ran:
                 self._record(_failed("selection", LakeCiError(f"nothing matches: {' '.join(self.posargs)}")))
-            self.result = self._result()
+            self._redact_reports()
+            self.result = self._redact.tree(self._result())
             if error is not None or not self.environment.install_only:
                 results.write(self.bench.reports, self.result)
                 note = self._ended(self.result)
@@ -294,16 +297,32 @@ class Run:
         if any(finding.rule == "timeout" for finding in outcome.findings):
             self._cause = "timeout"
         check = Check.from_outcome(tool.name, outcome, time.monotonic() - start, strict=self.strict)
-        self._say(terminal.row(check))
-        return check
+        return self._shown(check)
 
     def _record(self, check: Check) -> None:
-        self._checks.append(check)
-        self._say(terminal.row(check))
+        self._checks.append(self._shown(check))
+
+    def _shown(self, check: Check) -> Check:
+        """The redacted check, after its row was printed."""
+        redacted = self._redact.tree(check)
+        self._say(terminal.row(redacted))
+        return redacted
+
+    def _redact_reports(self) -> None:
+        """Replace secrets in what the tools themselves have written."""
+        for report in sorted(self.bench.reports.rglob("*")):
+            if report.is_symlink() or not report.is_file():
+                continue
+            name = self.bench.relative(report)
+            try:
+                if self._redact.file(report):
+                    self.warn(f"{name} contained a secret, now replaced by {HIDDEN}")
+            except OSError as error:
+                self.warn(f"{name} was not searched for secrets: {error.strerror}")
 
     def _say(self, text: str) -> None:
         with self._out_lock:
-            self._out(text)
+            self._out(self._redact(text))
 
     def _result(self) -> Result:
         reports = sorted(

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lake_ci import interpreters, interrupts, provisioning, results, reuse
 from lake_ci.environment import Environment, uv_program
 from lake_ci.errors import LakeCiError, MachineError
 from lake_ci.job import Graph, Job, Variant
+from lake_ci.redaction import Redactor, strip_secrets
 from lake_ci.report import terminal
 from lake_ci.results import REPORTS, Result, Status
 from lake_ci.reuse import Answer, Mode, Reuse, Verdict
@@ -33,19 +35,22 @@ class Suite:
     Attributes:
         root: the repository.
         graph: the jobs of the pipeline, in order.
+        redact: for all that the suite prints or writes.
         planned: inside a pipeline, the sessions it runs; None elsewhere, so that `nox -s X` runs exactly X.
     """
 
     def __init__(self, root: Path, env: MutableMapping[str, str] = os.environ) -> None:
         self.root = root
+        strip_secrets(env)
         self.env = env
+        self.redact = Redactor.of(env)
         self.graph = Graph()
         self.planned: frozenset[str] | None = None
         if PLAN in env:
             self.planned = frozenset(json.loads(env[PLAN]))
             interrupts.end_with_parent()
         interrupts.install()
-        with one_line():
+        with one_line(self.redact):
             if uv_program() is None:
                 hint = "run `python -m pip install 'nox[uv]'`"
                 raise MachineError("uv is missing: it makes the environments of all sessions", hint=hint)
@@ -60,7 +65,7 @@ class Suite:
         """Declare a job of the pipeline; the options are the attributes of `Job`."""
 
         def decorate(function: Function) -> Job:
-            with one_line():
+            with one_line(self.redact):
                 names = tuple(need.name for need in needs)
                 job = self.graph.add(_job(function, needs=names, **declaration))
                 self._register(job)
@@ -97,25 +102,29 @@ class Suite:
     def _call(self, job: Job, session: nox.Session, java: str | None) -> None:
         variant = job.variant(str(session.python) if job.pythons else None, java)
         made = environment(session)
-        with one_line():
+        with one_line(self.redact):
             known = self._known(variant, made, session.posargs)
         if known is not None and self._reused(known):
             return
         keep = known.keep if known is not None else _keep_nothing
         observe = known.observe if known is not None else _observe_nothing
         workers = processors() if self.planned is None else 1
-        with Run(
-            variant,
-            self.root,
-            made,
-            self.env,
-            session.posargs,
-            workers=workers,
-            ended=keep,
-            provisioned=observe,
-        ) as run:
-            self._warn_of_incomplete_needs(job, run)
-            job.function(run)
+        try:
+            run = Run(
+                variant,
+                self.root,
+                made,
+                self.env,
+                session.posargs,
+                workers=workers,
+                ended=keep,
+                provisioned=observe,
+            )
+            with run:
+                self._warn_of_incomplete_needs(job, run)
+                job.function(run)
+        except Exception as error:  # noqa: B902 - printed by nox with secrets
+            session.error(self.redact("".join(traceback.format_exception(error))))
         if run.result is not None and run.result.status is Status.FAILURE:
             failed = [check.name for check in run.result.checks if check.status is Status.FAILURE]
             where = run.bench.relative(run.bench.reports / "result.json")
@@ -214,17 +223,24 @@ def processors() -> int:
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
-    """Turn a LakeCiError into one line on standard error and its exit code; a closed pipe (`| head`) into silence."""
+def one_line(redact: Callable[[str], str] = str) -> Iterator[None]:
+    """Turn a LakeCiError into one line on standard error and its exit code; a closed pipe (`| head`) into silence.
+
+    Args:
+        redact: for the error's text.
+    """
     try:
         yield
     except LakeCiError as error:
-        print(error, file=sys.stderr)
+        print(redact(str(error)), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # What is still in the buffer has no reader either, and Python would say so at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:  # noqa: B902 - printed by nox with secrets
+        print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
+        sys.exit(1)
 
 
 def _job(function: Function, **declaration: Any) -> Job:

@@ -22,6 +22,9 @@ from testing.deploys.cases import FIRST, ROLLBACK, UPGRADE, Case, Stage
 from testing.deploys.project import BASE, LAKE, make
 from testing.deploys.theatre import Theatre, finish, kill
 
+# They share a stage that takes half a minute to make.
+pytestmark = pytest.mark.xdist_group("deploys")
+
 REPRESENTATIVE = [
     Case(FIRST, "PUT", f"/api/2.0/fs/files{BASE}/locks/*.json", "drop after"),
     Case(UPGRADE, "POST", "/api/2.0/clusters/restart", "kill -9 after"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -158,10 +159,12 @@ def test_a_restart_ends_what_runs(sdk: WorkspaceClient) -> None:
     waiting = sdk.jobs.submit(
         run_name="cut", tasks=[script_task(own, script(sdk, "sleep.py", "import time\ntime.sleep(6000)\n"))]
     )
+    deadline = time.monotonic() + 60
     while True:
         tasks = sdk.jobs.get_run(waiting.run_id).tasks or []
         if tasks[0].state and tasks[0].state.life_cycle_state is RunLifeCycleState.RUNNING:
             break
+        assert time.monotonic() < deadline, tasks[0].state
     sdk.clusters.restart(own).result()
     ended = sdk.jobs.get_run(waiting.run_id)
     assert ended.state and ended.state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR

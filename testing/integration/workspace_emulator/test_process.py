@@ -8,15 +8,18 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.compute import State
 from databricks.sdk.service.jobs import RunLifeCycleState
 from databricks.sdk.service.workspace import ImportFormat
 
 from testing.integration.workspace_emulator.conftest import RUNTIME, client
 from testing.integration.workspace_emulator.execution import script, script_task
+from testing.workspace_emulator.__main__ import TOKEN
 from testing.workspace_emulator.launch import PACKAGES, Emulator, LaunchError
 
 
@@ -32,8 +35,9 @@ def test_a_kill_takes_the_tasks_along_and_a_restart_knows_the_rest(tmp_path: Pat
     sdk.workspace.upload("/kept.txt", io.BytesIO(b"kept"), format=ImportFormat.RAW)
     path = script(sdk, "long.py", "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(6000)\n")
     waiting = sdk.jobs.submit(run_name="long", tasks=[script_task(cluster, path)])
-    logs = ""
+    logs, deadline = "", time.monotonic() + 60
     while not logs.strip():
+        assert time.monotonic() < deadline
         task = (sdk.jobs.get_run(waiting.run_id).tasks or [])[0]
         assert task.run_id
         logs = sdk.jobs.get_run_output(task.run_id).logs or ""
@@ -74,3 +78,30 @@ def test_it_ends_when_told_and_leaves_nothing_of_a_workspace_without_a_folder(
 def test_a_port_that_is_taken_is_one_line(emulator: Emulator, tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match=r"^cannot serve on port \d+: Address already in use$"):
         Emulator(tmp_path / "state", port=int(emulator.url.rpartition(":")[2])).start()
+
+
+def test_an_emulator_that_does_not_answer_in_time_is_ended(tmp_path: Path) -> None:
+    emulator = Emulator(tmp_path / "state", start_seconds=0.0)
+    with pytest.raises(LaunchError, match=r"^it did not answer within 0 s$"):
+        emulator.start()
+    assert emulator.stop() == 0  # nothing runs any more
+
+
+def test_a_token_with_a_line_break_works_and_is_written_nowhere(tmp_path: Path) -> None:
+    token = "dapi0123456789abcdef"
+    env = {**os.environ, "PYTHONPATH": str(PACKAGES), TOKEN: f"{token}\n"}
+    command = [sys.executable, "-m", "workspace_emulator", "--state", str(tmp_path / "state")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=env, text=True, **pipes) as process:  # type: ignore[call-overload]  # of a dict
+        url = process.stdout.readline().strip()
+        sdk = client(url, token)
+        assert sdk.current_user.me().user_name
+        with pytest.raises(DatabricksError):
+            client(url, f"{token}x").current_user.me()
+        with pytest.raises(DatabricksError):
+            sdk.api_client.do("POST", "/api/2.1/jobs/create", body={"name": [token[:4]]})
+        said = "".join(process.communicate())
+    assert token not in said
+    written = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert len(written) >= 2
+    assert [path for path in written if token.encode() in path.read_bytes()] == []

@@ -670,3 +670,68 @@ def test_the_inner_nox_gets_the_outer_ones_options_and_runs_in_parallel(
     assert "pipeline" not in argv
     assert "tests-3.10(java17)" in argv
     assert config.sessions == ["pipeline"]  # the outer one's own are left alone
+
+
+LEAKY = """
+from lake_ci.results import Finding
+
+TOKEN = os.environ["DATABRICKS_TOKEN"]
+
+
+class Leak(Tool):
+    name = "leak"
+
+    def run(self, bench):
+        (bench.reports / "junit.xml").write_text(
+            f'<testsuites><testcase name="a"><failure>{TOKEN}</failure></testcase></testsuites>'
+        )
+        finding = Finding("leak", "error", repr(TOKEN + chr(10)), f"{TOKEN}.py", 1)
+        return Outcome(Status.FAILURE, TOKEN, (finding,), data={"output": TOKEN})
+
+
+@suite.job(python=None, reports=["junit.xml"])
+def tools(run):
+    \"\"\"Leak in what tools print, write and find.\"\"\"
+    run.warn(TOKEN)
+    run.check(Shell("echo $DATABRICKS_TOKEN; exit 1"), Leak())
+
+
+@suite.job(python=None)
+def error(run):
+    \"\"\"Fail with an error that nobody expects.\"\"\"
+    raise ValueError(f"Invalid header value {TOKEN.encode()!r}")
+"""
+
+
+def test_a_secret_is_in_no_output_of_a_pipeline(
+    nox_run: Nox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi0123456789abcdef\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
+    nox_run.write(LEAKY)
+    code, output = nox_run.run("--", "--plain")
+    assert code == 1
+    assert "[hidden]" in output and "::error" in output and "Invalid header value" in output
+    found = [tmp_path / "step.md"]
+    for folder in ("reports", ".cache"):
+        found += [path for path in (nox_run.root / folder).rglob("*") if path.is_file()]
+    assert {"index.html", "summary.md", "result.json", "junit.xml"} <= {path.name for path in found}
+    assert [path for path in found if b"0123456789abcdef" in path.read_bytes()] == []
+    assert "0123456789abcdef" not in output
+    assert nox_run.result("error").checks[0].detail == "ValueError: Invalid header value b'[hidden]'"
+
+
+def test_summary_redacts_results_of_jobs_that_did_not_know_the_secret(
+    two: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINT", "echo bad token ghp-0123456789abcdef; exit 1")
+    two.run("--", "--plain")
+    report = two.root / "reports" / "summary.md"
+    assert "ghp-0123456789abcdef" in report.read_text(encoding="utf-8")
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp-0123456789abcdef")
+    code, output = two.run("-s", "summary")
+    assert code == 1 and "bad token" in output and "hidden" in output
+    for file in (report, report.with_name("index.html")):
+        assert "0123456789abcdef" not in file.read_text(encoding="utf-8")
+    assert "0123456789abcdef" not in output

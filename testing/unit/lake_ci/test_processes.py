@@ -16,6 +16,7 @@ import pytest
 
 from lake_ci.errors import LakeCiError
 from lake_ci.processes import Completed, Processes, processor_seconds
+from lake_ci.redaction import Redactor
 
 sessions = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"),
@@ -304,3 +305,40 @@ def test_a_server_is_stopped_with_all_others_and_none_is_started_any_more(tmp_pa
     with pytest.raises(LakeCiError, match="was not started: interrupted"):
         with running.serving(program, cwd=tmp_path, env=os.environ):
             pytest.fail("started")
+
+
+SECRET = "dapi0123456789abcdef"
+# A line in parts, as a program writes that does not buffer.
+PARTS = """
+import os, sys
+for part in ("Bearer dapi0123", "456789abcdef", " was refused\\n"):
+    os.write(1, part.encode())
+os.write(2, repr(os.environ["DATABRICKS_TOKEN"]).encode())
+"""
+
+
+@pytest.mark.parametrize("known_to", ["the child", "the suite"])
+def test_the_output_of_a_child_is_redacted_also_where_it_comes_in_parts(
+    tmp_path: Path, known_to: str
+) -> None:
+    echoed: list[str] = []
+    name = "DATABRICKS_TOKEN" if known_to == "the child" else "OTHER"
+    program = python(PARTS.replace("DATABRICKS_TOKEN", name))
+    redact = Redactor([SECRET]) if known_to == "the suite" else None
+    env = {**os.environ, name: f"{SECRET}\n"}
+    done = Processes(redact=redact).run(program, cwd=tmp_path, env=env, echo=echoed.append)
+    assert done.stdout == "Bearer [hidden] was refused\n"
+    assert done.stderr == "'[hidden]\\n'"
+    assert sorted(echoed) == sorted([done.stdout, done.stderr])
+
+
+def test_a_server_has_a_raw_first_line_and_redacted_errors(tmp_path: Path) -> None:
+    env = {**os.environ, "WORKSPACE_EMULATOR_TOKEN": SECRET}
+    program = python(f"import sys; print('{SECRET}', flush=True); sys.stdin.read()")
+    with Processes().serving(program, cwd=tmp_path, env=env) as line:
+        assert line.strip() == SECRET
+    failing = python(f"import sys; sys.exit('no token {SECRET}')")
+    with pytest.raises(LakeCiError, match=r"no token \[hidden\]") as caught:
+        with Processes().serving(failing, cwd=tmp_path, env=env):
+            pytest.fail("not ready")
+    assert SECRET not in str(caught.value)

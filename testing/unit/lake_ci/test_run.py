@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import signal
 import sys
@@ -648,3 +649,64 @@ def test_a_server_of_a_run_is_there_for_as_long_as_the_block(make: Make) -> None
     program = [sys.executable, "-c", "import sys; print('ready', flush=True); sys.stdin.read()"]
     with make() as run, run.bench.serve(program, env=os.environ) as line:
         assert line == "ready\n"
+
+
+# Secrets
+
+SECRET = 'dapi"0123456789<abcdef'
+SECRETS = {"DATABRICKS_TOKEN": f"{SECRET}\n"}
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        Answer("one", Outcome.of([Finding("one", "error", f"Bearer {SECRET}", f"{SECRET}.py", 1)])),
+        Answer("one", Outcome(Status.SUCCESS, repr(f"{SECRET}\n"), data={"output": [SECRET]})),
+        Answer("one", Outcome(Status.SUCCESS, weaker=f"https://me:{SECRET}@host")),
+        Answer("one", ValueError(f"Invalid header value {SECRET.encode()!r}")),
+        Answer("one", LakeCiError(SECRET, hint=SECRET)),
+        Shell("one", "echo $DATABRICKS_TOKEN"),
+        Shell("one", "echo $DATABRICKS_TOKEN >&2; exit 1"),
+    ],
+)
+def test_a_secret_of_a_tool_is_neither_printed_nor_in_the_result(
+    make: Make, root: Path, said: list[str], tool: Tool
+) -> None:
+    with make(env=SECRETS) as run:
+        run.check(tool)
+    written = (root / "reports" / "lint" / "result.json").read_text(encoding="utf-8")
+    assert "[hidden]" in written and "[hidden]" in "".join(said)
+    assert "0123456789" not in written + "".join(said)
+
+
+@pytest.mark.parametrize("error", [LakeCiError(SECRET), RuntimeError(SECRET)])
+def test_a_secret_of_an_error_or_a_note_is_neither_printed_nor_in_the_result(
+    make: Make, root: Path, said: list[str], error: Exception
+) -> None:
+    with pytest.raises(RuntimeError) if isinstance(error, RuntimeError) else nullcontext():
+        with make(env=SECRETS) as run:
+            run.warn(f"with {SECRET}")
+            raise error
+    written = (root / "reports" / "lint" / "result.json").read_text(encoding="utf-8")
+    assert read(root).warnings == ("with [hidden]",)
+    assert "0123456789" not in written + "".join(said)
+
+
+def test_a_report_of_a_tool_is_redacted_with_a_note_and_others_stay_as_they_are(
+    make: Make, root: Path
+) -> None:
+    with make(env=SECRETS, reports=("junit.xml", "plan.bin")) as run:
+        (run.bench.reports / "junit.xml").write_text(f'<a b="{html.escape(SECRET)}"/>')
+        (run.bench.reports / "plan.bin").write_bytes(b"\xff\x00")
+        run.check(Answer("one"))
+    reports = root / "reports" / "lint"
+    assert (reports / "junit.xml").read_text() == '<a b="[hidden]"/>'
+    assert (reports / "plan.bin").read_bytes() == b"\xff\x00"
+    note = "reports/lint/junit.xml contained a secret, now replaced by [hidden]"
+    assert read(root).warnings == (note,)
+
+
+def test_values_too_short_for_a_secret_change_no_output(make: Make, root: Path) -> None:
+    with make(env={"DATABRICKS_TOKEN": "a", "GH_TOKEN": "", "AWS_SECRET_ACCESS_KEY": "testing"}) as run:
+        run.check(Answer("one", Outcome(Status.SUCCESS, "a table in testing/data")))
+    assert read(root).checks[0].detail == "a table in testing/data"

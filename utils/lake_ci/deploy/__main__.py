@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lake_ci.deploy.retries import Clock
 from lake_ci.deploy.site import Site
 from lake_ci.errors import LakeCiError
 from lake_ci.job import ENVIRONMENTS
+from lake_ci.redaction import Redactor, strip_secrets
 
 BAD = (rollout.RETURNED, rollout.NOT_BACK)
 
@@ -55,6 +57,9 @@ def main(argv: list[str], env: Mapping[str, str], events: Events) -> int:
         events.text(
             f"stopped by {str(error) or 'SIGINT'}; type the same again, and it completes or undoes what was begun"
         )
+    except Exception as error:  # noqa: B902 - printed by Python with secrets
+        outcome, code = "failed", 1
+        events.text("".join(traceback.format_exception(error)))
     events.result(outcome, code)
     return code
 
@@ -108,4 +113,5 @@ def _print(line: str) -> None:
 if __name__ == "__main__":
     interrupts.install()
     interrupts.end_with_parent()
-    sys.exit(main(sys.argv[1:], os.environ, Events(_print)))
+    strip_secrets(os.environ)
+    sys.exit(main(sys.argv[1:], os.environ, Events(_print, Redactor.of(os.environ))))

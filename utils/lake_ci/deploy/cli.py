@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lake_ci.deploy.errors import WorkspaceError
+from lake_ci.redaction import Redactor
 
 # A name that no resolver answers: the request goes to the proxy, which is the workspace itself.
 BEHIND_PROXY = "http://workspace.invalid"
@@ -52,6 +53,8 @@ class DatabricksCli:
             "DATABRICKS_CLI_DO_NOT_EXECUTE_NEWER_VERSION": "1",
         }
         address = urlsplit(host)
+        # Errors are cut, and a part of the token would not be recognized later.
+        self._redact = Redactor.of(self._env)
         if address.scheme == "http" and address.port is not None:
             self._env |= {"DATABRICKS_HOST": BEHIND_PROXY, "http_proxy": host, "no_proxy": "", "NO_PROXY": ""}
 
@@ -61,7 +64,7 @@ class DatabricksCli:
         try:
             return json.loads(text)
         except ValueError:
-            said = text.strip()[-300:] or "nothing"
+            said = self._redact(text).strip()[-300:] or "nothing"
             raise WorkspaceError(f"{_name(arguments)} printed no JSON: {said}", again=True) from None
 
     def text(self, *arguments: str) -> str:
@@ -77,12 +80,17 @@ class DatabricksCli:
                 timeout=self._seconds,
                 check=False,
             )
+        except OSError as error:
+            raise WorkspaceError(
+                f"{self._program} could not be started: {error.strerror}",
+                "run `nox -s deploy`",
+            ) from None
         except subprocess.TimeoutExpired:
             raise WorkspaceError(
                 f"{_name(arguments)} had no answer within {self._seconds:g} s", again=True
             ) from None
         if done.returncode != 0:
-            raise failed(arguments, done.stdout + done.stderr)
+            raise failed(arguments, self._redact(done.stdout + done.stderr))
         return done.stdout
 
 

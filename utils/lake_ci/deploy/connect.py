@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,7 +22,9 @@ from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.errors import NoWorkspaceError, RefusedError
 from lake_ci.deploy.events import Events
 from lake_ci.deploy.retries import Clock
+from lake_ci.deploy.sdk import SdkClock, client
 from lake_ci.deploy.workspace import Databricks
+from lake_ci.redaction import SHORTEST
 
 RUNTIME = "15.4.x-scala2.12"
 NODE = "m5d.large"
@@ -29,6 +32,8 @@ WAYS = (
     "set DATABRICKS_HOST with DATABRICKS_TOKEN, or with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET; "
     "or DATABRICKS_CONFIG_PROFILE; or let GitHub's OIDC in by DATABRICKS_AUTH_TYPE=github-oidc"
 )
+# An HTTP header holds nothing else, and what is shorter would not be redacted.
+TOKEN = re.compile(rf"[!-~]{{{SHORTEST},}}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ def connect(
         RefusedError: there is no such cluster.
         WorkspaceError: the workspace does not answer, or does not accept the credentials.
     """
-    config = _config(target, env)
+    config = _config(target, env, clock)
+    events.hide(*_secrets(config))
     host = str(config.host)
     if target.host is not None and host.rstrip("/") != target.host.rstrip("/"):
         raise NoWorkspaceError(
@@ -61,7 +67,7 @@ def connect(
         )
     token = _token(config, target)
     events.hide(token)
-    sdk = WorkspaceClient(config=config)
+    sdk = client(config)
     program = Path(sys.executable).with_name("databricks")
     cli = DatabricksCli(program, host, token, env, seconds=target.limits.request)
     workspace = Databricks(sdk, cli, target.limits, clock)
@@ -78,8 +84,9 @@ def connect(
     return Connection(workspace, target, cluster, runtime, f"{user} at {host}, cluster {cluster} ({runtime})")
 
 
-def _config(target: Target, env: Mapping[str, str]) -> Config:
+def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
     options: dict[str, Any] = {
+        "clock": SdkClock(clock, target.limits.request),
         # One way to send a file, for all sizes that occur here.
         "disable_experimental_files_api_client": True,
         "http_timeout_seconds": target.limits.request,
@@ -103,7 +110,19 @@ def _token(config: Config, target: Target) -> str:
         raise NoWorkspaceError(f"no token for {target.name} could be had: {error}", WAYS) from None
     if not said.startswith("Bearer "):
         raise NoWorkspaceError(f"the credentials for {target.name} give no bearer token", WAYS)
-    return said.removeprefix("Bearer ")
+    token = said.removeprefix("Bearer ")
+    if not TOKEN.fullmatch(token):
+        raise NoWorkspaceError(
+            f"the token for {target.name} is not {SHORTEST} or more ASCII characters",
+            "set DATABRICKS_TOKEN to the token alone, without spaces or line breaks",
+        )
+    return token
+
+
+def _secrets(config: Config) -> list[str]:
+    """The secrets that the SDK has read, from variables or from a profile."""
+    names = [attribute.name for attribute in Config.attributes() if attribute.sensitive]
+    return [str(getattr(config, name)) for name in names if getattr(config, name)]
 
 
 def furnish(sdk: WorkspaceClient, target: Target) -> None:

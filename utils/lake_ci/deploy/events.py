@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from lake_ci.errors import LakeCiError
-
-HIDDEN = "[hidden]"
+from lake_ci.redaction import Redactor
 
 
 @dataclass
@@ -32,16 +31,23 @@ class Step:
 
 
 class Events:
-    """Writes events through `out`, every secret in them replaced."""
+    """Writes events through `out`, with secrets redacted.
 
-    def __init__(self, out: Callable[[str], None], secrets: Sequence[str] = ()) -> None:
+    Attributes:
+        redact: for all that the deploy prints or stores.
+    """
+
+    def __init__(
+        self,
+        out: Callable[[str], None],
+        redact: Redactor | None = None,
+    ) -> None:
         self._out = out
-        self._secrets = [secret for secret in secrets if secret]
+        self.redact = redact or Redactor()
 
-    def hide(self, secret: str) -> None:
-        """Keep a secret out of everything that is said from now on."""
-        if secret and secret not in self._secrets:
-            self._secrets.append(secret)
+    def hide(self, *secrets: str) -> None:
+        """Redact these secrets, too, from now on."""
+        self.redact = self.redact.including(*secrets)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -83,11 +89,5 @@ class Events:
         """Say how all of it ended; the last event."""
         self._say({"event": "result", "outcome": outcome, "code": code, "data": data})
 
-    def clean(self, text: str) -> str:
-        """The text without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
-        return text
-
     def _say(self, event: dict[str, Any]) -> None:
-        self._out(self.clean(json.dumps(event, ensure_ascii=False)))
+        self._out(json.dumps(self.redact.tree(event), ensure_ascii=False))

@@ -241,7 +241,9 @@ class Rollout:
             noted = replace(noted, runs=(*ours, run.window))
             site.ledger.note(noted)
             step.detail = f"{len(tasks)} tasks in run {run.run.id}"
-            step.data = {"output": {key: log[-4000:] for key, log in run.logs.items()}}
+            # Redacted before it is cut: a part of a secret would not be recognized.
+            logs = site.events.redact.tree(run.logs)
+            step.data = {"output": {key: log[-4000:] for key, log in logs.items()}}
         return noted, run.told(INSPECT)
 
     def _assert(self, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:

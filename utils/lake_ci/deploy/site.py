@@ -97,7 +97,7 @@ class Site:
             tables=pending.tables or {},
             runs=self.seen(pending.runs),
         )
-        return replace(entry, **more)
+        return self.events.redact.tree(replace(entry, **more))
 
 
 def stamp(seconds: float) -> str:

@@ -45,7 +45,8 @@ class Databricks:
     def read(self, path: str) -> bytes | None:
         def ask() -> bytes:
             answer = self._sdk.files.download(path)
-            assert answer.contents is not None
+            if answer.contents is None:
+                raise WorkspaceError(f"{path}: the answer has no content", again=True)
             content = answer.contents.read()
             if answer.content_length is not None and len(content) != int(answer.content_length):
                 raise WorkspaceError(
@@ -92,19 +93,25 @@ class Databricks:
     # Clusters and their libraries
 
     def find_cluster(self, name: str) -> str | None:
-        listing = self._command("clusters", "list", "--output", "JSON")
-        found = [row["cluster_id"] for row in listing.get("clusters", ()) if row["cluster_name"] == name]
+        def ids(listing: Any) -> list[str]:
+            rows = listing.get("clusters", ())
+            return [row["cluster_id"] for row in rows if row["cluster_name"] == name]
+
+        found = self._command(ids, "clusters", "list", "--output", "JSON")
         if len(found) > 1:
             raise WorkspaceError(f"there are {len(found)} clusters of the name {name!r}: {', '.join(found)}")
         return found[0] if found else None
 
     def cluster(self, cluster_id: str) -> Cluster:
-        seen = self.ask(lambda: self._sdk.clusters.get(cluster_id))
-        assert seen.state is not None
-        message = seen.state_message or ""
-        return Cluster(
-            cluster_id, seen.cluster_name or "", seen.state.value, seen.spark_version or "", message
-        )
+        def ask() -> Cluster:
+            seen = self._sdk.clusters.get(cluster_id)
+            if seen.state is None:
+                raise WorkspaceError(f"{cluster_id} has no state", again=True)
+            name, runtime = seen.cluster_name or "", seen.spark_version or ""
+            message = seen.state_message or ""
+            return Cluster(cluster_id, name, seen.state.value, runtime, message)
+
+        return self.ask(ask)
 
     def start(self, cluster_id: str) -> None:
         self._transition("start", cluster_id)
@@ -148,7 +155,8 @@ class Databricks:
         }
 
     def submit(self, body: Mapping[str, Any]) -> int:
-        return int(self._command("runs", "submit", "--json", json.dumps(body), *JOBS)["run_id"])
+        arguments = ("runs", "submit", "--json", json.dumps(body), *JOBS)
+        return self._command(lambda said: int(said["run_id"]), *arguments)
 
     def run(self, run_id: int) -> JobRun:
         seen = self.ask(lambda: self._sdk.jobs.get_run(run_id))
@@ -166,36 +174,45 @@ class Databricks:
         return JobRun(run_id, *_state(seen.state), tasks)
 
     def output(self, task_run_id: int) -> Output:
-        said = self._command("runs", "get-output", "--run-id", str(task_run_id), *JOBS)
-        return Output(str(said.get("logs") or ""), str(said.get("error") or said.get("error_trace") or ""))
+        def read(said: Any) -> Output:
+            error = said.get("error") or said.get("error_trace") or ""
+            return Output(str(said.get("logs") or ""), str(error))
+
+        arguments = ("runs", "get-output", "--run-id", str(task_run_id), *JOBS)
+        return self._command(read, *arguments)
 
     def cancel(self, run_id: int) -> None:
         # By the SDK: there may be less than a second left.
         self.ask(lambda: self._sdk.jobs.cancel_run(run_id))
 
     def job(self, name: str) -> ScheduledJob | None:
-        listing = self._command("jobs", "list", "--all", "--output", "JSON", *JOBS)
-        found = [row["job_id"] for row in listing.get("jobs", ()) if row["settings"].get("name") == name]
-        if len(found) > 1:
-            ids = ", ".join(str(each) for each in found)
-            raise WorkspaceError(
-                f"there are {len(found)} jobs of the name {name!r}: {ids}; delete all but one"
-            )
-        if not found:
+        number = again(lambda: self._job_id(name), self._limits, self._clock)
+        if number is None:
             return None
-        settings = self._command("jobs", "get", "--job-id", str(found[0]), *JOBS)["settings"]
-        return ScheduledJob(int(found[0]), settings)
+
+        def read(said: Any) -> ScheduledJob:
+            return ScheduledJob(number, dict(said["settings"]))
+
+        return self._command(read, "jobs", "get", "--job-id", str(number), *JOBS)
 
     def create_job(self, settings: Mapping[str, Any]) -> int:
-        # Not asked again blindly: an answer that was lost leaves a job behind, which is then found by its name.
+        sent = False
+
+        def create() -> int:
+            nonlocal sent
+            # A lost answer leaves a job behind, which must not be created twice.
+            found = self._job_id(settings["name"]) if sent else None
+            sent = True
+            if found is not None:
+                return found
+            arguments = ("jobs", "create", "--json", json.dumps(settings), *JOBS)
+            return self._once(lambda said: int(said["job_id"]), *arguments)
+
         try:
-            return int(self._cli.json("jobs", "create", "--json", json.dumps(settings), *JOBS)["job_id"])
-        except WorkspaceError as error:
-            if not error.again:
-                raise
+            return create()
+        except WorkspaceError:
             self._clock.sleep(self._limits.pause)
-            found = self.job(settings["name"])
-        return self.create_job(settings) if found is None else found.id
+            return self.create_job(settings)
 
     def reset_job(self, job_id: int, settings: Mapping[str, Any]) -> None:
         self._say("jobs", "reset", "--job-id", str(job_id), "--json", json.dumps(settings), *JOBS)
@@ -225,12 +242,44 @@ class Databricks:
                 AttributeError,
             ) as error:
                 # No answer in time (TimeoutError is an OSError), half of one, or one of another shape.
-                raise WorkspaceError(f"{type(error).__name__}: {error}", again=True) from None
+                # The SDK's own retries end in a TimeoutError without the reason.
+                cause = f": {error.__cause__}" if error.__cause__ else ""
+                message = f"{type(error).__name__}: {error}{cause}"
+                raise WorkspaceError(message, again=True) from None
 
         return again(translated, self._limits, self._clock)
 
-    def _command(self, *arguments: str) -> Any:
-        return again(lambda: self._cli.json(*arguments), self._limits, self._clock)
+    def _job_id(self, name: str) -> int | None:
+        """The id of the job of that name. Raises WorkspaceError for several."""
+
+        def ids(listing: Any) -> list[int]:
+            rows = listing.get("jobs", ())
+            same = [row for row in rows if row["settings"].get("name") == name]
+            return [int(row["job_id"]) for row in same]
+
+        found = self._once(ids, "jobs", "list", "--all", "--output", "JSON", *JOBS)
+        if len(found) > 1:
+            several = ", ".join(map(str, found))
+            raise WorkspaceError(
+                f"there are {len(found)} jobs of the name {name!r}: {several}",
+                "delete all but one",
+            )
+        return found[0] if found else None
+
+    def _command(self, read: Callable[[Any], Answer], *arguments: str) -> Answer:
+        return again(lambda: self._once(read, *arguments), self._limits, self._clock)
+
+    def _once(self, read: Callable[[Any], Answer], *arguments: str) -> Answer:
+        """Run a command once. Raises WorkspaceError where `read` finds no answer."""
+        said = self._cli.json(*arguments)
+        try:
+            return read(said)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            command = " ".join(arguments[:2])
+            raise WorkspaceError(
+                f"databricks {command} has an unexpected answer: {error!r}",
+                again=True,
+            ) from None
 
     def _say(self, *arguments: str) -> None:
         again(lambda: self._cli.text(*arguments), self._limits, self._clock)

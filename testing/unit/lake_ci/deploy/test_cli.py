@@ -99,3 +99,22 @@ def test_errors(said: str, code: str, again: bool) -> None:
     error = failed(["runs", "submit", "--json", "{}"], said)
     assert (error.code, error.again) == (code, again)
     assert str(error).startswith("databricks runs submit: ")
+
+
+def test_an_error_that_is_cut_holds_no_part_of_the_token(tmp_path: Path) -> None:
+    program = tmp_path / "databricks"
+    # The last 300 characters, which are shown, begin within the token.
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\n" "sys.exit(os.environ['DATABRICKS_TOKEN'] + 'x' * 290)\n"
+    )
+    program.chmod(0o755)
+    with pytest.raises(WorkspaceError) as caught:
+        DatabricksCli(program, "https://example.com", "dapi0123456789abcdef", {}).text("runs", "list")
+    assert "abcdef" not in str(caught.value) and "x" * 290 in str(caught.value)
+
+
+def test_a_program_that_is_missing_is_an_error_with_its_name(tmp_path: Path) -> None:
+    missing = DatabricksCli(tmp_path / "databricks", "https://example.com", "dapi0123456789", {})
+    with pytest.raises(WorkspaceError, match="databricks could not be started: No such file") as caught:
+        missing.json("runs", "list")
+    assert not caught.value.again

@@ -9,6 +9,7 @@ import pytest
 
 from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.events import Events
+from lake_ci.redaction import Redactor
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def events(said: list[str]) -> Events:
-    return Events(said.append, ["dapi-1"])
+    return Events(said.append, Redactor(["dapi-secret-1"]))
 
 
 def ends(said: list[str]) -> list[dict[str, Any]]:
@@ -43,11 +44,19 @@ def test_step_that_is_interrupted_is_told_too(events: Events, said: list[str]) -
 
 
 def test_secrets_are_hidden_wherever_they_stand(events: Events, said: list[str]) -> None:
-    events.hide("dapi-2")
-    with events.step("dapi-1") as step:
-        step.detail, step.data = "x dapi-2 y", {"dapi-1": ["dapi-2"]}
-    events.text("dapi-1")
-    events.row("task", "failure", "dapi-2")
-    events.result("dapi-1", 0)
+    events.hide("dapi-secret-2")
+    with events.step("dapi-secret-1") as step:
+        step.detail, step.data = "x dapi-secret-2 y", {"dapi-secret-1": ["dapi-secret-2"]}
+    events.text("dapi-secret-1")
+    events.row("task", "failure", "dapi-secret-2")
+    events.result("dapi-secret-1", 0)
     assert "dapi-" not in "".join(said)
     assert "x [hidden] y" in said[1]
+
+
+def test_a_secret_is_redacted_before_it_is_encoded(said: list[str]) -> None:
+    secret = 'dapi"first line\nsecond line\n'
+    events = Events(said.append, Redactor([secret]))
+    events.text(f"Invalid header value {secret!r} and {secret}")
+    [event] = map(json.loads, said)
+    assert "first" not in event["text"] and "second" not in event["text"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lake_ci.deploy.client import Library
+from lake_ci.deploy.client import Library, Output
 from lake_ci.deploy.errors import RefusedError, WorkspaceError
 from lake_ci.deploy.release import Release
 from lake_ci.deploy.rollback import ROLLED_BACK, roll_back
@@ -340,3 +340,29 @@ def test_failure_after_the_ledger_was_written_is_no_failure(scene: Scene, built:
     scene.workspace.break_at["delete"] = WorkspaceError("the token has expired")
     assert deploy(scene, made) == DEPLOYED
     assert_whole(scene, made[0])
+
+
+def test_a_secret_of_an_error_is_not_in_the_ledger(scene: Scene, built: Built) -> None:
+    site = scene.site()
+    site.events.hide("dapi0123456789abcdef")
+    scene.workspace.break_at["submit"] = WorkspaceError("bad header 'Bearer dapi0123456789abcdef\\n'")
+    assert Rollout(site, *built("1.0"), Path()).deploy() == RETURNED
+    [entry] = site.ledger.entries()
+    assert "bad header 'Bearer [hidden]\\n'" in entry.said
+    assert not any(b"0123456789abcdef" in content for content in scene.workspace.files.values())
+    assert "0123456789abcdef" not in str(scene.said)
+
+
+def test_output_that_is_cut_holds_no_part_of_a_secret(scene: Scene, built: Built) -> None:
+    site, real = scene.site(), scene.workspace.output
+    site.events.hide("dapi0123456789abcdef")
+
+    def output(task_run_id: int) -> Output:
+        # The last 4000 characters, which are shown, begin within the secret.
+        logs = real(task_run_id).logs
+        return Output(f"dapi0123456789abcdef{'x' * (3990 - len(logs))}\n{logs}", "")
+
+    scene.workspace.output = output  # type: ignore[method-assign]  # a long log
+    assert Rollout(site, *built("1.0"), Path()).deploy() == DEPLOYED
+    shown = scene.row("scripts")["data"]["output"]["fill"]
+    assert len(shown) > 3900 and "abcdef" not in shown

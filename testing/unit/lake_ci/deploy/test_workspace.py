@@ -152,17 +152,42 @@ def test_a_job_whose_creation_was_not_answered_is_found_by_its_name_and_made_onc
     lost = WorkspaceError("no answer", again=True)
     settings = {"name": "nightly"}
     found = {"jobs": [{"job_id": 7, "settings": settings}]}
-    cli = Cli(lost, found, {"settings": settings})
+    cli = Cli(lost, found)
     assert workspace(cli, clock).create_job(settings) == 7
-    assert cli.asked == ["jobs create", "jobs list", "jobs get"]
+    assert cli.asked == ["jobs create", "jobs list"]
     cli = Cli(lost, {}, {"job_id": 8})
     assert workspace(cli, clock).create_job(settings) == 8
     assert cli.asked == ["jobs create", "jobs list", "jobs create"]
 
 
+def test_create_job_ends_after_the_declared_attempts(clock: Clock) -> None:
+    busy = WorkspaceError("503", code="TEMPORARILY_UNAVAILABLE", again=True)
+    answers: list[Any] = [busy, {}]
+    cli = Cli(*answers * 20)
+    with pytest.raises(WorkspaceError, match="503"):
+        workspace(cli, clock).create_job({"name": "nightly"})
+    assert cli.asked == ["jobs create", "jobs list", "jobs create", "jobs list", "jobs create"]
+    assert clock.now() == pytest.approx(1_000_000 + 0.1 + 0.2)
+
+
+def test_an_answer_of_the_cli_of_another_shape_is_asked_for_again(clock: Clock) -> None:
+    cli = Cli({"error": "?"}, {"run_id": 5})
+    assert workspace(cli, clock).submit({}) == 5
+    with pytest.raises(WorkspaceError, match="databricks runs submit .* KeyError"):
+        workspace(Cli(*[{}] * 3), clock).submit({})
+
+
+def test_a_timeout_of_the_sdk_says_what_did_not_work(clock: Clock) -> None:
+    def me() -> None:
+        raise TimeoutError("Timed out after 0:00:01") from sdk_errors.TemporarilyUnavailable("503: busy")
+
+    with pytest.raises(WorkspaceError, match="Timed out after 0:00:01: 503: busy"):
+        workspace(Cli(), clock, current_user=SimpleNamespace(me=me)).user()
+
+
 def test_two_jobs_of_a_name_are_an_error_that_says_which(clock: Clock) -> None:
     rows = [{"job_id": each, "settings": {"name": "nightly"}} for each in (7, 8)]
-    with pytest.raises(WorkspaceError, match="2 jobs of the name 'nightly': 7, 8; delete all but one"):
+    with pytest.raises(WorkspaceError, match="2 jobs of the name 'nightly': 7, 8 .delete all but one."):
         workspace(Cli({"jobs": rows}), clock).job("nightly")
 
 

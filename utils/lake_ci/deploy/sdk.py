@@ -1,0 +1,59 @@
+"""databricks-sdk within the limits of a deploy; by itself it pages without end."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+from databricks.sdk import WorkspaceClient, clock
+from databricks.sdk.config import Config
+from databricks.sdk.core import ApiClient
+
+from lake_ci.deploy.errors import WorkspaceError
+from lake_ci.deploy.retries import Clock
+
+MOST_PAGES = 1000
+
+
+class SdkClock(clock.Clock):
+    """A deploy's clock for the SDK.
+
+    Args:
+        longest: the most seconds that a server may ask the SDK to wait.
+    """
+
+    def __init__(self, clock: Clock, longest: float) -> None:
+        self._clock = clock
+        self._longest = longest
+
+    def time(self) -> float:
+        return self._clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.sleep(min(seconds, self._longest))
+
+
+def client(config: Config) -> WorkspaceClient:
+    """The SDK's client for a workspace, whose lists end."""
+    sdk = WorkspaceClient(config=config)
+    limit_pages(sdk.api_client)
+    return sdk
+
+
+def limit_pages(api: ApiClient, most: int = MOST_PAGES) -> None:
+    """Raise WorkspaceError for a list of more pages.
+
+    The SDK asks for a next page as long as an answer names one.
+    """
+    do = api.do
+    pages: dict[str, int] = {}
+
+    @wraps(do)
+    def limited(method: str, path: str = "", *arguments: Any, **options: Any) -> Any:
+        query = options.get("query") or {}
+        pages[path] = pages.get(path, 1) + 1 if query.get("page_token") else 1
+        if pages[path] > most:
+            raise WorkspaceError(f"{method} {path} has more than {most:,} pages")
+        return do(method, path, *arguments, **options)
+
+    api.do = limited  # type: ignore[method-assign]  # the SDK has no hook for it
