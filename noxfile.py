@@ -159,7 +159,7 @@ def suite(run: Run) -> None:
         java.Jars(),
         testing.Pytest("unit", SUITE_UNIT, cover=["utils/lake_ci"]),
         testing.Pytest("integration", SUITE_INTEGRATION, cover=["utils/lake_ci"]),
-        testing.Coverage(minimum=85),
+        testing.Coverage(minimum=90),
     )
 
 

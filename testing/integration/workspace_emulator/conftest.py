@@ -18,17 +18,18 @@ from databricks_cli.cli import cli as databricks
 
 from testing.workspace_emulator.launch import Emulator
 
-HERE = Path(__file__).parent
 LAST = "test_every_route.py"
 RUNTIME = "15.4.x-scala2.12"
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """All tests share one emulator, so that one worker runs them."""
+    item.add_marker(pytest.mark.xdist_group("emulator"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The record of all other tests is judged last; all of them share one emulator, so one worker runs them."""
+    """The record of all other tests is judged last."""
     items.sort(key=lambda item: item.path.name == LAST)
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("emulator"))
 
 
 @pytest.fixture(scope="session")
