@@ -208,11 +208,7 @@ class Databricks:
             arguments = ("jobs", "create", "--json", json.dumps(settings), *JOBS)
             return self._once(lambda said: int(said["job_id"]), *arguments)
 
-        try:
-            return create()
-        except WorkspaceError:
-            self._clock.sleep(self._limits.pause)
-            return self.create_job(settings)
+        return again(create, self._limits, self._clock)
 
     def reset_job(self, job_id: int, settings: Mapping[str, Any]) -> None:
         self._say("jobs", "reset", "--job-id", str(job_id), "--json", json.dumps(settings), *JOBS)

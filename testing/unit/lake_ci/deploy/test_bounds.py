@@ -129,6 +129,16 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Cli(DatabricksCli):
+    """databricks-cli whose runs a world counts."""
+
+    count: Callable[[], None]
+
+    def text(self, *arguments: str) -> str:
+        self.count()
+        return super().text(*arguments)
+
+
 @dataclass
 class World:
     """The real clients on a workspace that always answers the same.
@@ -143,11 +153,13 @@ class World:
     folder: Path
     target: Target
     seconds: float = 0.0
+    steps: int = 0
     start: ClassVar[float] = 1_000_000.0
     sdk: WorkspaceClient = field(init=False)
 
     def __post_init__(self) -> None:
         def sleep(seconds: float) -> None:
+            self.count()
             self.seconds += seconds
 
         clock = Clock(lambda: self.start + self.seconds, sleep)
@@ -165,8 +177,16 @@ class World:
             **options,
         )
         self.sdk = WorkspaceClient(config=config)
+        do = self.sdk.api_client.do
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self.count()
+            return do(*arguments, **options)
+
+        self.sdk.api_client.do = counted  # type: ignore[method-assign]  # no hook for it
         limit_pages(self.sdk.api_client, PAGES)
-        self.cli = DatabricksCli(self.program(), "https://host", "dapi0123456789", {})
+        self.cli = Cli(self.program(), "https://host", "dapi0123456789", {})
+        self.cli.count = self.count
         self.workspace = Databricks(self.sdk, self.cli, LIMITS, clock)
         holder = Holder(**{**HOLDER, "id": "me", "since": self.start})
         files = {"shop.whl": ""}
@@ -214,6 +234,11 @@ class World:
             "path": "/Volumes/a/b/c/d",
         }
         self.texts = {"name", "token", "cluster", "cluster_id", "runtime"}
+
+    def count(self) -> None:
+        """Fail where a method asks or sleeps on and on."""
+        self.steps += 1
+        assert self.steps < 5 * MOST, "it does not end"
 
     def program(self) -> Path:
         """A program in place of databricks-cli."""

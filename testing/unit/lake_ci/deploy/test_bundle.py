@@ -73,7 +73,7 @@ def change(project: Path, file: str, old: str, new: str) -> None:
         ("databricks.yml", "lookup: {cluster: shop}", "default: ''", "BUNDLE_VAR_cluster_id"),
         ("pyproject.toml", 'job = "nightly"', 'job = "daily"', "there is no job 'daily'"),
         ("pyproject.toml", 'inspect = "scripts/inspect_shop.py"', "", "names no inspect"),
-        ("pyproject.toml", "busy = 2", "bsy = 2", "knows no limit 'bsy'"),
+        ("pyproject.toml", "busy = ", "bsy = ", "knows no limit 'bsy'"),
     ],
 )
 def test_mistake_is_named_with_its_place(project: Path, file: str, old: str, new: str, words: str) -> None:
