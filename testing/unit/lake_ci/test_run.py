@@ -62,7 +62,7 @@ class Shell(Tool):
 
 
 class Clock:
-    """Stands still until it is told to wait for an event; then an hour has passed."""
+    """A clock that a test moves, or that moves by an hour when an event happens."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -250,21 +250,10 @@ def test_install_only_leaves_a_result_when_it_fails(make: Make, root: Path) -> N
     assert read(root).cause == "no-environment"
 
 
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
     make: Make, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("lake_ci.run.time", clock)
     waits: list[list[str]] = []
 
     def wait(names: Iterable[str], env: Mapping[str, str], say: Callable[[str], None]) -> bool:
@@ -275,7 +264,11 @@ def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
     monkeypatch.setattr(provisioning, "wait", wait)
     observed: list[str] = []
     job = {"setup": ("kubernetes",), "facts": ("api-server",), "minutes": 1}
-    with make(**job, provisioned=lambda: observed.append("after the wait")) as run:
+    with make(
+        **job,
+        clock=clock,
+        provisioned=lambda: observed.append("after the wait"),
+    ) as run:
         run.check_in_turn(one_stage([Answer("one")]))
         run.check(Answer("two"))
     assert read(root).status is Status.SUCCESS
