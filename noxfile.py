@@ -66,6 +66,7 @@ SUITE_TESTS = [
     *(f"{each}/*" for each in SUITE_UNIT + SUITE_INTEGRATION),
     "testing/workspace_emulator/*",
     "testing/deploys/*",
+    "testing/steadiness.py",
 ]
 # Where Python's tools look for settings, beside `.editorconfig` and its kin.
 SETTINGS = ["*.toml", "*.ini", "*.cfg", ".*", "zizmor.yml"]

@@ -58,7 +58,7 @@ PACKAGES = ("nox", "uv", "virtualenv")
 # AWS answers for an account as it is at the moment.
 CREDENTIALS = re.compile(r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)")
 ENGINE_SECONDS = 2
-BROWSER_SECONDS = 20
+BROWSER_SECONDS = 60
 # Where docker looks for its plugins, below the user's own folder of them.
 PLUGINS = (
     "/usr/local/lib/docker/cli-plugins",

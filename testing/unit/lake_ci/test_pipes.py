@@ -1,4 +1,4 @@
-"""What a child wrote is read to the last byte, whoever holds its pipe and however slowly."""
+"""What a child wrote is read to the last byte, however slowly."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import pytest
 from lake_ci.pipes import Reader
 
 LIMIT = 60
+Ends = tuple[int, int]
 TEXT = "".join(f"line {number}\n" for number in range(5000))
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
+def pipe() -> Iterator[Ends]:
     """A pipe whose writing end stays open, as a daemon may leave it."""
     ends = os.pipe()
     yield ends
     os.close(ends[1])
 
 
-def test_pipe_held_open_ends_with_its_child(pipe: tuple[int, int]) -> None:
+def test_pipe_held_open_ends_with_its_child(pipe: Ends) -> None:
     reader = Reader(os.fdopen(pipe[0], "rb"), None)
     os.write(pipe[1], b"one\ntwo")
     assert reader.text() == "one\ntwo"
 
 
-def test_text_in_the_pipe_when_the_child_ends_is_read_whole(pipe: tuple[int, int]) -> None:
+def test_text_in_the_pipe_is_read_whole(pipe: Ends) -> None:
     slow, lines = threading.Event(), []
 
     def echo(line: str) -> None:
@@ -45,7 +46,7 @@ def test_text_in_the_pipe_when_the_child_ends_is_read_whole(pipe: tuple[int, int
     assert (texts, "".join(lines)) == ([TEXT], TEXT)
 
 
-def test_text_written_after_the_child_ended_is_not_waited_for(pipe: tuple[int, int]) -> None:
+def test_text_after_the_end_is_not_waited_for(pipe: Ends) -> None:
     reader = Reader(os.fdopen(pipe[0], "rb"), None)
     assert reader.text() == ""
     with pytest.raises(BrokenPipeError):

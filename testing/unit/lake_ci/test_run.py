@@ -64,7 +64,7 @@ class Shell(Tool):
 
 
 class Clock:
-    """Stands still until it is told to wait for an event; then an hour has passed."""
+    """A clock that a test moves, or that moves by an hour when an event happens."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -266,7 +266,11 @@ def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
     monkeypatch.setattr(provisioning, "wait", wait)
     observed: list[str] = []
     job = {"setup": ("kubernetes",), "facts": ("api-server",), "minutes": 1}
-    with make(**job, clock=clock, provisioned=lambda: observed.append("after the wait")) as run:
+    with make(
+        **job,
+        clock=clock,
+        provisioned=lambda: observed.append("after the wait"),
+    ) as run:
         run.check_in_turn(one_stage([Answer("one")]))
         run.check(Answer("two"))
     assert read(root).status is Status.SUCCESS
