@@ -48,6 +48,7 @@ def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.metrics = metrics
     app.include_router(data_router(tables, tokens, store, settings, metrics))
     app.include_router(service_router(tables, store, metrics))
     app.add_exception_handler(Problem, _problem)

@@ -1,9 +1,10 @@
-"""How many data requests are in hand at once."""
+"""How many data requests and idle connections there are at once."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Dict, Iterator
 
 from lakekit_api.errors import Problem
 
@@ -28,3 +29,31 @@ class Slots:
             yield
         finally:
             self.taken -= 1
+
+
+class IdleConnections:
+    """Connections without a request to answer, in the order they became idle."""
+
+    def __init__(self) -> None:
+        self._transports: Dict[asyncio.Transport, None] = {}
+
+    def add(self, transport: asyncio.Transport) -> None:
+        """Add a connection; one that is idle already keeps its place."""
+        self._transports[transport] = None
+
+    def remove(self, transport: asyncio.Transport) -> None:
+        """Remove a connection, if it is idle."""
+        self._transports.pop(transport, None)
+
+    def evict(self) -> bool:
+        """Close the connection that has been idle longest. Returns False without any.
+
+        Clients that send nothing, or only the start of a request, thus make room for
+        those that send requests.
+        """
+        oldest = next(iter(self._transports), None)
+        if oldest is None:
+            return False
+        self.remove(oldest)
+        oldest.abort()
+        return True

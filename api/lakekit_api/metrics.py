@@ -21,6 +21,12 @@ class Metrics:
         self._seconds = Histogram(
             "lakekit_api_request_seconds", "Time to the answer", ["route"], buckets=BUCKETS, registry=registry
         )
+        self.refused = Counter(
+            "lakekit_api_refused",
+            "Requests refused on their connection: too large, too slow, not HTTP",
+            ["status"],
+            registry=registry,
+        )
         self.in_hand = Gauge("lakekit_api_requests_in_hand", "Requests not yet answered", registry=registry)
         self.pages = Counter(
             "lakekit_api_pages", "Pages answered, from the cache or by a query", ["source"], registry=registry

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
-from typing import Mapping, Optional, Sequence
+from typing import Mapping, Optional, Sequence, Type, cast
 
 import uvicorn
 
 from lakekit_api import settings as known
 from lakekit_api.app import create_app
 from lakekit_api.errors import PortTaken, StartRefused
+from lakekit_api.limits import IdleConnections
 from lakekit_api.logs import configure, log
+from lakekit_api.protocol import LimitedProtocol
 from lakekit_api.settings import Settings
 from lakekit_api.tokens import Token
 
 BACKLOG = 2048
-SECONDS_BETWEEN_REQUESTS = 75
-"""How long an idle connection is kept: longer than load balancers keep theirs, which else meet one just closed."""
 
 
 def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str, str]) -> None:
@@ -39,13 +41,17 @@ def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str,
         log(logging.WARNING, "these variables mean nothing here", variables=unknown)
     host, port = listening.getsockname()[:2]
     log(logging.INFO, "listening", host=host, port=port, lake=settings.lake, tokens=len(tokens))
+    # uvicorn calls what it is given as a class; typed as one.
+    protocol = partial(LimitedProtocol, settings, IdleConnections(), app.state.metrics)
     config = uvicorn.Config(
         app,
+        http=cast(Type[asyncio.Protocol], protocol),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
-        timeout_keep_alive=SECONDS_BETWEEN_REQUESTS,
+        timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=round(settings.grace),
     )
     # What is there by now stays: otherwise each full collection looks through it, and a request waits that long.

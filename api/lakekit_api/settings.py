@@ -38,6 +38,38 @@ class Settings:
     versions: int = _setting(8, "Old versions that stay loaded for ?version= and for pages begun on them.", 1)
     cache: int = _setting(64, "Megabytes of answered pages that are kept; 0 keeps none.")
     grace: float = _setting(20.0, "Time that requests in flight have to end after SIGTERM.")
+    max_connections: int = _setting(
+        512,
+        "Connections at most; one more replaces the one idle longest, or gets 503.",
+        1,
+    )
+    max_url: int = _setting(8192, "Bytes of a URL at most; a longer one gets 414.", 64)
+    max_headers: int = _setting(100, "Headers of a request at most; more get 431.", 1)
+    max_header_bytes: int = _setting(
+        16384,
+        "Bytes of a request's headers at most; more get 431.",
+        256,
+    )
+    max_body: int = _setting(
+        16384,
+        "Bytes of a body at most, though no endpoint needs one; more get 413.",
+    )
+    read_timeout: float = _setting(
+        20.0,
+        "Seconds for a request to arrive, from first to last byte; then 408.",
+        0.001,
+    )
+    write_timeout: float = _setting(
+        30.0,
+        "Seconds without reading an answer after which a client is cut off.",
+        0.001,
+    )
+    keep_alive_timeout: int = _setting(
+        75,
+        "Seconds that a connection may be idle. Set more than load balancers allow, or "
+        "they send requests on connections that are just being closed.",
+        1,
+    )
     log_level: str = _setting("info", "debug, info, warning or error.")
 
 

@@ -109,6 +109,23 @@ def test_mistakes_are_said_with_the_next_step(arguments: List[str], code: int, s
     assert (found, out) == (code, "") and said in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--max-connections",
+        "--max-url",
+        "--max-headers",
+        "--max-header-bytes",
+        "--read-timeout",
+        "--write-timeout",
+        "--keep-alive-timeout",
+    ],
+)
+def test_limit_of_nothing_is_refused(option: str, call: Call) -> None:
+    code, _, err = call("serve", "--lake", "x", "--no-auth", option, 0)
+    assert code == 2 and option in err
+
+
 def test_file_that_is_no_text_is_refused(call: Call, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_bytes(b"\xff\xfe")
     assert "is no UTF-8 text" in call("serve", "--lake", "x", "--tokens", tmp_path / "tokens")[2]

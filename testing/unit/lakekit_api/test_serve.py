@@ -62,3 +62,4 @@ def test_start_is_logged_with_the_port_and_what_means_nothing(
     assert listening["message"] == "listening" and listening["port"] > 0
     assert stopped["message"] == "stopped"
     assert configured[0].timeout_graceful_shutdown == settings.grace
+    assert configured[0].timeout_keep_alive == settings.keep_alive_timeout

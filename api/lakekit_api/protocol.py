@@ -1,0 +1,329 @@
+"""HTTP/1.1 connections with limits on what a client sends, how long it takes, and how
+many connections there are.
+
+uvicorn's own protocol collects a request line or a header of any length, any number of
+headers and pipelined requests, and waits without an end for the rest of a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from typing import Any, Optional
+
+import httptools
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from lakekit_api.errors import Problem, respond
+from lakekit_api.limits import IdleConnections
+from lakekit_api.logs import log
+from lakekit_api.metrics import Metrics
+from lakekit_api.settings import Settings
+
+PIECE = 16 * 1024
+"""Bytes parsed between two checks: a read of the event loop may bring 256 KB."""
+REQUEST_LINE_REST = 64
+"""Bytes of a request line beside the URL: method, spaces, version, line end."""
+MAX_PIPELINED = 64
+"""Requests of one connection that are not yet answered."""
+MAX_DISCARDED = 64 * 1024
+"""Bytes read after a refusal: a client that is still sending reads no answer."""
+
+
+class PipelineFull(Exception):
+    """A client pipelines more requests than MAX_PIPELINED."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    A request beyond the limits is answered with 400, 408, 413, 414 or 431, unless its
+    answer has begun, and its connection is closed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        idle: IdleConnections,
+        metrics: Metrics,
+        **given: Any,
+    ) -> None:
+        super().__init__(**given)
+        self._settings, self._idle, self._metrics = settings, idle, metrics
+        self._max_head = settings.max_url + REQUEST_LINE_REST
+        self._max_head += settings.max_header_bytes
+        self._read_timer: Optional[asyncio.TimerHandle] = None
+        self._write_timer: Optional[asyncio.TimerHandle] = None
+        self._reading = True  # False: what comes is discarded
+        self._closing = False
+        self._discarded = 0
+        self._unsent = 0
+        self._refusal: Optional[Problem] = None
+        self._in_flight = 0  # requests whose answer is not complete
+        # The request that is being read:
+        self._received = 0  # its bytes, and blank lines before it
+        self._begun = False
+        self._head_done = False
+        self._header_bytes = self._body_bytes = 0
+
+    def connection_made(
+        self,
+        transport: asyncio.Transport,  # type: ignore[override]  # as uvicorn has it
+    ) -> None:
+        super().connection_made(transport)
+        limit = self._settings.max_connections
+        if len(self.connections) > limit and not self._idle.evict():
+            detail = f"All {limit} connections are in use."
+            self._respond(Problem(503, detail, {"Retry-After": "1"}))
+            self._close()
+            return
+        self._idle.add(self.transport)
+        self._limit_idle_time()
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        super().connection_lost(exc)
+        self._idle.remove(self.transport)
+        self._unset_keepalive_if_required()
+        self._unset_read_timer()
+        self._unset_write_timer()
+
+    def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE):
+            if not self._reading:
+                self._discard(len(data) - start)
+                return
+            self._parse(data[start : start + PIECE])
+        if self._begun and self._reading and self._read_timer is None:
+            self._limit_reading()
+
+    def _parse(self, piece: bytes) -> None:
+        self._received += len(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self._stop()  # answered as HTTP/1.1; the parser does not go on after it
+            return
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, PipelineFull):
+                self._stop()
+            elif isinstance(cause, Problem):
+                self._refuse(cause)
+            else:
+                self._refuse(Problem(400, "The request is not valid HTTP/1.1."))
+            return
+        # What the parser takes without a callback: unfinished headers, blanks, chunk
+        # headers.
+        if not self._head_done and self._received > self._max_head:
+            limit = self._max_head
+            detail = f"The request line and headers are longer than {limit} bytes."
+            self._refuse(Problem(431, detail))
+        elif self._received > self._max_head + self._settings.max_body:
+            self._refuse(self._body_too_large())
+
+    def on_message_begin(self) -> None:
+        if self._in_flight >= MAX_PIPELINED:
+            raise PipelineFull
+        self._unset_keepalive_if_required()
+        self._begun = True
+        self._header_bytes = self._body_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        limit = self._settings.max_url
+        if len(self.url) + len(url) > limit:
+            raise Problem(414, f"The URL is longer than {limit} bytes.")
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        settings = self._settings
+        self._header_bytes += len(name) + len(value) + 4  # colon, space, line end
+        if self._header_bytes > settings.max_header_bytes:
+            limit = settings.max_header_bytes
+            raise Problem(431, f"The headers are longer than {limit} bytes.")
+        if self._head_done:
+            return  # a trailer is not a header (RFC 9110, 6.5.1)
+        if len(self.headers) == settings.max_headers:
+            limit = settings.max_headers
+            raise Problem(431, f"The request has more than {limit} headers.")
+        HttpToolsProtocol.on_header(self, name, value)
+        if self.headers[-1][0] == b"content-length" and int(value) > settings.max_body:
+            raise self._body_too_large()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._head_done = True
+        self._in_flight += 1
+        self._idle.remove(self.transport)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self._settings.max_body:
+            raise self._body_too_large()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._begun = self._head_done = False
+        self._received = 0
+        self._unset_read_timer()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            # The answer came before the end of the body: the idle time begins only now.
+            self._limit_idle_time()
+
+    def on_response_complete(self) -> None:
+        self._in_flight -= 1
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._close()
+            return
+        if self._begun:  # the time for reading it runs, not the idle time
+            self._unset_keepalive_if_required()
+        if not self._in_flight:
+            self._idle.add(self.transport)
+            self._send_refusal()
+
+    def shutdown(self) -> None:
+        if self._closing:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+    def timeout_keep_alive_handler(self) -> None:
+        # close() would wait for a client that does not read its answer.
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._limit_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._closing:
+            self._unset_write_timer()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer the request that is being read with a problem, in its turn."""
+        if self._head_done:
+            if self.cycle.response_started:
+                self._stop()
+                return
+            self.cycle.disconnected = True  # drops what the application answers
+            self.cycle.message_event.set()
+            if self.pipeline:
+                self.pipeline.popleft()
+            self._in_flight -= 1
+        self._refusal = problem
+        self._stop_reading()
+        if not self._in_flight:
+            self._idle.add(self.transport)
+            self._send_refusal()
+
+    def _stop(self) -> None:
+        """Read no more, and close when the requests that were read are answered."""
+        self._stop_reading()
+        if self._in_flight:
+            self.cycle.keep_alive = False  # of the last one
+        else:
+            self._linger()
+
+    def _stop_reading(self) -> None:
+        self._reading = False
+        self._unset_read_timer()
+        self.flow.resume_reading()  # or the next answer would resume it
+        self.transport.pause_reading()
+
+    def _send_refusal(self) -> None:
+        if self._refusal is not None:
+            self._respond(self._refusal)
+            self._refusal = None
+            self._linger()
+
+    def _respond(self, problem: Problem) -> None:
+        request_id = uuid.uuid4().hex
+        self._metrics.refused.labels(str(problem.status)).inc()
+        log(
+            logging.WARNING,
+            "refused",
+            status=problem.status,
+            reason=problem.detail,
+            request_id=request_id,
+        )
+        response = respond(problem, request_id)
+        response.headers["X-Request-ID"] = request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Connection"] = "close"
+        self.transport.write(self._encode(response))
+
+    def _encode(self, response: Response) -> bytes:
+        headers = [*self.server_state.default_headers, *response.raw_headers]
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
+        body = b"" if self.parser.get_method() == b"HEAD" else bytes(response.body)
+        return b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", body])
+
+    def _linger(self) -> None:
+        """Close in stages (RFC 9112, 9.6).
+
+        Closing at once would reset the connection while the client still sends, and the
+        client could lose the answer.
+        """
+        self._closing = True
+        self.transport.resume_reading()
+        self.transport.write_eof()
+        self._limit_writing()
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > MAX_DISCARDED and self._closing:
+            self.transport.abort()
+
+    def _close(self) -> None:
+        """Close when everything is sent, or when the client stops reading."""
+        self._closing = True
+        self.transport.close()
+        self._limit_writing()
+
+    def _limit_idle_time(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def _limit_reading(self) -> None:
+        limit = self._settings.read_timeout
+        self._read_timer = self.loop.call_later(limit, self._read_timed_out)
+
+    def _read_timed_out(self) -> None:
+        self._read_timer = None
+        if self.flow.read_paused:  # it is not the client that is slow
+            self._limit_reading()
+        elif not self.transport.is_closing():
+            limit = self._settings.read_timeout
+            detail = f"The request did not arrive within {limit:g} s."
+            self._refuse(Problem(408, detail))
+
+    def _limit_writing(self) -> None:
+        self._unset_write_timer()
+        self._unsent = self.transport.get_write_buffer_size()
+        limit = self._settings.write_timeout
+        self._write_timer = self.loop.call_later(limit, self._write_timed_out)
+
+    def _write_timed_out(self) -> None:
+        if 0 < self.transport.get_write_buffer_size() < self._unsent:
+            self._limit_writing()  # slow, and not stuck
+        else:
+            self.transport.abort()
+
+    def _unset_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
+
+    def _unset_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _body_too_large(self) -> Problem:
+        return Problem(413, f"The body is longer than {self._settings.max_body} bytes.")
