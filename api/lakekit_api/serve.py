@@ -14,6 +14,9 @@ from typing import Mapping, Optional, Sequence, Type, cast
 
 import uvicorn
 
+if sys.platform != "win32":
+    import resource
+
 from lakekit_api import settings as known
 from lakekit_api.app import create_app
 from lakekit_api.errors import PortTaken, StartRefused
@@ -24,6 +27,8 @@ from lakekit_api.settings import Settings
 from lakekit_api.tokens import Token
 
 BACKLOG = 2048
+RESERVED_FILES = 256
+"""Open files beside connections: the lake's, libraries, sockets to object stores."""
 
 
 def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str, str]) -> None:
@@ -34,6 +39,7 @@ def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str,
     if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise StartRefused(f"{settings.log_level} is no log level", "Use debug, info, warning or error.")
     app = create_app(settings, tokens)
+    allow_connections(settings.max_connections)
     listening = _listen(settings.host, settings.port)
     configure(settings.log_level)
     unknown = known.unknown(environment)
@@ -63,6 +69,25 @@ def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str,
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         gc.unfreeze()  # else DuckDB complains at the end of the process of what was not freed
+
+
+def allow_connections(count: int) -> None:
+    """Let the process open files for so many connections.
+
+    Raises StartRefused if the hard limit of open files is too low.
+    """
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + RESERVED_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise StartRefused(
+            f"{count} connections need {needed} open files, and the limit is {hard}",
+            "Lower --max-connections, or raise the limit (ulimit -Hn).",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _end(_: int, __: Optional[FrameType]) -> None:

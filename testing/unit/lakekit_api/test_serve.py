@@ -4,16 +4,17 @@ import dataclasses
 import gc
 import json
 import logging
+import resource
 import signal
 import socket
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Optional, Tuple
 
 import pytest
 import uvicorn
 
 from lakekit_api import Settings
 from lakekit_api.errors import PortTaken, StartRefused
-from lakekit_api.serve import serve
+from lakekit_api.serve import RESERVED_FILES, allow_connections, serve
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +64,33 @@ def test_start_is_logged_with_the_port_and_what_means_nothing(
     assert stopped["message"] == "stopped"
     assert configured[0].timeout_graceful_shutdown == settings.grace
     assert configured[0].timeout_keep_alive == settings.keep_alive_timeout
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised"),
+    [
+        (1024, 4096, None),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, None),
+        (512, 4096, (512 + RESERVED_FILES, 4096)),
+        (512, resource.RLIM_INFINITY, (512 + RESERVED_FILES, resource.RLIM_INFINITY)),
+    ],
+)
+def test_limit_of_open_files_is_raised_as_far_as_needed(
+    soft: int,
+    hard: int,
+    raised: Optional[Tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes: List[Tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: changes.append(limits))
+    allow_connections(512)
+    assert changes == ([] if raised is None else [raised])
+
+
+def test_more_connections_than_open_files_are_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 600))
+    with pytest.raises(StartRefused, match="512 connections need 768 open files"):
+        serve(dataclasses.replace(settings, no_auth=True), (), {})
