@@ -215,7 +215,7 @@ def table(runs: Sequence[Ended]) -> str:
         failed = sum(run.code != 0 for run in of_kind)
         seeds = sorted({run.seed for run in of_kind})
         span = f"{seeds[0]} to {seeds[-1]}" if seeds else ""
-        lines.append(f"{kind:8}{len(of_kind):6}{failed:8}  {span}")
+        lines.append(f"{kind:8}{len(of_kind):6}{failed:8}  {span}".rstrip())
     for run in runs:
         if run.code:
             tests = run.failed or (f"pytest ended with {run.code}",)

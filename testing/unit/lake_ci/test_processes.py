@@ -149,7 +149,7 @@ while time.process_time() < 0.3:
     pass
 if "orphan" in sys.argv:
     print("ready", flush=True)
-    time.sleep(60)
+    time.sleep(6000)
 if "parent" in sys.argv:
     child = subprocess.Popen([sys.executable, "-c", sys.argv[1], "", "orphan"], stdout=subprocess.PIPE)
     child.stdout.readline()
