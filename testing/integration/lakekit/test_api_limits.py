@@ -11,7 +11,7 @@ from typing import Iterator, List, Set
 
 import pytest
 
-from testing.integration.test_api import Service, served
+from testing.integration.lakekit.test_api import Service, served
 
 MEGABYTES = 97
 MOST = 16 << 20
