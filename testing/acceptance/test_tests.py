@@ -35,6 +35,7 @@ def sound(original: Checkout) -> tuple[Checkout, Ran]:
     for folder in ("utils/lakekit", "api/lakekit_api", "testing/unit", "testing/integration"):
         shutil.rmtree(original.root / folder, ignore_errors=True)
     original.write("utils/lakekit/__init__.py", NUMBERS)
+    original.write("testing/unit/lakekit_api/conftest.py", '"""No tests of an API."""\n')
     original.write(UNIT, "import lakekit\n\n\ndef test_double():\n    assert lakekit.double(2) == 4\n")
     original.write(
         INTEGRATION,
