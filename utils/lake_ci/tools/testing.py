@@ -61,7 +61,8 @@ class Pytest(Tool):
         # The minimum is for all suites together: `Coverage` judges it, pytest-cov would for each alone.
         command += [f"--cov={path}" for path in self.cover] + ["--cov-report=", "--cov-fail-under=0"]
         command += ["--color=yes"] if sys.stdout.isatty() else []
-        command += self.distribution(bench)
+        # As pytest-xdist does: one module that cannot be imported stops no other test.
+        command += ["--continue-on-collection-errors", *self.distribution(bench)]
         env = {**bench.env, "COVERAGE_FILE": str(bench.reports / f".coverage.{self.name}")}
         attached = any(argument in DEBUGGERS for argument in bench.posargs)
         done = bench.execute(command, env=env, attached=attached, echo=None if attached else _print)
@@ -159,7 +160,12 @@ def _raised_at(text: str, bench: Workbench) -> tuple[str | None, int | None, str
 
 
 def _test_id(case: ET.Element) -> str:
-    return f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}".removeprefix("::")
+    return f"{case.get('classname', '').rpartition('.')[2]}::{_name(case)}".removeprefix("::")
+
+
+def _name(case: ET.Element) -> str:
+    """The name of a test, without the group that pytest-xdist appends: `test_a[1]@group`."""
+    return re.sub(r"@[\w-]+$", "", case.get("name", ""))
 
 
 def _print(line: str) -> None:
@@ -170,7 +176,10 @@ def _print(line: str) -> None:
 def _append(junit: Path, suite: Path) -> None:
     """Add one suite's XML to the job's junit.xml."""
     together = ET.parse(junit).getroot() if junit.exists() else ET.Element("testsuites", name="pytest")
-    together.extend(ET.parse(suite).getroot().iter("testsuite"))
+    added = ET.parse(suite).getroot()
+    for case in added.iter("testcase"):
+        case.set("name", _name(case))
+    together.extend(added.iter("testsuite"))
     write_whole(junit, ET.tostring(together, encoding="unicode"))
 
 

@@ -227,6 +227,16 @@ def test_a_green_suite_is_success_and_leaves_its_junit_in_one_file_with_the_othe
     assert [path.name for path in suite.reports.iterdir()] == ["junit.xml"]
 
 
+def test_pytest_group_of_a_distributed_test_is_no_part_of_its_name(
+    suite: Workbench, answering: Answering
+) -> None:
+    answering(writing(PASSED.replace('"test_passes"', '"test_passes[a@b]@emulator"'), 0))
+    outcome = Pytest("tests", ["tests"]).run(suite)
+    assert outcome.data["slowest"][0]["test"] == "test_all::test_passes[a@b]"
+    [case] = ET.parse(suite.reports / "junit.xml").getroot().iter("testcase")
+    assert case.get("name") == "test_passes[a@b]"
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
