@@ -27,7 +27,7 @@ class Picture(Tool):
             "scripts/draw_run.py",
             str(self.file),
             "--first",
-            "Playing",
+            "Simulating",
             "--then",
             "✅ lint",
         ]
