@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
-from lakekit import delta_log, statements
+from lakekit import delta_log, statements, value_limits
 from lakekit.delta_tables import DeltaTables
 from lakekit.engine import Head, Inspected, Note, Staged
 from lakekit.errors import ComputeError, ConflictError, MissingExtra, SourceError, StorageError
@@ -224,7 +224,9 @@ class EmbeddedEngine:
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         try:
-            if part:
+            by = table[table.partition].type if table.partition else None
+            # A string is written as a folder's name only after its rows are judged.
+            if part or by == "string":
                 self._views.pop(view, None)
                 return Staged(view, self._staging.hold(table, view, sql))
             found = [(name, kind) for name, kind, *_ in self.query(f"DESCRIBE {sql}")]
@@ -289,17 +291,9 @@ class EmbeddedEngine:
         # What is in files has its nulls counted; a partition's values stand in the names of folders.
         counted = self._staging.in_files(staged.view)
         files = self._staging.files(staged.view) if counted else ()
-        faults: List[Tuple[str, str]] = []
+        faults = value_limits.faults(table)
         for column in table.columns:
             null = f"{statements.name(column.name)} is null"
-            if column.name == table.partition and column.type == "string":
-                empty = f"{statements.name(column.name)} = ''"
-                faults.append(
-                    (
-                        f"partition column {column.name} has {{}} empty strings, which Delta takes for nulls",
-                        empty,
-                    )
-                )
             if column.required and (not counted or column.name == table.partition):
                 faults.append((f"column {column.name} is required and has {{}} nulls", null))
             elif column.required:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Sequence
 
+from lakekit import value_limits
 from lakekit.engine import Engine, Staged
 from lakekit.errors import ExpectationFailed
 from lakekit.tables import Table
@@ -34,6 +35,7 @@ def refusal_rule(engine: Engine, table: Table) -> str:
         )
         if column.required:
             whens.append(f"when {column.name} is null{empty} then 'required: {column.name}'")
+    whens += [f"when {sql} then '{rule}'" for rule, sql in value_limits.refusal_rules(table)]
     for each in table.expectations:
         if each.severity == "drop":
             rule = each.name.replace("'", "''")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import re
 import shutil
 import zipfile
 import zlib
@@ -17,6 +18,8 @@ from lakekit.tables import Source, TableSet
 
 CHUNK = 1 << 20
 SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
+NOT_IN_NAMES = re.compile(r"[ ,;{}()=\x00-\x1f\x7f]")
+"""In no column name: Delta refuses the first eight, and NUL makes a table unreadable."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
     )
     beside = [folder / f"{source.name}{suffix}" for suffix in SUFFIXES]
     for file in [each for each in beside if each.exists()] + inside:
+        if not _is_utf8(file.name):
+            raise SourceError(f"{ascii(str(file))} has a name that is not UTF-8", "Rename it.")
         suffix = next((each for each in reversed(SUFFIXES) if file.name.endswith(each)), None)
         if suffix is None or not file.is_file():
             kinds = ", ".join(SUFFIXES)
@@ -97,6 +102,14 @@ def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
             other = found[stems[name.rpartition(".")[0]]]
             raise SourceError(f"Both {found[name]} and {other} exist", "Keep the one that is meant.")
     return [(found[name], name) for name in sorted(found)]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _open(folder: Path, given: Path, name: str, source: Source, scratch: Path) -> OpenedFile:
@@ -184,6 +197,9 @@ def _parquet_header(given: Path) -> Tuple[str, ...]:
     ]
     if nested:
         raise SourceError(f"{given} has a column {nested[0]} that is no plain value")
+    for name, kind in zip(footer.schema_arrow.names, footer.schema_arrow.types):
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+            raise SourceError(f"{given} has a column {name} of type {kind}, which has no plain text")
     return tuple(footer.schema_arrow.names)
 
 
@@ -200,6 +216,12 @@ def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
             or name.lower() in ("_ingested_at", "_rule", "_sign")
         ):
             raise SourceError(f"{given} has a column named {name!r}, which lakekit keeps for itself")
+        if NOT_IN_NAMES.search(name):
+            raise SourceError(
+                f"{given} has a column named {name!r}; a Delta table takes no control "
+                "character, no space and none of ,;{}()= in a name",
+                "Rename the column in the file, then run again.",
+            )
 
 
 def _sha256(path: Path) -> str:

@@ -22,7 +22,7 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "spark") from missing
 
-from lakekit import spark_sql, transpile
+from lakekit import spark_sql, transpile, value_limits
 from lakekit.engine import Head, Inspected, Note, Staged
 from lakekit.lake import Lake
 from lakekit.sources import OpenedFile
@@ -220,6 +220,7 @@ class SparkEngine:
 
     def commit(self, table: Table, staged: Staged, head: Head, note: Note, keys: Optional[str] = None) -> int:
         self._tables.check(table, head)
+        self._raise_faults(table, staged, value_limits.faults(table))
         declared = [column.name for column in table.columns]
         if keys is not None:
             return self._commit(table, self._merge(table, staged, head, keys), note, head.version + 1)
@@ -314,17 +315,27 @@ class SparkEngine:
 
     def _check_rows(self, table: Table, staged: Staged) -> None:
         """What Delta checks of rows that are written, before the rows that there are go. Raises ComputeError."""
-        required = [column.name for column in table.columns if column.required]
-        counts = [f"count_if({name(column)} IS NULL)" for column in required]
-        counts += [
-            f"count_if(NOT coalesce({self.predicate(table.name, c.sql)}, false))" for c in table.constraints
+        faults = [
+            (f"column {column.name} is required and has {{}} nulls", f"{name(column.name)} IS NULL")
+            for column in table.columns
+            if column.required
         ]
-        found = (
-            self.query(f"SELECT count(*), {', '.join(counts)} FROM {staged.view}")[0][1:] if counts else ()
-        )
-        faults = [f"column {column} is required and has {{}} nulls" for column in required]
-        faults += [f"{{}} rows break the constraint {constraint.name}" for constraint in table.constraints]
-        for fault, rows in zip(faults, found):
+        faults += [
+            (
+                f"{{}} rows break the constraint {each.name}",
+                f"NOT coalesce({self.predicate(table.name, each.sql)}, false)",
+            )
+            for each in table.constraints
+        ]
+        self._raise_faults(table, staged, faults)
+
+    def _raise_faults(self, table: Table, staged: Staged, faults: Sequence[Tuple[str, str]]) -> None:
+        """Raise ComputeError for the first fault, text and SQL, that staged rows have."""
+        if not faults:
+            return
+        counts = ", ".join(f"count_if({fault})" for _, fault in faults)
+        found = self.query(f"SELECT {counts} FROM {staged.view}")[0]
+        for (fault, _), rows in zip(faults, found):
             if rows:
                 raise ComputeError(table.name, fault.format(rows))
 

@@ -106,6 +106,7 @@ def read_source(session: SparkSession, opened: OpenedFile, origin: Mapping[str, 
         number = F.monotonically_increasing_id()  # of one partition: from 0, without gaps
         values = [F.coalesce(F.col(name(c)), F.lit("")).alias(c.lower()) for c in opened.header]
     else:
+        _check_parquet_text(opened)
         rows = session.read.parquet(pattern(opened.path))
         number = F.col("_metadata.row_index")
         nanoseconds = _nanoseconds(opened.path)
@@ -143,6 +144,22 @@ def _nanoseconds(path: Path) -> List[str]:
     import pyarrow.parquet as pq  # `lakekit.sources` has read the file's header with it
 
     return [field.name for field in pq.read_schema(path) if str(field.type).startswith("timestamp[ns")]
+
+
+def _check_parquet_text(opened: OpenedFile) -> None:
+    """Raise SourceError for a string that is not UTF-8: Spark would write its bytes into the
+    table, where DuckDB and delta-rs could not read them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(opened.path) as file:
+        columns = (file.schema.column(index) for index in range(len(file.schema)))
+        for column in [each.name for each in columns if each.physical_type == "BYTE_ARRAY"]:
+            try:
+                for batch in file.iter_batches(columns=[column]):
+                    batch.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise SourceError(f"{opened.given}, column {column}: not UTF-8") from error
 
 
 def _check_text(opened: OpenedFile) -> None:

@@ -31,6 +31,7 @@ TABLE = Table(
         ("'', 'x', 1", None),
         ("'a', '', 1", "required: p"),  # Delta would keep it as a null
         ("'a', null, 1", "required: p"),
+        ("'a', 'x' || chr(0), 9", "partition: p"),
         ("'a', 'x', 9", "n isn't big"),
         ("'a', 'x', null", None),
     ],

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import csv
 import errno
 import gzip
+import os
 import shutil
 import zipfile
 from pathlib import Path
-from typing import List, Tuple
+from typing import Dict, List, Tuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -177,17 +179,50 @@ def test_files_of_a_folder_come_in_the_order_of_their_names(
     (folder / ".hidden").touch()
     (folder / "b.csv").write_text(HEADER + ROW)
     (folder / "a.csv.gz").write_bytes(gzip.compress((HEADER + ROW + ROW).encode()))
-    columns = {"name": ["Ada"], "age": [36], "seen": [None], "weight": [1.5]}
+    columns: Dict[str, List[object]] = {"name": ["Ada"], "age": [36], "seen": [None], "weight": [1.5]}
     pq.write_table(pa.table(columns), folder / "c.parquet")
     found = open_sources(source, tables, tmp_path / "scratch")["people"]
     assert [file.name for file in found] == ["people.csv", "people/a.csv", "people/b.csv", "people/c.parquet"]
     assert [file.format for file in found] == ["csv", "csv", "csv", "parquet"]
 
 
+@pytest.mark.parametrize("odd", ["a\0b", "a\tb", "a\nb", "a b", "a=b", "a;b", "a(b)", "\x7f"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_column_name_that_delta_cannot_hold_is_refused(
+    kind: str, odd: str, source: Path, tables: TableSet, tmp_path: Path
+) -> None:
+    (source / "people.csv").unlink()
+    columns: Dict[str, List[object]] = {
+        "name": ["Ada"],
+        "age": [36],
+        "seen": ["NA"],
+        "weight": [1.5],
+        odd: ["x"],
+    }
+    if kind == "parquet":
+        pq.write_table(pa.table(columns), source / "people.parquet")
+    else:
+        with (source / "people.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([columns, [values[0] for values in columns.values()]])
+    with pytest.raises(SourceError) as refused:
+        opened(source, tables, tmp_path)
+    assert f"people.{kind} has a column named {odd!r}" in str(refused.value)
+
+
+def test_file_name_that_is_not_utf8_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+    (source / "people").mkdir()
+    Path(os.fsdecode(os.fsencode(source) + b"/people/\xff.csv")).write_text(HEADER + ROW)
+    with pytest.raises(SourceError) as refused:
+        opened(source, tables, tmp_path)
+    assert r"people/\udcff.csv' has a name that is not UTF-8" in str(refused.value)
+    str(refused.value).encode()  # can be printed
+
+
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
         (pa.table({"name": ["Ada"]}), "has no column age"),
+        (pa.table({"name": [b"Ada\xff"]}), "a column name of type binary"),
         (pa.table({"name": pa.array([], pa.string())}), "has no rows"),
         (pa.table({"name": [{"first": "Ada"}]}), "a column name that is no plain value"),
     ],
