@@ -77,7 +77,7 @@ def test_circle_of_needs_is_named(repository: Checkout) -> None:
     edit(repository, "    name: lint\n", "    name: lint\n    needs: [build]\n")
     ran = repository.nox("-s", "lint")
     found = [each for each in ran.check("lint", "workflow sessions").findings if each.rule == "circle"]
-    named = {"'lint'", "'tests'", "'docker'", "'k8s'", "'build'"}
+    named = {"'lint'", "'tests'", "'docker'", "'k8s'", "'suite'", "'build'"}
     assert {each.message.split()[1] for each in found} == named
     assert all(each.file == FILE and each.line for each in found)
 
