@@ -2,10 +2,10 @@
 
 - A date or a timestamp (in UTC) outside the years 1 to 9999: neither Delta's log nor
   Python has a notation for it that every reader parses.
-- A string that partitions a table: an empty one and `__HIVE_DEFAULT_PARTITION__`, which
-  readers take for a null; one with the character NUL; and one whose folder, named
-  `COLUMN=VALUE`, would have a name of more than 255 bytes once every byte but ASCII
-  letters, digits and `-._~` is written as `%XX`.
+- A string that partitions a table: an empty one, `null` in any case, and
+  `__HIVE_DEFAULT_PARTITION__`, which readers take for a null; one with the character NUL;
+  and one whose folder, named `COLUMN=VALUE`, would have a name of more than 255 bytes once
+  every byte but ASCII letters, digits and `-._~` is written as `%XX`.
 
 A merged table sends such a row to its quarantine (`range: COLUMN`, `partition: COLUMN`, an
 empty string by `required: COLUMN`). In any other table it ends the update before its commit
@@ -20,8 +20,8 @@ from typing import List, Mapping, Tuple
 
 from lakekit.tables import ORIGIN, Column, Table, Type
 
-NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
-"""Names the folder of a partition whose value is null."""
+NULLS = ("null", "__hive_default_partition__")
+"""Folders named so, in any case, hold a null for Spark or DuckDB before 2.0."""
 LONGEST_NAME = 255
 """Bytes of a file name on Linux, and in the scratch folder of a lake on S3."""
 UNESCAPED = string.ascii_letters + string.digits + "-._~"
@@ -56,7 +56,7 @@ def faults(table: Table) -> List[Tuple[str, str]]:
             name = f"partition column {column.name} has {{}}"
             empty = f"{name} empty strings, which Delta takes for nulls"
             other = (
-                f"{name} values that cannot name a folder (NUL, {NULL_FOLDER}, "
+                f"{name} values that cannot name a folder (NUL, {', '.join(NULLS)}, "
                 f"or more than {LONGEST_NAME} bytes)"
             )
             found += [(empty, f"{column.name} = ''"), (other, _no_folder_name(column))]
@@ -81,4 +81,5 @@ def _no_folder_name(column: Column) -> str:
     # Each escaped byte takes three; both engines count bits of a string in UTF-8.
     escaped = f"bit_length(translate({value}, '{UNESCAPED}', ''))"
     bits = f"bit_length({value}) + 2 * {escaped}"
-    return f"(contains({value}, chr(0)) or {value} = '{NULL_FOLDER}' or {bits} > {8 * longest})"
+    nulls = ", ".join(f"'{null}'" for null in NULLS)
+    return f"(contains({value}, chr(0)) or lower({value}) in ({nulls}) or {bits} > {8 * longest})"

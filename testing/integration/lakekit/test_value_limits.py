@@ -72,12 +72,12 @@ GOOD = [
     ("good-2", "9999", FULL, "9999-12-31T23:59:59.999999Z"),
     ("good-3", "2013", "..", "NA"),
     ("good-4", "2013", "tab\t=/%\\", "NA"),
-    ("good-5", "2013", "null", "NA"),
 ]
 BAD = [
     ("nul", "2013", "a\0b", "NA"),
     ("hive", "2013", "__HIVE_DEFAULT_PARTITION__", "NA"),
     ("long", "2013", LONG, "NA"),
+    ("null", "2013", "Null", "NA"),
     ("empty", "2013", "", "NA"),
     ("seen-0", "2013", "x", "0001-01-01T00:00:00+01:00"),
     ("seen-10000", "2013", "x", "9999-12-31T23:59:59-01:00"),
@@ -91,6 +91,7 @@ REFUSED = {
         "nul": "partition: port",
         "hive": "partition: port",
         "long": "partition: port",
+        "null": "partition: port",
         "empty": "required: port",
         "seen-0": "range: seen",
         "seen-10000": "range: seen",
@@ -166,6 +167,7 @@ def test_gold_value_that_no_table_can_hold_ends_the_update_before_its_commit(
     bad = {
         "concat('a', chr(0))": "partition column port has 1 values that cannot name a folder",
         "'__HIVE_DEFAULT_PARTITION__'": "partition column port has 1 values that cannot",
+        "'NULL'": "partition column port has 1 values that cannot name a folder",
         f"'{LONG}'": "partition column port has 1 values that cannot name a folder",
         "''": "partition column port has 1 empty strings",
         "'x', make_date(20000, 1, 1)": "column day has 1 values outside the years 1 to 9999",

@@ -5,6 +5,7 @@ import errno
 import gzip
 import os
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -206,7 +207,10 @@ def test_column_name_that_delta_cannot_hold_is_refused(
             csv.writer(file).writerows([columns, [values[0] for values in columns.values()]])
     with pytest.raises(SourceError) as refused:
         opened(source, tables, tmp_path)
-    assert f"people.{kind} has a column named {odd!r}" in str(refused.value)
+    said = f"people.{kind} has a column named {odd!r}"
+    if (kind, odd) == ("csv", "a\0b") and sys.version_info < (3, 11):
+        said = "line contains NUL"  # of Python's own csv reader
+    assert said in str(refused.value)
 
 
 def test_file_name_that_is_not_utf8_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:

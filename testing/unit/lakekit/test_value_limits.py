@@ -26,7 +26,7 @@ DAY = Table("silver.days", (Column("day", "date", required=True),), partition="d
 def rules(engine: EmbeddedEngine, port: str, day: str = "null", seen: str = "null") -> List[Any]:
     """The rules that a row breaks; `port` is text, the others are SQL."""
     typed = f"cast({day} as date) as day, cast({seen} as timestamptz) as seen"
-    quoted = port.replace("'", "''")
+    quoted = port.replace("'", "''").replace("\0", "' || chr(0) || '")
     row = f"select '{quoted}' as port, {typed}"
     found = value_limits.refusal_rules(TABLE)
     return [rule for rule, sql in found if engine.query(f"select {sql} from ({row})")[0][0]]
@@ -40,7 +40,7 @@ def test_rules_name_ranges_and_the_string_partition_only() -> None:
 
 @pytest.mark.parametrize(
     "port",
-    ["plain", " ", ".", "..", "null", "a/b", "tab\tnew\nline\x7f\x85", "%00", "é" * 41]
+    ["plain", " ", ".", "..", "nulls", "a/b", "tab\tnew\nline\x7f\x85", "%00", "é" * 41]
     + ["-._~" * 62 + "Az", "x" * 250, "'"],
 )
 def test_value_that_can_name_a_folder_is_taken(engine: EmbeddedEngine, port: str) -> None:
@@ -49,7 +49,7 @@ def test_value_that_can_name_a_folder_is_taken(engine: EmbeddedEngine, port: str
 
 @pytest.mark.parametrize(
     "port",
-    ["a\0b", "__HIVE_DEFAULT_PARTITION__", "x" * 251, "é" * 42, "/" * 84, "😀" * 21],
+    ["a\0b", "null", "NULL", "__HIVE_DEFAULT_PARTITION__", "x" * 251, "é" * 42, "/" * 84, "😀" * 21],
 )
 def test_value_that_cannot_name_a_folder_is_refused(engine: EmbeddedEngine, port: str) -> None:
     assert rules(engine, port) == ["partition: port"]
@@ -99,7 +99,7 @@ def test_faults_count_each_kind_of_value(engine: EmbeddedEngine) -> None:
     assert counts == [
         "partition column port has 1 empty strings, which Delta takes for nulls",
         "partition column port has 1 values that cannot name a folder "
-        "(NUL, __HIVE_DEFAULT_PARTITION__, or more than 255 bytes)",
+        "(NUL, null, __hive_default_partition__, or more than 255 bytes)",
         "column day has 3 values outside the years 1 to 9999",
         "column seen has 0 values outside the years 1 to 9999",
     ]
