@@ -53,7 +53,7 @@ def data_router(
     content = {"application/json": {"schema": openapi.TABLES_SCHEMA}}
     answers = {
         "200": {"description": "The tables.", "content": content},
-        **openapi.refusals(401, 429, 503, 504),
+        **openapi.refusals(401, 414, 429, 431, 503, 504),
     }
     router.add_api_route("/tables", list_tables, dependencies=need(), openapi_extra={"responses": answers})
 

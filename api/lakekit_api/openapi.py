@@ -28,7 +28,9 @@ REFUSALS: Mapping[int, str] = {
     403: "A token that does not open the table.",
     404: "The lake holds no such table yet, never had that version, or has no page that starts there.",
     410: "The version has been removed.",
+    414: "The URL is too long; fewer values make it shorter.",
     429: "Too many requests are in hand; Retry-After says when to come again.",
+    431: "The headers are too many, or too long.",
     503: "The lake cannot be read now.",
     504: "The query took too long, and was stopped.",
 }
@@ -170,7 +172,10 @@ def page_operation(paging: Paging, path: str) -> Json:
     }
     return {
         "parameters": parameters,
-        "responses": {**answers, **refusals(400, 401, 403, 404, 410, 429, 503, 504)},
+        "responses": {
+            **answers,
+            **refusals(400, 401, 403, 404, 410, 414, 429, 431, 503, 504),
+        },
     }
 
 

@@ -189,9 +189,10 @@ class Server:
 def server() -> Iterator[Server]:
     loop = ManualLoop()
     yield Server(loop, SMALL)
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.settle()
+    while tasks := asyncio.all_tasks(loop):  # a task may wait again to send its error
+        for task in tasks:
+            task.cancel()
+        loop.settle()
     loop.close()
 
 
