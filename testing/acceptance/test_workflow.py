@@ -123,7 +123,7 @@ def test_a_sound_workflow_beside_ours_passes(repository: Checkout) -> None:
 
 def test_finds_a_declaration_that_the_workflow_does_not_know(repository: Checkout) -> None:
     repository.replace(
-        "noxfile.py", "    needs=[lint],\n    inputs=[*SUITE, *CODE, ", "    inputs=[*SUITE, *CODE, "
+        "noxfile.py", "    needs=[lint],\n    inputs=[*SUITE, *LAKEKIT, ", "    inputs=[*SUITE, *LAKEKIT, "
     )
     ran = repository.nox("-s", "lint")
     ran.assert_only("lint", failed={"workflow", "workflow sessions"}, rows=ROWS)
