@@ -574,7 +574,7 @@ def test_lost_connection_leaves_no_timer(
 
 def test_new_connection_replaces_the_one_that_is_idle_longest(server: Server) -> None:
     connections = [server.connect() for _ in range(3)]
-    connections[0].send(GET)  # idle anew
+    connections[0].send(GET)  # idle again
     connections[1].send(b"GET / HTTP/1.1\r\na: b")  # an unfinished request is idle too
     new = server.connect()
     assert [each.wire.aborted for each in connections] == [False, True, False]

@@ -29,14 +29,14 @@ def test_slow_answer_comes_after_the_seconds_of_its_rule() -> None:
     async def sleep(seconds: float) -> None:
         order.append(seconds)
 
-    async def heed() -> web.StreamResponse:
+    async def answer() -> web.StreamResponse:
         order.append("answered")
         return web.Response(text="late")
 
     async def play(when: str) -> web.StreamResponse:
         rule = Rule("slow", when=when, seconds=7.5)
         request = cast(web.Request, Request())
-        return await injected(rule, request, heed, Background(), sleep)
+        return await injected(rule, request, answer, Background(), sleep)
 
     answers = [asyncio.run(play(when)) for when in ("before", "after")]
     assert order == [7.5, "answered", "answered", 7.5]
