@@ -162,11 +162,13 @@ def test_idle_connections_make_room_for_requests(tmp_path: Path) -> None:
 
 
 def test_requests_that_never_end_are_ended(tmp_path: Path) -> None:
-    options = ["--read-timeout", "2", "--keep-alive-timeout", "1"]
+    # A busy machine may take a while between the connection and what is sent on it.
+    options = ["--read-timeout", "10", "--keep-alive-timeout", "10"]
     with started(tmp_path, *options) as service, contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(connect(service)) for _ in UNFINISHED]
-        for connection, (sent, _) in zip(connections, UNFINISHED):
-            connection.sendall(sent)
+        connections = []
+        for sent, _ in UNFINISHED:
+            connections.append(stack.enter_context(connect(service)))
+            connections[-1].sendall(sent)
         answered = [statuses(read_all(connection)) for connection in connections]
         assert answered == [expected for _, expected in UNFINISHED]
         assert is_healthy(service)
