@@ -111,7 +111,8 @@ class Pytest(Tool):
         except (OSError, ET.ParseError) as error:
             return crashed(self.name, done, f"left no readable JUnit XML: {error}")
         cases = list(suites.iter("testcase"))
-        found = [finding for case in cases for finding in self._findings(case, bench)]
+        # Each worker of pytest-xdist collects all modules, and may report the same error.
+        found = list(dict.fromkeys(finding for case in cases for finding in self._findings(case, bench)))
         if done.code != 0 and not found:
             return crashed(self.name, done)
         skipped = sum(case.find("skipped") is not None for case in cases)

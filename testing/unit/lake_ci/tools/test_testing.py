@@ -227,6 +227,18 @@ def test_a_green_suite_is_success_and_leaves_its_junit_in_one_file_with_the_othe
     assert [path.name for path in suite.reports.iterdir()] == ["junit.xml"]
 
 
+def test_pytest_collection_error_of_two_workers_is_one_finding(
+    suite: Workbench, answering: Answering
+) -> None:
+    error = '<error message="collection failure">tests/test_import.py:1: in &lt;module&gt;\nE   KeyError: 1</error>'
+    case = f'<testcase classname="" name="tests.test_import" time="0.0">{error}{error}</testcase>'
+    answering(writing(f"<testsuites><testsuite>{case}</testsuite></testsuites>", 1))
+    outcome = Pytest("tests", ["tests"]).run(suite)
+    [finding] = outcome.findings
+    assert (finding.place, finding.rule) == ("tests/test_import.py:1", "KeyError")
+    assert outcome.detail == "1 failed, 0 passed"
+
+
 def test_pytest_group_of_a_distributed_test_is_no_part_of_its_name(
     suite: Workbench, answering: Answering
 ) -> None:
