@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -56,4 +57,6 @@ def limit_pages(api: ApiClient, most: int = MOST_PAGES) -> None:
             raise WorkspaceError(f"{method} {path} has more than {most:,} pages")
         return do(method, path, *arguments, **options)
 
-    api.do = limited  # type: ignore[method-assign]  # the SDK has no hook for it
+    # mypy reads the type that `wraps` returns only in its strict mode.
+    replacement: Callable[..., Any] = limited
+    api.do = replacement  # type: ignore[method-assign]  # the SDK has no hook for it
