@@ -138,7 +138,8 @@ def tests(run: Run) -> None:
         cover = ["utils/lakekit", "api/lakekit_api"]
         unit = testing.Pytest("unit", UNIT, cover=cover)
         run.check(unit, testing.Pytest("integration", INTEGRATION, cover=cover))
-        run.check(testing.Coverage(minimum=95))
+        # The long tests run on the newest Python alone, and they reach the most.
+        run.check(testing.Coverage(minimum=95 if run.python == PYTHONS[-1] else 90))
     else:
         # The tests that start no JVM have passed on this Python with the other Java.
         run.check(testing.Pytest("integration", INTEGRATION, marks="jvm"))
