@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
-from lakekit import delta_log, statements, value_limits
+from lakekit import csv_files, delta_log, statements, value_limits
 from lakekit.delta_tables import DeltaTables
 from lakekit.engine import Head, Inspected, Note, Staged
 from lakekit.errors import ComputeError, ConflictError, MissingExtra, SourceError, StorageError
@@ -129,11 +129,14 @@ class EmbeddedEngine:
             "_source_row": "row_number() OVER ()",
             "_ingested_at": f"TIMESTAMPTZ '{at.isoformat()}'",
         }
-        view = f"_file_{opened.digest}"
+        view = _file(table, opened)
         try:
             files = self._stage_files(table, view, statements.read_file(opened, kinds, origin))
         except duckdb.InvalidInputException as error:
-            raise SourceError(f"{opened.given}{statements.csv_reason(str(error))}") from error
+            why = statements.csv_reason(str(error))
+            if not why.startswith(", line") and opened.format == "csv":
+                why = csv_files.find_fault(opened.path, len(opened.header)) or why
+            raise SourceError(f"{opened.given}{why}") from error
         opened.check_unchanged()
         columns = opened.source.columns
         counts = ", ".join(f"count(*) FILTER {statements.misfit(each, opened.source)}" for each in columns)
@@ -143,7 +146,7 @@ class EmbeddedEngine:
         )
 
     def append(self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note) -> Optional[int]:
-        view, application = f"_file_{opened.digest}", f"lakekit/{opened.digest}"
+        view, application = _file(table, opened), f"lakekit/{opened.digest}"
 
         def attempt() -> Optional[int]:
             # Whether another writer has taken in this very file is looked up in the version that is written to.
@@ -324,3 +327,8 @@ class EmbeddedEngine:
 def _net(table: Table, since: int, now: int) -> str:
     """The name of the net difference between two versions."""
     return f"_net_{'_'.join(table.folder.parts)}_{since}_{now}"
+def _file(table: Table, opened: OpenedFile) -> str:
+    """The name of a source file's rows; another table may have a file of equal content."""
+    return f"_file_{'_'.join(table.folder.parts)}_{opened.digest}"
+
+

@@ -137,7 +137,11 @@ class _Run:
         new = {table.name: self._new_files(table) for table in bronze}
         made = [table for table in self._tables if table.layer not in ("bronze", "quarantine")]
         self._steps = 2 * sum(len(files) for files in new.values()) + len(made)
-        inspected = {file.digest: self._inspect(table, file) for table in bronze for file in new[table.name]}
+        inspected = {
+            (table.name, file.digest): self._inspect(table, file)
+            for table in bronze
+            for file in new[table.name]
+        }
         self._rebuilt = retried(self._evolve)
         results: Dict[str, TableResult] = {}
         for table in bronze:
@@ -194,11 +198,12 @@ class _Run:
         for name, misfits in found.misfits.items():
             if misfits > file.source.misfits * found.rows:
                 kind = _declared(file.source, name).type
+        file.check_rows(found.rows)
                 raise TooManyMisfits(str(file.given), name, misfits, found.rows, file.source.misfits, kind)
         return found
 
     def _ingest(
-        self, table: Table, files: Sequence[OpenedFile], inspected: Mapping[str, Inspected]
+        self, table: Table, files: Sequence[OpenedFile], inspected: Mapping[Tuple[str, str], Inspected]
     ) -> TableResult:
         begun, rows, changed, new_columns = time.perf_counter(), 0, False, []
         heads = self._following.heads
@@ -212,7 +217,7 @@ class _Run:
                 self._engine.add_columns(table, missing)
                 self._following.refresh(table.name)
                 known.update(more)
-            found = inspected[file.digest]
+            found = inspected[table.name, file.digest]
             note = Note(self._following.digest(table), misfits=sum(found.misfits.values()))
             version = self._engine.append(table, file, self._at, note)
             if version is not None:

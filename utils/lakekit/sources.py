@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import hashlib
 import re
 import shutil
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Callable, Dict, List, Literal, Tuple, cast
+from typing import IO, Callable, Dict, List, Literal, Optional, Tuple, cast
 
+from lakekit import csv_files
+from lakekit.csv_files import CHUNK
 from lakekit.errors import MissingExtra, SourceError, StorageError
 from lakekit.tables import Source, TableSet
 
-CHUNK = 1 << 20
 SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
 NOT_IN_NAMES = re.compile(r"[ ,;{}()=\x00-\x1f\x7f]")
 """In no column name: Delta refuses the first eight, and NUL makes a table unreadable."""
@@ -33,6 +32,8 @@ class OpenedFile:
         header: all its columns, in their order.
         digest: SHA-256 of its content, unpacked.
         modified: time stamp and size of `given` when it was hashed.
+        rows: how many there are; None for a CSV file with quotes, which is parsed for it.
+        line_end: what ends the header of a CSV file, and so its rows: LF, CRLF or CR.
     """
 
     source: Source
@@ -43,6 +44,8 @@ class OpenedFile:
     header: Tuple[str, ...]
     digest: str
     modified: Tuple[int, int]
+    rows: Optional[int]
+    line_end: str = ""
 
     @property
     def new_columns(self) -> Tuple[str, ...]:
@@ -55,6 +58,16 @@ class OpenedFile:
         if _modified(self.given) != self.modified:
             raise SourceError(
                 f"{self.given} changed while it was read", "Run again when the file is complete."
+            )
+
+    def check_rows(self, read: int) -> None:
+        """Raise SourceError when an engine read another number of rows than there are."""
+        rows = self.rows if self.rows is not None else csv_files.count_rows(self.path, read)
+        if rows != read:
+            raise SourceError(
+                f"{self.given} has {rows:,} rows, and {read:,} were read of it",
+                "Write it with one kind of line break and with quotes around whole values "
+                "only, then run again.",
             )
 
 
@@ -122,12 +135,15 @@ def _open(folder: Path, given: Path, name: str, source: Source, scratch: Path) -
             _unpack(given, path, lambda: _zip_member(given, path.name))
         else:
             _unpack(given, path, lambda: cast(IO[bytes], gzip.open(given)))
-    parquet = path.suffix == ".parquet"
-    header = _parquet_header(given) if parquet else _csv_header(given, path)
-    _check_header(given, header, source)
-    return OpenedFile(
-        source, "parquet" if parquet else "csv", path, given, name, header, _sha256(path), modified
-    )
+    digest, lines = csv_files.hash_and_count(path)
+    if path.suffix == ".parquet":
+        names, rows = _parquet_header(given)
+        _check_header(given, names, source)
+        return OpenedFile(source, "parquet", path, given, name, names, digest, modified, rows)
+    names, line_end = csv_files.read_header(given, path)
+    _check_header(given, names, source)
+    count = None if lines is None else lines - 1
+    return OpenedFile(source, "csv", path, given, name, names, digest, modified, count, line_end)
 
 
 def _modified(path: Path) -> Tuple[int, int]:
@@ -162,25 +178,9 @@ def _unpack(archive: Path, target: Path, reader: Callable[[], IO[bytes]]) -> Non
         raise StorageError(Path(error.filename or target), error.strerror or str(error)) from error
 
 
-def _csv_header(given: Path, path: Path) -> Tuple[str, ...]:
-    """The names in the first line. Raises SourceError for a file without a header or without a row."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, strict=True)
-            header = next(reader, [])
-            if not header:
-                raise SourceError(f"{given} is empty")
-            if next(reader, None) is None:
-                raise SourceError(f"{given} has a header and no rows")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{given} is not UTF-8 ({error.reason})") from error
-    except csv.Error as error:
-        raise SourceError(f"{given}, line 1 or 2: {error}") from error
-    return tuple(header)
-
-
-def _parquet_header(given: Path) -> Tuple[str, ...]:
-    """The names in the footer. Raises SourceError for a damaged file or one without a row."""
+def _parquet_header(given: Path) -> Tuple[Tuple[str, ...], int]:
+    """The names and the number of rows in the footer. Raises SourceError for a damaged
+    file or one without a row."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -200,7 +200,7 @@ def _parquet_header(given: Path) -> Tuple[str, ...]:
     for name, kind in zip(footer.schema_arrow.names, footer.schema_arrow.types):
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
             raise SourceError(f"{given} has a column {name} of type {kind}, which has no plain text")
-    return tuple(footer.schema_arrow.names)
+    return tuple(footer.schema_arrow.names), int(footer.metadata.num_rows)
 
 
 def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
@@ -218,15 +218,7 @@ def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
             raise SourceError(f"{given} has a column named {name!r}, which lakekit keeps for itself")
         if NOT_IN_NAMES.search(name):
             raise SourceError(
-                f"{given} has a column named {name!r}; a Delta table takes no control "
-                "character, no space and none of ,;{}()= in a name",
+                f"{given} has a column named {name!r}; a Delta table takes no line break or "
+                "other control character, no space and none of ,;{}()= in a name",
                 "Rename the column in the file, then run again.",
             )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as content:
-        for block in iter(lambda: content.read(CHUNK), b""):
-            digest.update(block)
-    return digest.hexdigest()

@@ -58,7 +58,7 @@ class SparkEngine:
         self._tables = SparkTables(self._spark, lake)
         self._local = str(self._spark.conf.get("spark.master", "")).startswith("local")
         self._views: Dict[str, DataFrame] = {}
-        self._sources: Dict[str, DataFrame] = {}
+        self._sources: Dict[Tuple[str, str], DataFrame] = {}
         self._numbers = itertools.count()
 
     def __enter__(self) -> SparkEngine:
@@ -130,11 +130,11 @@ class SparkEngine:
             why = spark_sql.csv_reason(opened, why) if opened.format == "csv" else f": {why}"
             raise SourceError(f"{opened.given}{why}") from error
         opened.check_unchanged()
-        self._sources[opened.digest] = rows
+        self._sources[table.name, opened.digest] = rows
         return Inspected(int(found[0]), {column.name: int(n) for column, n in zip(columns, found[1:])})
 
     def append(self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note) -> Optional[int]:
-        rows = self._sources.pop(opened.digest)
+        rows = self._sources.pop((table.name, opened.digest))
         self._view("_file", rows)
         for _ in range(APPEND_TRIES):
             insert = self._insert(table, "_file", rows.columns, self._tables.columns(table))

@@ -9,7 +9,6 @@ missing mark.
 
 from __future__ import annotations
 
-import csv
 import datetime
 import re
 from pathlib import Path
@@ -20,8 +19,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
+from lakekit.csv_files import CHUNK, find_fault
 from lakekit.errors import DeclarationError, SourceError
-from lakekit.sources import CHUNK, OpenedFile
+from lakekit.sources import OpenedFile
 from lakekit.statements import PATTERNS
 from lakekit.tables import Column, Source, Table
 
@@ -102,7 +102,8 @@ def read_source(session: SparkSession, opened: OpenedFile, origin: Mapping[str, 
     if opened.format == "csv":
         _check_text(opened)
         schema = StructType([StructField(column, StringType()) for column in opened.header])
-        rows = session.read.schema(schema).options(**CSV).csv(pattern(opened.path))
+        reader = session.read.schema(schema).options(**CSV, lineSep=opened.line_end)
+        rows = reader.csv(pattern(opened.path))
         number = F.monotonically_increasing_id()  # of one partition: from 0, without gaps
         values = [F.coalesce(F.col(name(c)), F.lit("")).alias(c.lower()) for c in opened.header]
     else:
@@ -163,9 +164,11 @@ def _check_parquet_text(opened: OpenedFile) -> None:
 
 
 def _check_text(opened: OpenedFile) -> None:
-    """What Spark would let pass: bytes that are no UTF-8, for which it puts a replacement character, and a quote that is
-    never closed, which takes in all that follows. Raises SourceError, with the line."""
-    lines, quotes, rest = 1, 0, b""
+    """What Spark would let pass: bytes that are no UTF-8, for which it puts a replacement
+    character; a quote that is never closed, which takes in all that follows; and rows that
+    end in CRLF in a file of LF or CR, or a last row with another end, which leaves a part
+    of it in a value. Raises SourceError, with the line."""
+    lines, quotes, mixed, rest, last = 1, 0, False, b"", b""
     with opened.path.open("rb") as content:
         while True:
             block = content.read(CHUNK)
@@ -176,30 +179,20 @@ def _check_text(opened: OpenedFile) -> None:
                 line = lines + whole.count(b"\n", 0, error.start)
                 raise SourceError(f"{opened.given}, line {line}: not UTF-8 ({error.reason})") from error
             lines, quotes, rest = lines + whole.count(b"\n") + len(end), quotes + whole.count(b'"'), tail
+            mixed = mixed or (opened.line_end != "\r\n" and b"\r\n" in whole + end)
+            last = (last + block[-2:])[-2:]
             if not block:
                 break
-    fault = _fault(opened) if quotes % 2 else None
-    if fault:
-        raise SourceError(f"{opened.given}{fault}")
-
-
-def _fault(opened: OpenedFile) -> Optional[str]:
-    """Line and reason of the first malformed row of a CSV file."""
-    with opened.path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, strict=True)
-        try:
-            for row in reader:
-                if row and len(row) != len(opened.header):
-                    wanted = f"Expected Number of Columns: {len(opened.header)} Found: {len(row)}"
-                    return f", line {reader.line_num}: {wanted}"
-        except csv.Error as error:
-            return f", line {reader.line_num}: {error}"
-    return None
+    mixed = mixed or (last[-1:] in (b"\r", b"\n") and not last.endswith(opened.line_end.encode()))
+    if quotes % 2 or mixed:
+        fault = find_fault(opened.path, len(opened.header))
+        if fault:
+            raise SourceError(f"{opened.given}{fault}")
 
 
 def csv_reason(opened: OpenedFile, error: str) -> str:
     """Line and reason of a malformed file, found by reading it again: Spark gives the row and not where it is."""
-    return _fault(opened) or f": {error}"
+    return find_fault(opened.path, len(opened.header)) or f": {error}"
 
 
 def columns_ddl(columns: Sequence[Column]) -> str:

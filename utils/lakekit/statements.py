@@ -59,14 +59,18 @@ def file(path: Path) -> str:
 def read_file(opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str]) -> str:
     """SELECT every column of a source file as the string it came as, and where each row came from: `origin` has SQL for
     columns of `lakekit.tables.ORIGIN`, `kinds` DuckDB's types of a Parquet file's columns."""
+    rows = ""
     if opened.format == "csv":
         header = ", ".join(f"{text(column)}: 'VARCHAR'" for column in opened.header)
         values = [f"coalesce({name(c)}, '') AS {name(c.lower())}" for c in opened.header]
         table = (
             f"read_csv({file(opened.path)}, columns = {{{header}}}, header = true, auto_detect = false, "
             "delim = ',', quote = '\"', escape = '\"', strict_mode = true, null_padding = false, "
+            "allow_quoted_nulls = false, "
             "hive_partitioning = false)"  # a folder `month=7` above the file is no column of it
         )
+        if len(opened.header) == 1:  # of more columns DuckDB skips blank lines itself
+            rows = f" WHERE {name(opened.header[0])} IS NOT NULL"
     else:
         missing = text(opened.source.missing)
         strings = [_plain(c, kind) for c, kind in zip(opened.header, kinds)]
@@ -75,7 +79,7 @@ def read_file(opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str
         ]
         table = f"read_parquet({file(opened.path)}, hive_partitioning = false)"
     values += [f"{sql} AS {column}" for column, sql in origin.items()]
-    return f"SELECT {', '.join(values)} FROM {table}"
+    return f"SELECT {', '.join(values)} FROM {table}{rows}"
 
 
 def _plain(column: str, kind: str) -> str:

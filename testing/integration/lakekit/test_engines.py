@@ -417,6 +417,65 @@ def test_malformed_file_is_refused_by_line(content: Any, said: str, engine: Engi
         engine.inspect(BRONZE, opened, AT)
 
 
+LINE_ENDS = {"LF": "\n", "CRLF": "\r\n", "CR": "\r"}
+
+
+@pytest.mark.parametrize("rows", LINE_ENDS.values(), ids=list(LINE_ENDS))
+def test_line_breaks_in_values_are_no_line_ends(rows: str, engine: Engine, tmp_path: Path) -> None:
+    words = [f"x{end}y" for end in LINE_ENDS.values()] + ["plain"]
+    lines = [HEADER, *(f'{number},NA,NA,"{word}"' for number, word in enumerate(words))]
+    opened = source_file(tmp_path / "in", "".join(line + rows for line in lines))
+    engine.create(BRONZE)
+    inspected = engine.inspect(BRONZE, opened, AT)
+    opened.check_rows(inspected.rows)
+    assert inspected.rows == len(words)
+    engine.append(BRONZE, opened, AT, NOTE)
+    assert seen(engine, BRONZE, "id, word, _source_row") == [
+        (str(index), word, index + 1) for index, word in enumerate(words)
+    ]
+
+
+@pytest.mark.parametrize("rows", ["\n", "\r\n", "\r"], ids=list(LINE_ENDS))
+@pytest.mark.parametrize("last", ["\n", "\r\n", "\r"], ids=list(LINE_ENDS))
+def test_row_that_ends_in_another_way_than_the_header_is_refused(
+    rows: str, last: str, engine: Engine, tmp_path: Path
+) -> None:
+    opened = source_file(tmp_path / "in", f"{HEADER}{rows}1,2,3,4{rows}1,2,3,4{last}")
+    if rows == last or (engine.name, rows, last) == ("embedded", "\r\n", "\r"):
+        engine.create(BRONZE)
+        assert engine.inspect(BRONZE, opened, AT).rows == 2
+        engine.append(BRONZE, opened, AT, NOTE)
+        assert seen(engine, BRONZE, "word", "_source_row") == [("4",), ("4",)]
+        return
+    with pytest.raises(SourceError, match="readings.csv, line 3: ends in .*, line 1 in "):
+        engine.inspect(BRONZE, opened, AT)
+
+
+def test_blank_lines_of_one_column_are_no_rows(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.csv").write_text('id\n1\n\n""\n3\n\n')
+    table = bronze(Source("a", (Column("id"),)))
+    opened = open_sources(tmp_path / "in", TableSet((table,), tmp_path), tmp_path)["a"][0]
+    engine.create(table)
+    assert engine.inspect(table, opened, AT).rows == 3
+    engine.append(table, opened, AT, NOTE)
+    assert seen(engine, table, "_source_row, id", "_source_row") == [(1, "1"), (2, ""), (3, "3")]
+
+
+def test_equal_files_of_two_tables_are_rows_of_both(engine: Engine, tmp_path: Path) -> None:
+    tables = [bronze(Source(name, READINGS.columns)) for name in ("a", "b")]
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.csv").write_text(CSV)
+    found = open_sources(tmp_path / "in", TableSet(tuple(tables), tmp_path), tmp_path)
+    for table, name in zip(tables, "ab"):
+        engine.create(table)
+        engine.inspect(table, found[name][0], AT)
+    for table, name in zip(tables, "ab"):
+        assert engine.append(table, found[name][0], AT, NOTE) is not None
+        assert seen(engine, table, "id, _source_file") == [("1", f"{name}.csv"), ("2", f"{name}.csv")]
+
+
 INSTANTS = [
     datetime.datetime(2013, 11, 3, 6, 30, tzinfo=UTC),
     datetime.datetime(1969, 12, 31, 23, 59, 59, 500, tzinfo=UTC),

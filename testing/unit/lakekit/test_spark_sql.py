@@ -70,6 +70,31 @@ def test_quote_that_is_never_closed_is_found(tmp_path: Path) -> None:
     _check_text(opened(tmp_path, b'a,b\n1,2\n3,4"\n5,6\n'))
 
 
+@pytest.mark.parametrize("last", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_last_row_that_ends_in_another_way_is_refused(
+    end: str, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = f"a,b{end}1,2{end}3,4"
+    _check_text(opened(tmp_path, content.encode()))
+    file = opened(tmp_path, (content + last).encode())
+    for chunk in (1, 2, 1 << 20):
+        monkeypatch.setattr("lakekit.spark_sql.CHUNK", chunk)
+        if last == end:
+            _check_text(file)
+            continue
+        with pytest.raises(SourceError, match="s.csv, line 3: ends in "):
+            _check_text(file)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r"], ids=["LF", "CR"])
+def test_row_that_leaves_a_part_of_its_line_end_in_a_value_is_refused(end: str, tmp_path: Path) -> None:
+    start = f'a,b{end}"x\r\ny",2{end}'.encode()
+    _check_text(opened(tmp_path, start + f"3,4{end}".encode()))
+    with pytest.raises(SourceError, match="ends in CRLF, line 1 in " + {"\n": "LF", "\r": "CR"}[end]):
+        _check_text(opened(tmp_path, start + b"3,4\r\n"))
+
+
 def test_reason_of_a_malformed_row_has_its_line(tmp_path: Path) -> None:
     found = csv_reason(opened(tmp_path, b'a,b\n"x\ny",2\n1,2,3\n'), "said by Spark")
     assert found == ", line 4: Expected Number of Columns: 2 Found: 3"

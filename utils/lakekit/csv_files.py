@@ -1,0 +1,140 @@
+"""CSV files as Python reads them: header, line ends, number of rows and first fault.
+
+What an engine reads of a source file is compared with this, so nothing here depends on an
+engine. A file without a quote has as many rows as lines, which are counted while the file
+is hashed. Only where quotes may hold line breaks is the file parsed a second time.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import deque
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Deque, Iterable, Iterator, List, Optional, Tuple, Union
+
+from lakekit.errors import SourceError
+
+CHUNK = 1 << 20
+LINE_ENDS = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
+
+
+def read_header(given: Path, path: Path) -> Tuple[Tuple[str, ...], str]:
+    """The column names of `path`, a CSV file that errors name as `given`, and what ends
+    them: LF, CRLF or CR.
+
+    Raises SourceError for a file without a header or without a row.
+    """
+    try:
+        with _open_text(path) as text:
+            lines: List[str] = []
+            reader = csv.reader(_recorded(text, lines), strict=True)
+            names = next(reader, [])
+            if not names:
+                raise SourceError(f"{given} is empty")
+            line_end = _line_end(lines[-1])
+            if not any(reader):  # blank lines are no rows
+                raise SourceError(f"{given} has a header and no rows")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{given} is not UTF-8 ({error.reason})") from error
+    except csv.Error as error:
+        raise SourceError(f"{given}, line 1 or 2: {error}") from error
+    return tuple(names), line_end
+
+
+def hash_and_count(path: Path) -> Tuple[str, Optional[int]]:
+    """The SHA-256 of a file and its number of lines, without blank ones, in one pass; None
+    where the file has a quote, within which a line break ends no row."""
+    digest, lines, quoted, last = hashlib.sha256(), 0, False, b"\n"
+    with path.open("rb") as content:
+        for block in iter(lambda: content.read(CHUNK), b""):
+            digest.update(block)
+            quoted = quoted or b'"' in block
+            if not quoted:
+                # The byte before shows what a block's first line break belongs to.
+                lines += _line_ends(last + block) - (last in b"\r\n")
+                last = block[-1:]
+    return digest.hexdigest(), None if quoted else lines + (last not in b"\r\n")
+
+
+def _line_ends(block: bytes) -> int:
+    """Line ends of any kind; those of blank lines not counted."""
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    while b"\n\n" in block:
+        block = block.replace(b"\n\n", b"\n")
+    return block.count(b"\n")
+
+
+def count_rows(path: Path, expected: int) -> int:
+    """The rows of a CSV file, its header and blank lines not counted.
+
+    Python's parser decides. It is slow, so that a file of more than 1 MiB is first counted
+    by Arrow's, and that count stands where it is the expected one.
+    """
+    if path.stat().st_size > CHUNK and _count_by_arrow(path) == expected:
+        return expected
+    with _open_text(path, errors="replace") as text:
+        return sum(1 for row in csv.reader(_without_nul(text)) if row) - 1
+
+
+def _count_by_arrow(path: Path) -> Optional[int]:
+    """The same by Arrow; None where it is not installed or refuses the file."""
+    try:
+        import pyarrow as pa
+        from pyarrow import csv as arrow_csv
+    except ModuleNotFoundError:
+        return None
+    read = arrow_csv.ReadOptions(use_threads=False, block_size=CHUNK, autogenerate_column_names=True)
+    parse = arrow_csv.ParseOptions(newlines_in_values=True)
+    first = arrow_csv.ConvertOptions(include_columns=["f0"], column_types={"f0": pa.binary()})
+    try:
+        with arrow_csv.open_csv(path, read, parse, first) as batches:
+            return sum(batch.num_rows for batch in batches) - 1
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def find_fault(path: Path, columns: int) -> Optional[str]:
+    """Line and reason of the first row that is malformed, has another number of columns or
+    ends in another kind of line break than the header; None where there is none."""
+    with _open_text(path) as text:
+        last: Deque[str] = deque(maxlen=1)
+        reader, end = csv.reader(_recorded(_without_nul(text), last), strict=True), ""
+        try:
+            for row in reader:
+                if row and len(row) != columns:
+                    wanted = f"Expected Number of Columns: {columns} Found: {len(row)}"
+                    return f", line {reader.line_num}: {wanted}"
+                here = _line_end(last[0])
+                end = end or here
+                if here not in ("", end):
+                    kinds = f"ends in {LINE_ENDS[here]}, line 1 in {LINE_ENDS[end]}"
+                    return f", line {reader.line_num}: {kinds}"
+        except csv.Error as error:
+            return f", line {reader.line_num}: {error}"
+    return None
+
+
+@contextmanager
+def _open_text(path: Path, errors: str = "strict") -> Iterator[Iterable[str]]:
+    """The lines of a file, each with its line end."""
+    csv.field_size_limit(2**31 - 1)  # a field of more than 128 KiB is no error
+    with path.open(encoding="utf-8-sig", newline="", errors=errors) as text:
+        yield text
+
+
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    """csv before Python 3.11 refuses the character NUL, which engines read."""
+    return (line.replace("\0", "\1") for line in lines)
+
+
+def _recorded(lines: Iterable[str], seen: Union[List[str], Deque[str]]) -> Iterator[str]:
+    for line in lines:
+        seen.append(line)
+        yield line
+
+
+def _line_end(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
