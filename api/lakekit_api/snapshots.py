@@ -106,7 +106,7 @@ class Reader:
             files = storage_of(self.lake, scratch).fetch(location, delta_log.uris(delta))
             return self._load(table, head, files)
         except (DeltaError, FileNotFoundError) as error:
-            raise VersionGone(table.name, head.version) from error
+            raise VersionGone(table.name, head.version, str(error)) from error
         except (duckdb.Error, OSError) as error:
             raise StorageError(Path(location), str(error).strip().partition("\n")[0]) from error
         finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Tuple, Union
 
+from lakekit.damage import whole_head
 from lakekit.engine import Engine, Head
 from lakekit.engines import open_engine
 from lakekit.errors import LakeRefused, RetentionRefused
@@ -63,7 +64,7 @@ def maintain(
 
     Time travel goes back no further afterwards. Nothing is deleted of a table whose changes another table has not taken
     in yet: `run` finds them in the files of the version which that table has seen. Raises RetentionRefused for less
-    than seven days, LakeRefused where there is no table.
+    than seven days, LakeRefused where there is no table, DamagedTable.
     """
     if retain_hours < RETAIN_HOURS:
         raise RetentionRefused(retain_hours, RETAIN_HOURS)
@@ -72,7 +73,7 @@ def maintain(
     done: List[Maintained] = []
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
-            heads = {t.name: head for t in tables for head in [opened.head(t)] if head is not None}
+            heads = {t.name: head for t in tables for head in [whole_head(opened, t)] if head is not None}
             for table in tables:
                 if table.name in heads:
                     done.append(_maintain(opened, table, behind(table.name, heads), dry_run, retain_hours))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Literal, Mapping, Tuple, Union
 
+from lakekit.damage import whole_head
 from lakekit.engine import Engine
 from lakekit.engines import open_engine
 from lakekit.errors import LakeRefused
@@ -61,7 +62,7 @@ def quality(
 ) -> QualityResult:
     """Hold the rows of the lake's tables, whoever wrote them, to their declarations. Nothing is written.
 
-    Raises LakeRefused when the lake holds none of the tables.
+    Raises LakeRefused when the lake holds none of the tables, DamagedTable.
     """
     place = find_lake(lake)
     check_lake(place, tables)
@@ -70,7 +71,7 @@ def quality(
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             for table in tables:
-                if opened.head(table) is None:
+                if whole_head(opened, table) is None:
                     missing.append(table.name)
                 elif table.layer == "quarantine":
                     quarantined[table.name] = _refused(opened, table)

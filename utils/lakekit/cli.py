@@ -146,7 +146,7 @@ for _command in COMMANDS:
 
 
 def call(arguments: Optional[List[str]] = None) -> int:
-    """Run the command; its exit code, 0, 1, 2, 3, or 130 after Ctrl-C; see `lakekit.errors`."""
+    """Run the command; its exit code, 0 to 4, or 130 after Ctrl-C; see `lakekit.errors`."""
     return exit_code(cli, "lakekit", arguments, INTERRUPTED)
 
 

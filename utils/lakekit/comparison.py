@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Mapping, Optional, Tuple, Union, get_args
 
+from lakekit.damage import whole_head
 from lakekit.engine import Engine, Head
 from lakekit.engines import open_engine
 from lakekit.errors import LakeRefused
@@ -88,7 +89,7 @@ def diff(
 
     Values are equal when they are the same, doubles also within their column's declared tolerance (relative); volatile
     columns are left out. Raises LakeRefused for lakes of two kinds, which no engine reads at once, and where neither
-    holds a table.
+    holds a table, and DamagedTable.
     """
     a, b = find_lake(lake_a), find_lake(lake_b)
     if a.kind != b.kind:
@@ -111,7 +112,7 @@ def diff(
 
 def _compare(engine: Engine, table: Table) -> List[TableDiff]:
     second = replace(table, name=table.name + SECOND)
-    head_a, head_b = engine.head(table), engine.head(second)
+    head_a, head_b = whole_head(engine, table), whole_head(engine, second, table.name)
     if head_a and head_b:
         table = replace(table, columns=_columns(table, head_a, head_b))
         second = replace(table, name=second.name)

@@ -226,6 +226,12 @@ def record_counts(delta: DeltaTable) -> List[Optional[int]]:
     return found.get("num_records", [None for _ in found.get("path", [])])
 
 
+def file_sizes(delta: DeltaTable) -> Dict[str, int]:
+    """Data files of the version, relative to the table, and their sizes in bytes."""
+    found = _actions(delta, "path", "size_bytes")
+    return dict(zip(found.get("path", []), found.get("size_bytes", [])))
+
+
 def gains_by_compaction(delta: DeltaTable) -> bool:
     """Whether some partition has two files or more that are small."""
     found = _actions(delta, "size_bytes")

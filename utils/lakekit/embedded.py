@@ -15,7 +15,14 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set,
 from lakekit import csv_files, delta_log, statements, value_limits
 from lakekit.delta_tables import DeltaTables
 from lakekit.engine import Head, Inspected, Note, Staged
-from lakekit.errors import ComputeError, ConflictError, MissingExtra, SourceError, StorageError
+from lakekit.errors import (
+    ComputeError,
+    ConflictError,
+    DamagedTable,
+    MissingExtra,
+    SourceError,
+    StorageError,
+)
 from lakekit.lake import Lake
 from lakekit.retries import retried
 from lakekit.rewrites import Rewrites, cache_folder
@@ -63,6 +70,14 @@ class EmbeddedEngine:
 
     def head(self, table: Table) -> Optional[Head]:
         return self._tables.head(table)
+
+    def damaged_files(self, table: Table, version: Optional[int] = None) -> Mapping[str, str]:
+        location = self._lake.location(table)
+        try:
+            delta = self._tables.now(table) if version is None else self._tables.before(table, version)
+            return self._storage.damaged(location, delta_log.file_sizes(delta))
+        except (DeltaError, OSError) as error:
+            raise StorageError(Path(location), delta_log.first_line(error)) from error
 
     def rows(self, table: Table) -> int:
         delta = self._tables.open(table)
@@ -175,7 +190,10 @@ class EmbeddedEngine:
         at = (table.name, table.columns, delta.version())
         if self._views.get(view) != at:
             if at not in self._scans:
-                files = self._fetch(table, delta_log.uris(delta))
+                try:
+                    files = self._fetch(table, delta_log.uris(delta))
+                except FileNotFoundError as error:
+                    raise DamagedTable(table.name, str(error), "is missing", None) from error
                 self._scans[at] = self._staging.over(table, files, delta_log.partition(delta))
             self._staging.name(view, "VIEW", self._scans[at])
             self._views[view] = at
@@ -324,11 +342,11 @@ class EmbeddedEngine:
         return _net(table, since, now)
 
 
-def _net(table: Table, since: int, now: int) -> str:
-    """The name of the net difference between two versions."""
-    return f"_net_{'_'.join(table.folder.parts)}_{since}_{now}"
 def _file(table: Table, opened: OpenedFile) -> str:
     """The name of a source file's rows; another table may have a file of equal content."""
     return f"_file_{'_'.join(table.folder.parts)}_{opened.digest}"
 
 
+def _net(table: Table, since: int, now: int) -> str:
+    """The name of the net difference between two versions."""
+    return f"_net_{'_'.join(table.folder.parts)}_{since}_{now}"

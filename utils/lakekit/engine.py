@@ -146,6 +146,15 @@ class Engine(Protocol):
     def head(self, table: Table) -> Optional[Head]:
         """The table as it is; None when there is none. Raises StorageError, LakeRefused for a forbidden feature."""
 
+    def damaged_files(self, table: Table, version: Optional[int] = None) -> Mapping[str, str]:
+        """The data files of a version, by default the one that `head` last saw, that are
+        missing or of another size than the log says: path or URL of each, and what is
+        wrong. Raises StorageError where the log does not have the version.
+
+        Spark finds none in a lake that is not a folder; there, reading the rows raises
+        DamagedTable.
+        """
+
     def rows(self, table: Table) -> int:
         """How many rows the newest version has."""
 

@@ -1,13 +1,14 @@
 """Every error that lakekit raises on purpose, with its exit code and the next step to take.
 
 Exit codes: 1 the run could not be completed; 2 the user's input is refused and nothing was written;
-3 the machine lacks something (space, permission, a package); 130 interrupted.
+3 the machine lacks something (space, permission, a package); 4 a table is damaged;
+130 interrupted.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Optional
 
 
 class LakekitError(Exception):
@@ -170,6 +171,25 @@ class StorageError(LakekitError):
         super().__init__(
             f"{path}: {reason}",
             "See to the space and the permissions there, then run again: it resumes after the tables already written.",
+        )
+
+
+class DamagedTable(LakekitError):
+    """A data file of a table is missing or not as it was written. Nothing was changed.
+
+    `whole` is the newest version without such a file; None where it is not known.
+    """
+
+    exit_code = 4
+
+    def __init__(  # noqa: B042  # never pickled
+        self, table: str, file: str, reason: str, whole: Optional[int]
+    ) -> None:
+        restore = f"lakekit restore {table} --version"
+        find = "Find a version without that file (by DESCRIBE HISTORY, or in _delta_log), then: "
+        super().__init__(
+            f"{table} is damaged: {file} {reason}",
+            f"{find}{restore} N" if whole is None else f"{restore} {whole}",
         )
 
 

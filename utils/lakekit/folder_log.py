@@ -31,15 +31,18 @@ class FolderLog:
         self.domains: Dict[str, Mapping[str, Any]] = {}
         self._first: Optional[Tuple[int, int]] = None
         self._rows: Dict[str, Optional[int]] = {}
+        self._sizes: Dict[str, int] = {}
         self._commits: List[Mapping[str, Any]] = []
         self._applications: Dict[str, int] = {}
         self._removed = False
 
-    def update(self) -> bool:
-        """Read the commits that are new. False where the log cannot be told from its JSON files alone."""
+    def update(self, until: Optional[int] = None) -> bool:
+        """Read the commits that are new, up to a version or all. False where the log cannot
+        be read from its JSON files alone."""
         try:
             names = (COMMIT.fullmatch(file.name) for file in self._folder.iterdir())
             newest = max((int(name.group(1)) for name in names if name), default=-1)
+            newest = newest if until is None else until
             first = (self._folder / f"{0:020}.json").stat()
             identity = (first.st_ino, first.st_mtime_ns)
             if identity != self._first or newest < self.version:  # another table of the same name
@@ -61,6 +64,10 @@ class FolderLog:
         counts = list(self._rows.values())
         return None if None in counts else sum(count or 0 for count in counts)
 
+    def sizes(self) -> Mapping[str, int]:
+        """The data files, relative to the table, and their sizes in bytes."""
+        return self._sizes
+
     def history(self) -> List[Tuple[int, str, Optional[str]]]:
         """Version, operation and user metadata of the commits, newest first."""
         found = [
@@ -80,8 +87,10 @@ class FolderLog:
                 if kind == "add":
                     stats = json.loads(said.get("stats") or "{}")
                     self._rows[unquote(said["path"])] = stats.get("numRecords")
+                    self._sizes[unquote(said["path"])] = int(said["size"])
                 elif kind == "remove":
                     self._rows.pop(unquote(said["path"]), None)
+                    self._sizes.pop(unquote(said["path"]), None)
                     self._removed = self._removed or said.get("dataChange", True)
                 elif kind == "metaData":
                     self.metadata = said

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
 from lakekit import evolution
+from lakekit.damage import check_files
 from lakekit.engine import Engine, Inspected, Note
 from lakekit.engines import open_engine
 from lakekit.errors import ConflictError, SourceError, StorageError, TooManyMisfits
@@ -93,8 +94,8 @@ def run(
     """Bring the lake's tables up to date with the source files.
 
     `now` is when the files count as ingested, in UTC; `memory` bounds what DuckDB holds, such as `2GB`. Raises a
-    LakekitError: SourceError or LakeRefused before anything is written, ConflictError or StorageError with every table
-    whole at its old or its new version, MissingExtra without the engine's extra.
+    LakekitError: SourceError, LakeRefused or DamagedTable before anything is written, ConflictError or StorageError
+    with every table whole at its old or its new version, MissingExtra without the engine's extra.
     """
     started = time.perf_counter()
     source, place = Path(source), find_lake(lake)
@@ -134,6 +135,8 @@ class _Run:
         """Check everything that can be, then commit: bronze file by file, then table by table."""
         bronze, names = self._tables.layer("bronze"), [table.name for table in self._tables]
         self._following.refresh(*names)
+        for name, head in self._following.heads.items():
+            check_files(self._engine, self._tables[name], head)
         new = {table.name: self._new_files(table) for table in bronze}
         made = [table for table in self._tables if table.layer not in ("bronze", "quarantine")]
         self._steps = 2 * sum(len(files) for files in new.values()) + len(made)
@@ -195,10 +198,10 @@ class _Run:
         """Read a file whole. Raises SourceError; TooManyMisfits for a column that is not what it is declared to be."""
         self._step(f"check {file.name}")
         found = self._engine.inspect(table, file, self._at)
+        file.check_rows(found.rows)
         for name, misfits in found.misfits.items():
             if misfits > file.source.misfits * found.rows:
                 kind = _declared(file.source, name).type
-        file.check_rows(found.rows)
                 raise TooManyMisfits(str(file.given), name, misfits, found.rows, file.source.misfits, kind)
         return found
 

@@ -61,7 +61,7 @@ def version_option(program: str) -> Callable[[Command], Command]:
 def exit_code(
     command: click.Command, program: str, arguments: Optional[Sequence[str]] = None, interrupted: str = ""
 ) -> int:
-    """Run a command line: 0, 1, 2, 3, or 130 after Ctrl-C, as `lakekit.errors` has them. An error is told, with the next
+    """Run a command line: 0 to 4, or 130 after Ctrl-C, as `lakekit.errors` has them. An error is told, with the next
     step, and `interrupted` where there is something to say of that."""
     # delta-rs logs harmless warnings (1.2) and the conflicts that we report ourselves (1.6) to stderr.
     os.environ.setdefault("RUST_LOG", "off")

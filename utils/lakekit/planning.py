@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Tuple, Union
 
+from lakekit.damage import whole_head
 from lakekit.engines import open_engine
 from lakekit.evolution import Change, plan_changes
 from lakekit.flights import TABLES
@@ -33,7 +34,10 @@ class PlanResult:
 def plan(
     lake: Union[str, os.PathLike[str]], *, engine: str = "embedded", tables: TableSet = TABLES
 ) -> PlanResult:
-    """What the next run would do to the tables of the lake before any row is read. Nothing is written."""
+    """What the next run would do to the tables of the lake before any row is read. Nothing is written.
+
+    Raises DamagedTable.
+    """
     place = find_lake(lake)
     check_lake(place, tables)
     changes: List[Change] = []
@@ -41,7 +45,7 @@ def plan(
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             for table in tables:
-                head = opened.head(table)
+                head = whole_head(opened, table)
                 changes += plan_changes(table, head)
                 note = head.note if head else None
                 if note and table.sql and note.digest != digest(tables, table):

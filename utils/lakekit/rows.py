@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Tuple, Union
 
+from lakekit.damage import whole_head
 from lakekit.engines import open_engine
 from lakekit.errors import LakeRefused
 from lakekit.flights import TABLES
@@ -33,13 +34,14 @@ def show(
     engine: str = "embedded",
     tables: TableSet = TABLES,
 ) -> ShowResult:
-    """The first rows of a table. Raises UnknownTable, and LakeRefused when the lake does not hold the table yet."""
+    """The first rows of a table. Raises UnknownTable, DamagedTable, and LakeRefused when
+    the lake does not hold the table yet."""
     declared = tables[table]
     columns = tuple(column.name for column in declared.columns)
     place = find_lake(lake)
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
-            head = opened.head(declared)
+            head = whole_head(opened, declared)
             if head is None:
                 raise LakeRefused(f"{lake} holds no table {table}", f"lakekit run --source DIR --lake {lake}")
             opened.read(declared, "shown")

@@ -78,6 +78,9 @@ class SparkEngine:
     def head(self, table: Table) -> Optional[Head]:
         return self._tables.head(table)
 
+    def damaged_files(self, table: Table, version: Optional[int] = None) -> Mapping[str, str]:
+        return self._tables.damaged_files(table, version)
+
     def rows(self, table: Table) -> int:
         said = self._tables.rows(table)
         if said is not None:

@@ -11,7 +11,8 @@ from delta.exceptions import DeltaConcurrentModificationException
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
-from lakekit.errors import ComputeError, ConflictError, LakekitError, StorageError
+from lakekit.errors import ComputeError, ConflictError, DamagedTable, LakekitError, StorageError
+from lakekit.tables import LAYERS
 
 FAILURES = (PySparkException, Py4JJavaError)
 """PySpark turns most of the JVM's exceptions into its own, and passes on those that end a running query."""
@@ -21,6 +22,7 @@ BROKEN = re.compile(r"(\d+) rows? in .* violate[sd]? the new CHECK constraint \(
 STORAGE = re.compile(
     r"(No space left on device|Permission denied|File too large|Disk quota exceeded|Read-only file system)"
 )
+MISSING = re.compile(r"(?:File|reading file) (?:file:)?(\S[^\n]*?\.parquet)(?:\. File)? does not exist")
 CONFLICT = re.compile(
     r"Concurrent\w+Exception|MetadataChangedException|ProtocolChangedException|DELTA_CONCURRENT_\w+"
 )
@@ -51,6 +53,11 @@ def failure(table: str, place: str, error: BaseException, otherwise: Type[Lakeki
         return ComputeError(table, f"{broken.group(1)} rows break the constraint ({broken.group(2)})")
     if check:
         return ComputeError(table, f"some rows break the constraint {check.group(1)}")
+    missing = MISSING.search(whole)
+    if missing:
+        file = missing.group(1)
+        folders = re.findall(rf"/({'|'.join(LAYERS)})/(\w+)(?=/)", file)
+        return DamagedTable(".".join(folders[-1]) if folders else table, file, "is missing", None)
     storage = STORAGE.search(whole)
     if storage:
         return StorageError(Path(place), storage.group(1))

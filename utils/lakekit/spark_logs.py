@@ -19,6 +19,7 @@ from lakekit.lake import Lake
 from lakekit.spark_errors import translated
 from lakekit.spark_session import on_databricks
 from lakekit.spark_sql import columns_of, name
+from lakekit.storage import FolderStorage
 from lakekit.tables import Column, Table
 
 RECENT = 12
@@ -96,6 +97,20 @@ class SparkLogs:
         """How many rows the version has that `version` tells; None where the log does not say."""
         log, version = self._log(table), self.version(table)
         return log.rows() if log is not None and log.version == version else None
+
+    def damaged_files(self, table: Table, version: Optional[int] = None) -> Mapping[str, str]:
+        """Data files that are not as the log says, as `Engine.damaged_files` has it."""
+        if self._lake.kind != "folder":
+            return {}
+        location = self._lake.location(table)
+        log = self._log(table) if version is None else FolderLog(Path(location))
+        if log is not None and (version is None or log.update(until=version)):
+            return FolderStorage().damaged(location, log.sizes())
+        named = self.version(table) if version is None else version
+        with translated(table.name, location, StorageError):
+            rows = self._spark.read.format("delta").option("versionAsOf", named).load(location)
+            files = [re.sub("^file:(?://)?", "", uri) for uri in rows.inputFiles()]
+        return {file: "is missing" for file in files if not _exists(file)}
 
     def holds(self, table: Table, applications: Sequence[str]) -> bool:
         """Whether rows committed under these transaction identifiers are surely all there."""
@@ -196,6 +211,13 @@ class SparkLogs:
         return [
             (int(version), str(operation), Note.parse(said)) for version, operation, said in rows.collect()
         ]
+
+
+def _exists(file: str) -> bool:
+    try:
+        return bool(FolderStorage().fetch("", [file]))
+    except FileNotFoundError:
+        return False
 
 
 def _tells(history: Sequence[Tuple[int, str, Optional[Note]]]) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 from lakekit import statements
-from lakekit.errors import MissingExtra, StorageError
+from lakekit.errors import DamagedTable, MissingExtra, StorageError
 from lakekit.tables import Table, Type
 
 try:
@@ -72,6 +72,7 @@ class Staging:
         self._staged: Dict[str, StagedFiles] = {}
         self._made: List[Path] = []
         self._kinds: Dict[str, str] = {}
+        self._scanned: Dict[str, Sequence[Path]] = {}
 
     def close(self) -> None:
         """Delete what was staged and never committed, and the folders made for it."""
@@ -83,13 +84,30 @@ class Staging:
                 folder.rmdir()
 
     def execute(self, sql: str) -> List[Tuple[Any, ...]]:
-        """All rows of one statement. DuckDB turns a Ctrl-C while it computes into a RuntimeError; it is undone here."""
+        """All rows of one statement. Raises DamagedTable where a data file cannot be read.
+        DuckDB turns a Ctrl-C while it computes into a RuntimeError; it is undone here."""
         try:
             return self.duckdb.execute(sql).fetchall()
+        except duckdb.Error as error:
+            # A damaged page has no error class of its own, and a damaged footer that of many.
+            if type(error) is duckdb.Error or "parquet" in str(error):
+                self._check_scanned()
+            raise
         except RuntimeError as error:
             if "interrupted" in str(error).lower():
                 raise KeyboardInterrupt from error
             raise
+
+    def _check_scanned(self) -> None:
+        """Read all data files again, one by one. Raises DamagedTable for the first that
+        cannot be read."""
+        for table, files in self._scanned.items():
+            for file in files:
+                try:
+                    self.duckdb.execute(f"SELECT sum(hash(t)) FROM read_parquet({statements.file(file)}) t")
+                except duckdb.Error as error:
+                    reason = str(error).partition("\n")[0]
+                    raise DamagedTable(table, str(file), f"cannot be read ({reason})", None) from error
 
     def name(self, view: str, kind: str, sql: str) -> int:
         """Give SQL's rows a name, as a VIEW or a TABLE; DuckDB replaces neither by the other. A table's rows are
@@ -107,6 +125,8 @@ class Staging:
         and its type. Files of our `own` writing are known to have them all."""
         scan = statements.data_files(files, partition)
         has = set()
+        if not own:
+            self._scanned[table.name] = [*self._scanned.get(table.name, ()), *files]
         if files and own:
             has = {column.name for column in table.columns}
         elif files:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
-from typing import List, Literal, Protocol
+from typing import Callable, Dict, List, Literal, Mapping, Optional, Protocol
 from urllib.parse import unquote
 
 from lakekit.lake import Lake
+
+ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 class Storage(Protocol):
@@ -26,6 +29,10 @@ class Storage(Protocol):
     def fetch(self, table: str, files: List[str]) -> List[Path]:
         """Local paths of a table's files, whose URIs delta-rs gives. Raises FileNotFoundError."""
 
+    def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
+        """Of files by their location under the table, with their sizes: those that are not
+        there, or not of that size; path or URL, and what is wrong."""
+
 
 class FolderStorage:
     """Files of a lake in a folder: staged where they will stay, and read there."""
@@ -38,6 +45,15 @@ class FolderStorage:
 
     def fetch(self, table: str, files: List[str]) -> List[Path]:
         return [self._found(uri[len("file://") :] if uri.startswith("file://") else uri) for uri in files]
+
+    def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
+        return _differing(table, sizes, lambda name: self._size(f"{table}/{name}"))
+
+    def _size(self, file: str) -> Optional[int]:
+        try:
+            return self._found(file).stat().st_size
+        except FileNotFoundError:
+            return None
 
     @staticmethod
     def _found(uri: str) -> Path:
@@ -61,7 +77,7 @@ class S3Storage:
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         scheme: Literal["http", "https"] = "http" if (endpoint or "").startswith("http://") else "https"
         self._s3 = fs.S3FileSystem(endpoint_override=endpoint, region=region, scheme=scheme)
-        self._copy = fs.copy_files
+        self._copy, self._select = fs.copy_files, fs.FileSelector
         self._local = fs.LocalFileSystem()
         self._scratch = scratch
 
@@ -78,6 +94,12 @@ class S3Storage:
 
     def fetch(self, table: str, files: List[str]) -> List[Path]:
         return [self._fetch(table, uri) for uri in files]
+
+    def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
+        root = table[len("s3://") :]
+        listed = self._s3.get_file_info(self._select(root, recursive=True))
+        there = {info.path[len(root) + 1 :]: info.size for info in listed}
+        return _differing(table, sizes, lambda name: there.get(name, there.get(unquote(name))))
 
     def _fetch(self, table: str, uri: str) -> Path:
         """As `FolderStorage._found` says, delta-rs gives names quoted as in a URL, or not."""
@@ -100,6 +122,19 @@ class S3Storage:
             source = f"{table[len('s3://') :]}/{name}"
             self._copy(source, str(path), source_filesystem=self._s3, destination_filesystem=self._local)
         return path
+
+
+def _differing(table: str, sizes: Mapping[str, int], found: Callable[[str], Optional[int]]) -> Dict[str, str]:
+    differing = {}
+    for name, size in sizes.items():
+        if ABSOLUTE.match(name):
+            continue  # in another table's folder, as a shallow clone has them
+        actual = found(name)
+        if actual is None:
+            differing[f"{table}/{name}"] = "is missing"
+        elif actual != size:
+            differing[f"{table}/{name}"] = f"has {actual:,} bytes instead of {size:,}"
+    return differing
 
 
 def storage_of(lake: Lake, scratch: Path) -> Storage:

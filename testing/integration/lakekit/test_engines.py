@@ -16,13 +16,16 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from lakekit.damage import check_files
 from lakekit.embedded import EmbeddedEngine
 from lakekit.engine import Engine, Head, Note
 from lakekit.errors import (
     ComputeError,
     ConflictError,
+    DamagedTable,
     DeclarationError,
     LakeRefused,
     SourceError,
@@ -474,6 +477,47 @@ def test_equal_files_of_two_tables_are_rows_of_both(engine: Engine, tmp_path: Pa
     for table, name in zip(tables, "ab"):
         assert engine.append(table, found[name][0], AT, NOTE) is not None
         assert seen(engine, table, "id, _source_file") == [("1", f"{name}.csv"), ("2", f"{name}.csv")]
+        assert engine.damaged_files(table) == {}
+
+
+def test_data_file_that_is_gone_or_cut_off_is_damage(engine: Engine, lake: Lake) -> None:
+    table = replace(ITEMS, name="gold.damaged")
+    engine.create(table)
+    whole = put(engine, FIRST[:2], table=table)
+    put(engine, FIRST[2:], keys=[3], table=table)
+    head_of(engine, table)
+    assert engine.damaged_files(table) == {} == engine.damaged_files(table, whole)
+    (file,) = (Path(lake.location(table)) / "month=2013-02-01").glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-1])
+    (reason,) = engine.damaged_files(table).values()
+    assert reason.startswith("has ") and engine.damaged_files(table, whole) == {}
+    file.unlink()
+    assert engine.damaged_files(table) == {str(file): "is missing"}
+    with pytest.raises(DamagedTable) as caught:
+        check_files(engine, table, head_of(engine, table))
+    assert caught.value.next_step == f"lakekit restore gold.damaged --version {whole}"
+    with pytest.raises(StorageError):
+        engine.damaged_files(table, 99)
+
+
+def test_data_file_that_is_gone_is_damage_to_spark_where_the_log_is_a_checkpoint(
+    open_engine: Open, lake: Lake
+) -> None:
+    with open_engine("spark") as engine:
+        engine.create(PLAIN)
+        newest = put(engine, FIRST, table=PLAIN)
+        location = Path(lake.location(PLAIN))
+        DeltaTable(str(location)).create_checkpoint()
+        for version in range(newest):
+            (location / f"_delta_log/{version:020}.json").unlink()
+        engine.head(PLAIN)
+        assert engine.damaged_files(PLAIN) == {}
+        for file in location.glob("*.parquet"):
+            file.unlink()
+        assert set(engine.damaged_files(PLAIN).values()) == {"is missing"}
+        engine.read(PLAIN, "gone")
+        with pytest.raises(DamagedTable, match="gold.plain is damaged: .*parquet is missing"):
+            engine.query("select id from gone")
 
 
 INSTANTS = [

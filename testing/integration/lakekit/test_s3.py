@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 from typing import Dict, Iterator
+from urllib.parse import unquote
 
 import pytest
 from deltalake import DeltaTable
+from pyarrow import fs
 
 import lakekit
 from lakekit.embedded import EmbeddedEngine
 from lakekit.engine import Note
+from lakekit.errors import DamagedTable
 from lakekit.lake import find_lake
 from lakekit.tables import Column, Table, TableSet
 from testing.integration.lakekit import shop
@@ -116,6 +120,24 @@ def test_lake_on_s3_has_the_rows_of_a_lake_in_a_folder(bucket: str, source: Path
     before = versions(lake)
     assert not lakekit.run(source, lake, tables=shop.TABLES).changed
     assert versions(lake) == before
+
+
+def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
+    lake = f"{bucket}/damaged"
+    lakekit.run(source, lake, tables=shop.TABLES)
+    lost, *_ = sorted(DeltaTable(f"{lake}/silver/orders").file_uris())
+    store = fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], scheme="http")
+    # A partition's value may come quoted as in a URL.
+    store.delete_file(unquote(lost)[len("s3://") :])
+    for command in (
+        lambda: lakekit.quality(lake, tables=shop.TABLES),
+        lambda: lakekit.run(source, lake, tables=shop.TABLES),
+    ):
+        with pytest.raises(
+            DamagedTable, match="silver.orders is damaged: s3://lakes/.* is missing"
+        ) as caught:
+            command()
+        assert "lakekit restore silver.orders --version " in caught.value.next_step
 
 
 def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from lakekit.engine import Head, Note
 from lakekit.errors import (
     ComputeError,
     ConflictError,
+    DamagedTable,
     DeclarationError,
     MissingExtra,
     SourceError,
@@ -173,6 +174,15 @@ def test_malformed_line_is_named(
     (source / "people.csv").write_text("name,age,seen,weight\nAda,36,NA,NA\nBob,1,NA\n")
     with pytest.raises(SourceError, match="people.csv, line 3"):
         engine.inspect(tables["bronze.people"], opened(source, tables, tmp_path), AT)
+
+
+def test_data_file_that_goes_while_the_engine_is_open_is_damage(engine: EmbeddedEngine, table: Table) -> None:
+    put(engine, table, "('a', 'x', 1)")
+    engine.head(table)
+    (file,) = Path(engine._lake.location(table)).rglob("part-*.parquet")
+    file.unlink()
+    with pytest.raises(DamagedTable, match=f"{table.name} is damaged: .*{file.name} is missing"):
+        engine.read(table, "gone")
 
 
 def test_folder_whose_name_looks_like_a_column_is_none(

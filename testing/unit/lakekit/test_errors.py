@@ -21,6 +21,7 @@ from lakekit import errors
         (errors.ConflictError("gold.x"), 1),
         (errors.StorageError(Path("lake"), "No space left on device"), 3),
         (errors.MissingExtra("duckdb", "embedded"), 3),
+        (errors.DamagedTable("gold.x", "gold/x/part-1.parquet", "is missing", 7), 4),
     ],
 )
 def test_each_error_has_its_exit_code_and_a_next_step(error: errors.LakekitError, code: int) -> None:

@@ -7,7 +7,7 @@ from typing import Type
 import pytest
 from pyspark.errors import PySparkException
 
-from lakekit.errors import ComputeError, ConflictError, LakekitError, StorageError
+from lakekit.errors import ComputeError, ConflictError, DamagedTable, LakekitError, StorageError
 from lakekit.spark_errors import reason, translated
 
 TRACE = """An error occurred while calling o49.sql.
@@ -51,6 +51,16 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
             "t was changed by another writer",
         ),
         ("java.io.IOException: No space left on device", StorageError, "/lake/t: No space left on device"),
+        (
+            "Caused by: java.io.X: File file:/a lake/gold/x/p=1/part-1.parquet does not exist\nIt is",
+            DamagedTable,
+            "gold.x is damaged: /a lake/gold/x/p=1/part-1.parquet is missing",
+        ),
+        (
+            "Error while reading file dbfs:/tables/1/part-1.parquet. File does not exist.",
+            DamagedTable,
+            "t is damaged: dbfs:/tables/1/part-1.parquet is missing",
+        ),
         ("something else", ComputeError, "t could not be computed: something else"),
     ],
 )

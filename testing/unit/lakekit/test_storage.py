@@ -29,6 +29,22 @@ def test_files_of_a_folder_are_found_where_they_are(name: str, scheme: str, tmp_
     assert storage.fetch("", [f"{scheme}{file}".replace(" ", "%20").replace("%2F", "%252F")]) == [file]
 
 
+@pytest.mark.parametrize("name", ["part-1.parquet", "p=a%2Fb/part-1.parquet", "p=x y/part-1.parquet"])
+def test_file_that_is_not_as_the_log_says_is_damaged(name: str, tmp_path: Path) -> None:
+    file, storage = tmp_path / name, FolderStorage()
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"1234")
+    quoted = name.replace("%", "%25").replace(" ", "%20")
+    for given in (name, quoted):
+        assert storage.damaged(str(tmp_path), {given: 4}) == {}
+        wrong = "has 4 bytes instead of 1,234"
+        assert storage.damaged(str(tmp_path), {given: 1234}) == {f"{tmp_path}/{given}": wrong}
+    clone = "file:/another/table/part-1.parquet"
+    assert storage.damaged(str(tmp_path), {"part-2.parquet": 4, name: 4, clone: 4}) == {
+        f"{tmp_path}/part-2.parquet": "is missing"
+    }
+
+
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="part-9"):
         FolderStorage().fetch(str(tmp_path), [str(tmp_path / "part-9.parquet")])
