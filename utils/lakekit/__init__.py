@@ -11,9 +11,11 @@ from lakekit.catalog import DdlResult, DescribeResult, ddl, describe
 from lakekit.checks import Check, QualityResult, quality
 from lakekit.comparison import DiffResult, TableDiff, diff
 from lakekit.errors import LakekitError
+from lakekit.log_replay import Version
 from lakekit.medallion import RunResult, TableResult, run
 from lakekit.planning import PlanResult, plan
 from lakekit.project import InitResult, init
+from lakekit.restoring import RestoreResult, restore
 from lakekit.rows import ShowResult, show
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "Maintained",
     "PlanResult",
     "QualityResult",
+    "RestoreResult",
     "RunResult",
     "ShowResult",
     "TableDiff",
     "TableResult",
+    "Version",
     "ddl",
     "describe",
     "diff",
@@ -38,6 +42,7 @@ __all__ = [
     "maintain",
     "plan",
     "quality",
+    "restore",
     "run",
     "show",
 ]

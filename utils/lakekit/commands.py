@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import click
 
 import lakekit
 from lakekit.care import RETAIN_HOURS
-from lakekit.options import print_json, table_of, uses
+from lakekit.errors import VersionRefused
+from lakekit.options import plain, print_json, repeated, table_of, uses
 from lakekit.settings import Settings
+
+LISTED = 20
+"""Versions that `restore` prints."""
 
 
 @click.command()
@@ -176,6 +180,77 @@ def _done(table: lakekit.Maintained, dry_run: bool) -> Tuple[str, str, str]:
 
 
 @click.command()
+@click.argument("table")
+@uses("lake", "engine", "tables")
+@click.option("--version", type=int, metavar="N", help="Version to restore.")
+@click.option("--dry-run", is_flag=True, help="Check the version, and change nothing.")
+def restore(settings: Settings, as_json: bool, table: str, version: Optional[int], dry_run: bool) -> None:
+    """Set TABLE back to version N, also where its newest version is damaged.
+
+    Without --version, list the versions and whether each is whole. Every later version stays
+    in the history. Afterwards run `lakekit run`: it brings the table, and all that read it,
+    in line with the source files and the declarations.
+
+    \b
+    Example:
+      lakekit restore silver.flights --lake lake
+      lakekit restore silver.flights --version 3 --lake lake
+    """
+    try:
+        result = lakekit.restore(
+            table,
+            settings.required("lake"),
+            version,
+            engine=settings.engine,
+            tables=settings.table_set(),
+            dry_run=dry_run,
+        )
+    except VersionRefused as refused:
+        click.echo(_listing(refused.versions), err=True)
+        raise
+    if as_json:
+        print_json(result, whole=[each.number for each in result.versions if each.whole])
+        return
+    if version is None:
+        click.echo(_listing(result.versions))
+        return
+    if version == result.newest:
+        click.echo(f"{table} is at version {version}, which is whole.")
+        return
+    files = f"data files added: {result.added:,}, removed: {result.removed:,}"
+    if dry_run:
+        click.echo(f"{table} would be at version {version} again: {files}")
+        return
+    click.echo(f"{table} is at version {version} again, as version {result.committed}: {files}")
+    if result.derived:
+        click.echo(f"The next run derives again {', '.join(result.derived)}")
+    source = "" if settings.source else " --source DIR"
+    click.echo(f"Next: lakekit run{source}{repeated(click.get_current_context().params)}")
+
+
+def _listing(versions: Sequence[lakekit.Version]) -> str:
+    """The newest versions as a table."""
+    header = ("version", "time", "operation", "condition")
+    lines = [
+        (str(each.number), plain(each.timestamp), each.operation, _condition(each))
+        for each in versions[:LISTED]
+    ]
+    more = len(versions) - len(lines)
+    return table_of(header, lines, right=(0,)) + (f"\n{more:,} older: --json" if more else "")
+
+
+def _condition(version: lakekit.Version) -> str:
+    """Whether a version can be restored, in a few words."""
+    if version.unreadable:
+        return f"cannot be read: {version.unreadable}"
+    if version.damaged is None:
+        return "not checked"
+    if version.damaged:
+        return f"data files missing or damaged: {len(version.damaged):,}"
+    return "whole"
+
+
+@click.command()
 @click.argument("folder", metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def init(folder: str, as_json: bool) -> None:
@@ -193,4 +268,4 @@ def init(folder: str, as_json: bool) -> None:
     click.echo(f"Next: cd {folder} && lakekit run")
 
 
-COMMANDS: Tuple[click.Command, ...] = (tables, ddl, quality, diff, maintain, init)
+COMMANDS: Tuple[click.Command, ...] = (tables, ddl, quality, diff, maintain, restore, init)

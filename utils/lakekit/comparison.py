@@ -5,15 +5,16 @@ its copy, yesterday's code against today's.
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import List, Mapping, Optional, Tuple, Union, get_args
+from typing import List, Mapping, Optional, Sequence, Tuple, Union, get_args
 
 from lakekit.damage import whole_head
 from lakekit.engine import Engine, Head
 from lakekit.engines import open_engine
-from lakekit.errors import LakeRefused
+from lakekit.errors import DamagedTable, LakeRefused
 from lakekit.flights import TABLES
 from lakekit.lake import Lake, check_lake, find_lake
 from lakekit.merging import ROW
@@ -102,7 +103,7 @@ def diff(
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, _Pair(a.kind, a.root, b), tables, Path(scratch)) as opened:
             for table in tables:
-                found += _compare(opened, table)
+                found += _compare(opened, table, (os.fspath(lake_a), os.fspath(lake_b)))
     if not found:
         raise LakeRefused(
             f"Neither {a} nor {b} holds one of the tables", "lakekit run --source DIR --lake LAKE"
@@ -110,9 +111,9 @@ def diff(
     return DiffResult(str(a), str(b), tuple(found))
 
 
-def _compare(engine: Engine, table: Table) -> List[TableDiff]:
+def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> List[TableDiff]:
     second = replace(table, name=table.name + SECOND)
-    head_a, head_b = whole_head(engine, table), whole_head(engine, second, table.name)
+    head_a, head_b = (_head(engine, each, lake) for each, lake in zip((table, second), lakes))
     if head_a and head_b:
         table = replace(table, columns=_columns(table, head_a, head_b))
         second = replace(table, name=second.name)
@@ -140,6 +141,16 @@ def _compare(engine: Engine, table: Table) -> List[TableDiff]:
     by_column = {c.name: int(count) for c, count in zip(values, counts[3:]) if count}
     only_a, only_b, both = (int(count) for count in counts[:3])
     return [TableDiff(table.name, rows_a, rows_b, only_a, only_b, both, by_column, tuple(shape))]
+
+
+def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
+    """The table as it is in that lake. Raises DamagedTable, whose command names the lake."""
+    name = table.name[: -len(SECOND)] if table.name.endswith(SECOND) else table.name
+    try:
+        return whole_head(engine, table, name)
+    except DamagedTable as error:
+        error.next_step += f" --lake {shlex.quote(lake)}"
+        raise
 
 
 def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, TABLE_PROPERTIES, Head, Note
-from lakekit.errors import LakeRefused, MissingExtra, StorageError
+from lakekit.errors import DamagedTable, LakeRefused, MissingExtra, StorageError
 from lakekit.lake import Lake
 from lakekit.tables import Column, Table, Type
 
@@ -25,22 +26,23 @@ FROM_DELTA = {delta: ours for ours, delta in TO_DELTA.items()}
 RECENT = 12
 """Commits looked at first: a whole history costs a read of every log file."""
 SMALL_FILE = 32 << 20
+OUTSIDE = re.compile(r"Generic \w+ error|[Pp]ermission denied|os error")
+"""In what delta-rs says of a place that it cannot reach, rather than of what it read there."""
 
 
 def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
-    """The newest version; None when there is no such table. Raises StorageError, LakeRefused."""
+    """The newest version; None when there is no such table. Raises StorageError, DamagedTable,
+    LakeRefused."""
     location = lake.location(table)
     if lake.kind == "schema":
         raise LakeRefused(f"The lake {lake} is a schema, which Spark knows by name", "Add --engine spark.")
     if lake.kind == "folder" and not (Path(location) / "_delta_log").is_dir():
         return None
     try:
-        delta = DeltaTable(location)
-        protocol = delta.protocol()
+        delta = load(table, location)
     except TableNotFoundError:
         return None
-    except (DeltaError, OSError) as error:
-        raise StorageError(Path(location), first_line(error)) from error
+    protocol = delta.protocol()
     if protocol.min_reader_version > 1:
         features = set(protocol.reader_features or ()) & set(FORBIDDEN_FEATURES) or {"columnMapping"}
         raise LakeRefused(
@@ -48,6 +50,37 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
             "Switch it off: ALTER TABLE ... DROP FEATURE ... (and REORG TABLE ... APPLY (PURGE) for deletion vectors).",
         )
     return delta
+
+
+def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTable:
+    """A version, the newest by default. Raises TableNotFoundError, StorageError, and DamagedTable
+    for one that delta-rs or Arrow cannot read."""
+    try:
+        delta = DeltaTable(location, version=version)
+        reason = _unreadable(delta)
+    except TableNotFoundError:
+        raise
+    except (DeltaError, OSError, ValueError) as error:
+        reason = first_line(error)
+        if isinstance(error, OSError) or OUTSIDE.search(reason):
+            raise StorageError(Path(location), reason) from error
+        raise DamagedTable(table.name, location, f"cannot be read: {reason}", None) from error
+    if reason:
+        raise DamagedTable(table.name, location, f"cannot be read: {reason}", None)
+    return delta
+
+
+def _unreadable(delta: DeltaTable) -> str:
+    """Why Arrow cannot read a version that delta-rs opens; empty where it can."""
+    for column in columns(delta):
+        if "\0" in column.name:
+            return f"the column name {column.name!r} has the character NUL"
+    if "date" in partition(delta).values():
+        try:
+            _actions(delta, "path")
+        except (ValueError, OverflowError):
+            return "a partition value is not a date of the years 1 to 9999"
+    return ""
 
 
 def head(table: Table, delta: DeltaTable) -> Head:
@@ -96,9 +129,10 @@ def settled(delta: DeltaTable, since: int) -> int:
     return since
 
 
-def restored(delta: DeltaTable) -> bool:
-    """Whether the table was ever set back to an older version."""
-    return any(operation == "RESTORE" for _, operation, _ in _history(delta))
+def restored(delta: DeltaTable, since: int = -1) -> bool:
+    """Whether the table was set back to an older version after version `since`."""
+    ahead = delta.version() - since
+    return ahead > 0 and any(commit.get("operation") == "RESTORE" for commit in delta.history(ahead))
 
 
 def _history(delta: DeltaTable, until_note: bool = False) -> List[Tuple[int, str, Optional[Note]]]:

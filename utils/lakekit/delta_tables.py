@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, Iterator, Optional
 
-from lakekit import delta_log
+from lakekit import delta_log, log_restore
 from lakekit.engine import Head
 from lakekit.errors import ConflictError, MissingExtra, StorageError
 from lakekit.lake import Lake
+from lakekit.log_files import LogFiles
+from lakekit.log_restore import Restored
 from lakekit.tables import Table
 
 try:
@@ -59,8 +61,9 @@ class DeltaTables:
         return delta
 
     def before(self, table: Table, version: int) -> DeltaTable:
-        """An older version. Raises DeltaError where the log no longer has it."""
-        return DeltaTable(self.location(table), version=version)
+        """An older version. Raises DamagedTable where it cannot be read, and where the log no
+        longer has it."""
+        return delta_log.load(table, self.location(table), version)
 
     def forget(self, table: Table) -> None:
         """Open the table anew when it is asked for next."""
@@ -73,6 +76,23 @@ class DeltaTables:
         except DeltaError:
             self.forget(table)
         return self.now(table).version()
+
+    def restore(self, table: Table, files: LogFiles, version: int, dry_run: bool) -> Restored:
+        """Make an older version the newest, as `Engine.restore` does: by delta-rs, or where it
+        cannot open the newest version by a commit of lakekit's own."""
+        target, newest = log_restore.states(files, version)
+        added, removed = map(len, log_restore.difference(target, newest))
+        if dry_run:
+            return Restored(None, added, removed)
+        self.forget(table)
+        try:
+            delta = DeltaTable(self.location(table))
+        except (DeltaError, ValueError):  # a partition value, a null where none may be
+            made = log_restore.write_restore(table.name, files, target, newest)
+            return Restored(made, added, removed)
+        with self.changing(table):
+            delta.restore(version)
+        return Restored(delta.version(), added, removed)
 
     @contextmanager
     def changing(self, table: Table) -> Iterator[None]:

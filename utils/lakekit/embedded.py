@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
-from lakekit import csv_files, delta_log, statements, value_limits
+from lakekit import csv_files, delta_log, log_replay, statements, value_limits
 from lakekit.delta_tables import DeltaTables
 from lakekit.engine import Head, Inspected, Note, Staged
 from lakekit.errors import (
@@ -24,6 +24,9 @@ from lakekit.errors import (
     StorageError,
 )
 from lakekit.lake import Lake
+from lakekit.log_files import log_files
+from lakekit.log_replay import Version
+from lakekit.log_restore import Restored
 from lakekit.retries import retried
 from lakekit.rewrites import Rewrites, cache_folder
 from lakekit.sources import OpenedFile
@@ -71,11 +74,10 @@ class EmbeddedEngine:
     def head(self, table: Table) -> Optional[Head]:
         return self._tables.head(table)
 
-    def damaged_files(self, table: Table, version: Optional[int] = None) -> Mapping[str, str]:
+    def damaged_files(self, table: Table) -> Mapping[str, str]:
         location = self._lake.location(table)
         try:
-            delta = self._tables.now(table) if version is None else self._tables.before(table, version)
-            return self._storage.damaged(location, delta_log.file_sizes(delta))
+            return self._storage.damaged(location, delta_log.file_sizes(self._tables.now(table)))
         except (DeltaError, OSError) as error:
             raise StorageError(Path(location), delta_log.first_line(error)) from error
 
@@ -201,6 +203,8 @@ class EmbeddedEngine:
     def changes(self, table: Table, since: int, view: str) -> bool:
         now = self._tables.now(table)
         try:
+            if delta_log.restored(now, since):
+                return False  # perhaps from a version whose files are damaged
             since = delta_log.settled(now, since)
             once = _net(table, since, now.version())
             if once in self._nets:  # several tables follow one: what they all ask for is computed once
@@ -209,7 +213,7 @@ class EmbeddedEngine:
             before = self._tables.before(table, since)
             old, new = set(delta_log.uris(before)), set(delta_log.uris(now))
             gone, come = self._fetch(table, sorted(old - new)), self._fetch(table, sorted(new - old))
-        except (DeltaError, FileNotFoundError, StorageError):
+        except (DeltaError, FileNotFoundError, StorageError, DamagedTable):
             return False
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         came = self._staging.over(table, come, delta_log.partition(now))
@@ -296,6 +300,12 @@ class EmbeddedEngine:
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
         with self._tables.changing(table):
             return sorted(self._tables.now(table).vacuum(hours, dry_run=dry_run, full=True))
+
+    def versions(self, table: Table) -> Tuple[Version, ...]:
+        return log_replay.versions(log_files(self._lake, table))
+
+    def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
+        return self._tables.restore(table, log_files(self._lake, table), version, dry_run)
 
     # Inside
 

@@ -11,6 +11,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, FrozenSet, List, Mapping, Optional, Protocol, Sequence, Tuple
 
+from lakekit.log_replay import Version
+from lakekit.log_restore import Restored
 from lakekit.sources import OpenedFile
 from lakekit.tables import Column, Source, Table
 
@@ -144,12 +146,12 @@ class Engine(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def head(self, table: Table) -> Optional[Head]:
-        """The table as it is; None when there is none. Raises StorageError, LakeRefused for a forbidden feature."""
+        """The table as it is; None when there is none. Raises StorageError, DamagedTable for one
+        that cannot be read, LakeRefused for a forbidden feature."""
 
-    def damaged_files(self, table: Table, version: Optional[int] = None) -> Mapping[str, str]:
-        """The data files of a version, by default the one that `head` last saw, that are
-        missing or of another size than the log says: path or URL of each, and what is
-        wrong. Raises StorageError where the log does not have the version.
+    def damaged_files(self, table: Table) -> Mapping[str, str]:
+        """The data files of the version that `head` last saw that are missing or of another
+        size than the log says: path or URL of each, and what is wrong. Raises StorageError.
 
         Spark finds none in a lake that is not a folder; there, reading the rows raises
         DamagedTable.
@@ -188,7 +190,8 @@ class Engine(Protocol):
 
     def changes(self, table: Table, since: int, view: str) -> bool:
         """Define a view over the net difference between version `since` and the newest: the columns, and `_sign`, +n for
-        a row that came n times and -n for one that went. False when that version can no longer be read."""
+        a row that came n times and -n for one that went. False when that version can no longer be read, and when the
+        table was set back since: that version may be damaged."""
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
         """The notes of all commits after that version that changed rows; None for each of another writer's."""
@@ -230,6 +233,15 @@ class Engine(Protocol):
 
     def optimize(self, table: Table) -> Mapping[str, int]:
         """Compact small files: `files_removed`, `files_added`; no commit where nothing is gained."""
+
+    def versions(self, table: Table) -> Tuple[Version, ...]:
+        """Every version that the table's log has, newest first; none for no table. No version is
+        opened, so the newest may be one that cannot be read. Raises DamagedLog."""
+
+    def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
+        """Make a whole version of the table the newest by a commit, or (`dry_run`) only count its
+        files. Raises ConflictError, VersionRefused, LakeRefused for a table with other features
+        than lakekit's."""
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
         """Delete (or list) the files that no version of the last `hours` names, relative to the table."""

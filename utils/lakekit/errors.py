@@ -8,7 +8,10 @@ Exit codes: 1 the run could not be completed; 2 the user's input is refused and 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Optional
+from typing import TYPE_CHECKING, ClassVar, Optional, Tuple
+
+if TYPE_CHECKING:
+    from lakekit.log_replay import Version
 
 
 class LakekitError(Exception):
@@ -175,9 +178,11 @@ class StorageError(LakekitError):
 
 
 class DamagedTable(LakekitError):
-    """A data file of a table is missing or not as it was written. Nothing was changed.
+    """A table cannot be read: a data file is missing or not as it was written, or its log holds
+    what no reader takes. Nothing was changed.
 
-    `whole` is the newest version without such a file; None where it is not known.
+    `file` is a data file, or the table's place, and `reason` what is wrong with it. `whole` is
+    the newest version that is not damaged; None where it is not known.
     """
 
     exit_code = 4
@@ -185,12 +190,42 @@ class DamagedTable(LakekitError):
     def __init__(  # noqa: B042  # never pickled
         self, table: str, file: str, reason: str, whole: Optional[int]
     ) -> None:
-        restore = f"lakekit restore {table} --version"
-        find = "Find a version without that file (by DESCRIBE HISTORY, or in _delta_log), then: "
+        version = "" if whole is None else f" --version {whole}"
+        super().__init__(f"{table} is damaged: {file} {reason}", f"lakekit restore {table}{version}")
+        self.file, self.reason = file, reason
+
+
+class DamagedLog(LakekitError):
+    """A file of a table's log is missing or damaged, so that no newer version can be read."""
+
+    exit_code = 4
+
+    def __init__(  # noqa: B042  # never pickled
+        self, location: str, file: str, what: str, version: int
+    ) -> None:
         super().__init__(
-            f"{table} is damaged: {file} {reason}",
-            f"{find}{restore} N" if whole is None else f"{restore} {whole}",
+            f"{location}/_delta_log/{file} {what}: version {version} and later cannot be read",
+            "Put the file back from a copy of the lake. "
+            + (
+                "Or move it and _last_checkpoint away: readers then use the commits before it."
+                if "checkpoint" in file
+                else f"Or move it and all later files of the log away: version {version - 1} "
+                "is then the newest."
+            ),
         )
+
+
+class VersionRefused(LakekitError):
+    """A version that a table cannot be restored to. `versions` are those that it has, newest
+    first, as far as they are known. Nothing was changed."""
+
+    exit_code = 2
+
+    def __init__(  # noqa: B042  # never pickled
+        self, what: str, next_step: str, versions: Tuple[Version, ...] = ()
+    ) -> None:
+        super().__init__(f"{what}. Nothing was changed.", next_step)
+        self.versions = versions
 
 
 class MissingExtra(LakekitError):

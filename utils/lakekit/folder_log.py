@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 from urllib.parse import unquote
 
 COMMIT = re.compile(r"(\d{20})\.json")
+Partition = Mapping[str, Optional[str]]
 MOST = 200
 """Commits that are read at most: after so many, Spark's checkpoints are quicker."""
 
@@ -32,17 +33,17 @@ class FolderLog:
         self._first: Optional[Tuple[int, int]] = None
         self._rows: Dict[str, Optional[int]] = {}
         self._sizes: Dict[str, int] = {}
+        self._partitions: Dict[str, Partition] = {}
         self._commits: List[Mapping[str, Any]] = []
         self._applications: Dict[str, int] = {}
         self._removed = False
 
-    def update(self, until: Optional[int] = None) -> bool:
-        """Read the commits that are new, up to a version or all. False where the log cannot
-        be read from its JSON files alone."""
+    def update(self) -> bool:
+        """Read the commits that are new. False where the log cannot be read from its JSON
+        files alone."""
         try:
             names = (COMMIT.fullmatch(file.name) for file in self._folder.iterdir())
             newest = max((int(name.group(1)) for name in names if name), default=-1)
-            newest = newest if until is None else until
             first = (self._folder / f"{0:020}.json").stat()
             identity = (first.st_ino, first.st_mtime_ns)
             if identity != self._first or newest < self.version:  # another table of the same name
@@ -68,6 +69,10 @@ class FolderLog:
         """The data files, relative to the table, and their sizes in bytes."""
         return self._sizes
 
+    def partitions(self) -> Iterable[Partition]:
+        """Of each data file, the partition's columns and their values as text."""
+        return self._partitions.values()
+
     def history(self) -> List[Tuple[int, str, Optional[str]]]:
         """Version, operation and user metadata of the commits, newest first."""
         found = [
@@ -88,9 +93,11 @@ class FolderLog:
                     stats = json.loads(said.get("stats") or "{}")
                     self._rows[unquote(said["path"])] = stats.get("numRecords")
                     self._sizes[unquote(said["path"])] = int(said["size"])
+                    self._partitions[unquote(said["path"])] = said["partitionValues"]
                 elif kind == "remove":
                     self._rows.pop(unquote(said["path"]), None)
                     self._sizes.pop(unquote(said["path"]), None)
+                    self._partitions.pop(unquote(said["path"]), None)
                     self._removed = self._removed or said.get("dataChange", True)
                 elif kind == "metaData":
                     self.metadata = said

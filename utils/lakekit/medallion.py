@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
 from lakekit import evolution
-from lakekit.damage import check_files
+from lakekit.damage import whole_head
 from lakekit.engine import Engine, Inspected, Note
 from lakekit.engines import open_engine
 from lakekit.errors import ConflictError, SourceError, StorageError, TooManyMisfits
@@ -134,9 +134,10 @@ class _Run:
     def results(self) -> Tuple[TableResult, ...]:
         """Check everything that can be, then commit: bronze file by file, then table by table."""
         bronze, names = self._tables.layer("bronze"), [table.name for table in self._tables]
-        self._following.refresh(*names)
-        for name, head in self._following.heads.items():
-            check_files(self._engine, self._tables[name], head)
+        for table in self._tables:
+            head = whole_head(self._engine, table)
+            if head is not None:
+                self._following.heads[table.name] = head
         new = {table.name: self._new_files(table) for table in bronze}
         made = [table for table in self._tables if table.layer not in ("bronze", "quarantine")]
         self._steps = 2 * sum(len(files) for files in new.values()) + len(made)

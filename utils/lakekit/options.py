@@ -6,13 +6,14 @@ import datetime
 import functools
 import json
 import os
+import shlex
 from dataclasses import asdict
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 import click
 
 from lakekit.engines import ENGINES
-from lakekit.errors import LakekitError
+from lakekit.errors import DamagedTable, LakekitError, VersionRefused
 from lakekit.settings import SETTINGS, settings_here
 
 Command = Callable[..., Any]
@@ -25,7 +26,11 @@ def uses(*names: str) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def called(**given: Any) -> Any:
             flags = {name: given.pop(name) for name in names}
-            return command(settings=settings_here(flags), **given)
+            try:
+                return command(settings=settings_here(flags), **given)
+            except (DamagedTable, VersionRefused) as error:
+                error.next_step += repeated(flags)
+                raise
 
         decorated: Command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(called)
         for name in reversed(names):
@@ -35,6 +40,12 @@ def uses(*names: str) -> Callable[[Command], Command]:
         return decorated
 
     return decorate
+
+
+def repeated(flags: Mapping[str, Optional[str]]) -> str:
+    """The flags that a next command needs again, as they are typed after it."""
+    shared = {name: flags.get(name) for name in ("lake", "engine", "tables")}
+    return "".join(f" --{name} {shlex.quote(value)}" for name, value in shared.items() if value)
 
 
 def version_option(program: str) -> Callable[[Command], Command]:

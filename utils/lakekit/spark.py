@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from lakekit.errors import ComputeError, ConflictError, MissingExtra, SourceError
+from lakekit.errors import ComputeError, ConflictError, MissingExtra, SourceError, StorageError
 
 try:
     import delta  # noqa: F401  # what is imported below then finds it
@@ -25,6 +25,8 @@ except ModuleNotFoundError as missing:
 from lakekit import spark_sql, transpile, value_limits
 from lakekit.engine import Head, Inspected, Note, Staged
 from lakekit.lake import Lake
+from lakekit.log_replay import Version
+from lakekit.log_restore import Restored
 from lakekit.sources import OpenedFile
 from lakekit.spark_errors import FAILURES, reason, translated
 from lakekit.spark_session import check_place, on_databricks, spark_session
@@ -78,8 +80,8 @@ class SparkEngine:
     def head(self, table: Table) -> Optional[Head]:
         return self._tables.head(table)
 
-    def damaged_files(self, table: Table, version: Optional[int] = None) -> Mapping[str, str]:
-        return self._tables.damaged_files(table, version)
+    def damaged_files(self, table: Table) -> Mapping[str, str]:
+        return self._tables.damaged_files(table)
 
     def rows(self, table: Table) -> int:
         said = self._tables.rows(table)
@@ -97,8 +99,9 @@ class SparkEngine:
         if self._tables.holds(table, [f"lakekit/{digest}" for digest in digests]):
             return frozenset(digests)
         held = f"_source_sha256 IN ({', '.join(map(text, digests))})"
-        found = self._spark.sql(f"SELECT DISTINCT _source_sha256 FROM {self._now(table)} WHERE {held}")
-        return frozenset(row[0] for row in found.collect())
+        select = f"SELECT DISTINCT _source_sha256 FROM {self._now(table)} WHERE {held}"
+        with translated(table.name, self._tables.location(table), StorageError):
+            return frozenset(row[0] for row in self._spark.sql(select).collect())
 
     # Tables and their shape
 
@@ -139,10 +142,16 @@ class SparkEngine:
     def append(self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note) -> Optional[int]:
         rows = self._sources.pop((table.name, opened.digest))
         self._view("_file", rows)
+        number = 1
         for _ in range(APPEND_TRIES):
             insert = self._insert(table, "_file", rows.columns, self._tables.columns(table))
             try:
-                return self._tables.write(table, insert, note, f"lakekit/{opened.digest}", 1)
+                version = self._tables.write(table, insert, note, f"lakekit/{opened.digest}", number)
+                if version is not None or self.ingested(table, [opened.digest]):
+                    return version
+                if not self._tables.restored(table):
+                    return None  # its rows were deleted
+                number += 1  # a RESTORE takes rows away, and leaves the transaction
             except ConflictError:
                 # Delta itself tries again behind other writers, but not behind one of the same file or a new column.
                 if self.ingested(table, [opened.digest]):
@@ -165,6 +174,8 @@ class SparkEngine:
                 self._spark.sql(f"SELECT {', '.join(columns)}, 0L AS _sign FROM {self._now(table)} LIMIT 0"),
             )
             return True
+        if self._tables.restored(table, since):
+            return False  # perhaps from a version whose files are damaged
         feed = self._spark.read.format("delta").option("readChangeFeed", "true")
         feed = feed.option("startingVersion", since + 1).option("endingVersion", now)
         location = self._tables.location(table)
@@ -258,6 +269,12 @@ class SparkEngine:
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
         return self._tables.vacuum(table, hours, dry_run)
+
+    def versions(self, table: Table) -> Tuple[Version, ...]:
+        return self._tables.versions(table)
+
+    def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
+        return self._tables.restore(table, version, dry_run)
 
     # Inside
 

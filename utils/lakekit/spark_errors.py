@@ -56,8 +56,10 @@ def failure(table: str, place: str, error: BaseException, otherwise: Type[Lakeki
     missing = MISSING.search(whole)
     if missing:
         file = missing.group(1)
-        folders = re.findall(rf"/({'|'.join(LAYERS)})/(\w+)(?=/)", file)
-        return DamagedTable(".".join(folders[-1]) if folders else table, file, "is missing", None)
+        folders = re.findall(rf"/({'|'.join(LAYERS)})[/_](\w+)(?=/)", file)
+        name = ".".join(folders[-1]) if folders else table
+        # A query reads tables that its caller alone knows.
+        return DamagedTable(name if "." in name else "TABLE", file, "is missing", None)
     storage = STORAGE.search(whole)
     if storage:
         return StorageError(Path(place), storage.group(1))

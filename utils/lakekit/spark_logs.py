@@ -12,8 +12,9 @@ from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
+from lakekit import log_replay
 from lakekit.engine import FORBIDDEN_FEATURES, MAINTENANCE, Head, Note
-from lakekit.errors import LakeRefused, StorageError
+from lakekit.errors import DamagedTable, LakeRefused, StorageError
 from lakekit.folder_log import COMMIT, FolderLog
 from lakekit.lake import Lake
 from lakekit.spark_errors import translated
@@ -93,22 +94,27 @@ class SparkLogs:
             if since < version <= newest and operation not in MAINTENANCE
         ]
 
+    def restored(self, table: Table, since: int = -1) -> bool:
+        """Whether the table was set back to an older version after version `since`."""
+        history = self._history(table, self.newest(table) - since)
+        return any(operation == "RESTORE" and version > since for version, operation, _ in history)
+
     def rows(self, table: Table) -> Optional[int]:
         """How many rows the version has that `version` tells; None where the log does not say."""
         log, version = self._log(table), self.version(table)
         return log.rows() if log is not None and log.version == version else None
 
-    def damaged_files(self, table: Table, version: Optional[int] = None) -> Mapping[str, str]:
+    def damaged_files(self, table: Table) -> Mapping[str, str]:
         """Data files that are not as the log says, as `Engine.damaged_files` has it."""
         if self._lake.kind != "folder":
             return {}
         location = self._lake.location(table)
-        log = self._log(table) if version is None else FolderLog(Path(location))
-        if log is not None and (version is None or log.update(until=version)):
+        log = self._log(table)
+        if log is not None:
             return FolderStorage().damaged(location, log.sizes())
-        named = self.version(table) if version is None else version
+        version = self.version(table)
         with translated(table.name, location, StorageError):
-            rows = self._spark.read.format("delta").option("versionAsOf", named).load(location)
+            rows = self._spark.read.format("delta").option("versionAsOf", version).load(location)
             files = [re.sub("^file:(?://)?", "", uri) for uri in rows.inputFiles()]
         return {file: "is missing" for file in files if not _exists(file)}
 
@@ -164,6 +170,10 @@ class SparkLogs:
 
     def _read_head(self, table: Table) -> Head:
         detail = self._detail(table)
+        log = self._log(table)
+        reason = log_replay.unreadable(log.metadata, log.partitions()) if log else ""
+        if reason:
+            raise DamagedTable(table.name, self.location(table), f"cannot be read: {reason}", None)
         if detail["minReaderVersion"] > 1 or detail.get("clusteringColumns"):
             features = set(detail.get("tableFeatures") or ()) & set(FORBIDDEN_FEATURES) - {"generatedColumns"}
             raise LakeRefused(
@@ -184,6 +194,8 @@ class SparkLogs:
             if note is None and found is not None:
                 note = found
             foreign = foreign or (note is None and found is None)
+            if operation == "RESTORE" and note is None:
+                break  # what a note before it says of the rows is no longer true
         constraints = (
             key[len(CONSTRAINT) :].lower() for key in detail["properties"] if key.startswith(CONSTRAINT)
         )

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Iterator, List, Mapping, Optional, Sequence
+from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
+from urllib.parse import unquote, urlsplit
 
 from delta.tables import DeltaTable
 
+from lakekit import log_replay
 from lakekit.engine import SWITCHED_OFF, TABLE_PROPERTIES, Head, Note
-from lakekit.errors import ConflictError, StorageError
+from lakekit.errors import ConflictError, StorageError, VersionRefused
+from lakekit.log_files import FolderLogFiles
+from lakekit.log_replay import Version
+from lakekit.log_restore import Restored
 from lakekit.spark_errors import FAILURES, failure, translated
 from lakekit.spark_logs import CONSTRAINT, SparkLogs
 from lakekit.spark_session import on_databricks, restore
@@ -28,6 +35,7 @@ PROPERTIES: Mapping[str, str] = {
 }
 NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 APPLICATION, TRANSACTION = "spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion"
+MISSING = re.compile(r"Missed files \(top \d+ files\): (.*?)\.(?: Please|\s|$)", re.DOTALL)
 COMMITTED = "spark.databricks.delta.lastCommitVersionInSession"
 
 
@@ -163,6 +171,55 @@ class SparkTables(SparkLogs):
             "files_removed": int(metrics["numFilesRemoved"]),
             "files_added": int(metrics["numFilesAdded"]),
         }
+
+    def versions(self, table: Table) -> Tuple[Version, ...]:
+        """The table's versions, as `Engine.versions` has them. Outside a folder Spark alone can
+        look at their files, and does so when it restores one."""
+        if not self.exists(table):
+            return ()
+        files = self._folder(table)
+        if files is not None:
+            return log_replay.versions(files)
+        history = self._spark.sql(f"DESCRIBE HISTORY {self.reference(table)}")
+        found = history.selectExpr("version", "unix_millis(timestamp)", "operation").collect()
+        return tuple(
+            Version(version, log_replay.instant(millis), operation, None)
+            for version, millis, operation in found
+        )
+
+    def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
+        """Make an older version the newest, as `Engine.restore` does."""
+        reference, location = self.reference(table), self.location(table)
+        self._seen.pop(table.name, None)
+        with translated(table.name, location, StorageError):
+            before, after = (
+                set(self._spark.sql(f"SELECT * FROM {reference} {at}").inputFiles())
+                for at in ("", f"VERSION AS OF {version}")
+            )
+        done = Restored(None, len(after - before), len(before - after))
+        if dry_run:
+            return done
+        try:
+            self._spark.sql(f"RESTORE TABLE {reference} TO VERSION AS OF {version}")
+        except FAILURES as error:
+            missing = MISSING.search(str(error))
+            if missing is None:
+                raise failure(table.name, location, error, StorageError) from error
+            raise VersionRefused(
+                f"{table.name}: version {version} lacks data files: {missing.group(1)}",
+                f"lakekit restore {table.name}",
+            ) from error
+        return replace(done, version=self.newest(table))
+
+    def _folder(self, table: Table) -> Optional[FolderLogFiles]:
+        """The table's files where they are on this machine."""
+        if self._lake.kind == "folder":
+            return FolderLogFiles(self._lake.location(table))
+        if self._lake.kind != "schema":
+            return None
+        detail = self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0]
+        url = urlsplit(str(detail["location"]))
+        return FolderLogFiles(unquote(url.path)) if url.scheme == "file" else None
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
         """Delete (or list) the files that no version of the last `hours` names. Delta lists a thousand at most."""

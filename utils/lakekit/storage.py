@@ -9,11 +9,16 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Callable, Dict, List, Literal, Mapping, Optional, Protocol
+from typing import TYPE_CHECKING, Callable, Dict, List, Literal, Mapping, Optional, Protocol
 from urllib.parse import unquote
 
 from lakekit.lake import Lake
+from lakekit.value_limits import LONGEST_NAME, is_too_long
 
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+TOO_LONG = f"cannot be copied: its folder has a name of more than {LONGEST_NAME} bytes"
 ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
@@ -64,19 +69,24 @@ class FolderStorage:
         raise FileNotFoundError(uri)
 
 
-class S3Storage:
-    """Files of a lake on S3, copied to and from a scratch folder. Data files never change, so a copy stays good.
+def s3_filesystem() -> fs.S3FileSystem:
+    """S3 as the environment's AWS_* variables say: credentials, region and endpoint, as
+    delta-rs takes them."""
+    from pyarrow import fs  # 30 ms that a lake in a folder need not pay
 
-    Credentials, region and endpoint come from the environment's AWS_* variables, as delta-rs takes them.
-    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    scheme: Literal["http", "https"] = "http" if (endpoint or "").startswith("http://") else "https"
+    return fs.S3FileSystem(endpoint_override=endpoint, region=region, scheme=scheme)
+
+
+class S3Storage:
+    """Files of a lake on S3, copied to and from a scratch folder. Data files never change, so a copy stays good."""
 
     def __init__(self, scratch: Path) -> None:
-        from pyarrow import fs  # 30 ms that a lake in a folder need not pay
+        from pyarrow import fs
 
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        scheme: Literal["http", "https"] = "http" if (endpoint or "").startswith("http://") else "https"
-        self._s3 = fs.S3FileSystem(endpoint_override=endpoint, region=region, scheme=scheme)
+        self._s3 = s3_filesystem()
         self._copy, self._select = fs.copy_files, fs.FileSelector
         self._local = fs.LocalFileSystem()
         self._scratch = scratch
@@ -99,7 +109,10 @@ class S3Storage:
         root = table[len("s3://") :]
         listed = self._s3.get_file_info(self._select(root, recursive=True))
         there = {info.path[len(root) + 1 :]: info.size for info in listed}
-        return _differing(table, sizes, lambda name: there.get(name, there.get(unquote(name))))
+        keys = {name: name if name in there else unquote(name) for name in sizes}
+        found = _differing(table, sizes, lambda name: there.get(keys[name]))
+        long = [name for name, key in keys.items() if is_too_long(key)]
+        return {**found, **{f"{table}/{name}": TOO_LONG for name in long}}
 
     def _fetch(self, table: str, uri: str) -> Path:
         """As `FolderStorage._found` says, delta-rs gives names quoted as in a URL, or not."""

@@ -63,6 +63,11 @@ def faults(table: Table) -> List[Tuple[str, str]]:
     return found
 
 
+def is_too_long(path: str) -> bool:
+    """Whether a file of that path cannot be kept in a folder, as one on S3 can be."""
+    return any(len(part.encode()) > LONGEST_NAME for part in path.split("/"))
+
+
 def _is_ranged(column: Column) -> bool:
     return column.type in RANGES and column not in ORIGIN
 

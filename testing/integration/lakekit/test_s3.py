@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Dict, Iterator
 from urllib.parse import unquote
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction
 from pyarrow import fs
 
 import lakekit
 from lakekit.embedded import EmbeddedEngine
 from lakekit.engine import Note
-from lakekit.errors import DamagedTable
+from lakekit.errors import DamagedTable, LakeRefused
 from lakekit.lake import find_lake
-from lakekit.tables import Column, Table, TableSet
+from lakekit.tables import Column, Source, Table, TableSet, bronze
 from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
@@ -125,6 +128,7 @@ def test_lake_on_s3_has_the_rows_of_a_lake_in_a_folder(bucket: str, source: Path
 def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
     lake = f"{bucket}/damaged"
     lakekit.run(source, lake, tables=shop.TABLES)
+    before = contents(lake)
     lost, *_ = sorted(DeltaTable(f"{lake}/silver/orders").file_uris())
     store = fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], scheme="http")
     # A partition's value may come quoted as in a URL.
@@ -137,7 +141,52 @@ def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
             DamagedTable, match="silver.orders is damaged: s3://lakes/.* is missing"
         ) as caught:
             command()
-        assert "lakekit restore silver.orders --version " in caught.value.next_step
+        assert caught.value.next_step == "lakekit restore silver.orders --version 0"
+    assert lakekit.restore("silver.orders", lake, 0, tables=shop.TABLES).committed == 2
+    lakekit.run(source, lake, tables=shop.TABLES)
+    assert contents(lake) == before
+
+
+def test_partition_whose_folder_has_too_long_a_name_is_restored(bucket: str, tmp_path: Path) -> None:
+    """S3 takes such a name, which no copy on this machine can have."""
+    columns = (Column("id", required=True), Column("port", required=True))
+    silver = Table("silver.ports", columns, ("bronze.ports",), "ports.sql", key=("id",), partition="port")
+    tables = TableSet((bronze(Source("ports", columns)), silver), tmp_path)
+    (tmp_path / "ports.sql").write_text("select id, port from bronze.ports")
+    (tmp_path / "ports.csv").write_text("id,port\n1,Kiel\n")
+    lake = f"{bucket}/long"
+    lakekit.run(tmp_path, lake, tables=tables)
+    write_deltalake(f"{lake}/silver/ports", pa.table({"id": ["2"], "port": ["é" * 42]}), mode="append")
+    for command in (
+        lambda: lakekit.quality(lake, tables=tables),
+        lambda: lakekit.run(tmp_path, lake, tables=tables),
+    ):
+        with pytest.raises(DamagedTable, match="a name of more than 255 bytes") as damaged:
+            command()
+        assert damaged.value.next_step == "lakekit restore silver.ports --version 1"
+    assert [each.whole for each in lakekit.restore("silver.ports", lake, tables=tables).versions] == [
+        False,
+        True,
+        True,
+    ]
+    lakekit.restore("silver.ports", lake, 1, tables=tables)
+    lakekit.run(tmp_path, lake, tables=tables)
+    assert lakekit.show("silver.ports", lake, tables=tables).rows == ({"id": "1", "port": "Kiel"},)
+
+
+def test_table_on_s3_that_delta_rs_cannot_open_is_left_to_spark(bucket: str, source: Path) -> None:
+    lake = f"{bucket}/unreadable"
+    lakekit.run(source, lake, tables=shop.TABLES)
+    delta = DeltaTable(f"{lake}/silver/orders")
+    action = AddAction("part-0.parquet", 1, {"month": "0001-01-01 (BC)"}, 0, True, "{}")
+    with pytest.raises(DeltaError):  # delta-rs cannot read its own commit
+        delta.create_write_transaction([action], "append", delta.schema(), ["month"])
+    with pytest.raises(DamagedTable) as damaged:
+        lakekit.run(source, lake, tables=shop.TABLES)
+    assert damaged.value.next_step == "lakekit restore silver.orders --version 1"
+    with pytest.raises(LakeRefused) as refused:
+        lakekit.restore("silver.orders", lake, 1, tables=shop.TABLES)
+    assert refused.value.next_step == "Add --engine spark."
 
 
 def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path, tmp_path: Path) -> None:

@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Callable, List
 
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, Field, write_deltalake
+from deltalake.schema import PrimitiveType
 
 import lakekit
 from lakekit.cli import call
-from lakekit.damage import LOOK_BACK, whole_head
-from lakekit.embedded import EmbeddedEngine
 from lakekit.errors import DamagedTable
-from lakekit.lake import find_lake
 from lakekit.project import TEMPLATE
 from lakekit.template.tables import TABLES
 
@@ -59,7 +57,29 @@ def test_command_names_the_damaged_table_and_file_and_writes_nothing(
     out, err = capsys.readouterr()
     assert code == 4 and "checks failed" not in out
     assert f"Error: gold.sales_by_day is damaged: {lost} {reason}" in err
-    assert err.endswith("Next: lakekit restore gold.sales_by_day --version 0\n")
+    flags = f"--lake {shop} {' '.join(TABLES_FILE)}"
+    restore = f"lakekit restore gold.sales_by_day --version 0 {flags}"
+    assert err.endswith(f"Next: {restore}\n")
+    assert files(shop) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
+def test_command_names_a_table_that_cannot_be_read_and_its_newest_whole_version(
+    command: List[str],
+    shop: Path,
+    shop_made: Path,
+    files: Callable[[Path], object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    delta = DeltaTable(str(shop / "gold/sales_by_day"))
+    delta.alter.add_columns([Field("a\0b", PrimitiveType("string"))])
+    before = files(shop)
+    places = {"LAKE": str(shop), "OTHER": str(shop_made)}
+    assert call([places.get(part, part) for part in command] + TABLES_FILE) == 4
+    err = capsys.readouterr().err
+    assert f"Error: gold.sales_by_day is damaged: {shop}/gold/sales_by_day cannot be read: " in err
+    flags = f"--lake {shop} {' '.join(TABLES_FILE)}"
+    assert err.endswith(f"Next: lakekit restore gold.sales_by_day --version 1 {flags}\n")
     assert files(shop) == before
 
 
@@ -86,26 +106,7 @@ def test_log_that_does_not_reach_back_leaves_the_version_open(shop: Path) -> Non
         (shop / f"gold/sales_by_day/_delta_log/{version:020}.json").unlink()
     with pytest.raises(DamagedTable) as caught:
         lakekit.quality(shop, tables=TABLES)
-    assert caught.value.next_step.endswith("then: lakekit restore gold.sales_by_day --version N")
-
-
-def test_only_so_many_versions_are_looked_at(shop: Path, tmp_path: Path) -> None:
-    class Damaged(EmbeddedEngine):
-        def damaged_files(self, table: object, version: object = None) -> "dict[str, str]":
-            looked.append(version)
-            return {"part-1.parquet": "is missing"}
-
-    looked: List[object] = []
-    gold = TABLES["gold.sales_by_day"]
-    place = str(shop / gold.folder)
-    for _ in range(3):
-        write_deltalake(place, DeltaTable(place).to_pyarrow_dataset().to_table(), mode="overwrite")
-    newest = DeltaTable(place).version()
-    with Damaged(find_lake(shop), TABLES, tmp_path) as engine:
-        with pytest.MonkeyPatch.context() as patched, pytest.raises(DamagedTable):
-            patched.setattr("lakekit.damage.LOOK_BACK", 2)
-            whole_head(engine, gold)
-    assert looked == [None, newest - 1, newest - 2] and LOOK_BACK > 2
+    assert caught.value.next_step == "lakekit restore gold.sales_by_day"
 
 
 def test_file_that_an_older_version_alone_names_is_no_damage(shop: Path) -> None:

@@ -6,11 +6,14 @@ from typing import Any, List, Optional
 
 import pyarrow as pa
 import pytest
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, write_deltalake
+from deltalake.exceptions import DeltaError
+from deltalake.schema import PrimitiveType
+from deltalake.transaction import AddAction
 
 from lakekit import delta_log
 from lakekit.engine import Note
-from lakekit.errors import LakeRefused, StorageError
+from lakekit.errors import DamagedTable, LakeRefused, StorageError
 from lakekit.lake import Lake
 from lakekit.tables import Column, Table
 
@@ -121,6 +124,16 @@ def test_entries_that_were_cleaned_up_count_as_unknown(
     assert delta_log.notes(opened(lake), 1) == [note]
 
 
+def test_restore_counts_after_its_version_only(delta: DeltaTable, lake: Lake) -> None:
+    for x in (1, 2):
+        write(lake, None, x)
+    assert not delta_log.restored(opened(lake))
+    opened(lake).restore(1)
+    write(lake, None, 3)
+    found = opened(lake)
+    assert [delta_log.restored(found, since) for since in (-1, 2, 3, 4)] == [True, True, False, False]
+
+
 def test_forbidden_feature_is_refused_with_the_way_out(delta: DeltaTable, lake: Lake) -> None:
     entry = Path(lake.location(TABLE)) / "_delta_log" / f"{1:020}.json"
     features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
@@ -132,9 +145,43 @@ def test_forbidden_feature_is_refused_with_the_way_out(delta: DeltaTable, lake: 
     assert "DROP FEATURE" in caught.value.next_step
 
 
-def test_damaged_log_is_a_storage_error_and_a_schema_is_for_spark(delta: DeltaTable, lake: Lake) -> None:
+@pytest.mark.parametrize("value", ["0001-01-01 (BC)", "20000-01-01", "+20000-01-01", "x", None])
+def test_table_of_a_partition_value_that_is_no_date_is_damaged(
+    value: Optional[str], delta: DeltaTable, lake: Lake
+) -> None:
+    action = AddAction("part-0.parquet", 1, {"p": value}, 0, True, "{}")
+    try:
+        delta.create_write_transaction([action], "append", delta.schema(), ["p"])
+    except (DeltaError, ValueError):
+        pass  # the commit is there, and delta-rs cannot read it
+    with pytest.raises(DamagedTable, match="gold.t is damaged: .*/gold/t cannot be read: "):
+        delta_log.open_table(lake, TABLE)
+    assert delta_log.load(TABLE, lake.location(TABLE), 0).version() == 0
+
+
+def test_table_of_a_column_name_with_nul_is_damaged(delta: DeltaTable, lake: Lake) -> None:
+    delta.alter.add_columns([Field("a\0b", PrimitiveType("string"))])
+    with pytest.raises(DamagedTable, match="the column name 'a.x00b' has the character NUL"):
+        delta_log.open_table(lake, TABLE)
+
+
+def test_place_that_cannot_be_reached_is_no_damage(
+    lake: Lake, delta: DeltaTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "Generic S3 error: Error performing GET: connection refused"
+    for error in (DeltaError(said), OSError("Permission denied")):
+
+        def unreachable(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patched, pytest.raises(StorageError):
+            patched.setattr(delta_log, "DeltaTable", unreachable)
+            delta_log.open_table(lake, TABLE)
+
+
+def test_damaged_log_is_damage_and_a_schema_is_for_spark(delta: DeltaTable, lake: Lake) -> None:
     (Path(lake.location(TABLE)) / "_delta_log" / f"{0:020}.json").write_text("{")
-    with pytest.raises(StorageError, match="gold/t"):
+    with pytest.raises(DamagedTable, match="gold/t"):
         delta_log.open_table(lake, TABLE)
     with pytest.raises(LakeRefused, match="is a schema"):
         delta_log.open_table(Lake("schema", "main.shop"), TABLE)

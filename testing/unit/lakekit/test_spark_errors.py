@@ -57,9 +57,14 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
             "gold.x is damaged: /a lake/gold/x/p=1/part-1.parquet is missing",
         ),
         (
+            "Caused by: java.io.X: File file:/w/a.db/gold_x/part-1.parquet does not exist\nIt is",
+            DamagedTable,
+            "gold.x is damaged: /w/a.db/gold_x/part-1.parquet is missing",
+        ),
+        (
             "Error while reading file dbfs:/tables/1/part-1.parquet. File does not exist.",
             DamagedTable,
-            "t is damaged: dbfs:/tables/1/part-1.parquet is missing",
+            "TABLE is damaged: dbfs:/tables/1/part-1.parquet is missing",
         ),
         ("something else", ComputeError, "t could not be computed: something else"),
     ],

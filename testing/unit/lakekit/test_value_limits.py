@@ -103,3 +103,11 @@ def test_faults_count_each_kind_of_value(engine: EmbeddedEngine) -> None:
         "column day has 3 values outside the years 1 to 9999",
         "column seen has 0 values outside the years 1 to 9999",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("p=a/part-0.parquet", False), (f"p={'x' * 253}/f", False), (f"p={'x' * 254}/f", True)],
+)
+def test_path_with_a_name_of_more_than_255_bytes_is_too_long(path: str, expected: bool) -> None:
+    assert value_limits.is_too_long(path) is expected

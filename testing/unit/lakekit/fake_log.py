@@ -1,0 +1,51 @@
+"""A Delta log in memory, and actions for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List, Optional
+
+Files = Dict[str, bytes]
+
+
+def log_of(commits: List[List[Any]], data: Optional[Files] = None) -> "FakeFiles":
+    """A table's files: a commit's actions each, and data files."""
+    log = {f"{n:020}.json": "\n".join(map(json.dumps, c)).encode() for n, c in enumerate(commits)}
+    return FakeFiles(log, data or {})
+
+
+class FakeFiles:
+    """Files in memory."""
+
+    location = "/lake/gold/t"
+
+    def __init__(self, log: Files, data: Files) -> None:
+        self.log, self.data = log, data
+
+    def names(self) -> List[str]:
+        return list(self.log)
+
+    def read(self, name: str) -> bytes:
+        return self.log[name]
+
+    def create(self, name: str, content: bytes) -> None:
+        if name in self.log:
+            raise FileExistsError(name)
+        self.log[name] = content
+
+    def data_files(self) -> Dict[str, int]:
+        return {name: len(content) for name, content in self.data.items()}
+
+
+def metadata(kind: str = "date", nullable: bool = False, name: str = "p") -> Dict[str, Any]:
+    column = {"name": name, "type": kind, "nullable": nullable, "metadata": {}}
+    schema = json.dumps({"type": "struct", "fields": [column]})
+    return {"metaData": {"id": "1", "schemaString": schema, "partitionColumns": [name]}}
+
+
+def add(path: str, value: Optional[str] = "2024-01-01", size: int = 1) -> Dict[str, Any]:
+    return {"add": {"path": path, "partitionValues": {"p": value}, "size": size}}
+
+
+def remove(path: str) -> Dict[str, Any]:
+    return {"remove": {"path": path}}
