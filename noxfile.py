@@ -136,8 +136,7 @@ def tests(run: Run) -> None:
     run.check(java.Jars())
     if run.java == JAVAS[-1] or run.partial:
         cover = ["utils/lakekit", "api/lakekit_api"]
-        unit = testing.Pytest("unit", UNIT, cover=cover)
-        run.check(unit, testing.Pytest("integration", INTEGRATION, cover=cover))
+        run.check(*testing.sets({"unit": UNIT, "integration": INTEGRATION}, cover, run.posargs))
         # The long tests run on the newest Python alone, and they reach the most.
         run.check(testing.Coverage(minimum=95 if run.python == PYTHONS[-1] else 90))
     else:
@@ -157,12 +156,9 @@ def suite(run: Run) -> None:
     run.install("suite")
     run.partial = testing.selects(run.posargs)
     run.use_java("17")
-    run.check(
-        java.Jars(),
-        testing.Pytest("unit", SUITE_UNIT, cover=["utils/lake_ci"]),
-        testing.Pytest("integration", SUITE_INTEGRATION, cover=["utils/lake_ci"]),
-        testing.Coverage(minimum=90),
-    )
+    folders = {"unit": SUITE_UNIT, "integration": SUITE_INTEGRATION}
+    sets = testing.sets(folders, ["utils/lake_ci"], run.posargs)
+    run.check(java.Jars(), *sets, testing.Coverage(minimum=90))
 
 
 @jobs.job(

@@ -7,17 +7,26 @@ and up, as nox is.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-# A busy machine is not a defect: no example has a time limit.
-settings.register_profile(
-    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("unhurried")
 SUITE = ["ci", "ci/*", "lake_ci", "lake_ci/*", "workspace_emulator", "workspace_emulator/*"]
 collect_ignore_glob = SUITE if sys.version_info < (3, 10) else []
+
+
+def pytest_pycollect_makemodule(module_path: Path) -> None:
+    """Load the profile of property tests before the first module whose decorators read it.
+
+    Without one in the selection, hypothesis is not imported.
+    """
+    if "hypothesis" in module_path.read_text(encoding="utf-8"):
+        from hypothesis import HealthCheck, settings
+
+        # A busy machine is not a defect: no example has a time limit.
+        checks = [HealthCheck.too_slow]
+        settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=checks)
+        settings.load_profile("unhurried")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

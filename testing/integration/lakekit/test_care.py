@@ -6,17 +6,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Any, Dict
 
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from pyspark.sql import SparkSession
 
 import lakekit
 from lakekit.catalog import ddl
 from lakekit.flights import TABLES as FLIGHTS
 from lakekit.project import TEMPLATE
 from lakekit.template.tables import TABLES
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 ENGINES = ["embedded", "spark"]

@@ -11,13 +11,12 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from pyspark.sql import SparkSession
 
 from lakekit.damage import whole_head
 from lakekit.embedded import EmbeddedEngine
@@ -34,8 +33,10 @@ from lakekit.errors import (
 )
 from lakekit.lake import Lake
 from lakekit.sources import OpenedFile, open_sources
-from lakekit.spark import SparkEngine
 from lakekit.tables import Column, Constraint, Source, Table, TableSet, bronze
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.long
 
@@ -90,6 +91,8 @@ def opened(
     tables = TableSet((BRONZE, ITEMS, PLAIN), folder)
     (folder / "scratch").mkdir(exist_ok=True)
     if name == "spark":
+        from lakekit.spark import SparkEngine
+
         return SparkEngine(lake, tables, folder / "scratch", spark)
     return EmbeddedEngine(lake, tables, folder / "scratch")
 
@@ -736,6 +739,8 @@ def test_table_is_partitioned_anew(open_engine: Open) -> None:
 
 
 def test_schema_is_a_lake_by_name(spark: SparkSession, tmp_path: Path) -> None:
+    from lakekit.spark import SparkEngine
+
     tables = TableSet((BRONZE, ITEMS), tmp_path)
     lake = Lake("schema", "spark_catalog.lk")
     opened = source_file(tmp_path / "in", CSV)
@@ -756,6 +761,8 @@ def test_schema_is_a_lake_by_name(spark: SparkSession, tmp_path: Path) -> None:
 
 
 def test_session_that_was_given_is_given_back(spark: SparkSession, tmp_path: Path) -> None:
+    from lakekit.spark import SparkEngine
+
     spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
     names = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.parquet.outputTimestampType")
     before = [spark.conf.get(name) for name in names]
@@ -770,6 +777,8 @@ def test_session_that_was_given_is_given_back(spark: SparkSession, tmp_path: Pat
 
 
 def test_bucket_without_a_log_store_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    from lakekit.spark import SparkEngine
+
     lake = Lake("s3", "s3://bucket/lake")
     with pytest.raises(LakeRefused, match="s3://bucket/lake is on S3.*same version"):
         SparkEngine(lake, TableSet((), tmp_path), tmp_path, spark)

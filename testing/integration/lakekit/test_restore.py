@@ -7,14 +7,14 @@ import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 
 import pytest
 from deltalake import DeltaTable, Field
 from deltalake.exceptions import DeltaError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
-from pyspark.sql import SparkSession
+
 
 import lakekit
 from lakekit.cli import call
@@ -22,6 +22,9 @@ from lakekit.errors import DamagedTable, VersionRefused
 from lakekit.settings import Settings
 from lakekit.tables import TableSet
 from testing.integration.lakekit import shop
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 Damage = Callable[[Path], None]
 SMALL_TABLES = """

@@ -5,18 +5,20 @@ from __future__ import annotations
 import datetime
 import os
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import TYPE_CHECKING, Any, List, Tuple
 
 import duckdb
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from pyspark.sql import SparkSession
 
 import lakekit
 from lakekit import transpile
 from lakekit.flights import TABLES
 from lakekit.tables import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 Rows = List[Tuple[Any, ...]]
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Sequence, Tuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from pyspark.sql import SparkSession
 
 import lakekit
 from lakekit.embedded import EmbeddedEngine
 from lakekit.engine import Engine, Note
 from lakekit.errors import ComputeError, SourceError
 from lakekit.lake import find_lake
-from lakekit.spark import SparkEngine
 from lakekit.tables import ORIGIN, Column, Source, Table, TableSet, bronze
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.long
 
@@ -161,6 +162,8 @@ def test_gold_value_that_no_table_can_hold_ends_the_update_before_its_commit(
     scratch.mkdir()
     engine: Engine
     if name == "spark":
+        from lakekit.spark import SparkEngine
+
         engine = SparkEngine(find_lake(tmp_path / "lake"), tables, scratch, spark)
     else:
         engine = EmbeddedEngine(find_lake(tmp_path / "lake"), tables, scratch)

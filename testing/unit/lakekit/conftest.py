@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Callable, Dict, Iterator
+from typing import TYPE_CHECKING, Callable, Dict, Iterator
 
 import pytest
 
 import lakekit
-from lakekit.embedded import EmbeddedEngine
 from lakekit.lake import find_lake
 from lakekit.project import TEMPLATE
 from lakekit.tables import ORIGIN, Column, Constraint, Expectation, Source, Table, TableSet, bronze
 from lakekit.template.tables import TABLES as ORDERS
+
+if TYPE_CHECKING:
+    from lakekit.embedded import EmbeddedEngine
 
 PEOPLE = Source(
     "people",
@@ -94,6 +96,10 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
     """An embedded engine on a new lake."""
+    from lakekit.embedded import (
+        EmbeddedEngine,  # DuckDB and delta-rs, which most tests of a selection do not need
+    )
+
     (tmp_path / "scratch").mkdir()
     with EmbeddedEngine(find_lake(tmp_path / "lake"), tables, tmp_path / "scratch") as opened:
         yield opened

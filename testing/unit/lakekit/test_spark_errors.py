@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Type
 
 import pytest
-from pyspark.errors import PySparkException
 
 from lakekit.errors import ComputeError, ConflictError, DamagedTable, LakekitError, StorageError
-from lakekit.spark_errors import reason, translated
 
 TRACE = """An error occurred while calling o49.sql.
 : org.apache.spark.SparkException: Job aborted due to stage failure
@@ -28,6 +26,10 @@ Caused by: java.lang.RuntimeException: id is 2147483648, too large for int
     ],
 )
 def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
+    from pyspark.errors import PySparkException
+
+    from lakekit.spark_errors import reason
+
     assert reason(PySparkException(said)) == expected
 
 
@@ -70,12 +72,20 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
     ],
 )
 def test_failure_names_what_is_wrong(said: str, kind: Type[LakekitError], expected: str) -> None:
+    from pyspark.errors import PySparkException
+
+    from lakekit.spark_errors import translated
+
     with pytest.raises(kind, match=expected):
         with translated("t", "/lake/t"):
             raise PySparkException(said)
 
 
 def test_failure_of_the_lake_is_not_one_of_the_data() -> None:
+    from pyspark.errors import PySparkException
+
+    from lakekit.spark_errors import translated
+
     with pytest.raises(StorageError, match="/lake/t: something else"):
         with translated("t", "/lake/t", StorageError):
             raise PySparkException("something else")

@@ -9,7 +9,6 @@ import pytest
 
 from lakekit.errors import LakeRefused
 from lakekit.lake import Lake
-from lakekit.spark_session import check_place
 
 
 def session(settings: Dict[str, str]) -> Any:
@@ -17,6 +16,8 @@ def session(settings: Dict[str, str]) -> Any:
 
 
 def test_bucket_needs_a_log_store_outside_databricks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lakekit.spark_session import check_place
+
     bucket = Lake("s3", "s3://bucket")
     with pytest.raises(LakeRefused, match="s3://bucket is on S3"):
         check_place(bucket, session({}))

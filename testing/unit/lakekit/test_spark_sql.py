@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any, Tuple
 
 import pytest
 
 from lakekit.errors import SourceError
 from lakekit.sources import OpenedFile, open_sources
-from lakekit.spark_sql import _check_text, columns_ddl, csv_reason, file, literal, misfit, name, pattern, text
 from lakekit.tables import Column, Source, TableSet, bronze
 
 SOURCE = Source("s", (Column("a"), Column("b", "int", required=True)))
@@ -21,40 +21,47 @@ def opened(folder: Path, content: bytes) -> OpenedFile:
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
+    ("function", "arguments", "expected"),
     [
-        (name("a`b"), "`a``b`"),
-        (text("it's \\ here"), r"'it\'s \\ here'"),
-        (file(Path("/data/a b")), "file:/data/a b"),
-        (file(Path("/Volumes/c/s/v/f.csv")), "/Volumes/c/s/v/f.csv"),
-        (pattern(Path("/a[b]{c}*?.csv")), r"file:/a\[b\]\{c\}\*\?.csv"),
+        ("name", ("a`b",), "`a``b`"),
+        ("text", ("it's \\ here",), r"'it\'s \\ here'"),
+        ("file", (Path("/data/a b"),), "file:/data/a b"),
+        ("file", (Path("/Volumes/c/s/v/f.csv"),), "/Volumes/c/s/v/f.csv"),
+        ("pattern", (Path("/a[b]{c}*?.csv"),), r"file:/a\[b\]\{c\}\*\?.csv"),
         (
-            columns_ddl([Column("a", "int", True, "it's"), Column("b")]),
+            "columns_ddl",
+            ([Column("a", "int", True, "it's"), Column("b")],),
             r"`a` int NOT NULL COMMENT 'it\'s', `b` string",
         ),
-        (literal(7), "7"),
-        (literal("it's"), r"'it\'s'"),
-        (literal(datetime.date(2013, 1, 1)), "DATE '2013-01-01'"),
+        ("literal", (7,), "7"),
+        ("literal", ("it's",), r"'it\'s'"),
+        ("literal", (datetime.date(2013, 1, 1),), "DATE '2013-01-01'"),
         (
-            literal(datetime.datetime(2013, 1, 1, tzinfo=datetime.timezone.utc)),
+            "literal",
+            (datetime.datetime(2013, 1, 1, tzinfo=datetime.timezone.utc),),
             "TIMESTAMP '2013-01-01 00:00:00+00:00'",
         ),
-        (literal(True), None),
-        (literal(1.5), None),
-        (misfit(SOURCE.columns[0], SOURCE), "(`a` <> 'NA' AND false)"),
+        ("literal", (True,), None),
+        ("literal", (1.5,), None),
+        ("misfit", (SOURCE.columns[0], SOURCE), "(`a` <> 'NA' AND false)"),
         (
-            misfit(SOURCE.columns[1], SOURCE),
+            "misfit",
+            (SOURCE.columns[1], SOURCE),
             r"(`b` = 'NA' OR (NOT (`b` RLIKE '\\A(?:[+-]?[0-9]+)\\z') OR try_cast(`b` AS int) IS NULL))",
         ),
     ],
 )
-def test_sql_is_quoted(written: object, expected: object) -> None:
-    assert written == expected
+def test_sql_is_quoted(function: str, arguments: Tuple[Any, ...], expected: object) -> None:
+    from lakekit import spark_sql
+
+    assert getattr(spark_sql, function)(*arguments) == expected
 
 
 def test_bytes_that_are_no_text_are_found_across_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from lakekit.spark_sql import _check_text
+
     monkeypatch.setattr("lakekit.spark_sql.CHUNK", 7)
     good = "a,b\n" + "é,1\n" * 3000
     _check_text(opened(tmp_path, good.encode()))
@@ -65,6 +72,8 @@ def test_bytes_that_are_no_text_are_found_across_blocks(
 
 
 def test_quote_that_is_never_closed_is_found(tmp_path: Path) -> None:
+    from lakekit.spark_sql import _check_text
+
     with pytest.raises(SourceError, match="s.csv, line 4: unexpected end of data"):
         _check_text(opened(tmp_path, b'a,b\n1,2\n3,"4\n5,6\n'))
     _check_text(opened(tmp_path, b'a,b\n1,2\n3,4"\n5,6\n'))
@@ -96,6 +105,8 @@ def test_row_that_leaves_a_part_of_its_line_end_in_a_value_is_refused(end: str, 
 
 
 def test_reason_of_a_malformed_row_has_its_line(tmp_path: Path) -> None:
+    from lakekit.spark_sql import csv_reason
+
     found = csv_reason(opened(tmp_path, b'a,b\n"x\ny",2\n1,2,3\n'), "said by Spark")
     assert found == ", line 4: Expected Number of Columns: 2 Found: 3"
     assert csv_reason(opened(tmp_path, b"a,b\n1,2\n"), "said by Spark") == ": said by Spark"

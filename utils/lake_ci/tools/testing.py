@@ -58,8 +58,7 @@ class Pytest(Tool):
         command = [str(bench.python), "-m", "pytest", *arguments, f"--junit-xml={junit}"]
         # The classic family is the one that names a test's file and line.
         command += ["--override-ini=junit_family=xunit1", "--override-ini=junit_log_passing_tests=false"]
-        # The minimum is for all suites together: `Coverage` judges it, pytest-cov would for each alone.
-        command += [f"--cov={path}" for path in self.cover] + ["--cov-report=", "--cov-fail-under=0"]
+        command += self.coverage(bench)
         command += ["--color=yes"] if sys.stdout.isatty() else []
         # As pytest-xdist does: one module that cannot be imported stops no other test.
         command += ["--continue-on-collection-errors", *self.distribution(bench)]
@@ -71,6 +70,13 @@ class Pytest(Tool):
             _append(bench.reports / "junit.xml", junit)
             junit.unlink()
         return outcome
+
+    def coverage(self, bench: Workbench) -> list[str]:
+        """The options of pytest-cov. A selection is not measured: it takes longer, and `Coverage` judges none."""
+        if not self.cover or selects(bench.posargs):
+            return []
+        # The minimum is for all suites together: `Coverage` judges it, pytest-cov would for each alone.
+        return [f"--cov={path}" for path in self.cover] + ["--cov-report=", "--cov-fail-under=0"]
 
     def distribution(self, bench: Workbench) -> list[str]:
         """The options of pytest-xdist. A selection is run by one process: starting more takes longer."""
@@ -144,6 +150,19 @@ class Pytest(Tool):
                 yield Finding(
                     "pytest", rule or kind, f"{_test_id(case)}: {headline}", bench.relative(file), line
                 )
+
+
+def sets(folders: Mapping[str, Sequence[str]], cover: Sequence[str], posargs: Sequence[str]) -> list[Pytest]:
+    """The sets of a session's tests, a row each; a selection is one row, as pytest then starts and collects once.
+
+    Args:
+        folders: where the tests of each set lie, by the set's name.
+        cover: the folders of code whose coverage is measured.
+        posargs: what the user typed after `--`.
+    """
+    if selects(posargs):
+        return [Pytest("tests", [folder for each in folders.values() for folder in each])]
+    return [Pytest(name, each, cover=cover) for name, each in folders.items()]
 
 
 def _raised_at(text: str, bench: Workbench) -> tuple[str | None, int | None, str | None]:

@@ -448,6 +448,35 @@ def test_pytest_marks_select_and_typed_options_follow_them(suite: Workbench) -> 
     assert marked.arguments(suite) == ["tests", "slow", "-m", "jvm", "-m", "long"]
 
 
+@pytest.mark.parametrize(
+    ("posargs", "options"),
+    [
+        ((), ["--cov=lib", "--cov-report=", "--cov-fail-under=0"]),
+        (("-v",), ["--cov=lib", "--cov-report=", "--cov-fail-under=0"]),
+        (("-k", "merge"), []),
+        (("tests/test_all.py",), []),
+    ],
+)
+def test_pytest_selection_is_not_measured(
+    bench: Workbench, posargs: tuple[str, ...], options: list[str]
+) -> None:
+    bench.posargs = posargs
+    assert Pytest("tests", ["tests"], cover=["lib"]).coverage(bench) == options
+
+
+@pytest.mark.parametrize(
+    ("posargs", "rows"),
+    [
+        ((), {"fast": ["tests"], "slow": ["slow", "api"]}),
+        (("-q",), {"fast": ["tests"], "slow": ["slow", "api"]}),
+        (("-k", "merge"), {"tests": ["tests", "slow", "api"]}),
+    ],
+)
+def test_sets_selection_starts_pytest_once(posargs: tuple[str, ...], rows: dict[str, list[str]]) -> None:
+    made = testing.sets({"fast": ["tests"], "slow": ["slow", "api"]}, ["lib"], posargs)
+    assert {each.name: list(each.folders) for each in made} == rows
+
+
 def test_coverage_is_not_judged_on_a_selection(bench: Workbench) -> None:
     bench.posargs = ("-k", "merge")
     assert Coverage(90).run(bench).status is Status.SKIPPED
