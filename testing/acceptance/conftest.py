@@ -48,6 +48,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", default="1", help="other random changes")
 
 
+# Files whose sessions use one environment, and so wait for each other.
+SAME_ENVIRONMENT = {
+    "test_workflow": "test_lint",
+    "test_order": "test_tests",
+    "test_wheel": "test_tests",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of a file to one process: they share the runs of its fixtures."""
+    for item in items:
+        file = item.path.stem
+        item.add_marker(pytest.mark.xdist_group(SAME_ENVIRONMENT.get(file, file)))
+
+
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment variables of the nox inside; LAKE_CI_STRICT stays as it is.
 
@@ -103,6 +119,15 @@ class Ran:
         assert len(found) == 1, self.output
         return found[0]
 
+    def named(self, job: str, file: str) -> set[tuple[str, str, int | None]]:
+        """All that the rows report about one file, as row, rule and line."""
+        return {
+            (row.name, each.rule, each.line)
+            for row in self.result(job).checks
+            for each in row.findings
+            if each.file == file
+        }
+
 
 @dataclass(frozen=True)
 class Checkout:
@@ -147,7 +172,17 @@ class Checkout:
         umask: int = -1,
     ) -> Ran:
         """Run nox to its end. The environments are the repository's own: they hold no path of it."""
-        done = subprocess.run(
+        return self.begin(*arguments, env=env, envdir=envdir, umask=umask).end()
+
+    def begin(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        envdir: Path = ENVDIR,
+        umask: int = -1,
+    ) -> Begun:
+        """Start nox, as `nox` does, without waiting for its end."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "nox", "--envdir", str(envdir), *arguments],
             cwd=self.root,
             env=clean_environment(env),
@@ -156,9 +191,49 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            check=False,
         )
-        return Ran(done.returncode, done.stdout, self.root)
+        return Begun(process, self.root)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A nox that may still run.
+
+    Attributes:
+        process: its process, whose output is at most what a pipe takes until `end` reads it.
+        root: the repository it runs in.
+    """
+
+    process: subprocess.Popen[str]
+    root: Path
+
+    def end(self) -> Ran:
+        """Wait for its end."""
+        try:
+            output = self.process.communicate()[0]
+        finally:
+            # An interrupted test leaves none behind.
+            self.process.kill()
+        return Ran(self.process.returncode, output, self.root)
+
+    def stop(self) -> None:
+        """Have it end all that it started, where it still runs."""
+        if self.process.returncode is None:
+            self.process.terminate()
+            self.process.communicate()
+
+
+def private_environments(name: str, folder: Path) -> Path:
+    """A folder with one environment of the repository, by links.
+
+    A session in it waits for no other session of that name.
+    """
+    real, private = ENVDIR / name, folder / name
+    shutil.copytree(real / "bin", private / "bin", symlinks=True)
+    for entry in real.iterdir():
+        if entry.name != "bin":
+            (private / entry.name).symlink_to(entry)
+    return folder
 
 
 class Start(Protocol):
@@ -213,6 +288,20 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     (root / ".cache").mkdir()
     (root / ".cache" / "jars").symlink_to(jars)
     return Checkout(root)
+
+
+@pytest.fixture(scope="module")
+def lean(original: Checkout) -> Checkout:
+    """The repository with little Python code beside the suite's own: lint's time goes with the lines."""
+    script = "scripts/check_workflow.py"
+    text = (original.root / script).read_text(encoding="utf-8")
+    for folder in ("api", "scripts", "testing", "utils/lakekit"):
+        shutil.rmtree(original.root / folder)
+        # mypy's settings name the folder.
+        original.write(f"{folder}/sound.py", "ONE = 1\n")
+    original.write(script, text)
+    original.commit()
+    return original
 
 
 @pytest.fixture

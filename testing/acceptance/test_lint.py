@@ -1,4 +1,7 @@
-"""Each check of `nox -s lint` finds its defect."""
+"""Each check of `nox -s lint` finds its defect.
+
+One run has several defects, each in a file of its own, so that every row is judged on all of them.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,36 @@ from testing.acceptance.conftest import Checkout, Ran
 WORKFLOW_ROWS = {"workflow", "workflow schema", "workflow sessions", "actionlint", "zizmor"}
 ROWS = {"flake8", "black", "isort", "mypy", "locks"} | WORKFLOW_ROWS
 SEED = "utils/lakekit/seeded.py"
+# A file for each defect: the row that finds it, the rule, and the text.
+DEFECTS = {
+    "unused_import": ("flake8", "F401", "import os  # here\n"),
+    "formatting": ("black", "format", "ONE = 1\nNAME = 'single'  # here\n"),
+    "import_order": (
+        "isort",
+        "order",
+        'import sys  # here\nimport os\n\n__all__ = ["os", "sys"]\n',
+    ),
+    "type_error": (
+        "mypy",
+        "return-value",
+        'def number() -> int:\n    return "1"  # here\n',
+    ),
+}
+EDITED_LOCK = "requirements/acceptance.txt"
+# Settings of pyproject.toml that a tool refuses.
+SETTINGS = [
+    ("\nstrict = true\n", '\nstrict = "perhaps"\n'),
+    ("warn_unreachable = true", "warn_unreachably = true"),
+    ("max-complexity = 12", 'max-complexity = "many"'),
+    ("\n[tool.black]\nline-length = 110\n", '\n[tool.black]\nline-length = "wide"\n'),
+    ('profile = "black"', 'profile = "blakc"'),
+]
 
 
 @pytest.fixture(scope="module")
-def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """The repository without a defect, and what lint says of it; its run leaves mypy's cache behind."""
-    original.commit()
-    return original, original.nox("-s", "lint")
+def sound(lean: Checkout) -> tuple[Checkout, Ran]:
+    """A repository without a defect, and its lint, which leaves mypy's cache behind."""
+    return lean, lean.nox("-s", "lint")
 
 
 @pytest.fixture
@@ -26,46 +52,49 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
     return sound[0].copy(tmp_path / "repository")
 
 
-def test_the_repository_itself_passes(sound: tuple[Checkout, Ran]) -> None:
+def defect_file(defect: str) -> str:
+    return f"utils/lakekit/{defect}.py"
+
+
+@pytest.fixture(scope="module")
+def seeded(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One run over all defects that do not hide each other."""
+    checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
+    for defect, (_, _, text) in DEFECTS.items():
+        checkout.write(defect_file(defect), text)
+    checkout.replace("pyproject.toml", '"check-wheel-contents"', '"check-wheel-contents>=0.6"')
+    text = (checkout.root / EDITED_LOCK).read_text(encoding="utf-8")
+    first = re.findall(r"--hash=sha256:(\w{64})", text)[0]
+    checkout.replace(EDITED_LOCK, first, "0" * 64)
+    return checkout.nox("-s", "lint")
+
+
+def test_a_sound_repository_passes(sound: tuple[Checkout, Ran]) -> None:
     sound[1].assert_only("lint", failed=set(), rows=ROWS)
 
 
-@pytest.mark.parametrize(
-    ("check", "rule", "text"),
-    [
-        ("flake8", "F401", "import os  # here\n"),
-        ("black", "format", "ONE = 1\nNAME = 'single'  # here\n"),
-        ("isort", "order", 'import sys  # here\nimport os\n\n__all__ = ["os", "sys"]\n'),
-        ("mypy", "return-value", 'def number() -> int:\n    return "1"  # here\n'),
-    ],
-    ids=["unused-import", "formatting", "import-order", "type-error"],
-)
-def test_finds_a_defect_in_a_file(repository: Checkout, check: str, rule: str, text: str) -> None:
-    line = repository.write(SEED, text)
-    ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed={check}, rows=ROWS)
-    found = ran.finding("lint", check, rule)
-    assert (found.tool, found.file, found.line) == (check, SEED, line)
+def test_defects_fail_their_own_rows_and_no_other(seeded: Ran) -> None:
+    seeded.assert_only("lint", failed=ROWS - WORKFLOW_ROWS, rows=ROWS)
 
 
-def test_finds_a_lock_that_is_out_of_step(repository: Checkout) -> None:
-    repository.replace("pyproject.toml", '"check-wheel-contents"', '"check-wheel-contents>=0.6"')
-    ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed={"locks"}, rows=ROWS)
-    found = ran.finding("lint", "locks", "out-of-step")
-    assert (found.tool, found.file, found.line) == ("locks", "requirements/build.txt", 1)
-    assert "nox -s lock" in found.message
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_finds_a_defect_in_a_file(seeded: Ran, defect: str) -> None:
+    check, rule, text = DEFECTS[defect]
+    file = defect_file(defect)
+    [line] = [number for number, each in enumerate(text.splitlines(), 1) if "# here" in each]
+    # The other rows have nothing to say about it.
+    assert seeded.named("lint", file) == {(check, rule, line)}
+    [found] = seeded.check("lint", check).findings
+    assert (found.tool, found.file) == (check, file)
 
 
-def test_finds_a_lock_that_was_edited_by_hand(repository: Checkout) -> None:
-    lock = "requirements/acceptance.txt"
-    text = (repository.root / lock).read_text(encoding="utf-8")
-    first = re.findall(r"--hash=sha256:(\w{64})", text)[0]
-    repository.replace(lock, first, "0" * 64)
-    ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed={"locks"}, rows=ROWS)
-    found = ran.finding("lint", "locks", "out-of-step")
-    assert (found.tool, found.file, found.line) == ("locks", lock, 1)
+def test_finds_a_lock_out_of_step_and_one_edited_by_hand(seeded: Ran) -> None:
+    found = seeded.check("lint", "locks").findings
+    assert {(each.tool, each.rule, each.file, each.line) for each in found} == {
+        ("locks", "out-of-step", "requirements/build.txt", 1),
+        ("locks", "out-of-step", EDITED_LOCK, 1),
+    }
+    assert all("nox -s lock" in each.message for each in found)
 
 
 def test_a_file_that_does_not_parse_is_a_finding_of_each_tool_that_parses(repository: Checkout) -> None:
@@ -78,26 +107,20 @@ def test_a_file_that_does_not_parse_is_a_finding_of_each_tool_that_parses(reposi
         assert (found.tool, found.file, found.line) == (check, SEED, line)
 
 
-@pytest.mark.parametrize(
-    ("check", "old", "new", "words"),
-    [
-        ("mypy", "\nstrict = true\n", '\nstrict = "perhaps"\n', "perhaps"),
-        ("mypy", "warn_unreachable = true", "warn_unreachably = true", "warn_unreachably"),
-        ("flake8", "max-complexity = 12", 'max-complexity = "many"', "many"),
-        ("black", "\n[tool.black]\nline-length = 110\n", '\n[tool.black]\nline-length = "wide"\n', "wide"),
-        ("isort", 'profile = "black"', 'profile = "blakc"', "blakc"),
-    ],
-    ids=["mypy-value", "mypy-name", "flake8", "black", "isort"],
-)
-def test_a_setting_that_a_tool_refuses_fails_its_check(
-    repository: Checkout, check: str, old: str, new: str, words: str
-) -> None:
-    repository.replace("pyproject.toml", old, new)
+def test_a_setting_that_a_tool_refuses_fails_its_check(repository: Checkout) -> None:
+    for old, new in SETTINGS:
+        repository.replace("pyproject.toml", old, new)
     ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed={check}, rows=ROWS)
-    [found] = ran.check("lint", check).findings
-    assert found.tool == check
-    assert words in found.message
+    ran.assert_only("lint", failed={"flake8", "black", "isort", "mypy"}, rows=ROWS)
+    for check, word in (("flake8", "many"), ("black", "wide"), ("isort", "blakc")):
+        [found] = ran.check("lint", check).findings
+        assert found.tool == check
+        assert word in found.message
+    # A value and a name: mypy ignores both, and ends as if all were well.
+    value, name = ran.check("lint", "mypy").findings
+    assert value.tool == name.tool == "mypy"
+    assert "perhaps" in value.message
+    assert "warn_unreachably" in name.message
 
 
 def test_a_selection_of_files_is_a_partial_result(repository: Checkout) -> None:

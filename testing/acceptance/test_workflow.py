@@ -1,16 +1,20 @@
-"""What can go wrong with the workflow file is found by `nox -s lint`, by name, file and line."""
+"""What can go wrong with the workflow file is found by `nox -s lint`, by name, file and line.
+
+One run has several defects: each row is judged on all of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from testing.acceptance.conftest import Checkout
-from testing.acceptance.test_lint import ROWS
+from testing.acceptance.conftest import Checkout, Ran
+from testing.acceptance.test_lint import ROWS, WORKFLOW_ROWS
 
 FILE = ".github/workflows/ci.yml"
-EXTRA = ".github/workflows/extra.yml"
 # A workflow that no check objects to.
 SOUND_WORKFLOW = """\
 name: extra
@@ -29,17 +33,51 @@ jobs:
       - run: echo hello
 """
 PIN = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
+# What is edited by hand in the workflow file, in one run.
+EDITS = {
+    "time limit": ("timeout-minutes: 165", "timeout-minutes: 166"),
+    "need": ("needs: [lint]", "needs: [lnt]"),
+    "session": ("SESSION: build", "SESSION: biuld"),
+    "pin": (PIN, "actions/checkout@v7"),
+    "command": ('run: nox -s "$SESSION"', "run: make lint"),
+}
+# A workflow for each mistake beside ours: the rows that fail, the one that names the rule, and where it is written.
+MISTAKES = {
+    "shape": (
+        {"workflow schema", "actionlint"},
+        "workflow schema",
+        "schema",
+        "  greet:\n",
+        "  greet: # here\n    timeout-minuets: 5\n",
+    ),
+    "expression": (
+        {"actionlint"},
+        "actionlint",
+        "expression",
+        "echo hello",
+        "echo hello\n        env:\n          WORD: ${{ matrix.word }} # here",
+    ),
+    "permissions": (
+        {"zizmor"},
+        "zizmor",
+        "excessive-permissions",
+        "permissions: {}",
+        "permissions: write-all # here",
+    ),
+}
 
 
-@pytest.fixture(scope="module")
-def sound(original: Checkout) -> Checkout:
-    original.commit()
-    return original
+@dataclass(frozen=True)
+class Edited:
+    """A repository whose workflows have mistakes, its lint, and the lines of what was written."""
+
+    checkout: Checkout
+    ran: Ran
+    lines: Mapping[str, int]
 
 
-@pytest.fixture
-def repository(sound: Checkout, tmp_path: Path) -> Checkout:
-    return sound.copy(tmp_path / "repository")
+def extra(mistake: str) -> str:
+    return f".github/workflows/{mistake}.yml"
 
 
 def edit(repository: Checkout, old: str, new: str) -> int:
@@ -51,74 +89,94 @@ def edit(repository: Checkout, old: str, new: str) -> int:
     return before.count("\n") + 1
 
 
-def test_edit_by_hand_is_shown_with_the_command_that_mends_it(repository: Checkout) -> None:
-    line = edit(repository, "timeout-minutes: 25", "timeout-minutes: 26")
-    ran = repository.nox("-s", "lint")
-    assert ran.code == 1
-    assert {name for name, status in ran.rows("lint").items() if status == "failure"} == {"workflow"}
-    finding = ran.finding("lint", "workflow", "in-sync")
-    assert (finding.file, finding.line) == (FILE, line)
-    assert "-    timeout-minutes: 26\n+    timeout-minutes: 25" in finding.message
+@pytest.fixture(scope="module")
+def edited(lean: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Edited:
+    """One run over the edits and mistakes that do not hide each other."""
+    checkout = lean.copy(tmp_path_factory.mktemp("edited") / "repository")
+    lines = {name: edit(checkout, *change) for name, change in EDITS.items()}
+    for name, (_, _, _, old, new) in MISTAKES.items():
+        assert SOUND_WORKFLOW.count(old) == 1
+        lines[name] = checkout.write(extra(name), SOUND_WORKFLOW.replace(old, new))
+    return Edited(checkout, checkout.nox("-s", "lint"), lines)
+
+
+@pytest.fixture
+def repository(edited: Edited, tmp_path: Path) -> Checkout:
+    """The repository as it was committed, with the caches of the run before."""
+    copy = edited.checkout.copy(tmp_path / "repository")
+    copy.git("checkout", "--quiet", ".")
+    copy.git("clean", "--quiet", "--force", ".github")
+    return copy
+
+
+def test_mistakes_in_workflows_fail_the_rows_of_the_workflow_alone(edited: Edited) -> None:
+    edited.ran.assert_only("lint", failed=WORKFLOW_ROWS, rows=ROWS)
+
+
+def test_edit_by_hand_is_shown_with_the_command_that_mends_it(edited: Edited) -> None:
+    finding = edited.ran.finding("lint", "workflow", "in-sync")
+    assert (finding.file, finding.line) == (FILE, min(edited.lines[name] for name in EDITS))
+    assert "-    timeout-minutes: 166\n+    timeout-minutes: 165" in finding.message
     assert "nox -s workflow" in finding.message
-    assert repository.nox("-s", "workflow").code == 0
-    assert repository.nox("-s", "lint").rows("lint")["workflow"] == "success"
+    # No other row minds a time limit.
+    rows = {row for row, _, line in edited.ran.named("lint", FILE) if line == edited.lines["time limit"]}
+    assert rows <= {"workflow"}
 
 
-def test_unknown_need_is_named(repository: Checkout) -> None:
-    edit(repository, "needs: [lint]", "needs: [lnt]")
-    ran = repository.nox("-s", "lint")
-    finding = ran.finding("lint", "workflow sessions", "unknown-need")
+def test_unknown_need_is_named(edited: Edited) -> None:
+    finding = edited.ran.finding("lint", "workflow sessions", "unknown-need")
     assert "'tests' needs 'lnt'" in finding.message
-    assert ran.rows("lint")["actionlint"] == "failure"
-    assert ran.rows("lint")["workflow"] == "failure"
+    assert any("lnt" in each.message for each in edited.ran.check("lint", "actionlint").findings)
 
 
-def test_circle_of_needs_is_named(repository: Checkout) -> None:
-    edit(repository, "    name: lint\n", "    name: lint\n    needs: [build]\n")
-    ran = repository.nox("-s", "lint")
-    found = [each for each in ran.check("lint", "workflow sessions").findings if each.rule == "circle"]
-    named = {"'lint'", "'tests'", "'docker'", "'k8s'", "'suite'", "'build'"}
-    assert {each.message.split()[1] for each in found} == named
-    assert all(each.file == FILE and each.line for each in found)
-
-
-def test_session_renamed_in_the_noxfile_is_named(repository: Checkout) -> None:
-    noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
-    changed = noxfile.replace("def tests(", "def trials(").replace("needs=[tests", "needs=[trials")
-    (repository.root / "noxfile.py").write_text(changed, encoding="utf-8")
-    ran = repository.nox("-s", "lint")
-    messages = [each.message for each in ran.check("lint", "workflow sessions").findings]
-    assert any("the declared job 'trials' is not in the workflow" in message for message in messages)
-    assert any("job 'tests' is not declared" in message for message in messages)
-    assert ran.rows("lint")["workflow"] == "failure"
-
-
-def test_session_that_does_not_exist_is_named(repository: Checkout) -> None:
-    edit(repository, "SESSION: build", "SESSION: biuld")
-    ran = repository.nox("-s", "lint")
-    messages = [each.message for each in ran.check("lint", "workflow sessions").findings]
+def test_session_that_does_not_exist_is_named(edited: Edited) -> None:
+    messages = [each.message for each in edited.ran.check("lint", "workflow sessions").findings]
     assert "job 'build' runs the session 'biuld', which it does not have" in messages
     assert "job 'build' does not run its session 'build'" in messages
 
 
-def test_unpinned_action_is_named(repository: Checkout) -> None:
-    line = edit(repository, PIN, "actions/checkout@v7")
-    ran = repository.nox("-s", "lint")
-    finding = ran.finding("lint", "zizmor", "unpinned-uses")
-    assert (finding.file, finding.line) == (FILE, line)
+def test_unpinned_action_is_named(edited: Edited) -> None:
+    finding = edited.ran.finding("lint", "zizmor", "unpinned-uses")
+    assert (finding.file, finding.line) == (FILE, edited.lines["pin"])
 
 
-def test_command_beside_nox_is_named(repository: Checkout) -> None:
-    line = edit(repository, 'run: nox -s "$SESSION"', "run: make lint")
-    ran = repository.nox("-s", "lint")
-    finding = ran.finding("lint", "workflow sessions", "run")
+def test_command_beside_nox_is_named(edited: Edited) -> None:
+    finding = edited.ran.finding("lint", "workflow sessions", "run")
     assert "'make lint'" in finding.message
-    assert (finding.file, finding.line) == (FILE, line)
+    assert (finding.file, finding.line) == (FILE, edited.lines["command"])
 
 
-def test_a_sound_workflow_beside_ours_passes(repository: Checkout) -> None:
-    repository.write(EXTRA, SOUND_WORKFLOW)
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_finds_a_mistake_in_a_workflow(edited: Edited, mistake: str) -> None:
+    failed, check, rule, _, _ = MISTAKES[mistake]
+    found = edited.ran.named("lint", extra(mistake))
+    assert {row for row, _, _ in found} == failed
+    assert (check, rule, edited.lines[mistake]) in found
+
+
+def test_the_command_mends_it_and_a_sound_workflow_beside_ours_passes(edited: Edited, tmp_path: Path) -> None:
+    repository = edited.checkout.copy(tmp_path / "repository")
+    for mistake in MISTAKES:
+        (repository.root / extra(mistake)).unlink()
+    repository.write(extra("sound"), SOUND_WORKFLOW)
+    assert repository.nox("-s", "workflow").code == 0
     repository.nox("-s", "lint").assert_only("lint", failed=set(), rows=ROWS)
+
+
+def test_circle_of_needs_and_a_session_renamed_in_the_noxfile_are_named(repository: Checkout) -> None:
+    edit(repository, "    name: lint\n", "    name: lint\n    needs: [build]\n")
+    noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
+    changed = noxfile.replace("def tests(", "def trials(").replace("needs=[tests", "needs=[trials")
+    (repository.root / "noxfile.py").write_text(changed, encoding="utf-8")
+    ran = repository.nox("-s", "lint")
+    ran.assert_only("lint", failed={"workflow", "workflow sessions", "actionlint"}, rows=ROWS)
+    found = [each for each in ran.check("lint", "workflow sessions").findings if each.rule == "circle"]
+    named = {"'lint'", "'tests'", "'docker'", "'k8s'", "'suite'", "'build'"}
+    assert {each.message.split()[1] for each in found} == named
+    assert all(each.file == FILE and each.line for each in found)
+    messages = [each.message for each in ran.check("lint", "workflow sessions").findings]
+    assert any("the declared job 'trials' is not in the workflow" in message for message in messages)
+    assert any("job 'tests' is not declared" in message for message in messages)
 
 
 def test_finds_a_declaration_that_the_workflow_does_not_know(repository: Checkout) -> None:
@@ -131,38 +189,6 @@ def test_finds_a_declaration_that_the_workflow_does_not_know(repository: Checkou
     found = ran.finding("lint", "workflow sessions", "needs")
     assert (found.tool, found.file, found.line) == ("workflow sessions", FILE, line)
     assert "-    needs: [lint]" in ran.finding("lint", "workflow", "in-sync").message
-
-
-@pytest.mark.parametrize(
-    ("failed", "check", "rule", "old", "new"),
-    [
-        (
-            {"workflow schema", "actionlint"},
-            "workflow schema",
-            "schema",
-            "  greet:\n",
-            "  greet: # here\n    timeout-minuets: 5\n",
-        ),
-        (
-            {"actionlint"},
-            "actionlint",
-            "expression",
-            "echo hello",
-            "echo hello\n        env:\n          WORD: ${{ matrix.word }} # here",
-        ),
-        ({"zizmor"}, "zizmor", "excessive-permissions", "permissions: {}", "permissions: write-all # here"),
-    ],
-    ids=["shape", "expression", "permissions"],
-)
-def test_finds_a_mistake_in_a_workflow(
-    repository: Checkout, failed: set[str], check: str, rule: str, old: str, new: str
-) -> None:
-    assert SOUND_WORKFLOW.count(old) == 1
-    line = repository.write(EXTRA, SOUND_WORKFLOW.replace(old, new))
-    ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed=failed, rows=ROWS)
-    found = ran.finding("lint", check, rule)
-    assert (found.tool, found.file, found.line) == (check, EXTRA, line)
 
 
 def line_of(repository: Checkout, path: str, text: str) -> int:
