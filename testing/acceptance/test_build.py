@@ -22,8 +22,10 @@ ROWS = INSTALLS | {
     "sbom",
 }
 WHEEL = "[tool.hatch.build.targets.wheel]\n"
+SDIST = '"LICENSE", "pyproject.toml"]'
+GOLD = "lakekit/sql/gold/busiest_hours.sql"
 # Replaces a file of the package by one that holds something else at each build.
-RANDOM_HOOK = """
+RANDOM_HOOK = f"""
 import uuid
 from pathlib import Path
 
@@ -32,13 +34,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 class Hook(BuildHookInterface):
     def initialize(self, version, build_data):
-        file = Path(self.directory) / "py.typed"
+        file = Path(self.directory) / "random.sql"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(str(uuid.uuid4()))
-        build_data["force_include"][str(file)] = "lakekit/py.typed"
+        build_data["force_include"][str(file)] = "{GOLD}"
 
     def finalize(self, version, build_data, artifact_path):
-        (Path(self.directory) / "py.typed").unlink()
+        (Path(self.directory) / "random.sql").unlink()
 """
 
 # Leaves a file in dist/ that is no distribution.
@@ -54,13 +56,22 @@ class Hook(BuildHookInterface):
         folder.mkdir(exist_ok=True)
         (folder / "notes.txt").write_text("not a distribution")
 """
+# In the wheel: a file missing, two that do not belong there, and one of the hook's.
+WRONG_WHEEL = f"""\
+{WHEEL}exclude = ["utils/lakekit/py.typed", "utils/{GOLD}"]
+force-include = {{ "README.md" = "lakekit/stray.md", "CHANGELOG.md" = "stray/__init__.py" }}
+hooks.custom = {{}}
+"""
 
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """The repository without a defect, and what build says of it."""
+    """The repository without a defect, a commit after a tag, and what build says of it."""
     original.commit()
-    return original, original.nox("-s", "build")
+    original.git("tag", "v1.2.3")
+    original.write("NOTES", "Another commit.\n")
+    original.commit()
+    return original, original.nox("-s", "build", umask=0o022, env={"TZ": "UTC"})
 
 
 @pytest.fixture
@@ -84,90 +95,73 @@ def test_the_repository_itself_builds(sound: tuple[Checkout, Ran]) -> None:
     assert len(distributions) == 2
 
 
-def test_finds_a_file_that_the_wheel_lacks(repository: Checkout) -> None:
-    repository.replace("pyproject.toml", WHEEL, f'{WHEEL}exclude = ["utils/lakekit/py.typed"]\n')
-    ran = build(repository)
-    ran.assert_only("build", failed={"contents"}, rows=ROWS)
-    found = ran.finding("build", "contents", "missing")
+@pytest.fixture(scope="module")
+def wrong_files(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One build with wrong files in the wheel, without a description, that cannot be repeated."""
+    repository = sound[0].copy(tmp_path_factory.mktemp("files") / "repository")
+    repository.write("hatch_build.py", RANDOM_HOOK)
+    repository.replace("pyproject.toml", WHEEL, WRONG_WHEEL)
+    repository.replace("pyproject.toml", SDIST, f'{SDIST[:-1]}, "hatch_build.py"]')
+    repository.replace("pyproject.toml", 'readme = "README.md"\n', "")
+    return build(repository)
+
+
+def test_wrong_files_fail_the_rows_of_files_alone(wrong_files: Ran) -> None:
+    failed = {"contents", "check-wheel-contents", "twine", "reproducible"}
+    wrong_files.assert_only("build", failed=failed, rows=ROWS)
+
+
+def test_finds_a_file_that_the_wheel_lacks(wrong_files: Ran) -> None:
+    found = wrong_files.finding("build", "contents", "missing")
     assert (found.tool, found.file, found.line) == ("contents", "utils/lakekit/py.typed", 1)
     assert "lakekit/py.typed" in found.message
 
 
-@pytest.mark.parametrize(
-    ("target", "failed"),
-    [("lakekit/stray.md", {"contents"}), ("stray/__init__.py", {"contents", "check-wheel-contents"})],
-    ids=["in-the-package", "beside-it"],
-)
-def test_finds_a_file_that_does_not_belong_in_the_wheel(
-    repository: Checkout, target: str, failed: set[str]
-) -> None:
-    repository.replace("pyproject.toml", WHEEL, f'{WHEEL}force-include = {{ "README.md" = "{target}" }}\n')
-    ran = build(repository)
-    ran.assert_only("build", failed=failed, rows=ROWS)
-    found = ran.finding("build", "contents", "unexpected")
-    [wheel] = [path for path in ran.result("build").artifacts if path.endswith(".whl")]
-    assert (found.tool, found.file, found.line) == ("contents", wheel, 1)
-    assert target in found.message
-    if "check-wheel-contents" in failed:
-        found = ran.finding("build", "check-wheel-contents", "W202")
-        assert (found.tool, found.file) == ("check-wheel-contents", wheel)
+def test_finds_files_that_do_not_belong_in_the_wheel(wrong_files: Ran) -> None:
+    [wheel] = [path for path in wrong_files.result("build").artifacts if path.endswith(".whl")]
+    found = [each for each in wrong_files.check("build", "contents").findings if each.rule == "unexpected"]
+    assert {(each.tool, each.file, each.line) for each in found} == {("contents", wheel, 1)}
+    messages = "\n".join(each.message for each in found)
+    assert "lakekit/stray.md" in messages and "stray/__init__.py" in messages
+    assert len(found) == 2
+    # Only what lies beside the package is against `toplevel`.
+    [beside] = wrong_files.check("build", "check-wheel-contents").findings
+    assert (beside.tool, beside.rule, beside.file) == ("check-wheel-contents", "W202", wheel)
 
 
-def test_finds_a_missing_description(repository: Checkout) -> None:
-    repository.replace("pyproject.toml", 'readme = "README.md"\n', "")
-    ran = build(repository)
-    ran.assert_only("build", failed={"twine"}, rows=ROWS)
-    found = ran.check("build", "twine").findings
+def test_finds_a_missing_description(wrong_files: Ran) -> None:
+    found = wrong_files.check("build", "twine").findings
     assert any("`long_description` missing" in each.message for each in found)
     assert {(each.tool, each.rule, each.file) for each in found} == {("twine", "warning", "pyproject.toml")}
 
 
-def test_finds_a_description_that_cannot_be_rendered(repository: Checkout) -> None:
-    line = repository.write("README.rst", "Title\n=====\n\n.. here:: # here\n")
-    repository.replace("pyproject.toml", 'readme = "README.md"', 'readme = "README.rst"')
-    repository.replace("pyproject.toml", '"api/lakekit_api", "README.md"', '"api/lakekit_api", "README.rst"')
-    ran = build(repository)
-    ran.assert_only("build", failed={"twine"}, rows=ROWS)
-    found = ran.finding("build", "twine", "error")
-    assert (found.tool, found.file, found.line) == ("twine", "README.rst", line)
-    assert 'Unknown directive type "here"' in found.message
-
-
-def test_finds_a_build_that_cannot_be_repeated(repository: Checkout) -> None:
-    repository.write("hatch_build.py", RANDOM_HOOK)
-    hook = f'{WHEEL}exclude = ["utils/lakekit/py.typed"]\nhooks.custom = {{}}\n'
-    repository.replace("pyproject.toml", WHEEL, hook)
-    repository.replace(
-        "pyproject.toml", '"LICENSE", "pyproject.toml"]', '"LICENSE", "pyproject.toml", "hatch_build.py"]'
-    )
-    ran = build(repository)
-    ran.assert_only("build", failed={"reproducible"}, rows=ROWS)
-    found = ran.check("build", "reproducible").findings
-    assert {(each.tool, each.rule, each.file) for each in found} == {
-        ("reproducible", "differs", "lakekit/py.typed")
-    }
+def test_finds_a_build_that_cannot_be_repeated(wrong_files: Ran) -> None:
+    found = wrong_files.check("build", "reproducible").findings
+    assert {(each.tool, each.rule, each.file) for each in found} == {("reproducible", "differs", GOLD)}
     assert len(found) == 2
 
 
-def test_finds_a_file_in_dist_that_is_no_part_of_the_build(repository: Checkout) -> None:
+def test_finds_a_wrong_description_a_stray_file_in_dist_and_a_command_that_does_not_start(
+    repository: Checkout,
+) -> None:
+    line = repository.write("README.rst", "Title\n=====\n\n.. here:: # here\n")
+    repository.replace("pyproject.toml", 'readme = "README.md"', 'readme = "README.rst"')
+    repository.replace("pyproject.toml", '"api/lakekit_api", "README.md"', '"api/lakekit_api", "README.rst"')
     repository.write("hatch_build.py", STRAY_HOOK)
     repository.replace("pyproject.toml", WHEEL, f"{WHEEL}hooks.custom = {{}}\n")
-    repository.replace(
-        "pyproject.toml", '"LICENSE", "pyproject.toml"]', '"LICENSE", "pyproject.toml", "hatch_build.py"]'
-    )
-    ran = build(repository)
-    ran.assert_only("build", failed={"checksums"}, rows=ROWS)
-    found = ran.finding("build", "checksums", "unexpected")
-    assert "notes.txt" in found.message
-
-
-def test_finds_a_command_that_does_not_start(repository: Checkout) -> None:
+    repository.replace("pyproject.toml", SDIST, f'{SDIST[:-1]}, "hatch_build.py"]')
     repository.replace("pyproject.toml", '"lakekit.cli:main"', '"lakekit.cli:no_such_function"')
     ran = build(repository)
-    ran.assert_only("build", failed=INSTALLS, rows=ROWS)
+    ran.assert_only("build", failed=INSTALLS | {"twine", "checksums"}, rows=ROWS)
+    found = ran.finding("build", "twine", "error")
+    assert (found.tool, found.file, found.line) == ("twine", "README.rst", line)
+    assert 'Unknown directive type "here"' in found.message
+    [found] = ran.check("build", "checksums").findings
+    assert found.rule == "unexpected"
+    assert "notes.txt" in found.message
     for name in INSTALLS:
-        found = ran.finding("build", name, "crash")
-        assert found.tool == name
+        [found] = ran.check("build", name).findings
+        assert (found.tool, found.rule) == (name, "crash")
         assert "ImportError: cannot import name 'no_such_function'" in found.message
 
 
@@ -207,20 +201,19 @@ def test_a_dirty_tree_is_a_remark_and_never_a_failure(repository: Checkout) -> N
     assert "dirty" in ran.check("build", "version").detail
 
 
-def test_two_clones_of_a_commit_build_the_same_bytes(repository: Checkout, tmp_path: Path) -> None:
-    repository.git("tag", "v1.2.3")
-    repository.write("CHANGELOG.md", "Another commit.\n")
-    repository.commit()
-    sums = []
-    for folder, umask, zone in (("one", 0o022, "UTC"), ("zweite Kopie für später", 0o077, "Asia/Kathmandu")):
-        clone = Checkout(tmp_path / folder / "repository")
-        # A clone under another umask has files of other modes.
-        repository.git(
-            "clone", "--quiet", "--config=core.sharedRepository=umask", str(repository.root), str(clone.root)
-        )
-        ran = clone.nox("-s", "build", umask=umask, env={"TZ": zone})
-        ran.assert_only("build", failed=set(), rows=ROWS)
-        sums.append((clone.root / "reports" / "build" / "SHA256SUMS").read_text(encoding="utf-8"))
+def test_a_clone_under_another_umask_and_zone_builds_the_same_bytes(
+    sound: tuple[Checkout, Ran], tmp_path: Path
+) -> None:
+    clone = Checkout(tmp_path / "zweite Kopie für später" / "repository")
+    # A clone under another umask has files of other modes.
+    umask = "--config=core.sharedRepository=umask"
+    sound[0].git("clone", "--quiet", umask, str(sound[0].root), str(clone.root))
+    ran = clone.nox("-s", "build", umask=0o077, env={"TZ": "Asia/Kathmandu"})
+    ran.assert_only("build", failed=set(), rows=ROWS)
+    sums = [
+        (checkout.root / "reports" / "build" / "SHA256SUMS").read_text(encoding="utf-8")
+        for checkout in (sound[0], clone)
+    ]
     assert sums[0] == sums[1]
     assert re.search(r"lakekit-1\.\d\.\d\.dev1\+g\w{12}\.tar\.gz", sums[0])
 
