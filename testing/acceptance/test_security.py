@@ -8,13 +8,14 @@ import random
 import re
 import shutil
 import string
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from lake_ci.results import Finding, Status
-from testing.acceptance.conftest import ENVDIR, REPOSITORY, Checkout, Ran
+from testing.acceptance.conftest import REPOSITORY, Begun, Checkout, Ran, private_environments
 
 SCANNERS = {"safety", "bandit", "semgrep", "secrets"}
 ROWS = SCANNERS | {"semgrep rules", "exceptions", "findings.sarif"}
@@ -149,6 +150,27 @@ def findings(ran: Ran, check: str) -> set[tuple[str, str, int]]:
     return {(each.rule, each.file or "", each.line or 0) for each in ran.check("security", check).findings}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hanging(
+    sound: tuple[Checkout, Ran], database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Begun]:
+    """A run with a scanner that hangs, started first: its time limit passes beside the other tests."""
+    folder = tmp_path_factory.mktemp("hanging")
+    fakes = private_environments("security", folder / "envs")
+    fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
+    checkout = unknown(sound[0], folder)
+    # A minute: the scanner must have started, on a machine however busy.
+    checkout.replace(
+        "noxfile.py",
+        'facts=["advisories"],\n    minutes=10',
+        'facts=["advisories"],\n    minutes=1',
+    )
+    env = {"LAKE_CI_ADVISORIES": str(database)}
+    begun = checkout.begin("-s", "security", envdir=fakes, env=env)
+    yield begun
+    begun.stop()
+
+
 def test_the_repository_itself_passes(sound: tuple[Checkout, Ran]) -> None:
     ran = sound[1]
     ran.assert_only("security", failed=set(), rows=ROWS)
@@ -235,14 +257,9 @@ def test_the_merged_list_is_written_with_every_file_and_line(seeded: Ran) -> Non
 
 
 @pytest.fixture
-def fakes(tmp_path: Path) -> Path:
+def fakes(sound: tuple[Checkout, Ran], tmp_path: Path) -> Path:
     """An environment for nox to take, in which scanners are scripts of the test."""
-    real, folder = ENVDIR / "security", tmp_path / "envs"
-    shutil.copytree(real / "bin", folder / "security" / "bin", symlinks=True)
-    for entry in real.iterdir():
-        if entry.name != "bin":
-            (folder / "security" / entry.name).symlink_to(entry)
-    return folder
+    return private_environments("security", tmp_path / "envs")
 
 
 def fake(environments: Path, name: str, script: str) -> None:
@@ -298,22 +315,12 @@ def test_a_scanner_that_fails_is_a_failure_with_its_last_lines(
     assert reports == {"result.json", "safety.json"}
 
 
-def test_a_scanner_that_hangs_is_ended_by_the_time_limit(
-    sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, database: Path
-) -> None:
-    fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
-    checkout = unknown(sound[0], tmp_path)
-    # A minute: the scanner must have started, on a machine however busy.
-    checkout.replace(
-        "noxfile.py",
-        'facts=["advisories"],\n    minutes=10',
-        'facts=["advisories"],\n    minutes=1',
-    )
-    ran = checkout.nox("-s", "security", envdir=fakes, env={"LAKE_CI_ADVISORIES": str(database)})
+def test_a_scanner_that_hangs_is_ended_by_the_time_limit(hanging: Begun) -> None:
+    ran = hanging.end()
     found = ran.finding("security", "secrets", "timeout")
     assert "loading rules" in found.message
     assert ran.result("security").cause == "timeout"
-    assert not (checkout.root / "reports" / "security" / "secrets.json").exists()
+    assert not (hanging.root / "reports" / "security" / "secrets.json").exists()
 
 
 @pytest.mark.parametrize("strict", [True, False])
