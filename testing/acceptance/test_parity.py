@@ -295,6 +295,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     checkout = original.copy(tmp_path / "repository")
     # build comes after tests, of which one variant with two small suites is enough here.
     (checkout.root / ".cache" / "jars").unlink()
+    # Half of the Python code, which lint would judge twice.
+    shutil.rmtree(checkout.root / "testing")
     for suite in ("unit", "integration"):
         test = "import lakekit\n\n\ndef test_it() -> None:\n    assert lakekit.__doc__\n"
         checkout.write(f"testing/tiny/{suite}/test_package.py", test)
@@ -302,7 +304,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     checkout.replace("noxfile.py", unit, 'UNIT = ["testing/tiny/unit"]')
     integration = 'INTEGRATION = ["testing/integration/lakekit"]'
     checkout.replace("noxfile.py", integration, 'INTEGRATION = ["testing/tiny/integration"]')
-    checkout.replace("noxfile.py", "testing.Coverage(minimum=95)", "testing.Coverage(minimum=0)")
+    minimum = "minimum=95 if run.python == PYTHONS[-1] else 90"
+    checkout.replace("noxfile.py", minimum, "minimum=0")
     # What else build comes after has tests of its own, and may ask for a network that is not here.
     checkout.replace("noxfile.py", "needs=[k8s, security, terraform, suite]", "needs=[tests]")
     assert checkout.nox("-s", "workflow").code == 0
