@@ -161,16 +161,41 @@ def test_a_wrong_result_of_the_processor_is_found_by_its_rows(checkout: Checkout
     assert "gold.busiest_hours" in rows.message and "silver" not in rows.message
 
 
-def test_a_changed_line_of_lakekit_builds_no_dependency_again_and_a_failing_step_is_named(
-    checkout: Checkout,
-) -> None:
-    build = ("-s", "docker", "--", "--target", "prod", "--once")
-    ran = checkout.nox(*build)
+PROD = ("-s", "docker", "--", "--target", "prod", "--once")
+
+
+def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals) -> Ran:
+    """A build of prod that a signal ended, and the run after it, which leaves nothing of it."""
+    mark = f"sleep 6000 && : {checkout.root.parent.name}-{number.name}"
+    seed(checkout, "prod", f"RUN {mark}\n")
+    nox = start(checkout, "--envdir", str(ENVDIR), *PROD)
+    reached = until(lambda: bool(processes(mark.encode(), "cmdline")), BUILD_SECONDS)
+    assert reached, "the step was never reached"
+    os.kill(nox.pid, number)
+    nox.communicate(timeout=LIMIT)
+    checkout.replace(DOCKERFILE, f"RUN {mark}\n", "")
+    ran = checkout.nox(*PROD)
     assert ran.code == 0, ran.output
+    assert left(checkout.root) == []
+    assert until(lambda: not processes(mark.encode(), "cmdline"), LIMIT)
+    assert not (checkout.root / ".cache/docker/run").exists()
+    return ran
+
+
+def test_the_run_after_a_killed_build_leaves_nothing(checkout: Checkout, start: Start) -> None:
+    # Whether it found something to remove is open: the client may have ended for want of its reader.
+    end_during_a_build(checkout, start, signal.SIGKILL)
+
+
+def test_after_an_interrupt_a_changed_line_builds_no_dependency_again_and_a_failing_step_is_named(
+    checkout: Checkout, start: Start
+) -> None:
+    ran = end_during_a_build(checkout, start, signal.SIGINT)
+    assert "an earlier run had left" not in ran.check("docker", "engine").detail
     with (checkout.root / "utils/lakekit/errors.py").open("a", encoding="utf-8") as file:
         file.write("# a line more\n")
     checkout.replace("README.md", "# Lake CI\n", "# Lake CI, changed\n")
-    ran = checkout.nox(*build)
+    ran = checkout.nox(*PROD)
     assert ran.code == 0, ran.output
     steps = ran.check("docker", "build").data["steps"]
     assert steps and {step.split()[0] for step in steps} <= {"wheel", "prod"}, steps
@@ -178,35 +203,11 @@ def test_a_changed_line_of_lakekit_builds_no_dependency_again_and_a_failing_step
         step for step in steps if step.startswith("wheel 1/")
     ], "the build back end is a dependency, too"
     seed(checkout, "prod", "RUN echo before && ls /not-there\n")
-    ran = checkout.nox(*build)
+    ran = checkout.nox(*PROD)
     failed = ran.check("docker", "build").findings[0]
     assert (failed.file, failed.line) == (DOCKERFILE, line(checkout, "/not-there"))
     assert "No such file or directory" in failed.message
     assert ran.rows("docker")["prod"] == "skipped"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
-def test_the_run_after_one_that_was_ended_during_a_build_leaves_nothing(
-    checkout: Checkout, start: Start, number: signal.Signals
-) -> None:
-    mark = f"sleep 6000 && : {checkout.root.parent.name}-{number.name}"
-    seed(checkout, "prod", f"RUN {mark}\n")
-    arguments = ("--envdir", str(ENVDIR), "-s", "docker", "--", "--target", "prod", "--once")
-    nox = start(checkout, *arguments)
-    assert until(
-        lambda: bool(processes(mark.encode(), "cmdline")), BUILD_SECONDS
-    ), "the step was never reached"
-    os.kill(nox.pid, number)
-    nox.communicate(timeout=LIMIT)
-    checkout.replace(DOCKERFILE, f"RUN {mark}\n", "")
-    ran = checkout.nox(*arguments[2:])
-    assert ran.code == 0, ran.output
-    assert left(checkout.root) == []
-    assert until(lambda: not processes(mark.encode(), "cmdline"), LIMIT)
-    assert not (checkout.root / ".cache/docker/run").exists()
-    if number == signal.SIGINT:
-        assert "an earlier run had left" not in ran.check("docker", "engine").detail
-    # After a kill that is no matter of course either way: the client may have ended by itself, for want of its reader.
 
 
 def test_without_an_engine_the_row_says_how_to_get_one(checkout: Checkout) -> None:
