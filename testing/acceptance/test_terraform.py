@@ -35,6 +35,7 @@ STATIC = {"init", "fmt", "tfvars", "validate", "test", "checkov", "policy"}
 PLAN_ONLY = ("--environment", "dev", "--plan-only")
 PRODUCTION = ("--environment", "staging", "--environment", "production")
 DEV = "333344445555"
+ASK_SECONDS = 0.2
 
 pytestmark = pytest.mark.skipif(
     shutil.which("terraform") is None and os.environ.get("LAKE_CI_STRICT") != "1",
@@ -361,14 +362,15 @@ def test_a_signal_ends_terraform_its_providers_and_moto(
         "--rehearse",
     )
     assert nox.stdout
-    # checkov begins with the application, and ends long before it.
     for text in nox.stdout:
-        if "checkov" in text:
+        if "validate" in text:
             break
     processes: dict[int, str] = {}
     names = ""
-    while not ("serve.py" in names and "terraform-provider-aws" in names):
+    wait = threading.Event()
+    while not all(each in names for each in ("terraform apply", "serve.py", "terraform-provider-aws")):
         assert nox.poll() is None, "the application ended before its processes were seen"
+        wait.wait(ASK_SECONDS)
         processes = {pid: command_of(pid) for pid in below(nox.pid)}
         names = " ".join(processes.values())
     watched = watch(processes)
