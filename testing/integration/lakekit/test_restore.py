@@ -15,7 +15,6 @@ from deltalake.exceptions import DeltaError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
-
 import lakekit
 from lakekit.cli import call
 from lakekit.errors import DamagedTable, VersionRefused

@@ -84,6 +84,8 @@ def test_quote_that_is_never_closed_is_found(tmp_path: Path) -> None:
 def test_last_row_that_ends_in_another_way_is_refused(
     end: str, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from lakekit.spark_sql import _check_text
+
     content = f"a,b{end}1,2{end}3,4"
     _check_text(opened(tmp_path, content.encode()))
     file = opened(tmp_path, (content + last).encode())
@@ -98,6 +100,8 @@ def test_last_row_that_ends_in_another_way_is_refused(
 
 @pytest.mark.parametrize("end", ["\n", "\r"], ids=["LF", "CR"])
 def test_row_that_leaves_a_part_of_its_line_end_in_a_value_is_refused(end: str, tmp_path: Path) -> None:
+    from lakekit.spark_sql import _check_text
+
     start = f'a,b{end}"x\r\ny",2{end}'.encode()
     _check_text(opened(tmp_path, start + f"3,4{end}".encode()))
     with pytest.raises(SourceError, match="ends in CRLF, line 1 in " + {"\n": "LF", "\r": "CR"}[end]):
