@@ -40,4 +40,4 @@ def test_unit_tests_pass_in_a_random_order(
     ran = committed.nox("-s", session, "--", *order, *folders)
     assert f"Using --randomly-seed={seed}" in ran.output
     assert ran.code == 0, ran.output
-    assert ran.check(job, "unit").status.value == "success"
+    assert ran.check(job, "tests").status.value == "success"
