@@ -23,7 +23,7 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories
+from lake_ci.tools import advisories, affected
 from lake_ci.tools import benchmark_options as benchmarking
 from lake_ci.tools import benchmarks, ci, deploying
 from lake_ci.tools import docker as containers
@@ -129,14 +129,15 @@ def terraform(run: Run) -> None:
     minutes=45,
 )
 def tests(run: Run) -> None:
-    """Unit and integration tests of lakekit and its API, with branch coverage."""
+    """Unit and integration tests of lakekit and its API, with branch coverage; `-- --affected` for what changed."""
     run.install(f"test-java{run.java}")
     run.partial = testing.selects(run.posargs)
     run.use_java()
     run.check(java.Jars())
     if run.java == JAVAS[-1] or run.partial:
         cover = ["utils/lakekit", "api/lakekit_api"]
-        run.check(*testing.sets({"unit": UNIT, "integration": INTEGRATION}, cover, run.posargs))
+        folders = {"unit": UNIT, "integration": INTEGRATION}
+        run.check(*affected.sets(folders, cover, run.posargs, run.variant.job.inputs))
         # The long tests run on the newest Python alone, and they reach the most.
         run.check(testing.Coverage(minimum=95 if run.python == PYTHONS[-1] else 90))
     else:
@@ -157,7 +158,7 @@ def suite(run: Run) -> None:
     run.partial = testing.selects(run.posargs)
     run.use_java("17")
     folders = {"unit": SUITE_UNIT, "integration": SUITE_INTEGRATION}
-    sets = testing.sets(folders, ["utils/lake_ci"], run.posargs)
+    sets = affected.sets(folders, ["utils/lake_ci"], run.posargs, run.variant.job.inputs)
     run.check(java.Jars(), *sets, testing.Coverage(minimum=90))
 
 

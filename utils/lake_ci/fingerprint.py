@@ -144,7 +144,7 @@ class Fingerprints:
         """Of those, the ones that a job declares, and those that every job is made of."""
         if not job.inputs:
             return self.listed
-        matches = _matcher((*job.inputs, *SUITE))
+        matches = matcher((*job.inputs, *SUITE))
         return [name for name in self.listed if matches(name)]
 
     def _tree(self, job: Job) -> Tree:
@@ -226,7 +226,8 @@ def from_listing(data: bytes) -> dict[str, str]:
     return dict(zip(parts[0::2], parts[1::2]))
 
 
-def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
+def matcher(patterns: Sequence[str]) -> Callable[[str], object]:
+    """Whether a path matches one of these patterns, whose `*` matches slashes as well."""
     return re.compile("|".join(translate(pattern) for pattern in patterns)).match
 
 

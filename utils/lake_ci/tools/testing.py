@@ -58,11 +58,11 @@ class Pytest(Tool):
         command = [str(bench.python), "-m", "pytest", *arguments, f"--junit-xml={junit}"]
         # The classic family is the one that names a test's file and line.
         command += ["--override-ini=junit_family=xunit1", "--override-ini=junit_log_passing_tests=false"]
-        command += self.coverage(bench)
+        command += self.plugins(bench)
         command += ["--color=yes"] if sys.stdout.isatty() else []
         # As pytest-xdist does: one module that cannot be imported stops no other test.
         command += ["--continue-on-collection-errors", *self.distribution(bench)]
-        env = {**bench.env, "COVERAGE_FILE": str(bench.reports / f".coverage.{self.name}")}
+        env = {**bench.env, **self.variables(bench)}
         attached = any(argument in DEBUGGERS for argument in bench.posargs)
         done = bench.execute(command, env=env, attached=attached, echo=None if attached else _print)
         outcome = stopped(self.name, done) or self.outcome(done, junit, bench)
@@ -71,7 +71,11 @@ class Pytest(Tool):
             junit.unlink()
         return outcome
 
-    def coverage(self, bench: Workbench) -> list[str]:
+    def variables(self, bench: Workbench) -> dict[str, str]:
+        """The environment variables of pytest beside those of the job."""
+        return {"COVERAGE_FILE": str(bench.reports / f".coverage.{self.name}")}
+
+    def plugins(self, bench: Workbench) -> list[str]:
         """The options of pytest-cov. A selection is not measured: it takes longer, and `Coverage` judges none."""
         if not self.cover or selects(bench.posargs):
             return []
@@ -150,19 +154,6 @@ class Pytest(Tool):
                 yield Finding(
                     "pytest", rule or kind, f"{_test_id(case)}: {headline}", bench.relative(file), line
                 )
-
-
-def sets(folders: Mapping[str, Sequence[str]], cover: Sequence[str], posargs: Sequence[str]) -> list[Pytest]:
-    """The sets of a session's tests, a row each; a selection is one row, as pytest then starts and collects once.
-
-    Args:
-        folders: where the tests of each set lie, by the set's name.
-        cover: the folders of code whose coverage is measured.
-        posargs: what the user typed after `--`.
-    """
-    if selects(posargs):
-        return [Pytest("tests", [folder for each in folders.values() for folder in each])]
-    return [Pytest(name, each, cover=cover) for name, each in folders.items()]
 
 
 def _raised_at(text: str, bench: Workbench) -> tuple[str | None, int | None, str | None]:

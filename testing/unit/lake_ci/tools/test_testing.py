@@ -461,20 +461,7 @@ def test_pytest_selection_is_not_measured(
     bench: Workbench, posargs: tuple[str, ...], options: list[str]
 ) -> None:
     bench.posargs = posargs
-    assert Pytest("tests", ["tests"], cover=["lib"]).coverage(bench) == options
-
-
-@pytest.mark.parametrize(
-    ("posargs", "rows"),
-    [
-        ((), {"fast": ["tests"], "slow": ["slow", "api"]}),
-        (("-q",), {"fast": ["tests"], "slow": ["slow", "api"]}),
-        (("-k", "merge"), {"tests": ["tests", "slow", "api"]}),
-    ],
-)
-def test_sets_selection_starts_pytest_once(posargs: tuple[str, ...], rows: dict[str, list[str]]) -> None:
-    made = testing.sets({"fast": ["tests"], "slow": ["slow", "api"]}, ["lib"], posargs)
-    assert {each.name: list(each.folders) for each in made} == rows
+    assert Pytest("tests", ["tests"], cover=["lib"]).plugins(bench) == options
 
 
 def test_coverage_is_not_judged_on_a_selection(bench: Workbench) -> None:

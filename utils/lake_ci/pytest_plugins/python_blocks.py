@@ -1,0 +1,81 @@
+"""The parts of a Python file that change apart from each other: each function's body, and all the rest."""
+
+from __future__ import annotations
+
+import ast
+import zlib
+from typing import Dict, List, NamedTuple
+
+REST = ""
+"""The key of what is in no function's body: imports, constants, signatures, decorators, class bodies."""
+
+
+class Block(NamedTuple):
+    """A part of a file: the checksum of its syntax tree, without comments and layout, and its lines."""
+
+    checksum: int
+    first: int
+    last: int
+
+
+class _Splitter(ast.NodeTransformer):
+    """Takes the bodies out of functions, the inner ones first."""
+
+    def __init__(self) -> None:
+        self.blocks: Dict[str, Block] = {}
+        self._names: List[str] = []
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self._names.append(node.name)
+        self.generic_visit(node)
+        self._names.pop()
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self._take(node)
+        return node
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        self._take(node)
+        return node
+
+    def _take(self, node: "ast.FunctionDef | ast.AsyncFunctionDef") -> None:
+        self._names.append(node.name)
+        self.generic_visit(node)
+        key = ".".join(self._names)
+        self._names.pop()
+        while key in self.blocks:  # a property and its setter
+            key += "'"
+        first = min(line for line in _lines(node.body[0]))
+        self.blocks[key] = Block(_checksum(node.body), first, node.end_lineno or first)
+        node.body = [ast.Pass()]
+
+
+def split(source: str) -> Dict[str, Block]:
+    """The blocks of a file by qualified name; a file that cannot be parsed is one block."""
+    last = source.count("\n") + 1
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return {REST: Block(zlib.crc32(source.encode()), 1, last)}
+    splitter = _Splitter()
+    rest = splitter.visit(tree)
+    return {**splitter.blocks, REST: Block(_checksum(rest.body), 1, last)}
+
+
+def by_line(blocks: Dict[str, Block]) -> Dict[int, str]:
+    """The key of the innermost function around each line that lies in one."""
+    keys: Dict[int, str] = {}
+    widest_first = sorted(blocks, key=lambda key: blocks[key].first - blocks[key].last)
+    for key in widest_first:
+        if key != REST:
+            keys.update(dict.fromkeys(range(blocks[key].first, blocks[key].last + 1), key))
+    return keys
+
+
+def _checksum(body: "List[ast.stmt]") -> int:
+    return zlib.crc32(ast.dump(ast.Module(body, [])).encode("utf-8", "surrogatepass"))
+
+
+def _lines(node: ast.stmt) -> List[int]:
+    return [node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]

@@ -1,0 +1,253 @@
+"""Records which functions each test runs, and leaves out the tests that no change reaches.
+
+pytest loads it by `-p record_tests`. The folder that LAKE_CI_AFFECTED names holds
+`leave_out.json`, the ids of the tests to leave out; each process that runs tests writes
+`recorded-*.json` there: by test what it needs, its seconds and whether it failed. What
+a test needs is a list of `FILE::FUNCTION`, `FILE::*` for a Python file that it opened,
+and `*` where it has started a process that may run any code.
+
+What a fixture of a wider scope than one test runs counts for each test that uses the
+fixture, not only for the first one. What runs while modules are imported counts for all
+tests: its id is empty.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.machinery
+import json
+import os
+import re
+import sqlite3
+import sys
+import uuid
+from collections import defaultdict
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Dict, Iterator, List, Set, Tuple
+
+import coverage
+import pytest
+from coverage.numbits import numbits_to_nums
+from python_blocks import by_line, split  # type: ignore[import-not-found]  # beside this file, on PYTHONPATH
+
+ANYTHING = "*"
+EVERY_TEST = ""
+RECORDER = "record_tests-recorder"
+FIXTURE = "fixture "
+PROCESSES = {
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.system",
+    "subprocess.Popen",
+}
+# Programs that run no Python of the repository.
+HARMLESS = {"git", "java", "ldconfig", "spark-submit", "uname"}
+CACHED = type(functools.lru_cache(lambda: None))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Record from the first import on, and leave tests out."""
+    folder = Path(os.environ["LAKE_CI_AFFECTED"])
+    early_config.pluginmanager.register(Recorder(early_config.rootpath, folder), RECORDER)
+    left_out = folder / "leave_out.json"
+    if left_out.exists():
+        early_config.pluginmanager.register(LeaveOut(json.loads(left_out.read_text(encoding="utf-8"))))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Stop recording in the controller of pytest-xdist, whose workers run the tests."""
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+        config.pluginmanager.unregister(name=RECORDER).stop()  # type: ignore[union-attr]  # a Recorder, see above
+
+
+class LeaveOut:
+    """Deselects tests; a file of which all tests are left out is not imported."""
+
+    def __init__(self, ids: Dict[str, List[str]]) -> None:
+        self._files = set(ids["files"])
+        self._tests = set(ids["tests"])
+
+    def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> "bool | None":
+        name = os.path.relpath(collection_path, config.rootpath).replace(os.sep, "/")
+        return True if name in self._files else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: List[pytest.Item]) -> None:
+        left_out = [item for item in items if test_id(item.nodeid) in self._tests]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if test_id(item.nodeid) not in self._tests]
+
+
+class Recorder:
+    """Attributes what runs to the test, or the shared fixture, for which it runs."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._root, self._folder = root, folder
+        self._name = uuid.uuid4().hex
+        self._data = folder / f".coverage-{self._name}"
+        ignored = [str(root / name / "*") for name in (".nox", ".cache")]
+        self._coverage = coverage.Coverage(
+            data_file=str(self._data), config_file=False, include=[str(root / "*")], omit=ignored
+        )
+        self._contexts: List[str] = [EVERY_TEST]
+        self._opened: Dict[str, Set[str]] = defaultdict(set)
+        self._fixtures: Dict[str, Set[str]] = defaultdict(set)
+        self._seconds: Dict[str, float] = defaultdict(float)
+        self._failed: Set[str] = set()
+        self._active = True
+        self._coverage.start()
+        sys.addaudithook(self._audit)
+        self._attribute_imports()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._enter(test_id(item.nodeid))
+        self._forget_cached_results()
+        yield
+        self._leave()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        request = getattr(item, "_request", None)  # knows of fixtures that the test asked for by name as well
+        self._fixtures[test_id(item.nodeid)].update(getattr(request or item, "fixturenames", ()))
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
+        if fixturedef.scope == "function":
+            yield
+            return
+        context = FIXTURE + fixturedef.argname
+        fixturedef.addfinalizer(self._leave)  # the last one that runs
+        self._enter(context)
+        self._forget_cached_results()
+        yield
+        self._leave()
+        fixturedef.addfinalizer(lambda: self._enter(context))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._seconds[test_id(report.nodeid)] += report.duration
+        if report.failed:
+            self._failed.add(test_id(report.nodeid))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        self.stop()
+        needs = self._needs()
+        tests = {
+            test: {
+                "needs": sorted(needs[test].union(*(needs[FIXTURE + name] for name in self._fixtures[test]))),
+                "seconds": round(seconds, 3),
+                "failed": test in self._failed,
+            }
+            for test, seconds in self._seconds.items()
+        }
+        tests[EVERY_TEST] = {"needs": sorted(needs[EVERY_TEST]), "seconds": 0.0, "failed": False}
+        path = self._folder / f"recorded-{self._name}.json"
+        path.write_text(json.dumps(tests), encoding="utf-8")
+        self._data.unlink()
+
+    def stop(self) -> None:
+        """Record no more."""
+        self._active = False
+        self._coverage.stop()
+        self._coverage.save()
+
+    def _needs(self) -> Dict[str, Set[str]]:
+        """What each test and each shared fixture needs."""
+        needs: Dict[str, Set[str]] = defaultdict(set, self._opened)
+        # Python reads a module to import it.
+        modules = {vars(module).get("__file__") for module in list(sys.modules.values())}
+        needs[EVERY_TEST] -= {f"{self._relative(path)}::{ANYTHING}" for path in modules if path}
+        query = (
+            "select path, context, numbits from line_bits "
+            "join file on file.id = file_id join context on context.id = context_id"
+        )
+        functions: Dict[str, Dict[int, str]] = {}
+        with closing(sqlite3.connect(self._data)) as connection:
+            rows: List[Tuple[str, str, bytes]] = connection.execute(query).fetchall()
+        for path, context, numbits in rows:
+            file = self._relative(path)
+            if file not in functions:
+                source = Path(path).read_text(encoding="utf-8") if os.path.exists(path) else ""
+                functions[file] = by_line(split(source))
+            known = functions[file]
+            needs[context].update(
+                f"{file}::{known[line]}" for line in numbits_to_nums(numbits) if line in known
+            )
+        return needs
+
+    def _relative(self, path: "str | os.PathLike[str]") -> str:
+        return os.path.relpath(path, self._root).replace(os.sep, "/")
+
+    def _attribute_imports(self) -> None:
+        """Attribute what runs while a module of the repository is imported to all tests: it is imported once."""
+        loader = importlib.machinery.SourceFileLoader
+        execute, inside = loader.exec_module, str(self._root) + os.sep
+
+        def exec_module(loaded: importlib.machinery.SourceFileLoader, module: ModuleType) -> None:
+            if not self._active or not loaded.path.startswith(inside):
+                return execute(loaded, module)
+            self._enter(EVERY_TEST)
+            try:
+                return execute(loaded, module)
+            finally:
+                self._leave()
+
+        loader.exec_module = exec_module  # type: ignore[method-assign,assignment]  # there is no hook for it
+
+    def _enter(self, context: str) -> None:
+        self._contexts.append(context)
+        self._coverage.switch_context(context)
+
+    def _leave(self) -> None:
+        self._contexts.pop()
+        self._coverage.switch_context(self._contexts[-1])
+
+    def _forget_cached_results(self) -> None:
+        """Empty the repository's function caches: a cached result would hide what the test needs."""
+        inside = str(self._root) + os.sep
+        for module in list(sys.modules.values()):
+            if (vars(module).get("__file__") or "").startswith(inside):
+                values = list(vars(module).values())
+                for each in values:
+                    values += (
+                        vars(each).values()
+                        if isinstance(each, type) and each.__module__ == module.__name__
+                        else ()
+                    )
+                for each in values:
+                    if isinstance(each, CACHED):
+                        each.cache_clear()
+
+    def _audit(self, event: str, arguments: Tuple[Any, ...]) -> None:
+        """Note processes that a test starts, and Python files that it opens."""
+        if not self._active or (event != "open" and event not in PROCESSES):
+            return
+        if event == "open":
+            path = arguments[0]
+            if isinstance(path, (str, os.PathLike)) and os.fspath(path).endswith(".py"):
+                file = self._relative(path)
+                self._opened[self._contexts[-1]].add(f"{file}::{ANYTHING}")
+            return
+        program = arguments[0] if arguments else None
+        if event == "subprocess.Popen" and program is None:
+            program = arguments[1] if isinstance(arguments[1], (str, bytes)) else arguments[1][0]
+        if (
+            not isinstance(program, (str, bytes, os.PathLike))
+            or os.path.basename(os.fsdecode(program)) not in HARMLESS
+        ):
+            self._opened[self._contexts[-1]].add(ANYTHING)
+
+
+def test_id(nodeid: str) -> str:
+    """A test's id without the group that pytest-xdist appends: `test_a[1]@group`."""
+    return re.sub(r"@[\w-]+$", "", nodeid)
+
+
+test_id.__test__ = False  # type: ignore[attr-defined]  # pytest takes it for a test where it is imported
