@@ -289,7 +289,7 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
             cwd=tmp_path,  # it leaves a folder of its own
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
         service.process.terminate()

@@ -125,7 +125,7 @@ def script(name: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
         "--tables",
         "lakekit.template.tables",
     ]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
 
 
 def test_scripts_run_as_a_job_would_run_them(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def prove(source: Path, base: Path, folder: Path, record: Callable[[str, Any], N
     for lake in lakes:
         shutil.copytree(base, lake)
     with shop.start(CASES, str(source), *map(str, lakes)) as cases:
-        said, errors = cases.communicate(timeout=240)
+        said, errors = cases.communicate(timeout=600)
     assert said.splitlines() == [f"{lake} {KILLED} 0" for lake in lakes], said + errors
     record(f"crashes in {base.name}", len(lakes))
     meant, shape = shop.contents(folder / "whole"), shapes(folder / "whole")

@@ -808,7 +808,7 @@ def test_session_of_its_own_starts_stops_and_starts_again(tmp_path: Path) -> Non
         text=True,
         env=environment,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     line = "[(datetime.datetime(2013, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), 'UTC')]"
     assert done.returncode == 0, done.stderr

@@ -200,7 +200,7 @@ def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path
     )
     processes = [shop.start(RUN, str(each), lake) for each in (source, other)]
     for process in processes:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0 or "ConflictError" in said, said
     for name in ("customers", "orders"):
         for file in (other / name).iterdir():

@@ -35,7 +35,7 @@ def lakekit_command(folder: Path, *arguments: str, code: int = 0) -> str:
 def started(command: List[str], folder: Path, code: int) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LAKEKIT_")}
     environment["PYTHONPATH"] = str(REPOSITORY / "utils")
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -79,7 +79,7 @@ def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
         for writer in writers:
             writer.stdin.close()
             writer.stdout.close()
-            writer.wait(timeout=60)
+            writer.wait(timeout=600)
 
 
 @pytest.fixture
