@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Tuple
 
 from lakekit.engine import Engine, Head
-from lakekit.errors import DamagedLog, DamagedTable, MissingExtra, StorageError
+from lakekit.errors import DamagedLog, DamagedTable, MissingExtra, ReaderTooOld, StorageError
+from lakekit.log_replay import Version
 from lakekit.tables import Table
 
 
 def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
     """The table as `Engine.head` has it, with all its data files there.
 
-    Raises DamagedTable, with the newest version that is not damaged. It calls the table `name`
-    where the engine has another name for it.
+    Raises DamagedTable, with the newest version that is not damaged, and ReaderTooOld where
+    that is the one that the engine cannot open. Both call the table `name` where the engine
+    has another name for it.
     """
     try:
         head = engine.head(table)
@@ -21,15 +23,17 @@ def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
         for file, reason in damaged.items():
             raise DamagedTable(table.name, file, reason, None)
     except DamagedTable as error:
-        version = _newest_whole(engine, table)
-        raise DamagedTable(name or table.name, error.file, error.reason, version) from error
+        versions = _versions(engine, table)
+        if versions and versions[0].whole:
+            raise ReaderTooOld(name or table.name, error.reason) from error
+        whole = next((version.number for version in versions if version.whole), None)
+        raise DamagedTable(name or table.name, error.file, error.reason, whole) from error
     return head
 
 
-def _newest_whole(engine: Engine, table: Table) -> Optional[int]:
-    """The newest version that is not damaged; None where the log does not have one."""
+def _versions(engine: Engine, table: Table) -> Tuple[Version, ...]:
+    """The versions in the log, newest first; none where it cannot be read either."""
     try:
-        versions = engine.versions(table)
+        return engine.versions(table)
     except (DamagedLog, MissingExtra, StorageError):
-        return None
-    return next((version.number for version in versions if version.whole), None)
+        return ()

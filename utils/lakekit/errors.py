@@ -195,6 +195,20 @@ class DamagedTable(LakekitError):
         self.file, self.reason = file, reason
 
 
+class ReaderTooOld(LakekitError):
+    """The engine cannot open a version that is whole: deltalake 1.2 parses the values of older
+    commits as well, also after a restore. Nothing was changed."""
+
+    exit_code = 3
+
+    def __init__(self, table: str, reason: str) -> None:
+        super().__init__(
+            f"{table} {reason}; its newest version is whole, and an older one has what the "
+            "installed deltalake cannot pass over",
+            "Use Python 3.10 or newer, whose deltalake can. Or add --engine spark.",
+        )
+
+
 class DamagedLog(LakekitError):
     """A file of a table's log is missing or damaged, so that no newer version can be read."""
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, List, Optional
 
 import pytest
 from deltalake import DeltaTable, Field, write_deltalake
@@ -10,8 +10,13 @@ from deltalake.schema import PrimitiveType
 
 import lakekit
 from lakekit.cli import call
-from lakekit.errors import DamagedTable
+from lakekit.damage import whole_head
+from lakekit.embedded import EmbeddedEngine
+from lakekit.engine import Head
+from lakekit.errors import DamagedTable, ReaderTooOld
+from lakekit.lake import find_lake
 from lakekit.project import TEMPLATE
+from lakekit.tables import Table
 from lakekit.template.tables import TABLES
 
 TABLES_FILE = ["--tables", str(TEMPLATE / "tables.py")]
@@ -132,3 +137,13 @@ def test_file_of_the_right_size_that_cannot_be_read_is_damage(position: int, sho
     lost.write_bytes(content)
     with pytest.raises(DamagedTable, match=f"gold.sales_by_day is damaged: .*{lost.name} cannot be read"):
         lakekit.show("gold.sales_by_day", shop, tables=TABLES)
+
+
+def test_whole_table_that_the_engine_cannot_open_is_no_damage(shop: Path, tmp_path: Path) -> None:
+    class Old(EmbeddedEngine):
+        def head(self, table: Table) -> Optional[Head]:
+            raise DamagedTable(table.name, "place", "cannot be read: no date", None)
+
+    with Old(find_lake(shop), TABLES, tmp_path) as engine:
+        with pytest.raises(ReaderTooOld, match="gold.sales_by_day cannot be read: no date; its newest"):
+            whole_head(engine, TABLES["gold.sales_by_day"])
