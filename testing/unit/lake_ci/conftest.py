@@ -169,6 +169,14 @@ def answering(bench: Workbench) -> Callable[..., list[list[str]]]:
     return prepare
 
 
+@pytest.fixture(autouse=True)
+def no_session_left() -> Iterator[None]:
+    """Remove the sessions that a test has declared: nox keeps them in the process, for the tests that follow."""
+    yield
+    if "nox" in sys.modules:
+        sys.modules["nox"].registry.reset()
+
+
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """Signals are heeded, also where a shell in the background ignores SIGINT; afterwards all is as before."""

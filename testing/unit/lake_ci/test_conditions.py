@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import runpy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def session(run: Run) -> None:
 
 
 @pytest.fixture
-def graph(monkeypatch: pytest.MonkeyPatch, handlers: None) -> Iterator[Graph]:
+def graph(monkeypatch: pytest.MonkeyPatch, handlers: None) -> Graph:
     """The jobs of this repository's noxfile."""
     import nox
     from nox import _options
@@ -64,8 +64,7 @@ def graph(monkeypatch: pytest.MonkeyPatch, handlers: None) -> Iterator[Graph]:
     monkeypatch.setattr(nox, "options", _options.NoxfileOptions())
     monkeypatch.setattr(sys, "path", list(sys.path))
     found = runpy.run_path(str(REPOSITORY / "noxfile.py")).values()
-    yield next(each for each in found if isinstance(each, Suite)).graph
-    nox.registry.reset()
+    return next(each for each in found if isinstance(each, Suite)).graph
 
 
 @pytest.fixture(scope="module")
