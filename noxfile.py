@@ -258,7 +258,7 @@ def deploy(run: Run) -> None:
     reports=["junit.xml"],
     setup=MACHINE,
     facts=["advisories", *MACHINE],
-    variables=["BASE"],
+    variables=["BASE", "GITHUB_EVENT_NAME"],
     history=True,
     minutes=60,
 )

@@ -41,11 +41,21 @@ OUTER = re.compile(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`-- --changes 500 --seed 7`: how many random changes the trial of what is reused makes, and which."""
+    """`-- --changes 500 --seed 7`: how many random changes the trial of what is reused makes, and which.
+
+    `-- --orders 1`: in how many random orders the unit tests run.
+    """
     parser.addoption(
         "--changes", default="12", help="random changes that results are tried to be reused after"
     )
     parser.addoption("--seed", default="1", help="other random changes")
+    nightly = os.environ.get("GITHUB_EVENT_NAME") == "schedule"
+    parser.addoption(
+        "--orders",
+        type=int,
+        default=int(nightly),
+        help="random orders that the unit tests run in; nightly one, else none",
+    )
 
 
 # Files whose sessions use one environment, and so wait for each other.

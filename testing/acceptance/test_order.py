@@ -1,4 +1,4 @@
-"""The unit tests pass in any order: each night in another one."""
+"""The unit tests pass in any order: each night in another one, or in as many as `-- --orders N` says."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from testing.acceptance.conftest import Checkout
 
 SUITE = ["testing/unit/ci", "testing/unit/lake_ci", "testing/unit/workspace_emulator"]
 LAKEKIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run as often as is asked for."""
+    reason = "the unit tests run in a random order each night, and by `-- --orders 1`"
+    none = pytest.param(0, marks=pytest.mark.skip(reason=reason))
+    metafunc.parametrize("order", range(metafunc.config.getoption("--orders")) or [none])
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +40,12 @@ def test_unit_tests_pass_in_a_random_order(
     session: str,
     job: str,
     folders: list[str],
+    order: int,
 ) -> None:
     seed = random.SystemRandom().randrange(10**6)
     record_property("seed", seed)
-    order = ["-p", "randomly", f"--randomly-seed={seed}"]
-    ran = committed.nox("-s", session, "--", *order, *folders)
+    shuffled = ["-p", "randomly", f"--randomly-seed={seed}"]
+    ran = committed.nox("-s", session, "--", *shuffled, *folders)
     assert f"Using --randomly-seed={seed}" in ran.output
     assert ran.code == 0, ran.output
     assert ran.check(job, "tests").status.value == "success"

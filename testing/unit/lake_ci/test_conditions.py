@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import runpy
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
