@@ -4,7 +4,8 @@
 # ///
 """The pipeline: one session per CI job, in pipeline order; helpers for developers last.
 
-`nox` runs the whole graph, `nox -s X` runs exactly X, and GitHub Actions calls the same sessions.
+`nox` runs the whole graph, `nox -s X` runs exactly X, and GitHub Actions calls the same
+sessions.
 """
 
 import sys
@@ -23,17 +24,29 @@ from lake_ci import workflow as actions
 from lake_ci.job import EVENTS
 from lake_ci.run import Run
 from lake_ci.suite import Suite
-from lake_ci.tools import advisories, affected
+from lake_ci.tools import (
+    advisories,
+    affected,
+)
 from lake_ci.tools import benchmark_options as benchmarking
 from lake_ci.tools import benchmarks, ci, deploying
 from lake_ci.tools import docker as containers
-from lake_ci.tools import docs, exceptions, images, infrastructure, java, kubernetes, kustomize
+from lake_ci.tools import (
+    docs,
+    exceptions,
+    images,
+    infrastructure,
+    java,
+    kubernetes,
+    kustomize,
+)
 from lake_ci.tools import lint as style
 from lake_ci.tools import locks, packaging, rehearsal
 from lake_ci.tools import security as scanners
 from lake_ci.tools import testing
 
-# The block at the top makes any other nox run again as this one; this refuses where that is switched off.
+# The block at the top makes any other nox run again as this one; this refuses where
+# that is switched off.
 nox.needs_version = "==2026.10.20"
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"
@@ -51,9 +64,20 @@ SUITE = ["noxfile.py", "utils/lake_ci/*", "pyproject.toml", "requirements/*"]
 CODE = ["api/*", "testing/*", "utils/*"]
 UNIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]
 INTEGRATION = ["testing/integration/lakekit"]
-SUITE_UNIT = ["testing/unit/ci", "testing/unit/lake_ci", "testing/unit/workspace_emulator"]
-SUITE_INTEGRATION = ["testing/integration/lake_ci", "testing/integration/workspace_emulator"]
-CONFTESTS = ["testing/conftest.py", "testing/unit/conftest.py", "testing/integration/conftest.py"]
+SUITE_UNIT = [
+    "testing/unit/ci",
+    "testing/unit/lake_ci",
+    "testing/unit/workspace_emulator",
+]
+SUITE_INTEGRATION = [
+    "testing/integration/lake_ci",
+    "testing/integration/workspace_emulator",
+]
+CONFTESTS = [
+    "testing/conftest.py",
+    "testing/unit/conftest.py",
+    "testing/integration/conftest.py",
+]
 LAKEKIT = [
     "utils/lakekit/*",
     "api/*",
@@ -75,24 +99,38 @@ MACHINE = ["browser", "engine", "terraform", "api-server"]
 SUITE_PYTHONS = ["3.10", "3.11"]
 
 
-@jobs.job(inputs=["*.py", "*.pyi", "*/py.typed", *SETTINGS, "requirements/*"], minutes=10)
+@jobs.job(
+    inputs=["*.py", "*.pyi", "*/py.typed", *SETTINGS, "requirements/*"], minutes=10
+)
 def lint(run: Run) -> None:
-    """Style, imports, types (strict), locks and the workflow: flake8, black, isort, mypy, actionlint, zizmor."""
+    """Style, imports, strict types, locks and the workflow."""
     run.install("lint")
     run.partial = bool(run.posargs)
     code = [style.Flake8(), style.Mypy(), style.Isort(), style.Black(), locks.Locks()]
-    hub = [actions.InSync(jobs.graph), ci.Schema(), ci.Actionlint(), ci.Zizmor(), ci.Sessions(jobs.graph)]
+    hub = [
+        actions.InSync(jobs.graph),
+        ci.Schema(),
+        ci.Actionlint(),
+        ci.Zizmor(),
+        ci.Sessions(jobs.graph),
+    ]
     run.check(*code, *hub)
 
 
 @jobs.job(
     events=EVENTS,
-    reports=["findings.sarif", "safety.json", "bandit.json", "semgrep.json", "secrets.json"],
+    reports=[
+        "findings.sarif",
+        "safety.json",
+        "bandit.json",
+        "semgrep.json",
+        "secrets.json",
+    ],
     facts=["advisories"],
     minutes=10,
 )
 def security(run: Run) -> None:
-    """Packages, code and secrets: safety, bandit, semgrep with rules of our own, kingfisher; one SARIF of all."""
+    """Scan packages, code and secrets; one SARIF of all findings."""
     run.install("security")
     today = date.today()
     register = exceptions.Register(ROOT, today)
@@ -102,7 +140,12 @@ def security(run: Run) -> None:
         scanners.Semgrep(register),
         scanners.Secrets(register),
     ]
-    run.check(*scans, scanners.Rules(), exceptions.Exceptions(register), scanners.Sarif(register, scans))
+    run.check(
+        *scans,
+        scanners.Rules(),
+        exceptions.Exceptions(register),
+        scanners.Sarif(register, scans),
+    )
 
 
 @jobs.job(
@@ -113,7 +156,10 @@ def security(run: Run) -> None:
     minutes=20,
 )
 def terraform(run: Run) -> None:
-    """The lake's storage on AWS: fmt, validate, test, and for each environment plan (rehearsed on moto) and policy."""
+    """The lake's storage on AWS: validate, test, plan, policy.
+
+    The plan of each environment is rehearsed on moto, an AWS in memory.
+    """
     run.install("terraform")
     chosen = rehearsal.options(run.posargs)
     run.partial = chosen.partial
@@ -129,7 +175,10 @@ def terraform(run: Run) -> None:
     minutes=45,
 )
 def tests(run: Run) -> None:
-    """Unit and integration tests of lakekit and its API, with branch coverage; `-- --affected` for what changed."""
+    """Unit and integration tests of lakekit and its API.
+
+    `-- --affected` runs only those that a change may break.
+    """
     run.install(f"test-java{run.java}")
     run.partial = testing.selects(run.posargs)
     run.use_java()
@@ -147,18 +196,29 @@ def tests(run: Run) -> None:
 
 @jobs.job(
     needs=[lint],
-    inputs=[*SUITE, *SUITE_TESTS, ".*", "databricks.yml", "k8s/*", "scripts/*", "security/*", "terraform/*"],
+    inputs=[
+        *SUITE,
+        *SUITE_TESTS,
+        ".*",
+        "databricks.yml",
+        "k8s/*",
+        "scripts/*",
+        "security/*",
+        "terraform/*",
+    ],
     pythons=SUITE_PYTHONS,
     reports=["coverage.xml", "junit.xml"],
     minutes=30,
 )
 def suite(run: Run) -> None:
-    """Unit and integration tests of this suite: lake_ci, the deploy, the workspace emulator."""
+    """Unit and integration tests of this suite itself."""
     run.install("suite")
     run.partial = testing.selects(run.posargs)
     run.use_java("17")
     folders = {"unit": SUITE_UNIT, "integration": SUITE_INTEGRATION}
-    sets = affected.sets(folders, ["utils/lake_ci"], run.posargs, run.variant.job.inputs)
+    sets = affected.sets(
+        folders, ["utils/lake_ci"], run.posargs, run.variant.job.inputs
+    )
     run.check(java.Jars(), *sets, testing.Coverage(minimum=90))
 
 
@@ -173,7 +233,7 @@ def suite(run: Run) -> None:
     minutes=30,
 )
 def docker(run: Run) -> None:
-    """The images dev, prod, api and processor: hadolint, built twice with the same result, looked into, put to work."""
+    """The images: linted, built twice alike, put to work."""
     run.install("docker")
     chosen = images.options(run.posargs)
     run.partial = chosen.partial
@@ -190,7 +250,7 @@ def docker(run: Run) -> None:
     minutes=10,
 )
 def k8s(run: Run) -> None:
-    """The manifests of each environment: YAML, schemas, a real API server's dry-run, and best practices."""
+    """The manifests: schemas, a real dry-run, best practices."""
     run.install("k8s")
     chosen = kustomize.options(run.posargs)
     run.partial = chosen.partial
@@ -204,7 +264,7 @@ def k8s(run: Run) -> None:
     minutes=15,
 )
 def build(run: Run) -> None:
-    """Wheel and sdist: built, checked, the same bytes again, installed on each Python."""
+    """Wheel and sdist: built, checked, installed on each Python."""
     run.install("build")
     run.check(
         packaging.Version(),
@@ -229,7 +289,10 @@ def build(run: Run) -> None:
     minutes=20,
 )
 def performance(run: Run) -> None:
-    """Benchmarks of this tree and of the commit before, in turns; what is surely slower fails."""
+    """Benchmark this tree against the commit before it.
+
+    The two take turns; what is surely slower fails.
+    """
     run.install("performance")
     chosen = benchmarking.options(run.posargs, ROOT)
     run.partial = chosen.partial
@@ -246,9 +309,14 @@ def performance(run: Run) -> None:
     minutes=150,
 )
 def deploy(run: Run) -> None:
-    """The wheel to Databricks, whole or not at all; `-- --environment E`, `--rollback`, `--status`, `--history`."""
+    """The wheel to Databricks, whole or not at all.
+
+    Options: `-- --environment E`, `--rollback`, `--status`, `--history`.
+    """
     run.install("deploy")
-    asked = deploying.options(run.posargs, run.bench.env, pipeline=jobs.planned is not None)
+    asked = deploying.options(
+        run.posargs, run.bench.env, pipeline=jobs.planned is not None
+    )
     run.partial = asked.partial
     run.check_in_turn(deploying.stages(run.bench, asked))
 
@@ -263,7 +331,7 @@ def deploy(run: Run) -> None:
     minutes=60,
 )
 def acceptance(run: Run) -> None:
-    """A seeded defect for each check, found by the real session with the real tool."""
+    """A seeded defect for each check, found by the real tool."""
     run.install("acceptance")
     run.partial = testing.selects(run.posargs)
     run.check(testing.Pytest("acceptance", ["testing/acceptance"]))
@@ -271,27 +339,37 @@ def acceptance(run: Run) -> None:
 
 @jobs.job(events=["schedule"], always=True, setup=MACHINE, history=True, minutes=180)
 def inputs(run: Run) -> None:
-    """Each job in a copy that holds only what it declares, as nothing else makes it run again; `-- JOB` for one."""
+    """Each job in a copy that holds only what it declares.
+
+    Nothing else makes a job run again. `-- JOB` takes that one.
+    """
     run.partial = bool(run.posargs)
     with declarations.scratch() as folder:
-        run.check(*declarations.checks(jobs.graph, ROOT, run.posargs, Path(folder), itself="inputs"))
+        run.check(
+            *declarations.checks(
+                jobs.graph, ROOT, run.posargs, Path(folder), itself="inputs"
+            )
+        )
 
 
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
 def pipeline(session: nox.Session) -> None:
-    """The whole graph, as the event that GitHub would see; `nox -- --help` tells its options."""
+    """The whole graph, as on GitHub; options: `nox -- --help`."""
     graph.play(jobs, session)
 
 
 @nox.session(venv_backend="none")
 def summary(session: nox.Session) -> None:
-    """Collect the results of a run into reports/summary.md and reports/index.html."""
+    """Collect a run's results in reports/summary.md, index.html."""
     graph.summarize(jobs, session)
 
 
 @nox.session(venv_backend="none")
 def plan(session: nox.Session) -> None:
-    """What an event would run, in which order, and why not the rest; `-- --help` tells its options."""
+    """What an event would run, in order, and why not the rest.
+
+    `-- --help` tells its options.
+    """
     graph.show_plan(jobs, session)
 
 
@@ -303,7 +381,7 @@ def cache(session: nox.Session) -> None:
 
 @jobs.helper()
 def workflow(run: Run) -> None:
-    """Write .github/workflows/ci.yml from the declarations; `-- --check` compares."""
+    """Write ci.yml from the declarations; `-- --check` compares."""
     run.check(actions.tool(jobs.graph, run.posargs))
 
 
@@ -316,17 +394,22 @@ def format(run: Run) -> None:
 
 @jobs.helper(setup=["browser"])
 def pictures(run: Run) -> None:
-    """Draw the README's pictures: the pipeline is run, and its report opened in a browser."""
+    """Draw the README's pictures from a run and its report."""
     run.install("docs")
     run.check(docs.Picture(PICTURES / "run.svg"), docs.Screenshots(PICTURES))
 
 
 @jobs.helper()
 def lock(run: Run) -> None:
-    """Compile requirements/ from pyproject.toml; `-- --check` compares, `-- --upgrade` takes newer versions."""
+    """Compile requirements/ from pyproject.toml.
+
+    `-- --check` compares, `-- --upgrade` takes newer versions.
+    """
     if "--check" in run.posargs:
         run.check(locks.Locks())
         return
-    run.check(*(locks.CompileLock(each) for each in locks.declared(locks.read_project(ROOT))))
+    run.check(
+        *(locks.CompileLock(each) for each in locks.declared(locks.read_project(ROOT)))
+    )
     run.install("test-java17")
     run.check(java.Java("17"), java.LockJars())

@@ -1,5 +1,5 @@
-"""Hold the tables of a lake to their declarations: `lakekit quality`, with its options, as a
-task of a Databricks job or by hand.
+"""Hold the tables of a lake to their declarations: `lakekit quality`, with its options,
+as a task of a Databricks job or by hand.
 
 python scripts/check_quality.py --lake main.flights
 """

@@ -1,9 +1,11 @@
-"""Hold a workflow file against the declared jobs, reading nothing but the file: what GitHub would do with it.
+"""Hold a workflow file against the declared jobs, reading nothing but the file: what
+GitHub would do with it.
 
-    python scripts/check_workflow.py .github/workflows/ci.yml '{"lint": {"needs": [], "sessions": ["lint"]}}'
+    python scripts/check_workflow.py .github/workflows/ci.yml '{"lint": {"needs": [],
+    "sessions": ["lint"]}}'
 
-Prints findings as JSON, and exits with 1 where there are any. The summary, which needs every job, and jobs without a
-`run:` (publishing) are no declared jobs.
+Prints findings as JSON, and exits with 1 where there are any. The summary, which needs
+every job, and jobs without a `run:` (publishing) are no declared jobs.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ LINE = "__line__"
 class Loader(yaml.SafeLoader):
     """Keeps the line of each mapping, under the key LINE."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep=True)
         mapping[LINE] = node.start_mark.line + 1
         return mapping
@@ -47,24 +51,47 @@ def _steps(name: str, job: Mapping[str, Any]) -> Iterator[Found]:
     """A job has few steps, and its commands are sessions."""
     steps = job.get("steps", [])
     if len(steps) > MOST_STEPS:
-        yield "steps", f"job {name!r} has {len(steps)} steps, at most {MOST_STEPS} are wanted", job[LINE]
+        yield (
+            "steps",
+            f"job {name!r} has {len(steps)} steps, at most {MOST_STEPS} are wanted",
+            job[LINE],
+        )
     for step in steps:
         if step.get("run", COMMAND) != COMMAND:
-            yield "run", f"job {name!r} runs {step['run']!r}; a job does nothing but {COMMAND}", step[LINE]
+            yield (
+                "run",
+                f"job {name!r} runs {step['run']!r}; a job does nothing but {COMMAND}",
+                step[LINE],
+            )
 
 
 def _needs(
-    name: str, job: Mapping[str, Any], jobs: Mapping[str, Any], declared: Mapping[str, Any]
+    name: str,
+    job: Mapping[str, Any],
+    jobs: Mapping[str, Any],
+    declared: Mapping[str, Any],
 ) -> Iterator[Found]:
     """Needs are those declared, exist, and do not lead back."""
     needs = needs_of(job)
     for need in needs:
         if need not in jobs:
-            yield "unknown-need", f"job {name!r} needs {need!r}, which is not in the workflow", job[LINE]
+            yield (
+                "unknown-need",
+                f"job {name!r} needs {need!r}, which is not in the workflow",
+                job[LINE],
+            )
     if name in declared and sorted(needs) != sorted(declared[name]["needs"]):
-        yield "needs", f"job {name!r} needs {needs}, declared is {declared[name]['needs']}", job[LINE]
+        yield (
+            "needs",
+            f"job {name!r} needs {needs}, declared is {declared[name]['needs']}",
+            job[LINE],
+        )
     if name == SUMMARY and set(needs) != set(declared):
-        yield "needs", f"job {name!r} needs {needs}; it is to need every declared job", job[LINE]
+        yield (
+            "needs",
+            f"job {name!r} needs {needs}; it is to need every declared job",
+            job[LINE],
+        )
     todo, seen = list(needs), set()
     while todo:
         need = todo.pop()
@@ -76,21 +103,38 @@ def _needs(
             todo += needs_of(jobs.get(need, {}))
 
 
-def _run(name: str, job: Mapping[str, Any], declared: Mapping[str, Any]) -> Iterator[Found]:
+def _run(
+    name: str, job: Mapping[str, Any], declared: Mapping[str, Any]
+) -> Iterator[Found]:
     """A job runs the sessions declared for it, all of them and no other."""
     sessions = [
-        session for step in job.get("steps", []) if "run" in step for session in sessions_of(job, step)
+        session
+        for step in job.get("steps", [])
+        if "run" in step
+        for session in sessions_of(job, step)
     ]
     if name not in declared:
         if sessions and name != SUMMARY:
-            yield "unknown-job", f"job {name!r} is not declared, and runs {', '.join(sessions)}", job[LINE]
+            yield (
+                "unknown-job",
+                f"job {name!r} is not declared, and runs {', '.join(sessions)}",
+                job[LINE],
+            )
         return
     for session in sessions:
         if session not in declared[name]["sessions"]:
-            yield "session", f"job {name!r} runs the session {session!r}, which it does not have", job[LINE]
+            yield (
+                "session",
+                f"job {name!r} runs the session {session!r}, which it does not have",
+                job[LINE],
+            )
     for session in declared[name]["sessions"]:
         if session not in sessions:
-            yield "session", f"job {name!r} does not run its session {session!r}", job[LINE]
+            yield (
+                "session",
+                f"job {name!r} does not run its session {session!r}",
+                job[LINE],
+            )
 
 
 def needs_of(job: Mapping[str, Any]) -> list[str]:

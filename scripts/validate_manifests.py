@@ -1,9 +1,11 @@
-"""Hold manifests against the schemas of Kubernetes versions, strictly: a field that is not known is an error.
+"""Hold manifests against the schemas of Kubernetes versions, strictly: a field that is
+not known is an error.
 
     python scripts/validate_manifests.py manifests.yaml 1.32 1.34
 
-Prints JSON: `[{"kind", "name", "path", "message", "versions"}]`, one row for what is wrong in the same way in several
-versions; exits with 1 where there are any, and with 2 for a version whose schemas are not here.
+Prints JSON: `[{"kind", "name", "path", "message", "versions"}]`, one row for what is
+wrong in the same way in several versions; exits with 1 where there are any, and with 2
+for a version whose schemas are not here.
 """
 
 from __future__ import annotations
@@ -32,13 +34,17 @@ def main(file: str, *versions: str) -> int:
                 used = schemas.validate(thing, version, strict=True)
                 if used != version:
                     print(
-                        f"there are no schemas of Kubernetes {version}; {used} is the nearest",
+                        f"there are no schemas of Kubernetes {version};"
+                        f" {used} is the nearest",
                         file=sys.stderr,
                     )
                     return 2
                 continue
             except schemas.VersionNotSupportedError as error:
-                print(f"{error.message}; the newest is {schemas.latest_version()}", file=sys.stderr)
+                print(
+                    f"{error.message}; the newest is {schemas.latest_version()}",
+                    file=sys.stderr,
+                )
                 return 2
             except schemas.SchemaNotFoundError as error:
                 message = re.sub(r" for kubernetes version .*", "", str(error.message))
@@ -49,7 +55,13 @@ def main(file: str, *versions: str) -> int:
                 path += [unexpected[1]] if unexpected else []
             kind, name = thing["kind"], thing["metadata"]["name"]
             key = (kind, name, repr(path), message)
-            row = {"kind": kind, "name": name, "path": path, "message": message, "versions": []}
+            row = {
+                "kind": kind,
+                "name": name,
+                "path": path,
+                "message": message,
+                "versions": [],
+            }
             found.setdefault(key, row)["versions"].append(version)
     print(json.dumps(list(found.values())))
     return 1 if found else 0

@@ -1,6 +1,8 @@
-"""The gold tables of a lake over HTTP: `create_app` makes the FastAPI application, `lakekit-api serve` runs it.
+"""The gold tables of a lake over HTTP: `create_app` makes the FastAPI application,
+`lakekit-api serve` runs it.
 
-Endpoints, parameters and OpenAPI all come from the tables' declarations; nothing here knows any particular table.
+Endpoints, parameters and OpenAPI all come from the tables' declarations; nothing here
+knows any particular table.
 """
 
 from __future__ import annotations

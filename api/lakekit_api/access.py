@@ -1,4 +1,6 @@
-"""What happens to every request, whatever answers it: an id, a line in the log, the metrics, and never a traceback."""
+"""What happens to every request, whatever answers it: an id, a line in the log, the
+metrics, and never a traceback.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Access:
         started = time.perf_counter()
         given = Headers(scope=scope).get("x-request-id", "")
         known = scope.setdefault("state", {})
-        known["request_id"] = request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        known["request_id"] = request_id = (
+            given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        )
         status: Optional[int] = None
 
         async def send_with_id(message: Message) -> None:
@@ -51,22 +55,30 @@ class Access:
         self._metrics.in_hand.inc()
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception:  # the process's edge: a defect of ours is logged, and answered without a word of it
+        except Exception:
+            # The process's edge: a defect of ours is logged, and answered without a
+            # word of it.
             log(logging.ERROR, "failed", error=True, request_id=request_id)
             if status is None:
                 problem = Problem(
-                    500, "The service failed; its log holds the reason under this request's id."
+                    500,
+                    "The service failed;"
+                    " its log holds the reason under this request's id.",
                 )
                 await respond(problem, request_id)(scope, receive, send_with_id)
         finally:
             self._metrics.in_hand.dec()
             self._answered(scope, status or 500, time.perf_counter() - started, known)
 
-    def _answered(self, scope: Scope, status: int, seconds: float, known: Dict[str, Any]) -> None:
+    def _answered(
+        self, scope: Scope, status: int, seconds: float, known: Dict[str, Any]
+    ) -> None:
         route = getattr(scope.get("route"), "path", "none")
         self._metrics.answered(scope["method"], route, status, seconds)
         quiet = route in QUIET and status < 400
-        level = logging.DEBUG if quiet else logging.INFO if status < 500 else logging.ERROR
+        level = (
+            logging.DEBUG if quiet else logging.INFO if status < 500 else logging.ERROR
+        )
         # The path and not the query: its values are the caller's business.
         said = {
             "method": scope["method"],
@@ -74,4 +86,9 @@ class Access:
             "status": status,
             "ms": round(seconds * 1000, 2),
         }
-        log(level, "answered", **said, **{name: known[name] for name in LOGGED if name in known})
+        log(
+            level,
+            "answered",
+            **said,
+            **{name: known[name] for name in LOGGED if name in known},
+        )

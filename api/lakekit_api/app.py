@@ -26,13 +26,17 @@ LAYER = "gold"
 
 
 def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
-    """The service over the gold tables of a lake. Raises StartRefused, or LakeRefused for a place that holds no lake."""
+    """The service over the gold tables of a lake. Raises StartRefused, or LakeRefused
+    for a place that holds no lake.
+    """
     check_access(settings, tokens)
     if not settings.lake:
         raise StartRefused("No lake is named", "Add --lake, or set LAKEKIT_API_LAKE.")
     tables = served(settings.declarations)
     metrics = Metrics()
-    store = Store(Reader(find_lake(settings.lake), settings.memory), tables, settings, metrics)
+    store = Store(
+        Reader(find_lake(settings.lake), settings.memory), tables, settings, metrics
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -61,7 +65,8 @@ def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
     """Refuse to serve everybody by mistake. Raises StartRefused."""
     if settings.no_auth and tokens:
         raise StartRefused(
-            "Tokens are given, and none shall be asked for", "Leave out --no-auth or the tokens."
+            "Tokens are given, and none shall be asked for",
+            "Leave out --no-auth or the tokens.",
         )
     if settings.no_auth and not is_loopback(settings.host):
         raise StartRefused(
@@ -70,7 +75,8 @@ def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
         )
     if not settings.no_auth and not tokens:
         raise StartRefused(
-            "No token is configured, so nobody could read anything", f"{MAKE} Then add --tokens-file FILE."
+            "No token is configured, so nobody could read anything",
+            f"{MAKE} Then add --tokens-file FILE.",
         )
 
 
@@ -91,13 +97,19 @@ def served(declarations: str) -> Sequence[Table]:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise StartRefused(
-            f"There are no declarations {declarations}: {error}", "Name them as MODULE:NAME."
+            f"There are no declarations {declarations}: {error}",
+            "Name them as MODULE:NAME.",
         ) from None
     if not isinstance(found, TableSet):
-        raise StartRefused(f"{declarations} is no lakekit.tables.TableSet", "Name one as MODULE:NAME.")
+        raise StartRefused(
+            f"{declarations} is no lakekit.tables.TableSet", "Name one as MODULE:NAME."
+        )
     tables = found.layer(LAYER)
     if not tables:
-        raise StartRefused(f"{declarations} declares no {LAYER} table", f"Declare one named {LAYER}.NAME.")
+        raise StartRefused(
+            f"{declarations} declares no {LAYER} table",
+            f"Declare one named {LAYER}.NAME.",
+        )
     return tables
 
 
@@ -109,9 +121,20 @@ def _version() -> str:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    """Our problems, and those that the framework finds: an unknown path, a method that a path does not take."""
+    """Our problems, and those that the framework finds: an unknown path, a method that
+    a path does not take.
+    """
     if isinstance(error, HTTPException):
-        said = {404: "There is nothing at this path; /tables and /openapi.json tell what there is."}
-        error = Problem(error.status_code, said.get(error.status_code, str(error.detail)), error.headers)
+        said = {
+            404: (
+                "There is nothing at this path;"
+                " /tables and /openapi.json tell what there is."
+            )
+        }
+        error = Problem(
+            error.status_code,
+            said.get(error.status_code, str(error.detail)),
+            error.headers,
+        )
     assert isinstance(error, Problem)
     return respond(error, request.state.request_id)

@@ -1,4 +1,6 @@
-"""Pages that were answered once. A version of a table never changes, so neither does a page of it."""
+"""Pages that were answered once. A version of a table never changes, so neither does a
+page of it.
+"""
 
 from __future__ import annotations
 

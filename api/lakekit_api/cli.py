@@ -35,7 +35,11 @@ def cli() -> None:
 def _options(command: Command) -> Command:
     """A flag and an environment variable for every setting."""
     for field in reversed(settings.fields()):
-        flag, kind, least = field.name.replace("_", "-"), type(field.default), field.metadata["min"]
+        flag, kind, least = (
+            field.name.replace("_", "-"),
+            type(field.default),
+            field.metadata["min"],
+        )
         more: dict[str, Any] = {"type": kind}
         if kind is bool:
             more = {"is_flag": True}
@@ -62,7 +66,8 @@ def _options(command: Command) -> Command:
 def serve(**given: Any) -> None:
     """Serve the gold tables of a lake until SIGTERM or Ctrl-C.
 
-    Tokens come from --tokens FILE, or from the variable LAKEKIT_API_TOKENS, which holds such lines itself.
+    Tokens come from --tokens FILE, or from the variable LAKEKIT_API_TOKENS, which holds
+    such lines itself.
 
     \b
     Example:
@@ -80,15 +85,24 @@ def _tokens(chosen: Settings) -> Tuple[tokens.Token, ...]:
         try:
             text = Path(chosen.tokens_file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+            reason = (
+                error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+            )
             raise StartRefused(f"{chosen.tokens_file}: {reason}", tokens.MAKE) from None
         found += tokens.read(text, chosen.tokens_file, names)
     return found
 
 
 @cli.command()
-@click.option("--name", default="token", show_default=True, help="Who will hold it; the logs show this name.")
-@click.option("--tables", required=True, help="The tables it opens, with commas; * for all.")
+@click.option(
+    "--name",
+    default="token",
+    show_default=True,
+    help="Who will hold it; the logs show this name.",
+)
+@click.option(
+    "--tables", required=True, help="The tables it opens, with commas; * for all."
+)
 @click.option(
     "--declarations",
     default=Settings.declarations,
@@ -99,8 +113,8 @@ def _tokens(chosen: Settings) -> Tuple[tokens.Token, ...]:
 def token(name: str, tables: str, declarations: str) -> None:
     """Make a token: print it, this once, and the line to store.
 
-    The line holds a hash; the token cannot be had from it. Standard output is the line alone when it is redirected, and
-    the token goes to standard error.
+    The line holds a hash; the token cannot be had from it. Standard output is the line
+    alone when it is redirected, and the token goes to standard error.
 
     \b
     Example:
@@ -115,5 +129,7 @@ def token(name: str, tables: str, declarations: str) -> None:
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
-    """Run the command and exit with its code: 0, 1, 2, 3, or 130 after Ctrl-C; see `lakekit.errors`."""
+    """Run the command and exit with its code: 0, 1, 2, 3, or 130 after Ctrl-C; see
+    `lakekit.errors`.
+    """
     sys.exit(exit_code(cli, "lakekit-api", arguments))

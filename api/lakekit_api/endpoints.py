@@ -1,4 +1,6 @@
-"""The endpoints: one for the rows of each table, the list of tables, and what a cluster asks of a service."""
+"""The endpoints: one for the rows of each table, the list of tables, and what a cluster
+asks of a service.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,15 @@ def path_of(table: Table) -> str:
 
 
 def data_router(
-    tables: Sequence[Table], tokens: Sequence[Token], store: Store, settings: Settings, metrics: Metrics
+    tables: Sequence[Table],
+    tokens: Sequence[Token],
+    store: Store,
+    settings: Settings,
+    metrics: Metrics,
 ) -> APIRouter:
-    """The endpoints that answer with data: all of them ask for a token, unless there is none at all."""
+    """The endpoints that answer with data: all of them ask for a token, unless there is
+    none at all.
+    """
     slots, cache = Slots(settings.concurrency), PageCache(settings.cache << 20)
     check = guard(tokens)
     router = APIRouter(tags=["tables"])
@@ -46,7 +54,9 @@ def data_router(
         """The tables that the token opens, with their columns and newest versions."""
         token = getattr(request.state, "token", None)
         with slots.take():
-            opened = [table for table in tables if token is None or token.opens(table.name)]
+            opened = [
+                table for table in tables if token is None or token.opens(table.name)
+            ]
             said = [await _describe(table, store) for table in opened]
         return Response(to_json({"tables": said}), 200, CACHING, "application/json")
 
@@ -55,7 +65,12 @@ def data_router(
         "200": {"description": "The tables.", "content": content},
         **openapi.refusals(401, 414, 429, 431, 503, 504),
     }
-    router.add_api_route("/tables", list_tables, dependencies=need(), openapi_extra={"responses": answers})
+    router.add_api_route(
+        "/tables",
+        list_tables,
+        dependencies=need(),
+        openapi_extra={"responses": answers},
+    )
 
     for table in tables:
         paging = Paging(table, settings.limit, settings.max_limit)
@@ -86,7 +101,12 @@ async def _describe(table: Table, store: Store) -> Dict[str, Any]:
         "rows": snapshot.rows if snapshot else None,
         "key": table.key,
         "columns": [
-            {"name": c.name, "type": c.type, "required": c.required, "comment": c.comment}
+            {
+                "name": c.name,
+                "type": c.type,
+                "required": c.required,
+                "comment": c.comment,
+            }
             for c in table.columns
         ],
     }
@@ -96,11 +116,23 @@ class Answer:
     """Answers requests for one table's rows."""
 
     def __init__(
-        self, paging: Paging, store: Store, slots: Slots, cache: PageCache, metrics: Metrics
+        self,
+        paging: Paging,
+        store: Store,
+        slots: Slots,
+        cache: PageCache,
+        metrics: Metrics,
     ) -> None:
-        self._paging, self._store, self._slots, self._cache = paging, store, slots, cache
+        self._paging, self._store, self._slots, self._cache = (
+            paging,
+            store,
+            slots,
+            cache,
+        )
         self._names = [column.name for column in paging.table.columns]
-        self._kept, self._queried = metrics.pages.labels("cache"), metrics.pages.labels("query")
+        self._kept, self._queried = metrics.pages.labels("cache"), metrics.pages.labels(
+            "query"
+        )
 
     def endpoint(self) -> Any:
         """The function that FastAPI calls."""
@@ -109,7 +141,9 @@ class Answer:
             with self._slots.take():
                 return await self._answer(request)
 
-        rows.__doc__ = "A page of rows: filtered by columns, sorted, and continued at `next`."
+        rows.__doc__ = (
+            "A page of rows: filtered by columns, sorted, and continued at `next`."
+        )
         return rows
 
     async def _answer(self, request: Request) -> Response:
@@ -134,21 +168,37 @@ class Answer:
     async def _snapshot(self, page: Page) -> Snapshot:
         table, cursor = self._paging.table, page.cursor
         version = cursor.version if cursor is not None else page.version
-        snapshot = await (self._store.newest(table) if version is None else self._store.at(table, version))
+        snapshot = await (
+            self._store.newest(table)
+            if version is None
+            else self._store.at(table, version)
+        )
         if cursor is not None and cursor.edition != snapshot.edition:
-            raise Problem(410, f"{table.name} has been made anew since that page; start again without after.")
+            raise Problem(
+                410,
+                f"{table.name} has been made anew since that page;"
+                " start again without after.",
+            )
         return snapshot
 
     async def _query(self, page: Page, snapshot: Snapshot, query: bytes) -> bytes:
         columns = self._paging.table.columns
-        rows = await self._store.query(snapshot, page.sql(snapshot.relation, columns), page.values())
+        rows = await self._store.query(
+            snapshot, page.sql(snapshot.relation, columns), page.values()
+        )
         following = None
         if len(rows) > page.limit:
             rows = rows[: page.limit]
             given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-            kept = [(name, text) for name, text in given if name not in ("after", "version")]
-            cursor = self._paging.cursor(page, snapshot.version, snapshot.edition, rows[-1])
-            following = f"{path_of(self._paging.table)}?{urlencode([*kept, ('after', cursor)])}"
+            kept = [
+                (name, text) for name, text in given if name not in ("after", "version")
+            ]
+            cursor = self._paging.cursor(
+                page, snapshot.version, snapshot.edition, rows[-1]
+            )
+            following = (
+                f"{path_of(self._paging.table)}?{urlencode([*kept, ('after', cursor)])}"
+            )
         return to_json(
             {
                 "table": self._paging.table.name,
@@ -160,12 +210,16 @@ class Answer:
 
 
 def _matches(given: str, etag: str) -> bool:
-    """Whether If-None-Match names the ETag, or any; weak and strong ones compare alike."""
+    """Whether If-None-Match names the ETag, or any; weak and strong ones compare
+    alike.
+    """
     named = {each.strip() for each in given.split(",")}
     return "*" in named or etag in named or etag[len("W/") :] in named
 
 
-def service_router(tables: Sequence[Table], store: Store, metrics: Metrics) -> APIRouter:
+def service_router(
+    tables: Sequence[Table], store: Store, metrics: Metrics
+) -> APIRouter:
     """What a cluster asks: open to all, and without data."""
     router = APIRouter(tags=["service"])
 
@@ -174,7 +228,9 @@ def service_router(tables: Sequence[Table], store: Store, metrics: Metrics) -> A
         return {"status": "ok"}
 
     @router.get(
-        "/readyz", summary="Every table can be read", responses={503: {"description": "Not every one."}}
+        "/readyz",
+        summary="Every table can be read",
+        responses={503: {"description": "Not every one."}},
     )
     async def readyz() -> JSONResponse:
         said: Dict[str, str] = {}
@@ -202,6 +258,8 @@ def service_router(tables: Sequence[Table], store: Store, metrics: Metrics) -> A
         responses={200: {"description": "Prometheus' text format.", "content": text}},
     )
     async def read_metrics() -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
 
     return router

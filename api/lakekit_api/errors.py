@@ -1,4 +1,6 @@
-"""What a client is told when it gets no rows (RFC 9457 problems), and why a service does not start."""
+"""What a client is told when it gets no rows (RFC 9457 problems), and why a service
+does not start.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,13 @@ class PortTaken(LakekitError):
 
 
 class Problem(Exception):
-    """An answer that is no success. The detail is for the client: no path, no token, no SQL in it."""
+    """An answer that is no success. The detail is for the client: no path, no token, no
+    SQL in it.
+    """
 
-    def __init__(self, status: int, detail: str, headers: Optional[Mapping[str, str]] = None) -> None:
+    def __init__(
+        self, status: int, detail: str, headers: Optional[Mapping[str, str]] = None
+    ) -> None:
         super().__init__(status, detail, headers)
         self.status = status
         self.detail = detail

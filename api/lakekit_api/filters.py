@@ -1,8 +1,9 @@
 """Which rows: a request's parameters, held against the columns that the table declares.
 
-`carrier=UA` keeps the rows of that value, `carrier=UA&carrier=DL` of either; `flights.ge=10` compares (`gt`, `ge`, `lt`,
-`le`), `mean_dep_delay.null=true` asks for missing values. SQL comes from the declaration; what the request says is
-always a bound value.
+`carrier=UA` keeps the rows of that value, `carrier=UA&carrier=DL` of either;
+`flights.ge=10` compares (`gt`, `ge`, `lt`, `le`), `mean_dep_delay.null=true` asks for
+missing values. SQL comes from the declaration; what the request says is always a bound
+value.
 """
 
 from __future__ import annotations
@@ -37,30 +38,45 @@ class Filter:
 
 
 def filters(table: Table) -> Dict[str, Filter]:
-    """Every filter that a table has, by parameter. A column with a reserved name is asked for as NAME.eq."""
+    """Every filter that a table has, by parameter. A column with a reserved name is
+    asked for as NAME.eq.
+    """
     found = []
     for column in table.columns:
         plain = f"{column.name}.eq" if column.name in RESERVED else column.name
         found.append(Filter(plain, column, "eq"))
         if column.type != "boolean":
-            found += [Filter(f"{column.name}.{operation}", column, operation) for operation in COMPARISONS]
+            found += [
+                Filter(f"{column.name}.{operation}", column, operation)
+                for operation in COMPARISONS
+            ]
         if not column.required:
             found.append(Filter(f"{column.name}.null", column, "null"))
     return {each.parameter: each for each in found}
 
 
 def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
-    """The parameters of a query string. Raises WrongParameter for one that the endpoint does not have."""
+    """The parameters of a query string. Raises WrongParameter for one that the endpoint
+    does not have.
+    """
     try:
-        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        pairs = parse_qsl(
+            query.decode("latin-1"),
+            keep_blank_values=True,
+            max_num_fields=MOST_PARAMETERS,
+        )
     except ValueError:
-        raise WrongParameter("", f"There are more than {MOST_PARAMETERS} parameters.") from None
+        raise WrongParameter(
+            "", f"There are more than {MOST_PARAMETERS} parameters."
+        ) from None
     found: Dict[str, List[str]] = {}
     for parameter, text in pairs:
         if parameter not in known:
             nearest = difflib.get_close_matches(parameter[: values.LONGEST], known, n=1)
             hint = f" Did you mean {nearest[0]}?" if nearest else ""
-            raise WrongParameter(parameter[: values.LONGEST], f"There is no such parameter here.{hint}")
+            raise WrongParameter(
+                parameter[: values.LONGEST], f"There is no such parameter here.{hint}"
+            )
         found.setdefault(parameter, []).append(text)
     return found
 
@@ -68,11 +84,15 @@ def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
 def once(parameter: str, texts: Sequence[str]) -> str:
     """The text of a parameter that may not be repeated. Raises WrongParameter."""
     if len(texts) > 1:
-        raise WrongParameter(parameter, f"{parameter} is given {len(texts)} times; give it once.")
+        raise WrongParameter(
+            parameter, f"{parameter} is given {len(texts)} times; give it once."
+        )
     return texts[0]
 
 
-def where(known: Mapping[str, Filter], given: Mapping[str, List[str]]) -> Tuple[List[str], List[Any]]:
+def where(
+    known: Mapping[str, Filter], given: Mapping[str, List[str]]
+) -> Tuple[List[str], List[Any]]:
     """SQL conditions and the values bound to them. Raises WrongParameter."""
     conditions: List[str] = []
     bound: List[Any] = []
@@ -83,7 +103,9 @@ def where(known: Mapping[str, Filter], given: Mapping[str, List[str]]) -> Tuple[
         column = name(asked.column.name)
         if asked.repeats:
             if len(texts) > MOST_VALUES:
-                raise WrongParameter(parameter, f"{parameter} is given more than {MOST_VALUES} times.")
+                raise WrongParameter(
+                    parameter, f"{parameter} is given more than {MOST_VALUES} times."
+                )
             conditions.append(f"{column} IN ({', '.join('?' * len(texts))})")
             bound += [_value(asked, text) for text in texts]
         elif asked.operation == "null":
@@ -100,9 +122,12 @@ def where(known: Mapping[str, Filter], given: Mapping[str, List[str]]) -> Tuple[
 def _value(asked: Filter, text: str) -> Any:
     if len(text) > values.LONGEST:
         raise WrongParameter(
-            asked.parameter, f"{asked.parameter} is longer than {values.LONGEST} characters."
+            asked.parameter,
+            f"{asked.parameter} is longer than {values.LONGEST} characters.",
         )
     try:
         return values.parse(asked.column.type, text)
     except ValueError as error:
-        raise WrongParameter(asked.parameter, f"{asked.parameter}: the value {error}.") from None
+        raise WrongParameter(
+            asked.parameter, f"{asked.parameter}: the value {error}."
+        ) from None

@@ -11,16 +11,24 @@ from lakekit_api.errors import Problem
 from lakekit_api.tokens import Token, find
 
 REALM = 'Bearer realm="lakekit"'
-BEARER = HTTPBearer(auto_error=False, description="A token that `lakekit-api token` made.")
+BEARER = HTTPBearer(
+    auto_error=False, description="A token that `lakekit-api token` made."
+)
 Given = Annotated[Optional[HTTPAuthorizationCredentials], Security(BEARER)]
 
 
 def guard(tokens: Sequence[Token]) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets a request through if its token opens every table that the endpoint names as a scope."""
+    """A dependency that lets a request through if its token opens every table that the
+    endpoint names as a scope.
+    """
 
     async def check(request: Request, scopes: SecurityScopes, given: Given) -> None:
         if given is None:
-            raise Problem(401, "Send a token: Authorization: Bearer TOKEN.", {"WWW-Authenticate": REALM})
+            raise Problem(
+                401,
+                "Send a token: Authorization: Bearer TOKEN.",
+                {"WWW-Authenticate": REALM},
+            )
         token = find(tokens, given.credentials)
         if token is None:
             headers = {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
@@ -29,7 +37,11 @@ def guard(tokens: Sequence[Token]) -> Callable[..., Awaitable[None]]:
         request.state.token = token
         for table in scopes.scopes:
             if not token.opens(table):
-                headers = {"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{table}"'}
+                headers = {
+                    "WWW-Authenticate": (
+                        f'{REALM}, error="insufficient_scope", scope="{table}"'
+                    )
+                }
                 raise Problem(403, f"The token does not open {table}.", headers)
 
     return check

@@ -12,7 +12,9 @@ RETRY_AFTER = 1
 
 
 class Slots:
-    """A bound on requests in hand: one more is refused at once, rather than made to wait behind all the others."""
+    """A bound on requests in hand: one more is refused at once, rather than made to
+    wait behind all the others.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -20,9 +22,14 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Hold one slot. Raises Problem 429. Called on the event loop only, so it needs no lock."""
+        """Hold one slot. Raises Problem 429. Called on the event loop only, so it needs
+        no lock.
+        """
         if self.taken >= self.limit:
-            detail = f"{self.limit} requests are in hand already; try again in {RETRY_AFTER} s."
+            detail = (
+                f"{self.limit} requests are in hand already; try again in"
+                f" {RETRY_AFTER} s."
+            )
             raise Problem(429, detail, {"Retry-After": str(RETRY_AFTER)})
         self.taken += 1
         try:

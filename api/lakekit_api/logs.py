@@ -1,4 +1,6 @@
-"""Logs as JSON, one object a line, on standard output: what a cluster's log collector takes as it is."""
+"""Logs as JSON, one object a line, on standard output: what a cluster's log collector
+takes as it is.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ EXTRA = "said"
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line. What is logged under `extra={"said": {...}}` stands beside the message."""
+    """A record as one line. What is logged under `extra={"said": {...}}` stands beside
+    the message.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.datetime.fromtimestamp(record.created, datetime.timezone.utc)
@@ -38,5 +42,5 @@ def configure(level: str) -> None:
 
 
 def log(level: int, message: str, *, error: bool = False, **said: Any) -> None:
-    """Log a message with what is known beside it; `error` adds the exception in hand."""
+    """Log a message with what is known beside it; `error` adds the one in hand."""
     logging.getLogger(LOGGER).log(level, message, extra={EXTRA: said}, exc_info=error)

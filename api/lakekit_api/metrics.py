@@ -1,10 +1,18 @@
-"""What Prometheus reads at /metrics. Labels take values from a bounded set only: routes, known methods, statuses."""
+"""What Prometheus reads at /metrics. Labels take values from a bounded set only:
+routes, known methods, statuses.
+"""
 
 from __future__ import annotations
 
 from typing import Dict, Tuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -16,10 +24,17 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self._requests = Counter(
-            "lakekit_api_requests", "Requests answered", ["method", "route", "status"], registry=registry
+            "lakekit_api_requests",
+            "Requests answered",
+            ["method", "route", "status"],
+            registry=registry,
         )
         self._seconds = Histogram(
-            "lakekit_api_request_seconds", "Time to the answer", ["route"], buckets=BUCKETS, registry=registry
+            "lakekit_api_request_seconds",
+            "Time to the answer",
+            ["route"],
+            buckets=BUCKETS,
+            registry=registry,
         )
         self.refused = Counter(
             "lakekit_api_refused",
@@ -27,16 +42,34 @@ class Metrics:
             ["status"],
             registry=registry,
         )
-        self.in_hand = Gauge("lakekit_api_requests_in_hand", "Requests not yet answered", registry=registry)
+        self.in_hand = Gauge(
+            "lakekit_api_requests_in_hand",
+            "Requests not yet answered",
+            registry=registry,
+        )
         self.pages = Counter(
-            "lakekit_api_pages", "Pages answered, from the cache or by a query", ["source"], registry=registry
+            "lakekit_api_pages",
+            "Pages answered, from the cache or by a query",
+            ["source"],
+            registry=registry,
         )
         self.version = Gauge(
-            "lakekit_api_table_version", "Newest Delta version that is served", ["table"], registry=registry
+            "lakekit_api_table_version",
+            "Newest Delta version that is served",
+            ["table"],
+            registry=registry,
         )
-        self.rows = Gauge("lakekit_api_table_rows", "Rows of that version", ["table"], registry=registry)
+        self.rows = Gauge(
+            "lakekit_api_table_rows",
+            "Rows of that version",
+            ["table"],
+            registry=registry,
+        )
         self.failed_looks = Counter(
-            "lakekit_api_failed_looks", "Times that a table could not be read", ["table"], registry=registry
+            "lakekit_api_failed_looks",
+            "Times that a table could not be read",
+            ["table"],
+            registry=registry,
         )
         self._children: Dict[Tuple[str, str, int], Tuple[Counter, Histogram]] = {}
 

@@ -1,4 +1,6 @@
-"""The OpenAPI description of an endpoint, made from the declaration: parameters, answers, an example of each."""
+"""The OpenAPI description of an endpoint, made from the declaration: parameters,
+answers, an example of each.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,18 @@ EXAMPLES: Mapping[Type, Any] = {
     "date": "2013-01-31",
     "timestamp": "2013-01-31T17:00:00Z",
 }
-ETAG: Json = {"description": "The table's version, for If-None-Match.", "schema": {"type": "string"}}
+ETAG: Json = {
+    "description": "The table's version, for If-None-Match.",
+    "schema": {"type": "string"},
+}
 REFUSALS: Mapping[int, str] = {
     400: "A parameter that there is not, or whose value means nothing.",
     401: "No token, or an unknown one.",
     403: "A token that does not open the table.",
-    404: "The lake holds no such table yet, never had that version, or has no page that starts there.",
+    404: (
+        "The lake holds no such table yet, never had that version,"
+        " or has no page that starts there."
+    ),
     410: "The version has been removed.",
     414: "The URL is too long; fewer values make it shorter.",
     429: "Too many requests are in hand; Retry-After says when to come again.",
@@ -59,7 +67,10 @@ TABLES_SCHEMA: Json = {
                     "name": TEXT,
                     "href": TEXT,
                     "comment": TEXT,
-                    "version": {"type": ["integer", "null"], "description": "null: not in the lake yet."},
+                    "version": {
+                        "type": ["integer", "null"],
+                        "description": "null: not in the lake yet.",
+                    },
                     "rows": {"type": ["integer", "null"]},
                     "key": {"type": "array", "items": TEXT},
                     "columns": {
@@ -118,7 +129,10 @@ def row(table: Table) -> Json:
 
 def page_schema(table: Table) -> Json:
     """The JSON schema of a page."""
-    following = {"type": ["string", "null"], "description": "Where the next page is; null after the last."}
+    following = {
+        "type": ["string", "null"],
+        "description": "Where the next page is; null after the last.",
+    }
     return {
         "type": "object",
         "properties": {
@@ -136,19 +150,38 @@ def page_operation(paging: Paging, path: str) -> Json:
     table = paging.table
     columns = [column.name for column in table.columns]
     either = columns + [f"-{column}" for column in columns]
-    schema: Json = {"type": "array", "items": {"type": "string", "enum": either}, "minItems": 1}
+    schema: Json = {
+        "type": "array",
+        "items": {"type": "string", "enum": either},
+        "minItems": 1,
+    }
     sort = _parameter(
-        "sort", "Columns to sort by, with commas; -COLUMN descends. The key completes it.", schema
+        "sort",
+        "Columns to sort by, with commas; -COLUMN descends. The key completes it.",
+        schema,
     )
     sort.update(style="form", explode=False, example=[f"-{columns[-1]}", columns[0]])
-    limit = {"type": "integer", "minimum": 1, "maximum": paging.max_limit, "default": paging.limit}
+    limit = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": paging.max_limit,
+        "default": paging.limit,
+    }
     version = {"type": "integer", "minimum": 0, "maximum": LARGEST_VERSION}
     parameters = [
         *(_filter(each) for each in paging.filters.values()),
         sort,
         _parameter("limit", "Rows of the page.", limit, example=10),
-        _parameter("after", "Where the page starts: from `next` of the page before.", dict(TEXT)),
-        _parameter("version", "Read this version of the table; the newest is read otherwise.", version),
+        _parameter(
+            "after",
+            "Where the page starts: from `next` of the page before.",
+            dict(TEXT),
+        ),
+        _parameter(
+            "version",
+            "Read this version of the table; the newest is read otherwise.",
+            version,
+        ),
         {
             "name": "If-None-Match",
             "in": "header",
@@ -165,10 +198,18 @@ def page_operation(paging: Paging, path: str) -> Json:
     answers: Json = {
         "200": {
             "description": "A page of rows.",
-            "headers": {"ETag": ETAG, "Link": {"description": "The next page.", "schema": dict(TEXT)}},
-            "content": {"application/json": {"schema": page_schema(table), "example": example}},
+            "headers": {
+                "ETag": ETAG,
+                "Link": {"description": "The next page.", "schema": dict(TEXT)},
+            },
+            "content": {
+                "application/json": {"schema": page_schema(table), "example": example}
+            },
         },
-        "304": {"description": "The table is at the version of If-None-Match.", "headers": {"ETag": ETAG}},
+        "304": {
+            "description": "The table is at the version of If-None-Match.",
+            "headers": {"ETag": ETAG},
+        },
     }
     return {
         "parameters": parameters,
@@ -194,7 +235,9 @@ def _filter(asked: Filter) -> Json:
     column = asked.column
     if asked.operation == "null":
         said = f"Whether {column.name} is missing."
-        return _parameter(asked.parameter, said, {"type": "string", "enum": ["true", "false"]})
+        return _parameter(
+            asked.parameter, said, {"type": "string", "enum": ["true", "false"]}
+        )
     schema = value(column)
     if column.type == "string":
         schema["maxLength"] = LONGEST
@@ -204,7 +247,9 @@ def _filter(asked: Filter) -> Json:
     if asked.operation != "eq":
         said = f"{column.name} is {words[asked.operation]} this."
         return _parameter(asked.parameter, said, schema, example=EXAMPLES[column.type])
-    said = f"{column.name} is this, or one of these if repeated. {column.comment}".strip()
+    said = (
+        f"{column.name} is this, or one of these if repeated. {column.comment}".strip()
+    )
     several = {"type": "array", "items": schema, "minItems": 1, "maxItems": MOST_VALUES}
     return _parameter(asked.parameter, said, several, example=[EXAMPLES[column.type]])
 

@@ -1,7 +1,8 @@
 """Which part of the rows, in which order: sorting, and pages by keyset.
 
-A page ends with a cursor: the values of the last row's sort columns, and the table's version. The next page starts after
-those values and reads that very version, so no row comes twice or is left out while the table changes.
+A page ends with a cursor: the values of the last row's sort columns, and the table's
+version. The next page starts after those values and reads that very version, so no row
+comes twice or is left out while the table changes.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from lakekit_api.filters import Filter, filters, once, read_parameters, where
 
 LARGEST_VERSION = 2**63 - 1
 NO_CURSOR = (
-    "No page of this table and this sorting starts there: take after from the page before, or leave it out."
+    "No page of this table and this sorting starts there: take after from the page"
+    " before, or leave it out."
 )
 
 
 @dataclass(frozen=True)
 class Order:
-    """One column that rows are sorted by. Missing values come last, in either direction."""
+    """One column that rows are sorted by. Missing values come last, in either
+    direction.
+    """
 
     column: Column
     descending: bool
@@ -32,12 +36,17 @@ class Order:
         return f"{'-' if self.descending else ''}{self.column.name}"
 
     def sql(self) -> str:
-        return f"{name(self.column.name)} {'DESC' if self.descending else 'ASC'} NULLS LAST"
+        return (
+            f"{name(self.column.name)} {'DESC' if self.descending else 'ASC'}"
+            " NULLS LAST"
+        )
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a page starts: after the row with these values of the sort columns, in this version of the table."""
+    """Where a page starts: after the row with these values of the sort columns, in this
+    version of the table.
+    """
 
     version: int
     edition: str
@@ -56,8 +65,9 @@ class Page:
     cursor: Optional[Cursor]
 
     def sql(self, relation: str, columns: Sequence[Column]) -> str:
-        """The query over a relation of the store; one row more than the page tells whether there is a next one.
-        The limit is a number that was checked; bound to a mark, it would have all rows sorted instead of the first.
+        """The query over a relation of the store; one row more than the page tells
+        whether there is a next one. The limit is a number that was checked; bound to a
+        mark, it would have all rows sorted instead of the first.
         """
         conditions = list(self.conditions)
         if self.cursor is not None:
@@ -65,7 +75,10 @@ class Page:
         chosen = ", ".join(name(column.name) for column in columns)
         filtered = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = ", ".join(each.sql() for each in self.order)
-        return f"SELECT {chosen} FROM {name(relation)}{filtered} ORDER BY {order} LIMIT {int(self.limit) + 1}"
+        return (
+            f"SELECT {chosen} FROM {name(relation)}{filtered} ORDER BY {order} LIMIT"
+            f" {int(self.limit) + 1}"
+        )
 
     def values(self) -> List[Any]:
         """The values bound to the query's marks, in order."""
@@ -86,12 +99,21 @@ class Paging:
         """Understand a query string. Raises WrongParameter."""
         given = read_parameters(query, self._known)
         conditions, bound = where(self.filters, given)
-        order = self._order(once("sort", given["sort"]).split(",") if "sort" in given else ())
+        order = self._order(
+            once("sort", given["sort"]).split(",") if "sort" in given else ()
+        )
         limit = self._whole(given, "limit", self.limit, 1, self.max_limit)
         version = self._whole(given, "version", None, 0, LARGEST_VERSION)
-        cursor = self._cursor(order, once("after", given["after"])) if "after" in given else None
+        cursor = (
+            self._cursor(order, once("after", given["after"]))
+            if "after" in given
+            else None
+        )
         if cursor is not None and version not in (None, cursor.version):
-            raise WrongParameter("version", "after continues a page of another version; leave version out.")
+            raise WrongParameter(
+                "version",
+                "after continues a page of another version; leave version out.",
+            )
         assert limit is not None
         return Page(tuple(conditions), tuple(bound), order, limit, version, cursor)
 
@@ -102,14 +124,17 @@ class Paging:
         return values.pack([version, edition, _spell(page.order), last])
 
     def _order(self, words: Sequence[str]) -> Tuple[Order, ...]:
-        """The columns asked for, then those of the key that are not among them: the order of rows is always total."""
+        """The columns asked for, then those of the key that are not among them: the
+        order of rows is always total.
+        """
         asked: Dict[str, Order] = {}
         for word in words:
             descending = word.startswith("-")
             column = word[1:] if descending else word
             if column not in self._columns:
                 raise WrongParameter(
-                    "sort", "sort takes columns of the table, with commas; -COLUMN descends."
+                    "sort",
+                    "sort takes columns of the table, with commas; -COLUMN descends.",
                 )
             asked.setdefault(column, Order(self._columns[column], descending))
         for column in self.table.key or self._columns:
@@ -117,21 +142,41 @@ class Paging:
         return tuple(asked.values())
 
     def _whole(
-        self, given: Mapping[str, List[str]], parameter: str, default: Optional[int], least: int, most: int
+        self,
+        given: Mapping[str, List[str]],
+        parameter: str,
+        default: Optional[int],
+        least: int,
+        most: int,
     ) -> Optional[int]:
         if parameter not in given:
             return default
         text = once(parameter, given[parameter])
-        if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
-            raise WrongParameter(parameter, f"{parameter} is a whole number from {least} to {most}.")
+        if not (
+            text.isascii()
+            and text.isdigit()
+            and len(text) < 20
+            and least <= int(text) <= most
+        ):
+            raise WrongParameter(
+                parameter, f"{parameter} is a whole number from {least} to {most}."
+            )
         return int(text)
 
     def _cursor(self, order: Tuple[Order, ...], word: str) -> Cursor:
         try:
             version, edition, spelt, after = values.unpack(word)
-            if spelt != _spell(order) or len(after) != len(order) or type(version) is not int or version < 0:
+            if (
+                spelt != _spell(order)
+                or len(after) != len(order)
+                or type(version) is not int
+                or version < 0
+            ):
                 raise ValueError("of another sorting")
-            restored = [values.restore(each.column.type, value) for each, value in zip(order, after)]
+            restored = [
+                values.restore(each.column.type, value)
+                for each, value in zip(order, after)
+            ]
             return Cursor(version, str(edition), tuple(restored))
         except (ValueError, TypeError):
             raise WrongParameter("after", NO_CURSOR, 404) from None
@@ -142,7 +187,9 @@ def _spell(order: Sequence[Order]) -> str:
 
 
 def _beyond(order: Sequence[Order], after: Sequence[Any]) -> Tuple[str, List[Any]]:
-    """SQL that is true of the rows after one: equal in the first columns, and later in the next."""
+    """SQL that is true of the rows after one: equal in the first columns, and later in
+    the next.
+    """
     either: List[str] = []
     bound: List[Any] = []
     equal: List[str] = []

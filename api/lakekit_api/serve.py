@@ -1,4 +1,4 @@
-"""The server process: uvicorn with our logs, our socket, and an end that is no failure."""
+"""The server process: uvicorn with our logs, our socket, and an end without failure."""
 
 from __future__ import annotations
 
@@ -31,13 +31,19 @@ RESERVED_FILES = 256
 """Open files beside connections: the lake's, libraries, sockets to object stores."""
 
 
-def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str, str]) -> None:
-    """Serve until a signal. After SIGTERM requests in flight are answered, and the process exits with 0.
+def serve(
+    settings: Settings, tokens: Sequence[Token], environment: Mapping[str, str]
+) -> None:
+    """Serve until a signal. After SIGTERM requests in flight are answered, and the
+    process exits with 0.
 
     Raises StartRefused, PortTaken.
     """
     if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise StartRefused(f"{settings.log_level} is no log level", "Use debug, info, warning or error.")
+        raise StartRefused(
+            f"{settings.log_level} is no log level",
+            "Use debug, info, warning or error.",
+        )
     app = create_app(settings, tokens)
     allow_connections(settings.max_connections)
     listening = _listen(settings.host, settings.port)
@@ -46,7 +52,14 @@ def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str,
     if unknown:
         log(logging.WARNING, "these variables mean nothing here", variables=unknown)
     host, port = listening.getsockname()[:2]
-    log(logging.INFO, "listening", host=host, port=port, lake=settings.lake, tokens=len(tokens))
+    log(
+        logging.INFO,
+        "listening",
+        host=host,
+        port=port,
+        lake=settings.lake,
+        tokens=len(tokens),
+    )
     # uvicorn calls what it is given as a class; typed as one.
     protocol = partial(LimitedProtocol, settings, IdleConnections(), app.state.metrics)
     config = uvicorn.Config(
@@ -60,15 +73,18 @@ def serve(settings: Settings, tokens: Sequence[Token], environment: Mapping[str,
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=round(settings.grace),
     )
-    # What is there by now stays: otherwise each full collection looks through it, and a request waits that long.
+    # What is there by now stays: otherwise each full collection looks through it, and a
+    # request waits that long.
     gc.collect()
     gc.freeze()
-    # When uvicorn has ended gracefully it raises the signal again, for the handler that was there before its own.
+    # When uvicorn has ended gracefully it raises the signal again, for the handler that
+    # was there before its own.
     signal.signal(signal.SIGTERM, _end)
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:
-        gc.unfreeze()  # else DuckDB complains at the end of the process of what was not freed
+        # Else DuckDB complains at the end of the process of what was not freed.
+        gc.unfreeze()
 
 
 def allow_connections(count: int) -> None:
@@ -101,5 +117,6 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise PortTaken(
-            f"{host}:{port} cannot be listened on: {error.strerror}", "Name another with --host and --port."
+            f"{host}:{port} cannot be listened on: {error.strerror}",
+            "Name another with --host and --port.",
         ) from None

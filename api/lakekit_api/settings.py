@@ -1,5 +1,7 @@
-"""Every setting of the service, said once: `lakekit-api serve` has a flag for each, and reads `LAKEKIT_API_<NAME>` where
-the flag is not given. Deployments take their names from `variables`."""
+"""Every setting of the service, said once: `lakekit-api serve` has a flag for each, and
+reads `LAKEKIT_API_<NAME>` where the flag is not given. Deployments take their names
+from `variables`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,17 @@ from typing import Any, Dict, List, Mapping, Optional
 
 PREFIX = "LAKEKIT_API_"
 TOKENS = f"{PREFIX}TOKENS"
-"""The lines of a tokens file themselves, separated by newlines or semicolons. A secret has no flag: `ps` shows flags."""
+"""The lines of a tokens file themselves, separated by newlines or semicolons. A
+secret has no flag: `ps` shows flags.
+"""
 
 
-def _setting(default: Any, said: str, smallest: float = 0, largest: Optional[int] = None) -> Any:
-    return dataclasses.field(default=default, metadata={"help": said, "min": smallest, "max": largest})
+def _setting(
+    default: Any, said: str, smallest: float = 0, largest: Optional[int] = None
+) -> Any:
+    return dataclasses.field(
+        default=default, metadata={"help": said, "min": smallest, "max": largest}
+    )
 
 
 @dataclass(frozen=True)
@@ -22,22 +30,41 @@ class Settings:
 
     lake: str = _setting("", "The lake: a folder or s3://BUCKET/PREFIX.")
     host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(8080, "Port to listen on; 0 takes a free one and logs it.", 0, 65535)
-    tokens_file: str = _setting("", "File of token hashes, as `lakekit-api token` prints them.")
+    port: int = _setting(
+        8080, "Port to listen on; 0 takes a free one and logs it.", 0, 65535
+    )
+    tokens_file: str = _setting(
+        "", "File of token hashes, as `lakekit-api token` prints them."
+    )
     no_auth: bool = _setting(False, "Ask for no token; on a loopback address only.")
-    declarations: str = _setting("lakekit.flights:TABLES", "The tables' declarations, MODULE:NAME.")
+    declarations: str = _setting(
+        "lakekit.flights:TABLES", "The tables' declarations, MODULE:NAME."
+    )
     limit: int = _setting(100, "Rows of a page where the request names no limit.", 1)
     max_limit: int = _setting(1000, "Rows that a page may have at most.", 1)
-    timeout: float = _setting(10.0, "Time that a query may take; then it is stopped.", 0.001)
-    concurrency: int = _setting(64, "Data requests in hand at once; one more is answered 429.", 1)
-    threads: int = _setting(2, "Queries that run at once.", 1)
-    refresh: float = _setting(1.0, "A table's log is looked at for a new version at most this often.")
-    memory: str = _setting(
-        "1GB", "Memory for tables and queries; what exceeds it goes to a temporary folder."
+    timeout: float = _setting(
+        10.0, "Time that a query may take; then it is stopped.", 0.001
     )
-    versions: int = _setting(8, "Old versions that stay loaded for ?version= and for pages begun on them.", 1)
-    cache: int = _setting(64, "Megabytes of answered pages that are kept; 0 keeps none.")
-    grace: float = _setting(20.0, "Time that requests in flight have to end after SIGTERM.")
+    concurrency: int = _setting(
+        64, "Data requests in hand at once; one more is answered 429.", 1
+    )
+    threads: int = _setting(2, "Queries that run at once.", 1)
+    refresh: float = _setting(
+        1.0, "A table's log is looked at for a new version at most this often."
+    )
+    memory: str = _setting(
+        "1GB",
+        "Memory for tables and queries; what exceeds it goes to a temporary folder.",
+    )
+    versions: int = _setting(
+        8, "Old versions that stay loaded for ?version= and for pages begun on them.", 1
+    )
+    cache: int = _setting(
+        64, "Megabytes of answered pages that are kept; 0 keeps none."
+    )
+    grace: float = _setting(
+        20.0, "Time that requests in flight have to end after SIGTERM."
+    )
     max_connections: int = _setting(
         512,
         "Connections at most; one more replaces the one idle longest, or gets 503.",
@@ -80,10 +107,21 @@ def fields() -> List[dataclasses.Field[Any]]:
 
 def variables() -> Dict[str, str]:
     """Every environment variable that the service reads, with its meaning."""
-    found = {f"{PREFIX}{each.name.upper()}": str(each.metadata["help"]) for each in fields()}
-    return {**found, TOKENS: "Token hashes themselves, one a line or separated by semicolons."}
+    found = {
+        f"{PREFIX}{each.name.upper()}": str(each.metadata["help"]) for each in fields()
+    }
+    return {
+        **found,
+        TOKENS: "Token hashes themselves, one a line or separated by semicolons.",
+    }
 
 
 def unknown(environment: Mapping[str, str]) -> List[str]:
-    """Variables with our prefix that mean nothing: misspelt, or set by Kubernetes for a Service of our name."""
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in variables())
+    """Variables with our prefix that mean nothing: misspelt, or set by Kubernetes for a
+    Service of our name.
+    """
+    return sorted(
+        name
+        for name in environment
+        if name.startswith(PREFIX) and name not in variables()
+    )

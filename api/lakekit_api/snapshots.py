@@ -1,5 +1,6 @@
-"""One version of a table, read whole into DuckDB's memory: what queries run on. It never changes, and goes when the last
-request that uses it has gone."""
+"""One version of a table, read whole into DuckDB's memory: what queries run on. It
+never changes, and goes when the last request that uses it has gone.
+"""
 
 from __future__ import annotations
 
@@ -30,19 +31,25 @@ except ModuleNotFoundError as missing:
 
 
 class VersionGone(Exception):
-    """The version was there once, and its log entry or its files have been removed since."""
+    """The version was there once, and its log entry or its files have been removed
+    since.
+    """
 
 
 @dataclass(frozen=True)
 class Head:
-    """A table's newest version, and what tells the table from another that was made in its place."""
+    """A table's newest version, and what tells the table from another that was made in
+    its place.
+    """
 
     version: int
     table_id: str
 
 
 class Snapshot:
-    """A version of a table in memory, as the relation of that name. Its rows are sorted by the table's key."""
+    """A version of a table in memory, as the relation of that name. Its rows are sorted
+    by the table's key.
+    """
 
     def __init__(self, table: Table, head: Head, relation: str, rows: int) -> None:
         self.table = table
@@ -50,7 +57,9 @@ class Snapshot:
         self.relation = relation
         self.rows = rows
         columns = [(column.name, column.type) for column in table.columns]
-        self.edition = hashlib.sha256(f"{head.table_id} {columns}".encode()).hexdigest()[:12]
+        self.edition = hashlib.sha256(
+            f"{head.table_id} {columns}".encode()
+        ).hexdigest()[:12]
 
     @property
     def version(self) -> int:
@@ -89,13 +98,19 @@ class Reader:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def cursor(self) -> Any:
-        """A connection for one query, in whatever thread; it can be interrupted without touching others."""
+        """A connection for one query, in whatever thread; it can be interrupted without
+        touching others.
+        """
         return self._duckdb.cursor()
 
     def head(self, table: Table) -> Optional[Head]:
-        """The newest version; None where the lake has no such table. Raises StorageError, LakeRefused."""
+        """The newest version; None where the lake has no such table. Raises
+        StorageError, LakeRefused.
+        """
         delta = delta_log.open_table(self.lake, table)
-        return None if delta is None else Head(delta.version(), str(delta.metadata().id))
+        return (
+            None if delta is None else Head(delta.version(), str(delta.metadata().id))
+        )
 
     def load(self, table: Table, head: Head) -> Snapshot:
         """Read a version. Raises VersionGone, StorageError."""
@@ -103,12 +118,16 @@ class Reader:
         scratch = self._scratch / f"load-{next(self._numbers)}"
         try:
             delta = DeltaTable(location, version=head.version)
-            files = storage_of(self.lake, scratch).fetch(location, delta_log.uris(delta))
+            files = storage_of(self.lake, scratch).fetch(
+                location, delta_log.uris(delta)
+            )
             return self._load(table, head, files)
         except (DeltaError, FileNotFoundError) as error:
             raise VersionGone(table.name, head.version, str(error)) from error
         except (duckdb.Error, OSError) as error:
-            raise StorageError(Path(location), str(error).strip().partition("\n")[0]) from error
+            raise StorageError(
+                Path(location), str(error).strip().partition("\n")[0]
+            ) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -116,18 +135,33 @@ class Reader:
         relation = f"snapshot_{next(self._numbers)}"
         by = ", ".join(name(column) for column in table.key)
         with self.cursor() as cursor:
-            cursor.execute("SET TimeZone = 'UTC'")  # what Spark writes has no zone of its own, and is in UTC
+            # What Spark writes has no zone of its own, and is in UTC.
+            cursor.execute("SET TimeZone = 'UTC'")
             scan = data_files(
-                files, {table.partition: table[table.partition].type} if table.partition else {}
+                files,
+                (
+                    {table.partition: table[table.partition].type}
+                    if table.partition
+                    else {}
+                ),
             )
             has = (
-                [row[0] for row in cursor.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()]
+                [
+                    row[0]
+                    for row in cursor.execute(
+                        f"DESCRIBE SELECT * FROM {scan}"
+                    ).fetchall()
+                ]
                 if files
                 else []
             )
-            sql = declared_columns(table, scan, has, naive=True) + (f" ORDER BY {by}" if by else "")
+            sql = declared_columns(table, scan, has, naive=True) + (
+                f" ORDER BY {by}" if by else ""
+            )
             cursor.execute(f"CREATE TABLE {name(relation)} AS {sql}")
-            counted: Tuple[int] = cursor.execute(f"SELECT count(*) FROM {name(relation)}").fetchone()
+            counted: Tuple[int] = cursor.execute(
+                f"SELECT count(*) FROM {name(relation)}"
+            ).fetchone()
         snapshot = Snapshot(table, head, relation, counted[0])
         weakref.finalize(snapshot, self._drop, relation).atexit = False
         return snapshot

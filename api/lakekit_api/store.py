@@ -1,7 +1,8 @@
 """The versions of tables that requests read, and the threads that read them.
 
-A table's log is looked at when a request needs it and the last look is older than the setting `refresh`. While a look is
-under way, or a new version is being loaded, requests go on with the version at hand, for `PATIENCE` times that long.
+A table's log is looked at when a request needs it and the last look is older than the
+setting `refresh`. While a look is under way, or a new version is being loaded, requests
+go on with the version at hand, for `PATIENCE` times that long.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ import logging
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import (
+    Any,
+    Awaitable,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 from lakekit.errors import LakekitError
 from lakekit.tables import Table
@@ -27,7 +39,9 @@ T = TypeVar("T")
 
 
 class Followed:
-    """A table, its newest version that is loaded, and when that was known to be the newest."""
+    """A table, its newest version that is loaded, and when that was known to be the
+    newest.
+    """
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -47,8 +61,15 @@ class Store:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._reader, self._settings, self._metrics, self._clock = reader, settings, metrics, clock
-        self._followed: Mapping[str, Followed] = {table.name: Followed(table) for table in tables}
+        self._reader, self._settings, self._metrics, self._clock = (
+            reader,
+            settings,
+            metrics,
+            clock,
+        )
+        self._followed: Mapping[str, Followed] = {
+            table.name: Followed(table) for table in tables
+        }
         self._old: OrderedDict[Tuple[str, Head], Snapshot] = OrderedDict()
         self._loading: Dict[Tuple[str, Head], asyncio.Future[Snapshot]] = {}
         self._queries = ThreadPoolExecutor(settings.threads, "query")
@@ -61,7 +82,9 @@ class Store:
         self._reader.close()
 
     async def newest(self, table: Table) -> Snapshot:
-        """The newest version. Raises Problem 404 where the lake has no such table yet, 503 where it cannot be read."""
+        """The newest version. Raises Problem 404 where the lake has no such table yet,
+        503 where it cannot be read.
+        """
         followed = self._followed[table.name]
         age, refresh = self._clock() - followed.confirmed, self._settings.refresh
         if followed.snapshot is not None and age < refresh:
@@ -73,34 +96,52 @@ class Store:
             try:
                 await self._in_time(asyncio.shield(followed.look))
             except (LakekitError, VersionGone):
-                raise Problem(503, f"{table.name} cannot be read now; the log says why.") from None
+                raise Problem(
+                    503, f"{table.name} cannot be read now; the log says why."
+                ) from None
         if followed.snapshot is None:
             raise Problem(404, f"The lake holds no {table.name} yet.")
         return followed.snapshot
 
     async def at(self, table: Table, version: int) -> Snapshot:
-        """A version, the newest or an older one. Raises Problem: 404 one that never was, 410 one that is gone."""
+        """A version, the newest or an older one. Raises Problem: 404 one that never
+        was, 410 one that is gone.
+        """
         newest = await self.newest(table)
         if version == newest.version:
             return newest
         if version > newest.version:
-            raise Problem(404, f"The newest version of {table.name} is {newest.version}.")
+            raise Problem(
+                404, f"The newest version of {table.name} is {newest.version}."
+            )
         key = (table.name, Head(version, newest.head.table_id))
         if key not in self._old:
             if key not in self._loading:
-                self._loading[key] = asyncio.ensure_future(self._run(self._reader.load, table, key[1]))
-                self._loading[key].add_done_callback(lambda done: self._loaded(key, done))
+                self._loading[key] = asyncio.ensure_future(
+                    self._run(self._reader.load, table, key[1])
+                )
+                self._loading[key].add_done_callback(
+                    lambda done: self._loaded(key, done)
+                )
             try:
                 return await self._in_time(asyncio.shield(self._loading[key]))
             except VersionGone:
-                raise Problem(410, f"Version {version} of {table.name} has been removed.") from None
+                raise Problem(
+                    410, f"Version {version} of {table.name} has been removed."
+                ) from None
             except LakekitError:
-                raise Problem(503, f"{table.name} cannot be read now; the log says why.") from None
+                raise Problem(
+                    503, f"{table.name} cannot be read now; the log says why."
+                ) from None
         self._old.move_to_end(key)
         return self._old[key]
 
-    async def query(self, snapshot: Snapshot, sql: str, bound: Sequence[Any]) -> List[Tuple[Any, ...]]:
-        """The rows of a query over a snapshot, which stays until the query has ended. Raises Problem 504."""
+    async def query(
+        self, snapshot: Snapshot, sql: str, bound: Sequence[Any]
+    ) -> List[Tuple[Any, ...]]:
+        """The rows of a query over a snapshot, which stays until the query has ended.
+        Raises Problem 504.
+        """
         cursor = self._reader.cursor()
 
         def run(_: Snapshot) -> List[Tuple[Any, ...]]:
@@ -109,7 +150,9 @@ class Store:
                 return rows
 
         try:
-            running = asyncio.get_running_loop().run_in_executor(self._queries, run, snapshot)
+            running = asyncio.get_running_loop().run_in_executor(
+                self._queries, run, snapshot
+            )
             return await self._in_time(running)
         except Problem:
             cursor.interrupt()
@@ -124,7 +167,13 @@ class Store:
             followed.snapshot = await self._run(self._reader.load, table, head)
             self._metrics.version.labels(table.name).set(head.version)
             self._metrics.rows.labels(table.name).set(followed.snapshot.rows)
-            log(logging.INFO, "loaded", table=table.name, version=head.version, rows=followed.snapshot.rows)
+            log(
+                logging.INFO,
+                "loaded",
+                table=table.name,
+                version=head.version,
+                rows=followed.snapshot.rows,
+            )
         followed.confirmed = started
 
     def _looked(self, followed: Followed, done: asyncio.Future[None]) -> None:
@@ -143,19 +192,28 @@ class Store:
         if done.cancelled():
             return
         if done.exception() is not None:
-            log(logging.WARNING, "an old version cannot be read", table=key[0], reason=repr(done.exception()))
+            log(
+                logging.WARNING,
+                "an old version cannot be read",
+                table=key[0],
+                reason=repr(done.exception()),
+            )
             return
         self._old[key] = done.result()
         while len(self._old) > self._settings.versions:
             self._old.popitem(last=False)
 
     async def _run(self, call: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._loaders, call, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._loaders, call, *arguments
+        )
 
     async def _in_time(self, awaited: Awaitable[T]) -> T:
         try:
             return await asyncio.wait_for(awaited, self._settings.timeout)
         except asyncio.TimeoutError:
             raise Problem(
-                504, f"The answer took longer than {self._settings.timeout:g} s; ask for less."
+                504,
+                "The answer took longer than"
+                f" {self._settings.timeout:g} s; ask for less.",
             ) from None

@@ -1,7 +1,8 @@
-"""Bearer tokens. The service holds their SHA-256 only: a token is 256 random bits, so a plain hash cannot be guessed.
+"""Bearer tokens. The service holds their SHA-256 only: a token is 256 random bits, so a
+plain hash cannot be guessed.
 
-A line of a tokens file is `NAME TABLES sha256:HEX`, TABLES being names separated by commas, or `*`; `#` starts a
-comment. The name goes to the logs.
+A line of a tokens file is `NAME TABLES sha256:HEX`, TABLES being names separated by
+commas, or `*`; `#` starts a comment. The name goes to the logs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import FrozenSet, Optional, Sequence, Tuple
 
 from lakekit_api.errors import StartRefused
 
-LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<tables>\S+)\s+sha256:(?P<digest>[0-9a-f]{64})")
+LINE = re.compile(
+    r"(?P<name>[\w.@-]{1,64})\s+(?P<tables>\S+)\s+sha256:(?P<digest>[0-9a-f]{64})"
+)
 ALL = "*"
 MAKE = "Make a line with `lakekit-api token --name NAME --tables TABLE`."
 
@@ -38,16 +41,23 @@ class Token:
 
 
 def make(name: str, tables: Sequence[str]) -> Tuple[str, Token]:
-    """A new secret, and what is kept of it. Raises StartRefused for a name that a line cannot hold."""
+    """A new secret, and what is kept of it. Raises StartRefused for a name that a line
+    cannot hold.
+    """
     secret = f"lkt_{secrets.token_urlsafe(32)}"
     token = Token(name, frozenset(tables), _digest(secret))
     if LINE.fullmatch(token.line()) is None:
-        raise StartRefused(f"{name!r} is no name for a token", "Use up to 64 letters, digits and . _ @ -")
+        raise StartRefused(
+            f"{name!r} is no name for a token",
+            "Use up to 64 letters, digits and . _ @ -",
+        )
     return secret, token
 
 
 def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
-    """The tokens of a file or a variable. Raises StartRefused, which names the line and never shows it."""
+    """The tokens of a file or a variable. Raises StartRefused, which names the line and
+    never shows it.
+    """
     found = []
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
         said = line.partition("#")[0].strip()
@@ -55,7 +65,9 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
             continue
         match = LINE.fullmatch(said)
         if match is None:
-            raise StartRefused(f"{source}, line {number}, is not NAME TABLES sha256:HEX", MAKE)
+            raise StartRefused(
+                f"{source}, line {number}, is not NAME TABLES sha256:HEX", MAKE
+            )
         tables = frozenset(match["tables"].split(","))
         check(tables, declared, f"{source}, line {number}")
         found.append(Token(match["name"], tables, match["digest"]))
@@ -63,16 +75,21 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
 
 
 def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
-    """Refuse a scope that no table has: it would open nothing, and nobody would know why."""
+    """Refuse a scope that no table has: it would open nothing, and nobody would know
+    why.
+    """
     for table in sorted(tables - set(declared) - {ALL}):
         nearest = difflib.get_close_matches(table, declared, n=1, cutoff=0.0)
         raise StartRefused(
-            f"{where}: there is no table {table}", f"Did you mean {nearest[0] if nearest else ALL}?"
+            f"{where}: there is no table {table}",
+            f"Did you mean {nearest[0] if nearest else ALL}?",
         )
 
 
 def find(tokens: Sequence[Token], secret: str) -> Optional[Token]:
-    """The token of a secret. Every hash is compared, each in constant time: how long it takes says nothing."""
+    """The token of a secret. Every hash is compared, each in constant time: how long it
+    takes says nothing.
+    """
     digest, found = _digest(secret), None
     for token in tokens:
         if hmac.compare_digest(token.digest, digest):

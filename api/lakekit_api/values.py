@@ -1,4 +1,6 @@
-"""Values of declared types: from a request's text, into it, and into JSON. The text is what a source may hold, too."""
+"""Values of declared types: from a request's text, into it, and into JSON. The text is
+what a source may hold, too.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ UTC = datetime.timezone.utc
 
 
 def parse(kind: Type, text: str) -> Any:
-    """The value that a text stands for; an instant comes without a zone, in UTC, as the store keeps it.
+    """The value that a text stands for; an instant comes without a zone, in UTC, as the
+    store keeps it.
 
     Raises ValueError that says what was expected.
     """
@@ -71,7 +74,9 @@ PARSERS: Mapping[Type, Callable[[str], Any]] = {
 
 
 def write(value: Any) -> Any:
-    """A value of a row as a cursor holds it. A double keeps every bit, infinities and NaN included."""
+    """A value of a row as a cursor holds it. A double keeps every bit, infinities and
+    NaN included.
+    """
     if isinstance(value, datetime.datetime):
         return value.isoformat() + "Z"
     if isinstance(value, datetime.date):
@@ -108,4 +113,6 @@ def pack(body: Any) -> str:
 
 def unpack(word: str) -> Any:
     """What `pack` packed. Raises ValueError."""
-    return orjson.loads(base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True))
+    return orjson.loads(
+        base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True)
+    )

@@ -11,7 +11,10 @@ def delays(spark, connection, carrier):
     # ruleid: sql-from-text
     spark.sql(query)
     # ok: sql-from-text
-    spark.sql("select * from silver.flights where carrier = :carrier", args={"carrier": carrier})
+    spark.sql(
+        "select * from silver.flights where carrier = :carrier",
+        args={"carrier": carrier},
+    )
     # ok: sql-from-text
     connection.execute("select * from flights where carrier = ?", [carrier])
     # ok: sql-from-text

@@ -1,8 +1,11 @@
-"""Random changes to a repository of quick jobs, and what a plan, a run and a full run say after each.
+"""Random changes to a repository of quick jobs, and what a plan, a run and a full run
+say after each.
 
-    PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes --number 500 --seed 1
+    PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes --number
+    500 --seed 1
 
-A result is stale where a run that may reuse differs in any row or file from the run right after it that may not.
+A result is stale where a run that may reuse differs in any row or file from the run
+right after it that may not.
 """
 
 from __future__ import annotations
@@ -41,8 +44,14 @@ def make(folder: Path) -> Checkout:
     checkout = Checkout(folder / "repository")
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(__file__).parent / "reused", checkout.root, ignore=ignore)
-    shutil.copytree(REPOSITORY / "utils" / "lake_ci", checkout.root / "utils" / "lake_ci", ignore=ignore)
-    checkout.write(".gitignore", "/.cache/\n/.nox/\n/reports/\n/dist/\n__pycache__/\n*.log\n")
+    shutil.copytree(
+        REPOSITORY / "utils" / "lake_ci",
+        checkout.root / "utils" / "lake_ci",
+        ignore=ignore,
+    )
+    checkout.write(
+        ".gitignore", "/.cache/\n/.nox/\n/reports/\n/dist/\n__pycache__/\n*.log\n"
+    )
     checkout.write("pyproject.toml", "[tool.lake_ci.cache]\nmegabytes = 50\n")
     checkout.write("requirements/test.txt", "# nothing\n")
     for name in FOLDERS:
@@ -61,7 +70,8 @@ class Trial:
         env: the variables that changes have set.
         stale: what a run showed and a full run did not.
         wrong: where the plan's answer was not what the run did.
-        untouched: sessions that a change touched nothing of, and that could have been reused.
+        untouched: sessions that a change touched nothing of, and that could have been
+            reused.
         skipped: those of them that were.
         again: those that were not, with the plan's reasons.
     """
@@ -86,7 +96,9 @@ class Trial:
         before = {job: self.passed(job) for job in JOBS}
         touched = change(self)
         self.kinds[change.__name__] += 1
-        planned = json.loads(self.nox("-s", "plan", "--", "--json", cache="").stdout)["cache"]
+        planned = json.loads(self.nox("-s", "plan", "--", "--json", cache="").stdout)[
+            "cache"
+        ]
         self.nox("--", "--plain", "-j", "1", cache="")
         ran, left = self.results(), self.files()
         self.nox("--", "--plain", "-j", "1", cache="off")
@@ -94,10 +106,14 @@ class Trial:
         where = f"{sum(self.kinds.values())} {change.__name__}"
         for job in JOBS:
             if told(ran[job]) != told(full[job]):
-                self.stale.append(f"{where}: {job}: {told(ran[job])}, in a full run {told(full[job])}")
+                self.stale.append(
+                    f"{where}: {job}: {told(ran[job])}, in a full run {told(full[job])}"
+                )
             answer, reused = planned[job]["answer"], ran[job].reused is not None
             if answer != "later" and (answer == "reuse") != reused:
-                self.wrong.append(f"{where}: {job}: planned {planned[job]}, reused: {ran[job].reused}")
+                self.wrong.append(
+                    f"{where}: {job}: planned {planned[job]}, reused: {ran[job].reused}"
+                )
             self.reused[f"{answer}, {'reused' if reused else 'ran'}"] += 1
             if job not in touched and before[job] and full[job].cause is None:
                 self.untouched += 1
@@ -109,7 +125,9 @@ class Trial:
 
     def nox(self, *arguments: str, cache: str) -> subprocess.CompletedProcess[str]:
         """Run nox; its exit code is that of the checks."""
-        env = clean_environment({"NOX_DOWNLOAD_PYTHON": "never", **self.env, "LAKE_CI_CACHE": cache})
+        env = clean_environment(
+            {"NOX_DOWNLOAD_PYTHON": "never", **self.env, "LAKE_CI_CACHE": cache}
+        )
         done = subprocess.run(
             [sys.executable, "-m", "nox", *arguments],
             cwd=self.root,
@@ -121,7 +139,8 @@ class Trial:
         )
         if done.returncode not in (0, 1) or "Traceback" in done.stderr:
             raise AssertionError(
-                f"nox {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+                f"nox {' '.join(arguments)}:"
+                f" {done.returncode}\n{done.stdout}\n{done.stderr}"
             )
         return done
 
@@ -131,7 +150,10 @@ class Trial:
     def files(self) -> dict[str, str]:
         """The files that jobs have left, with what they hold."""
         found = [*self.root.glob("reports/*/*.txt"), *self.root.glob("dist/*")]
-        return {path.relative_to(self.root).as_posix(): path.read_text(encoding="utf-8") for path in found}
+        return {
+            path.relative_to(self.root).as_posix(): path.read_text(encoding="utf-8")
+            for path in found
+        }
 
     def passed(self, job: str) -> bool:
         """Whether the job has passed in the run before."""
@@ -152,10 +174,16 @@ class Trial:
 
     def _one(self, fits: Callable[[Path], bool]) -> Path:
         found = [
-            [path for path in sorted((self.root / name).iterdir()) if fits(path) and path.suffix != ".log"]
+            [
+                path
+                for path in sorted((self.root / name).iterdir())
+                if fits(path) and path.suffix != ".log"
+            ]
             for name in FOLDERS
         ]
-        return self.chance.choice(self.chance.choice([paths for paths in found if paths]))
+        return self.chance.choice(
+            self.chance.choice([paths for paths in found if paths])
+        )
 
     def touches(self, path: Path) -> frozenset[str]:
         """The jobs that read the file."""
@@ -168,7 +196,11 @@ class Trial:
 
 def told(result: Result) -> Any:
     """What a result says, without times, ids and where it comes from."""
-    return result.status.value, result.cause, [(check.name, check.detail) for check in result.checks]
+    return (
+        result.status.value,
+        result.cause,
+        [(check.name, check.detail) for check in result.checks],
+    )
 
 
 def content(trial: Trial) -> frozenset[str]:
@@ -199,18 +231,25 @@ def time_moved_back(trial: Trial) -> frozenset[str]:
     path = trial.regular()
     said = path.stat()
     path.write_text(trial.word(), encoding="utf-8")
-    os.utime(path, ns=(said.st_atime_ns, said.st_mtime_ns - trial.chance.randrange(1, 10**15)))
+    os.utime(
+        path,
+        ns=(said.st_atime_ns, said.st_mtime_ns - trial.chance.randrange(1, 10**15)),
+    )
     return trial.touches(path)
 
 
 def time_alone(trial: Trial) -> frozenset[str]:
-    os.utime(trial.regular(), (trial.chance.randrange(10**9), trial.chance.randrange(10**9)))
+    os.utime(
+        trial.regular(), (trial.chance.randrange(10**9), trial.chance.randrange(10**9))
+    )
     return NOTHING
 
 
 def mode(trial: Trial) -> frozenset[str]:
     path = trial.regular()
-    path.chmod(path.stat().st_mode & 0o777 ^ trial.chance.choice([0o100, 0o010, 0o020, 0o004]))
+    path.chmod(
+        path.stat().st_mode & 0o777 ^ trial.chance.choice([0o100, 0o010, 0o020, 0o004])
+    )
     return trial.touches(path)
 
 
@@ -228,7 +267,11 @@ def case_of_a_name(trial: Trial) -> frozenset[str]:
 
 def moved_to_another_folder(trial: Trial) -> frozenset[str]:
     path = trial.file()
-    target = trial.root / trial.chance.choice(sorted(FOLDERS)) / f"moved-{trial.word()}{path.suffix}"
+    target = (
+        trial.root
+        / trial.chance.choice(sorted(FOLDERS))
+        / f"moved-{trial.word()}{path.suffix}"
+    )
     path.rename(target)
     return trial.touches(path) | trial.touches(target)
 
@@ -255,7 +298,9 @@ def untracked(trial: Trial) -> frozenset[str]:
 
 
 def ignored(trial: Trial) -> frozenset[str]:
-    (trial.file().parent / "of-no-matter.log").write_text(trial.word(), encoding="utf-8")
+    (trial.file().parent / "of-no-matter.log").write_text(
+        trial.word(), encoding="utf-8"
+    )
     return NOTHING
 
 
@@ -275,7 +320,9 @@ def broken(trial: Trial) -> frozenset[str]:
 
 
 def lock(trial: Trial) -> frozenset[str]:
-    (trial.root / "requirements" / "test.txt").write_text(f"# {trial.word()}\n", encoding="utf-8")
+    (trial.root / "requirements" / "test.txt").write_text(
+        f"# {trial.word()}\n", encoding="utf-8"
+    )
     return ALL
 
 
@@ -286,7 +333,9 @@ def configuration(trial: Trial) -> frozenset[str]:
 
 
 def suite_code(trial: Trial) -> frozenset[str]:
-    path = trial.root / trial.chance.choice(["noxfile.py", "utils/lake_ci/git.py", "utils/lake_ci/store.py"])
+    path = trial.root / trial.chance.choice(
+        ["noxfile.py", "utils/lake_ci/git.py", "utils/lake_ci/store.py"]
+    )
     with path.open("a", encoding="utf-8") as file:
         file.write(f"# {trial.word()}\n")
     return ALL
@@ -298,9 +347,9 @@ def declared_variable(trial: Trial) -> frozenset[str]:
 
 
 def variable_of_a_tool(trial: Trial) -> frozenset[str]:
-    trial.env[trial.chance.choice(["AWS_REGION", "PYTHONHASHSEED", "LAKEKIT_ENGINE"])] = str(
-        trial.chance.randrange(9)
-    )
+    trial.env[
+        trial.chance.choice(["AWS_REGION", "PYTHONHASHSEED", "LAKEKIT_ENGINE"])
+    ] = str(trial.chance.randrange(9))
     return ALL
 
 
@@ -319,15 +368,27 @@ def outside_fact(trial: Trial) -> frozenset[str]:
 
 
 def python(trial: Trial) -> frozenset[str]:
-    """Environments of another Python 3.11, where the machine has one, or none; that one first on PATH."""
+    """Environments of another Python 3.11, where the machine has one, or none; that one
+    first on PATH.
+    """
     others = [
-        path for path in ("/usr/bin", str(Path(sys.base_prefix, "bin"))) if Path(path, "python3.11").exists()
+        path
+        for path in ("/usr/bin", str(Path(sys.base_prefix, "bin")))
+        if Path(path, "python3.11").exists()
     ]
     other = trial.chance.choice(others)
     trial.env["PATH"] = os.pathsep.join([other, os.environ["PATH"]])
     made = [path.parent for path in sorted(trial.root.glob(".nox/*/pyvenv.cfg"))]
     shutil.rmtree(trial.root / ".nox", ignore_errors=True)
-    command = [sys.executable, "-m", "uv", "venv", "--quiet", "--python", f"{other}/python3.11"]
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "venv",
+        "--quiet",
+        "--python",
+        f"{other}/python3.11",
+    ]
     # nox takes an environment as it is.
     for folder in made if trial.chance.random() < 0.5 else ():
         subprocess.run([*command, str(folder)], check=True)
@@ -367,7 +428,9 @@ def cache_lost(trial: Trial) -> frozenset[str]:
 
 
 def entry_damaged(trial: Trial) -> frozenset[str]:
-    files = sorted(path for path in trial.root.glob(".cache/results/v*/*/*") if path.is_file())
+    files = sorted(
+        path for path in trial.root.glob(".cache/results/v*/*/*") if path.is_file()
+    )
     path = trial.chance.choice(files)
     data = bytearray(path.read_bytes())
     if data:
@@ -426,11 +489,19 @@ def mend(trial: Trial) -> None:
         (trial.root / broken_file).write_text("mended\n", encoding="utf-8")
 
 
-def run(folder: Path, number: int, seed: int, say: Callable[[str], None] = lambda text: None) -> Trial:
-    """Make so many changes, each of every kind before one comes again, and return what was seen."""
-    trial = Trial(make(folder), random.Random(seed))  # nosec B311 - a trial, and no secret
+def run(
+    folder: Path, number: int, seed: int, say: Callable[[str], None] = lambda text: None
+) -> Trial:
+    """Make so many changes, each of every kind before one comes again, and return what
+    was seen.
+    """
+    trial = Trial(
+        make(folder), random.Random(seed)
+    )  # nosec B311 - a trial, and no secret
     trial.nox("--", "--plain", "-j", "1", cache="")
-    assert all(trial.passed(job) for job in JOBS), "the repository passes before anything is changed"
+    assert all(
+        trial.passed(job) for job in JOBS
+    ), "the repository passes before anything is changed"
     queue: list[Callable[[Trial], frozenset[str]]] = []
     for count in range(number):
         queue = queue or trial.chance.sample(CHANGES, len(CHANGES))
@@ -444,7 +515,9 @@ def run(folder: Path, number: int, seed: int, say: Callable[[str], None] = lambd
     return trial
 
 
-def _also(change: Callable[[Trial], frozenset[str]]) -> Callable[[Trial], frozenset[str]]:
+def _also(
+    change: Callable[[Trial], frozenset[str]],
+) -> Callable[[Trial], frozenset[str]]:
     def both(trial: Trial) -> frozenset[str]:
         change(trial)
         return ALL
@@ -458,21 +531,36 @@ def report(trial: Trial) -> str:
     total = sum(trial.kinds.values())
     share = f"{trial.skipped} of {trial.untouched} untouched sessions were reused"
     return (
-        f"{total} changes: {len(trial.stale)} stale, {len(trial.wrong)} planned otherwise than run; {share}; "
-        f"{dict(trial.reused)}"
+        f"{total} changes: {len(trial.stale)} stale, {len(trial.wrong)} planned"
+        f" otherwise than run; {share}; {dict(trial.reused)}"
     )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0] if __doc__ else None
+    )
     parser.add_argument("--number", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        trial = run(Path(folder), options.number, options.seed, lambda text: print(text, flush=True))
+        trial = run(
+            Path(folder),
+            options.number,
+            options.seed,
+            lambda text: print(text, flush=True),
+        )
     print(report(trial))
     print(dict(sorted(trial.kinds.items())))
-    print("\n".join([*trial.stale, *trial.wrong, *(f"not reused: {each}" for each in trial.again)]))
+    print(
+        "\n".join(
+            [
+                *trial.stale,
+                *trial.wrong,
+                *(f"not reused: {each}" for each in trial.again),
+            ]
+        )
+    )
     return int(bool(trial.stale or trial.wrong or trial.again))
 
 

@@ -22,7 +22,8 @@ from lake_ci import git, results
 from lake_ci.results import Check, Finding, Result, Status
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# By their real place: in a copy of the repository they are lent, and what is made anew outlives the copy.
+# By their real place: in a copy of the repository they are lent, and what is made anew
+# outlives the copy.
 ENVDIR = (REPOSITORY / ".nox").resolve()
 # Seconds after which a wait is taken for a hang, on a machine however busy.
 LIMIT = 120
@@ -36,17 +37,21 @@ IDENTITY = [
 ]
 # What the nox around these tests, pytest or GitHub say is not meant for the nox inside.
 OUTER = re.compile(
-    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|GITHUB_.*|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*"
+    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|GITHUB_.*"
+    r"|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*"
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`-- --changes 500 --seed 7`: how many random changes the trial of what is reused makes, and which.
+    """`-- --changes 500 --seed 7`: how many random changes the trial of what is reused
+    makes, and which.
 
     `-- --orders 1`: in how many random orders the unit tests run.
     """
     parser.addoption(
-        "--changes", default="12", help="random changes that results are tried to be reused after"
+        "--changes",
+        default="12",
+        help="random changes that results are tried to be reused after",
     )
     parser.addoption("--seed", default="1", help="other random changes")
     nightly = os.environ.get("GITHUB_EVENT_NAME") == "schedule"
@@ -77,9 +82,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment variables of the nox inside; LAKE_CI_STRICT stays as it is.
 
-    Every job runs, whatever earlier runs have found: `LAKE_CI_CACHE` in `more` changes that.
+    Every job runs, whatever earlier runs have found: `LAKE_CI_CACHE` in `more` changes
+    that.
     """
-    kept = {name: value for name, value in os.environ.items() if not OUTER.fullmatch(name)}
+    kept = {
+        name: value for name, value in os.environ.items() if not OUTER.fullmatch(name)
+    }
     return {**kept, "LAKE_CI_CACHE": "off", **(more or {})}
 
 
@@ -111,16 +119,26 @@ class Ran:
         return {row.name: row.status.value for row in self.result(job).checks}
 
     def assert_only(
-        self, job: str, failed: set[str], rows: set[str], skipped: set[str] | None = None
+        self,
+        job: str,
+        failed: set[str],
+        rows: set[str],
+        skipped: set[str] | None = None,
     ) -> None:
-        """Every row was recorded; these failed, these were skipped, all others passed, and nox says so."""
+        """Every row was recorded; these failed, these were skipped, all others passed,
+        and nox says so.
+        """
         skipped = skipped or set()
         said = self.rows(job)
         assert set(said) == rows, self.output
         bad = {name for name, status in said.items() if status == "failure"}
         assert bad == failed, self.output
-        assert {name for name, status in said.items() if status == "skipped"} == skipped, self.output
-        assert self.result(job).status is (Status.FAILURE if failed else Status.SUCCESS), self.output
+        assert {
+            name for name, status in said.items() if status == "skipped"
+        } == skipped, self.output
+        assert self.result(job).status is (
+            Status.FAILURE if failed else Status.SUCCESS
+        ), self.output
         assert self.code == (1 if failed else 0), self.output
 
     def finding(self, job: str, check: str, rule: str) -> Finding:
@@ -150,7 +168,14 @@ class Checkout:
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-        return next((number for number, line in enumerate(text.splitlines(), 1) if "# here" in line), 1)
+        return next(
+            (
+                number
+                for number, line in enumerate(text.splitlines(), 1)
+                if "# here" in line
+            ),
+            1,
+        )
 
     def replace(self, path: str, old: str, new: str) -> None:
         """Replace a text that stands in the file exactly once."""
@@ -159,7 +184,12 @@ class Checkout:
         (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
 
     def git(self, *arguments: str) -> None:
-        subprocess.run(["git", *IDENTITY, *arguments], cwd=self.root, env=clean_environment(), check=True)
+        subprocess.run(
+            ["git", *IDENTITY, *arguments],
+            cwd=self.root,
+            env=clean_environment(),
+            check=True,
+        )
 
     def commit(self) -> None:
         """Commit everything, in a repository that is made where there is none."""
@@ -181,7 +211,9 @@ class Checkout:
         envdir: Path = ENVDIR,
         umask: int = -1,
     ) -> Ran:
-        """Run nox to its end. The environments are the repository's own: they hold no path of it."""
+        """Run nox to its end. The environments are the repository's own: they hold no
+        path of it.
+        """
         return self.begin(*arguments, env=env, envdir=envdir, umask=umask).end()
 
     def begin(
@@ -210,7 +242,8 @@ class Begun:
     """A nox that may still run.
 
     Attributes:
-        process: its process, whose output is at most what a pipe takes until `end` reads it.
+        process: its process, whose output is at most what a pipe takes until `end`
+            reads it.
         root: the repository it runs in.
     """
 
@@ -247,11 +280,15 @@ def private_environments(name: str, folder: Path) -> Path:
 
 
 class Start(Protocol):
-    def __call__(self, checkout: Checkout, *arguments: str) -> subprocess.Popen[str]: ...
+    def __call__(
+        self, checkout: Checkout, *arguments: str
+    ) -> subprocess.Popen[str]: ...
 
 
 class Lifeline:
-    """A named pipe that processes hold open as long as they live: its end is the moment the last one is gone."""
+    """A named pipe that processes hold open as long as they live: its end is the moment
+    the last one is gone.
+    """
 
     def __init__(self, path: Path) -> None:
         os.mkfifo(path)
@@ -274,12 +311,15 @@ class Lifeline:
         os.close(self._pipe)
 
     def _read(self, deadline: float) -> bool:
-        ready, _, _ = select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))
+        ready, _, _ = select.select(
+            [self._pipe], [], [], max(0.0, deadline - time.monotonic())
+        )
         assert ready, f"still held, by some of {self._text.split()}"
         try:
             chunk = os.read(self._pipe, 4096)
         except BlockingIOError:
-            # The last process let go, which woke `select`, and the next one took hold before the read.
+            # The last process let go, which woke `select`, and the next one took hold
+            # before the read.
             return True
         self._text += chunk
         return bool(chunk)
@@ -302,7 +342,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture(scope="module")
 def lean(original: Checkout) -> Checkout:
-    """The repository with little Python code beside the suite's own: lint's time goes with the lines."""
+    """The repository with little Python code beside the suite's own: lint's time goes
+    with the lines.
+    """
     script = "scripts/check_workflow.py"
     text = (original.root / script).read_text(encoding="utf-8")
     for folder in ("api", "scripts", "testing", "utils/lakekit"):
@@ -316,11 +358,17 @@ def lean(original: Checkout) -> Checkout:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Checkout:
-    """A repository of two jobs, `first` and `second`, that do nothing yet; its path is one that breaks bad quoting."""
+    """A repository of two jobs, `first` and `second`, that do nothing yet; its path is
+    one that breaks bad quoting.
+    """
     checkout = Checkout(tmp_path / "kleine Kopie für 'später'")
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(__file__).parent / "small", checkout.root, ignore=ignore)
-    shutil.copytree(REPOSITORY / "utils" / "lake_ci", checkout.root / "utils" / "lake_ci", ignore=ignore)
+    shutil.copytree(
+        REPOSITORY / "utils" / "lake_ci",
+        checkout.root / "utils" / "lake_ci",
+        ignore=ignore,
+    )
     checkout.write(".gitignore", "/.cache/\n/.nox/\n/reports/\n__pycache__/\n")
     for name in ("first", "second"):
         checkout.write(f"{name}.py", "print('nothing to do')\n")
@@ -330,7 +378,9 @@ def small(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts nox as a terminal would: at the head of a process group, its output to be read while it runs."""
+    """Starts nox as a terminal would: at the head of a process group, its output to be
+    read while it runs.
+    """
     started: list[subprocess.Popen[str]] = []
 
     def run(checkout: Checkout, *arguments: str) -> subprocess.Popen[str]:
@@ -371,6 +421,8 @@ def wait_until_gone(watched: Mapping[int, int]) -> None:
 
 
 def heed_signals() -> None:
-    """Let a child heed the signals that a background shell or nohup told this process to ignore."""
+    """Let a child heed the signals that a background shell or nohup told this process
+    to ignore.
+    """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

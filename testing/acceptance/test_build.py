@@ -1,4 +1,6 @@
-"""Each check of `nox -s build` finds its defect, and the same commit gives the same bytes everywhere."""
+"""Each check of `nox -s build` finds its defect, and the same commit gives the same
+bytes everywhere.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +61,15 @@ class Hook(BuildHookInterface):
 # In the wheel: a file missing, two that do not belong there, and one of the hook's.
 WRONG_WHEEL = f"""\
 {WHEEL}exclude = ["utils/lakekit/py.typed", "utils/{GOLD}"]
-force-include = {{ "README.md" = "lakekit/stray.md", "CHANGELOG.md" = "stray/__init__.py" }}
+force-include = {{ "README.md" = "lakekit/stray.md", \
+"CHANGELOG.md" = "stray/__init__.py" }}
 hooks.custom = {{}}
 """
 
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """The repository without a defect, a commit after a tag, and what build says of it."""
+    """The repository without a defect, a commit after a tag, and what build says."""
     original.commit()
     original.git("tag", "v1.2.3")
     original.write("NOTES", "Another commit.\n")
@@ -96,8 +99,12 @@ def test_the_repository_itself_builds(sound: tuple[Checkout, Ran]) -> None:
 
 
 @pytest.fixture(scope="module")
-def wrong_files(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """One build with wrong files in the wheel, without a description, that cannot be repeated."""
+def wrong_files(
+    sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
+) -> Ran:
+    """One build with wrong files in the wheel, without a description, that cannot be
+    repeated.
+    """
     repository = sound[0].copy(tmp_path_factory.mktemp("files") / "repository")
     repository.write("hatch_build.py", RANDOM_HOOK)
     repository.replace("pyproject.toml", WHEEL, WRONG_WHEEL)
@@ -113,44 +120,72 @@ def test_wrong_files_fail_the_rows_of_files_alone(wrong_files: Ran) -> None:
 
 def test_finds_a_file_that_the_wheel_lacks(wrong_files: Ran) -> None:
     found = wrong_files.finding("build", "contents", "missing")
-    assert (found.tool, found.file, found.line) == ("contents", "utils/lakekit/py.typed", 1)
+    assert (found.tool, found.file, found.line) == (
+        "contents",
+        "utils/lakekit/py.typed",
+        1,
+    )
     assert "lakekit/py.typed" in found.message
 
 
 def test_finds_files_that_do_not_belong_in_the_wheel(wrong_files: Ran) -> None:
-    [wheel] = [path for path in wrong_files.result("build").artifacts if path.endswith(".whl")]
-    found = [each for each in wrong_files.check("build", "contents").findings if each.rule == "unexpected"]
-    assert {(each.tool, each.file, each.line) for each in found} == {("contents", wheel, 1)}
+    [wheel] = [
+        path for path in wrong_files.result("build").artifacts if path.endswith(".whl")
+    ]
+    found = [
+        each
+        for each in wrong_files.check("build", "contents").findings
+        if each.rule == "unexpected"
+    ]
+    assert {(each.tool, each.file, each.line) for each in found} == {
+        ("contents", wheel, 1)
+    }
     messages = "\n".join(each.message for each in found)
     assert "lakekit/stray.md" in messages and "stray/__init__.py" in messages
     assert len(found) == 2
     # Only what lies beside the package is against `toplevel`.
     [beside] = wrong_files.check("build", "check-wheel-contents").findings
-    assert (beside.tool, beside.rule, beside.file) == ("check-wheel-contents", "W202", wheel)
+    assert (beside.tool, beside.rule, beside.file) == (
+        "check-wheel-contents",
+        "W202",
+        wheel,
+    )
 
 
 def test_finds_a_missing_description(wrong_files: Ran) -> None:
     found = wrong_files.check("build", "twine").findings
     assert any("`long_description` missing" in each.message for each in found)
-    assert {(each.tool, each.rule, each.file) for each in found} == {("twine", "warning", "pyproject.toml")}
+    assert {(each.tool, each.rule, each.file) for each in found} == {
+        ("twine", "warning", "pyproject.toml")
+    }
 
 
 def test_finds_a_build_that_cannot_be_repeated(wrong_files: Ran) -> None:
     found = wrong_files.check("build", "reproducible").findings
-    assert {(each.tool, each.rule, each.file) for each in found} == {("reproducible", "differs", GOLD)}
+    assert {(each.tool, each.rule, each.file) for each in found} == {
+        ("reproducible", "differs", GOLD)
+    }
     assert len(found) == 2
 
 
-def test_finds_a_wrong_description_a_stray_file_in_dist_and_a_command_that_does_not_start(
+def test_finds_a_wrong_description_a_stray_file_and_a_command_that_does_not_start(
     repository: Checkout,
 ) -> None:
     line = repository.write("README.rst", "Title\n=====\n\n.. here:: # here\n")
-    repository.replace("pyproject.toml", 'readme = "README.md"', 'readme = "README.rst"')
-    repository.replace("pyproject.toml", '"api/lakekit_api", "README.md"', '"api/lakekit_api", "README.rst"')
+    repository.replace(
+        "pyproject.toml", 'readme = "README.md"', 'readme = "README.rst"'
+    )
+    repository.replace(
+        "pyproject.toml",
+        '"api/lakekit_api", "README.md"',
+        '"api/lakekit_api", "README.rst"',
+    )
     repository.write("hatch_build.py", STRAY_HOOK)
     repository.replace("pyproject.toml", WHEEL, f"{WHEEL}hooks.custom = {{}}\n")
     repository.replace("pyproject.toml", SDIST, f'{SDIST[:-1]}, "hatch_build.py"]')
-    repository.replace("pyproject.toml", '"lakekit.cli:main"', '"lakekit.cli:no_such_function"')
+    repository.replace(
+        "pyproject.toml", '"lakekit.cli:main"', '"lakekit.cli:no_such_function"'
+    )
     ran = build(repository)
     ran.assert_only("build", failed=INSTALLS | {"twine", "checksums"}, rows=ROWS)
     found = ran.finding("build", "twine", "error")
@@ -165,11 +200,18 @@ def test_finds_a_wrong_description_a_stray_file_in_dist_and_a_command_that_does_
         assert "ImportError: cannot import name 'no_such_function'" in found.message
 
 
-def test_finds_a_build_that_fails_and_leaves_no_half_of_it(repository: Checkout) -> None:
-    repository.replace("pyproject.toml", 'requires-python = ">=3.9"', 'requires-python = "three"')
+def test_finds_a_build_that_fails_and_leaves_no_half_of_it(
+    repository: Checkout,
+) -> None:
+    repository.replace(
+        "pyproject.toml", 'requires-python = ">=3.9"', 'requires-python = "three"'
+    )
     ran = build(repository)
     ran.assert_only(
-        "build", failed={"wheel", "sdist"}, rows=ROWS, skipped=ROWS - {"version", "wheel", "sdist"}
+        "build",
+        failed={"wheel", "sdist"},
+        rows=ROWS,
+        skipped=ROWS - {"version", "wheel", "sdist"},
     )
     for kind in ("wheel", "sdist"):
         found = ran.finding("build", kind, "crash")
@@ -178,11 +220,15 @@ def test_finds_a_build_that_fails_and_leaves_no_half_of_it(repository: Checkout)
     assert not list((repository.root / "dist").glob("*"))
 
 
-def test_a_shallow_clone_without_a_tag_builds_nothing(repository: Checkout, tmp_path: Path) -> None:
+def test_a_shallow_clone_without_a_tag_builds_nothing(
+    repository: Checkout, tmp_path: Path
+) -> None:
     repository.write("README.md", "Another commit.\n")
     repository.commit()
     shallow = Checkout(tmp_path / "shallow")
-    repository.git("clone", "--quiet", "--depth=1", repository.root.as_uri(), str(shallow.root))
+    repository.git(
+        "clone", "--quiet", "--depth=1", repository.root.as_uri(), str(shallow.root)
+    )
     shallow.write("dist/lakekit-0.0.1-py3-none-any.whl", "An older build.\n")
     ran = shallow.nox("-s", "build")
     ran.assert_only("build", failed={"version"}, rows=ROWS, skipped=ROWS - {"version"})
@@ -196,7 +242,9 @@ def test_a_dirty_tree_is_a_remark_and_never_a_failure(repository: Checkout) -> N
     repository.write("utils/lakekit/seeded.py", "ONE = 1\n")
     ran = repository.nox("-s", "build", env={"LAKE_CI_STRICT": "1"})
     assert ran.code == 0, ran.output
-    assert ran.rows("build") == {name: "warning" if name == "version" else "success" for name in ROWS}
+    assert ran.rows("build") == {
+        name: "warning" if name == "version" else "success" for name in ROWS
+    }
     assert ran.result("build").dirty
     assert "dirty" in ran.check("build", "version").detail
 

@@ -1,4 +1,6 @@
-"""Nothing runs twice, and nothing is green that a full run would not show: random changes, kills, undeclared inputs."""
+"""Nothing runs twice, and nothing is green that a full run would not show: random
+changes, kills, undeclared inputs.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_after_random_changes_a_run_shows_what_a_full_run_shows(
     assert trial.untouched and not trial.again, "\n".join(trial.again)
 
 
-def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(quick: Checkout) -> None:
+def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(
+    quick: Checkout,
+) -> None:
     ended = [nox(quick, "--", "--plain", "-j", "1") for _ in range(2)]
     assert [ran.code for ran in ended] == [0, 0]
     whole = files(quick)
@@ -52,7 +56,8 @@ def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(quick: C
     for turn in range(6):
         shutil.rmtree(quick.root / "reports")
         shutil.rmtree(quick.root / "dist", ignore_errors=True)
-        # Half of the runs are killed while they keep results, the others while they put them back.
+        # Half of the runs are killed while they keep results, the others while they put
+        # them back.
         if turn % 2:
             shutil.rmtree(quick.root / ".cache" / "results")
         with subprocess.Popen(
@@ -76,7 +81,9 @@ def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(quick: C
         assert not list(quick.root.glob("reports/.back-*"))
 
 
-def test_two_checkouts_share_a_store_at_the_same_time(quick: Checkout, tmp_path: Path) -> None:
+def test_two_checkouts_share_a_store_at_the_same_time(
+    quick: Checkout, tmp_path: Path
+) -> None:
     other = quick.copy(tmp_path / "other")
     env = clean_environment({**ON, "LAKE_CI_STORE": str(tmp_path / "store")})
     for _ in range(2):
@@ -95,27 +102,40 @@ def test_two_checkouts_share_a_store_at_the_same_time(quick: Checkout, tmp_path:
         said = [run.communicate()[0] for run in runs]
         assert [run.returncode for run in runs] == [0, 0], "\n".join(said)
         assert files(quick) == files(other)
-    assert all(results.read(other.root / "reports" / job).reused for job in changes.JOBS)
+    assert all(
+        results.read(other.root / "reports" / job).reused for job in changes.JOBS
+    )
 
 
 def files(checkout: Checkout) -> dict[str, str]:
     """What the jobs have left, without the results themselves."""
     found = [*checkout.root.glob("reports/*/*.txt"), *checkout.root.glob("dist/*")]
-    return {path.relative_to(checkout.root).as_posix(): path.read_text(encoding="utf-8") for path in found}
+    return {
+        path.relative_to(checkout.root).as_posix(): path.read_text(encoding="utf-8")
+        for path in found
+    }
 
 
 def test_jobs_that_declare_what_they_read_pass(quick: Checkout) -> None:
     ran = nox(quick, "-s", "inputs")
     assert ran.code == 0, ran.output
     assert ran.rows("inputs") == dict.fromkeys(changes.JOBS, "success")
-    # The environments that it made hold the path of the checkout, and work when the copies are gone.
+    # The environments that it made hold the path of the checkout, and work when the
+    # copies are gone.
     made = [path for path in quick.root.glob(".nox/*/bin") if path.is_dir()]
     assert len(made) >= len(changes.JOBS)
-    assert all(str(folder.parent) in (folder / "activate").read_text(encoding="utf-8") for folder in made)
+    assert all(
+        str(folder.parent) in (folder / "activate").read_text(encoding="utf-8")
+        for folder in made
+    )
 
 
 def test_a_file_that_is_read_and_not_declared_is_named(quick: Checkout) -> None:
-    quick.replace("noxfile.py", 'inputs=["look.py", "pack/*"]', 'inputs=["look.py", "pack/file_[123]*"]')
+    quick.replace(
+        "noxfile.py",
+        'inputs=["look.py", "pack/*"]',
+        'inputs=["look.py", "pack/file_[123]*"]',
+    )
     quick.commit()
     ran = nox(quick, "-s", "inputs", "--", "dependent")
     assert ran.code == 1, ran.output
@@ -126,8 +146,15 @@ def test_a_file_that_is_read_and_not_declared_is_named(quick: Checkout) -> None:
 
 
 def test_a_job_that_fails_without_a_file_names_it(quick: Checkout) -> None:
-    quick.replace("noxfile.py", 'run.check(Look("*.py"))', 'run.check(Look("*.py", "--folder=notes"))')
-    quick.write("look.py", (quick.root / "look.py").read_text() + "\nopen('notes/file_2.txt').close()\n")
+    quick.replace(
+        "noxfile.py",
+        'run.check(Look("*.py"))',
+        'run.check(Look("*.py", "--folder=notes"))',
+    )
+    quick.write(
+        "look.py",
+        (quick.root / "look.py").read_text() + "\nopen('notes/file_2.txt').close()\n",
+    )
     quick.commit()
     ran = nox(quick, "-s", "inputs", "--", "style")
     assert ran.code == 1, ran.output
@@ -145,8 +172,13 @@ def test_a_job_that_fails_anyway_is_not_blamed_on_its_inputs(quick: Checkout) ->
 
 def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
     noxfile = quick.root / "noxfile.py"
-    session = '\n\n@nox.session(venv_backend="none")\ndef cache(session):\n    kept.manage(suite, session)\n'
-    noxfile.write_text(noxfile.read_text().replace("import nox\n", "import nox\n", 1) + session)
+    session = (
+        '\n\n@nox.session(venv_backend="none")\ndef cache(session):\n   '
+        " kept.manage(suite, session)\n"
+    )
+    noxfile.write_text(
+        noxfile.read_text().replace("import nox\n", "import nox\n", 1) + session
+    )
     quick.replace(
         "noxfile.py",
         "from lake_ci import inputs as",
@@ -154,10 +186,16 @@ def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
     )
     assert nox(quick, "--", "--plain", "-j", "1").code == 0
     assert "5 results, 0." in nox(quick, "-s", "cache").output
-    assert "removed no result; 5 results" in nox(quick, "-s", "cache", "--", "--prune").output
+    assert (
+        "removed no result; 5 results"
+        in nox(quick, "-s", "cache", "--", "--prune").output
+    )
     assert "removed 5 results" in nox(quick, "-s", "cache", "--", "--clear").output
     ran = nox(quick, "--", "--plain", "-j", "1")
-    assert ran.result("style").reused is None and ran.result("style").status is Status.SUCCESS
+    assert (
+        ran.result("style").reused is None
+        and ran.result("style").status is Status.SUCCESS
+    )
     ran = nox(quick, "-s", "cache", "--", "--purge")
     assert ran.code == 2
     assert "no option '--purge'; did you mean '--prune'" in ran.output

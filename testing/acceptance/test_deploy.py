@@ -1,4 +1,6 @@
-"""`nox -s deploy` deploys for real, says when there is nothing to do, and refuses what it must not touch."""
+"""`nox -s deploy` deploys for real, says when there is nothing to do, and refuses what
+it must not touch.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def built(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Check
     return checkout
 
 
-def test_nothing_is_deployed_that_was_not_built(original: Checkout, tmp_path: Path) -> None:
+def test_nothing_is_deployed_that_was_not_built(
+    original: Checkout, tmp_path: Path
+) -> None:
     checkout = original.copy(tmp_path / "repository")
     checkout.commit()
     ran = checkout.nox("-s", "deploy")
@@ -33,30 +37,44 @@ def test_nothing_is_deployed_that_was_not_built(original: Checkout, tmp_path: Pa
     assert "run `nox -s build`" in ran.check("deploy", "artifacts").findings[0].message
 
 
-def test_real_environment_without_credentials_is_refused_before_anything(built: Checkout) -> None:
+def test_real_environment_without_credentials_is_refused_before_anything(
+    built: Checkout,
+) -> None:
     ran = built.nox("-s", "deploy", "--", "--environment", "production")
-    ran.assert_only("deploy", failed={"workspace", "deploy"}, rows={"artifacts", "workspace", "deploy"})
+    ran.assert_only(
+        "deploy",
+        failed={"workspace", "deploy"},
+        rows={"artifacts", "workspace", "deploy"},
+    )
     message = ran.check("deploy", "workspace").findings[0].message
     assert "there are no credentials for production" in message
     assert "set DATABRICKS_HOST with DATABRICKS_TOKEN" in message
 
 
-def test_trial_holds_the_expected_tables_and_a_second_one_changes_nothing(built: Checkout) -> None:
+def test_trial_holds_the_expected_tables_and_a_second_one_changes_nothing(
+    built: Checkout,
+) -> None:
     ran = built.nox("-s", "deploy")
     assert ran.code == 0, ran.output
     row = ran.check("deploy", "gold")
     assert row.status is Status.SUCCESS
     assert row.detail.startswith("as the embedded run makes them, rows and sums: ")
-    entry = json.loads((built.root / ".cache" / "trial" / ENTRY).read_text(encoding="utf-8"))
+    entry = json.loads(
+        (built.root / ".cache" / "trial" / ENTRY).read_text(encoding="utf-8")
+    )
     [wheel] = (built.root / "dist").glob("*.whl")
-    assert entry["folder"].split("/")[-2] == entry["version"] == wheel.name.split("-")[1]
+    assert (
+        entry["folder"].split("/")[-2] == entry["version"] == wheel.name.split("-")[1]
+    )
     assert sum(table["rows"] for table in entry["gold"].values()) > 0
 
     again = built.nox("-s", "deploy")
     assert again.code == 0, again.output
     assert "nothing to change" in again.check("deploy", "compare").detail
     assert again.check("deploy", "deploy").detail == "unchanged"
-    assert not (built.root / ".cache" / "trial" / ENTRY).with_name("000002.json").exists()
+    assert (
+        not (built.root / ".cache" / "trial" / ENTRY).with_name("000002.json").exists()
+    )
 
     status = built.nox("-s", "deploy", "--", "--status")
     assert status.code == 0 and f"version      {entry['version']}" in status.output

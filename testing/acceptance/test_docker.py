@@ -1,6 +1,8 @@
-"""Each check of `nox -s docker` finds its defect, seeded in the real Dockerfile, and a run leaves nothing on the engine.
+"""Each check of `nox -s docker` finds its defect, seeded in the real Dockerfile, and a
+run leaves nothing on the engine.
 
-Builds are what costs: each test builds one target, from layers that are cached, and seeds all that hides no other.
+Builds are what costs: each test builds one target, from layers that are cached, and
+seeds all that hides no other.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ def checkout(original: Checkout, tmp_path: Path) -> Checkout:
 
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path) -> Iterator[None]:
-    """Whatever a test did, its checkout has no container, volume, image or process in the end."""
+    """Whatever a test did, its checkout has no container, volume, image or process in
+    the end.
+    """
     yield
     assert left(tmp_path / "checkout") == []
 
@@ -54,7 +58,10 @@ def seed(checkout: Checkout, target: str, instructions: str) -> None:
         rf"(^FROM runtime AS {target}$)", path.read_text(encoding="utf-8"), flags=re.M
     )
     assert COPY_WHEEL in rest
-    path.write_text(head + stage + rest.replace(COPY_WHEEL, COPY_WHEEL + instructions, 1), encoding="utf-8")
+    path.write_text(
+        head + stage + rest.replace(COPY_WHEEL, COPY_WHEEL + instructions, 1),
+        encoding="utf-8",
+    )
 
 
 def line(checkout: Checkout, text: str, file: str = DOCKERFILE) -> int:
@@ -82,7 +89,9 @@ def left(root: Path) -> list[str]:
         ["volume", "ls", "--quiet", f"--filter=label=lake-ci.checkout={mark}"],
         ["images", "--quiet", f"--filter=reference=lake-ci-{mark}/*"],
     ):
-        done = subprocess.run(["docker", *command], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["docker", *command], capture_output=True, text=True, check=True
+        )
         found += done.stdout.split()
     return found + processes(f"LAKE_CI_ENGINE={mark}".encode(), "environ")
 
@@ -127,18 +136,30 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
     )
     budget = checkout.root / "pyproject.toml"
     text = budget.read_text(encoding="utf-8")
-    budget.write_text(re.sub(r"(megabytes = .*\bapi = )\d+", r"\g<1>1", text), encoding="utf-8")
+    budget.write_text(
+        re.sub(r"(megabytes = .*\bapi = )\d+", r"\g<1>1", text), encoding="utf-8"
+    )
     ran = checkout.nox("-s", "docker", "--", "--target", "api")
     stage = line(checkout, "FROM runtime AS api")
-    hadolint = {(found.rule, found.line) for found in ran.check("docker", "hadolint").findings}
-    assert {("DL3003", line(checkout, "RUN cd /opt")), ("DL3002", line(checkout, "USER root"))} <= hadolint
+    hadolint = {
+        (found.rule, found.line) for found in ran.check("docker", "hadolint").findings
+    }
+    assert {
+        ("DL3003", line(checkout, "RUN cd /opt")),
+        ("DL3002", line(checkout, "USER root")),
+    } <= hadolint
     assert named(ran, "configuration", "user").line == stage
     setuid = named(ran, "contents", "setuid")
     assert setuid.line == stage and "/opt/su" in setuid.message
     size = named(ran, "size", "budget")
-    assert (size.file, size.line) == ("pyproject.toml", line(checkout, "megabytes = {", "pyproject.toml"))
+    assert (size.file, size.line) == (
+        "pyproject.toml",
+        line(checkout, "megabytes = {", "pyproject.toml"),
+    )
     signalled = named(ran, "api", "sigterm")
-    assert signalled.line == stage and "still runs 5 s after SIGTERM" in signalled.message
+    assert (
+        signalled.line == stage and "still runs 5 s after SIGTERM" in signalled.message
+    )
     secret = named(ran, "again", "secret")
     assert (secret.file, secret.line) == (DOCKERFILE, line(checkout, "COPY . /opt/all"))
     assert "opt/all/.env" in secret.message and "canary" not in ran.output
@@ -148,12 +169,15 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
     assert ran.result("docker").partial and ran.code == 1
 
 
-def test_a_wrong_result_of_the_processor_is_found_by_its_rows(checkout: Checkout) -> None:
+def test_a_wrong_result_of_the_processor_is_found_by_its_rows(
+    checkout: Checkout,
+) -> None:
     sql = "/opt/lake/lib/python3.11/site-packages/lakekit/sql/gold/busiest_hours.sql"
     seed(
         checkout,
         "processor",
-        f"USER 0:0\nRUN sed -i 's/  cancelled,/  cancelled + 1 as cancelled,/' {sql}\nUSER 10001:10001\n",
+        "USER 0:0\nRUN sed -i 's/  cancelled,/  cancelled + 1 as cancelled,/'"
+        f" {sql}\nUSER 10001:10001\n",
     )
     ran = checkout.nox("-s", "docker", "--", "--target", "processor", "--once")
     rows = named(ran, "processor", "rows")
@@ -165,7 +189,9 @@ PROD = ("-s", "docker", "--", "--target", "prod", "--once")
 
 
 def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals) -> Ran:
-    """A build of prod that a signal ended, and the run after it, which leaves nothing of it."""
+    """A build of prod that a signal ended, and the run after it, which leaves nothing
+    of it.
+    """
     mark = f"sleep 6000 && : {checkout.root.parent.name}-{number.name}"
     seed(checkout, "prod", f"RUN {mark}\n")
     nox = start(checkout, "--envdir", str(ENVDIR), *PROD)
@@ -182,17 +208,22 @@ def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals)
     return ran
 
 
-def test_the_run_after_a_killed_build_leaves_nothing(checkout: Checkout, start: Start) -> None:
-    # Whether it found something to remove is open: the client may have ended for want of its reader.
+def test_the_run_after_a_killed_build_leaves_nothing(
+    checkout: Checkout, start: Start
+) -> None:
+    # Whether it found something to remove is open: the client may have ended for want
+    # of its reader.
     end_during_a_build(checkout, start, signal.SIGKILL)
 
 
-def test_after_an_interrupt_a_changed_line_builds_no_dependency_again_and_a_failing_step_is_named(
+def test_after_an_interrupt_no_dependency_is_built_again_and_a_failing_step_is_named(
     checkout: Checkout, start: Start
 ) -> None:
     ran = end_during_a_build(checkout, start, signal.SIGINT)
     assert "an earlier run had left" not in ran.check("docker", "engine").detail
-    with (checkout.root / "utils/lakekit/errors.py").open("a", encoding="utf-8") as file:
+    with (checkout.root / "utils/lakekit/errors.py").open(
+        "a", encoding="utf-8"
+    ) as file:
         file.write("# a line more\n")
     checkout.replace("README.md", "# Lake CI\n", "# Lake CI, changed\n")
     ran = checkout.nox(*PROD)

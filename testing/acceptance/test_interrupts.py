@@ -20,7 +20,9 @@ class Running:
     def __init__(self, checkout: Checkout, start: Start, *arguments: str) -> None:
         self.root = checkout.root
         self.marker = checkout.root / "second-ran"
-        checkout.write("second.py", "from pathlib import Path\n\nPath('second-ran').touch()\n")
+        checkout.write(
+            "second.py", "from pathlib import Path\n\nPath('second-ran').touch()\n"
+        )
         (checkout.root / "stubborn.py").replace(checkout.root / "first.py")
         self.tools = Lifeline(checkout.root / "tools")
         self.runners = Lifeline(checkout.root / "runners")
@@ -37,7 +39,9 @@ class Running:
 
 @pytest.fixture
 def run(small: Checkout, start: Start) -> Callable[..., Running]:
-    """Starts nox in the small repository, and waits until the tool of its first job has started all it starts."""
+    """Starts nox in the small repository, and waits until the tool of its first job has
+    started all it starts.
+    """
     return lambda *arguments: Running(small, start, *arguments)
 
 
@@ -73,7 +77,8 @@ def test_a_signal_to_the_pipeline_ends_all_of_it(
     assert running.nox.returncode == 130, output
     result = running.result("first")
     assert (result.status, result.cause) == (Status.FAILURE, "interrupted"), output
-    # nox kills a worker 2 s after the signal; the pipeline then writes the result for it.
+    # nox kills a worker 2 s after the signal; the pipeline then writes the result for
+    # it.
     assert [check.name for check in result.checks] in (["first"], ["session"])
     second = running.result("second")
     assert (second.status, second.cause) == (Status.FAILURE, "interrupted")
@@ -96,7 +101,9 @@ def test_a_second_signal_changes_nothing(run: Callable[..., Running]) -> None:
     assert running.nox.returncode == 130
 
 
-def test_the_pipeline_ends_by_itself_once_the_outer_nox_is_killed(run: Callable[..., Running]) -> None:
+def test_the_pipeline_ends_by_itself_once_the_outer_nox_is_killed(
+    run: Callable[..., Running],
+) -> None:
     running = run()
     send(running, signal.SIGKILL, to_group=False)
     running.tools.wait_for_end(LIMIT)

@@ -1,4 +1,6 @@
-"""Each check of `nox -s k8s` finds its defect, at the line it was written in; and no server outlives its run."""
+"""Each check of `nox -s k8s` finds its defect, at the line it was written in; and no
+server outlives its run.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,12 @@ from testing.acceptance.test_terraform import append, below, command_of, line
 
 ENVIRONMENTS = ("production", "staging", "dev", "trial")
 PER_ENVIRONMENT = ("build", "schema", "dry-run", "checkov", "practices")
-TRIAL = {"API server", "yaml", "staging is production", *(f"{each} trial" for each in PER_ENVIRONMENT)}
+TRIAL = {
+    "API server",
+    "yaml",
+    "staging is production",
+    *(f"{each} trial" for each in PER_ENVIRONMENT),
+}
 ALL = TRIAL | {f"{each} {name}" for each in PER_ENVIRONMENT for name in ENVIRONMENTS}
 WORK = ".cache/kubernetes"
 PYTHON = ENVDIR / "k8s" / "bin" / "python"
@@ -37,7 +44,8 @@ pytestmark = pytest.mark.skipif(
     reason="KUBEBUILDER_ASSETS names no etcd and kube-apiserver",
 )
 
-# In dev: what a schema knows, what the project asks for, and what only the server's types know.
+# In dev: what a schema knows, what the project asks for, and what only the server's
+# types know.
 DEV = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -122,21 +130,34 @@ def test_the_repository_itself_passes_by_its_own_server(original: Checkout) -> N
     ran.assert_only("k8s", failed=set(), rows=ALL)
     assert not ran.result("k8s").partial
     for name in ENVIRONMENTS:
-        assert ran.check("k8s", f"dry-run {name}").detail.endswith("objects by the session's own server")
-        made = (original.root / "reports" / "k8s" / name / "manifests.yaml").read_text(encoding="utf-8")
-        assert f"namespace: lake-{name}\n" in made and "config.kubernetes.io/origin" not in made
+        assert ran.check("k8s", f"dry-run {name}").detail.endswith(
+            "objects by the session's own server"
+        )
+        made = (original.root / "reports" / "k8s" / name / "manifests.yaml").read_text(
+            encoding="utf-8"
+        )
+        assert (
+            f"namespace: lake-{name}\n" in made
+            and "config.kubernetes.io/origin" not in made
+        )
     assert servers(original) == []
 
 
 @pytest.fixture(scope="module")
-def seeded(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, dict[str, int]]:
-    """One run over defects that do not hide each other, and the lines that it has to name."""
+def seeded(
+    original: Checkout, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Ran, dict[str, int]]:
+    """One run over defects that do not hide each other, and the lines that it has to
+    name.
+    """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     for name, text in (("dev", DEV), ("staging", STAGING)):
         overlay = f"k8s/overlays/{name}/kustomization.yaml"
         repository.write(f"k8s/overlays/{name}/seeded.yaml", text)
         repository.replace(
-            overlay, "  - path: identity.yaml\n", "  - path: identity.yaml\n  - path: seeded.yaml\n"
+            overlay,
+            "  - path: identity.yaml\n",
+            "  - path: identity.yaml\n  - path: seeded.yaml\n",
         )
     lines = {
         mark: line(text, f"# {mark}")
@@ -149,12 +170,23 @@ def seeded(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tupl
         dev.read_text(encoding="utf-8").replace("newTag: 0.1.0", "newTag: latest", 1),
     )
     lines["latest"] = line(dev.read_text(encoding="utf-8"), "latest")
-    lines["tab"] = append(repository, "k8s/overlays/trial/kustomization.yaml", "\tnamePrefix: x\n")
-    lines["key"] = append(repository, "k8s/overlays/production/api.env", "LAKEKIT_API_LIMITS=5\n")
+    lines["tab"] = append(
+        repository, "k8s/overlays/trial/kustomization.yaml", "\tnamePrefix: x\n"
+    )
+    lines["key"] = append(
+        repository, "k8s/overlays/production/api.env", "LAKEKIT_API_LIMITS=5\n"
+    )
     size = "k8s/overlays/production/size.yaml"
-    repository.replace(size, "  minReplicas: 3\n", "  minReplicas: 3\n  minReplicas: 9\n")
-    lines["duplicate"] = line((repository.root / size).read_text(encoding="utf-8"), "minReplicas: 9")
-    built = [{"name": "lakekit-api", "target": "api"}, {"name": "lakekit-processor", "target": "processor"}]
+    repository.replace(
+        size, "  minReplicas: 3\n", "  minReplicas: 3\n  minReplicas: 9\n"
+    )
+    lines["duplicate"] = line(
+        (repository.root / size).read_text(encoding="utf-8"), "minReplicas: 9"
+    )
+    built = [
+        {"name": "lakekit-api", "target": "api"},
+        {"name": "lakekit-processor", "target": "processor"},
+    ]
     repository.write("reports/docker/images.json", json.dumps(built))
     return repository.nox("-s", "k8s", env=own()), lines
 
@@ -169,7 +201,12 @@ def test_defects_fail_their_own_rows(seeded: tuple[Ran, dict[str, int]]) -> None
         "checkov dev",
         "practices production",
     }
-    failed |= {"dry-run staging", "practices staging", "checkov staging", "staging is production"}
+    failed |= {
+        "dry-run staging",
+        "practices staging",
+        "checkov staging",
+        "staging is production",
+    }
     skipped = {f"{each} trial" for each in PER_ENVIRONMENT} - {"build trial"}
     seeded[0].assert_only("k8s", failed, ALL, skipped)
 
@@ -177,11 +214,41 @@ def test_defects_fail_their_own_rows(seeded: tuple[Ran, dict[str, int]]) -> None
 @pytest.mark.parametrize(
     ("row", "rule", "file", "mark", "words"),
     [
-        ("yaml", "syntax", "overlays/trial/kustomization.yaml", "tab", "cannot start any token"),
-        ("yaml", "key-duplicates", "overlays/production/size.yaml", "duplicate", '"minReplicas"'),
-        ("schema dev", "schema", "overlays/dev/seeded.yaml", "unknown", "'imagePolicy' was unexpected"),
-        ("practices dev", "latest", "overlays/dev/kustomization.yaml", "latest", "lakekit-api:latest"),
-        ("practices dev", "network-policy", "overlays/dev/seeded.yaml", "dropped", "denies all traffic"),
+        (
+            "yaml",
+            "syntax",
+            "overlays/trial/kustomization.yaml",
+            "tab",
+            "cannot start any token",
+        ),
+        (
+            "yaml",
+            "key-duplicates",
+            "overlays/production/size.yaml",
+            "duplicate",
+            '"minReplicas"',
+        ),
+        (
+            "schema dev",
+            "schema",
+            "overlays/dev/seeded.yaml",
+            "unknown",
+            "'imagePolicy' was unexpected",
+        ),
+        (
+            "practices dev",
+            "latest",
+            "overlays/dev/kustomization.yaml",
+            "latest",
+            "lakekit-api:latest",
+        ),
+        (
+            "practices dev",
+            "network-policy",
+            "overlays/dev/seeded.yaml",
+            "dropped",
+            "denies all traffic",
+        ),
         (
             "practices staging",
             "privileged",
@@ -200,7 +267,12 @@ def test_defects_fail_their_own_rows(seeded: tuple[Ran, dict[str, int]]) -> None
     ids=["tab", "duplicate", "unknown", "latest", "dropped", "privileged", "unread"],
 )
 def test_finds_a_defect_that_is_written_down(
-    seeded: tuple[Ran, dict[str, int]], row: str, rule: str, file: str, mark: str, words: str
+    seeded: tuple[Ran, dict[str, int]],
+    row: str,
+    rule: str,
+    file: str,
+    mark: str,
+    words: str,
 ) -> None:
     ran, lines = seeded
     found = ran.finding("k8s", row, rule)
@@ -208,9 +280,14 @@ def test_finds_a_defect_that_is_written_down(
     assert words in found.message
 
 
-def test_finds_what_a_container_lacks_at_the_container(seeded: tuple[Ran, dict[str, int]]) -> None:
+def test_finds_what_a_container_lacks_at_the_container(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
     ran, _ = seeded
-    api = line((REPOSITORY / "k8s/base/api.yaml").read_text(encoding="utf-8"), "- name: api\n"[:-1])
+    api = line(
+        (REPOSITORY / "k8s/base/api.yaml").read_text(encoding="utf-8"),
+        "- name: api\n"[:-1],
+    )
     probe = ran.finding("k8s", "practices dev", "missing-probe")
     assert (probe.file, probe.line) == ("k8s/base/api.yaml", api)
     assert "no readinessProbe" in probe.message
@@ -221,9 +298,14 @@ def test_finds_what_a_container_lacks_at_the_container(seeded: tuple[Ran, dict[s
     assert {"CKV_K8S_9", "CKV_K8S_11", "CKV_K8S_13", "CKV_K8S_14"} <= rules
 
 
-def test_the_server_refuses_what_no_schema_knows(seeded: tuple[Ran, dict[str, int]]) -> None:
+def test_the_server_refuses_what_no_schema_knows(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
     ran, lines = seeded
-    told = {(each.file, each.line): each.message for each in ran.check("k8s", "dry-run dev").findings}
+    told = {
+        (each.file, each.line): each.message
+        for each in ran.check("k8s", "dry-run dev").findings
+    }
     dev = "k8s/overlays/dev/seeded.yaml"
     assert "field not declared in schema" in told[dev, lines["unknown"]]
     assert "quantities must match" in told[dev, lines["quantity"]]
@@ -238,22 +320,37 @@ def test_the_level_of_the_namespace_reports_a_privileged_container(
 ) -> None:
     ran, lines = seeded
     found = ran.finding("k8s", "dry-run staging", "warning")
-    assert found.message.startswith('CronJob/processor: would violate PodSecurity "restricted')
-    assert (found.file, found.line) == ("k8s/overlays/staging/seeded.yaml", lines["privileged"])
+    assert found.message.startswith(
+        'CronJob/processor: would violate PodSecurity "restricted'
+    )
+    assert (found.file, found.line) == (
+        "k8s/overlays/staging/seeded.yaml",
+        lines["privileged"],
+    )
 
 
-def test_finds_an_image_that_docker_did_not_build(seeded: tuple[Ran, dict[str, int]]) -> None:
+def test_finds_an_image_that_docker_did_not_build(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
     found = seeded[0].finding("k8s", "practices production", "unknown-image")
     overlay = "k8s/overlays/production/kustomization.yaml"
     said = (REPOSITORY / overlay).read_text(encoding="utf-8").splitlines()
     assert found.file == overlay and found.line is not None
     assert "lakekit-prod" in said[found.line - 2]
-    assert "none of the images that were built: lakekit-api, lakekit-processor" in found.message
+    assert (
+        "none of the images that were built: lakekit-api, lakekit-processor"
+        in found.message
+    )
 
 
-def test_finds_that_staging_is_not_as_production(seeded: tuple[Ran, dict[str, int]]) -> None:
+def test_finds_that_staging_is_not_as_production(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
     ran, lines = seeded
-    places = {(each.file, each.line) for each in ran.check("k8s", "staging is production").findings}
+    places = {
+        (each.file, each.line)
+        for each in ran.check("k8s", "staging is production").findings
+    }
     assert ("k8s/overlays/staging/seeded.yaml", lines["privileged"]) in places
     assert ("k8s/overlays/production/api.env", lines["key"]) in places
 
@@ -264,20 +361,35 @@ def test_an_api_server_that_does_not_start_says_so_with_its_own_words(
     assets = tmp_path / "assets"
     assets.mkdir()
     for name, words in (("etcd", "no space left"), ("kube-apiserver", "not asked")):
-        (assets / name).write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 7\n", encoding="utf-8")
+        (assets / name).write_text(
+            f"#!/bin/sh\necho '{words}' >&2\nexit 7\n", encoding="utf-8"
+        )
         (assets / name).chmod(0o755)
-    ran = repository.nox("-s", "k8s", "--", "--environment", "trial", env=own(KUBEBUILDER_ASSETS=str(assets)))
-    ran.assert_only("k8s", {"API server"}, TRIAL, {"dry-run trial", "staging is production"})
+    ran = repository.nox(
+        "-s",
+        "k8s",
+        "--",
+        "--environment",
+        "trial",
+        env=own(KUBEBUILDER_ASSETS=str(assets)),
+    )
+    ran.assert_only(
+        "k8s", {"API server"}, TRIAL, {"dry-run trial", "staging is production"}
+    )
     [found] = ran.check("k8s", "API server").findings
     assert "ended with 7" in found.message
     assert "no space left" in found.message or "not asked" in found.message
     assert servers(repository) == []
 
 
-def test_without_a_server_it_is_said_what_was_not_checked(repository: Checkout, tmp_path: Path) -> None:
+def test_without_a_server_it_is_said_what_was_not_checked(
+    repository: Checkout, tmp_path: Path
+) -> None:
     # The context that happens to be the current one is never asked.
     config = tmp_path / "config"
-    config.write_text("apiVersion: v1\nkind: Config\ncurrent-context: chance\n", encoding="utf-8")
+    config.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: chance\n", encoding="utf-8"
+    )
     none = own(KUBEBUILDER_ASSETS="", KUBECONFIG=str(config), LAKE_CI_STRICT="")
     ran = repository.nox("-s", "k8s", "--", "--environment", "trial", env=none)
     row = ran.check("k8s", "API server")
@@ -285,7 +397,9 @@ def test_without_a_server_it_is_said_what_was_not_checked(repository: Checkout, 
     assert row.weaker == "the manifests were held against schemas only"
     assert "KUBE_CONTEXT" in row.detail and "KUBEBUILDER_ASSETS" in row.detail
     assert ran.rows("k8s")["dry-run trial"] == "skipped"
-    strict = repository.nox("-s", "k8s", "--", "--environment", "trial", env=none | {"LAKE_CI_STRICT": "1"})
+    strict = repository.nox(
+        "-s", "k8s", "--", "--environment", "trial", env=none | {"LAKE_CI_STRICT": "1"}
+    )
     assert (strict.rows("k8s")["API server"], strict.code) == ("failure", 1)
 
 
@@ -294,7 +408,13 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A server of the test's own, as a cluster that a context names."""
     assets = os.environ["KUBEBUILDER_ASSETS"]
     with subprocess.Popen(
-        [str(PYTHON), "scripts/serve_kubernetes.py", str(tmp_path / "cluster"), "--assets", assets],
+        [
+            str(PYTHON),
+            "scripts/serve_kubernetes.py",
+            str(tmp_path / "cluster"),
+            "--assets",
+            assets,
+        ],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -307,37 +427,74 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
-                {"name": "test", "cluster": {"server": said["url"], "certificate-authority": said["ca"]}}
+                {
+                    "name": "test",
+                    "cluster": {
+                        "server": said["url"],
+                        "certificate-authority": said["ca"],
+                    },
+                }
             ],
             "users": [{"name": "test", "user": {"token": said["token"]}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+            "contexts": [
+                {"name": "test", "context": {"cluster": "test", "user": "test"}}
+            ],
         }
         config.write_text(json.dumps(body), encoding="utf-8")
-        yield {"KUBECONFIG": str(config), "KUBE_CONTEXT": "test", "KUBEBUILDER_ASSETS": ""}
+        yield {
+            "KUBECONFIG": str(config),
+            "KUBE_CONTEXT": "test",
+            "KUBEBUILDER_ASSETS": "",
+        }
         server.stdin.close()
         server.wait(LIMIT)
 
 
-def test_a_named_cluster_is_asked_and_never_written_to(repository: Checkout, cluster: dict[str, str]) -> None:
+def test_a_named_cluster_is_asked_and_never_written_to(
+    repository: Checkout, cluster: dict[str, str]
+) -> None:
     trial = ("-s", "k8s", "--", "--environment", "trial")
     ran = repository.nox(*trial, env=cluster | {"LAKE_CI_STRICT": ""})
     assert ran.rows("k8s")["API server"] == "success", ran.output
     row = ran.check("k8s", "dry-run trial")
     assert row.status is Status.WARNING and row.weaker
     assert "has no namespace lake-trial" in row.weaker
-    assert "kubectl apply -k k8s/overlays/trial -l app.kubernetes.io/component=namespace" in row.weaker
+    assert (
+        "kubectl apply -k k8s/overlays/trial -l app.kubernetes.io/component=namespace"
+        in row.weaker
+    )
     kubectl = [KUBECTL, "--context=test"]
     env = {**os.environ, **cluster}
     ask = [*kubectl, "get", "namespaces", "--output=name"]
-    before = subprocess.run(ask, env=env, check=True, capture_output=True, text=True).stdout
+    before = subprocess.run(
+        ask, env=env, check=True, capture_output=True, text=True
+    ).stdout
     assert "lake-trial" not in before
-    apply = [*kubectl, "apply", "-k", "k8s/overlays/trial", "-l", "app.kubernetes.io/component=namespace"]
+    apply = [
+        *kubectl,
+        "apply",
+        "-k",
+        "k8s/overlays/trial",
+        "-l",
+        "app.kubernetes.io/component=namespace",
+    ]
     subprocess.run(apply, cwd=repository.root, env=env, check=True, capture_output=True)
     ran = repository.nox(*trial, env=cluster)
     ran.assert_only("k8s", set(), TRIAL, {"staging is production"})
-    assert ran.check("k8s", "dry-run trial").detail == "16 objects by the cluster of context test"
-    ask = [*kubectl, "get", "deployments,cronjobs,configmaps", "--namespace=lake-trial", "--output=name"]
-    kept = subprocess.run(ask, env=env, check=True, capture_output=True, text=True).stdout
+    assert (
+        ran.check("k8s", "dry-run trial").detail
+        == "16 objects by the cluster of context test"
+    )
+    ask = [
+        *kubectl,
+        "get",
+        "deployments,cronjobs,configmaps",
+        "--namespace=lake-trial",
+        "--output=name",
+    ]
+    kept = subprocess.run(
+        ask, env=env, check=True, capture_output=True, text=True
+    ).stdout
     assert "deployment" not in kept and "settings" not in kept
     ran = repository.nox("-s", "k8s", "--", "--diff", "trial", env=cluster)
     ran.assert_only("k8s", set(), {"diff trial"})
@@ -351,10 +508,16 @@ def test_a_diff_without_a_cluster_says_how_to_name_one(repository: Checkout) -> 
     assert "KUBE_CONTEXT=NAME nox -s k8s -- --diff production" in found.message
 
 
-def started(repository: Checkout, start: Start) -> tuple[subprocess.Popen[str], dict[int, str]]:
-    """A run whose server is being asked, and its processes by id with their command lines."""
+def started(
+    repository: Checkout, start: Start
+) -> tuple[subprocess.Popen[str], dict[int, str]]:
+    """A run whose server is being asked, and its processes by id with their command
+    lines.
+    """
     repository.git("init", "--quiet")
-    nox = start(repository, "--envdir", str(ENVDIR), "-s", "k8s", "--", "--environment", "trial")
+    nox = start(
+        repository, "--envdir", str(ENVDIR), "-s", "k8s", "--", "--environment", "trial"
+    )
     assert nox.stdout
     for text in nox.stdout:
         if "API server" in text:
@@ -365,7 +528,9 @@ def started(repository: Checkout, start: Start) -> tuple[subprocess.Popen[str], 
     return nox, processes
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name
+)
 def test_a_signal_ends_the_server_and_leaves_no_folder(
     repository: Checkout, start: Start, number: signal.Signals
 ) -> None:
@@ -379,10 +544,14 @@ def test_a_signal_ends_the_server_and_leaves_no_folder(
     assert servers(repository) == []
 
 
-def test_the_next_run_removes_what_a_killed_one_left(repository: Checkout, start: Start) -> None:
+def test_the_next_run_removes_what_a_killed_one_left(
+    repository: Checkout, start: Start
+) -> None:
     nox, processes = started(repository, start)
     # Without its keeper, who would notice that nox is gone, the server stays.
-    [keeper] = [pid for pid, command in processes.items() if "serve_kubernetes.py" in command]
+    [keeper] = [
+        pid for pid, command in processes.items() if "serve_kubernetes.py" in command
+    ]
     left = {
         pid: os.pidfd_open(pid)
         for pid, command in processes.items()

@@ -1,6 +1,7 @@
 """Each check of `nox -s lint` finds its defect.
 
-One run has several defects, each in a file of its own, so that every row is judged on all of them.
+One run has several defects, each in a file of its own, so that every row is judged on
+all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ import pytest
 
 from testing.acceptance.conftest import Checkout, Ran
 
-WORKFLOW_ROWS = {"workflow", "workflow schema", "workflow sessions", "actionlint", "zizmor"}
+WORKFLOW_ROWS = {
+    "workflow",
+    "workflow schema",
+    "workflow sessions",
+    "actionlint",
+    "zizmor",
+}
 ROWS = {"flake8", "black", "isort", "mypy", "locks"} | WORKFLOW_ROWS
 SEED = "utils/lakekit/seeded.py"
 # A file for each defect: the row that finds it, the rule, and the text.
@@ -36,7 +43,7 @@ SETTINGS = [
     ("\nstrict = true\n", '\nstrict = "perhaps"\n'),
     ("warn_unreachable = true", "warn_unreachably = true"),
     ("max-complexity = 12", 'max-complexity = "many"'),
-    ("\n[tool.black]\nline-length = 110\n", '\n[tool.black]\nline-length = "wide"\n'),
+    ("\n[tool.black]\nline-length = 88\n", '\n[tool.black]\nline-length = "wide"\n'),
     ('profile = "black"', 'profile = "blakc"'),
 ]
 
@@ -57,12 +64,16 @@ def defect_file(defect: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def seeded(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def seeded(
+    sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
+) -> Ran:
     """One run over all defects that do not hide each other."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     for defect, (_, _, text) in DEFECTS.items():
         checkout.write(defect_file(defect), text)
-    checkout.replace("pyproject.toml", '"check-wheel-contents"', '"check-wheel-contents>=0.6"')
+    checkout.replace(
+        "pyproject.toml", '"check-wheel-contents"', '"check-wheel-contents>=0.6"'
+    )
     text = (checkout.root / EDITED_LOCK).read_text(encoding="utf-8")
     first = re.findall(r"--hash=sha256:(\w{64})", text)[0]
     checkout.replace(EDITED_LOCK, first, "0" * 64)
@@ -81,7 +92,9 @@ def test_defects_fail_their_own_rows_and_no_other(seeded: Ran) -> None:
 def test_finds_a_defect_in_a_file(seeded: Ran, defect: str) -> None:
     check, rule, text = DEFECTS[defect]
     file = defect_file(defect)
-    [line] = [number for number, each in enumerate(text.splitlines(), 1) if "# here" in each]
+    [line] = [
+        number for number, each in enumerate(text.splitlines(), 1) if "# here" in each
+    ]
     # The other rows have nothing to say about it.
     assert seeded.named("lint", file) == {(check, rule, line)}
     [found] = seeded.check("lint", check).findings
@@ -97,7 +110,9 @@ def test_finds_a_lock_out_of_step_and_one_edited_by_hand(seeded: Ran) -> None:
     assert all("nox -s lock" in each.message for each in found)
 
 
-def test_a_file_that_does_not_parse_is_a_finding_of_each_tool_that_parses(repository: Checkout) -> None:
+def test_a_file_that_does_not_parse_is_a_finding_of_each_tool_that_parses(
+    repository: Checkout,
+) -> None:
     line = repository.write(SEED, "total = 1 +  # here\nrest = 2\n")
     ran = repository.nox("-s", "lint")
     ran.assert_only("lint", failed={"flake8", "black", "mypy"}, rows=ROWS)

@@ -1,4 +1,6 @@
-"""The unit tests pass in any order: each night in another one, or in as many as `-- --orders N` says."""
+"""The unit tests pass in any order: each night in another one, or in as many as `--
+--orders N` says.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run as often as is asked for."""
     reason = "the unit tests run in a random order each night, and by `-- --orders 1`"
     none = pytest.param(0, marks=pytest.mark.skip(reason=reason))
-    metafunc.parametrize("order", range(metafunc.config.getoption("--orders")) or [none])
+    metafunc.parametrize(
+        "order", range(metafunc.config.getoption("--orders")) or [none]
+    )
 
 
 @pytest.fixture(scope="module")

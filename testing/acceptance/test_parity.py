@@ -1,4 +1,6 @@
-"""Local = CI: act runs the committed workflow file as GitHub would, and leaves what nox leaves."""
+"""Local = CI: act runs the committed workflow file as GitHub would, and leaves what nox
+leaves.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ STAND_INS = {
     "helm/kind-action": "kind-action",
     "pypa/gh-action-pypi-publish": "pypi-publish",
 }
-PRIVATE = re.compile(r"LAKE_CI_.*|NOX.*|GITHUB_.*|COV_.*|COVERAGE_.*|VIRTUAL_ENV|PYTEST_.*")
+PRIVATE = re.compile(
+    r"LAKE_CI_.*|NOX.*|GITHUB_.*|COV_.*|COVERAGE_.*|VIRTUAL_ENV|PYTEST_.*"
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ class Played:
     output: str
 
     def comparable(self) -> dict[str, Any]:
-        """The results without what differs between any two runs: times, ids, and words with paths of the copy."""
+        """The results without what differs between any two runs: times, ids, and words
+        with paths of the copy.
+        """
         return {job: _comparable(result) for job, result in self.results.items()}
 
 
@@ -67,7 +73,13 @@ def _comparable(result: Mapping[str, Any]) -> dict[str, Any]:
         )
     }
     kept["checks"] = [
-        (check["name"], check["status"], check["weaker"], check["detail"], check["findings"])
+        (
+            check["name"],
+            check["status"],
+            check["weaker"],
+            check["detail"],
+            check["findings"],
+        )
         for check in result["checks"]
     ]
     return kept
@@ -75,7 +87,9 @@ def _comparable(result: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a runner: a Python with pip, and nothing of the session that runs these tests."""
+    """The environment of a runner: a Python with pip, and nothing of the session that
+    runs these tests.
+    """
     folder = tmp_path_factory.mktemp("runner") / "python"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     install = [
@@ -87,9 +101,17 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "--disable-pip-version-check",
     ]
     subprocess.run(
-        [*install, "--require-hashes", "-r", str(REPOSITORY / "requirements" / "nox.txt")], check=True
+        [
+            *install,
+            "--require-hashes",
+            "-r",
+            str(REPOSITORY / "requirements" / "nox.txt"),
+        ],
+        check=True,
     )
-    env = {name: value for name, value in os.environ.items() if not PRIVATE.fullmatch(name)}
+    env = {
+        name: value for name, value in os.environ.items() if not PRIVATE.fullmatch(name)
+    }
     here = str(Path(sys.executable).parent)
     path = [part for part in env["PATH"].split(os.pathsep) if part != here]
     return {
@@ -102,9 +124,13 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def small(tmp_path: Path, runner: Mapping[str, str]) -> Path:
-    """The small repository, with this repository's suite and actions, its workflow made, committed on main."""
+    """The small repository, with this repository's suite and actions, its workflow
+    made, committed on main.
+    """
     root = tmp_path / "small"
-    shutil.copytree(PARITY / "repository", root, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        PARITY / "repository", root, ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copytree(
         REPOSITORY / "utils" / "lake_ci",
         root / "utils" / "lake_ci",
@@ -113,17 +139,25 @@ def small(tmp_path: Path, runner: Mapping[str, str]) -> Path:
     shutil.copytree(REPOSITORY / ".github" / "actions", root / ".github" / "actions")
     (root / "requirements").mkdir()
     shutil.copy(REPOSITORY / "requirements" / "nox.txt", root / "requirements")
-    subprocess.run(["nox", "-s", "workflow"], cwd=root, env=runner, check=True, capture_output=True)
+    subprocess.run(
+        ["nox", "-s", "workflow"], cwd=root, env=runner, check=True, capture_output=True
+    )
     commit(root, "first")
     return root
 
 
 def commit(root: Path, message: str) -> None:
     if not (root / ".git").exists():
-        subprocess.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=root, check=True)
+        subprocess.run(
+            ["git", "init", "--quiet", "--initial-branch=main"], cwd=root, check=True
+        )
     identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.invalid"]
     subprocess.run(["git", "add", "--all"], cwd=root, check=True)
-    subprocess.run(["git", *identity, "commit", "--quiet", "--message", message], cwd=root, check=True)
+    subprocess.run(
+        ["git", *identity, "commit", "--quiet", "--message", message],
+        cwd=root,
+        check=True,
+    )
 
 
 def play_by_nox(root: Path, env: Mapping[str, str], *arguments: str) -> Played:
@@ -131,18 +165,42 @@ def play_by_nox(root: Path, env: Mapping[str, str], *arguments: str) -> Played:
     shutil.rmtree(root / "reports", ignore_errors=True)
     shutil.rmtree(root / "dist", ignore_errors=True)
     done = subprocess.run(
-        ["nox", "--", *arguments], cwd=root, env=env, capture_output=True, text=True, check=False
+        ["nox", "--", *arguments],
+        cwd=root,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    folders = {path.parent.name: path.parent for path in (root / "reports").glob("*/result.json")}
-    files = {f"{name}/{file.name}" for name, folder in folders.items() for file in folder.iterdir()}
+    folders = {
+        path.parent.name: path.parent
+        for path in (root / "reports").glob("*/result.json")
+    }
+    files = {
+        f"{name}/{file.name}"
+        for name, folder in folders.items()
+        for file in folder.iterdir()
+    }
     files |= {f"dist/{file.name}" for file in (root / "dist").glob("*")}
-    return Played(_read(folders.values()), frozenset(files), done.returncode, done.stdout + done.stderr)
+    return Played(
+        _read(folders.values()),
+        frozenset(files),
+        done.returncode,
+        done.stdout + done.stderr,
+    )
 
 
 def play_by_act(
-    root: Path, env: Mapping[str, str], store: Path, event: str, payload: Mapping[str, Any], *arguments: str
+    root: Path,
+    env: Mapping[str, str],
+    store: Path,
+    event: str,
+    payload: Mapping[str, Any],
+    *arguments: str,
 ) -> Played:
-    """The event by act, each job in a copy of the checkout of its own, artifacts handed on by way of `store`."""
+    """The event by act, each job in a copy of the checkout of its own, artifacts handed
+    on by way of `store`.
+    """
     store.mkdir()
     (store.parent / "event.json").write_text(json.dumps(payload), encoding="utf-8")
     command = [
@@ -173,33 +231,68 @@ def play_by_act(
         check=False,
     )
     folders = {path.parent.name: path.parent for path in store.glob("*/result.json")}
-    files = {f"{folder.name}/{file.name}" for folder in store.iterdir() for file in folder.iterdir()}
-    return Played(_read(folders.values()), frozenset(files), done.returncode, done.stdout + done.stderr)
+    files = {
+        f"{folder.name}/{file.name}"
+        for folder in store.iterdir()
+        for file in folder.iterdir()
+    }
+    return Played(
+        _read(folders.values()),
+        frozenset(files),
+        done.returncode,
+        done.stdout + done.stderr,
+    )
 
 
 def _uv_cache(env: Mapping[str, str]) -> str:
-    done = subprocess.run(["uv", "cache", "dir"], env=dict(env), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["uv", "cache", "dir"],
+        env=dict(env),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.strip()
 
 
 def _actions(root: Path) -> list[tuple[str, str]]:
-    files = [*(root / ".github").glob("workflows/*.yml"), *(root / ".github").glob("actions/*/action.yml")]
+    files = [
+        *(root / ".github").glob("workflows/*.yml"),
+        *(root / ".github").glob("actions/*/action.yml"),
+    ]
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    return [(one[0], one[1]) for one in re.findall(r"uses: ([\w-]+/[\w-]+)(?:/[\w/-]+)?@(\w+)", text)]
+    return [
+        (one[0], one[1])
+        for one in re.findall(r"uses: ([\w-]+/[\w-]+)(?:/[\w/-]+)?@(\w+)", text)
+    ]
 
 
 def _read(folders: Any) -> dict[str, Any]:
     return {
-        folder.name: json.loads((folder / "result.json").read_text(encoding="utf-8")) for folder in folders
+        folder.name: json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        for folder in folders
     }
 
 
 EVENTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
-    "push-main": ("push", {"ref": "refs/heads/main"}, ["--event", "push", "--branch", "main"]),
-    "push-develop": ("push", {"ref": "refs/heads/develop"}, ["--event", "push", "--branch", "develop"]),
+    "push-main": (
+        "push",
+        {"ref": "refs/heads/main"},
+        ["--event", "push", "--branch", "main"],
+    ),
+    "push-develop": (
+        "push",
+        {"ref": "refs/heads/develop"},
+        ["--event", "push", "--branch", "develop"],
+    ),
     "pull_request": (
         "pull_request",
-        {"pull_request": {"head": {"ref": "topic", "repo": {"fork": False}}, "base": {"ref": "main"}}},
+        {
+            "pull_request": {
+                "head": {"ref": "topic", "repo": {"fork": False}},
+                "base": {"ref": "main"},
+            }
+        },
         ["--event", "pull_request", "--branch", "topic"],
     ),
     "merge_group": (
@@ -207,19 +300,31 @@ EVENTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"ref": "refs/heads/gh-readonly-queue/main/1"},
         ["--event", "merge_group"],
     ),
-    "schedule": ("schedule", {"ref": "refs/heads/main"}, ["--event", "schedule", "--branch", "main"]),
+    "schedule": (
+        "schedule",
+        {"ref": "refs/heads/main"},
+        ["--event", "schedule", "--branch", "main"],
+    ),
     "workflow_dispatch": (
         "workflow_dispatch",
         {"ref": "refs/heads/main", "inputs": {"environment": "trial"}},
         ["--event", "workflow_dispatch", "--branch", "main"],
     ),
-    "tag": ("push", {"ref": "refs/tags/v1.0.0", "ref_type": "tag"}, ["--event", "tag", "--branch", "v1.0.0"]),
+    "tag": (
+        "push",
+        {"ref": "refs/tags/v1.0.0", "ref_type": "tag"},
+        ["--event", "tag", "--branch", "v1.0.0"],
+    ),
 }
 
 
 def ran(played: Played) -> set[str]:
     """The sessions that were not skipped for a need."""
-    return {job for job, result in played.results.items() if result["cause"] != "need-failed"}
+    return {
+        job
+        for job, result in played.results.items()
+        if result["cause"] != "need-failed"
+    }
 
 
 def assert_alike(by_nox: Played, by_act: Played) -> None:
@@ -231,7 +336,9 @@ def assert_alike(by_nox: Played, by_act: Played) -> None:
 
 
 def assert_in_order(played: Played, needs: Mapping[str, tuple[str, ...]]) -> None:
-    """No session began before all sessions of the jobs it needs had begun: starts are kept to the second."""
+    """No session began before all sessions of the jobs it needs had begun: starts are
+    kept to the second.
+    """
     for job, before in needs.items():
         starts = [
             one["started"]
@@ -239,12 +346,21 @@ def assert_in_order(played: Played, needs: Mapping[str, tuple[str, ...]]) -> Non
             if name.startswith(job) and name in ran(played)
         ]
         for need in before:
-            earlier = [one["started"] for name, one in played.results.items() if name.startswith(need)]
+            earlier = [
+                one["started"]
+                for name, one in played.results.items()
+                if name.startswith(need)
+            ]
             if starts and earlier:
                 assert max(earlier) <= min(starts), (job, need)
 
 
-NEEDS = {"tests": ("lint",), "build": ("tests",), "performance": ("build",), "deploy": ("build",)}
+NEEDS = {
+    "tests": ("lint",),
+    "build": ("tests",),
+    "performance": ("build",),
+    "deploy": ("build",),
+}
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -273,7 +389,8 @@ def test_a_failed_job_skips_its_dependents_alike(
 ) -> None:
     test = small / "tests" / "test_greeting.py"
     test.write_text(
-        test.read_text(encoding="utf-8").replace('"hello, lake")', '"good bye")'), encoding="utf-8"
+        test.read_text(encoding="utf-8").replace('"hello, lake")', '"good bye")'),
+        encoding="utf-8",
     )
     commit(small, "a failing test")
     event, payload, arguments = EVENTS["push-main"]
@@ -293,28 +410,44 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     original: Checkout, runner: Mapping[str, str], tmp_path: Path
 ) -> None:
     checkout = original.copy(tmp_path / "repository")
-    # build comes after tests, of which one variant with two small suites is enough here.
+    # build comes after tests, of which one variant with two small suites is enough
+    # here.
     (checkout.root / ".cache" / "jars").unlink()
     # Half of the Python code, which lint would judge twice.
     shutil.rmtree(checkout.root / "testing")
     for suite in ("unit", "integration"):
-        test = "import lakekit\n\n\ndef test_it() -> None:\n    assert lakekit.__doc__\n"
+        test = (
+            "import lakekit\n\n\ndef test_it() -> None:\n    assert lakekit.__doc__\n"
+        )
         checkout.write(f"testing/tiny/{suite}/test_package.py", test)
     unit = 'UNIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]'
     checkout.replace("noxfile.py", unit, 'UNIT = ["testing/tiny/unit"]')
     integration = 'INTEGRATION = ["testing/integration/lakekit"]'
-    checkout.replace("noxfile.py", integration, 'INTEGRATION = ["testing/tiny/integration"]')
+    checkout.replace(
+        "noxfile.py", integration, 'INTEGRATION = ["testing/tiny/integration"]'
+    )
     minimum = "minimum=95 if run.python == PYTHONS[-1] else 90"
     checkout.replace("noxfile.py", minimum, "minimum=0")
-    # What else build comes after has tests of its own, and may ask for a network that is not here.
-    checkout.replace("noxfile.py", "needs=[k8s, security, terraform, suite]", "needs=[tests]")
+    # What else build comes after has tests of its own, and may ask for a network that
+    # is not here.
+    checkout.replace(
+        "noxfile.py", "needs=[k8s, security, terraform, suite]", "needs=[tests]"
+    )
     assert checkout.nox("-s", "workflow").code == 0
     checkout.commit()
     arguments = ["--job", "build", "--matrix", "session:tests-3.11(java17)"]
     by_act = play_by_act(
-        checkout.root, runner, tmp_path / "store", "push", {"ref": "refs/heads/main"}, *arguments
+        checkout.root,
+        runner,
+        tmp_path / "store",
+        "push",
+        {"ref": "refs/heads/main"},
+        *arguments,
     )
-    by_nox = {job: checkout.nox("-s", job, env={"LAKE_CI_STRICT": "1"}) for job in ("lint", "build")}
+    by_nox = {
+        job: checkout.nox("-s", job, env={"LAKE_CI_STRICT": "1"})
+        for job in ("lint", "build")
+    }
     assert set(by_act.results) == {"lint", "tests-3.11-java17", "build"}, by_act.output
     for job, ran in by_nox.items():
         ours = results.to_json(ran.result(job))

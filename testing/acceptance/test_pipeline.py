@@ -51,8 +51,14 @@ def test_a_failed_need_keeps_its_dependents_from_running(small: Checkout) -> Non
     assert "nox -s first" in ran.output
 
 
-def test_a_missing_interpreter_is_a_warning_and_the_other_variant_runs(small: Checkout) -> None:
-    small.replace("noxfile.py", "@suite.job(needs=[first], ", f'@suite.job(pythons=["3.11", "{ABSENT}"], ')
+def test_a_missing_interpreter_is_a_warning_and_the_other_variant_runs(
+    small: Checkout,
+) -> None:
+    small.replace(
+        "noxfile.py",
+        "@suite.job(needs=[first], ",
+        f'@suite.job(pythons=["3.11", "{ABSENT}"], ',
+    )
     ran = run(small)
     assert ran.code == 0, ran.output
     assert ran.result("first").status is Status.SUCCESS
@@ -62,15 +68,23 @@ def test_a_missing_interpreter_is_a_warning_and_the_other_variant_runs(small: Ch
     assert f"uv python install {ABSENT}" in (check.weaker or "")
 
 
-def test_a_missing_interpreter_is_a_failure_where_the_run_is_strict(small: Checkout) -> None:
-    small.replace("noxfile.py", "@suite.job(needs=[first], ", f'@suite.job(pythons=["3.11", "{ABSENT}"], ')
+def test_a_missing_interpreter_is_a_failure_where_the_run_is_strict(
+    small: Checkout,
+) -> None:
+    small.replace(
+        "noxfile.py",
+        "@suite.job(needs=[first], ",
+        f'@suite.job(pythons=["3.11", "{ABSENT}"], ',
+    )
     ran = run(small, strict=True)
     assert ran.code == 1, ran.output
     assert ran.result("second-3.11").status is Status.SUCCESS
     assert ran.rows(f"second-{ABSENT}") == {"interpreter": "failure"}
 
 
-def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(small: Checkout, start: Start) -> None:
+def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
+    small: Checkout, start: Start
+) -> None:
     small.write("first.py", GATED)
     begun = Lifeline(small.root / "begun")
     os.mkfifo(small.root / "gate")
@@ -95,7 +109,11 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(small: Check
 def waiting_line(process: subprocess.Popen[str]) -> str:
     """The line by which a pipeline says that it waits, read as it is printed."""
     assert process.stdout is not None
-    return next(line for line in process.stdout if line.startswith("waiting for another pipeline"))
+    return next(
+        line
+        for line in process.stdout
+        if line.startswith("waiting for another pipeline")
+    )
 
 
 def output(process: subprocess.Popen[str]) -> str:

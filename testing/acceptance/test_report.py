@@ -1,15 +1,17 @@
-"""reports/index.html in a real Chromium, opened as a file: usable by everyone, and inert whatever tools wrote."""
+"""reports/index.html in a real Chromium, opened as a file: usable by everyone, and
+inert whatever tools wrote.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from scripts.screenshot_report import ARGUMENTS, LIMIT, VIEWS, chromium, take
 
@@ -20,9 +22,12 @@ from lake_ci.report import html
 from lake_ci.results import Check, Finding, Status
 from testing.unit.lake_ci.report import samples
 
+# By name, as it ships no types.
+axe = import_module("axe_playwright_python.sync_playwright")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 Scheme = Literal["light", "dark"]
-# Milliseconds after which a page is taken for one that hangs, on a machine however busy.
+# Milliseconds after which a page is taken for one that hangs, on a machine however
+# busy.
 PATIENCE = 120_000
 expect.set_options(timeout=PATIENCE)
 
@@ -31,7 +36,10 @@ expect.set_options(timeout=PATIENCE)
 def browser() -> Iterator[Browser]:
     named = chromium()
     if named is None:
-        pytest.fail("no Chromium: run `apt-get install chromium`, or let LAKE_CI_CHROMIUM name one")
+        pytest.fail(
+            "no Chromium: run `apt-get install chromium`, or let LAKE_CI_CHROMIUM"
+            " name one"
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=named, args=ARGUMENTS)
         yield browser
@@ -55,14 +63,23 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Opens a file; at the end no page has asked for anything but itself, and none has complained."""
+    """Opens a file; at the end no page has asked for anything but itself, and none has
+    complained.
+    """
     pages: list[tuple[Opened, str]] = []
 
     def go(
-        file: Path, fragment: str = "", *, scheme: Scheme = "light", phone: bool = False, script: bool = True
+        file: Path,
+        fragment: str = "",
+        *,
+        scheme: Scheme = "light",
+        phone: bool = False,
+        script: bool = True,
     ) -> Opened:
         size: Any = PHONE if phone else DESKTOP
-        page = browser.new_page(viewport=size, color_scheme=scheme, java_script_enabled=script)
+        page = browser.new_page(
+            viewport=size, color_scheme=scheme, java_script_enabled=script
+        )
         page.set_default_timeout(PATIENCE)
         tab = Opened(page)
         page.on("request", lambda request: tab.requests.append(request.url))
@@ -91,31 +108,49 @@ def realistic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report in which every text that a tool can choose is an attack."""
-    root, bad = tmp_path_factory.mktemp("hostile"), samples.HOSTILE.replace("\ud800", "")
+    root, bad = tmp_path_factory.mktemp("hostile"), samples.HOSTILE.replace(
+        "\ud800", ""
+    )
     graph = Graph()
     graph.add(Job("lint", samples.session))
     found = [
         Finding(bad, bad, bad, bad, 3, bad),
         Finding("tool", "rule", "message", "javascript:alert(1)", 1),
-        Finding("tool", "rule", "message", "data:text/html,<script>alert(1)</script>", 1),
+        Finding(
+            "tool", "rule", "message", "data:text/html,<script>alert(1)</script>", 1
+        ),
         Finding("tool", "rule", "message", "//example.org/x.py", 1),
         Finding("tool", "rule", "message", "../../etc/passwd", 1),
     ]
     panel = {"title": bad, "columns": [bad], "rows": [[bad]]}
     check = Check(
-        bad, Status.FAILURE, 1.0, bad, tuple(found), bad, {"panel": panel, "percent": 1, "files": {bad: 2}}
+        bad,
+        Status.FAILURE,
+        1.0,
+        bad,
+        tuple(found),
+        bad,
+        {"panel": panel, "percent": 1, "files": {bad: 2}},
     )
     variant = graph.jobs["lint"].variants[0]
     left = samples.leave(
         root,
         samples.result_of(
-            variant, check, artifacts=(bad, "javascript:alert(1)"), warnings=(bad,), python=bad
+            variant,
+            check,
+            artifacts=(bad, "javascript:alert(1)"),
+            warnings=(bad,),
+            python=bad,
         ),
     )
     xml = "".join(char for char in bad if char.isprintable() or char == "\n")
-    (left / "junit.xml").write_text(samples.junit_xml((xml, 0.1, xml)), encoding="utf-8")
+    (left / "junit.xml").write_text(
+        samples.junit_xml((xml, 0.1, xml)), encoding="utf-8"
+    )
     plan = select(graph, Event("push", bad))
-    overview = summary.collect(root, graph, plan, run=samples.RUN, attempt=1, commit=samples.COMMIT)
+    overview = summary.collect(
+        root, graph, plan, run=samples.RUN, attempt=1, commit=samples.COMMIT
+    )
     assert summary.write(overview, root, {}) == 1
     return root / "reports" / "index.html"
 
@@ -125,7 +160,13 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of 60 jobs with 20,000 findings."""
     root, graph = tmp_path_factory.mktemp("huge"), Graph()
     for number in range(60):
-        graph.add(Job(f"job{number}", samples.session, needs=(f"job{number - 7}",) if number >= 7 else ()))
+        graph.add(
+            Job(
+                f"job{number}",
+                samples.session,
+                needs=(f"job{number - 7}",) if number >= 7 else (),
+            )
+        )
     for number, job in enumerate(graph):
         found = [
             Finding(
@@ -137,14 +178,19 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
             for each in range(334 if number < 20 else 333)
         ]
-        samples.leave(root, samples.result_of(job.variants[0], samples.failed("all", *found)))
+        samples.leave(
+            root, samples.result_of(job.variants[0], samples.failed("all", *found))
+        )
     plan = select(graph, Event("push", "main"))
     start = time.perf_counter()
-    overview = summary.collect(root, graph, plan, run=samples.RUN, attempt=1, commit=samples.COMMIT)
+    overview = summary.collect(
+        root, graph, plan, run=samples.RUN, attempt=1, commit=samples.COMMIT
+    )
     summary.write(overview, root, {})
     file = root / "reports" / "index.html"
     print(
-        f"\nsummary of 20,000 findings: {time.perf_counter() - start:.2f} s, {file.stat().st_size / 1e6:.1f} MB"
+        f"\nsummary of 20,000 findings: {time.perf_counter() - start:.2f} s,"
+        f" {file.stat().st_size / 1e6:.1f} MB"
     )
     return file
 
@@ -155,13 +201,17 @@ def test_axe_finds_no_violation(
     opened: Callable[..., Opened], realistic: Path, scheme: Scheme, phone: bool
 ) -> None:
     page = opened(realistic, scheme=scheme, phone=phone).page
-    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-    found = Axe().run(page)
+    page.evaluate(
+        "for (const each of document.querySelectorAll('details')) each.open = true"
+    )
+    found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
 
 
-def test_axe_finds_no_violation_in_hostile_text(opened: Callable[..., Opened], hostile: Path) -> None:
-    found = Axe().run(opened(hostile).page)
+def test_axe_finds_no_violation_in_hostile_text(
+    opened: Callable[..., Opened], hostile: Path
+) -> None:
+    found = axe.Axe().run(opened(hostile).page)
     assert found.violations_count == 0, found.generate_report()
 
 
@@ -170,7 +220,10 @@ def test_the_page_fits_a_phone_and_wide_parts_scroll_inside_themselves(
 ) -> None:
     page = opened(realistic, phone=True).page
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert page.evaluate("document.querySelector('#graph .scroll').scrollWidth") > PHONE["width"]
+    assert (
+        page.evaluate("document.querySelector('#graph .scroll').scrollWidth")
+        > PHONE["width"]
+    )
 
 
 def test_findings_are_filtered_and_the_address_keeps_the_filter(
@@ -185,7 +238,9 @@ def test_findings_are_filtered_and_the_address_keeps_the_filter(
     tab.page.locator("#findings-filters").get_by_label("Tool").select_option("mypy")
     expect(tab.findings()).to_have_count(0)
     expect(tab.page.locator("#findings-count")).to_have_text("0 of 5 findings")
-    assert tab.page.url.endswith("#findings?tool=mypy&severity=warning&text=MEDALLION.py")
+    assert tab.page.url.endswith(
+        "#findings?tool=mypy&severity=warning&text=MEDALLION.py"
+    )
     again = opened(realistic, "#" + tab.page.url.partition("#")[2])
     expect(again.page.locator("#findings-count")).to_have_text("0 of 5 findings")
     again.page.locator("#findings-filters").get_by_role("button", name="Clear").click()
@@ -193,7 +248,9 @@ def test_findings_are_filtered_and_the_address_keeps_the_filter(
     assert again.page.url.endswith("#findings")
 
 
-def test_a_filter_for_what_is_not_there_shows_nothing(opened: Callable[..., Opened], realistic: Path) -> None:
+def test_a_filter_for_what_is_not_there_shows_nothing(
+    opened: Callable[..., Opened], realistic: Path
+) -> None:
     tab = opened(realistic, "#findings?job=no-such-job")
     expect(tab.page.locator("#findings-count")).to_have_text("0 of 5 findings")
 
@@ -211,7 +268,9 @@ def test_tests_stand_slowest_first_and_failed_ones_show_their_output(
     expect(tab.tests().locator("pre")).to_contain_text("assert 336775 == 336776")
 
 
-def test_a_link_to_a_finding_leads_to_it(opened: Callable[..., Opened], realistic: Path) -> None:
+def test_a_link_to_a_finding_leads_to_it(
+    opened: Callable[..., Opened], realistic: Path
+) -> None:
     tab = opened(realistic)
     row = tab.findings().filter(has_text="arg-type")
     row.get_by_role("link", name="Link to this finding").click()
@@ -236,7 +295,9 @@ def test_a_link_to_a_finding_overrules_a_filter_that_hides_it(
     expect(tab.findings()).to_have_count(5)
 
 
-@pytest.mark.parametrize(("fragment", "words"), [("#job-lint", "flake8"), ("#job-tests-3.9-java11", "java")])
+@pytest.mark.parametrize(
+    ("fragment", "words"), [("#job-lint", "flake8"), ("#job-tests-3.9-java11", "java")]
+)
 def test_a_link_to_a_job_opens_its_checks(
     opened: Callable[..., Opened], realistic: Path, fragment: str, words: str
 ) -> None:
@@ -246,9 +307,13 @@ def test_a_link_to_a_job_opens_its_checks(
     expect(shown).to_contain_text(words)
 
 
-def test_a_box_of_the_graph_leads_to_its_job(opened: Callable[..., Opened], realistic: Path) -> None:
+def test_a_box_of_the_graph_leads_to_its_job(
+    opened: Callable[..., Opened], realistic: Path
+) -> None:
     tab = opened(realistic)
-    tab.page.locator("#graph").get_by_role("link", name="security: warning, 24.5 s").click()
+    tab.page.locator("#graph").get_by_role(
+        "link", name="security: warning, 24.5 s"
+    ).click()
     expect(tab.page.locator("#job-security table")).to_be_visible()
     tab.page.locator("#graph").get_by_role("link", name="tests: 1 of 6 failed").click()
     expect(tab.page.locator("tbody#job-tests")).to_be_focused()
@@ -284,11 +349,14 @@ def test_hostile_text_stays_text(opened: Callable[..., Opened], hostile: Path) -
     assert page.locator("img, iframe, object, embed, base").count() == 0
     assert page.title().startswith("Failed: push on <script>")
     addresses = page.evaluate(
-        "[...document.querySelectorAll('a')].map(each => each.href.baseVal ?? each.href)"
+        "[...document.querySelectorAll('a')].map(each => each.href.baseVal"
+        " ?? each.href)"
     )
     own = ("file://", "#")
     assert all(address.startswith(own) for address in addresses), addresses
-    assert not any("passwd" in address or "example.org" in address for address in addresses)
+    assert not any(
+        "passwd" in address or "example.org" in address for address in addresses
+    )
     words = page.locator("main").inner_text()
     assert "<script>document.title='owned'</script>" in words
     assert "\u202e" not in words
@@ -301,26 +369,36 @@ def test_links_go_to_the_commit_where_the_report_is_told_where_it_is(
     found = Finding("mypy", "arg-type", "wrong", "utils/a b#c.py", 7)
     overview = samples.overview_of(tmp_path, lint=[samples.failed("mypy", found)])
     file = tmp_path / "index.html"
-    file.write_text(html.page(overview, source_url="https://github.com/o/r/blob/abc/"), encoding="utf-8")
+    file.write_text(
+        html.page(overview, source_url="https://github.com/o/r/blob/abc/"),
+        encoding="utf-8",
+    )
     links = opened(file).page.get_by_role("link", name="utils/a b#c.py:7")
     address = "https://github.com/o/r/blob/abc/utils/a%20b%23c.py#L7"
     assert [link.get_attribute("href") for link in links.all()] == [address, address]
 
 
-def test_20_000_findings_open_and_can_be_used(opened: Callable[..., Opened], huge: Path) -> None:
+def test_20_000_findings_open_and_can_be_used(
+    opened: Callable[..., Opened], huge: Path
+) -> None:
     start = time.perf_counter()
     tab = opened(huge)
     expect(tab.findings()).to_have_count(200)
     print(f"\n20,000 findings opened in {time.perf_counter() - start:.2f} s")
-    timing = tab.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    timing = tab.page.evaluate(
+        "performance.getEntriesByType('navigation')[0].loadEventEnd"
+    )
     print(f"load event after {timing:.0f} ms")
     expect(tab.page.locator("#findings-count")).to_have_text("20,000 findings")
     tab.page.get_by_role("button", name="Show 200 more").click()
     expect(tab.findings()).to_have_count(400)
     expect(tab.findings().nth(200)).to_be_focused()
-    tab.page.locator("#findings-filters").get_by_label("Text").fill("message 332 of job 59,")
+    tab.page.locator("#findings-filters").get_by_label("Text").fill(
+        "message 332 of job 59,"
+    )
     expect(tab.findings()).to_have_count(1)
-    # The last one, by its link: only the page that holds it is made, and there is a way back up.
+    # The last one, by its link: only the page that holds it is made, and there is a way
+    # back up.
     name = tab.findings().first.get_attribute("id")
     last = opened(huge, f"#{name}")
     expect(last.page.locator(".target")).to_contain_text("message 332 of job 59,")
@@ -328,27 +406,38 @@ def test_20_000_findings_open_and_can_be_used(opened: Callable[..., Opened], hug
     expect(last.findings()).to_have_count(400)
 
 
-def test_without_script_failures_and_jobs_can_be_read(opened: Callable[..., Opened], realistic: Path) -> None:
+def test_without_script_failures_and_jobs_can_be_read(
+    opened: Callable[..., Opened], realistic: Path
+) -> None:
     page = opened(realistic, script=False).page
     expect(page.locator("#failures")).to_contain_text("assert 336775 == 336776")
     expect(page.locator("#jobs")).to_contain_text("tests-3.10(java17)")
-    expect(page.locator("#findings-without")).to_contain_text("This list needs JavaScript")
+    expect(page.locator("#findings-without")).to_contain_text(
+        "This list needs JavaScript"
+    )
 
 
-def test_print_shows_what_is_folded_and_no_controls(opened: Callable[..., Opened], realistic: Path) -> None:
+def test_print_shows_what_is_folded_and_no_controls(
+    opened: Callable[..., Opened], realistic: Path
+) -> None:
     page = opened(realistic, scheme="dark").page
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     expect(page.locator("#findings-filters")).to_be_hidden()
     expect(page.locator("nav")).to_be_hidden()
     expect(page.locator("#job-lint table")).to_be_visible()
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert (
+        page.evaluate("getComputedStyle(document.body).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     expect(page.locator("#job-lint table")).to_be_hidden()
     assert page.pdf().startswith(b"%PDF")
 
 
-def test_pictures_of_it_are_small_enough_to_keep(browser: Browser, realistic: Path, tmp_path: Path) -> None:
+def test_pictures_of_it_are_small_enough_to_keep(
+    browser: Browser, realistic: Path, tmp_path: Path
+) -> None:
     taken = take(browser, realistic, tmp_path)
     assert [file.stem for file in taken] == [view[0] for view in VIEWS]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in taken)

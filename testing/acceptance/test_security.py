@@ -1,4 +1,6 @@
-"""Each check of `nox -s security` finds its defect; no secret gets into anything it writes."""
+"""Each check of `nox -s security` finds its defect; no secret gets into anything it
+writes.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,20 @@ from pathlib import Path
 import pytest
 
 from lake_ci.results import Finding, Status
-from testing.acceptance.conftest import REPOSITORY, Begun, Checkout, Ran, private_environments
+from testing.acceptance.conftest import (
+    REPOSITORY,
+    Begun,
+    Checkout,
+    Ran,
+    private_environments,
+)
 
 SCANNERS = {"safety", "bandit", "semgrep", "secrets"}
 ROWS = SCANNERS | {"semgrep rules", "exceptions", "findings.sarif"}
 RULES = REPOSITORY / "security" / "rules"
 SEEDS = "utils/lakekit/seeded"
-# One or more of each class of bandit's checks: settings (1), frameworks (2), calls (3), cryptography (5), injection (6),
-# templates (7).
+# One or more of each class of bandit's checks: settings (1), frameworks (2), calls (3),
+# cryptography (5), injection (6), templates (7).
 BANDIT = {
     "B102": "exec(text)",
     "B104": "address = '0.0.0.0'",
@@ -37,14 +45,17 @@ BANDIT = {
     "B701": "jinja2.Environment()",
 }
 IMPORTS = (
-    "import hashlib\nimport os\nimport pickle\n\nimport flask\nimport jinja2\nimport requests\nimport yaml\n"
+    "import hashlib\nimport os\nimport pickle\n\nimport flask\nimport jinja2\nimport"
+    " requests\nimport yaml\n"
 )
 CANARY = "canary-" + "7f3a91c2"
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of today that knows one weakness, for a machine that cannot reach the live one."""
+    """A database of today that knows one weakness, for a machine that cannot reach the
+    live one.
+    """
     folder = tmp_path_factory.mktemp("advisories")
     meta = {
         "advisory": "written for a test",
@@ -58,13 +69,19 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "advisory": "PYSEC-2018-28",
         "cve": "CVE-2018-18074",
         "id": "PYSEC-2018-28",
-        "ids": [{"id": "PYSEC-2018-28", "type": "pyup"}, {"id": "CVE-2018-18074", "type": "cve"}],
+        "ids": [
+            {"id": "PYSEC-2018-28", "type": "pyup"},
+            {"id": "CVE-2018-18074", "type": "cve"},
+        ],
         "more_info_path": "",
         "specs": ["<=2.19.1"],
         "transitive": False,
         "v": "<=2.19.1",
     }
-    for name, rows in (("insecure.json", ["<=2.19.1"]), ("insecure_full.json", [known])):
+    for name, rows in (
+        ("insecure.json", ["<=2.19.1"]),
+        ("insecure_full.json", [known]),
+    ):
         body = {"meta": meta, "vulnerable_packages": {"requests": rows}}
         (folder / name).write_text(json.dumps(body), encoding="utf-8")
     return folder
@@ -72,7 +89,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout, database: Path) -> tuple[Checkout, Ran]:
-    """The repository without a defect, and what security says of it, with a canary in its environment."""
+    """The repository without a defect, and what security says of it, with a canary in
+    its environment.
+    """
     original.commit()
     variables = (
         "DATABRICKS_TOKEN",
@@ -86,36 +105,54 @@ def sound(original: Checkout, database: Path) -> tuple[Checkout, Ran]:
 
 
 @pytest.fixture(scope="module")
-def seeded(sound: tuple[Checkout, Ran], database: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The repository with every seed at once: each run of the real scanners takes its seconds."""
+def seeded(
+    sound: tuple[Checkout, Ran],
+    database: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ran:
+    """The repository with every seed at once: each run of the real scanners takes its
+    seconds.
+    """
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     for test in rule_tests():
         target = checkout.root / place_of(test)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(test, target)
     body = "".join(f"    {line}  # {rule}\n" for rule, line in BANDIT.items())
-    checkout.write(f"{SEEDS}/dangers.py", f"{IMPORTS}\n\ndef run(text, data, url):\n{body}")
+    checkout.write(
+        f"{SEEDS}/dangers.py", f"{IMPORTS}\n\ndef run(text, data, url):\n{body}"
+    )
     for name, token in tokens().items():
         checkout.write(f"{SEEDS}/{name}.txt", f"one line\nkey = {token}\n")
         checkout.write(f"{SEEDS}/{name}_again.txt", f"key = {token}\n")
-    checkout.write("requirements/docs.txt", "# a lock\nrequests==2.19.0 \\\n    --hash=sha256:00\n")
+    checkout.write(
+        "requirements/docs.txt", "# a lock\nrequests==2.19.0 \\\n    --hash=sha256:00\n"
+    )
     seed_exceptions(checkout)
     return checkout.nox("-s", "security", env={"LAKE_CI_ADVISORIES": str(database)})
 
 
 def rule_tests() -> list[Path]:
     return sorted(
-        path for path in RULES.iterdir() if path.suffix != ".yaml" or path.name.endswith(".test.yaml")
+        path
+        for path in RULES.iterdir()
+        if path.suffix != ".yaml" or path.name.endswith(".test.yaml")
     )
 
 
 def place_of(test: Path) -> str:
     """Where a rule's test file is a defect of the repository."""
-    return f"k8s/{test.name}" if test.suffix == ".yaml" else f"{SEEDS}/{test.name.replace('-', '_')}"
+    return (
+        f"k8s/{test.name}"
+        if test.suffix == ".yaml"
+        else f"{SEEDS}/{test.name.replace('-', '_')}"
+    )
 
 
 def tokens() -> dict[str, str]:
-    """Tokens that look real and are none, made up anew: written out they would be reported wherever this file goes."""
+    """Tokens that look real and are none, made up anew: written out they would be
+    reported wherever this file goes.
+    """
     chance = random.Random(2026)
     letters = string.ascii_letters + string.digits
     databricks = "da" + "pi" + "".join(chance.choices("0123456789abcdef", k=32))
@@ -125,7 +162,9 @@ def tokens() -> dict[str, str]:
     number, check = binascii.crc32(body.encode()), ""
     for _ in range(6):
         number, rest = divmod(number, 62)
-        check = (string.digits + string.ascii_uppercase + string.ascii_lowercase)[rest] + check
+        check = (string.digits + string.ascii_uppercase + string.ascii_lowercase)[
+            rest
+        ] + check
     return {
         "databricks": databricks,
         "aws_id": aws,
@@ -141,20 +180,33 @@ def seed_exceptions(checkout: Checkout) -> None:
         ("bandit/B999", date.today() + timedelta(9)),
         ("bandit/B998", date.today() - timedelta(1)),
     ):
-        text += f'\n[[exception]]\nid = "{id}"\nreason = "a test"\nowner = "a tester"\nexpires = {expires}\n'
-    path.write_text(text + '\n[[exception]]\nid = "bandit/B997"\nexpires = 2026-01-01\n', encoding="utf-8")
+        text += (
+            f'\n[[exception]]\nid = "{id}"\nreason = "a test"\nowner = "a'
+            f' tester"\nexpires = {expires}\n'
+        )
+    path.write_text(
+        text + '\n[[exception]]\nid = "bandit/B997"\nexpires = 2026-01-01\n',
+        encoding="utf-8",
+    )
 
 
 def findings(ran: Ran, check: str) -> set[tuple[str, str, int]]:
     """What a row names, as rule, file and line."""
-    return {(each.rule, each.file or "", each.line or 0) for each in ran.check("security", check).findings}
+    return {
+        (each.rule, each.file or "", each.line or 0)
+        for each in ran.check("security", check).findings
+    }
 
 
 @pytest.fixture(scope="module", autouse=True)
 def hanging(
-    sound: tuple[Checkout, Ran], database: Path, tmp_path_factory: pytest.TempPathFactory
+    sound: tuple[Checkout, Ran],
+    database: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Begun]:
-    """A run with a scanner that hangs, started first: its time limit passes beside the other tests."""
+    """A run with a scanner that hangs, started first: its time limit passes beside the
+    other tests.
+    """
     folder = tmp_path_factory.mktemp("hanging")
     fakes = private_environments("security", folder / "envs")
     fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
@@ -174,43 +226,71 @@ def hanging(
 def test_the_repository_itself_passes(sound: tuple[Checkout, Ran]) -> None:
     ran = sound[1]
     ran.assert_only("security", failed=set(), rows=ROWS)
-    assert {status for name, status in ran.rows("security").items() if name != "safety"} == {"success"}
+    assert {
+        status for name, status in ran.rows("security").items() if name != "safety"
+    } == {"success"}
     names = {Path(path).name for path in ran.result("security").artifacts}
-    assert names == {"findings.sarif", "safety.json", "bandit.json", "semgrep.json", "secrets.json"}
+    assert names == {
+        "findings.sarif",
+        "safety.json",
+        "bandit.json",
+        "semgrep.json",
+        "secrets.json",
+    }
 
 
-def test_the_row_of_safety_names_the_database_and_its_day(sound: tuple[Checkout, Ran]) -> None:
+def test_the_row_of_safety_names_the_database_and_its_day(
+    sound: tuple[Checkout, Ran],
+) -> None:
     row = sound[1].check("security", "safety")
-    assert re.fullmatch(rf"\d+ pins, (advisories|live database) of {date.today()}", row.detail)
+    assert re.fullmatch(
+        rf"\d+ pins, (advisories|live database) of {date.today()}", row.detail
+    )
 
 
-def test_a_credential_of_the_environment_is_in_nothing_that_was_written(sound: tuple[Checkout, Ran]) -> None:
+def test_a_credential_of_the_environment_is_in_nothing_that_was_written(
+    sound: tuple[Checkout, Ran],
+) -> None:
     checkout, ran = sound
     assert CANARY not in ran.output
     folders = [checkout.root / "reports", checkout.root / ".cache" / "scanners"]
-    written = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    written = [
+        path for folder in folders for path in folder.rglob("*") if path.is_file()
+    ]
     assert len(written) > 5
     assert [path for path in written if CANARY.encode() in path.read_bytes()] == []
 
 
 def test_all_that_looks_for_defects_fails_at_once(seeded: Ran) -> None:
-    failed = {name for name, status in seeded.rows("security").items() if status == "failure"}
+    failed = {
+        name for name, status in seeded.rows("security").items() if status == "failure"
+    }
     assert failed == SCANNERS | {"exceptions"}, seeded.output
     assert seeded.code == 1
 
 
 def test_finds_a_vulnerable_pin_in_a_lock(seeded: Ran) -> None:
     row = seeded.check("security", "safety")
-    found = [each for each in row.findings if "2.19.0" in each.message and "CVE-2018-18074" in each.message]
+    found = [
+        each
+        for each in row.findings
+        if "2.19.0" in each.message and "CVE-2018-18074" in each.message
+    ]
     assert [(each.file, each.line) for each in found] == [("requirements/docs.txt", 2)]
     assert "nox -s lock -- --upgrade-package requests" in found[0].message
 
 
 @pytest.mark.parametrize("rule", BANDIT)
 def test_finds_a_danger_of_each_of_bandits_classes(seeded: Ran, rule: str) -> None:
-    lines = (seeded.root / SEEDS / "dangers.py").read_text(encoding="utf-8").splitlines()
-    [line] = [number for number, text in enumerate(lines, 1) if text.endswith(f"# {rule}")]
-    assert (rule, f"{SEEDS}/dangers.py", line) in findings(seeded, "bandit"), seeded.output
+    lines = (
+        (seeded.root / SEEDS / "dangers.py").read_text(encoding="utf-8").splitlines()
+    )
+    [line] = [
+        number for number, text in enumerate(lines, 1) if text.endswith(f"# {rule}")
+    ]
+    assert (rule, f"{SEEDS}/dangers.py", line) in findings(
+        seeded, "bandit"
+    ), seeded.output
 
 
 @pytest.mark.parametrize("test", rule_tests(), ids=lambda path: path.name)
@@ -222,14 +302,21 @@ def test_finds_what_each_rule_is_for_and_no_more(seeded: Ran, test: Path) -> Non
         for number, line in enumerate(lines, 1)
         if f"# ruleid: {rule}" in line
     }
-    assert {each for each in findings(seeded, "semgrep") if each[:2] == (rule, place_of(test))} == expected
+    assert {
+        each
+        for each in findings(seeded, "semgrep")
+        if each[:2] == (rule, place_of(test))
+    } == expected
 
 
 @pytest.mark.parametrize("name", tokens())
 def test_finds_a_token_and_does_not_repeat_it(seeded: Ran, name: str) -> None:
     rows = seeded.check("security", "secrets").findings
     places = {each.place for each in rows if name in (each.file or "")}
-    assert places == {f"{SEEDS}/{name}.txt:2", f"{SEEDS}/{name}_again.txt:1"}, seeded.output
+    assert places == {
+        f"{SEEDS}/{name}.txt:2",
+        f"{SEEDS}/{name}_again.txt:1",
+    }, seeded.output
     written = [path for path in (seeded.root / "reports").rglob("*") if path.is_file()]
     for secret in re.findall(r"\S{24,}|AKIA\w+", tokens()[name]):
         assert [path for path in written if secret.encode() in path.read_bytes()] == []
@@ -238,14 +325,23 @@ def test_finds_a_token_and_does_not_repeat_it(seeded: Ran, name: str) -> None:
 
 def test_finds_an_expired_an_unused_and_an_incomplete_exception(seeded: Ran) -> None:
     text = (seeded.root / "security" / "exceptions.toml").read_text(encoding="utf-8")
-    heads = [number for number, line in enumerate(text.splitlines(), 1) if line == "[[exception]]"]
+    heads = [
+        number
+        for number, line in enumerate(text.splitlines(), 1)
+        if line == "[[exception]]"
+    ]
     rules = ["unused", "expired", "incomplete"]
-    expected = {(rule, "security/exceptions.toml", line) for rule, line in zip(rules, heads[-3:])}
+    expected = {
+        (rule, "security/exceptions.toml", line)
+        for rule, line in zip(rules, heads[-3:])
+    }
     assert findings(seeded, "exceptions") == expected
 
 
 def test_the_merged_list_is_written_with_every_file_and_line(seeded: Ran) -> None:
-    text = (seeded.root / "reports" / "security" / "findings.sarif").read_text(encoding="utf-8")
+    text = (seeded.root / "reports" / "security" / "findings.sarif").read_text(
+        encoding="utf-8"
+    )
     places = set()
     for result in json.loads(text)["runs"][0]["results"]:
         place = result["locations"][0]["physicalLocation"]
@@ -285,10 +381,15 @@ def test_what_did_not_change_is_not_scanned_again_and_says_the_same(
     ran = checkout.nox("-s", "security", env={"LAKE_CI_ADVISORIES": str(database)})
     for scanner in ("bandit", "semgrep", "secrets"):
         first, again = (each.check("security", scanner) for each in (sound[1], ran))
-        assert re.fullmatch(r"(\d+ files), (\d+) changed(, \d+ accepted)?", first.detail)
+        assert re.fullmatch(
+            r"(\d+ files), (\d+) changed(, \d+ accepted)?", first.detail
+        )
         assert again.detail == re.sub(r"\d+ changed", "none changed", first.detail)
         assert (again.status, again.findings) == (first.status, first.findings)
-        reports = [each.root / "reports" / "security" / f"{scanner}.json" for each in (sound[0], checkout)]
+        reports = [
+            each.root / "reports" / "security" / f"{scanner}.json"
+            for each in (sound[0], checkout)
+        ]
         one, other = (json.loads(path.read_text(encoding="utf-8")) for path in reports)
         assert one == other and one["files"] > 100
 
@@ -298,13 +399,18 @@ def test_a_scanner_that_fails_is_a_failure_with_its_last_lines(
 ) -> None:
     scripts = {
         "bandit": "echo 'bandit: no such option' >&2; exit 2",
-        "semgrep": 'printf \'{"results": [{"lines": "%s"\' hidden; echo \'out of memory\' >&2; exit 0',
+        "semgrep": (
+            'printf \'{"results": [{"lines": "%s"\' hidden; echo \'out of memory\' >&2;'
+            " exit 0"
+        ),
         "kingfisher": "echo 'started'; kill -9 $$",
     }
     for name, script in scripts.items():
         fake(fakes, name, script)
     checkout = unknown(sound[0], tmp_path)
-    ran = checkout.nox("-s", "security", envdir=fakes, env={"LAKE_CI_ADVISORIES": str(database)})
+    ran = checkout.nox(
+        "-s", "security", envdir=fakes, env={"LAKE_CI_ADVISORIES": str(database)}
+    )
     failed = {"bandit", "semgrep", "secrets"}
     ran.assert_only("security", failed=failed, rows=ROWS, skipped={"findings.sarif"})
     assert "no such option" in ran.finding("security", "bandit", "crash").message
@@ -332,7 +438,12 @@ def test_without_a_database_the_packages_are_not_checked_and_the_row_says_so(
     checkout = sound[0].copy(tmp_path / "repository")
     # A proxy that is not there cuts the way to the live database.
     env = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    env |= {"no_proxy": "", "NO_PROXY": "", "LAKE_CI_ADVISORIES": "", "LAKE_CI_STRICT": "1" if strict else ""}
+    env |= {
+        "no_proxy": "",
+        "NO_PROXY": "",
+        "LAKE_CI_ADVISORIES": "",
+        "LAKE_CI_STRICT": "1" if strict else "",
+    }
     ran = checkout.nox("-s", "security", envdir=fakes, env=env)
     row = ran.check("security", "safety")
     assert row.status is (Status.FAILURE if strict else Status.WARNING)

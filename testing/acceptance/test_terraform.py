@@ -1,4 +1,5 @@
-"""Each check of `nox -s terraform` finds its defect, and a rehearsal touches nothing but loopback.
+"""Each check of `nox -s terraform` finds its defect, and a rehearsal touches nothing
+but loopback.
 
 An apply takes a minute: only the defects that show after it pay for one.
 """
@@ -68,7 +69,8 @@ resource "aws_s3_bucket_ownership_controls" "open" {
   bucket = aws_s3_bucket.open.bucket
 
   rule { # differs
-    object_ownership = var.environment == "staging" ? "ObjectWriter" : "BucketOwnerEnforced"
+    object_ownership = var.environment == "staging" ? "ObjectWriter" : \
+"BucketOwnerEnforced"
   }
 }
 
@@ -90,7 +92,9 @@ resource "aws_iam_policy" "all" {
 
 def line(text: str, mark: str) -> int:
     """The line of a text that holds a mark."""
-    [number] = [number for number, each in enumerate(text.splitlines(), 1) if mark in each]
+    [number] = [
+        number for number, each in enumerate(text.splitlines(), 1) if mark in each
+    ]
     return number
 
 
@@ -106,61 +110,103 @@ def repository(original: Checkout, tmp_path: Path) -> Checkout:
     return original.copy(tmp_path / "repository")
 
 
-def test_the_repository_itself_passes_and_says_what_was_rehearsed(original: Checkout) -> None:
+def test_the_repository_itself_passes_and_says_what_was_rehearsed(
+    original: Checkout,
+) -> None:
     ran = original.nox("-s", "terraform", "--", "--rehearse")
-    ran.assert_only("terraform", failed=set(), rows=STATIC | {f"plan {name}" for name in ENVIRONMENTS})
+    ran.assert_only(
+        "terraform",
+        failed=set(),
+        rows=STATIC | {f"plan {name}" for name in ENVIRONMENTS},
+    )
     for name in ENVIRONMENTS:
         row = ran.check("terraform", f"plan {name}")
         assert row.detail.startswith("rehearsed on moto: ")
         assert row.data["add"] > 20
         assert (row.data["change"], row.data["destroy"]) == (0, 0)
         folder = original.root / "reports" / "terraform" / name
-        assert json.loads((folder / "plan.json").read_text(encoding="utf-8"))["planned_values"]
-        assert f"Plan: {row.data['add']} to add" in (folder / "plan.txt").read_text(encoding="utf-8")
-    # The provider is linked into each environment from where it was found, or fetched to.
+        assert json.loads((folder / "plan.json").read_text(encoding="utf-8"))[
+            "planned_values"
+        ]
+        assert f"Plan: {row.data['add']} to add" in (folder / "plan.txt").read_text(
+            encoding="utf-8"
+        )
+    # The provider is linked into each environment from where it was found, or fetched
+    # to.
     [provider] = original.root.glob(".cache/terraform/dev/providers/*/*/*/*/*")
     assert provider.is_symlink()
     assert not ran.result("terraform").partial
 
 
 @pytest.fixture(scope="module")
-def seeded(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, dict[str, int]]:
-    """One run over all that shows without an apply, and the lines that it has to name."""
+def seeded(
+    original: Checkout, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Ran, dict[str, int]]:
+    """One run over all that shows without an apply, and the lines it has to name."""
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
     repository.write("terraform/seeded.tf", BUCKETS)
-    lines["fmt"] = append(repository, "terraform/outputs.tf", 'output  "seeded" {\n  value = 1\n}\n')
-    lines["tfvars"] = append(repository, "terraform/environments/trial.tfvars", 'regoin = "eu-west-1"\n')
-    repository.replace("terraform/environments/dev.tfvars", "logs_days   = 30", 'logs_days   = "a month"')
-    text = (repository.root / "terraform/environments/dev.tfvars").read_text(encoding="utf-8")
+    lines["fmt"] = append(
+        repository, "terraform/outputs.tf", 'output  "seeded" {\n  value = 1\n}\n'
+    )
+    lines["tfvars"] = append(
+        repository, "terraform/environments/trial.tfvars", 'regoin = "eu-west-1"\n'
+    )
+    repository.replace(
+        "terraform/environments/dev.tfvars",
+        "logs_days   = 30",
+        'logs_days   = "a month"',
+    )
+    text = (repository.root / "terraform/environments/dev.tfvars").read_text(
+        encoding="utf-8"
+    )
     lines["type"] = line(text, "retention")
-    return repository.nox("-s", "terraform", "--", "--rehearse", *PLAN_ONLY, *PRODUCTION), lines
+    return (
+        repository.nox("-s", "terraform", "--", "--rehearse", *PLAN_ONLY, *PRODUCTION),
+        lines,
+    )
 
 
-def test_static_defects_fail_their_own_rows_and_no_other(seeded: tuple[Ran, dict[str, int]]) -> None:
+def test_static_defects_fail_their_own_rows_and_no_other(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
     rows = STATIC | {"plan dev", "plan staging", "plan production"}
-    seeded[0].assert_only("terraform", {"fmt", "tfvars", "plan dev", "checkov", "policy"}, rows)
+    seeded[0].assert_only(
+        "terraform", {"fmt", "tfvars", "plan dev", "checkov", "policy"}, rows
+    )
     assert seeded[0].result("terraform").partial
 
 
 def test_finds_a_file_that_is_not_formatted(seeded: tuple[Ran, dict[str, int]]) -> None:
     ran, lines = seeded
     found = ran.check("terraform", "fmt").findings
-    assert ("terraform/outputs.tf", lines["fmt"]) in [(each.file, each.line) for each in found]
+    assert ("terraform/outputs.tf", lines["fmt"]) in [
+        (each.file, each.line) for each in found
+    ]
     assert "terraform fmt" in found[0].message
 
 
-def test_finds_a_value_for_a_variable_that_nobody_declared(seeded: tuple[Ran, dict[str, int]]) -> None:
+def test_finds_a_value_for_a_variable_that_nobody_declared(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
     ran, lines = seeded
     found = ran.finding("terraform", "tfvars", "undeclared")
-    assert (found.file, found.line) == ("terraform/environments/trial.tfvars", lines["tfvars"])
+    assert (found.file, found.line) == (
+        "terraform/environments/trial.tfvars",
+        lines["tfvars"],
+    )
     assert "'regoin'" in found.message
 
 
-def test_finds_a_value_of_the_wrong_type_in_one_environment(seeded: tuple[Ran, dict[str, int]]) -> None:
+def test_finds_a_value_of_the_wrong_type_in_one_environment(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
     ran, lines = seeded
     [found] = ran.check("terraform", "plan dev").findings
-    assert (found.file, found.line) == ("terraform/environments/dev.tfvars", lines["type"])
+    assert (found.file, found.line) == (
+        "terraform/environments/dev.tfvars",
+        lines["type"],
+    )
     assert "a number is required" in found.message
     assert ran.check("terraform", "plan staging").status is Status.SUCCESS
 
@@ -173,28 +219,53 @@ def test_finds_a_value_of_the_wrong_type_in_one_environment(seeded: tuple[Ran, d
         ("wildcard-action", "# wildcard"),
     ],
 )
-def test_finds_what_the_policy_forbids(seeded: tuple[Ran, dict[str, int]], rule: str, mark: str) -> None:
+def test_finds_what_the_policy_forbids(
+    seeded: tuple[Ran, dict[str, int]], rule: str, mark: str
+) -> None:
     found = seeded[0].finding("terraform", "policy", rule)
-    assert (found.tool, found.file, found.line) == ("policy", "terraform/seeded.tf", line(BUCKETS, mark))
+    assert (found.tool, found.file, found.line) == (
+        "policy",
+        "terraform/seeded.tf",
+        line(BUCKETS, mark),
+    )
 
 
-def test_checkov_finds_the_public_bucket_too(seeded: tuple[Ran, dict[str, int]]) -> None:
+def test_checkov_finds_the_public_bucket_too(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
     found: Finding = seeded[0].finding("terraform", "checkov", "CKV_AWS_54")
-    assert (found.file, found.line) == ("terraform/seeded.tf", line(BUCKETS, "public_access_block"))
+    assert (found.file, found.line) == (
+        "terraform/seeded.tf",
+        line(BUCKETS, "public_access_block"),
+    )
 
 
-def test_finds_a_difference_between_staging_and_production(seeded: tuple[Ran, dict[str, int]]) -> None:
+def test_finds_a_difference_between_staging_and_production(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
     found = seeded[0].finding("terraform", "policy", "differs")
-    assert (found.file, found.line) == ("terraform/seeded.tf", line(BUCKETS, "# differs"))
-    assert '"ObjectWriter" in staging and "BucketOwnerEnforced" in production' in found.message
+    assert (found.file, found.line) == (
+        "terraform/seeded.tf",
+        line(BUCKETS, "# differs"),
+    )
+    assert (
+        '"ObjectWriter" in staging and "BucketOwnerEnforced" in production'
+        in found.message
+    )
 
 
-def test_finds_a_variable_that_the_code_uses_and_nobody_declared(repository: Checkout) -> None:
-    number = repository.write("terraform/seeded.tf", 'output "seeded" {\n  value = var.nothing # here\n}\n')
+def test_finds_a_variable_that_the_code_uses_and_nobody_declared(
+    repository: Checkout,
+) -> None:
+    number = repository.write(
+        "terraform/seeded.tf", 'output "seeded" {\n  value = var.nothing # here\n}\n'
+    )
     ran = repository.nox("-s", "terraform", "--", "--environment", "dev")
     skipped = {"plan dev", "test", "policy"}
     ran.assert_only("terraform", {"validate"}, STATIC | {"plan dev"}, skipped)
-    found = ran.finding("terraform", "validate", "reference-to-undeclared-input-variable")
+    found = ran.finding(
+        "terraform", "validate", "reference-to-undeclared-input-variable"
+    )
     assert (found.file, found.line) == ("terraform/seeded.tf", number)
 
 
@@ -203,7 +274,9 @@ def test_finds_a_provider_that_cannot_be_found(repository: Checkout) -> None:
     (repository.root / "terraform" / ".terraform.lock.hcl").unlink()
     text = (repository.root / "terraform" / "versions.tf").read_text(encoding="utf-8")
     ran = repository.nox("-s", "terraform", "--", "--environment", "dev")
-    assert "init" in {name for name, status in ran.rows("terraform").items() if status == "failure"}
+    assert "init" in {
+        name for name, status in ran.rows("terraform").items() if status == "failure"
+    }
     [found] = ran.check("terraform", "init").findings
     assert (found.file, found.line) == ("terraform/versions.tf", line(text, "source"))
     assert "5.100.99" in found.message
@@ -254,17 +327,25 @@ def listener() -> Iterator[Listener]:
     listening.close()
 
 
-def test_a_rehearsal_heeds_no_variable_of_the_machine_and_finds_what_changes_on_every_plan(
+def test_a_rehearsal_heeds_no_machine_variable_and_finds_what_changes_on_every_plan(
     repository: Checkout, listener: Listener, tmp_path: Path
 ) -> None:
     number = repository.write(
-        "terraform/seeded.tf", 'resource "terraform_data" "seeded" {\n  input = timestamp() # here\n}\n'
+        "terraform/seeded.tf",
+        'resource "terraform_data" "seeded" {\n  input = timestamp() # here\n}\n',
     )
     canary = "canary-" + "x" * 20
     credentials = tmp_path / "credentials"
-    credentials.write_text(f"[lake]\naws_access_key_id = {canary}\naws_secret_access_key = {canary}\n")
+    credentials.write_text(
+        f"[lake]\naws_access_key_id = {canary}\naws_secret_access_key = {canary}\n"
+    )
     planted = dict.fromkeys(
-        ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_KMS"]
+        [
+            "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_ENDPOINT_URL_STS",
+            "AWS_ENDPOINT_URL_KMS",
+        ]
         + ["AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]
         + ["HTTP_PROXY", "http_proxy"],
         listener.url,
@@ -285,14 +366,24 @@ def test_a_rehearsal_heeds_no_variable_of_the_machine_and_finds_what_changes_on_
         "TF_WORKSPACE": "elsewhere",
         "NO_PROXY": "",
     }
-    ran = repository.nox("-s", "terraform", "--", "--environment", "dev", "--rehearse", env=planted)
+    ran = repository.nox(
+        "-s", "terraform", "--", "--environment", "dev", "--rehearse", env=planted
+    )
     ran.assert_only("terraform", {"plan dev"}, STATIC | {"plan dev"})
     [found] = ran.check("terraform", "plan dev").findings
-    assert (found.rule, found.file, found.line) == ("changes-again", "terraform/seeded.tf", number)
+    assert (found.rule, found.file, found.line) == (
+        "changes-again",
+        "terraform/seeded.tf",
+        number,
+    )
     assert "terraform_data.seeded" in found.message
     assert listener.heard == []
     assert not (tmp_path / "data").exists()
-    written = [path for path in repository.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    written = [
+        path
+        for path in repository.root.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    ]
     assert canary not in ran.output
     assert [path for path in written if canary.encode() in path.read_bytes()] == []
 
@@ -300,9 +391,15 @@ def test_a_rehearsal_heeds_no_variable_of_the_machine_and_finds_what_changes_on_
 @contextmanager
 def dev_account() -> Iterator[dict[str, str]]:
     """A moto server of the test's own, as an account with credentials."""
-    asked = json.dumps({"dev": {"account": DEV, "bucket": f"lake-terraform-state-{DEV}"}})
+    asked = json.dumps(
+        {"dev": {"account": DEV, "bucket": f"lake-terraform-state-{DEV}"}}
+    )
     python = ENVDIR / "terraform" / "bin" / "python"
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "PATH": os.environ["PATH"]}
+    keys = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "PATH": os.environ["PATH"],
+    }
     with subprocess.Popen(
         [str(python), "testing/aws/serve.py", asked],
         cwd=REPOSITORY,
@@ -325,16 +422,22 @@ def test_credentials_plan_their_own_environment_for_real_and_tell_its_drift(
     with dev_account() as credentials:
         ran = repository.nox("-s", "terraform", "--", *PLAN_ONLY, env=credentials)
         ran.assert_only("terraform", set(), STATIC | {"plan dev"})
-        assert ran.check("terraform", "plan dev").detail.startswith(f"account {DEV}, read only: ")
+        assert ran.check("terraform", "plan dev").detail.startswith(
+            f"account {DEV}, read only: "
+        )
         ran = repository.nox("-s", "terraform", "--", "--drift", "dev", env=credentials)
     # Nothing was applied to the account, so all of the lake is missing there.
-    ran.assert_only("terraform", {"drift dev"}, {"init", "fmt", "tfvars", "validate", "drift dev"})
+    ran.assert_only(
+        "terraform", {"drift dev"}, {"init", "fmt", "tfvars", "validate", "drift dev"}
+    )
     found = [
         each
         for each in ran.check("terraform", "drift dev").findings
         if "lake.aws_s3_bucket.this" in each.message
     ]
-    assert [(each.rule, each.file) for each in found] == [("drift", "terraform/modules/bucket/main.tf")]
+    assert [(each.rule, each.file) for each in found] == [
+        ("drift", "terraform/modules/bucket/main.tf")
+    ]
 
 
 def test_drift_without_credentials_says_what_to_do(repository: Checkout) -> None:
@@ -345,7 +448,9 @@ def test_drift_without_credentials_says_what_to_do(repository: Checkout) -> None
     assert "log in to account 111122223333" in row.findings[0].message
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name
+)
 def test_a_signal_ends_terraform_its_providers_and_moto(
     original: Checkout, repository: Checkout, start: Start, number: signal.Signals
 ) -> None:
@@ -368,8 +473,13 @@ def test_a_signal_ends_terraform_its_providers_and_moto(
     processes: dict[int, str] = {}
     names = ""
     wait = threading.Event()
-    while not all(each in names for each in ("terraform apply", "serve.py", "terraform-provider-aws")):
-        assert nox.poll() is None, "the application ended before its processes were seen"
+    while not all(
+        each in names
+        for each in ("terraform apply", "serve.py", "terraform-provider-aws")
+    ):
+        assert (
+            nox.poll() is None
+        ), "the application ended before its processes were seen"
         wait.wait(ASK_SECONDS)
         processes = {pid: command_of(pid) for pid in below(nox.pid)}
         names = " ".join(processes.values())
@@ -400,6 +510,8 @@ def below(pid: int) -> list[int]:
 def command_of(pid: int) -> str:
     """The command line of a process; nothing where it has ended."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
+        return (
+            Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")
+        )
     except OSError:
         return ""

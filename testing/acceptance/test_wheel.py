@@ -1,4 +1,6 @@
-"""With only the built wheel and its locked dependencies, a new project runs on both engines, to the same tables."""
+"""With only the built wheel and its locked dependencies, a new project runs on both
+engines, to the same tables.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,21 @@ from testing.acceptance.conftest import Checkout
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_wheel_alone_makes_a_project_and_runs_it_on_both_engines(original: Checkout, tmp_path: Path) -> None:
+def test_wheel_alone_makes_a_project_and_runs_it_on_both_engines(
+    original: Checkout, tmp_path: Path
+) -> None:
     # A session of the tests has the locked jars fetched and checked.
-    ran = original.nox("-s", "tests-3.11(java17)", "--", "testing/unit/lakekit/test_retries.py")
+    ran = original.nox(
+        "-s", "tests-3.11(java17)", "--", "testing/unit/lakekit/test_retries.py"
+    )
     assert ran.rows("tests-3.11-java17")["jars"] == "success", ran.output
-    [jars] = [each for each in (original.root / ".cache" / "jars").iterdir() if each.is_dir()]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    [jars] = [
+        each for each in (original.root / ".cache" / "jars").iterdir() if each.is_dir()
+    ]
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     build = ["uv", "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, env=environment)
     [wheel] = tmp_path.glob("lakekit-*.whl")
@@ -29,7 +40,14 @@ def test_wheel_alone_makes_a_project_and_runs_it_on_both_engines(original: Check
         "--jars",
         str(jars),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False, env=environment)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+        env=environment,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No difference." in done.stdout
     assert done.stdout.count("4 of 4 tables written") == 2

@@ -1,4 +1,5 @@
-"""What can go wrong with the workflow file is found by `nox -s lint`, by name, file and line.
+"""What can go wrong with the workflow file is found by `nox -s lint`, by name, file and
+line.
 
 One run has several defects: each row is judged on all of them.
 """
@@ -41,7 +42,8 @@ EDITS = {
     "pin": (PIN, "actions/checkout@v7"),
     "command": ('run: nox -s "$SESSION"', "run: make lint"),
 }
-# A workflow for each mistake beside ours: the rows that fail, the one that names the rule, and where it is written.
+# A workflow for each mistake beside ours: the rows that fail, the one that names the
+# rule, and where it is written.
 MISTAKES = {
     "shape": (
         {"workflow schema", "actionlint"},
@@ -69,7 +71,9 @@ MISTAKES = {
 
 @dataclass(frozen=True)
 class Edited:
-    """A repository whose workflows have mistakes, its lint, and the lines of what was written."""
+    """A repository whose workflows have mistakes, its lint, and the lines of what was
+    written.
+    """
 
     checkout: Checkout
     ran: Ran
@@ -109,28 +113,42 @@ def repository(edited: Edited, tmp_path: Path) -> Checkout:
     return copy
 
 
-def test_mistakes_in_workflows_fail_the_rows_of_the_workflow_alone(edited: Edited) -> None:
+def test_mistakes_in_workflows_fail_the_rows_of_the_workflow_alone(
+    edited: Edited,
+) -> None:
     edited.ran.assert_only("lint", failed=WORKFLOW_ROWS, rows=ROWS)
 
 
 def test_edit_by_hand_is_shown_with_the_command_that_mends_it(edited: Edited) -> None:
     finding = edited.ran.finding("lint", "workflow", "in-sync")
-    assert (finding.file, finding.line) == (FILE, min(edited.lines[name] for name in EDITS))
+    assert (finding.file, finding.line) == (
+        FILE,
+        min(edited.lines[name] for name in EDITS),
+    )
     assert "-    timeout-minutes: 166\n+    timeout-minutes: 165" in finding.message
     assert "nox -s workflow" in finding.message
     # No other row minds a time limit.
-    rows = {row for row, _, line in edited.ran.named("lint", FILE) if line == edited.lines["time limit"]}
+    rows = {
+        row
+        for row, _, line in edited.ran.named("lint", FILE)
+        if line == edited.lines["time limit"]
+    }
     assert rows <= {"workflow"}
 
 
 def test_unknown_need_is_named(edited: Edited) -> None:
     finding = edited.ran.finding("lint", "workflow sessions", "unknown-need")
     assert "'tests' needs 'lnt'" in finding.message
-    assert any("lnt" in each.message for each in edited.ran.check("lint", "actionlint").findings)
+    assert any(
+        "lnt" in each.message
+        for each in edited.ran.check("lint", "actionlint").findings
+    )
 
 
 def test_session_that_does_not_exist_is_named(edited: Edited) -> None:
-    messages = [each.message for each in edited.ran.check("lint", "workflow sessions").findings]
+    messages = [
+        each.message for each in edited.ran.check("lint", "workflow sessions").findings
+    ]
     assert "job 'build' runs the session 'biuld', which it does not have" in messages
     assert "job 'build' does not run its session 'build'" in messages
 
@@ -154,7 +172,9 @@ def test_finds_a_mistake_in_a_workflow(edited: Edited, mistake: str) -> None:
     assert (check, rule, edited.lines[mistake]) in found
 
 
-def test_the_command_mends_it_and_a_sound_workflow_beside_ours_passes(edited: Edited, tmp_path: Path) -> None:
+def test_the_command_mends_it_and_a_sound_workflow_beside_ours_passes(
+    edited: Edited, tmp_path: Path
+) -> None:
     repository = edited.checkout.copy(tmp_path / "repository")
     for mistake in MISTAKES:
         (repository.root / extra(mistake)).unlink()
@@ -163,25 +183,44 @@ def test_the_command_mends_it_and_a_sound_workflow_beside_ours_passes(edited: Ed
     repository.nox("-s", "lint").assert_only("lint", failed=set(), rows=ROWS)
 
 
-def test_circle_of_needs_and_a_session_renamed_in_the_noxfile_are_named(repository: Checkout) -> None:
+def test_circle_of_needs_and_a_session_renamed_in_the_noxfile_are_named(
+    repository: Checkout,
+) -> None:
     edit(repository, "    name: lint\n", "    name: lint\n    needs: [build]\n")
     noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
-    changed = noxfile.replace("def tests(", "def trials(").replace("needs=[tests", "needs=[trials")
+    changed = noxfile.replace("def tests(", "def trials(").replace(
+        "needs=[tests", "needs=[trials"
+    )
     (repository.root / "noxfile.py").write_text(changed, encoding="utf-8")
     ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed={"workflow", "workflow sessions", "actionlint"}, rows=ROWS)
-    found = [each for each in ran.check("lint", "workflow sessions").findings if each.rule == "circle"]
+    ran.assert_only(
+        "lint", failed={"workflow", "workflow sessions", "actionlint"}, rows=ROWS
+    )
+    found = [
+        each
+        for each in ran.check("lint", "workflow sessions").findings
+        if each.rule == "circle"
+    ]
     named = {"'lint'", "'tests'", "'docker'", "'k8s'", "'suite'", "'build'"}
     assert {each.message.split()[1] for each in found} == named
     assert all(each.file == FILE and each.line for each in found)
-    messages = [each.message for each in ran.check("lint", "workflow sessions").findings]
-    assert any("the declared job 'trials' is not in the workflow" in message for message in messages)
+    messages = [
+        each.message for each in ran.check("lint", "workflow sessions").findings
+    ]
+    assert any(
+        "the declared job 'trials' is not in the workflow" in message
+        for message in messages
+    )
     assert any("job 'tests' is not declared" in message for message in messages)
 
 
-def test_finds_a_declaration_that_the_workflow_does_not_know(repository: Checkout) -> None:
+def test_finds_a_declaration_that_the_workflow_does_not_know(
+    repository: Checkout,
+) -> None:
     repository.replace(
-        "noxfile.py", "    needs=[lint],\n    inputs=[*SUITE, *LAKEKIT, ", "    inputs=[*SUITE, *LAKEKIT, "
+        "noxfile.py",
+        "    needs=[lint],\n    inputs=[*SUITE, *LAKEKIT, ",
+        "    inputs=[*SUITE, *LAKEKIT, ",
     )
     ran = repository.nox("-s", "lint")
     ran.assert_only("lint", failed={"workflow", "workflow sessions"}, rows=ROWS)
@@ -192,4 +231,6 @@ def test_finds_a_declaration_that_the_workflow_does_not_know(repository: Checkou
 
 
 def line_of(repository: Checkout, path: str, text: str) -> int:
-    return (repository.root / path).read_text(encoding="utf-8").splitlines().index(text) + 1
+    return (repository.root / path).read_text(encoding="utf-8").splitlines().index(
+        text
+    ) + 1

@@ -1,4 +1,5 @@
-"""Delete every version of every object of the account, but for the bucket of Terraform's states; on loopback only.
+"""Delete every version of every object of the account, but for the bucket of
+Terraform's states; on loopback only.
 
 python testing/aws/empty.py STATES
 """
@@ -15,16 +16,23 @@ import boto3
 def main(kept: str) -> int:
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     if urlsplit(endpoint).hostname != "127.0.0.1":
-        print(f"not on loopback, so nothing is deleted: {endpoint or 'AWS itself'}", file=sys.stderr)
+        print(
+            f"not on loopback, so nothing is deleted: {endpoint or 'AWS itself'}",
+            file=sys.stderr,
+        )
         return 2
     s3 = boto3.resource("s3", endpoint_url=endpoint, region_name="eu-central-1")
     buckets = [bucket for bucket in s3.buckets.all() if bucket.name != kept]
     for bucket in buckets:
-        # Else each request that takes a bucket down is one more line in the bucket of logs.
+        # Else each request that takes a bucket down is one more line in the bucket of
+        # logs.
         bucket.Logging().put(BucketLoggingStatus={})
-        # Plain HTTP is refused, and moto takes a refusal at its word, whatever its condition.
+        # Plain HTTP is refused, and moto takes a refusal at its word, whatever its
+        # condition.
         bucket.Policy().delete()
-    answers = [answer for bucket in buckets for answer in bucket.object_versions.delete()]
+    answers = [
+        answer for bucket in buckets for answer in bucket.object_versions.delete()
+    ]
     errors = [error for answer in answers for error in answer.get("Errors", ())]
     for error in errors[:1]:
         print(f"{error['Key']}: {error['Message']}", file=sys.stderr)

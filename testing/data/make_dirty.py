@@ -1,8 +1,10 @@
-"""Make the dirty sample, `dirty/`, out of the sample in this folder: rows cut, altered, doubled, and each one's fate.
+"""Make the dirty sample, `dirty/`, out of the sample in this folder: rows cut, altered,
+doubled, and each one's fate.
 
 python testing/data/make_dirty.py        # needs pyarrow, for the Parquet file
 
-The fates are said here, row by row, by who made the row wrong; nothing of lakekit is asked for them.
+The fates are said here, row by row, by who made the row wrong; nothing of lakekit is
+asked for them.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from cut_sample import Row, read, to_csv
 
 HERE = Path(__file__).parent
 NUMBERS = frozenset(
-    "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay flight air_time distance "
-    "hour minute".split()
+    "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay"
+    " flight air_time distance hour minute".split()
 )
 
 
@@ -46,9 +48,12 @@ class File:
 
 
 def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
-    """The files of flights, in the order of their names, which is the order in which later rows win."""
+    """The files of flights, in the order of their names, which is the order in which
+    later rows win.
+    """
     late, first, second = (
-        File(f"flights/{name}") for name in ("2013-01-00.parquet", "2013-01-01.csv", "2013-01-02.csv")
+        File(f"flights/{name}")
+        for name in ("2013-01-00.parquet", "2013-01-01.csv", "2013-01-02.csv")
     )
     for row in sample[:40]:
         first.add(row)
@@ -60,16 +65,26 @@ def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
     )  # no instant without a zone
     first.add(sample[44], "quarantine:required: flight_day", month="13")
     first.add(sample[45], "quarantine:required: flight_day", month="2", day="30")
-    first.add(sample[46], "quarantine:origin is not the destination", dest=sample[46]["origin"])
+    first.add(
+        sample[46],
+        "quarantine:origin is not the destination",
+        dest=sample[46]["origin"],
+    )
     first.add(sample[47], "quarantine:distance is positive", distance="0")
     first.add(sample[48], "quarantine:air time is positive", air_time="-7")
-    first.add(sample[49], carrier="ZZ", flight="1")  # an airline, a plane and an airport that nobody lists
+    first.add(
+        sample[49], carrier="ZZ", flight="1"
+    )  # an airline, a plane and an airport that nobody lists
     first.add(sample[50], dest="QQQ", tailnum="N0NE")
     first.add(first.supersede(1))  # the same again
     first.add(first.supersede(2), dep_delay="99")  # corrected further down
-    first.add(sample[41], flight="2147483648", fate="quarantine:type: flight")  # one more than an int holds
+    first.add(
+        sample[41], flight="2147483648", fate="quarantine:type: flight"
+    )  # one more than an int holds
 
-    second.add(first.supersede(3), dest="BOS", distance="187")  # corrected the day after: another route
+    second.add(
+        first.supersede(3), dest="BOS", distance="187"
+    )  # corrected the day after: another route
     second.add(first.supersede(4), hour="6", minute="NA")
     second.add(first.supersede(5))  # the same again, in another file
     second.add(
@@ -82,7 +97,9 @@ def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
         second.add(row)
 
     late.add(sample[67])
-    late.add(first.rows[7], "superseded", dep_delay="-30")  # comes late, and is older by its file's name
+    late.add(
+        first.rows[7], "superseded", dep_delay="-30"
+    )  # comes late, and is older by its file's name
     late.add(second.rows[7], "superseded", arr_delay="500")
     late.add(sample[68], "quarantine:distance is positive", distance="-1")
     for row in sample[200:216]:
@@ -91,7 +108,9 @@ def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
 
 
 def make_others(sample: Dict[str, List[Row]], flights: List[Row]) -> List[File]:
-    """Airlines, airports, planes and weather of those flights, with something wrong in each."""
+    """Airlines, airports, planes and weather of those flights, with something wrong in
+    each.
+    """
     places = {row["origin"] for row in flights} | {row["dest"] for row in flights}
     tails = {row["tailnum"] for row in flights}
     airlines, airports, planes, weather = (
@@ -115,14 +134,23 @@ def make_others(sample: Dict[str, List[Row]], flights: List[Row]) -> List[File]:
 
 
 def write(folder: Path, file: File) -> None:
-    """A file as its name says: the second day packed and with a column more, the late one as Parquet with types."""
+    """A file as its name says: the second day packed and with a column more, the late
+    one as Parquet with types.
+    """
     target = folder / file.name
     target.parent.mkdir(parents=True, exist_ok=True)
     if file.name.endswith("2013-01-02.csv"):
-        rows = [{**row, "gate": f"A{number}"} for number, row in enumerate(file.rows, 1)]
-        (folder / f"{file.name}.gz").write_bytes(gzip.compress(to_csv(rows).encode(), mtime=0))
+        rows = [
+            {**row, "gate": f"A{number}"} for number, row in enumerate(file.rows, 1)
+        ]
+        (folder / f"{file.name}.gz").write_bytes(
+            gzip.compress(to_csv(rows).encode(), mtime=0)
+        )
     elif file.name.endswith(".parquet"):
-        columns = {name: pa.array([_typed(name, row[name]) for row in file.rows]) for name in file.rows[0]}
+        columns = {
+            name: pa.array([_typed(name, row[name]) for row in file.rows])
+            for name in file.rows[0]
+        }
         pq.write_table(pa.table(columns), target)
     else:
         target.write_bytes(to_csv(file.rows).encode())
@@ -142,19 +170,30 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--out", type=Path, default=HERE / "dirty", help="where to write (default: dirty/ beside this)"
+        "--out",
+        type=Path,
+        default=HERE / "dirty",
+        help="where to write (default: dirty/ beside this)",
     )
     options = parser.parse_args()
-    sample = {name: read(HERE, name) for name in ("airlines", "airports", "planes", "weather", "flights")}
+    sample = {
+        name: read(HERE, name)
+        for name in ("airlines", "airports", "planes", "weather", "flights")
+    }
     flights = make_flights(sample["flights"])
-    files = [*flights, *make_others(sample, [row for file in flights for row in file.rows])]
+    files = [
+        *flights,
+        *make_others(sample, [row for file in flights for row in file.rows]),
+    ]
     for file in files:
         write(options.out, file)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "row", "fate"])
     for file in files:
-        writer.writerows([file.name, number, fate] for number, fate in enumerate(file.fates, 1))
+        writer.writerows(
+            [file.name, number, fate] for number, fate in enumerate(file.fates, 1)
+        )
     (options.out / "fates.csv").write_text(text.getvalue(), encoding="utf-8")
 
 

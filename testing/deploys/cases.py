@@ -1,9 +1,11 @@
-"""Each fault, and a kill -9 before and after, at each distinct request of a first deploy, an upgrade and a rollback.
+"""Each fault, and a kill -9 before and after, at each distinct request of a first
+deploy, an upgrade and a rollback.
 
-    PYTHONPATH=.:utils .nox/suite-3-11/bin/python -m testing.deploys.cases --jobs 2 > cases.tsv
+    PYTHONPATH=.:utils .nox/suite-3-11/bin/python -m testing.deploys.cases --jobs 2 >
+    cases.tsv
 
-The list of requests is the emulator's own recording. After each case the workspace is at the old or at the new version,
-whole, the ledger agrees with it, and no lock stays.
+The list of requests is the emulator's own recording. After each case the workspace is
+at the old or at the new version, whole, the ledger agrees with it, and no lock stays.
 """
 
 from __future__ import annotations
@@ -82,7 +84,8 @@ class Stage:
     def __init__(self, folder: Path, request: int = 300) -> None:
         self.folder = folder
         self.projects = {
-            version: make(folder / version, version, request=request) for version in ("1.0", "1.1")
+            version: make(folder / version, version, request=request)
+            for version in ("1.0", "1.1")
         }
         self.requests: dict[str, list[tuple[str, str]]] = {}
         state = folder / "state"
@@ -92,7 +95,9 @@ class Stage:
         for play in (FIRST, UPGRADE, ROLLBACK):
             shutil.copytree(state, folder / play, symlinks=True)
             with Theatre(state) as theatre:
-                since = max((request["number"] for request in theatre.requests()), default=0)
+                since = max(
+                    (request["number"] for request in theatre.requests()), default=0
+                )
                 ran = self.play(theatre, play)
                 assert ran.code == 0, ran.output
                 # Before this asks anything itself.
@@ -127,21 +132,31 @@ class Stage:
             shutil.copytree(self.folder / case.play, state, symlinks=True)
             with Theatre(state) as theatre:
                 try:
-                    ran = self._killed(theatre, case) if case.fault in KILLS else self._faulty(theatre, case)
+                    ran = (
+                        self._killed(theatre, case)
+                        if case.fault in KILLS
+                        else self._faulty(theatre, case)
+                    )
                 except MissedError as error:
-                    return Verdict(case, "missed", None, (str(error),), time.monotonic() - start)
+                    return Verdict(
+                        case, "missed", None, (str(error),), time.monotonic() - start
+                    )
                 old, new = PLAYS[case.play]
                 version = new if ran.code == 0 else old
                 wrong = theatre.wrong(version)
                 rows = theatre.rows()
-                expected = [each for each in ("1.0", "1.1") if version and each <= version]
+                expected = [
+                    each for each in ("1.0", "1.1") if version and each <= version
+                ]
                 if rows != expected:
                     wrong.append(f"the gold table was written by {rows}")
                 if "Traceback" in ran.output or theatre.token in ran.output:
                     wrong.append(f"the output: {ran.output[-2000:]}")
                 if wrong:
                     wrong.append(ran.output[-3000:])
-        return Verdict(case, ran.outcome, version, tuple(wrong), time.monotonic() - start)
+        return Verdict(
+            case, ran.outcome, version, tuple(wrong), time.monotonic() - start
+        )
 
     def _faulty(self, theatre: Theatre, case: Case) -> Ran:
         fault = (
@@ -158,7 +173,11 @@ class Stage:
     def _killed(self, theatre: Theatre, case: Case) -> Ran:
         """Killed while the request is held, and typed again."""
         order = theatre.order(
-            kind="hold", when=KILLS[case.fault], method=case.method, path=case.path, count=1
+            kind="hold",
+            when=KILLS[case.fault],
+            method=case.method,
+            path=case.path,
+            count=1,
         )
         process = self.start(theatre, case.play)
         reached = theatre.reached(order)
@@ -167,18 +186,29 @@ class Stage:
         if not reached:
             raise MissedError(f"the request did not come\n{output}")
         theatre.ask("DELETE", "/emulator/faults")
-        again = self.play(theatre, case.play) if case.play != ROLLBACK else self._again(theatre)
+        again = (
+            self.play(theatre, case.play)
+            if case.play != ROLLBACK
+            else self._again(theatre)
+        )
         return again
 
     def _again(self, theatre: Theatre) -> Ran:
-        # A rollback that was through before it was killed would go one version further when it is typed again.
-        live = [entry["version"] for entry in theatre.ledger() if entry["kind"] in ("deploy", "rollback")]
+        # A rollback that was through before it was killed would go one version further
+        # when it is typed again.
+        live = [
+            entry["version"]
+            for entry in theatre.ledger()
+            if entry["kind"] in ("deploy", "rollback")
+        ]
         arguments = ["--rollback", "1.0"] if live[-1] == "1.0" else ["--rollback"]
         return theatre.deploy(self.projects["1.1"], *arguments)
 
 
 def distinct(requests: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Method and path of each request once, in order; what differs from run to run is a `*`."""
+    """Method and path of each request once, in order; what differs from run to run is a
+    `*`.
+    """
     found = []
     for request in requests:
         path = str(request["path"])
@@ -198,11 +228,15 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--every", type=int, default=1, help="take each Nth case only")
-    parser.add_argument("--only", default="", help="a regular expression that the case has to match")
+    parser.add_argument(
+        "--only", default="", help="a regular expression that the case has to match"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="deploy-cases-") as folder:
         stage = Stage(Path(folder), REQUEST_SECONDS)
-        cases = [case for case in stage.cases() if re.search(options.only, str(case))][:: options.every]
+        cases = [case for case in stage.cases() if re.search(options.only, str(case))][
+            :: options.every
+        ]
         failed = 0
         with ThreadPoolExecutor(options.jobs) as pool:
             for verdict in pool.map(stage.try_out, cases):

@@ -1,4 +1,6 @@
-"""A project to deploy: a real wheel, and scripts without Spark whose tables are files, each a list of commits."""
+"""A project to deploy: a real wheel, and scripts without Spark whose tables are files,
+each a list of commits.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +30,22 @@ resources:
     nightly:
       name: shop nightly
       tags: {{environment: "${{bundle.target}}"}}
-      schedule: {{quartz_cron_expression: "0 0 3 * * ?", timezone_id: UTC, pause_status: PAUSED}}
+      schedule:
+        quartz_cron_expression: "0 0 3 * * ?"
+        timezone_id: UTC
+        pause_status: PAUSED
       tasks:
         - task_key: fill
           existing_cluster_id: ${{var.cluster_id}}
-          spark_python_task: {{python_file: scripts/fill.py, parameters: [--lake, "${{var.lake}}"]}}
+          spark_python_task:
+            python_file: scripts/fill.py
+            parameters: [--lake, "${{var.lake}}"]
         - task_key: check
           existing_cluster_id: ${{var.cluster_id}}
           depends_on: [{{task_key: fill}}]
-          spark_python_task: {{python_file: scripts/check.py, parameters: [--lake, "${{var.lake}}"]}}
+          spark_python_task:
+            python_file: scripts/check.py
+            parameters: [--lake, "${{var.lake}}"]
 targets:
   production: {{workspace: {{host: "https://production.invalid"}}}}
   staging: {{workspace: {{host: "https://staging.invalid"}}}}
@@ -86,45 +95,73 @@ def rows(file):
     return commits(file)[-1]["rows"] if file.exists() else []
 
 
-# As in Delta, a commit holds the whole table, and setting it back to an older version is a further commit.
+# As in Delta, a commit holds the whole table, and setting it back to an older version
+# is a further commit.
 def commit(file, rows):
-    file.write_text(json.dumps([*commits(file), {"at": int(time.time() * 1000), "rows": rows}]))
+    file.write_text(
+        json.dumps([*commits(file), {"at": int(time.time() * 1000), "rows": rows}])
+    )
 
 
 def add(file, row):
     commit(file, [*rows(file), row])
 """
 SCRIPTS = {
-    "fill.py": """
+    "fill.py": (
+        """
 import shop
 options = lake()
 # Twice is once, as with the real tables.
 if shop.VERSION not in rows(options.lake / "gold_sales.json"):
     add(options.lake / "gold_sales.json", shop.VERSION)
 print("filled by", shop.VERSION)
-""",
-    "check.py": """
+"""
+    ),
+    "check.py": (
+        """
 assert rows(lake().lake / "gold_sales.json")
-""",
-    "inspect_shop.py": """
+"""
+    ),
+    "inspect_shop.py": (
+        """
 from importlib import metadata
 options = lake()
-packages = {each.metadata["Name"].lower(): each.version for each in metadata.distributions()}
+packages = {
+    each.metadata["Name"].lower(): each.version for each in metadata.distributions()
+}
 tables = {file.stem: commits(file) for file in options.lake.glob("*.json")}
 own = ["shop"] if "shop" in packages else []
-told = {"python": "3.11", "version": packages.get("shop"), "own": own, "packages": packages}
+told = {
+    "python": "3.11",
+    "version": packages.get("shop"),
+    "own": own,
+    "packages": packages,
+}
 told["tables"] = {name: {"version": len(found) - 1} for name, found in tables.items()}
-told["gold"] = {name: {"rows": len(found[-1]["rows"]), "sums": {}} for name, found in tables.items()}
+told["gold"] = {
+    name: {"rows": len(found[-1]["rows"]), "sums": {}} for name, found in tables.items()
+}
 print(json.dumps({"lake_ci": told}))
-""",
-    "restore_shop.py": """
+"""
+    ),
+    "restore_shop.py": (
+        """
 options = lake()
-before = {name: int(version) for name, _, version in (each.partition("=") for each in options.table)}
+before = {
+    name: int(version)
+    for name, _, version in (each.partition("=") for each in options.table)
+}
 runs = [tuple(map(int, each.split(":")[1:])) for each in options.run]
 told = {"restored": {}, "dropped": [], "left": {}}
 for file in options.lake.glob("*.json"):
     since = commits(file)[before.get(file.stem, -1) + 1:]
-    ours = [any(start <= each["at"] and (each["at"] <= end or not end) for start, end in runs) for each in since]
+    ours = [
+        any(
+            start <= each["at"] and (each["at"] <= end or not end)
+            for start, end in runs
+        )
+        for each in since
+    ]
     if not since:
         continue
     if not all(ours):
@@ -136,7 +173,8 @@ for file in options.lake.glob("*.json"):
         file.unlink()
         told["dropped"].append(file.stem)
 print(json.dumps({"lake_ci": told}))
-""",
+"""
+    ),
 }
 
 
@@ -148,7 +186,9 @@ def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Pat
         request: the seconds after which the deploy sends a request again.
     """
     files = {f"scripts/{name}": LAKE_MODULE + text for name, text in SCRIPTS.items()}
-    files |= {f"scripts/{name}.py": LAKE_MODULE + text for name, text in scripts.items()}
+    files |= {
+        f"scripts/{name}.py": LAKE_MODULE + text for name, text in scripts.items()
+    }
     files |= {
         "databricks.yml": BUNDLE,
         "pyproject.toml": SETTINGS.format(request=request),
@@ -158,7 +198,14 @@ def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Pat
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
-    who = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    who = [
+        "-c",
+        "user.name=Test",
+        "-c",
+        "user.email=test@example.com",
+        "-c",
+        "commit.gpgsign=false",
+    ]
     env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for command in (
         ["init", "-q"],
@@ -170,7 +217,10 @@ def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Pat
     file = wheel(root / "dist", version)
     sums = root / "reports" / "build" / "SHA256SUMS"
     sums.parent.mkdir(parents=True, exist_ok=True)
-    sums.write_text(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n", encoding="utf-8")
+    sums.write_text(
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n",
+        encoding="utf-8",
+    )
     return root
 
 
@@ -182,9 +232,14 @@ def wheel(folder: Path, version: str, *, needs: str = "") -> Path:
     members = {
         f"{PACKAGE}/__init__.py": f'VERSION = "{version}"\n',
         f"{info}/METADATA": metadata,
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\n"
+            "Tag: py3-none-any\n"
+        ),
     }
-    record = [f"{name},sha256={_digest(text)},{len(text)}" for name, text in members.items()]
+    record = [
+        f"{name},sha256={_digest(text)},{len(text)}" for name, text in members.items()
+    ]
     members[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""])
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{PACKAGE}-{version}-py3-none-any.whl"
@@ -195,4 +250,8 @@ def wheel(folder: Path, version: str, *, needs: str = "") -> Path:
 
 
 def _digest(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+    return (
+        base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+        .rstrip(b"=")
+        .decode()
+    )

@@ -1,4 +1,5 @@
-"""The emulator with clusters that hold Python alone: all is executed for real, and there is no Spark to wait for.
+"""The emulator with clusters that hold Python alone: all is executed for real, and
+there is no Spark to wait for.
 
 python -m testing.deploys.serve --state FOLDER
 """

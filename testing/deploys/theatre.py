@@ -1,4 +1,6 @@
-"""An emulator and deploys to it, each a process of its own; what the workspace then holds is read past both clients."""
+"""An emulator and deploys to it, each a process of its own; what the workspace then
+holds is read past both clients.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,11 @@ class Ran:
 
     def row(self, step: str) -> dict[str, Any]:
         """The last row of that name."""
-        return [event for event in self.events if event["event"] == "end" and event["step"] == step][-1]
+        return [
+            event
+            for event in self.events
+            if event["event"] == "end" and event["step"] == step
+        ][-1]
 
 
 class Theatre:
@@ -59,29 +65,49 @@ class Theatre:
             "PYTHONPATH": str(REPOSITORY),
             "WORKSPACE_EMULATOR_TOKEN": self.token,
         }
-        argv = [sys.executable, "-m", "testing.deploys.serve", "--state", str(self.state)]
+        argv = [
+            sys.executable,
+            "-m",
+            "testing.deploys.serve",
+            "--state",
+            str(self.state),
+        ]
         self.state.mkdir(parents=True, exist_ok=True)
         with (self.state / "emulator.log").open("ab") as log:
             self._process = subprocess.Popen(
-                argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+                argv,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
         if not self.url:
             self._process.wait()
-            raise RuntimeError((self.state / "emulator.log").read_text(encoding="utf-8"))
+            raise RuntimeError(
+                (self.state / "emulator.log").read_text(encoding="utf-8")
+            )
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(60)
         self._process.stdout.close()
 
-    def start(self, project: Path, *arguments: str, below: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start a deploy, at the head of a session of its own, or as a child of the command `below`."""
+    def start(
+        self, project: Path, *arguments: str, below: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        """Start a deploy, at the head of a session of its own, or as a child of the
+        command `below`.
+        """
         env = environment() | {
             "PYTHONPATH": str(REPOSITORY / "utils"),
             "DATABRICKS_HOST": self.url,
@@ -134,10 +160,15 @@ class Theatre:
         request = urllib.request.Request(  # noqa: S310 - loopback
             self.url + urllib.parse.quote(path, safe="/?=&+%"),
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+            headers={
+                "Authorization": f"Bearer {self.token}",
+                "Content-Type": "application/json",
+            },
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=400) as answer:  # nosec B310 - loopback
+        with urllib.request.urlopen(
+            request, timeout=400
+        ) as answer:  # nosec B310 - loopback
             return json.loads(answer.read() or b"{}")
 
     # What it holds
@@ -146,7 +177,9 @@ class Theatre:
         try:
             return [
                 each["name"]
-                for each in self.ask("GET", f"/api/2.0/fs/directories{folder}").get("contents", ())
+                for each in self.ask("GET", f"/api/2.0/fs/directories{folder}").get(
+                    "contents", ()
+                )
             ]
         except urllib.error.HTTPError as error:
             if error.code == 404:
@@ -157,13 +190,17 @@ class Theatre:
         return self.ask("GET", f"/api/2.0/fs/files{path}")
 
     def wrong(self, version: str | None) -> list[str]:
-        """What keeps the workspace from being at this version, whole; nothing where it is."""
+        """What keeps the workspace from being at this version, whole; nothing where it
+        is.
+        """
         found = []
         if locks := self.names(f"{BASE}/locks"):
             found.append(f"locks stay: {locks}")
         if "pending.json" in self.names(BASE):
             found.append("something is under way")
-        live = [entry for entry in self.ledger() if entry["kind"] in ("deploy", "rollback")]
+        live = [
+            entry for entry in self.ledger() if entry["kind"] in ("deploy", "rollback")
+        ]
         said = live[-1]["version"] if live else None
         if said != version:
             found.append(f"the ledger says {said}")
@@ -175,23 +212,31 @@ class Theatre:
         wheels = [(row["library"]["whl"].split("-")[1], row["status"]) for row in rows]
         if wheels != ([(version, "INSTALLED")] if version else []):
             found.append(f"the cluster has {wheels}")
+        packages = f"clusters/{cluster['cluster_id']}/*/lib/*/site-packages"
         inside = [
             path.name.removesuffix(".dist-info").split("-")[1]
-            for path in self.state.glob(
-                f"clusters/{cluster['cluster_id']}/*/lib/*/site-packages/{PACKAGE}-*.dist-info"
-            )
+            for path in self.state.glob(f"{packages}/{PACKAGE}-*.dist-info")
         ]
         if inside != ([version] if version else []):
             found.append(f"its environment has {inside}")
         folder = live[-1]["folder"] if live else None
         jobs = [
             row["settings"]["tasks"]
-            for row in self.ask("GET", "/api/2.1/jobs/list?expand_tasks=true").get("jobs", ())
+            for row in self.ask("GET", "/api/2.1/jobs/list?expand_tasks=true").get(
+                "jobs", ()
+            )
         ]
-        scripts = [[task["spark_python_task"]["python_file"] for task in tasks] for tasks in jobs]
-        if scripts != ([[f"{folder}/fill.py", f"{folder}/check.py"]] if version else []):
+        scripts = [
+            [task["spark_python_task"]["python_file"] for task in tasks]
+            for tasks in jobs
+        ]
+        if scripts != (
+            [[f"{folder}/fill.py", f"{folder}/check.py"]] if version else []
+        ):
             found.append(f"the jobs run {scripts}")
-        running = self.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get("runs", ())
+        running = self.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get(
+            "runs", ()
+        )
         if running:
             found.append(f"runs go on: {[run['run_id'] for run in running]}")
         return found
@@ -204,11 +249,16 @@ class Theatre:
         return found
 
     def ledger(self) -> list[dict[str, Any]]:
-        return [self.read(f"{BASE}/ledger/{name}") for name in sorted(self.names(f"{BASE}/ledger"))]
+        return [
+            self.read(f"{BASE}/ledger/{name}")
+            for name in sorted(self.names(f"{BASE}/ledger"))
+        ]
 
 
 def heed_signals() -> None:
-    """Let a child heed the signals that a background shell or nohup told this process to ignore."""
+    """Let a child heed the signals that a background shell or nohup told this process
+    to ignore.
+    """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -239,4 +289,8 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def environment() -> dict[str, str]:
     """This process's, without what is of a workspace or of the run that runs this."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(FOREIGN)
+    }

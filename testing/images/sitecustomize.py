@@ -1,7 +1,9 @@
-"""Mounted into the image `api` by `nox -s docker`: a query waits for as long as the file /hold/armed is there.
+"""Mounted into the image `api` by `nox -s docker`: a query waits for as long as the
+file /hold/armed is there.
 
-So a request is surely in hand when SIGTERM comes, in the service as it is, under its own init. Python imports a module
-of this name at its start; all else in the image is as it was built.
+So a request is surely in hand when SIGTERM comes, in the service as it is, under its
+own init. Python imports a module of this name at its start; all else in the image is as
+it was built.
 """
 
 import asyncio

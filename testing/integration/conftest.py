@@ -11,13 +11,19 @@ import pytest
 # The deploy, databricks-sdk and the emulator need Python 3.10.
 collect_ignore = ["lake_ci", "workspace_emulator"] if sys.version_info < (3, 10) else []
 LONG_ON = ("3.11", "17")
-"""The Python and Java that run the long tests in the matrix. By hand they run anywhere."""
+"""The Python and Java that run the long tests in the matrix. By hand they run
+anywhere.
+"""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Mark the tests that start Spark; skip the long tests where the matrix leaves them out, with the reason."""
-    python, java = f"{sys.version_info.major}.{sys.version_info.minor}", os.environ.get("LAKE_CI_JAVA", "")
+    """Mark the tests that start Spark; skip the long tests where the matrix leaves them
+    out, with the reason.
+    """
+    python, java = f"{sys.version_info.major}.{sys.version_info.minor}", os.environ.get(
+        "LAKE_CI_JAVA", ""
+    )
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.jvm)

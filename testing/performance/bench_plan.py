@@ -1,4 +1,5 @@
-"""Plan and workflow text for many generated jobs: seconds, and whether they grow in proportion.
+"""Plan and workflow text for many generated jobs: seconds, and whether they grow in
+proportion.
 
 python testing/performance/bench_plan.py
 """
@@ -22,18 +23,30 @@ REPEAT = 5
 
 
 def jobs(number: int) -> Graph:
-    """A graph of so many jobs, each in need of up to three before it, every tenth with a matrix of six."""
+    """A graph of so many jobs, each in need of up to three before it, every tenth with
+    a matrix of six.
+    """
 
     def session(run: Run) -> None:
         """Do nothing."""
 
     graph = Graph()
     for index in range(number):
-        needs = tuple(f"job{before}" for before in (index // 2, index - 1, index - 7) if 0 <= before < index)
+        needs = tuple(
+            f"job{before}"
+            for before in (index // 2, index - 1, index - 7)
+            if 0 <= before < index
+        )
         matrix = index % 10 == 0
         pythons, javas = (("3.9", "3.10", "3.11"), ("11", "17")) if matrix else ((), ())
         graph.add(
-            Job(f"job{index}", session, needs=tuple(dict.fromkeys(needs)), pythons=pythons, javas=javas)
+            Job(
+                f"job{index}",
+                session,
+                needs=tuple(dict.fromkeys(needs)),
+                pythons=pythons,
+                javas=javas,
+            )
         )
     return graph
 
@@ -46,7 +59,11 @@ def seconds(number: int) -> float:
         graph = jobs(number)
         chosen = select(graph, Event("push", "main"))
         times = Durations(dict.fromkeys(chosen.sessions, 1.0), frozenset())
-        assert plan.as_text(chosen, times) and plan.as_json(chosen, times) and plan.as_mermaid(chosen, graph)
+        assert (
+            plan.as_text(chosen, times)
+            and plan.as_json(chosen, times)
+            and plan.as_mermaid(chosen, graph)
+        )
         assert workflow.render(graph)
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)

@@ -1,14 +1,19 @@
-"""What the suite costs on top of the tools it runs: all figures from one run, on a copy of the repository.
+"""What the suite costs on top of the tools it runs: all figures from one run, on a copy
+of the repository.
 
-1. `nox -s lint` in warm environments, with nothing changed and after a one-line edit of one file, against the slowest
-   of its tools run alone: same command line, same environment variables, same state of its caches.
-2. Warm re-entry: from starting nox to the moment it would start the session's first tool. An audit hook in the nox
-   process, put there by a `sitecustomize`, notes the monotonic clock when a program of the session's environment is
-   about to be started, and ends the process there. It is compared with nox starting a program from a bare noxfile.
-3. `nox -s lint build --install-only` into an empty folder, against virtualenv and `pip install --require-hashes` of the
-   same locks; the package caches of both are warm.
+1. `nox -s lint` in warm environments, with nothing changed and after a one-line edit of
+   one file, against the slowest of its tools run alone: same command line, same
+   environment variables, same state of its caches.
+2. Warm re-entry: from starting nox to the moment it would start the session's first
+   tool. An audit hook in the nox process, put there by a `sitecustomize`, notes the
+   monotonic clock when a program of the session's environment is about to be started,
+   and ends the process there. It is compared with nox starting a program from a bare
+   noxfile.
+3. `nox -s lint build --install-only` into an empty folder, against virtualenv and `pip
+   install --require-hashes` of the same locks; the package caches of both are warm.
 
-The measured and what they are compared with take turns, and medians are compared. Needs nox[uv]:
+The measured and what they are compared with take turns, and medians are compared. Needs
+nox[uv]:
 
     .nox/acceptance/bin/python testing/performance/bench_suite.py --repeat 7
 """
@@ -65,7 +70,12 @@ import sys
 import time
 
 
-def note(event, arguments, folder=os.environ["BENCH_ENVIRONMENT"], to=os.environ["BENCH_NOTE"]):
+def note(
+    event,
+    arguments,
+    folder=os.environ["BENCH_ENVIRONMENT"],
+    to=os.environ["BENCH_NOTE"],
+):
     if event == "subprocess.Popen" and str(arguments[1][0]).startswith(folder):
         with open(to, "w") as file:
             file.write(str(time.monotonic()))
@@ -78,7 +88,9 @@ sys.addaudithook(note)
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table; seconds. `target` is the ratio at most wanted, or in words."""
+    """One row of the table; seconds. `target` is the ratio at most wanted, or in
+    words.
+    """
 
     what: str
     measured: float
@@ -92,7 +104,9 @@ class Figure:
 
 
 class Bench:
-    """A copy of the repository with one commit, environments of its own, and a clock."""
+    """A copy of the repository with one commit, environments of its own, and a
+    clock.
+    """
 
     def __init__(self, scratch: Path, repeat: int) -> None:
         self.scratch = scratch
@@ -100,18 +114,46 @@ class Bench:
         self.root = scratch / "repository"
         self.environments = scratch / "environments"
         self.edits = 0
-        # What a nox or a GitHub around this one says is not for the one that is measured.
-        outer = ("NOX", "LAKE_CI_PLAN", "LAKE_CI_RUN", "LAKE_CI_EVENT", "GITHUB_", "VIRTUAL_ENV")
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
-        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        names = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+        # What a nox or a GitHub around this one says is not for the one that is
+        # measured.
+        outer = (
+            "NOX",
+            "LAKE_CI_PLAN",
+            "LAKE_CI_RUN",
+            "LAKE_CI_EVENT",
+            "GITHUB_",
+            "VIRTUAL_ENV",
+        )
+        self.env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(outer)
+        }
+        listing = [
+            "git",
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]
+        names = subprocess.run(
+            listing, cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ).stdout
         for name in filter(None, names.split("\0")):
             # Deleted and not committed yet.
             if not (REPOSITORY / name).is_file():
                 continue
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, self.root / name, follow_symlinks=False)
-        who = ["-c", "user.name=Bench", "-c", "user.email=bench@example.org", "-c", "commit.gpgsign=false"]
+        who = [
+            "-c",
+            "user.name=Bench",
+            "-c",
+            "user.email=bench@example.org",
+            "-c",
+            "commit.gpgsign=false",
+        ]
         for arguments in (
             ["init", "--quiet"],
             ["add", "--all"],
@@ -119,7 +161,13 @@ class Bench:
         ):
             self.call(["git", *arguments])
 
-    def call(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, check: bool = True) -> None:
+    def call(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> None:
         """Run a command in the copy, its output thrown away unless it fails."""
         done = subprocess.run(
             argv,
@@ -131,14 +179,20 @@ class Bench:
             check=False,
         )
         if check and done.returncode != 0:
-            sys.exit(f"{' '.join(argv)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+            sys.exit(
+                f"{' '.join(argv)} exited with"
+                f" {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
 
     def nox(self, *arguments: str, environments: Path | None = None) -> list[str]:
         folder = environments or self.environments
         return [sys.executable, "-m", "nox", "--envdir", str(folder), *arguments]
 
     def take_turns(
-        self, commands: Mapping[str, Callable[[], None]], before: Callable[[], None], repeat: int
+        self,
+        commands: Mapping[str, Callable[[], None]],
+        before: Callable[[], None],
+        repeat: int,
     ) -> dict[str, float]:
         """The median wall seconds of each, run in turns; `before` is not counted."""
         seconds: dict[str, list[float]] = {name: [] for name in commands}
@@ -217,14 +271,23 @@ def measure_lint(bench: Bench) -> tuple[list[Figure], dict[str, dict[str, float]
     }
     figures = []
     details = {}
-    states: dict[str, Callable[[], None]] = {"nothing changed": lambda: None, "one line edited": bench.edit}
+    states: dict[str, Callable[[], None]] = {
+        "nothing changed": lambda: None,
+        "one line edited": bench.edit,
+    }
     for state, before in states.items():
         bench.take_turns(commands, before, repeat=1)
         medians = bench.take_turns(commands, before, bench.repeat)
         whole = medians.pop("nox")
         slowest = max(medians, key=lambda name: medians[name])
         figures.append(
-            Figure(f"lint, {state}", whole, f"{slowest} alone", medians[slowest], f"<= {LINT_TARGET}")
+            Figure(
+                f"lint, {state}",
+                whole,
+                f"{slowest} alone",
+                medians[slowest],
+                f"<= {LINT_TARGET}",
+            )
         )
         details[state] = medians
     return figures, details
@@ -234,7 +297,10 @@ def measure_reentry(bench: Bench) -> list[Figure]:
     """From the start of nox to its first tool, session by session."""
     bare = bench.scratch / "bare"
     hook = bench.scratch / "hook"
-    for folder, name, text in ((bare, "noxfile.py", BARE_NOXFILE), (hook, "sitecustomize.py", HOOK)):
+    for folder, name, text in (
+        (bare, "noxfile.py", BARE_NOXFILE),
+        (hook, "sitecustomize.py", HOOK),
+    ):
         folder.mkdir()
         (folder / name).write_text(text, encoding="utf-8")
     bench.call(bench.nox("-f", str(bare / "noxfile.py")))
@@ -261,7 +327,10 @@ def measure_reentry(bench: Bench) -> list[Figure]:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     target = f"<= {REENTRY_TARGET_SECONDS} s"
     floor = medians.pop("bare")
-    return [Figure(f"re-entry, {name}", each, "bare nox", floor, target) for name, each in medians.items()]
+    return [
+        Figure(f"re-entry, {name}", each, "bare nox", floor, target)
+        for name, each in medians.items()
+    ]
 
 
 def measure_cold(bench: Bench) -> Figure:
@@ -274,19 +343,35 @@ def measure_cold(bench: Bench) -> Figure:
     def by_pip() -> None:
         for purpose in COLD:
             bench.call(
-                [sys.executable, "-m", "virtualenv", "--quiet", "--python=3.11", str(folder / purpose)]
+                [
+                    sys.executable,
+                    "-m",
+                    "virtualenv",
+                    "--quiet",
+                    "--python=3.11",
+                    str(folder / purpose),
+                ]
             )
-            pip = [str(folder / purpose / "bin" / "pip"), "install", "--quiet", "--require-hashes"]
+            pip = [
+                str(folder / purpose / "bin" / "pip"),
+                "install",
+                "--quiet",
+                "--require-hashes",
+            ]
             bench.call([*pip, "-r", f"requirements/{purpose}.txt"])
 
     commands: dict[str, Callable[[], None]] = {
-        "nox": partial(bench.call, bench.nox("-s", *COLD, "--install-only", environments=folder)),
+        "nox": partial(
+            bench.call, bench.nox("-s", *COLD, "--install-only", environments=folder)
+        ),
         "pip": by_pip,
     }
     bench.take_turns(commands, clear, repeat=1)
     medians = bench.take_turns(commands, clear, max(1, bench.repeat // 2))
     what = f"cold environments, {' and '.join(COLD)}"
-    return Figure(what, medians["nox"], "virtualenv, pip", medians["pip"], f"<= {COLD_TARGET}")
+    return Figure(
+        what, medians["nox"], "virtualenv, pip", medians["pip"], f"<= {COLD_TARGET}"
+    )
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -296,15 +381,26 @@ def table(figures: Sequence[Figure]) -> str:
         seconds = (f"{each.measured:.2f} s", each.compared_with, f"{each.other:.2f} s")
         rows.append((each.what, *seconds, f"{each.ratio:.2f}", each.target))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+        for row in rows
+    ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="turns a figure is the median of")
-    parser.add_argument("--json", action="store_true", help="print JSON, with each tool of lint alone")
+    parser.add_argument(
+        "--repeat",
+        type=int,
+        default=5,
+        metavar="N",
+        help="turns a figure is the median of",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, with each tool of lint alone"
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch), options.repeat)
@@ -319,7 +415,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(table(figures))
     for state, medians in tools.items():
         each = ", ".join(f"{name} {value:.2f} s" for name, value in medians.items())
-        print(f"\nTools of lint alone, {state}: {each}; together {sum(medians.values()):.2f} s")
+        print(
+            f"\nTools of lint alone, {state}: {each}; together"
+            f" {sum(medians.values()):.2f} s"
+        )
 
 
 if __name__ == "__main__":

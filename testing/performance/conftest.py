@@ -1,8 +1,10 @@
-"""What the benchmarks share: rounds that take turns with those of another version, and their peak memory.
+"""What the benchmarks share: rounds that take turns with those of another version, and
+their peak memory.
 
-`pytest testing/performance` measures one version, as pytest-benchmark always does. `nox -s performance` runs two of
-these processes at once, an old version and a new one, and lets only one of them work at a time: before each round a
-process asks for its turn on a socket (`LAKE_CI_TURNS`). Whatever a benchmark needs is imported inside of it, so that a
+`pytest testing/performance` measures one version, as pytest-benchmark always does. `nox
+-s performance` runs two of these processes at once, an old version and a new one, and
+lets only one of them work at a time: before each round a process asks for its turn on a
+socket (`LAKE_CI_TURNS`). Whatever a benchmark needs is imported inside of it, so that a
 version that lacks it fails in that benchmark alone.
 """
 
@@ -53,8 +55,9 @@ class Turns:
 class Measure:
     """Times a function in rounds, by the clock and by the processor.
 
-    The processor's seconds are those of this process, of all its threads, and of the processes it started: they hardly
-    depend on what else the machine does, while the clock alone sees waiting.
+    The processor's seconds are those of this process, of all its threads, and of the
+    processes it started: they hardly depend on what else the machine does, while the
+    clock alone sees waiting.
     """
 
     def __init__(self, benchmark: Any, turns: Turns) -> None:
@@ -63,8 +66,15 @@ class Measure:
         self._rounds: list[dict[str, tuple[float, float]]] = []
         self._open: tuple[str, float, float] | None = None
 
-    def __call__(self, function: Callable[[], Result], *, setup: Callable[[], None] = lambda: None) -> Result:
-        """Run the function in rounds, each after `setup`, which is not timed; return what the last one returned."""
+    def __call__(
+        self,
+        function: Callable[[], Result],
+        *,
+        setup: Callable[[], None] = lambda: None,
+    ) -> Result:
+        """Run the function in rounds, each after `setup`, which is not timed; return
+        what the last one returned.
+        """
         results: list[Result] = []
 
         def between() -> None:
@@ -81,24 +91,34 @@ class Measure:
         def after() -> None:
             self._rounds[-1][""] = (0.0, cpu_seconds() - self._started)
 
-        self._benchmark.pedantic(timed, setup=between, teardown=after, rounds=ROUNDS, warmup_rounds=WARM_UPS)
+        self._benchmark.pedantic(
+            timed, setup=between, teardown=after, rounds=ROUNDS, warmup_rounds=WARM_UPS
+        )
         rounds = self._rounds[WARM_UPS:]
         names = [name for name in rounds[0] if all(name in each for each in rounds)]
         more = self._benchmark.extra_info
-        more["parts"] = {name: [each[name][0] for each in rounds] for name in names if name}
+        more["parts"] = {
+            name: [each[name][0] for each in rounds] for name in names if name
+        }
         more["cpu"] = {name: [each[name][1] for each in rounds] for name in names}
         more["peak_mb"] = peak_mb()
-        # The other side may still be at work: what ends this process must not disturb it.
+        # The other side may still be at work: what ends this process must not disturb
+        # it.
         self._turns.wait()
         return results[-1]
 
     def step(self, doing: str, done: int, steps: int) -> None:
-        """Split the rounds into parts: what is done from here on is this step; lakekit's `progress`."""
+        """Split the rounds into parts: what is done from here on is this step;
+        lakekit's `progress`.
+        """
         wall, cpu = time.perf_counter(), cpu_seconds()
         if self._open is not None:
             name, wall_before, cpu_before = self._open
             sums = self._rounds[-1].get(name, (0.0, 0.0))
-            self._rounds[-1][name] = (sums[0] + wall - wall_before, sums[1] + cpu - cpu_before)
+            self._rounds[-1][name] = (
+                sums[0] + wall - wall_before,
+                sums[1] + cpu - cpu_before,
+            )
         # `silver.flights`, and of `bronze.flights from flights.csv` the first word.
         self._open = (doing.split()[0], wall, cpu) if doing else None
 
@@ -112,7 +132,9 @@ def measure(benchmark: Any) -> Iterator[Measure]:
 
 
 def family() -> list[Path]:
-    """The folders in /proc of the processes that this one started, and of those that they did; none on macOS."""
+    """The folders in /proc of the processes that this one started, and of those that
+    they did; none on macOS.
+    """
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -126,8 +148,14 @@ def family() -> list[Path]:
 
 
 def _after_name(folder: Path) -> list[str]:
-    # A process may be called anything, but for what follows the last bracket: state, parent, ...
-    return (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    # A process may be called anything, but for what follows the last bracket: state,
+    # parent, ...
+    return (
+        (folder / "stat")
+        .read_text(encoding="utf-8", errors="replace")
+        .rpartition(")")[2]
+        .split()
+    )
 
 
 def cpu_seconds() -> float:
@@ -145,17 +173,23 @@ _CHILDREN: list[Path] = []
 
 
 def watch_children() -> None:
-    """Count the processor seconds of the processes started so far as well: Spark's JVM."""
+    """Count the processor seconds of the processes started so far as well: Spark's
+    JVM.
+    """
     _CHILDREN[:] = family()
 
 
 def peak_mb() -> float:
-    """The peak resident memory of this process and of those it started, in megabytes; 0 where the system tells none."""
+    """The peak resident memory of this process and of those it started, in megabytes; 0
+    where the system tells none.
+    """
     total = 0.0
     for folder in [Path("/proc/self"), *family()]:
         with contextlib.suppress(OSError):
             found = re.search(
-                r"^VmHWM:\s+(\d+) kB", (folder / "status").read_text(encoding="utf-8"), re.MULTILINE
+                r"^VmHWM:\s+(\d+) kB",
+                (folder / "status").read_text(encoding="utf-8"),
+                re.MULTILINE,
             )
             total += int(found[1]) / 1024 if found else 0.0
     return total
@@ -164,11 +198,13 @@ def peak_mb() -> float:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "exercises(*patterns): the files whose change can change the benchmark's figures; `*` spans folders",
+        "exercises(*patterns): the files whose change can change the benchmark's"
+        " figures; `*` spans folders",
     )
     config.addinivalue_line(
         "markers",
-        "gate(generations, rounds): how many pairs of processes, and rounds in each, it is judged by",
+        "gate(generations, rounds): how many pairs of processes, and rounds in each, it"
+        " is judged by",
     )
 
 
@@ -178,7 +214,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     rows = []
     for item in session.items:
-        exercises, gate = item.get_closest_marker("exercises"), item.get_closest_marker("gate")
+        exercises, gate = item.get_closest_marker("exercises"), item.get_closest_marker(
+            "gate"
+        )
         file, line, _ = item.location
         rows.append(
             {

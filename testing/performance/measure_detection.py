@@ -1,11 +1,14 @@
-"""How often `nox -s performance` finds a slow-down of a known size: the same commit twice, and seeded ones, many times.
+"""How often `nox -s performance` finds a slow-down of a known size: the same commit
+twice, and seeded ones, many times.
 
-    nox -s performance --install-only
-    .nox/performance/bin/python testing/performance/measure_detection.py -k merge --transform silver.orders --trials 20
+    nox -s performance --install-only .nox/performance/bin/python
+    testing/performance/measure_detection.py -k merge --transform silver.orders --trials
+    20
 
-Each size has a copy of the repository in which one transform does so much more work for the processor. Both versions
-are built and installed once a size, and then measured and judged anew in every trial, by the gate's own code. A row
-counts the trials that failed, those that could not tell, and those whose interval excludes 1: a slow-down below the
+Each size has a copy of the repository in which one transform does so much more work for
+the processor. Both versions are built and installed once a size, and then measured and
+judged anew in every trial, by the gate's own code. A row counts the trials that failed,
+those that could not tell, and those whose interval excludes 1: a slow-down below the
 threshold is to be seen, not to fail.
 """
 
@@ -47,7 +50,9 @@ IDENTITY = [
 
 @dataclass(frozen=True)
 class Trial:
-    """One comparison: the verdict of the benchmark's row, and of the seeded transform's own series."""
+    """One comparison: the verdict of the benchmark's row, and of the seeded transform's
+    own series.
+    """
 
     status: str
     verdict: str
@@ -58,14 +63,17 @@ class Trial:
 
 @contextmanager
 def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
-    """A copy of the repository, with the environments beside it, whose last commit makes one transform slower."""
+    """A copy of the repository, with the environments beside it, whose last commit
+    makes one transform slower.
+    """
     folder = scratch / f"slower-{share:g}"
     git_in = ["git", *IDENTITY]
     for name in git.files(ROOT):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
-    # In a fresh clone, too: what is fetched for the first size is there for the next ones.
+    # In a fresh clone, too: what is fetched for the first size is there for the next
+    # ones.
     jars = ROOT / ".cache" / "jars"
     jars.mkdir(parents=True, exist_ok=True)
     (folder / ".cache").mkdir()
@@ -90,7 +98,9 @@ def workbench(folder: Path) -> Workbench:
     environment = Environment(ROOT / ".nox" / "performance")
     env = environment.variables(os.environ)
 
-    def execute(argv: Sequence[str], *, cwd: Path = folder, env: dict[str, str] = env) -> Completed:
+    def execute(
+        argv: Sequence[str], *, cwd: Path = folder, env: dict[str, str] = env
+    ) -> Completed:
         return processes.run(argv, cwd=cwd, env=env)
 
     reports = folder / "reports" / "performance"
@@ -101,13 +111,19 @@ def workbench(folder: Path) -> Workbench:
 def demand(outcome: Outcome) -> None:
     """Go on only where that went well."""
     if outcome.status is not Status.SUCCESS:
-        sys.exit("\n".join([outcome.detail, *(found.message for found in outcome.findings)]))
+        sys.exit(
+            "\n".join([outcome.detail, *(found.message for found in outcome.findings)])
+        )
 
 
-def trials(folder: Path, select: str, table: str, number: int, seconds: float) -> Iterator[Trial]:
+def trials(
+    folder: Path, select: str, table: str, number: int, seconds: float
+) -> Iterator[Trial]:
     """Measure and judge the benchmark so many times."""
     bench = workbench(folder)
-    chosen = replace(benchmark_options.options(["-k", select, "--all"], folder), seconds=seconds)
+    chosen = replace(
+        benchmark_options.options(["-k", select, "--all"], folder), seconds=seconds
+    )
     before = baseline.Baseline({}, "HEAD^")
     new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)
     collect = benchmarks.Collect(chosen, before, old, new)
@@ -120,11 +136,18 @@ def trials(folder: Path, select: str, table: str, number: int, seconds: float) -
         found = outcome.data.get("intervals", {})
         if table not in found:
             sys.exit(
-                f"{select} has no part {table}; it has: {', '.join(filter(None, found))}\n{outcome.detail}"
+                f"{select} has no part {table}; it has:"
+                f" {', '.join(filter(None, found))}\n{outcome.detail}"
             )
         series = found[table]
-        ratio, low, _ = series.get("cpu", series["wall"]) if series["verdict"] != "fine" else series["wall"]
-        yield Trial(outcome.status.value, series["verdict"], ratio, low, series["detects"])
+        ratio, low, _ = (
+            series.get("cpu", series["wall"])
+            if series["verdict"] != "fine"
+            else series["wall"]
+        )
+        yield Trial(
+            outcome.status.value, series["verdict"], ratio, low, series["detects"]
+        )
 
 
 def row(share: float, done: Sequence[Trial]) -> str:
@@ -134,7 +157,9 @@ def row(share: float, done: Sequence[Trial]) -> str:
     unsure = sum(each.status == "warning" for each in done)
     seen = sum(each.low > 1 for each in done)
     detects = statistics.median(each.detects for each in done)
-    counts = "".join(f"{number:>5} of {len(done):<3}" for number in (failed, named, unsure, seen))
+    counts = "".join(
+        f"{number:>5} of {len(done):<3}" for number in (failed, named, unsure, seen)
+    )
     ratio = statistics.median(each.ratio for each in done)
     return f"{share:>6.0%} {counts} {ratio:>7.2f} {detects:>8.2f}"
 
@@ -144,18 +169,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("-k", dest="select", default="merge", help="the one benchmark, as pytest selects it")
     parser.add_argument(
-        "--transform", default="silver.orders", help="the table whose transform is made slower"
+        "-k",
+        dest="select",
+        default="merge",
+        help="the one benchmark, as pytest selects it",
     )
-    parser.add_argument("--slowdowns", default="0,30,10,5", help="in percent (default: 0,30,10,5)")
+    parser.add_argument(
+        "--transform",
+        default="silver.orders",
+        help="the table whose transform is made slower",
+    )
+    parser.add_argument(
+        "--slowdowns", default="0,30,10,5", help="in percent (default: 0,30,10,5)"
+    )
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=20.0, help="as of the session (default: 20)")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="as of the session (default: 20)"
+    )
     parser.add_argument("--json", type=Path, help="write every trial there")
     options = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(
-        f"{'slower':>6} {'failed':>10}{'named':>11}{'unsure':>11}{'seen':>10}{'ratio':>9}{'detects':>9}",
+        f"{'slower':>6}"
+        f" {'failed':>10}{'named':>11}{'unsure':>11}"
+        f"{'seen':>10}{'ratio':>9}{'detects':>9}",
         flush=True,
     )
     everything: dict[str, list[dict[str, object]]] = {}
@@ -164,12 +202,18 @@ def main() -> None:
             done: list[Trial] = []
             with seeded(percent / 100, options.transform, Path(scratch)) as folder:
                 for trial in trials(
-                    folder, options.select, options.transform, options.trials, options.seconds
+                    folder,
+                    options.select,
+                    options.transform,
+                    options.trials,
+                    options.seconds,
                 ):
                     done.append(trial)
                     everything.setdefault(f"{percent:g}", []).append(asdict(trial))
                     if options.json:
-                        options.json.write_text(json.dumps(everything, indent=1), encoding="utf-8")
+                        options.json.write_text(
+                            json.dumps(everything, indent=1), encoding="utf-8"
+                        )
             print(row(percent / 100, done), flush=True)
 
 

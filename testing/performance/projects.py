@@ -9,8 +9,12 @@ from typing import Any
 
 
 def project(folder: Path) -> Any:
-    """The tables that a project declares, a `lakekit.tables.TableSet` of the version that is measured."""
-    spec = importlib.util.spec_from_file_location("project_tables", folder / "tables.py")
+    """The tables that a project declares, a `lakekit.tables.TableSet` of the version
+    that is measured.
+    """
+    spec = importlib.util.spec_from_file_location(
+        "project_tables", folder / "tables.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

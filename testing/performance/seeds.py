@@ -1,4 +1,6 @@
-"""A slow-down of a known size in one transform: what the gate is shown, to see whether it finds it."""
+"""A slow-down of a known size in one transform: what the gate is shown, to see whether
+it finds it.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,15 @@ SLOWER = """\
 
 
 def slow_down(root: Path, table: str, share: float) -> None:
-    """Let one transform of that repository take so much more of the processor's time; 0.3 is 30 %.
+    """Let one transform of that repository take so much more of the processor's time;
+    0.3 is 30 %.
 
     Raises ValueError where the line to be replaced is no longer there.
     """
     text = (root / FILE).read_text(encoding="utf-8")
     if text.count(UPDATE) != 1:
-        raise ValueError(f"{FILE} no longer holds the line to be seeded: {UPDATE.strip()}")
+        raise ValueError(
+            f"{FILE} no longer holds the line to be seeded: {UPDATE.strip()}"
+        )
     slower = text.replace(UPDATE, SLOWER.format(share=share, table=table))
     (root / FILE).write_text(slower, encoding="utf-8")

@@ -1,4 +1,6 @@
-"""Pages of a gold table, each a query: the service itself, called as its server calls it, without a network."""
+"""Pages of a gold table, each a query: the service itself, called as its server calls
+it, without a network.
+"""
 
 from __future__ import annotations
 
@@ -53,13 +55,22 @@ def test_api_queries(measure: Measure, tmp_path: Path) -> None:
 
     lakekit.run(SAMPLE, tmp_path / "lake")
     settings = Settings(
-        lake=str(tmp_path / "lake"), no_auth=True, host="127.0.0.1", cache=0, log_level="error"
+        lake=str(tmp_path / "lake"),
+        no_auth=True,
+        host="127.0.0.1",
+        cache=0,
+        log_level="error",
     )
     app = create_app(settings)
-    queries = [f"carrier={CARRIERS[turn % len(CARRIERS)]}&sort=-flights" for turn in range(REQUESTS)]
+    queries = [
+        f"carrier={CARRIERS[turn % len(CARRIERS)]}&sort=-flights"
+        for turn in range(REQUESTS)
+    ]
 
     async def all_of_them() -> list[int]:
-        return [await get(app, "/gold/delays_by_carrier_day", query) for query in queries]
+        return [
+            await get(app, "/gold/delays_by_carrier_day", query) for query in queries
+        ]
 
     statuses = measure(lambda: asyncio.run(all_of_them()))
     assert statuses == [200] * REQUESTS

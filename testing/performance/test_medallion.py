@@ -1,4 +1,6 @@
-"""Bronze, silver and gold from files, into a new lake; each table's own seconds are a part of its benchmark."""
+"""Bronze, silver and gold from files, into a new lake; each table's own seconds are a
+part of its benchmark.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def test_medallion_embedded(measure: Measure, tmp_path: Path) -> None:
     def clean() -> None:
         shutil.rmtree(lake, ignore_errors=True)
 
-    result = measure(lambda: lakekit.run(SAMPLE, lake, progress=measure.step), setup=clean)
+    result = measure(
+        lambda: lakekit.run(SAMPLE, lake, progress=measure.step), setup=clean
+    )
     assert result["silver.flights"].rows > 0
 
 
@@ -37,11 +41,16 @@ def test_unchanged(measure: Measure, tmp_path: Path) -> None:
     assert not result.changed
 
 
-# The JVM takes longer to warm up than all else to be measured: few processes, and few rounds in each.
+# The JVM takes longer to warm up than all else to be measured: few processes, and few
+# rounds in each.
 @pytest.mark.exercises("utils/lakekit/*")
 @pytest.mark.gate(generations=2, rounds=3)
-def test_medallion_spark(measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The three tables that `lakekit init` makes: all of the flights' would take a minute a round."""
+def test_medallion_spark(
+    measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The three tables that `lakekit init` makes: all of the flights' would take a
+    minute a round.
+    """
     import lakekit
     from lakekit.spark_session import spark_session
 
@@ -58,7 +67,13 @@ def test_medallion_spark(measure: Measure, tmp_path: Path, monkeypatch: pytest.M
     with spark_session(tmp_path / "spark"):
         watch_children()
         result = measure(
-            lambda: lakekit.run(folder / "data", lake, engine="spark", tables=tables, progress=measure.step),
+            lambda: lakekit.run(
+                folder / "data",
+                lake,
+                engine="spark",
+                tables=tables,
+                progress=measure.step,
+            ),
             setup=clean,
         )
     assert result["gold.sales_by_day"].rows > 0

@@ -19,8 +19,9 @@ def orders(first: int, number: int, seed: int) -> str:
     """So many orders as CSV, from an id on; the same for the same seed."""
     dice = random.Random(seed)
     rows = [
-        f"{first + row},2024-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}T10:00:00Z,c{dice.randint(1, 900)},"
-        f"item {dice.randint(1, 20)},{dice.randint(1, 9)},{dice.randint(100, 9999) / 100}"
+        f"{first + row},2024-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
+        f"T10:00:00Z,c{dice.randint(1, 900)},item {dice.randint(1, 20)},"
+        f"{dice.randint(1, 9)},{dice.randint(100, 9999) / 100}"
         for row in range(number)
     ]
     return "\n".join([HEADER, *rows, ""])
@@ -36,11 +37,16 @@ def test_merge(measure: Measure, tmp_path: Path) -> None:
     (source / "orders").mkdir(parents=True)
     (source / "orders" / "1.csv").write_text(orders(0, HELD, seed=1), encoding="utf-8")
     lakekit.run(source, made, tables=tables)
-    (source / "orders" / "2.csv").write_text(orders(HELD - LATER // 2, LATER, seed=2), encoding="utf-8")
+    (source / "orders" / "2.csv").write_text(
+        orders(HELD - LATER // 2, LATER, seed=2), encoding="utf-8"
+    )
 
     def restore() -> None:
         shutil.rmtree(lake, ignore_errors=True)
         shutil.copytree(made, lake)
 
-    result = measure(lambda: lakekit.run(source, lake, tables=tables, progress=measure.step), setup=restore)
+    result = measure(
+        lambda: lakekit.run(source, lake, tables=tables, progress=measure.step),
+        setup=restore,
+    )
     assert result["silver.orders"].rows == HELD + LATER // 2

@@ -1,4 +1,6 @@
-"""The suite's own texts: the plan and the workflow of a large graph, and the summary of many results."""
+"""The suite's own texts: the plan and the workflow of a large graph, and the summary of
+many results.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ EXERCISES = pytest.mark.exercises("utils/lake_ci/*", "noxfile.py")
 
 
 def graph(number: int) -> Any:
-    """A graph of so many jobs, each in need of up to three before it, every tenth with a matrix of six."""
+    """A graph of so many jobs, each in need of up to three before it, every tenth with
+    a matrix of six.
+    """
     from lake_ci.job import Graph, Job
 
     def session(run: Any) -> None:
@@ -23,9 +27,23 @@ def graph(number: int) -> Any:
 
     made = Graph()
     for index in range(number):
-        needs = tuple(f"job{before}" for before in (index // 2, index - 1, index - 7) if 0 <= before < index)
-        pythons, javas = (("3.9", "3.10", "3.11"), ("11", "17")) if index % 10 == 0 else ((), ())
-        made.add(Job(f"job{index}", session, tuple(dict.fromkeys(needs)), pythons=pythons, javas=javas))
+        needs = tuple(
+            f"job{before}"
+            for before in (index // 2, index - 1, index - 7)
+            if 0 <= before < index
+        )
+        pythons, javas = (
+            (("3.9", "3.10", "3.11"), ("11", "17")) if index % 10 == 0 else ((), ())
+        )
+        made.add(
+            Job(
+                f"job{index}",
+                session,
+                tuple(dict.fromkeys(needs)),
+                pythons=pythons,
+                javas=javas,
+            )
+        )
     return made
 
 
@@ -40,7 +58,11 @@ def test_plan_text(measure: Measure) -> None:
     def text() -> str:
         chosen = select(jobs, Event("push", "main"))
         times = Durations(dict.fromkeys(chosen.sessions, 1.0), frozenset())
-        return plan.as_text(chosen, times) + str(plan.as_json(chosen, times)) + plan.as_mermaid(chosen, jobs)
+        return (
+            plan.as_text(chosen, times)
+            + str(plan.as_json(chosen, times))
+            + plan.as_mermaid(chosen, jobs)
+        )
 
     assert f"job{JOBS - 1}" in measure(text)
 
@@ -55,19 +77,31 @@ def test_workflow_text(measure: Measure) -> None:
 
 @EXERCISES
 def test_summary(measure: Measure, tmp_path: Path) -> None:
-    """Results with findings and a JUnit file each, gathered and written as both reports."""
+    """Results with findings and a JUnit file each, gathered and written as both
+    reports.
+    """
     from lake_ci import results, summary
     from lake_ci.events import Event, select
     from lake_ci.results import Check, Finding, Result, Status
 
     jobs = graph(RESULTS)
     chosen = select(jobs, Event("push", "main"))
-    cases = "".join(f'<testcase classname="tests" name="test_{case}" time="0.1"/>' for case in range(TESTS))
-    facts = {"run": "1", "attempt": 1, "event": "push", "commit": "c" * 40, "dirty": False}
+    cases = "".join(
+        f'<testcase classname="tests" name="test_{case}" time="0.1"/>'
+        for case in range(TESTS)
+    )
+    facts = {
+        "run": "1",
+        "attempt": 1,
+        "event": "push",
+        "commit": "c" * 40,
+        "dirty": False,
+    }
     for job in chosen.starts:
         for variant in job.variants:
             found = tuple(
-                Finding("mypy", "rule", f"message {number}", "noxfile.py", number) for number in range(20)
+                Finding("mypy", "rule", f"message {number}", "noxfile.py", number)
+                for number in range(20)
             )
             checks = (
                 Check("mypy", Status.FAILURE, 1.0, "20 findings", found),
@@ -85,13 +119,17 @@ def test_summary(measure: Measure, tmp_path: Path) -> None:
                 checks=checks,
             )
             results.write(folder, result)
-            (folder / "junit.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+            (folder / "junit.xml").write_text(
+                f"<testsuites><testsuite>{cases}</testsuite></testsuites>"
+            )
 
     def fresh() -> None:
         shutil.rmtree(tmp_path / "reports" / ".history", ignore_errors=True)
 
     def gather() -> int:
-        overview = summary.collect(tmp_path, jobs, chosen, run="1", attempt=1, commit="c" * 40)
+        overview = summary.collect(
+            tmp_path, jobs, chosen, run="1", attempt=1, commit="c" * 40
+        )
         return summary.write(overview, tmp_path, {})
 
     assert measure(gather, setup=fresh) == 1

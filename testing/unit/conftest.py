@@ -1,7 +1,7 @@
 """What all unit tests share.
 
-The suite's own code, `lake_ci`, its scripts in `.ci`, and the emulator are for Python 3.10
-and up, as nox is.
+The suite's own code, `lake_ci`, its scripts in `.ci`, and the emulator are for Python
+3.10 and up, as nox is.
 """
 
 from __future__ import annotations
@@ -11,12 +11,20 @@ from pathlib import Path
 
 import pytest
 
-SUITE = ["ci", "ci/*", "lake_ci", "lake_ci/*", "workspace_emulator", "workspace_emulator/*"]
+SUITE = [
+    "ci",
+    "ci/*",
+    "lake_ci",
+    "lake_ci/*",
+    "workspace_emulator",
+    "workspace_emulator/*",
+]
 collect_ignore_glob = SUITE if sys.version_info < (3, 10) else []
 
 
 def pytest_pycollect_makemodule(module_path: Path) -> None:
-    """Load the profile of property tests before the first module whose decorators read it.
+    """Load the profile of property tests before the first module whose decorators read
+    it.
 
     Without one in the selection, hypothesis is not imported.
     """
@@ -25,7 +33,9 @@ def pytest_pycollect_makemodule(module_path: Path) -> None:
 
         # A busy machine is not a defect: no example has a time limit.
         checks = [HealthCheck.too_slow]
-        settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=checks)
+        settings.register_profile(
+            "unhurried", settings(), deadline=None, suppress_health_check=checks
+        )
         settings.load_profile("unhurried")
 
 

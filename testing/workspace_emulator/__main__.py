@@ -1,4 +1,6 @@
-"""Starts the emulator: prints its URL on the first line, and ends on SIGTERM or when its standard input does."""
+"""Starts the emulator: prints its URL on the first line, and ends on SIGTERM or when
+its standard input does.
+"""
 
 from __future__ import annotations
 
@@ -31,23 +33,38 @@ USAGE, UNFIT = 2, 3
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m workspace_emulator",
-        description=f"A local Databricks workspace. {TOKEN} names the token to accept; without it one is made.",
+        description=(
+            f"A local Databricks workspace. {TOKEN} names the token to accept; without"
+            " it one is made."
+        ),
     )
     options.add_argument(
-        "--port", type=int, default=0, help="the port on 127.0.0.1; 0, the default: a free one"
+        "--port",
+        type=int,
+        default=0,
+        help="the port on 127.0.0.1; 0, the default: a free one",
     )
     options.add_argument(
-        "--state", type=Path, help="the folder to keep the workspace in; without it, none is kept"
+        "--state",
+        type=Path,
+        help="the folder to keep the workspace in; without it, none is kept",
     )
-    options.add_argument("--faults", type=Path, help="a JSON file: a list of faults to begin with")
+    options.add_argument(
+        "--faults", type=Path, help="a JSON file: a list of faults to begin with"
+    )
     jars = Path(os.environ[JARS]) if os.environ.get(JARS) else None
     options.add_argument(
-        "--jars", type=Path, default=jars, help=f"the folder of Delta's jars; default: {JARS}"
+        "--jars",
+        type=Path,
+        default=jars,
+        help=f"the folder of Delta's jars; default: {JARS}",
     )
     return options
 
 
-async def serve(folder: Path, token: str, port: int, jars: Path | None, faults: Path | None) -> None:
+async def serve(
+    folder: Path, token: str, port: int, jars: Path | None, faults: Path | None
+) -> None:
     """Serve until it is told to end."""
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -79,12 +96,18 @@ def _watch(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit code: 0, 2 for wrong usage, 3 where the machine or another emulator is in the way."""
+    """The exit code: 0, 2 for wrong usage, 3 where the machine or another emulator is
+    in the way.
+    """
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
     with ExitStack() as held:
         if options.state is None:
-            options.state = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="workspace-")))
+            options.state = Path(
+                held.enter_context(tempfile.TemporaryDirectory(prefix="workspace-"))
+            )
         options.state = options.state.resolve()
         options.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = held.enter_context((options.state / "lock").open("w"))
@@ -92,15 +115,22 @@ def main(arguments: Sequence[str]) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(
-                f"{options.state}: another emulator keeps its workspace here; name another", file=sys.stderr
+                f"{options.state}: another emulator keeps its workspace here; name"
+                " another",
+                file=sys.stderr,
             )
             return UNFIT
         # A token from a file ends in a line break, which no header can hold.
         token = os.environ.get(TOKEN, "").strip() or _own_token(options.state / "token")
         try:
-            asyncio.run(serve(options.state, token, options.port, options.jars, options.faults))
+            asyncio.run(
+                serve(options.state, token, options.port, options.jars, options.faults)
+            )
         except OSError as error:
-            print(f"cannot serve on port {options.port}: {error.strerror or error}", file=sys.stderr)
+            print(
+                f"cannot serve on port {options.port}: {error.strerror or error}",
+                file=sys.stderr,
+            )
             return UNFIT
         except (ApiError, ValueError, TypeError) as error:
             print(f"{options.faults}: {error}", file=sys.stderr)
@@ -109,10 +139,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _own_token(file: Path) -> str:
-    """The token of the state's folder, made where there is none; only its owner may read it."""
+    """The token of the state's folder, made where there is none; only its owner may
+    read it.
+    """
     if not file.exists():
         with open(
-            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600),
+            "w",
+            encoding="utf-8",
         ) as opened:
             opened.write(f"dapi{secrets.token_hex(16)}\n")
     print(f"the token: {file}", file=sys.stderr)

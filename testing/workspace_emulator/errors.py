@@ -1,4 +1,6 @@
-"""What the workspace answers when it refuses: a status, an error code of Databricks' and a message."""
+"""What the workspace answers when it refuses: a status, an error code of Databricks'
+and a message.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ class ApiError(Exception):
     """
 
     def __init__(
-        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, code, message, headers)
         self.status = status
@@ -51,5 +57,11 @@ def malformed(message: str) -> ApiError:
 
 
 def not_emulated(what: str) -> ApiError:
-    """Something that a workspace has and this one has not; it names itself and where the limits are written."""
-    return ApiError(501, "NOT_IMPLEMENTED", f"The workspace emulator does not emulate {what}; see {README}")
+    """Something that a workspace has and this one has not; it names itself and where
+    the limits are written.
+    """
+    return ApiError(
+        501,
+        "NOT_IMPLEMENTED",
+        f"The workspace emulator does not emulate {what}; see {README}",
+    )

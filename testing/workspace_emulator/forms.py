@@ -14,14 +14,20 @@ CHUNK = 1 << 20
 
 
 class FlatReader(MultipartReader):
-    """Takes no part for a form of its own: databricks-cli calls the type of its file multipart/form-data."""
+    """Takes no part for a form of its own: databricks-cli calls the type of its file
+    multipart/form-data.
+    """
 
     def _get_part_reader(self, headers: CIMultiDictProxy[str]) -> BodyPartReader:
         return BodyPartReader(self._boundary, headers, self._content)
 
 
-async def read_form(request: web.Request, received: Path) -> tuple[dict[str, Any], Path | None]:
-    """The fields of a form and its file, written into `received`; None where it has none. Raises ApiError."""
+async def read_form(
+    request: web.Request, received: Path
+) -> tuple[dict[str, Any], Path | None]:
+    """The fields of a form and its file, written into `received`; None where it has
+    none. Raises ApiError.
+    """
     fields: dict[str, Any] = {}
     upload: Path | None = None
     try:

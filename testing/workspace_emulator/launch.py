@@ -1,4 +1,4 @@
-"""Starts an emulator as a process of its own, for tests and for whoever deploys to one."""
+"""Starts an emulator as a process of its own, for tests and for trial deploys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .__main__ import JARS, TOKEN
 PACKAGES = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
 STOP_SECONDS = 60
-# Two ways to authenticate in one environment are an error to the SDK, and a newer CLI on PATH would take over.
+# Two ways to authenticate in one environment are an error to the SDK, and a newer CLI
+# on PATH would take over.
 FOREIGN = ("DATABRICKS_", "ARM_", "GOOGLE_")
 
 
@@ -57,7 +58,10 @@ class Emulator:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -69,7 +73,13 @@ class Emulator:
     def start(self) -> None:
         """Start it and wait until it answers. Raises LaunchError where it does not."""
         self.state.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "workspace_emulator", "--state", str(self.state)]
+        command = [
+            sys.executable,
+            "-m",
+            "workspace_emulator",
+            "--state",
+            str(self.state),
+        ]
         command += ["--port", str(self._port)]
         env = {**os.environ, "PYTHONPATH": str(PACKAGES), TOKEN: self.token}
         if self._jars is not None:
@@ -77,7 +87,12 @@ class Emulator:
         log = self.state / "emulator.log"
         with log.open("ab") as said:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=env, text=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                env=env,
+                text=True,
             )
         assert self._process.stdout is not None
         # A read has no time limit of its own; the end of the process ends it.
@@ -115,12 +130,21 @@ class Emulator:
 
     def sdk_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """What databricks-sdk reads to reach it."""
-        kept = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
+        kept = {
+            name: value for name, value in base.items() if not name.startswith(FOREIGN)
+        }
         return {**kept, "DATABRICKS_HOST": self.url, "DATABRICKS_TOKEN": self.token}
 
     def cli_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What databricks-cli 0.18 reads to reach it: it drops a host's port, so that it comes through as a proxy."""
-        proxy = {"http_proxy": self.url, "HTTP_PROXY": self.url, "no_proxy": "", "NO_PROXY": ""}
+        """What databricks-cli 0.18 reads to reach it: it drops a host's port, so that
+        it comes through as a proxy.
+        """
+        proxy = {
+            "http_proxy": self.url,
+            "HTTP_PROXY": self.url,
+            "no_proxy": "",
+            "NO_PROXY": "",
+        }
         own = {
             "DATABRICKS_HOST": "http://emulator.invalid",
             "DATABRICKS_CLI_DO_NOT_EXECUTE_NEWER_VERSION": "1",
@@ -129,12 +153,17 @@ class Emulator:
         return {**self.sdk_environment(base), **proxy, **own}
 
     def admin(self, method: str, path: str, /, **fields: Any) -> dict[str, Any]:
-        """Call one of the admin's routes: `admin("POST", "faults", kind="drop", path="*/clusters/*")`."""
+        """Call one of the admin's routes: `admin("POST", "faults", kind="drop",
+        path="*/clusters/*")`.
+        """
         request = urllib.request.Request(
             f"{self.url}/emulator/{path}",
             method=method,
             data=json.dumps(fields).encode() if fields else None,
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+            headers={
+                "Authorization": f"Bearer {self.token}",
+                "Content-Type": "application/json",
+            },
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=60) as answer:
@@ -143,5 +172,7 @@ class Emulator:
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
         """The requests recorded after the one of that number."""
-        found: list[dict[str, Any]] = self.admin("GET", f"requests?since={since}")["requests"]
+        found: list[dict[str, Any]] = self.admin("GET", f"requests?since={since}")[
+            "requests"
+        ]
         return found

@@ -38,12 +38,14 @@ class Route:
 class Call:
     """A request with its fields, whether they came as JSON, as form or in the query.
 
-    Clients differ: databricks-cli sends numbers as strings and flags as `True`, so that each reader converts.
+    Clients differ: databricks-cli sends numbers as strings and flags as `True`, so that
+    each reader converts.
 
     Attributes:
         request: aiohttp's own.
         fields: the body's fields over the query's.
-        upload: the file of a multipart body, in a temporary file that is removed after the answer.
+        upload: the file of a multipart body, in a temporary file that is removed after
+            the answer.
     """
 
     request: web.Request
@@ -56,7 +58,9 @@ class Call:
         return self.request.match_info
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A text. Raises ApiError where it is missing and has no default, or is something else."""
+        """A text. Raises ApiError where it is missing and has no default, or is
+        something else.
+        """
         value = self.fields.get(name, default)
         if value is None:
             raise missing_field(name)
@@ -86,19 +90,25 @@ class Call:
         value = self.fields.get(name)
         if value is None:
             raise missing_field(name)
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        if not isinstance(value, list) or not all(
+            isinstance(item, dict) for item in value
+        ):
             raise invalid_parameter(f"{name} must be a list of objects")
         return value
 
 
 def fields_of(body: bytes) -> dict[str, Any]:
-    """The fields of a JSON body, whatever its content type says. Raises ApiError for anything but an object."""
+    """The fields of a JSON body, whatever its content type says. Raises ApiError for
+    anything but an object.
+    """
     if not body.strip():
         return {}
     try:
         parsed = json.loads(body)
     except ValueError as error:
-        raise malformed(f"Invalid JSON given in the body of the request: {error}") from None
+        raise malformed(
+            f"Invalid JSON given in the body of the request: {error}"
+        ) from None
     if not isinstance(parsed, dict):
         raise malformed("Invalid JSON given in the body of the request: not an object")
     return parsed

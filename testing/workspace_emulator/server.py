@@ -1,4 +1,6 @@
-"""Puts the services together and answers requests: who calls, which fault comes over it, what it asks for."""
+"""Puts the services together and answers requests: who calls, which fault comes over
+it, what it asks for.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,13 @@ class Server:
     """One workspace, kept in a folder."""
 
     def __init__(
-        self, state: Path, token: str, url: str, *, jars: Path | None = None, template: Template | None = None
+        self,
+        state: Path,
+        token: str,
+        url: str,
+        *,
+        jars: Path | None = None,
+        template: Template | None = None,
     ) -> None:
         template = template or Template(LOCK, CACHE)
         self.store = Store(state / "state.sqlite")
@@ -66,12 +74,22 @@ class Server:
         self.identity = Identity(self.store, token)
         self.catalog = Catalog(self.store, self.tree, USER)
         self.secrets = Secrets(self.store)
-        self.clusters = Clusters(self.store, state / "clusters", self.background, template, USER)
-        self.libraries = Libraries(self.store, self.tree, self.clusters, self.background)
+        self.clusters = Clusters(
+            self.store, state / "clusters", self.background, template, USER
+        )
+        self.libraries = Libraries(
+            self.store, self.tree, self.clusters, self.background
+        )
         self.jobs = Jobs(self.store, USER)
         self.spark = Spark(state / "spark", jars, template)
         attempts = Attempts(
-            self.jobs, self.clusters, self.libraries, self.secrets, self.tree, self.spark, state / "runs"
+            self.jobs,
+            self.clusters,
+            self.libraries,
+            self.secrets,
+            self.tree,
+            self.spark,
+            state / "runs",
         )
         self.execution = Execution(self.jobs, attempts, self.tree, self.background)
         self._url = url
@@ -93,8 +111,12 @@ class Server:
         ]
 
     def application(self) -> web.Application:
-        """The server as aiohttp runs it; what it began before its last end goes on when it starts."""
-        application = web.Application(client_max_size=MAX_BODY, middlewares=[self._answer])
+        """The server as aiohttp runs it; what it began before its last end goes on when
+        it starts.
+        """
+        application = web.Application(
+            client_max_size=MAX_BODY, middlewares=[self._answer]
+        )
         for route in self.routes():
             application.router.add_route(route.method, route.path, self._handler(route))
         application.router.add_route("*", "/{path:.*}", self._unknown)
@@ -114,7 +136,9 @@ class Server:
 
     @web.middleware
     async def _answer(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         """Answer a request, whatever becomes of it, and record it."""
 
@@ -134,7 +158,9 @@ class Server:
             else:
                 ordered = rule
                 answer = await answered(
-                    lambda: injected(ordered, request, lambda: answered(heed), self.background)
+                    lambda: injected(
+                        ordered, request, lambda: answered(heed), self.background
+                    )
                 )
             status = answer.status
             return answer
@@ -155,7 +181,9 @@ class Server:
                 }
             )
 
-    def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _handler(
+        self, route: Route
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             if route.raw:
                 return await self._made(route, Call(request, dict(request.query)))
@@ -166,7 +194,9 @@ class Server:
             with self.tree.receiving() as received:
                 fields, upload = await read_form(request, received)
                 request["body"] = redacted(fields)
-                return await self._made(route, Call(request, {**request.query, **fields}, upload))
+                return await self._made(
+                    route, Call(request, {**request.query, **fields}, upload)
+                )
 
         return handle
 
@@ -176,7 +206,11 @@ class Server:
         else:
             with self.store.transaction():
                 answer = route.handler(call)
-        return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer)
+        return (
+            answer
+            if isinstance(answer, web.StreamResponse)
+            else web.json_response(answer)
+        )
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:
         if request.path == OPEN:
@@ -184,7 +218,9 @@ class Server:
         raise not_emulated(f"{request.method} {request.path}")
 
 
-async def answered(make: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+async def answered(
+    make: Callable[[], Awaitable[web.StreamResponse]],
+) -> web.StreamResponse:
     """The answer, with errors as Databricks writes them."""
     try:
         return await make()
@@ -193,12 +229,17 @@ async def answered(make: Callable[[], Awaitable[web.StreamResponse]]) -> web.Str
     except web.HTTPException as error:
         # aiohttp's own, as for a body that is too large.
         code = "MALFORMED_REQUEST" if error.status < 500 else "INTERNAL_ERROR"
-        return web.json_response({"error_code": code, "message": error.reason}, status=error.status)
+        return web.json_response(
+            {"error_code": code, "message": error.reason}, status=error.status
+        )
     except ConnectionError:
         raise  # there is nobody to answer
-    except (
-        Exception
-    ) as error:  # the edge of the process: an error of ours is an answer too, and a line in the log
+    except Exception as error:
+        # The edge of the process: an error of ours is an answer too, and a line in the
+        # log.
         log.exception("failed inside the emulator")
-        body = {"error_code": "INTERNAL_ERROR", "message": f"{type(error).__name__}: {error}"}
+        body = {
+            "error_code": "INTERNAL_ERROR",
+            "message": f"{type(error).__name__}: {error}",
+        }
         return web.json_response(body, status=500)

@@ -1,4 +1,6 @@
-"""What the workspace remembers beside files: documents in one SQLite database, so that a kill loses nothing."""
+"""What the workspace remembers beside files: documents in one SQLite database, so that
+a kill loses nothing.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ class Store:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS documents"
-            " (number INTEGER PRIMARY KEY, kind TEXT, id TEXT, body TEXT, UNIQUE (kind, id))"
+            "CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, kind"
+            " TEXT, id TEXT, body TEXT, UNIQUE (kind, id))"
         )
 
     def collection(self, kind: str) -> Collection:
@@ -29,7 +31,9 @@ class Store:
         return Collection(self._connection, kind)
 
     def next_number(self, kind: str) -> int:
-        """The next of the numbers 1, 2, 3 that name things of a kind; none is given twice."""
+        """The next of the numbers 1, 2, 3 that name things of a kind; none is given
+        twice.
+        """
         counters = self.collection("counter")
         number = int(counters.get(kind, {"value": 0})["value"]) + 1
         counters[kind] = {"value": number}
@@ -51,7 +55,9 @@ class Store:
 
 
 class Collection(MutableMapping[str, Document]):
-    """Documents of one kind by id, in the order they came. What is read is a copy: put it back to change it."""
+    """Documents of one kind by id, in the order they came. What is read is a copy: put
+    it back to change it.
+    """
 
     def __init__(self, connection: sqlite3.Connection, kind: str) -> None:
         self._connection = connection
@@ -74,7 +80,9 @@ class Collection(MutableMapping[str, Document]):
         )
 
     def __delitem__(self, key: str) -> None:
-        done = self._connection.execute("DELETE FROM documents WHERE kind = ? AND id = ?", (self._kind, key))
+        done = self._connection.execute(
+            "DELETE FROM documents WHERE kind = ? AND id = ?", (self._kind, key)
+        )
         if not done.rowcount:
             raise KeyError(key)
 
@@ -85,7 +93,9 @@ class Collection(MutableMapping[str, Document]):
         return iter([row[0] for row in rows.fetchall()])
 
     def __len__(self) -> int:
-        row = self._connection.execute("SELECT count(*) FROM documents WHERE kind = ?", (self._kind,))
+        row = self._connection.execute(
+            "SELECT count(*) FROM documents WHERE kind = ?", (self._kind,)
+        )
         return int(row.fetchone()[0])
 
     def change(self, key: str, **fields: Any) -> Document:

@@ -1,4 +1,6 @@
-"""The session `cache`: how much is kept of earlier runs, where, and how to be rid of it."""
+"""The session `cache`: how much is kept of earlier runs, where, and how to be rid of
+it.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +19,42 @@ def manage(suite: Suite, session: nox.Session) -> None:
     with one_line(suite.redact):
         parser = Parser(prog="nox -s cache --", allow_abbrev=False, description=__doc__)
         chosen = parser.add_mutually_exclusive_group()
-        chosen.add_argument("--status", action="store_true", help="how much is kept, and where")
         chosen.add_argument(
-            "--prune", action="store_true", help="remove what is over the limit, oldest use first"
+            "--status", action="store_true", help="how much is kept, and where"
+        )
+        chosen.add_argument(
+            "--prune",
+            action="store_true",
+            help="remove what is over the limit, oldest use first",
         )
         chosen.add_argument("--clear", action="store_true", help="remove all of it")
         options = parser.parse_args(session.posargs)
         folder = reuse.place(suite.root, suite.env)
-        print(tell(Store(folder, reuse.limit(suite.root)), prune=options.prune, clear=options.clear))
+        print(
+            tell(
+                Store(folder, reuse.limit(suite.root)),
+                prune=options.prune,
+                clear=options.clear,
+            )
+        )
 
 
 def tell(store: Store, *, prune: bool, clear: bool) -> str:
-    """Prune or clear a store, or neither, and say what is so. Raises LakeCiError where it cannot be written to."""
+    """Prune or clear a store, or neither, and say what is so. Raises LakeCiError where
+    it cannot be written to.
+    """
     try:
         if clear:
             return f"removed {_amount(*store.clear())} from {store.folder}"
         words = f"removed {_amount(*store.prune())}; " if prune else ""
-        return f"{words}{_amount(*store.status())} of at most {_megabytes(store.limit)} in {store.folder}"
+        return (
+            f"{words}{_amount(*store.status())} of at most"
+            f" {_megabytes(store.limit)} in {store.folder}"
+        )
     except OSError as error:
         raise LakeCiError(
-            f"{store.folder}: {error.strerror}", hint=f"{reuse.PLACE} names another folder"
+            f"{store.folder}: {error.strerror}",
+            hint=f"{reuse.PLACE} names another folder",
         ) from None
 
 

@@ -1,7 +1,8 @@
-"""What files hold, as digests that are computed again only for a file that may have changed.
+"""What files hold, as digests that are computed again only for a file that may have
+changed.
 
-git's own object ids are not used: they are of the text that its filters make, so that two files of other line ends have
-one id, and its index believes `assume-unchanged`.
+git's own object ids are not used: they are of the text that its filters make, so that
+two files of other line ends have one id, and its index believes `assume-unchanged`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ MANY = 10_000
 T = TypeVar("T")
 # Of so many trees the digest is kept: those of the jobs, on a few branches.
 TREES = 40
-# Where the file system's own clock cannot be asked, more than the coarsest time stamps (2 s) and a tick of the kernel.
+# Where the file system's own clock cannot be asked, more than the coarsest time stamps
+# (2 s) and a tick of the kernel.
 UNKNOWN_CLOCK_NS = 3_000_000_000
 
 
@@ -37,7 +39,8 @@ class Tree:
 
     Attributes:
         digest: of their names, kinds, modes and contents.
-        moment: of their names and statuses: a file that was written to and got its old content back differs here alone.
+        moment: of their names and statuses: a file that was written to and got its old
+            content back differs here alone.
         files: makes the digest of each, by name; looked at when it is asked for.
     """
 
@@ -47,16 +50,19 @@ class Tree:
 
 
 class Digests:
-    """The digests of files below a folder, kept between runs with the status that each file had when it was read.
+    """The digests of files below a folder, kept between runs with the status that each
+    file had when it was read.
 
-    A digest is believed while the file's size, both times in nanoseconds, and inode are what they were (its mode and
-    its owner cannot change without a time), and only where both times were past when it was read: a file that is
-    written to in the very tick in which it was read keeps its times. The clock of that rule is the file system's. When
+    A digest is believed while the file's size, both times in nanoseconds, and inode are
+    what they were (its mode and its owner cannot change without a time), and only where
+    both times were past when it was read: a file that is written to in the very tick in
+    which it was read keeps its times. The clock of that rule is the file system's. When
     it went back, nothing is believed.
 
     Args:
         root: the folder that relative names start from.
-        kept: the file between runs; one that is missing or damaged costs time and nothing else.
+        kept: the file between runs; one that is missing or damaged costs time and
+            nothing else.
     """
 
     def __init__(self, root: Path, kept: Path) -> None:
@@ -72,7 +78,8 @@ class Digests:
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """For each file that exists: a digest of kind, mode and content.
 
-        Absolute names are taken as they are. A name that is no file and no link has a digest that begins with `?`.
+        Absolute names are taken as they are. A name that is no file and no link has a
+        digest that begins with `?`.
 
         Raises:
             OSError: a file is there and cannot be read.
@@ -81,12 +88,16 @@ class Digests:
         return self._digests(wanted, self._statuses(wanted))
 
     def look_ahead(self) -> None:
-        """Look at the files of the tree of last time, while git still lists those of this time."""
+        """Look at the files of the tree of last time, while git still lists those of
+        this time.
+        """
         names = self._last[1]
         self._ahead = names, self._statuses(names)
 
     def tree(self, names: Sequence[str]) -> Tree:
-        """All these files as one. Raises OSError as `of` does, and for a folder: a submodule is one."""
+        """All these files as one. Raises OSError as `of` does, and for a folder: a
+        submodule is one.
+        """
         known, statuses = self._ahead
         if names != known:
             statuses = self._statuses(names)
@@ -107,28 +118,40 @@ class Digests:
         return Tree(digest, moment, lambda: found)
 
     def save(self) -> None:
-        """Keep what was learned. Nothing is said where it cannot be written: the next run reads the files again."""
-        # What another process learned meanwhile is not taken over: it costs that process's work once more, and no more.
+        """Keep what was learned. Nothing is said where it cannot be written: the next
+        run reads the files again.
+        """
+        # What another process learned meanwhile is not taken over: it costs that
+        # process's work once more, and no more.
         if self._fresh:
-            flat = [part for name, pair in {**self._known, **self._fresh}.items() for part in (name, *pair)]
+            flat = [
+                part
+                for name, pair in {**self._known, **self._fresh}.items()
+                for part in (name, *pair)
+            ]
             self._write(self._kept, flat)
             self._known.update(self._fresh)
             self._fresh = {}
         kept = dict([*self._last[0].items(), *self._trees.items()][-TREES:])
         if kept != self._last[0]:
             flat = [part for pair in kept.items() for part in pair]
-            self._write(self._kept.with_suffix(".trees"), [str(len(flat)), *flat, *self._largest])
+            self._write(
+                self._kept.with_suffix(".trees"),
+                [str(len(flat)), *flat, *self._largest],
+            )
             self._last = kept, list(self._largest)
 
     @cached_property
     def _known(self) -> dict[str, tuple[str, str]]:
-        """The status and the digest of each file that was looked at in an earlier run."""
+        """The status and digest of each file that an earlier run looked at."""
         parts = self._read(self._kept)
         return dict(zip(parts[0::3], zip(parts[1::3], parts[2::3])))
 
     @cached_property
     def _last(self) -> tuple[dict[str, str], Sequence[str]]:
-        """The moment and the digest of trees all of whose digests were believed, and the names of the largest."""
+        """The moment and the digest of trees all of whose digests were believed, and
+        the names of the largest.
+        """
         parts = self._read(self._kept.with_suffix(".trees"))
         if not parts:
             return {}, []
@@ -136,20 +159,28 @@ class Digests:
         return dict(zip(parts[1:end:2], parts[2:end:2])), parts[end:]
 
     def _statuses(self, names: Sequence[str]) -> list[str]:
-        """What tells that a file was written to, for each; empty where there is none."""
+        """What tells that a file was written to, for each; empty if there is none."""
         root = self._root
 
         def work(part: Sequence[str]) -> list[str]:
-            return [_status(name if name[:1] == os.sep else root + name) for name in part]
+            return [
+                _status(name if name[:1] == os.sep else root + name) for name in part
+            ]
 
         return by_two(work, names)
 
     def _digests(self, names: Sequence[str], statuses: Sequence[str]) -> dict[str, str]:
-        """The digests of files that have these statuses, without those that are not there, or no longer."""
+        """The digests of files that have these statuses, without those that are not
+        there, or no longer.
+        """
         known, fresh = self._known, self._fresh
         unread = []
         for name, status in zip(names, statuses):
-            if status and known.get(name, ("",))[0] != status and fresh.get(name, ("",))[0] != status:
+            if (
+                status
+                and known.get(name, ("",))[0] != status
+                and fresh.get(name, ("",))[0] != status
+            ):
                 unread.append((name, status))
         for (name, status), said in zip(unread, by_two(self._read_all, unread)):
             if said[:1] == BELIEVED:
@@ -168,7 +199,9 @@ class Digests:
         return found
 
     def _read_all(self, files: Sequence[tuple[str, str]]) -> list[str]:
-        """The digest of each file, empty where it was deleted, behind a sign for whether it may be believed later."""
+        """The digest of each file, empty where it was deleted, behind a sign for
+        whether it may be believed later.
+        """
         found = []
         for name, status in files:
             try:
@@ -176,26 +209,41 @@ class Digests:
             except (FileNotFoundError, NotADirectoryError):
                 found.append(" ")
                 continue
-            limit = self._now if said.st_dev == self._device else self._now - UNKNOWN_CLOCK_NS
+            limit = (
+                self._now
+                if said.st_dev == self._device
+                else self._now - UNKNOWN_CLOCK_NS
+            )
             # The status is of before and `said` of after the reading.
-            sure = _told(said) == status and said.st_ctime_ns < limit and said.st_mtime_ns < limit
+            sure = (
+                _told(said) == status
+                and said.st_ctime_ns < limit
+                and said.st_mtime_ns < limit
+            )
             found.append(f"{BELIEVED if sure else ' '}{digest}")
         return found
 
     def _write(self, path: Path, parts: Sequence[str]) -> None:
         data = "\0".join([str(self._now), *parts]).encode("utf-8", "surrogateescape")
         try:
-            _replace(path, f"{HEAD} {hashlib.sha256(data).hexdigest()}\n".encode() + data)
+            _replace(
+                path, f"{HEAD} {hashlib.sha256(data).hexdigest()}\n".encode() + data
+            )
         except OSError:
             return
 
     def _read(self, path: Path) -> list[str]:
-        """What `_write` wrote; nothing where it is missing, damaged, or of a time that has not come yet."""
+        """What `_write` wrote; nothing where it is missing, damaged, or of a time that
+        has not come yet.
+        """
         try:
             head, _, data = path.read_bytes().partition(b"\n")
         except OSError:
             return []
-        if head.decode("ascii", "replace") != f"{HEAD} {hashlib.sha256(data).hexdigest()}":
+        if (
+            head.decode("ascii", "replace")
+            != f"{HEAD} {hashlib.sha256(data).hexdigest()}"
+        ):
             return []
         then, *parts = data.decode("utf-8", "surrogateescape").split("\0")
         # A clock that went back may come by the times of these files once more.
@@ -203,10 +251,12 @@ class Digests:
 
 
 def by_two(work: Callable[[Sequence[T]], list[str]], items: Sequence[T]) -> list[str]:
-    """What `work` makes of the items, by two processes where they are many. `work` changes nothing that is kept.
+    """What `work` makes of the items, by two processes where they are many. `work`
+    changes nothing that is kept.
 
-    Threads would wait for each other: of a file's few microseconds Python itself takes half. A process that has other
-    threads already does it alone, as a fork of it may hang.
+    Threads would wait for each other: of a file's few microseconds Python itself takes
+    half. A process that has other threads already does it alone, as a fork of it may
+    hang.
     """
     if len(items) < MANY or threading.active_count() > 1:
         return work(items)
@@ -216,7 +266,9 @@ def by_two(work: Callable[[Sequence[T]], list[str]], items: Sequence[T]) -> list
         if child == 0:
             code = 1
             try:
-                file.write("\0".join(work(items[half:])).encode("utf-8", "surrogateescape"))
+                file.write(
+                    "\0".join(work(items[half:])).encode("utf-8", "surrogateescape")
+                )
                 file.flush()
                 code = 0
             finally:
@@ -244,10 +296,14 @@ def _told(said: os.stat_result) -> str:
 
 
 def _read(path: str) -> tuple[str, os.stat_result]:
-    """The digest of a file's kind, mode and content, and its status after the reading. Raises OSError."""
+    """The digest of a file's kind, mode and content, and its status after the reading.
+    Raises OSError.
+    """
     try:
         # Neither a link's target nor the other end of a pipe is waited for.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(
+            path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        )
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -266,7 +322,9 @@ def _read(path: str) -> tuple[str, os.stat_result]:
 
 
 def _clock(folder: Path) -> tuple[int, int | None]:
-    """The time of the folder's file system in nanoseconds, and its device; the system's time where it is read-only."""
+    """The time of the folder's file system in nanoseconds, and its device; the system's
+    time where it is read-only.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:

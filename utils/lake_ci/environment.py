@@ -1,4 +1,6 @@
-"""The Python environment of a session: made by nox, filled from a lock, refilled only when the lock changed."""
+"""The Python environment of a session: made by nox, filled from a lock, refilled only
+when the lock changed.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,15 @@ from lake_ci.processes import Completed
 from lake_ci.results import write_whole
 
 STAMP = ".lake-ci-lock"
-# What nox and the suite tell each other is no business of a tool, least of all of one that runs nox again.
+# What nox and the suite tell each other is no business of a tool, least of all of one
+# that runs nox again.
 PRIVATE = re.compile(
-    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|VIRTUAL_ENV|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
+    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|VIRTUAL_ENV"
+    r"|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
 )
 UNREACHABLE = re.compile(
-    r"dns error|error sending request|Connection (?:refused|reset)|timed out|failed to fetch|network was disabled",
+    r"dns error|error sending request|Connection (?:refused|reset)|timed out|failed to"
+    r" fetch|network was disabled",
     re.I,
 )
 
@@ -31,9 +36,11 @@ class Environment:
 
     Attributes:
         folder: the environment's folder; its interpreter is `bin/python` in it.
-        may_install: false under `-R` and `--no-install`, for an environment that was there before.
+        may_install: false under `-R` and `--no-install`, for an environment that was
+            there before.
         install_only: under `--install-only` nothing is run.
-        own: whether nox made it for this session; without, the session runs on the suite's own interpreter.
+        own: whether nox made it for this session; without, the session runs on the
+            suite's own interpreter.
     """
 
     folder: Path
@@ -57,21 +64,29 @@ class Environment:
 
     def variables(self, env: Mapping[str, str]) -> dict[str, str]:
         """The environment variables of the tools that run in it."""
-        kept = {name: value for name, value in env.items() if not PRIVATE.fullmatch(name)}
-        kept["PATH"] = os.pathsep.join([str(self.folder / "bin"), env.get("PATH", os.defpath)])
+        kept = {
+            name: value for name, value in env.items() if not PRIVATE.fullmatch(name)
+        }
+        kept["PATH"] = os.pathsep.join(
+            [str(self.folder / "bin"), env.get("PATH", os.defpath)]
+        )
         kept["VIRTUAL_ENV"] = str(self.folder)
-        # uv otherwise trusts its own list of certificates alone, which no company's proxy is on.
+        # uv otherwise trusts its own list of certificates alone, which no company's
+        # proxy is on.
         kept.setdefault("UV_SYSTEM_CERTS", "1")
         kept.setdefault("PYTHONUNBUFFERED", "1")
         return kept
 
-    def install(self, root: Path, purpose: str, execute: Callable[..., Completed]) -> bool:
+    def install(
+        self, root: Path, purpose: str, execute: Callable[..., Completed]
+    ) -> bool:
         """Make it hold what `requirements/<purpose>.txt` locks, and nothing else.
 
         Returns whether there was anything to do.
 
         Raises:
-            NoEnvironmentError: there is no such lock, or uv could not install it; with uv's own words.
+            NoEnvironmentError: there is no such lock, or uv could not install it; with
+                uv's own words.
         """
         if not self.may_install:
             return False
@@ -79,7 +94,9 @@ class Environment:
         try:
             digest = hashlib.sha256((root / lock).read_bytes()).hexdigest()
         except FileNotFoundError:
-            raise NoEnvironmentError(f"{lock} is missing", hint="run `nox -s lock`") from None
+            raise NoEnvironmentError(
+                f"{lock} is missing", hint="run `nox -s lock`"
+            ) from None
         stamp = self.folder / STAMP
         if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
             return False
@@ -96,13 +113,17 @@ class Environment:
         ]
         done = execute(command)
         if done.stopped is not None or done.code != 0:
-            raise NoEnvironmentError(f"{lock} could not be installed\n{done.last_lines()}", hint=_hint(done))
+            raise NoEnvironmentError(
+                f"{lock} could not be installed\n{done.last_lines()}", hint=_hint(done)
+            )
         write_whole(stamp, digest)
         return True
 
 
 def uv_program() -> str | None:
-    """The uv to use: the one that came with nox, else PATH's; None where there is neither."""
+    """The uv to use: the one that came with nox, else PATH's; None where there is
+    neither.
+    """
     try:
         import uv
     except ImportError:
@@ -116,5 +137,8 @@ def _hint(done: Completed) -> str | None:
     if done.stopped == "timeout":
         return "the job's time limit was reached"
     if UNREACHABLE.search(done.stderr):
-        return "the package index is out of reach and the cache does not hold these packages; connect once"
+        return (
+            "the package index is out of reach and the cache does not hold these"
+            " packages; connect once"
+        )
     return None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 class LakeCiError(Exception):
-    """What failed, where, and what to do next. Exit code 1 unless a subclass says otherwise."""
+    """What failed, where, and what to do next. Exit code 1 unless a subclass says
+    otherwise.
+    """
 
     exit_code = 1
 
@@ -37,7 +39,7 @@ class BadResultError(LakeCiError):
     """A result.json that is missing, truncated, or of another shape."""
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - a KeyboardInterrupt by nature: nox must end as on Ctrl-C
+class Interrupted(KeyboardInterrupt):  # noqa: N818 - nox must end as on Ctrl-C
     """A signal asked the run to end; nox treats it as Ctrl-C."""
 
     def __init__(self, signal_name: str) -> None:

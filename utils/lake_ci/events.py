@@ -24,7 +24,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs an event starts, in order, and the reason for each that it does not start."""
+    """The jobs an event starts, in order, and the reason for each that it does not
+    start.
+    """
 
     event: Event
     starts: tuple[Job, ...]
@@ -40,18 +42,29 @@ class Plan:
 
 
 def current(
-    root: Path, env: Mapping[str, str], *, name: str | None = None, branch: str | None = None
+    root: Path,
+    env: Mapping[str, str],
+    *,
+    name: str | None = None,
+    branch: str | None = None,
 ) -> Event:
-    """The event a bare `nox` plays: on GitHub the one that started the workflow, on a laptop the one GitHub would see.
+    """The event a bare `nox` plays: on GitHub the one that started the workflow, on a
+    laptop the one GitHub would see.
 
-    On `main` or `develop` that is a push, on any other branch a pull request. `name` and `branch` overrule it.
+    On `main` or `develop` that is a push, on any other branch a pull request. `name`
+    and `branch` overrule it.
 
     Raises:
         UsageError: an event that does not exist.
     """
     if name is not None and name not in EVENTS:
         raise UsageError(f"no event {name!r}{nearest(name, EVENTS)}")
-    branch = branch or env.get("GITHUB_HEAD_REF") or env.get("GITHUB_REF_NAME") or git.branch(root)
+    branch = (
+        branch
+        or env.get("GITHUB_HEAD_REF")
+        or env.get("GITHUB_REF_NAME")
+        or git.branch(root)
+    )
     if name is None:
         name = env.get("GITHUB_EVENT_NAME")
         if name == "push" and env.get("GITHUB_REF_TYPE") == "tag":
@@ -94,7 +107,9 @@ def select(
         if job.name in unwanted:
             reason = "asked to skip it"
         if reason is None and not wanted:
-            left_out = [need for need in job.needs if need in skipped and need not in passed]
+            left_out = [
+                need for need in job.needs if need in skipped and need not in passed
+            ]
             if left_out:
                 reason = f"needs {left_out[0]}, which does not run"
         if reason is None and unchanged and job.name in unchanged:
@@ -116,8 +131,14 @@ def unchanged_since(graph: Graph, root: Path, reference: str) -> dict[str, str]:
     commit = git.ask(root, "rev-parse", "--verify", "-q", f"{reference}^{{commit}}")
     if commit is None:
         raise UsageError(f"git knows no commit {reference!r}")
-    changed = set((git.ask(root, "diff", "--name-only", "-z", commit) or "").split("\0"))
-    changed |= set((git.ask(root, "ls-files", "-z", "--others", "--exclude-standard") or "").split("\0"))
+    changed = set(
+        (git.ask(root, "diff", "--name-only", "-z", commit) or "").split("\0")
+    )
+    changed |= set(
+        (git.ask(root, "ls-files", "-z", "--others", "--exclude-standard") or "").split(
+            "\0"
+        )
+    )
     changed.discard("")
     return {
         job.name: f"unchanged since {commit[:12]}"

@@ -11,12 +11,16 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[str], None] = lambda holder: None) -> Iterator[None]:
-    """Hold the lock of a file, waiting for whoever holds it; a dead process holds nothing.
+def locked(
+    path: Path, waiting: Callable[[str], None] = lambda holder: None
+) -> Iterator[None]:
+    """Hold the lock of a file, waiting for whoever holds it; a dead process holds
+    nothing.
 
     Args:
         path: the lock's file, made where it is missing and left in place.
-        waiting: called once, with what the holder wrote of itself, when there is someone to wait for.
+        waiting: called once, with what the holder wrote of itself, when there is
+            someone to wait for.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:

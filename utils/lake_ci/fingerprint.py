@@ -1,6 +1,7 @@
 """The fingerprint of a session: all that its result leans on, each thing with a digest.
 
-Two runs of a session with one fingerprint have one result. What cannot be told makes the session run.
+Two runs of a session with one fingerprint have one result. What cannot be told makes
+the session run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from lake_ci.job import Graph, Job, Variant
 from lake_ci.machine import Machine, UntoldError
 from lake_ci.results import FILE_NAME, REPORTS, Status
 
-# Raised when a fingerprint covers more or less than before: what an older suite kept is then no longer found.
+# Raised when a fingerprint covers more or less than before: what an older suite kept is
+# then no longer found.
 SCHEMA = 1
 # What every job is made of, whatever it declares.
 SUITE = ("noxfile.py", "pyproject.toml", "requirements/*", "utils/lake_ci/*")
@@ -35,7 +37,8 @@ class Fingerprint:
 
     Attributes:
         variant: the session.
-        inputs: each thing by its name (`variable TZ`, `fact advisories`), with a digest; its files as one, `files`.
+        inputs: each thing by its name (`variable TZ`, `fact advisories`), with a
+            digest; its files as one, `files`.
         tree: its files.
         untold: why it cannot be told; None where it can.
     """
@@ -59,14 +62,21 @@ class Fingerprint:
 
     def same_moment(self, other: Fingerprint) -> bool:
         """Whether nothing differs, nor was written to in between."""
-        moments = [each.tree.moment if each.tree is not None else None for each in (self, other)]
+        moments = [
+            each.tree.moment if each.tree is not None else None
+            for each in (self, other)
+        ]
         return self.id == other.id and moments[0] == moments[1]
 
     def differences(self, before: Mapping[str, str]) -> list[str]:
-        """The inputs that differ from those of another run, each with a word on how; files first."""
+        """The inputs that differ from those of another run, each with a word on how;
+        files first.
+        """
         found = []
         now = self.each
-        for name in sorted({*before, *now}, key=lambda name: (not name.startswith("file "), name)):
+        for name in sorted(
+            {*before, *now}, key=lambda name: (not name.startswith("file "), name)
+        ):
             if name not in before:
                 found.append(f"{_shown(name)} is new")
             elif name not in now:
@@ -77,14 +87,19 @@ class Fingerprint:
 
 
 class Fingerprints:
-    """The fingerprints of the sessions of one checkout at one moment; files are listed and looked at once for all.
+    """The fingerprints of the sessions of one checkout at one moment; files are listed
+    and looked at once for all.
 
     Args:
-        environment: the folder of a session's environment; None for a session without one.
+        environment: the folder of a session's environment; None for a session without
+            one.
     """
 
     def __init__(
-        self, graph: Graph, machine: Machine, environment: Callable[[Variant], Path | None] = lambda _: None
+        self,
+        graph: Graph,
+        machine: Machine,
+        environment: Callable[[Variant], Path | None] = lambda _: None,
     ) -> None:
         self.graph = graph
         self.machine = machine
@@ -94,7 +109,9 @@ class Fingerprints:
         self._left: dict[str, Mapping[str, str]] = {}
 
     def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
-        """Take these files, by name and digest, for what a session leaves, whatever lies there at the moment."""
+        """Take these files, by name and digest, for what a session leaves, whatever
+        lies there at the moment.
+        """
         self._left[variant.id] = files
 
     def of(self, variant: Variant) -> Fingerprint:
@@ -103,29 +120,53 @@ class Fingerprints:
         try:
             tree = self._tree(job)
             inputs = {"files": tree.digest}
-            inputs |= {f"variable {name}": text for name, text in self._variables(job).items()}
-            inputs |= {f"machine {name}": text for name, text in self.machine.common.items()}
+            inputs |= {
+                f"variable {name}": text for name, text in self._variables(job).items()
+            }
+            inputs |= {
+                f"machine {name}": text for name, text in self.machine.common.items()
+            }
             inputs |= {f"fact {name}": self._fact(name) for name in job.facts}
-            inputs |= {f"git {name}": text for name, text in (self._git if job.history else {}).items()}
+            inputs |= {
+                f"git {name}": text
+                for name, text in (self._git if job.history else {}).items()
+            }
             inputs |= self._taken(job)
             if variant.python is not None:
-                inputs["Python"] = self.machine.interpreter(variant.python, self.environment(variant))
+                inputs["Python"] = self.machine.interpreter(
+                    variant.python, self.environment(variant)
+                )
             inputs["session"] = f"{SCHEMA} {variant.session}"
         except UntoldError as error:
             return Fingerprint(variant, untold=str(error))
         except OSError as error:
-            return Fingerprint(variant, untold=f"{error.filename or job.name}: {error.strerror}")
+            return Fingerprint(
+                variant, untold=f"{error.filename or job.name}: {error.strerror}"
+            )
         return Fingerprint(variant, inputs, tree)
 
     @cached_property
     def listed(self) -> list[str]:
-        """The files that git tracks, or would track, whether they are there or not. Raises UntoldError without git."""
-        command = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
-        # Into a file: a pipe holds little, and git would wait for its reader, which looks at files meanwhile.
+        """The files that git tracks, or would track, whether they are there or not.
+        Raises UntoldError without git.
+        """
+        command = [
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--deduplicate",
+        ]
+        # Into a file: a pipe holds little, and git would wait for its reader, which
+        # looks at files meanwhile.
         with tempfile.TemporaryFile() as output:
             try:
                 asked = subprocess.Popen(
-                    ["git", *command], cwd=self.machine.root, stdout=output, stderr=subprocess.DEVNULL
+                    ["git", *command],
+                    cwd=self.machine.root,
+                    stdout=output,
+                    stderr=subprocess.DEVNULL,
                 )
             except OSError as error:
                 raise UntoldError(f"git: {error.strerror}") from None
@@ -137,11 +178,13 @@ class Fingerprints:
             text = output.read().decode("utf-8", "surrogateescape")
         if "/\0" in text:
             nested = next(name for name in text.split("\0") if name.endswith("/"))
-            raise UntoldError(f"{nested} is a repository of its own: git does not list what is in it")
+            raise UntoldError(
+                f"{nested} is a repository of its own: git does not list what is in it"
+            )
         return sorted(text.split("\0")[:-1])
 
     def selected(self, job: Job) -> list[str]:
-        """Of those, the ones that a job declares, and those that every job is made of."""
+        """Of those, what a job declares, and what every job is made of."""
         if not job.inputs:
             return self.listed
         matches = matcher((*job.inputs, *SUITE))
@@ -162,10 +205,17 @@ class Fingerprints:
 
     @cached_property
     def _git(self) -> dict[str, str]:
-        """What jobs with the whole history read of it: version, date and address come from there."""
+        """What jobs with the whole history read of it: version, date and address come
+        from there.
+        """
         root = self.machine.root
         dirty = git.is_dirty(root)
-        tags = git.ask(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/tags") or ""
+        tags = (
+            git.ask(
+                root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/tags"
+            )
+            or ""
+        )
         return {
             "commit": git.commit(root) or "none",
             "tags": hashlib.sha256(tags.encode("utf-8", "surrogateescape")).hexdigest(),
@@ -178,7 +228,9 @@ class Fingerprints:
         }
 
     def _taken(self, job: Job) -> dict[str, str]:
-        """What the job takes from its needs, by content: the same again leaves its fingerprint as it was."""
+        """What the job takes from its needs, by content: the same again leaves its
+        fingerprint as it was.
+        """
         found: dict[str, str] = {}
         for need in job.takes:
             for variant in self.graph.jobs[need].variants:
@@ -190,7 +242,9 @@ class Fingerprints:
 
 
 def taken(root: Path, variant: Variant) -> list[str]:
-    """The files that a session has left for those that take them. Raises UntoldError where it has not passed."""
+    """The files that a session has left for those that take them. Raises UntoldError
+    where it has not passed.
+    """
     folder = root / REPORTS / variant.id
     try:
         result = results.read(folder)
@@ -215,7 +269,9 @@ def below(folder: Path) -> Iterable[Path]:
 
 
 def listing(inputs: Mapping[str, str]) -> bytes:
-    """Inputs as text, one after the other in the order of their names, so that nothing else has the same text."""
+    """Inputs as text, one after the other in the order of their names, so that nothing
+    else has the same text.
+    """
     lines = "".join(f"{name}\0{inputs[name]}\0" for name in sorted(inputs))
     return lines.encode("utf-8", "surrogateescape")
 
@@ -227,7 +283,7 @@ def from_listing(data: bytes) -> dict[str, str]:
 
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], object]:
-    """Whether a path matches one of these patterns, whose `*` matches slashes as well."""
+    """Whether a path matches one of these patterns; `*` matches slashes as well."""
     return re.compile("|".join(translate(pattern) for pattern in patterns)).match
 
 

@@ -1,4 +1,6 @@
-"""What git knows of the repository; everything is None, False or empty where there is no git."""
+"""What git knows of the repository; everything is None, False or empty where there is
+no git.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,15 @@ from pathlib import Path
 def ask(root: Path, *arguments: str) -> str | None:
     """The output of a git command without its last newline, or None where it fails."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, check=False
+        )
     except OSError:
         return None
     return (
-        done.stdout.decode("utf-8", errors="surrogateescape").rstrip("\n") if done.returncode == 0 else None
+        done.stdout.decode("utf-8", errors="surrogateescape").rstrip("\n")
+        if done.returncode == 0
+        else None
     )
 
 
@@ -38,9 +44,27 @@ def commit_time(root: Path) -> int:
 
 
 def files(root: Path, *paths: str) -> tuple[str, ...]:
-    """The existing files that git tracks, or would track, under these paths, relative to `root`."""
-    listing = ask(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths) or ""
-    return tuple(sorted({name for name in listing.split("\0") if name and (root / name).is_file()}))
+    """The existing files that git tracks, or would track, under these paths, relative
+    to `root`.
+    """
+    listing = (
+        ask(
+            root,
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--",
+            *paths,
+        )
+        or ""
+    )
+    return tuple(
+        sorted(
+            {name for name in listing.split("\0") if name and (root / name).is_file()}
+        )
+    )
 
 
 def is_shallow(root: Path) -> bool:

@@ -1,4 +1,6 @@
-"""Signals: the first one ends the run in good order, whoever sends it; later ones change nothing."""
+"""Signals: the first one ends the run in good order, whoever sends it; later ones
+change nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ PARENT_CHECK_SECONDS = 0.5
 
 
 def install() -> None:
-    """Raise `Interrupted`, a KeyboardInterrupt, in the main thread on SIGINT, SIGTERM and SIGHUP.
+    """Raise `Interrupted`, a KeyboardInterrupt, in the main thread on SIGINT, SIGTERM
+    and SIGHUP.
 
-    nox sets no handler for SIGTERM, so without this no `finally` runs and no result is written.
-    Ending takes a second or two, in which a second Ctrl-C must not break it off half way.
+    nox sets no handler for SIGTERM, so without this no `finally` runs and no result is
+    written. Ending takes a second or two, in which a second Ctrl-C must not break it
+    off half way.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -35,9 +39,11 @@ def install() -> None:
 
 
 def end_with_parent() -> None:
-    """Send this process a SIGTERM once its parent is gone, so that no orphan deploys on by itself.
+    """Send this process a SIGTERM once its parent is gone, so that no orphan deploys on
+    by itself.
 
-    A kill -9 of the outer nox reaches nobody else; a changed parent id is the one trace it leaves on every system.
+    A kill -9 of the outer nox reaches nobody else; a changed parent id is the one trace
+    it leaves on every system.
     """
     parent = os.getppid()
     never = threading.Event()

@@ -1,15 +1,19 @@
-"""How much slower: the ratio of two measured series, with an interval that a noisy machine does not fool.
+"""How much slower: the ratio of two measured series, with an interval that a noisy
+machine does not fool.
 
-Pure functions. What they are given are generations: pairs of processes, an old and a new one, that took turns. Each
-turn of one has a partner right beside it of the other, so that whatever slows the machine for longer than a turn slows
-both; the unit of all statistics is the logarithm of such a pair's ratio.
+Pure functions. What they are given are generations: pairs of processes, an old and a
+new one, that took turns. Each turn of one has a partner right beside it of the other,
+so that whatever slows the machine for longer than a turn slows both; the unit of all
+statistics is the logarithm of such a pair's ratio.
 
-The estimate is the mean of the middle 40 % of the pairs: a neighbour's burst of load makes a few pairs arbitrarily bad,
-and with 20 % left out at each end, Wilcox's usual choice, a burst in every tenth pair cost an eighth of the detections.
-The interval comes from a bootstrap in two stages, first generations, then pairs within each, for
-two processes of the very same code differ by themselves (memory layout, hash seeds, what the JIT made of it).
-Percentiles are taken a little further out than 2.5 and 97.5, as small samples ask for: Hesterberg, "What Teachers
-Should Know About the Bootstrap", 2015, section 4.2; for the trimmed mean see Wilcox, "Introduction to Robust Estimation
+The estimate is the mean of the middle 40 % of the pairs: a neighbour's burst of load
+makes a few pairs arbitrarily bad, and with 20 % left out at each end, Wilcox's usual
+choice, a burst in every tenth pair cost an eighth of the detections. The interval comes
+from a bootstrap in two stages, first generations, then pairs within each, for two
+processes of the very same code differ by themselves (memory layout, hash seeds, what
+the JIT made of it). Percentiles are taken a little further out than 2.5 and 97.5, as
+small samples ask for: Hesterberg, "What Teachers Should Know About the Bootstrap",
+2015, section 4.2; for the trimmed mean see Wilcox, "Introduction to Robust Estimation
 and Hypothesis Testing", chapter 4.
 """
 
@@ -26,9 +30,11 @@ TRIMMED = 0.3
 RESAMPLES = 1000
 LEVEL = 0.95
 POWER = 0.95
-# The interval's width varies from run to run; found by simulation, so that what is said to be detected is.
+# The interval's width varies from run to run; found by simulation, so that what is said
+# to be detected is.
 VARYING = 1.15
-# Fewer pairs give a bootstrap nothing to choose from: its interval would be far too narrow.
+# Fewer pairs give a bootstrap nothing to choose from: its interval would be far too
+# narrow.
 MINIMUM_PAIRS = 5
 NORMAL = NormalDist()
 
@@ -43,7 +49,9 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A ratio, new by old, with its 95 % interval; above 1 is slower. `pairs` is how many it was made of."""
+    """A ratio, new by old, with its 95 % interval; above 1 is slower. `pairs` is how
+    many it was made of.
+    """
 
     ratio: float
     low: float
@@ -61,18 +69,23 @@ class Interval:
         return math.log(self.high / self.low) / (2 * NORMAL.inv_cdf((1 + LEVEL) / 2))
 
     def verdict(self, threshold: float) -> Verdict:
-        """Slower when the whole interval lies beyond the threshold; undecided when the threshold lies inside."""
+        """Slower when the whole interval lies beyond the threshold; undecided when the
+        threshold lies inside.
+        """
         if self.low > threshold:
             return Verdict.SLOWER
         return Verdict.UNDECIDED if self.high > threshold else Verdict.FINE
 
     def detects(self, threshold: float) -> float:
-        """The smallest true ratio that would be found beyond the threshold about 19 times of 20, with as many pairs."""
+        """The smallest true ratio that would be found beyond the threshold about 19
+        times of 20, with as many pairs.
+        """
         quantiles = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(POWER)
         return threshold * math.exp(VARYING * quantiles * self.error)
 
     def pairs_needed(self, threshold: float) -> int | None:
-        """How many pairs would leave the threshold outside the interval, should the ratio stay what it is.
+        """How many pairs would leave the threshold outside the interval, should the
+        ratio stay what it is.
 
         None where it is so near the threshold that a hundred times as many might not.
         """
@@ -84,7 +97,9 @@ class Interval:
 
 
 def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
-    """The mean without that share of the smallest and of the largest values. Raises ValueError for no values."""
+    """The mean without that share of the smallest and of the largest values. Raises
+    ValueError for no values.
+    """
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
@@ -94,14 +109,20 @@ def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
 
 
 def compare(
-    old: Sequence[Sequence[float]], new: Sequence[Sequence[float]], *, resamples: int = RESAMPLES
+    old: Sequence[Sequence[float]],
+    new: Sequence[Sequence[float]],
+    *,
+    resamples: int = RESAMPLES,
 ) -> Interval:
-    """Compare two series of generations, each the rounds of one process; the n-th rounds of both are a pair.
+    """Compare two series of generations, each the rounds of one process; the n-th
+    rounds of both are a pair.
 
-    The same input always gives the same interval: the bootstrap's dice have a fixed seed.
+    The same input always gives the same interval: the bootstrap's dice have a fixed
+    seed.
 
     Raises:
-        ValueError: the series differ in shape, hold a value that is not above 0, or are too few pairs.
+        ValueError: the series differ in shape, hold a value that is not above 0, or are
+            too few pairs.
     """
     generations = [
         [math.log(after / before) for before, after in zip(olds, news, strict=True)]
@@ -132,11 +153,18 @@ def _resampled(generations: Sequence[Sequence[float]], resamples: int) -> list[f
 
 
 def _tail(pairs: int) -> float:
-    """The share to leave out at each end, so that an interval of few pairs covers as often as one of many."""
+    """The share to leave out at each end, so that an interval of few pairs covers as
+    often as one of many.
+    """
     freedom = pairs - 1
     z = NORMAL.inv_cdf((1 + LEVEL) / 2)
-    # Student's quantile from the normal one: Cornish and Fisher, good to a few thousandths from 4 degrees on.
-    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    # Student's quantile from the normal one: Cornish and Fisher, good to a few
+    # thousandths from 4 degrees on.
+    student = (
+        z
+        + (z**3 + z) / (4 * freedom)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    )
     return NORMAL.cdf(-math.sqrt(pairs / freedom) * student)
 
 

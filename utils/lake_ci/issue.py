@@ -1,4 +1,6 @@
-"""The one GitHub issue that tells of failed nightly runs: opened by the first, updated by those that follow."""
+"""The one GitHub issue that tells of failed nightly runs: opened by the first, updated
+by those that follow.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +19,44 @@ TIMEOUT_SECONDS = 30
 
 
 def tell(text: str, env: Mapping[str, str]) -> str:
-    """Open the issue with this text, or add the text to the open one; return the issue's address.
+    """Open the issue with this text, or add the text to the open one; return the
+    issue's address.
 
     Args:
-        text: Markdown; what is too long for an issue is cut, and the run's address says where the rest is.
-        env: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SERVER_URL, GITHUB_RUN_ID, and GITHUB_TOKEN with `issues: write`.
+        text: Markdown; what is too long for an issue is cut, and the run's address says
+            where the rest is.
+        env: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SERVER_URL, GITHUB_RUN_ID, and
+            GITHUB_TOKEN with `issues: write`.
 
     Raises:
         LakeCiError: GitHub refused, or could not be reached.
     """
-    issues = f"{env['GITHUB_API_URL']}/repos/{env['GITHUB_REPOSITORY']}/issues"
-    run = f"{env['GITHUB_SERVER_URL']}/{env['GITHUB_REPOSITORY']}/actions/runs/{env['GITHUB_RUN_ID']}"
-    body = text if len(text) <= LONGEST else f"{text[:LONGEST].rpartition(chr(10))[0]}\n\n(cut)"
+    repository = env["GITHUB_REPOSITORY"]
+    issues = f"{env['GITHUB_API_URL']}/repos/{repository}/issues"
+    page = f"{env['GITHUB_SERVER_URL']}/{repository}"
+    run = f"{page}/actions/runs/{env['GITHUB_RUN_ID']}"
+    body = (
+        text
+        if len(text) <= LONGEST
+        else f"{text[:LONGEST].rpartition(chr(10))[0]}\n\n(cut)"
+    )
     body = f"{run}\n\n{body}"
-    listed = _call("GET", f"{issues}?state=open&per_page=100&creator=github-actions%5Bbot%5D", env)
+    listed = _call(
+        "GET", f"{issues}?state=open&per_page=100&creator=github-actions%5Bbot%5D", env
+    )
     for issue in listed:
         if issue["title"] == TITLE and "pull_request" not in issue:
-            return str(_call("POST", f"{issues}/{issue['number']}/comments", env, {"body": body})["html_url"])
+            return str(
+                _call(
+                    "POST", f"{issues}/{issue['number']}/comments", env, {"body": body}
+                )["html_url"]
+            )
     return str(_call("POST", issues, env, {"title": TITLE, "body": body})["html_url"])
 
 
-def _call(method: str, url: str, env: Mapping[str, str], body: Mapping[str, str] | None = None) -> Any:
+def _call(
+    method: str, url: str, env: Mapping[str, str], body: Mapping[str, str] | None = None
+) -> Any:
     request = urllib.request.Request(
         url,
         method=method,
@@ -54,6 +73,10 @@ def _call(method: str, url: str, env: Mapping[str, str], body: Mapping[str, str]
             return json.load(response)
     except urllib.error.HTTPError as error:
         hint = "the job needs `issues: write`" if error.code == 403 else None
-        raise LakeCiError(f"GitHub answered {error.code} to {method} {url.partition('?')[0]}", hint) from None
+        raise LakeCiError(
+            f"GitHub answered {error.code} to {method} {url.partition('?')[0]}", hint
+        ) from None
     except (OSError, ValueError) as error:
-        raise LakeCiError(f"GitHub could not be told of the failed run: {error}") from None
+        raise LakeCiError(
+            f"GitHub could not be told of the failed run: {error}"
+        ) from None

@@ -1,4 +1,6 @@
-"""What a job's result leans on beside the repository's files: variables, interpreters, and facts of the world."""
+"""What a job's result leans on beside the repository's files: variables, interpreters,
+and facts of the world.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,19 @@ import nox
 from lake_ci import provisioning
 from lake_ci.digests import Digests
 
-# Variables that tools heed, whichever job runs them. What the suite's own processes tell each other, and where results
-# are kept, is not among them.
+# Variables that tools heed, whichever job runs them. What the suite's own processes
+# tell each other, and where results are kept, is not among them.
 VARIABLES = re.compile(
-    r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|LD_.*|COLUMNS|NO_COLOR|FORCE_COLOR|CI|GITHUB_ACTIONS|SOURCE_DATE_EPOCH"
-    r"|LAKE_CI_(?!(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)$).*|LAKEKIT_.*|DEPLOY_ENVIRONMENT|XDG_CONFIG_HOME"
-    r"|(PYTHON|PIP_|UV_|PYTEST_|HYPOTHESIS_|COVERAGE_|MYPY|BLACK_|FLAKE8|ISORT_|MOTO_).*|NOX_DOWNLOAD_PYTHON"
-    r"|(JAVA_|JDK_|_JAVA_|SPARK_|HADOOP_|IVY_).*|(SEMGREP_|SAFETY_|BANDIT_|ZIZMOR_|HADOLINT_|CODECOV_).*|GH_TOKEN"
-    r"|(AWS_|AZURE_|GOOGLE_|DATABRICKS_|TF_|CHECKOV_|DOCKER_|BUILDX_|BUILDKIT_|CONTAINER_|KUBE|GIT_).*"
+    r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|LD_.*|COLUMNS|NO_COLOR|FORCE_COLOR|CI"
+    r"|GITHUB_ACTIONS|SOURCE_DATE_EPOCH"
+    r"|LAKE_CI_(?!(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)$).*|LAKEKIT_.*"
+    r"|DEPLOY_ENVIRONMENT|XDG_CONFIG_HOME"
+    r"|(PYTHON|PIP_|UV_|PYTEST_|HYPOTHESIS_|COVERAGE_"
+    r"|MYPY|BLACK_|FLAKE8|ISORT_|MOTO_).*"
+    r"|NOX_DOWNLOAD_PYTHON|(JAVA_|JDK_|_JAVA_|SPARK_|HADOOP_|IVY_).*"
+    r"|(SEMGREP_|SAFETY_|BANDIT_|ZIZMOR_|HADOLINT_|CODECOV_).*|GH_TOKEN"
+    r"|(AWS_|AZURE_|GOOGLE_|DATABRICKS_|TF_|CHECKOV_"
+    r"|DOCKER_|BUILDX_|BUILDKIT_|CONTAINER_|KUBE|GIT_).*"
     r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
 )
 # A person's own settings of the tools, below the home folder.
@@ -56,7 +63,9 @@ HOME_FILES = (
 # What makes the environments.
 PACKAGES = ("nox", "uv", "virtualenv")
 # AWS answers for an account as it is at the moment.
-CREDENTIALS = re.compile(r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)")
+CREDENTIALS = re.compile(
+    r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)"
+)
 ENGINE_SECONDS = 2
 BROWSER_SECONDS = 60
 # Where docker looks for its plugins, below the user's own folder of them.
@@ -90,20 +99,30 @@ class Machine:
 
     @cached_property
     def outside(self) -> Digests:
-        """Of files outside the repository, and of what jobs leave: few, beside those of the repository."""
+        """Of files outside the repository, and of what jobs leave: few, beside those of
+        the repository.
+        """
         return Digests(self.root, self.root / ".cache" / "digests-outside")
 
     def variables(self, declared: Sequence[str] = ()) -> dict[str, str]:
-        """A digest of each variable that is set and that tools heed; a value is never shown."""
+        """A digest of each variable that is set and that tools heed; a value is never
+        shown.
+        """
         return {
-            name: hashlib.sha256(f"{name}={value}".encode("utf-8", "surrogateescape")).hexdigest()
+            name: (
+                hashlib.sha256(
+                    f"{name}={value}".encode("utf-8", "surrogateescape")
+                ).hexdigest()
+            )
             for name, value in self.env.items()
             if VARIABLES.fullmatch(name) or name in declared
         }
 
     @cached_property
     def common(self) -> dict[str, str]:
-        """What every job leans on: the suite's own Python and tools, the platform, Java, a person's settings."""
+        """What every job leans on: the suite's own Python and tools, the platform,
+        Java, a person's settings.
+        """
         found = {
             "suite's Python": f"{sys.version} {sys.base_prefix}",
             "platform": f"{platform.platform()} {platform.machine()}",
@@ -124,7 +143,8 @@ class Machine:
         return {name: text for name, text in found.items() if text}
 
     def interpreter(self, version: str, environment: Path | None) -> str:
-        """The Python that a session gets: that of the environment it has already, else the one that nox finds.
+        """The Python that a session gets: that of the environment it has already, else
+        the one that nox finds.
 
         Raises:
             UntoldError: there is none yet that could be asked.
@@ -141,7 +161,9 @@ class Machine:
 
     @cached_property
     def _found(self) -> dict[str, str | None]:
-        """The Pythons that were looked for, by version: it takes a third of a second, and sessions share them."""
+        """The Pythons that were looked for, by version: it takes a third of a second,
+        and sessions share them.
+        """
         return {}
 
     def _find(self, version: str) -> str | None:
@@ -153,10 +175,13 @@ class Machine:
         if found is None or found.system_executable is None:
             return None
         release = ".".join(str(number) for number in found.version_info[:3])
-        return _interpreter(found.implementation, release, Path(found.system_executable).parent)
+        return _interpreter(
+            found.implementation, release, Path(found.system_executable).parent
+        )
 
     def file(self, path: Path) -> str:
-        """The digest of a file outside the repository, whatever it is linked to; empty where there is none.
+        """The digest of a file outside the repository, whatever it is linked to; empty
+        where there is none.
 
         Raises:
             UntoldError: it cannot be read.
@@ -169,7 +194,9 @@ class Machine:
         return digest
 
     def folder(self, path: Path, pattern: str = "*") -> str:
-        """The digest of all files in a folder outside the repository, by name and content."""
+        """The digest of all files in a folder outside the repository, by name and
+        content.
+        """
         names = sorted(each for each in path.rglob(pattern) if each.is_file())
         found = [(each.relative_to(path).as_posix(), self.file(each)) for each in names]
         return hashlib.sha256(repr(found).encode()).hexdigest()
@@ -185,7 +212,8 @@ class Machine:
         self.outside.save()
 
     def fact(self, name: str) -> str:
-        """A fact of the world outside, by its name in `FACTS`. Raises UntoldError where it cannot be told.
+        """A fact of the world outside, by its name in `FACTS`. Raises UntoldError where
+        it cannot be told.
 
         What is still being prepared is known by its identity, before and after.
         """
@@ -196,7 +224,9 @@ class Machine:
 
 
 def advisories(machine: Machine) -> str:
-    """The advisory database: the live one is asked once a day, and a folder that is named counts by content."""
+    """The advisory database: the live one is asked once a day, and a folder that is
+    named counts by content.
+    """
     folder = machine.env.get("LAKE_CI_ADVISORIES")
     if not folder:
         return f"live, {machine.today}"
@@ -204,25 +234,38 @@ def advisories(machine: Machine) -> str:
 
 
 def terraform(machine: Machine) -> str:
-    """Terraform and where its providers come from; their versions stand in the repository's lock.
+    """Terraform and where its providers come from; their versions stand in the
+    repository's lock.
 
-    With credentials the plans are of an account as it is at the moment, and nobody can tell whether that has changed.
+    With credentials the plans are of an account as it is at the moment, and nobody can
+    tell whether that has changed.
     """
-    named = sorted(name for name in machine.env if CREDENTIALS.fullmatch(name) and machine.env[name])
+    named = sorted(
+        name
+        for name in machine.env
+        if CREDENTIALS.fullmatch(name) and machine.env[name]
+    )
     if named:
         raise UntoldError(f"{named[0]} is set: the plans are of a real account")
     settings = machine.env.get("TF_CLI_CONFIG_FILE")
-    return f"{machine.program('terraform')} {machine.file(Path(settings)) if settings else ''}"
+    return (
+        f"{machine.program('terraform')}"
+        f" {machine.file(Path(settings)) if settings else ''}"
+    )
 
 
 def api_server(machine: Machine) -> str:
-    """The API server of the session's own, by content. A cluster that is named changes when its owner likes."""
+    """The API server of the session's own, by content. A cluster that is named changes
+    when its owner likes.
+    """
     if machine.env.get("KUBE_CONTEXT"):
         raise UntoldError("KUBE_CONTEXT names a cluster, which changes by itself")
     assets = machine.env.get("KUBEBUILDER_ASSETS")
     if not assets:
         return "none"
-    return " ".join(machine.file(Path(assets, name)) for name in ("etcd", "kube-apiserver"))
+    return " ".join(
+        machine.file(Path(assets, name)) for name in ("etcd", "kube-apiserver")
+    )
 
 
 def browser(machine: Machine) -> str:
@@ -251,32 +294,42 @@ def browser(machine: Machine) -> str:
 
 
 def engine(machine: Machine) -> str:
-    """The container engine's version, buildx, and the id of the image that ours start from.
+    """The container engine's version, buildx, and the id of the image that ours start
+    from.
 
-    An image that the engine does not hold is the registry's to name, at the moment of the build.
+    An image that the engine does not hold is the registry's to name, at the moment of
+    the build.
     """
     host = machine.env.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not host.startswith("unix://"):
         raise UntoldError(f"the container engine is at {host}, not on this machine")
     dockerfile = machine.root / "docker" / "Dockerfile"
-    bases = re.findall(r"^ARG BASE=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
+    bases = re.findall(
+        r"^ARG BASE=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE
+    )
     # The bake file takes it from the environment, where it is set there.
     bases = [machine.env["BASE"]] if machine.env.get("BASE") else bases
     words = [machine.program("docker"), buildx(machine)]
     try:
         version = _ask(host.removeprefix("unix://"), "/version")
         words += [version["Version"], version["ApiVersion"]]
-        words += [_ask(host.removeprefix("unix://"), f"/images/{quote(base)}/json")["Id"] for base in bases]
+        words += [
+            _ask(host.removeprefix("unix://"), f"/images/{quote(base)}/json")["Id"]
+            for base in bases
+        ]
     except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         raise UntoldError(
-            f"the container engine does not tell its version and its base image: {error}"
+            "the container engine does not tell its"
+            f" version and its base image: {error}"
         ) from None
     return " ".join(words)
 
 
 def buildx(machine: Machine) -> str:
     """The buildx that docker builds with, by content; empty where there is none."""
-    own = machine.env.get("DOCKER_CONFIG") or Path(machine.env.get("HOME", ""), ".docker")
+    own = machine.env.get("DOCKER_CONFIG") or Path(
+        machine.env.get("HOME", ""), ".docker"
+    )
     for folder in (Path(own, "cli-plugins"), *PLUGINS):
         digest = machine.file(Path(folder, "docker-buildx"))
         if digest:
@@ -320,7 +373,9 @@ def _ask(address: str, path: str) -> dict[str, str]:
 
 
 def _noted(environment: Path) -> str | None:
-    """The interpreter as an environment notes it; None where there is no environment."""
+    """The interpreter as an environment notes it; None where there is no
+    environment.
+    """
     try:
         text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
     except OSError:
@@ -329,7 +384,9 @@ def _noted(environment: Path) -> str | None:
     version = noted.get("version_info") or noted.get("version")
     if version is None or "home" not in noted:
         return None
-    return _interpreter(noted.get("implementation", "CPython"), version, Path(noted["home"]))
+    return _interpreter(
+        noted.get("implementation", "CPython"), version, Path(noted["home"])
+    )
 
 
 def _interpreter(implementation: str, version: str, folder: Path) -> str:
@@ -340,15 +397,21 @@ def _interpreter(implementation: str, version: str, folder: Path) -> str:
 def _version(package: str) -> str:
     """The version of a package beside nox; empty where it is not there.
 
-    By the name of its metadata's folder: importlib.metadata takes 5 ms for each, to read them all.
+    By the name of its metadata's folder: importlib.metadata takes 5 ms for each, to
+    read them all.
     """
     site = Path(nox.__file__).parent.parent
-    found = sorted(path.name.removesuffix(".dist-info") for path in site.glob(f"{package}-*.dist-info"))
+    found = sorted(
+        path.name.removesuffix(".dist-info")
+        for path in site.glob(f"{package}-*.dist-info")
+    )
     return " ".join(found)
 
 
 def _umask() -> int:
-    """The mode bits that new files lack: some jobs pack files with the modes they find. Telling it means setting it."""
+    """The mode bits that new files lack: some jobs pack files with the modes they find.
+    Telling it means setting it.
+    """
     now = os.umask(0o022)
     os.umask(now)
     return now

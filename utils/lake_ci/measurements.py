@@ -1,4 +1,6 @@
-"""What was measured: one line of JSON a run, with the machine it ran on, in a file that only grows."""
+"""What was measured: one line of JSON a run, with the machine it ran on, in a file that
+only grows.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,9 @@ SCHEMA = 1
 class Figures:
     """One series of a benchmark: the whole of it, or a part such as one table.
 
-    `seconds` is the median of the new version's rounds. Without a baseline there is nothing but that; `ratio` is new by
-    old with its 95 % interval from `low` to `high`; a true ratio of `detects` would be found 19 times of 20.
+    `seconds` is the median of the new version's rounds. Without a baseline there is
+    nothing but that; `ratio` is new by old with its 95 % interval from `low` to `high`;
+    a true ratio of `detects` would be found 19 times of 20.
     """
 
     seconds: float
@@ -34,7 +37,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Measured:
-    """One benchmark in one run: the figures of the whole under "", those of parts under their names; megabytes."""
+    """One benchmark in one run: the figures of the whole under "", those of parts under
+    their names; megabytes.
+    """
 
     series: Mapping[str, Figures]
     peak_mb: float = 0.0
@@ -58,7 +63,9 @@ def machine() -> dict[str, object]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "memory_gb": round(
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1
+        ),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 2),
@@ -75,7 +82,11 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    names = [
+        line.partition(":")[2].strip()
+        for line in text.splitlines()
+        if line.startswith("model name")
+    ]
     return names[0] if names else platform.machine()
 
 
@@ -92,21 +103,31 @@ def from_line(line: str) -> Record:
             raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
         benchmarks = {
             str(name): Measured(
-                {str(part): Figures(**figures) for part, figures in row["series"].items()},
+                {
+                    str(part): Figures(**figures)
+                    for part, figures in row["series"].items()
+                },
                 float(row["peak_mb"]),
                 row["old_peak_mb"],
             )
             for name, row in body["benchmarks"].items()
         }
         return Record(
-            body["commit"], body["baseline"], body["dirty"], body["made"], dict(body["machine"]), benchmarks
+            body["commit"],
+            body["baseline"],
+            body["dirty"],
+            body["made"],
+            dict(body["machine"]),
+            benchmarks,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a measurement: {error}") from None
 
 
 def read(path: Path) -> tuple[list[Record], int]:
-    """The history, oldest first, and how many of its lines cannot be read. No file is an empty history."""
+    """The history, oldest first, and how many of its lines cannot be read. No file is
+    an empty history.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -121,7 +142,9 @@ def read(path: Path) -> tuple[list[Record], int]:
 
 
 def append(path: Path, records: Iterable[Record]) -> None:
-    """Add to the history. A reader sees the old file or the new one, and of two writers neither loses its lines."""
+    """Add to the history. A reader sees the old file or the new one, and of two writers
+    neither loses its lines.
+    """
     with locked(path.with_suffix(".lock")):
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         if before and not before.endswith("\n"):

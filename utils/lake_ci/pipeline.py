@@ -1,4 +1,6 @@
-"""Runs the whole graph: plans the event, lets one inner nox run it, and tells what came of it."""
+"""Runs the whole graph: plans the event, lets one inner nox run it, and tells what came
+of it.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import nox
-from nox import _option_set  # the one place that knows how nox's options become arguments again
-from nox import _options, sessions
+
+# `_option_set` is the one place that knows how nox's options become arguments again.
+from nox import _option_set, _options, sessions
 
 from lake_ci import git, interpreters, issue, provisioning, results, reuse, summary
 from lake_ci.durations import Durations, durations
@@ -44,7 +47,15 @@ from lake_ci.plan import (
 from lake_ci.processes import Processes
 from lake_ci.report import efficiency, terminal
 from lake_ci.report.overview import Overview, Workers
-from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
+from lake_ci.results import (
+    REPORTS,
+    TIME_FORMAT,
+    Check,
+    Finding,
+    Outcome,
+    Result,
+    Status,
+)
 from lake_ci.reuse import SWITCH, Answer, Mode, Reuse, Verdict
 from lake_ci.run import facts
 from lake_ci.suite import PLAN, Suite, one_line
@@ -59,15 +70,24 @@ def arguments() -> Parser:
     """The arguments of the pipeline, after `nox --`."""
     found = parser("")
     found.add_argument(
-        "-j", metavar="N", dest="parallel", help="run N sessions at once (default: one per CPU)"
+        "-j",
+        metavar="N",
+        dest="parallel",
+        help="run N sessions at once (default: one per CPU)",
     )
     found.add_argument("--plain", action="store_true", help="no live board")
-    found.add_argument("--no-cache", action="store_true", help="run all, whatever earlier runs have found")
+    found.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="run all, whatever earlier runs have found",
+    )
     return found
 
 
 def play(suite: Suite, session: nox.Session) -> None:
-    """The session `pipeline`. Ends the process with DESIGN's exit codes: 0, 1, 2, 3 or 130."""
+    """The session `pipeline`. Ends the process with DESIGN's exit codes: 0, 1, 2, 3 or
+    130.
+    """
     with one_line(suite.redact):
         options = arguments().parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
@@ -75,10 +95,15 @@ def play(suite: Suite, session: nox.Session) -> None:
         print(f"Simulating {plan.event} ({another}): {_names(plan)}", flush=True)
         lock = suite.root / ".cache" / "pipeline.lock"
         with locked(
-            lock, lambda holder: print(f"waiting for another pipeline in this checkout: {holder}", flush=True)
+            lock,
+            lambda holder: print(
+                f"waiting for another pipeline in this checkout: {holder}", flush=True
+            ),
         ):
             sign(lock, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
-            code = Pipeline(suite, plan, session._runner.global_config, options, session.posargs).run()
+            code = Pipeline(
+                suite, plan, session._runner.global_config, options, session.posargs
+            ).run()
     if code != 0:
         sys.exit(code)
 
@@ -88,9 +113,13 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
     with one_line(suite.redact):
         found = parser("-s plan ")
         found.add_argument("--json", action="store_true", help="for a program")
-        found.add_argument("--mermaid", action="store_true", help="as a Mermaid flowchart")
         found.add_argument(
-            "--why", metavar="JOB", help="all inputs of this job that differ, not the first ones alone"
+            "--mermaid", action="store_true", help="as a Mermaid flowchart"
+        )
+        found.add_argument(
+            "--why",
+            metavar="JOB",
+            help="all inputs of this job that differ, not the first ones alone",
         )
         options = found.parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
@@ -106,42 +135,59 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
             verdicts = cache.forecast(plan.starts, cache.now())
         if options.why is not None:
             job = suite.graph.named(options.why)
-            print("\n".join(why_text(job, [each for each in verdicts if each.variant.job is job])))
+            print(
+                "\n".join(
+                    why_text(
+                        job, [each for each in verdicts if each.variant.job is job]
+                    )
+                )
+            )
         else:
             write = as_json if options.json else as_text
             times = expected(suite, plan.variants, cache, mode)
             print(write(plan, times, verdicts, workers=workers(config, None)))
 
 
-def expected(suite: Suite, variants: Collection[Variant], cache: Reuse, mode: Mode) -> Durations:
+def expected(
+    suite: Suite, variants: Collection[Variant], cache: Reuse, mode: Mode
+) -> Durations:
     """Return how long these sessions take, for a run and for `nox -s plan`."""
     cached = cache.seconds if mode is not Mode.OFF else None
     return durations(suite.root, suite.graph, variants, cached)
 
 
 def played_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
-    """What may be done with kept results when this plan is played, here as on GitHub."""
-    played = {"tag": {"GITHUB_REF_TYPE": "tag"}, "schedule": {"GITHUB_EVENT_NAME": "schedule"}}
+    """What may be done with kept results when this plan is played, as on GitHub."""
+    played = {
+        "tag": {"GITHUB_REF_TYPE": "tag"},
+        "schedule": {"GITHUB_EVENT_NAME": "schedule"},
+    }
     said = reuse.mode({**suite.env, **played.get(plan.event.name, {})})
     return Mode.REFRESH if no_cache and said is not Mode.OFF else said
 
 
 def forecasting(suite: Suite, config: Any, out: Callable[[str], None] = print) -> Reuse:
-    """What earlier runs have found, for sessions whose environments nox keeps where its options say."""
+    """What earlier runs have found, for sessions whose environments nox keeps where its
+    options say.
+    """
 
     def environment(variant: Variant) -> Path | None:
         if variant.job.python is None and not variant.job.pythons:
             return None
         # The one place that knows what folder nox makes of a session's name.
-        return Path(suite.root, sessions._normalize_path(str(config.envdir), variant.session))
+        return Path(
+            suite.root, sessions._normalize_path(str(config.envdir), variant.session)
+        )
 
     return suite.reuse(environment, out)
 
 
 def summarize(suite: Suite, session: nox.Session) -> None:
-    """The session `summary`: collect what a run has left, write the reports, and end with the status of the whole.
+    """The session `summary`: collect what a run has left, write the reports, and end
+    with the status of the whole.
 
-    On GitHub that is the run it is part of; elsewhere the last pipeline of this checkout.
+    On GitHub that is the run it is part of; elsewhere the last pipeline of this
+    checkout.
     """
     with one_line(suite.redact):
         env = suite.env
@@ -149,11 +195,17 @@ def summarize(suite: Suite, session: nox.Session) -> None:
         shared: Workers | None = None
         if run is None:
             run, arguments, shared = _last_run(suite.root)
-        plan = plan_of(suite.graph, suite.root, env, parser("-s summary ").parse_args(arguments))
-        said = {job: str(told["result"]) for job, told in json.loads(env.get("NEEDS") or "{}").items()}
+        plan = plan_of(
+            suite.graph, suite.root, env, parser("-s summary ").parse_args(arguments)
+        )
+        said = {
+            job: str(told["result"])
+            for job, told in json.loads(env.get("NEEDS") or "{}").items()
+        }
         code = summary.write(_overview(suite, plan, run, said, shared), suite.root, env)
         text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
-        # On GitHub `write` has logged it, guarded against text that the runner would take for commands.
+        # On GitHub `write` has logged it, guarded against text that the runner would
+        # take for commands.
         if env.get("GITHUB_ACTIONS") != "true":
             print(text)
         if code != 0 and plan.event.name == "schedule" and env.get("GITHUB_TOKEN"):
@@ -221,7 +273,9 @@ class Pipeline:
         self.workers = Workers(number, os.cpu_count() or 1, time.time())
 
     def run(self) -> int:
-        """Run the planned sessions in an inner nox, print the table, and return the exit code."""
+        """Run the planned sessions in an inner nox, print the table, and return the
+        exit code.
+        """
         if not self.variants:
             print(terminal.table([], self.plan.skipped))
             return 0
@@ -294,8 +348,12 @@ class Pipeline:
         )
         return done.code
 
-    def _results(self, nox_says: Mapping[str, Mapping[str, Any]], *, interrupted: bool) -> list[Result]:
-        """The result of each planned session; one that left none gets one here, with nox's reason."""
+    def _results(
+        self, nox_says: Mapping[str, Mapping[str, Any]], *, interrupted: bool
+    ) -> list[Result]:
+        """The result of each planned session; one that left none gets one here, with
+        nox's reason.
+        """
         found = []
         for variant in self.variants:
             folder = self.suite.root / REPORTS / variant.id
@@ -326,32 +384,49 @@ class Pipeline:
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
-        """What all results made here say alike; asked of git once, as an interrupted run has little time."""
+        """What all results made here say alike; asked of git once, as an interrupted
+        run has little time.
+        """
         told = {"LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name}
         return facts(self.suite.root, {**self.suite.env, **told})
 
-    def _stand_in(self, variant: Variant, said: Mapping[str, Any] | None, *, interrupted: bool) -> Result:
+    def _stand_in(
+        self, variant: Variant, said: Mapping[str, Any] | None, *, interrupted: bool
+    ) -> Result:
         reason = str((said or {}).get("reason") or "")
         missing = MISSING.search(reason)
         cause: str | None = None
         if missing:
             message = interpreters.missing(missing[1], self.suite.env)
             finding = Finding("nox", "interpreter", message)
-            outcome = Outcome(Status.WARNING, f"no Python {missing[1]}", (finding,), weaker=message)
-            check = Check.from_outcome("interpreter", outcome, 0.0, strict=self.suite.strict)
+            outcome = Outcome(
+                Status.WARNING, f"no Python {missing[1]}", (finding,), weaker=message
+            )
+            check = Check.from_outcome(
+                "interpreter", outcome, 0.0, strict=self.suite.strict
+            )
         elif said is None:
             cause = "interrupted" if interrupted else None
             why = (
-                "interrupted before it started" if interrupted else "not started after the first failure (-x)"
+                "interrupted before it started"
+                if interrupted
+                else "not started after the first failure (-x)"
             )
             check = Check("session", Status.SKIPPED, detail=why)
         elif said["result"] == "aborted" and reason.startswith("Prerequisite"):
             cause = "need-failed"
-            need = reason.removeprefix("Prerequisite session ").removesuffix(" was not successful")
-            check = Check("session", Status.SKIPPED, detail=f"needs {need}, which did not pass")
+            need = reason.removeprefix("Prerequisite session ").removesuffix(
+                " was not successful"
+            )
+            check = Check(
+                "session", Status.SKIPPED, detail=f"needs {need}, which did not pass"
+            )
         else:
             cause = "no-environment"
-            message = reason or "nox could not make the environment; its own words stand above"
+            message = (
+                reason
+                or "nox could not make the environment; its own words stand above"
+            )
             check = Check(
                 "environment",
                 Status.FAILURE,
@@ -373,8 +448,12 @@ class Pipeline:
         )
 
 
-def inner_argv(config: Any, sessions: Sequence[str], report: Path, parallel: str | None) -> list[str]:
-    """The command of the inner nox: the options of the outer one, for these sessions, in parallel."""
+def inner_argv(
+    config: Any, sessions: Sequence[str], report: Path, parallel: str | None
+) -> list[str]:
+    """The command of the inner nox: the options of the outer one, for these sessions,
+    in parallel.
+    """
     inner = copy.deepcopy(config)
     overrides = {
         "sessions": list(sessions),
@@ -415,11 +494,20 @@ def _read_report(path: Path) -> dict[str, Mapping[str, Any]]:
 def _planning(arguments: Sequence[str]) -> list[str]:
     """The arguments without those that say only how to run."""
     known, _ = parser("").parse_known_args(list(arguments))
-    pairs = [(f"--{name.replace('_', '-')}", value) for name, value in vars(known).items()]
-    flat = [
-        (option, one) for option, value in pairs for one in (value if isinstance(value, list) else [value])
+    pairs = [
+        (f"--{name.replace('_', '-')}", value) for name, value in vars(known).items()
     ]
-    return [word for option, value in flat if value is not None for word in (option, str(value))]
+    flat = [
+        (option, one)
+        for option, value in pairs
+        for one in (value if isinstance(value, list) else [value])
+    ]
+    return [
+        word
+        for option, value in flat
+        if value is not None
+        for word in (option, str(value))
+    ]
 
 
 def _names(plan: Plan) -> str:

@@ -1,4 +1,6 @@
-"""What an event would run, before anything runs: the jobs in order, the reasons for the others, the time it takes."""
+"""What an event would run, before anything runs: the jobs in order, the reasons for the
+others, the time it takes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ class Parser(argparse.ArgumentParser):
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
         if unknown:
             options = [
-                option for action in self._actions for option in action.option_strings if option[:2] == "--"
+                option
+                for action in self._actions
+                for option in action.option_strings
+                if option[:2] == "--"
             ]
             message = f"no option {unknown[1]!r}{nearest(unknown[1], options)}"
         raise UsageError(message)
@@ -35,40 +40,67 @@ class Parser(argparse.ArgumentParser):
 def parser(session: str) -> Parser:
     """The arguments that say what to plan, after `nox --` or `nox -s plan --`."""
     parser = Parser(prog=f"nox {session}--", allow_abbrev=False, description=__doc__)
-    parser.add_argument("--event", metavar="E", help=f"play this event: {', '.join(EVENTS)}")
+    parser.add_argument(
+        "--event", metavar="E", help=f"play this event: {', '.join(EVENTS)}"
+    )
     parser.add_argument("--branch", metavar="B", help="play it on this branch")
     parser.add_argument(
-        "--environment", metavar="E", help="deploy there (a deploy is played on trial otherwise)"
+        "--environment",
+        metavar="E",
+        help="deploy there (a deploy is played on trial otherwise)",
     )
     parser.add_argument(
-        "--only", metavar="JOB", action="append", default=[], help="run just this job; may be repeated"
+        "--only",
+        metavar="JOB",
+        action="append",
+        default=[],
+        help="run just this job; may be repeated",
     )
     parser.add_argument(
-        "--skip", metavar="JOB", action="append", default=[], help="leave out this job and its dependents"
+        "--skip",
+        metavar="JOB",
+        action="append",
+        default=[],
+        help="leave out this job and its dependents",
     )
     parser.add_argument(
-        "--changed-since", metavar="REF", help="leave out the jobs none of whose inputs changed since"
+        "--changed-since",
+        metavar="REF",
+        help="leave out the jobs none of whose inputs changed since",
     )
     return parser
 
 
-def plan_of(graph: Graph, root: Path, env: Mapping[str, str], options: argparse.Namespace) -> Plan:
-    """The plan for parsed arguments. Raises UsageError for a job, event, environment or commit that is not there."""
+def plan_of(
+    graph: Graph, root: Path, env: Mapping[str, str], options: argparse.Namespace
+) -> Plan:
+    """The plan for parsed arguments. Raises UsageError for a job, event, environment or
+    commit that is not there.
+    """
     if options.environment is not None:
         if options.environment not in ENVIRONMENTS:
-            raise UsageError(
-                f"no environment {options.environment!r}{nearest(options.environment, ENVIRONMENTS)}"
-            )
+            like = nearest(options.environment, ENVIRONMENTS)
+            raise UsageError(f"no environment {options.environment!r}{like}")
         if not any(job.environment for job in graph):
             raise UsageError("no job deploys, so --environment means nothing here")
     event = events.current(root, env, name=options.event, branch=options.branch)
-    unchanged = events.unchanged_since(graph, root, options.changed_since) if options.changed_since else {}
+    unchanged = (
+        events.unchanged_since(graph, root, options.changed_since)
+        if options.changed_since
+        else {}
+    )
     return events.select(
-        graph, event, only=_split(options.only), skip=_split(options.skip), unchanged=unchanged
+        graph,
+        event,
+        only=_split(options.only),
+        skip=_split(options.skip),
+        unchanged=unchanged,
     )
 
 
-def estimate(plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1) -> Estimate:
+def estimate(
+    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+) -> Estimate:
     """Return the order in which the sessions of a plan start, and how long they take.
 
     Args:
@@ -78,7 +110,9 @@ def estimate(plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, 
     # Also where a session waits for its needs before its result is reused.
     cached = frozenset(each.variant.session for each in verdicts if each.entry)
     seconds = {name: each for name, each in times.seconds.items() if name not in cached}
-    sessions = {job.name: [each.session for each in job.variants] for job in plan.starts}
+    sessions = {
+        job.name: [each.session for each in job.variants] for job in plan.starts
+    }
     needs: dict[str, list[str]] = {}
     for job in plan.starts:
         needed = [session for need in job.needs for session in sessions.get(need, ())]
@@ -132,8 +166,12 @@ def about(seconds: float) -> str:
     return f"{round(seconds / 60)} min"
 
 
-def as_text(plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1) -> str:
-    """The plan for a person; with what is known of each session, where kept results may be reused."""
+def as_text(
+    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+) -> str:
+    """The plan for a person; with what is known of each session, where kept results may
+    be reused.
+    """
     expected = estimate(plan, times, verdicts, workers=workers)
     lines = [f"{plan.event}: {count(len(plan.starts), 'job')}"]
     lines += [*estimate_text(expected), ""] if expected.order else [""]
@@ -163,26 +201,39 @@ def _slowest(job: Job, times: Durations) -> float:
 
 
 def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
-    """A line for each session: since when its result holds, or why it runs, with the first inputs that differ."""
+    """A line for each session: since when its result holds, or why it runs, with the
+    first inputs that differ.
+    """
     words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
-    return [f"  {each.variant.session:<22} {words[each.answer]:<7} {each.why()}" for each in verdicts]
+    return [
+        f"  {each.variant.session:<22} {words[each.answer]:<7} {each.why()}"
+        for each in verdicts
+    ]
 
 
 def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
-    """For each session of a job all that differs from the nearest kept result, a line each."""
+    """For each session of a job all that differs from the nearest kept result, a line
+    each.
+    """
     if not verdicts:
         return [
-            f"{job.name} runs when it is asked for: this event does not start it, or nothing is reused here"
+            f"{job.name} runs when it is asked for: this event does not start it, or"
+            " nothing is reused here"
         ]
     lines = []
     for each in verdicts:
         holds = each.entry is not None
-        lines.append(f"{each.variant.session}: {each.answer.value}{f', {each.why()}' if holds else ''}")
+        lines.append(
+            f"{each.variant.session}:"
+            f" {each.answer.value}{f', {each.why()}' if holds else ''}"
+        )
         lines += [] if holds else [f"  {reason}" for reason in each.reasons]
     return lines
 
 
-def as_json(plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1) -> str:
+def as_json(
+    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+) -> str:
     """The plan for a program; jobs in the order in which they start."""
     expected = estimate(plan, times, verdicts, workers=workers)
     body: dict[str, Any] = {
@@ -219,10 +270,17 @@ def as_json(plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, w
 def as_mermaid(plan: Plan, graph: Graph) -> str:
     """The graph as a Mermaid flowchart; what does not run is dashed."""
     lines = ["flowchart LR"]
-    lines += [f"  {job.name}:::{'skipped' if job.name in plan.skipped else 'starts'}" for job in graph]
+    lines += [
+        f"  {job.name}:::{'skipped' if job.name in plan.skipped else 'starts'}"
+        for job in graph
+    ]
     lines += [f"  {need} --> {job.name}" for job in graph for need in job.needs]
     return "\n".join(
-        [*lines, "  classDef skipped stroke-dasharray: 4", "  classDef starts stroke-width: 2px"]
+        [
+            *lines,
+            "  classDef skipped stroke-dasharray: 4",
+            "  classDef starts stroke-width: 2px",
+        ]
     )
 
 

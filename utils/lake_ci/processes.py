@@ -1,4 +1,4 @@
-"""Child processes: each in a session of its own, ended as a whole, never left behind."""
+"""Child processes: each in its own session, ended as a whole, never left behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from lake_ci.errors import LakeCiError
 from lake_ci.pipes import Reader
 from lake_ci.redaction import Redactor
 
-# nox kills a worker 2 s after it asked it to end: the tools must be gone, and the result written, before that.
+# nox kills a worker 2 s after it asked it to end: the tools must be gone, and the
+# result written, before that.
 GRACE_SECONDS = 0.8
 # How often a server that has not said anything yet is asked whether it is still there.
 ALIVE_SECONDS = 0.1
@@ -44,8 +45,9 @@ class Completed:
 class Processes:
     """The children that run right now.
 
-    Each one leads a session (and so a process group) of its own: a signal to it reaches its
-    grandchildren, and one meant for the suite does not reach it behind the suite's back.
+    Each one leads a session (and so a process group) of its own: a signal to it reaches
+    its grandchildren, and one meant for the suite does not reach it behind the suite's
+    back.
 
     Attributes:
         orphan_seconds: processor time of descendants that outlived their child. Nothing
@@ -88,7 +90,8 @@ class Processes:
             env: its whole environment.
             deadline: the clock's time at which it is ended, `stopped="timeout"`.
             echo: called with each line as it comes.
-            attached: give it the terminal, and leave it in this process's group; nothing is captured then.
+            attached: give it the terminal, and leave it in this process's group;
+                nothing is captured then.
             grace: the seconds it has to end by itself when it is stopped.
 
         Raises:
@@ -98,7 +101,9 @@ class Processes:
         pipe = None if attached else subprocess.PIPE
         with self._lock:
             if self._stopped is not None:
-                return Completed(tuple(argv), -signal.SIGTERM, "", "", 0.0, self._stopped)
+                return Completed(
+                    tuple(argv), -signal.SIGTERM, "", "", 0.0, self._stopped
+                )
             process = subprocess.Popen(
                 argv,
                 cwd=cwd,
@@ -114,29 +119,44 @@ class Processes:
         readers = [Reader(stream, echo, redact) for stream in pipes]
         stopped = None
         try:
-            process.wait(None if deadline is None else max(0.0, deadline - self._clock()))
+            process.wait(
+                None if deadline is None else max(0.0, deadline - self._clock())
+            )
         except subprocess.TimeoutExpired:
             stopped = "timeout"
         finally:
-            # Also after a good end: a grandchild left running would hold the pipes, and outlive the job.
+            # Also after a good end: a grandchild left running would hold the pipes, and
+            # outlive the job.
             self._end(process, grace)
         texts = [reader.text() for reader in readers] or ["", ""]
         seconds = time.monotonic() - start
         return Completed(
-            tuple(argv), process.returncode, texts[0], texts[1], seconds, stopped or self._stopped
+            tuple(argv),
+            process.returncode,
+            texts[0],
+            texts[1],
+            seconds,
+            stopped or self._stopped,
         )
 
     @contextlib.contextmanager
     def serving(
-        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline: float | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        deadline: float | None = None,
     ) -> Iterator[str]:
-        """Run a server for as long as the body runs, and hand the body the server's first line: it is ready then.
+        """Run a server for as long as the body runs, and hand the body the server's
+        first line: it is ready then.
 
-        Its standard input is a pipe from this process, whose end tells it even of a kill -9 that it is not needed
-        any more.
+        Its standard input is a pipe from this process, whose end tells it even of a
+        kill -9 that it is not needed any more.
 
         Raises:
-            LakeCiError: it ended, or the deadline came, before it said anything; with its last lines.
+            LakeCiError: it ended, or the deadline came, before it said anything; with
+                its last lines.
             OSError: it could not be started.
         """
         with self._lock:
@@ -152,7 +172,8 @@ class Processes:
                 start_new_session=True,
             )
             self._running.add(process)
-        assert process.stdin and process.stdout and process.stderr  # what PIPE asked for
+        # What PIPE asked for.
+        assert process.stdin and process.stdout and process.stderr
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         redact = self._redact.including_env(env)
         # The first line may hold a secret that the server has made for the body.
@@ -166,7 +187,9 @@ class Processes:
                 self._end(process)
                 out, errors = (redact(reader.text()) for reader in readers)
                 done = Completed(tuple(argv), process.returncode, out, errors, 0.0)
-                raise LakeCiError(f"{' '.join(argv[:2])} did not start\n{done.last_lines()}".strip())
+                raise LakeCiError(
+                    f"{' '.join(argv[:2])} did not start\n{done.last_lines()}".strip()
+                )
             yield first
         finally:
             self._end(process)
@@ -182,7 +205,9 @@ class Processes:
         with self._lock:
             self.orphan_seconds += seconds
 
-    def _end(self, process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+    def _end(
+        self, process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS
+    ) -> None:
         seconds = end([process], grace)
         with self._lock:
             self._running.discard(process)
@@ -210,10 +235,13 @@ def processor_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def end(processes: Iterable[subprocess.Popen[bytes]], grace: float = GRACE_SECONDS) -> float:
+def end(
+    processes: Iterable[subprocess.Popen[bytes]], grace: float = GRACE_SECONDS
+) -> float:
     """End these children and all that they started.
 
-    SIGTERM to all; SIGKILL to what is left once the child itself has ended, `grace` seconds later at most.
+    SIGTERM to all; SIGKILL to what is left once the child itself has ended, `grace`
+    seconds later at most.
 
     Returns the processor seconds of descendants that outlived their child.
     """
@@ -236,7 +264,9 @@ def end(processes: Iterable[subprocess.Popen[bytes]], grace: float = GRACE_SECON
     return sum(orphans.values())
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> dict[int, float]:
+def _signal(
+    process: subprocess.Popen[bytes], number: signal.Signals
+) -> dict[int, float]:
     """Signal a child and its descendants; return processor seconds by process id."""
     members = _members(process.pid)
     if process.poll() is None:
@@ -258,7 +288,9 @@ def _members(session: int) -> dict[int, float]:
             if not entry.isdigit():
                 continue
             with contextlib.suppress(OSError, ValueError, IndexError):
-                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                with open(
+                    f"/proc/{entry}/stat", encoding="utf-8", errors="replace"
+                ) as file:
                     # The command is in parentheses and may hold anything; see proc(5).
                     fields = file.read().rpartition(")")[2].split()
                 if int(fields[3]) == session and fields[0] not in "ZX":
@@ -268,7 +300,10 @@ def _members(session: int) -> dict[int, float]:
         return found
     # macOS shows no session ids; there a process that left the group is out of reach.
     listing = subprocess.run(
-        ["ps", "-A", "-o", "pid=,pgid=,stat="], capture_output=True, text=True, check=False
+        ["ps", "-A", "-o", "pid=,pgid=,stat="],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     rows = (line.split() for line in listing.stdout.splitlines())
     living = (row for row in rows if len(row) == 3 and row[2][0] != "Z")

@@ -4,8 +4,8 @@
 `browser`) and returns. LAKE_CI_PROVISIONING names its folder. Without that variable
 nothing waits. The folder holds for each of these resources:
 
-    NAME.resource  the identity in the first line; then lines `VARIABLE=value`: a session
-                   uses the resource only where all of them are so
+    NAME.resource  the identity in the first line; then lines `VARIABLE=value`: a
+                   session uses the resource only where all of them are so
     NAME.running   locked (shared) by each process that prepares it
     NAME.log       the output of the last attempt
     NAME.ready     exists once the resource is there
@@ -69,7 +69,8 @@ class Resource:
         return False
 
     def state(self, observe: Callable[[], str]) -> str:
-        """The state of the resource for a fingerprint, the same before it is ready and after.
+        """The state of the resource for a fingerprint, the same before it is ready and
+        after.
 
         That is the identity, which stands for one observed state only: the first one.
 
@@ -93,7 +94,9 @@ class Resource:
         lines = text.splitlines()[-LAST_LINES:] or [f"{self.log} is empty"]
         free = shutil.disk_usage(self.folder).free
         if free < FULL_BYTES:
-            lines.append(f"the disk is full: {free // 10**6} MB are free at {self.folder}")
+            lines.append(
+                f"the disk is full: {free // 10**6} MB are free at {self.folder}"
+            )
         return "\n".join(lines)
 
     def _first_observed(self) -> str | None:
@@ -137,8 +140,8 @@ def wait(
         say: called with a line for each resource that is still being prepared.
 
     Raises:
-        MachineError: one could not be prepared, or not within the limit; with the end of
-            its log.
+        MachineError: one could not be prepared, or not within the limit; with the end
+            of its log.
     """
     deadline = time.monotonic() + limit_seconds
     waited = False

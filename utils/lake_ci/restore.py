@@ -1,4 +1,6 @@
-"""Puts back what a kept result left in a checkout: its report, and dist/ where the job makes it."""
+"""Puts back what a kept result left in a checkout: its report, and dist/ where the job
+makes it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class Place:
     def put(self, entry: Entry, variant: Variant) -> None:
         """Put back what is not there as it was.
 
-        Every file is compared before the first one is moved; folders change places whole, dist/ first.
+        Every file is compared before the first one is moved; folders change places
+        whole, dist/ first.
 
         Raises:
             DamagedError: the entry is not whole; nothing was moved.
@@ -37,7 +40,9 @@ class Place:
         todo = self._missing(entry, variant)
         if not todo:
             return
-        with tempfile.TemporaryDirectory(dir=reports, prefix=f".back-{variant.id}-") as scratch:
+        with tempfile.TemporaryDirectory(
+            dir=reports, prefix=f".back-{variant.id}-"
+        ) as scratch:
             for folder in todo:
                 made = Path(scratch) / folder.name
                 made.mkdir()
@@ -49,7 +54,9 @@ class Place:
                 (Path(scratch) / folder.name).rename(folder)
 
     def check(self, entry: Entry, variant: Variant) -> None:
-        """Put nothing back, and raise DamagedError where `put` would: the entry is read as far as it is needed."""
+        """Put nothing back, and raise DamagedError where `put` would: the entry is read
+        as far as it is needed.
+        """
         for folder in self._missing(entry, variant):
             for file in self._in(folder, entry):
                 for _ in entry.read(file):
@@ -57,7 +64,8 @@ class Place:
 
     @cached_property
     def _digests(self) -> Digests:
-        # Not in the file of `Machine.outside`: each writes its own whole, and would undo what the other has learned.
+        # Not in the file of `Machine.outside`: each writes its own whole, and would
+        # undo what the other has learned.
         return Digests(self.root, self.root / ".cache" / "digests-left")
 
     def _missing(self, entry: Entry, variant: Variant) -> list[Path]:
@@ -70,11 +78,18 @@ class Place:
         return todo
 
     def _in(self, folder: Path, entry: Entry) -> list[Kept]:
-        return [file for file in entry.files if (self.root / file.path).is_relative_to(folder)]
+        return [
+            file
+            for file in entry.files
+            if (self.root / file.path).is_relative_to(folder)
+        ]
 
     def _holds(self, folder: Path, entry: Entry) -> bool:
         """Whether a folder holds exactly what it would be given."""
-        wanted = {file.path: f"{file.mode:o} {file.sha256}" for file in self._in(folder, entry)}
+        wanted = {
+            file.path: f"{file.mode:o} {file.sha256}"
+            for file in self._in(folder, entry)
+        }
         names = {path.relative_to(self.root).as_posix() for path in below(folder)}
         if not folder.is_dir() or folder.is_symlink() or names != set(wanted):
             return False

@@ -1,4 +1,4 @@
-"""What a job found: findings, checks, results, and the `result.json` they are kept in."""
+"""What a job found: findings, checks, results, and the `result.json` that holds all."""
 
 from __future__ import annotations
 
@@ -32,17 +32,26 @@ class Status(str, Enum):
 
     @property
     def symbol(self) -> str:
-        return {"success": "✅", "failure": "❌", "skipped": "⏸️", "warning": "⚠️"}[self.value]
+        return {"success": "✅", "failure": "❌", "skipped": "⏸️", "warning": "⚠️"}[
+            self.value
+        ]
 
     @property
     def word(self) -> str:
         """For a terminal that cannot print the symbol."""
-        return {"success": "ok  ", "failure": "FAIL", "skipped": "skip", "warning": "warn"}[self.value]
+        return {
+            "success": "ok  ",
+            "failure": "FAIL",
+            "skipped": "skip",
+            "warning": "warn",
+        }[self.value]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a tool objects to. `file` is relative to the repository, `line` counts from 1."""
+    """One thing a tool objects to. `file` is relative to the repository, `line` counts
+    from 1.
+    """
 
     tool: str
     rule: str
@@ -62,9 +71,9 @@ class Finding:
 class Outcome:
     """What a tool says of its own run.
 
-    `weaker` names what was asked for and not checked: a warning, and a failure in strict mode.
-    `data` is whatever else the tool measured, as JSON; reports may show it. `seconds` is what it took, where that was
-    measured elsewhere.
+    `weaker` names what was asked for and not checked: a warning, and a failure in
+    strict mode. `data` is whatever else the tool measured, as JSON; reports may show
+    it. `seconds` is what it took, where that was measured elsewhere.
     """
 
     status: Status
@@ -75,7 +84,9 @@ class Outcome:
     seconds: float | None = None
 
     @classmethod
-    def of(cls, findings: Iterable[Finding], *, clean: str = "", **data: Any) -> Outcome:
+    def of(
+        cls, findings: Iterable[Finding], *, clean: str = "", **data: Any
+    ) -> Outcome:
         """Failure with these findings, or success with the words of `clean`."""
         found = tuple(findings)
         if not found:
@@ -83,17 +94,24 @@ class Outcome:
         return cls(Status.FAILURE, count(len(found), "finding"), found, data=data)
 
     @classmethod
-    def failure(cls, tool: str, rule: str, message: str, *, file: str | None = None) -> Outcome:
+    def failure(
+        cls, tool: str, rule: str, message: str, *, file: str | None = None
+    ) -> Outcome:
         """Failure with one finding."""
-        return cls(Status.FAILURE, message.splitlines()[0], (Finding(tool, rule, message, file=file),))
+        return cls(
+            Status.FAILURE,
+            message.splitlines()[0],
+            (Finding(tool, rule, message, file=file),),
+        )
 
 
 @dataclass(frozen=True)
 class Check:
     """A named row of a job's result. `seconds` is wall time.
 
-    `data["panel"]`, where a check brings it, is shown in reports/index.html as a table of its own:
-    `{"title": "Benchmarks", "columns": ["name", "median"], "rows": [["merge", 0.41], ...]}`.
+    `data["panel"]`, where a check brings it, is shown in reports/index.html as a table
+    of its own: `{"title": "Benchmarks", "columns": ["name", "median"], "rows":
+    [["merge", 0.41], ...]}`.
     """
 
     name: str
@@ -105,7 +123,9 @@ class Check:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_outcome(cls, name: str, outcome: Outcome, seconds: float, *, strict: bool) -> Check:
+    def from_outcome(
+        cls, name: str, outcome: Outcome, seconds: float, *, strict: bool
+    ) -> Check:
         """The row for an outcome; in strict mode a weaker check is a failure."""
         status = outcome.status
         if outcome.weaker is not None:
@@ -123,10 +143,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """All that one job (one variant of it) leaves behind, as DESIGN's `result.json` has it.
+    """All that one job (one variant of it) leaves behind, as DESIGN's `result.json` has
+    it.
 
-    `reused`, of a result that was found before and still holds: the `run` that found it, and `since` when (UTC);
-    `started` and `seconds` are of that run then.
+    `reused`, of a result that was found before and still holds: the `run` that found
+    it, and `since` when (UTC); `started` and `seconds` are of that run then.
 
     Attributes:
         seconds: wall time, without `waited_seconds`.
@@ -172,7 +193,9 @@ class Result:
 
     @property
     def as_of(self) -> str:
-        """`as of 2026-01-31 02:00 UTC, run 0123456789ab`, where an earlier run has found it; else nothing."""
+        """`as of 2026-01-31 02:00 UTC, run 0123456789ab`, where an earlier run has
+        found it; else nothing.
+        """
         return as_of(self.reused["run"], self.reused["since"]) if self.reused else ""
 
 
@@ -209,7 +232,9 @@ def from_json(body: Mapping[str, Any]) -> Result:
     """
     if body["schema"] != SCHEMA:
         raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
-    fields = {key: body[key] for key in Result.__dataclass_fields__ if key not in OPTIONAL}
+    fields = {
+        key: body[key] for key in Result.__dataclass_fields__ if key not in OPTIONAL
+    }
     fields.update({key: body.get(key) for key in OPTIONAL_SECONDS})
     reused = body.get("reused")
     if reused is not None:
@@ -217,7 +242,9 @@ def from_json(body: Mapping[str, Any]) -> Result:
     checks = []
     for row in body["checks"]:
         findings = tuple(Finding(**finding) for finding in row["findings"])
-        checks.append(Check(**{**row, "status": Status(row["status"]), "findings": findings}))
+        checks.append(
+            Check(**{**row, "status": Status(row["status"]), "findings": findings})
+        )
     fields.update(checks=tuple(checks))
     fields.update(artifacts=tuple(body["artifacts"]), warnings=tuple(body["warnings"]))
     return Result(**fields)
@@ -231,7 +258,9 @@ def write(folder: Path, result: Result) -> Path:
 
 
 def read(folder: Path) -> Result:
-    """Read the folder's `result.json`. Raises BadResultError naming the file and what is wrong with it."""
+    """Read the folder's `result.json`. Raises BadResultError naming the file and what
+    is wrong with it.
+    """
     path = folder / FILE_NAME
     try:
         return from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -262,8 +291,10 @@ def incomplete(folder: Path) -> str | None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file by way of a temporary one beside it, so that no reader sees half of it.
+    """Write a text file by way of a temporary one beside it, so that no reader sees
+    half of it.
 
-    A lone surrogate, which a file name that is not UTF-8 becomes, is written as an escape that JSON reads back.
+    A lone surrogate, which a file name that is not UTF-8 becomes, is written as an
+    escape that JSON reads back.
     """
     write_atomically(path, text.encode("utf-8", "backslashreplace"))

@@ -1,4 +1,6 @@
-"""Which results of earlier runs hold for this one, and why not the others; they are put back, and new ones kept."""
+"""Which results of earlier runs hold for this one, and why not the others; they are put
+back, and new ones kept.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ COMPARED = 8
 
 
 class Mode(str, Enum):
-    """What may be done with kept results; the value is that of the variable LAKE_CI_CACHE."""
+    """What may be done with kept results; the value is that of the variable
+    LAKE_CI_CACHE.
+    """
 
     OFF = "off"
     """Nothing is read, and nothing kept."""
@@ -44,10 +48,12 @@ class Mode(str, Enum):
 
 
 def mode(env: Mapping[str, str]) -> Mode:
-    """What this run may do. Raises UsageError for a word that LAKE_CI_CACHE does not know.
+    """What this run may do. Raises UsageError for a word that LAKE_CI_CACHE does not
+    know.
 
-    What is released is made of nothing that an earlier run has left, and the nightly run asks the world anew. On GitHub
-    each job of a pipeline is a session of its own, so that the sessions reuse.
+    What is released is made of nothing that an earlier run has left, and the nightly
+    run asks the world anew. On GitHub each job of a pipeline is a session of its own,
+    so that the sessions reuse.
     """
     said = env.get(SWITCH, "")
     if said not in {each.value for each in Mode}:
@@ -57,7 +63,11 @@ def mode(env: Mapping[str, str]) -> Mode:
         return Mode.OFF
     if env.get("GITHUB_EVENT_NAME") == "schedule":
         return Mode.REFRESH
-    return Mode.SESSIONS if said == "" and env.get("GITHUB_ACTIONS") == "true" else Mode(said)
+    return (
+        Mode.SESSIONS
+        if said == "" and env.get("GITHUB_ACTIONS") == "true"
+        else Mode(said)
+    )
 
 
 class Answer(Enum):
@@ -75,7 +85,8 @@ class Verdict:
     Attributes:
         answer: `LATER` where that hangs on needs that run first.
         entry: the result that holds.
-        reasons: why it runs: the inputs that differ from the nearest kept result, or what keeps it from being reused.
+        reasons: why it runs: the inputs that differ from the nearest kept result, or
+            what keeps it from being reused.
     """
 
     variant: Variant
@@ -88,16 +99,19 @@ class Verdict:
         """The reason in one line, with the first inputs that differ."""
         if self.entry is not None:
             kept = self.entry.result
-            return f"{as_of(kept.run, ended(kept))}{''.join(f', {reason}' for reason in self.reasons)}"
+            return ", ".join([as_of(kept.run, ended(kept)), *self.reasons])
         more = len(self.reasons) - shown
-        return ", ".join(self.reasons[:shown]) + (f", and {count(more, 'more input')}" if more > 0 else "")
+        return ", ".join(self.reasons[:shown]) + (
+            f", and {count(more, 'more input')}" if more > 0 else ""
+        )
 
 
 class Reuse:
     """The kept results of one checkout.
 
     Args:
-        environment: the folder of a session's environment; None for a session that has none.
+        environment: the folder of a session's environment; None for a session that has
+            none.
         out: where a person reads what is worth a word.
     """
 
@@ -133,15 +147,19 @@ class Reuse:
         return Fingerprints(self.graph, machine, self._environment)
 
     def forecast(
-        self, jobs: Iterable[Job], now: Fingerprints, met: Callable[[Verdict], bool] | None = None
+        self,
+        jobs: Iterable[Job],
+        now: Fingerprints,
+        met: Callable[[Verdict], bool] | None = None,
     ) -> list[Verdict]:
         """What becomes of each session of these jobs, in order.
 
-        A session whose needs do not all hold waits for them: where one fails it is skipped, as it is without a store.
+        A session whose needs do not all hold waits for them: where one fails it is
+        skipped, as it is without a store.
 
         Args:
-            met: called for each result that holds, in order; False where it could not be put back after all. Without,
-                nothing is put back.
+            met: called for each result that holds, in order; False where it could not
+                be put back after all. Without, nothing is put back.
         """
         met = met or self._is_whole
         verdicts: list[Verdict] = []
@@ -151,20 +169,32 @@ class Reuse:
             takes = [need for need in waits if need in job.takes]
             for variant in job.variants:
                 if takes and not job.always:
-                    reason = f"decided when {takes[0]} has ended: it takes what that leaves"
+                    reason = (
+                        f"decided when {takes[0]} has ended: it takes what that leaves"
+                    )
                     verdict = Verdict(variant, Answer.LATER, reasons=(reason,))
                 else:
                     verdict = self.look(variant, now)
                     if waits and verdict.entry is not None:
                         reason = f"reused once {', '.join(waits)} passed"
-                        verdict = replace(verdict, answer=Answer.LATER, reasons=(reason,))
+                        verdict = replace(
+                            verdict, answer=Answer.LATER, reasons=(reason,)
+                        )
                 if verdict.answer is Answer.REUSE and not met(verdict):
-                    verdict = Verdict(variant, Answer.RUN, reasons=("its kept result could not be put back",))
+                    verdict = Verdict(
+                        variant,
+                        Answer.RUN,
+                        reasons=("its kept result could not be put back",),
+                    )
                 if verdict.answer is not Answer.REUSE:
                     running.add(job.name)
                 elif verdict.entry is not None:
-                    # Whoever takes from it takes this, also where nothing is put back, as in `nox -s plan`.
-                    left = {file.path: f"{file.mode:o} {file.sha256}" for file in verdict.entry.files}
+                    # Whoever takes from it takes this, also where nothing is put back,
+                    # as in `nox -s plan`.
+                    left = {
+                        file.path: f"{file.mode:o} {file.sha256}"
+                        for file in verdict.entry.files
+                    }
                     now.assume(variant, left)
                 verdicts.append(verdict)
         now.machine.save()
@@ -176,15 +206,27 @@ class Reuse:
             return Verdict(variant, Answer.RUN, reasons=("always runs",))
         fingerprint = now.of(variant)
         if fingerprint.untold is not None:
-            return Verdict(variant, Answer.RUN, fingerprint, reasons=(fingerprint.untold,))
+            return Verdict(
+                variant, Answer.RUN, fingerprint, reasons=(fingerprint.untold,)
+            )
         try:
             entry = self.store.find(fingerprint.id)
         except DamagedError as error:
             self._out(f"{variant.session} runs: {error}")
-            return Verdict(variant, Answer.RUN, fingerprint, reasons=("its kept result is damaged",))
+            return Verdict(
+                variant,
+                Answer.RUN,
+                fingerprint,
+                reasons=("its kept result is damaged",),
+            )
         if entry is not None:
             return Verdict(variant, Answer.REUSE, fingerprint, entry)
-        return Verdict(variant, Answer.RUN, fingerprint, reasons=tuple(self._differences(fingerprint)))
+        return Verdict(
+            variant,
+            Answer.RUN,
+            fingerprint,
+            reasons=tuple(self._differences(fingerprint)),
+        )
 
     def seconds(self, variant: Variant) -> float | None:
         """Return the seconds of a session's newest cached result, of any inputs."""
@@ -192,7 +234,8 @@ class Reuse:
         return entries[0].result.seconds if entries else None
 
     def put_back(self, verdict: Verdict, facts: Mapping[str, Any]) -> Result | None:
-        """Put back what a kept result left, as it was, and return the result as one of this run.
+        """Put back what a kept result left, as it was, and return the result as one of
+        this run.
 
         None, and a word on it, where that failed; the session has to run then.
 
@@ -202,7 +245,10 @@ class Reuse:
         entry, variant = verdict.entry, verdict.variant
         assert entry is not None
         lock = self.root / ".cache" / "locks" / f"{variant.id}.lock"
-        with locked(lock, lambda holder: self._out(f"waiting for another run of {variant.session}")):
+        with locked(
+            lock,
+            lambda holder: self._out(f"waiting for another run of {variant.session}"),
+        ):
             try:
                 self._place.put(entry, variant)
                 kept = entry.result
@@ -210,12 +256,17 @@ class Reuse:
                 result = replace(kept, **facts, reused=reused)
                 results.write(self.root / REPORTS / variant.id, result)
             except (DamagedError, OSError) as error:
-                self._out(f"{variant.session} runs: its kept result could not be put back: {error}")
+                self._out(
+                    f"{variant.session} runs:"
+                    f" its kept result could not be put back: {error}"
+                )
                 return None
         return result
 
     def keep(self, before: Fingerprint, result: Result) -> str | None:
-        """Keep a result that has just been written; what is worth a word, where there is something."""
+        """Keep a result that has just been written; what is worth a word, where there
+        is something.
+        """
         if before.untold is not None or before.variant.job.always:
             return None
         try:
@@ -233,13 +284,18 @@ class Reuse:
                 files += below(self.root / "dist")
             self.store.keep(before.id, listing(after.each), result, self.root, files)
         except OSError as error:
-            return f"not kept for later runs: {self.store.folder}: {error.strerror or error}"
+            return (
+                f"not kept for later runs: {self.store.folder}:"
+                f" {error.strerror or error}"
+            )
         except UsageError as error:
             return f"not kept for later runs: {error}"
         return None
 
     def _contradicted(self, before: Fingerprint) -> str | None:
-        """The same inputs passed before and fail now: nobody may rely on that result any more."""
+        """The same inputs passed before and fail now: nobody may rely on that result
+        any more.
+        """
         try:
             entry = self.store.find(before.id)
         except DamagedError:
@@ -247,9 +303,13 @@ class Reuse:
         if not self.store.drop(before.id) or entry is None:
             return None
         words = (
-            "it reads something that it does not declare (`nox -s inputs`), or does not always come out alike"
+            "it reads something that it does not declare (`nox -s inputs`), or does not"
+            " always come out alike"
         )
-        return f"with the same inputs it passed in run {entry.result.run}: {words}; that result is forgotten"
+        return (
+            f"with the same inputs it passed in run {entry.result.run}: {words}; that"
+            " result is forgotten"
+        )
 
     def _is_whole(self, verdict: Verdict) -> bool:
         """Whether the result could be put back: the plan says what a run finds."""
@@ -293,26 +353,44 @@ def unfit(result: Result) -> str | None:
 def ended(result: Result) -> str:
     """When a session ended, in UTC: since then its result is known to be true."""
     start = datetime.strptime(result.started, TIME_FORMAT)
-    return (start + timedelta(seconds=result.seconds)).replace(tzinfo=timezone.utc).strftime(TIME_FORMAT)
+    return (
+        (start + timedelta(seconds=result.seconds))
+        .replace(tzinfo=timezone.utc)
+        .strftime(TIME_FORMAT)
+    )
 
 
 def place(root: Path, env: Mapping[str, str]) -> Path:
-    """Where results are kept: where LAKE_CI_STORE says, else in the main worktree, for all worktrees of the clone."""
+    """Where results are kept: where LAKE_CI_STORE says, else in the main worktree, for
+    all worktrees of the clone.
+    """
     if env.get(PLACE):
         return Path(root, env[PLACE])
-    common = Path(root, git.ask(root, "rev-parse", "--git-common-dir") or ".git").resolve()
+    common = Path(
+        root, git.ask(root, "rev-parse", "--git-common-dir") or ".git"
+    ).resolve()
     return (common.parent if common.name == ".git" else root) / ".cache" / "results"
 
 
 def limit(root: Path) -> int:
-    """The size of the store in bytes, `megabytes` of `[tool.lake_ci.cache]` in pyproject.toml. Raises UsageError."""
+    """The size of the store in bytes, `megabytes` of `[tool.lake_ci.cache]` in
+    pyproject.toml. Raises UsageError.
+    """
     try:
         project = nox.project.load_toml(root / "pyproject.toml")
-        found = project.get("tool", {}).get("lake_ci", {}).get("cache", {}).get("megabytes", MEGABYTES)
+        found = (
+            project.get("tool", {})
+            .get("lake_ci", {})
+            .get("cache", {})
+            .get("megabytes", MEGABYTES)
+        )
     except FileNotFoundError:
         return MEGABYTES * 10**6
     except (OSError, ValueError) as error:
         raise UsageError(f"pyproject.toml: {error}") from None
     if type(found) is not int or found < 0:
-        raise UsageError(f"pyproject.toml: tool.lake_ci.cache.megabytes is {found!r}, and is to be a number")
+        raise UsageError(
+            "pyproject.toml:"
+            f" tool.lake_ci.cache.megabytes is {found!r}, and is to be a number"
+        )
     return found * 10**6

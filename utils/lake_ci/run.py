@@ -1,4 +1,6 @@
-"""What a session is handed: install from a lock, run tools, and leave a result whatever happens."""
+"""What a session is handed: install from a lock, run tools, and leave a result whatever
+happens.
+"""
 
 from __future__ import annotations
 
@@ -24,31 +26,45 @@ from lake_ci.job import Variant
 from lake_ci.processes import Completed, Processes, processor_seconds
 from lake_ci.redaction import HIDDEN, Redactor
 from lake_ci.report import terminal
-from lake_ci.results import REPORTS, TIME_FORMAT, Check, Finding, Outcome, Result, Status
+from lake_ci.results import (
+    REPORTS,
+    TIME_FORMAT,
+    Check,
+    Finding,
+    Outcome,
+    Result,
+    Status,
+)
 from lake_ci.tools.java import Java
 from lake_ci.tools.tool import Stages, Tool, Workbench, crashed
 
 HELPERS = ".cache/sessions"
-# Python sees a signal that comes right before its main thread blocks only when that wakes again.
+# Python sees a signal that comes right before its main thread blocks only when that
+# wakes again.
 SIGNAL_CHECK_SECONDS = 0.2
 # The row of an error that kept the session from its checks, by cause.
-ROWS: Mapping[str | None, str] = {"no-environment": "environment", provisioning.CAUSE: "machine"}
+ROWS: Mapping[str | None, str] = {
+    "no-environment": "environment",
+    provisioning.CAUSE: "machine",
+}
 
 
 class Run:
-    """One run of one session; a context that writes `reports/<job>/result.json` when it is left.
+    """One run of one session; a context that writes `reports/<job>/result.json` when it
+    is left.
 
     Attributes:
         python: the Python version the session was asked for, `3.10`.
         java: the Java major version of the variant, None outside a Java matrix.
         posargs: what the user typed after `--`.
-        partial: whether arguments select a part of the job; such a result counts nowhere else.
+        partial: whether arguments select a part of the job; such a result counts
+            nowhere else.
         result: what was written, once the context is left.
 
     Args:
         workers: how many processes one tool may share its work among.
-        ended: called with the result once it is written, while no other run can touch the reports; it may have
-            something to say.
+        ended: called with the result once it is written, while no other run can touch
+            the reports; it may have something to say.
         provisioned: called once the session has waited for the machine.
         clock: the seconds by which the job's time limit is kept.
     """
@@ -96,7 +112,8 @@ class Run:
         self._deadline = self._start + variant.job.minutes * 60
         self.bench = Workbench(
             root=root,
-            # What no event starts is a helper, and leaves nothing that a summary would have to tell apart.
+            # What no event starts is a helper, and leaves nothing that a summary would
+            # have to tell apart.
             reports=root / (REPORTS if variant.job.events else HELPERS) / variant.id,
             python=environment.python,
             env=environment.variables(env),
@@ -110,17 +127,22 @@ class Run:
     # What sessions call
 
     def install(self, purpose: str) -> None:
-        """Make the environment hold what `requirements/<purpose>.txt` locks; nothing is done where it does.
+        """Make the environment hold what `requirements/<purpose>.txt` locks; nothing is
+        done where it does.
 
         Raises:
             NoEnvironmentError: uv could not install the lock.
         """
         start = time.monotonic()
         if self.environment.install(self.root, purpose, self.execute):
-            self._say(f"installed requirements/{purpose}.txt in {terminal.seconds(time.monotonic() - start)}")
+            self._say(
+                f"installed requirements/{purpose}.txt in"
+                f" {terminal.seconds(time.monotonic() - start)}"
+            )
 
     def use_java(self, major: str | None = None) -> None:
-        """Let the tools that follow run on a Java; a row says which version it really is.
+        """Let the tools that follow run on a Java; a row says which version it really
+        is.
 
         Args:
             major: the major version, `17`; None for that of the variant.
@@ -130,7 +152,9 @@ class Run:
             self.check(Java(wanted, self._env))
 
     def check(self, *tools: Tool) -> None:
-        """Run tools and record a row for each: side by side, but for those that must be alone."""
+        """Run tools and record a row for each: side by side, but for those that must be
+        alone.
+        """
         if self.environment.install_only:
             return
         self._wait_for_machine()
@@ -141,7 +165,9 @@ class Run:
                 self._run_together(together)
 
     def check_in_turn(self, stages: Stages) -> None:
-        """Check stage by stage; whatever happens, what the stages held has ended then."""
+        """Check stage by stage; whatever happens, what the stages held has ended
+        then.
+        """
         try:
             self._wait_for_machine()
             for stage in stages:
@@ -179,14 +205,21 @@ class Run:
         except OSError as error:
             return Completed(tuple(argv), 127, "", f"{argv[0]}: {error.strerror}", 0.0)
 
-    def serve(self, argv: Sequence[str], *, env: Mapping[str, str]) -> AbstractContextManager[str]:
-        """Run a server for as long as a `with` block; its first line is what the block is handed."""
-        return self._processes.serving(argv, cwd=self.root, env=env, deadline=self._deadline)
+    def serve(
+        self, argv: Sequence[str], *, env: Mapping[str, str]
+    ) -> AbstractContextManager[str]:
+        """Run a server for as long as a `with` block; its first line is what the block
+        is handed.
+        """
+        return self._processes.serving(
+            argv, cwd=self.root, env=env, deadline=self._deadline
+        )
 
     # The context
 
     def __enter__(self) -> Run:
-        # Two runs in one environment, or into one reports folder, would garble each other.
+        # Two runs in one environment, or into one reports folder, would garble each
+        # other.
         folder = self.environment.folder
         lock = folder.with_name(f"{folder.name}.lock")
         if not self.environment.own:
@@ -194,7 +227,12 @@ class Run:
         reports = self.root / ".cache" / "locks" / f"{self.variant.id}.lock"
         for each in dict.fromkeys([lock, reports]):
             self._held.enter_context(
-                locked(each, lambda holder: self._say(f"waiting for another run of {self.variant.session}"))
+                locked(
+                    each,
+                    lambda holder: self._say(
+                        f"waiting for another run of {self.variant.session}"
+                    ),
+                )
             )
         self._start = self._clock()
         self._deadline = self._start + self.variant.job.minutes * 60
@@ -203,9 +241,14 @@ class Run:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> bool:
-        """Write the result. A LakeCiError goes no further: the result says it; all else is raised on."""
+        """Write the result. A LakeCiError goes no further: the result says it; all else
+        is raised on.
+        """
         with self._held:
             if isinstance(error, NoEnvironmentError):
                 self._cause = "no-environment"
@@ -213,16 +256,25 @@ class Run:
                 self._record(_failed(ROWS.get(self._cause, "session"), error))
             elif isinstance(error, KeyboardInterrupt):
                 self._cause = "interrupted"
-                self.warn(
-                    f"interrupted by {error.signal_name if isinstance(error, Interrupted) else 'SIGINT'}"
-                )
+                by = error.signal_name if isinstance(error, Interrupted) else "SIGINT"
+                self.warn(f"interrupted by {by}")
             elif error is not None:
-                self._record(_failed("session", LakeCiError(f"{type(error).__name__}: {error}")))
-            # What only makes the machine ready for the checks is no reason to call a selection of nothing a success.
-            selectable = [check for check in self._checks if check.name not in self._preparing]
+                self._record(
+                    _failed("session", LakeCiError(f"{type(error).__name__}: {error}"))
+                )
+            # What only makes the machine ready for the checks is no reason to call a
+            # selection of nothing a success.
+            selectable = [
+                check for check in self._checks if check.name not in self._preparing
+            ]
             nothing_ran = all(check.status is Status.SKIPPED for check in selectable)
             if error is None and self.partial and selectable and nothing_ran:
-                self._record(_failed("selection", LakeCiError(f"nothing matches: {' '.join(self.posargs)}")))
+                self._record(
+                    _failed(
+                        "selection",
+                        LakeCiError(f"nothing matches: {' '.join(self.posargs)}"),
+                    )
+                )
             self._redact_reports()
             self.result = self._redact.tree(self._result())
             if error is not None or not self.environment.install_only:
@@ -235,13 +287,17 @@ class Run:
     # Inside
 
     def _wait_for_machine(self) -> None:
-        """Wait once for what the job declares to use; that does not count as its time."""
+        """Wait once for what the job declares to use; that does not count as its
+        time.
+        """
         if self._machine_is_ready or self.environment.install_only:
             return
         job = self.variant.job
         start = self._clock()
         try:
-            waited = provisioning.wait(dict.fromkeys((*job.setup, *job.facts)), self._env, self._say)
+            waited = provisioning.wait(
+                dict.fromkeys((*job.setup, *job.facts)), self._env, self._say
+            )
         except MachineError:
             self._cause = provisioning.CAUSE
             raise
@@ -256,7 +312,11 @@ class Run:
         if self._clock() >= self._deadline:
             for tool in tools:
                 self._record(
-                    Check(tool.name, Status.SKIPPED, detail="not started: the job's time limit was reached")
+                    Check(
+                        tool.name,
+                        Status.SKIPPED,
+                        detail="not started: the job's time limit was reached",
+                    )
                 )
             return
         rows: dict[int, Check] = {}
@@ -266,7 +326,9 @@ class Run:
 
         with ThreadPoolExecutor(max_workers=len(tools)) as pool:
             try:
-                futures = [pool.submit(work, number, tool) for number, tool in enumerate(tools)]
+                futures = [
+                    pool.submit(work, number, tool) for number, tool in enumerate(tools)
+                ]
                 while wait(futures, SIGNAL_CHECK_SECONDS).not_done:
                     pass
                 for future in futures:
@@ -275,11 +337,15 @@ class Run:
                 self._processes.stop_all()
                 raise
             finally:
-                # In the order of the declaration, and after a signal too: an ended tool still has its row.
+                # In the order of the declaration, and after a signal too: an ended tool
+                # still has its row.
                 pool.shutdown()
-                unstarted = Check("", Status.SKIPPED, detail="not started: the run was interrupted")
+                unstarted = Check(
+                    "", Status.SKIPPED, detail="not started: the run was interrupted"
+                )
                 self._checks += [
-                    rows.get(number, replace(unstarted, name=tool.name)) for number, tool in enumerate(tools)
+                    rows.get(number, replace(unstarted, name=tool.name))
+                    for number, tool in enumerate(tools)
                 ]
 
     def _run_one(self, tool: Tool) -> Check:
@@ -288,15 +354,15 @@ class Run:
             outcome = tool.run(self.bench)
         except LakeCiError as error:
             outcome = Outcome.failure(tool.name, "error", str(error))
-        except (
-            Exception
-        ) as error:  # noqa: B902 - one tool's defect must not take the rows of the others with it
+        except Exception as error:  # noqa: B902 - the other tools' rows stay
             done = Completed((), 1, "", f"{type(error).__name__}: {error}", 0.0)
             outcome = crashed(tool.name, done, "failed inside the suite")
         self._java_version = outcome.data.get("java", self._java_version)
         if any(finding.rule == "timeout" for finding in outcome.findings):
             self._cause = "timeout"
-        check = Check.from_outcome(tool.name, outcome, time.monotonic() - start, strict=self.strict)
+        check = Check.from_outcome(
+            tool.name, outcome, time.monotonic() - start, strict=self.strict
+        )
         return self._shown(check)
 
     def _record(self, check: Check) -> None:
@@ -326,7 +392,9 @@ class Run:
 
     def _result(self) -> Result:
         reports = sorted(
-            path for path in self.bench.reports.rglob("*") if path.name in self.variant.job.reports
+            path
+            for path in self.bench.reports.rglob("*")
+            if path.name in self.variant.job.reports
         )
         if "dist/" in self.variant.job.reports:
             reports += sorted((self.root / "dist").glob("*"))
@@ -337,7 +405,9 @@ class Run:
             job=self.variant.id,
             session=self.variant.session,
             # What it waited for before is not part of the session.
-            started=(datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(TIME_FORMAT),
+            started=(datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(
+                TIME_FORMAT
+            ),
             seconds=round(seconds, 3),
             processor_seconds=round(processor + self._processes.orphan_seconds, 3),
             waited_seconds=round(max(0.0, self._start - self._made), 3),
@@ -355,7 +425,9 @@ class Run:
 def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
     """What every result of a run says alike: run, attempt, event, commit, dirty."""
     return {
-        "run": env.get("LAKE_CI_RUN") or env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12],
+        "run": (
+            env.get("LAKE_CI_RUN") or env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
+        ),
         "attempt": int(env.get("GITHUB_RUN_ATTEMPT", "1")),
         "event": events.current(root, env, name=env.get("LAKE_CI_EVENT")).name,
         "commit": git.commit(root),
@@ -366,4 +438,6 @@ def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
 def _failed(name: str, error: LakeCiError) -> Check:
     message = str(error)
     finding = Finding(name, type(error).__name__, message)
-    return Check(name, Status.FAILURE, detail=message.splitlines()[0], findings=(finding,))
+    return Check(
+        name, Status.FAILURE, detail=message.splitlines()[0], findings=(finding,)
+    )

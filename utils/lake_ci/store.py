@@ -1,4 +1,6 @@
-"""Results that are kept for later runs: one folder an entry, named by its fingerprint, written whole or not at all."""
+"""Results that are kept for later runs: one folder an entry, named by its fingerprint,
+written whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from lake_ci.results import Result
 SCHEMA = 1
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
-# What a killed process has left behind is in nobody's way; after so long nobody writes to it any more.
+# What a killed process has left behind is in nobody's way; after so long nobody writes
+# to it any more.
 ABANDONED_SECONDS = 3600
 # The folder may be any that LAKE_CI_STORE names, and hold more than a store.
 SCRATCH = "lake-ci-"
@@ -35,7 +38,9 @@ class DamagedError(LakeCiError):
 
 @dataclass(frozen=True)
 class Kept:
-    """A file of an entry: where it belongs, relative to the repository, and what it holds."""
+    """A file of an entry: where it belongs, relative to the repository, and what it
+    holds.
+    """
 
     path: str
     sha256: str
@@ -70,14 +75,18 @@ class Entry:
         return sum(file.size for file in self.files)
 
     def inputs(self) -> bytes:
-        """What the result leaned on, as `fingerprint.listing` wrote it. Raises DamagedError."""
+        """What the result leaned on, as `fingerprint.listing` wrote it. Raises
+        DamagedError.
+        """
         data = _read(self.folder / INPUTS)
         if hashlib.sha256(data).hexdigest() != self.inputs_sha256:
             raise DamagedError(f"{self.folder / INPUTS} is damaged")
         return data
 
     def copy(self, file: Kept, target: Path) -> None:
-        """Put a file where it is wanted, and look at each byte of it on the way. Raises DamagedError, OSError."""
+        """Put a file where it is wanted, and look at each byte of it on the way. Raises
+        DamagedError, OSError.
+        """
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as copy:
             for data in self.read(file):
@@ -85,7 +94,9 @@ class Entry:
         target.chmod(file.mode)
 
     def read(self, file: Kept) -> Iterator[bytes]:
-        """The content of a file. Raises DamagedError, at the latest after the last part."""
+        """The content of a file. Raises DamagedError, at the latest after the last
+        part.
+        """
         source = self.folder / f"{self.files.index(file)}"
         found = hashlib.sha256()
         try:
@@ -100,13 +111,16 @@ class Entry:
 
 
 class Store:
-    """A folder of entries, shared by the worktrees of a clone; several processes may use it at once.
+    """A folder of entries, shared by the worktrees of a clone; several processes may
+    use it at once.
 
-    Nothing is locked: an entry appears and disappears by one rename, and whatever is read is compared with its digest.
+    Nothing is locked: an entry appears and disappears by one rename, and whatever is
+    read is compared with its digest.
 
     Args:
         folder: the store; made when there is something to keep.
-        limit: its size in bytes; the entries that were not used for the longest time leave first.
+        limit: its size in bytes; the entries that were not used for the longest time
+            leave first.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -122,7 +136,8 @@ class Store:
         entry = _load(folder)
         if entry.fingerprint != fingerprint:
             raise DamagedError(f"{folder} holds another result")
-        # A store that cannot be written to serves as well; it only forgets what was used last.
+        # A store that cannot be written to serves as well; it only forgets what was
+        # used last.
         with contextlib.suppress(OSError):
             os.utime(folder)
         return entry
@@ -138,9 +153,15 @@ class Store:
         return sorted(found, key=lambda entry: entry.kept, reverse=True)
 
     def keep(
-        self, fingerprint: str, inputs: bytes, result: Result, root: Path, files: Iterable[Path]
+        self,
+        fingerprint: str,
+        inputs: bytes,
+        result: Result,
+        root: Path,
+        files: Iterable[Path],
     ) -> None:
-        """Keep a result with the files it left, in place of an older one, and hold the store to its size.
+        """Keep a result with the files it left, in place of an older one, and hold the
+        store to its size.
 
         Raises:
             OSError: the store cannot be written to, or is full; it is as it was then.
@@ -159,7 +180,9 @@ class Store:
                 "job": result.job,
                 "kept": time.time(),
                 "inputs": hashlib.sha256(inputs).hexdigest(),
-                "files": [[file.path, file.sha256, file.mode, file.size] for file in kept],
+                "files": [
+                    [file.path, file.sha256, file.mode, file.size] for file in kept
+                ],
                 "result": results.to_json(result),
             }
             text = json.dumps(body, ensure_ascii=True)
@@ -180,7 +203,8 @@ class Store:
         return self._remove(self._entries / fingerprint)
 
     def prune(self, *, spare: str | None = None) -> tuple[int, int]:
-        """Remove what is over the limit, oldest use first, and what killed processes have left.
+        """Remove what is over the limit, oldest use first, and what killed processes
+        have left.
 
         Args:
             spare: the entry that stays whatever its size.
@@ -208,7 +232,9 @@ class Store:
 
     def clear(self) -> tuple[int, int]:
         """Remove every entry; their number and their bytes. Raises OSError."""
-        sizes = [size for _, size, folder in list(self._sizes()) if self._remove(folder)]
+        sizes = [
+            size for _, size, folder in list(self._sizes()) if self._remove(folder)
+        ]
         return len(sizes), sum(sizes)
 
     def status(self) -> tuple[int, int]:
@@ -255,18 +281,34 @@ def _load(folder: Path) -> Entry:
             raise ValueError(f"schema {body['schema']}")
         files = tuple(Kept(*row) for row in body["files"])
         result = results.from_json(body["result"])
-        entry = Entry(folder, body["fingerprint"], body["job"], result, body["kept"], files, body["inputs"])
+        entry = Entry(
+            folder,
+            body["fingerprint"],
+            body["job"],
+            result,
+            body["kept"],
+            files,
+            body["inputs"],
+        )
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"{folder / MANIFEST} is of another shape: {error}") from None
+        raise DamagedError(
+            f"{folder / MANIFEST} is of another shape: {error}"
+        ) from None
     for file in entry.files:
         _belongs(file.path, entry.job, folder)
     return entry
 
 
 def _belongs(path: str, job: str, folder: Path) -> None:
-    """Refuse a file that belongs elsewhere than a job leaves files. Raises DamagedError."""
+    """Refuse a file that belongs elsewhere than a job leaves files. Raises
+    DamagedError.
+    """
     parts = PurePosixPath(path).parts
-    if ".." in parts or not (parts[:2] == (results.REPORTS, job) or parts[:1] == ("dist",)) or len(parts) < 2:
+    if (
+        ".." in parts
+        or not (parts[:2] == (results.REPORTS, job) or parts[:1] == ("dist",))
+        or len(parts) < 2
+    ):
         raise DamagedError(f"{folder} names {path}, which is no file of {job}")
 
 

@@ -36,7 +36,8 @@ class Suite:
         root: the repository.
         graph: the jobs of the pipeline, in order.
         redact: for all that the suite prints or writes.
-        planned: inside a pipeline, the sessions it runs; None elsewhere, so that `nox -s X` runs exactly X.
+        planned: inside a pipeline, the sessions it runs; None elsewhere, so that `nox
+            -s X` runs exactly X.
     """
 
     def __init__(self, root: Path, env: MutableMapping[str, str] = os.environ) -> None:
@@ -53,15 +54,22 @@ class Suite:
         with one_line(self.redact):
             if uv_program() is None:
                 hint = "run `python -m pip install 'nox[uv]'`"
-                raise MachineError("uv is missing: it makes the environments of all sessions", hint=hint)
+                raise MachineError(
+                    "uv is missing: it makes the environments of all sessions",
+                    hint=hint,
+                )
             reuse.mode(env)
 
     @property
     def strict(self) -> bool:
-        """Whether what could not be checked is a failure: on GitHub, and wherever LAKE_CI_STRICT=1 is set."""
+        """Whether what could not be checked is a failure: on GitHub, and wherever
+        LAKE_CI_STRICT=1 is set.
+        """
         return self.env.get("LAKE_CI_STRICT") == "1"
 
-    def job(self, *, needs: Sequence[Job] = (), **declaration: Any) -> Callable[[Function], Job]:
+    def job(
+        self, *, needs: Sequence[Job] = (), **declaration: Any
+    ) -> Callable[[Function], Job]:
         """Declare a job of the pipeline; the options are the attributes of `Job`."""
 
         def decorate(function: Function) -> Job:
@@ -84,7 +92,9 @@ class Suite:
         return decorate
 
     def _register(self, job: Job) -> None:
-        interpreters.show([*job.pythons, *([job.python] if job.python else [])], self.env)
+        interpreters.show(
+            [*job.pythons, *([job.python] if job.python else [])], self.env
+        )
 
         def call(session: nox.Session, java: str | None = None) -> None:
             self._call(job, session, java)
@@ -92,12 +102,20 @@ class Suite:
         call.__name__ = job.name
         call.__doc__ = job.function.__doc__
         if job.javas:
-            call = nox.parametrize("java", [nox.param(java, id=f"java{java}") for java in job.javas])(call)
+            call = nox.parametrize(
+                "java", [nox.param(java, id=f"java{java}") for java in job.javas]
+            )(call)
         requires = None
         if self.planned is not None:
-            needed = [variant.session for need in job.needs for variant in self.graph.jobs[need].variants]
+            needed = [
+                variant.session
+                for need in job.needs
+                for variant in self.graph.jobs[need].variants
+            ]
             requires = [session for session in needed if session in self.planned]
-        nox.session(name=job.name, python=list(job.pythons) or job.python, requires=requires)(call)
+        nox.session(
+            name=job.name, python=list(job.pythons) or job.python, requires=requires
+        )(call)
 
     def _call(self, job: Job, session: nox.Session, java: str | None) -> None:
         variant = job.variant(str(session.python) if job.pythons else None, java)
@@ -126,9 +144,15 @@ class Suite:
         except Exception as error:  # noqa: B902 - printed by nox with secrets
             session.error(self.redact("".join(traceback.format_exception(error))))
         if run.result is not None and run.result.status is Status.FAILURE:
-            failed = [check.name for check in run.result.checks if check.status is Status.FAILURE]
+            failed = [
+                check.name
+                for check in run.result.checks
+                if check.status is Status.FAILURE
+            ]
             where = run.bench.relative(run.bench.reports / "result.json")
-            message = f"{', '.join(failed) or run.result.cause} failed; all of it in {where}"
+            message = (
+                f"{', '.join(failed) or run.result.cause} failed; all of it in {where}"
+            )
             if run.result.cause == provisioning.CAUSE:
                 with one_line():
                     raise MachineError(f"{session.name}: {message}")
@@ -143,24 +167,43 @@ class Suite:
                     run.warn(f"the files of {variant.session} are incomplete: {why}")
 
     def reuse(
-        self, environment: Callable[[Variant], Path | None], out: Callable[[str], None] = print
+        self,
+        environment: Callable[[Variant], Path | None],
+        out: Callable[[str], None] = print,
     ) -> Reuse:
-        """What earlier runs have found; `environment` is the folder of a session's environment."""
+        """What earlier runs have found; `environment` is the folder of a session's
+        environment.
+        """
         return Reuse(self.graph, self.root, self.env, environment, out=out)
 
-    def _known(self, variant: Variant, where: Environment, posargs: Sequence[str]) -> Known | None:
-        """What is known of a session before it runs; None for one whose result is no matter of later runs.
+    def _known(
+        self, variant: Variant, where: Environment, posargs: Sequence[str]
+    ) -> Known | None:
+        """What is known of a session before it runs; None for one whose result is no
+        matter of later runs.
 
-        Arguments select a part of a job or change what it does; an environment that may not be filled may hold anything.
+        Arguments select a part of a job or change what it does; an environment that may
+        not be filled may hold anything.
         """
         job = variant.job
         mode = reuse.mode(self.env)
-        cached = self.graph.jobs.get(job.name) is job and not job.always and mode is not Mode.OFF
-        if not cached or posargs or where.install_only or (where.own and not where.may_install):
+        cached = (
+            self.graph.jobs.get(job.name) is job
+            and not job.always
+            and mode is not Mode.OFF
+        )
+        if (
+            not cached
+            or posargs
+            or where.install_only
+            or (where.own and not where.may_install)
+        ):
             return None
         cache = self.reuse(lambda _: where.folder if where.own else None)
         now = cache.now()
-        if mode is Mode.SESSIONS or (mode is Mode.PIPELINE and self.planned is not None):
+        if mode is Mode.SESSIONS or (
+            mode is Mode.PIPELINE and self.planned is not None
+        ):
             verdict = cache.look(variant, now)
         else:
             verdict = Verdict(variant, Answer.RUN, now.of(variant))
@@ -187,10 +230,16 @@ class Known:
 
     def keep(self, result: Result) -> str | None:
         """Keep its result, where it is one to keep."""
-        return self.cache.keep(self.verdict.fingerprint, result) if self.verdict.fingerprint else None
+        return (
+            self.cache.keep(self.verdict.fingerprint, result)
+            if self.verdict.fingerprint
+            else None
+        )
 
     def observe(self) -> None:
-        """Record the state of what the session has waited for, before the session uses it."""
+        """Record the state of what the session has waited for, before the session uses
+        it.
+        """
         self.cache.now().of(self.verdict.variant)
 
 
@@ -203,11 +252,18 @@ def _observe_nothing() -> None:
 
 
 def environment(session: nox.Session) -> Environment:
-    """The environment nox made for a session. nox shows what it was told only on its private runner."""
+    """The environment nox made for a session. nox shows what it was told only on its
+    private runner.
+    """
     config = session._runner.global_config
     folder = getattr(session.virtualenv, "location", None)
     if folder is None:
-        return Environment(Path(sys.prefix), may_install=False, install_only=config.install_only, own=False)
+        return Environment(
+            Path(sys.prefix),
+            may_install=False,
+            install_only=config.install_only,
+            own=False,
+        )
     return Environment(
         Path(folder),
         may_install=not (config.no_install and session.virtualenv._reused),
@@ -216,7 +272,9 @@ def environment(session: nox.Session) -> Environment:
 
 
 def processors() -> int:
-    """How many processors this process may use; a pipeline gives each of them a session."""
+    """How many processors this process may use; a pipeline gives each of them a
+    session.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -224,7 +282,8 @@ def processors() -> int:
 
 @contextmanager
 def one_line(redact: Callable[[str], str] = str) -> Iterator[None]:
-    """Turn a LakeCiError into one line on standard error and its exit code; a closed pipe (`| head`) into silence.
+    """Turn a LakeCiError into one line on standard error and its exit code; a closed
+    pipe (`| head`) into silence.
 
     Args:
         redact: for the error's text.
@@ -235,7 +294,8 @@ def one_line(redact: Callable[[str], str] = str) -> Iterator[None]:
         print(redact(str(error)), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # What is still in the buffer has no reader either, and Python would say so at its end.
+        # What is still in the buffer has no reader either, and Python would say so at
+        # its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:  # noqa: B902 - printed by nox with secrets
@@ -245,6 +305,7 @@ def one_line(redact: Callable[[str], str] = str) -> Iterator[None]:
 
 def _job(function: Function, **declaration: Any) -> Job:
     lists: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in declaration.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in declaration.items()
     }
     return Job(function.__name__, function, **lists)

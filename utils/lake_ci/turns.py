@@ -1,8 +1,9 @@
-"""Lets processes take turns: one works, the others wait, in an order that is fair to all.
+"""Lets processes take turns: one works, the others wait, in an order that is fair to
+all.
 
-Each process connects to a socket, says its name in one line, and asks for a turn with a `.`, at the end of the turn
-before, too. It is answered `!`. What a process does between its answer and its next `.` is its turn, and nothing else
-is done anywhere meanwhile.
+Each process connects to a socket, says its name in one line, and asks for a turn with a
+`.`, at the end of the turn before, too. It is answered `!`. What a process does between
+its answer and its next `.` is its turn, and nothing else is done anywhere meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ ALIVE_SECONDS = 0.1
 
 
 def order(names: Sequence[str], rounds: int) -> Iterator[str]:
-    """Whose turn it is: `old new new old old new ...`, so that neither is always the one that comes later."""
+    """Whose turn it is: `old new new old old new ...`, so that neither is always the
+    one that comes later.
+    """
     for number in range(rounds):
         yield from names if number % 2 == 0 else reversed(names)
 
@@ -47,7 +50,9 @@ class Turns:
     def __exit__(self, *error: object) -> None:
         self._held.close()
 
-    def grant(self, names: Sequence[str], rounds: int, alive: Callable[[str], bool]) -> None:
+    def grant(
+        self, names: Sequence[str], rounds: int, alive: Callable[[str], bool]
+    ) -> None:
         """Let each of the processes have so many turns, then let all end.
 
         A process that ends, or never comes, loses its turns; the others keep theirs.
@@ -59,7 +64,8 @@ class Turns:
         with contextlib.ExitStack() as held:
             for player in players.values():
                 held.enter_context(player.connection)
-            # Nobody starts before all are ready: what one prepares must not disturb another's first turn.
+            # Nobody starts before all are ready: what one prepares must not disturb
+            # another's first turn.
             for name in [name for name in names if name in players]:
                 if not players[name].asks(partial(alive, name)):
                     del players[name]
@@ -72,7 +78,9 @@ class Turns:
             for player in players.values():
                 player.go()
 
-    def _players(self, names: Sequence[str], alive: Callable[[str], bool]) -> dict[str, _Player]:
+    def _players(
+        self, names: Sequence[str], alive: Callable[[str], bool]
+    ) -> dict[str, _Player]:
         players: dict[str, _Player] = {}
 
         def awaited() -> bool:

@@ -1,4 +1,6 @@
-"""The GitHub workflow, as text made from the declared jobs, and the check that the committed one is that text."""
+"""The GitHub workflow, as text made from the declared jobs, and the check that the
+committed one is that text.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,18 @@ WORKFLOW = Generated(FILE, session="workflow", source="noxfile.py")
 OPTIONS = ("--check", FORCE)
 MEND = "run `nox -s workflow`"
 RUNNER = "ubuntu-24.04"
-# The job's own limit ends its tools and writes a result; GitHub's, this much later, would write none.
+# The job's own limit ends its tools and writes a result; GitHub's, this much later,
+# would write none.
 SPARE_MINUTES = 15
 SUMMARY = "summary"
 PUBLISH = "publish"
 REPORT_FILES = "reports/index.html\nreports/summary.md"
-# What a machine can be asked to have beside Python and git: the inputs of .github/actions/setup.
+# What a machine can be asked to have beside Python and git: the inputs of
+# .github/actions/setup.
 SETUPS = ("api-server", "browser", "engine", "kubernetes", "terraform")
 
-# Of the environment on GitHub, none of them secret: the service principal trusts this repository's runs.
+# Of the environment on GitHub, none of them secret: the service principal trusts this
+# repository's runs.
 CREDENTIALS = {
     "DATABRICKS_HOST": "${{ vars.DATABRICKS_HOST }}",
     "DATABRICKS_CLIENT_ID": "${{ vars.DATABRICKS_CLIENT_ID }}",
@@ -37,7 +42,10 @@ CREDENTIALS = {
 PINS = {
     "actions/checkout": ("3d3c42e5aac5ba805825da76410c181273ba90b1", "v7.0.1"),
     "actions/download-artifact": ("3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c", "v8.0.1"),
-    "pypa/gh-action-pypi-publish": ("dc37677b2e1c63e2034f94d8a5b11f265b73ba33", "v1.14.2"),
+    "pypa/gh-action-pypi-publish": (
+        "dc37677b2e1c63e2034f94d8a5b11f265b73ba33",
+        "v1.14.2",
+    ),
 }
 
 
@@ -66,8 +74,12 @@ def render(graph: Graph) -> str:
         },
         "permissions": {},
         "concurrency": {
-            # A new push to a pull request takes the place of the one before; nothing else is ever cancelled.
-            "group": "ci-${{ github.event_name == 'pull_request' && github.ref || github.run_id }}",
+            # A new push to a pull request takes the place of the one before; nothing
+            # else is ever cancelled.
+            "group": (
+                "ci-${{ github.event_name == 'pull_request' && github.ref ||"
+                " github.run_id }}"
+            ),
             "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
         },
         # A variable of the repository: `off` where nothing is to be reused.
@@ -90,7 +102,10 @@ def _dispatch() -> Value:
 def _job(job: Job) -> Value:
     unknown = set(job.setup) - set(SETUPS)
     if unknown:
-        raise UsageError(f"noxfile.py: job {job.name!r}: unknown set-up {min(unknown)!r}; there are {SETUPS}")
+        raise UsageError(
+            f"noxfile.py: job {job.name!r}:"
+            f" unknown set-up {min(unknown)!r}; there are {SETUPS}"
+        )
     matrix = len(job.variants) > 1
     body: dict[str, Value] = {"name": "${{ matrix.session }}" if matrix else job.name}
     if job.needs:
@@ -103,10 +118,14 @@ def _job(job: Job) -> Value:
     if job.environment:
         chosen = "${{ inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial' }}"
         body["environment"] = chosen
-        body["concurrency"] = {"group": f"{job.name}-{chosen}", "cancel-in-progress": False}
+        body["concurrency"] = {
+            "group": f"{job.name}-{chosen}",
+            "cancel-in-progress": False,
+        }
     if matrix:
         variants = [
-            {"session": one.session, "id": one.id, "python": one.python or ""} for one in job.variants
+            {"session": one.session, "id": one.id, "python": one.python or ""}
+            for one in job.variants
         ]
         body["strategy"] = {"fail-fast": False, "matrix": {"include": variants}}
     body["steps"] = list(_steps(job, matrix=matrix))
@@ -136,14 +155,25 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
     setup = {"python": python} | dict.fromkeys(job.setup, "true") | reused
     yield {"uses": "./.github/actions/setup", "with": setup}
     if job.takes:
-        yield {"uses": "./.github/actions/artifacts-in", "with": {"jobs": " ".join(job.takes)}}
-    environment: dict[str, Value] = {"SESSION": "${{ matrix.session }}" if matrix else first.session}
+        yield {
+            "uses": "./.github/actions/artifacts-in",
+            "with": {"jobs": " ".join(job.takes)},
+        }
+    environment: dict[str, Value] = {
+        "SESSION": "${{ matrix.session }}" if matrix else first.session
+    }
     if job.environment:
-        environment["DEPLOY_ENVIRONMENT"] = "${{ inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial' }}"
+        environment["DEPLOY_ENVIRONMENT"] = (
+            "${{ inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial' }}"
+        )
         environment |= CREDENTIALS
     yield {"run": 'nox -s "$SESSION"', "env": environment}
     given: dict[str, Value] = {"job": itself, "status": "${{ job.status }}"}
-    for report, name in (("coverage.xml", "coverage"), ("findings.sarif", "sarif"), ("dist/", "dist")):
+    for report, name in (
+        ("coverage.xml", "coverage"),
+        ("findings.sarif", "sarif"),
+        ("dist/", "dist"),
+    ):
         if report in job.reports:
             given[name] = "true"
     # Also after a failure, and with what was done before a cancellation.
@@ -152,7 +182,10 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
 
 def _checkout(*, history: bool) -> Value:
     depth: dict[str, Value] = {"fetch-depth": 0, "fetch-tags": True} if history else {}
-    return {"uses": uses("actions/checkout"), "with": {"persist-credentials": False} | depth}
+    return {
+        "uses": uses("actions/checkout"),
+        "with": {"persist-credentials": False} | depth,
+    }
 
 
 def _closing(graph: Graph) -> dict[str, Value]:
@@ -183,7 +216,11 @@ def _closing(graph: Graph) -> dict[str, Value]:
                 {
                     "uses": "./.github/actions/artifacts-out",
                     "if": "always()",
-                    "with": {"job": SUMMARY, "status": "${{ job.status }}", "path": REPORT_FILES},
+                    "with": {
+                        "job": SUMMARY,
+                        "status": "${{ job.status }}",
+                        "path": REPORT_FILES,
+                    },
                 },
             ],
         }
@@ -239,7 +276,9 @@ class InSync(Tool):
         before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         after = render(self.graph).splitlines()
         diff = list(
-            difflib.unified_diff(before, after, f"{FILE} as it is", f"{FILE} as declared", lineterm="")
+            difflib.unified_diff(
+                before, after, f"{FILE} as it is", f"{FILE} as declared", lineterm=""
+            )
         )
         if not diff:
             return Outcome(Status.SUCCESS, "as declared")
@@ -248,7 +287,9 @@ class InSync(Tool):
             (number for number, (one, two) in enumerate(pairs, 1) if one != two),
             min(len(before), len(after)) + 1,
         )
-        message = "\n".join([f"the file is not what the declarations make; {MEND}", *diff])
+        message = "\n".join(
+            [f"the file is not what the declarations make; {MEND}", *diff]
+        )
         return Outcome(
             Status.FAILURE,
             f"out of step; {MEND}",

@@ -1,4 +1,5 @@
-"""Writes YAML of the plain kind that workflow files need: mappings, lists, strings, numbers and truth values.
+"""Writes YAML of the plain kind that workflow files need: mappings, lists, strings,
+numbers and truth values.
 
 The noxfile needs nox alone, and nox brings no YAML library.
 """
@@ -11,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Union
 
 Value = Union[str, int, bool, None, Mapping[str, "Value"], Sequence["Value"]]
-# What can stand without quotes and is read as a string: no indicator, no colon or hash that would end it.
+# What can stand without quotes and is read as a string: no indicator, no colon or hash
+# that would end it.
 PLAIN = re.compile(r"[A-Za-z./$(][\w./@$ (){}\[\]!=|&,>'\"-]*(?<! )")
 KEY = re.compile(r"[A-Za-z][\w-]*")
 # What YAML 1.1 readers take for something else than a string.
@@ -36,14 +38,20 @@ def dump(value: Mapping[str, Value]) -> str:
 
 def _mapping(value: Mapping[str, Value], indent: str) -> Iterator[str]:
     for key, item in value.items():
-        # A key may be a word that YAML 1.1 has for a truth value, as GitHub's own `on` is.
-        yield from _entry(f"{indent}{key if KEY.fullmatch(key) else _scalar(key)}:", item, indent)
+        # A key may be a word that YAML 1.1 has for a truth value, as GitHub's own `on`
+        # is.
+        yield from _entry(
+            f"{indent}{key if KEY.fullmatch(key) else _scalar(key)}:", item, indent
+        )
 
 
 def _entry(head: str, item: Value, indent: str) -> Iterator[str]:
     if isinstance(item, str) and "\n" in item:
         yield f"{head} |"
-        yield from (f"{indent}  {line}" if line else "" for line in item.rstrip("\n").split("\n"))
+        yield from (
+            f"{indent}  {line}" if line else ""
+            for line in item.rstrip("\n").split("\n")
+        )
     elif isinstance(item, Mapping):
         if item:
             yield head
@@ -79,7 +87,9 @@ def _scalar(value: Value, *, flow: bool = False) -> str:
         return str(value)
     text = str(value)
     plain = (
-        PLAIN.fullmatch(text) and text.lower() not in WORDS and not (flow and re.search(r"[\[\]{},]", text))
+        PLAIN.fullmatch(text)
+        and text.lower() not in WORDS
+        and not (flow and re.search(r"[\[\]{},]", text))
     )
     written = text if plain else json.dumps(text, ensure_ascii=False)
     return f"{written} # {value.comment}" if isinstance(value, Commented) else written

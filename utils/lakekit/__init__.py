@@ -1,7 +1,8 @@
 """Bronze, silver and gold Delta tables from declarations, on DuckDB or Spark.
 
-The functions are what the commands of the same names call. Importing this package needs click and sqlglot only; the
-libraries of an engine (the extras `embedded` and `spark`) are imported by the first call that needs them.
+The functions are what the commands of the same names call. Importing this package needs
+click and sqlglot only; the libraries of an engine (the extras `embedded` and `spark`)
+are imported by the first call that needs them.
 """
 
 from __future__ import annotations

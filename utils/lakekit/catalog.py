@@ -1,4 +1,6 @@
-"""The tables' declarations as a person reads them, and as Databricks' SQL makes them in a schema of Unity Catalog."""
+"""The tables' declarations as a person reads them, and as Databricks' SQL makes them in
+a schema of Unity Catalog.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,16 @@ PROPERTIES: Mapping[str, str] = {**TABLE_PROPERTIES, **SWITCHED_OFF}
 
 @dataclass(frozen=True)
 class DescribeResult:
-    """The declared tables in the order they are made, with the quarantine that comes with each merged one."""
+    """The declared tables in the order they are made, with the quarantine that comes
+    with each merged one.
+    """
 
     tables: Tuple[Table, ...]
 
 
 @dataclass(frozen=True)
 class DdlResult:
-    """Statements to run in their order; each may be run again and then changes nothing."""
+    """Statements to run in order; each may be run again and then changes nothing."""
 
     schema: str
     statements: Tuple[str, ...]
@@ -34,39 +38,53 @@ class DdlResult:
 
 
 def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
-    """The DDL that makes all tables in `catalog.schema`, each named `layer_table`. Raises LakeRefused for another name.
+    """The DDL that makes all tables in `catalog.schema`, each named `layer_table`.
+    Raises LakeRefused for another name.
 
-    Databricks has no ADD CONSTRAINT IF NOT EXISTS: a constraint is dropped if it exists and added again, which looks at
-    every row again.
+    Databricks has no ADD CONSTRAINT IF NOT EXISTS: a constraint is dropped if it exists
+    and added again, which looks at every row again.
     """
     lake = find_lake(schema)
     if lake.kind != "schema":
         raise LakeRefused(
-            f"{schema} is no schema of a catalog", "Write CATALOG.SCHEMA, such as main.flights."
+            f"{schema} is no schema of a catalog",
+            "Write CATALOG.SCHEMA, such as main.flights.",
         )
     statements = [f"CREATE SCHEMA IF NOT EXISTS {_quoted(lake.root)}"]
     for table in tables:
         name = _quoted(lake.location(table))
         statements.append(_create(table, name))
         for each in table.constraints:
-            statements.append(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS `{each.name}`")
-            statements.append(f"ALTER TABLE {name} ADD CONSTRAINT `{each.name}` CHECK ({each.sql})")
+            statements.append(
+                f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS `{each.name}`"
+            )
+            statements.append(
+                f"ALTER TABLE {name} ADD CONSTRAINT `{each.name}` CHECK ({each.sql})"
+            )
     return DdlResult(lake.root, tuple(statements))
 
 
 def describe(*, tables: TableSet = TABLES) -> DescribeResult:
-    """What the command `lakekit tables` prints. (A function of that name would hide the module `lakekit.tables`.)"""
+    """What the command `lakekit tables` prints. (A function of that name would hide the
+    module `lakekit.tables`.)
+    """
     return DescribeResult(tuple(tables))
 
 
 def _create(table: Table, name: str) -> str:
-    lines = [f"CREATE TABLE IF NOT EXISTS {name} (", ",\n".join(_column(each) for each in table.columns), ")"]
+    lines = [
+        f"CREATE TABLE IF NOT EXISTS {name} (",
+        ",\n".join(_column(each) for each in table.columns),
+        ")",
+    ]
     lines.append("USING DELTA")
     if table.partition:
         lines.append(f"PARTITIONED BY (`{table.partition}`)")
     if table.comment:
         lines.append(f"COMMENT {_text(table.comment)}")
-    properties: List[str] = [f"{_text(key)} = {_text(value)}" for key, value in PROPERTIES.items()]
+    properties: List[str] = [
+        f"{_text(key)} = {_text(value)}" for key, value in PROPERTIES.items()
+    ]
     lines.append(f"TBLPROPERTIES ({', '.join(properties)})")
     return "\n".join(lines)
 
@@ -83,6 +101,8 @@ def _quoted(name: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A string literal. Databricks takes two quotes in one for the end of a string and the start of the next."""
+    """A string literal. Databricks takes two quotes in one for the end of a string and
+    the start of the next.
+    """
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

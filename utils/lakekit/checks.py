@@ -1,4 +1,6 @@
-"""What the rows that there are should be, and how many are not: expectations, constraints, and what was refused."""
+"""What the rows that there are should be, and how many are not: expectations,
+constraints, and what was refused.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ Kind = Literal["expectation", "constraint"]
 
 @dataclass(frozen=True)
 class Check:
-    """One predicate over one table, and how many of its rows do not meet it. A constraint has the severity `fail`."""
+    """One predicate over one table, and how many of its rows do not meet it. A
+    constraint has the severity `fail`.
+    """
 
     table: str
     kind: Kind
@@ -33,13 +37,17 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Whether rows are there that should not be: those of an expectation of severity `warn` may."""
+        """Whether rows are there that should not be: those of an expectation of
+        severity `warn` may.
+        """
         return self.unmet > 0 and self.severity != "warn"
 
 
 @dataclass(frozen=True)
 class QualityResult:
-    """Every check of every table there is; `quarantined` has by quarantine table and rule how many rows it holds."""
+    """Every check of every table there is; `quarantined` has by quarantine table and
+    rule how many rows it holds.
+    """
 
     lake: str
     checks: Tuple[Check, ...]
@@ -58,9 +66,13 @@ class QualityResult:
 
 
 def quality(
-    lake: Union[str, os.PathLike[str]], *, engine: str = "embedded", tables: TableSet = TABLES
+    lake: Union[str, os.PathLike[str]],
+    *,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
 ) -> QualityResult:
-    """Hold the rows of the lake's tables, whoever wrote them, to their declarations. Nothing is written.
+    """Hold the rows of the lake's tables, whoever wrote them, to their declarations.
+    Nothing is written.
 
     Raises LakeRefused when the lake holds none of the tables, DamagedTable.
     """
@@ -78,21 +90,29 @@ def quality(
                 else:
                     checks += _checks(opened, table)
     if len(missing) == len(tables):
-        raise LakeRefused(f"{lake} holds none of the tables", f"lakekit run --source DIR --lake {lake}")
+        raise LakeRefused(
+            f"{lake} holds none of the tables",
+            f"lakekit run --source DIR --lake {lake}",
+        )
     return QualityResult(str(place), tuple(checks), quarantined, tuple(missing))
 
 
 def _checks(engine: Engine, table: Table) -> List[Check]:
     """All checks of a table, in one pass over its rows."""
     said: List[Tuple[Kind, str, Severity, str]] = [
-        ("expectation", each.name, each.severity, each.sql) for each in table.expectations
+        ("expectation", each.name, each.severity, each.sql)
+        for each in table.expectations
     ]
     said += [("constraint", each.name, "fail", each.sql) for each in table.constraints]
     if not said:
         return []
     engine.read(table, "_checked")
-    counts = [f"count(*) filter (where {unmet(engine, table, sql)})" for *_, sql in said]
-    rows, *found = engine.query(f"select count(*), {', '.join(counts)} from _checked")[0]
+    counts = [
+        f"count(*) filter (where {unmet(engine, table, sql)})" for *_, sql in said
+    ]
+    rows, *found = engine.query(f"select count(*), {', '.join(counts)} from _checked")[
+        0
+    ]
     return [
         Check(table.name, kind, name, severity, int(count), int(rows))
         for (kind, name, severity, _), count in zip(said, found)
@@ -101,5 +121,7 @@ def _checks(engine: Engine, table: Table) -> List[Check]:
 
 def _refused(engine: Engine, table: Table) -> Mapping[str, int]:
     engine.read(table, "_refused")
-    found = engine.query("select _rule, count(*) from _refused group by _rule order by _rule")
+    found = engine.query(
+        "select _rule, count(*) from _refused group by _rule order by _rule"
+    )
     return {str(rule): int(rows) for rule, rows in found}

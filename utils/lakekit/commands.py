@@ -1,4 +1,6 @@
-"""The commands that look at a lake and take care of it; `run` and `show` are in `lakekit.cli`."""
+"""The commands that look at a lake and take care of it; `run` and `show` are in
+`lakekit.cli`.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,16 @@ def tables(settings: Settings, as_json: bool) -> None:
     """
     result = lakekit.describe(tables=settings.table_set())
     if as_json:
-        print_json(result, tables=[{"layer": table.layer, **asdict(table)} for table in result.tables])
+        print_json(
+            result,
+            tables=[{"layer": table.layer, **asdict(table)} for table in result.tables],
+        )
         return
     for table in result.tables:
-        said = [f"{table.name} ({table.update})", *([table.comment] if table.comment else [])]
+        said = [
+            f"{table.name} ({table.update})",
+            *([table.comment] if table.comment else []),
+        ]
         click.echo(": ".join(said))
         if table.reads:
             click.echo(f"  reads {', '.join(table.reads)}")
@@ -40,15 +48,22 @@ def tables(settings: Settings, as_json: bool) -> None:
         if table.partition:
             click.echo(f"  partition {table.partition}")
         header = ("column", "type", "", "comment")
-        lines = [(c.name, c.type, "required" if c.required else "", c.comment) for c in table.columns]
-        click.echo("\n".join(f"  {line}" for line in table_of(header, lines).splitlines()) + "\n")
+        lines = [
+            (c.name, c.type, "required" if c.required else "", c.comment)
+            for c in table.columns
+        ]
+        click.echo(
+            "\n".join(f"  {line}" for line in table_of(header, lines).splitlines())
+            + "\n"
+        )
 
 
 @click.command()
 @click.argument("schema", metavar="CATALOG.SCHEMA")
 @uses("tables")
 def ddl(settings: Settings, as_json: bool, schema: str) -> None:
-    """Print the Databricks SQL that makes the declared tables in CATALOG.SCHEMA; it may be run again.
+    """Print the Databricks SQL that makes the declared tables in CATALOG.SCHEMA; it may
+    be run again.
 
     \b
     Example:
@@ -66,26 +81,40 @@ def ddl(settings: Settings, as_json: bool, schema: str) -> None:
 def quality(settings: Settings, as_json: bool) -> int:
     """Count the rows that do not meet the expectations and constraints of their tables.
 
-    Exit code 1 when a constraint or an expectation of severity fail or drop is not met; warnings are counted.
+    Exit code 1 when a constraint or an expectation of severity fail or drop is not met;
+    warnings are counted.
 
     \b
     Example:
       lakekit quality --lake lake
     """
-    result = lakekit.quality(settings.required("lake"), engine=settings.engine, tables=settings.table_set())
+    result = lakekit.quality(
+        settings.required("lake"), engine=settings.engine, tables=settings.table_set()
+    )
     failed = sum(check.failed for check in result.checks)
     if as_json:
         print_json(result, failed=failed, warnings=result.warnings)
         return int(failed > 0)
-    lines = [(c.table, c.name, c.kind, c.severity, f"{c.unmet:,}", f"{c.rows:,}") for c in result.checks]
+    lines = [
+        (c.table, c.name, c.kind, c.severity, f"{c.unmet:,}", f"{c.rows:,}")
+        for c in result.checks
+    ]
     if lines:
-        click.echo(table_of(("table", "check", "kind", "severity", "unmet", "rows"), lines, right=(4, 5)))
+        click.echo(
+            table_of(
+                ("table", "check", "kind", "severity", "unmet", "rows"),
+                lines,
+                right=(4, 5),
+            )
+        )
     for table, rules in result.quarantined.items():
         for rule, rows in rules.items():
             click.echo(f"{table} holds {rows:,} rows by the rule {rule}")
     for table in result.missing:
         click.echo(f"{table} is not there yet")
-    click.echo(f"{failed} of {len(result.checks)} checks failed, {result.warnings} warn")
+    click.echo(
+        f"{failed} of {len(result.checks)} checks failed, {result.warnings} warn"
+    )
     return int(failed > 0)
 
 
@@ -100,7 +129,9 @@ def diff(settings: Settings, as_json: bool, lake_a: str, lake_b: str) -> int:
     Example:
       lakekit diff lake other-lake
     """
-    result = lakekit.diff(lake_a, lake_b, engine=settings.engine, tables=settings.table_set())
+    result = lakekit.diff(
+        lake_a, lake_b, engine=settings.engine, tables=settings.table_set()
+    )
     if as_json:
         print_json(result, differs=result.differs)
         return int(result.differs)
@@ -119,7 +150,9 @@ def diff(settings: Settings, as_json: bool, lake_a: str, lake_b: str) -> int:
     ]
     click.echo(table_of(header, lines, right=(1, 2, 3, 4, 5)))
     differing = sum(table.differs for table in result.tables)
-    click.echo(f"{differing} of {len(lines)} tables differ" if differing else "No difference.")
+    click.echo(
+        f"{differing} of {len(lines)} tables differ" if differing else "No difference."
+    )
     return int(result.differs)
 
 
@@ -142,10 +175,13 @@ def _said(table: lakekit.TableDiff) -> str:
     show_default=True,
     help="Keep what versions of so many hours name; time travel goes back no further.",
 )
-def maintain(settings: Settings, as_json: bool, dry_run: bool, retain_hours: int) -> int:
+def maintain(
+    settings: Settings, as_json: bool, dry_run: bool, retain_hours: int
+) -> int:
     """Put small files together, and delete those that no version needs any more.
 
-    Exit code 1 when files of a table had to stay, because another table has not taken in its changes.
+    Exit code 1 when files of a table had to stay, because another table has not taken
+    in its changes.
 
     \b
     Example:
@@ -161,7 +197,12 @@ def maintain(settings: Settings, as_json: bool, dry_run: bool, retain_hours: int
     if as_json:
         print_json(result, refused=result.refused)
         return int(result.refused)
-    click.echo(table_of(("table", "files", "deleted"), [_done(table, dry_run) for table in result.tables]))
+    click.echo(
+        table_of(
+            ("table", "files", "deleted"),
+            [_done(table, dry_run) for table in result.tables],
+        )
+    )
     if result.refused:
         click.echo("Next: lakekit run, then lakekit maintain again.")
     return int(result.refused)
@@ -175,8 +216,16 @@ def _done(table: lakekit.Maintained, dry_run: bool) -> Tuple[str, str, str]:
     else:
         files = "nothing to gain"
     if table.waiting:
-        return table.table, files, f"none: {', '.join(table.waiting)} has not taken in its changes"
-    return table.table, files, f"{table.deleted:,} files" + (" would be" if dry_run and table.deleted else "")
+        return (
+            table.table,
+            files,
+            f"none: {', '.join(table.waiting)} has not taken in its changes",
+        )
+    return (
+        table.table,
+        files,
+        f"{table.deleted:,} files" + (" would be" if dry_run and table.deleted else ""),
+    )
 
 
 @click.command()
@@ -184,12 +233,14 @@ def _done(table: lakekit.Maintained, dry_run: bool) -> Tuple[str, str, str]:
 @uses("lake", "engine", "tables")
 @click.option("--version", type=int, metavar="N", help="Version to restore.")
 @click.option("--dry-run", is_flag=True, help="Check the version, and change nothing.")
-def restore(settings: Settings, as_json: bool, table: str, version: Optional[int], dry_run: bool) -> None:
+def restore(
+    settings: Settings, as_json: bool, table: str, version: Optional[int], dry_run: bool
+) -> None:
     """Set TABLE back to version N, also where its newest version is damaged.
 
-    Without --version, list the versions and whether each is whole. Every later version stays
-    in the history. Afterwards run `lakekit run`: it brings the table, and all that read it,
-    in line with the source files and the declarations.
+    Without --version, list the versions and whether each is whole. Every later version
+    stays in the history. Afterwards run `lakekit run`: it brings the table, and all
+    that read it, in line with the source files and the declarations.
 
     \b
     Example:
@@ -209,7 +260,9 @@ def restore(settings: Settings, as_json: bool, table: str, version: Optional[int
         click.echo(_listing(refused.versions), err=True)
         raise
     if as_json:
-        print_json(result, whole=[each.number for each in result.versions if each.whole])
+        print_json(
+            result, whole=[each.number for each in result.versions if each.whole]
+        )
         return
     if version is None:
         click.echo(_listing(result.versions))
@@ -221,11 +274,15 @@ def restore(settings: Settings, as_json: bool, table: str, version: Optional[int
     if dry_run:
         click.echo(f"{table} would be at version {version} again: {files}")
         return
-    click.echo(f"{table} is at version {version} again, as version {result.committed}: {files}")
+    click.echo(
+        f"{table} is at version {version} again, as version {result.committed}: {files}"
+    )
     if result.derived:
         click.echo(f"The next run derives again {', '.join(result.derived)}")
     source = "" if settings.source else " --source DIR"
-    click.echo(f"Next: lakekit run{source}{repeated(click.get_current_context().params)}")
+    click.echo(
+        f"Next: lakekit run{source}{repeated(click.get_current_context().params)}"
+    )
 
 
 def _listing(versions: Sequence[lakekit.Version]) -> str:
@@ -236,7 +293,9 @@ def _listing(versions: Sequence[lakekit.Version]) -> str:
         for each in versions[:LISTED]
     ]
     more = len(versions) - len(lines)
-    return table_of(header, lines, right=(0,)) + (f"\n{more:,} older: --json" if more else "")
+    return table_of(header, lines, right=(0,)) + (
+        f"\n{more:,} older: --json" if more else ""
+    )
 
 
 def _condition(version: lakekit.Version) -> str:
@@ -268,4 +327,12 @@ def init(folder: str, as_json: bool) -> None:
     click.echo(f"Next: cd {folder} && lakekit run")
 
 
-COMMANDS: Tuple[click.Command, ...] = (tables, ddl, quality, diff, maintain, restore, init)
+COMMANDS: Tuple[click.Command, ...] = (
+    tables,
+    ddl,
+    quality,
+    diff,
+    maintain,
+    restore,
+    init,
+)

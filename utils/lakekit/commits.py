@@ -1,7 +1,9 @@
-"""What the embedded engine commits: data files that DuckDB has written, named in a table's log by delta-rs.
+"""What the embedded engine commits: data files that DuckDB has written, named in a
+table's log by delta-rs.
 
-A commit is made only while the table still is at the version that was read. A staged file that never gets its commit is
-deleted; one that a killed process leaves is removed by Delta's VACUUM like any other file that no version names.
+A commit is made only while the table still is at the version that was read. A staged
+file that never gets its commit is deleted; one that a killed process leaves is removed
+by Delta's VACUUM like any other file that no version names.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "embedded") from missing
 
 OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
-"""delta-rs before 1.6 writes no transaction identifier with files that it did not write itself, and keeps a table's
-partitioning for ever."""
+"""delta-rs before 1.6 writes no transaction identifier with files that it did not write
+itself, and keeps a table's partitioning for ever.
+"""
 
 
 class Commits:
@@ -36,17 +39,25 @@ class Commits:
     def __init__(self, tables: DeltaTables, storage: Storage, staging: Staging) -> None:
         self._tables, self._storage, self._staging = tables, storage, staging
 
-    def append(self, table: Table, view: str, note: Note, transaction: Transaction) -> int:
-        """Append staged rows to the table as it was seen; the version. Raises ConflictError."""
+    def append(
+        self, table: Table, view: str, note: Note, transaction: Transaction
+    ) -> int:
+        """Append staged rows to the table as it was seen; the version. Raises
+        ConflictError.
+        """
         delta, files = self._tables.now(table), self._staging.files(view)
         try:
             if OLD_WRITER:
                 import pyarrow.parquet as pq  # 40 ms that nothing else here needs
 
-                staged = pq.read_table(self._storage.staging(self._tables.location(table)) / files[0].name)
+                staged = pq.read_table(
+                    self._storage.staging(self._tables.location(table)) / files[0].name
+                )
                 rows = delta_log.completed(staged, delta)
                 properties = _properties(note, transaction)
-                write_deltalake(delta, rows, mode="append", commit_properties=properties)
+                write_deltalake(
+                    delta, rows, mode="append", commit_properties=properties
+                )
                 self._staging.discard(view)
             else:
                 self._write(table, delta, files, "append", note, transaction)
@@ -54,7 +65,9 @@ class Commits:
         except CommitFailedError as error:
             raise ConflictError(table.name) from error
         except DeltaError as error:
-            raise StorageError(Path(self._tables.location(table)), delta_log.first_line(error)) from error
+            raise StorageError(
+                Path(self._tables.location(table)), delta_log.first_line(error)
+            ) from error
         return self._tables.move_on(table)
 
     def replace(self, table: Table, view: str, head: Head, note: Note) -> int:
@@ -70,20 +83,38 @@ class Commits:
         return self._commit(table, view, head, note, "append")
 
     def merge(
-        self, table: Table, view: str, head: Head, note: Note, keys: str, touched: Sequence[Any]
+        self,
+        table: Table,
+        view: str,
+        head: Head,
+        note: Note,
+        keys: str,
+        touched: Sequence[Any],
     ) -> int:
-        """Put staged rows in the place of those with the keys, by writing the partitions anew that have any: `touched`
-        where rows go, and those where rows come. The table's own rows are read as `_target`. Raises ConflictError.
+        """Put staged rows in the place of those with the keys, by writing the
+        partitions anew that have any: `touched` where rows go, and those where rows
+        come. The table's own rows are read as `_target`. Raises ConflictError.
         """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
-        rows = f"select {columns} from _target anti join {keys} using ({', '.join(table.key)})"
+        rows = (
+            f"select {columns} from _target anti join {keys} using"
+            f" ({', '.join(table.key)})"
+        )
         partitions = None
         if table.partition:
-            gained = self._staging.execute(f"select distinct {table.partition} from {view}")
-            partitions = sorted({str(value) for value in [*touched, *(row[0] for row in gained)]})
+            gained = self._staging.execute(
+                f"select distinct {table.partition} from {view}"
+            )
+            partitions = sorted(
+                {str(value) for value in [*touched, *(row[0] for row in gained)]}
+            )
             kind = statements.TYPES[table[table.partition].type]
-            these = ", ".join(f"CAST({statements.text(value)} AS {kind})" for value in partitions)
-            rows += f" where {table.partition} in ({these})"  # literals, by which no other partition is read
+            these = ", ".join(
+                f"CAST({statements.text(value)} AS {kind})" for value in partitions
+            )
+            rows += (  # literals, by which no other partition is read
+                f" where {table.partition} in ({these})"
+            )
         merged = f"{view}_merged"
         query = f"select * from ({rows}) union all select {columns} from {view}"
         self._stage(table, merged, query, partitions or ())
@@ -99,9 +130,13 @@ class Commits:
         self._tables.move_on(table)
         return head.version + 1
 
-    def _stage(self, table: Table, view: str, query: str, partitions: Sequence[str] = ()) -> None:
+    def _stage(
+        self, table: Table, view: str, query: str, partitions: Sequence[str] = ()
+    ) -> None:
         folder = self._storage.staging(self._tables.location(table))
-        self._staging.write(table, folder, view, query, readable=False, partitions=partitions)
+        self._staging.write(
+            table, folder, view, query, readable=False, partitions=partitions
+        )
 
     def _commit(
         self,
@@ -118,22 +153,32 @@ class Commits:
             view = f"{view}_files"
         delta = self._tables.at(table, head)
         try:
-            self._write(table, delta, self._staging.files(view), mode, note, None, partitions)
+            self._write(
+                table, delta, self._staging.files(view), mode, note, None, partitions
+            )
         except (DeltaError, OSError) as error:
             self._tables.forget(table)
             if self._tables.now(table).version() != head.version:
                 raise ConflictError(table.name) from error
-            raise StorageError(Path(self._tables.location(table)), delta_log.first_line(error)) from error
+            raise StorageError(
+                Path(self._tables.location(table)), delta_log.first_line(error)
+            ) from error
         self._staging.kept(view)
         self._tables.move_on(table)
         return head.version + 1
 
-    def _repartition(self, table: Table, delta: DeltaTable, view: str, note: Note) -> None:
-        """Replace rows, schema and partitioning in one commit, which only delta-rs' own writer can."""
+    def _repartition(
+        self, table: Table, delta: DeltaTable, view: str, note: Note
+    ) -> None:
+        """Replace rows, schema and partitioning in one commit, which only delta-rs' own
+        writer can.
+        """
         if OLD_WRITER:
             raise LakeRefused(
-                f"{table.name} keeps its partitioning with deltalake {DELTALAKE}, and stays as it was",
-                "Run once with deltalake 1.6 or newer, which needs Python 3.10, or with --engine spark.",
+                f"{table.name} keeps its partitioning with deltalake {DELTALAKE}, and"
+                " stays as it was",
+                "Run once with deltalake 1.6 or newer, which needs Python 3.10, or with"
+                " --engine spark.",
             )
         rows = self._staging.duckdb.sql(f"select * from {view}").to_arrow_table()
         try:
@@ -148,7 +193,9 @@ class Commits:
         except CommitFailedError as error:
             raise ConflictError(table.name) from error
         except (DeltaError, OSError) as error:
-            raise StorageError(Path(self._tables.location(table)), delta_log.first_line(error)) from error
+            raise StorageError(
+                Path(self._tables.location(table)), delta_log.first_line(error)
+            ) from error
         self._staging.discard(view)
         self._tables.forget(table)
 
@@ -164,7 +211,9 @@ class Commits:
     ) -> None:
         location = self._tables.location(table)
         self._storage.publish(location, [file.name for file in files])
-        filters = [(table.partition, "in", partitions)] if partitions is not None else None
+        filters = (
+            [(table.partition, "in", partitions)] if partitions is not None else None
+        )
         by = [table.partition] if table.partition else []
         if mode == "overwrite":
             schema = delta_log.schema(delta_log.columns_to_keep(table, delta))
@@ -172,11 +221,18 @@ class Commits:
             schema = delta.schema()
         actions: List[Any] = [file.action() for file in files]
         delta.create_write_transaction(
-            actions, mode, schema, by, filters, commit_properties=_properties(note, transaction)
+            actions,
+            mode,
+            schema,
+            by,
+            filters,
+            commit_properties=_properties(note, transaction),
         )
 
 
 def _properties(note: Note, transaction: Optional[Transaction]) -> CommitProperties:
     transactions = None if transaction is None else [transaction]
     metadata = {"userMetadata": note.text()}
-    return CommitProperties(custom_metadata=metadata, max_commit_retries=0, app_transactions=transactions)
+    return CommitProperties(
+        custom_metadata=metadata, max_commit_retries=0, app_transactions=transactions
+    )

@@ -1,8 +1,8 @@
 """CSV files as Python reads them: header, line ends, number of rows and first fault.
 
-What an engine reads of a source file is compared with this, so nothing here depends on an
-engine. A file without a quote has as many rows as lines, which are counted while the file
-is hashed. Only where quotes may hold line breaks is the file parsed a second time.
+What an engine reads of a source file is compared with this, so nothing here depends on
+an engine. A file without a quote has as many rows as lines, which are counted while the
+file is hashed. Only where quotes may hold line breaks is the file parsed a second time.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def read_header(given: Path, path: Path) -> Tuple[Tuple[str, ...], str]:
 
 
 def hash_and_count(path: Path) -> Tuple[str, Optional[int]]:
-    """The SHA-256 of a file and its number of lines, without blank ones, in one pass; None
-    where the file has a quote, within which a line break ends no row."""
+    """The SHA-256 of a file and its number of lines, without blank ones, in one pass;
+    None where the file has a quote, within which a line break ends no row.
+    """
     digest, lines, quoted, last = hashlib.sha256(), 0, False, b"\n"
     with path.open("rb") as content:
         for block in iter(lambda: content.read(CHUNK), b""):
@@ -70,8 +71,8 @@ def _line_ends(block: bytes) -> int:
 def count_rows(path: Path, expected: int) -> int:
     """The rows of a CSV file, its header and blank lines not counted.
 
-    Python's parser decides. It is slow, so that a file of more than 1 MiB is first counted
-    by Arrow's, and that count stands where it is the expected one.
+    Python's parser decides. It is slow, so that a file of more than 1 MiB is first
+    counted by Arrow's, and that count stands where it is the expected one.
     """
     if path.stat().st_size > CHUNK and _count_by_arrow(path) == expected:
         return expected
@@ -86,9 +87,13 @@ def _count_by_arrow(path: Path) -> Optional[int]:
         from pyarrow import csv as arrow_csv
     except ModuleNotFoundError:
         return None
-    read = arrow_csv.ReadOptions(use_threads=False, block_size=CHUNK, autogenerate_column_names=True)
+    read = arrow_csv.ReadOptions(
+        use_threads=False, block_size=CHUNK, autogenerate_column_names=True
+    )
     parse = arrow_csv.ParseOptions(newlines_in_values=True)
-    first = arrow_csv.ConvertOptions(include_columns=["f0"], column_types={"f0": pa.binary()})
+    first = arrow_csv.ConvertOptions(
+        include_columns=["f0"], column_types={"f0": pa.binary()}
+    )
     try:
         with arrow_csv.open_csv(path, read, parse, first) as batches:
             return sum(batch.num_rows for batch in batches) - 1
@@ -97,8 +102,9 @@ def _count_by_arrow(path: Path) -> Optional[int]:
 
 
 def find_fault(path: Path, columns: int) -> Optional[str]:
-    """Line and reason of the first row that is malformed, has another number of columns or
-    ends in another kind of line break than the header; None where there is none."""
+    """Line and reason of the first row that is malformed, has another number of columns
+    or ends in another kind of line break than the header; None where there is none.
+    """
     with _open_text(path) as text:
         last: Deque[str] = deque(maxlen=1)
         reader, end = csv.reader(_recorded(_without_nul(text), last), strict=True), ""
@@ -130,7 +136,9 @@ def _without_nul(lines: Iterable[str]) -> Iterator[str]:
     return (line.replace("\0", "\1") for line in lines)
 
 
-def _recorded(lines: Iterable[str], seen: Union[List[str], Deque[str]]) -> Iterator[str]:
+def _recorded(
+    lines: Iterable[str], seen: Union[List[str], Deque[str]]
+) -> Iterator[str]:
     for line in lines:
         seen.append(line)
         yield line

@@ -1,11 +1,19 @@
-"""Tables whose data files are not as their log says: noticed before a command uses them."""
+"""Tables whose data files are not as their log says: noticed before a command uses
+them.
+"""
 
 from __future__ import annotations
 
 from typing import Optional, Tuple
 
 from lakekit.engine import Engine, Head
-from lakekit.errors import DamagedLog, DamagedTable, MissingExtra, ReaderTooOld, StorageError
+from lakekit.errors import (
+    DamagedLog,
+    DamagedTable,
+    MissingExtra,
+    ReaderTooOld,
+    StorageError,
+)
 from lakekit.log_replay import Version
 from lakekit.tables import Table
 
@@ -13,9 +21,9 @@ from lakekit.tables import Table
 def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
     """The table as `Engine.head` has it, with all its data files there.
 
-    Raises DamagedTable, with the newest version that is not damaged, and ReaderTooOld where
-    that is the one that the engine cannot open. Both call the table `name` where the engine
-    has another name for it.
+    Raises DamagedTable, with the newest version that is not damaged, and ReaderTooOld
+    where that is the one that the engine cannot open. Both call the table `name` where
+    the engine has another name for it.
     """
     try:
         head = engine.head(table)
@@ -27,7 +35,9 @@ def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
         if versions and versions[0].whole:
             raise ReaderTooOld(name or table.name, error.reason) from error
         whole = next((version.number for version in versions if version.whole), None)
-        raise DamagedTable(name or table.name, error.file, error.reason, whole) from error
+        raise DamagedTable(
+            name or table.name, error.file, error.reason, whole
+        ) from error
     return head
 
 

@@ -1,4 +1,6 @@
-"""What a Delta log says of a table, read by delta-rs, and the tables that lakekit makes by it."""
+"""What a Delta log says of a table, read by delta-rs, and the tables that lakekit makes
+by it.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +23,28 @@ except ModuleNotFoundError as missing:
 if TYPE_CHECKING:
     import pyarrow as pa  # 40 ms, which most runs need not pay
 
-TO_DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}  # all others go by the same name
+# All others go by the same name.
+TO_DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}
 FROM_DELTA = {delta: ours for ours, delta in TO_DELTA.items()}
 RECENT = 12
 """Commits looked at first: a whole history costs a read of every log file."""
 SMALL_FILE = 32 << 20
 OUTSIDE = re.compile(r"Generic \w+ error|[Pp]ermission denied|os error")
-"""In what delta-rs says of a place that it cannot reach, rather than of what it read there."""
+"""In what delta-rs says of a place that it cannot reach, rather than of what it read
+there.
+"""
 
 
 def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
-    """The newest version; None when there is no such table. Raises StorageError, DamagedTable,
-    LakeRefused."""
+    """The newest version; None when there is no such table. Raises StorageError,
+    DamagedTable, LakeRefused.
+    """
     location = lake.location(table)
     if lake.kind == "schema":
-        raise LakeRefused(f"The lake {lake} is a schema, which Spark knows by name", "Add --engine spark.")
+        raise LakeRefused(
+            f"The lake {lake} is a schema, which Spark knows by name",
+            "Add --engine spark.",
+        )
     if lake.kind == "folder" and not (Path(location) / "_delta_log").is_dir():
         return None
     try:
@@ -44,17 +53,22 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
         return None
     protocol = delta.protocol()
     if protocol.min_reader_version > 1:
-        features = set(protocol.reader_features or ()) & set(FORBIDDEN_FEATURES) or {"columnMapping"}
+        features = set(protocol.reader_features or ()) & set(FORBIDDEN_FEATURES) or {
+            "columnMapping"
+        }
         raise LakeRefused(
-            f"{table.name} has {', '.join(sorted(features))} on, which not every supported writer handles",
-            "Switch it off: ALTER TABLE ... DROP FEATURE ... (and REORG TABLE ... APPLY (PURGE) for deletion vectors).",
+            f"{table.name} has {', '.join(sorted(features))} on, which not every"
+            " supported writer handles",
+            "Switch it off: ALTER TABLE ... DROP FEATURE ... (and REORG TABLE ... APPLY"
+            " (PURGE) for deletion vectors).",
         )
     return delta
 
 
 def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTable:
-    """A version, the newest by default. Raises TableNotFoundError, StorageError, and DamagedTable
-    for one that delta-rs or Arrow cannot read."""
+    """A version, the newest by default. Raises TableNotFoundError, StorageError, and
+    DamagedTable for one that delta-rs or Arrow cannot read.
+    """
     try:
         delta = DeltaTable(location, version=version)
         reason = _unreadable(delta)
@@ -64,7 +78,9 @@ def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTab
         reason = first_line(error)
         if isinstance(error, OSError) or OUTSIDE.search(reason):
             raise StorageError(Path(location), reason) from error
-        raise DamagedTable(table.name, location, f"cannot be read: {reason}", None) from error
+        raise DamagedTable(
+            table.name, location, f"cannot be read: {reason}", None
+        ) from error
     if reason:
         raise DamagedTable(table.name, location, f"cannot be read: {reason}", None)
     return delta
@@ -91,39 +107,57 @@ def head(table: Table, delta: DeltaTable) -> Head:
             continue
         if data_version is None and (found is None or found.data):
             data_version = version
-        if (
-            found is not None or operation == "RESTORE"
-        ):  # what a note before it says of the rows is no longer true
+        if found is not None or operation == "RESTORE":
+            # What a note before it says of the rows is no longer true.
             note, foreign = found, found is None or foreign
             break
         foreign = True
-    # Back to the newest change of a row, where lakekit's newest commit moved on and changed none.
+    # Back to the newest change of a row, where lakekit's newest commit moved on and
+    # changed none.
     if data_version is None:
         data_version = _newest_change(delta)
     metadata = delta.metadata()
     partition = metadata.partition_columns[0] if metadata.partition_columns else ""
     prefix = "delta.constraints."
-    constraints = frozenset(k[len(prefix) :].lower() for k in metadata.configuration if k.startswith(prefix))
+    constraints = frozenset(
+        k[len(prefix) :].lower() for k in metadata.configuration if k.startswith(prefix)
+    )
     return Head(
-        str(metadata.id), delta.version(), data_version, note, foreign, columns(delta), partition, constraints
+        str(metadata.id),
+        delta.version(),
+        data_version,
+        note,
+        foreign,
+        columns(delta),
+        partition,
+        constraints,
     )
 
 
 def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
-    """The notes of all commits after that version that changed rows; None too for those that the log no longer has."""
+    """The notes of all commits after that version that changed rows; None too for those
+    that the log no longer has.
+    """
     history = _history(delta)
     lost = [None] if not history or history[-1][0] > since + 1 else []
-    return lost + [note for version, kind, note in history if version > since and kind not in MAINTENANCE]
+    return lost + [
+        note
+        for version, kind, note in history
+        if version > since and kind not in MAINTENANCE
+    ]
 
 
 def settled(delta: DeltaTable, since: int) -> int:
-    """The newest version whose rows are those of version `since`. Compaction leaves the rows and replaces the files, and
-    the files of the version before it go by VACUUM."""
+    """The newest version whose rows are those of version `since`. Compaction leaves the
+    rows and replaces the files, and the files of the version before it go by VACUUM.
+    """
     ahead = delta.version() - since
     for version, operation, note in reversed(
         [_entry(commit) for commit in delta.history(ahead)] if ahead else []
     ):
-        if version != since + 1 or (operation not in MAINTENANCE and (note is None or note.data)):
+        if version != since + 1 or (
+            operation not in MAINTENANCE and (note is None or note.data)
+        ):
             break
         since = version
     return since
@@ -132,11 +166,17 @@ def settled(delta: DeltaTable, since: int) -> int:
 def restored(delta: DeltaTable, since: int = -1) -> bool:
     """Whether the table was set back to an older version after version `since`."""
     ahead = delta.version() - since
-    return ahead > 0 and any(commit.get("operation") == "RESTORE" for commit in delta.history(ahead))
+    return ahead > 0 and any(
+        commit.get("operation") == "RESTORE" for commit in delta.history(ahead)
+    )
 
 
-def _history(delta: DeltaTable, until_note: bool = False) -> List[Tuple[int, str, Optional[Note]]]:
-    """Version, operation and note of the commits, newest first; only the recent ones where they hold a note."""
+def _history(
+    delta: DeltaTable, until_note: bool = False
+) -> List[Tuple[int, str, Optional[Note]]]:
+    """Version, operation and note of the commits, newest first; only the recent ones
+    where they hold a note.
+    """
     recent = [_entry(commit) for commit in delta.history(RECENT)]
     if (until_note and any(note for _, _, note in recent)) or len(recent) < RECENT:
         return recent
@@ -144,7 +184,11 @@ def _history(delta: DeltaTable, until_note: bool = False) -> List[Tuple[int, str
 
 
 def _entry(commit: Dict[str, Any]) -> Tuple[int, str, Optional[Note]]:
-    return int(commit["version"]), str(commit.get("operation", "")), Note.parse(commit.get("userMetadata"))
+    return (
+        int(commit["version"]),
+        str(commit.get("operation", "")),
+        Note.parse(commit.get("userMetadata")),
+    )
 
 
 def _newest_change(delta: DeltaTable) -> int:
@@ -170,14 +214,22 @@ def columns(delta: DeltaTable) -> Tuple[Column, ...]:
 
 
 def _type(stored: Any) -> Any:
-    """Our name of a stored type; one that lakekit does not know stands in its own name."""
-    return FROM_DELTA.get(stored, stored) if isinstance(stored, str) else str(stored["type"])
+    """Our name of a stored type; one that lakekit does not know stands in its own
+    name.
+    """
+    return (
+        FROM_DELTA.get(stored, stored)
+        if isinstance(stored, str)
+        else str(stored["type"])
+    )
 
 
 def partition(delta: DeltaTable) -> Dict[str, Type]:
     """The partition column, if there is one, and its type as stored."""
     names = delta.metadata().partition_columns
-    return {column.name: column.type for column in columns(delta) if column.name in names}
+    return {
+        column.name: column.type for column in columns(delta) if column.name in names
+    }
 
 
 def columns_to_keep(table: Table, delta: DeltaTable) -> Tuple[Column, ...]:
@@ -205,12 +257,15 @@ def arrow_schema(declared: Sequence[Column]) -> pa.Schema:
     """The same as Arrow has it."""
     import pyarrow as pa
 
-    found: pa.Schema = pa.schema(schema(declared))  # type: ignore[arg-type]  # by the Arrow C interface
+    # What it is given offers the Arrow C interface, which the stubs do not know.
+    found: pa.Schema = pa.schema(schema(declared))  # type: ignore[arg-type]  # stubs
     return found
 
 
 def completed(rows: pa.Table, delta: DeltaTable) -> pa.Table:
-    """A file's rows with every column of the table, in its order; nulls where an earlier file brought a column more."""
+    """A file's rows with every column of the table, in its order; nulls where an
+    earlier file brought a column more.
+    """
     import pyarrow as pa
 
     stored = columns(delta)
@@ -245,12 +300,17 @@ def uris(delta: DeltaTable) -> List[str]:
 
 
 def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
-    """Columns of the log's entries, one entry a file: those named that the log has, and the partition's value. Nothing
-    where there is no file: delta-rs 1.2 panics."""
+    """Columns of the log's entries, one entry a file: those named that the log has, and
+    the partition's value. Nothing where there is no file: delta-rs 1.2 panics.
+    """
     if not delta.file_uris():
         return {}
     actions: Any = delta.get_add_actions(flatten=True)
-    wanted = [name for name in actions.schema.names if name in names or name.startswith("partition.")]
+    wanted = [
+        name
+        for name in actions.schema.names
+        if name in names or name.startswith("partition.")
+    ]
     return {name: actions.column(name).to_pylist() for name in wanted}
 
 
@@ -283,7 +343,9 @@ def first_line(error: BaseException) -> str:
 
 
 def _remove_stray(location: str) -> None:
-    """delta-rs before 1.6 also makes an empty folder of the path's URL-encoded name when it creates a table."""
+    """delta-rs before 1.6 also makes an empty folder of the path's URL-encoded name
+    when it creates a table.
+    """
     folder, stray = Path(location), Path(quote(location))
     while stray != folder and stray.is_dir() and not any(stray.iterdir()):
         stray.rmdir()

@@ -1,5 +1,6 @@
-"""The Delta tables of one lake as a run sees them, by delta-rs: each is opened once, and stays at the version that was
-read until it is looked at again."""
+"""The Delta tables of one lake as a run sees them, by delta-rs: each is opened once,
+and stays at the version that was read until it is looked at again.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ class DeltaTables:
         return None if delta is None else delta_log.head(table, delta)
 
     def open(self, table: Table) -> Optional[DeltaTable]:
-        """The table as it was last seen, or as it is now where it has not been: reads of one update see one version."""
+        """The table as it was last seen, or as it is now where it has not been: reads
+        of one update see one version.
+        """
         delta = self._seen.get(table.name) or delta_log.open_table(self._lake, table)
         if delta is not None:
             self._seen[table.name] = delta
@@ -61,8 +64,9 @@ class DeltaTables:
         return delta
 
     def before(self, table: Table, version: int) -> DeltaTable:
-        """An older version. Raises DamagedTable where it cannot be read, and where the log no
-        longer has it."""
+        """An older version. Raises DamagedTable where it cannot be read, and where the
+        log no longer has it.
+        """
         return delta_log.load(table, self.location(table), version)
 
     def forget(self, table: Table) -> None:
@@ -70,16 +74,21 @@ class DeltaTables:
         self._seen.pop(table.name, None)
 
     def move_on(self, table: Table) -> int:
-        """See the table as it is after a commit to the version that was seen; the version."""
+        """See the table as it is after a commit to the version that was seen; the
+        version.
+        """
         try:
             self._seen[table.name].update_incremental()
         except DeltaError:
             self.forget(table)
         return self.now(table).version()
 
-    def restore(self, table: Table, files: LogFiles, version: int, dry_run: bool) -> Restored:
-        """Make an older version the newest, as `Engine.restore` does: by delta-rs, or where it
-        cannot open the newest version by a commit of lakekit's own."""
+    def restore(
+        self, table: Table, files: LogFiles, version: int, dry_run: bool
+    ) -> Restored:
+        """Make an older version the newest, as `Engine.restore` does: by delta-rs, or
+        where it cannot open the newest version by a commit of lakekit's own.
+        """
         target, newest = log_restore.states(files, version)
         added, removed = map(len, log_restore.difference(target, newest))
         if dry_run:
@@ -96,12 +105,16 @@ class DeltaTables:
 
     @contextmanager
     def changing(self, table: Table) -> Iterator[None]:
-        """A change to the log by delta-rs itself; what it raises becomes a ConflictError or a StorageError."""
+        """A change to the log by delta-rs itself; what it raises becomes a
+        ConflictError or a StorageError.
+        """
         try:
             yield
         except CommitFailedError as error:
             raise ConflictError(table.name) from error
         except (DeltaError, OSError) as error:
-            raise StorageError(Path(self.location(table)), delta_log.first_line(error)) from error
+            raise StorageError(
+                Path(self.location(table)), delta_log.first_line(error)
+            ) from error
         finally:
             self.forget(table)

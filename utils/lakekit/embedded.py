@@ -1,8 +1,10 @@
-"""The engine of one machine: DuckDB computes and writes Parquet, delta-rs keeps the Delta log.
+"""The engine of one machine: DuckDB computes and writes Parquet, delta-rs keeps the
+Delta log.
 
-Rows are first staged, and then made current by one commit, made only while the table still is at the version that was
-read (`lakekit.commits`). Rows that will be a table's whole content are staged as its data files; those that come beside
-others are held, and written once, with the others.
+Rows are first staged, and then made current by one commit, made only while the table
+still is at the version that was read (`lakekit.commits`). Rows that will be a table's
+whole content are staged as its data files; those that come beside others are held, and
+written once, with the others.
 """
 
 from __future__ import annotations
@@ -48,11 +50,15 @@ Shape = Tuple[str, Tuple[Column, ...], int]
 
 
 class EmbeddedEngine:
-    """One run's connection to one lake in a folder or on S3. The scratch folder takes what does not fit in memory."""
+    """One run's connection to one lake in a folder or on S3. The scratch folder takes
+    what does not fit in memory.
+    """
 
     name = "embedded"
 
-    def __init__(self, lake: Lake, tables: TableSet, scratch: Path, memory: str = "") -> None:
+    def __init__(
+        self, lake: Lake, tables: TableSet, scratch: Path, memory: str = ""
+    ) -> None:
         self._lake, self._declared = lake, tables
         self._storage = storage_of(lake, scratch)
         self._staging = Staging(scratch, memory)
@@ -77,7 +83,9 @@ class EmbeddedEngine:
     def damaged_files(self, table: Table) -> Mapping[str, str]:
         location = self._lake.location(table)
         try:
-            return self._storage.damaged(location, delta_log.file_sizes(self._tables.now(table)))
+            return self._storage.damaged(
+                location, delta_log.file_sizes(self._tables.now(table))
+            )
         except (DeltaError, OSError) as error:
             raise StorageError(Path(location), delta_log.first_line(error)) from error
 
@@ -99,7 +107,10 @@ class EmbeddedEngine:
         self.read(table, "_ingested")
         these = ", ".join(map(statements.text, digests))
         # Each file's rows lie together, so all others are passed over by their bounds.
-        found = f"select distinct _source_sha256 from _ingested where _source_sha256 in ({these})"
+        found = (
+            "select distinct _source_sha256 from _ingested"
+            f" where _source_sha256 in ({these})"
+        )
         return frozenset(row[0] for row in self.query(found))
 
     # Tables and their shape
@@ -134,10 +145,15 @@ class EmbeddedEngine:
 
     # Sources
 
-    def inspect(self, table: Table, opened: OpenedFile, at: datetime.datetime) -> Inspected:
+    def inspect(
+        self, table: Table, opened: OpenedFile, at: datetime.datetime
+    ) -> Inspected:
         kinds: List[str] = []
         if opened.format == "parquet":
-            scan = f"read_parquet({statements.file(opened.path)}, hive_partitioning = false)"
+            scan = (
+                f"read_parquet({statements.file(opened.path)},"
+                " hive_partitioning = false)"
+            )
             found = self.query(f"DESCRIBE SELECT * FROM {scan}")
             kinds = [row[1] for row in found]
         origin = {
@@ -148,7 +164,9 @@ class EmbeddedEngine:
         }
         view = _file(table, opened)
         try:
-            files = self._stage_files(table, view, statements.read_file(opened, kinds, origin))
+            files = self._stage_files(
+                table, view, statements.read_file(opened, kinds, origin)
+            )
         except duckdb.InvalidInputException as error:
             why = statements.csv_reason(str(error))
             if not why.startswith(", line") and opened.format == "csv":
@@ -156,17 +174,24 @@ class EmbeddedEngine:
             raise SourceError(f"{opened.given}{why}") from error
         opened.check_unchanged()
         columns = opened.source.columns
-        counts = ", ".join(f"count(*) FILTER {statements.misfit(each, opened.source)}" for each in columns)
+        counts = ", ".join(
+            f"count(*) FILTER {statements.misfit(each, opened.source)}"
+            for each in columns
+        )
         first = self.query(f"SELECT {counts} FROM {view}")[0]
         return Inspected(
-            sum(file.rows for file in files), {each.name: int(n) for each, n in zip(columns, first)}
+            sum(file.rows for file in files),
+            {each.name: int(n) for each, n in zip(columns, first)},
         )
 
-    def append(self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note) -> Optional[int]:
+    def append(
+        self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note
+    ) -> Optional[int]:
         view, application = _file(table, opened), f"lakekit/{opened.digest}"
 
         def attempt() -> Optional[int]:
-            # Whether another writer has taken in this very file is looked up in the version that is written to.
+            # Whether another writer has taken in this very file is looked up in the
+            # version that is written to.
             delta = self._tables.now(table)
             before = delta.transaction_version(application)
             if before is not None and (
@@ -174,8 +199,8 @@ class EmbeddedEngine:
             ):
                 self._staging.discard(view)
                 return None
-            # Taken in before, and gone by a RESTORE of the table: taken in again under the next number. Rows that were
-            # deleted stay away.
+            # Taken in before, and gone by a RESTORE of the table: taken in again under
+            # the next number. Rows that were deleted stay away.
             transaction = Transaction(application, (before or 0) + 1)
             try:
                 return self._commits.append(table, view, note, transaction)
@@ -195,8 +220,12 @@ class EmbeddedEngine:
                 try:
                     files = self._fetch(table, delta_log.uris(delta))
                 except FileNotFoundError as error:
-                    raise DamagedTable(table.name, str(error), "is missing", None) from error
-                self._scans[at] = self._staging.over(table, files, delta_log.partition(delta))
+                    raise DamagedTable(
+                        table.name, str(error), "is missing", None
+                    ) from error
+                self._scans[at] = self._staging.over(
+                    table, files, delta_log.partition(delta)
+                )
             self._staging.name(view, "VIEW", self._scans[at])
             self._views[view] = at
 
@@ -207,12 +236,15 @@ class EmbeddedEngine:
                 return False  # perhaps from a version whose files are damaged
             since = delta_log.settled(now, since)
             once = _net(table, since, now.version())
-            if once in self._nets:  # several tables follow one: what they all ask for is computed once
+            if once in self._nets:
+                # Several tables follow one: what they all ask for is computed once.
                 self.define(view, f"select * from {once}")
                 return True
             before = self._tables.before(table, since)
             old, new = set(delta_log.uris(before)), set(delta_log.uris(now))
-            gone, come = self._fetch(table, sorted(old - new)), self._fetch(table, sorted(new - old))
+            gone, come = self._fetch(table, sorted(old - new)), self._fetch(
+                table, sorted(new - old)
+            )
         except (DeltaError, FileNotFoundError, StorageError, DamagedTable):
             return False
         columns = ", ".join(statements.name(column.name) for column in table.columns)
@@ -255,12 +287,25 @@ class EmbeddedEngine:
                 self._views.pop(view, None)
                 return Staged(view, self._staging.hold(table, view, sql))
             found = [(name, kind) for name, kind, *_ in self.query(f"DESCRIBE {sql}")]
-            files = self._stage_files(table, view, statements.as_declared(table, sql, found))
-        except (duckdb.DataError, duckdb.ProgrammingError, duckdb.InternalError) as error:
+            files = self._stage_files(
+                table, view, statements.as_declared(table, sql, found)
+            )
+        except (
+            duckdb.DataError,
+            duckdb.ProgrammingError,
+            duckdb.InternalError,
+        ) as error:
             raise ComputeError(table.name, delta_log.first_line(error)) from error
         return Staged(view, sum(file.rows for file in files))
 
-    def commit(self, table: Table, staged: Staged, head: Head, note: Note, keys: Optional[str] = None) -> int:
+    def commit(
+        self,
+        table: Table,
+        staged: Staged,
+        head: Head,
+        note: Note,
+        keys: Optional[str] = None,
+    ) -> int:
         self._check(table, staged)
         if keys is None:
             return self._commits.replace(table, staged.view, head, note)
@@ -270,12 +315,23 @@ class EmbeddedEngine:
         self._staging.name("_gone", "TABLE", gone)
         touched = self.query(f"select distinct {table.partition or '1'} from _gone")
         nets = set()
-        if any(table.name in other.reads and other.update in ("merge", "groups") for other in self._declared):
+        if any(
+            table.name in other.reads and other.update in ("merge", "groups")
+            for other in self._declared
+        ):
             nets.add(
-                self._keep_net(table, head.version, head.version + 1, f"from {staged.view}", "from _gone")
+                self._keep_net(
+                    table,
+                    head.version,
+                    head.version + 1,
+                    f"from {staged.view}",
+                    "from _gone",
+                )
             )
         if touched:
-            version = self._commits.merge(table, staged.view, head, note, keys, [row[0] for row in touched])
+            version = self._commits.merge(
+                table, staged.view, head, note, keys, [row[0] for row in touched]
+            )
         else:
             version = self._commits.add(table, staged.view, head, note)
         self._nets |= nets
@@ -299,61 +355,94 @@ class EmbeddedEngine:
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
         with self._tables.changing(table):
-            return sorted(self._tables.now(table).vacuum(hours, dry_run=dry_run, full=True))
+            return sorted(
+                self._tables.now(table).vacuum(hours, dry_run=dry_run, full=True)
+            )
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
         return log_replay.versions(log_files(self._lake, table))
 
     def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
-        return self._tables.restore(table, log_files(self._lake, table), version, dry_run)
+        return self._tables.restore(
+            table, log_files(self._lake, table), version, dry_run
+        )
 
     # Inside
 
     def _stage_files(self, table: Table, view: str, query: str) -> Tuple[DataFile, ...]:
-        """Write rows as data files of the table where they are to stay, or on S3 to be sent from."""
+        """Write rows as data files of the table where they are to stay, or on S3 to be
+        sent from.
+        """
         self._views.pop(view, None)
-        return self._staging.write(table, self._storage.staging(self._lake.location(table)), view, query)
+        return self._staging.write(
+            table, self._storage.staging(self._lake.location(table)), view, query
+        )
 
     def _fetch(self, table: Table, uris: List[str]) -> List[Path]:
         return self._storage.fetch(self._lake.location(table), uris)
 
     def _check(self, table: Table, staged: Staged) -> None:
-        """What delta-rs does not check of files that it did not write: nulls in required columns, CHECK constraints."""
-        # What is in files has its nulls counted; a partition's values stand in the names of folders.
+        """What delta-rs does not check of files that it did not write: nulls in
+        required columns, CHECK constraints.
+        """
+        # What is in files has its nulls counted; a partition's values stand in the
+        # names of folders.
         counted = self._staging.in_files(staged.view)
         files = self._staging.files(staged.view) if counted else ()
         faults = value_limits.faults(table)
         for column in table.columns:
             null = f"{statements.name(column.name)} is null"
             if column.required and (not counted or column.name == table.partition):
-                faults.append((f"column {column.name} is required and has {{}} nulls", null))
+                faults.append(
+                    (f"column {column.name} is required and has {{}} nulls", null)
+                )
             elif column.required:
                 nulls = sum(file.nulls.get(column.name, 0) for file in files)
                 if nulls:
-                    raise ComputeError(table.name, f"column {column.name} is required and has {nulls} nulls")
+                    raise ComputeError(
+                        table.name,
+                        f"column {column.name} is required and has {nulls} nulls",
+                    )
         for constraint in table.constraints:
             met = self.predicate(table.name, constraint.sql)
             faults.append(
-                (f"{{}} rows break the constraint {constraint.name}", f"not coalesce({met}, false)")
+                (
+                    f"{{}} rows break the constraint {constraint.name}",
+                    f"not coalesce({met}, false)",
+                )
             )
         if not faults:
             return
         counts = ", ".join(f"count(*) filter ({fault})" for _, fault in faults)
-        for (said, _), rows in zip(faults, self.query(f"select {counts} from {staged.view}")[0]):
+        for (said, _), rows in zip(
+            faults, self.query(f"select {counts} from {staged.view}")[0]
+        ):
             if rows:
                 raise ComputeError(table.name, said.format(rows))
 
-    def _keep_net(self, table: Table, since: int, now: int, come: str, gone: str) -> str:
-        """Keep the net difference between two versions, that of rows which come and rows which go; its name."""
+    def _keep_net(
+        self, table: Table, since: int, now: int, come: str, gone: str
+    ) -> str:
+        """Keep the net difference between two versions, that of rows which come and
+        rows which go; its name.
+        """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
-        both = f"select {columns}, 1 as _sign from ({come}) union all select {columns}, -1 from ({gone})"
-        net = f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns} having sum(_sign) <> 0"
+        both = (
+            f"select {columns}, 1 as _sign from ({come})"
+            f" union all select {columns}, -1 from ({gone})"
+        )
+        net = (
+            f"select {columns}, sum(_sign) as _sign from ({both}) group by {columns}"
+            " having sum(_sign) <> 0"
+        )
         self.keep(_net(table, since, now), net)
         return _net(table, since, now)
 
 
 def _file(table: Table, opened: OpenedFile) -> str:
-    """The name of a source file's rows; another table may have a file of equal content."""
+    """The name of a source file's rows; another table may have a file of equal
+    content.
+    """
     return f"_file_{'_'.join(table.folder.parts)}_{opened.digest}"
 
 

@@ -12,12 +12,17 @@ from lakekit.tables import TableSet
 ENGINES = ("embedded", "spark")
 
 
-def open_engine(name: str, lake: Lake, tables: TableSet, scratch: Path, *, memory: str = "") -> Engine:
-    """The engine of that name for one lake. Raises MissingExtra, and LakeRefused for a lake it cannot keep."""
+def open_engine(
+    name: str, lake: Lake, tables: TableSet, scratch: Path, *, memory: str = ""
+) -> Engine:
+    """The engine of that name for one lake. Raises MissingExtra, and LakeRefused for a
+    lake it cannot keep.
+    """
     if name == "embedded":
         if lake.kind == "schema":
             raise LakeRefused(
-                f"The lake {lake} is a schema, which Spark knows by name", "Add --engine spark."
+                f"The lake {lake} is a schema, which Spark knows by name",
+                "Add --engine spark.",
             )
         from lakekit.embedded import EmbeddedEngine
 

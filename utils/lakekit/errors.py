@@ -1,8 +1,9 @@
-"""Every error that lakekit raises on purpose, with its exit code and the next step to take.
+"""Every error that lakekit raises on purpose, with its exit code and the next step to
+take.
 
-Exit codes: 1 the run could not be completed; 2 the user's input is refused and nothing was written;
-3 the machine lacks something (space, permission, a package); 4 a table is damaged;
-130 interrupted.
+Exit codes: 1 the run could not be completed; 2 the user's input is refused and nothing
+was written; 3 the machine lacks something (space, permission, a package); 4 a table is
+damaged; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,22 +29,29 @@ class LakekitError(Exception):
 
 
 class SourceError(LakekitError):
-    """A source file is missing, damaged or not as declared. Raised before the first commit."""
+    """A source file is missing, damaged or not as declared. Raised before the first
+    commit.
+    """
 
     exit_code = 2
 
-    def __init__(self, what: str, next_step: str = "Mend or replace the file, then run again.") -> None:
+    def __init__(
+        self, what: str, next_step: str = "Mend or replace the file, then run again."
+    ) -> None:
         super().__init__(f"{what}. Nothing was written.", next_step)
 
 
 class TooManyMisfits(SourceError):
-    """More of a column's values than its source allows do not convert: the file is not what it is declared to be."""
+    """More of a column's values than its source allows do not convert: the file is not
+    what it is declared to be.
+    """
 
     def __init__(  # noqa: B042  # never pickled
         self, file: str, column: str, misfits: int, rows: int, share: float, kind: str
     ) -> None:
         super().__init__(
-            f"{file}, column {column}: {misfits:,} of {rows:,} values are no {kind}; at most {share:.0%} may fail",
+            f"{file}, column {column}: {misfits:,} of {rows:,} values are no {kind}; at"
+            f" most {share:.0%} may fail",
             f"Correct the file, or the declaration of {column}, then run again.",
         )
 
@@ -64,10 +72,14 @@ class UnknownTable(LakekitError):
 
 
 class DeclarationError(LakekitError):
-    """A declaration and its SQL, or two declarations, do not fit together. Nothing was written."""
+    """A declaration and its SQL, or two declarations, do not fit together. Nothing was
+    written.
+    """
 
     def __init__(self, table: str, what: str) -> None:
-        super().__init__(f"{table}: {what}", f"Make the declaration of {table} and its SQL agree.")
+        super().__init__(
+            f"{table}: {what}", f"Make the declaration of {table} and its SQL agree."
+        )
 
 
 class SqlRefused(LakekitError):
@@ -76,7 +88,8 @@ class SqlRefused(LakekitError):
     def __init__(self, table: str, what: str) -> None:
         super().__init__(
             f"{table}: {what}",
-            "Use a construct that lakekit.transpile lets through, or add it with a parity test.",
+            "Use a construct that lakekit.transpile lets through,"
+            " or add it with a parity test.",
         )
 
 
@@ -91,29 +104,42 @@ class ComputeError(LakekitError):
 
 
 class ConstraintBroken(LakekitError):
-    """A constraint that was declared anew is broken by rows that exist. Nothing was changed."""
+    """A constraint that was declared anew is broken by rows that exist. Nothing was
+    changed.
+    """
 
     exit_code = 2
 
-    def __init__(self, table: str, constraint: str, rows: int) -> None:  # noqa: B042  # never pickled
+    def __init__(  # noqa: B042  # never pickled
+        self, table: str, constraint: str, rows: int
+    ) -> None:
         super().__init__(
-            f"{table}: {rows:,} rows break the new constraint {constraint}. Nothing was changed.",
-            "Correct those rows or the constraint, then run again; a null result counts as broken.",
+            f"{table}: {rows:,} rows break the new constraint {constraint}."
+            " Nothing was changed.",
+            "Correct those rows or the constraint, then run again;"
+            " a null result counts as broken.",
         )
 
 
 class RebuildRefused(LakekitError):
-    """A declaration asks for what only making a table anew can give. Nothing was changed."""
+    """A declaration asks for what only making a table anew can give. Nothing was
+    changed.
+    """
 
     exit_code = 2
 
-    def __init__(self, table: str, what: str, possible: bool) -> None:  # noqa: B042  # never pickled
+    def __init__(  # noqa: B042  # never pickled
+        self, table: str, what: str, possible: bool
+    ) -> None:
         super().__init__(
             f"{table}: {what} needs every row made anew. Nothing was changed.",
             (
                 "See `lakekit plan`, then run again with --allow-rebuild."
                 if possible
-                else "Bronze is what came, and cannot be made anew: take the change back, or ingest into a new lake."
+                else (
+                    "Bronze is what came, and cannot be made anew: take the change"
+                    " back, or ingest into a new lake."
+                )
             ),
         )
 
@@ -130,7 +156,10 @@ class FolderRefused(LakekitError):
     exit_code = 2
 
     def __init__(self, folder: str) -> None:  # noqa: B042  # never pickled
-        super().__init__(f"{folder} exists, and is no empty folder", "Name a new folder: lakekit init DIR")
+        super().__init__(
+            f"{folder} exists, and is no empty folder",
+            "Name a new folder: lakekit init DIR",
+        )
 
 
 class RetentionRefused(LakekitError):
@@ -148,10 +177,14 @@ class RetentionRefused(LakekitError):
 class ExpectationFailed(LakekitError):
     """Rows do not meet an expectation of severity fail. The table stays as it was."""
 
-    def __init__(self, table: str, expectation: str, rows: int) -> None:  # noqa: B042  # never pickled
+    def __init__(  # noqa: B042  # never pickled
+        self, table: str, expectation: str, rows: int
+    ) -> None:
         super().__init__(
-            f"{table}: {rows:,} rows do not meet the expectation {expectation!r}; the table stays as it was",
-            "Correct the source data, or declare the expectation with severity drop or warn, then run again.",
+            f"{table}: {rows:,} rows do not meet the expectation {expectation!r}; the"
+            " table stays as it was",
+            "Correct the source data, or declare the expectation with severity drop or"
+            " warn, then run again.",
         )
 
 
@@ -166,23 +199,26 @@ class ConflictError(LakekitError):
 
 
 class StorageError(LakekitError):
-    """No permission, no space, or a damaged file in the lake. Every table is whole, at its old or its new version."""
+    """No permission, no space, or a damaged file in the lake. Every table is whole, at
+    its old or its new version.
+    """
 
     exit_code = 3
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
             f"{path}: {reason}",
-            "See to the space and the permissions there, then run again: it resumes after the tables already written.",
+            "See to the space and the permissions there, then run again: it resumes"
+            " after the tables already written.",
         )
 
 
 class DamagedTable(LakekitError):
-    """A table cannot be read: a data file is missing or not as it was written, or its log holds
-    what no reader takes. Nothing was changed.
+    """A table cannot be read: a data file is missing or not as it was written, or its
+    log holds what no reader takes. Nothing was changed.
 
-    `file` is a data file, or the table's place, and `reason` what is wrong with it. `whole` is
-    the newest version that is not damaged; None where it is not known.
+    `file` is a data file, or the table's place, and `reason` what is wrong with it.
+    `whole` is the newest version that is not damaged; None where it is not known.
     """
 
     exit_code = 4
@@ -191,26 +227,31 @@ class DamagedTable(LakekitError):
         self, table: str, file: str, reason: str, whole: Optional[int]
     ) -> None:
         version = "" if whole is None else f" --version {whole}"
-        super().__init__(f"{table} is damaged: {file} {reason}", f"lakekit restore {table}{version}")
+        super().__init__(
+            f"{table} is damaged: {file} {reason}", f"lakekit restore {table}{version}"
+        )
         self.file, self.reason = file, reason
 
 
 class ReaderTooOld(LakekitError):
-    """The engine cannot open a version that is whole: deltalake 1.2 parses the values of older
-    commits as well, also after a restore. Nothing was changed."""
+    """The engine cannot open a version that is whole: deltalake 1.2 parses the values
+    of older commits as well, also after a restore. Nothing was changed.
+    """
 
     exit_code = 3
 
     def __init__(self, table: str, reason: str) -> None:
         super().__init__(
-            f"{table} {reason}; its newest version is whole, and an older one has what the "
-            "installed deltalake cannot pass over",
+            f"{table} {reason}; its newest version is whole, and an older one has what"
+            " the installed deltalake cannot pass over",
             "Use Python 3.10 or newer, whose deltalake can. Or add --engine spark.",
         )
 
 
 class DamagedLog(LakekitError):
-    """A file of a table's log is missing or damaged, so that no newer version can be read."""
+    """A file of a table's log is missing or damaged, so that no newer version can be
+    read.
+    """
 
     exit_code = 4
 
@@ -218,20 +259,25 @@ class DamagedLog(LakekitError):
         self, location: str, file: str, what: str, version: int
     ) -> None:
         super().__init__(
-            f"{location}/_delta_log/{file} {what}: version {version} and later cannot be read",
+            f"{location}/_delta_log/{file} {what}:"
+            f" version {version} and later cannot be read",
             "Put the file back from a copy of the lake. "
             + (
-                "Or move it and _last_checkpoint away: readers then use the commits before it."
+                "Or move it and _last_checkpoint away:"
+                " readers then use the commits before it."
                 if "checkpoint" in file
-                else f"Or move it and all later files of the log away: version {version - 1} "
-                "is then the newest."
+                else (
+                    "Or move it and all later files of the log away: version"
+                    f" {version - 1} is then the newest."
+                )
             ),
         )
 
 
 class VersionRefused(LakekitError):
-    """A version that a table cannot be restored to. `versions` are those that it has, newest
-    first, as far as they are known. Nothing was changed."""
+    """A version that a table cannot be restored to. `versions` are those that it has,
+    newest first, as far as they are known. Nothing was changed.
+    """
 
     exit_code = 2
 
@@ -248,4 +294,6 @@ class MissingExtra(LakekitError):
     exit_code = 3
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"The package {package} is not installed", f'pip install "lakekit[{extra}]"')
+        super().__init__(
+            f"The package {package} is not installed", f'pip install "lakekit[{extra}]"'
+        )

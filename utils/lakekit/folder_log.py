@@ -1,7 +1,8 @@
 """A Delta log in a folder, read as the protocol has it: one JSON file a commit.
 
-Spark answers what a log says by a job, of seconds each time; its commits are a few kilobytes that never change. Where
-they do not reach back to the first one, as after a clean-up of the log, Spark is asked.
+Spark answers what a log says by a job, of seconds each time; its commits are a few
+kilobytes that never change. Where they do not reach back to the first one, as after a
+clean-up of the log, Spark is asked.
 """
 
 from __future__ import annotations
@@ -39,20 +40,24 @@ class FolderLog:
         self._removed = False
 
     def update(self) -> bool:
-        """Read the commits that are new. False where the log cannot be read from its JSON
-        files alone."""
+        """Read the commits that are new. False where the log cannot be read from its
+        JSON files alone.
+        """
         try:
             names = (COMMIT.fullmatch(file.name) for file in self._folder.iterdir())
             newest = max((int(name.group(1)) for name in names if name), default=-1)
             first = (self._folder / f"{0:020}.json").stat()
             identity = (first.st_ino, first.st_mtime_ns)
-            if identity != self._first or newest < self.version:  # another table of the same name
+            if identity != self._first or newest < self.version:
+                # Another table of the same name.
                 self._forget()
                 self._first = identity
             if newest >= MOST:
                 return False
             for version in range(self.version + 1, newest + 1):
-                text = (self._folder / f"{version:020}.json").read_text(encoding="utf-8")
+                text = (self._folder / f"{version:020}.json").read_text(
+                    encoding="utf-8"
+                )
                 self._read([json.loads(line) for line in text.splitlines() if line])
                 self.version = version
         except (OSError, ValueError, KeyError):
@@ -82,7 +87,9 @@ class FolderLog:
         return found[::-1]
 
     def holds(self, applications: FrozenSet[str]) -> bool:
-        """Whether rows committed under these transaction identifiers are surely all there."""
+        """Whether rows committed under these transaction identifiers are surely all
+        there.
+        """
         return applications <= self._applications.keys() and not self._removed
 
     def _read(self, actions: List[Mapping[str, Any]]) -> None:

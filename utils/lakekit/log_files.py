@@ -1,4 +1,5 @@
-"""The files of one Delta table, for reading its log where no engine can: in a folder or on S3.
+"""The files of one Delta table, for reading its log where no engine can: in a folder or
+on S3.
 
 Names of files are relative to the table, with `/` between folders, as they are stored.
 """
@@ -20,7 +21,9 @@ LOG = "_delta_log"
 
 
 class LogFiles(Protocol):
-    """One table's files. Methods raise StorageError where the place cannot be reached."""
+    """One table's files. Methods raise StorageError where the place cannot be
+    reached.
+    """
 
     location: str
 
@@ -31,8 +34,9 @@ class LogFiles(Protocol):
         """Content of a file of the log."""
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a new file of the log, in one step. Raises FileExistsError, and LakeRefused
-        where that cannot be done."""
+        """Write a new file of the log, in one step. Raises FileExistsError, and
+        LakeRefused where that cannot be done.
+        """
 
     def data_files(self) -> Dict[str, int]:
         """Size in bytes of each file that is not in the log."""
@@ -79,8 +83,9 @@ class FolderLogFiles:
 
 
 class S3LogFiles:
-    """The files of a table on S3, for reading: pyarrow cannot write an object only where there
-    is none, as a commit must."""
+    """The files of a table on S3, for reading: pyarrow cannot write an object only
+    where there is none, as a commit must.
+    """
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -97,21 +102,28 @@ class S3LogFiles:
 
     def create(self, name: str, content: bytes) -> None:
         raise LakeRefused(
-            f"{self.location} is on S3, where lakekit commits nothing to a table that delta-rs cannot open",
+            f"{self.location} is on S3, where lakekit commits nothing to a table that"
+            " delta-rs cannot open",
             "Add --engine spark.",
         )
 
     def data_files(self) -> Dict[str, int]:
         found = self._sizes(self._root, recursive=True)
-        return {name: size for name, size in found.items() if not name.startswith(f"{LOG}/")}
+        return {
+            name: size for name, size in found.items() if not name.startswith(f"{LOG}/")
+        }
 
     def _sizes(self, folder: str, recursive: bool) -> Dict[str, int]:
         from pyarrow import fs
 
         with _storage(Path(self.location)):
-            selected = fs.FileSelector(folder, allow_not_found=True, recursive=recursive)
+            selected = fs.FileSelector(
+                folder, allow_not_found=True, recursive=recursive
+            )
             listed = self._s3.get_file_info(selected)
-        return {each.path[len(folder) + 1 :]: each.size for each in listed if each.is_file}
+        return {
+            each.path[len(folder) + 1 :]: each.size for each in listed if each.is_file
+        }
 
 
 @contextmanager
@@ -122,12 +134,19 @@ def _storage(place: Path) -> Iterator[None]:
     except FileExistsError:
         raise
     except OSError as error:
-        raise StorageError(place, error.strerror or str(error).partition("\n")[0]) from error
+        raise StorageError(
+            place, error.strerror or str(error).partition("\n")[0]
+        ) from error
 
 
 def log_files(lake: Lake, table: Table) -> LogFiles:
-    """The files of a table. Raises LakeRefused for a lake that Spark alone can look into."""
+    """The files of a table. Raises LakeRefused for a lake that Spark alone can look
+    into.
+    """
     if lake.kind == "schema":
-        raise LakeRefused(f"The lake {lake} is a schema, which Spark knows by name", "Add --engine spark.")
+        raise LakeRefused(
+            f"The lake {lake} is a schema, which Spark knows by name",
+            "Add --engine spark.",
+        )
     location = lake.location(table)
     return S3LogFiles(location) if lake.kind == "s3" else FolderLogFiles(location)

@@ -1,8 +1,8 @@
-"""The versions of a Delta table, replayed from its log as the protocol has it, without parsing
-more of it than the protocol's own JSON and Parquet.
+"""The versions of a Delta table, replayed from its log as the protocol has it, without
+parsing more of it than the protocol's own JSON and Parquet.
 
-So a version can be looked at that no reader opens: delta-rs parses every partition value
-before it gives a table, and Spark before it gives a row.
+So a version can be looked at that no reader opens: delta-rs parses every partition
+value before it gives a table, and Spark before it gives a row.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ import json
 import re
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import (
+    Any,
+    Collection,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+)
 from urllib.parse import unquote
 
 from lakekit.errors import DamagedLog, MissingExtra
@@ -23,7 +33,15 @@ from lakekit.value_limits import LONGEST_NAME, is_too_long
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
 ELSEWHERE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:/")
 """Begins a path outside the table's folder, as a shallow clone has them."""
-ADD = ("path", "partitionValues", "size", "modificationTime", "dataChange", "stats", "tags")
+ADD = (
+    "path",
+    "partitionValues",
+    "size",
+    "modificationTime",
+    "dataChange",
+    "stats",
+    "tags",
+)
 COLUMNS = ["protocol", "metaData", *(f"add.{name}" for name in ADD)]
 """Of a checkpoint; its parsed partition values may be those that no reader parses."""
 Action = Dict[str, Any]
@@ -33,7 +51,8 @@ Action = Dict[str, Any]
 class LogState:
     """A table at one version: the log's own actions, data files by their unquoted path.
 
-    `commit` is what the version's commit tells about itself; empty where its file is gone.
+    `commit` is what the version's commit tells about itself; empty where its file is
+    gone.
     """
 
     version: int
@@ -73,7 +92,9 @@ def versions(files: LogFiles) -> Tuple[Version, ...]:
     """
     there, found = files.data_files(), []
     for state in replay(files):
-        damaged = [path for path, add in state.files.items() if _is_damaged(path, add, there)]
+        damaged = [
+            path for path, add in state.files.items() if _is_damaged(path, add, there)
+        ]
         at = instant(state.commit.get("timestamp"))
         operation = str(state.commit.get("operation", ""))
         partitions = (add["partitionValues"] for add in state.files.values())
@@ -92,8 +113,8 @@ def instant(millis: Optional[int]) -> Optional[datetime.datetime]:
 def replay(files: LogFiles) -> Iterator[LogState]:
     """Each version, oldest first, as one object that moves on.
 
-    Where commits are missing or damaged, the next checkpoint is gone on from, as readers
-    do; DamagedLog is raised where there is none.
+    Where commits are missing or damaged, the next checkpoint is gone on from, as
+    readers do; DamagedLog is raised where there is none.
     """
     names = files.names()
     commits = {int(found.group(1)) for found in map(COMMIT.fullmatch, names) if found}
@@ -124,7 +145,9 @@ def _checkpoints(names: List[str]) -> List[Tuple[int, List[str]]]:
     for found in filter(None, map(CHECKPOINT.fullmatch, names)):
         key = int(found.group(1)), int(found.group(3) or 1)
         parts.setdefault(key, []).append(found.group(0))
-    whole = {key[0]: sorted(files) for key, files in parts.items() if len(files) == key[1]}
+    whole = {
+        key[0]: sorted(files) for key, files in parts.items() if len(files) == key[1]
+    }
     return sorted(whole.items())
 
 
@@ -163,8 +186,9 @@ def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
 
 
 def _without_nulls(content: Action) -> Action:
-    """A Parquet row has every field; a JSON action those that are set. A null is a value
-    only in a map, such as that of a partition."""
+    """A Parquet row has every field; a JSON action those that are set. A null is a
+    value only in a map, such as that of a partition.
+    """
     return {key: value for key, value in content.items() if value is not None}
 
 
@@ -185,18 +209,22 @@ def _apply(state: LogState, action: Mapping[str, Any]) -> None:
 def _is_damaged(path: str, add: Action, there: Mapping[str, int]) -> bool:
     if ELSEWHERE.match(path):
         return False
-    # A partition's value is quoted in the folder's name, and again in the log by some writers.
+    # A partition's value is quoted in the folder's name, and again in the log by some
+    # writers.
     return add["size"] not in (there.get(path), there.get(str(add["path"])))
 
 
 def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> str:
-    """Why readers refuse a table of that metadata, with data files of those partition values;
-    empty where nothing is known."""
+    """Why readers refuse a table of that metadata, with data files of those partition
+    values; empty where nothing is known.
+    """
     fields = json.loads(metadata.get("schemaString") or '{"fields": []}')["fields"]
     for column in fields:
         if "\0" in column["name"]:
             return f"the column name {column['name']!r} has the character NUL"
-    by = [each for each in fields if each["name"] in metadata.get("partitionColumns", [])]
+    by = [
+        each for each in fields if each["name"] in metadata.get("partitionColumns", [])
+    ]
     for values in partitions if by else ():
         for column in by:
             value = values.get(column["name"])

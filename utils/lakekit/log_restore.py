@@ -1,8 +1,8 @@
-"""The commit by which a table is at an older version again, written as the Delta protocol has
-it: for tables whose newest version delta-rs cannot open.
+"""The commit by which a table is at an older version again, written as the Delta
+protocol has it: for tables whose newest version delta-rs cannot open.
 
-The commit removes the newest version's other files and adds the older version's; no file is
-read, written or deleted, and the versions between stay in the history.
+The commit removes the newest version's other files and adds the older version's; no
+file is read, written or deleted, and the versions between stay in the history.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from lakekit.log_files import LogFiles
 from lakekit.log_replay import Action, LogState, replay
 
 WRITER = 4
-"""The newest writer protocol of lakekit's own tables; later ones ask more of a commit."""
+"""The newest writer protocol of lakekit's own tables; later ones ask more of a
+commit.
+"""
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A restore: the version that it committed, None in a dry run, and how many data files
-    are part of the table again (`added`) or no longer (`removed`)."""
+    """A restore: the version that it committed, None in a dry run, and how many data
+    files are part of the table again (`added`) or no longer (`removed`).
+    """
 
     version: Optional[int]
     added: int
@@ -48,9 +51,12 @@ def difference(target: LogState, newest: LogState) -> Tuple[List[str], List[str]
     return added, removed
 
 
-def write_restore(table: str, files: LogFiles, target: LogState, newest: LogState) -> int:
-    """Commit the restore; the version. Raises ConflictError when another writer was first,
-    LakeRefused for a table with features that this commit does not know."""
+def write_restore(
+    table: str, files: LogFiles, target: LogState, newest: LogState
+) -> int:
+    """Commit the restore; the version. Raises ConflictError when another writer was
+    first, LakeRefused for a table with features that this commit does not know.
+    """
     if (
         newest.protocol["minReaderVersion"] > 1
         or newest.protocol["minWriterVersion"] > WRITER
@@ -61,7 +67,10 @@ def write_restore(table: str, files: LogFiles, target: LogState, newest: LogStat
             "Add --engine spark.",
         )
     version = newest.version + 1
-    lines = [json.dumps(action) for action in actions(target, newest, int(time.time() * 1000))]
+    lines = [
+        json.dumps(action)
+        for action in actions(target, newest, int(time.time() * 1000))
+    ]
     try:
         files.create(f"{version:020}.json", ("\n".join(lines) + "\n").encode())
     except FileExistsError as error:

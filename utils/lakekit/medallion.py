@@ -1,8 +1,9 @@
-"""The run: new source files into bronze, then each silver and gold table up to date with what it reads.
+"""The run: new source files into bronze, then each silver and gold table up to date
+with what it reads.
 
-All sources are opened and checked before the first commit. Every commit leaves its table whole and says, in its note,
-up to where it has seen what it reads; so a run that died, at whatever point, is resumed by the next, and a run without
-news commits nothing.
+All sources are opened and checked before the first commit. Every commit leaves its
+table whole and says, in its note, up to where it has seen what it reads; so a run that
+died, at whatever point, is resumed by the next, and a run without news commits nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    Callable,
+    Dict,
+    FrozenSet,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from lakekit import evolution
 from lakekit.damage import whole_head
@@ -38,12 +49,14 @@ class TableResult:
     """One table after a run.
 
     Attributes:
-        mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`: what came changes no row here.
+        mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`:
+            what came changes no row here.
         seconds: what this run spent on it.
         changed: whether the run committed to it.
         counts: what became of the rows; see `lakekit.merging.Counts`.
         groups_total: groups that the table has, where it is made by groups.
-        new_columns: columns that a source has and its declaration lacks; they are in bronze.
+        new_columns: columns that a source has and its declaration lacks; they are in
+            bronze.
         why: what made the whole table anew.
     """
 
@@ -93,9 +106,10 @@ def run(
 ) -> RunResult:
     """Bring the lake's tables up to date with the source files.
 
-    `now` is when the files count as ingested, in UTC; `memory` bounds what DuckDB holds, such as `2GB`. Raises a
-    LakekitError: SourceError, LakeRefused or DamagedTable before anything is written, ConflictError or StorageError
-    with every table whole at its old or its new version, MissingExtra without the engine's extra.
+    `now` is when the files count as ingested, in UTC; `memory` bounds what DuckDB
+    holds, such as `2GB`. Raises a LakekitError: SourceError, LakeRefused or
+    DamagedTable before anything is written, ConflictError or StorageError with every
+    table whole at its old or its new version, MissingExtra without the engine's extra.
     """
     started = time.perf_counter()
     source, place = Path(source), find_lake(lake)
@@ -104,11 +118,22 @@ def run(
         check_lake(place, tables)
         with tempfile.TemporaryDirectory(prefix="lakekit-", dir=scratch) as folder:
             opened = open_sources(source, tables, Path(folder))
-            with open_engine(engine, place, tables, Path(folder), memory=memory) as opened_engine:
-                run = _Run(opened_engine, tables, opened, at, allow_rebuild, progress or (lambda *_: None))
+            with open_engine(
+                engine, place, tables, Path(folder), memory=memory
+            ) as opened_engine:
+                run = _Run(
+                    opened_engine,
+                    tables,
+                    opened,
+                    at,
+                    allow_rebuild,
+                    progress or (lambda *_: None),
+                )
                 results = run.results()
     except OSError as error:
-        raise StorageError(Path(error.filename or str(place)), error.strerror or str(error)) from error
+        raise StorageError(
+            Path(error.filename or str(place)), error.strerror or str(error)
+        ) from error
     return RunResult(source, str(place), engine, results, time.perf_counter() - started)
 
 
@@ -132,14 +157,22 @@ class _Run:
         self._done, self._steps = 0, 1
 
     def results(self) -> Tuple[TableResult, ...]:
-        """Check everything that can be, then commit: bronze file by file, then table by table."""
-        bronze, names = self._tables.layer("bronze"), [table.name for table in self._tables]
+        """Check everything that can be, then commit: bronze file by file, then table by
+        table.
+        """
+        bronze, names = self._tables.layer("bronze"), [
+            table.name for table in self._tables
+        ]
         for table in self._tables:
             head = whole_head(self._engine, table)
             if head is not None:
                 self._following.heads[table.name] = head
         new = {table.name: self._new_files(table) for table in bronze}
-        made = [table for table in self._tables if table.layer not in ("bronze", "quarantine")]
+        made = [
+            table
+            for table in self._tables
+            if table.layer not in ("bronze", "quarantine")
+        ]
         self._steps = 2 * sum(len(files) for files in new.values()) + len(made)
         inspected = {
             (table.name, file.digest): self._inspect(table, file)
@@ -156,19 +189,30 @@ class _Run:
             results[table.name] = self._update(table)
             if table.quarantine:
                 quarantine, by = self._tables[table.quarantine], results[table.name]
-                results[quarantine.name] = self._quarantine(quarantine, by, before[quarantine.name].version)
+                results[quarantine.name] = self._quarantine(
+                    quarantine, by, before[quarantine.name].version
+                )
         if self._rebuilt:
             self._following.refresh(*names)
-            retried(self._evolve)  # what a table made anew could not be given before, such as a constraint
+            # What a table made anew could not be given before, such as a constraint.
+            retried(self._evolve)
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
 
     def _evolve(self) -> FrozenSet[str]:
-        """Make the tables that are missing, and fit the others to their declarations; those to be made anew."""
+        """Make the tables that are missing, and fit the others to their declarations;
+        those to be made anew.
+        """
         heads = self._following.heads
-        changes = [c for t in self._tables for c in evolution.plan_changes(t, heads.get(t.name))]
+        changes = [
+            c
+            for t in self._tables
+            for c in evolution.plan_changes(t, heads.get(t.name))
+        ]
         try:
-            return evolution.apply(self._engine, self._tables, changes, self._allow_rebuild)
+            return evolution.apply(
+                self._engine, self._tables, changes, self._allow_rebuild
+            )
         finally:
             self._following.refresh(*{change.table for change in changes})
 
@@ -177,17 +221,26 @@ class _Run:
         self._done += 1
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
-        """The files of a source that bronze does not hold, by content; two of the same content count once."""
+        """The files of a source that bronze does not hold, by content; two of the same
+        content count once.
+        """
         assert table.source is not None
-        files, exists = self._opened[table.source.name], table.name in self._following.heads
+        files, exists = (
+            self._opened[table.source.name],
+            table.name in self._following.heads,
+        )
         if not files and not exists:
             name = table.source.name
             raise SourceError(
-                f"There is no file of {name}: no {name}.csv, {name}.csv.zip, {name}.csv.gz or {name}.parquet, "
-                f"and no folder {name} of such files",
+                f"There is no file of {name}: no {name}.csv, {name}.csv.zip,"
+                f" {name}.csv.gz or {name}.parquet, and no folder {name} of such files",
                 "Put it into the source folder, then run again.",
             )
-        seen = set(self._engine.ingested(table, [file.digest for file in files])) if exists else set()
+        seen = (
+            set(self._engine.ingested(table, [file.digest for file in files]))
+            if exists
+            else set()
+        )
         new = []
         for file in files:
             if file.digest not in seen:
@@ -196,18 +249,30 @@ class _Run:
         return new
 
     def _inspect(self, table: Table, file: OpenedFile) -> Inspected:
-        """Read a file whole. Raises SourceError; TooManyMisfits for a column that is not what it is declared to be."""
+        """Read a file whole. Raises SourceError; TooManyMisfits for a column that is
+        not what it is declared to be.
+        """
         self._step(f"check {file.name}")
         found = self._engine.inspect(table, file, self._at)
         file.check_rows(found.rows)
         for name, misfits in found.misfits.items():
             if misfits > file.source.misfits * found.rows:
                 kind = _declared(file.source, name).type
-                raise TooManyMisfits(str(file.given), name, misfits, found.rows, file.source.misfits, kind)
+                raise TooManyMisfits(
+                    str(file.given),
+                    name,
+                    misfits,
+                    found.rows,
+                    file.source.misfits,
+                    kind,
+                )
         return found
 
     def _ingest(
-        self, table: Table, files: Sequence[OpenedFile], inspected: Mapping[Tuple[str, str], Inspected]
+        self,
+        table: Table,
+        files: Sequence[OpenedFile],
+        inspected: Mapping[Tuple[str, str], Inspected],
     ) -> TableResult:
         begun, rows, changed, new_columns = time.perf_counter(), 0, False, []
         heads = self._following.heads
@@ -222,7 +287,9 @@ class _Run:
                 self._following.refresh(table.name)
                 known.update(more)
             found = inspected[table.name, file.digest]
-            note = Note(self._following.digest(table), misfits=sum(found.misfits.values()))
+            note = Note(
+                self._following.digest(table), misfits=sum(found.misfits.values())
+            )
             version = self._engine.append(table, file, self._at, note)
             if version is not None:
                 changed, rows = True, rows + found.rows
@@ -273,7 +340,13 @@ class _Run:
         changed = by.changed and head.version != before
         rows = self._engine.rows(table)
         return TableResult(
-            table.name, by.mode if changed else "unchanged", rows, head.version, 0.0, changed, counts
+            table.name,
+            by.mode if changed else "unchanged",
+            rows,
+            head.version,
+            0.0,
+            changed,
+            counts,
         )
 
 

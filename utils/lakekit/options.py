@@ -1,4 +1,6 @@
-"""What the command lines share: settings as flags, the version, how a result is printed, and exit codes."""
+"""What the command lines share: settings as flags, the version, how a result is
+printed, and exit codes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Command = Callable[..., Any]
 
 
 def uses(*names: str) -> Callable[[Command], Command]:
-    """Give a command the flags of these settings and `--json`; it is called with `settings` and `as_json`."""
+    """Give a command the flags of these settings and `--json`; it is called with
+    `settings` and `as_json`.
+    """
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -32,7 +36,9 @@ def uses(*names: str) -> Callable[[Command], Command]:
                 error.next_step += repeated(flags)
                 raise
 
-        decorated: Command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(called)
+        decorated: Command = click.option(
+            "--json", "as_json", is_flag=True, help="Print JSON."
+        )(called)
         for name in reversed(names):
             kind = click.Choice(ENGINES) if name == "engine" else None
             text = SETTINGS[name][0].upper() + SETTINGS[name][1:] + "."
@@ -45,16 +51,21 @@ def uses(*names: str) -> Callable[[Command], Command]:
 def repeated(flags: Mapping[str, Optional[str]]) -> str:
     """The flags that a next command needs again, as they are typed after it."""
     shared = {name: flags.get(name) for name in ("lake", "engine", "tables")}
-    return "".join(f" --{name} {shlex.quote(value)}" for name, value in shared.items() if value)
+    return "".join(
+        f" --{name} {shlex.quote(value)}" for name, value in shared.items() if value
+    )
 
 
 def version_option(program: str) -> Callable[[Command], Command]:
-    """Give a command `--version`, which prints the program's name and the version of the package."""
+    """Give a command `--version`, which prints the program's name and the version of
+    the package.
+    """
 
     def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         if not wanted:
             return
-        import importlib.metadata  # a tenth of the time to the first line of any other command
+        # A tenth of the time to the first line of any other command.
+        import importlib.metadata
 
         try:
             version = importlib.metadata.version("lakekit")
@@ -65,20 +76,33 @@ def version_option(program: str) -> Callable[[Command], Command]:
 
     said = "Print the version."
     return click.option(
-        "--version", is_flag=True, is_eager=True, expose_value=False, callback=show, help=said
+        "--version",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help=said,
     )
 
 
 def exit_code(
-    command: click.Command, program: str, arguments: Optional[Sequence[str]] = None, interrupted: str = ""
+    command: click.Command,
+    program: str,
+    arguments: Optional[Sequence[str]] = None,
+    interrupted: str = "",
 ) -> int:
-    """Run a command line: 0 to 4, or 130 after Ctrl-C, as `lakekit.errors` has them. An error is told, with the next
-    step, and `interrupted` where there is something to say of that."""
-    # delta-rs logs harmless warnings (1.2) and the conflicts that we report ourselves (1.6) to stderr.
+    """Run a command line: 0 to 4, or 130 after Ctrl-C, as `lakekit.errors` has them. An
+    error is told, with the next step, and `interrupted` where there is something to say
+    of that.
+    """
+    # delta-rs logs harmless warnings (1.2) and the conflicts that we report ourselves
+    # (1.6) to stderr.
     os.environ.setdefault("RUST_LOG", "off")
     try:
         result: Any = command.main(
-            None if arguments is None else list(arguments), prog_name=program, standalone_mode=False
+            None if arguments is None else list(arguments),
+            prog_name=program,
+            standalone_mode=False,
         )
         return result if isinstance(result, int) else 0
     except LakekitError as error:
@@ -107,14 +131,28 @@ def plain(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def table_of(header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Text columns, each as wide as its widest cell; those in `right` end at the same place."""
-    widths = [max(len(line[place]) for line in (header, *lines)) for place in range(len(header))]
+def table_of(
+    header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()
+) -> str:
+    """Text columns, each as wide as its widest cell; those in `right` end at the same
+    place.
+    """
+    widths = [
+        max(len(line[place]) for line in (header, *lines))
+        for place in range(len(header))
+    ]
 
     def row(cells: Sequence[str]) -> str:
-        placed = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths)))
+        placed = (
+            c.rjust(w) if i in right else c.ljust(w)
+            for i, (c, w) in enumerate(zip(cells, widths))
+        )
         return "  ".join(placed).rstrip()
 
     return "\n".join(
-        [row(header), "  ".join("-" * width for width in widths), *(row(line) for line in lines)]
+        [
+            row(header),
+            "  ".join("-" * width for width in widths),
+            *(row(line) for line in lines),
+        ]
     )

@@ -19,7 +19,9 @@ from lakekit.tables import TableSet
 
 @dataclass(frozen=True)
 class PlanResult:
-    """Changes to the shape of tables, and the tables whose rows the next run makes anew because of their declaration."""
+    """Changes to the shape of tables, and the tables whose rows the next run makes anew
+    because of their declaration.
+    """
 
     lake: str
     changes: Tuple[Change, ...]
@@ -32,9 +34,13 @@ class PlanResult:
 
 
 def plan(
-    lake: Union[str, os.PathLike[str]], *, engine: str = "embedded", tables: TableSet = TABLES
+    lake: Union[str, os.PathLike[str]],
+    *,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
 ) -> PlanResult:
-    """What the next run would do to the tables of the lake before any row is read. Nothing is written.
+    """What the next run would do to the tables of the lake before any row is read.
+    Nothing is written.
 
     Raises DamagedTable.
     """

@@ -1,4 +1,6 @@
-"""A new project: one CSV, three tables, and the commands that run them; written by `lakekit init`."""
+"""A new project: one CSV, three tables, and the commands that run them; written by
+`lakekit init`.
+"""
 
 from __future__ import annotations
 
@@ -23,29 +25,39 @@ class InitResult:
 
 
 def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
-    """Make a project in a new or empty folder. Raises FolderRefused, StorageError: nothing is written."""
+    """Make a project in a new or empty folder. Raises FolderRefused, StorageError:
+    nothing is written.
+    """
     target = Path(folder).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FolderRefused(str(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target if target.exists() else target.parent  # on the same disk, so that moving is renaming
+        # On the same disk, so that moving is renaming.
+        beside = target if target.exists() else target.parent
         with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=beside) as temporary:
             made = Path(temporary) / "project"
-            # Copied by content only: what is installed may be read-only, and a project is there to be changed.
+            # Copied by content only: what is installed may be read-only, and a project
+            # is there to be changed.
             ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-            shutil.copytree(TEMPLATE, made, ignore=ignored, copy_function=shutil.copyfile)
+            shutil.copytree(
+                TEMPLATE, made, ignore=ignored, copy_function=shutil.copyfile
+            )
             for path in (made, *made.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
             _place(made, target)
     except OSError as error:
         raise StorageError(target, error.strerror or str(error)) from error
-    files = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
+    files = sorted(
+        str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()
+    )
     return InitResult(target, tuple(files))
 
 
 def _place(made: Path, target: Path) -> None:
-    """Put the project where it is wanted. An empty folder that is there stays the folder it is: a shell may be in it."""
+    """Put the project where it is wanted. An empty folder that is there stays the
+    folder it is: a shell may be in it.
+    """
     if not target.exists():
         made.replace(target)
         return

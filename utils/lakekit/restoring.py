@@ -1,4 +1,6 @@
-"""Setting one table back to an older version, also where its newest version cannot be read."""
+"""Setting one table back to an older version, also where its newest version cannot be
+read.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,12 @@ class RestoreResult:
 
     Attributes:
         newest: the newest version before the restore.
-        restored: the version whose rows the table has again; None where none was requested.
-        committed: the version that the restore made; None in a dry run, or where nothing
-            had to be done.
-        added, removed: data files that are part of the newest version again, or no longer.
-        derived: the tables that the next run derives again from what they read.
+        restored: the version whose rows the table has again; None where none was
+            requested.
+        committed: the version that the restore made; None in a dry run, or where
+            nothing had to be done.
+        added, removed: data files that are part of the newest version again, or no
+        longer. derived: the tables that the next run derives again from what they read.
         versions: every version that the log has, newest first, as it was before.
     """
 
@@ -55,14 +58,15 @@ def restore(
     tables: TableSet = TABLES,
     dry_run: bool = False,
 ) -> RestoreResult:
-    """Make an older version of a table the newest, by one commit; without a version, look at
-    the versions only.
+    """Make an older version of a table the newest, by one commit; without a version,
+    look at the versions only.
 
-    The next `run` ends with every table as its sources and declarations say: it derives a
-    restored silver or gold table again from what it reads, and all tables that read a
-    restored one; it ingests files again that a restored bronze table no longer has, if they
-    are still in the source folder. Raises UnknownTable, LakeRefused for a table that is not
-    there, VersionRefused for a version that is not whole, DamagedLog, ConflictError.
+    The next `run` ends with every table as its sources and declarations say: it derives
+    a restored silver or gold table again from what it reads, and all tables that read a
+    restored one; it ingests files again that a restored bronze table no longer has, if
+    they are still in the source folder. Raises UnknownTable, LakeRefused for a table
+    that is not there, VersionRefused for a version that is not whole, DamagedLog,
+    ConflictError.
     """
     declared, place = tables[table], find_lake(lake)
     check_lake(place, tables)
@@ -70,7 +74,10 @@ def restore(
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             found = opened.versions(declared)
             if not found:
-                raise LakeRefused(f"{lake} holds no table {table}", f"lakekit run --source DIR --lake {lake}")
+                raise LakeRefused(
+                    f"{lake} holds no table {table}",
+                    f"lakekit run --source DIR --lake {lake}",
+                )
             return _restore(opened, tables, declared, place, found, version, dry_run)
 
 
@@ -120,9 +127,14 @@ def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) ->
         what = f"{table.name}: version {number} lacks data files: {named}"
     whole = [each.number for each in found[1:] if each.whole]
     if not whole:
-        away = f"If version {found[0].number} is not whole, move {lake.location(table)} away"
+        away = (
+            f"If version {found[0].number} is not whole,"
+            f" move {lake.location(table)} away"
+        )
         raise VersionRefused(
-            f"{what}; no older version is whole", f"{away}, then: lakekit run --source DIR", found
+            f"{what}; no older version is whole",
+            f"{away}, then: lakekit run --source DIR",
+            found,
         )
     more = f" and {len(whole) - NAMED} more" if len(whole) > NAMED else ""
     raise VersionRefused(
@@ -133,7 +145,9 @@ def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) ->
 
 
 def _derived(tables: TableSet, restored: Table) -> Tuple[str, ...]:
-    """The table, unless it is ingested, and all that read it or what is derived from it."""
+    """The table, unless it is ingested, and all that read it or what is derived from
+    it.
+    """
     found: List[str] = [restored.name]
     for table in tables:
         if table.name != restored.name and any(read in found for read in table.reads):

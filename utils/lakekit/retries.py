@@ -1,4 +1,6 @@
-"""Trying a commit again when another writer was first: a bounded number of times, after waits no two writers share."""
+"""Trying a commit again when another writer was first: a bounded number of times, after
+waits no two writers share.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def retried(
     attempt: Callable[[], Result],
     sleep: Callable[[float], object] = time.sleep,
 ) -> Result:
-    """What a call returns that is made again on the table as it then is. Raises the last try's ConflictError."""
+    """What a call returns that is made again on the table as it then is. Raises the
+    last try's ConflictError.
+    """
     for before in range(TRIES - 1):
         try:
             return attempt()

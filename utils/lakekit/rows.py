@@ -34,8 +34,9 @@ def show(
     engine: str = "embedded",
     tables: TableSet = TABLES,
 ) -> ShowResult:
-    """The first rows of a table. Raises UnknownTable, DamagedTable, and LakeRefused when
-    the lake does not hold the table yet."""
+    """The first rows of a table. Raises UnknownTable, DamagedTable, and LakeRefused
+    when the lake does not hold the table yet.
+    """
     declared = tables[table]
     columns = tuple(column.name for column in declared.columns)
     place = find_lake(lake)
@@ -43,7 +44,14 @@ def show(
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             head = whole_head(opened, declared)
             if head is None:
-                raise LakeRefused(f"{lake} holds no table {table}", f"lakekit run --source DIR --lake {lake}")
+                raise LakeRefused(
+                    f"{lake} holds no table {table}",
+                    f"lakekit run --source DIR --lake {lake}",
+                )
             opened.read(declared, "shown")
-            found = opened.query(f"select {', '.join(columns)} from shown limit {int(limit)}")
-    return ShowResult(table, head.version, columns, tuple(dict(zip(columns, row)) for row in found))
+            found = opened.query(
+                f"select {', '.join(columns)} from shown limit {int(limit)}"
+            )
+    return ShowResult(
+        table, head.version, columns, tuple(dict(zip(columns, row)) for row in found)
+    )

@@ -1,4 +1,6 @@
-"""What the logs of Delta tables say, by Spark, or read from their files where the lake is a folder."""
+"""What the logs of Delta tables say, by Spark, or read from their files where the lake
+is a folder.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class SparkLogs:
         self._logs: Dict[str, FolderLog] = {}
 
     def location(self, table: Table) -> str:
-        """The table's path, or its name in a schema. Spark outside Databricks knows S3 by the name of its connector."""
+        """The table's path, or its name in a schema. Spark outside Databricks knows S3
+        by the name of its connector.
+        """
         location = self._lake.location(table)
         return location if on_databricks() else re.sub("^s3://", "s3a://", location)
 
@@ -72,7 +76,9 @@ class SparkLogs:
         return bool(DeltaTable.isDeltaTable(self._spark, self.location(table)))
 
     def version(self, table: Table) -> int:
-        """The version that `head` last saw or this engine committed, or the newest where it has not."""
+        """The version that `head` last saw or this engine committed, or the newest
+        where it has not.
+        """
         if table.name not in self._seen:
             self._seen[table.name] = self.newest(table)
         return self._seen[table.name]
@@ -83,7 +89,9 @@ class SparkLogs:
         return self._history(table, 1)[0][0] if stamp is None else stamp[0]
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
-        """The notes of all commits after that version that changed rows, newest first."""
+        """The notes of all commits after that version that changed rows, newest
+        first.
+        """
         newest = self.version(table)
         if newest <= since:
             return []
@@ -97,10 +105,15 @@ class SparkLogs:
     def restored(self, table: Table, since: int = -1) -> bool:
         """Whether the table was set back to an older version after version `since`."""
         history = self._history(table, self.newest(table) - since)
-        return any(operation == "RESTORE" and version > since for version, operation, _ in history)
+        return any(
+            operation == "RESTORE" and version > since
+            for version, operation, _ in history
+        )
 
     def rows(self, table: Table) -> Optional[int]:
-        """How many rows the version has that `version` tells; None where the log does not say."""
+        """How many rows the version has that `version` tells; None where the log does
+        not say.
+        """
         log, version = self._log(table), self.version(table)
         return log.rows() if log is not None and log.version == version else None
 
@@ -114,37 +127,59 @@ class SparkLogs:
             return FolderStorage().damaged(location, log.sizes())
         version = self.version(table)
         with translated(table.name, location, StorageError):
-            rows = self._spark.read.format("delta").option("versionAsOf", version).load(location)
+            rows = (
+                self._spark.read.format("delta")
+                .option("versionAsOf", version)
+                .load(location)
+            )
             files = [re.sub("^file:(?://)?", "", uri) for uri in rows.inputFiles()]
         return {file: "is missing" for file in files if not _exists(file)}
 
     def holds(self, table: Table, applications: Sequence[str]) -> bool:
-        """Whether rows committed under these transaction identifiers are surely all there."""
+        """Whether rows committed under these transaction identifiers are surely all
+        there.
+        """
         log = self._log(table)
-        return log is not None and log.version == self.version(table) and log.holds(frozenset(applications))
+        return (
+            log is not None
+            and log.version == self.version(table)
+            and log.holds(frozenset(applications))
+        )
 
     def columns(self, table: Table) -> Tuple[Column, ...]:
         """The columns as stored."""
         log = self._log(table)
         if log is not None:
-            return columns_of(StructType.fromJson(json.loads(log.metadata["schemaString"])))
+            return columns_of(
+                StructType.fromJson(json.loads(log.metadata["schemaString"]))
+            )
         return columns_of(self._spark.table(self.reference(table)).schema)
 
     def _stamp(self, table: Table) -> Optional[Tuple[int, int]]:
-        """Newest version in a folder, and when it was written: by Delta's protocol the names of the log say it, and
-        asking Spark takes a job. None for no table, and for lakes that are no folder."""
+        """Newest version in a folder, and when it was written: by Delta's protocol the
+        names of the log say it, and asking Spark takes a job. None for no table, and
+        for lakes that are no folder.
+        """
         log = Path(self._lake.location(table)) / "_delta_log"
         if self._lake.kind != "folder" or not log.is_dir():
             return None
         files = [entry for entry in os.scandir(log) if COMMIT.fullmatch(entry.name)]
         newest = max(files, key=lambda entry: entry.name, default=None)
-        return None if newest is None else (int(newest.name[:20]), newest.stat().st_mtime_ns)
+        return (
+            None
+            if newest is None
+            else (int(newest.name[:20]), newest.stat().st_mtime_ns)
+        )
 
     def _log(self, table: Table) -> Optional[FolderLog]:
-        """The log of a table in a folder, up to its newest commit; None where only Spark can tell."""
+        """The log of a table in a folder, up to its newest commit; None where only
+        Spark can tell.
+        """
         if self._lake.kind != "folder":
             return None
-        log = self._logs.setdefault(table.name, FolderLog(Path(self._lake.location(table))))
+        log = self._logs.setdefault(
+            table.name, FolderLog(Path(self._lake.location(table)))
+        )
         return log if log.update() else None
 
     def _detail(self, table: Table) -> Mapping[str, Any]:
@@ -152,7 +187,9 @@ class SparkLogs:
         log = self._log(table)
         if log is None:
             detail: Dict[str, Any] = (
-                self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0].asDict()
+                self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}")
+                .collect()[0]
+                .asDict()
             )
             return detail
         clustered = log.domains.get("delta.clustering", {"removed": True})
@@ -173,12 +210,16 @@ class SparkLogs:
         log = self._log(table)
         reason = log_replay.unreadable(log.metadata, log.partitions()) if log else ""
         if reason:
-            raise DamagedTable(table.name, self.location(table), f"cannot be read: {reason}", None)
+            raise DamagedTable(
+                table.name, self.location(table), f"cannot be read: {reason}", None
+            )
         if detail["minReaderVersion"] > 1 or detail.get("clusteringColumns"):
-            features = set(detail.get("tableFeatures") or ()) & set(FORBIDDEN_FEATURES) - {"generatedColumns"}
+            features = set(detail.get("tableFeatures") or ()) & set(
+                FORBIDDEN_FEATURES
+            ) - {"generatedColumns"}
             raise LakeRefused(
-                f"{table.name} has {', '.join(sorted(features)) or 'columnMapping'} on, "
-                "which not every supported writer handles",
+                f"{table.name} has {', '.join(sorted(features)) or 'columnMapping'} on,"
+                " which not every supported writer handles",
                 "Switch it off: ALTER TABLE ... DROP FEATURE ... "
                 "(and REORG TABLE ... APPLY (PURGE) for deletion vectors).",
             )
@@ -197,7 +238,9 @@ class SparkLogs:
             if operation == "RESTORE" and note is None:
                 break  # what a note before it says of the rows is no longer true
         constraints = (
-            key[len(CONSTRAINT) :].lower() for key in detail["properties"] if key.startswith(CONSTRAINT)
+            key[len(CONSTRAINT) :].lower()
+            for key in detail["properties"]
+            if key.startswith(CONSTRAINT)
         )
         return Head(
             id=detail["id"],
@@ -210,18 +253,24 @@ class SparkLogs:
             constraints=frozenset(constraints),
         )
 
-    def _history(self, table: Table, limit: int = 0) -> List[Tuple[int, str, Optional[Note]]]:
+    def _history(
+        self, table: Table, limit: int = 0
+    ) -> List[Tuple[int, str, Optional[Note]]]:
         """Version, operation and note of the commits, newest first."""
         log = self._log(table)
         if log is not None:
             commits = log.history()[: limit or None]
-            return [(version, operation, Note.parse(said)) for version, operation, said in commits]
+            return [
+                (version, operation, Note.parse(said))
+                for version, operation, said in commits
+            ]
         limited = f" LIMIT {limit}" if limit else ""
-        rows = self._spark.sql(f"DESCRIBE HISTORY {self.reference(table)}{limited}").select(
-            "version", "operation", "userMetadata"
-        )
+        rows = self._spark.sql(
+            f"DESCRIBE HISTORY {self.reference(table)}{limited}"
+        ).select("version", "operation", "userMetadata")
         return [
-            (int(version), str(operation), Note.parse(said)) for version, operation, said in rows.collect()
+            (int(version), str(operation), Note.parse(said))
+            for version, operation, said in rows.collect()
         ]
 
 
@@ -233,6 +282,8 @@ def _exists(file: str) -> bool:
 
 
 def _tells(history: Sequence[Tuple[int, str, Optional[Note]]]) -> bool:
-    """Whether these commits, the newest, have both lakekit's newest note and a change of rows."""
+    """Whether these commits, the newest, have both lakekit's newest note and a change
+    of rows.
+    """
     changes = [note for _, operation, note in history if operation not in MAINTENANCE]
     return any(changes) and any(note is None or note.data for note in changes)

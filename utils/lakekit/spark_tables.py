@@ -1,4 +1,6 @@
-"""Delta tables by Spark: how they are made and changed, what is committed to them, and their care."""
+"""Delta tables by Spark: how they are made and changed, what is committed to them, and
+their care.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,13 @@ PROPERTIES: Mapping[str, str] = {
     **(SWITCHED_OFF if on_databricks() else {}),
 }
 NOTE = "spark.databricks.delta.commitInfo.userMetadata"
-APPLICATION, TRANSACTION = "spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion"
-MISSING = re.compile(r"Missed files \(top \d+ files\): (.*?)\.(?: Please|\s|$)", re.DOTALL)
+APPLICATION, TRANSACTION = (
+    "spark.databricks.delta.write.txnAppId",
+    "spark.databricks.delta.write.txnVersion",
+)
+MISSING = re.compile(
+    r"Missed files \(top \d+ files\): (.*?)\.(?: Please|\s|$)", re.DOTALL
+)
 COMMITTED = "spark.databricks.delta.lastCommitVersionInSession"
 
 
@@ -67,8 +74,9 @@ class SparkTables(SparkLogs):
                 if not self.exists(table):  # else another writer was first
                     raise
             return
-        # Spark makes no table where files are, such as a killed run of the embedded engine leaves; they may also be
-        # those of one that runs now. A first version that names no file is good anywhere, so it is made beside them.
+        # Spark makes no table where files are, such as a killed run of the embedded
+        # engine leaves; they may also be those of one that runs now. A first version
+        # that names no file is good anywhere, so it is made beside them.
         made = folder / f"_lakekit-{uuid.uuid4()}"
         try:
             self._spark.sql(self._definition(table, f"delta.{name(str(made))}"))
@@ -82,27 +90,49 @@ class SparkTables(SparkLogs):
 
     def _definition(self, table: Table, reference: str) -> str:
         said = dict(PROPERTIES)
-        if not on_databricks():  # with the table in one commit; there by ADD CONSTRAINT alone
-            said.update({f"{CONSTRAINT}{each.name.lower()}": each.sql for each in table.constraints})
-        properties = ", ".join(f"{text(key)} = {text(value)}" for key, value in said.items())
-        partition = f" PARTITIONED BY ({name(table.partition)})" if table.partition else ""
+        if not on_databricks():
+            # With the table in one commit; there by ADD CONSTRAINT alone.
+            said.update(
+                {
+                    f"{CONSTRAINT}{each.name.lower()}": each.sql
+                    for each in table.constraints
+                }
+            )
+        properties = ", ".join(
+            f"{text(key)} = {text(value)}" for key, value in said.items()
+        )
+        partition = (
+            f" PARTITIONED BY ({name(table.partition)})" if table.partition else ""
+        )
         return (
-            f"CREATE TABLE IF NOT EXISTS {reference} ({columns_ddl(table.columns)}) USING DELTA{partition} "
-            f"COMMENT {text(table.comment)} TBLPROPERTIES ({properties})"
+            f"CREATE TABLE IF NOT EXISTS {reference} ({columns_ddl(table.columns)})"
+            f" USING DELTA{partition} COMMENT {text(table.comment)}"
+            f" TBLPROPERTIES ({properties})"
         )
 
     def replace(self, table: Table, columns: Sequence[Column]) -> None:
-        """Make the table anew with these columns, empty: Spark takes NOT NULL from a definition, never from rows."""
+        """Make the table anew with these columns, empty: Spark takes NOT NULL from a
+        definition, never from rows.
+        """
         builder = DeltaTable.replace(self._spark).comment(table.comment)
         location = self.location(table)
-        builder = builder.tableName(location) if self._lake.kind == "schema" else builder.location(location)
+        builder = (
+            builder.tableName(location)
+            if self._lake.kind == "schema"
+            else builder.location(location)
+        )
         for column in columns:
             builder = builder.addColumn(
-                column.name, column.type, nullable=not column.required, comment=column.comment or None
+                column.name,
+                column.type,
+                nullable=not column.required,
+                comment=column.comment or None,
             )
         if table.partition:
             builder = builder.partitionedBy(table.partition)
-        constraints = {f"{CONSTRAINT}{each.name}": each.sql for each in table.constraints}
+        constraints = {
+            f"{CONSTRAINT}{each.name}": each.sql for each in table.constraints
+        }
         for key, value in {**PROPERTIES, **constraints}.items():
             builder = builder.property(key, value)
         with translated(table.name, location, StorageError):
@@ -116,7 +146,10 @@ class SparkTables(SparkLogs):
 
     def add_columns(self, table: Table, columns: Sequence[Column]) -> None:
         """Add columns that may be null."""
-        nullable = [Column(column.name, column.type, comment=column.comment) for column in columns]
+        nullable = [
+            Column(column.name, column.type, comment=column.comment)
+            for column in columns
+        ]
         self.alter(table, f"ADD COLUMNS ({columns_ddl(nullable)})")
 
     def add_constraint(self, table: Table, constraint: str, sql: str) -> None:
@@ -131,17 +164,27 @@ class SparkTables(SparkLogs):
             self._seen.pop(table.name, None)
             raise ConflictError(table.name)
 
-    def write(self, table: Table, sql: str, note: Note, application: str, transaction: int) -> Optional[int]:
-        """Run an INSERT or MERGE as one commit with a note and a Delta transaction identifier. The version; None
-        when the table has that transaction already. With an identifier, a commit of no row is made too."""
-        settings = {NOTE: note.text(), APPLICATION: application, TRANSACTION: str(transaction)}
+    def write(
+        self, table: Table, sql: str, note: Note, application: str, transaction: int
+    ) -> Optional[int]:
+        """Run an INSERT or MERGE as one commit with a note and a Delta transaction
+        identifier. The version; None when the table has that transaction already. With
+        an identifier, a commit of no row is made too.
+        """
+        settings = {
+            NOTE: note.text(),
+            APPLICATION: application,
+            TRANSACTION: str(transaction),
+        }
         with self._settings(settings):
             self._spark.conf.unset(COMMITTED)
             try:
                 self._spark.sql(sql)
             except FAILURES as error:
                 self._seen.pop(table.name, None)
-                raise failure(table.name, self.location(table), error, StorageError) from error
+                raise failure(
+                    table.name, self.location(table), error, StorageError
+                ) from error
             committed = self._spark.conf.get(COMMITTED, None)
         if committed is None:
             self._seen.pop(table.name, None)
@@ -163,25 +206,32 @@ class SparkTables(SparkLogs):
     # Care
 
     def optimize(self, table: Table) -> Mapping[str, int]:
-        """Compact small files; Delta commits nothing where no partition has two of them."""
+        """Compact small files; Delta commits nothing where no partition has two of
+        them.
+        """
         self._seen.pop(table.name, None)
         with translated(table.name, self.location(table), StorageError):
-            metrics = self._spark.sql(f"OPTIMIZE {self.reference(table)}").collect()[0]["metrics"]
+            metrics = self._spark.sql(f"OPTIMIZE {self.reference(table)}").collect()[0][
+                "metrics"
+            ]
         return {
             "files_removed": int(metrics["numFilesRemoved"]),
             "files_added": int(metrics["numFilesAdded"]),
         }
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
-        """The table's versions, as `Engine.versions` has them. Outside a folder Spark alone can
-        look at their files, and does so when it restores one."""
+        """The table's versions, as `Engine.versions` has them. Outside a folder Spark
+        alone can look at their files, and does so when it restores one.
+        """
         if not self.exists(table):
             return ()
         files = self._folder(table)
         if files is not None:
             return log_replay.versions(files)
         history = self._spark.sql(f"DESCRIBE HISTORY {self.reference(table)}")
-        found = history.selectExpr("version", "unix_millis(timestamp)", "operation").collect()
+        found = history.selectExpr(
+            "version", "unix_millis(timestamp)", "operation"
+        ).collect()
         return tuple(
             Version(version, log_replay.instant(millis), operation, None)
             for version, millis, operation in found
@@ -217,18 +267,29 @@ class SparkTables(SparkLogs):
             return FolderLogFiles(self._lake.location(table))
         if self._lake.kind != "schema":
             return None
-        detail = self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0]
+        detail = self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[
+            0
+        ]
         url = urlsplit(str(detail["location"]))
         return FolderLogFiles(unquote(url.path)) if url.scheme == "file" else None
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        """Delete (or list) the files that no version of the last `hours` names. Delta lists a thousand at most."""
+        """Delete (or list) the files that no version of the last `hours` names. Delta
+        lists a thousand at most.
+        """
         self._seen.pop(table.name, None)
         command = f"VACUUM {self.reference(table)} RETAIN {hours} HOURS"
         with translated(table.name, self.location(table), StorageError):
             listed = [row[0] for row in self._spark.sql(f"{command} DRY RUN").collect()]
             if not dry_run and listed:
                 self._spark.sql(command)
-        root = str(self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0]["location"])
-        files = [path for path in listed if path.endswith(".parquet")]  # Delta lists empty folders too
-        return sorted(path[len(root) + 1 :] if path.startswith(root) else path for path in files)
+        root = str(
+            self._spark.sql(f"DESCRIBE DETAIL {self.reference(table)}").collect()[0][
+                "location"
+            ]
+        )
+        # Delta lists empty folders too.
+        files = [path for path in listed if path.endswith(".parquet")]
+        return sorted(
+            path[len(root) + 1 :] if path.startswith(root) else path for path in files
+        )

@@ -1,4 +1,6 @@
-"""What a declaration says, as DuckDB's SQL: how a source is read, which strings convert, which columns come out."""
+"""What a declaration says, as DuckDB's SQL: how a source is read, which strings
+convert, which columns come out.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ TYPES: Mapping[Type, str] = {
     "timestamp": "TIMESTAMP WITH TIME ZONE",
 }
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
-# What may be cast: DuckDB alone would also take '2.7' for an int and a time without a zone for an instant.
+# What may be cast: DuckDB alone would also take '2.7' for an int and a time without a
+# zone for an instant.
 PATTERNS: Mapping[Type, str] = {
     "boolean": "(?i)true|false",
     "int": "[+-]?[0-9]+",
@@ -28,8 +31,10 @@ PATTERNS: Mapping[Type, str] = {
     "double": r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?",
     "date": "[0-9]{4}-[0-9]{2}-[0-9]{2}",
     # DuckDB alone would also take 24:00.
-    "timestamp": "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"
-    r"(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})",
+    "timestamp": (
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"
+        r"(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+    ),
 }
 MEANING: Mapping[Type, str] = {
     "boolean": "a boolean (true or false)",
@@ -52,22 +57,33 @@ def text(value: str) -> str:
 
 
 def file(path: Path) -> str:
-    """A file to read, as a string literal: brackets make `*`, `?` and `[` stand for themselves."""
+    """A file to read, as a string literal: brackets make `*`, `?` and `[` stand for
+    themselves.
+    """
     return text(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
-def read_file(opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str]) -> str:
-    """SELECT every column of a source file as the string it came as, and where each row came from: `origin` has SQL for
-    columns of `lakekit.tables.ORIGIN`, `kinds` DuckDB's types of a Parquet file's columns."""
+def read_file(
+    opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str]
+) -> str:
+    """SELECT every column of a source file as the string it came as, and where each row
+    came from: `origin` has SQL for columns of `lakekit.tables.ORIGIN`, `kinds` DuckDB's
+    types of a Parquet file's columns.
+    """
     rows = ""
     if opened.format == "csv":
         header = ", ".join(f"{text(column)}: 'VARCHAR'" for column in opened.header)
-        values = [f"coalesce({name(c)}, '') AS {name(c.lower())}" for c in opened.header]
+        values = [
+            f"coalesce({name(c)}, '') AS {name(c.lower())}" for c in opened.header
+        ]
         table = (
-            f"read_csv({file(opened.path)}, columns = {{{header}}}, header = true, auto_detect = false, "
-            "delim = ',', quote = '\"', escape = '\"', strict_mode = true, null_padding = false, "
+            f"read_csv({file(opened.path)}, columns = {{{header}}}, header = true,"
+            " auto_detect = false, "
+            "delim = ',', quote = '\"', escape = '\"',"
+            " strict_mode = true, null_padding = false, "
             "allow_quoted_nulls = false, "
-            "hive_partitioning = false)"  # a folder `month=7` above the file is no column of it
+            # A folder `month=7` above the file is no column of it.
+            "hive_partitioning = false)"
         )
         if len(opened.header) == 1:  # of more columns DuckDB skips blank lines itself
             rows = f" WHERE {name(opened.header[0])} IS NOT NULL"
@@ -75,7 +91,8 @@ def read_file(opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str
         missing = text(opened.source.missing)
         strings = [_plain(c, kind) for c, kind in zip(opened.header, kinds)]
         values = [
-            f"coalesce({value}, {missing}) AS {name(c.lower())}" for c, value in zip(opened.header, strings)
+            f"coalesce({value}, {missing}) AS {name(c.lower())}"
+            for c, value in zip(opened.header, strings)
         ]
         table = f"read_parquet({file(opened.path)}, hive_partitioning = false)"
     values += [f"{sql} AS {column}" for column, sql in origin.items()]
@@ -83,45 +100,76 @@ def read_file(opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str
 
 
 def _plain(column: str, kind: str) -> str:
-    """A Parquet value as text: ISO 8601 with Z for an instant, without zeros at the end of its fraction."""
+    """A Parquet value as text: ISO 8601 with Z for an instant, without zeros at the end
+    of its fraction.
+    """
     value = name(column)
     if kind.startswith("TIMESTAMP"):
         instant = f"CAST({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
         seconds = f"strftime({instant}, '%Y-%m-%dT%H:%M:%S')"
         fraction = f"rtrim(strftime({instant}, '.%f'), '0.')"
-        return f"{seconds} || CASE WHEN {fraction} = '' THEN '' ELSE '.' || ltrim({fraction}, '.') END || 'Z'"
+        return (
+            f"{seconds} || CASE WHEN {fraction} = '' THEN '' ELSE '.' ||"
+            f" ltrim({fraction}, '.') END || 'Z'"
+        )
     return f"CAST({value} AS VARCHAR)"
 
 
 def misfit(column: Column, source: Source) -> str:
-    """True of a string that does not convert to the column's type, or is missing where it may not be."""
+    """True of a string that does not convert to the column's type, or is missing where
+    it may not be.
+    """
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
         pattern = text(PATTERNS[column.type])
         kind = TYPES[column.type]
-        wrong = f"(NOT regexp_full_match({value}, {pattern}) OR TRY_CAST({value} AS {kind}) IS NULL)"
-    return f"({value} = {missing} OR {wrong})" if column.required else f"({value} <> {missing} AND {wrong})"
+        wrong = (
+            f"(NOT regexp_full_match({value}, {pattern})"
+            f" OR TRY_CAST({value} AS {kind}) IS NULL)"
+        )
+    return (
+        f"({value} = {missing} OR {wrong})"
+        if column.required
+        else f"({value} <> {missing} AND {wrong})"
+    )
 
 
 def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> str:
-    """The query with each column cast to its declared type; `found` has the names and types it has by itself.
+    """The query with each column cast to its declared type; `found` has the names and
+    types it has by itself.
 
-    Raises DeclarationError where they differ. Integers may differ in width: the cast checks the range.
+    Raises DeclarationError where they differ. Integers may differ in width: the cast
+    checks the range.
     """
-    names, declared = [column for column, _ in found], [column.name for column in table.columns]
+    names, declared = [column for column, _ in found], [
+        column.name for column in table.columns
+    ]
     if names != declared:
-        columns = f"the SQL gives the columns {', '.join(names)}; declared: {', '.join(declared)}"
+        columns = (
+            f"the SQL gives the columns {', '.join(names)}; declared:"
+            f" {', '.join(declared)}"
+        )
         raise DeclarationError(table.name, columns)
     for column, (_, kind) in zip(table.columns, found):
-        if kind != TYPES[column.type] and not (kind in INTEGERS and TYPES[column.type] in INTEGERS):
-            types = f"column {column.name} is {kind} in the SQL and {column.type} as declared"
+        if kind != TYPES[column.type] and not (
+            kind in INTEGERS and TYPES[column.type] in INTEGERS
+        ):
+            types = (
+                f"column {column.name} is {kind} in the SQL"
+                f" and {column.type} as declared"
+            )
             raise DeclarationError(table.name, types)
-    casts = ", ".join(f"CAST({name(c.name)} AS {TYPES[c.type]}) AS {name(c.name)}" for c in table.columns)
+    casts = ", ".join(
+        f"CAST({name(c.name)} AS {TYPES[c.type]}) AS {name(c.name)}"
+        for c in table.columns
+    )
     return f"SELECT {casts} FROM ({query})"
 
 
 def data_files(paths: Iterable[Path], partition: Mapping[str, Type]) -> str:
-    """What to select from: the data files of a table, which lie in folders by `partition`, a column and its type."""
+    """What to select from: the data files of a table, which lie in folders by
+    `partition`, a column and its type.
+    """
     listed = ", ".join(file(path) for path in paths)
     if not listed:
         return "(SELECT 1) WHERE false"
@@ -131,13 +179,24 @@ def data_files(paths: Iterable[Path], partition: Mapping[str, Type]) -> str:
     return f"read_parquet([{listed}], {options})"
 
 
-def declared_columns(table: Table, scan: str, has: Collection[str], naive: bool = False) -> str:
-    """SELECT the declared columns in declared types from what has columns of those names; what a file of an older schema
-    lacks is null. With `naive`, instants come in UTC without a zone beside them."""
+def declared_columns(
+    table: Table, scan: str, has: Collection[str], naive: bool = False
+) -> str:
+    """SELECT the declared columns in declared types from what has columns of those
+    names; what a file of an older schema lacks is null. With `naive`, instants come in
+    UTC without a zone beside them.
+    """
     columns = []
     for column in table.columns:
-        value = f"CAST({name(column.name) if column.name in has else 'NULL'} AS {TYPES[column.type]})"
-        value = f"timezone('UTC', {value})" if naive and column.type == "timestamp" else value
+        value = (
+            f"CAST({name(column.name) if column.name in has else 'NULL'}"
+            f" AS {TYPES[column.type]})"
+        )
+        value = (
+            f"timezone('UTC', {value})"
+            if naive and column.type == "timestamp"
+            else value
+        )
         columns.append(f"{value} AS {name(column.name)}")
     return f"SELECT {', '.join(columns)} FROM {scan}"
 
@@ -146,14 +205,18 @@ def csv_reason(error: str) -> str:
     """Line and reason out of DuckDB's long message about a malformed CSV file."""
     line = re.search(r"Line: (\d+)", error)
     reason = re.search(
-        r"(Expected Number of Columns: .*|Value with unterminated quote.*|Invalid unicode.*)", error
+        r"(Expected Number of Columns: .*|Value with unterminated quote.*"
+        r"|Invalid unicode.*)",
+        error,
     )
     where = f", line {line.group(1)}" if line else ""
-    return f"{where}: {reason.group(1).strip() if reason else error.strip().partition(chr(10))[0]}"
+    what = reason.group(1).strip() if reason else error.strip().partition("\n")[0]
+    return f"{where}: {what}"
 
 
 def storage_reason(error: str) -> str:
-    """What the system said of a file that could not be written: it follows the file's name; DuckDB 2 wraps both in
-    JSON."""
+    """What the system said of a file that could not be written: it follows the file's
+    name; DuckDB 2 wraps both in JSON.
+    """
     said = re.search(r'": ([A-Z][^"]+)', error)
     return said.group(1) if said else error.strip().partition("\n")[0]

@@ -1,8 +1,10 @@
-"""Databricks SQL for the engines, by sqlglot, letting through only what means the same on all.
+"""Databricks SQL for the engines, by sqlglot, letting through only what means the same
+on all.
 
-sqlglot translates some constructs silently wrong (`dayofweek`, `from_utc_timestamp`, `count_if` of nothing but nulls,
-...). So a transform may be made of the parts in `CONSTRUCTS` and no other; those that compute a value each have a
-parity test on Spark. A division is not among them: by zero it is an error, a null or infinity.
+sqlglot translates some constructs silently wrong (`dayofweek`, `from_utc_timestamp`,
+`count_if` of nothing but nulls, ...). So a transform may be made of the parts in
+`CONSTRUCTS` and no other; those that compute a value each have a parity test on Spark.
+A division is not among them: by zero it is an error, a null or infinity.
 """
 
 from __future__ import annotations
@@ -16,7 +18,17 @@ from sqlglot.errors import ErrorLevel, SqlglotError
 from lakekit.errors import DeclarationError, SqlRefused
 
 CLAUSES: FrozenSet[type] = frozenset(
-    {exp.CTE, exp.From, exp.Group, exp.Join, exp.Order, exp.Ordered, exp.Qualify, exp.Select, exp.Subquery}
+    {
+        exp.CTE,
+        exp.From,
+        exp.Group,
+        exp.Join,
+        exp.Order,
+        exp.Ordered,
+        exp.Qualify,
+        exp.Select,
+        exp.Subquery,
+    }
     | {exp.Table, exp.TableAlias, exp.Where, exp.With}
 )
 OPERATORS: FrozenSet[type] = frozenset(
@@ -38,10 +50,30 @@ OPERATORS: FrozenSet[type] = frozenset(
     | {exp.Paren, exp.Sub}
 )
 VALUES: FrozenSet[type] = frozenset(
-    {exp.Alias, exp.Boolean, exp.Column, exp.DataType, exp.Identifier, exp.Literal, exp.Null, exp.Star}
+    {
+        exp.Alias,
+        exp.Boolean,
+        exp.Column,
+        exp.DataType,
+        exp.Identifier,
+        exp.Literal,
+        exp.Null,
+        exp.Star,
+    }
 )
 FUNCTIONS: FrozenSet[type] = frozenset(
-    {exp.Avg, exp.Case, exp.Cast, exp.Coalesce, exp.Count, exp.Distinct, exp.Filter, exp.If, exp.Max, exp.Min}
+    {
+        exp.Avg,
+        exp.Case,
+        exp.Cast,
+        exp.Coalesce,
+        exp.Count,
+        exp.Distinct,
+        exp.Filter,
+        exp.If,
+        exp.Max,
+        exp.Min,
+    }
     | {exp.Nullif, exp.RowNumber, exp.Sum, exp.Window}
 )
 CONSTRUCTS = CLAUSES | OPERATORS | VALUES | FUNCTIONS
@@ -52,17 +84,21 @@ UNPARSED = ("make_date",)
 def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
     """One SELECT of the table's SQL file, whose tables are just those in `reads`.
 
-    Raises SqlRefused for SQL that does not parse, is not one query, or holds what is not let through, DeclarationError
-    for other tables than declared.
+    Raises SqlRefused for SQL that does not parse, is not one query, or holds what is
+    not let through, DeclarationError for other tables than declared.
     """
     query = _parse(table, sql)
     if not isinstance(query, exp.Query):
         raise SqlRefused(table, "an SQL file holds one SELECT and nothing else")
     inside = {cte.alias for cte in query.find_all(exp.CTE)}
-    found = {".".join(part.name for part in node.parts) for node in query.find_all(exp.Table)} - inside
+    found = {
+        ".".join(part.name for part in node.parts) for node in query.find_all(exp.Table)
+    } - inside
     if found != set(reads):
         declared = ", ".join(sorted(reads))
-        raise DeclarationError(table, f"the SQL reads {', '.join(sorted(found))}; declared: {declared}")
+        raise DeclarationError(
+            table, f"the SQL reads {', '.join(sorted(found))}; declared: {declared}"
+        )
     return query
 
 
@@ -75,10 +111,16 @@ def parse_predicate(table: str, sql: str) -> exp.Expr:
 
 
 def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
-    """The query reading views instead of tables; a table without an alias keeps its short name for its columns."""
+    """The query reading views instead of tables; a table without an alias keeps its
+    short name for its columns.
+    """
 
     def replaced(node: exp.Expr) -> exp.Expr:
-        name = ".".join(part.name for part in node.parts) if isinstance(node, exp.Table) else ""
+        name = (
+            ".".join(part.name for part in node.parts)
+            if isinstance(node, exp.Table)
+            else ""
+        )
         if name not in views:
             return node
         return exp.to_table(views[name], alias=node.alias or name.rpartition(".")[2])
@@ -89,7 +131,9 @@ def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
 
 
 def duckdb(expression: exp.Expr, table: str) -> str:
-    """The expression in DuckDB's SQL. A date that does not exist is null there too. Raises SqlRefused."""
+    """The expression in DuckDB's SQL. A date that does not exist is null there too.
+    Raises SqlRefused.
+    """
 
     def replaced(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Anonymous) and node.name.lower() == "make_date":
@@ -97,7 +141,9 @@ def duckdb(expression: exp.Expr, table: str) -> str:
         return node
 
     try:
-        return expression.transform(replaced).sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
+        return expression.transform(replaced).sql(
+            dialect="duckdb", unsupported_level=ErrorLevel.RAISE
+        )
     except SqlglotError as error:
         raise SqlRefused(table, " ".join(str(error).split())) from error
 
@@ -112,5 +158,9 @@ def _parse(table: str, sql: str) -> exp.Expr:
     for part in parsed[0].walk():
         passed_on = isinstance(part, exp.Anonymous) and part.name.lower() in UNPARSED
         if type(part) not in CONSTRUCTS and not passed_on:
-            raise SqlRefused(table, f"`{part.sql('databricks')}` ({type(part).__name__}) is not let through")
+            raise SqlRefused(
+                table,
+                f"`{part.sql('databricks')}`"
+                f" ({type(part).__name__}) is not let through",
+            )
     return parsed[0]

@@ -3,14 +3,14 @@
 - A date or a timestamp (in UTC) outside the years 1 to 9999: neither Delta's log nor
   Python has a notation for it that every reader parses.
 - A string that partitions a table: an empty one, `null` in any case, and
-  `__HIVE_DEFAULT_PARTITION__`, which readers take for a null; one with the character NUL;
-  and one whose folder, named `COLUMN=VALUE`, would have a name of more than 255 bytes once
-  every byte but ASCII letters, digits and `-._~` is written as `%XX`.
+  `__HIVE_DEFAULT_PARTITION__`, which readers take for a null; one with the character
+  NUL; and one whose folder, named `COLUMN=VALUE`, would have a name of more than 255
+  bytes once every byte but ASCII letters, digits and `-._~` is written as `%XX`.
 
-A merged table sends such a row to its quarantine (`range: COLUMN`, `partition: COLUMN`, an
-empty string by `required: COLUMN`). In any other table it ends the update before its commit
-(ComputeError). Integers and booleans have no such value; doubles and timestamps cannot
-partition a table (`lakekit.tables`).
+A merged table sends such a row to its quarantine (`range: COLUMN`, `partition: COLUMN`,
+an empty string by `required: COLUMN`). In any other table it ends the update before its
+commit (ComputeError). Integers and booleans have no such value; doubles and timestamps
+cannot partition a table (`lakekit.tables`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ RANGES: Mapping[Type, Tuple[str, str]] = {
 
 
 def refusal_rules(table: Table) -> List[Tuple[str, str]]:
-    """The rules of a merged table's quarantine, each with SQL that both engines take: true
-    of a row that breaks it, false or null of any other."""
+    """The rules of a merged table's quarantine, each with SQL that both engines take:
+    true of a row that breaks it, false or null of any other.
+    """
     rules = []
     for column in table.columns:
         if _is_ranged(column):
@@ -87,4 +88,7 @@ def _no_folder_name(column: Column) -> str:
     escaped = f"bit_length(translate({value}, '{UNESCAPED}', ''))"
     bits = f"bit_length({value}) + 2 * {escaped}"
     nulls = ", ".join(f"'{null}'" for null in NULLS)
-    return f"(contains({value}, chr(0)) or lower({value}) in ({nulls}) or {bits} > {8 * longest})"
+    return (
+        f"(contains({value}, chr(0)) or lower({value}) in ({nulls})"
+        f" or {bits} > {8 * longest})"
+    )

@@ -1,4 +1,5 @@
-"""Prints a digest of all that a job of the trial reads, so that two runs say the same only where they saw the same.
+"""Prints a digest of all that a job of the trial reads, so that two runs say the same
+only where they saw the same.
 
     python look.py PATTERN... [--variable NAME] [--folder NAME]
 
@@ -29,15 +30,37 @@ parser.add_argument("--variable", action="append", default=[])
 parser.add_argument("--folder", action="append", default=[])
 parser.add_argument("--git", action="store_true")
 options = parser.parse_args()
-listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *options.patterns]
-names = subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split("\0")
-lines = [seen(Path(name)) for name in sorted(set(names)) if name and os.path.lexists(name)]
+listing = [
+    "git",
+    "ls-files",
+    "-z",
+    "--cached",
+    "--others",
+    "--exclude-standard",
+    "--",
+    *options.patterns,
+]
+names = subprocess.run(
+    listing, check=True, capture_output=True, text=True
+).stdout.split("\0")
+lines = [
+    seen(Path(name)) for name in sorted(set(names)) if name and os.path.lexists(name)
+]
 lines += [f"{name}={os.environ.get(name)}" for name in options.variable]
 # Of another job its files are taken; its result.json, with times and ids, is not.
-taken = [path for name in options.folder for path in sorted(Path(name).rglob("*")) if path.is_file()]
+taken = [
+    path
+    for name in options.folder
+    for path in sorted(Path(name).rglob("*"))
+    if path.is_file()
+]
 lines += [seen(path) for path in taken if path.name != "result.json"]
 lines += [sys.version]
 if options.git:
     head = ["git", "log", "-1", "--format=%H %D"]
-    lines += [subprocess.run(head, check=True, capture_output=True, text=True).stdout.split(" ")[0]]
+    lines += [
+        subprocess.run(head, check=True, capture_output=True, text=True).stdout.split(
+            " "
+        )[0]
+    ]
 print(len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16])

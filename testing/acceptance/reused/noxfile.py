@@ -1,4 +1,6 @@
-"""A pipeline whose jobs are quick and say in their rows what they have read, for trials of what is reused."""
+"""A pipeline whose jobs are quick and say in their rows what they have read, for trials
+of what is reused.
+"""
 
 import sys
 from pathlib import Path
@@ -54,7 +56,14 @@ class Look(Tool):
 def transforms(run: Run) -> None:
     """The SQL, in a dialect, with the advisories of the day."""
     outside = run.bench.env.get("LAKE_CI_ADVISORIES")
-    run.check(Look("sql/*", "look.py", "--variable=DIALECT", *([f"--folder={outside}"] if outside else [])))
+    run.check(
+        Look(
+            "sql/*",
+            "look.py",
+            "--variable=DIALECT",
+            *([f"--folder={outside}"] if outside else []),
+        )
+    )
 
 
 @suite.job(inputs=["*.py"], minutes=5)
@@ -69,7 +78,9 @@ def everything(run: Run) -> None:
     run.check(Look("."))
 
 
-@suite.job(needs=[transforms], takes=["transforms"], inputs=["look.py", "pack/*"], minutes=5)
+@suite.job(
+    needs=[transforms], takes=["transforms"], inputs=["look.py", "pack/*"], minutes=5
+)
 def dependent(run: Run) -> None:
     """What another job has left."""
     run.check(Look("look.py", "pack/*", "--folder=reports/transforms"))
@@ -85,7 +96,11 @@ def release(run: Run) -> None:
 def inputs(run: Run) -> None:
     """Each job in a copy that holds only what it declares."""
     with declarations.scratch() as folder:
-        run.check(*declarations.checks(suite.graph, ROOT, run.posargs, Path(folder), itself="inputs"))
+        run.check(
+            *declarations.checks(
+                suite.graph, ROOT, run.posargs, Path(folder), itself="inputs"
+            )
+        )
 
 
 @nox.session(venv_backend="none", default=True, allow_parallel=False)

@@ -1,4 +1,4 @@
-"""A pipeline of two jobs on the suite's own code; each job runs the script of its name."""
+"""A pipeline of two jobs on the suite's own code; each runs the script of its name."""
 
 import os
 import sys
@@ -25,7 +25,8 @@ nox.options.allow_parallel = True
 suite = Suite(ROOT)
 nox.options.error_on_missing_interpreters = suite.strict
 
-# Every nox that reads this file holds this pipe open as long as it lives, for a test at the other end.
+# Every nox that reads this file holds this pipe open as long as it lives, for a test at
+# the other end.
 RUNNERS = ROOT / "runners"
 if RUNNERS.exists():
     os.open(RUNNERS, os.O_WRONLY)

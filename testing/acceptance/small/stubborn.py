@@ -1,6 +1,8 @@
-"""A tool that heeds no request to end, nor do its child and the child's child, which has a group of its own.
+"""A tool that heeds no request to end, nor do its child and the child's child, which
+has a group of its own.
 
-Each holds the pipe `tools` open as long as it lives, and writes into it: its process id, and when it is asked to end.
+Each holds the pipe `tools` open as long as it lives, and writes into it: its process
+id, and when it is asked to end.
 """
 
 import os

@@ -1,7 +1,8 @@
-"""Deploys to the emulator by the real clients, each in its own process: what a person would do, and what goes wrong.
+"""Deploys to the emulator by the real clients, each in its own process: what a person
+would do, and what goes wrong.
 
-The clusters hold Python alone, and the wheel and the scripts are small: what is installed and executed is real. All
-faults at all requests: `testing/deploys/cases.py`.
+The clusters hold Python alone, and the wheel and the scripts are small: what is
+installed and executed is real. All faults at all requests: `testing/deploys/cases.py`.
 """
 
 from __future__ import annotations
@@ -50,13 +51,17 @@ def theatre(stage: Stage, tmp_path: Path) -> Iterator[Theatre]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", REPRESENTATIVE, ids=str)
-def test_fault_leaves_the_old_version_or_the_new_one_whole(stage: Stage, case: Case) -> None:
+def test_fault_leaves_the_old_version_or_the_new_one_whole(
+    stage: Stage, case: Case
+) -> None:
     assert case in list(stage.cases()), "the request is not made any more"
     verdict = stage.try_out(case)
     assert verdict.wrong == ()
 
 
-def test_second_deploy_changes_nothing_and_says_so(stage: Stage, theatre: Theatre) -> None:
+def test_second_deploy_changes_nothing_and_says_so(
+    stage: Stage, theatre: Theatre
+) -> None:
     before = theatre.ledger()
     ran = theatre.deploy(stage.projects["1.0"])
     assert (ran.code, ran.outcome) == (0, "unchanged")
@@ -65,7 +70,9 @@ def test_second_deploy_changes_nothing_and_says_so(stage: Stage, theatre: Theatr
     assert theatre.wrong("1.0") == []
 
 
-def test_version_with_other_bytes_is_refused(stage: Stage, theatre: Theatre, tmp_path: Path) -> None:
+def test_version_with_other_bytes_is_refused(
+    stage: Stage, theatre: Theatre, tmp_path: Path
+) -> None:
     other = make(tmp_path / "other", "1.0", fill="print('other')")
     ran = theatre.deploy(other)
     assert ran.code == 2
@@ -77,7 +84,10 @@ def test_version_with_other_bytes_is_refused(stage: Stage, theatre: Theatre, tmp
 def test_script_that_fails_returns_to_the_old_version_and_its_tables(
     stage: Stage, theatre: Theatre, tmp_path: Path
 ) -> None:
-    fill = "import shop\nadd(lake().lake / 'gold_sales.json', shop.VERSION)\nraise SystemExit('the till is empty')"
+    fill = (
+        "import shop\nadd(lake().lake / 'gold_sales.json', shop.VERSION)\n"
+        "raise SystemExit('the till is empty')"
+    )
     ran = theatre.deploy(make(tmp_path / "bad", "1.1", fill=fill))
     assert (ran.code, ran.outcome) == (1, "returned")
     assert "the till is empty" in ran.row("scripts")["findings"][0]
@@ -91,7 +101,9 @@ def test_rollback_that_fails_after_it_set_tables_back_returns_them_as_well(
     stage: Stage, theatre: Theatre
 ) -> None:
     assert theatre.deploy(stage.projects["1.1"]).code == 0
-    theatre.order(kind="expired-token", method="POST", path="/api/2.1/jobs/reset", count=1)
+    theatre.order(
+        kind="expired-token", method="POST", path="/api/2.1/jobs/reset", count=1
+    )
     ran = theatre.deploy(stage.projects["1.1"], "--rollback")
     assert (ran.code, ran.outcome) == (1, "returned")
     assert ran.row("tables")["detail"] == "restored gold_sales to version 0"
@@ -101,10 +113,13 @@ def test_rollback_that_fails_after_it_set_tables_back_returns_them_as_well(
 
 
 @pytest.mark.long
-def test_way_back_that_is_killed_while_it_restores_is_gone_to_the_end_by_the_next_deploy(
+def test_way_back_killed_while_it_restores_is_gone_to_the_end_by_the_next_deploy(
     stage: Stage, theatre: Theatre, tmp_path: Path
 ) -> None:
-    fill = "import shop\nadd(lake().lake / 'gold_sales.json', shop.VERSION)\nraise SystemExit('the till is empty')"
+    fill = (
+        "import shop\nadd(lake().lake / 'gold_sales.json', shop.VERSION)\n"
+        "raise SystemExit('the till is empty')"
+    )
     bad = make(tmp_path / "bad", "1.1", fill=fill)
     submit = {"method": "POST", "path": "/api/2.1/jobs/runs/submit"}
     # The look before, the scripts, and then the tables.
@@ -126,7 +141,11 @@ def test_table_that_somebody_else_wrote_to_is_left_and_named(
     stage: Stage, theatre: Theatre, tmp_path: Path
 ) -> None:
     notes = "[{'at': 1, 'rows': 'theirs'}]"
-    check = f"file = lake().lake / 'notes.json'\nfile.write_text(str({notes}).replace(chr(39), chr(34)))\nassert False"
+    check = (
+        "file = lake().lake /"
+        f" 'notes.json'\nfile.write_text(str({notes}).replace(chr(39),"
+        " chr(34)))\nassert False"
+    )
     ran = theatre.deploy(make(tmp_path / "bad", "1.1", check=check))
     assert (ran.code, ran.outcome) == (1, "returned")
     assert "restored gold_sales to version 0" in ran.row("return")["detail"]
@@ -135,13 +154,20 @@ def test_table_that_somebody_else_wrote_to_is_left_and_named(
 
 
 @pytest.mark.long
-def test_two_at_once_the_second_is_refused_by_the_name_of_the_first(stage: Stage, theatre: Theatre) -> None:
-    order = theatre.order(kind="hold", method="POST", path="/api/2.0/libraries/install", count=1)
+def test_two_at_once_the_second_is_refused_by_the_name_of_the_first(
+    stage: Stage, theatre: Theatre
+) -> None:
+    order = theatre.order(
+        kind="hold", method="POST", path="/api/2.0/libraries/install", count=1
+    )
     first = theatre.start(stage.projects["1.1"])
     assert theatre.reached(order)
     second = theatre.deploy(stage.projects["1.1"])
     assert second.code == 2
-    assert f"process {first.pid}" in second.output and "another deploy holds the lock" in second.output
+    assert (
+        f"process {first.pid}" in second.output
+        and "another deploy holds the lock" in second.output
+    )
     theatre.ask("POST", f"/emulator/faults/{order}/release", {})
     assert finish(first).outcome == "deployed"
     assert theatre.wrong("1.1") == []
@@ -153,7 +179,9 @@ def test_signal_ends_a_deploy_with_its_run_and_its_lock(
     stage: Stage, theatre: Theatre, tmp_path: Path, number: signal.Signals
 ) -> None:
     slow = make(tmp_path / "slow", "1.1", fill="time.sleep(6000)")
-    order = theatre.order(kind="hold", method="GET", path="/api/2.*/jobs/runs/get", skip=4, count=1)
+    order = theatre.order(
+        kind="hold", method="GET", path="/api/2.*/jobs/runs/get", skip=4, count=1
+    )
     process = theatre.start(slow)
     assert theatre.reached(order)
     theatre.ask("POST", f"/emulator/faults/{order}/release", {})
@@ -161,16 +189,25 @@ def test_signal_ends_a_deploy_with_its_run_and_its_lock(
     ran = finish(process)
     assert (ran.code, ran.outcome) == (130, "interrupted")
     assert theatre.names(f"{BASE}/locks") == []
-    assert theatre.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get("runs", []) == []
+    assert (
+        theatre.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get("runs", [])
+        == []
+    )
     # And the next deploy begins by undoing what this one began.
     assert theatre.deploy(stage.projects["1.0"]).code == 0
     assert theatre.wrong("1.0") == []
 
 
 @pytest.mark.long
-def test_parent_that_is_gone_takes_its_deploy_along(stage: Stage, theatre: Theatre) -> None:
-    order = theatre.order(kind="hold", method="POST", path="/api/2.0/libraries/install", count=1)
-    process = theatre.start(stage.projects["1.1"], below=["sh", "-c", '"$@"; true', "sh"])
+def test_parent_that_is_gone_takes_its_deploy_along(
+    stage: Stage, theatre: Theatre
+) -> None:
+    order = theatre.order(
+        kind="hold", method="POST", path="/api/2.0/libraries/install", count=1
+    )
+    process = theatre.start(
+        stage.projects["1.1"], below=["sh", "-c", '"$@"; true', "sh"]
+    )
     assert theatre.reached(order)
     process.kill()
     # The output ends when the last process that holds it does.
@@ -184,10 +221,14 @@ def test_parent_that_is_gone_takes_its_deploy_along(stage: Stage, theatre: Theat
 
 @pytest.mark.long
 def test_no_token_in_any_output_or_process_list(stage: Stage, theatre: Theatre) -> None:
-    order = theatre.order(kind="hold", method="POST", path="/api/2.0/libraries/install", count=1)
+    order = theatre.order(
+        kind="hold", method="POST", path="/api/2.0/libraries/install", count=1
+    )
     process = theatre.start(stage.projects["1.1"])
     assert theatre.reached(order)
-    listing = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        ["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True
+    ).stdout
     assert "databricks libraries install" in listing
     assert theatre.token not in listing
     theatre.ask("POST", f"/emulator/faults/{order}/release", {})
@@ -201,20 +242,30 @@ def test_no_token_in_any_output_or_process_list(stage: Stage, theatre: Theatre) 
     assert not [path for path in written if theatre.token.encode() in path.read_bytes()]
 
 
-def test_other_environment_without_credentials_is_refused(stage: Stage, theatre: Theatre) -> None:
+def test_other_environment_without_credentials_is_refused(
+    stage: Stage, theatre: Theatre
+) -> None:
     since = theatre.requests()[-1]["number"]
     for environment in ("dev", "staging", "production"):
         argv = [sys.executable, "-m", "lake_ci.deploy", "--environment", environment]
         argv += ["--root", str(stage.projects["1.0"])]
-        env = {"PATH": "/usr/bin:/bin", "HOME": "/nowhere", "PYTHONPATH": str(Path("utils").resolve())}
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+        env = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/nowhere",
+            "PYTHONPATH": str(Path("utils").resolve()),
+        }
+        done = subprocess.run(
+            argv, env=env, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 3
         assert f"there are no credentials for {environment}" in done.stdout
         assert "set DATABRICKS_HOST with DATABRICKS_TOKEN" in done.stdout
     assert theatre.requests(since) == []
 
 
-def test_credentials_of_another_workspace_are_refused(stage: Stage, theatre: Theatre) -> None:
+def test_credentials_of_another_workspace_are_refused(
+    stage: Stage, theatre: Theatre
+) -> None:
     # The emulator's address, where the bundle says https://dev.invalid.
     ran = theatre.deploy(stage.projects["1.0"], "--environment", "dev")
     assert ran.code == 3

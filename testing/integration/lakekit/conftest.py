@@ -1,4 +1,6 @@
-"""One Spark with Delta for all tests of a run, started from jar files: no test resolves or downloads anything."""
+"""One Spark with Delta for all tests of a run, started from jar files: no test resolves
+or downloads anything.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ SAMPLE = Path(__file__).parents[2] / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for what lakekit keeps between runs: not the home of whoever runs the tests."""
+    """A folder for what lakekit keeps between runs: not the home of whoever runs the
+    tests.
+    """
     with pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("cache")
         patched.setenv("XDG_CACHE_HOME", str(folder))
@@ -31,14 +35,21 @@ def sample() -> Path:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Spark 3.5 with Delta on the Java of JAVA_HOME. The JVM's own time zone is not UTC: only the session's is."""
+    """Spark 3.5 with Delta on the Java of JAVA_HOME. The JVM's own time zone is not
+    UTC: only the session's is.
+    """
     jars = os.environ.get("LAKE_CI_JARS")
     if not jars:
-        pytest.fail("LAKE_CI_JARS names no folder of jars: run these tests by `nox -s tests`", pytrace=False)
-    from pyspark.sql import SparkSession  # half a second that tests without Spark do not need
+        pytest.fail(
+            "LAKE_CI_JARS names no folder of jars: run these tests by `nox -s tests`",
+            pytrace=False,
+        )
+    # Half a second that tests without Spark do not need.
+    from pyspark.sql import SparkSession
 
     folder = tmp_path_factory.mktemp("spark")
-    # Small queries end before the second compiler pays; the zone shows a use of the JVM's instead of the session's.
+    # Small queries end before the second compiler pays; the zone shows a use of the
+    # JVM's instead of the session's.
     java = (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Ddelta.log.cacheSize=3 "
         f"-Duser.timezone=America/New_York -Dderby.system.home={folder}"
@@ -46,14 +57,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     settings = {
         "spark.jars": ",".join(str(jar) for jar in sorted(Path(jars).glob("*.jar"))),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.catalog.spark_catalog": (
+            "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+        ),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.driver.extraJavaOptions": java,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        # Tables of a few rows: one task each, nothing compressed, few logs held in memory.
+        # Tables of a few rows: one task each, nothing compressed, few logs held in
+        # memory.
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.shuffle.partitions": "1",
         "spark.default.parallelism": "1",

@@ -1,6 +1,8 @@
-"""A shop's customers and orders: the tables that the proofs of the merges are made on, and what they should hold.
+"""A shop's customers and orders: the tables that the proofs of the merges are made on,
+and what they should hold.
 
-`expected` says it anew, in plain Python over the rows of all files at once: no SQL, no increments, no Delta.
+`expected` says it anew, in plain Python over the rows of all files at once: no SQL, no
+increments, no Delta.
 """
 
 from __future__ import annotations
@@ -15,7 +17,16 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Un
 
 from deltalake import DeltaTable
 
-from lakekit.tables import ORIGIN, Column, Expectation, Join, Source, Table, TableSet, bronze
+from lakekit.tables import (
+    ORIGIN,
+    Column,
+    Expectation,
+    Join,
+    Source,
+    Table,
+    TableSet,
+    bronze,
+)
 
 CUSTOMERS = Source(
     "customers",
@@ -99,7 +110,11 @@ GOLD_CUSTOMER_ORDERS = Table(
 )
 GOLD_TOP_ORDERS = Table(
     "gold.top_orders",
-    (Column("place", "bigint", required=True), Column("order_id", required=True), Column("amount", "int")),
+    (
+        Column("place", "bigint", required=True),
+        Column("order_id", required=True),
+        Column("amount", "int"),
+    ),
     ("silver.orders",),
     "top_orders.sql",
     key=("place",),
@@ -129,24 +144,38 @@ def at(minute: int) -> str:
 def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> None:
     """A CSV file of a source, in its folder."""
     (folder / source.name).mkdir(parents=True, exist_ok=True)
-    lines = [",".join(column.name for column in source.columns), *(",".join(row) for row in rows)]
+    lines = [
+        ",".join(column.name for column in source.columns),
+        *(",".join(row) for row in rows),
+    ]
     (folder / source.name / f"{name}.csv").write_text("\n".join(lines) + "\n")
 
 
 def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
-    """A process that runs Python code, with lakekit and these tests to be imported; its output in pipes."""
+    """A process that runs Python code, with lakekit and these tests to be imported; its
+    output in pipes.
+    """
     root = Path(__file__).parents[3]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)]),
+    }
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
 
 
 def contents(
     lake: Path, tables: TableSet = TABLES, leave: Iterable[str] = ("_ingested_at",)
 ) -> Dict[str, Rows]:
-    """All rows of every table of a lake, sorted; without the columns that two lakes may differ in."""
+    """All rows of every table of a lake, sorted; without the columns that two lakes may
+    differ in.
+    """
     found = {}
     left = set(leave)
     for table in tables:
@@ -156,7 +185,9 @@ def contents(
 
 
 def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
-    """The rows of a Delta table, sorted, as delta-rs and pyarrow read them: lakekit's own reading is under test."""
+    """The rows of a Delta table, sorted, as delta-rs and pyarrow read them: lakekit's
+    own reading is under test.
+    """
     data = DeltaTable(str(folder)).to_pyarrow_table(columns=list(columns))
     return sorted(zip(*(data.column(name).to_pylist() for name in columns)), key=repr)
 
@@ -176,8 +207,10 @@ class Order:
 
 @dataclass(frozen=True)
 class Expected:
-    """What should be in the lake. `dispensable` are the refused rows that a later row of their key has superseded: one
-    that was superseded before a change beside it would have it refused may be missing from the quarantine."""
+    """What should be in the lake. `dispensable` are the refused rows that a later row
+    of their key has superseded: one that was superseded before a change beside it would
+    have it refused may be missing from the quarantine.
+    """
 
     silver: Dict[str, Order]
     quarantine: Dict[Tuple[str, int], str]
@@ -185,10 +218,14 @@ class Expected:
     dispensable: Set[Tuple[str, int]]
 
 
-def expected(orders: Iterable[Order], customers: Iterable[Tuple[str, Values]]) -> Expected:
+def expected(
+    orders: Iterable[Order], customers: Iterable[Tuple[str, Values]]
+) -> Expected:
     """The fate of every row."""
     known: Dict[str, Tuple[str, str]] = {}
-    for _, (customer, city, blocked, _) in sorted(customers, key=lambda each: (each[1][3], each[0])):
+    for _, (customer, city, blocked, _) in sorted(
+        customers, key=lambda each: (each[1][3], each[0])
+    ):
         known[customer] = city, blocked
     good: Dict[str, List[Order]] = {}
     refused: Dict[Tuple[str, int], Tuple[str, Order]] = {}
@@ -199,13 +236,20 @@ def expected(orders: Iterable[Order], customers: Iterable[Tuple[str, Values]]) -
         else:
             good.setdefault(order.values[0], []).append(order)
     silver = {key: max(found, key=_age) for key, found in good.items()}
-    superseded = {o.place for key, found in good.items() for o in found if o is not silver[key]}
+    superseded = {
+        o.place for key, found in good.items() for o in found if o is not silver[key]
+    }
     dispensable = {
         place
         for place, (rule, order) in refused.items()
         if order.values[0] in silver and _age(order) < _age(silver[order.values[0]])
     }
-    return Expected(silver, {place: rule for place, (rule, _) in refused.items()}, superseded, dispensable)
+    return Expected(
+        silver,
+        {place: rule for place, (rule, _) in refused.items()},
+        superseded,
+        dispensable,
+    )
 
 
 def _age(order: Order) -> Tuple[str, str, int]:
@@ -230,15 +274,22 @@ def _refusal(values: Values, known: Dict[str, Tuple[str, str]]) -> Optional[str]
 
 
 def gold_of(silver: Dict[str, Rows]) -> Dict[str, Rows]:
-    """The gold tables that belong to the silver tables as they are: to the values of `contents`."""
+    """The gold tables that belong to the silver tables as they are: to the values of
+    `contents`.
+    """
     groups: Dict[Tuple[str, Any], List[Optional[int]]] = {}
     count: Dict[str, int] = {}
     for _, customer, month, amount, _, city, *_ in silver["silver.orders"]:
         groups.setdefault((city, month), []).append(amount)
         count[customer] = count.get(customer, 0) + 1
     months = [(*key, len(found), _sum(found)) for key, found in groups.items()]
-    customers = [(row[0], row[1], count.get(row[0], 0)) for row in silver["silver.customers"]]
-    ranked = sorted(silver["silver.orders"], key=lambda row: (row[3] is None, -(row[3] or 0), row[0]))
+    customers = [
+        (row[0], row[1], count.get(row[0], 0)) for row in silver["silver.customers"]
+    ]
+    ranked = sorted(
+        silver["silver.orders"],
+        key=lambda row: (row[3] is None, -(row[3] or 0), row[0]),
+    )
     top = [(place, row[0], row[3]) for place, row in enumerate(ranked[:2], 1)]
     found: Dict[str, Rows] = {
         "gold.city_months": months,

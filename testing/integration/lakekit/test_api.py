@@ -1,4 +1,6 @@
-"""The API as users start it, a process over a lake that `lakekit run` made, and what others write into that lake."""
+"""The API as users start it, a process over a lake that `lakekit run` made, and what
+others write into that lake.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,15 @@ PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
 SECRET, TOKEN = make("tests", ["*"])
 AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
-# 4.4, the last for Python 3.9, sends headers with control characters, which the server refuses before the service has
-# them, and finds no end of cases to cover for as many parameters as there are.
+# 4.4, the last for Python 3.9, sends headers with control characters, which the server
+# refuses before the service has them, and finds no end of cases to cover for as many
+# parameters as there are.
 OLD_SCHEMATHESIS = [
     "--phases=examples,fuzzing",
-    "--checks=not_a_server_error,status_code_conformance,response_schema_conformance,ignored_auth",
+    (
+        "--checks=not_a_server_error,status_code_conformance,"
+        "response_schema_conformance,ignored_auth"
+    ),
 ]
 # A value that is too long for the description can be too long for a URL as well: 414
 # beside the statuses that schemathesis expects by default.
@@ -89,7 +95,9 @@ class Service:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             said = json.loads(line)
-            if said == message or (isinstance(said, dict) and said["message"] == message):
+            if said == message or (
+                isinstance(said, dict) and said["message"] == message
+            ):
                 return said if isinstance(said, dict) else {}
         raise AssertionError(f"the service ended without logging {message!r}")
 
@@ -99,7 +107,9 @@ class Service:
     def get(self, path: str, headers: Optional[Dict[str, str]] = None) -> Any:
         """The body of an answer."""
         with contextlib.closing(self.connect()) as connection:
-            connection.request("GET", path, headers=AUTHORIZED if headers is None else headers)
+            connection.request(
+                "GET", path, headers=AUTHORIZED if headers is None else headers
+            )
             answer = connection.getresponse()
             body = answer.read()
             assert answer.status == 200, body
@@ -107,7 +117,9 @@ class Service:
 
 
 @contextlib.contextmanager
-def served(lake: object, *options: str, program: Optional[List[str]] = None) -> Iterator[Service]:
+def served(
+    lake: object, *options: str, program: Optional[List[str]] = None
+) -> Iterator[Service]:
     """A service in a process of its own, far from UTC."""
     env = {
         **os.environ,
@@ -146,14 +158,17 @@ def rows_of(lake: Path, name: str) -> List[Dict[str, Any]]:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         rows = connection.execute(
-            f"SELECT CAST(to_json(t) AS VARCHAR) FROM read_parquet(?) t ORDER BY {', '.join(table.key)}",
+            "SELECT CAST(to_json(t) AS VARCHAR) FROM read_parquet(?) t "
+            f"ORDER BY {', '.join(table.key)}",
             [files],
         ).fetchall()
     return [json.loads(row[0]) for row in rows]
 
 
 def same_instants(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """DuckDB writes `2013-01-01 10:00:00+00` where the API writes `2013-01-01T10:00:00Z`."""
+    """DuckDB writes `2013-01-01 10:00:00+00` where the API writes
+    `2013-01-01T10:00:00Z`.
+    """
     for row in rows:
         if "time_hour" in row:
             row["time_hour"] = row["time_hour"].replace(" ", "T").replace("+00", "Z")
@@ -180,8 +195,15 @@ def test_every_data_endpoint_refuses_without_a_token(made: Path) -> None:
             answer = connection.getresponse()
             answer.read()
             statuses[path] = answer.status
-    assert {path for path, status in statuses.items() if status == 401} == {"/tables", *PATHS}
-    assert {path for path, status in statuses.items() if status != 401} == {"/healthz", "/readyz", "/metrics"}
+    assert {path for path, status in statuses.items() if status == 401} == {
+        "/tables",
+        *PATHS,
+    }
+    assert {path for path, status in statuses.items() if status != 401} == {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
 
 
 def test_commit_of_another_writer_is_served(lake: Path) -> None:
@@ -236,10 +258,18 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         text=True,
     ) as server:
         assert server.stderr is not None
-        address = next(line.split()[-1] for line in server.stderr if "Running on http" in line)
-        reader = threading.Thread(target=server.stderr.read)  # its log, or it would wait for a reader
+        address = next(
+            line.split()[-1] for line in server.stderr if "Running on http" in line
+        )
+        reader = threading.Thread(
+            target=server.stderr.read
+        )  # its log, or it would wait for a reader
         reader.start()
-        variables = {"AWS_ENDPOINT_URL": address, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+        variables = {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "us-east-1",
+        }
         variables.update(AWS_ACCESS_KEY_ID="moto", AWS_SECRET_ACCESS_KEY="moto")
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -274,7 +304,12 @@ def test_table_that_spark_wrote_is_served(spark: SparkSession, lake: Path) -> No
 
 
 def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> None:
-    schemathesis = [str(Path(sys.executable).with_name("schemathesis")), "run", "--max-examples", "40"]
+    schemathesis = [
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        "--max-examples",
+        "40",
+    ]
     schemathesis += OLD_SCHEMATHESIS if sys.version_info < (3, 10) else []
     (tmp_path / "schemathesis.toml").write_text(SCHEMATHESIS_SETTINGS)
     with served(made) as service:
@@ -295,6 +330,9 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         service.process.terminate()
         reader.join()
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    # It may warn that most keys that it makes up are of no row; what was sent must have been answered as described.
+    # It may warn that most keys that it makes up are of no row; what was sent must have
+    # been answered as described.
     counted = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
-    assert counted is not None and counted[1] == counted[2] and int(counted[1]) > 200, done.stdout[-3000:]
+    assert (
+        counted is not None and counted[1] == counted[2] and int(counted[1]) > 200
+    ), done.stdout[-3000:]

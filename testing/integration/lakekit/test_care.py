@@ -1,4 +1,6 @@
-"""The commands that look at a lake and take care of it, on both engines, over the project that `lakekit init` writes."""
+"""The commands that look at a lake and take care of it, on both engines, over the
+project that `lakekit init` writes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ ENGINES = ["embedded", "spark"]
 
 
 @pytest.fixture(scope="module")
-def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Path]:
+def lakes(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> Dict[str, Path]:
     """The same project run on each engine; nothing but maintenance changes them."""
     folder = tmp_path_factory.mktemp("lakes")
     for engine in ENGINES:
@@ -34,27 +38,46 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Dict
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_lakes_of_both_engines_do_not_differ(engine: str, lakes: Dict[str, Path]) -> None:
-    result = lakekit.diff(lakes["embedded"], lakes["spark"], engine=engine, tables=TABLES)
+def test_lakes_of_both_engines_do_not_differ(
+    engine: str, lakes: Dict[str, Path]
+) -> None:
+    result = lakekit.diff(
+        lakes["embedded"], lakes["spark"], engine=engine, tables=TABLES
+    )
     assert not result.differs, result
-    assert [(each.rows_a, each.rows_b) for each in result.tables] == [(12, 12), (9, 9), (2, 2), (9, 9)]
+    assert [(each.rows_a, each.rows_b) for each in result.tables] == [
+        (12, 12),
+        (9, 9),
+        (2, 2),
+        (9, 9),
+    ]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_difference_is_found_on_either_engine(engine: str, lakes: Dict[str, Path], tmp_path: Path) -> None:
+def test_difference_is_found_on_either_engine(
+    engine: str, lakes: Dict[str, Path], tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     lakekit.run(TEMPLATE / "data", other, tables=TABLES)
-    silver, gold = DeltaTable(str(other / "silver/orders")), DeltaTable(str(other / "gold/sales_by_day"))
+    silver, gold = DeltaTable(str(other / "silver/orders")), DeltaTable(
+        str(other / "gold/sales_by_day")
+    )
     silver.update({"customer": "null"}, predicate="order_id = 1001")
     silver.delete("order_id = 1008")
     gold.update({"euros": "euros * (1 + 2e-13)"}, predicate="item = 'cup'")
     result = lakekit.diff(lakes["spark"], other, engine=engine, tables=TABLES)
-    found = {t.table: (t.only_a, t.only_b, t.changed, dict(t.columns)) for t in result.tables if t.differs}
+    found = {
+        t.table: (t.only_a, t.only_b, t.changed, dict(t.columns))
+        for t in result.tables
+        if t.differs
+    }
     assert found == {"silver.orders": (1, 0, 1, {"customer": 1})}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_quality_and_plan_say_the_same_on_either_engine(engine: str, lakes: Dict[str, Path]) -> None:
+def test_quality_and_plan_say_the_same_on_either_engine(
+    engine: str, lakes: Dict[str, Path]
+) -> None:
     for lake in lakes.values():
         result = lakekit.quality(lake, engine=engine, tables=TABLES)
         assert [(each.name, each.unmet, each.rows) for each in result.checks] == [
@@ -62,7 +85,9 @@ def test_quality_and_plan_say_the_same_on_either_engine(engine: str, lakes: Dict
             ("customer is known", 1, 9),
             ("price_not_negative", 0, 9),
         ]
-        assert result.quarantined == {"quarantine.orders": {"quantity is positive": 1, "type: quantity": 1}}
+        assert result.quarantined == {
+            "quarantine.orders": {"quantity is positive": 1, "type: quantity": 1}
+        }
         plan = lakekit.plan(lake, engine=engine, tables=TABLES)
         assert (plan.changes, plan.made_anew) == ((), ())
 
@@ -79,45 +104,84 @@ def test_small_files_are_put_together_on_either_engine(
     write_deltalake(path, rows.slice(0, 4), mode="overwrite")
     write_deltalake(path, rows.slice(4), mode="append")
     result = lakekit.maintain(lake, engine=engine, tables=TABLES)
-    assert [(each.compacted, each.written) for each in result.tables] == [(0, 0), (0, 0), (0, 0), (2, 1)]
+    assert [(each.compacted, each.written) for each in result.tables] == [
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (2, 1),
+    ]
     assert not result.refused and {each.deleted for each in result.tables} == {0}
     again = lakekit.maintain(lake, engine=engine, tables=TABLES)
     assert {each.compacted for each in again.tables} == {0}
-    assert sorted(map(repr, DeltaTable(path).to_pyarrow_dataset().to_table().to_pylist())) == sorted(
-        map(repr, rows.to_pylist())
-    )
+    assert sorted(
+        map(repr, DeltaTable(path).to_pyarrow_dataset().to_table().to_pylist())
+    ) == sorted(map(repr, rows.to_pylist()))
 
 
 @pytest.mark.long
-def test_ddl_makes_the_declared_tables_and_may_be_run_again(spark: SparkSession) -> None:
-    only = [table for table in FLIGHTS if table.name in ("silver.flights", "bronze.airlines")]
-    names = {table.name: f"spark_catalog.made_by_ddl.{table.name.replace('.', '_')}" for table in only}
-    quoted = ["CREATE SCHEMA", *(f"`{name.rpartition('.')[2]}`" for name in names.values())]
-    statements = [s for s in ddl("spark_catalog.made_by_ddl").statements if any(q in s for q in quoted)]
+def test_ddl_makes_the_declared_tables_and_may_be_run_again(
+    spark: SparkSession,
+) -> None:
+    only = [
+        table
+        for table in FLIGHTS
+        if table.name in ("silver.flights", "bronze.airlines")
+    ]
+    names = {
+        table.name: f"spark_catalog.made_by_ddl.{table.name.replace('.', '_')}"
+        for table in only
+    }
+    quoted = [
+        "CREATE SCHEMA",
+        *(f"`{name.rpartition('.')[2]}`" for name in names.values()),
+    ]
+    statements = [
+        s
+        for s in ddl("spark_catalog.made_by_ddl").statements
+        if any(q in s for q in quoted)
+    ]
     try:
         for statement in statements * 2:
             spark.sql(statement)
         for table in only:
             detail = spark.sql(f"DESCRIBE DETAIL {names[table.name]}").collect()[0]
             schema = spark.table(names[table.name]).schema
-            declared = [(c.name, c.type, not c.required, c.comment) for c in table.columns]
+            declared = [
+                (c.name, c.type, not c.required, c.comment) for c in table.columns
+            ]
             assert [
-                (f.name, f.dataType.simpleString(), f.nullable, f.metadata.get("comment", ""))
+                (
+                    f.name,
+                    f.dataType.simpleString(),
+                    f.nullable,
+                    f.metadata.get("comment", ""),
+                )
                 for f in schema.fields
             ] == declared
-            assert detail["partitionColumns"] == ([table.partition] if table.partition else [])
+            assert detail["partitionColumns"] == (
+                [table.partition] if table.partition else []
+            )
             assert (detail["description"] or "") == table.comment
             assert detail["properties"]["delta.enableChangeDataFeed"] == "true"
             assert detail["minReaderVersion"] == 1, detail
-            constraints = {key for key in detail["properties"] if key.startswith("delta.constraints.")}
-            assert constraints == {f"delta.constraints.{each.name}" for each in table.constraints}
+            constraints = {
+                key
+                for key in detail["properties"]
+                if key.startswith("delta.constraints.")
+            }
+            assert constraints == {
+                f"delta.constraints.{each.name}" for each in table.constraints
+            }
     finally:
         spark.sql("DROP SCHEMA IF EXISTS spark_catalog.made_by_ddl CASCADE")
 
 
 def script(name: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
     paths = [str(Path(lakekit.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment: Dict[str, Any] = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment: Dict[str, Any] = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
     command = [
         sys.executable,
         str(SCRIPTS / name),
@@ -125,18 +189,25 @@ def script(name: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
         "--tables",
         "lakekit.template.tables",
     ]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=600
+    )
 
 
 def test_scripts_run_as_a_job_would_run_them(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     done = script("run_medallion.py", "--source", TEMPLATE / "data", "--lake", lake)
-    assert (done.returncode, done.stderr) == (0, "") and "4 of 4 tables written" in done.stdout
+    assert (done.returncode, done.stderr) == (
+        0,
+        "",
+    ) and "4 of 4 tables written" in done.stdout
     done = script("check_quality.py", "--lake", lake)
     assert done.returncode == 0 and "0 of 3 checks failed, 1 warn" in done.stdout
     done = script("maintain_tables.py", "--lake", lake, "--dry-run")
     assert done.returncode == 0 and "gold.sales_by_day" in done.stdout
     done = script("check_quality.py", "--lake", tmp_path / "none")
     assert (
-        done.returncode == 2 and "holds none of the tables" in done.stderr and "Traceback" not in done.stderr
+        done.returncode == 2
+        and "holds none of the tables" in done.stderr
+        and "Traceback" not in done.stderr
     )

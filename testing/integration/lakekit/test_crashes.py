@@ -1,4 +1,6 @@
-"""A run killed at any of its writes is made good by the next: at every write of a first load, and of an increment."""
+"""A run killed at any of its writes is made good by the next: at every write of a first
+load, and of an increment.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,12 @@ WRITES: Tuple[Tuple[Any, str], ...] = (
     (EmbeddedEngine, "add_columns"),
     (EmbeddedEngine, "add_constraint"),
 )
-"""All that leads to a new entry in a Delta log. What an entry names was written before it."""
+"""All that leads to a new entry in a Delta log. What an entry names was written
+before it.
+"""
 
-# Forked by a process that has not used an engine: a start of Python for each case would take longer than the case.
+# Forked by a process that has not used an engine: a start of Python for each case would
+# take longer than the case.
 CASES = """
 import os, sys
 from lakekit import run
@@ -43,13 +48,16 @@ def forked(lake, die):
 
 for lake in sys.argv[2:]:
     number = int(lake.rpartition("-")[2])
-    print(lake, forked(lake, test_crashes.killer(number)), forked(lake, lambda *_: None))
+    killed = forked(lake, test_crashes.killer(number))
+    print(lake, killed, forked(lake, lambda *_: None))
 """
 KILLED = 99
 
 
 def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
-    """Have a function called before each write, with the name of it; the function returned puts things back."""
+    """Have a function called before each write, with the name of it; the function
+    returned puts things back.
+    """
     kept = [(owner, name, getattr(owner, name)) for owner, name in WRITES]
 
     def wrapped(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +78,9 @@ def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
 
 
 def killer(number: int) -> Callable[[str], None]:
-    """Ends the process before the write of that number, as SIGKILL does: no clearing up."""
+    """Ends the process before the write of that number, as SIGKILL does: no clearing
+    up.
+    """
     left = iter(range(number))
 
     def kill(_: str) -> None:
@@ -97,7 +107,11 @@ def shapes(lake: Path) -> Dict[str, Any]:
     for table in shop.TABLES:
         delta = DeltaTable(str(lake / table.folder))
         metadata = delta.metadata()
-        found[table.name] = delta.schema().to_json(), metadata.partition_columns, metadata.configuration
+        found[table.name] = (
+            delta.schema().to_json(),
+            metadata.partition_columns,
+            metadata.configuration,
+        )
     return found
 
 
@@ -106,12 +120,24 @@ def strays(lake: Path) -> List[str]:
     named = set()
     for table in shop.TABLES:
         delta = DeltaTable(str(lake / table.folder))
-        delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+        delta.vacuum(
+            retention_hours=0,
+            enforce_retention_duration=False,
+            dry_run=False,
+            full=True,
+        )
         named |= {Path(uri).name for uri in delta.file_uris()}
-    files = [file for file in lake.rglob("*") if file.is_file() and "_delta_log" not in file.parts]
+    files = [
+        file
+        for file in lake.rglob("*")
+        if file.is_file() and "_delta_log" not in file.parts
+    ]
     folders = {folder for layer in lake.iterdir() for folder in layer.iterdir()}
     strange = folders - {lake / table.folder for table in shop.TABLES}
-    return [str(each) for each in (*(file for file in files if file.name not in named), *strange)]
+    return [
+        str(each)
+        for each in (*(file for file in files if file.name not in named), *strange)
+    ]
 
 
 @pytest.fixture
@@ -127,16 +153,22 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def prove(source: Path, base: Path, folder: Path, record: Callable[[str, Any], None]) -> None:
-    """Kill a run on a copy of the lake `base` before each of its writes, and run again: the lake must be as the one
-    that saw no crash. Of many tables made one after the other, the first and the last stand for all."""
+def prove(
+    source: Path, base: Path, folder: Path, record: Callable[[str, Any], None]
+) -> None:
+    """Kill a run on a copy of the lake `base` before each of its writes, and run again:
+    the lake must be as the one that saw no crash. Of many tables made one after the
+    other, the first and the last stand for all.
+    """
     shutil.copytree(base, folder / "whole")
     names = writes(source, folder / "whole")
     alike = [
         here == before == after == "create"
         for before, here, after in zip(["", *names], names, [*names[1:], ""])
     ]
-    lakes = [folder / f"lake-{number}" for number, skipped in enumerate(alike) if not skipped]
+    lakes = [
+        folder / f"lake-{number}" for number, skipped in enumerate(alike) if not skipped
+    ]
     for lake in lakes:
         shutil.copytree(base, lake)
     with shop.start(CASES, str(source), *map(str, lakes)) as cases:
@@ -161,8 +193,9 @@ def test_first_load_killed_at_each_write_is_resumed(
 def test_increment_killed_at_each_write_is_resumed(
     source: Path, tmp_path: Path, record_testsuite_property: Callable[[str, Any], None]
 ) -> None:
-    """The increment takes a row out of quarantine and puts one in, moves one to another partition and group, and has a
-    column more."""
+    """The increment takes a row out of quarantine and puts one in, moves one to another
+    partition and group, and has a column more.
+    """
     lakekit.run(source, tmp_path / "increment", tables=shop.TABLES)
     shop.write(
         source,
@@ -171,5 +204,7 @@ def test_increment_killed_at_each_write_is_resumed(
         [("c2", "Bonn", "false", shop.at(1)), ("c1", "Bonn", "false", shop.at(1))],
     )
     rows = f"o1,c1,2,8,{shop.at(1)},x\no4,c3,1,1,{shop.at(1)},y\n"
-    (source / "orders" / "2.csv").write_text(f"order_id,customer,month,amount,updated_at,note\n{rows}")
+    (source / "orders" / "2.csv").write_text(
+        f"order_id,customer,month,amount,updated_at,note\n{rows}"
+    )
     prove(source, tmp_path / "increment", tmp_path, record_testsuite_property)

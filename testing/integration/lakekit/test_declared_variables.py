@@ -1,4 +1,4 @@
-"""The check of the manifests finds the variables that lakekit and its API read today."""
+"""The check of the manifests finds the variables that lakekit and its API read."""
 
 from __future__ import annotations
 

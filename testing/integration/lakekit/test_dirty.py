@@ -34,11 +34,15 @@ def dirty(sample: Path) -> Path:
 def fates(dirty: Path) -> Dict[Place, str]:
     """What becomes of each row, by file and place in it."""
     with (dirty / "fates.csv").open(newline="") as file:
-        return {(row["file"], int(row["row"])): row["fate"] for row in csv.DictReader(file)}
+        return {
+            (row["file"], int(row["row"])): row["fate"] for row in csv.DictReader(file)
+        }
 
 
 @pytest.fixture(scope="module")
-def loaded(dirty: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuple[RunResult, Path]:
+def loaded(
+    dirty: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Tuple[RunResult, Path]:
     lake = tmp_path_factory.mktemp("dirty") / "lake"
     return lakekit.run(dirty, lake), lake
 
@@ -47,7 +51,9 @@ def found(lake: Path, kind: str) -> Dict[Place, str]:
     """The fate of each row of one source, as the tables have it."""
     bronze, silver = places(lake, f"bronze.{kind}"), places(lake, f"silver.{kind}")
     quarantine = DeltaTable(str(lake / "quarantine" / kind)).to_pyarrow_table()
-    rules = dict(zip(places(lake, f"quarantine.{kind}"), quarantine.column("_rule").to_pylist()))
+    rules = dict(
+        zip(places(lake, f"quarantine.{kind}"), quarantine.column("_rule").to_pylist())
+    )
     assert (
         len(set(bronze)) == len(bronze)
         and len(set(silver)) == len(silver)
@@ -60,22 +66,44 @@ def found(lake: Path, kind: str) -> Dict[Place, str]:
     return fate
 
 
-@pytest.mark.parametrize("kind", ["flights", "airlines", "airports", "planes", "weather"])
-def test_each_row_meets_its_fate(kind: str, loaded: Tuple[RunResult, Path], fates: Dict[Place, str]) -> None:
+@pytest.mark.parametrize(
+    "kind", ["flights", "airlines", "airports", "planes", "weather"]
+)
+def test_each_row_meets_its_fate(
+    kind: str, loaded: Tuple[RunResult, Path], fates: Dict[Place, str]
+) -> None:
     result, lake = loaded
-    meant = {place: fate for place, fate in fates.items() if place[0].split("/")[0].split(".")[0] == kind}
+    meant = {
+        place: fate
+        for place, fate in fates.items()
+        if place[0].split("/")[0].split(".")[0] == kind
+    }
     assert found(lake, kind) == meant
     counts = result[f"silver.{kind}"].counts
-    assert counts.read == len(meant) == counts.inserted + counts.superseded + counts.quarantined
-    assert counts.quarantined == sum(fate.startswith("quarantine") for fate in meant.values())
+    assert (
+        counts.read
+        == len(meant)
+        == counts.inserted + counts.superseded + counts.quarantined
+    )
+    assert counts.quarantined == sum(
+        fate.startswith("quarantine") for fate in meant.values()
+    )
     assert counts.superseded == sum(fate == "superseded" for fate in meant.values())
-    assert (counts.inserted, counts.updated) == (sum(fate == "silver" for fate in meant.values()), 0)
+    assert (counts.inserted, counts.updated) == (
+        sum(fate == "silver" for fate in meant.values()),
+        0,
+    )
 
 
 def test_added_column_is_kept_and_reported(loaded: Tuple[RunResult, Path]) -> None:
     result, lake = loaded
     assert result["bronze.flights"].new_columns == ("gate",)
-    gates = DeltaTable(str(lake / "bronze/flights")).to_pyarrow_table().column("gate").to_pylist()
+    gates = (
+        DeltaTable(str(lake / "bronze/flights"))
+        .to_pyarrow_table()
+        .column("gate")
+        .to_pylist()
+    )
     assert sum(gate is not None for gate in gates) == sum(
         1 for place in places(lake, "bronze.flights") if "02" in place[0][-6:]
     )
@@ -84,16 +112,23 @@ def test_added_column_is_kept_and_reported(loaded: Tuple[RunResult, Path]) -> No
 def test_orphans_are_kept_and_counted(loaded: Tuple[RunResult, Path]) -> None:
     expectations = loaded[0]["silver.flights"].counts.expectations
     assert expectations["carrier is known"] == 1
-    assert expectations["destination is known"] >= 1 and expectations["plane is known"] >= 1
+    assert (
+        expectations["destination is known"] >= 1
+        and expectations["plane is known"] >= 1
+    )
 
 
 def test_corrections_arriving_one_by_one_meet_the_same_fates(
     dirty: Path, loaded: Tuple[RunResult, Path], fates: Dict[Place, str], tmp_path: Path
 ) -> None:
-    """The files of flights in the order opposite to their names, the rows that are read along with them last."""
+    """The files of flights in the order opposite to their names, the rows that are read
+    along with them last.
+    """
     source, lake = tmp_path / "source", tmp_path / "lake"
     shutil.copytree(dirty, source, ignore=shutil.ignore_patterns("20*", "fates.csv"))
-    (source / "planes.csv").write_text("".join((dirty / "planes.csv").read_text().splitlines(True)[:2]))
+    (source / "planes.csv").write_text(
+        "".join((dirty / "planes.csv").read_text().splitlines(True)[:2])
+    )
     for file in sorted((dirty / "flights").iterdir(), reverse=True):
         shutil.copy(file, source / "flights")
         lakekit.run(source, lake)
@@ -102,7 +137,11 @@ def test_corrections_arriving_one_by_one_meet_the_same_fates(
     assert found(lake, "flights") == {
         place: fate for place, fate in fates.items() if place[0].startswith("flights/")
     }
-    for name in ("gold.delays_by_carrier_day", "gold.delays_by_route_month", "gold.delays_by_airport_hour"):
+    for name in (
+        "gold.delays_by_carrier_day",
+        "gold.delays_by_route_month",
+        "gold.delays_by_airport_hour",
+    ):
         assert rows(lake, name) == rows(loaded[1], name)
 
 
@@ -114,11 +153,15 @@ def rows(lake: Path, name: str) -> Set[str]:
     }
 
 
-def test_file_of_mostly_misfits_is_refused_and_nothing_written(dirty: Path, tmp_path: Path) -> None:
+def test_file_of_mostly_misfits_is_refused_and_nothing_written(
+    dirty: Path, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     shutil.copytree(dirty, source)
     flights = source / "flights" / "2013-01-01.csv"
     flights.write_text(flights.read_text().replace(",UA,", ",NA,"))
-    with pytest.raises(TooManyMisfits, match="2013-01-01.csv, column carrier: .* at most 5% may fail"):
+    with pytest.raises(
+        TooManyMisfits, match="2013-01-01.csv, column carrier: .* at most 5% may fail"
+    ):
         lakekit.run(source, tmp_path / "lake")
     assert not (tmp_path / "lake").exists()

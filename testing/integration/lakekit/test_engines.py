@@ -1,4 +1,6 @@
-"""What every engine does, and what one makes of the tables of another, through the `Engine` protocol alone."""
+"""What every engine does, and what one makes of the tables of another, through the
+`Engine` protocol alone.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,9 @@ def engine(request: pytest.FixtureRequest, lake: Lake, tmp_path: Path) -> Any:
         yield made
 
 
-@pytest.fixture(params=[("embedded", "spark"), ("spark", "embedded")], ids="-then-".join)
+@pytest.fixture(
+    params=[("embedded", "spark"), ("spark", "embedded")], ids="-then-".join
+)
 def pair(request: pytest.FixtureRequest, open_engine: Open) -> Any:
     one, other = request.param
     with open_engine(one) as first, open_engine(other) as second:
@@ -130,7 +134,9 @@ def source_file(folder: Path, content: Any, name: str = "readings.csv") -> Opene
     return open_sources(folder, tables, folder)["readings"][0]
 
 
-def values(rows: Sequence[Tuple[Any, ...]], columns: Sequence[Column] = ITEMS.columns) -> str:
+def values(
+    rows: Sequence[Tuple[Any, ...]], columns: Sequence[Column] = ITEMS.columns
+) -> str:
     """SQL for rows that both engines take."""
 
     def literal(value: Any, kind: str) -> str:
@@ -139,7 +145,8 @@ def values(rows: Sequence[Tuple[Any, ...]], columns: Sequence[Column] = ITEMS.co
         return f"cast('{value}' as {kind})"
 
     selects = [
-        "select " + ", ".join(f"{literal(v, c.type)} as {c.name}" for v, c in zip(row, columns))
+        "select "
+        + ", ".join(f"{literal(v, c.type)} as {c.name}" for v, c in zip(row, columns))
         for row in rows
     ]
     if not selects:
@@ -148,7 +155,10 @@ def values(rows: Sequence[Tuple[Any, ...]], columns: Sequence[Column] = ITEMS.co
 
 
 def seen(
-    engine: Engine, table: Table = ITEMS, columns: str = "id, month, value, word", order: str = "id"
+    engine: Engine,
+    table: Table = ITEMS,
+    columns: str = "id, month, value, word",
+    order: str = "id",
 ) -> Rows:
     """The table's rows as any reader finds them."""
     engine.head(table)
@@ -170,7 +180,9 @@ def put(
     table: Table = ITEMS,
     note: Note = NOTE,
 ) -> int:
-    """Stage rows and commit them: as the whole content, or in the place of the rows with those keys."""
+    """Stage rows and commit them: as the whole content, or in the place of the rows
+    with those keys.
+    """
     staged = engine.stage(table, "put", values(rows, table.columns))
     assert staged.rows == len(rows)
     if keys is None:
@@ -183,7 +195,8 @@ def net(engine: Engine, since: int, table: Table = ITEMS) -> Rows:
     engine.head(table)
     assert engine.changes(table, since, "changed")
     return engine.query(
-        "select id, month, value, word, sum(_sign) from changed group by id, month, value, word order by id, 5"
+        "select id, month, value, word, sum(_sign) from changed "
+        "group by id, month, value, word order by id, 5"
     )
 
 
@@ -197,7 +210,10 @@ def test_created_table_is_as_declared(engine: Engine, lake: Lake) -> None:
     engine.create(ITEMS)
     assert engine.head(ITEMS) == head
     assert head.columns == ITEMS.columns
-    assert (head.partition, head.constraints) == ("month", frozenset({"value_positive"}))
+    assert (head.partition, head.constraints) == (
+        "month",
+        frozenset({"value_positive"}),
+    )
     # delta-rs adds the constraint in a commit of its own.
     made = 0 if engine.name == "spark" else 1
     assert (head.version, head.note, engine.rows(ITEMS)) == (made, None, 0)
@@ -209,24 +225,50 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
     note = Note("digest", {"bronze.readings": ("an id", 4)})
     made = put(engine, FIRST, note=note)
     head = head_of(engine, ITEMS)
-    assert (head.version, head.data_version, head.note, head.foreign) == (made, made, note, False)
+    assert (head.version, head.data_version, head.note, head.foreign) == (
+        made,
+        made,
+        note,
+        False,
+    )
     assert seen(engine) == FIRST and engine.rows(ITEMS) == 3
-    # 1 moves to another partition, 2 goes, 4 comes; 3 stays, and so does what is not among the keys
-    put(engine, [(1, FEBRUARY, 1.5, "moved"), (4, FEBRUARY, 4.0, "four")], keys=[1, 2, 4, 99])
+    # 1 moves to another partition, 2 goes, 4 comes; 3 stays, and so does what is not
+    # among the keys
+    put(
+        engine,
+        [(1, FEBRUARY, 1.5, "moved"), (4, FEBRUARY, 4.0, "four")],
+        keys=[1, 2, 4, 99],
+    )
     after = [(1, FEBRUARY, 1.5, "moved"), FIRST[2], (4, FEBRUARY, 4.0, "four")]
     assert seen(engine) == after
-    assert net(engine, made) == [(*FIRST[0], -1), (*after[0], 1), (*FIRST[1], -1), (*after[2], 1)]
+    assert net(engine, made) == [
+        (*FIRST[0], -1),
+        (*after[0], 1),
+        (*FIRST[1], -1),
+        (*after[2], 1),
+    ]
     # the same rows written again, by key and whole, are no change
     same = put(engine, after[:1], keys=[1])
     put(engine, after)
-    assert net(engine, made - 1) == [(*row, 1) for row in after] and net(engine, same - 1) == []
+    assert (
+        net(engine, made - 1) == [(*row, 1) for row in after]
+        and net(engine, same - 1) == []
+    )
     newest = head_of(engine, ITEMS).version
     assert net(engine, newest) == []
-    assert [each is not None for each in engine.notes(ITEMS, made)] == [True, True, True]
+    assert [each is not None for each in engine.notes(ITEMS, made)] == [
+        True,
+        True,
+        True,
+    ]
     put(engine, [], keys=[3])
     put(engine, [(7, JANUARY, 7.0, "seven"), (8, JANUARY, None, None)], keys=[7, 8])
     assert [row[0] for row in seen(engine)] == [1, 4, 7, 8]
-    assert [(row[0], row[4]) for row in net(engine, newest)] == [(3, -1), (7, 1), (8, 1)]
+    assert [(row[0], row[4]) for row in net(engine, newest)] == [
+        (3, -1),
+        (7, 1),
+        (8, 1),
+    ]
     put(engine, [])
     assert seen(engine) == []
 
@@ -238,7 +280,11 @@ def test_advance_moves_the_note_and_no_row(engine: Engine) -> None:
     note = Note("d", {"bronze.readings": ("an id", 7)}, data=False)
     assert engine.advance(ITEMS, before, note) == before.version + 1
     head = head_of(engine, ITEMS)
-    assert (head.version, head.data_version, head.note) == (before.version + 1, before.version, note)
+    assert (head.version, head.data_version, head.note) == (
+        before.version + 1,
+        before.version,
+        note,
+    )
     assert seen(engine) == FIRST and net(engine, before.version) == []
     assert engine.advance(ITEMS, head, note) == before.version + 2
     assert head_of(engine, ITEMS).data_version == before.version
@@ -251,7 +297,9 @@ def test_table_that_moved_on_is_left_alone(engine: Engine) -> None:
     staged = engine.stage(ITEMS, "late", values(FIRST[:1]))
     engine.define("late_keys", "select 1 as id")
     for keys in (None, "late_keys"):
-        with pytest.raises(ConflictError, match="silver.items was changed by another writer"):
+        with pytest.raises(
+            ConflictError, match="silver.items was changed by another writer"
+        ):
             engine.commit(ITEMS, staged, old, Note(), keys=keys)
     with pytest.raises(ConflictError):
         engine.advance(ITEMS, old, Note(data=False))
@@ -264,34 +312,48 @@ def test_table_that_moved_on_is_left_alone(engine: Engine) -> None:
     [((5, None, 1.0, "x"), "month"), ((5, JANUARY, -1.0, "x"), "value_positive")],
     ids=["null", "check"],
 )
-def test_row_that_breaks_a_promise_is_refused(row: Any, named: str, keys: Any, engine: Engine) -> None:
+def test_row_that_breaks_a_promise_is_refused(
+    row: Any, named: str, keys: Any, engine: Engine
+) -> None:
     table = replace(ITEMS, partition="")
     engine.create(table)
     put(engine, FIRST, table=table)
     before = head_of(engine, table)
-    with pytest.raises(ComputeError, match=f"silver.items could not be computed: .*{named}"):
+    with pytest.raises(
+        ComputeError, match=f"silver.items could not be computed: .*{named}"
+    ):
         put(engine, [row], keys=keys, table=table)
     assert engine.head(table) == before and seen(engine, table) == FIRST
 
 
 def test_stage_holds_sql_to_the_declaration(engine: Engine) -> None:
     wide = (
-        "select cast(1 as bigint) as id, date '2013-01-01' as month, cast(1 as double) as value, 'x' as word"
+        "select cast(1 as bigint) as id, date '2013-01-01' as month, "
+        "cast(1 as double) as value, 'x' as word"
     )
     assert engine.stage(ITEMS, "widened", wide).rows == 1
-    assert engine.query("select id, month, value, word from widened") == [(1, JANUARY, 1.0, "x")]
+    assert engine.query("select id, month, value, word from widened") == [
+        (1, JANUARY, 1.0, "x")
+    ]
     for wrong, said in (
         (wide.replace("'x' as word", "1 as word"), "column word is "),
         (
             wide.replace("'x' as word", "'x' as words"),
             "id, month, value, words; declared: id, month, value, word",
         ),
-        (wide.replace("cast(1 as double)", "1"), "column value is .* double as declared"),
+        (
+            wide.replace("cast(1 as double)", "1"),
+            "column value is .* double as declared",
+        ),
     ):
         with pytest.raises(DeclarationError, match=said):
             engine.stage(ITEMS, "wrong", wrong)
     with pytest.raises(ComputeError, match="silver.items"):
-        engine.stage(ITEMS, "large", wide.replace("cast(1 as bigint)", "cast(2147483648 as bigint)"))
+        engine.stage(
+            ITEMS,
+            "large",
+            wide.replace("cast(1 as bigint)", "cast(2147483648 as bigint)"),
+        )
     with pytest.raises(ComputeError, match="silver.items.*nowhere"):
         engine.stage(ITEMS, "unknown", "select * from nowhere")
 
@@ -314,7 +376,10 @@ def test_shape_follows_the_declaration(engine: Engine) -> None:
     engine.drop_constraint(more, "small")
     assert head_of(engine, more).constraints == frozenset()
     # Made anew with another type and without some columns.
-    other = (Column("id", "bigint", required=True, comment="Wide"), Column("month", "date", required=True))
+    other = (
+        Column("id", "bigint", required=True, comment="Wide"),
+        Column("month", "date", required=True),
+    )
     remade = replace(plain, columns=other, constraints=(Constraint("large", "id > 0"),))
     with pytest.raises(ComputeError, match="id"):
         put(engine, [(None, JANUARY)], table=remade)
@@ -354,7 +419,10 @@ def test_small_files_are_compacted_once_and_kept_for_a_week(engine: Engine) -> N
     done = engine.optimize(PLAIN)
     compacted = head_of(engine, PLAIN)
     if done["files_removed"]:
-        assert (compacted.version, compacted.data_version) == (before.version + 1, before.version)
+        assert (compacted.version, compacted.data_version) == (
+            before.version + 1,
+            before.version,
+        )
         assert done == {"files_removed": 2, "files_added": 1}
     assert engine.optimize(PLAIN) == {"files_removed": 0, "files_added": 0}
     assert head_of(engine, PLAIN) == compacted and compacted.note == before.note
@@ -373,7 +441,10 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     engine.create(BRONZE)
     engine.add_columns(BRONZE, [Column("extra")])
     inspected = engine.inspect(BRONZE, opened, AT)
-    assert (inspected.rows, inspected.misfits) == (2, {"id": 0, "seen": 2, "value": 2, "word": 0})
+    assert (inspected.rows, inspected.misfits) == (
+        2,
+        {"id": 0, "seen": 2, "value": 2, "word": 0},
+    )
     note = Note("d", misfits=4)
     made = engine.append(BRONZE, opened, AT, note)
     head = head_of(engine, BRONZE)
@@ -385,8 +456,16 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     extra = replace(BRONZE, columns=(Column("extra"), *BRONZE.columns))
     assert seen(engine, extra, "extra", "_source_row") == [("",), ("\\N",)]
     digest = hashlib.sha256(text.encode()).hexdigest()
-    assert engine.ingested(BRONZE, [digest]) == engine.ingested(BRONZE, ["0" * 64, digest]) == {digest}
-    assert engine.ingested(BRONZE, []) == engine.ingested(BRONZE, ["0" * 64]) == frozenset()
+    assert (
+        engine.ingested(BRONZE, [digest])
+        == engine.ingested(BRONZE, ["0" * 64, digest])
+        == {digest}
+    )
+    assert (
+        engine.ingested(BRONZE, [])
+        == engine.ingested(BRONZE, ["0" * 64])
+        == frozenset()
+    )
     engine.inspect(BRONZE, opened, AT)
     assert engine.append(BRONZE, opened, AT, note) is None
     assert engine.head(BRONZE) == head and engine.rows(BRONZE) == 2
@@ -402,7 +481,10 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     ]
     engine.head(BRONZE)
     assert engine.changes(BRONZE, head.version, "news")
-    assert engine.query("select id, word, _sign from news order by id") == [("1", "one", 1), ("2", "", 1)]
+    assert engine.query("select id, word, _sign from news order by id") == [
+        ("1", "one", 1),
+        ("2", "", 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -412,14 +494,21 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
         ("1,2,3,4,5\n", "line 3"),
         ('1,2,3,"x"y\n', "line 3"),
         ('1,2,3,"open\n', "line [34]"),
-        (b"1,2,3,4\n" * 3000 + b"1,2,\xff,4\n", "line 3003"),  # behind what opening it reads
+        (
+            b"1,2,3,4\n" * 3000 + b"1,2,\xff,4\n",
+            "line 3003",
+        ),  # behind what opening it reads
     ],
     ids=["few", "many", "quote", "open", "encoding"],
 )
-def test_malformed_file_is_refused_by_line(content: Any, said: str, engine: Engine, tmp_path: Path) -> None:
+def test_malformed_file_is_refused_by_line(
+    content: Any, said: str, engine: Engine, tmp_path: Path
+) -> None:
     rest = content if isinstance(content, bytes) else content.encode()
     opened = source_file(tmp_path / "in", f"{HEADER}\n1,2,3,4\n".encode() + rest)
-    with pytest.raises(SourceError, match=f"readings.csv, {said}: .*Nothing was written"):
+    with pytest.raises(
+        SourceError, match=f"readings.csv, {said}: .*Nothing was written"
+    ):
         engine.inspect(BRONZE, opened, AT)
 
 
@@ -427,7 +516,9 @@ LINE_ENDS = {"LF": "\n", "CRLF": "\r\n", "CR": "\r"}
 
 
 @pytest.mark.parametrize("rows", LINE_ENDS.values(), ids=list(LINE_ENDS))
-def test_line_breaks_in_values_are_no_line_ends(rows: str, engine: Engine, tmp_path: Path) -> None:
+def test_line_breaks_in_values_are_no_line_ends(
+    rows: str, engine: Engine, tmp_path: Path
+) -> None:
     words = [f"x{end}y" for end in LINE_ENDS.values()] + ["plain"]
     lines = [HEADER, *(f'{number},NA,NA,"{word}"' for number, word in enumerate(words))]
     opened = source_file(tmp_path / "in", "".join(line + rows for line in lines))
@@ -453,7 +544,9 @@ def test_row_that_ends_in_another_way_than_the_header_is_refused(
         engine.append(BRONZE, opened, AT, NOTE)
         assert seen(engine, BRONZE, "word", "_source_row") == [("4",), ("4",)]
         return
-    with pytest.raises(SourceError, match="readings.csv, line 3: ends in .*, line 1 in "):
+    with pytest.raises(
+        SourceError, match="readings.csv, line 3: ends in .*, line 1 in "
+    ):
         engine.inspect(BRONZE, opened, AT)
 
 
@@ -461,14 +554,22 @@ def test_blank_lines_of_one_column_are_no_rows(engine: Engine, tmp_path: Path) -
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.csv").write_text('id\n1\n\n""\n3\n\n')
     table = bronze(Source("a", (Column("id"),)))
-    opened = open_sources(tmp_path / "in", TableSet((table,), tmp_path), tmp_path)["a"][0]
+    opened = open_sources(tmp_path / "in", TableSet((table,), tmp_path), tmp_path)["a"][
+        0
+    ]
     engine.create(table)
     assert engine.inspect(table, opened, AT).rows == 3
     engine.append(table, opened, AT, NOTE)
-    assert seen(engine, table, "_source_row, id", "_source_row") == [(1, "1"), (2, ""), (3, "3")]
+    assert seen(engine, table, "_source_row, id", "_source_row") == [
+        (1, "1"),
+        (2, ""),
+        (3, "3"),
+    ]
 
 
-def test_equal_files_of_two_tables_are_rows_of_both(engine: Engine, tmp_path: Path) -> None:
+def test_equal_files_of_two_tables_are_rows_of_both(
+    engine: Engine, tmp_path: Path
+) -> None:
     tables = [bronze(Source(name, READINGS.columns)) for name in ("a", "b")]
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
@@ -479,11 +580,16 @@ def test_equal_files_of_two_tables_are_rows_of_both(engine: Engine, tmp_path: Pa
         engine.inspect(table, found[name][0], AT)
     for table, name in zip(tables, "ab"):
         assert engine.append(table, found[name][0], AT, NOTE) is not None
-        assert seen(engine, table, "id, _source_file") == [("1", f"{name}.csv"), ("2", f"{name}.csv")]
+        assert seen(engine, table, "id, _source_file") == [
+            ("1", f"{name}.csv"),
+            ("2", f"{name}.csv"),
+        ]
         assert engine.damaged_files(table) == {}
 
 
-def test_data_file_that_is_gone_or_cut_off_is_damage(engine: Engine, lake: Lake) -> None:
+def test_data_file_that_is_gone_or_cut_off_is_damage(
+    engine: Engine, lake: Lake
+) -> None:
     table = replace(ITEMS, name="gold.damaged")
     engine.create(table)
     whole = put(engine, FIRST[:2], table=table)
@@ -517,7 +623,9 @@ def test_data_file_that_is_gone_is_damage_to_spark_where_the_log_is_a_checkpoint
             file.unlink()
         assert set(engine.damaged_files(PLAIN).values()) == {"is missing"}
         engine.read(PLAIN, "gone")
-        with pytest.raises(DamagedTable, match="gold.plain is damaged: .*parquet is missing"):
+        with pytest.raises(
+            DamagedTable, match="gold.plain is damaged: .*parquet is missing"
+        ):
             engine.query("select id from gone")
 
 
@@ -535,32 +643,64 @@ PARQUET: Dict[str, Tuple[Any, List[Any], List[str]]] = {
     "large": (pa.float64(), [1e16, 1e-5], ["1e+16", "1e-05"]),
     "none": (pa.float64(), [float("nan"), float("-inf")], ["nan", "-inf"]),
     "float": (pa.float32(), [0.1, 16777216.0], ["0.1", "16777216.0"]),
-    "decimal": (pa.decimal128(18, 10), [Decimal("1.5"), Decimal("0E-10")], ["1.5000000000", "0.0000000000"]),
+    "decimal": (
+        pa.decimal128(18, 10),
+        [Decimal("1.5"), Decimal("0E-10")],
+        ["1.5000000000", "0.0000000000"],
+    ),
     "date": (pa.date32(), [JANUARY, FEBRUARY], ["2013-01-01", "2013-02-01"]),
-    "instant": (pa.timestamp("us", "UTC"), INSTANTS, ["2013-11-03T06:30:00Z", "1969-12-31T23:59:59.0005Z"]),
-    "millis": (pa.timestamp("ms", "UTC"), INSTANTS[:1] * 2, ["2013-11-03T06:30:00Z"] * 2),
-    "nanos": (pa.timestamp("ns", "America/New_York"), INSTANTS[:1] * 2, ["2013-11-03T06:30:00Z"] * 2),
+    "instant": (
+        pa.timestamp("us", "UTC"),
+        INSTANTS,
+        ["2013-11-03T06:30:00Z", "1969-12-31T23:59:59.0005Z"],
+    ),
+    "millis": (
+        pa.timestamp("ms", "UTC"),
+        INSTANTS[:1] * 2,
+        ["2013-11-03T06:30:00Z"] * 2,
+    ),
+    "nanos": (
+        pa.timestamp("ns", "America/New_York"),
+        INSTANTS[:1] * 2,
+        ["2013-11-03T06:30:00Z"] * 2,
+    ),
     "naive": (
         pa.timestamp("us"),
-        [datetime.datetime(2013, 3, 10, 2, 30, 0, 120000), datetime.datetime(2013, 1, 1)],
+        [
+            datetime.datetime(2013, 3, 10, 2, 30, 0, 120000),
+            datetime.datetime(2013, 1, 1),
+        ],
         ["2013-03-10T02:30:00.12Z", "2013-01-01T00:00:00Z"],
     ),
     "text": (pa.string(), ["", "NULL"], ["", "NULL"]),
 }
 
 
-def test_parquet_values_come_as_the_same_strings(engine: Engine, tmp_path: Path) -> None:
-    columns: Dict[str, Any] = {c.name: pa.array(["x", "y", "z"]) for c in READINGS.columns}
-    columns.update({name: pa.array([*given, None], kind) for name, (kind, given, _) in PARQUET.items()})
+def test_parquet_values_come_as_the_same_strings(
+    engine: Engine, tmp_path: Path
+) -> None:
+    columns: Dict[str, Any] = {
+        c.name: pa.array(["x", "y", "z"]) for c in READINGS.columns
+    }
+    columns.update(
+        {
+            name: pa.array([*given, None], kind)
+            for name, (kind, given, _) in PARQUET.items()
+        }
+    )
     opened = source_file(tmp_path / "in", pa.table(columns), "readings.parquet")
     engine.create(BRONZE)
     engine.add_columns(BRONZE, [Column(f"{name}") for name in PARQUET])
     assert engine.inspect(BRONZE, opened, AT).rows == 3
     engine.append(BRONZE, opened, AT, Note())
-    wide = replace(BRONZE, columns=(*(Column(name) for name in PARQUET), *BRONZE.columns))
+    wide = replace(
+        BRONZE, columns=(*(Column(name) for name in PARQUET), *BRONZE.columns)
+    )
     names = ", ".join(f"seen_{len(wide.columns)}.{name}" for name in PARQUET)
     found = seen(engine, wide, names, "_source_row")
-    assert dict(zip(PARQUET, zip(*found))) == {name: (*said, "NA") for name, (_, _, said) in PARQUET.items()}
+    assert dict(zip(PARQUET, zip(*found))) == {
+        name: (*said, "NA") for name, (_, _, said) in PARQUET.items()
+    }
 
 
 FITS = {
@@ -569,14 +709,24 @@ FITS = {
     "double": ["1", "-1.5e10", ".5", "5.", "1e-400", "1e400"],
     "boolean": ["true", "FALSE"],
     "date": ["2012-02-29", "0001-01-01", "9999-12-31"],
-    "timestamp": ["2013-01-01T00:00:00Z", "2013-01-01 23:59:59.123456+05:30", "2013-01-01T00:00:00-12:00"],
+    "timestamp": [
+        "2013-01-01T00:00:00Z",
+        "2013-01-01 23:59:59.123456+05:30",
+        "2013-01-01T00:00:00-12:00",
+    ],
 }
 MISFITS = {
     "int": ["", " 1", "2147483648", "1.0", "1e3", "x", "--1", "1\n", "٣"],
     "bigint": ["9223372036854775808"],
     "double": ["", ".", "1e", "inf", "NaN", "0x10", "1d"],
     "boolean": ["", "t", "1", "yes", "true "],
-    "date": ["2013-02-29", "2013-13-01", "2013-1-1", "20130101", "2013-01-01T00:00:00Z"],
+    "date": [
+        "2013-02-29",
+        "2013-13-01",
+        "2013-1-1",
+        "20130101",
+        "2013-01-01T00:00:00Z",
+    ],
     "timestamp": [
         "2013-01-01T00:00:00",
         "2013-01-01",
@@ -588,28 +738,42 @@ MISFITS = {
 
 
 def test_same_strings_fit(engine: Engine, tmp_path: Path) -> None:
-    columns = tuple(Column(f"c_{kind}", kind) for kind in FITS)  # type: ignore[arg-type]  # its keys are types
+    columns = tuple(
+        Column(f"c_{kind}", kind)  # type: ignore[arg-type]  # its keys are types
+        for kind in FITS
+    )
     source = Source("strings", columns)
     wrong: Dict[str, List[str]] = {}
     for column in columns:
         for value in [*FITS[column.type], *MISFITS[column.type], "NA"]:
-            escaped = "', chr(10), '".join(value.split("\n")) if "\n" in value else value
+            escaped = (
+                "', chr(10), '".join(value.split("\n")) if "\n" in value else value
+            )
             text = f"concat('{escaped}')" if "\n" in value else f"'{escaped}'"
-            sql = f"select {engine.misfit(column, source)} from (select {text} as {column.name}) t"
+            sql = (
+                f"select {engine.misfit(column, source)} "
+                f"from (select {text} as {column.name}) t"
+            )
             if engine.query(sql) != [(value in MISFITS[column.type],)]:
                 wrong.setdefault(column.type, []).append(value)
     assert wrong == {}
     required = Column("c", required=True)
     sql = (
-        f"select {engine.misfit(required, source)} from (select 'NA' as c union all select 'x') t order by 1"
+        f"select {engine.misfit(required, source)} from (select 'NA' as c "
+        "union all select 'x') t order by 1"
     )
     assert engine.query(sql) == [(False,), (True,)]
 
 
 def test_sql_means_the_same(engine: Engine) -> None:
-    engine.define("dates", "select 2013 as y, 2 as m, 29 as d union all select 2012, 2, 29")
+    engine.define(
+        "dates", "select 2013 as y, 2 as m, 29 as d union all select 2012, 2, 29"
+    )
     engine.define("typed", values([(1, JANUARY, 1.5, "x")]))
-    sql = "select make_date(y, m, d) as day, row_number() over (order by y) as n from silver.items "
+    sql = (
+        "select make_date(y, m, d) as day, row_number() over (order by y) as n "
+        "from silver.items "
+    )
     sql += "qualify n <= 2 order by y"
     table = replace(ITEMS, reads=("silver.items",))
     assert engine.query(engine.transform(table, sql, {"silver.items": "dates"})) == [
@@ -617,11 +781,18 @@ def test_sql_means_the_same(engine: Engine) -> None:
         (None, 2),
     ]
     with pytest.raises(DeclarationError, match="silver.other"):
-        engine.transform(table, "select 1 as x from silver.other", {"silver.items": "dates"})
+        engine.transform(
+            table, "select 1 as x from silver.other", {"silver.items": "dates"}
+        )
     with pytest.raises(SqlRefused, match="silver.items"):
-        engine.transform(table, "select dayofweek(y) as x from silver.items", {"silver.items": "dates"})
+        engine.transform(
+            table,
+            "select dayofweek(y) as x from silver.items",
+            {"silver.items": "dates"},
+        )
     assert engine.query(
-        f"select count(*) from dates where {engine.predicate('t', 'm = 2 and d is not null')}"
+        "select count(*) from dates where"
+        f" {engine.predicate('t', 'm = 2 and d is not null')}"
     ) == [(2,)]
     with pytest.raises(SqlRefused, match="t: "):
         engine.predicate("t", "rand() < 0.5")
@@ -629,7 +800,9 @@ def test_sql_means_the_same(engine: Engine) -> None:
     assert engine.query("select m from kept") == [(2,)]
 
 
-def test_instants_are_in_utc_also_in_the_hour_that_comes_twice(engine: Engine, tmp_path: Path) -> None:
+def test_instants_are_in_utc_also_in_the_hour_that_comes_twice(
+    engine: Engine, tmp_path: Path
+) -> None:
     opened = source_file(tmp_path / "in", CSV)
     engine.create(BRONZE)
     engine.inspect(BRONZE, opened, AT)
@@ -637,7 +810,8 @@ def test_instants_are_in_utc_also_in_the_hour_that_comes_twice(engine: Engine, t
     engine.read(BRONZE, "rows_in")
     sql = engine.transform(
         replace(ITEMS, reads=("bronze.readings",)),
-        "select cast(seen as timestamp) as seen, _ingested_at from bronze.readings order by seen",
+        "select cast(seen as timestamp) as seen, _ingested_at from bronze.readings"
+        " order by seen",
         {"bronze.readings": "rows_in"},
     )
     hour = datetime.timedelta(hours=1)
@@ -648,9 +822,13 @@ def test_instants_are_in_utc_also_in_the_hour_that_comes_twice(engine: Engine, t
 # One engine goes on where the other stopped
 
 
-def test_file_that_one_engine_took_in_is_not_taken_in_by_the_other(pair: Any, tmp_path: Path) -> None:
+def test_file_that_one_engine_took_in_is_not_taken_in_by_the_other(
+    pair: Any, tmp_path: Path
+) -> None:
     first, second = pair
-    opened, other = source_file(tmp_path / "in", CSV), source_file(tmp_path / "more", f"{HEADER}\n3,x,NA,\n")
+    opened, other = source_file(tmp_path / "in", CSV), source_file(
+        tmp_path / "more", f"{HEADER}\n3,x,NA,\n"
+    )
     first.create(BRONZE)
     for engine in pair:
         engine.inspect(BRONZE, opened, AT)
@@ -660,9 +838,17 @@ def test_file_that_one_engine_took_in_is_not_taken_in_by_the_other(pair: Any, tm
     second.inspect(BRONZE, other, AT)
     assert second.append(BRONZE, other, AT, replace(note, misfits=2)) is not None
     assert head_of(first, BRONZE) == head_of(second, BRONZE)
-    assert first.notes(BRONZE, 0) == second.notes(BRONZE, 0) == [replace(note, misfits=2), note]
+    assert (
+        first.notes(BRONZE, 0)
+        == second.notes(BRONZE, 0)
+        == [replace(note, misfits=2), note]
+    )
     asked = [opened.digest, "0" * 64, other.digest]
-    assert first.ingested(BRONZE, asked) == second.ingested(BRONZE, asked) == {opened.digest, other.digest}
+    assert (
+        first.ingested(BRONZE, asked)
+        == second.ingested(BRONZE, asked)
+        == {opened.digest, other.digest}
+    )
     found = seen(first, BRONZE, BRONZE_COLUMNS, "id")
     assert found == seen(second, BRONZE, BRONZE_COLUMNS, "id") and len(found) == 3
 
@@ -677,7 +863,9 @@ def test_table_is_continued_by_the_other_engine(pair: Any) -> None:
     assert seen(first) == seen(second) == after
     merged = head_of(first, ITEMS)
     assert merged == head_of(second, ITEMS)
-    expected = sorted([(*FIRST[0], -1), (*after[0], 1), (*FIRST[2], -1), (*after[2], 1)], key=repr)
+    expected = sorted(
+        [(*FIRST[0], -1), (*after[0], 1), (*FIRST[2], -1), (*after[2], 1)], key=repr
+    )
     for engine in pair:
         assert sorted(net(engine, made), key=repr) == expected
     put(first, after)
@@ -692,7 +880,9 @@ def test_table_is_continued_by_the_other_engine(pair: Any) -> None:
     assert head_of(first, ITEMS).note == Note("two", data=False)
 
 
-def test_foreign_change_is_seen_by_both(open_engine: Open, spark: SparkSession, lake: Lake) -> None:
+def test_foreign_change_is_seen_by_both(
+    open_engine: Open, spark: SparkSession, lake: Lake
+) -> None:
     with open_engine("embedded") as embedded, open_engine("spark") as on_spark:
         on_spark.create(ITEMS)
         put(on_spark, FIRST)
@@ -700,10 +890,17 @@ def test_foreign_change_is_seen_by_both(open_engine: Open, spark: SparkSession, 
         spark.sql(f"delete from delta.`{lake.location(ITEMS)}` where id = 2")
         for engine in (embedded, on_spark):
             head = head_of(engine, ITEMS)
-            assert (head.foreign, head.note, head.data_version) == (True, before.note, before.version + 1)
+            assert (head.foreign, head.note, head.data_version) == (
+                True,
+                before.note,
+                before.version + 1,
+            )
             assert engine.notes(ITEMS, before.version) == [None]
             assert net(engine, before.version) == [(*FIRST[1], -1)]
-        spark.sql(f"alter table delta.`{lake.location(ITEMS)}` set tblproperties ('made.by' = 'us')")
+        spark.sql(
+            f"alter table delta.`{lake.location(ITEMS)}` set tblproperties "
+            "('made.by' = 'us')"
+        )
         assert head_of(on_spark, ITEMS).data_version == before.version + 1
 
 
@@ -717,9 +914,13 @@ def test_vacuum_deletes_what_no_version_names(open_engine: Open, lake: Lake) -> 
         stray = Path(lake.location(ITEMS)) / "month=2013-01-01" / "part-stray.parquet"
         stray.touch()
         os.utime(stray, (0, 0))
-        assert engine.vacuum(ITEMS, 168, dry_run=True) == ["month=2013-01-01/part-stray.parquet"]
+        assert engine.vacuum(ITEMS, 168, dry_run=True) == [
+            "month=2013-01-01/part-stray.parquet"
+        ]
         assert stray.exists()
-        assert engine.vacuum(ITEMS, 168, dry_run=False) == ["month=2013-01-01/part-stray.parquet"]
+        assert engine.vacuum(ITEMS, 168, dry_run=False) == [
+            "month=2013-01-01/part-stray.parquet"
+        ]
         assert not stray.exists() and seen(engine) == FIRST
 
 
@@ -727,7 +928,9 @@ def test_table_is_partitioned_anew(open_engine: Open) -> None:
     with open_engine("spark") as engine:
         engine.create(PLAIN)
         put(engine, FIRST, table=PLAIN)
-        checked = replace(PLAIN, partition="month", constraints=(Constraint("small", "id < 10"),))
+        checked = replace(
+            PLAIN, partition="month", constraints=(Constraint("small", "id < 10"),)
+        )
         put(engine, FIRST, table=checked)
         head = head_of(engine, checked)
         assert (head.partition, head.columns, head.constraints) == (
@@ -755,28 +958,42 @@ def test_schema_is_a_lake_by_name(spark: SparkSession, tmp_path: Path) -> None:
         engine.append(BRONZE, opened, AT, Note())
         engine.inspect(BRONZE, opened, AT)
         assert engine.append(BRONZE, opened, AT, Note()) is None
-        assert engine.rows(BRONZE) == 2 and head_of(engine, ITEMS).columns == ITEMS.columns
+        assert (
+            engine.rows(BRONZE) == 2 and head_of(engine, ITEMS).columns == ITEMS.columns
+        )
         assert engine.vacuum(ITEMS, 168, dry_run=True) == []
     assert spark.table("spark_catalog.lk.silver_items").count() == 2
 
 
-def test_session_that_was_given_is_given_back(spark: SparkSession, tmp_path: Path) -> None:
+def test_session_that_was_given_is_given_back(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     from lakekit.spark import SparkEngine
 
     spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
-    names = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.parquet.outputTimestampType")
+    names = (
+        "spark.sql.session.timeZone",
+        "spark.sql.ansi.enabled",
+        "spark.sql.parquet.outputTimestampType",
+    )
     before = [spark.conf.get(name) for name in names]
     try:
-        with SparkEngine(Lake("folder", str(tmp_path)), TableSet((), tmp_path), tmp_path, spark) as engine:
+        with SparkEngine(
+            Lake("folder", str(tmp_path)), TableSet((), tmp_path), tmp_path, spark
+        ) as engine:
             engine.define("mine", "select 1 as x")
             assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
         assert [spark.conf.get(name) for name in names] == before
-        assert not spark.catalog.tableExists("mine") and spark.sql("select 1").count() == 1
+        assert (
+            not spark.catalog.tableExists("mine") and spark.sql("select 1").count() == 1
+        )
     finally:
         spark.conf.set("spark.sql.session.timeZone", "UTC")
 
 
-def test_bucket_without_a_log_store_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+def test_bucket_without_a_log_store_is_refused(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     from lakekit.spark import SparkEngine
 
     lake = Lake("s3", "s3://bucket/lake")
@@ -793,14 +1010,21 @@ from lakekit.spark import SparkEngine
 from lakekit.tables import TableSet
 scratch = Path(sys.argv[1])
 for _ in range(2):
-    with SparkEngine(Lake("folder", str(scratch / "lake")), TableSet((), scratch), scratch / "tmp") as engine:
-        print(engine.query("select timestamp '2013-01-01 00:00:00' as t, current_timezone() as z"))
+    lake, tables = Lake("folder", str(scratch / "lake")), TableSet((), scratch)
+    with SparkEngine(lake, tables, scratch / "tmp") as engine:
+        print(engine.query(
+            "select timestamp '2013-01-01 00:00:00' as t, current_timezone() as z"
+        ))
 """
 
 
 @pytest.mark.jvm
 def test_session_of_its_own_starts_stops_and_starts_again(tmp_path: Path) -> None:
-    environment = {**os.environ, "LAKEKIT_JARS": os.environ["LAKE_CI_JARS"], "TZ": "America/New_York"}
+    environment = {
+        **os.environ,
+        "LAKEKIT_JARS": os.environ["LAKE_CI_JARS"],
+        "TZ": "America/New_York",
+    }
     environment["PYTHONPATH"] = str(Path(__file__).parents[3] / "utils")
     done = subprocess.run(
         [sys.executable, "-c", OWN, str(tmp_path)],
@@ -810,6 +1034,8 @@ def test_session_of_its_own_starts_stops_and_starts_again(tmp_path: Path) -> Non
         check=False,
         timeout=600,
     )
-    line = "[(datetime.datetime(2013, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), 'UTC')]"
+    line = (
+        "[(datetime.datetime(2013, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), 'UTC')]"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [line, line] and "Exception" not in done.stderr

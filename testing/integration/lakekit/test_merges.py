@@ -1,6 +1,8 @@
-"""What a merge promises, on made-up cases: any order, splitting and history of the same rows gives the same tables.
+"""What a merge promises, on made-up cases: any order, splitting and history of the same
+rows gives the same tables.
 
-Cases are drawn by hypothesis, the same in every run; how many ran stands in the JUnit report (`cases`).
+Cases are drawn by hypothesis, the same in every run; how many ran stands in the JUnit
+report (`cases`).
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ pytestmark = pytest.mark.long
 
 CASES = settings(
     max_examples=5,
-    phases=[Phase.generate],  # cases are small as they are, and making them smaller takes minutes
+    phases=[
+        Phase.generate
+    ],  # cases are small as they are, and making them smaller takes minutes
     derandomize=True,
     deadline=None,
     database=None,
@@ -53,21 +57,32 @@ class Shop:
     """A source folder and a lake, and what the rows given to it should have become."""
 
     def __init__(self, folder: Path) -> None:
-        self.source, self.lake, self.tables = folder / "source", folder / "lake", shop.TABLES
+        self.source, self.lake, self.tables = (
+            folder / "source",
+            folder / "lake",
+            shop.TABLES,
+        )
         self.orders: List[shop.Order] = []
         self.customers: List[Tuple[str, shop.Values]] = []
         self._given: Set[Tuple[str, Tuple[shop.Values, ...]]] = set()
-        shop.write(self.source, shop.CUSTOMERS, "0", [("c0", "Bern", "false", shop.at(0))])
+        shop.write(
+            self.source, shop.CUSTOMERS, "0", [("c0", "Bern", "false", shop.at(0))]
+        )
         shop.write(self.source, shop.ORDERS, "0", [("o0", "c0", "1", "1", shop.at(0))])
         self.customers.append(("customers/0.csv", ("c0", "Bern", "false", shop.at(0))))
-        self.orders.append(shop.Order("orders/0.csv", 1, ("o0", "c0", "1", "1", shop.at(0))))
+        self.orders.append(
+            shop.Order("orders/0.csv", 1, ("o0", "c0", "1", "1", shop.at(0)))
+        )
 
     def give_orders(self, name: str, rows: Sequence[shop.Values]) -> None:
         """A new file of orders; one that says what another did is not taken."""
         shop.write(self.source, shop.ORDERS, name, rows)
         if self._known("orders", rows):
             return
-        self.orders += [shop.Order(f"orders/{name}.csv", row, values) for row, values in enumerate(rows, 1)]
+        self.orders += [
+            shop.Order(f"orders/{name}.csv", row, values)
+            for row, values in enumerate(rows, 1)
+        ]
 
     def give_customers(self, name: str, rows: Sequence[shop.Values]) -> None:
         """A new file of customers; one that says what another did is not taken."""
@@ -92,14 +107,19 @@ class Shop:
         return DeltaTable(str(self.lake / self.tables[name].folder))
 
     def check(self, silver: bool = True) -> None:
-        """Every row is where it should be: in silver, in quarantine or superseded; and gold is made of silver."""
+        """Every row is where it should be: in silver, in quarantine or superseded; and
+        gold is made of silver.
+        """
         found = shop.contents(self.lake, self.tables)
         for name, rows in shop.gold_of(found).items():
             assert found[name] == rows, name
         if not silver:
             return
         meant = shop.expected(self.orders, self.customers)
-        cities = {customer: (city, blocked) for customer, city, blocked, *_ in found["silver.customers"]}
+        cities = {
+            customer: (city, blocked)
+            for customer, city, blocked, *_ in found["silver.customers"]
+        }
         silver_rows = {row[0]: row for row in found["silver.orders"]}
         assert len(silver_rows) == len(found["silver.orders"])
         assert {key: (row[-3], row[-1]) for key, row in silver_rows.items()} == {
@@ -108,14 +128,22 @@ class Shop:
         assert all(row[5:7] == cities[row[1]] for row in silver_rows.values())
         refused = {(row[-4], row[-2]): row[-1] for row in found["quarantine.orders"]}
         assert len(refused) == len(found["quarantine.orders"])
-        needed = {place: rule for place, rule in meant.quarantine.items() if place not in meant.dispensable}
-        assert {**needed, **refused} == {**needed, **{p: meant.quarantine.get(p, "no") for p in refused}}
+        needed = {
+            place: rule
+            for place, rule in meant.quarantine.items()
+            if place not in meant.dispensable
+        }
+        assert {**needed, **refused} == {
+            **needed,
+            **{p: meant.quarantine.get(p, "no") for p in refused},
+        }
         assert set(needed) <= set(refused)
 
 
 @pytest.fixture
 def count(
-    request: pytest.FixtureRequest, record_testsuite_property: Callable[[str, Any], None]
+    request: pytest.FixtureRequest,
+    record_testsuite_property: Callable[[str, Any], None],
 ) -> Iterator[Callable[[], None]]:
     """Counts the cases of a test, for its report."""
     counter = itertools.count()
@@ -144,26 +172,41 @@ DIMENSION = st.lists(st.tuples(CUSTOMERS, st.integers(1, 4)), min_size=1, max_si
     data=st.data(),
 )
 def test_any_order_of_arrival_gives_the_same_tables(
-    orders: List[Any], customers: List[Any], data: st.DataObject, count: Callable[[], None]
+    orders: List[Any],
+    customers: List[Any],
+    data: st.DataObject,
+    count: Callable[[], None],
 ) -> None:
-    """The same files, at once and one after the other, time stamps that tie included: every value but when it came."""
+    """The same files, at once and one after the other, time stamps that tie included:
+    every value but when it came.
+    """
     count()
-    files = [("orders", n, [(*row, shop.at(m)) for row, m in rows]) for n, rows in enumerate(orders, 1)]
+    files = [
+        ("orders", n, [(*row, shop.at(m)) for row, m in rows])
+        for n, rows in enumerate(orders, 1)
+    ]
     files += [
-        ("customers", n, [(*row, shop.at(m)) for row, m in rows]) for n, rows in enumerate(customers, 1)
+        ("customers", n, [(*row, shop.at(m)) for row, m in rows])
+        for n, rows in enumerate(customers, 1)
     ]
     with tempfile.TemporaryDirectory() as folder:
         case = Shop(Path(folder))
         for kind, number, rows in data.draw(st.permutations(files)):
-            (case.give_orders if kind == "orders" else case.give_customers)(str(number), rows)
+            (case.give_orders if kind == "orders" else case.give_customers)(
+                str(number), rows
+            )
             case.run()
         case.check()
         once, grown = fresh(case, Path(folder) / "fresh"), shop.contents(case.lake)
         meant = shop.expected(case.orders, case.customers).dispensable
         for name in once:
             if name == "quarantine.orders":
-                once[name] = [row for row in once[name] if (row[-4], row[-2]) not in meant]
-                grown[name] = [row for row in grown[name] if (row[-4], row[-2]) not in meant]
+                once[name] = [
+                    row for row in once[name] if (row[-4], row[-2]) not in meant
+                ]
+                grown[name] = [
+                    row for row in grown[name] if (row[-4], row[-2]) not in meant
+                ]
             assert once[name] == grown[name], name
 
 
@@ -174,9 +217,14 @@ def test_any_order_of_arrival_gives_the_same_tables(
     data=st.data(),
 )
 def test_any_splitting_into_files_gives_the_same_tables(
-    orders: List[Any], customers: List[Any], data: st.DataObject, count: Callable[[], None]
+    orders: List[Any],
+    customers: List[Any],
+    data: st.DataObject,
+    count: Callable[[], None],
 ) -> None:
-    """The same rows in one file and in several that come one by one: every value but where it came from."""
+    """The same rows in one file and in several that come one by one: every value but
+    where it came from.
+    """
     count()
     minutes = data.draw(st.permutations(range(1, 1 + len(orders) + len(customers))))
     rows = timed(orders, iter(minutes))
@@ -199,12 +247,22 @@ def test_any_splitting_into_files_gives_the_same_tables(
 
 
 STEPS = st.one_of(
-    st.tuples(st.just("orders"), st.lists(st.tuples(ORDERS, st.integers(1, 99)), min_size=1, max_size=3)),
     st.tuples(
-        st.just("customers"), st.lists(st.tuples(CUSTOMERS, st.integers(1, 99)), min_size=1, max_size=2)
+        st.just("orders"),
+        st.lists(st.tuples(ORDERS, st.integers(1, 99)), min_size=1, max_size=3),
     ),
-    st.tuples(st.just("optimize"), st.sampled_from(["bronze.orders", "silver.orders", "silver.customers"])),
-    st.tuples(st.just("vacuum"), st.sampled_from(["bronze.orders", "silver.orders", "silver.customers"])),
+    st.tuples(
+        st.just("customers"),
+        st.lists(st.tuples(CUSTOMERS, st.integers(1, 99)), min_size=1, max_size=2),
+    ),
+    st.tuples(
+        st.just("optimize"),
+        st.sampled_from(["bronze.orders", "silver.orders", "silver.customers"]),
+    ),
+    st.tuples(
+        st.just("vacuum"),
+        st.sampled_from(["bronze.orders", "silver.orders", "silver.customers"]),
+    ),
     st.tuples(st.just("delete from bronze"), st.sampled_from(["o1", "o2"])),
     st.tuples(st.just("delete from quarantine"), st.sampled_from(["o1", "o2"])),
     st.tuples(st.just("delete from gold"), st.sampled_from(["Bern", "Bonn"])),
@@ -217,12 +275,16 @@ def play(case: Shop, number: int, kind: str, what: Any, folder: Path) -> None:
     if kind == "orders":
         case.give_orders(f"{number}", [(*row, shop.at(minute)) for row, minute in what])
     elif kind == "customers":
-        case.give_customers(f"{number}", [(*row, shop.at(minute)) for row, minute in what])
+        case.give_customers(
+            f"{number}", [(*row, shop.at(minute)) for row, minute in what]
+        )
     elif kind == "optimize":
         case.delta(what).optimize.compact()
     elif kind == "vacuum":
         case.delta(what).optimize.compact()
-        case.delta(what).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+        case.delta(what).vacuum(
+            retention_hours=0, enforce_retention_duration=False, dry_run=False
+        )
     elif kind == "delete from bronze":
         case.delta("bronze.orders").delete(f"order_id = '{what}'")
         case.orders = [order for order in case.orders if order.values[0] != what]
@@ -234,14 +296,20 @@ def play(case: Shop, number: int, kind: str, what: Any, folder: Path) -> None:
         changed = folder / f"sql{number}"
         changed.mkdir()
         for file in shop.SQL.iterdir():
-            (changed / file.name).write_text(f"-- changed in step {number}\n{file.read_text()}")
+            (changed / file.name).write_text(
+                f"-- changed in step {number}\n{file.read_text()}"
+            )
         case.tables = TableSet(shop.DECLARED, changed)
 
 
 @settings(CASES, max_examples=8)
 @given(steps=st.lists(STEPS, min_size=3, max_size=7))
-def test_every_increment_equals_a_full_run(steps: List[Tuple[str, Any]], count: Callable[[], None]) -> None:
-    """Late and corrected rows, changed dimensions, deletions, optimize, vacuum and changed SQL, in any order."""
+def test_every_increment_equals_a_full_run(
+    steps: List[Tuple[str, Any]], count: Callable[[], None]
+) -> None:
+    """Late and corrected rows, changed dimensions, deletions, optimize, vacuum and
+    changed SQL, in any order.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         case = Shop(folder)
@@ -254,8 +322,12 @@ def test_every_increment_equals_a_full_run(steps: List[Tuple[str, Any]], count: 
             case.check()
         before = {table.name: case.delta(table.name).version() for table in case.tables}
         assert not case.run().changed
-        assert before == {table.name: case.delta(table.name).version() for table in case.tables}
+        assert before == {
+            table.name: case.delta(table.name).version() for table in case.tables
+        }
         if not any(kind == "delete from bronze" for kind, _ in steps):
-            once, grown = fresh(case, folder / "fresh"), shop.contents(case.lake, case.tables)
+            once, grown = fresh(case, folder / "fresh"), shop.contents(
+                case.lake, case.tables
+            )
             for name in once:
                 assert name == "quarantine.orders" or once[name] == grown[name], name

@@ -1,5 +1,6 @@
-"""Lakes that real writes and deletions have damaged, repaired by the commands that the errors
-name; the next run then gives the rows of a lake that was never damaged."""
+"""Lakes that real writes and deletions have damaged, repaired by the commands that the
+errors name; the next run then gives the rows of a lake that was never damaged.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ class Small:
 
 
 def files_of(lake: Path, table: str, version: Optional[int] = None) -> List[Path]:
-    return [Path(uri) for uri in DeltaTable(str(lake / table), version=version).file_uris()]
+    return [
+        Path(uri) for uri in DeltaTable(str(lake / table), version=version).file_uris()
+    ]
 
 
 def commit_partition(lake: Path, table: str, values: Dict[str, Optional[str]]) -> None:
@@ -104,16 +107,24 @@ def lost_file(table: str) -> Damage:
 
 
 def file_of_an_equal_source(lake: Path) -> None:
-    """What older releases left of two files of the same content: the log of one table names
-    a file that is in the folder of the other."""
-    lost = next(iter(set(files_of(lake, "bronze/orders")) - set(files_of(lake, "bronze/orders", 1))))
+    """What older releases left of two files of the same content: the log of one table
+    names a file that is in the folder of the other.
+    """
+    lost = next(
+        iter(
+            set(files_of(lake, "bronze/orders"))
+            - set(files_of(lake, "bronze/orders", 1))
+        )
+    )
     lost.rename(lake / "bronze/customers" / lost.name)
 
 
 def cut_off_file(lake: Path) -> None:
     for table in ("bronze/orders", "gold/city_months"):
         newest = DeltaTable(str(lake / table)).version()
-        file = next(iter(set(files_of(lake, table)) - set(files_of(lake, table, newest - 1))))
+        file = next(
+            iter(set(files_of(lake, table)) - set(files_of(lake, table, newest - 1)))
+        )
         file.write_bytes(file.read_bytes()[:-1])
 
 
@@ -134,7 +145,10 @@ DAMAGES: Sequence[Damage] = (
     nul_heading,
     file_of_an_equal_source,
     cut_off_file,
-    *map(lost_file, ("bronze/orders", "silver/orders", "quarantine/orders", "gold/city_months")),
+    *map(
+        lost_file,
+        ("bronze/orders", "silver/orders", "quarantine/orders", "gold/city_months"),
+    ),
 )
 
 
@@ -159,9 +173,15 @@ def more(source: Path) -> None:
 
 
 def repair(
-    source: Path, lake: Path, engine: str, tables: str, capsys: pytest.CaptureFixture[str]
+    source: Path,
+    lake: Path,
+    engine: str,
+    tables: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> List[str]:
-    """Run, and type the command of each error, until the run succeeds; the restored tables."""
+    """Run, and type the command of each error, until the run succeeds; the restored
+    tables.
+    """
     flags = f"--lake {lake} --engine {engine} --tables {tables}"
     restored: List[str] = []
     while True:
@@ -194,7 +214,9 @@ def test_damaged_lake_is_repaired_by_the_named_command(
     assert not lakekit.run(source, lake, tables=shop.TABLES).changed
 
 
-@pytest.mark.skipif(not OLD_READER, reason="the deltalake of Python 3.10 passes over them")
+@pytest.mark.skipif(
+    not OLD_READER, reason="the deltalake of Python 3.10 passes over them"
+)
 @pytest.mark.parametrize("damage", BY_EMBEDDED, ids=lambda damage: damage.__name__)
 def test_reader_that_cannot_pass_over_an_older_commit_is_named(
     damage: Damage, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -210,15 +232,21 @@ def test_reader_that_cannot_pass_over_an_older_commit_is_named(
     assert "silver.orders cannot be read" in err and "Use Python 3.10" in err
 
 
-def test_file_of_damaged_content_is_repaired_by_an_older_version(source: Path, tmp_path: Path) -> None:
+def test_file_of_damaged_content_is_repaired_by_an_older_version(
+    source: Path, tmp_path: Path
+) -> None:
     """A file of the right size with damaged content, which a read alone finds."""
     lake, other = tmp_path / "lake", tmp_path / "other"
     lakekit.run(source, lake, tables=shop.TABLES)
     more(source)
     lakekit.run(source, lake, tables=shop.TABLES)
-    (file,) = set(files_of(lake, "bronze/orders")) - set(files_of(lake, "bronze/orders", 1))
+    (file,) = set(files_of(lake, "bronze/orders")) - set(
+        files_of(lake, "bronze/orders", 1)
+    )
     content = file.read_bytes()
-    file.write_bytes(content[:20] + bytes(byte ^ 0x5A for byte in content[20:120]) + content[120:])
+    file.write_bytes(
+        content[:20] + bytes(byte ^ 0x5A for byte in content[20:120]) + content[120:]
+    )
     with pytest.raises(DamagedTable) as damaged:
         lakekit.show("bronze.orders", lake, tables=shop.TABLES)
     assert damaged.value.next_step == "lakekit restore bronze.orders"
@@ -230,67 +258,99 @@ def test_file_of_damaged_content_is_repaired_by_an_older_version(source: Path, t
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
-    """A lake of three tables after two runs of the embedded engine: Spark takes seconds for
-    each table."""
+    """A lake of three tables after two runs of the embedded engine: Spark takes seconds
+    for each table.
+    """
     folder, project = tmp_path / "sales", tmp_path / "project"
     for made in (folder, project):
         made.mkdir()
     (project / "tables.py").write_text(SMALL_TABLES)
-    (project / "days.sql").write_text("select id, cast(day as date) as day from bronze.sales")
-    (project / "totals.sql").write_text("select day, count(*) as sales from silver.days group by day")
+    (project / "days.sql").write_text(
+        "select id, cast(day as date) as day from bronze.sales"
+    )
+    (project / "totals.sql").write_text(
+        "select day, count(*) as sales from silver.days group by day"
+    )
     found = Small(folder, tmp_path / "small", project / "tables.py")
     for number in (1, 2):
         (folder / "sales").mkdir(exist_ok=True)
-        (folder / "sales" / f"{number}.csv").write_text(f"id,day\n{number},2024-01-0{number}\n")
+        (folder / "sales" / f"{number}.csv").write_text(
+            f"id,day\n{number},2024-01-0{number}\n"
+        )
         lakekit.run(folder, found.lake, tables=found.tables)
     return found
 
 
 @pytest.mark.long
 def test_damaged_lake_is_repaired_on_spark_by_the_named_commands(
-    small: Small, spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: Small,
+    spark: SparkSession,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     lost_file("bronze/sales")(small.lake)
     commit_partition(small.lake, "silver/days", {"day": "0001-01-01 (BC)"})
-    DeltaTable(str(small.lake / "gold/totals")).alter.add_columns([Field("a\0b", PrimitiveType("string"))])
+    DeltaTable(str(small.lake / "gold/totals")).alter.add_columns(
+        [Field("a\0b", PrimitiveType("string"))]
+    )
     restored = repair(small.source, small.lake, "spark", str(small.file), capsys)
     assert restored == ["bronze.sales", "silver.days", "gold.totals"]
     lakekit.run(small.source, tmp_path / "other", tables=small.tables)
-    assert shop.contents(small.lake, small.tables) == shop.contents(tmp_path / "other", small.tables)
+    assert shop.contents(small.lake, small.tables) == shop.contents(
+        tmp_path / "other", small.tables
+    )
     assert not lakekit.run(small.source, small.lake, tables=small.tables).changed
 
 
 @pytest.mark.long
 def test_table_of_a_schema_is_restored_by_spark(
-    small: Small, spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: Small,
+    spark: SparkSession,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     lake, tables = "spark_catalog.restored", small.tables
     try:
         lakekit.run(small.source, lake, engine="spark", tables=tables)
-        found = lakekit.restore("bronze.sales", lake, engine="spark", tables=tables).versions
-        assert [(each.number, each.whole) for each in found] == [(2, True), (1, True), (0, True)]
+        found = lakekit.restore(
+            "bronze.sales", lake, engine="spark", tables=tables
+        ).versions
+        assert [(each.number, each.whole) for each in found] == [
+            (2, True),
+            (1, True),
+            (0, True),
+        ]
         (detail,) = spark.sql(f"DESCRIBE DETAIL {lake}.bronze_sales").collect()
         for file in Path(detail["location"][len("file:") :]).glob("*.parquet"):
             file.unlink()
         with pytest.raises(DamagedTable) as damaged:
             lakekit.show("bronze.sales", lake, engine="spark", tables=tables)
         assert damaged.value.next_step == "lakekit restore bronze.sales"
-        with pytest.raises(VersionRefused, match="version 2 lacks data files: .*whole versions: 0"):
+        with pytest.raises(
+            VersionRefused, match="version 2 lacks data files: .*whole versions: 0"
+        ):
             lakekit.restore("bronze.sales", lake, 2, engine="spark", tables=tables)
         done = lakekit.restore("bronze.sales", lake, 0, engine="spark", tables=tables)
         assert (done.committed, done.added, done.removed) == (3, 0, 2)
         assert lakekit.run(small.source, lake, engine="spark", tables=tables).changed
         rows = spark.table(f"{lake}.gold_totals").orderBy("day").collect()
-        assert [(str(row[0]), row[1]) for row in rows] == [("2024-01-01", 1), ("2024-01-02", 1)]
+        assert [(str(row[0]), row[1]) for row in rows] == [
+            ("2024-01-01", 1),
+            ("2024-01-02", 1),
+        ]
     finally:
         spark.sql(f"DROP SCHEMA IF EXISTS {lake} CASCADE")
 
 
-def test_restored_rows_are_seen_by_the_other_engine(source: Path, tmp_path: Path) -> None:
+def test_restored_rows_are_seen_by_the_other_engine(
+    source: Path, tmp_path: Path
+) -> None:
     """A silver table set back by another tool is derived again as well."""
     lake = tmp_path / "lake"
     lakekit.run(source, lake, tables=shop.TABLES)
     before: Dict[str, shop.Rows] = shop.contents(lake)
     DeltaTable(str(lake / "silver/orders")).restore(0)
-    assert lakekit.run(source, lake, tables=shop.TABLES)["silver.orders"].mode == "whole"
+    assert (
+        lakekit.run(source, lake, tables=shop.TABLES)["silver.orders"].mode == "whole"
+    )
     assert shop.contents(lake) == before

@@ -1,4 +1,6 @@
-"""A lake on S3, kept by a moto server on this machine: the rows of a lake in a folder, and writers at once."""
+"""A lake on S3, kept by a moto server on this machine: the rows of a lake in a folder,
+and writers at once.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,15 @@ from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
-# S3 answers to a conditional PUT in one step. moto looks, then writes: two writers that meet there would both be told
-# that they were first, and the later one would replace the other's commit. So this server handles one request at a time.
+# S3 answers to a conditional PUT in one step. moto looks, then writes: two writers that
+# meet there would both be told that they were first, and the later one would replace
+# the other's commit. So this server handles one request at a time.
 SERVER = """
 import sys, threading
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    create_backend_app,
+)
 from werkzeug.serving import make_server
 
 application, one = DomainDispatcherApplication(create_backend_app), threading.Lock()
@@ -58,13 +64,23 @@ run(Path(sys.argv[1]), sys.argv[2], tables=shop.TABLES)
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """An empty bucket of a server that is stopped afterwards; the environment names the server to all S3 clients."""
+    """An empty bucket of a server that is stopped afterwards; the environment names the
+    server to all S3 clients.
+    """
     command = [sys.executable, "-c", SERVER]
-    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, **quiet) as server:  # type: ignore[call-overload]  # one set of pipes
+    quiet = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.DEVNULL,
+    }
+    with subprocess.Popen(  # type: ignore[call-overload]  # one set of pipes
+        command, text=True, **quiet
+    ) as server:
         url = f"http://127.0.0.1:{int(server.stdout.readline())}"
         try:
-            urllib.request.urlopen(urllib.request.Request(f"{url}/lakes", method="PUT")).close()
+            urllib.request.urlopen(
+                urllib.request.Request(f"{url}/lakes", method="PUT")
+            ).close()
             with pytest.MonkeyPatch.context() as patched:
                 for name, value in {
                     "AWS_ENDPOINT_URL": url,
@@ -97,23 +113,33 @@ def more(source: Path) -> None:
     """Files that correct, complete and move what is there."""
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     shop.write(
-        source, shop.ORDERS, "2", [("o1", "c1", "2", "8", shop.at(1)), ("o4", "c3", "1", "1", shop.at(1))]
+        source,
+        shop.ORDERS,
+        "2",
+        [("o1", "c1", "2", "8", shop.at(1)), ("o4", "c3", "1", "1", shop.at(1))],
     )
 
 
 def contents(lake: str) -> Dict[str, shop.Rows]:
     found = {}
     for table in shop.TABLES:
-        columns = [column.name for column in table.columns if column.name != "_ingested_at"]
+        columns = [
+            column.name for column in table.columns if column.name != "_ingested_at"
+        ]
         found[table.name] = shop.rows_of(f"{lake}/{table.folder.as_posix()}", columns)
     return found
 
 
 def versions(lake: str) -> Dict[str, int]:
-    return {t.name: DeltaTable(f"{lake}/{t.folder.as_posix()}").version() for t in shop.TABLES}
+    return {
+        t.name: DeltaTable(f"{lake}/{t.folder.as_posix()}").version()
+        for t in shop.TABLES
+    }
 
 
-def test_lake_on_s3_has_the_rows_of_a_lake_in_a_folder(bucket: str, source: Path, tmp_path: Path) -> None:
+def test_lake_on_s3_has_the_rows_of_a_lake_in_a_folder(
+    bucket: str, source: Path, tmp_path: Path
+) -> None:
     lake = f"{bucket}/some/prefix"
     for step in (lambda _: None, more):
         step(source)
@@ -130,7 +156,9 @@ def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
     lakekit.run(source, lake, tables=shop.TABLES)
     before = contents(lake)
     lost, *_ = sorted(DeltaTable(f"{lake}/silver/orders").file_uris())
-    store = fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], scheme="http")
+    store = fs.S3FileSystem(
+        endpoint_override=os.environ["AWS_ENDPOINT_URL"], scheme="http"
+    )
     # A partition's value may come quoted as in a URL.
     store.delete_file(unquote(lost)[len("s3://") :])
     for command in (
@@ -147,34 +175,56 @@ def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
     assert contents(lake) == before
 
 
-def test_partition_whose_folder_has_too_long_a_name_is_restored(bucket: str, tmp_path: Path) -> None:
+def test_partition_whose_folder_has_too_long_a_name_is_restored(
+    bucket: str, tmp_path: Path
+) -> None:
     """S3 takes such a name, which no copy on this machine can have."""
     columns = (Column("id", required=True), Column("port", required=True))
-    silver = Table("silver.ports", columns, ("bronze.ports",), "ports.sql", key=("id",), partition="port")
+    silver = Table(
+        "silver.ports",
+        columns,
+        ("bronze.ports",),
+        "ports.sql",
+        key=("id",),
+        partition="port",
+    )
     tables = TableSet((bronze(Source("ports", columns)), silver), tmp_path)
     (tmp_path / "ports.sql").write_text("select id, port from bronze.ports")
     (tmp_path / "ports.csv").write_text("id,port\n1,Kiel\n")
     lake = f"{bucket}/long"
     lakekit.run(tmp_path, lake, tables=tables)
-    write_deltalake(f"{lake}/silver/ports", pa.table({"id": ["2"], "port": ["é" * 42]}), mode="append")
+    write_deltalake(
+        f"{lake}/silver/ports",
+        pa.table({"id": ["2"], "port": ["é" * 42]}),
+        mode="append",
+    )
     for command in (
         lambda: lakekit.quality(lake, tables=tables),
         lambda: lakekit.run(tmp_path, lake, tables=tables),
     ):
-        with pytest.raises(DamagedTable, match="a name of more than 255 bytes") as damaged:
+        with pytest.raises(
+            DamagedTable, match="a name of more than 255 bytes"
+        ) as damaged:
             command()
         assert damaged.value.next_step == "lakekit restore silver.ports --version 1"
-    assert [each.whole for each in lakekit.restore("silver.ports", lake, tables=tables).versions] == [
+    assert [
+        each.whole
+        for each in lakekit.restore("silver.ports", lake, tables=tables).versions
+    ] == [
         False,
         True,
         True,
     ]
     lakekit.restore("silver.ports", lake, 1, tables=tables)
     lakekit.run(tmp_path, lake, tables=tables)
-    assert lakekit.show("silver.ports", lake, tables=tables).rows == ({"id": "1", "port": "Kiel"},)
+    assert lakekit.show("silver.ports", lake, tables=tables).rows == (
+        {"id": "1", "port": "Kiel"},
+    )
 
 
-def test_table_on_s3_that_delta_rs_cannot_open_is_left_to_spark(bucket: str, source: Path) -> None:
+def test_table_on_s3_that_delta_rs_cannot_open_is_left_to_spark(
+    bucket: str, source: Path
+) -> None:
     lake = f"{bucket}/unreadable"
     lakekit.run(source, lake, tables=shop.TABLES)
     delta = DeltaTable(f"{lake}/silver/orders")
@@ -189,14 +239,19 @@ def test_table_on_s3_that_delta_rs_cannot_open_is_left_to_spark(bucket: str, sou
     assert refused.value.next_step == "Add --engine spark."
 
 
-def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path, tmp_path: Path) -> None:
+def test_writers_at_once_on_s3_lose_and_double_nothing(
+    bucket: str, source: Path, tmp_path: Path
+) -> None:
     lake = f"{bucket}/many"
     lakekit.run(source, lake, tables=shop.TABLES)
     more(source)
     other = tmp_path / "other"
     shop.write(other, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     shop.write(
-        other, shop.ORDERS, "3", [("o5", "c1", "3", "9", shop.at(2)), ("o1", "c1", "1", "3", shop.at(2))]
+        other,
+        shop.ORDERS,
+        "3",
+        [("o5", "c1", "3", "9", shop.at(2)), ("o1", "c1", "1", "3", shop.at(2))],
     )
     processes = [shop.start(RUN, str(each), lake) for each in (source, other)]
     for process in processes:
@@ -212,20 +267,30 @@ def test_writers_at_once_on_s3_lose_and_double_nothing(bucket: str, source: Path
         assert found[name] == meant[name], name
 
 
-def test_partition_values_that_need_quoting_come_back(bucket: str, tmp_path: Path) -> None:
-    columns = (Column("k", required=True), Column("p", required=True), Column("n", "int"))
+def test_partition_values_that_need_quoting_come_back(
+    bucket: str, tmp_path: Path
+) -> None:
+    columns = (
+        Column("k", required=True),
+        Column("p", required=True),
+        Column("n", "int"),
+    )
     table = Table("gold.parted", columns, sql="parted.sql", key=("k",), partition="p")
     values = "('a', 'x y', 1), ('b', 'z/%2F', 2), ('c', 'é=:', 3), ('d', 'plain', 4)"
     (tmp_path / "scratch").mkdir()
 
     def opened() -> EmbeddedEngine:
         return EmbeddedEngine(
-            find_lake(f"{bucket}/quoted"), TableSet((table,), tmp_path), tmp_path / "scratch"
+            find_lake(f"{bucket}/quoted"),
+            TableSet((table,), tmp_path),
+            tmp_path / "scratch",
         )
 
     with opened() as engine:
         engine.create(table)
-        staged = engine.stage(table, "staged", f"select * from (values {values}) t(k, p, n)")
+        staged = engine.stage(
+            table, "staged", f"select * from (values {values}) t(k, p, n)"
+        )
         head = engine.head(table)
         assert head is not None
         engine.commit(table, staged, head, Note("d"))
@@ -235,7 +300,9 @@ def test_partition_values_that_need_quoting_come_back(bucket: str, tmp_path: Pat
         head = engine.head(table)
         assert head is not None
         engine.define("gone", "select 'b' as k")
-        staged = engine.stage(table, "more", "select 'b' as k, 'x y' as p, 5 as n", part=True)
+        staged = engine.stage(
+            table, "more", "select 'b' as k, 'x y' as p, 5 as n", part=True
+        )
         engine.commit(table, staged, head, Note("d"), keys="gone")
         engine.read(table, "found")
         meant = [("a", "x y", 1), ("b", "x y", 5), ("c", "é=:", 3), ("d", "plain", 4)]

@@ -35,7 +35,10 @@ ROWS = {
     "gold.delays_by_airport_hour": 75,
     "gold.departures_by_hour": 53,
     "gold.busiest_hours": 53,
-    **{f"quarantine.{name}": 0 for name in ("airlines", "airports", "planes", "weather", "flights")},
+    **{
+        f"quarantine.{name}": 0
+        for name in ("airlines", "airports", "planes", "weather", "flights")
+    },
 }
 # Counted in the files by other means than lakekit.
 CANCELLED, UNLISTED_AIRPORT, UNLISTED_PLANE, NO_WEATHER = 40, 37, 64, 72
@@ -52,7 +55,9 @@ NIGHT = datetime.datetime(2013, 11, 3, 5, tzinfo=UTC)
 
 
 def everything(lake: Path, name: str) -> List[Dict[str, Any]]:
-    """All rows, without the time of ingestion, in an order that does not depend on files."""
+    """All rows, without the time of ingestion, in an order that does not depend on
+    files.
+    """
     rows = [dict(row) for row in lakekit.show(name, lake, limit=100_000).rows]
     for row in rows:
         row.pop("_ingested_at", None)
@@ -83,13 +88,20 @@ def lake(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_second_run_changes_nothing(lake: Path, sample: Path) -> None:
     before = versions(lake)
     result = lakekit.run(sample, lake)
-    assert not result.changed and {table.mode for table in result.tables} == {"unchanged"}
+    assert not result.changed and {table.mode for table in result.tables} == {
+        "unchanged"
+    }
     assert versions(lake) == before
 
 
 def test_what_a_flight_does_not_find_is_counted(sample: Path, tmp_path: Path) -> None:
     counts = lakekit.run(sample, tmp_path / "lake")["silver.flights"].counts
-    assert (counts.read, counts.inserted, counts.superseded, counts.quarantined) == (256, 256, 0, 0)
+    assert (counts.read, counts.inserted, counts.superseded, counts.quarantined) == (
+        256,
+        256,
+        0,
+        0,
+    )
     assert counts.expectations == {
         "origin is not the destination": 0,
         "distance is positive": 0,
@@ -102,7 +114,9 @@ def test_what_a_flight_does_not_find_is_counted(sample: Path, tmp_path: Path) ->
     }
 
 
-def test_one_day_more_recomputes_only_its_groups(sample: Path, lake: Path, tmp_path: Path) -> None:
+def test_one_day_more_recomputes_only_its_groups(
+    sample: Path, lake: Path, tmp_path: Path
+) -> None:
     source, day = tmp_path / "source", tmp_path / "day"
     shutil.copytree(sample, source)
     (day / "flights").mkdir(parents=True)
@@ -110,16 +124,27 @@ def test_one_day_more_recomputes_only_its_groups(sample: Path, lake: Path, tmp_p
         header, *rows = archive.read("flights.csv").decode().splitlines(keepends=True)
     (source / "flights.csv.zip").unlink()
     last = [row for row in rows if row.startswith("2013,12,31,")]
-    (source / "flights.csv").write_text(header + "".join(row for row in rows if row not in last))
+    (source / "flights.csv").write_text(
+        header + "".join(row for row in rows if row not in last)
+    )
     (day / "flights" / "2013-12-31.csv").write_text(header + "".join(last))
     lakekit.run(source, tmp_path / "lake")
     result = lakekit.run(day, tmp_path / "lake")
     by = {
-        row["carrier"] for row in everything(lake, "silver.flights") if str(row["flight_day"]) == "2013-12-31"
+        row["carrier"]
+        for row in everything(lake, "silver.flights")
+        if str(row["flight_day"]) == "2013-12-31"
     }
     carriers = result["gold.delays_by_carrier_day"]
-    assert (carriers.mode, carriers.counts.groups, carriers.groups_total) == ("groups", len(by), 48)
-    assert (result["silver.flights"].mode, result["silver.flights"].counts.inserted) == ("merged", len(last))
+    assert (carriers.mode, carriers.counts.groups, carriers.groups_total) == (
+        "groups",
+        len(by),
+        48,
+    )
+    assert (
+        result["silver.flights"].mode,
+        result["silver.flights"].counts.inserted,
+    ) == ("merged", len(last))
     ranked = result["gold.busiest_hours"]
     assert (ranked.mode, ranked.why) == ("whole", "it ranks all rows")
     assert not result["silver.planes"].changed
@@ -139,7 +164,9 @@ def test_every_flight_is_kept_once_whatever_it_joins(lake: Path) -> None:
 
 
 def test_first_flight_is_typed_and_joined(lake: Path) -> None:
-    first = next(row for row in everything(lake, "silver.flights") if row["flight"] == 1545)
+    first = next(
+        row for row in everything(lake, "silver.flights") if row["flight"] == 1545
+    )
     assert first == {
         "time_hour": datetime.datetime(2013, 1, 1, 10, tzinfo=UTC),
         "carrier": "UA",
@@ -183,7 +210,9 @@ def test_first_flight_is_typed_and_joined(lake: Path) -> None:
 
 
 def test_bronze_keeps_the_strings_and_their_place(lake: Path) -> None:
-    first = next(row for row in everything(lake, "bronze.flights") if row["_source_row"] == 1)
+    first = next(
+        row for row in everything(lake, "bronze.flights") if row["_source_row"] == 1
+    )
     assert (first["dep_time"], first["time_hour"]) == ("517", "2013-01-01T10:00:00Z")
     assert (first["_source_file"], first["_source_row"]) == ("flights.csv", 1)
 
@@ -195,7 +224,11 @@ def test_hour_that_comes_twice_when_clocks_go_back_is_two_instants(lake: Path) -
         if row["origin"] == "EWR" and row["time_hour"] >= NIGHT
     ]
     night.sort(key=lambda row: str(row["time_hour"]))
-    local = [(row["hour"], row["time_hour"].hour) for row in night if row["day"] == 3 and row["hour"] == 1]
+    local = [
+        (row["hour"], row["time_hour"].hour)
+        for row in night
+        if row["day"] == 3 and row["hour"] == 1
+    ]
     assert local == [(1, 5), (1, 6)]
 
 
@@ -211,19 +244,25 @@ def test_gold_values(lake: Path) -> None:
     assert sum(row["flights"] for row in day) == 256
     assert sum(row["cancelled"] for row in day) == CANCELLED
     none_left = [row for row in day if row["flights"] == row["cancelled"]]
-    assert none_left and all(row["late_15_min"] == 0 and row["mean_dep_delay"] is None for row in none_left)
+    assert none_left and all(
+        row["late_15_min"] == 0 and row["mean_dep_delay"] is None for row in none_left
+    )
     hours = everything(lake, "gold.busiest_hours")
     hours.sort(key=lambda row: int(row["place"]))
     assert [row["place"] for row in hours] == list(range(1, 54))
     assert hours[0]["time_hour"] == datetime.datetime(2013, 1, 1, 11, tzinfo=UTC)
-    assert [row["flights"] for row in hours] == sorted((row["flights"] for row in hours), reverse=True)
+    assert [row["flights"] for row in hours] == sorted(
+        (row["flights"] for row in hours), reverse=True
+    )
     airport = everything(lake, "gold.delays_by_airport_hour")
     assert sum(row["flights"] for row in airport) == 256
     route = everything(lake, "gold.delays_by_route_month")
     assert sum(row["flights"] for row in route) == 256
 
 
-def test_zipped_and_plain_sources_make_the_same_lake(lake: Path, sample: Path, tmp_path: Path) -> None:
+def test_zipped_and_plain_sources_make_the_same_lake(
+    lake: Path, sample: Path, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for file in sample.glob("*.csv"):
@@ -237,7 +276,16 @@ def test_zipped_and_plain_sources_make_the_same_lake(lake: Path, sample: Path, t
 
 
 def command(source: Path, lake: Path) -> List[str]:
-    return [sys.executable, "-m", "lakekit", "run", "--source", str(source), "--lake", str(lake)]
+    return [
+        sys.executable,
+        "-m",
+        "lakekit",
+        "run",
+        "--source",
+        str(source),
+        "--lake",
+        str(lake),
+    ]
 
 
 def environment(**more: str) -> Dict[str, str]:
@@ -249,7 +297,12 @@ def play(
     arguments: List[str], before: Optional[Callable[[], None]] = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        arguments, capture_output=True, text=True, env=environment(), preexec_fn=before, check=False
+        arguments,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        preexec_fn=before,
+        check=False,
     )
 
 
@@ -265,7 +318,10 @@ def test_disk_that_takes_no_more_exits_with_3(sample: Path, tmp_path: Path) -> N
 
     done = play(command(source, tmp_path / "lake"), limit)
     assert done.returncode == 3, done.stderr
-    assert str(tmp_path / "lake" / "bronze") in done.stderr and "File too large" in done.stderr
+    assert (
+        str(tmp_path / "lake" / "bronze") in done.stderr
+        and "File too large" in done.stderr
+    )
     assert "Traceback" not in done.stderr and not (tmp_path / "lake").exists()
     assert play(command(source, tmp_path / "lake")).returncode == 0
 
@@ -274,7 +330,8 @@ INTERRUPTED = """
 import os, signal, sys
 from lakekit import embedded
 from lakekit.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
+# A shell in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 commit = embedded.EmbeddedEngine.commit
 def interrupted(self, table, *arguments, **named):
     if table.name == "silver.weather":
@@ -285,16 +342,25 @@ main(["run", "--source", sys.argv[1], "--lake", sys.argv[2]])
 """
 
 
-def test_run_that_is_interrupted_says_so_and_is_resumed(lake: Path, sample: Path, tmp_path: Path) -> None:
-    stopped = play([sys.executable, "-c", INTERRUPTED, str(sample), str(tmp_path / "lake")])
+def test_run_that_is_interrupted_says_so_and_is_resumed(
+    lake: Path, sample: Path, tmp_path: Path
+) -> None:
+    stopped = play(
+        [sys.executable, "-c", INTERRUPTED, str(sample), str(tmp_path / "lake")]
+    )
     assert stopped.returncode == 130, stopped.stderr
-    assert stopped.stderr.strip() == "Interrupted: every table is whole, and running again resumes."
+    assert (
+        stopped.stderr.strip()
+        == "Interrupted: every table is whole, and running again resumes."
+    )
     result = lakekit.run(sample, tmp_path / "lake")
     assert not result["silver.planes"].changed and result["silver.weather"].changed
     assert whole(tmp_path / "lake") == whole(lake)
 
 
-def test_time_zone_of_the_machine_changes_nothing(lake: Path, sample: Path, tmp_path: Path) -> None:
+def test_time_zone_of_the_machine_changes_nothing(
+    lake: Path, sample: Path, tmp_path: Path
+) -> None:
     done = subprocess.run(
         command(sample, tmp_path / "lake"),
         capture_output=True,
@@ -315,9 +381,25 @@ main(sys.argv[1:])
 """
 
 
-def test_base_install_knows_its_version_and_names_the_extra(sample: Path, tmp_path: Path) -> None:
+def test_base_install_knows_its_version_and_names_the_extra(
+    sample: Path, tmp_path: Path
+) -> None:
     version = play([sys.executable, "-c", BARE, "--version"])
-    assert (version.returncode, version.stderr) == (0, "") and version.stdout.startswith("lakekit ")
-    run = play([sys.executable, "-c", BARE, "run", "--source", str(sample), "--lake", str(tmp_path / "lake")])
+    assert (version.returncode, version.stderr) == (
+        0,
+        "",
+    ) and version.stdout.startswith("lakekit ")
+    run = play(
+        [
+            sys.executable,
+            "-c",
+            BARE,
+            "run",
+            "--source",
+            str(sample),
+            "--lake",
+            str(tmp_path / "lake"),
+        ]
+    )
     assert run.returncode == 3
     assert run.stderr.splitlines()[-1] == 'Next: pip install "lakekit[embedded]"'

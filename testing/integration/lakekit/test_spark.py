@@ -1,4 +1,6 @@
-"""Spark with Delta and delta-rs on the same tables, each writing what the other reads."""
+"""Spark with Delta and delta-rs on the same tables, each writing what the other
+reads.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def in_order(rows: Rows) -> Rows:
 
 
 def micros(value: Any) -> Any:
-    """Instants as microseconds since 1970: a plain number has no time zone to get wrong."""
+    """Instants as microseconds since 1970: a plain number has no time zone to get
+    wrong.
+    """
     return (
         (value - EPOCH) // datetime.timedelta(microseconds=1)
         if isinstance(value, datetime.datetime)
@@ -47,7 +51,10 @@ def micros(value: Any) -> Any:
 
 def seen_by_spark(spark: SparkSession, path: Path) -> Rows:
     frame = spark.read.format("delta").load(str(path))
-    columns = [f"unix_micros({name})" if kind == "timestamp" else name for name, kind in frame.dtypes]
+    columns = [
+        f"unix_micros({name})" if kind == "timestamp" else name
+        for name, kind in frame.dtypes
+    ]
     return in_order([tuple(row) for row in frame.selectExpr(*columns).collect()])
 
 
@@ -64,12 +71,16 @@ def test_jvm_is_the_expected_one(spark: SparkSession) -> None:
 
 
 @pytest.mark.parametrize("table", list(TABLES), ids=lambda table: str(table.name))
-def test_spark_reads_what_lakekit_wrote(table: Table, spark: SparkSession, whole_lake: Path) -> None:
+def test_spark_reads_what_lakekit_wrote(
+    table: Table, spark: SparkSession, whole_lake: Path
+) -> None:
     path = whole_lake / table.folder
     found = spark.read.format("delta").load(str(path)).dtypes
     assert found == [(column.name, column.type) for column in table.columns]
     rows = seen_by_spark(spark, path)
-    assert rows == seen_by_delta_rs(path) and bool(rows) == (table.layer != "quarantine")
+    assert rows == seen_by_delta_rs(path) and bool(rows) == (
+        table.layer != "quarantine"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +113,9 @@ def test_spark_skips_no_file_that_it_needs(
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.register("flights", dataset)
-        expected = connection.execute(f"select count(*) from flights where {where}").fetchall()[0][0]
+        expected = connection.execute(
+            f"select count(*) from flights where {where}"
+        ).fetchall()[0][0]
     assert found == expected and rows in (None, found)
 
 
@@ -111,22 +124,31 @@ def test_spark_appends_and_delta_rs_reads(spark: SparkSession, lake: Path) -> No
     before = seen_by_delta_rs(path)
     spark.sql(f"insert into delta.`{path}` values (54, {HOUR}, 1L, 0L, 1L, 1L, null)")
     added = (54, micros(INSTANT), 1, 0, 1, 1, None)
-    assert seen_by_delta_rs(path) == in_order([*before, added]) == seen_by_spark(spark, path)
+    assert (
+        seen_by_delta_rs(path)
+        == in_order([*before, added])
+        == seen_by_spark(spark, path)
+    )
 
 
 def test_spark_merges_into_what_lakekit_wrote(spark: SparkSession, lake: Path) -> None:
     path = lake / "silver/airlines"
     spark.sql(f"""
-        merge into delta.`{path}` t using (select 'UA' as carrier, 'United' as name union all select 'ZZ', 'New') s
+        merge into delta.`{path}` t using (
+          select 'UA' as carrier, 'United' as name union all select 'ZZ', 'New'
+        ) s
         on t.carrier = s.carrier
         when matched then update set t.name = s.name
-        when not matched then insert (carrier, name, _source_file, _source_sha256, _source_row, _ingested_at)
+        when not matched then insert
+          (carrier, name, _source_file, _source_sha256, _source_row, _ingested_at)
           values (s.carrier, s.name, 'by hand', 'none', 1, current_timestamp())
     """)
     found = {row[0]: row[1] for row in seen_by_delta_rs(path)}
     assert (len(found), found["UA"], found["ZZ"]) == (17, "United", "New")
     assert [
-        row["name"] for row in lakekit.show("silver.airlines", lake, limit=99).rows if row["carrier"] == "ZZ"
+        row["name"]
+        for row in lakekit.show("silver.airlines", lake, limit=99).rows
+        if row["carrier"] == "ZZ"
     ] == ["New"]
 
 
@@ -138,24 +160,39 @@ def test_what_spark_deleted_is_missed_by_what_was_joined_to_it(
     flights = lakekit.show("silver.flights", lake, limit=999).rows
     united = [row for row in flights if row["carrier"] == "UA"]
     assert united and {row["carrier_name"] for row in united} == {None}
-    assert (result["silver.flights"].mode, result["silver.flights"].counts.updated) == ("merged", len(united))
+    assert (result["silver.flights"].mode, result["silver.flights"].counts.updated) == (
+        "merged",
+        len(united),
+    )
     days = {row["flight_day"] for row in united}
     gold = result["gold.delays_by_carrier_day"]
     assert (gold.mode, gold.counts.groups, gold.rows) == ("groups", len(days), 48)
-    assert not result["silver.airlines"].changed and not lakekit.run(sample, lake).changed
+    assert (
+        not result["silver.airlines"].changed and not lakekit.run(sample, lake).changed
+    )
 
 
-def test_spark_holds_a_required_column_to_its_word(spark: SparkSession, lake: Path) -> None:
+def test_spark_holds_a_required_column_to_its_word(
+    spark: SparkSession, lake: Path
+) -> None:
     path = lake / "silver/airlines"
     before = seen_by_delta_rs(path)
     with pytest.raises(Exception, match="DELTA_NOT_NULL_CONSTRAINT_VIOLATED"):
-        spark.sql(f"insert into delta.`{path}` values (null, 'Nobody', 'by hand', 'none', 1L, {HOUR})")
+        spark.sql(
+            f"insert into delta.`{path}` values (null, 'Nobody', 'by hand', 'none', "
+            f"1L, {HOUR})"
+        )
     assert seen_by_delta_rs(path) == before
 
 
-def test_delta_rs_merges_into_what_spark_made_and_spark_reads(spark: SparkSession, tmp_path: Path) -> None:
+def test_delta_rs_merges_into_what_spark_made_and_spark_reads(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     path = tmp_path / "made"
-    spark.sql(f"create table delta.`{path}` (id int not null, t timestamp, name string) using delta")
+    spark.sql(
+        f"create table delta.`{path}` (id int not null, t timestamp, name string) "
+        "using delta"
+    )
     spark.sql(f"insert into delta.`{path}` values (1, {HOUR}, 'one'), (2, null, 'two')")
     assert seen_by_delta_rs(path) == [(1, micros(INSTANT), "one"), (2, None, "two")]
     fields: List[pa.Field[Any]] = [
@@ -165,11 +202,18 @@ def test_delta_rs_merges_into_what_spark_made_and_spark_reads(spark: SparkSessio
     ]
     schema = pa.schema(fields)
     later = INSTANT + datetime.timedelta(hours=1)
-    changes = [{"id": 2, "t": later, "name": "zwei"}, {"id": 3, "t": INSTANT, "name": "drei"}]
+    changes = [
+        {"id": 2, "t": later, "name": "zwei"},
+        {"id": 3, "t": INSTANT, "name": "drei"},
+    ]
     source = pa.RecordBatch.from_pylist(changes, schema=schema)
-    merger = DeltaTable(str(path)).merge(source, "t.id = s.id", source_alias="s", target_alias="t")
+    merger = DeltaTable(str(path)).merge(
+        source, "t.id = s.id", source_alias="s", target_alias="t"
+    )
     merger.when_matched_update_all().when_not_matched_insert_all().execute()
-    more = pa.RecordBatch.from_pylist([{"id": 4, "t": later, "name": "vier"}], schema=schema)
+    more = pa.RecordBatch.from_pylist(
+        [{"id": 4, "t": later, "name": "vier"}], schema=schema
+    )
     write_deltalake(str(path), more, mode="append")
     rows = seen_by_spark(spark, path)
     assert rows == [
@@ -185,8 +229,10 @@ EDGES = """
     select * from values
       (1, '7', 'x', true, cast(1.5 as double), '2013-03-10T06:59:59Z'),
       (2, '-2147483648', '', false, cast(-0.5 as double), '2013-11-03T05:30:00Z'),
-      (3, '+12', 'NA', cast(null as boolean), cast(null as double), '2013-11-03T06:30:00Z'),
-      (4, 'NA', cast(null as string), true, cast(1e300 as double), '2013-07-01T12:00:00.123456+02:00'),
+      (3, '+12', 'NA', cast(null as boolean), cast(null as double),
+        '2013-11-03T06:30:00Z'),
+      (4, 'NA', cast(null as string), true, cast(1e300 as double),
+        '2013-07-01T12:00:00.123456+02:00'),
       (cast(null as int), 'NA', 'é', false, cast(0 as double), 'NA')
     as t(n, digits, word, flag, number, seen)
 """
@@ -229,7 +275,9 @@ NUMBER = "cast(nullif(digits, 'NA') as int)"
         "sum(n) over (partition by flag)",
     ],
 )
-def test_expression_means_the_same_on_both_engines(expression: str, spark: SparkSession) -> None:
+def test_expression_means_the_same_on_both_engines(
+    expression: str, spark: SparkSession
+) -> None:
     check_parity(f"select n, {expression} as found from edges order by n", spark)
 
 
@@ -253,8 +301,14 @@ def test_expression_means_the_same_on_both_engines(expression: str, spark: Spark
     ],
 )
 @pytest.mark.parametrize("group", ["flag", "n"])
-def test_aggregate_means_the_same_on_both_engines(aggregate: str, group: str, spark: SparkSession) -> None:
-    check_parity(f"select {group}, {aggregate} as found from edges group by {group} order by {group}", spark)
+def test_aggregate_means_the_same_on_both_engines(
+    aggregate: str, group: str, spark: SparkSession
+) -> None:
+    check_parity(
+        f"select {group}, {aggregate} as found from edges group by {group} "
+        f"order by {group}",
+        spark,
+    )
     check_parity(f"select {aggregate} as found from edges where n > 100", spark)
 
 
@@ -263,8 +317,14 @@ def test_aggregate_means_the_same_on_both_engines(aggregate: str, group: str, sp
     [
         "select n, word from edges order by word, n",
         "select n, word from edges order by word desc, n desc",
-        "with e as (select n + 1 as m from edges where n > 1) select m, word from e left join edges on n = m order by m",
-        "select a.n, b.n as m from edges a left join edges b on a.flag = b.flag and a.n < b.n order by a.n, b.n",
+        (
+            "with e as (select n + 1 as m from edges where n > 1) select m, word "
+            "from e left join edges on n = m order by m"
+        ),
+        (
+            "select a.n, b.n as m from edges a left join edges b on a.flag = b.flag "
+            "and a.n < b.n order by a.n, b.n"
+        ),
     ],
 )
 def test_query_means_the_same_on_both_engines(query: str, spark: SparkSession) -> None:
@@ -272,7 +332,9 @@ def test_query_means_the_same_on_both_engines(query: str, spark: SparkSession) -
 
 
 def check_parity(query: str, spark: SparkSession) -> None:
-    """The same rows, in the same order, from Spark as it stands and from DuckDB after the translation."""
+    """The same rows, in the same order, from Spark as it stands and from DuckDB after
+    the translation.
+    """
     spark.sql(EDGES).createOrReplaceTempView("edges")
     spark.conf.set("spark.sql.ansi.enabled", "false")  # as lakekit's own engine has it
     on_spark = [tuple(row) for row in instants(spark, query).collect()]
@@ -280,7 +342,8 @@ def check_parity(query: str, spark: SparkSession) -> None:
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute(
-            "create table edges (n int, digits text, word text, flag boolean, number double, seen text)"
+            "create table edges (n int, digits text, word text, flag boolean, "
+            "number double, seen text)"
         )
         values = [tuple(row) for row in spark.sql(EDGES).collect()]
         connection.executemany("insert into edges values (?, ?, ?, ?, ?, ?)", values)
@@ -293,5 +356,8 @@ def check_parity(query: str, spark: SparkSession) -> None:
 def instants(spark: SparkSession, query: str) -> Any:
     frame = spark.sql(query)
     return frame.selectExpr(
-        *[f"unix_micros({name})" if kind == "timestamp" else name for name, kind in frame.dtypes]
+        *[
+            f"unix_micros({name})" if kind == "timestamp" else name
+            for name, kind in frame.dtypes
+        ]
     )

@@ -1,4 +1,6 @@
-"""Care of a lake from the command line: a project from nothing, maintenance through weeks, two lakes compared."""
+"""Care of a lake from the command line: a project from nothing, maintenance through
+weeks, two lakes compared.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,20 @@ def lakekit_command(folder: Path, *arguments: str, code: int = 0) -> str:
 
 
 def started(command: List[str], folder: Path, code: int) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("LAKEKIT_")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LAKEKIT_")
+    }
     environment["PYTHONPATH"] = str(REPOSITORY / "utils")
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -48,13 +61,18 @@ def order(source: Path, number: int, customer: str = "Ada") -> None:
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make all files of a lake older, and the times in its logs: what was replaced is then beyond the seven days."""
+    """Make all files of a lake older, and the times in its logs: what was replaced is
+    then beyond the seven days.
+    """
     then = time.time() - days * 86400
     for file in [file for file in lake.rglob("*") if file.is_file()]:
         if file.suffix == ".json":
             actions = [json.loads(line) for line in file.read_text().splitlines()]
             for action in actions:
-                for kind, name in (("commitInfo", "timestamp"), ("remove", "deletionTimestamp")):
+                for kind, name in (
+                    ("commitInfo", "timestamp"),
+                    ("remove", "deletionTimestamp"),
+                ):
                     if kind in action:
                         action[kind][name] = int(then * 1000)
             file.write_text("".join(json.dumps(action) + "\n" for action in actions))
@@ -62,7 +80,11 @@ def age(lake: Path, days: int = 30) -> None:
 
 
 def modes(result: lakekit.RunResult) -> Dict[str, str]:
-    return {table.table: table.mode for table in result.tables if table.table != "quarantine.orders"}
+    return {
+        table.table: table.mode
+        for table in result.tables
+        if table.table != "quarantine.orders"
+    }
 
 
 @pytest.fixture
@@ -85,7 +107,8 @@ def lake(source: Path, tmp_path: Path) -> Path:
 
 
 def test_project_from_an_empty_folder_to_gold(tmp_path: Path) -> None:
-    # The shell stays in the folder in which it types `lakekit init .`: each command starts where the last one was.
+    # The shell stays in the folder in which it types `lakekit init .`: each command
+    # starts where the last one was.
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         lakekit_command(tmp_path, "init", ".")
@@ -102,7 +125,9 @@ def test_project_from_an_empty_folder_to_gold(tmp_path: Path) -> None:
     assert "no empty folder" in refused and "Next: " in refused
 
 
-def test_next_run_after_maintenance_makes_nothing_anew(lake: Path, source: Path) -> None:
+def test_next_run_after_maintenance_makes_nothing_anew(
+    lake: Path, source: Path
+) -> None:
     first = lakekit.maintain(lake, tables=ORDERS)
     assert {t.table for t in first.tables if t.compacted} == {
         "bronze.orders",
@@ -111,7 +136,9 @@ def test_next_run_after_maintenance_makes_nothing_anew(lake: Path, source: Path)
     }
     age(lake)
     second = lakekit.maintain(lake, tables=ORDERS)
-    assert not second.refused and all(t.deleted for t in second.tables if t.table != "quarantine.orders")
+    assert not second.refused and all(
+        t.deleted for t in second.tables if t.table != "quarantine.orders"
+    )
     order(source, 2009)
     result = lakekit.run(source, lake, tables=ORDERS)
     assert modes(result) == {
@@ -119,29 +146,51 @@ def test_next_run_after_maintenance_makes_nothing_anew(lake: Path, source: Path)
         "silver.orders": "merged",
         "gold.sales_by_day": "groups",
     }
-    assert result["silver.orders"].counts.read == result["gold.sales_by_day"].counts.groups == 1
+    assert (
+        result["silver.orders"].counts.read
+        == result["gold.sales_by_day"].counts.groups
+        == 1
+    )
 
 
-def test_files_that_a_table_has_yet_to_take_in_are_kept(lake: Path, source: Path, tmp_path: Path) -> None:
+def test_files_that_a_table_has_yet_to_take_in_are_kept(
+    lake: Path, source: Path, tmp_path: Path
+) -> None:
     shutil.copytree(lake / "gold", tmp_path / "gold")
     order(source, 2009)
     lakekit.run(source, lake, tables=ORDERS)
     shutil.rmtree(lake / "gold")
-    shutil.copytree(tmp_path / "gold", lake / "gold")  # as after a run that was killed before gold
+    shutil.copytree(
+        tmp_path / "gold", lake / "gold"
+    )  # as after a run that was killed before gold
     lakekit.maintain(lake, tables=ORDERS)
     age(lake)
     before = sorted((lake / "silver" / "orders").glob("*.parquet"))
-    found = {table.table: table for table in lakekit.maintain(lake, tables=ORDERS).tables}
-    assert found["silver.orders"].waiting == ("gold.sales_by_day",) and not found["silver.orders"].deleted
+    found = {
+        table.table: table for table in lakekit.maintain(lake, tables=ORDERS).tables
+    }
+    assert (
+        found["silver.orders"].waiting == ("gold.sales_by_day",)
+        and not found["silver.orders"].deleted
+    )
     assert found["gold.sales_by_day"].deleted  # nobody waits for it
     assert set(before) <= set((lake / "silver" / "orders").glob("*.parquet"))
     assert "Next: lakekit run" in maintained(lake, code=1)
-    assert lakekit.run(source, lake, tables=ORDERS)["gold.sales_by_day"].mode == "groups"
+    assert (
+        lakekit.run(source, lake, tables=ORDERS)["gold.sales_by_day"].mode == "groups"
+    )
     assert maintained(lake, code=0)
 
 
 def maintained(lake: Path, code: int) -> str:
-    arguments = ("maintain", "--dry-run", "--lake", str(lake), "--tables", "lakekit.template.tables")
+    arguments = (
+        "maintain",
+        "--dry-run",
+        "--lake",
+        str(lake),
+        "--tables",
+        "lakekit.template.tables",
+    )
     return lakekit_command(lake, *arguments, code=code)
 
 
@@ -165,25 +214,51 @@ def test_new_column_of_bronze_is_compared_too(source: Path, tmp_path: Path) -> N
     bronze = str(lakes[1] / "bronze" / "orders")
     rows = DeltaTable(bronze).to_pyarrow_dataset().to_table()
     place = rows.schema.get_field_index("note")
-    notes: Any = pa.array([note and "parcel" for note in rows.column("note").to_pylist()], pa.string())
-    write_deltalake(bronze, rows.set_column(place, rows.schema.field(place).name, notes), mode="overwrite")
+    notes: Any = pa.array(
+        [note and "parcel" for note in rows.column("note").to_pylist()], pa.string()
+    )
+    write_deltalake(
+        bronze,
+        rows.set_column(place, rows.schema.field(place).name, notes),
+        mode="overwrite",
+    )
     found = lakekit.diff(*lakes, tables=ORDERS).tables[0]
-    assert (found.table, found.changed, dict(found.columns)) == ("bronze.orders", 1, {"note": 1})
+    assert (found.table, found.changed, dict(found.columns)) == (
+        "bronze.orders",
+        1,
+        {"note": 1},
+    )
 
 
-def test_scripts_of_a_job_run_here_as_they_do_on_a_cluster(sample: Path, tmp_path: Path) -> None:
+def test_scripts_of_a_job_run_here_as_they_do_on_a_cluster(
+    sample: Path, tmp_path: Path
+) -> None:
     def script(name: str, *arguments: str, code: int = 0) -> str:
-        return started([sys.executable, str(REPOSITORY / "scripts" / name), *arguments], tmp_path, code)
+        return started(
+            [sys.executable, str(REPOSITORY / "scripts" / name), *arguments],
+            tmp_path,
+            code,
+        )
 
     lake = str(tmp_path / "lake")
-    assert "tables written" in script("run_medallion.py", "--source", str(sample), "--lake", lake)
+    assert "tables written" in script(
+        "run_medallion.py", "--source", str(sample), "--lake", lake
+    )
     assert "0 of 9 checks failed" in script("check_quality.py", "--lake", lake)
-    assert "gold.busiest_hours" in script("maintain_tables.py", "--lake", lake, "--dry-run")
+    assert "gold.busiest_hours" in script(
+        "maintain_tables.py", "--lake", lake, "--dry-run"
+    )
     flights = str(tmp_path / "lake" / TABLES["silver.flights"].folder)
     rows = DeltaTable(flights).to_pyarrow_dataset().to_table()
     place = rows.schema.get_field_index("dest")
-    write_deltalake(flights, rows.set_column(place, "dest", rows.column("origin")), mode="overwrite")
+    write_deltalake(
+        flights, rows.set_column(place, "dest", rows.column("origin")), mode="overwrite"
+    )
     failed = script("check_quality.py", "--lake", lake, code=1)
-    assert "origin is not the destination" in failed and "1 of 9 checks failed" in failed
-    assert "holds none of the tables" in script("check_quality.py", "--lake", str(tmp_path / "none"), code=2)
+    assert (
+        "origin is not the destination" in failed and "1 of 9 checks failed" in failed
+    )
+    assert "holds none of the tables" in script(
+        "check_quality.py", "--lake", str(tmp_path / "none"), code=2
+    )
     assert "There is no source" in script("run_medallion.py", "--lake", lake, code=2)

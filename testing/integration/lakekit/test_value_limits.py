@@ -1,4 +1,6 @@
-"""Values that a table cannot hold never reach a commit, on either engine; both agree on which."""
+"""Values that a table cannot hold never reach a commit, on either engine; both agree on
+which.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,12 @@ VISITS = Source(
 )
 BY_PORT = Table(
     "silver.by_port",
-    (Column("id", required=True), Column("port", required=True), Column("seen", "timestamp"), *ORIGIN),
+    (
+        Column("id", required=True),
+        Column("port", required=True),
+        Column("seen", "timestamp"),
+        *ORIGIN,
+    ),
     ("bronze.visits",),
     "by_port.sql",
     key=("id",),
@@ -52,10 +59,14 @@ BY_DAY = Table(
     update="merge",
 )
 SQL = {
-    "by_port.sql": "select id, port, cast(nullif(seen, 'NA') as timestamp) as seen, "
-    "_source_file, _source_sha256, _source_row, _ingested_at from bronze.visits",
-    "by_day.sql": "select id, make_date(cast(year as int), 1, 1) as day, "
-    "_source_file, _source_sha256, _source_row, _ingested_at from bronze.visits",
+    "by_port.sql": (
+        "select id, port, cast(nullif(seen, 'NA') as timestamp) as seen, "
+        "_source_file, _source_sha256, _source_row, _ingested_at from bronze.visits"
+    ),
+    "by_day.sql": (
+        "select id, make_date(cast(year as int), 1, 1) as day, "
+        "_source_file, _source_sha256, _source_row, _ingested_at from bronze.visits"
+    ),
 }
 GOLD = Table(
     "gold.ports",
@@ -137,7 +148,8 @@ def test_bad_rows_are_quarantined_and_the_others_read_back(
     engine: str, tables: TableSet, spark: SparkSession, tmp_path: Path
 ) -> None:
     lake, folder = tmp_path / "lake", tmp_path / "source" / "visits"
-    # Every second row comes in a first load, which writes a table whole; the others in a merge.
+    # Every second row comes in a first load, which writes a table whole; the others in
+    # a merge.
     for name, part in (("a.csv", slice(0, None, 2)), ("b.parquet", slice(1, None, 2))):
         write(folder, name, GOOD[part] + BAD[part])
         lakekit.run(tmp_path / "source", lake, engine=engine, tables=tables)
@@ -146,10 +158,14 @@ def test_bad_rows_are_quarantined_and_the_others_read_back(
         assert rules == {key: (rule,) for key, rule in refused.items()}
         meant = {row[0] for row in GOOD + BAD} - set(refused)
         assert set(read(lake, f"silver/{name}", "id")) == meant
-    ports = {row[0]: (row[2],) for row in GOOD + BAD if row[0] not in REFUSED["by_port"]}
+    ports = {
+        row[0]: (row[2],) for row in GOOD + BAD if row[0] not in REFUSED["by_port"]
+    }
     assert read(lake, "silver/by_port", "port") == ports
     for other in ENGINES:
-        assert not lakekit.run(tmp_path / "source", lake, engine=other, tables=tables).changed
+        assert not lakekit.run(
+            tmp_path / "source", lake, engine=other, tables=tables
+        ).changed
         shown = lakekit.show("silver.by_port", lake, engine=other, tables=tables)
         assert {row["id"]: (row["port"],) for row in shown.rows} == ports
 
@@ -168,13 +184,21 @@ def test_gold_value_that_no_table_can_hold_ends_the_update_before_its_commit(
     else:
         engine = EmbeddedEngine(find_lake(tmp_path / "lake"), tables, scratch)
     bad = {
-        "concat('a', chr(0))": "partition column port has 1 values that cannot name a folder",
-        "'__HIVE_DEFAULT_PARTITION__'": "partition column port has 1 values that cannot",
+        "concat('a', chr(0))": (
+            "partition column port has 1 values that cannot name a folder"
+        ),
+        "'__HIVE_DEFAULT_PARTITION__'": (
+            "partition column port has 1 values that cannot"
+        ),
         "'NULL'": "partition column port has 1 values that cannot name a folder",
         f"'{LONG}'": "partition column port has 1 values that cannot name a folder",
         "''": "partition column port has 1 empty strings",
-        "'x', make_date(20000, 1, 1)": "column day has 1 values outside the years 1 to 9999",
-        "'x', make_date(0, 1, 1)": "column day has 1 values outside the years 1 to 9999",
+        "'x', make_date(20000, 1, 1)": (
+            "column day has 1 values outside the years 1 to 9999"
+        ),
+        "'x', make_date(0, 1, 1)": (
+            "column day has 1 values outside the years 1 to 9999"
+        ),
     }
     timestamp = "timestamp" if name == "spark" else "timestamptz"
     with engine:
@@ -207,11 +231,16 @@ def test_file_with_names_or_text_that_no_table_can_hold_is_refused(
         "a\0b": (good.append_column("a\0b", [["x"]]), "a column named 'a\\x00b'"),
         "a b": (good.append_column("a b", [["x"]]), "a column named 'a b'"),
         "text": (good.set_column(2, "port", wrong), "UTF-?8"),
-        "bytes": (good.set_column(2, "port", [[b"\xff"]]), "a column port of type binary"),
+        "bytes": (
+            good.set_column(2, "port", [[b"\xff"]]),
+            "a column port of type binary",
+        ),
     }.values():
         (tmp_path / "source").mkdir(exist_ok=True)
         pq.write_table(table, tmp_path / "source" / "visits.parquet")
         with pytest.raises(SourceError) as refused:
-            lakekit.run(tmp_path / "source", tmp_path / "lake", engine=engine, tables=tables)
+            lakekit.run(
+                tmp_path / "source", tmp_path / "lake", engine=engine, tables=tables
+            )
         assert refused.match(said.replace("\\", "\\\\"))
         assert not (tmp_path / "lake").exists()

@@ -1,4 +1,6 @@
-"""Several writers on one lake: each file comes into bronze once, silver is right, and who is late tries again."""
+"""Several writers on one lake: each file comes into bronze once, silver is right, and
+who is late tries again.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
-# Waits for a line on its input before each run, so that all start at once, and says how the run ended.
+# Waits for a line on its input before each run, so that all start at once, and says how
+# the run ended.
 WRITER = """
 import sys
 from pathlib import Path
@@ -43,13 +46,20 @@ def rows_of_round(number: int, writer: int) -> List[shop.Values]:
 
 
 def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
-    """In each round all writers get one file that is the same and one of their own; the first round makes the lake."""
+    """In each round all writers get one file that is the same and one of their own; the
+    first round makes the lake.
+    """
     lake, everything = tmp_path / "lake", tmp_path / "everything"
     root = Path(__file__).parents[3]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root / "utils"), str(root)]),
+    }
     command = [sys.executable, "-c", WRITER, str(lake)]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    writers: List[Any] = [subprocess.Popen(command, text=True, env=environment, **pipes) for _ in range(2)]
+    writers: List[Any] = [
+        subprocess.Popen(command, text=True, env=environment, **pipes) for _ in range(2)
+    ]
     try:
         assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
         for number in range(ROUNDS):
@@ -62,15 +72,24 @@ def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
                         f"{number}",
                         [(f"c{number}", "Bern", "false", shop.at(number))],
                     )
-                    shop.write(folder, shop.ORDERS, f"{number}-{place}", rows_of_round(number, place))
+                    shop.write(
+                        folder,
+                        shop.ORDERS,
+                        f"{number}-{place}",
+                        rows_of_round(number, place),
+                    )
             for place, writer in enumerate(writers):
                 writer.stdin.write(f"{tmp_path / f'source{place}'}\n")
                 writer.stdin.flush()
             said = [writer.stdout.readline().strip() for writer in writers]
-            assert all(text == "done" or text.startswith("ConflictError") for text in said), said
+            assert all(
+                text == "done" or text.startswith("ConflictError") for text in said
+            ), said
             assert "done" in said
         for name in ("bronze.customers", "bronze.orders"):
-            found = shop.rows_of(lake / shop.TABLES[name].folder, ["_source_file", "_source_row"])
+            found = shop.rows_of(
+                lake / shop.TABLES[name].folder, ["_source_file", "_source_row"]
+            )
             assert len(found) == len(set(found)), name
         lakekit.run(everything, lake, tables=shop.TABLES)
         lakekit.run(everything, tmp_path / "alone", tables=shop.TABLES)
@@ -87,15 +106,23 @@ def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     shop.write(folder, shop.CUSTOMERS, "1", [("c1", "Bern", "false", shop.at(0))])
     shop.write(
-        folder, shop.ORDERS, "1", [("o1", "c1", "1", "5", shop.at(0)), ("o2", "c2", "1", "6", shop.at(0))]
+        folder,
+        shop.ORDERS,
+        "1",
+        [("o1", "c1", "1", "5", shop.at(0)), ("o2", "c2", "1", "6", shop.at(0))],
     )
     return folder
 
 
 def overtaken(
-    monkeypatch: pytest.MonkeyPatch, method: str, table: str, rival: Callable[[], object]
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    table: str,
+    rival: Callable[[], object],
 ) -> List[str]:
-    """Let a rival come in once, just before the first call of a method for a table; the calls made after it."""
+    """Let a rival come in once, just before the first call of a method for a table; the
+    calls made after it.
+    """
     real, calls = getattr(EmbeddedEngine, method), []
 
     def late(self: EmbeddedEngine, written: Any, *rest: Any, **named: Any) -> Any:
@@ -111,7 +138,13 @@ def overtaken(
     return calls
 
 
-COMMITS = ("silver.customers", "quarantine.orders", "silver.orders", "gold.city_months", "gold.top_orders")
+COMMITS = (
+    "silver.customers",
+    "quarantine.orders",
+    "silver.orders",
+    "gold.city_months",
+    "gold.top_orders",
+)
 STEPS = [("append", "bronze.orders"), *(("commit", table) for table in COMMITS)]
 
 
@@ -125,25 +158,40 @@ STEPS = [("append", "bronze.orders"), *(("commit", table) for table in COMMITS)]
     ],
 )
 def test_writer_that_was_overtaken_tries_again(
-    first: bool, method: str, table: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: bool,
+    method: str,
+    table: str,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rival takes the same files and one more, which the late writer then does not know of."""
+    """The rival takes the same files and one more, which the late writer then does not
+    know of.
+    """
     lake, other = tmp_path / "lake", tmp_path / "other"
     if not first:
         lakekit.run(source, lake, tables=shop.TABLES)
         shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
         shop.write(
-            source, shop.ORDERS, "2", [("o1", "c1", "2", "8", shop.at(1)), ("o5", "c3", "2", "8", shop.at(1))]
+            source,
+            shop.ORDERS,
+            "2",
+            [("o1", "c1", "2", "8", shop.at(1)), ("o5", "c3", "2", "8", shop.at(1))],
         )
     for kind in ("customers", "orders"):
         (other / kind).mkdir(parents=True)
         for file in (source / kind).iterdir():
             (other / kind / file.name).write_bytes(file.read_bytes())
     shop.write(
-        other, shop.ORDERS, "9", [("o1", "c1", "3", "4", shop.at(9)), ("o9", "c9", "3", "4", shop.at(9))]
+        other,
+        shop.ORDERS,
+        "9",
+        [("o1", "c1", "3", "4", shop.at(9)), ("o9", "c9", "3", "4", shop.at(9))],
     )
     with monkeypatch.context() as patched:
-        calls = overtaken(patched, method, table, lambda: lakekit.run(other, lake, tables=shop.TABLES))
+        calls = overtaken(
+            patched, method, table, lambda: lakekit.run(other, lake, tables=shop.TABLES)
+        )
         lakekit.run(source, lake, tables=shop.TABLES)
     assert calls
     lakekit.run(other, lake, tables=shop.TABLES)
@@ -171,7 +219,9 @@ def test_writer_that_is_always_overtaken_gives_up_and_says_so(
     with monkeypatch.context() as patched:
         patched.setattr(EmbeddedEngine, "commit", late)
         patched.setattr("lakekit.retries.TRIES", 2)
-        with pytest.raises(ConflictError, match="gold.city_months was changed by another writer") as caught:
+        with pytest.raises(
+            ConflictError, match="gold.city_months was changed by another writer"
+        ) as caught:
             lakekit.run(source, lake, tables=shop.TABLES)
     assert caught.value.exit_code == 1 and "Run again" in caught.value.next_step
     lakekit.run(source, lake, tables=shop.TABLES)

@@ -35,7 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     jars = os.environ.get("LAKE_CI_JARS")
-    with Emulator(tmp_path_factory.mktemp("workspace"), jars=Path(jars) if jars else None) as running:
+    with Emulator(
+        tmp_path_factory.mktemp("workspace"), jars=Path(jars) if jars else None
+    ) as running:
         yield running
 
 
@@ -46,23 +48,36 @@ def sdk(emulator: Emulator) -> WorkspaceClient:
 
 
 def client(url: str, token: str) -> WorkspaceClient:
-    """A client of the SDK; it is told everything, so that no variable or profile counts."""
+    """A client of the SDK; it is told everything, so that no variable or profile
+    counts.
+    """
     return WorkspaceClient(
         config=Config(
-            host=url, token=token, auth_type="pat", retry_timeout_seconds=300, http_timeout_seconds=300
+            host=url,
+            token=token,
+            auth_type="pat",
+            retry_timeout_seconds=300,
+            http_timeout_seconds=300,
         )
     )
 
 
 @pytest.fixture(scope="session")
-def cli(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SimpleNamespace]:
-    """databricks-cli: `cli("fs", "ls", "dbfs:/")` returns its exit code and what it printed."""
+def cli(
+    emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., SimpleNamespace]:
+    """databricks-cli: `cli("fs", "ls", "dbfs:/")` returns its exit code and what it
+    printed.
+    """
     home = str(tmp_path_factory.mktemp("home"))
-    env: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("DATABRICKS_"))
+    env: dict[str, str | None] = dict.fromkeys(
+        name for name in os.environ if name.startswith("DATABRICKS_")
+    )
     env |= emulator.cli_environment({}) | {"HOME": home}
 
     def run(*arguments: str) -> SimpleNamespace:
-        # In this process: to import it anew for each command takes longer than all that the command does.
+        # In this process: to import it anew for each command takes longer than all that
+        # the command does.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             done = CliRunner(env=env).invoke(databricks, arguments)

@@ -14,7 +14,9 @@ from databricks.sdk.errors import BadRequest, NotFound, ResourceAlreadyExists
 Cli = Callable[..., SimpleNamespace]
 
 
-def test_cli_copies_a_file_up_and_down_and_lists_it(cli: Cli, sdk: WorkspaceClient, tmp_path: Path) -> None:
+def test_cli_copies_a_file_up_and_down_and_lists_it(
+    cli: Cli, sdk: WorkspaceClient, tmp_path: Path
+) -> None:
     source, target = tmp_path / "numbers.csv", tmp_path / "back.csv"
     source.write_bytes(b"a,b\n1,2\n" * 1000)
     assert cli("fs", "mkdirs", "dbfs:/cli").code == 0
@@ -23,7 +25,11 @@ def test_cli_copies_a_file_up_and_down_and_lists_it(cli: Cli, sdk: WorkspaceClie
     assert cli("fs", "cp", "dbfs:/cli/numbers.csv", str(target)).code == 0
     assert target.read_bytes() == source.read_bytes()
     found = sdk.dbfs.get_status("/cli/numbers.csv")
-    assert (found.path, found.is_dir, found.file_size) == ("/cli/numbers.csv", False, 8000)
+    assert (found.path, found.is_dir, found.file_size) == (
+        "/cli/numbers.csv",
+        False,
+        8000,
+    )
 
 
 def test_cli_is_refused_what_exists_and_told_so(cli: Cli, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""What the emulator serves was asked for by a real client: judged last, from its own record."""
+"""What the emulator serves was asked for by a real client: judged last, from its own
+record.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,17 @@ from testing.workspace_emulator.server import Server
 def test_no_route_is_served_that_no_client_has_asked_for(
     emulator: Emulator, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    ours = {item.path.name for item in request.session.items if item.path.parent == Path(__file__).parent}
+    ours = {
+        item.path.name
+        for item in request.session.items
+        if item.path.parent == Path(__file__).parent
+    }
     missing = {file.name for file in Path(__file__).parent.glob("test_*.py")} - ours
     if missing:
-        pytest.skip(f"judges the record of all these tests together; not run: {', '.join(sorted(missing))}")
+        pytest.skip(
+            "judges the record of all these tests together; not run:"
+            f" {', '.join(sorted(missing))}"
+        )
 
     def named(method: str, path: str) -> str:
         """The versions of an API are one implementation."""
@@ -25,12 +34,16 @@ def test_no_route_is_served_that_no_client_has_asked_for(
 
     server = Server(tmp_path, "token", emulator.url)
     served = {
-        named(route.method, re.sub(r":[^{}]*(?=})", "", route.path)).replace("{path}", "{path}")
+        named(route.method, re.sub(r":[^{}]*(?=})", "", route.path)).replace(
+            "{path}", "{path}"
+        )
         for route in server.routes()
         if not route.path.startswith("/emulator")
     }
     asked = {
-        named(each["method"], each["route"]) for each in emulator.requests() if (each["status"] or 599) < 300
+        named(each["method"], each["route"])
+        for each in emulator.requests()
+        if (each["status"] or 599) < 300
     }
     server.store.close()
     assert served - asked == set()

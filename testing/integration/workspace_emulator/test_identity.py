@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, PermissionDenied, Unauthenticated
-from databricks.sdk.service.settings import TokenAccessControlRequest, TokenPermissionLevel
+from databricks.sdk.service.settings import (
+    TokenAccessControlRequest,
+    TokenPermissionLevel,
+)
 
 from testing.integration.workspace_emulator.conftest import client
 from testing.workspace_emulator.launch import Emulator
@@ -33,7 +36,9 @@ def test_a_new_token_opens_the_workspace_until_it_is_revoked(
 def test_no_token_and_a_wrong_one_are_told_apart(emulator: Emulator) -> None:
     with pytest.raises(PermissionDenied):
         client(emulator.url, "dapi-wrong").current_user.me()
-    anonymous = WorkspaceClient(host=emulator.url, username="x", password="y", auth_type="basic")
+    anonymous = WorkspaceClient(
+        host=emulator.url, username="x", password="y", auth_type="basic"
+    )
     with pytest.raises(Unauthenticated):
         anonymous.current_user.me()
 
@@ -46,7 +51,10 @@ def test_permissions_on_tokens_are_kept(sdk: WorkspaceClient) -> None:
     )
     sdk.token_management.update_permissions(access_control_list=[robot])
     listed = sdk.token_management.get_permissions().access_control_list or []
-    assert {each.group_name or each.service_principal_name for each in listed} == {"users", "robot"}
+    assert {each.group_name or each.service_principal_name for each in listed} == {
+        "users",
+        "robot",
+    }
     sdk.token_management.set_permissions(access_control_list=[robot])
     listed = sdk.token_management.get_permissions().access_control_list or []
     assert [each.service_principal_name for each in listed] == ["robot"]

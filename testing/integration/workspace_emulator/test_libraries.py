@@ -1,4 +1,6 @@
-"""Libraries by databricks-cli and the SDK: pip into the cluster's environment, and what a restart is for."""
+"""Libraries by databricks-cli and the SDK: pip into the cluster's environment, and what
+a restart is for.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,32 @@ from types import SimpleNamespace
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InvalidParameterValue, NotImplemented
-from databricks.sdk.service.compute import Library, LibraryInstallStatus, MavenLibrary, PythonPyPiLibrary
+from databricks.sdk.service.compute import (
+    Library,
+    LibraryInstallStatus,
+    MavenLibrary,
+    PythonPyPiLibrary,
+)
 
-from testing.integration.workspace_emulator.execution import output, run, script, script_task, wheel_task
+from testing.integration.workspace_emulator.execution import (
+    output,
+    run,
+    script,
+    script_task,
+    wheel_task,
+)
 from testing.integration.workspace_emulator.wheels import make_wheel
 
 Cli = Callable[..., SimpleNamespace]
 UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
 
 
-def settled(sdk: WorkspaceClient, cluster: str, seconds: float = 600) -> dict[str, tuple[str, str]]:
-    """The status and messages of each of a cluster's libraries, once none is on its way."""
+def settled(
+    sdk: WorkspaceClient, cluster: str, seconds: float = 600
+) -> dict[str, tuple[str, str]]:
+    """The status and messages of each of a cluster's libraries, once none is on its
+    way.
+    """
     deadline = time.monotonic() + seconds
     while True:
         found = list(sdk.libraries.cluster_status(cluster))
@@ -37,7 +54,11 @@ def settled(sdk: WorkspaceClient, cluster: str, seconds: float = 600) -> dict[st
 
 def _named(library: Library | None) -> str:
     assert library is not None
-    return library.whl or library.requirements or (library.pypi.package if library.pypi else "")
+    return (
+        library.whl
+        or library.requirements
+        or (library.pypi.package if library.pypi else "")
+    )
 
 
 def upload(sdk: WorkspaceClient, volume: str, wheel: Path, folder: str) -> str:
@@ -59,8 +80,13 @@ def own(sdk: WorkspaceClient) -> str:
 def test_new_code_is_there_only_after_a_restart(
     sdk: WorkspaceClient, cli: Cli, own: str, volume: str, tmp_path: Path
 ) -> None:
-    """A wheel with a compiled dependency is replaced by one of the next version, with another entry point."""
-    said = "import markupsafe._speedups as c\ndef work(): print(__file__.split('/')[-2], {!r}, c.__file__)\n"
+    """A wheel with a compiled dependency is replaced by one of the next version, with
+    another entry point.
+    """
+    said = (
+        "import markupsafe._speedups as c\ndef work(): print(__file__.split('/')[-2],"
+        " {!r}, c.__file__)\n"
+    )
     one = make_wheel(
         tmp_path,
         "shiny",
@@ -86,15 +112,23 @@ def test_new_code_is_there_only_after_a_restart(
     second = upload(sdk, volume, two, "two")
     sdk.libraries.install(own, [Library(whl=second)])
     assert settled(sdk, own)[second] == ("INSTALLED", "")
-    assert "site-packages one" in (output(sdk, run(sdk, wheel_task(own, "shiny", "go"))).logs or "")
-    sdk.libraries.uninstall(own, [Library(whl=first), Library(whl="/Volumes/never/was/there.whl")])
+    assert "site-packages one" in (
+        output(sdk, run(sdk, wheel_task(own, "shiny", "go"))).logs or ""
+    )
+    sdk.libraries.uninstall(
+        own, [Library(whl=first), Library(whl="/Volumes/never/was/there.whl")]
+    )
     assert settled(sdk, own)[first] == ("UNINSTALL_ON_RESTART", "")
 
     sdk.clusters.restart(own).result()
     assert settled(sdk, own) == {second: ("INSTALLED", "")}
-    assert "site-packages two" in (output(sdk, run(sdk, wheel_task(own, "shiny", "start"))).logs or "")
+    assert "site-packages two" in (
+        output(sdk, run(sdk, wheel_task(own, "shiny", "start"))).logs or ""
+    )
     gone = output(sdk, run(sdk, wheel_task(own, "shiny", "go")))
-    assert "AttributeError" in (gone.error or "") and "no attribute" in (gone.error_trace or "")
+    assert "AttributeError" in (gone.error or "") and "no attribute" in (
+        gone.error_trace or ""
+    )
 
 
 def test_what_cannot_be_installed_says_why(
@@ -115,16 +149,30 @@ def test_what_cannot_be_installed_says_why(
     sdk.libraries.uninstall(own, [Library(whl=each) for each in wanted])
 
 
-def test_packages_and_requirements_are_installed(sdk: WorkspaceClient, own: str, volume: str) -> None:
-    sdk.files.upload(f"{volume}/requirements.txt", io.BytesIO(b"iniconfig==2.0.0\n"), overwrite=True)
+def test_packages_and_requirements_are_installed(
+    sdk: WorkspaceClient, own: str, volume: str
+) -> None:
+    sdk.files.upload(
+        f"{volume}/requirements.txt", io.BytesIO(b"iniconfig==2.0.0\n"), overwrite=True
+    )
     sdk.libraries.install(
         own,
-        [Library(pypi=PythonPyPiLibrary("toolz==1.0.0")), Library(requirements=f"{volume}/requirements.txt")],
+        [
+            Library(pypi=PythonPyPiLibrary("toolz==1.0.0")),
+            Library(requirements=f"{volume}/requirements.txt"),
+        ],
     )
     found = settled(sdk, own)
-    assert found["toolz==1.0.0"] == ("INSTALLED", "") == found[f"{volume}/requirements.txt"]
+    assert (
+        found["toolz==1.0.0"]
+        == ("INSTALLED", "")
+        == found[f"{volume}/requirements.txt"]
+    )
     shown = script(
-        sdk, "versions.py", "from importlib.metadata import version as v\nprint(v('toolz'), v('iniconfig'))\n"
+        sdk,
+        "versions.py",
+        "from importlib.metadata import version as v\nprint(v('toolz'),"
+        " v('iniconfig'))\n",
     )
     assert output(sdk, run(sdk, script_task(own, shown))).logs == "1.0.0 2.0.0\n"
 
@@ -132,25 +180,44 @@ def test_packages_and_requirements_are_installed(sdk: WorkspaceClient, own: str,
 def test_a_library_asked_for_while_terminated_comes_with_the_start(
     sdk: WorkspaceClient, volume: str, tmp_path: Path
 ) -> None:
-    wheel = upload(sdk, volume, make_wheel(tmp_path, "later", "1.0", "def go(): print('late')\n"), "later")
-    wait = sdk.clusters.create(cluster_name="later", spark_version="15.4.x-scala2.12", num_workers=0)
+    wheel = upload(
+        sdk,
+        volume,
+        make_wheel(tmp_path, "later", "1.0", "def go(): print('late')\n"),
+        "later",
+    )
+    wait = sdk.clusters.create(
+        cluster_name="later", spark_version="15.4.x-scala2.12", num_workers=0
+    )
     sdk.clusters.delete(wait.cluster_id).result()
     sdk.libraries.install(wait.cluster_id, [Library(whl=wheel)])
     [waiting] = sdk.libraries.cluster_status(wait.cluster_id)
     assert waiting.status is LibraryInstallStatus.PENDING
-    assert output(sdk, run(sdk, wheel_task(wait.cluster_id, "later", "go"))).logs == "late\n"
+    assert (
+        output(sdk, run(sdk, wheel_task(wait.cluster_id, "later", "go"))).logs
+        == "late\n"
+    )
     assert settled(sdk, wait.cluster_id) == {wheel: ("INSTALLED", "")}
     sdk.clusters.permanent_delete(wait.cluster_id)
 
 
-def test_cli_lists_uninstalls_and_is_refused(sdk: WorkspaceClient, cli: Cli, own: str) -> None:
+def test_cli_lists_uninstalls_and_is_refused(
+    sdk: WorkspaceClient, cli: Cli, own: str
+) -> None:
     sdk.libraries.install(own, [Library(pypi=PythonPyPiLibrary("toolz==1.0.0"))])
     settled(sdk, own)
     assert "toolz==1.0.0" in cli("libraries", "list", "--cluster-id", own).out
     assert own in cli("libraries", "all-cluster-statuses").out
-    done = cli("libraries", "uninstall", "--cluster-id", own, "--pypi-package", "toolz==1.0.0")
-    assert done.code == 0 and settled(sdk, own)["toolz==1.0.0"][0] == "UNINSTALL_ON_RESTART"
-    missing = cli("libraries", "install", "--cluster-id", "none", "--pypi-package", "toolz")
+    done = cli(
+        "libraries", "uninstall", "--cluster-id", own, "--pypi-package", "toolz==1.0.0"
+    )
+    assert (
+        done.code == 0
+        and settled(sdk, own)["toolz==1.0.0"][0] == "UNINSTALL_ON_RESTART"
+    )
+    missing = cli(
+        "libraries", "install", "--cluster-id", "none", "--pypi-package", "toolz"
+    )
     assert missing.code == 1 and "Cluster none does not exist" in missing.out
 
 

@@ -23,17 +23,27 @@ from testing.workspace_emulator.__main__ import TOKEN
 from testing.workspace_emulator.launch import PACKAGES, Emulator, LaunchError
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells when a stranger ends")
-def test_a_kill_takes_the_tasks_along_and_a_restart_knows_the_rest(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="only Linux tells when a stranger ends"
+)
+def test_a_kill_takes_the_tasks_along_and_a_restart_knows_the_rest(
+    tmp_path: Path,
+) -> None:
     emulator = Emulator(tmp_path / "state")
     emulator.start()
     sdk = client(emulator.url, emulator.token)
     cluster = (
-        sdk.clusters.create(cluster_name="kept", spark_version=RUNTIME, num_workers=0).result().cluster_id
+        sdk.clusters.create(cluster_name="kept", spark_version=RUNTIME, num_workers=0)
+        .result()
+        .cluster_id
     )
     assert cluster
     sdk.workspace.upload("/kept.txt", io.BytesIO(b"kept"), format=ImportFormat.RAW)
-    path = script(sdk, "long.py", "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(6000)\n")
+    path = script(
+        sdk,
+        "long.py",
+        "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(6000)\n",
+    )
     waiting = sdk.jobs.submit(run_name="long", tasks=[script_task(cluster, path)])
     logs, deadline = "", time.monotonic() + 60
     while not logs.strip():
@@ -52,7 +62,9 @@ def test_a_kill_takes_the_tasks_along_and_a_restart_knows_the_rest(tmp_path: Pat
         state = sdk.jobs.get_run(waiting.run_id).state
         assert state and state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR
         assert state.state_message == "The emulator ended while the run was under way"
-        with pytest.raises(LaunchError, match="another emulator keeps its workspace here"):
+        with pytest.raises(
+            LaunchError, match="another emulator keeps its workspace here"
+        ):
             Emulator(tmp_path / "state").start()
 
 
@@ -62,8 +74,14 @@ def test_it_ends_when_told_and_leaves_nothing_of_a_workspace_without_a_folder(
 ) -> None:
     command = [sys.executable, "-m", "workspace_emulator"]
     env = {**os.environ, "PYTHONPATH": str(PACKAGES), "TMPDIR": str(tmp_path)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=env, text=True, **pipes) as process:  # type: ignore[call-overload]  # of a dict
+    pipes = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+    }
+    with subprocess.Popen(  # type: ignore[call-overload]  # of a dict
+        command, env=env, text=True, **pipes
+    ) as process:
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         assert process.stderr.readline().startswith("the token: ")
         assert list(tmp_path.iterdir())
@@ -76,7 +94,9 @@ def test_it_ends_when_told_and_leaves_nothing_of_a_workspace_without_a_folder(
 
 
 def test_a_port_that_is_taken_is_one_line(emulator: Emulator, tmp_path: Path) -> None:
-    with pytest.raises(LaunchError, match=r"^cannot serve on port \d+: Address already in use$"):
+    with pytest.raises(
+        LaunchError, match=r"^cannot serve on port \d+: Address already in use$"
+    ):
         Emulator(tmp_path / "state", port=int(emulator.url.rpartition(":")[2])).start()
 
 
@@ -90,16 +110,30 @@ def test_an_emulator_that_does_not_answer_in_time_is_ended(tmp_path: Path) -> No
 def test_a_token_with_a_line_break_works_and_is_written_nowhere(tmp_path: Path) -> None:
     token = "dapi0123456789abcdef"
     env = {**os.environ, "PYTHONPATH": str(PACKAGES), TOKEN: f"{token}\n"}
-    command = [sys.executable, "-m", "workspace_emulator", "--state", str(tmp_path / "state")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=env, text=True, **pipes) as process:  # type: ignore[call-overload]  # of a dict
+    command = [
+        sys.executable,
+        "-m",
+        "workspace_emulator",
+        "--state",
+        str(tmp_path / "state"),
+    ]
+    pipes = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+    }
+    with subprocess.Popen(  # type: ignore[call-overload]  # of a dict
+        command, env=env, text=True, **pipes
+    ) as process:
         url = process.stdout.readline().strip()
         sdk = client(url, token)
         assert sdk.current_user.me().user_name
         with pytest.raises(DatabricksError):
             client(url, f"{token}x").current_user.me()
         with pytest.raises(DatabricksError):
-            sdk.api_client.do("POST", "/api/2.1/jobs/create", body={"name": [token[:4]]})
+            sdk.api_client.do(
+                "POST", "/api/2.1/jobs/create", body={"name": [token[:4]]}
+            )
         said = "".join(process.communicate())
     assert token not in said
     written = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]

@@ -16,7 +16,12 @@ def test_cli_makes_a_scope_and_keeps_a_secret(
     cli: Callable[..., SimpleNamespace], sdk: WorkspaceClient
 ) -> None:
     assert cli("secrets", "create-scope", "--scope", "cli").code == 0
-    assert cli("secrets", "put", "--scope", "cli", "--key", "k", "--string-value", "v").code == 0
+    assert (
+        cli(
+            "secrets", "put", "--scope", "cli", "--key", "k", "--string-value", "v"
+        ).code
+        == 0
+    )
     assert "k" in cli("secrets", "list", "--scope", "cli").out
     assert base64.b64decode(sdk.secrets.get_secret("cli", "k").value or "") == b"v"
     again = cli("secrets", "create-scope", "--scope", "cli")
@@ -27,8 +32,12 @@ def test_a_secret_is_kept_replaced_and_removed(sdk: WorkspaceClient) -> None:
     sdk.secrets.create_scope("store")
     assert "store" in [each.name for each in sdk.secrets.list_scopes()]
     sdk.secrets.put_secret("store", "key", string_value="one")
-    sdk.secrets.put_secret("store", "key", bytes_value=base64.b64encode(b"two").decode())
-    assert base64.b64decode(sdk.secrets.get_secret("store", "key").value or "") == b"two"
+    sdk.secrets.put_secret(
+        "store", "key", bytes_value=base64.b64encode(b"two").decode()
+    )
+    assert (
+        base64.b64decode(sdk.secrets.get_secret("store", "key").value or "") == b"two"
+    )
     assert [each.key for each in sdk.secrets.list_secrets("store")] == ["key"]
     sdk.secrets.delete_secret("store", "key")
     with pytest.raises(NotFound):
@@ -44,7 +53,10 @@ def test_who_may_read_is_kept(sdk: WorkspaceClient) -> None:
         sdk.secrets.create_scope("shared")
     sdk.secrets.put_acl("shared", "users", AclPermission.READ)
     assert sdk.secrets.get_acl("shared", "users").permission is AclPermission.READ
-    assert {each.principal for each in sdk.secrets.list_acls("shared")} == {"engineer@example.com", "users"}
+    assert {each.principal for each in sdk.secrets.list_acls("shared")} == {
+        "engineer@example.com",
+        "users",
+    }
     sdk.secrets.delete_acl("shared", "users")
     with pytest.raises(NotFound):
         sdk.secrets.get_acl("shared", "users")

@@ -1,4 +1,6 @@
-"""Spark with Delta in tasks: a session is there, and tables are seen by every task and cluster."""
+"""Spark with Delta in tasks: a session is there, and tables are seen by every task and
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,12 @@ import os
 import pytest
 from databricks.sdk import WorkspaceClient
 
-from testing.integration.workspace_emulator.execution import output, run, script, script_task
+from testing.integration.workspace_emulator.execution import (
+    output,
+    run,
+    script,
+    script_task,
+)
 from testing.workspace_emulator.launch import Emulator
 
 WRITE = """
@@ -16,7 +23,9 @@ from pyspark.sql import SparkSession
 spark = SparkSession.getActiveSession()
 spark.sql("CREATE SCHEMA IF NOT EXISTS spark_catalog.flights")
 spark.read.csv(sys.argv[1], header=True).createOrReplaceTempView("given")
-spark.sql("CREATE TABLE IF NOT EXISTS spark_catalog.flights.days AS SELECT * FROM given")
+spark.sql(
+    "CREATE TABLE IF NOT EXISTS spark_catalog.flights.days AS SELECT * FROM given"
+)
 detail = spark.sql("DESCRIBE DETAIL spark_catalog.flights.days").first()
 print(detail.format, spark.conf.get("spark.sql.session.timeZone"))
 """
@@ -25,19 +34,26 @@ from pyspark.sql import SparkSession
 from pyspark.sql.functions import udf
 spark = SparkSession.builder.getOrCreate()
 double = udf(lambda text: text * 2)
-print([row[0] for row in spark.table("spark_catalog.flights.days").select(double("day")).collect()])
+days = spark.table("spark_catalog.flights.days").select(double("day"))
+print([row[0] for row in days.collect()])
 print(spark.catalog.tableExists("given"))
 """
 
 
 @pytest.mark.skipif(
-    "LAKE_CI_JARS" not in os.environ, reason="LAKE_CI_JARS names no jars: run by `nox -s tests`"
+    "LAKE_CI_JARS" not in os.environ,
+    reason="LAKE_CI_JARS names no jars: run by `nox -s tests`",
 )
 def test_a_table_of_one_task_is_read_by_another(
     emulator: Emulator, sdk: WorkspaceClient, cluster: str, volume: str
 ) -> None:
     sdk.dbfs.put("/days.csv", contents="ZGF5Cm1vbgp0dWUK")
-    written = output(sdk, run(sdk, script_task(cluster, script(sdk, "write.py", WRITE), "dbfs:/days.csv")))
+    written = output(
+        sdk,
+        run(
+            sdk, script_task(cluster, script(sdk, "write.py", WRITE), "dbfs:/days.csv")
+        ),
+    )
     assert written.logs == "delta UTC\n", written
     read = output(sdk, run(sdk, script_task(cluster, script(sdk, "read.py", READ))))
     assert (read.logs or "").splitlines() == ["['monmon', 'tuetue']", "False"], read

@@ -53,7 +53,11 @@ def performance(run: Run) -> None:
 
 
 @suite.job(
-    needs=[build], takes=["build"], environment=True, events=["push:main", "workflow_dispatch"], minutes=5
+    needs=[build],
+    takes=["build"],
+    environment=True,
+    events=["push:main", "workflow_dispatch"],
+    minutes=5,
 )
 def deploy(run: Run) -> None:
     """Run the very file that was built."""

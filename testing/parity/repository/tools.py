@@ -20,7 +20,9 @@ class Compile(CommandTool):
 
     def findings(self, done, bench):
         for file, line in re.findall(r'File "(.+)", line (\d+)', done.stdout):
-            yield Finding(self.name, "syntax", "does not compile", bench.relative(file), int(line))
+            yield Finding(
+                self.name, "syntax", "does not compile", bench.relative(file), int(line)
+            )
 
 
 class Unittest(CommandTool):
@@ -29,11 +31,22 @@ class Unittest(CommandTool):
     name = "unittest"
 
     def command(self, bench):
-        return [str(bench.python), "-m", "unittest", "discover", "-s", "tests", "-t", "."]
+        return [
+            str(bench.python),
+            "-m",
+            "unittest",
+            "discover",
+            "-s",
+            "tests",
+            "-t",
+            ".",
+        ]
 
     def findings(self, done, bench):
         places = re.findall(r'File "(.+/tests/.+)", line (\d+)', done.stderr)
-        for test, (file, line) in zip(re.findall(r"^FAIL: (\w+)", done.stderr, re.M), places):
+        for test, (file, line) in zip(
+            re.findall(r"^FAIL: (\w+)", done.stderr, re.M), places
+        ):
             yield Finding(self.name, "failure", test, bench.relative(file), int(line))
 
 
@@ -47,7 +60,9 @@ class Zip(Tool):
         dist.mkdir(exist_ok=True)
         with zipfile.ZipFile(dist / "app.pyz", "w") as archive:
             source = (bench.root / "app" / "greeting.py").read_text(encoding="utf-8")
-            archive.writestr(zipfile.ZipInfo("__main__.py"), f"{source}\nprint(greet('lake'))\n")
+            archive.writestr(
+                zipfile.ZipInfo("__main__.py"), f"{source}\nprint(greet('lake'))\n"
+            )
         digest = hashlib.sha256((dist / "app.pyz").read_bytes()).hexdigest()
         return Outcome(Status.SUCCESS, f"sha256 {digest[:16]}")
 
@@ -61,7 +76,9 @@ class RunApp(Tool):
     def run(self, bench):
         file = bench.root / "dist" / "app.pyz"
         if not file.exists():
-            return Outcome.failure(self.name, "missing", "dist/app.pyz was not handed on")
+            return Outcome.failure(
+                self.name, "missing", "dist/app.pyz was not handed on"
+            )
         done = bench.execute([str(bench.python), str(file)])
         if done.code != 0:
             return crashed(self.name, done)

@@ -1,4 +1,6 @@
-"""A checkout with the scripts of `.ci`, and a PATH of few programs: the test adds its own."""
+"""A checkout with the scripts of `.ci`, and a PATH of few programs: the test adds its
+own.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,11 @@ import pytest
 SECONDS = 60
 SCRIPTS = Path(__file__).parents[3] / ".ci"
 PROGRAMS = """
-    bash basename cat chmod cut date dirname env find flock grep id ionice ln mkdir mktemp mv
-    nice rm sed setsid sha256sum sh sleep tail touch
+    bash basename cat chmod cut date dirname env find flock grep id ionice ln mkdir
+    mktemp mv nice rm sed setsid sha256sum sh sleep tail touch
 """
-# A resource that is there once somebody writes `good` into its pipe. As long as it is being
-# made it holds the lifeline open.
+# A resource that is there once somebody writes `good` into its pipe. As long as it is
+# being made it holds the lifeline open.
 RESOURCE = """\
 #!/usr/bin/env bash
 set -eu
@@ -74,7 +76,11 @@ class Machine:
             found = shutil.which(name)
             assert found is not None, name
             (self.bin / name).symlink_to(found)
-        self.env = {"PATH": str(self.bin), "HOME": str(self.home), "STATE": str(self.state)}
+        self.env = {
+            "PATH": str(self.bin),
+            "HOME": str(self.home),
+            "STATE": str(self.state),
+        }
         self.groups: set[int] = set()
         os.mkfifo(self.state / "lifeline")
         # A reader is there: those who write do not wait for one.
@@ -126,7 +132,9 @@ class Machine:
         return done
 
     def provision(self, *names: str) -> int:
-        """Start to prepare resources; the process group that does, 0 where there is none."""
+        """Start to prepare resources; the process group that does, 0 where there is
+        none.
+        """
         done = self.succeed(".ci/provision", *names)
         group = int(done.stdout or 0)
         self.groups |= {group} - {0}

@@ -1,4 +1,6 @@
-"""`.ci/api-server` builds what its builder pins, and is known by these pins beforehand."""
+"""`.ci/api-server` builds what its builder pins, and is known by these pins
+beforehand.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,11 @@ def test_an_etcd_that_is_not_installed_yet_may_be_any(builder: Machine) -> None:
 
 def test_a_failed_build_leaves_the_server_that_was_there(builder: Machine) -> None:
     builder.succeed(".ci/api-server", "make")
-    write(builder, "#!/usr/bin/env bash\necho half >$1/kube-apiserver\necho no network >&2\nexit 5\n")
+    write(
+        builder,
+        "#!/usr/bin/env bash\necho half >$1/kube-apiserver\necho no network"
+        " >&2\nexit 5\n",
+    )
     made = builder.run(".ci/api-server", "make")
     assert made.returncode == 5 and "no network" in made.stderr
     assert [path.name for path in builder.cache.iterdir()] == ["kubebuilder"]

@@ -1,4 +1,4 @@
-"""`.ci/apt-install` installs packages, also with old lists and beside other programs."""
+"""`.ci/apt-install` installs packages, even with old lists or beside others."""
 
 from __future__ import annotations
 

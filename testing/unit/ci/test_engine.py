@@ -13,7 +13,8 @@ DOCKER = """
 case "$*" in
   version*Server*) [ -e "$STATE/running" ] ;;
   "buildx version") [ -x "$HOME/.docker/cli-plugins/docker-buildx" ] ;;
-  "image inspect python:3.11-slim-bookworm") [ -e "$STATE/running" ] && [ -e "$STATE/base" ] ;;
+  "image inspect python:3.11-slim-bookworm")
+    [ -e "$STATE/running" ] && [ -e "$STATE/base" ] ;;
   import*" python:3.11-slim-bookworm") cp "$2" "$STATE/base" ;;
   *) echo "docker $*: no" >&2; exit 1 ;;
 esac
@@ -30,7 +31,9 @@ MMDEBSTRAP = 'echo "a base of ${@: -2:1}" >"${@: -1}"'
 
 @pytest.fixture
 def debian(machine: Machine) -> Iterator[Machine]:
-    """A machine with an engine that does not run, and with all that the rest is made of."""
+    """A machine with an engine that does not run, and with all that the rest is made
+    of.
+    """
     os.mkfifo(machine.state / "dockerd")
     machine.program("docker", DOCKER)
     machine.program("dockerd", *DOCKERD)
@@ -48,7 +51,10 @@ def test_the_engine_is_started_and_gets_buildx_and_a_base(debian: Machine) -> No
     assert made.returncode == 0, made.stderr
     assert debian.run(".ci/engine", "check").returncode == 0
     assert (debian.state / "base").read_text() == "a base of bookworm\n"
-    assert sorted(path.name for path in debian.cache.iterdir()) == ["buildx-v0.32.1", "dockerd.log"]
+    assert sorted(path.name for path in debian.cache.iterdir()) == [
+        "buildx-v0.32.1",
+        "dockerd.log",
+    ]
 
 
 def test_an_engine_that_is_installed_is_started_by_the_check(debian: Machine) -> None:
@@ -58,18 +64,29 @@ def test_an_engine_that_is_installed_is_started_by_the_check(debian: Machine) ->
     assert (debian.state / "running").exists()
 
 
-def test_without_an_engine_the_check_fails_and_debians_is_installed(debian: Machine) -> None:
+def test_without_an_engine_the_check_fails_and_debians_is_installed(
+    debian: Machine,
+) -> None:
     (debian.bin / "docker").unlink()
     (debian.bin / "dockerd").rename(debian.state / "dockerd.package")
     assert debian.run(".ci/engine", "check").returncode == 1
     debian.program("docker", DOCKER)
     install = 'cp "$STATE/dockerd.package" "${0%/*}/dockerd"'
-    debian.program("apt-get", 'echo "$*" >>"$STATE/apt"', f'case "$*" in *docker.io*) {install} ;; esac')
+    debian.program(
+        "apt-get",
+        'echo "$*" >>"$STATE/apt"',
+        f'case "$*" in *docker.io*) {install} ;; esac',
+    )
     debian.program("dpkg", "exit 0")
     debian.program("sudo", 'exec "$@"')
     made = debian.run(".ci/engine", "make")
     assert made.returncode == 0, made.stderr
-    assert (debian.state / "apt").read_text().splitlines()[-1].endswith(" docker.io iptables")
+    assert (
+        (debian.state / "apt")
+        .read_text()
+        .splitlines()[-1]
+        .endswith(" docker.io iptables")
+    )
 
 
 def test_a_failed_build_leaves_nothing_half_made(debian: Machine) -> None:
@@ -87,12 +104,17 @@ def test_a_failed_build_leaves_nothing_half_made(debian: Machine) -> None:
     assert not (debian.cache / "engine.killed").exists()
 
 
-def test_an_engine_that_does_not_start_is_an_error_with_its_own_words(debian: Machine) -> None:
+def test_an_engine_that_does_not_start_is_an_error_with_its_own_words(
+    debian: Machine,
+) -> None:
     debian.program("dockerd", "echo failed to mount overlay", "exit 1")
     made = debian.run(".ci/engine", "make")
     assert made.returncode == 1
     assert "failed to mount overlay" in made.stderr
-    assert f"dockerd did not start; its output is in {debian.cache}/dockerd.log" in made.stderr
+    assert (
+        f"dockerd did not start; its output is in {debian.cache}/dockerd.log"
+        in made.stderr
+    )
 
 
 def test_without_go_the_error_says_where_to_get_it(debian: Machine) -> None:
@@ -105,4 +127,7 @@ def test_two_engines_never_share_an_identity(debian: Machine) -> None:
     debian.env["DOCKER_HOST"] = "unix:///run/podman.sock"
     described = [debian.succeed(".ci/engine", "describe").stdout for _ in range(2)]
     assert described[0] != described[1]
-    assert described[0].splitlines()[1:] == ["DOCKER_HOST=unix:///run/podman.sock", "BASE="]
+    assert described[0].splitlines()[1:] == [
+        "DOCKER_HOST=unix:///run/podman.sock",
+        "BASE=",
+    ]

@@ -38,7 +38,9 @@ def bare(machine: Machine) -> Machine:
 
 def source(machine: Machine) -> subprocess.CompletedProcess[str]:
     """Source the script as strictly as `.ci/run` does, and show what it leaves."""
-    script = f'set -euo pipefail; source .ci/prepare; {SHOW}; echo "$lake_ci_background"'
+    script = (
+        f'set -euo pipefail; source .ci/prepare; {SHOW}; echo "$lake_ci_background"'
+    )
     done = machine.succeed("bash", "-c", script)
     machine.groups |= {int(word) for word in done.stdout.splitlines()[1].split()}
     return done
@@ -56,7 +58,9 @@ def test_a_bare_machine_is_prepared_in_the_background(bare: Machine) -> None:
     assert second.stderr == ""
     # Variables count for every job: they are the same, whatever is there already.
     assert second.stdout.splitlines()[0] == first.stdout.splitlines()[0]
-    assert first.stdout.splitlines()[0] == f"{bare.cache}/kubebuilder {bare.folder} none"
+    assert (
+        first.stdout.splitlines()[0] == f"{bare.cache}/kubebuilder {bare.folder} none"
+    )
     assert second.stdout.splitlines()[1] == ""
 
 
@@ -72,8 +76,12 @@ def accept_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
-def test_what_is_being_prepared_ends_with_the_run(bare: Machine, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name
+)
+def test_what_is_being_prepared_ends_with_the_run(
+    bare: Machine, number: signal.Signals
+) -> None:
     (bare.checkout / "README.md").write_text(README)
     os.mkfifo(bare.state / "command")
     process = subprocess.Popen(

@@ -42,7 +42,9 @@ def test_what_is_there_is_not_prepared(two: Machine) -> None:
     assert provisioning.find(two.sessions_env(), "engine") is None
 
 
-def test_missing_resources_are_prepared_in_order_while_sessions_wait(two: Machine) -> None:
+def test_missing_resources_are_prepared_in_order_while_sessions_wait(
+    two: Machine,
+) -> None:
     done = two.run(".ci/provision", "engine", "browser")
     two.groups.add(int(done.stdout))
     assert "preparing engine browser in the background" in done.stderr
@@ -81,8 +83,12 @@ def test_two_runs_at_once_make_it_once(two: Machine) -> None:
     assert two.made() == ["engine"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda each: each.name)
-def test_the_second_run_goes_on_where_the_first_one_is_ended(two: Machine, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGKILL], ids=lambda each: each.name
+)
+def test_the_second_run_goes_on_where_the_first_one_is_ended(
+    two: Machine, number: signal.Signals
+) -> None:
     first = two.provision("engine")
     two.provision("engine")
 
@@ -93,7 +99,9 @@ def test_the_second_run_goes_on_where_the_first_one_is_ended(two: Machine, numbe
     assert wait(two, "engine", end_the_first) is True
 
 
-def test_what_was_started_by_it_and_goes_on_does_not_count_as_preparing(two: Machine) -> None:
+def test_what_was_started_by_it_and_goes_on_does_not_count_as_preparing(
+    two: Machine,
+) -> None:
     """The engine outlives the process that started it; here, one that failed."""
     os.mkfifo(two.state / "service")
     script = two.checkout / ".ci" / "engine"
@@ -108,7 +116,9 @@ def test_what_was_started_by_it_and_goes_on_does_not_count_as_preparing(two: Mac
         os.close(service_input)
 
 
-def test_a_resource_that_is_gone_is_prepared_again_under_another_identity(two: Machine) -> None:
+def test_a_resource_that_is_gone_is_prepared_again_under_another_identity(
+    two: Machine,
+) -> None:
     two.provision("engine")
     wait(two, "engine", lambda: two.answer("engine", "good"))
     before = identity(two, "engine")
@@ -127,7 +137,9 @@ def test_one_that_was_made_and_not_recorded_is_ready(two: Machine) -> None:
 
 def test_a_full_disk_is_named(two: Machine) -> None:
     script = two.checkout / ".ci" / "engine"
-    script.write_text(script.read_text().replace("read -r word", "echo x >/dev/full; read -r word"))
+    script.write_text(
+        script.read_text().replace("read -r word", "echo x >/dev/full; read -r word")
+    )
     two.provision("engine")
     with pytest.raises(MachineError, match="No space left on device"):
         wait(two, "engine")

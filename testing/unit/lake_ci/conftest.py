@@ -1,4 +1,6 @@
-"""A clean environment, real git repositories, and a workbench whose commands a test answers itself."""
+"""A clean environment, real git repositories, and a workbench whose commands a test
+answers itself.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,8 @@ def summary(session):
 """
 # What the run that runs these tests was told is not meant for the runs they start.
 OUTER = re.compile(
-    r"(LAKE_CI|GITHUB|GIT|NOX|COV|COVERAGE|PYTEST|RUNNER)_.*|CI|VIRTUAL_ENV|FORCE_COLOR|NO_COLOR"
+    r"(LAKE_CI|GITHUB|GIT|NOX|COV|COVERAGE|PYTEST|RUNNER)_.*"
+    r"|CI|VIRTUAL_ENV|FORCE_COLOR|NO_COLOR"
 )
 
 
@@ -83,7 +86,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if OUTER.fullmatch(name) and name != "PYTEST_CURRENT_TEST":
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PATH", os.environ["PATH"])  # put back afterwards: a suite adds to it
+    monkeypatch.setenv(
+        "PATH", os.environ["PATH"]
+    )  # put back afterwards: a suite adds to it
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for role in ("AUTHOR", "COMMITTER"):
@@ -96,7 +101,9 @@ def git() -> Callable[..., str]:
     """Runs git in a folder and returns what it printed: `git(folder, "add", ".")`."""
 
     def run(folder: Path, *arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+        )
         return done.stdout.strip()
 
     return run
@@ -106,9 +113,15 @@ def git() -> Callable[..., str]:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository that `root` copies; made once, for git takes a while."""
     folder = tmp_path_factory.mktemp("template")
-    (folder / ".gitignore").write_text("/.cache/\n/.nox/\n/dist/\n/reports/\n__pycache__/\n")
+    (folder / ".gitignore").write_text(
+        "/.cache/\n/.nox/\n/dist/\n/reports/\n__pycache__/\n"
+    )
     who = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
-    for command in (["init", "-q", "-b", "feature"], ["add", "."], [*who, "commit", "-q", "-m", "first"]):
+    for command in (
+        ["init", "-q", "-b", "feature"],
+        ["add", "."],
+        [*who, "commit", "-q", "-m", "first"],
+    ):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 
@@ -123,15 +136,20 @@ def root(tmp_path: Path, template: Path) -> Path:
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real environment with nothing in it but Python."""
     folder = tmp_path_factory.mktemp("environment") / "lint"
-    # Of the real interpreter, as nox makes them: one that was made by another environment's names that one as its home.
-    python = Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+    # Of the real interpreter, as nox makes them: one that was made by another
+    # environment's names that one as its home.
+    python = Path(
+        sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    )
     subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True)
     return folder
 
 
 @pytest.fixture
 def bench(root: Path, tmp_path: Path) -> Workbench:
-    """A workbench on which every command is a surprise, until `answering` says what it prints."""
+    """A workbench on which every command is a surprise, until `answering` says what it
+    prints.
+    """
     reports = root / "reports" / "job"
     reports.mkdir(parents=True)
 
@@ -149,13 +167,16 @@ def bench(root: Path, tmp_path: Path) -> Workbench:
 
 @pytest.fixture
 def answering(bench: Workbench) -> Callable[..., list[list[str]]]:
-    """`answering(first, second)`: what the bench's next commands print; the last answers all that follow.
+    """`answering(first, second)`: what the bench's next commands print; the last
+    answers all that follow.
 
-    An answer is a `Completed`, or a function of the command that makes one. Returns the list that the
-    commands are noted in.
+    An answer is a `Completed`, or a function of the command that makes one. Returns the
+    list that the commands are noted in.
     """
 
-    def prepare(*answers: Completed | Callable[[list[str]], Completed]) -> list[list[str]]:
+    def prepare(
+        *answers: Completed | Callable[[list[str]], Completed]
+    ) -> list[list[str]]:
         calls: list[list[str]] = []
 
         def execute(argv: list[str], **options: Any) -> Completed:
@@ -171,7 +192,9 @@ def answering(bench: Workbench) -> Callable[..., list[list[str]]]:
 
 @pytest.fixture(autouse=True)
 def no_session_left() -> Iterator[None]:
-    """Remove the sessions that a test has declared: nox keeps them in the process, for the tests that follow."""
+    """Remove the sessions that a test has declared: nox keeps them in the process, for
+    the tests that follow.
+    """
     yield
     if "nox" in sys.modules:
         sys.modules["nox"].registry.reset()
@@ -179,7 +202,9 @@ def no_session_left() -> Iterator[None]:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Signals are heeded, also where a shell in the background ignores SIGINT; afterwards all is as before."""
+    """Signals are heeded, also where a shell in the background ignores SIGINT;
+    afterwards all is as before.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -190,7 +215,9 @@ def handlers() -> Iterator[None]:
 
 
 class Nox:
-    """nox on a noxfile of the test, in this process (so that coverage sees it) or in one of its own."""
+    """nox on a noxfile of the test, in this process (so that coverage sees it) or in
+    one of its own.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -227,7 +254,10 @@ class Nox:
 
     def statuses(self) -> dict[str, tuple[str, str | None]]:
         """Status and cause of every job that left a result."""
-        found = (results.read(path.parent) for path in self.root.glob("reports/*/result.json"))
+        found = (
+            results.read(path.parent)
+            for path in self.root.glob("reports/*/result.json")
+        )
         return {result.session: (result.status.value, result.cause) for result in found}
 
 
@@ -239,7 +269,8 @@ def nox_run(root: Path, monkeypatch: pytest.MonkeyPatch, handlers: None) -> Nox:
 
     monkeypatch.chdir(root)
     monkeypatch.setenv("PYTHONPATH", str(Path(results.__file__).parent.parent))
-    # What a session does is not seen where its result is reused; the tests of that switch it on.
+    # What a session does is not seen where its result is reused; the tests of that
+    # switch it on.
     monkeypatch.setenv("LAKE_CI_CACHE", "off")
     # What a noxfile sets there lives as long as the process.
     monkeypatch.setattr(nox, "options", _options.NoxfileOptions())

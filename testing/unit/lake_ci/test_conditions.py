@@ -137,7 +137,9 @@ def test_a_failed_summary_publishes_nothing(name: str, workflow: Workflow) -> No
 
 
 @pytest.mark.parametrize("name", TRIGGERS)
-def test_a_cancelled_workflow_ends_with_the_summary(name: str, workflow: Workflow) -> None:
+def test_a_cancelled_workflow_ends_with_the_summary(
+    name: str, workflow: Workflow
+) -> None:
     for at in sorted(DECLARED[name]):
         results = github.run(workflow, TRIGGERS[name], cancelled_at=at)
         before = github.ancestors(workflow["jobs"], at)

@@ -1,4 +1,4 @@
-"""Digests that are kept between runs: never that of a content that is no longer there."""
+"""Digests kept between runs: never that of a content that is no longer there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 
 def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the file system's clock be a minute past the file's times, as it is in a checkout of yesterday."""
+    """Let the file system's clock be a minute past the file's times, as it is in a
+    checkout of yesterday.
+    """
     later = path.lstat().st_ctime_ns + 60 * 10**9
     monkeypatch.setattr(digests, "_clock", lambda folder: (later, path.lstat().st_dev))
 
@@ -60,7 +62,9 @@ def test_a_file_of_this_very_moment_is_read_again(
 ) -> None:
     (tmp_path / "one").write_text("1")
     said = (tmp_path / "one").stat()
-    monkeypatch.setattr(digests, "_clock", lambda folder: (said.st_ctime_ns, said.st_dev))
+    monkeypatch.setattr(
+        digests, "_clock", lambda folder: (said.st_ctime_ns, said.st_dev)
+    )
     noted = reads(monkeypatch)
     assert look("one") == look("one")
     assert noted == ["one", "one"]
@@ -76,7 +80,10 @@ def test_another_content_of_the_same_size_and_time_is_seen(
     said = file.stat()
     file.write_text("2")
     os.utime(file, ns=(said.st_atime_ns, said.st_mtime_ns))
-    assert (file.stat().st_size, file.stat().st_mtime_ns) == (said.st_size, said.st_mtime_ns)
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (
+        said.st_size,
+        said.st_mtime_ns,
+    )
     assert look("one") != before
 
 
@@ -87,7 +94,9 @@ def test_nothing_is_believed_once_the_clock_went_back(
     age(tmp_path / "one", monkeypatch)
     look("one")
     said = (tmp_path / "one").stat()
-    monkeypatch.setattr(digests, "_clock", lambda folder: (said.st_ctime_ns + 1, said.st_dev))
+    monkeypatch.setattr(
+        digests, "_clock", lambda folder: (said.st_ctime_ns + 1, said.st_dev)
+    )
     noted = reads(monkeypatch)
     look("one")
     assert noted == ["one"]
@@ -117,7 +126,10 @@ def test_mode_kind_and_target_count_and_a_link_is_not_followed(
     file.write_text("two")
     link.symlink_to("two")
     first = look("one", "link")
-    assert first["one"].split(" ")[1] == first["link"].split(" ")[1] and first["one"] != first["link"]
+    assert (
+        first["one"].split(" ")[1] == first["link"].split(" ")[1]
+        and first["one"] != first["link"]
+    )
     file.chmod(0o755)
     link.unlink()
     link.symlink_to("nowhere")
@@ -148,7 +160,8 @@ def test_a_name_that_is_not_utf8_and_one_with_a_newline_are_kept(
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda data: data[:-3], lambda data: b"", lambda data: data.replace(b"1", b"2")]
+    "damage",
+    [lambda data: data[:-3], lambda data: b"", lambda data: data.replace(b"1", b"2")],
 )
 def test_a_damaged_file_of_digests_costs_time_alone(
     tmp_path: Path,
@@ -166,7 +179,9 @@ def test_a_damaged_file_of_digests_costs_time_alone(
     assert noted == ["one"]
 
 
-def test_where_nothing_can_be_written_the_files_are_read_each_time(tmp_path: Path) -> None:
+def test_where_nothing_can_be_written_the_files_are_read_each_time(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "one").write_text("1")
     (tmp_path / "kept").write_text("no folder")
     found = Digests(tmp_path, tmp_path / "kept" / "digests")
@@ -178,7 +193,10 @@ def test_where_nothing_can_be_written_the_files_are_read_each_time(tmp_path: Pat
 def test_many_files_are_read_by_two_processes_with_the_same_result(
     tmp_path: Path, look: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [f"file {number}" for number in range(50)] + [os.fsdecode(b"caf\xe9"), "gone"]
+    names = [f"file {number}" for number in range(50)] + [
+        os.fsdecode(b"caf\xe9"),
+        "gone",
+    ]
     for name in names[:-1]:
         (tmp_path / name).write_text(name, errors="surrogateescape")
     alone = look(*names)

@@ -24,14 +24,25 @@ SOURCES = ("result", "history", "cache", "table")
 
 
 def known(
-    root: Path, *variants: Variant, cached: Callable[[Variant], float | None] | None = None
+    root: Path,
+    *variants: Variant,
+    cached: Callable[[Variant], float | None] | None = None,
 ) -> Durations:
     return durations(root, GRAPH, variants, cached)
 
 
 def write_history(root: Path, *seconds: tuple[State, float]) -> None:
     runs = [
-        Past("r", "push", None, None, "", state, each, {"lint": PastSession(state, each, {})})
+        Past(
+            "r",
+            "push",
+            None,
+            None,
+            "",
+            state,
+            each,
+            {"lint": PastSession(state, each, {})},
+        )
         for state, each in seconds
     ]
     results.write_whole(root / "reports" / history.FILE, history.to_text(runs))
@@ -57,7 +68,9 @@ def test_the_first_source_that_knows_the_session_counts(
     if "result" in sources:
         samples.leave(tmp_path, samples.result_of(LINT, seconds=1.0))
     if "history" in sources:
-        write_history(tmp_path, (State.SUCCESS, 9.0), (State.WARNING, 2.0), (State.FAILURE, 8.0))
+        write_history(
+            tmp_path, (State.SUCCESS, 9.0), (State.WARNING, 2.0), (State.FAILURE, 8.0)
+        )
     if "table" in sources:
         write_table(tmp_path, "lint = 4")
     cached = (lambda variant: 3.0) if "cache" in sources else (lambda variant: None)
@@ -76,7 +89,9 @@ def test_the_first_source_that_knows_the_session_counts(
         {"seconds": "10"},
     ],
 )
-def test_a_result_that_is_no_whole_run_is_not_used(tmp_path: Path, fields: dict[str, Any]) -> None:
+def test_a_result_that_is_no_whole_run_is_not_used(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
     samples.leave(tmp_path, replace(samples.result_of(LINT), **fields))
     assert known(tmp_path, LINT).estimated == {"lint"}
 
@@ -111,7 +126,9 @@ def test_nothing_is_read_for_no_session(tmp_path: Path) -> None:
         ("lint", "pyproject.toml: "),
     ],
 )
-def test_a_malformed_table_is_wrong_usage(tmp_path: Path, text: str, words: str) -> None:
+def test_a_malformed_table_is_wrong_usage(
+    tmp_path: Path, text: str, words: str
+) -> None:
     write_table(tmp_path, text)
     with pytest.raises(UsageError) as raised:
         known(tmp_path, LINT)

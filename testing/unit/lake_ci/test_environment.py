@@ -19,7 +19,9 @@ from lake_ci.processes import Completed
 class Uv:
     """Answers what `Run.execute` is asked, and remembers it."""
 
-    def __init__(self, code: int = 0, stderr: str = "", stopped: str | None = None) -> None:
+    def __init__(
+        self, code: int = 0, stderr: str = "", stopped: str | None = None
+    ) -> None:
         self.done = Completed(("uv",), code, "", stderr, 0.1, stopped)
         self.calls: list[list[str]] = []
 
@@ -50,23 +52,44 @@ def test_the_lock_is_installed_once_with_hashes_and_again_when_it_changed(
     (locked_root / "requirements" / "lint.txt").write_text("black==2 --hash=sha256:0\n")
     assert made.install(locked_root, "lint", uv) is True
     assert [call[1:] for call in uv.calls] == [
-        ["pip", "sync", "--quiet", "--require-hashes", "--python", str(made.python), "requirements/lint.txt"]
+        [
+            "pip",
+            "sync",
+            "--quiet",
+            "--require-hashes",
+            "--python",
+            str(made.python),
+            "requirements/lint.txt",
+        ]
     ] * 2
 
 
-def test_another_purpose_in_the_same_environment_is_installed(locked_root: Path, made: Environment) -> None:
-    (locked_root / "requirements" / "build.txt").write_text("build==1 --hash=sha256:0\n")
+def test_another_purpose_in_the_same_environment_is_installed(
+    locked_root: Path, made: Environment
+) -> None:
+    (locked_root / "requirements" / "build.txt").write_text(
+        "build==1 --hash=sha256:0\n"
+    )
     uv = Uv()
-    assert [made.install(locked_root, purpose, uv) for purpose in ("lint", "build", "lint")] == [True] * 3
+    assert [
+        made.install(locked_root, purpose, uv) for purpose in ("lint", "build", "lint")
+    ] == [True] * 3
 
 
-def test_an_environment_that_may_not_be_touched_is_left_alone(locked_root: Path, made: Environment) -> None:
+def test_an_environment_that_may_not_be_touched_is_left_alone(
+    locked_root: Path, made: Environment
+) -> None:
     uv = Uv()
-    assert Environment(made.folder, may_install=False).install(locked_root, "no-lock", uv) is False
+    assert (
+        Environment(made.folder, may_install=False).install(locked_root, "no-lock", uv)
+        is False
+    )
     assert uv.calls == []
 
 
-def test_a_missing_lock_is_said_with_the_command_that_makes_it(locked_root: Path, made: Environment) -> None:
+def test_a_missing_lock_is_said_with_the_command_that_makes_it(
+    locked_root: Path, made: Environment
+) -> None:
     with pytest.raises(NoEnvironmentError) as raised:
         made.install(locked_root, "docs", Uv())
     assert str(raised.value) == "requirements/docs.txt is missing (run `nox -s lock`)"
@@ -75,9 +98,15 @@ def test_a_missing_lock_is_said_with_the_command_that_makes_it(locked_root: Path
 @pytest.mark.parametrize(
     ("uv", "hint"),
     [
-        (Uv(127, "uv: No such file or directory"), "uv is missing; run `python -m pip install 'nox[uv]'`"),
+        (
+            Uv(127, "uv: No such file or directory"),
+            "uv is missing; run `python -m pip install 'nox[uv]'`",
+        ),
         (Uv(-15, "", "timeout"), "the job's time limit was reached"),
-        (Uv(2, "error: Failed to fetch: `black`\n  Caused by: dns error"), "out of reach"),
+        (
+            Uv(2, "error: Failed to fetch: `black`\n  Caused by: dns error"),
+            "out of reach",
+        ),
         (Uv(1, "error: Hash mismatch for `black==1`"), None),
     ],
 )
@@ -88,13 +117,17 @@ def test_a_failed_install_says_uvs_words_and_is_tried_again(
     (locked_root / "requirements" / "lint.txt").write_text("black==2 --hash=sha256:0\n")
     with pytest.raises(NoEnvironmentError) as raised:
         made.install(locked_root, "lint", uv)
-    assert raised.value.message.startswith("requirements/lint.txt could not be installed")
+    assert raised.value.message.startswith(
+        "requirements/lint.txt could not be installed"
+    )
     assert uv.done.stderr in raised.value.message
     assert (hint in (raised.value.hint or "")) if hint else raised.value.hint is None
     assert made.install(locked_root, "lint", Uv()) is True
 
 
-def test_the_tools_find_the_environment_first_and_nothing_of_the_suites_own(made: Environment) -> None:
+def test_the_tools_find_the_environment_first_and_nothing_of_the_suites_own(
+    made: Environment,
+) -> None:
     variables = made.variables(
         {
             "PATH": "/usr/bin",

@@ -18,7 +18,9 @@ from lake_ci.errors import Interrupted, LakeCiError
         (errors.MachineError, 3),
     ],
 )
-def test_each_error_has_the_exit_code_of_the_design(kind: type[LakeCiError], code: int) -> None:
+def test_each_error_has_the_exit_code_of_the_design(
+    kind: type[LakeCiError], code: int
+) -> None:
     assert kind("no").exit_code == code
 
 

@@ -19,14 +19,23 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def graph() -> Graph:
-    """The kinds of triggers the pipeline knows: always, daily too, push to main only, dispatch only."""
+    """The kinds of triggers the pipeline knows: always, daily too, push to main only,
+    dispatch only.
+    """
     graph = Graph()
     graph.add(Job("lint", session))
     graph.add(Job("security", session, events=(*ALWAYS, "schedule")))
     graph.add(Job("tests", session, needs=("lint",), pythons=("3.10", "3.11")))
     graph.add(Job("build", session, needs=("tests", "security")))
     graph.add(Job("performance", session, needs=("build",), events=("push:main",)))
-    graph.add(Job("deploy", session, needs=("build",), events=("push:main", "workflow_dispatch")))
+    graph.add(
+        Job(
+            "deploy",
+            session,
+            needs=("build",),
+            events=("push:main", "workflow_dispatch"),
+        )
+    )
     return graph
 
 
@@ -61,7 +70,14 @@ def test_an_event_starts_its_jobs_in_order_and_names_a_reason_for_each_other(
 
 
 def test_the_table_above_covers_every_event() -> None:
-    assert set(EVENTS) == {"push", "pull_request", "merge_group", "workflow_dispatch", "tag", "schedule"}
+    assert set(EVENTS) == {
+        "push",
+        "pull_request",
+        "merge_group",
+        "workflow_dispatch",
+        "tag",
+        "schedule",
+    }
 
 
 def test_the_reason_says_when_a_job_runs(graph: Graph) -> None:
@@ -110,14 +126,20 @@ def test_skip_overrules_only(graph: Graph) -> None:
 
 def test_an_unchanged_job_counts_as_passed_for_what_needs_it(graph: Graph) -> None:
     plan = select(
-        graph, Event("push", "develop"), unchanged={"lint": "unchanged since 0123", "tests": "likewise"}
+        graph,
+        Event("push", "develop"),
+        unchanged={"lint": "unchanged since 0123", "tests": "likewise"},
     )
     assert [job.name for job in plan.starts] == ["security", "build"]
     assert plan.skipped["lint"] == "unchanged since 0123"
 
 
-def test_an_unchanged_job_whose_need_does_not_run_has_that_as_its_reason(graph: Graph) -> None:
-    plan = select(graph, Event("push", "develop"), skip=["lint"], unchanged={"tests": "unchanged"})
+def test_an_unchanged_job_whose_need_does_not_run_has_that_as_its_reason(
+    graph: Graph,
+) -> None:
+    plan = select(
+        graph, Event("push", "develop"), skip=["lint"], unchanged={"tests": "unchanged"}
+    )
     assert [job.name for job in plan.starts] == ["security"]
     assert plan.skipped["tests"] == "needs lint, which does not run"
 
@@ -145,7 +167,9 @@ def test_what_changed_since_a_commit_is_what_git_and_the_working_tree_say(
     assert unchanged == {"lint": f"unchanged since {first[:12]}"}
 
 
-def test_a_reference_that_git_does_not_know_is_refused(graph: Graph, root: Path) -> None:
+def test_a_reference_that_git_does_not_know_is_refused(
+    graph: Graph, root: Path
+) -> None:
     with pytest.raises(UsageError, match="git knows no commit 'v9'"):
         unchanged_since(graph, root, "v9")
 
@@ -165,30 +189,54 @@ def test_an_unknown_job_is_refused(graph: Graph, option: str) -> None:
     ("env", "event"),
     [
         ({}, Event("pull_request", "feature")),
-        ({"GITHUB_EVENT_NAME": "push", "GITHUB_REF_NAME": "main"}, Event("push", "main")),
         (
-            {"GITHUB_EVENT_NAME": "push", "GITHUB_REF_NAME": "v1.2.0", "GITHUB_REF_TYPE": "tag"},
-            Event("tag", "v1.2.0"),
-        ),
-        (
-            {"GITHUB_EVENT_NAME": "push", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch"},
+            {"GITHUB_EVENT_NAME": "push", "GITHUB_REF_NAME": "main"},
             Event("push", "main"),
         ),
         (
-            {"GITHUB_EVENT_NAME": "pull_request", "GITHUB_HEAD_REF": "fix", "GITHUB_REF_NAME": "7/merge"},
+            {
+                "GITHUB_EVENT_NAME": "push",
+                "GITHUB_REF_NAME": "v1.2.0",
+                "GITHUB_REF_TYPE": "tag",
+            },
+            Event("tag", "v1.2.0"),
+        ),
+        (
+            {
+                "GITHUB_EVENT_NAME": "push",
+                "GITHUB_REF_NAME": "main",
+                "GITHUB_REF_TYPE": "branch",
+            },
+            Event("push", "main"),
+        ),
+        (
+            {
+                "GITHUB_EVENT_NAME": "pull_request",
+                "GITHUB_HEAD_REF": "fix",
+                "GITHUB_REF_NAME": "7/merge",
+            },
             Event("pull_request", "fix"),
         ),
         (
-            {"GITHUB_EVENT_NAME": "merge_group", "GITHUB_REF_NAME": "gh-readonly-queue/main/pr-7"},
+            {
+                "GITHUB_EVENT_NAME": "merge_group",
+                "GITHUB_REF_NAME": "gh-readonly-queue/main/pr-7",
+            },
             Event("merge_group", "gh-readonly-queue/main/pr-7"),
         ),
-        ({"GITHUB_EVENT_NAME": "schedule", "GITHUB_REF_NAME": "main"}, Event("schedule", "main")),
+        (
+            {"GITHUB_EVENT_NAME": "schedule", "GITHUB_REF_NAME": "main"},
+            Event("schedule", "main"),
+        ),
         (
             {"GITHUB_EVENT_NAME": "workflow_dispatch", "GITHUB_REF_NAME": "develop"},
             Event("workflow_dispatch", "develop"),
         ),
         # An event of GitHub's that starts no workflow of ours.
-        ({"GITHUB_EVENT_NAME": "issues", "GITHUB_REF_NAME": "main"}, Event("push", "main")),
+        (
+            {"GITHUB_EVENT_NAME": "issues", "GITHUB_REF_NAME": "main"},
+            Event("push", "main"),
+        ),
     ],
 )
 def test_the_event_is_the_one_github_names_or_would_see(
@@ -199,7 +247,12 @@ def test_the_event_is_the_one_github_names_or_would_see(
 
 @pytest.mark.parametrize(
     ("branch", "name"),
-    [("main", "push"), ("develop", "push"), ("main2", "pull_request"), ("x", "pull_request")],
+    [
+        ("main", "push"),
+        ("develop", "push"),
+        ("main2", "pull_request"),
+        ("x", "pull_request"),
+    ],
 )
 def test_a_laptop_plays_a_push_on_the_trunks_and_a_pull_request_elsewhere(
     root: Path, git: Callable[..., str], branch: str, name: str
@@ -208,7 +261,9 @@ def test_a_laptop_plays_a_push_on_the_trunks_and_a_pull_request_elsewhere(
     assert current(root, {}) == Event(name, branch)
 
 
-def test_a_detached_checkout_plays_a_pull_request(root: Path, git: Callable[..., str]) -> None:
+def test_a_detached_checkout_plays_a_pull_request(
+    root: Path, git: Callable[..., str]
+) -> None:
     git(root, "checkout", "-q", "--detach")
     assert current(root, {}) == Event("pull_request", None)
     assert str(current(root, {})) == "pull_request"
@@ -216,12 +271,18 @@ def test_a_detached_checkout_plays_a_pull_request(root: Path, git: Callable[...,
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_name_and_branch_overrule_what_github_says(root: Path, name: str) -> None:
-    env = {"GITHUB_EVENT_NAME": "push", "GITHUB_REF_NAME": "v1", "GITHUB_REF_TYPE": "tag"}
+    env = {
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_REF_NAME": "v1",
+        "GITHUB_REF_TYPE": "tag",
+    }
     event = current(root, env, name=name, branch="main")
     assert event == Event(name, "main")
     assert str(event) == f"{name} on main"
 
 
 def test_an_unknown_event_is_refused(root: Path) -> None:
-    with pytest.raises(UsageError, match=r"no event 'pull-request'; did you mean 'pull_request'\?"):
+    with pytest.raises(
+        UsageError, match=r"no event 'pull-request'; did you mean 'pull_request'\?"
+    ):
         current(root, {}, name="pull-request")

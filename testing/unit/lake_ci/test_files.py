@@ -40,7 +40,9 @@ def test_a_free_lock_is_taken_at_once_and_its_folder_made(tmp_path: Path) -> Non
     assert waited == []
 
 
-def test_who_waits_is_told_who_holds_and_gets_the_lock_in_the_end(tmp_path: Path) -> None:
+def test_who_waits_is_told_who_holds_and_gets_the_lock_in_the_end(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "a.lock"
     with holder(path) as process:
 

@@ -1,4 +1,6 @@
-"""What the fingerprint of a session covers, and that it does not cover what cannot be told."""
+"""What the fingerprint of a session covers, and that it does not cover what cannot be
+told.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def session(run: object) -> None:
 
 @pytest.fixture
 def look(root: Path) -> Look:
-    """The fingerprint of a job of the repository `root`, as a run of the moment sees it."""
+    """The fingerprint of a job of the repository `root`, as a run of the moment sees
+    it.
+    """
 
     def fingerprint(
         env: Mapping[str, str] | None = None, today: date = TODAY, **declared: Any
@@ -36,16 +40,23 @@ def look(root: Path) -> Look:
         graph.add(Job("docker", session, python=None, reports=("images.json", "dist/")))
         job = graph.add(Job("k8s", session, **{"python": None, **declared}))
         digests = Digests(root, root / ".cache" / "digests")
-        machine = Machine(root, {"PATH": os.environ["PATH"], **(env or {})}, digests, today)
+        machine = Machine(
+            root, {"PATH": os.environ["PATH"], **(env or {})}, digests, today
+        )
         return Fingerprints(graph, machine).of(job.variants[0])
 
     return fingerprint
 
 
-def test_a_job_that_declares_nothing_reads_every_file_that_git_would_track(root: Path, look: Look) -> None:
+def test_a_job_that_declares_nothing_reads_every_file_that_git_would_track(
+    root: Path, look: Look
+) -> None:
     (root / "untracked").write_text("1")
     before = look()
-    assert {name for name in before.each if name.startswith("file ")} == {"file .gitignore", "file untracked"}
+    assert {name for name in before.each if name.startswith("file ")} == {
+        "file .gitignore",
+        "file untracked",
+    }
     (root / "reports").mkdir()
     (root / "reports" / "ignored").write_text("1")
     assert look().id == before.id
@@ -53,7 +64,9 @@ def test_a_job_that_declares_nothing_reads_every_file_that_git_would_track(root:
     assert look().differences(before.each) == ["untracked changed"]
 
 
-def test_a_declared_job_reads_its_files_and_those_of_the_suite(root: Path, look: Look) -> None:
+def test_a_declared_job_reads_its_files_and_those_of_the_suite(
+    root: Path, look: Look
+) -> None:
     for name in (
         "k8s/base/one.yaml",
         "docs/two.md",
@@ -66,7 +79,12 @@ def test_a_declared_job_reads_its_files_and_those_of_the_suite(root: Path, look:
     before = look(inputs=("k8s/*",))
     (root / "docs" / "two.md").write_text("2")
     assert look(inputs=("k8s/*",)).id == before.id
-    for name in ("k8s/base/one.yaml", "noxfile.py", "utils/lake_ci/run.py", "requirements/k8s.txt"):
+    for name in (
+        "k8s/base/one.yaml",
+        "noxfile.py",
+        "utils/lake_ci/run.py",
+        "requirements/k8s.txt",
+    ):
         (root / name).write_text("2")
         now = look(inputs=("k8s/*",))
         assert now.differences(before.each) == [f"{name} changed"]
@@ -92,7 +110,9 @@ def test_each_way_in_which_a_file_can_differ_is_named(root: Path, look: Look) ->
     ]
 
 
-def test_a_file_that_got_its_old_content_back_is_the_same_and_another_moment(root: Path, look: Look) -> None:
+def test_a_file_that_got_its_old_content_back_is_the_same_and_another_moment(
+    root: Path, look: Look
+) -> None:
     (root / "one").write_text("1")
     before = look()
     (root / "one").write_text("2")
@@ -106,7 +126,10 @@ def test_a_file_that_got_its_old_content_back_is_the_same_and_another_moment(roo
 
 def test_variables_that_tools_heed_and_declared_ones_count(look: Look) -> None:
     before = look()
-    assert look({"EDITOR": "vi", "LAKE_CI_RUN": "1", "LAKE_CI_STORE": "/x"}).id == before.id
+    assert (
+        look({"EDITOR": "vi", "LAKE_CI_RUN": "1", "LAKE_CI_STORE": "/x"}).id
+        == before.id
+    )
     said = look({"TZ": "UTC", "LAKE_CI_STRICT": "1"}).differences(before.each)
     assert said == ["variable LAKE_CI_STRICT is new", "variable TZ is new"]
     assert look({"EDITOR": "vi"}, variables=("EDITOR",)).differences(before.each) == [
@@ -125,9 +148,9 @@ def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
     env = {"LAKE_CI_ADVISORIES": str(tmp_path / "advisories")}
     before = look(env, facts=("advisories",))
     assert look(env, facts=("advisories",)).id == before.id
-    assert look(env, date(2026, 2, 1), facts=("advisories",)).differences(before.each) == [
-        "fact advisories changed"
-    ]
+    assert look(env, date(2026, 2, 1), facts=("advisories",)).differences(
+        before.each
+    ) == ["fact advisories changed"]
     (tmp_path / "advisories" / "insecure_full.json").write_text("{}")
     assert look(env, facts=("advisories",)).id != before.id
     assert look({"KUBE_CONTEXT": "kind"}, facts=("api-server",)).untold == (
@@ -135,15 +158,21 @@ def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
     )
 
 
-def test_what_is_taken_from_a_need_counts_by_content_without_its_result(root: Path, look: Look) -> None:
+def test_what_is_taken_from_a_need_counts_by_content_without_its_result(
+    root: Path, look: Look
+) -> None:
     assert look(takes=("docker",)).untold == "docker has left no result to take"
     left(root, "success", "{}")
     before = look(takes=("docker",))
-    assert {"taken reports/docker/images.json", "taken dist/wheel"} <= set(before.inputs)
+    assert {"taken reports/docker/images.json", "taken dist/wheel"} <= set(
+        before.inputs
+    )
     left(root, "success", "{}", run="2")
     assert look(takes=("docker",)).id == before.id
     left(root, "success", "[]")
-    assert look(takes=("docker",)).differences(before.each) == ["reports/docker/images.json changed"]
+    assert look(takes=("docker",)).differences(before.each) == [
+        "reports/docker/images.json changed"
+    ]
     left(root, "failure", "[]")
     assert look(takes=("docker",)).untold == "docker did not pass"
     left(root, "success", "[]", partial=True)
@@ -166,7 +195,13 @@ def left(
     body |= dict.fromkeys(("artifacts", "warnings"), ())
     body |= {"schema": 1, "run": run, "attempt": 1, "event": "push"}
     body |= {"dirty": False, "partial": partial}
-    body |= {"job": "docker", "session": "docker", "started": "", "seconds": 1, "reproduce": ""}
+    body |= {
+        "job": "docker",
+        "session": "docker",
+        "started": "",
+        "seconds": 1,
+        "reproduce": "",
+    }
     check = {
         "name": "x",
         "status": status,
@@ -176,7 +211,9 @@ def left(
         "weaker": None,
         "data": {},
     }
-    (root / "reports" / "docker" / "result.json").write_text(json.dumps({**body, "checks": [check]}))
+    (root / "reports" / "docker" / "result.json").write_text(
+        json.dumps({**body, "checks": [check]})
+    )
 
 
 def test_a_job_with_history_depends_on_the_commit_and_another_does_not(
@@ -193,10 +230,15 @@ def test_a_job_with_history_depends_on_the_commit_and_another_does_not(
     assert said == ["new is new", "git tags changed", "git uncommitted changes changed"]
 
 
-def test_what_git_does_not_list_cannot_be_told(root: Path, look: Look, git: Callable[..., str]) -> None:
+def test_what_git_does_not_list_cannot_be_told(
+    root: Path, look: Look, git: Callable[..., str]
+) -> None:
     git(root, "init", "--quiet", "nested")
     (root / "nested" / "file").write_text("")
-    assert look().untold == "nested/ is a repository of its own: git does not list what is in it"
+    assert (
+        look().untold
+        == "nested/ is a repository of its own: git does not list what is in it"
+    )
     git(root / "nested", "add", ".")
     git(root / "nested", "commit", "--quiet", "--message=nested")
     git(root, "-c", "advice.addEmbeddedRepo=false", "add", "nested")

@@ -12,7 +12,9 @@ from lake_ci import git as asked
 Git = Callable[..., str]
 
 
-def test_a_folder_without_git_knows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_git_knows_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert asked.branch(tmp_path) is None
     assert asked.commit(tmp_path) is None
@@ -23,13 +25,17 @@ def test_a_folder_without_git_knows_nothing(tmp_path: Path, monkeypatch: pytest.
     assert asked.version_tag(tmp_path) is None
 
 
-def test_a_machine_without_git_knows_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_git_knows_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(root))
     assert asked.commit(root) is None
     assert asked.files(root) == ()
 
 
-def test_a_repository_without_a_commit_has_a_branch_only(tmp_path: Path, git: Git) -> None:
+def test_a_repository_without_a_commit_has_a_branch_only(
+    tmp_path: Path, git: Git
+) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
     assert asked.branch(tmp_path) == "main"
     assert asked.commit(tmp_path) is None
@@ -46,7 +52,9 @@ def test_a_detached_checkout_has_no_branch(root: Path, git: Git) -> None:
     assert asked.branch(root) is None
 
 
-def test_ignored_files_do_not_make_the_tree_dirty_and_untracked_ones_do(root: Path) -> None:
+def test_ignored_files_do_not_make_the_tree_dirty_and_untracked_ones_do(
+    root: Path,
+) -> None:
     (root / "reports").mkdir()
     (root / "reports" / "x.txt").touch()
     assert not asked.is_dirty(root)
@@ -54,8 +62,16 @@ def test_ignored_files_do_not_make_the_tree_dirty_and_untracked_ones_do(root: Pa
     assert asked.is_dirty(root)
 
 
-def test_files_are_those_tracked_or_to_be_tracked_that_exist(root: Path, git: Git) -> None:
-    for name in ("kept.py", "deleted.py", "a b/größe.py", "reports/ignored.py", "note.txt"):
+def test_files_are_those_tracked_or_to_be_tracked_that_exist(
+    root: Path, git: Git
+) -> None:
+    for name in (
+        "kept.py",
+        "deleted.py",
+        "a b/größe.py",
+        "reports/ignored.py",
+        "note.txt",
+    ):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
     git(root, "add", ".")

@@ -41,18 +41,35 @@ def test_a_python_is_found_where_its_tool_keeps_it(home: Path, place: str) -> No
     ("variable", "value", "place"),
     [
         ("PYENV_ROOT", "elsewhere", "elsewhere/versions/3.10.13/bin"),
-        ("UV_PYTHON_INSTALL_DIR", "elsewhere", "elsewhere/cpython-3.10.13-linux-x86_64-gnu/bin"),
-        ("XDG_DATA_HOME", "elsewhere", "elsewhere/uv/python/cpython-3.10.13-linux-x86_64-gnu/bin"),
+        (
+            "UV_PYTHON_INSTALL_DIR",
+            "elsewhere",
+            "elsewhere/cpython-3.10.13-linux-x86_64-gnu/bin",
+        ),
+        (
+            "XDG_DATA_HOME",
+            "elsewhere",
+            "elsewhere/uv/python/cpython-3.10.13-linux-x86_64-gnu/bin",
+        ),
         ("CONDA_EXE", "elsewhere/bin/conda", "elsewhere/envs/spark/bin"),
     ],
 )
-def test_the_tools_own_variables_name_other_places(home: Path, variable: str, value: str, place: str) -> None:
+def test_the_tools_own_variables_name_other_places(
+    home: Path, variable: str, value: str, place: str
+) -> None:
     folder = keep(home / place, "3.10")
-    assert interpreters.find("3.10", {"HOME": str(home), variable: str(home / value)}) == folder
+    assert (
+        interpreters.find("3.10", {"HOME": str(home), variable: str(home / value)})
+        == folder
+    )
 
 
 @pytest.mark.parametrize(
-    "pattern", [".pyenv/versions/{}/bin", ".local/share/uv/python/cpython-{}-linux-x86_64-gnu/bin"]
+    "pattern",
+    [
+        ".pyenv/versions/{}/bin",
+        ".local/share/uv/python/cpython-{}-linux-x86_64-gnu/bin",
+    ],
 )
 def test_the_newest_patch_release_is_taken_by_number(home: Path, pattern: str) -> None:
     for release in ("3.10.2", "3.10.13", "3.10.9"):
@@ -77,7 +94,11 @@ def test_found_folders_go_to_the_end_of_path_once(home: Path) -> None:
     assert env["PATH"].split(os.pathsep) == ["/usr/bin", str(nine), str(ten)]
 
 
-def test_what_is_missing_is_said_with_where_it_was_looked_for_and_how_to_get_it(home: Path) -> None:
-    assert interpreters.missing("3.9", {"HOME": str(home)}) == (
-        "Python 3.9 was not found (looked in PATH, pyenv, uv, conda, Homebrew); get it by `uv python install 3.9`"
+def test_what_is_missing_is_said_with_where_it_was_looked_for_and_how_to_get_it(
+    home: Path,
+) -> None:
+    assert (
+        interpreters.missing("3.9", {"HOME": str(home)})
+        == "Python 3.9 was not found (looked in PATH, pyenv, uv, conda, Homebrew); get"
+        " it by `uv python install 3.9`"
     )

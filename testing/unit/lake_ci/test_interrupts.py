@@ -108,7 +108,9 @@ subprocess.run([sys.executable, "-c", {child!r}])
 
 
 @pytest.mark.usefixtures("handlers")
-def test_the_watch_sends_sigterm_to_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_watch_sends_sigterm_to_its_own_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     interrupts.install()
     monkeypatch.setattr(interrupts, "PARENT_CHECK_SECONDS", 0.001)
     with pytest.raises(Interrupted, match="SIGTERM"):

@@ -15,7 +15,9 @@ from lake_ci.errors import LakeCiError
 
 
 class GitHub(ThreadingHTTPServer):
-    """Keeps issues and notes what it was asked; `code` other than 200 refuses everything."""
+    """Keeps issues and notes what it was asked; `code` other than 200 refuses
+    everything.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -69,7 +71,10 @@ def github() -> Iterator[GitHub]:
 
 
 def test_the_first_failure_opens_an_issue_that_names_the_run(github: GitHub) -> None:
-    assert issue.tell("# 1 failed", github.env) == "https://github.example/repos/o/r/issues"
+    assert (
+        issue.tell("# 1 failed", github.env)
+        == "https://github.example/repos/o/r/issues"
+    )
     assert github.asked[1] == (
         "POST",
         "/repos/o/r/issues",
@@ -87,7 +92,9 @@ def test_a_further_failure_is_a_comment_on_the_open_issue(github: GitHub) -> Non
         {"title": issue.TITLE, "number": 3},
     ]
     issue.tell("# 1 failed", github.env)
-    assert [asked[:2] for asked in github.asked[1:]] == [("POST", "/repos/o/r/issues/3/comments")]
+    assert [asked[:2] for asked in github.asked[1:]] == [
+        ("POST", "/repos/o/r/issues/3/comments")
+    ]
 
 
 def test_a_text_too_long_for_an_issue_is_cut_at_a_line(github: GitHub) -> None:
@@ -100,11 +107,16 @@ def test_a_text_too_long_for_an_issue_is_cut_at_a_line(github: GitHub) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (403, r"GitHub answered 403 to GET .*/issues \(the job needs `issues: write`\)"),
+        (
+            403,
+            r"GitHub answered 403 to GET .*/issues \(the job needs `issues: write`\)",
+        ),
         (500, "GitHub answered 500"),
     ],
 )
-def test_a_refusal_is_an_error_with_what_to_do(github: GitHub, code: int, words: str) -> None:
+def test_a_refusal_is_an_error_with_what_to_do(
+    github: GitHub, code: int, words: str
+) -> None:
     github.code = code
     with pytest.raises(LakeCiError, match=words):
         issue.tell("text", github.env)
@@ -112,5 +124,7 @@ def test_a_refusal_is_an_error_with_what_to_do(github: GitHub, code: int, words:
 
 def test_a_server_that_is_not_there_is_an_error(github: GitHub) -> None:
     env = {**github.env, "GITHUB_API_URL": "http://127.0.0.1:1"}
-    with pytest.raises(LakeCiError, match="GitHub could not be told of the failed run: .*refused"):
+    with pytest.raises(
+        LakeCiError, match="GitHub could not be told of the failed run: .*refused"
+    ):
         issue.tell("text", env)

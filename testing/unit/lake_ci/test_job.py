@@ -30,8 +30,22 @@ def job(name: str, **options: Any) -> Job:
     [
         ({}, None, None, "lint", "lint", "nox -s lint"),
         ({"python": None}, None, None, "lint", "lint", "nox -s lint"),
-        ({"pythons": ("3.9", "3.10")}, "3.10", None, "lint-3.10", "lint-3.10", "nox -s lint-3.10"),
-        ({"javas": ("11",)}, None, "11", "lint(java11)", "lint-java11", 'nox -s "lint(java11)"'),
+        (
+            {"pythons": ("3.9", "3.10")},
+            "3.10",
+            None,
+            "lint-3.10",
+            "lint-3.10",
+            "nox -s lint-3.10",
+        ),
+        (
+            {"javas": ("11",)},
+            None,
+            "11",
+            "lint(java11)",
+            "lint-java11",
+            'nox -s "lint(java11)"',
+        ),
         (
             {"pythons": ("3.10",), "javas": ("17",)},
             "3.10",
@@ -43,10 +57,19 @@ def job(name: str, **options: Any) -> Job:
     ],
 )
 def test_a_variant_is_named_as_nox_names_its_session(
-    options: dict[str, Any], python: str | None, java: str | None, session: str, folder: str, reproduce: str
+    options: dict[str, Any],
+    python: str | None,
+    java: str | None,
+    session: str,
+    folder: str,
+    reproduce: str,
 ) -> None:
     variant = job("lint", **options).variant(python, java)
-    assert (variant.session, variant.id, variant.reproduce) == (session, folder, reproduce)
+    assert (variant.session, variant.id, variant.reproduce) == (
+        session,
+        folder,
+        reproduce,
+    )
 
 
 def test_a_matrix_has_every_combination_in_the_order_nox_lists_them() -> None:
@@ -61,7 +84,9 @@ def test_a_matrix_has_every_combination_in_the_order_nox_lists_them() -> None:
 
 def test_a_job_without_a_matrix_has_one_variant_on_its_python() -> None:
     assert [(v.session, v.python) for v in job("lint").variants] == [("lint", "3.11")]
-    assert [(v.session, v.python) for v in job("lint", python=None).variants] == [("lint", None)]
+    assert [(v.session, v.python) for v in job("lint", python=None).variants] == [
+        ("lint", None)
+    ]
     assert job("lint").variant(None, None).python == "3.11"
 
 
@@ -77,7 +102,9 @@ def test_a_job_without_a_matrix_has_one_variant_on_its_python() -> None:
         (("*.PY",), "a.py", False),
     ],
 )
-def test_a_job_reads_what_its_patterns_name(inputs: tuple[str, ...], file: str, read: bool) -> None:
+def test_a_job_reads_what_its_patterns_name(
+    inputs: tuple[str, ...], file: str, read: bool
+) -> None:
     assert job("lint", inputs=inputs).reads(file) is read
 
 
@@ -99,12 +126,17 @@ def test_the_graph_keeps_the_order_of_the_declarations() -> None:
         (job("lint"), "noxfile.py: job 'lint' is declared twice"),
         (
             Job("docs", bare),
-            "noxfile.py: job 'docs' has no docstring (its first line is what `nox -l` prints)",
+            (
+                "noxfile.py: job 'docs' has no docstring (its first line is what `nox"
+                " -l` prints)"
+            ),
         ),
         (
             job("docs", needs=("lnt",)),
-            "noxfile.py: job 'docs' needs 'lnt', which is not declared "
-            "(a need is declared above the job that needs it; did you mean 'lint'?)",
+            (
+                "noxfile.py: job 'docs' needs 'lnt', which is not declared "
+                "(a need is declared above the job that needs it; did you mean 'lint'?)"
+            ),
         ),
         (
             job("docs", events=("pusj:main",)),
@@ -112,19 +144,26 @@ def test_the_graph_keeps_the_order_of_the_declarations() -> None:
         ),
         (
             job("docs", events=("pull-request",)),
-            "noxfile.py: job 'docs': unknown event 'pull-request'; did you mean 'pull_request'?",
+            (
+                "noxfile.py: job 'docs': unknown event 'pull-request'; did you mean"
+                " 'pull_request'?"
+            ),
         ),
         *(
             (
                 job("docs", events=(event,)),
-                f"noxfile.py: job 'docs': no workflow run has the event '{event}' "
-                "(events with a branch: push:main, push:develop)",
+                (
+                    f"noxfile.py: job 'docs': no workflow run has the event '{event}' "
+                    "(events with a branch: push:main, push:develop)"
+                ),
             )
             for event in ("push:release", "pull_request:main", "tag:v1.0.0")
         ),
     ],
 )
-def test_a_wrong_declaration_is_refused_in_one_line(declared: Job, message: str) -> None:
+def test_a_wrong_declaration_is_refused_in_one_line(
+    declared: Job, message: str
+) -> None:
     graph = Graph()
     graph.add(job("lint"))
     with pytest.raises(UsageError) as raised:

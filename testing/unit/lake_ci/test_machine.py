@@ -30,7 +30,9 @@ Make = Callable[..., Machine]
 def make(root: Path) -> Make:
     def machine(**env: str) -> Machine:
         found = {"PATH": os.environ["PATH"], "HOME": str(root.parent / "home"), **env}
-        return Machine(root, found, Digests(root, root / ".cache" / "digests"), date(2026, 1, 31))
+        return Machine(
+            root, found, Digests(root, root / ".cache" / "digests"), date(2026, 1, 31)
+        )
 
     return machine
 
@@ -47,7 +49,13 @@ def test_only_variables_that_tools_heed_count_and_no_value_is_shown(make: Make) 
         "LAKE_CI_STRICT": "1",
         "PYTHONPATH": "secret",
     }
-    ignored = {"TERM": "xterm", "LAKE_CI_RUN": "1", "LAKE_CI_CACHE": "off", "SSH_TTY": "x", "OLDPWD": "/"}
+    ignored = {
+        "TERM": "xterm",
+        "LAKE_CI_RUN": "1",
+        "LAKE_CI_CACHE": "off",
+        "SSH_TTY": "x",
+        "OLDPWD": "/",
+    }
     found = make(**heeded, **ignored).variables(("TERM",))
     assert set(found) == {*heeded, "PATH", "HOME", "TERM"}
     assert all(len(text) == 64 for text in found.values())
@@ -70,7 +78,10 @@ def test_a_jdk_that_is_named_counts_by_its_release(make: Make, tmp_path: Path) -
     (tmp_path / "jdk" / "release").write_text("17.0.9")
     before = make(LAKE_CI_JAVA17=str(tmp_path / "jdk")).common["LAKE_CI_JAVA17/release"]
     (tmp_path / "jdk" / "release").write_text("17.0.10")
-    assert make(LAKE_CI_JAVA17=str(tmp_path / "jdk")).common["LAKE_CI_JAVA17/release"] != before
+    assert (
+        make(LAKE_CI_JAVA17=str(tmp_path / "jdk")).common["LAKE_CI_JAVA17/release"]
+        != before
+    )
 
 
 def test_the_interpreter_of_an_environment_and_the_one_it_was_made_of_have_one_name(
@@ -80,13 +91,23 @@ def test_the_interpreter_of_an_environment_and_the_one_it_was_made_of_have_one_n
     found = make().interpreter(version, tmp_path / "no environment")
     assert found == make().interpreter(version, venv)
     assert found.startswith(f"CPython {version}.")
-    assert make().interpreter("3.99", venv) == found  # nox takes an environment as it is
+    assert (
+        make().interpreter("3.99", venv) == found
+    )  # nox takes an environment as it is
 
 
-def test_the_interpreter_is_the_one_that_nox_makes_environments_of(make: Make, tmp_path: Path) -> None:
-    """The one that runs nox comes before another of its version on PATH, and nothing else does."""
+def test_the_interpreter_is_the_one_that_nox_makes_environments_of(
+    make: Make, tmp_path: Path
+) -> None:
+    """The one that runs nox comes before another of its version on PATH, and nothing
+    else does.
+    """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    for name, script in ((version, "exit 1"), ("3.99", "exit 1"), ("3.98", "echo CPython 3.10.1 /bin")):
+    for name, script in (
+        (version, "exit 1"),
+        ("3.99", "exit 1"),
+        ("3.98", "echo CPython 3.10.1 /bin"),
+    ):
         (tmp_path / f"python{name}").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / f"python{name}").chmod(0o755)
     machine = make(PATH=f"{tmp_path}:{os.defpath}")
@@ -96,11 +117,15 @@ def test_the_interpreter_is_the_one_that_nox_makes_environments_of(make: Make, t
             machine.interpreter(other, None)
 
 
-def test_a_python_is_looked_for_once_for_all_sessions(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_is_looked_for_once_for_all_sessions(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
     find = python_discovery.get_interpreter
 
-    def asking(version: str, env: Mapping[str, str]) -> python_discovery.PythonInfo | None:
+    def asking(
+        version: str, env: Mapping[str, str]
+    ) -> python_discovery.PythonInfo | None:
         asked.append(version)
         return find(version, env=env)
 
@@ -122,11 +147,15 @@ def test_terraform_counts_with_its_settings_and_not_at_all_with_credentials(
     before = make(TF_CLI_CONFIG_FILE=str(settings)).fact("terraform")
     settings.write_text("disable_checkpoint = true")
     assert make(TF_CLI_CONFIG_FILE=str(settings)).fact("terraform") != before
-    with pytest.raises(UntoldError, match="AWS_PROFILE is set: the plans are of a real account"):
+    with pytest.raises(
+        UntoldError, match="AWS_PROFILE is set: the plans are of a real account"
+    ):
         make(AWS_PROFILE="me").fact("terraform")
 
 
-def test_an_api_server_of_ones_own_counts_by_content(make: Make, tmp_path: Path) -> None:
+def test_an_api_server_of_ones_own_counts_by_content(
+    make: Make, tmp_path: Path
+) -> None:
     assert make().fact("api-server") == "none"
     for name in ("etcd", "kube-apiserver"):
         (tmp_path / name).write_text(name)
@@ -135,7 +164,9 @@ def test_an_api_server_of_ones_own_counts_by_content(make: Make, tmp_path: Path)
     assert make(KUBEBUILDER_ASSETS=str(tmp_path)).fact("api-server") != before
 
 
-def test_the_browser_counts_by_its_program_and_version(make: Make, tmp_path: Path) -> None:
+def test_the_browser_counts_by_its_program_and_version(
+    make: Make, tmp_path: Path
+) -> None:
     program, version = tmp_path / "chromium", tmp_path / "version"
     program.write_text(f"#!/bin/sh\nread -r version <'{version}' && echo $version\n")
     program.chmod(0o755)
@@ -159,7 +190,9 @@ def test_an_engine_that_is_prepared_has_one_state_before_and_after(
     (root / "docker" / "Dockerfile").write_text("ARG BASE=python:3.11-slim\n")
     folder = tmp_path / "provisioning"
     folder.mkdir()
-    (folder / "engine.resource").write_text("one of a kind\nDOCKER_HOST=unix://engine\n")
+    (folder / "engine.resource").write_text(
+        "one of a kind\nDOCKER_HOST=unix://engine\n"
+    )
     machine = make(DOCKER_HOST="unix://engine", LAKE_CI_PROVISIONING=str(folder))
     assert "LAKE_CI_PROVISIONING" not in machine.variables()
     engine.images, there = {}, engine.images
@@ -170,7 +203,9 @@ def test_an_engine_that_is_prepared_has_one_state_before_and_after(
     engine.images = {"python:3.11-slim": "sha256:2"}
     assert machine.fact("engine").endswith(" sha256:2")
     with pytest.raises(UntoldError, match="not on this machine"):
-        make(DOCKER_HOST="tcp://other:2375", LAKE_CI_PROVISIONING=str(folder)).fact("engine")
+        make(DOCKER_HOST="tcp://other:2375", LAKE_CI_PROVISIONING=str(folder)).fact(
+            "engine"
+        )
 
 
 class Engine(socketserver.ThreadingUnixStreamServer):
@@ -184,9 +219,13 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         images = {
-            f"/images/{quote(name)}/json": {"Id": number} for name, number in self.server.images.items()
+            f"/images/{quote(name)}/json": {"Id": number}
+            for name, number in self.server.images.items()
         }
-        known: dict[str, Any] = {"/version": {"Version": "27.0", "ApiVersion": "1.46"}, **images}
+        known: dict[str, Any] = {
+            "/version": {"Version": "27.0", "ApiVersion": "1.46"},
+            **images,
+        }
         body = json.dumps(known.get(self.path, {"message": "no such image"})).encode()
         self.send_response(200 if self.path in known else 404)
         self.send_header("Content-Length", str(len(body)))
@@ -205,7 +244,9 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.chdir(tmp_path)  # a socket's address may have about 100 characters
     with Engine("engine", Answers) as server:
         server.images = {"python:3.11-slim": "sha256:1"}
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.01}
+        )
         thread.start()
         yield server
         server.shutdown()
@@ -216,12 +257,18 @@ def test_the_engine_counts_with_the_image_that_ours_start_from(
     make: Make, root: Path, engine: Engine
 ) -> None:
     (root / "docker").mkdir()
-    (root / "docker" / "Dockerfile").write_text("ARG BASE=python:3.11-slim\nFROM ${BASE}\n")
+    (root / "docker" / "Dockerfile").write_text(
+        "ARG BASE=python:3.11-slim\nFROM ${BASE}\n"
+    )
     here = make(DOCKER_HOST="unix://engine")
     before = here.fact("engine")
     assert before.endswith("27.0 1.46 sha256:1")
     engine.images = {"python:3.11-slim": "sha256:1", "mirror/python": "sha256:3"}
-    assert make(DOCKER_HOST="unix://engine", BASE="mirror/python").fact("engine").endswith(" sha256:3")
+    assert (
+        make(DOCKER_HOST="unix://engine", BASE="mirror/python")
+        .fact("engine")
+        .endswith(" sha256:3")
+    )
     engine.images = {"python:3.11-slim": "sha256:2"}
     assert here.fact("engine") != before
     plugins = root.parent / "home" / ".docker" / "cli-plugins"
@@ -231,7 +278,10 @@ def test_the_engine_counts_with_the_image_that_ours_start_from(
     assert here.fact("engine") != changed
     engine.images = {}
     with pytest.raises(
-        UntoldError, match="does not tell its version and its base image: /images/.* answered with 404"
+        UntoldError,
+        match=(
+            "does not tell its version and its base image: /images/.* answered with 404"
+        ),
     ):
         here.fact("engine")
     with pytest.raises(UntoldError, match="does not tell"):

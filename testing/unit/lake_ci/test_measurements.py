@@ -1,4 +1,4 @@
-"""The history of measurements: written line by line, and read whatever some lines hold."""
+"""The history of measurements: written by line, and read whatever some lines hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ RECORD = Record(
     {"processor": "A", "cores": 2},
     {
         "merge": Measured(
-            {"": Figures(0.5, 0.4, 1.25, 1.2, 1.3, pairs=24), "silver": Figures(0.1)}, 250.0, 240.0
+            {"": Figures(0.5, 0.4, 1.25, 1.2, 1.3, pairs=24), "silver": Figures(0.1)},
+            250.0,
+            240.0,
         )
     },
 )
@@ -50,7 +52,9 @@ def test_no_file_is_an_empty_history(tmp_path: Path) -> None:
     assert measurements.read(tmp_path / "performance.jsonl") == ([], 0)
 
 
-@pytest.mark.parametrize("line", ["", "null", "{}", '{"schema": 1, "benchmarks": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "line", ["", "null", "{}", '{"schema": 1, "benchmarks": {"a": 1}}']
+)
 def test_another_text_is_no_record(line: str) -> None:
     with pytest.raises(ValueError):
         measurements.from_line(line)

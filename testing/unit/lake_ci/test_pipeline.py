@@ -111,18 +111,33 @@ def test_a_failed_need_skips_its_dependents_and_nothing_else(nox_run: Nox) -> No
     }
     assert not list(nox_run.root.glob("*-ran"))
 
-    assert nox_run.result("tests-java17").checks[0].detail == "needs lint, which did not pass"
-    assert nox_run.result("build").checks[0].detail == "needs tests(java11), which did not pass"
-    assert len({result.run for result in map(nox_run.result, ("lint", "build", "dies"))}) == 1
+    assert (
+        nox_run.result("tests-java17").checks[0].detail
+        == "needs lint, which did not pass"
+    )
+    assert (
+        nox_run.result("build").checks[0].detail
+        == "needs tests(java11), which did not pass"
+    )
+    assert (
+        len({result.run for result in map(nox_run.result, ("lint", "build", "dies"))})
+        == 1
+    )
     [check] = nox_run.result("future-3.99").checks
-    assert check.weaker == (
-        "Python 3.99 was not found (looked in PATH, pyenv, uv, conda, Homebrew); get it by `uv python install 3.99`"
+    assert (
+        check.weaker
+        == "Python 3.99 was not found (looked in PATH, pyenv, uv, conda, Homebrew); "
+        "get it by `uv python install 3.99`"
     )
 
     assert "uv python install 3.99" in output
     assert "only on push to main" in output
     assert re.search(r"again: nox -s lint$", output, re.MULTILINE)
-    assert re.search(r" 2 passed, .* 2 failed, .* 1 with warnings, .* 4 skipped$", output, re.MULTILINE)
+    assert re.search(
+        r" 2 passed, .* 2 failed, .* 1 with warnings, .* 4 skipped$",
+        output,
+        re.MULTILINE,
+    )
 
 
 def test_a_green_run_ends_with_0_and_tells_its_tools_nothing_of_the_suite(
@@ -137,7 +152,9 @@ def test_a_green_run_ends_with_0_and_tells_its_tools_nothing_of_the_suite(
     assert re.search(r" 2 passed$", output, re.MULTILINE)
 
 
-def test_strict_makes_a_missing_python_a_failure(nox_run: Nox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strict_makes_a_missing_python_a_failure(
+    nox_run: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nox_run.write(GRAPH)
     monkeypatch.setenv("LAKE_CI_STRICT", "1")
     assert nox_run.here("--", "--plain", "--only", "future,after") == 1
@@ -150,7 +167,9 @@ def test_strict_makes_a_missing_python_a_failure(nox_run: Nox, monkeypatch: pyte
     assert check.findings[0].message.endswith("get it by `uv python install 3.99`")
 
 
-def test_only_runs_a_job_whose_needs_are_not_run(two: Nox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_runs_a_job_whose_needs_are_not_run(
+    two: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LINT", "exit 1")
     assert two.here("--", "--plain", "--only", "tests") == 0
     assert two.statuses() == {"tests": ("success", None)}
@@ -188,19 +207,30 @@ def test_wrong_usage_is_one_line_with_the_nearest_name_and_exit_code_2(
 
 def test_wrong_usage_ends_the_process_with_2(two: Nox) -> None:
     code, output = two.run("--", "--only", "test")
-    assert (code, output.splitlines()[-1]) == (2, "no job 'test'; did you mean 'tests'?")
+    assert (code, output.splitlines()[-1]) == (
+        2,
+        "no job 'test'; did you mean 'tests'?",
+    )
 
 
 def test_after_the_first_failure_nothing_more_is_started_with_x(nox_run: Nox) -> None:
     nox_run.write(GRAPH)
-    assert nox_run.here("-x", "--", "--plain", "-j", "1", "--only", "lint,security,dies") == 1
+    assert (
+        nox_run.here("-x", "--", "--plain", "-j", "1", "--only", "lint,security,dies")
+        == 1
+    )
     assert nox_run.statuses()["security"] == ("skipped", None)
-    assert nox_run.result("security").checks[0].detail == "not started after the first failure (-x)"
+    assert (
+        nox_run.result("security").checks[0].detail
+        == "not started after the first failure (-x)"
+    )
 
 
 def test_install_only_makes_the_environments_and_leaves_no_result(two: Nox) -> None:
     assert two.here("--install-only", "--", "--plain") == 0
-    assert sorted(path.name for path in (two.root / ".nox").iterdir() if path.is_dir()) == ["lint", "tests"]
+    assert sorted(
+        path.name for path in (two.root / ".nox").iterdir() if path.is_dir()
+    ) == ["lint", "tests"]
     assert two.statuses() == {}
 
 
@@ -211,7 +241,9 @@ def test_the_result_of_an_earlier_run_is_not_taken_for_this_one(
     nox_run.here("-s", "security")
     folder = nox_run.root / "reports" / "security"
     (nox_run.root / "reports" / "dies").mkdir()
-    (nox_run.root / "reports" / "dies" / "result.json").write_text((folder / "result.json").read_text())
+    (nox_run.root / "reports" / "dies" / "result.json").write_text(
+        (folder / "result.json").read_text()
+    )
     assert nox_run.here("--", "--plain", "--only", "dies") == 1
     assert nox_run.result("dies").cause == "no-environment"
 
@@ -252,7 +284,10 @@ def test_an_interrupted_pipeline_ends_with_130_and_every_job_has_its_result(
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate()
     assert process.returncode == 130, output
-    assert two.statuses() == {"lint": ("failure", "interrupted"), "tests": ("failure", "interrupted")}
+    assert two.statuses() == {
+        "lint": ("failure", "interrupted"),
+        "tests": ("failure", "interrupted"),
+    }
     assert two.result("tests").checks[0].detail == "interrupted before it started"
 
 
@@ -273,26 +308,49 @@ def test_a_pipeline_without_a_board_or_with_one_runs_the_same(two: Nox) -> None:
 def test_a_plan_is_printed_and_nothing_run(
     two: Nox, capsys: pytest.CaptureFixture[str], arguments: list[str], first_line: str
 ) -> None:
-    assert two.here("-s", "plan", "--", "--event", "push", "--branch", "main", *arguments) == 0
+    assert (
+        two.here("-s", "plan", "--", "--event", "push", "--branch", "main", *arguments)
+        == 0
+    )
     assert capsys.readouterr().out.splitlines()[0] == first_line
     assert two.statuses() == {}
 
 
-def test_a_wrong_option_of_the_plan_is_wrong_usage(two: Nox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_option_of_the_plan_is_wrong_usage(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert two.here("-s", "plan", "--", "--jsn") == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "no option '--jsn'; did you mean '--json'?"
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == "no option '--jsn'; did you mean '--json'?"
+    )
 
 
-def test_without_a_run_there_is_nothing_to_sum_up(two: Nox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_run_there_is_nothing_to_sum_up(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert two.here("-s", "summary") == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "no pipeline has run in this checkout (run `nox`)"
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == "no pipeline has run in this checkout (run `nox`)"
+    )
 
 
 def test_the_summary_is_that_of_the_last_pipeline_with_its_own_plan(
     two: Nox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LINT", "exit 1")
-    arguments = ["--event", "push", "--branch", "main", "--only", "lint", "--plain", "-j", "1"]
+    arguments = [
+        "--event",
+        "push",
+        "--branch",
+        "main",
+        "--only",
+        "lint",
+        "--plain",
+        "-j",
+        "1",
+    ]
     assert two.here("--", *arguments) == 1
     assert (two.root / "reports" / "index.html").exists()
     capsys.readouterr()
@@ -309,11 +367,15 @@ def test_on_github_the_summary_is_that_of_the_run_and_heeds_what_github_says(
     assert two.here("-s", "lint") == 0
     assert two.here("-s", "tests") == 0
     assert two.here("-s", "summary") == 0
-    monkeypatch.setenv("NEEDS", json.dumps({"tests": {"result": "failure", "outputs": {}}}))
+    monkeypatch.setenv(
+        "NEEDS", json.dumps({"tests": {"result": "failure", "outputs": {}}})
+    )
     assert two.here("-s", "summary") == 1
 
 
-def test_a_failed_nightly_run_is_told_where_people_look(two: Nox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_nightly_run_is_told_where_people_look(
+    two: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[str] = []
 
     def tell(text: str, env: Mapping[str, str]) -> str:
@@ -323,7 +385,11 @@ def test_a_failed_nightly_run_is_told_where_people_look(two: Nox, monkeypatch: p
     monkeypatch.setattr(issue, "tell", tell)
     nightly = TWO.replace("(python=None)", '(python=None, events=["schedule"])')
     two.write(nightly)
-    for name, value in (("RUN_ID", "4711"), ("TOKEN", "none"), ("EVENT_NAME", "schedule")):
+    for name, value in (
+        ("RUN_ID", "4711"),
+        ("TOKEN", "none"),
+        ("EVENT_NAME", "schedule"),
+    ):
         monkeypatch.setenv(f"GITHUB_{name}", value)
     monkeypatch.setenv("LINT", "exit 1")
     assert two.here("-s", "lint") == 1
@@ -343,13 +409,23 @@ def made(root: Path, handlers: None) -> Iterator[Pipeline]:
     """A pipeline of two jobs, not yet run."""
     from nox import _options
 
-    suite = Suite(root, {"PATH": os.environ["PATH"], "LAKE_CI_RUN": "outer", "GITHUB_RUN_ID": "4711"})
+    suite = Suite(
+        root,
+        {"PATH": os.environ["PATH"], "LAKE_CI_RUN": "outer", "GITHUB_RUN_ID": "4711"},
+    )
     jobs = tuple(suite.graph.add(Job(name, nothing)) for name in ("lint", "tests"))
     options = Namespace(parallel=None, plain=True, environment="dev", no_cache=True)
-    yield Pipeline(suite, Plan(Event("push", "main"), jobs, {}), _options.options.namespace(), options)
+    yield Pipeline(
+        suite,
+        Plan(Event("push", "main"), jobs, {}),
+        _options.options.namespace(),
+        options,
+    )
 
 
-def stand_in(made: Pipeline, said: dict[str, Any] | None, *, interrupted: bool = False) -> Result:
+def stand_in(
+    made: Pipeline, said: dict[str, Any] | None, *, interrupted: bool = False
+) -> Result:
     return made._results({"lint": said} if said else {}, interrupted=interrupted)[0]
 
 
@@ -358,7 +434,11 @@ def stand_in(made: Pipeline, said: dict[str, Any] | None, *, interrupted: bool =
     [
         (None, False, Status.SKIPPED, None, "not started after the first failure (-x)"),
         (
-            {"result": "aborted", "reason": "Prerequisite session build was not successful", "duration": 0},
+            {
+                "result": "aborted",
+                "reason": "Prerequisite session build was not successful",
+                "duration": 0,
+            },
             False,
             Status.SKIPPED,
             "need-failed",
@@ -372,14 +452,22 @@ def stand_in(made: Pipeline, said: dict[str, Any] | None, *, interrupted: bool =
             "nox could not make the environment",
         ),
         (
-            {"result": "failed", "reason": "Python interpreter 3.9 not found", "duration": 0.1},
+            {
+                "result": "failed",
+                "reason": "Python interpreter 3.9 not found",
+                "duration": 0.1,
+            },
             False,
             Status.WARNING,
             None,
             "no Python 3.9",
         ),
         (
-            {"result": "aborted", "reason": "a session.error of its own", "duration": 0.1},
+            {
+                "result": "aborted",
+                "reason": "a session.error of its own",
+                "duration": 0.1,
+            },
             False,
             Status.FAILURE,
             "no-environment",
@@ -396,7 +484,12 @@ def test_a_job_that_left_no_result_gets_one_with_noxs_reason(
     words: str,
 ) -> None:
     result = stand_in(made, said, interrupted=interrupted)
-    assert (result.status, result.cause, result.run, result.event) == (status, cause, "4711", "push")
+    assert (result.status, result.cause, result.run, result.event) == (
+        status,
+        cause,
+        "4711",
+        "push",
+    )
     assert words in result.checks[0].detail
     assert results.read(made.suite.root / "reports" / "lint") == result
 
@@ -411,7 +504,9 @@ def test_a_result_that_cannot_be_read_is_replaced(made: Pipeline) -> None:
     folder = made.suite.root / "reports" / "lint"
     folder.mkdir(parents=True)
     (folder / "result.json").write_text("{")
-    assert stand_in(made, {"result": "failed", "reason": None}).cause == "no-environment"
+    assert (
+        stand_in(made, {"result": "failed", "reason": None}).cause == "no-environment"
+    )
     assert results.read(folder).cause == "no-environment"
 
 
@@ -426,13 +521,19 @@ def test_a_result_that_cannot_be_read_is_replaced(made: Pipeline) -> None:
     ],
 )
 def test_the_exit_code_is_that_of_the_worst_job_or_noxs_own(
-    made: Pipeline, monkeypatch: pytest.MonkeyPatch, statuses: list[Status], nox_code: int, code: int
+    made: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    statuses: list[Status],
+    nox_code: int,
+    code: int,
 ) -> None:
     causes: list[str | None] = [None] * len(statuses)
     assert exit_code(made, monkeypatch, statuses, causes, nox_code) == code
 
 
-@pytest.mark.parametrize(("cause", "code"), [("not-provisioned", 3), (None, 1), ("no-environment", 1)])
+@pytest.mark.parametrize(
+    ("cause", "code"), [("not-provisioned", 3), (None, 1), ("no-environment", 1)]
+)
 def test_the_exit_code_is_3_where_the_machine_alone_failed(
     made: Pipeline, monkeypatch: pytest.MonkeyPatch, cause: str | None, code: int
 ) -> None:
@@ -452,7 +553,9 @@ def exit_code(
     def inner(report: Path, running: Sequence[Variant]) -> int:
         for variant, status, cause in zip(made.variants, statuses, causes):
             result = stand_in(made, {"result": "failed", "reason": None})
-            result = replace(result, job=variant.id, session=variant.session, cause=cause)
+            result = replace(
+                result, job=variant.id, session=variant.session, cause=cause
+            )
             result = replace(result, checks=(Check("one", status),))
             results.write(made.suite.root / "reports" / variant.id, result)
         return nox_code
@@ -463,7 +566,10 @@ def exit_code(
 
 @pytest.mark.parametrize("install_only", [False, True])
 def test_an_interruption_is_passed_on_once_the_table_is_printed(
-    made: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], install_only: bool
+    made: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    install_only: bool,
 ) -> None:
     def interrupt(report: Path, running: Sequence[Variant]) -> int:
         raise KeyboardInterrupt
@@ -530,12 +636,16 @@ def record(root: Path, seconds: Mapping[str, float]) -> None:
         results.write(root / "reports" / name, result)
 
 
-def test_sessions_start_by_the_longest_path_of_the_recorded_seconds(nox_run: Nox) -> None:
+def test_sessions_start_by_the_longest_path_of_the_recorded_seconds(
+    nox_run: Nox,
+) -> None:
     nox_run.write(BAD_ORDER)
     record(nox_run.root, BAD_ORDER_SECONDS)
     code, output = nox_run.run("--", "--plain", "-j", "1")
     assert code == 0, output
-    assert (nox_run.root / "order").read_text().split() == [*("lint", "tests11", "tests17", "short", "build")]
+    assert (nox_run.root / "order").read_text().split() == [
+        *("lint", "tests11", "tests17", "short", "build")
+    ]
     lines = output.splitlines()
     at = next(at for at, line in enumerate(lines) if line.startswith("Simulating "))
     assert lines[at + 1 : at + 4] == [
@@ -566,7 +676,9 @@ def test_several_workers_get_the_sessions_in_the_same_order(nox_run: Nox) -> Non
     assert started[4] == "build"
 
 
-def test_a_plan_shows_the_estimate_of_the_run(nox_run: Nox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_shows_the_estimate_of_the_run(
+    nox_run: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
     nox_run.write(BAD_ORDER)
     record(nox_run.root, BAD_ORDER_SECONDS)
     assert nox_run.here("-s", "plan") == 0
@@ -580,7 +692,9 @@ def test_a_plan_shows_the_estimate_of_the_run(nox_run: Nox, capsys: pytest.Captu
     assert set(planned[1:4]) <= set(capsys.readouterr().out.splitlines())
 
 
-def test_a_wrong_number_of_workers_is_wrong_usage(two: Nox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_number_of_workers_is_wrong_usage(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert two.here("--", "-j", "many") == 2
     assert "-j: invalid parallel value 'many'" in capsys.readouterr().err
     assert not (two.root / "reports" / "lint").exists()
@@ -591,9 +705,13 @@ def test_the_run_ends_with_its_ratio_and_the_summary_repeats_it(
 ) -> None:
     assert two.here("--", "--plain", "-j", "2") == 0
     output = capsys.readouterr().out
-    ratio = re.search(r"^took .* s, \d+\.\d\d times the lower bound of .* s$", output, re.MULTILINE)
+    ratio = re.search(
+        r"^took .* s, \d+\.\d\d times the lower bound of .* s$", output, re.MULTILINE
+    )
     assert ratio is not None
-    assert re.search(r"critical path: lint → tests, .* s; processor time: .* / ", output)
+    assert re.search(
+        r"critical path: lint → tests, .* s; processor time: .* / ", output
+    )
     assert ratio[0] in (two.root / "reports" / "summary.md").read_text()
     assert ratio[0] in (two.root / "reports" / "index.html").read_text()
     assert two.here("-s", "summary") == 0
@@ -632,7 +750,9 @@ def tests(run):
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "{}"])
-def test_a_report_that_nox_did_not_finish_says_nothing(tmp_path: Path, text: str | None) -> None:
+def test_a_report_that_nox_did_not_finish_says_nothing(
+    tmp_path: Path, text: str | None
+) -> None:
     if text is not None:
         (tmp_path / "report.json").write_text(text)
     assert pipeline._read_report(tmp_path / "report.json") == {}
@@ -640,7 +760,9 @@ def test_a_report_that_nox_did_not_finish_says_nothing(tmp_path: Path, text: str
 
 def test_nox_report_is_read_by_every_name_of_a_session(tmp_path: Path) -> None:
     entry = {"signatures": ["tests(java11)", "tests-3.10(java11)"], "result": "success"}
-    (tmp_path / "report.json").write_text(json.dumps({"result": 1, "sessions": [entry]}))
+    (tmp_path / "report.json").write_text(
+        json.dumps({"result": 1, "sessions": [entry]})
+    )
     assert pipeline._read_report(tmp_path / "report.json") == {
         "tests(java11)": entry,
         "tests-3.10(java11)": entry,
@@ -660,11 +782,17 @@ def test_the_inner_nox_gets_the_outer_ones_options_and_runs_in_parallel(
 ) -> None:
     from nox import _options
 
-    config = _options.options.parse_args([*outer, "-x", "-R", "-s", "pipeline", "--", "--event", "push"])
-    argv = pipeline.inner_argv(config, ["lint", "tests-3.10(java17)"], tmp_path / "report.json", parallel)
+    config = _options.options.parse_args(
+        [*outer, "-x", "-R", "-s", "pipeline", "--", "--event", "push"]
+    )
+    argv = pipeline.inner_argv(
+        config, ["lint", "tests-3.10(java17)"], tmp_path / "report.json", parallel
+    )
     assert argv[:3] == [sys.executable, "-m", "nox"]
     at_once = argv[argv.index("--parallel") + 1]
-    assert at_once == expected if expected else int(at_once) >= 1  # without a number, one per CPU
+    assert (
+        at_once == expected if expected else int(at_once) >= 1
+    )  # without a number, one per CPU
     assert "--stop-on-first-error" in argv
     assert "--event" not in argv
     assert "pipeline" not in argv
@@ -683,7 +811,8 @@ class Leak(Tool):
 
     def run(self, bench):
         (bench.reports / "junit.xml").write_text(
-            f'<testsuites><testcase name="a"><failure>{TOKEN}</failure></testcase></testsuites>'
+            '<testsuites><testcase name="a">'
+            f"<failure>{TOKEN}</failure></testcase></testsuites>"
         )
         finding = Finding("leak", "error", repr(TOKEN + chr(10)), f"{TOKEN}.py", 1)
         return Outcome(Status.FAILURE, TOKEN, (finding,), data={"output": TOKEN})
@@ -712,14 +841,23 @@ def test_a_secret_is_in_no_output_of_a_pipeline(
     nox_run.write(LEAKY)
     code, output = nox_run.run("--", "--plain")
     assert code == 1
-    assert "[hidden]" in output and "::error" in output and "Invalid header value" in output
+    assert (
+        "[hidden]" in output
+        and "::error" in output
+        and "Invalid header value" in output
+    )
     found = [tmp_path / "step.md"]
     for folder in ("reports", ".cache"):
         found += [path for path in (nox_run.root / folder).rglob("*") if path.is_file()]
-    assert {"index.html", "summary.md", "result.json", "junit.xml"} <= {path.name for path in found}
+    assert {"index.html", "summary.md", "result.json", "junit.xml"} <= {
+        path.name for path in found
+    }
     assert [path for path in found if b"0123456789abcdef" in path.read_bytes()] == []
     assert "0123456789abcdef" not in output
-    assert nox_run.result("error").checks[0].detail == "ValueError: Invalid header value b'[hidden]'"
+    assert (
+        nox_run.result("error").checks[0].detail
+        == "ValueError: Invalid header value b'[hidden]'"
+    )
 
 
 def test_summary_redacts_results_of_jobs_that_did_not_know_the_secret(

@@ -44,7 +44,13 @@ def graph() -> Graph:
     return graph
 
 
-TIMES = {"lint": 10.0, "security": 25.0, "tests-3.10": 30.0, "tests-3.11": 40.0, "build": 5.0}
+TIMES = {
+    "lint": 10.0,
+    "security": 25.0,
+    "tests-3.10": 30.0,
+    "tests-3.11": 40.0,
+    "build": 5.0,
+}
 
 
 def known(**seconds: float) -> Durations:
@@ -56,7 +62,11 @@ def verdicts(plan: Plan, *cached: str) -> list[Verdict]:
     """What the result cache knows: these sessions are cached, the others run."""
     entry = Entry(Path(), "", "", samples.result_of(plan.variants[0]), 0.0, (), "")
     return [
-        Verdict(each, Answer.REUSE, entry=entry) if each.session in cached else Verdict(each, Answer.RUN)
+        (
+            Verdict(each, Answer.REUSE, entry=entry)
+            if each.session in cached
+            else Verdict(each, Answer.RUN)
+        )
         for each in plan.variants
     ]
 
@@ -66,13 +76,18 @@ def plan(graph: Graph, root: Path, *arguments: str) -> Plan:
 
 
 def test_the_arguments_choose_event_branch_and_jobs(graph: Graph, root: Path) -> None:
-    assert [job.name for job in plan(graph, root, "--event", "push", "--branch", "main").starts] == [
-        *("lint", "security", "tests", "build", "deploy")
+    assert [
+        job.name
+        for job in plan(graph, root, "--event", "push", "--branch", "main").starts
+    ] == [*("lint", "security", "tests", "build", "deploy")]
+    assert [
+        job.name
+        for job in plan(graph, root, "--only", "tests,build", "--only", "lint").starts
+    ] == [*("lint", "tests", "build")]
+    assert [job.name for job in plan(graph, root, "--skip", "tests,").starts] == [
+        "lint",
+        "security",
     ]
-    assert [job.name for job in plan(graph, root, "--only", "tests,build", "--only", "lint").starts] == [
-        *("lint", "tests", "build")
-    ]
-    assert [job.name for job in plan(graph, root, "--skip", "tests,").starts] == ["lint", "security"]
 
 
 def test_nothing_runs_again_that_did_not_change(graph: Graph, root: Path) -> None:
@@ -89,14 +104,20 @@ def test_nothing_runs_again_that_did_not_change(graph: Graph, root: Path) -> Non
         (["--event"], "argument --event: expected one argument"),
     ],
 )
-def test_a_wrong_option_is_answered_with_the_nearest(arguments: list[str], message: str) -> None:
+def test_a_wrong_option_is_answered_with_the_nearest(
+    arguments: list[str], message: str
+) -> None:
     with pytest.raises(UsageError) as raised:
         parser("").parse_args(arguments)
     assert str(raised.value) == message
 
 
-def test_an_environment_is_checked_before_anything_runs(graph: Graph, root: Path) -> None:
-    with pytest.raises(UsageError, match=r"no environment 'prodution'; did you mean 'production'\?"):
+def test_an_environment_is_checked_before_anything_runs(
+    graph: Graph, root: Path
+) -> None:
+    with pytest.raises(
+        UsageError, match=r"no environment 'prodution'; did you mean 'production'\?"
+    ):
         plan(graph, root, "--environment", "prodution")
     with pytest.raises(UsageError, match="no job deploys"):
         plan(graph, root, "--environment", "dev")
@@ -163,7 +184,9 @@ def test_estimate_is_of_the_sessions_that_run(
     assert found.seconds == seconds
 
 
-def test_a_person_sees_the_order_the_reasons_and_the_time(graph: Graph, root: Path) -> None:
+def test_a_person_sees_the_order_the_reasons_and_the_time(
+    graph: Graph, root: Path
+) -> None:
     graph.jobs["security"] = replace(graph.jobs["security"], needs=())
     times = known(security=100.0, deploy=1.0)
     assert as_text(plan(graph, root), times, workers=2).splitlines() == [
@@ -180,7 +203,9 @@ def test_a_person_sees_the_order_the_reasons_and_the_time(graph: Graph, root: Pa
     ]
 
 
-def test_sessions_without_a_recorded_run_make_it_an_estimate(graph: Graph, root: Path) -> None:
+def test_sessions_without_a_recorded_run_make_it_an_estimate(
+    graph: Graph, root: Path
+) -> None:
     chosen = plan(graph, root)
     times = Durations(TIMES, frozenset({"lint", "tests-3.11"}))
     lines = estimate_text(estimate(chosen, times, workers=1))
@@ -189,7 +214,9 @@ def test_sessions_without_a_recorded_run_make_it_an_estimate(graph: Graph, root:
         "an estimate: no run of 2 sessions is recorded",
     ]
     # No run of a cached session has to be recorded.
-    lines = estimate_text(estimate(chosen, times, verdicts(chosen, "lint", "tests-3.11")))
+    lines = estimate_text(
+        estimate(chosen, times, verdicts(chosen, "lint", "tests-3.11"))
+    )
     assert lines[:2] == [
         "5 sessions: 2 cached, 3 to run in about 60 s on 1 worker",
         "critical path: tests-3.10 → build, about 35 s",
@@ -203,7 +230,9 @@ def test_nothing_to_run_takes_no_time(graph: Graph, root: Path) -> None:
     assert lines == ["5 sessions: 5 cached, none to run"]
 
 
-def test_the_only_session_that_runs_is_not_offered_as_quick(graph: Graph, root: Path) -> None:
+def test_the_only_session_that_runs_is_not_offered_as_quick(
+    graph: Graph, root: Path
+) -> None:
     chosen = plan(graph, root)
     cached = verdicts(chosen, *(name for name in TIMES if name != "lint"))
     assert estimate_text(estimate(chosen, known(), cached)) == [
@@ -213,7 +242,8 @@ def test_the_only_session_that_runs_is_not_offered_as_quick(graph: Graph, root: 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "1 s"), (99.4, "99 s"), (100, "2 min"), (3600, "60 min")]
+    ("seconds", "text"),
+    [(0.2, "1 s"), (99.4, "99 s"), (100, "2 min"), (3600, "60 min")],
 )
 def test_expected_times_are_rounded(seconds: float, text: str) -> None:
     assert about(seconds) == text
@@ -223,7 +253,12 @@ def test_a_program_gets_the_same_as_json(graph: Graph, root: Path) -> None:
     times = Durations(TIMES, frozenset({"tests-3.11"}))
     body = json.loads(as_json(plan(graph, root), times, workers=2))
     assert (body["event"], body["branch"]) == ("pull_request", "feature")
-    assert [job["job"] for job in body["jobs"]] == ["lint", "tests", "security", "build"]
+    assert [job["job"] for job in body["jobs"]] == [
+        "lint",
+        "tests",
+        "security",
+        "build",
+    ]
     assert body["jobs"][1] == {
         "job": "tests",
         "needs": ["lint"],
@@ -237,7 +272,9 @@ def test_a_program_gets_the_same_as_json(graph: Graph, root: Path) -> None:
     assert body["unrecorded"] == ["tests-3.11"]
 
 
-def test_the_graph_is_a_mermaid_flowchart_with_what_does_not_run_dashed(graph: Graph, root: Path) -> None:
+def test_the_graph_is_a_mermaid_flowchart_with_what_does_not_run_dashed(
+    graph: Graph, root: Path
+) -> None:
     lines = as_mermaid(plan(graph, root), graph).splitlines()
     assert lines[0] == "flowchart LR"
     assert "  lint:::starts" in lines

@@ -24,12 +24,15 @@ sessions = pytest.mark.skipif(
 )
 # Seconds after which a wait is taken for a hang, on a machine however busy.
 LIMIT = 60
-# A child that says its own id and those of two grandchildren, one in a process group of its own, and then waits.
+# A child that says its own id and those of two grandchildren, one in a process group of
+# its own, and then waits.
 FAMILY = """
 import os, signal, subprocess, sys
 same = subprocess.Popen(["sleep", "6000"])
-moved = subprocess.Popen(["sleep", "6000"], process_group=0) if sys.version_info >= (3, 11) else subprocess.Popen(
-    ["sleep", "6000"], preexec_fn=os.setpgrp)
+if sys.version_info >= (3, 11):
+    moved = subprocess.Popen(["sleep", "6000"], process_group=0)
+else:
+    moved = subprocess.Popen(["sleep", "6000"], preexec_fn=os.setpgrp)
 if "deaf" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print(os.getpid(), same.pid, moved.pid, flush=True)
@@ -62,20 +65,32 @@ def is_gone(pid: int) -> bool:
 
 def test_both_outputs_and_the_exit_code_are_kept_apart(tmp_path: Path) -> None:
     done = run(["sh", "-c", "echo out; echo err >&2; exit 3"], tmp_path)
-    assert (done.stdout, done.stderr, done.code, done.stopped) == ("out\n", "err\n", 3, None)
+    assert (done.stdout, done.stderr, done.code, done.stopped) == (
+        "out\n",
+        "err\n",
+        3,
+        None,
+    )
     assert done.argv[0] == "sh"
     assert done.seconds > 0
 
 
-def test_the_command_sees_its_folder_its_environment_and_no_input(tmp_path: Path) -> None:
+def test_the_command_sees_its_folder_its_environment_and_no_input(
+    tmp_path: Path,
+) -> None:
     done = Processes().run(
-        ["/bin/sh", "-c", "pwd; echo $WHO; cat"], cwd=tmp_path, env={"WHO": "me", "PATH": os.environ["PATH"]}
+        ["/bin/sh", "-c", "pwd; echo $WHO; cat"],
+        cwd=tmp_path,
+        env={"WHO": "me", "PATH": os.environ["PATH"]},
     )
     assert done.stdout == f"{tmp_path}\nme\n"
 
 
 def test_a_lot_of_output_on_both_pipes_does_not_block(tmp_path: Path) -> None:
-    program = "import sys\nfor _ in range(20000): print('x' * 9); print('y' * 9, file=sys.stderr)"
+    program = (
+        "import sys\nfor _ in range(20000): print('x' * 9); "
+        "print('y' * 9, file=sys.stderr)"
+    )
     done = run(python(program), tmp_path)
     assert (len(done.stdout), len(done.stderr)) == (200000, 200000)
 
@@ -151,12 +166,16 @@ if "orphan" in sys.argv:
     print("ready", flush=True)
     time.sleep(6000)
 if "parent" in sys.argv:
-    child = subprocess.Popen([sys.executable, "-c", sys.argv[1], "", "orphan"], stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", sys.argv[1], "", "orphan"], stdout=subprocess.PIPE
+    )
     child.stdout.readline()
 """
 
 
-def test_processor_seconds_include_children_that_were_waited_for(tmp_path: Path) -> None:
+def test_processor_seconds_include_children_that_were_waited_for(
+    tmp_path: Path,
+) -> None:
     before = processor_seconds()
     running = Processes()
     running.run(python(BURN), cwd=tmp_path, env=os.environ)
@@ -165,7 +184,9 @@ def test_processor_seconds_include_children_that_were_waited_for(tmp_path: Path)
 
 
 @sessions
-def test_processor_seconds_of_an_orphan_are_recorded_when_it_is_ended(tmp_path: Path) -> None:
+def test_processor_seconds_of_an_orphan_are_recorded_when_it_is_ended(
+    tmp_path: Path,
+) -> None:
     running = Processes()
     done = running.run(python(BURN, BURN, "parent"), cwd=tmp_path, env=os.environ)
     assert done.code == 0
@@ -177,7 +198,8 @@ def test_processor_seconds_of_an_orphan_are_recorded_when_it_is_ended(tmp_path: 
 def test_a_daemon_that_keeps_the_pipe_does_not_hold_up_the_run(tmp_path: Path) -> None:
     program = """
 import subprocess
-print("printed", subprocess.Popen(["sleep", "6000"], start_new_session=True).pid, flush=True)
+daemon = subprocess.Popen(["sleep", "6000"], start_new_session=True)
+print("printed", daemon.pid, flush=True)
 """
     done = run(python(program), tmp_path)
     word, pid = done.stdout.split()
@@ -196,7 +218,11 @@ def test_stop_all_ends_every_family_and_starts_no_further_one(tmp_path: Path) ->
 
     def work(event: threading.Event) -> None:
         argv = python(FAMILY)
-        done.append(running.run(argv, cwd=tmp_path, env=os.environ, echo=lambda line: event.set()))
+        done.append(
+            running.run(
+                argv, cwd=tmp_path, env=os.environ, echo=lambda line: event.set()
+            )
+        )
 
     threads = [threading.Thread(target=work, args=[event]) for event in ready]
     for thread in threads:
@@ -226,8 +252,12 @@ def test_without_a_proc_file_system_the_group_is_found_by_ps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exists = Path.exists
-    monkeypatch.setattr(Path, "exists", lambda path: str(path) != "/proc/self/stat" and exists(path))
-    program = "import os, subprocess, sys\nprint(subprocess.Popen(['sleep', '6000']).pid)"
+    monkeypatch.setattr(
+        Path, "exists", lambda path: str(path) != "/proc/self/stat" and exists(path)
+    )
+    program = (
+        "import os, subprocess, sys\nprint(subprocess.Popen(['sleep', '6000']).pid)"
+    )
     done = run(python(program), tmp_path)
     assert is_gone(int(done.stdout))
 
@@ -248,12 +278,18 @@ def test_the_last_lines_are_those_of_the_errors_else_of_the_output(
 
 
 def test_an_attached_child_is_ended_at_the_time_limit_too(tmp_path: Path) -> None:
-    done = run(["sleep", "6000"], tmp_path, attached=True, deadline=time.monotonic() - 1)
+    done = run(
+        ["sleep", "6000"], tmp_path, attached=True, deadline=time.monotonic() - 1
+    )
     assert (done.stopped, done.code) == ("timeout", -15)
 
 
-def serving(program: list[str], cwd: Path, **options: Any) -> AbstractContextManager[str]:
-    return Processes().serving([sys.executable, "-c", *program], cwd=cwd, env=os.environ, **options)
+def serving(
+    program: list[str], cwd: Path, **options: Any
+) -> AbstractContextManager[str]:
+    return Processes().serving(
+        [sys.executable, "-c", *program], cwd=cwd, env=os.environ, **options
+    )
 
 
 # A server that says where it listens, and lives until its input ends.
@@ -281,7 +317,9 @@ def test_a_server_ends_with_a_block_that_fails(tmp_path: Path) -> None:
     os.close(watched)
 
 
-def test_a_server_that_ends_before_it_is_ready_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
+def test_a_server_that_ends_before_it_is_ready_is_an_error_with_its_last_lines(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(LakeCiError, match="did not start\nno such port"):
         with serving(["import sys; sys.exit('no such port')"], tmp_path):
             pytest.fail("not ready")
@@ -289,12 +327,16 @@ def test_a_server_that_ends_before_it_is_ready_is_an_error_with_its_last_lines(t
 
 def test_a_server_that_says_nothing_is_ended_at_the_deadline(tmp_path: Path) -> None:
     with pytest.raises(LakeCiError, match="did not start"):
-        with serving(["import time; time.sleep(6000)"], tmp_path, deadline=time.monotonic() + 0.2):
+        with serving(
+            ["import time; time.sleep(6000)"], tmp_path, deadline=time.monotonic() + 0.2
+        ):
             pytest.fail("not ready")
 
 
 @sessions
-def test_a_server_is_stopped_with_all_others_and_none_is_started_any_more(tmp_path: Path) -> None:
+def test_a_server_is_stopped_with_all_others_and_none_is_started_any_more(
+    tmp_path: Path,
+) -> None:
     running = Processes()
     program = [sys.executable, "-c", SERVER]
     with running.serving(program, cwd=tmp_path, env=os.environ) as line:
@@ -326,7 +368,9 @@ def test_the_output_of_a_child_is_redacted_also_where_it_comes_in_parts(
     program = python(PARTS.replace("DATABRICKS_TOKEN", name))
     redact = Redactor([SECRET]) if known_to == "the suite" else None
     env = {**os.environ, name: f"{SECRET}\n"}
-    done = Processes(redact=redact).run(program, cwd=tmp_path, env=env, echo=echoed.append)
+    done = Processes(redact=redact).run(
+        program, cwd=tmp_path, env=env, echo=echoed.append
+    )
     assert done.stdout == "Bearer [hidden] was refused\n"
     assert done.stderr == "'[hidden]\\n'"
     assert sorted(echoed) == sorted([done.stdout, done.stderr])

@@ -1,4 +1,6 @@
-"""Sessions wait for what is still prepared, and know it by one identity before and after."""
+"""Sessions wait for what is still prepared, and know it by one identity before and
+after.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def folder(tmp_path: Path) -> Path:
     """A folder where the engine is declared, and neither ready nor being prepared."""
     (tmp_path / "engine.resource").write_text("engine 1\nDOCKER_HOST=\n")
     (tmp_path / "engine.running").touch()
-    (tmp_path / "engine.log").write_text("".join(f"line {number}\n" for number in range(99)))
+    (tmp_path / "engine.log").write_text(
+        "".join(f"line {number}\n" for number in range(99))
+    )
     return tmp_path
 
 
@@ -76,7 +80,9 @@ def env(folder: Path, **more: str) -> dict[str, str]:
     return {FOLDER: str(folder), **more}
 
 
-def test_a_session_waits_until_the_resource_is_ready(folder: Path, start: Callable[[], Background]) -> None:
+def test_a_session_waits_until_the_resource_is_ready(
+    folder: Path, start: Callable[[], Background]
+) -> None:
     background, lines = start(), list[str]()
 
     def say(line: str) -> None:
@@ -84,7 +90,9 @@ def test_a_session_waits_until_the_resource_is_ready(folder: Path, start: Callab
         background.succeed()
 
     assert wait(["terraform", "engine", "engine"], env(folder), say) is True
-    assert lines == [f"waiting for engine, which is being prepared; log: {folder}/engine.log"]
+    assert lines == [
+        f"waiting for engine, which is being prepared; log: {folder}/engine.log"
+    ]
     assert wait(["engine"], env(folder), lines.append) is False
     assert len(lines) == 1
 
@@ -115,16 +123,24 @@ def test_another_run_that_prepares_the_same_is_waited_for(
     assert wait(["engine"], env(folder), say) is True
 
 
-def test_the_wait_ends_at_the_limit(folder: Path, start: Callable[[], Background]) -> None:
+def test_the_wait_ends_at_the_limit(
+    folder: Path, start: Callable[[], Background]
+) -> None:
     start()
-    with pytest.raises(MachineError, match="engine was not ready within the time limit"):
+    with pytest.raises(
+        MachineError, match="engine was not ready within the time limit"
+    ):
         wait(["engine"], env(folder), lambda line: None, limit_seconds=0)
 
 
-def test_a_full_disk_and_a_missing_log_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_and_a_missing_log_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "engine.log").unlink()
     monkeypatch.setattr(provisioning, "FULL_BYTES", 2**62)
-    with pytest.raises(MachineError, match=r"engine\.log is empty\nthe disk is full: \d+ MB"):
+    with pytest.raises(
+        MachineError, match=r"engine\.log is empty\nthe disk is full: \d+ MB"
+    ):
         wait(["engine"], env(folder), lambda line: None)
 
 
@@ -132,7 +148,9 @@ def test_what_the_session_does_not_use_is_not_waited_for(folder: Path) -> None:
     lines: list[str] = []
     assert wait(["engine"], {}, lines.append) is False
     assert wait(["api-server"], env(folder), lines.append) is False
-    assert wait(["engine"], env(folder, DOCKER_HOST="tcp://other"), lines.append) is False
+    assert (
+        wait(["engine"], env(folder, DOCKER_HOST="tcp://other"), lines.append) is False
+    )
     assert lines == []
 
 

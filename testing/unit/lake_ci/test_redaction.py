@@ -19,7 +19,10 @@ from lake_ci.results import Check, Finding, Status
 TOKEN = "dapi0123456789abcdef"
 # Each kind of character that some encoding changes.
 ODD = "p'a\"s\\s/w+o&r<d>%üé"
-KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\n9w0BAQEFAASCBKcwggSj\nab=\n-----END KEY-----\n"
+KEY = (
+    "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\n9w0BAQEFAASCBKcwggSj\nab=\n"
+    "-----END KEY-----\n"
+)
 
 
 def xml(text: str) -> str:
@@ -47,7 +50,9 @@ def xml(text: str) -> str:
     ],
 )
 @pytest.mark.parametrize("secret", [TOKEN, ODD])
-def test_redactor_replaces_a_secret_in_every_encoding(secret: str, encode: object) -> None:
+def test_redactor_replaces_a_secret_in_every_encoding(
+    secret: str, encode: object
+) -> None:
     assert callable(encode)
     text = encode(f"before {secret} after")
     redacted = Redactor([secret])(text)
@@ -66,7 +71,9 @@ def test_redactor_replaces_percent_encoding_in_lower_case() -> None:
 @pytest.mark.parametrize("user", ["", "token", "me", "x-access-token", "you"])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @pytest.mark.parametrize("secret", [TOKEN, ODD, "12345678"])
-def test_redactor_replaces_basic_authentication_of_any_user(secret: str, encode: object, user: str) -> None:
+def test_redactor_replaces_basic_authentication_of_any_user(
+    secret: str, encode: object, user: str
+) -> None:
     assert callable(encode)
     for text in (f"{user}:{secret}", f"{user}:{secret} and more"):
         encoded = encode(text.encode()).decode()
@@ -89,12 +96,16 @@ def test_redactor_knows_a_secret_without_the_space_around_it(around: str) -> Non
 def test_redactor_replaces_each_line_of_a_secret_with_several() -> None:
     redact = Redactor([KEY])
     for line in KEY.splitlines():
-        assert redact(f"| {line}\n") == (f"| {HIDDEN}\n" if len(line) >= 8 else f"| {line}\n")
+        assert redact(f"| {line}\n") == (
+            f"| {HIDDEN}\n" if len(line) >= 8 else f"| {line}\n"
+        )
     assert redact(json.dumps(KEY.strip())) == f'"{HIDDEN}"'
     assert redact(base64.b64encode(KEY.strip().encode()).decode()).startswith(HIDDEN)
 
 
-@pytest.mark.parametrize("short", ["", " ", "\n", "a", "1", "true", "testing", "1234567\n"])
+@pytest.mark.parametrize(
+    "short", ["", " ", "\n", "a", "1", "true", "testing", "1234567\n"]
+)
 def test_redactor_ignores_values_too_short_to_be_a_secret(short: str) -> None:
     text = "a true test of testing/unit: 1 passed,\n1234567 bytes"
     assert Redactor([short])(text) == text
@@ -102,8 +113,9 @@ def test_redactor_ignores_values_too_short_to_be_a_secret(short: str) -> None:
 
 
 def test_redactor_knows_a_secret_by_what_is_between_control_characters() -> None:
-    assert Redactor(["first part\tsecond part"])(xml("first part\tsecond part")) == (
-        f'<a b="{HIDDEN}&#09;{HIDDEN}" />'
+    assert (
+        Redactor(["first part\tsecond part"])(xml("first part\tsecond part"))
+        == f'<a b="{HIDDEN}&#09;{HIDDEN}" />'
     )
 
 
@@ -115,7 +127,10 @@ def test_redactor_of_bytes_that_are_not_utf_8() -> None:
 
 
 def test_a_secret_within_another_does_not_break_it_up() -> None:
-    assert Redactor(["abcdefgh", "abcdefghijkl"])("abcdefghijkl abcdefgh") == f"{HIDDEN} {HIDDEN}"
+    assert (
+        Redactor(["abcdefgh", "abcdefghijkl"])("abcdefghijkl abcdefgh")
+        == f"{HIDDEN} {HIDDEN}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,7 +191,9 @@ def test_redactor_of_an_environment_knows_the_passwords_in_addresses() -> None:
         "DATABRICKS_HOST": "https://h:8443",
     }
     text = "https://me:hunter2hunter2@index/simple and https://h:8443"
-    assert Redactor.of(env)(text) == f"https://me:{HIDDEN}@index/simple and https://h:8443"
+    assert (
+        Redactor.of(env)(text) == f"https://me:{HIDDEN}@index/simple and https://h:8443"
+    )
 
 
 def test_redactor_including_knows_the_old_and_the_new() -> None:
@@ -194,20 +211,25 @@ class Holder:
 
 def test_tree_redacts_every_text_and_keeps_all_else() -> None:
     found = Finding("deploy", "error", f"Bearer {TOKEN}", f"{TOKEN}.py", 7)
-    check = Check("deploy", Status.FAILURE, 1.5, TOKEN, (found,), None, {TOKEN: [TOKEN, 1, None]})
+    check = Check(
+        "deploy", Status.FAILURE, 1.5, TOKEN, (found,), None, {TOKEN: [TOKEN, 1, None]}
+    )
     redacted = Redactor([TOKEN]).tree(Holder((check, 2.5, True)))
     hidden = Finding("deploy", "error", f"Bearer {HIDDEN}", f"{HIDDEN}.py", 7)
     data = {HIDDEN: [HIDDEN, 1, None]}
     expected = Check("deploy", Status.FAILURE, 1.5, HIDDEN, (hidden,), None, data)
     assert redacted == Holder((expected, 2.5, True))
-    assert redacted.rows[0].status is Status.FAILURE  # type: ignore[attr-defined]  # a Check
+    row = redacted.rows[0]
+    assert row.status is Status.FAILURE  # type: ignore[attr-defined]  # a Check
 
 
 def test_file_is_redacted_in_place_and_not_touched_without_a_secret(
     tmp_path: Path,
 ) -> None:
     leaky, clean = tmp_path / "junit.xml", tmp_path / "plan.bin"
-    leaky.write_text(f'<failure message="{html.escape(ODD)}">{TOKEN}</failure>', encoding="utf-8")
+    leaky.write_text(
+        f'<failure message="{html.escape(ODD)}">{TOKEN}</failure>', encoding="utf-8"
+    )
     clean.write_bytes(b"\xff\x00 no secret")
     before = clean.stat()
     redact = Redactor([TOKEN, ODD])

@@ -38,7 +38,17 @@ class Kept:
         self.wheel.chmod(0o600)
         checks = (Check("wheel", Status.SUCCESS),)
         result = Result(
-            "0123456789ab", 1, "push", None, False, "build", "build", "", 1.5, "nox -s build", checks
+            "0123456789ab",
+            1,
+            "push",
+            None,
+            False,
+            "build",
+            "build",
+            "",
+            1.5,
+            "nox -s build",
+            checks,
         )
         self.store.keep(PRINT, b"", result, self.root, self.files)
 
@@ -56,11 +66,17 @@ def kept(tmp_path: Path) -> Kept:
 
 def content(root: Path) -> dict[str, str]:
     """Every file below a checkout, but for what the suite keeps for itself."""
-    files = [path for path in root.rglob("*") if path.is_file() and ".cache" not in path.parts]
+    files = [
+        path
+        for path in root.rglob("*")
+        if path.is_file() and ".cache" not in path.parts
+    ]
     return {path.relative_to(root).as_posix(): path.read_text() for path in files}
 
 
-@pytest.mark.parametrize("lost", ["all", "a file", "a mode", "a word", "nothing but its place"])
+@pytest.mark.parametrize(
+    "lost", ["all", "a file", "a mode", "a word", "nothing but its place"]
+)
 def test_what_is_not_as_it_was_is_put_back(kept: Kept, lost: str) -> None:
     whole = content(kept.root)
     if lost == "all":
@@ -82,7 +98,9 @@ def test_what_is_not_as_it_was_is_put_back(kept: Kept, lost: str) -> None:
 def test_what_is_there_as_it_was_is_left_alone(kept: Kept) -> None:
     before = [file.stat() for file in kept.files]
     Place(kept.root).put(kept.entry, VARIANT)
-    assert [file.stat().st_ino for file in kept.files] == [each.st_ino for each in before]
+    assert [file.stat().st_ino for file in kept.files] == [
+        each.st_ino for each in before
+    ]
 
 
 def test_a_damaged_entry_moves_nothing(kept: Kept) -> None:

@@ -44,7 +44,15 @@ FAILED = Check(
     Status.FAILURE,
     12.1,
     "1 failed, 212 passed",
-    (Finding("pytest", "AssertionError", "größer als 0 ❌", "testing/unit/test_silver.py", 41),),
+    (
+        Finding(
+            "pytest",
+            "AssertionError",
+            "größer als 0 ❌",
+            "testing/unit/test_silver.py",
+            41,
+        ),
+    ),
     data={"slowest": [{"test": "test_merge", "seconds": 1.5}]},
 )
 PASSED = Check("integration", Status.SUCCESS)
@@ -74,17 +82,47 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 
 def test_the_file_has_the_keys_of_the_design(tmp_path: Path) -> None:
-    body = json.loads(results.write(tmp_path, result(FAILED)).read_text(encoding="utf-8"))
+    body = json.loads(
+        results.write(tmp_path, result(FAILED)).read_text(encoding="utf-8")
+    )
     assert body["schema"] == 1
     assert body["status"] == "failure"
     assert set(body) == {
-        *("schema", "run", "attempt", "event", "commit", "dirty", "partial", "job", "session", "status"),
-        *("cause", "started", "seconds", "python", "java", "reproduce", "checks", "artifacts", "warnings"),
+        *(
+            "schema",
+            "run",
+            "attempt",
+            "event",
+            "commit",
+            "dirty",
+            "partial",
+            "job",
+            "session",
+            "status",
+        ),
+        *(
+            "cause",
+            "started",
+            "seconds",
+            "python",
+            "java",
+            "reproduce",
+            "checks",
+            "artifacts",
+            "warnings",
+        ),
         *("processor_seconds", "waited_seconds"),
     }
     [check] = body["checks"]
     assert {"name", "status", "weaker", "seconds", "detail", "findings"} <= set(check)
-    assert set(check["findings"][0]) == {"tool", "rule", "file", "line", "severity", "message"}
+    assert set(check["findings"][0]) == {
+        "tool",
+        "rule",
+        "file",
+        "line",
+        "severity",
+        "message",
+    }
 
 
 @pytest.mark.parametrize("seconds", [None, 0.0, 12.5])
@@ -104,7 +142,13 @@ def test_a_result_written_before_they_were_measured_is_read(tmp_path: Path) -> N
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 FINDINGS = st.builds(
-    Finding, TEXTS, TEXTS, TEXTS, st.none() | TEXTS, st.none() | st.integers(1, 10**6), TEXTS
+    Finding,
+    TEXTS,
+    TEXTS,
+    TEXTS,
+    st.none() | TEXTS,
+    st.none() | st.integers(1, 10**6),
+    TEXTS,
 )
 CHECKS = st.builds(
     Check,
@@ -120,7 +164,9 @@ CHECKS = st.builds(
 @given(st.lists(CHECKS, max_size=3))
 def test_any_checks_survive_the_round_trip_through_json(checks: list[Check]) -> None:
     written = result(*checks)
-    assert results.from_json(json.loads(json.dumps(results.to_json(written)))) == written
+    assert (
+        results.from_json(json.loads(json.dumps(results.to_json(written)))) == written
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,8 +202,14 @@ def without(key: str) -> Callable[[dict[str, Any]], object]:
         (without("schema"), "'schema' is missing"),
         (without("session"), "'session' is missing"),
         (lambda body: body["checks"][0].pop("findings"), "'findings' is missing"),
-        (lambda body: body["checks"][0].update(status="green"), "'green' is not a valid Status"),
-        (lambda body: body["checks"][0].update(colour="green"), "unexpected keyword argument 'colour'"),
+        (
+            lambda body: body["checks"][0].update(status="green"),
+            "'green' is not a valid Status",
+        ),
+        (
+            lambda body: body["checks"][0].update(colour="green"),
+            "unexpected keyword argument 'colour'",
+        ),
         (lambda body: body.update(checks=None), "not iterable"),
         (lambda body: body.update(checks=["unit"]), "indices"),
     ],
@@ -175,7 +227,9 @@ def test_a_result_of_another_shape_is_refused_by_name(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"schema": 1', "\ufeff{}"])
-def test_a_truncated_or_foreign_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_a_truncated_or_foreign_file_is_refused_by_name(
+    tmp_path: Path, text: str
+) -> None:
     (tmp_path / "result.json").write_text(text, encoding="utf-8")
     with pytest.raises(BadResultError, match=r"result\.json: "):
         results.read(tmp_path)
@@ -221,7 +275,9 @@ def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
 
 
 def test_the_outcome_of_no_findings_is_success_with_the_clean_words() -> None:
-    assert Outcome.of([], clean="7 locks", seen=7) == Outcome(Status.SUCCESS, "7 locks", data={"seen": 7})
+    assert Outcome.of([], clean="7 locks", seen=7) == Outcome(
+        Status.SUCCESS, "7 locks", data={"seen": 7}
+    )
 
 
 def test_the_outcome_of_findings_is_failure_with_their_number() -> None:
@@ -231,14 +287,20 @@ def test_the_outcome_of_findings_is_failure_with_their_number() -> None:
 
 
 def test_a_failure_shows_its_first_line_and_keeps_all() -> None:
-    outcome = Outcome.failure("jars", "sha256", "wrong sha256\nfetched again\n", file="requirements/jars.txt")
+    outcome = Outcome.failure(
+        "jars", "sha256", "wrong sha256\nfetched again\n", file="requirements/jars.txt"
+    )
     assert outcome.detail == "wrong sha256"
     assert outcome.findings[0].message == "wrong sha256\nfetched again\n"
     assert outcome.findings[0].place == "requirements/jars.txt"
 
 
-@pytest.mark.parametrize(("strict", "status"), [(False, Status.WARNING), (True, Status.FAILURE)])
-def test_a_weaker_check_is_a_warning_and_in_strict_mode_a_failure(strict: bool, status: Status) -> None:
+@pytest.mark.parametrize(
+    ("strict", "status"), [(False, Status.WARNING), (True, Status.FAILURE)]
+)
+def test_a_weaker_check_is_a_warning_and_in_strict_mode_a_failure(
+    strict: bool, status: Status
+) -> None:
     outcome = Outcome(Status.SUCCESS, weaker="no network")
     check = Check.from_outcome("safety", outcome, 1.23456, strict=strict)
     assert (check.status, check.weaker, check.detail, check.seconds) == (
@@ -252,14 +314,19 @@ def test_a_weaker_check_is_a_warning_and_in_strict_mode_a_failure(strict: bool, 
 @pytest.mark.parametrize("strict", [False, True])
 def test_advice_is_a_warning_in_any_mode(strict: bool) -> None:
     outcome = Outcome(Status.WARNING, "the tree is dirty")
-    assert Check.from_outcome("version", outcome, 0.1, strict=strict).status is Status.WARNING
+    assert (
+        Check.from_outcome("version", outcome, 0.1, strict=strict).status
+        is Status.WARNING
+    )
 
 
 @pytest.mark.parametrize(
     ("file", "line", "place"),
     [(None, None, ""), (None, 3, ""), ("a.py", None, "a.py"), ("a.py", 3, "a.py:3")],
 )
-def test_a_place_is_as_exact_as_is_known(file: str | None, line: int | None, place: str) -> None:
+def test_a_place_is_as_exact_as_is_known(
+    file: str | None, line: int | None, place: str
+) -> None:
     assert Finding("t", "r", "m", file, line).place == place
 
 

@@ -1,4 +1,6 @@
-"""What is reused of earlier runs, by a real nox: everything that holds, nothing else, and the plan says so before."""
+"""What is reused of earlier runs, by a real nox: everything that holds, nothing else,
+and the plan says so before.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ JOBS = '''
 @suite.job(python=None, inputs=["a/*"], reports=["left.txt"])
 def first(run):
     """Read a folder."""
-    run.check(Shell("echo first >> ran; cat a/* $OUTSIDE && cp a/one reports/first/left.txt"))
+    run.check(
+        Shell("echo first >> ran; cat a/* $OUTSIDE && cp a/one reports/first/left.txt")
+    )
 
 
 @suite.job(needs=[first], python=None, inputs=["b/*"], variables=["WORD"])
@@ -34,10 +38,16 @@ def second(run):
     run.check(Shell("cat b/*; echo $WORD; echo second >> ran"))
 
 
-@suite.job(needs=[first], takes=["first"], python=None, inputs=["c/*"], reports=["dist/"])
+@suite.job(
+    needs=[first], takes=["first"], python=None, inputs=["c/*"], reports=["dist/"]
+)
 def third(run):
     """Take what the first has left."""
-    run.check(Shell("mkdir -p dist; cat reports/first/left.txt > dist/whole; echo third >> ran"))
+    run.check(
+        Shell(
+            "mkdir -p dist; cat reports/first/left.txt > dist/whole; echo third >> ran"
+        )
+    )
 
 
 @suite.job(needs=[third], always=True, python=None)
@@ -64,7 +74,9 @@ class Reusing:
         (self.root / path).write_text(text)
 
     def run(self, *arguments: str) -> list[str]:
-        """Run the pipeline, or what the arguments say; the jobs that really ran, in alphabetical order."""
+        """Run the pipeline, or what the arguments say; the jobs that really ran, in
+        alphabetical order.
+        """
         (self.root / "ran").unlink(missing_ok=True)
         self.code = self.nox.here(*(arguments or ("--", "--plain", "-j", "1")))
         try:
@@ -72,7 +84,9 @@ class Reusing:
         except FileNotFoundError:
             return []
 
-    def planned(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    def planned(
+        self, capsys: pytest.CaptureFixture[str], *arguments: str
+    ) -> dict[str, Any]:
         """What the plan answers, by session."""
         capsys.readouterr()
         assert self.nox.here("-s", "plan", "--", "--json", *arguments) == 0
@@ -86,7 +100,9 @@ def jobs(nox_run: Nox, monkeypatch: pytest.MonkeyPatch) -> Reusing:
     return Reusing(nox_run)
 
 
-def test_nothing_runs_twice_but_what_always_runs(jobs: Reusing, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_runs_twice_but_what_always_runs(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert jobs.run() == ["first", "fourth", "second", "third"]
     found = jobs.nox.result("first")
     shutil.rmtree(jobs.root / "dist")
@@ -100,7 +116,10 @@ def test_nothing_runs_twice_but_what_always_runs(jobs: Reusing, capsys: pytest.C
     assert (jobs.root / "dist" / "whole").read_text() == "a"
     assert (jobs.root / "reports" / "first" / "left.txt").read_text() == "a"
     said = capsys.readouterr().out
-    assert f"as of {reuse.ended(found)[:16].replace('T', ' ')} UTC, run {found.run}" in said
+    assert (
+        f"as of {reuse.ended(found)[:16].replace('T', ' ')} UTC, run {found.run}"
+        in said
+    )
     summary = (jobs.root / "reports" / "summary.md").read_text()
     assert summary.count(f"run {found.run}") >= 3
 
@@ -174,13 +193,20 @@ def test_what_holds_is_skipped_like_the_rest_where_a_need_fails(jobs: Reusing) -
 
 @pytest.mark.parametrize("name", ["WORD", "TZ", "LAKEKIT_ENGINE"])
 def test_a_variable_counts_by_its_value_which_is_never_shown(
-    jobs: Reusing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+    jobs: Reusing,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
 ) -> None:
     jobs.run()
     monkeypatch.setenv(name, "UTC7-secret")
     planned = jobs.planned(capsys)
-    assert planned["second"]["answer"] == ("run" if name == "WORD" else planned["second"]["answer"])
-    assert any(f"variable {name} is new" in each["reasons"] for each in planned.values())
+    assert planned["second"]["answer"] == (
+        "run" if name == "WORD" else planned["second"]["answer"]
+    )
+    assert any(
+        f"variable {name} is new" in each["reasons"] for each in planned.values()
+    )
     assert "secret" not in json.dumps(planned)
     kept = jobs.root.glob(".cache/**/*")
     assert not any(b"secret" in path.read_bytes() for path in kept if path.is_file())
@@ -204,7 +230,9 @@ def test_a_session_that_is_named_is_reused_where_that_is_asked_for(
     assert jobs.nox.result("first").reused is None
 
 
-def test_without_the_cache_all_runs_and_what_passes_is_kept_for_the_next(jobs: Reusing) -> None:
+def test_without_the_cache_all_runs_and_what_passes_is_kept_for_the_next(
+    jobs: Reusing,
+) -> None:
     jobs.run()
     everything = ["first", "fourth", "second", "third"]
     assert jobs.run("--", "--plain", "-j", "1", "--no-cache") == everything
@@ -218,7 +246,10 @@ def test_without_the_cache_all_runs_and_what_passes_is_kept_for_the_next(jobs: R
 
 
 def test_a_result_that_inputs_contradict_is_forgotten(
-    jobs: Reusing, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: Reusing,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     outside = tmp_path / "outside"
     outside.write_text("not declared")
@@ -235,7 +266,9 @@ def test_an_input_that_is_written_to_while_the_job_runs_keeps_its_result_out(
 ) -> None:
     text = (jobs.root / "noxfile.py").read_text()
     (jobs.root / "noxfile.py").write_text(
-        text.replace("echo first >> ran", "echo first >> ran; cp a/one ran2; cp ran2 a/one")
+        text.replace(
+            "echo first >> ran", "echo first >> ran; cp a/one ran2; cp ran2 a/one"
+        )
     )
     jobs.run()
     assert "not kept for later runs" in capsys.readouterr().out
@@ -271,11 +304,17 @@ def test_a_store_that_cannot_be_written_to_is_read_all_the_same(
     assert jobs.run() == ["fourth"]
     capsys.readouterr()
     assert jobs.run("-s", "first") == ["first"]
-    assert "not kept for later runs: " in (said := capsys.readouterr().out) and "Permission denied" in said
+    assert (
+        "not kept for later runs: " in (said := capsys.readouterr().out)
+        and "Permission denied" in said
+    )
 
 
 def test_worktrees_of_a_clone_share_what_was_found(
-    jobs: Reusing, git: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    jobs: Reusing,
+    git: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     jobs.run()
     git(jobs.root, "add", ".")
@@ -288,7 +327,9 @@ def test_worktrees_of_a_clone_share_what_was_found(
     assert (other.root / "dist" / "whole").read_text() == "a"
 
 
-def test_where_there_is_no_git_every_job_runs(jobs: Reusing, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_there_is_no_git_every_job_runs(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(jobs.root / ".git")
     jobs.run()
     assert jobs.planned(capsys)["first"] == {
@@ -325,12 +366,17 @@ def test_what_is_declared_or_set_wrongly_is_one_line(
         ({"LAKE_CI_CACHE": "sessions"}, Mode.SESSIONS),
     ],
 )
-def test_what_may_be_done_with_kept_results(env: dict[str, str], expected: Mode) -> None:
+def test_what_may_be_done_with_kept_results(
+    env: dict[str, str], expected: Mode
+) -> None:
     assert mode(env) is expected
 
 
 def test_a_word_that_is_none_is_refused() -> None:
-    with pytest.raises(UsageError, match="LAKE_CI_CACHE='session': no such word; did you mean 'sessions'"):
+    with pytest.raises(
+        UsageError,
+        match="LAKE_CI_CACHE='session': no such word; did you mean 'sessions'",
+    ):
         mode({"LAKE_CI_CACHE": "session"})
 
 
@@ -343,11 +389,19 @@ def test_a_word_that_is_none_is_refused() -> None:
         ({"cause": "interrupted"}, "it was cut short: interrupted"),
         ({"checks": (Check("one", Status.FAILURE),)}, "it is a failure"),
         ({"checks": ()}, "it is a skipped"),
-        ({"checks": (Check("one", Status.WARNING, weaker="x"),)}, "one was checked in a weaker mode"),
-        ({"checks": (Check("two", Status.SUCCESS), Check("one", Status.SKIPPED))}, "one was skipped"),
+        (
+            {"checks": (Check("one", Status.WARNING, weaker="x"),)},
+            "one was checked in a weaker mode",
+        ),
+        (
+            {"checks": (Check("two", Status.SUCCESS), Check("one", Status.SKIPPED))},
+            "one was skipped",
+        ),
     ],
 )
-def test_only_what_was_done_in_full_is_kept(change: dict[str, Any], why: str | None) -> None:
+def test_only_what_was_done_in_full_is_kept(
+    change: dict[str, Any], why: str | None
+) -> None:
     fields: dict[str, Any] = {
         "run": "1",
         "attempt": 1,
@@ -367,8 +421,26 @@ def test_only_what_was_done_in_full_is_kept(change: dict[str, Any], why: str | N
 def test_readers_of_results_without_the_word_reused_read_on() -> None:
     assert sys.version_info >= (3, 10)
     body = results.to_json(
-        Result("1", 1, "push", None, False, "lint", "lint", "2026-01-31T02:00:00Z", 1.0, "nox -s lint")
+        Result(
+            "1",
+            1,
+            "push",
+            None,
+            False,
+            "lint",
+            "lint",
+            "2026-01-31T02:00:00Z",
+            1.0,
+            "nox -s lint",
+        )
     )
-    assert results.from_json({key: value for key, value in body.items() if key != "reused"}).reused is None
-    again = results.from_json({**body, "reused": {"run": "0", "since": "2026-01-30T02:00:00Z"}})
+    assert (
+        results.from_json(
+            {key: value for key, value in body.items() if key != "reused"}
+        ).reused
+        is None
+    )
+    again = results.from_json(
+        {**body, "reused": {"run": "0", "since": "2026-01-30T02:00:00Z"}}
+    )
     assert again.as_of == "as of 2026-01-30 02:00 UTC, run 0"

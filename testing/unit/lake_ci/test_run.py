@@ -1,4 +1,4 @@
-"""What a session is handed: whatever happens in it, its result is written and says so."""
+"""What a session is handed: whatever happens, its result is written and says so."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ def make(root: Path, venv: Path, said: list[str]) -> Make:
         if java:
             options["javas"] = (java,)
         job = Job("lint", session, **options)
-        environment = Environment(venv, may_install=may_install, install_only=install_only)
+        environment = Environment(
+            venv, may_install=may_install, install_only=install_only
+        )
         env = {"PATH": os.environ["PATH"], "LAKE_CI_RUN": "4711", **(env or {})}
         variant = job.variant(python, java)
         return Run(
@@ -139,13 +141,24 @@ def test_a_good_run_leaves_a_result_with_all_there_is_to_know(
     with make(reports=("junit.xml",)) as run:
         (run.bench.reports / "junit.xml").touch()
         (run.bench.reports / "other.xml").touch()
-        run.check(Answer("one"), Answer("two", Outcome(Status.SUCCESS, "17", data={"java": "17.0.9"})))
+        run.check(
+            Answer("one"),
+            Answer("two", Outcome(Status.SUCCESS, "17", data={"java": "17.0.9"})),
+        )
         run.warn("the tree is odd")
     result = read(root)
     assert result == run.result
     assert (result.status, result.cause) == (Status.SUCCESS, None)
-    assert [(check.name, check.detail) for check in result.checks] == [("one", "fine"), ("two", "17")]
-    assert (result.run, result.event, result.job, result.session) == ("4711", "pull_request", "lint", "lint")
+    assert [(check.name, check.detail) for check in result.checks] == [
+        ("one", "fine"),
+        ("two", "17"),
+    ]
+    assert (result.run, result.event, result.job, result.session) == (
+        "4711",
+        "pull_request",
+        "lint",
+        "lint",
+    )
     assert (result.python, result.java) == (PYTHON, "17.0.9")
     assert result.artifacts == ("reports/lint/junit.xml",)
     assert result.warnings == ("the tree is odd",)
@@ -161,7 +174,9 @@ def test_a_matrix_run_has_a_folder_of_its_own(make: Make, root: Path) -> None:
     assert (run.python, run.java) == ("3.10", "17")
 
 
-def test_one_failed_check_fails_the_job_and_hides_no_other(make: Make, root: Path) -> None:
+def test_one_failed_check_fails_the_job_and_hides_no_other(
+    make: Make, root: Path
+) -> None:
     with make() as run:
         run.check(Answer("one"), Answer("flake8", FOUND), Answer("three"))
         run.check(Answer("four"))
@@ -185,18 +200,26 @@ def test_a_tool_that_breaks_is_a_failed_row_beside_the_others(
     with make() as run:
         run.check(Answer("one"), Answer("broken", error), Answer("three"))
     checks = read(root).checks
-    assert [check.status for check in checks] == [Status.SUCCESS, Status.FAILURE, Status.SUCCESS]
+    assert [check.status for check in checks] == [
+        Status.SUCCESS,
+        Status.FAILURE,
+        Status.SUCCESS,
+    ]
     assert words in checks[1].findings[0].message
 
 
-def test_a_suite_error_in_the_session_is_a_row_and_goes_no_further(make: Make, root: Path) -> None:
+def test_a_suite_error_in_the_session_is_a_row_and_goes_no_further(
+    make: Make, root: Path
+) -> None:
     with make() as run:
         run.check(Answer("one"))
         raise LakeCiError("the baseline is missing", hint="run `nox -s performance`")
     result = read(root)
     assert (result.status, result.cause) == (Status.FAILURE, None)
     assert result.checks[1].name == "session"
-    assert result.checks[1].detail == "the baseline is missing (run `nox -s performance`)"
+    assert (
+        result.checks[1].detail == "the baseline is missing (run `nox -s performance`)"
+    )
 
 
 def test_an_unexpected_error_is_a_row_and_is_raised_on(make: Make, root: Path) -> None:
@@ -208,7 +231,9 @@ def test_an_unexpected_error_is_a_row_and_is_raised_on(make: Make, root: Path) -
     assert result.checks[1].detail == "ZeroDivisionError: division by zero"
 
 
-def test_a_lock_that_cannot_be_installed_is_a_row_with_its_cause(make: Make, root: Path) -> None:
+def test_a_lock_that_cannot_be_installed_is_a_row_with_its_cause(
+    make: Make, root: Path
+) -> None:
     with make() as run:
         run.install("lint")
         run.check(Answer("never"))
@@ -221,7 +246,9 @@ def test_a_lock_that_cannot_be_installed_is_a_row_with_its_cause(make: Make, roo
     )
 
 
-def test_an_empty_lock_is_really_installed_and_said(make: Make, root: Path, said: list[str]) -> None:
+def test_an_empty_lock_is_really_installed_and_said(
+    make: Make, root: Path, said: list[str]
+) -> None:
     (root / "requirements").mkdir()
     (root / "requirements" / "lint.txt").write_text("# nothing\n")
     for _ in range(2):
@@ -229,7 +256,16 @@ def test_an_empty_lock_is_really_installed_and_said(make: Make, root: Path, said
             run.install("lint")
             run.check(Answer("one"))
         assert read(root).status is Status.SUCCESS
-    assert len([line for line in said if line.startswith("installed requirements/lint.txt in ")]) == 1
+    assert (
+        len(
+            [
+                line
+                for line in said
+                if line.startswith("installed requirements/lint.txt in ")
+            ]
+        )
+        == 1
+    )
 
 
 def test_with_reuse_only_nothing_is_installed(make: Make, root: Path) -> None:
@@ -239,7 +275,9 @@ def test_with_reuse_only_nothing_is_installed(make: Make, root: Path) -> None:
     assert read(root).status is Status.SUCCESS
 
 
-def test_install_only_runs_no_check_and_leaves_no_result(make: Make, root: Path) -> None:
+def test_install_only_runs_no_check_and_leaves_no_result(
+    make: Make, root: Path
+) -> None:
     with make(may_install=False, install_only=True) as run:
         run.install("lint")
         run.check(Answer("broken", ValueError("ran")))
@@ -258,7 +296,9 @@ def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
     clock = Clock()
     waits: list[list[str]] = []
 
-    def wait(names: Iterable[str], env: Mapping[str, str], say: Callable[[str], None]) -> bool:
+    def wait(
+        names: Iterable[str], env: Mapping[str, str], say: Callable[[str], None]
+    ) -> bool:
         waits.append(list(names))
         clock.now += 3600
         return True
@@ -314,10 +354,17 @@ def test_an_interrupted_run_ends_its_tools_and_writes_what_there_is(
     result = read(root)
     assert (result.status, result.cause) == (Status.FAILURE, "interrupted")
     one, two, cut, three = result.checks
-    assert (one.status, two.status, cut.status) == (Status.SUCCESS, Status.SUCCESS, Status.FAILURE)
+    assert (one.status, two.status, cut.status) == (
+        Status.SUCCESS,
+        Status.SUCCESS,
+        Status.FAILURE,
+    )
     assert cut.findings[0].rule == "interrupted"
     # The signal may come before this one is started, or after it has ended.
-    assert (three.name, three.status) in [("three", Status.SUCCESS), ("three", Status.SKIPPED)]
+    assert (three.name, three.status) in [
+        ("three", Status.SUCCESS),
+        ("three", Status.SKIPPED),
+    ]
     assert result.warnings == (f"interrupted by {name}",)
 
 
@@ -326,7 +373,9 @@ def test_a_tool_that_a_signal_left_unstarted_has_its_row_too(
 ) -> None:
     submit = ThreadPoolExecutor.submit
 
-    def interrupted_submit(pool: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Any:
+    def interrupted_submit(
+        pool: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any
+    ) -> Any:
         if arguments[0] == 1:  # the second tool
             raise KeyboardInterrupt
         return submit(pool, work, *arguments)
@@ -334,7 +383,9 @@ def test_a_tool_that_a_signal_left_unstarted_has_its_row_too(
     monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted_submit)
     with pytest.raises(KeyboardInterrupt), make() as run:
         run.check(Answer("one"), Answer("two"), Answer("three"))
-    assert [(check.name, check.status, check.detail) for check in read(root).checks] == [
+    assert [
+        (check.name, check.status, check.detail) for check in read(root).checks
+    ] == [
         ("one", Status.SUCCESS, "fine"),
         ("two", Status.SKIPPED, "not started: the run was interrupted"),
         ("three", Status.SKIPPED, "not started: the run was interrupted"),
@@ -361,7 +412,10 @@ def test_at_the_time_limit_the_running_tool_is_ended_and_no_further_one_started(
     assert (result.status, result.cause) == (Status.FAILURE, "timeout")
     slow, late = result.checks
     assert slow.findings[0].rule == "timeout"
-    assert (late.status, late.detail) == (Status.SKIPPED, "not started: the job's time limit was reached")
+    assert (late.status, late.detail) == (
+        Status.SKIPPED,
+        "not started: the job's time limit was reached",
+    )
     assert not (root / "late").exists()
 
 
@@ -373,7 +427,9 @@ def test_the_result_has_the_processor_time_of_its_tools(make: Make, root: Path) 
     assert found is not None and found >= 0.3
 
 
-def test_waiting_is_recorded_and_is_no_part_of_the_seconds(make: Make, root: Path) -> None:
+def test_waiting_is_recorded_and_is_no_part_of_the_seconds(
+    make: Make, root: Path
+) -> None:
     clock = Clock()
     waiting = make(clock=clock)
     clock.now = 100.0  # it got its lock long after it was made
@@ -381,11 +437,15 @@ def test_waiting_is_recorded_and_is_no_part_of_the_seconds(make: Make, root: Pat
         run.check(Answer("quick"))
     result = read(root)
     assert (result.waited_seconds, result.seconds) == (100, 0)
-    started = datetime.strptime(result.started, TIME_FORMAT).replace(tzinfo=timezone.utc)
+    started = datetime.strptime(result.started, TIME_FORMAT).replace(
+        tzinfo=timezone.utc
+    )
     assert started.timestamp() + result.seconds <= time.time()
 
 
-def test_time_spent_waiting_for_the_environment_does_not_count(make: Make, root: Path) -> None:
+def test_time_spent_waiting_for_the_environment_does_not_count(
+    make: Make, root: Path
+) -> None:
     clock = Clock()
     first, second = make(clock=clock), make(minutes=5, clock=clock)
     with first:
@@ -408,7 +468,10 @@ def test_a_weaker_check_is_a_warning_and_under_strict_a_failure(
     make: Make, root: Path, env: dict[str, str], status: Status
 ) -> None:
     with make(env=env) as run:
-        run.check(Answer("one"), Answer("safety", Outcome(Status.SUCCESS, weaker="no network")))
+        run.check(
+            Answer("one"),
+            Answer("safety", Outcome(Status.SUCCESS, weaker="no network")),
+        )
     assert read(root).status is status
     assert read(root).checks[1].weaker == "no network"
 
@@ -438,7 +501,9 @@ def test_a_selection_that_matches_nothing_is_a_failure(make: Make, root: Path) -
     assert result.checks[1].detail == "nothing matches: -k nothing"
 
 
-def test_what_only_makes_ready_does_not_count_as_a_match(make: Make, root: Path) -> None:
+def test_what_only_makes_ready_does_not_count_as_a_match(
+    make: Make, root: Path
+) -> None:
     jars = Answer("jars")
     jars.prepares = True
     with make(posargs=["-k", "nothing"]) as run:
@@ -447,10 +512,15 @@ def test_what_only_makes_ready_does_not_count_as_a_match(make: Make, root: Path)
     assert read(root).status is Status.FAILURE
 
 
-def test_a_selection_that_matches_something_is_partial_and_no_failure(make: Make, root: Path) -> None:
+def test_a_selection_that_matches_something_is_partial_and_no_failure(
+    make: Make, root: Path
+) -> None:
     with make(posargs=["-k", "merge"]) as run:
         run.partial = True
-        run.check(Answer("unit"), Answer("integration", Outcome(Status.SKIPPED, "nothing selected")))
+        run.check(
+            Answer("unit"),
+            Answer("integration", Outcome(Status.SKIPPED, "nothing selected")),
+        )
     assert (read(root).status, read(root).partial) == (Status.SUCCESS, True)
 
 
@@ -460,7 +530,9 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     class Meeting(Tool):
         """Ends only once the other one has started."""
 
-        def __init__(self, name: str, mine: threading.Event, other: threading.Event) -> None:
+        def __init__(
+            self, name: str, mine: threading.Event, other: threading.Event
+        ) -> None:
             self.name, self.mine, self.other = name, mine, other
 
         def run(self, bench: Workbench) -> Outcome:
@@ -493,7 +565,9 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     assert "last to end" in said[2]
 
 
-def test_a_tool_that_must_be_alone_has_nothing_beside_it(make: Make, root: Path) -> None:
+def test_a_tool_that_must_be_alone_has_nothing_beside_it(
+    make: Make, root: Path
+) -> None:
     at_once: list[int] = []
     running: list[str] = []
     lock = threading.Lock()
@@ -520,8 +594,10 @@ def test_a_tool_that_must_be_alone_has_nothing_beside_it(make: Make, root: Path)
     assert [check.name for check in read(root).checks] == list("abCDefG")
 
 
-@pytest.mark.parametrize("error", [None, KeyboardInterrupt()], ids=["to the end", "interrupted"])
-def test_a_stage_is_made_when_the_one_before_has_ended_and_what_it_holds_ends_with_the_run(
+@pytest.mark.parametrize(
+    "error", [None, KeyboardInterrupt()], ids=["to the end", "interrupted"]
+)
+def test_a_stage_is_made_after_the_one_before_and_what_it_holds_ends_with_the_run(
     make: Make, root: Path, error: KeyboardInterrupt | None
 ) -> None:
     log: list[str] = []
@@ -572,7 +648,10 @@ def test_what_stages_hold_ends_at_once_when_a_check_is_interrupted(
 def test_a_command_that_is_not_there_ends_with_127_as_in_a_shell(make: Make) -> None:
     with make() as run:
         done = run.execute(["no-such-program"])
-    assert (done.code, done.stderr) == (127, "no-such-program: No such file or directory")
+    assert (done.code, done.stderr) == (
+        127,
+        "no-such-program: No such file or directory",
+    )
 
 
 def test_commands_run_at_the_root_in_the_jobs_environment_unless_told_otherwise(
@@ -580,7 +659,9 @@ def test_commands_run_at_the_root_in_the_jobs_environment_unless_told_otherwise(
 ) -> None:
     with make() as run:
         at_root = run.execute(["/bin/sh", "-c", "pwd; echo $VIRTUAL_ENV"])
-        elsewhere = run.execute(["/bin/sh", "-c", "pwd; echo $WHO"], cwd=root.parent, env={"WHO": "me"})
+        elsewhere = run.execute(
+            ["/bin/sh", "-c", "pwd; echo $WHO"], cwd=root.parent, env={"WHO": "me"}
+        )
     assert at_root.stdout.split() == [str(root), str(venv)]
     assert elsewhere.stdout.split() == [str(root.parent), "me"]
 
@@ -592,15 +673,22 @@ def test_reports_of_the_last_run_are_gone(make: Make, root: Path) -> None:
         assert not (run.bench.reports / "old.xml").exists()
 
 
-def test_what_is_in_dist_is_an_artifact_of_the_job_that_builds(make: Make, root: Path) -> None:
+def test_what_is_in_dist_is_an_artifact_of_the_job_that_builds(
+    make: Make, root: Path
+) -> None:
     (root / "dist").mkdir()
     (root / "dist" / "lakekit-1.0-py3-none-any.whl").touch()
     with make(reports=("dist/", "SHA256SUMS")) as run:
         (run.bench.reports / "SHA256SUMS").touch()
-    assert read(root).artifacts == ("reports/lint/SHA256SUMS", "dist/lakekit-1.0-py3-none-any.whl")
+    assert read(root).artifacts == (
+        "reports/lint/SHA256SUMS",
+        "dist/lakekit-1.0-py3-none-any.whl",
+    )
 
 
-def test_a_second_run_in_the_same_environment_waits_and_says_so(make: Make, said: list[str]) -> None:
+def test_a_second_run_in_the_same_environment_waits_and_says_so(
+    make: Make, said: list[str]
+) -> None:
     waiting = threading.Event()
     order: list[str] = []
 
@@ -650,7 +738,11 @@ def test_facts_are_those_of_the_checkout(root: Path, git: Callable[..., str]) ->
 
 
 def test_a_server_of_a_run_is_there_for_as_long_as_the_block(make: Make) -> None:
-    program = [sys.executable, "-c", "import sys; print('ready', flush=True); sys.stdin.read()"]
+    program = [
+        sys.executable,
+        "-c",
+        "import sys; print('ready', flush=True); sys.stdin.read()",
+    ]
     with make() as run, run.bench.serve(program, env=os.environ) as line:
         assert line == "ready\n"
 
@@ -664,8 +756,16 @@ SECRETS = {"DATABRICKS_TOKEN": f"{SECRET}\n"}
 @pytest.mark.parametrize(
     "tool",
     [
-        Answer("one", Outcome.of([Finding("one", "error", f"Bearer {SECRET}", f"{SECRET}.py", 1)])),
-        Answer("one", Outcome(Status.SUCCESS, repr(f"{SECRET}\n"), data={"output": [SECRET]})),
+        Answer(
+            "one",
+            Outcome.of(
+                [Finding("one", "error", f"Bearer {SECRET}", f"{SECRET}.py", 1)]
+            ),
+        ),
+        Answer(
+            "one",
+            Outcome(Status.SUCCESS, repr(f"{SECRET}\n"), data={"output": [SECRET]}),
+        ),
         Answer("one", Outcome(Status.SUCCESS, weaker=f"https://me:{SECRET}@host")),
         Answer("one", ValueError(f"Invalid header value {SECRET.encode()!r}")),
         Answer("one", LakeCiError(SECRET, hint=SECRET)),
@@ -687,7 +787,11 @@ def test_a_secret_of_a_tool_is_neither_printed_nor_in_the_result(
 def test_a_secret_of_an_error_or_a_note_is_neither_printed_nor_in_the_result(
     make: Make, root: Path, said: list[str], error: Exception
 ) -> None:
-    with pytest.raises(RuntimeError) if isinstance(error, RuntimeError) else nullcontext():
+    with (
+        pytest.raises(RuntimeError)
+        if isinstance(error, RuntimeError)
+        else nullcontext()
+    ):
         with make(env=SECRETS) as run:
             run.warn(f"with {SECRET}")
             raise error
@@ -711,6 +815,12 @@ def test_a_report_of_a_tool_is_redacted_with_a_note_and_others_stay_as_they_are(
 
 
 def test_values_too_short_for_a_secret_change_no_output(make: Make, root: Path) -> None:
-    with make(env={"DATABRICKS_TOKEN": "a", "GH_TOKEN": "", "AWS_SECRET_ACCESS_KEY": "testing"}) as run:
+    with make(
+        env={
+            "DATABRICKS_TOKEN": "a",
+            "GH_TOKEN": "",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+        }
+    ) as run:
         run.check(Answer("one", Outcome(Status.SUCCESS, "a table in testing/data")))
     assert read(root).checks[0].detail == "a table in testing/data"

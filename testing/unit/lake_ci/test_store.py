@@ -1,4 +1,6 @@
-"""Kept results: whole or absent, whatever ends a process, damages a file or fills the disk."""
+"""Kept results: whole or absent, whatever ends a process, damages a file or fills the
+disk.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,12 @@ def test_an_entry_under_another_fingerprint_and_one_of_another_shape_are_refused
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 0}, {"files": 3}, {"result": {**to_json(RESULT), "checks": None}}, {"kept": None, "job": 1}],
+    [
+        {"schema": 0},
+        {"files": 3},
+        {"result": {**to_json(RESULT), "checks": None}},
+        {"kept": None, "job": 1},
+    ],
 )
 def test_a_manifest_of_another_shape_is_refused(
     store: Store, tmp_path: Path, change: dict[str, object]
@@ -109,10 +116,21 @@ def test_a_manifest_of_another_shape_is_refused(
 
 @pytest.mark.parametrize(
     "path",
-    ["../evil", "/etc/passwd", "reports/tests/one.txt", "reports/lint/../../evil", "dist", "noxfile.py"],
+    [
+        "../evil",
+        "/etc/passwd",
+        "reports/tests/one.txt",
+        "reports/lint/../../evil",
+        "dist",
+        "noxfile.py",
+    ],
 )
-def test_a_file_that_belongs_elsewhere_is_refused(store: Store, tmp_path: Path, path: str) -> None:
-    with pytest.raises(DamagedError, match=rf"names {re.escape(path)}, which is no file of lint"):
+def test_a_file_that_belongs_elsewhere_is_refused(
+    store: Store, tmp_path: Path, path: str
+) -> None:
+    with pytest.raises(
+        DamagedError, match=rf"names {re.escape(path)}, which is no file of lint"
+    ):
         find_changed(store, tmp_path, {"files": [[path, "0" * 64, 0o644, 1]]})
 
 
@@ -125,7 +143,9 @@ def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None
     store.find(PRINT)
 
 
-def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(store: Store, tmp_path: Path) -> None:
+def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
+    store: Store, tmp_path: Path
+) -> None:
     files = leave(tmp_path)
     for number in range(4):
         store.keep(f"{number}" * 64, b"", RESULT, tmp_path, files)
@@ -135,7 +155,12 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(store: Store, tm
     store.limit = size - 1
     gone, freed = store.prune()
     assert (entries, gone) == (4, 1) and 0 < freed < size
-    assert [store.find(f"{number}" * 64) is not None for number in range(4)] == [True, False, True, True]
+    assert [store.find(f"{number}" * 64) is not None for number in range(4)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
     store.limit = 0
     store.keep(PRINT, b"", RESULT, tmp_path, files)
     assert store.status()[0] == 1 and store.find(PRINT) is not None
@@ -178,7 +203,13 @@ def test_a_full_disk_leaves_the_store_as_it_was(
 
     monkeypatch.setattr(module, "_take", full)
     with pytest.raises(OSError, match="No space left"):
-        store.keep("e" * 64, b"", replace(RESULT, run="other"), tmp_path, leave(tmp_path, "new"))
+        store.keep(
+            "e" * 64,
+            b"",
+            replace(RESULT, run="other"),
+            tmp_path,
+            leave(tmp_path, "new"),
+        )
     assert [path.name for path in store.folder.iterdir()] == ["v1"]
     entry = store.find(PRINT)
     assert entry is not None and entry.result == RESULT
@@ -207,9 +238,19 @@ def test_two_writers_and_kills_at_random_moments_leave_a_whole_entry_or_none(
     for turn in range(12):
         writers = [
             subprocess.Popen(
-                [sys.executable, "-c", KEEP, str(tmp_path / name), str(store.folder), name],
+                [
+                    sys.executable,
+                    "-c",
+                    KEEP,
+                    str(tmp_path / name),
+                    str(store.folder),
+                    name,
+                ],
                 cwd=REPOSITORY,
-                env={**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'utils'}"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'utils'}",
+                },
                 stdout=subprocess.PIPE,
             )
             for name in ("a", "b")
@@ -231,7 +272,9 @@ def test_two_writers_and_kills_at_random_moments_leave_a_whole_entry_or_none(
 
 
 def whole(store: Store, back: Path, *, replaced: bool = False) -> int:
-    """1 where there is an entry, all of it of one run; 0 where there is none, or it may just have been replaced."""
+    """1 where there is an entry, all of it of one run; 0 where there is none, or it may
+    just have been replaced.
+    """
     try:
         entry = store.find(PRINT)
         if entry is None:
@@ -243,5 +286,8 @@ def whole(store: Store, back: Path, *, replaced: bool = False) -> int:
         assert replaced, "an entry at rest is whole"
         return 0
     expected = (text, text) if text != "mine" else (RESULT.run, "text")
-    assert (entry.result.run, (back / "reports" / "lint" / "one.txt").read_text()) == expected
+    assert (
+        entry.result.run,
+        (back / "reports" / "lint" / "one.txt").read_text(),
+    ) == expected
     return 1

@@ -1,4 +1,6 @@
-"""Declared jobs as nox sessions: `nox -s X` runs exactly X, and says in one line what is wrong."""
+"""Declared jobs as nox sessions: `nox -s X` runs exactly X, and says in one line what
+is wrong.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def lint(run):
     run.check(*[Shell(command) for command in run.posargs or ["true"]])
 
 
-@suite.job(needs=[lint], pythons=["{THIS}"], javas=["11", "17"], reports=["coverage.xml"])
+@suite.job(
+    needs=[lint], pythons=["{THIS}"], javas=["11", "17"], reports=["coverage.xml"]
+)
 def tests(run):
     \"\"\"Test the code.\"\"\"
     run.install("test")
@@ -59,7 +63,9 @@ def test_a_declared_job_is_a_session_with_its_name_docstring_and_matrix(
 
 def test_one_session_runs_exactly_that_session(nox_run: Nox) -> None:
     nox_run.write(JOBS)
-    assert nox_run.here("-s", f"tests-{THIS}(java17)", "--no-install") == 1  # there is no lock to install
+    assert (
+        nox_run.here("-s", f"tests-{THIS}(java17)", "--no-install") == 1
+    )  # there is no lock to install
     assert nox_run.here("-s", "lint") == 0
     assert nox_run.statuses() == {
         f"tests-{THIS}(java17)": ("failure", "no-environment"),
@@ -126,22 +132,31 @@ def test_a_helper_is_no_job_of_the_pipeline(nox_run: Nox) -> None:
 def test_a_wrong_declaration_is_one_line_and_exit_code_2(
     nox_run: Nox, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    nox_run.write(JOBS + '\n\n@suite.job(events=["pusj"])\ndef docs(run):\n    """Say it."""\n')
+    nox_run.write(
+        JOBS + '\n\n@suite.job(events=["pusj"])\ndef docs(run):\n    """Say it."""\n'
+    )
     code, output = nox_run.run("--list")
     assert code == 2
-    assert output == "noxfile.py: job 'docs': unknown event 'pusj'; did you mean 'push'?\n"
+    assert (
+        output == "noxfile.py: job 'docs': unknown event 'pusj'; did you mean 'push'?\n"
+    )
 
 
 def test_without_uv_the_machine_lacks_something(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], handlers: None
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    handlers: None,
 ) -> None:
     monkeypatch.setitem(sys.modules, "uv", None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SystemExit) as raised:
         Suite(tmp_path, {})
     assert raised.value.code == 3
-    assert capsys.readouterr().err == (
-        "uv is missing: it makes the environments of all sessions (run `python -m pip install 'nox[uv]'`)\n"
+    assert (
+        capsys.readouterr().err
+        == "uv is missing: it makes the environments of all sessions "
+        "(run `python -m pip install 'nox[uv]'`)\n"
     )
 
 
@@ -166,7 +181,9 @@ def api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_machine_that_could_not_be_prepared_is_exit_code_3(nox_run: Nox, api_server: Path) -> None:
+def test_a_machine_that_could_not_be_prepared_is_exit_code_3(
+    nox_run: Nox, api_server: Path
+) -> None:
     nox_run.write(WAITING)
     code, output = nox_run.run("-s", "k8s")
     assert code == 3, output
@@ -182,7 +199,9 @@ def test_what_is_reused_does_not_wait_and_is_known_by_the_same_inputs(
 ) -> None:
     monkeypatch.setenv("LAKE_CI_CACHE", "sessions")
     nox_run.write(WAITING)
-    (nox_run.root / ".gitignore").write_text("/.cache/\n/.nox/\n/reports/\n/asked\n__pycache__/\n")
+    (nox_run.root / ".gitignore").write_text(
+        "/.cache/\n/.nox/\n/reports/\n/asked\n__pycache__/\n"
+    )
     (api_server / "api-server.ready").touch()
     assert nox_run.here("-s", "k8s") == 0
     assert (nox_run.root / "asked").read_text() == "asked\n"
@@ -193,7 +212,9 @@ def test_what_is_reused_does_not_wait_and_is_known_by_the_same_inputs(
     assert (nox_run.root / "asked").read_text() == "asked\n"
 
 
-def test_an_error_becomes_one_line_and_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_becomes_one_line_and_its_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit) as raised, one_line():
         raise MachineError("no engine", hint="start one")
     assert raised.value.code == 3
@@ -201,7 +222,10 @@ def test_an_error_becomes_one_line_and_its_exit_code(capsys: pytest.CaptureFixtu
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    program = "from lake_ci.suite import one_line\nwith one_line():\n    print('a' * 1_000_000, flush=True)\n"
+    program = (
+        "from lake_ci.suite import one_line\nwith one_line():\n    "
+        "print('a' * 1_000_000, flush=True)\n"
+    )
     path = str(Path(errors.__file__).parents[1])
     with subprocess.Popen(
         [sys.executable, "-c", program],
@@ -236,7 +260,9 @@ def test_inside_a_pipeline_sessions_require_what_is_planned_of_their_needs(
     assert watched == [True, True]
 
 
-@pytest.mark.parametrize(("value", "strict"), [(None, False), ("0", False), ("1", True)])
+@pytest.mark.parametrize(
+    ("value", "strict"), [(None, False), ("0", False), ("1", True)]
+)
 def test_strict_is_what_the_environment_says(
     tmp_path: Path, handlers: None, value: str | None, strict: bool
 ) -> None:
@@ -248,4 +274,6 @@ def test_a_session_without_an_environment_runs_on_the_suites_own(nox_run: Nox) -
     nox_run.write(JOBS)
     assert nox_run.here("-s", "lint", "--no-venv", "--", "echo $VIRTUAL_ENV") == 0
     assert nox_run.result("lint").checks[0].detail == sys.prefix
-    assert Environment(Path(sys.prefix)).python.samefile(os.path.join(sys.prefix, "bin", "python"))
+    assert Environment(Path(sys.prefix)).python.samefile(
+        os.path.join(sys.prefix, "bin", "python")
+    )

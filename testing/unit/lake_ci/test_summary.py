@@ -41,21 +41,35 @@ def refused(overview: Overview) -> dict[str, str]:
     return {entry.file: entry.reason for entry in overview.refused}
 
 
-def test_every_planned_session_has_its_result_and_every_other_job_its_reason(good: Path) -> None:
+def test_every_planned_session_has_its_result_and_every_other_job_its_reason(
+    good: Path,
+) -> None:
     overview = samples.collect(good)
     assert [node.name for node in overview.nodes] == list(samples.design().jobs)[:-1]
     assert len(overview.sessions) == 14
     assert all(session.result is not None for session in overview.sessions)
     assert overview.nodes[-1].skipped == "only on schedule or workflow dispatch"
-    assert (overview.state, overview.exit_code, overview.refused) == (State.SUCCESS, 0, ())
-    assert (overview.event, overview.branch, overview.made) == ("push", "main", "2026-01-31T02:10:00Z")
+    assert (overview.state, overview.exit_code, overview.refused) == (
+        State.SUCCESS,
+        0,
+        (),
+    )
+    assert (overview.event, overview.branch, overview.made) == (
+        "push",
+        "main",
+        "2026-01-31T02:10:00Z",
+    )
 
 
-def test_the_job_that_makes_the_report_is_not_waited_for(good: Path, graph: Graph) -> None:
+def test_the_job_that_makes_the_report_is_not_waited_for(
+    good: Path, graph: Graph
+) -> None:
     plan = select(graph, Event("push", "main"), only=["lint", "summary"])
     assert [session.id for session in samples.collect(good, plan).sessions] == ["lint"]
     overview = samples.collect(good, plan, itself="lint")
-    assert [(session.id, session.why) for session in overview.sessions] == [("summary", "it left no result")]
+    assert [(session.id, session.why) for session in overview.sessions] == [
+        ("summary", "it left no result")
+    ]
 
 
 def test_no_result_is_no_success(good: Path) -> None:
@@ -95,7 +109,10 @@ def test_an_unreadable_result_is_refused_by_name_and_counts_as_failure(
     ("change", "reason"),
     [
         ({"run": "older"}, "is of run older, this is 7f3a91c2d4e8"),
-        ({"commit": "f" * 40}, "is of commit ffffffffffff, this run is of 781e32854715"),
+        (
+            {"commit": "f" * 40},
+            "is of commit ffffffffffff, this run is of 781e32854715",
+        ),
         ({"partial": True}, "is partial: arguments selected a part of lint"),
         ({"attempt": 2}, "is of attempt 2, this is 1"),
         ({"seconds": float("inf")}, "is malformed: seconds"),
@@ -113,28 +130,43 @@ def test_a_result_that_is_not_this_runs_is_refused_by_name(
         assert reason in (good / "reports" / page).read_text(encoding="utf-8")
 
 
-def test_a_result_that_nobody_planned_is_refused_and_fails_nothing(good: Path, graph: Graph) -> None:
+def test_a_result_that_nobody_planned_is_refused_and_fails_nothing(
+    good: Path, graph: Graph
+) -> None:
     samples.leave(good, samples.result_of(graph.jobs["acceptance"].variants[0]))
     overview = samples.collect(good)
-    assert refused(overview) == {"reports/acceptance/result.json": "acceptance was not planned in this run"}
+    assert refused(overview) == {
+        "reports/acceptance/result.json": "acceptance was not planned in this run"
+    }
     assert overview.exit_code == 0
 
 
 def test_the_newest_attempt_of_each_session_counts(good: Path, graph: Graph) -> None:
     variant = graph.jobs["lint"].variants[0]
     samples.leave(good, samples.result_of(variant, samples.failed("mypy")))
-    samples.leave(good, samples.result_of(variant, samples.passed("mypy"), attempt=2), "lint-again")
+    samples.leave(
+        good,
+        samples.result_of(variant, samples.passed("mypy"), attempt=2),
+        "lint-again",
+    )
     overview = samples.collect(good, attempt=2)
     assert one(overview, "lint").state is State.SUCCESS
-    assert refused(overview) == {"reports/lint/result.json": "is of attempt 1; that of attempt 2 counts"}
+    assert refused(overview) == {
+        "reports/lint/result.json": "is of attempt 1; that of attempt 2 counts"
+    }
     # The other sessions passed at the first attempt, and were not run again.
     assert overview.exit_code == 0
 
 
-def test_what_needs_a_failed_job_and_left_nothing_was_skipped(good: Path, graph: Graph) -> None:
+def test_what_needs_a_failed_job_and_left_nothing_was_skipped(
+    good: Path, graph: Graph
+) -> None:
     for name in ("k8s", "build"):
         (good / "reports" / name / "result.json").unlink()
-    samples.leave(good, samples.result_of(graph.jobs["docker"].variants[0], samples.failed("build")))
+    samples.leave(
+        good,
+        samples.result_of(graph.jobs["docker"].variants[0], samples.failed("build")),
+    )
     overview = samples.collect(good)
     assert (one(overview, "k8s").state, one(overview, "k8s").why) == (
         State.SKIPPED,
@@ -144,46 +176,73 @@ def test_what_needs_a_failed_job_and_left_nothing_was_skipped(good: Path, graph:
     assert overview.exit_code == 1
 
 
-def test_a_need_that_was_not_planned_excuses_nothing(tmp_path: Path, graph: Graph) -> None:
+def test_a_need_that_was_not_planned_excuses_nothing(
+    tmp_path: Path, graph: Graph
+) -> None:
     plan = select(graph, Event("push", "main"), only=["build"])
     assert one(samples.collect(tmp_path, plan), "build").state is State.FAILURE
 
 
-def test_a_session_that_has_not_ended_fails_nothing_while_the_run_goes_on(good: Path, graph: Graph) -> None:
+def test_a_session_that_has_not_ended_fails_nothing_while_the_run_goes_on(
+    good: Path, graph: Graph
+) -> None:
     (good / "reports" / "build" / "result.json").unlink()
     overview = samples.collect(good, running=True)
-    assert (one(overview, "build").state.symbol, overview.state, overview.exit_code) == (
+    assert (
+        one(overview, "build").state.symbol,
+        overview.state,
+        overview.exit_code,
+    ) == (
         "⏳",
         State.RUNNING,
         0,
     )
     assert summary.write(overview, good, {}) == 0
-    assert "⏳ running | build" in (good / "reports" / "summary.md").read_text(encoding="utf-8")
+    assert "⏳ running | build" in (good / "reports" / "summary.md").read_text(
+        encoding="utf-8"
+    )
     assert not (good / HISTORY).exists()
-    samples.leave(good, samples.result_of(graph.jobs["lint"].variants[0], samples.failed("mypy")))
+    samples.leave(
+        good, samples.result_of(graph.jobs["lint"].variants[0], samples.failed("mypy"))
+    )
     assert samples.collect(good, running=True).exit_code == 1
 
 
-def test_githubs_word_that_a_job_failed_outweighs_its_results(good: Path, graph: Graph) -> None:
+def test_githubs_word_that_a_job_failed_outweighs_its_results(
+    good: Path, graph: Graph
+) -> None:
     said = {"lint": "cancelled", "tests": "failure", "build": "success"}
     overview = samples.collect(good, said=said)
     assert one(overview, "lint").state is State.FAILURE
     assert one(overview, "lint").headline == "it says passed, GitHub says cancelled"
     assert one(overview, "build").state is State.SUCCESS
-    # Of a matrix GitHub tells only the whole: all of it is in doubt, unless one of it says itself that it failed.
+    # Of a matrix GitHub tells only the whole: all of it is in doubt, unless one of it
+    # says itself that it failed.
     tests = [each.state for each in overview.sessions if each.job == "tests"]
     assert tests == [State.FAILURE] * 6
-    samples.leave(good, samples.result_of(graph.jobs["tests"].variants[0], samples.failed("unit")))
-    tests = [each.state for each in samples.collect(good, said=said).sessions if each.job == "tests"]
+    samples.leave(
+        good, samples.result_of(graph.jobs["tests"].variants[0], samples.failed("unit"))
+    )
+    tests = [
+        each.state
+        for each in samples.collect(good, said=said).sessions
+        if each.job == "tests"
+    ]
     assert tests == [State.FAILURE] + [State.SUCCESS] * 5
 
 
 def test_githubs_word_tells_skipped_from_lost(good: Path, graph: Graph) -> None:
     for name in ("k8s", "security"):
         (good / "reports" / name / "result.json").unlink()
-    samples.leave(good, samples.result_of(graph.jobs["docker"].variants[0], samples.failed("build")))
+    samples.leave(
+        good,
+        samples.result_of(graph.jobs["docker"].variants[0], samples.failed("build")),
+    )
     overview = samples.collect(good, said={"k8s": "failure", "security": "skipped"})
-    assert (one(overview, "k8s").state, one(overview, "k8s").why) == (State.FAILURE, "it left no result")
+    assert (one(overview, "k8s").state, one(overview, "k8s").why) == (
+        State.FAILURE,
+        "it left no result",
+    )
     assert (one(overview, "security").state, one(overview, "security").why) == (
         State.SKIPPED,
         "skipped by GitHub",
@@ -193,12 +252,19 @@ def test_githubs_word_tells_skipped_from_lost(good: Path, graph: Graph) -> None:
 def test_a_skipped_session_keeps_its_own_result(tmp_path: Path) -> None:
     plan = samples.leave_realistic(tmp_path)
     deploy = one(samples.collect(tmp_path, plan), "deploy")
-    assert (deploy.state, deploy.headline) == (State.SKIPPED, "needs build, which did not pass")
+    assert (deploy.state, deploy.headline) == (
+        State.SKIPPED,
+        "needs build, which did not pass",
+    )
 
 
 def test_tests_are_read_from_junit_xml_and_a_broken_one_is_named(good: Path) -> None:
-    (good / "reports" / "lint" / "junit.xml").write_text(samples.junit_xml(("a", 1.5, "")), encoding="utf-8")
-    (good / "reports" / "docker" / "junit.xml").write_text("<testsuites>", encoding="utf-8")
+    (good / "reports" / "lint" / "junit.xml").write_text(
+        samples.junit_xml(("a", 1.5, "")), encoding="utf-8"
+    )
+    (good / "reports" / "docker" / "junit.xml").write_text(
+        "<testsuites>", encoding="utf-8"
+    )
     overview = samples.collect(good)
     assert [(test.name, test.seconds) for test in one(overview, "lint").tests] == [
         ("testing.unit.test_x::a", 1.5)
@@ -207,34 +273,55 @@ def test_tests_are_read_from_junit_xml_and_a_broken_one_is_named(good: Path) -> 
     assert one(overview, "docker").state is State.SUCCESS
 
 
-def test_both_reports_are_written_whole_and_the_code_is_that_of_the_run(good: Path) -> None:
+def test_both_reports_are_written_whole_and_the_code_is_that_of_the_run(
+    good: Path,
+) -> None:
     assert summary.write(samples.collect(good), good, {}) == 0
-    assert (good / "reports" / "summary.md").read_text(encoding="utf-8").startswith("## ✅ Passed")
-    assert (good / "reports" / "index.html").read_text(encoding="utf-8").endswith("</html>\n")
-    assert not [path for path in (good / "reports").iterdir() if path.is_file() and path.name.startswith(".")]
+    assert (
+        (good / "reports" / "summary.md")
+        .read_text(encoding="utf-8")
+        .startswith("## ✅ Passed")
+    )
+    assert (
+        (good / "reports" / "index.html")
+        .read_text(encoding="utf-8")
+        .endswith("</html>\n")
+    )
+    assert not [
+        path
+        for path in (good / "reports").iterdir()
+        if path.is_file() and path.name.startswith(".")
+    ]
 
 
-def test_a_run_is_compared_with_the_one_before_and_enters_the_history_once(good: Path, graph: Graph) -> None:
+def test_a_run_is_compared_with_the_one_before_and_enters_the_history_once(
+    good: Path, graph: Graph
+) -> None:
     first = samples.collect(good)
     assert first.previous is None
     summary.write(replace(first, run="before"), good, {})
-    samples.leave(good, samples.result_of(graph.jobs["lint"].variants[0], samples.failed("mypy")))
+    samples.leave(
+        good, samples.result_of(graph.jobs["lint"].variants[0], samples.failed("mypy"))
+    )
     for _ in range(2):
         second = samples.collect(good)
         assert second.previous is not None and second.previous.run == "before"
         summary.write(second, good, {})
     runs = json.loads((good / HISTORY).read_text(encoding="utf-8"))["runs"]
     assert [run["run"] for run in runs] == ["before", samples.RUN]
-    assert "- failing: lint: mypy, was not there" in (good / "reports" / "summary.md").read_text(
-        encoding="utf-8"
-    )
+    assert "- failing: lint: mypy, was not there" in (
+        good / "reports" / "summary.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_a_broken_history_is_said_and_written_anew(good: Path) -> None:
     (good / HISTORY).parent.mkdir()
     (good / HISTORY).write_text("{", encoding="utf-8")
     overview = samples.collect(good)
-    assert "runs.json cannot be read, so there is no run to compare with" in overview.notes[0]
+    assert (
+        "runs.json cannot be read, so there is no run to compare with"
+        in overview.notes[0]
+    )
     summary.write(overview, good, {})
     assert samples.collect(good, run="next").previous is not None
 
@@ -262,21 +349,36 @@ def test_the_limit_is_githubs() -> None:
     assert summary.STEP_SUMMARY_LIMIT == 1024 * 1024
 
 
-def test_annotations_are_printed_on_github_and_nowhere_else(good: Path, graph: Graph) -> None:
+def test_annotations_are_printed_on_github_and_nowhere_else(
+    good: Path, graph: Graph
+) -> None:
     found = Finding("mypy", "arg-type", "wrong", "utils/a.py", 7)
-    samples.leave(good, samples.result_of(graph.jobs["lint"].variants[0], samples.failed("mypy", found)))
+    samples.leave(
+        good,
+        samples.result_of(
+            graph.jobs["lint"].variants[0], samples.failed("mypy", found)
+        ),
+    )
     overview, said = samples.collect(good), list[str]()
     assert summary.write(overview, good, {}, out=said.append) == 1
     assert said == []
-    assert summary.write(overview, good, {"GITHUB_ACTIONS": "true"}, out=said.append) == 1
-    assert said[0].splitlines()[-1] == "::error file=utils/a.py,line=7,title=lint%2C mypy%3A arg-type::wrong"
+    assert (
+        summary.write(overview, good, {"GITHUB_ACTIONS": "true"}, out=said.append) == 1
+    )
+    assert (
+        said[0].splitlines()[-1]
+        == "::error file=utils/a.py,line=7,title=lint%2C mypy%3A arg-type::wrong"
+    )
 
 
 def test_on_github_files_are_linked_to_the_commit(good: Path) -> None:
     env = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "o/r"}
     url = summary.source_url(good, env, samples.collect(good))
     assert url == f"https://github.com/o/r/blob/{samples.COMMIT}/"
-    assert summary.source_url(good, env, replace(samples.collect(good), commit=None)) is None
+    assert (
+        summary.source_url(good, env, replace(samples.collect(good), commit=None))
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,10 +407,17 @@ def test_on_a_laptop_files_are_linked_where_github_has_them(
     assert summary.source_url(root, {}, replace(overview, dirty=True)) is None
 
 
-def test_a_warning_is_no_failure_and_a_failed_check_is(good: Path, graph: Graph) -> None:
+def test_a_warning_is_no_failure_and_a_failed_check_is(
+    good: Path, graph: Graph
+) -> None:
     variant = graph.jobs["lint"].variants[0]
-    samples.leave(good, samples.result_of(variant, Check("plan", Status.WARNING, weaker="not all")))
+    samples.leave(
+        good,
+        samples.result_of(variant, Check("plan", Status.WARNING, weaker="not all")),
+    )
     overview = samples.collect(good)
     assert (overview.state, overview.exit_code) == (State.WARNING, 0)
-    samples.leave(good, samples.result_of(variant, samples.passed("a"), cause="timeout"))
+    samples.leave(
+        good, samples.result_of(variant, samples.passed("a"), cause="timeout")
+    )
     assert samples.collect(good).exit_code == 1

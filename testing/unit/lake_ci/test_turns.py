@@ -29,17 +29,29 @@ with socket.socket(socket.AF_UNIX) as line:
 """
 
 
-def play(log: Path, rounds: int, turns: dict[str, int], absent: tuple[str, ...] = ()) -> list[str]:
-    """Let processes have `rounds` turns, of which each wants so many; what they noted."""
+def play(
+    log: Path, rounds: int, turns: dict[str, int], absent: tuple[str, ...] = ()
+) -> list[str]:
+    """Let processes have `rounds` turns, each wanting so many; what they noted."""
     with Turns() as granting:
         running = {
             name: subprocess.Popen(
-                [sys.executable, "-c", PLAYER, granting.address, name, str(number), str(log)]
+                [
+                    sys.executable,
+                    "-c",
+                    PLAYER,
+                    granting.address,
+                    name,
+                    str(number),
+                    str(log),
+                ]
             )
             for name, number in turns.items()
         }
         for name in absent:
-            running[name] = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+            running[name] = subprocess.Popen(
+                [sys.executable, "-c", "raise SystemExit(1)"]
+            )
         granting.grant(list(running), rounds, lambda name: running[name].poll() is None)
         for process in running.values():
             process.wait(60)
@@ -51,14 +63,27 @@ def both(names: str) -> list[str]:
 
 
 def test_each_comes_first_as_often_as_the_other() -> None:
-    assert list(order(["old", "new"], 4)) == ["old", "new", "new", "old", "old", "new", "new", "old"]
+    assert list(order(["old", "new"], 4)) == [
+        "old",
+        "new",
+        "new",
+        "old",
+        "old",
+        "new",
+        "new",
+        "old",
+    ]
 
 
 def test_only_one_works_at_a_time(tmp_path: Path) -> None:
-    assert play(tmp_path / "log", 4, {"old": 4, "new": 4}) == both("old new new old old new new old")
+    assert play(tmp_path / "log", 4, {"old": 4, "new": 4}) == both(
+        "old new new old old new new old"
+    )
 
 
-def test_one_that_ends_early_loses_its_turns_and_the_other_keeps_them(tmp_path: Path) -> None:
+def test_one_that_ends_early_loses_its_turns_and_the_other_keeps_them(
+    tmp_path: Path,
+) -> None:
     assert play(tmp_path / "log", 3, {"old": 1, "new": 3})[:4] == both("old new")
     assert (tmp_path / "log").read_text(encoding="utf-8").count("new begins") == 3
 

@@ -31,7 +31,7 @@ jobs:
 """
 
 
-def test_mappings_lists_texts_numbers_and_truth_values_stand_as_workflow_files_have_them() -> None:
+def test_values_of_each_kind_stand_as_workflow_files_have_them() -> None:
     assert dump(
         {
             "name": "ci",
@@ -44,7 +44,10 @@ def test_mappings_lists_texts_numbers_and_truth_values_stand_as_workflow_files_h
                     "fail-fast": False,
                     "needs": [],
                     "steps": [
-                        {"uses": Commented("actions/checkout@0123", "v7.0.1"), "with": {"fetch-depth": 0}},
+                        {
+                            "uses": Commented("actions/checkout@0123", "v7.0.1"),
+                            "with": {"fetch-depth": 0},
+                        },
                         "plain text",
                         {"run": "echo one\n\necho two\n", "if": "always()"},
                     ],
@@ -76,7 +79,9 @@ def test_mappings_lists_texts_numbers_and_truth_values_stand_as_workflow_files_h
         (11, "11"),
     ],
 )
-def test_a_text_that_would_be_read_as_something_else_is_quoted(value: Value, written: str) -> None:
+def test_a_text_that_would_be_read_as_something_else_is_quoted(
+    value: Value, written: str
+) -> None:
     assert dump({"key": value}) == f"key: {written}\n"
 
 

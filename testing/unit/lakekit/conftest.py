@@ -1,4 +1,6 @@
-"""A set of tables with nothing of the flights in it: what is generic is tested on these."""
+"""A set of tables with nothing of the flights in it: what is generic is tested on
+these.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ import pytest
 import lakekit
 from lakekit.lake import find_lake
 from lakekit.project import TEMPLATE
-from lakekit.tables import ORIGIN, Column, Constraint, Expectation, Source, Table, TableSet, bronze
+from lakekit.tables import (
+    ORIGIN,
+    Column,
+    Constraint,
+    Expectation,
+    Source,
+    Table,
+    TableSet,
+    bronze,
+)
 from lakekit.template.tables import TABLES as ORDERS
 
 if TYPE_CHECKING:
@@ -29,12 +40,19 @@ PEOPLE = Source(
 )
 SILVER = Table(
     "silver.people",
-    (Column("name", required=True), Column("age", "int"), Column("seen", "timestamp"), *ORIGIN),
+    (
+        Column("name", required=True),
+        Column("age", "int"),
+        Column("seen", "timestamp"),
+        *ORIGIN,
+    ),
     reads=("bronze.people",),
     sql="people.sql",
     key=("name",),
     constraints=(Constraint("age_positive", "age IS NULL OR age > 0"),),
-    expectations=(Expectation("age is a person's", "age is null or age < 150", "drop"),),
+    expectations=(
+        Expectation("age is a person's", "age is null or age < 150", "drop"),
+    ),
     update="merge",
 )
 GOLD = Table(
@@ -44,12 +62,17 @@ GOLD = Table(
     sql="ages.sql",
 )
 SQL = {
-    "people.sql": """
-        select name, cast(nullif(age, 'NA') as int) as age, cast(nullif(seen, 'NA') as timestamp) as seen,
+    "people.sql": (
+        """
+        select name, cast(nullif(age, 'NA') as int) as age,
+          cast(nullif(seen, 'NA') as timestamp) as seen,
           _source_file, _source_sha256, _source_row, _ingested_at
         from bronze.people
-    """,
-    "ages.sql": "select age, count(*) as people from silver.people group by age order by age",
+    """
+    ),
+    "ages.sql": (
+        "select age, count(*) as people from silver.people group by age order by age"
+    ),
 }
 CSV = """\
 name,age,seen,weight
@@ -61,7 +84,9 @@ Cy,36,2013-07-01T10:00:00Z,1e2
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for what lakekit keeps between runs: not the home of whoever runs the tests."""
+    """A folder for what lakekit keeps between runs: not the home of whoever runs the
+    tests.
+    """
     with pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("cache")
         patched.setenv("XDG_CACHE_HOME", str(folder))
@@ -96,12 +121,13 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
     """An embedded engine on a new lake."""
-    from lakekit.embedded import (
-        EmbeddedEngine,  # DuckDB and delta-rs, which most tests of a selection do not need
-    )
+    # DuckDB and delta-rs, which most tests of a selection do not need.
+    from lakekit.embedded import EmbeddedEngine
 
     (tmp_path / "scratch").mkdir()
-    with EmbeddedEngine(find_lake(tmp_path / "lake"), tables, tmp_path / "scratch") as opened:
+    with EmbeddedEngine(
+        find_lake(tmp_path / "lake"), tables, tmp_path / "scratch"
+    ) as opened:
         yield opened
 
 
@@ -111,7 +137,9 @@ def files() -> Callable[[Path], Dict[str, bytes]]:
 
     def read(folder: Path) -> Dict[str, bytes]:
         return {
-            str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()
+            str(file.relative_to(folder)): file.read_bytes()
+            for file in folder.rglob("*")
+            if file.is_file()
         }
 
     return read

@@ -10,7 +10,10 @@ Files = Dict[str, bytes]
 
 def log_of(commits: List[List[Any]], data: Optional[Files] = None) -> "FakeFiles":
     """A table's files: a commit's actions each, and data files."""
-    log = {f"{n:020}.json": "\n".join(map(json.dumps, c)).encode() for n, c in enumerate(commits)}
+    log = {
+        f"{n:020}.json": "\n".join(map(json.dumps, c)).encode()
+        for n, c in enumerate(commits)
+    }
     return FakeFiles(log, data or {})
 
 
@@ -37,13 +40,17 @@ class FakeFiles:
         return {name: len(content) for name, content in self.data.items()}
 
 
-def metadata(kind: str = "date", nullable: bool = False, name: str = "p") -> Dict[str, Any]:
+def metadata(
+    kind: str = "date", nullable: bool = False, name: str = "p"
+) -> Dict[str, Any]:
     column = {"name": name, "type": kind, "nullable": nullable, "metadata": {}}
     schema = json.dumps({"type": "struct", "fields": [column]})
     return {"metaData": {"id": "1", "schemaString": schema, "partitionColumns": [name]}}
 
 
-def add(path: str, value: Optional[str] = "2024-01-01", size: int = 1) -> Dict[str, Any]:
+def add(
+    path: str, value: Optional[str] = "2024-01-01", size: int = 1
+) -> Dict[str, Any]:
     return {"add": {"path": path, "partitionValues": {"p": value}, "size": size}}
 
 

@@ -21,7 +21,11 @@ def split(lake: Path, table: str) -> int:
     """Write a table again, a file a row; how many."""
     rows = DeltaTable(str(lake / table)).to_pyarrow_dataset().to_table()
     for place in range(rows.num_rows):
-        write_deltalake(str(lake / table), rows.slice(place, 1), mode="append" if place else "overwrite")
+        write_deltalake(
+            str(lake / table),
+            rows.slice(place, 1),
+            mode="append" if place else "overwrite",
+        )
     return int(rows.num_rows)
 
 
@@ -47,25 +51,41 @@ def of(result: lakekit.MaintainResult, table: str) -> lakekit.Maintained:
 def test_small_files_are_put_together_once(shop: Path) -> None:
     files = split(shop, GOLD)
     first = lakekit.maintain(shop, tables=TABLES)
-    assert (of(first, "gold.sales_by_day").compacted, of(first, "gold.sales_by_day").written) == (files, 1)
-    assert {each.compacted for each in first.tables if each.table != "gold.sales_by_day"} == {0}
+    assert (
+        of(first, "gold.sales_by_day").compacted,
+        of(first, "gold.sales_by_day").written,
+    ) == (files, 1)
+    assert {
+        each.compacted for each in first.tables if each.table != "gold.sales_by_day"
+    } == {0}
     versions = [DeltaTable(str(shop / table.folder)).version() for table in TABLES]
-    assert {each.compacted for each in lakekit.maintain(shop, tables=TABLES).tables} == {0}
-    assert [DeltaTable(str(shop / table.folder)).version() for table in TABLES] == versions
+    assert {
+        each.compacted for each in lakekit.maintain(shop, tables=TABLES).tables
+    } == {0}
+    assert [
+        DeltaTable(str(shop / table.folder)).version() for table in TABLES
+    ] == versions
 
 
-def test_dry_run_changes_nothing_and_says_what_would_go(shop: Path, files: Callable[[Path], Any]) -> None:
+def test_dry_run_changes_nothing_and_says_what_would_go(
+    shop: Path, files: Callable[[Path], Any]
+) -> None:
     split(shop, GOLD)
     age(shop)
     before = files(shop)
     result = lakekit.maintain(shop, tables=TABLES, dry_run=True)
-    assert of(result, "gold.sales_by_day").deleted >= 1 and of(result, "gold.sales_by_day").compacted == 0
+    assert (
+        of(result, "gold.sales_by_day").deleted >= 1
+        and of(result, "gold.sales_by_day").compacted == 0
+    )
     assert files(shop) == before
 
 
 def test_old_files_go_and_young_ones_stay(shop: Path) -> None:
     split(shop, GOLD)
-    assert {each.deleted for each in lakekit.maintain(shop, tables=TABLES).tables} == {0}
+    assert {each.deleted for each in lakekit.maintain(shop, tables=TABLES).tables} == {
+        0
+    }
     age(shop)
     done = of(lakekit.maintain(shop, tables=TABLES), "gold.sales_by_day")
     assert done.deleted >= 9
@@ -78,7 +98,9 @@ def test_nothing_is_deleted_that_another_table_has_not_taken_in(shop: Path) -> N
     DeltaTable(str(shop / "silver/orders")).delete("order_id = 1008")
     age(shop)
     result = lakekit.maintain(shop, tables=TABLES)
-    assert result.refused and of(result, "silver.orders").waiting == ("gold.sales_by_day",)
+    assert result.refused and of(result, "silver.orders").waiting == (
+        "gold.sales_by_day",
+    )
     assert of(result, "silver.orders").deleted == 0
     lakekit.run(Path(lakekit.__file__).parent / "template/data", shop, tables=TABLES)
     age(shop)
@@ -97,11 +119,17 @@ def test_rows_written_again_as_they_were_hold_nothing_up(shop: Path) -> None:
 
 
 @pytest.mark.parametrize("hours", [0, 167, -1])
-def test_less_than_seven_days_is_refused(hours: int, shop: Path, files: Callable[[Path], Any]) -> None:
+def test_less_than_seven_days_is_refused(
+    hours: int, shop: Path, files: Callable[[Path], Any]
+) -> None:
     before = files(shop)
     with pytest.raises(RetentionRefused, match=f"{hours} hours") as caught:
         lakekit.maintain(shop, tables=TABLES, retain_hours=hours)
-    assert caught.value.exit_code == 2 and "168" in caught.value.next_step and files(shop) == before
+    assert (
+        caught.value.exit_code == 2
+        and "168" in caught.value.next_step
+        and files(shop) == before
+    )
 
 
 def test_lake_without_tables_is_refused(tmp_path: Path) -> None:
@@ -125,4 +153,7 @@ def test_follower_waits_for_changes_of_the_same_table_only(
     table = Head("id", 7, 5, itself, False, (), "", frozenset())
     note = Note(reads=dict(zip(["silver.orders"], seen)))
     follower = Head("f", 1, 1, note, False, (), "", frozenset())
-    assert list(behind("silver.orders", {"silver.orders": table, "follower": follower})) == waiting
+    assert (
+        list(behind("silver.orders", {"silver.orders": table, "follower": follower}))
+        == waiting
+    )

@@ -19,21 +19,36 @@ def test_every_statement_is_databricks_sql_and_may_be_run_again() -> None:
     assert {type(each) for each in parsed} == {exp.Create, exp.Alter}
     for text in result.statements:
         assert text.startswith(
-            ("CREATE SCHEMA IF NOT EXISTS ", "CREATE TABLE IF NOT EXISTS ", "ALTER TABLE ")
+            (
+                "CREATE SCHEMA IF NOT EXISTS ",
+                "CREATE TABLE IF NOT EXISTS ",
+                "ALTER TABLE ",
+            )
         )
-    created = [each.this.this for each in parsed if isinstance(each, exp.Create) and each.kind == "TABLE"]
-    assert [each.name for each in created] == [table.name.replace(".", "_") for table in TABLES]
+    created = [
+        each.this.this
+        for each in parsed
+        if isinstance(each, exp.Create) and each.kind == "TABLE"
+    ]
+    assert [each.name for each in created] == [
+        table.name.replace(".", "_") for table in TABLES
+    ]
     assert {(each.catalog, each.db) for each in created} == {("main", "flights")}
 
 
 def test_table_has_what_its_declaration_says() -> None:
-    statement = next(s for s in lakekit.ddl("main.flights").statements if "`silver_flights` (" in s)
+    statement = next(
+        s for s in lakekit.ddl("main.flights").statements if "`silver_flights` (" in s
+    )
     for text in (
         "`time_hour` TIMESTAMP NOT NULL,",
         "`flight_day` DATE NOT NULL COMMENT 'Local day of scheduled departure',",
         "`hour` INT,",
         "PARTITIONED BY (`flight_month`)",
-        "COMMENT 'Every flight once, with its airline, airports, plane and weather where they are known'",
+        (
+            "COMMENT 'Every flight once, with its airline, airports, plane and weather"
+            " where they are known'"
+        ),
         "'delta.enableChangeDataFeed' = 'true'",
         "'delta.enableDeletionVectors' = 'false'",
     ):
@@ -41,21 +56,42 @@ def test_table_has_what_its_declaration_says() -> None:
 
 
 def test_constraint_is_dropped_if_it_is_there_before_it_is_added() -> None:
-    found = [each for each in lakekit.ddl("main.shop", tables=ORDERS).statements if each.startswith("ALTER")]
+    found = [
+        each
+        for each in lakekit.ddl("main.shop", tables=ORDERS).statements
+        if each.startswith("ALTER")
+    ]
     assert found == [
-        "ALTER TABLE `main`.`shop`.`silver_orders` DROP CONSTRAINT IF EXISTS `price_not_negative`",
-        "ALTER TABLE `main`.`shop`.`silver_orders` ADD CONSTRAINT `price_not_negative` CHECK (price >= 0)",
+        (
+            "ALTER TABLE `main`.`shop`.`silver_orders` DROP CONSTRAINT IF EXISTS"
+            " `price_not_negative`"
+        ),
+        (
+            "ALTER TABLE `main`.`shop`.`silver_orders` ADD CONSTRAINT"
+            " `price_not_negative` CHECK (price >= 0)"
+        ),
     ]
 
 
 def test_quotes_and_backslashes_of_comments_come_through() -> None:
     comment = "Bob's \\ files"
-    gold = replace(ORDERS["gold.sales_by_day"], comment=comment, columns=ORDERS["gold.sales_by_day"].columns)
+    gold = replace(
+        ORDERS["gold.sales_by_day"],
+        comment=comment,
+        columns=ORDERS["gold.sales_by_day"].columns,
+    )
     named = replace(gold, columns=(*gold.columns, Column("note", comment=comment)))
-    tables = TableSet((ORDERS["bronze.orders"], ORDERS["silver.orders"], named), ORDERS.sql)
-    parsed = sqlglot.parse_one(lakekit.ddl("main.shop", tables=tables).statements[-1], read="databricks")
+    tables = TableSet(
+        (ORDERS["bronze.orders"], ORDERS["silver.orders"], named), ORDERS.sql
+    )
+    parsed = sqlglot.parse_one(
+        lakekit.ddl("main.shop", tables=tables).statements[-1], read="databricks"
+    )
     found = [
-        each.this.name for each in parsed.find_all(exp.SchemaCommentProperty, exp.CommentColumnConstraint)
+        each.this.name
+        for each in parsed.find_all(
+            exp.SchemaCommentProperty, exp.CommentColumnConstraint
+        )
     ]
     assert found == [comment, comment]
 
@@ -69,9 +105,18 @@ def test_name_that_is_no_schema_is_refused(name: str) -> None:
 
 def test_script_ends_each_statement() -> None:
     result = lakekit.ddl("main.shop", tables=ORDERS)
-    assert len(sqlglot.parse(result.script(), read="databricks")) == len(result.statements) == 7
+    assert (
+        len(sqlglot.parse(result.script(), read="databricks"))
+        == len(result.statements)
+        == 7
+    )
 
 
 def test_described_tables_are_those_declared_and_their_quarantines() -> None:
     found = [table.name for table in lakekit.describe(tables=ORDERS).tables]
-    assert found == ["bronze.orders", "silver.orders", "quarantine.orders", "gold.sales_by_day"]
+    assert found == [
+        "bronze.orders",
+        "silver.orders",
+        "quarantine.orders",
+        "gold.sales_by_day",
+    ]

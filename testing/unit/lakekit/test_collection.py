@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = ["testing/unit/lakekit", "testing/unit/lakekit_api", "testing/integration/lakekit"]
+FOLDERS = [
+    "testing/unit/lakekit",
+    "testing/unit/lakekit_api",
+    "testing/integration/lakekit",
+]
 # `import pyspark` then fails, and pytest names the module that it collects.
 COLLECT = """
 import sys
@@ -20,6 +24,8 @@ sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *sys.arg
 
 def test_collection_imports_no_pyspark() -> None:
     command = [sys.executable, "-c", COLLECT, *FOLDERS]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert re.findall(r"^ERROR (\S+)", done.stdout, re.MULTILINE) == []
     assert done.returncode == 0, done.stdout + done.stderr

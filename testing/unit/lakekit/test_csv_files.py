@@ -36,7 +36,11 @@ def written(folder: Path, content: str) -> Path:
     ],
 )
 def test_lines_are_counted_across_blocks_and_blank_ones_left_out(
-    content: str, lines: Optional[int], chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    content: str,
+    lines: Optional[int],
+    chunk: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("lakekit.csv_files.CHUNK", chunk)
     digest = hashlib.sha256(content.encode()).hexdigest()
@@ -66,7 +70,12 @@ def test_blank_lines_below_a_header_are_no_rows(tmp_path: Path) -> None:
     ],
 )
 def test_rows_are_counted_whatever_was_expected(
-    rows: str, count: int, expected: int, large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: str,
+    count: int,
+    expected: int,
+    large: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if large:
         monkeypatch.setattr("lakekit.csv_files.CHUNK", 64)
@@ -103,5 +112,7 @@ def test_large_file_is_counted_by_arrow_where_that_is_as_expected(
         ("a,b\r1,2\r\n", ", line 2: ends in CRLF, line 1 in CR"),
     ],
 )
-def test_first_fault_has_its_line_and_reason(content: str, fault: Optional[str], tmp_path: Path) -> None:
+def test_first_fault_has_its_line_and_reason(
+    content: str, fault: Optional[str], tmp_path: Path
+) -> None:
     assert find_fault(written(tmp_path, content), 2) == fault

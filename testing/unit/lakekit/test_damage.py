@@ -42,7 +42,8 @@ def truncate(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "reason"), [(Path.unlink, "is missing"), (truncate, "has 100 bytes instead of ")]
+    ("damage", "reason"),
+    [(Path.unlink, "is missing"), (truncate, "has 100 bytes instead of ")],
 )
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
 def test_command_names_the_damaged_table_and_file_and_writes_nothing(
@@ -82,13 +83,20 @@ def test_command_names_a_table_that_cannot_be_read_and_its_newest_whole_version(
     places = {"LAKE": str(shop), "OTHER": str(shop_made)}
     assert call([places.get(part, part) for part in command] + TABLES_FILE) == 4
     err = capsys.readouterr().err
-    assert f"Error: gold.sales_by_day is damaged: {shop}/gold/sales_by_day cannot be read: " in err
+    assert (
+        f"Error: gold.sales_by_day is damaged: {shop}/gold/sales_by_day cannot be"
+        " read: " in err
+    )
     flags = f"--lake {shop} {' '.join(TABLES_FILE)}"
-    assert err.endswith(f"Next: lakekit restore gold.sales_by_day --version 1 {flags}\n")
+    assert err.endswith(
+        f"Next: lakekit restore gold.sales_by_day --version 1 {flags}\n"
+    )
     assert files(shop) == before
 
 
-def test_newest_version_without_a_damaged_file_is_named(shop: Path, tmp_path: Path) -> None:
+def test_newest_version_without_a_damaged_file_is_named(
+    shop: Path, tmp_path: Path
+) -> None:
     gold = str(shop / "gold/sales_by_day")
     rows = DeltaTable(gold).to_pyarrow_dataset().to_table()
     first = DeltaTable(gold).version()
@@ -100,7 +108,10 @@ def test_newest_version_without_a_damaged_file_is_named(shop: Path, tmp_path: Pa
     Path(lost).unlink()
     with pytest.raises(DamagedTable, match=Path(lost).name) as caught:
         lakekit.show("gold.sales_by_day", shop, tables=TABLES)
-    assert caught.value.next_step == f"lakekit restore gold.sales_by_day --version {first + 1}"
+    assert (
+        caught.value.next_step
+        == f"lakekit restore gold.sales_by_day --version {first + 1}"
+    )
 
 
 def test_log_that_does_not_reach_back_leaves_the_version_open(shop: Path) -> None:
@@ -117,10 +128,14 @@ def test_log_that_does_not_reach_back_leaves_the_version_open(shop: Path) -> Non
 def test_file_that_an_older_version_alone_names_is_no_damage(shop: Path) -> None:
     gold = str(shop / "gold/sales_by_day")
     old = data_file(shop, "gold/sales_by_day")
-    write_deltalake(gold, DeltaTable(gold).to_pyarrow_dataset().to_table(), mode="overwrite")
+    write_deltalake(
+        gold, DeltaTable(gold).to_pyarrow_dataset().to_table(), mode="overwrite"
+    )
     old.unlink()
     assert lakekit.show("gold.sales_by_day", shop, tables=TABLES).rows
-    assert not lakekit.run(TEMPLATE / "data", shop, tables=TABLES)["silver.orders"].changed
+    assert not lakekit.run(TEMPLATE / "data", shop, tables=TABLES)[
+        "silver.orders"
+    ].changed
 
 
 def test_missing_table_is_no_damage(shop: Path) -> None:
@@ -129,21 +144,32 @@ def test_missing_table_is_no_damage(shop: Path) -> None:
 
 
 @pytest.mark.parametrize("position", [20, -20], ids=["page", "footer"])
-def test_file_of_the_right_size_that_cannot_be_read_is_damage(position: int, shop: Path) -> None:
+def test_file_of_the_right_size_that_cannot_be_read_is_damage(
+    position: int, shop: Path
+) -> None:
     lost = data_file(shop, "gold/sales_by_day")
     content = bytearray(lost.read_bytes())
     start = position % len(content)
-    content[start : start + 100] = bytes(byte ^ 0x5A for byte in content[start : start + 100])
+    content[start : start + 100] = bytes(
+        byte ^ 0x5A for byte in content[start : start + 100]
+    )
     lost.write_bytes(content)
-    with pytest.raises(DamagedTable, match=f"gold.sales_by_day is damaged: .*{lost.name} cannot be read"):
+    with pytest.raises(
+        DamagedTable,
+        match=f"gold.sales_by_day is damaged: .*{lost.name} cannot be read",
+    ):
         lakekit.show("gold.sales_by_day", shop, tables=TABLES)
 
 
-def test_whole_table_that_the_engine_cannot_open_is_no_damage(shop: Path, tmp_path: Path) -> None:
+def test_whole_table_that_the_engine_cannot_open_is_no_damage(
+    shop: Path, tmp_path: Path
+) -> None:
     class Old(EmbeddedEngine):
         def head(self, table: Table) -> Optional[Head]:
             raise DamagedTable(table.name, "place", "cannot be read: no date", None)
 
     with Old(find_lake(shop), TABLES, tmp_path) as engine:
-        with pytest.raises(ReaderTooOld, match="gold.sales_by_day cannot be read: no date; its newest"):
+        with pytest.raises(
+            ReaderTooOld, match="gold.sales_by_day cannot be read: no date; its newest"
+        ):
             whole_head(engine, TABLES["gold.sales_by_day"])

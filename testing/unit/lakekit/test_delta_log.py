@@ -54,9 +54,15 @@ def write(lake: Lake, note: Optional[Note], x: int = 1) -> None:
         pa.field("p", pa.date32(), False),
         pa.field("d", pa.float64()),
     ]
-    rows = pa.table({"x": [x], "p": pa.array([0], pa.date32()), "d": [0.5]}, schema=pa.schema(fields))
+    rows = pa.table(
+        {"x": [x], "p": pa.array([0], pa.date32()), "d": [0.5]},
+        schema=pa.schema(fields),
+    )
     write_deltalake(
-        opened(lake), rows, mode="append", commit_properties=CommitProperties(custom_metadata=metadata)
+        opened(lake),
+        rows,
+        mode="append",
+        commit_properties=CommitProperties(custom_metadata=metadata),
     )
 
 
@@ -69,7 +75,10 @@ def test_table_that_is_not_there_is_none(lake: Lake) -> None:
 def test_created_table_is_as_declared(delta: DeltaTable, lake: Lake) -> None:
     assert delta_log.columns(delta) == TABLE.columns
     assert delta_log.partition(delta) == {"p": "date"}
-    assert (delta.metadata().name, delta.metadata().description) == ("gold.t", "All of t")
+    assert (delta.metadata().name, delta.metadata().description) == (
+        "gold.t",
+        "All of t",
+    )
     assert delta.metadata().configuration == {"delta.enableChangeDataFeed": "true"}
     assert delta.protocol().min_reader_version == 1
     delta_log.create(TABLE, lake.location(TABLE))
@@ -77,7 +86,9 @@ def test_created_table_is_as_declared(delta: DeltaTable, lake: Lake) -> None:
     assert delta_log.record_counts(delta) == []
 
 
-def test_head_tells_the_newest_change_of_rows_and_the_note_of_it(delta: DeltaTable, lake: Lake) -> None:
+def test_head_tells_the_newest_change_of_rows_and_the_note_of_it(
+    delta: DeltaTable, lake: Lake
+) -> None:
     assert delta_log.head(TABLE, delta).note is None
     first = Note("one", {"silver.a": ("id", 3)})
     write(lake, first)
@@ -101,7 +112,9 @@ def test_head_tells_the_newest_change_of_rows_and_the_note_of_it(delta: DeltaTab
     assert delta_log.gains_by_compaction(opened(lake))
 
 
-def test_note_is_found_below_many_entries_of_others(delta: DeltaTable, lake: Lake) -> None:
+def test_note_is_found_below_many_entries_of_others(
+    delta: DeltaTable, lake: Lake
+) -> None:
     note = Note("one")
     write(lake, note)
     for x in range(delta_log.RECENT + 1):
@@ -131,21 +144,36 @@ def test_restore_counts_after_its_version_only(delta: DeltaTable, lake: Lake) ->
     opened(lake).restore(1)
     write(lake, None, 3)
     found = opened(lake)
-    assert [delta_log.restored(found, since) for since in (-1, 2, 3, 4)] == [True, True, False, False]
+    assert [delta_log.restored(found, since) for since in (-1, 2, 3, 4)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
-def test_forbidden_feature_is_refused_with_the_way_out(delta: DeltaTable, lake: Lake) -> None:
+def test_forbidden_feature_is_refused_with_the_way_out(
+    delta: DeltaTable, lake: Lake
+) -> None:
     entry = Path(lake.location(TABLE)) / "_delta_log" / f"{1:020}.json"
-    features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
+    features = {
+        "readerFeatures": ["deletionVectors"],
+        "writerFeatures": ["deletionVectors"],
+    }
     entry.write_text(
-        json.dumps({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}}) + "\n"
+        json.dumps(
+            {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}}
+        )
+        + "\n"
     )
     with pytest.raises(LakeRefused, match="gold.t has deletionVectors on") as caught:
         delta_log.open_table(lake, TABLE)
     assert "DROP FEATURE" in caught.value.next_step
 
 
-@pytest.mark.parametrize("value", ["0001-01-01 (BC)", "20000-01-01", "+20000-01-01", "x", None])
+@pytest.mark.parametrize(
+    "value", ["0001-01-01 (BC)", "20000-01-01", "+20000-01-01", "x", None]
+)
 def test_table_of_a_partition_value_that_is_no_date_is_damaged(
     value: Optional[str], delta: DeltaTable, lake: Lake
 ) -> None:
@@ -154,14 +182,20 @@ def test_table_of_a_partition_value_that_is_no_date_is_damaged(
         delta.create_write_transaction([action], "append", delta.schema(), ["p"])
     except (DeltaError, ValueError):
         pass  # the commit is there, and delta-rs cannot read it
-    with pytest.raises(DamagedTable, match="gold.t is damaged: .*/gold/t cannot be read: "):
+    with pytest.raises(
+        DamagedTable, match="gold.t is damaged: .*/gold/t cannot be read: "
+    ):
         delta_log.open_table(lake, TABLE)
     assert delta_log.load(TABLE, lake.location(TABLE), 0).version() == 0
 
 
-def test_table_of_a_column_name_with_nul_is_damaged(delta: DeltaTable, lake: Lake) -> None:
+def test_table_of_a_column_name_with_nul_is_damaged(
+    delta: DeltaTable, lake: Lake
+) -> None:
     delta.alter.add_columns([Field("a\0b", PrimitiveType("string"))])
-    with pytest.raises(DamagedTable, match="the column name 'a.x00b' has the character NUL"):
+    with pytest.raises(
+        DamagedTable, match="the column name 'a.x00b' has the character NUL"
+    ):
         delta_log.open_table(lake, TABLE)
 
 
@@ -179,7 +213,9 @@ def test_place_that_cannot_be_reached_is_no_damage(
             delta_log.open_table(lake, TABLE)
 
 
-def test_damaged_log_is_damage_and_a_schema_is_for_spark(delta: DeltaTable, lake: Lake) -> None:
+def test_damaged_log_is_damage_and_a_schema_is_for_spark(
+    delta: DeltaTable, lake: Lake
+) -> None:
     (Path(lake.location(TABLE)) / "_delta_log" / f"{0:020}.json").write_text("{")
     with pytest.raises(DamagedTable, match="gold/t"):
         delta_log.open_table(lake, TABLE)

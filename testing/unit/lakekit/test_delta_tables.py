@@ -30,7 +30,11 @@ def test_table_stays_as_it_was_seen_until_it_is_looked_at(tables: DeltaTables) -
     head = tables.head(ORDERS)
     assert head is not None
     foreign(tables)
-    assert tables.now(ORDERS).version() == tables.at(ORDERS, head).version() == head.version
+    assert (
+        tables.now(ORDERS).version()
+        == tables.at(ORDERS, head).version()
+        == head.version
+    )
     newer = tables.head(ORDERS)
     assert newer is not None and newer.version == head.version + 1 and newer.foreign
     with pytest.raises(ConflictError, match="silver.orders"):
@@ -52,7 +56,8 @@ def test_table_that_is_gone_is_told(tables: DeltaTables, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("raised", "meant"), [(CommitFailedError("late"), ConflictError), (OSError("full"), StorageError)]
+    ("raised", "meant"),
+    [(CommitFailedError("late"), ConflictError), (OSError("full"), StorageError)],
 )
 def test_what_delta_rs_raises_is_translated_and_the_table_forgotten(
     tables: DeltaTables, raised: Exception, meant: type[Exception]

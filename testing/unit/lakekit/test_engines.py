@@ -12,8 +12,12 @@ from lakekit.template.tables import TABLES
 
 
 def test_embedded_engine_opens_a_folder(tmp_path: Path) -> None:
-    with open_engine("embedded", find_lake(tmp_path / "lake"), TABLES, tmp_path) as engine:
-        assert engine.name == "embedded" and engine.head(TABLES["bronze.orders"]) is None
+    with open_engine(
+        "embedded", find_lake(tmp_path / "lake"), TABLES, tmp_path
+    ) as engine:
+        assert (
+            engine.name == "embedded" and engine.head(TABLES["bronze.orders"]) is None
+        )
 
 
 def test_embedded_engine_keeps_no_schema_of_a_catalog(tmp_path: Path) -> None:
@@ -27,10 +31,19 @@ def test_embedded_engine_keeps_no_schema_of_a_catalog(tmp_path: Path) -> None:
     [("embedded", "duckdb", "lakekit.embedded"), ("spark", "delta", "lakekit.spark")],
 )
 def test_missing_package_is_told_with_its_extra(
-    engine: str, package: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str,
+    package: str,
+    module: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, module, raising=False)
-    with pytest.raises(MissingExtra, match=f"The package {package} is not installed") as caught:
+    with pytest.raises(
+        MissingExtra, match=f"The package {package} is not installed"
+    ) as caught:
         open_engine(engine, find_lake(tmp_path / "lake"), TABLES, tmp_path)
-    assert caught.value.next_step == f'pip install "lakekit[{engine}]"' and caught.value.exit_code == 3
+    assert (
+        caught.value.next_step == f'pip install "lakekit[{engine}]"'
+        and caught.value.exit_code == 3
+    )

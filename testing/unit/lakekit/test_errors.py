@@ -24,7 +24,9 @@ from lakekit import errors
         (errors.DamagedTable("gold.x", "gold/x/part-1.parquet", "is missing", 7), 4),
     ],
 )
-def test_each_error_has_its_exit_code_and_a_next_step(error: errors.LakekitError, code: int) -> None:
+def test_each_error_has_its_exit_code_and_a_next_step(
+    error: errors.LakekitError, code: int
+) -> None:
     assert error.exit_code == code
     assert str(error) and error.next_step
 
@@ -33,9 +35,13 @@ def test_refused_column_is_told_with_its_share_of_misfits() -> None:
     error = errors.TooManyMisfits("flights.csv", "dep_delay", 30, 1000, 0.02, "int")
     assert (
         str(error)
-        == "flights.csv, column dep_delay: 30 of 1,000 values are no int; at most 2% may fail. Nothing was written."
+        == "flights.csv, column dep_delay: 30 of 1,000 values are no int; at most 2%"
+        " may fail. Nothing was written."
     )
 
 
 def test_missing_extra_says_what_to_install() -> None:
-    assert errors.MissingExtra("duckdb", "embedded").next_step == 'pip install "lakekit[embedded]"'
+    assert (
+        errors.MissingExtra("duckdb", "embedded").next_step
+        == 'pip install "lakekit[embedded]"'
+    )

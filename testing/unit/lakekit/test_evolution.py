@@ -42,18 +42,51 @@ def without(name: str) -> Tuple[Column, ...]:
 @pytest.mark.parametrize(
     ("head", "kind", "what", "additive"),
     [
-        (head_of(SILVER, columns=without("customer")), "add column", "customer string", True),
-        (head_of(SILVER, columns=without("item")), "add column", "item string not null", False),
-        (head_of(SILVER, columns=(*SILVER.columns, Column("more"))), "drop column", "more", False),
         (
-            head_of(SILVER, columns=(*without("price"), Column("price", "int", required=True))),
+            head_of(SILVER, columns=without("customer")),
+            "add column",
+            "customer string",
+            True,
+        ),
+        (
+            head_of(SILVER, columns=without("item")),
+            "add column",
+            "item string not null",
+            False,
+        ),
+        (
+            head_of(SILVER, columns=(*SILVER.columns, Column("more"))),
+            "drop column",
+            "more",
+            False,
+        ),
+        (
+            head_of(
+                SILVER,
+                columns=(*without("price"), Column("price", "int", required=True)),
+            ),
             "change type",
             "of price from int to double",
             False,
         ),
-        (head_of(SILVER, columns=(*without("item"), Column("item"))), "require column", "item", False),
-        (head_of(SILVER, partition="item"), "repartition", "by nothing instead of item", False),
-        (head_of(SILVER, constraints=frozenset()), "add constraint", "price_not_negative: price >= 0", True),
+        (
+            head_of(SILVER, columns=(*without("item"), Column("item"))),
+            "require column",
+            "item",
+            False,
+        ),
+        (
+            head_of(SILVER, partition="item"),
+            "repartition",
+            "by nothing instead of item",
+            False,
+        ),
+        (
+            head_of(SILVER, constraints=frozenset()),
+            "add constraint",
+            "price_not_negative: price >= 0",
+            True,
+        ),
         (
             head_of(SILVER, constraints=frozenset({"old", "price_not_negative"})),
             "drop constraint",
@@ -65,13 +98,18 @@ def without(name: str) -> Tuple[Column, ...]:
 def test_each_difference_is_named_and_known_to_be_additive_or_not(
     head: Head, kind: str, what: str, additive: bool
 ) -> None:
-    assert [(c.kind, c.what, c.additive) for c in plan_changes(SILVER, head)] == [(kind, what, additive)]
+    assert [(c.kind, c.what, c.additive) for c in plan_changes(SILVER, head)] == [
+        (kind, what, additive)
+    ]
 
 
 @pytest.mark.parametrize("name", ["bronze.orders", "quarantine.orders"])
 def test_column_that_a_source_brought_is_no_change(name: str) -> None:
     table = TABLES[name]
-    assert plan_changes(table, head_of(table, columns=(*table.columns, Column("brought")))) == ()
+    assert (
+        plan_changes(table, head_of(table, columns=(*table.columns, Column("brought"))))
+        == ()
+    )
 
 
 def test_column_that_may_be_null_again_is_no_change() -> None:
@@ -80,7 +118,7 @@ def test_column_that_may_be_null_again_is_no_change() -> None:
 
 
 class Recorder:
-    """An engine that notes what it is asked to do; `broken` rows break any constraint."""
+    """An engine that notes what it is asked; `broken` rows break any constraint."""
 
     def __init__(self, broken: int = 0) -> None:
         self.calls: List[Tuple[str, ...]] = []
@@ -89,7 +127,13 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         def call(table: Table, *arguments: Any) -> None:
             said = (
-                [getattr(arguments[0][0], "name", "") if isinstance(arguments[0], list) else arguments[0]]
+                [
+                    (
+                        getattr(arguments[0][0], "name", "")
+                        if isinstance(arguments[0], list)
+                        else arguments[0]
+                    )
+                ]
                 if arguments
                 else []
             )
@@ -109,14 +153,19 @@ class Recorder:
 
 
 def applied(
-    engine: Recorder, head: Optional[Head], allow_rebuild: bool = False, table: Table = SILVER
+    engine: Recorder,
+    head: Optional[Head],
+    allow_rebuild: bool = False,
+    table: Table = SILVER,
 ) -> Any:
     return apply(engine, TABLES, plan_changes(table, head), allow_rebuild)
 
 
 def test_additive_changes_are_made() -> None:
     engine = Recorder()
-    stored = head_of(SILVER, columns=without("customer"), constraints=frozenset({"old"}))
+    stored = head_of(
+        SILVER, columns=without("customer"), constraints=frozenset({"old"})
+    )
     assert applied(engine, stored) == frozenset()
     assert engine.calls == [
         ("add_columns", "silver.orders", "customer"),
@@ -125,17 +174,24 @@ def test_additive_changes_are_made() -> None:
     ]
 
 
-def test_constraint_that_rows_break_is_refused_with_their_count_and_nothing_done() -> None:
+def test_constraint_that_rows_break_is_refused_with_their_count_and_nothing_done() -> (
+    None
+):
     engine = Recorder(broken=1234)
     with pytest.raises(
         ConstraintBroken, match="1,234 rows break the new constraint price_not_negative"
     ) as caught:
-        applied(engine, head_of(SILVER, columns=without("customer"), constraints=frozenset()))
+        applied(
+            engine,
+            head_of(SILVER, columns=without("customer"), constraints=frozenset()),
+        )
     assert caught.value.exit_code == 2 and engine.calls == []
 
 
 def test_rebuild_needs_to_be_allowed_and_then_names_the_table() -> None:
-    engine, stored = Recorder(), head_of(SILVER, partition="item", columns=without("customer"))
+    engine, stored = Recorder(), head_of(
+        SILVER, partition="item", columns=without("customer")
+    )
     with pytest.raises(RebuildRefused) as caught:
         applied(engine, stored)
     assert caught.value.exit_code == 2 and "--allow-rebuild" in caught.value.next_step
@@ -146,7 +202,12 @@ def test_rebuild_needs_to_be_allowed_and_then_names_the_table() -> None:
 def test_bronze_cannot_be_made_anew_even_when_allowed() -> None:
     required = tuple(column for column in BRONZE.columns if column.name != "item")
     with pytest.raises(RebuildRefused, match="bronze.orders") as caught:
-        applied(Recorder(), head_of(BRONZE, columns=required), allow_rebuild=True, table=BRONZE)
+        applied(
+            Recorder(),
+            head_of(BRONZE, columns=required),
+            allow_rebuild=True,
+            table=BRONZE,
+        )
     assert "came" in caught.value.next_step
 
 
@@ -160,5 +221,7 @@ def test_bronze_grows_by_what_its_source_may_lack() -> None:
 
 
 def test_constraint_is_known_by_its_name_in_any_case() -> None:
-    table = replace(SILVER, constraints=(Constraint("Price_Not_Negative", "price > 0"),))
+    table = replace(
+        SILVER, constraints=(Constraint("Price_Not_Negative", "price > 0"),)
+    )
     assert plan_changes(table, head_of(SILVER)) == ()

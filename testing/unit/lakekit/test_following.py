@@ -9,17 +9,24 @@ from lakekit.tables import Table, TableSet
 def replaced(tables: TableSet, table: Table) -> TableSet:
     """The tables with another declaration of one."""
     kept = [each for each in tables if each.layer != "quarantine"]
-    return TableSet(tuple(table if each.name == table.name else each for each in kept), tables.sql)
+    return TableSet(
+        tuple(table if each.name == table.name else each for each in kept), tables.sql
+    )
 
 
-def test_digest_follows_sql_declaration_and_the_types_of_the_source(tables: TableSet) -> None:
+def test_digest_follows_sql_declaration_and_the_types_of_the_source(
+    tables: TableSet,
+) -> None:
     silver = tables["silver.people"]
     before = digest(tables, silver)
     assert digest(tables, dataclasses.replace(silver, comment="All people")) == before
     source = tables["bronze.people"].source
     assert source is not None
     typed = replaced(
-        tables, dataclasses.replace(tables["bronze.people"], source=dataclasses.replace(source, missing=""))
+        tables,
+        dataclasses.replace(
+            tables["bronze.people"], source=dataclasses.replace(source, missing="")
+        ),
     )
     assert digest(typed, silver) != before
     (tables.sql / "people.sql").write_text(tables.query(silver) + "-- again")

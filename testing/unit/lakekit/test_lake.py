@@ -16,12 +16,16 @@ def test_new_and_empty_folders_become_lakes(tmp_path: Path, tables: TableSet) ->
     check_lake(find_lake(tmp_path / "empty"), tables)
 
 
-def test_lake_with_a_table_that_nobody_declared_is_a_lake(tmp_path: Path, tables: TableSet) -> None:
+def test_lake_with_a_table_that_nobody_declared_is_a_lake(
+    tmp_path: Path, tables: TableSet
+) -> None:
     (tmp_path / "lake" / "gold" / "mine" / "_delta_log").mkdir(parents=True)
     check_lake(find_lake(tmp_path / "lake"), tables)
 
 
-def test_data_files_of_a_killed_first_run_are_no_obstacle(tmp_path: Path, tables: TableSet) -> None:
+def test_data_files_of_a_killed_first_run_are_no_obstacle(
+    tmp_path: Path, tables: TableSet
+) -> None:
     folder = tmp_path / "lake" / "bronze" / "people"
     folder.mkdir(parents=True)
     (folder / "part-1.parquet").touch()
@@ -87,7 +91,9 @@ def test_table_has_its_place_in_each_kind_of_lake(tables: TableSet) -> None:
         ("/lakes/month=7/lake", "has a = in its path"),
     ],
 )
-def test_place_that_cannot_hold_a_lake_is_refused_with_the_reason(name: str, reason: str) -> None:
+def test_place_that_cannot_hold_a_lake_is_refused_with_the_reason(
+    name: str, reason: str
+) -> None:
     with pytest.raises(LakeRefused, match=reason):
         find_lake(name)
 

@@ -22,18 +22,27 @@ def test_each_version_has_the_files_of_its_commits() -> None:
 
 def test_version_tells_its_commit_and_the_files_that_are_damaged() -> None:
     info = {"commitInfo": {"timestamp": 1704067200000, "operation": "WRITE"}}
-    commits = [[metadata(), info, add("a"), add("p=x%20y/b", size=2)], [add("c", size=3)]]
+    commits = [
+        [metadata(), info, add("a"), add("p=x%20y/b", size=2)],
+        [add("c", size=3)],
+    ]
     files = log_of(commits, {"a": b"1", "p=x y/b": b"12", "c": b"1"})
     newest, oldest = versions(files)
     assert (newest.number, newest.damaged, newest.whole) == (1, ("c",), False)
     assert (oldest.number, oldest.damaged, oldest.whole) == (0, (), True)
-    assert (oldest.operation, str(oldest.timestamp)) == ("WRITE", "2024-01-01 00:00:00+00:00")
+    assert (oldest.operation, str(oldest.timestamp)) == (
+        "WRITE",
+        "2024-01-01 00:00:00+00:00",
+    )
     assert newest.timestamp is None
 
 
 def test_file_whose_name_holds_a_quoted_value_is_found() -> None:
     files = log_of([[metadata(), add("p=x%2520y/b"), add("p=x%20z/b")]])
-    files.data = {"p=x%20y/b": b"1", "p=x%20z/b": b"1"}  # as Spark names it, and delta-rs
+    files.data = {
+        "p=x%20y/b": b"1",
+        "p=x%20z/b": b"1",
+    }  # as Spark names it, and delta-rs
     assert versions(files)[0].damaged == ()
 
 
@@ -65,11 +74,16 @@ def test_partition_value_that_no_reader_parses_is_named(
 ) -> None:
     files = log_of([[metadata(kind), add("a", value)]], {"a": b"1"})
     (version,) = versions(files)
-    assert (version.whole, repr(value) in version.unreadable) == (readable, not readable)
+    assert (version.whole, repr(value) in version.unreadable) == (
+        readable,
+        not readable,
+    )
 
 
 def test_null_is_a_value_where_the_column_takes_one() -> None:
-    assert versions(log_of([[metadata(nullable=True), add("a", None)]], {"a": b"1"}))[0].whole
+    assert versions(log_of([[metadata(nullable=True), add("a", None)]], {"a": b"1"}))[
+        0
+    ].whole
 
 
 def test_column_name_with_nul_is_named() -> None:
@@ -109,7 +123,9 @@ def table(tmp_path: Path) -> Path:
     for number in range(1, 5):
         (tmp_path / f"{number}.parquet").write_bytes(b"1")
         value = None if number == 2 else "x"
-        action = AddAction(f"{number}.parquet", 1, {"p": value}, 0, True, '{"numRecords": 1}')
+        action = AddAction(
+            f"{number}.parquet", 1, {"p": value}, 0, True, '{"numRecords": 1}'
+        )
         delta = DeltaTable(str(tmp_path))
         delta.create_write_transaction([action], "append", schema, ["p"])
         if number == 3:

@@ -70,7 +70,9 @@ def test_writer_that_was_first_is_not_written_over() -> None:
 @pytest.mark.parametrize("protocol", [(1, 7), (2, 5), (3, 7)])
 def test_table_with_other_features_is_left_to_spark(protocol: Any) -> None:
     reader, writer = protocol
-    files = files_of({"protocol": {"minReaderVersion": reader, "minWriterVersion": writer}})
+    files = files_of(
+        {"protocol": {"minReaderVersion": reader, "minWriterVersion": writer}}
+    )
     with pytest.raises(LakeRefused) as refused:
         write_restore("gold.t", files, *states(files, 1))
     assert refused.value.next_step == "Add --engine spark."
@@ -79,6 +81,8 @@ def test_table_with_other_features_is_left_to_spark(protocol: Any) -> None:
 
 def test_append_only_table_is_not_taken_from() -> None:
     target, newest = states(files_of(), 1)
-    newest = LogState(3, newest.protocol, {"configuration": {"delta.appendOnly": "true"}})
+    newest = LogState(
+        3, newest.protocol, {"configuration": {"delta.appendOnly": "true"}}
+    )
     with pytest.raises(LakeRefused):
         write_restore("gold.t", files_of(), target, newest)

@@ -21,7 +21,9 @@ FILES = (
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_project_is_made_in_a_new_or_an_empty_folder(there: bool, tmp_path: Path) -> None:
+def test_project_is_made_in_a_new_or_an_empty_folder(
+    there: bool, tmp_path: Path
+) -> None:
     if there:
         (tmp_path / "shop").mkdir()
     result = lakekit.init(tmp_path / "shop")
@@ -36,7 +38,9 @@ def test_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path) -
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(FolderRefused, match="no empty folder") as caught:
         lakekit.init(tmp_path)
-    assert caught.value.exit_code == 2 and [each.name for each in tmp_path.iterdir()] == ["mine.txt"]
+    assert caught.value.exit_code == 2 and [
+        each.name for each in tmp_path.iterdir()
+    ] == ["mine.txt"]
 
 
 def test_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
@@ -48,7 +52,11 @@ def test_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
 def test_project_runs_by_its_own_settings(tmp_path: Path) -> None:
     folder = lakekit.init(tmp_path / "shop").folder
     settings = read_settings({}, {}, folder)
-    result = lakekit.run(settings.required("source"), settings.required("lake"), tables=settings.table_set())
+    result = lakekit.run(
+        settings.required("source"),
+        settings.required("lake"),
+        tables=settings.table_set(),
+    )
     assert {each.table: each.rows for each in result.tables} == {
         "bronze.orders": 12,
         "silver.orders": 9,
@@ -56,4 +64,6 @@ def test_project_runs_by_its_own_settings(tmp_path: Path) -> None:
         "gold.sales_by_day": 9,
     }
     assert result["silver.orders"].counts.superseded == 1
-    assert not lakekit.quality(settings.required("lake"), tables=settings.table_set()).failed
+    assert not lakekit.quality(
+        settings.required("lake"), tables=settings.table_set()
+    ).failed

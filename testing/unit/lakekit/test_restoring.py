@@ -10,7 +10,13 @@ from deltalake import DeltaTable, write_deltalake
 
 import lakekit
 from lakekit.cli import call
-from lakekit.errors import ConflictError, DamagedLog, LakeRefused, UnknownTable, VersionRefused
+from lakekit.errors import (
+    ConflictError,
+    DamagedLog,
+    LakeRefused,
+    UnknownTable,
+    VersionRefused,
+)
 from lakekit.log_files import FolderLogFiles
 from lakekit.project import TEMPLATE
 from lakekit.template.tables import TABLES
@@ -26,7 +32,9 @@ def overwrite(lake: Path, rows: int) -> None:
 
 
 def rows_of(lake: Path, table: str = "gold/sales_by_day") -> List[Any]:
-    return sorted(map(repr, DeltaTable(str(lake / table)).to_pyarrow_table().to_pylist()))
+    return sorted(
+        map(repr, DeltaTable(str(lake / table)).to_pyarrow_table().to_pylist())
+    )
 
 
 def lose(lake: Path, version: int, table: str = "gold/sales_by_day") -> Path:
@@ -36,13 +44,24 @@ def lose(lake: Path, version: int, table: str = "gold/sales_by_day") -> Path:
     return Path(uri)
 
 
-def test_versions_are_listed_without_one(shop: Path, files: Callable[[Path], Any]) -> None:
+def test_versions_are_listed_without_one(
+    shop: Path, files: Callable[[Path], Any]
+) -> None:
     overwrite(shop, 2)
     lost, before = lose(shop, 2), files(shop)
     result = lakekit.restore(GOLD, shop, tables=TABLES)
-    assert (result.newest, result.restored, result.committed, result.derived) == (2, None, None, ())
+    assert (result.newest, result.restored, result.committed, result.derived) == (
+        2,
+        None,
+        None,
+        (),
+    )
     found = [(each.number, each.operation, each.damaged) for each in result.versions]
-    assert found == [(2, "WRITE", (lost.name,)), (1, "WRITE", ()), (0, "CREATE TABLE", ())]
+    assert found == [
+        (2, "WRITE", (lost.name,)),
+        (1, "WRITE", ()),
+        (0, "CREATE TABLE", ()),
+    ]
     assert files(shop) == before
 
 
@@ -53,10 +72,15 @@ def test_older_version_is_the_newest_again(shop: Path) -> None:
     assert (result.newest, result.restored, result.committed) == (2, 1, 3)
     assert (result.added, result.removed, result.derived) == (1, 1, (GOLD,))
     assert rows_of(shop) == rows
-    assert DeltaTable(str(shop / "gold/sales_by_day")).history(1)[0]["operation"] == "RESTORE"
+    assert (
+        DeltaTable(str(shop / "gold/sales_by_day")).history(1)[0]["operation"]
+        == "RESTORE"
+    )
 
 
-def test_dry_run_counts_files_and_changes_nothing(shop: Path, files: Callable[[Path], Any]) -> None:
+def test_dry_run_counts_files_and_changes_nothing(
+    shop: Path, files: Callable[[Path], Any]
+) -> None:
     overwrite(shop, 2)
     before = files(shop)
     result = lakekit.restore(GOLD, shop, 1, tables=TABLES, dry_run=True)
@@ -64,26 +88,34 @@ def test_dry_run_counts_files_and_changes_nothing(shop: Path, files: Callable[[P
     assert files(shop) == before
 
 
-def test_newest_version_that_is_whole_stays(shop: Path, files: Callable[[Path], Any]) -> None:
+def test_newest_version_that_is_whole_stays(
+    shop: Path, files: Callable[[Path], Any]
+) -> None:
     before = files(shop)
     result = lakekit.restore(GOLD, shop, 1, tables=TABLES)
     assert (result.committed, result.derived) == (None, ()) and files(shop) == before
 
 
-def test_version_that_lacks_files_is_refused_by_their_names(shop: Path, files: Callable[[Path], Any]) -> None:
+def test_version_that_lacks_files_is_refused_by_their_names(
+    shop: Path, files: Callable[[Path], Any]
+) -> None:
     for rows in (4, 3):
         overwrite(shop, rows)
     lost, before = lose(shop, 2), files(shop)
     with pytest.raises(VersionRefused) as refused:
         lakekit.restore(GOLD, shop, 2, tables=TABLES)
-    assert f"version 2 lacks data files: {lost.name}; whole versions: 1, 0." in str(refused.value)
+    assert f"version 2 lacks data files: {lost.name}; whole versions: 1, 0." in str(
+        refused.value
+    )
     assert refused.value.next_step == f"lakekit restore {GOLD} --version 1"
     assert files(shop) == before
 
 
 @pytest.mark.parametrize("version", [7, -1])
 def test_version_that_is_not_there_is_refused(version: int, shop: Path) -> None:
-    with pytest.raises(VersionRefused, match=f"no version {version}; the log has 0 to 1;"):
+    with pytest.raises(
+        VersionRefused, match=f"no version {version}; the log has 0 to 1;"
+    ):
         lakekit.restore(GOLD, shop, version, tables=TABLES)
 
 
@@ -120,7 +152,9 @@ def test_unknown_and_missing_tables_are_refused(shop: Path, tmp_path: Path) -> N
         lakekit.restore(GOLD, tmp_path / "none", tables=TABLES)
 
 
-def test_writer_that_is_first_is_met_by_a_conflict(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writer_that_is_first_is_met_by_a_conflict(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A restore of a table whose newest version delta-rs cannot open."""
 
     def taken(self: FolderLogFiles, name: str, content: bytes) -> None:
@@ -143,20 +177,33 @@ def test_writer_that_is_first_is_met_by_a_conflict(shop: Path, monkeypatch: pyte
         ("silver.orders", ("silver.orders", GOLD)),
     ],
 )
-def test_tables_that_the_next_run_derives_again_are_named(table: str, derived: Any, shop: Path) -> None:
+def test_tables_that_the_next_run_derives_again_are_named(
+    table: str, derived: Any, shop: Path
+) -> None:
     result = lakekit.restore(table, shop, 0, tables=TABLES, dry_run=True)
     assert result.derived == derived
 
 
-@pytest.mark.parametrize("table", ["bronze.orders", "silver.orders", "quarantine.orders", GOLD])
+@pytest.mark.parametrize(
+    "table", ["bronze.orders", "silver.orders", "quarantine.orders", GOLD]
+)
 def test_next_run_makes_the_lake_what_it_was(table: str, shop: Path) -> None:
     folders = [table.folder for table in TABLES]
     leave = {"_ingested_at"}
 
     def contents() -> List[Any]:
-        tables = [DeltaTable(str(shop / folder)).to_pyarrow_table() for folder in folders]
+        tables = [
+            DeltaTable(str(shop / folder)).to_pyarrow_table() for folder in folders
+        ]
         return [
-            sorted(map(repr, found.drop_columns([*leave.intersection(found.column_names)]).to_pylist()))
+            sorted(
+                map(
+                    repr,
+                    found.drop_columns(
+                        [*leave.intersection(found.column_names)]
+                    ).to_pylist(),
+                )
+            )
             for found in tables
         ]
 
@@ -176,7 +223,9 @@ class TestCommand:
     def call(self, *arguments: object) -> int:
         return call(["restore", *map(str, arguments), *self.flags])
 
-    def test_lists_versions(self, shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_lists_versions(
+        self, shop: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         overwrite(shop, 2)
         lose(shop, 2)
         assert self.call(GOLD, "--lake", shop) == 0
@@ -193,12 +242,16 @@ class TestCommand:
     ) -> None:
         overwrite(shop, 2)
         assert self.call(GOLD, "--version", 1, "--lake", shop, "--dry-run") == 0
-        assert "would be at version 1 again: data files added: 1, removed: 1" in capsys.readouterr().out
+        assert (
+            "would be at version 1 again: data files added: 1, removed: 1"
+            in capsys.readouterr().out
+        )
         assert self.call(GOLD, "--version", 1, "--lake", shop) == 0
         out = capsys.readouterr().out
         assert f"{GOLD} is at version 1 again, as version 3" in out
         assert out.endswith(
-            f"Next: lakekit run --source DIR --lake {shop} --tables lakekit.template.tables\n"
+            f"Next: lakekit run --source DIR --lake {shop} --tables"
+            " lakekit.template.tables\n"
         )
         assert self.call(GOLD, "--version", 3, "--lake", shop) == 0
         assert "is at version 3, which is whole" in capsys.readouterr().out
@@ -210,7 +263,8 @@ class TestCommand:
         err = capsys.readouterr().err
         assert "CREATE TABLE" in err and "Traceback" not in err
         assert err.endswith(
-            f"Next: lakekit restore {GOLD} --version 0 --lake {shop} " "--tables lakekit.template.tables\n"
+            f"Next: lakekit restore {GOLD} --version 0 --lake {shop} "
+            "--tables lakekit.template.tables\n"
         )
 
     def test_prints_json(self, shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,7 +277,10 @@ class TestCommand:
         assert result["versions"][1]["operation"] == "WRITE"
 
     def test_long_history_is_cut_off(
-        self, shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self,
+        shop: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr("lakekit.commands.LISTED", 1)
         assert self.call(GOLD, "--lake", shop) == 0

@@ -25,7 +25,11 @@ class Attempt:
 def test_what_meets_another_writer_is_tried_again() -> None:
     attempt = Attempt(3)
     waits: List[float] = []
-    assert retried(attempt, waits.append) == "done" and attempt.made == 4 and len(waits) == 3
+    assert (
+        retried(attempt, waits.append) == "done"
+        and attempt.made == 4
+        and len(waits) == 3
+    )
 
 
 def test_tries_and_waits_are_bounded() -> None:

@@ -41,7 +41,10 @@ def test_text_is_rewritten_once(tmp_path: Path, parsed: List[str]) -> None:
     assert first == ["SELECT a.n FROM v AS a", "n IS NULL OR n > 0"]
     assert both(Rewrites(tmp_path / "kept")) == first
     assert parsed == [QUERY, PREDICATE]
-    assert sorted(file.suffix for file in (tmp_path / "kept").iterdir()) == [".sql", ".sql"]
+    assert sorted(file.suffix for file in (tmp_path / "kept").iterdir()) == [
+        ".sql",
+        ".sql",
+    ]
 
 
 def test_what_is_kept_needs_no_sqlglot(tmp_path: Path) -> None:
@@ -50,9 +53,16 @@ def test_what_is_kept_needs_no_sqlglot(tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         from lakekit.rewrites import Rewrites
-        print(Rewrites(Path({str(tmp_path)!r})).predicate("t", {PREDICATE!r}), "sqlglot" in sys.modules)"""
+        kept = Rewrites(Path({str(tmp_path)!r})).predicate("t", {PREDICATE!r})
+        print(kept, "sqlglot" in sys.modules)"""
     paths = {"PYTHONPATH": str(Path(rewrites.__file__).parents[1])}
-    said = subprocess.run([sys.executable, "-c", code], env=paths, check=True, capture_output=True, text=True)
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env=paths,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert said.stdout.strip() == "n IS NULL OR n > 0 False"
 
 
@@ -64,7 +74,9 @@ def test_each_thing_that_a_text_depends_on_is_part_of_its_key(
     if what == "SQL":
         Rewrites(tmp_path).query("gold.g", f"{QUERY} where true", VIEWS)
     elif what == "views":
-        assert "FROM w AS a" in Rewrites(tmp_path).query("gold.g", QUERY, {"silver.a": "w"})
+        assert "FROM w AS a" in Rewrites(tmp_path).query(
+            "gold.g", QUERY, {"silver.a": "w"}
+        )
     elif what == "kind":
         with pytest.raises(SqlRefused):
             Rewrites(tmp_path).predicate("gold.g", QUERY)
@@ -74,8 +86,12 @@ def test_each_thing_that_a_text_depends_on_is_part_of_its_key(
     assert len(parsed) > 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"SELECT 1", b"0" * 64 + b"\nSELECT 1"])
-def test_damaged_file_is_written_again(tmp_path: Path, parsed: List[str], damage: bytes) -> None:
+@pytest.mark.parametrize(
+    "damage", [b"", b"\xff\xfe", b"SELECT 1", b"0" * 64 + b"\nSELECT 1"]
+)
+def test_damaged_file_is_written_again(
+    tmp_path: Path, parsed: List[str], damage: bytes
+) -> None:
     first = both(Rewrites(tmp_path))
     for file in tmp_path.iterdir():
         file.write_bytes(damage)
@@ -98,7 +114,9 @@ def test_folder_that_cannot_be_made_or_is_none_is_done_without(tmp_path: Path) -
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file"]
 
 
-def test_half_a_text_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_a_text_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -116,10 +134,16 @@ def test_refusals_are_not_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_is_where_caches_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_where_caches_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder({"XDG_CACHE_HOME": "/var/cache/me"}) == Path("/var/cache/me/lakekit")
-    assert cache_folder({"XDG_CACHE_HOME": "relative"}) == tmp_path / ".cache" / "lakekit"
+    assert cache_folder({"XDG_CACHE_HOME": "/var/cache/me"}) == Path(
+        "/var/cache/me/lakekit"
+    )
+    assert (
+        cache_folder({"XDG_CACHE_HOME": "relative"}) == tmp_path / ".cache" / "lakekit"
+    )
 
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
@@ -128,7 +152,11 @@ def test_folder_is_where_caches_go(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert cache_folder({}) is None
 
 
-def test_code_that_cannot_be_read_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewrites, "__file__", str(tmp_path / "lakekit.zip" / "rewrites.py"))
+def test_code_that_cannot_be_read_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        rewrites, "__file__", str(tmp_path / "lakekit.zip" / "rewrites.py")
+    )
     both(Rewrites(tmp_path / "kept"))
     assert not (tmp_path / "kept").exists()

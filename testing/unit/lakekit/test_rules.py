@@ -36,22 +36,46 @@ TABLE = Table(
         ("'a', 'x', null", None),
     ],
 )
-def test_first_rule_that_a_row_breaks_is_named(engine: EmbeddedEngine, row: str, rule: str) -> None:
+def test_first_rule_that_a_row_breaks_is_named(
+    engine: EmbeddedEngine, row: str, rule: str
+) -> None:
     sql = f"select {refusal_rule(engine, TABLE)} from (values ({row})) t(k, p, n)"
     assert engine.query(sql) == [(rule,)]
 
 
-def test_value_that_does_not_convert_is_named_by_its_column(engine: EmbeddedEngine, tables: TableSet) -> None:
+def test_value_that_does_not_convert_is_named_by_its_column(
+    engine: EmbeddedEngine, tables: TableSet
+) -> None:
     rule = misfit_rule(engine, tables["bronze.people"])
-    rows = "('Ada', '36', 'NA', '1e2'), ('Bob', '36.5', 'NA', 'x'), ('NA', '1', 'NA', 'NA')"
-    found = engine.query(f"select {rule} from (values {rows}) t(name, age, seen, weight)")
+    rows = (
+        "('Ada', '36', 'NA', '1e2'), ('Bob', '36.5', 'NA', 'x'), ('NA', '1', 'NA',"
+        " 'NA')"
+    )
+    found = engine.query(
+        f"select {rule} from (values {rows}) t(name, age, seen, weight)"
+    )
     assert found == [(None,), ("type: age",), ("type: name",)]
 
 
-def test_unmet_expectations_are_counted_and_one_that_has_to_be_met_ends_it(engine: EmbeddedEngine) -> None:
-    engine.keep("judged", "select * from (values ('a', 'x', 1), ('a', 'x', null), ('b', 'x', 9)) t(k, p, n)")
-    assert judge(engine, TABLE, Staged("judged", 3)) == {"n isn't big": 1, "n is known": 1}
-    must = dataclasses.replace(TABLE, expectations=(Expectation("n is known", "n > 0", "fail"),))
-    with pytest.raises(ExpectationFailed, match="1 rows do not meet the expectation 'n is known'"):
+def test_unmet_expectations_are_counted_and_one_that_has_to_be_met_ends_it(
+    engine: EmbeddedEngine,
+) -> None:
+    engine.keep(
+        "judged",
+        "select * from (values ('a', 'x', 1), ('a', 'x', null), ('b', 'x', 9)) t(k,"
+        " p, n)",
+    )
+    assert judge(engine, TABLE, Staged("judged", 3)) == {
+        "n isn't big": 1,
+        "n is known": 1,
+    }
+    must = dataclasses.replace(
+        TABLE, expectations=(Expectation("n is known", "n > 0", "fail"),)
+    )
+    with pytest.raises(
+        ExpectationFailed, match="1 rows do not meet the expectation 'n is known'"
+    ):
         judge(engine, must, Staged("judged", 3))
-    assert doubled(engine, "judged", ("k",)) and not doubled(engine, "judged", ("k", "n"))
+    assert doubled(engine, "judged", ("k",)) and not doubled(
+        engine, "judged", ("k", "n")
+    )

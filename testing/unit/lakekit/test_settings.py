@@ -11,10 +11,20 @@ from lakekit.settings import SETTINGS, Settings, read_settings, settings_here
 
 
 def test_flag_comes_before_environment_before_file(tmp_path: Path) -> None:
-    (tmp_path / "lakekit.toml").write_text('lake = "of-file"\nsource = "of-file"\nmemory = "1GB"\n')
-    environment = {"LAKEKIT_LAKE": "of-environment", "LAKEKIT_SOURCE": "of-environment", "HOME": "/"}
+    (tmp_path / "lakekit.toml").write_text(
+        'lake = "of-file"\nsource = "of-file"\nmemory = "1GB"\n'
+    )
+    environment = {
+        "LAKEKIT_LAKE": "of-environment",
+        "LAKEKIT_SOURCE": "of-environment",
+        "HOME": "/",
+    }
     found = read_settings({"lake": "of-flag", "source": None}, environment, tmp_path)
-    assert (found.lake, found.source, found.memory) == ("of-flag", "of-environment", "1GB")
+    assert (found.lake, found.source, found.memory) == (
+        "of-flag",
+        "of-environment",
+        "1GB",
+    )
     assert found.engine == "embedded"
 
 
@@ -22,21 +32,31 @@ def test_paths_in_the_file_are_relative_to_it(tmp_path: Path) -> None:
     text = 'source = "data"\nlake = "lake"\ntables = "tables.py"\n'
     (tmp_path / "lakekit.toml").write_text(text)
     found = read_settings({}, {}, tmp_path)
-    assert (found.source, found.lake) == (str(tmp_path / "data"), str(tmp_path / "lake"))
+    assert (found.source, found.lake) == (
+        str(tmp_path / "data"),
+        str(tmp_path / "lake"),
+    )
     assert found.tables == str(tmp_path / "tables.py")
 
 
 @pytest.mark.parametrize("lake", ["s3://bucket/lake", "main.flights"])
 def test_lake_that_is_no_folder_is_left_as_it_is(lake: str, tmp_path: Path) -> None:
-    (tmp_path / "lakekit.toml").write_text(f'lake = "{lake}"\ntables = "lakekit.flights"\n')
+    (tmp_path / "lakekit.toml").write_text(
+        f'lake = "{lake}"\ntables = "lakekit.flights"\n'
+    )
     found = read_settings({}, {}, tmp_path)
     assert (found.lake, found.tables) == (lake, "lakekit.flights")
 
 
-def test_spark_is_the_engine_on_databricks_unless_something_says_otherwise(tmp_path: Path) -> None:
+def test_spark_is_the_engine_on_databricks_unless_something_says_otherwise(
+    tmp_path: Path,
+) -> None:
     cluster = {"DATABRICKS_RUNTIME_VERSION": "15.4"}
     assert read_settings({}, cluster, tmp_path).engine == "spark"
-    assert read_settings({}, {**cluster, "LAKEKIT_ENGINE": "embedded"}, tmp_path).engine == "embedded"
+    assert (
+        read_settings({}, {**cluster, "LAKEKIT_ENGINE": "embedded"}, tmp_path).engine
+        == "embedded"
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +79,10 @@ def test_unknown_name_or_wrong_value_is_refused(
 
 
 def test_settings_of_the_service_are_not_those_of_commands(tmp_path: Path) -> None:
-    assert read_settings({}, {"LAKEKIT_API_PORT": "1", "LAKEKIT_JARS": "x"}, tmp_path) == Settings()
+    assert (
+        read_settings({}, {"LAKEKIT_API_PORT": "1", "LAKEKIT_JARS": "x"}, tmp_path)
+        == Settings()
+    )
 
 
 def test_missing_setting_names_all_three_places() -> None:
@@ -79,7 +102,9 @@ def test_tables_are_the_flights_or_those_of_a_file_or_a_module(tmp_path: Path) -
     assert Settings(tables="lakekit.flights").table_set() is TABLES
     file = tmp_path / "own.py"
     file.write_text("from lakekit.template.tables import TABLES\n")
-    assert [table.name for table in Settings(tables=str(file)).table_set()][-1] == "gold.sales_by_day"
+    assert [table.name for table in Settings(tables=str(file)).table_set()][
+        -1
+    ] == "gold.sales_by_day"
 
 
 @pytest.mark.parametrize("text", ["TABLES = 1", "import nothing_there", "def"])

@@ -36,7 +36,9 @@ def zip_of(folder: Path, members: List[Tuple[str, str]]) -> Path:
     return archive
 
 
-def test_zipped_and_plain_have_one_digest(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_zipped_and_plain_have_one_digest(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     plain = opened(source, tables, tmp_path)
     zip_of(source, [("people.csv", (source / "people.csv").read_text())])
     zipped = opened(source, tables, tmp_path)
@@ -45,7 +47,9 @@ def test_zipped_and_plain_have_one_digest(source: Path, tables: TableSet, tmp_pa
     assert zipped.path.parent == tmp_path / "scratch"
 
 
-def test_digest_follows_the_content(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_digest_follows_the_content(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     before = opened(source, tables, tmp_path).digest
     (source / "people.csv").write_text(HEADER + ROW)
     assert opened(source, tables, tmp_path).digest != before
@@ -77,7 +81,9 @@ def test_file_that_is_not_as_declared_is_refused(
     assert str(source / "people.csv") in str(caught.value)
 
 
-def test_file_that_is_not_utf8_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_file_that_is_not_utf8_is_refused(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     (source / "people.csv").write_bytes(b"name,\xff\xfe\n")
     with pytest.raises(SourceError, match="not UTF-8"):
         opened(source, tables, tmp_path)
@@ -92,7 +98,11 @@ def test_file_that_is_not_utf8_is_refused(source: Path, tables: TableSet, tmp_pa
     ],
 )
 def test_archive_holds_one_file(
-    members: List[Tuple[str, str]], held: str, source: Path, tables: TableSet, tmp_path: Path
+    members: List[Tuple[str, str]],
+    held: str,
+    source: Path,
+    tables: TableSet,
+    tmp_path: Path,
 ) -> None:
     zip_of(source, members)
     with pytest.raises(SourceError, match=f"it holds {held}"):
@@ -100,15 +110,25 @@ def test_archive_holds_one_file(
 
 
 @pytest.mark.parametrize("kept", [0, 10, 200, 900])
-def test_truncated_archive_is_refused(kept: int, source: Path, tables: TableSet, tmp_path: Path) -> None:
-    archive = zip_of(source, [("people.csv", HEADER + "".join(f"p{n},{n},NA,NA\n" for n in range(999)))])
+def test_truncated_archive_is_refused(
+    kept: int, source: Path, tables: TableSet, tmp_path: Path
+) -> None:
+    archive = zip_of(
+        source,
+        [("people.csv", HEADER + "".join(f"p{n},{n},NA,NA\n" for n in range(999)))],
+    )
     archive.write_bytes(archive.read_bytes()[:kept])
     with pytest.raises(SourceError, match="no whole archive"):
         opened(source, tables, tmp_path)
 
 
-def test_archive_with_a_flipped_byte_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
-    archive = zip_of(source, [("people.csv", HEADER + "".join(f"p{n},{n},NA,NA\n" for n in range(999)))])
+def test_archive_with_a_flipped_byte_is_refused(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
+    archive = zip_of(
+        source,
+        [("people.csv", HEADER + "".join(f"p{n},{n},NA,NA\n" for n in range(999)))],
+    )
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= 0xFF
     archive.write_bytes(content)
@@ -116,7 +136,9 @@ def test_archive_with_a_flipped_byte_is_refused(source: Path, tables: TableSet, 
         opened(source, tables, tmp_path)
 
 
-def test_encrypted_archive_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_encrypted_archive_is_refused(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     archive = zip_of(source, [("people.csv", HEADER + ROW)])
     content = bytearray(archive.read_bytes())
     content[6] |= 1  # the flag "encrypted" of the member's own header
@@ -138,7 +160,9 @@ def test_full_disk_while_unpacking_names_the_folder(
         opened(source, tables, tmp_path)
 
 
-def test_missing_file_and_folder_are_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_missing_file_and_folder_are_refused(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         opened(source / "none", tables, tmp_path)
     with pytest.raises(SourceError, match="is no folder"):
@@ -150,7 +174,9 @@ def test_missing_file_and_folder_are_refused(source: Path, tables: TableSet, tmp
         opened(source, tables, tmp_path)
 
 
-def test_two_files_for_one_source_are_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_two_files_for_one_source_are_refused(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     text = (source / "people.csv").read_text()
     zip_of(source, [("people.csv", text)])
     (source / "people.csv").write_text(text)
@@ -158,7 +184,9 @@ def test_two_files_for_one_source_are_refused(source: Path, tables: TableSet, tm
         opened(source, tables, tmp_path)
 
 
-def test_file_that_changes_under_the_run_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_file_that_changes_under_the_run_is_refused(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     found = opened(source, tables, tmp_path)
     found.check_unchanged()
     (source / "people.csv").write_text(HEADER + ROW)
@@ -166,7 +194,9 @@ def test_file_that_changes_under_the_run_is_refused(source: Path, tables: TableS
         found.check_unchanged()
 
 
-def test_column_that_is_not_declared_is_told(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_column_that_is_not_declared_is_told(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     (source / "people.csv").write_text("name,age,height,seen,weight\nAda,36,1,NA,NA\n")
     assert opened(source, tables, tmp_path).new_columns == ("height",)
 
@@ -179,14 +209,26 @@ def test_files_of_a_folder_come_in_the_order_of_their_names(
     (folder / ".hidden").touch()
     (folder / "b.csv").write_text(HEADER + ROW)
     (folder / "a.csv.gz").write_bytes(gzip.compress((HEADER + ROW + ROW).encode()))
-    columns: Dict[str, List[object]] = {"name": ["Ada"], "age": [36], "seen": [None], "weight": [1.5]}
+    columns: Dict[str, List[object]] = {
+        "name": ["Ada"],
+        "age": [36],
+        "seen": [None],
+        "weight": [1.5],
+    }
     pq.write_table(pa.table(columns), folder / "c.parquet")
     found = open_sources(source, tables, tmp_path / "scratch")["people"]
-    assert [file.name for file in found] == ["people.csv", "people/a.csv", "people/b.csv", "people/c.parquet"]
+    assert [file.name for file in found] == [
+        "people.csv",
+        "people/a.csv",
+        "people/b.csv",
+        "people/c.parquet",
+    ]
     assert [file.format for file in found] == ["csv", "csv", "csv", "parquet"]
 
 
-@pytest.mark.parametrize("odd", ["a\0b", "a\tb", "a\nb", "a b", "a=b", "a;b", "a(b)", "\x7f"])
+@pytest.mark.parametrize(
+    "odd", ["a\0b", "a\tb", "a\nb", "a b", "a=b", "a;b", "a(b)", "\x7f"]
+)
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_column_name_that_delta_cannot_hold_is_refused(
     kind: str, odd: str, source: Path, tables: TableSet, tmp_path: Path
@@ -212,9 +254,13 @@ def test_column_name_that_delta_cannot_hold_is_refused(
     assert said in str(refused.value)
 
 
-def test_file_name_that_is_not_utf8_is_refused(source: Path, tables: TableSet, tmp_path: Path) -> None:
+def test_file_name_that_is_not_utf8_is_refused(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
     (source / "people").mkdir()
-    Path(os.fsdecode(os.fsencode(source) + b"/people/\xff.csv")).write_text(HEADER + ROW)
+    Path(os.fsdecode(os.fsencode(source) + b"/people/\xff.csv")).write_text(
+        HEADER + ROW
+    )
     with pytest.raises(SourceError) as refused:
         opened(source, tables, tmp_path)
     assert r"people/\udcff.csv' has a name that is not UTF-8" in str(refused.value)
@@ -227,7 +273,10 @@ def test_file_name_that_is_not_utf8_is_refused(source: Path, tables: TableSet, t
         (pa.table({"name": ["Ada"]}), "has no column age"),
         (pa.table({"name": [b"Ada\xff"]}), "a column name of type binary"),
         (pa.table({"name": pa.array([], pa.string())}), "has no rows"),
-        (pa.table({"name": [{"first": "Ada"}]}), "a column name that is no plain value"),
+        (
+            pa.table({"name": [{"first": "Ada"}]}),
+            "a column name that is no plain value",
+        ),
     ],
 )
 def test_parquet_file_that_is_not_as_declared_is_refused(
@@ -252,5 +301,7 @@ def test_file_of_another_kind_in_the_folder_is_refused(
     (source / "people" / "notes.txt").unlink()
     for name in ("a.csv", "a.parquet"):
         (source / "people" / name).touch()
-    with pytest.raises(SourceError, match="Both .*a.csv and .*a.parquet|Both .*a.parquet and .*a.csv"):
+    with pytest.raises(
+        SourceError, match="Both .*a.csv and .*a.parquet|Both .*a.parquet and .*a.csv"
+    ):
         opened(source, tables, tmp_path)

@@ -6,7 +6,13 @@ from typing import Type
 
 import pytest
 
-from lakekit.errors import ComputeError, ConflictError, DamagedTable, LakekitError, StorageError
+from lakekit.errors import (
+    ComputeError,
+    ConflictError,
+    DamagedTable,
+    LakekitError,
+    StorageError,
+)
 
 TRACE = """An error occurred while calling o49.sql.
 : org.apache.spark.SparkException: Job aborted due to stage failure
@@ -20,7 +26,13 @@ Caused by: java.lang.RuntimeException: id is 2147483648, too large for int
     ("said", "expected"),
     [
         (TRACE, "id is 2147483648, too large for int"),
-        ("An error occurred while calling o1.x.\n: java.io.IOException: broken\n\tat y", "broken"),
+        (
+            (
+                "An error occurred while calling o1.x.\n: java.io.IOException:"
+                " broken\n\tat y"
+            ),
+            "broken",
+        ),
         ("[TABLE_NOT_FOUND] no such table\nmore", "[TABLE_NOT_FOUND] no such table"),
         ("", "PySparkException"),
     ],
@@ -41,7 +53,11 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
             ComputeError,
             "column month is required and has nulls",
         ),
-        ("CHECK constraint small (id < 10) violated by row", ComputeError, "rows break the constraint small"),
+        (
+            "CHECK constraint small (id < 10) violated by row",
+            ComputeError,
+            "rows break the constraint small",
+        ),
         (
             "12 rows in t violate the new CHECK constraint (id < 3)",
             ComputeError,
@@ -52,26 +68,41 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
             ConflictError,
             "t was changed by another writer",
         ),
-        ("java.io.IOException: No space left on device", StorageError, "/lake/t: No space left on device"),
         (
-            "Caused by: java.io.X: File file:/a lake/gold/x/p=1/part-1.parquet does not exist\nIt is",
+            "java.io.IOException: No space left on device",
+            StorageError,
+            "/lake/t: No space left on device",
+        ),
+        (
+            (
+                "Caused by: java.io.X: File file:/a lake/gold/x/p=1/part-1.parquet does"
+                " not exist\nIt is"
+            ),
             DamagedTable,
             "gold.x is damaged: /a lake/gold/x/p=1/part-1.parquet is missing",
         ),
         (
-            "Caused by: java.io.X: File file:/w/a.db/gold_x/part-1.parquet does not exist\nIt is",
+            (
+                "Caused by: java.io.X: File file:/w/a.db/gold_x/part-1.parquet does not"
+                " exist\nIt is"
+            ),
             DamagedTable,
             "gold.x is damaged: /w/a.db/gold_x/part-1.parquet is missing",
         ),
         (
-            "Error while reading file dbfs:/tables/1/part-1.parquet. File does not exist.",
+            (
+                "Error while reading file dbfs:/tables/1/part-1.parquet. File does not"
+                " exist."
+            ),
             DamagedTable,
             "TABLE is damaged: dbfs:/tables/1/part-1.parquet is missing",
         ),
         ("something else", ComputeError, "t could not be computed: something else"),
     ],
 )
-def test_failure_names_what_is_wrong(said: str, kind: Type[LakekitError], expected: str) -> None:
+def test_failure_names_what_is_wrong(
+    said: str, kind: Type[LakekitError], expected: str
+) -> None:
     from pyspark.errors import PySparkException
 
     from lakekit.spark_errors import translated

@@ -1,4 +1,6 @@
-"""What is text only needs no JVM; the rest is in testing/integration/test_engines.py."""
+"""What is text only needs no JVM; the rest is in
+testing/integration/test_engines.py.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +49,16 @@ def opened(folder: Path, content: bytes) -> OpenedFile:
         (
             "misfit",
             (SOURCE.columns[1], SOURCE),
-            r"(`b` = 'NA' OR (NOT (`b` RLIKE '\\A(?:[+-]?[0-9]+)\\z') OR try_cast(`b` AS int) IS NULL))",
+            (
+                r"(`b` = 'NA' OR (NOT (`b` RLIKE '\\A(?:[+-]?[0-9]+)\\z') OR"
+                r" try_cast(`b` AS int) IS NULL))"
+            ),
         ),
     ],
 )
-def test_sql_is_quoted(function: str, arguments: Tuple[Any, ...], expected: object) -> None:
+def test_sql_is_quoted(
+    function: str, arguments: Tuple[Any, ...], expected: object
+) -> None:
     from lakekit import spark_sql
 
     assert getattr(spark_sql, function)(*arguments) == expected
@@ -99,12 +106,16 @@ def test_last_row_that_ends_in_another_way_is_refused(
 
 
 @pytest.mark.parametrize("end", ["\n", "\r"], ids=["LF", "CR"])
-def test_row_that_leaves_a_part_of_its_line_end_in_a_value_is_refused(end: str, tmp_path: Path) -> None:
+def test_row_that_leaves_a_part_of_its_line_end_in_a_value_is_refused(
+    end: str, tmp_path: Path
+) -> None:
     from lakekit.spark_sql import _check_text
 
     start = f'a,b{end}"x\r\ny",2{end}'.encode()
     _check_text(opened(tmp_path, start + f"3,4{end}".encode()))
-    with pytest.raises(SourceError, match="ends in CRLF, line 1 in " + {"\n": "LF", "\r": "CR"}[end]):
+    with pytest.raises(
+        SourceError, match="ends in CRLF, line 1 in " + {"\n": "LF", "\r": "CR"}[end]
+    ):
         _check_text(opened(tmp_path, start + b"3,4\r\n"))
 
 
@@ -113,4 +124,7 @@ def test_reason_of_a_malformed_row_has_its_line(tmp_path: Path) -> None:
 
     found = csv_reason(opened(tmp_path, b'a,b\n"x\ny",2\n1,2,3\n'), "said by Spark")
     assert found == ", line 4: Expected Number of Columns: 2 Found: 3"
-    assert csv_reason(opened(tmp_path, b"a,b\n1,2\n"), "said by Spark") == ": said by Spark"
+    assert (
+        csv_reason(opened(tmp_path, b"a,b\n1,2\n"), "said by Spark")
+        == ": said by Spark"
+    )

@@ -7,7 +7,16 @@ from typing import Tuple
 import pytest
 
 from lakekit.errors import DeclarationError, UnknownTable
-from lakekit.tables import ORIGIN, Column, Expectation, Join, Source, Table, TableSet, bronze
+from lakekit.tables import (
+    ORIGIN,
+    Column,
+    Expectation,
+    Join,
+    Source,
+    Table,
+    TableSet,
+    bronze,
+)
 
 A = Table("silver.a", (Column("x"),), sql="a.sql")
 B = Table("gold.b", (Column("x"),), reads=("silver.a",), sql="b.sql")
@@ -50,17 +59,36 @@ def test_name_gives_layer_and_folder() -> None:
         ((dataclasses.replace(A, sql=""),), "a source or an SQL file"),
         ((dataclasses.replace(A, source=Source("a", ())),), "not both"),
         ((dataclasses.replace(A, name="quarantine.a"),), "LAYER.TABLE"),
-        ((dataclasses.replace(A, columns=(Column("X"),)),), "column X is no lower-case name"),
-        ((dataclasses.replace(A, columns=A.columns * 2),), "column x is declared twice"),
+        (
+            (dataclasses.replace(A, columns=(Column("X"),)),),
+            "column X is no lower-case name",
+        ),
+        (
+            (dataclasses.replace(A, columns=A.columns * 2),),
+            "column x is declared twice",
+        ),
         ((dataclasses.replace(A, key=("y",)),), "column y is used and not declared"),
         (
             (dataclasses.replace(A, key=("x",)),),
             "column x identifies rows or partitions, and is not required",
         ),
-        ((dataclasses.replace(A, partition="x"),), "column x identifies rows or partitions"),
-        ((dataclasses.replace(A, columns=(Column("x", "double", True),), partition="x"),), "by x, a double"),
+        (
+            (dataclasses.replace(A, partition="x"),),
+            "column x identifies rows or partitions",
+        ),
+        (
+            (
+                dataclasses.replace(
+                    A, columns=(Column("x", "double", True),), partition="x"
+                ),
+            ),
+            "by x, a double",
+        ),
         ((dataclasses.replace(A, update="append"),), "appended to without a source"),
-        ((dataclasses.replace(A, update="groups"),), "updated by groups and has no key"),
+        (
+            (dataclasses.replace(A, update="groups"),),
+            "updated by groups and has no key",
+        ),
         (
             (dataclasses.replace(A, expectations=(Expectation("e", "true", "drop"),)),),
             "which only a merged table can",
@@ -69,22 +97,43 @@ def test_name_gives_layer_and_folder() -> None:
             (A, dataclasses.replace(B, joins=(Join("silver.a", ()),))),
             "joins silver.a, which it does not read",
         ),
-        ((A, dataclasses.replace(MERGED, reads=("silver.a",))), "its first read is no bronze table"),
         (
-            (A, BRONZE, dataclasses.replace(MERGED, columns=(Column("x", required=True),))),
+            (A, dataclasses.replace(MERGED, reads=("silver.a",))),
+            "its first read is no bronze table",
+        ),
+        (
+            (
+                A,
+                BRONZE,
+                dataclasses.replace(MERGED, columns=(Column("x", required=True),)),
+            ),
             "no column _source_file",
         ),
         (
-            (A, BRONZE, dataclasses.replace(MERGED, joins=(Join("silver.a", (("y", "x"),)),))),
+            (
+                A,
+                BRONZE,
+                dataclasses.replace(MERGED, joins=(Join("silver.a", (("y", "x"),)),)),
+            ),
             "joins silver.a by y = x",
         ),
         (
-            (A, dataclasses.replace(B, columns=(Column("k", required=True),), key=("k",), update="groups")),
+            (
+                A,
+                dataclasses.replace(
+                    B,
+                    columns=(Column("k", required=True),),
+                    key=("k",),
+                    update="groups",
+                ),
+            ),
             "silver.a has no column k",
         ),
     ],
 )
-def test_declarations_that_do_not_fit_are_refused(tables: Tuple[Table, ...], reason: str) -> None:
+def test_declarations_that_do_not_fit_are_refused(
+    tables: Tuple[Table, ...], reason: str
+) -> None:
     with pytest.raises(DeclarationError, match=reason):
         TableSet(tables, Path())
 
@@ -99,8 +148,14 @@ def test_unknown_table_names_the_nearest() -> None:
 
 def test_canonical_text_changes_with_the_declaration() -> None:
     assert A.canonical() == dataclasses.replace(A).canonical()
-    assert A.canonical() != dataclasses.replace(A, columns=(Column("x", "int"),)).canonical()
-    assert A.canonical() != dataclasses.replace(A, columns=(Column("x", required=True),)).canonical()
+    assert (
+        A.canonical()
+        != dataclasses.replace(A, columns=(Column("x", "int"),)).canonical()
+    )
+    assert (
+        A.canonical()
+        != dataclasses.replace(A, columns=(Column("x", required=True),)).canonical()
+    )
 
 
 def test_canonical_text_stays_when_only_words_change() -> None:
@@ -112,9 +167,17 @@ def test_canonical_text_stays_when_only_words_change() -> None:
 
 def test_merged_table_has_its_quarantine_after_it() -> None:
     tables = TableSet((A, BRONZE, MERGED), Path())
-    assert [table.name for table in tables] == ["silver.a", "bronze.c", "silver.c", "quarantine.c"]
+    assert [table.name for table in tables] == [
+        "silver.a",
+        "bronze.c",
+        "silver.c",
+        "quarantine.c",
+    ]
     refused = tables["quarantine.c"]
-    assert [column.name for column in refused.columns] == [*(c.name for c in BRONZE.columns), "_rule"]
+    assert [column.name for column in refused.columns] == [
+        *(c.name for c in BRONZE.columns),
+        "_rule",
+    ]
     assert tables.layer("quarantine") == (refused,) and tables.query(refused) == ""
 
 

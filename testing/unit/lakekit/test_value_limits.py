@@ -23,13 +23,17 @@ TABLE = Table(
 DAY = Table("silver.days", (Column("day", "date", required=True),), partition="day")
 
 
-def rules(engine: EmbeddedEngine, port: str, day: str = "null", seen: str = "null") -> List[Any]:
+def rules(
+    engine: EmbeddedEngine, port: str, day: str = "null", seen: str = "null"
+) -> List[Any]:
     """The rules that a row breaks; `port` is text, the others are SQL."""
     typed = f"cast({day} as date) as day, cast({seen} as timestamptz) as seen"
     quoted = port.replace("'", "''").replace("\0", "' || chr(0) || '")
     row = f"select '{quoted}' as port, {typed}"
     found = value_limits.refusal_rules(TABLE)
-    return [rule for rule, sql in found if engine.query(f"select {sql} from ({row})")[0][0]]
+    return [
+        rule for rule, sql in found if engine.query(f"select {sql} from ({row})")[0][0]
+    ]
 
 
 def test_rules_name_ranges_and_the_string_partition_only() -> None:
@@ -43,15 +47,28 @@ def test_rules_name_ranges_and_the_string_partition_only() -> None:
     ["plain", " ", ".", "..", "nulls", "a/b", "tab\tnew\nline\x7f\x85", "%00", "é" * 41]
     + ["-._~" * 62 + "Az", "x" * 250, "'"],
 )
-def test_value_that_can_name_a_folder_is_taken(engine: EmbeddedEngine, port: str) -> None:
+def test_value_that_can_name_a_folder_is_taken(
+    engine: EmbeddedEngine, port: str
+) -> None:
     assert rules(engine, port) == []
 
 
 @pytest.mark.parametrize(
     "port",
-    ["a\0b", "null", "NULL", "__HIVE_DEFAULT_PARTITION__", "x" * 251, "é" * 42, "/" * 84, "😀" * 21],
+    [
+        "a\0b",
+        "null",
+        "NULL",
+        "__HIVE_DEFAULT_PARTITION__",
+        "x" * 251,
+        "é" * 42,
+        "/" * 84,
+        "😀" * 21,
+    ],
 )
-def test_value_that_cannot_name_a_folder_is_refused(engine: EmbeddedEngine, port: str) -> None:
+def test_value_that_cannot_name_a_folder_is_refused(
+    engine: EmbeddedEngine, port: str
+) -> None:
     assert rules(engine, port) == ["partition: port"]
 
 
@@ -83,14 +100,18 @@ def test_day_outside_the_years_1_to_9999_is_refused(
         ("'9999-12-31T23:59:59-05:00'", ["range: seen"]),
     ],
 )
-def test_instant_is_judged_by_its_year_in_utc(engine: EmbeddedEngine, seen: str, broken: List[str]) -> None:
+def test_instant_is_judged_by_its_year_in_utc(
+    engine: EmbeddedEngine, seen: str, broken: List[str]
+) -> None:
     assert rules(engine, "x", seen=seen) == broken
 
 
 def test_faults_count_each_kind_of_value(engine: EmbeddedEngine) -> None:
     values = "(''), ('a' || chr(0)), ('x')"
     engine.keep(
-        "judged", f"select *, make_date(0, 1, 1) as day, now() as seen from (values {values}) t(port)"
+        "judged",
+        f"select *, make_date(0, 1, 1) as day, now() as seen from (values {values})"
+        " t(port)",
     )
     counts = [
         what.format(*engine.query(f"select count(*) filter ({sql}) from judged")[0])
@@ -98,8 +119,10 @@ def test_faults_count_each_kind_of_value(engine: EmbeddedEngine) -> None:
     ]
     assert counts == [
         "partition column port has 1 empty strings, which Delta takes for nulls",
-        "partition column port has 1 values that cannot name a folder "
-        "(NUL, null, __hive_default_partition__, or more than 255 bytes)",
+        (
+            "partition column port has 1 values that cannot name a folder "
+            "(NUL, null, __hive_default_partition__, or more than 255 bytes)"
+        ),
         "column day has 3 values outside the years 1 to 9999",
         "column seen has 0 values outside the years 1 to 9999",
     ]
@@ -107,7 +130,13 @@ def test_faults_count_each_kind_of_value(engine: EmbeddedEngine) -> None:
 
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("p=a/part-0.parquet", False), (f"p={'x' * 253}/f", False), (f"p={'x' * 254}/f", True)],
+    [
+        ("p=a/part-0.parquet", False),
+        (f"p={'x' * 253}/f", False),
+        (f"p={'x' * 254}/f", True),
+    ],
 )
-def test_path_with_a_name_of_more_than_255_bytes_is_too_long(path: str, expected: bool) -> None:
+def test_path_with_a_name_of_more_than_255_bytes_is_too_long(
+    path: str, expected: bool
+) -> None:
     assert value_limits.is_too_long(path) is expected

@@ -1,4 +1,6 @@
-"""A lake of two gold tables, written by delta-rs from their declarations, and clients of services over it."""
+"""A lake of two gold tables, written by delta-rs from their declarations, and clients
+of services over it.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,12 @@ def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def settings(lake: Path, declarations: str) -> Settings:
-    """Settings by which each request looks for a new version, and a slow one is no error."""
-    return Settings(lake=str(lake), declarations=declarations, refresh=0.0, timeout=600.0)
+    """Settings by which each request looks for a new version, and a slow one is no
+    error.
+    """
+    return Settings(
+        lake=str(lake), declarations=declarations, refresh=0.0, timeout=600.0
+    )
 
 
 @pytest.fixture
@@ -55,12 +61,16 @@ def tokens() -> List[Token]:
 
 @pytest.fixture
 def connect(tokens: List[Token]) -> Iterator[Callable[..., TestClient]]:
-    """Opens clients of applications, with the token of all tables unless told otherwise."""
+    """Opens clients of applications, with the token of all tables unless told
+    otherwise.
+    """
     opened: List[TestClient] = []
 
     def open_client(settings: Settings, secret: str = SECRETS["all"][0]) -> TestClient:
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-        client = TestClient(create_app(settings, () if settings.no_auth else tokens), headers=headers)
+        client = TestClient(
+            create_app(settings, () if settings.no_auth else tokens), headers=headers
+        )
         client.__enter__()
         opened.append(client)
         return client

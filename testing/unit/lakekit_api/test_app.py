@@ -24,7 +24,9 @@ def test_service_without_tokens_does_not_start(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", ""])
-def test_no_auth_is_refused_where_others_can_reach_it(host: str, settings: Settings) -> None:
+def test_no_auth_is_refused_where_others_can_reach_it(
+    host: str, settings: Settings
+) -> None:
     with pytest.raises(StartRefused, match="--no-auth would open the tables"):
         check_access(dataclasses.replace(settings, no_auth=True, host=host), ())
 
@@ -35,7 +37,9 @@ def test_no_auth_is_taken_on_loopback(host: str, settings: Settings) -> None:
     check_access(dataclasses.replace(settings, no_auth=True, host=host), ())
 
 
-def test_tokens_that_would_not_be_asked_for_are_refused(settings: Settings, tokens: List[Token]) -> None:
+def test_tokens_that_would_not_be_asked_for_are_refused(
+    settings: Settings, tokens: List[Token]
+) -> None:
     with pytest.raises(StartRefused, match="Tokens are given"):
         check_access(dataclasses.replace(settings, no_auth=True), tokens)
 
@@ -52,7 +56,14 @@ def test_gold_tables_are_served() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["no_such_module:TABLES", "lakekit.flights:NONE", "lakekit.flights", ":", "os:path"]
+    "name",
+    [
+        "no_such_module:TABLES",
+        "lakekit.flights:NONE",
+        "lakekit.flights",
+        ":",
+        "os:path",
+    ],
 )
 def test_declarations_that_are_none_are_refused(name: str) -> None:
     with pytest.raises(StartRefused, match="declarations|TableSet"):
@@ -61,7 +72,7 @@ def test_declarations_that_are_none_are_refused(name: str) -> None:
 
 def test_declarations_without_gold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("declared_empty")
-    module.TABLES = TableSet((), Path())  # type: ignore[attr-defined]  # a module made here
+    module.TABLES = TableSet((), Path())  # type: ignore[attr-defined]  # made here
     monkeypatch.setitem(sys.modules, module.__name__, module)
     with pytest.raises(StartRefused, match="declares no gold table"):
         served("declared_empty:TABLES")

@@ -17,7 +17,11 @@ def test_pages_not_asked_for_the_longest_go_first() -> None:
     cache.get(("s", b"a"))
     cache.put(("s", b"c"), b"12345")
     cache.put(("s", b"c"), b"12345")
-    assert [cache.get(("s", name)) is not None for name in (b"a", b"b", b"c")] == [True, False, True]
+    assert [cache.get(("s", name)) is not None for name in (b"a", b"b", b"c")] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_cache_of_no_size_keeps_nothing() -> None:

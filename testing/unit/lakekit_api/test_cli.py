@@ -35,7 +35,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
     """What the server was started with."""
     found: List[Any] = []
 
-    def record(chosen: Settings, known: Tuple[tokens.Token, ...], _: Mapping[str, str]) -> None:
+    def record(
+        chosen: Settings, known: Tuple[tokens.Token, ...], _: Mapping[str, str]
+    ) -> None:
         found.extend([chosen, known])
 
     monkeypatch.setattr(cli, "run_server", record)
@@ -49,7 +51,10 @@ def test_flags_come_before_variables_and_these_before_defaults(
     monkeypatch.setenv("LAKEKIT_API_PORT", "1234")
     monkeypatch.setenv("LAKEKIT_API_NO_AUTH", "true")
     assert call("serve", "--port", 99, "--max-limit", 5)[0] == 0
-    assert started == [Settings(lake="of-variable", port=99, no_auth=True, max_limit=5), ()]
+    assert started == [
+        Settings(lake="of-variable", port=99, no_auth=True, max_limit=5),
+        (),
+    ]
 
 
 def test_every_setting_has_a_flag(call: Call) -> None:
@@ -66,7 +71,9 @@ def test_tokens_come_from_a_file_and_from_the_environment(
     lines = []
     for name in ("in-file", "in-environment"):
         code, out, err = call("token", "--name", name, "--tables", "gold.busiest_hours")
-        assert code == 0 and len(out.splitlines()) == 1 and "shown this once: lkt_" in err
+        assert (
+            code == 0 and len(out.splitlines()) == 1 and "shown this once: lkt_" in err
+        )
         lines.append(out)
     file.write_text(lines[0])
     monkeypatch.setenv("LAKEKIT_API_TOKENS", lines[1])
@@ -75,10 +82,17 @@ def test_tokens_come_from_a_file_and_from_the_environment(
 
 
 def test_made_token_opens_what_it_was_made_for(call: Call) -> None:
-    _, line, err = call("token", "--tables", "gold.busiest_hours, gold.delays_by_carrier_day")
+    _, line, err = call(
+        "token", "--tables", "gold.busiest_hours, gold.delays_by_carrier_day"
+    )
     secret = err.split("shown this once: ")[1].split()[0]
-    found = tokens.find(tokens.read(line, "x", ["gold.busiest_hours", "gold.delays_by_carrier_day"]), secret)
-    assert found is not None and found.opens("gold.busiest_hours") and secret not in line
+    found = tokens.find(
+        tokens.read(line, "x", ["gold.busiest_hours", "gold.delays_by_carrier_day"]),
+        secret,
+    )
+    assert (
+        found is not None and found.opens("gold.busiest_hours") and secret not in line
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,16 +109,30 @@ def test_made_token_opens_what_it_was_made_for(call: Call) -> None:
             "none.txt: No such file or directory\nNext: Make a line",
         ),
         (["serve", "--lake", "x"], 2, "No token is configured"),
-        (["serve", "--lake", "x", "--no-auth", "--host", "0.0.0.0"], 2, "--no-auth would open the tables"),
+        (
+            ["serve", "--lake", "x", "--no-auth", "--host", "0.0.0.0"],
+            2,
+            "--no-auth would open the tables",
+        ),
         (["serve", "--no-auth"], 2, "No lake is named"),
-        (["serve", "--lake", "x", "--no-auth", "--log-level", "loud"], 2, "loud is no log level"),
+        (
+            ["serve", "--lake", "x", "--no-auth", "--log-level", "loud"],
+            2,
+            "loud is no log level",
+        ),
         (["serve", "--lake", "x", "--no-auth", "--port", "x"], 2, "--port"),
         (["serve", "--lake", "x", "--no-auth", "--port", "99999"], 2, "--port"),
-        (["serve", "--lake", "x", "--no-auth", "--concurrency", "0"], 2, "--concurrency"),
+        (
+            ["serve", "--lake", "x", "--no-auth", "--concurrency", "0"],
+            2,
+            "--concurrency",
+        ),
         (["fly"], 2, "No such command"),
     ],
 )
-def test_mistakes_are_said_with_the_next_step(arguments: List[str], code: int, said: str, call: Call) -> None:
+def test_mistakes_are_said_with_the_next_step(
+    arguments: List[str], code: int, said: str, call: Call
+) -> None:
     found, out, err = call(*arguments)
     assert (found, out) == (code, "") and said in err and "Traceback" not in err
 
@@ -128,7 +156,10 @@ def test_limit_of_nothing_is_refused(option: str, call: Call) -> None:
 
 def test_file_that_is_no_text_is_refused(call: Call, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_bytes(b"\xff\xfe")
-    assert "is no UTF-8 text" in call("serve", "--lake", "x", "--tokens", tmp_path / "tokens")[2]
+    assert (
+        "is no UTF-8 text"
+        in call("serve", "--lake", "x", "--tokens", tmp_path / "tokens")[2]
+    )
 
 
 def test_interrupt_is_130(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,14 +171,20 @@ def test_interrupt_is_130(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_version_is_the_wheel_s(installed: bool, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_is_the_wheel_s(
+    installed: bool, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def version(name: str) -> str:
         if not installed:
             raise importlib.metadata.PackageNotFoundError(name)
         return "1.2.3"
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    assert call("--version") == (0, f"lakekit-api {'1.2.3' if installed else '0.0.0+unknown'}\n", "")
+    assert call("--version") == (
+        0,
+        f"lakekit-api {'1.2.3' if installed else '0.0.0+unknown'}\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["serve"], ["token"]])

@@ -56,7 +56,9 @@ def test_rows_are_json_of_the_declared_types(client: TestClient) -> None:
         ("big=1", []),
     ],
 )
-def test_rows_are_filtered_and_sorted(query: str, expected: List[str], client: TestClient) -> None:
+def test_rows_are_filtered_and_sorted(
+    query: str, expected: List[str], client: TestClient
+) -> None:
     assert keys(client.get(f"/gold/trips?{query}")) == expected
 
 
@@ -69,7 +71,9 @@ def test_pages_lead_to_one_another_and_keep_the_question(client: TestClient) -> 
     assert found == [["2a", "2b"], ["1b", "1a"]]
 
 
-def test_pages_stay_in_the_version_they_began_in(client: TestClient, lake: Path) -> None:
+def test_pages_stay_in_the_version_they_began_in(
+    client: TestClient, lake: Path
+) -> None:
     first = client.get("/gold/trips?limit=3").json()
     write(lake, TRIPS, [trip(9, "z")])
     second = client.get(first["next"])
@@ -95,11 +99,17 @@ def test_unchanged_table_is_not_sent_again(client: TestClient, lake: Path) -> No
     etag = client.get("/gold/trips").headers["etag"]
     for known in (etag, f'"other", {etag}', "*", etag[2:]):
         answer = client.get("/gold/trips", headers={"If-None-Match": known})
-        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (
+            304,
+            b"",
+            etag,
+        )
     write(lake, TRIPS, [trip(9, "z")])
     changed = client.get("/gold/trips", headers={"If-None-Match": etag})
     assert changed.status_code == 200 and changed.headers["etag"] != etag
-    assert client.get("/gold/trips?n=x", headers={"If-None-Match": "*"}).status_code == 400
+    assert (
+        client.get("/gold/trips?n=x", headers={"If-None-Match": "*"}).status_code == 400
+    )
 
 
 def test_page_is_queried_once_for_each_version(client: TestClient, lake: Path) -> None:
@@ -110,10 +120,15 @@ def test_page_is_queried_once_for_each_version(client: TestClient, lake: Path) -
     assert 'lakekit_api_pages_total{source="cache"} 2.0' in text
     write(lake, TRIPS, [trip(9, "a")])
     assert keys(client.get("/gold/trips?code=a")) == ["9a"]
-    assert 'lakekit_api_table_version{table="gold.trips"} 1.0' in client.get("/metrics").text
+    assert (
+        'lakekit_api_table_version{table="gold.trips"} 1.0'
+        in client.get("/metrics").text
+    )
 
 
-def test_tables_are_listed_with_their_columns_and_versions(client: TestClient, lake: Path) -> None:
+def test_tables_are_listed_with_their_columns_and_versions(
+    client: TestClient, lake: Path
+) -> None:
     shutil.rmtree(lake / OTHER.folder)
     trips, other = client.get("/tables").json()["tables"]
     assert (trips["href"], trips["version"], trips["rows"], trips["key"]) == (
@@ -122,11 +137,18 @@ def test_tables_are_listed_with_their_columns_and_versions(client: TestClient, l
         5,
         ["day", "code"],
     )
-    assert trips["columns"][0] == {"name": "day", "type": "date", "required": True, "comment": "Local day"}
+    assert trips["columns"][0] == {
+        "name": "day",
+        "type": "date",
+        "required": True,
+        "comment": "Local day",
+    }
     assert (other["name"], other["version"]) == ("gold.other", None)
 
 
-def test_service_is_ready_when_every_table_can_be_read(client: TestClient, lake: Path) -> None:
+def test_service_is_ready_when_every_table_can_be_read(
+    client: TestClient, lake: Path
+) -> None:
     assert client.get("/readyz").json() == {
         "status": "ready",
         "tables": {"gold.trips": "ok", "gold.other": "ok"},
@@ -156,12 +178,23 @@ def test_requests_beyond_the_limit_are_refused_at_once(
         second, alive = client.get("/gold/trips"), client.get("/healthz")
         free.set()
         assert first.result().status_code == 200
-    assert (second.status_code, second.headers["retry-after"], alive.status_code) == (429, "1", 200)
+    assert (second.status_code, second.headers["retry-after"], alive.status_code) == (
+        429,
+        "1",
+        200,
+    )
     assert client.get("/gold/trips").status_code == 200
 
 
 @pytest.mark.parametrize(
-    "query", ["code='%3B drop table x%3B--", "code=%00", "code=%ff%fe", "sort=code'", "limit=9%00"]
+    "query",
+    [
+        "code='%3B drop table x%3B--",
+        "code=%00",
+        "code=%ff%fe",
+        "sort=code'",
+        "limit=9%00",
+    ],
 )
 def test_text_of_a_request_never_becomes_sql(query: str, client: TestClient) -> None:
     assert client.get(f"/gold/trips?{query}").status_code in (200, 400)
@@ -170,5 +203,13 @@ def test_text_of_a_request_never_becomes_sql(query: str, client: TestClient) -> 
 
 def test_unknown_path_and_method_are_problems(client: TestClient) -> None:
     missing, posted = client.get("/gold/none"), client.post("/gold/trips")
-    assert (missing.status_code, posted.status_code, posted.headers["allow"]) == (404, 405, "GET")
-    assert missing.headers["content-type"] == posted.headers["content-type"] == "application/problem+json"
+    assert (missing.status_code, posted.status_code, posted.headers["allow"]) == (
+        404,
+        405,
+        "GET",
+    )
+    assert (
+        missing.headers["content-type"]
+        == posted.headers["content-type"]
+        == "application/problem+json"
+    )

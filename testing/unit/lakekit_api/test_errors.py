@@ -22,4 +22,7 @@ def test_problem_is_json_as_rfc_9457_has_it() -> None:
 
 
 def test_wrong_parameter_is_named() -> None:
-    assert json.loads(bytes(respond(WrongParameter("n", "No."), "id-1").body))["parameter"] == "n"
+    assert (
+        json.loads(bytes(respond(WrongParameter("n", "No."), "id-1").body))["parameter"]
+        == "n"
+    )

@@ -48,12 +48,16 @@ def test_parameter_becomes_a_condition_with_bound_values(
         ("&".join(["code=a"] * (MOST_PARAMETERS + 1)), "", "more than 200 parameters"),
     ],
 )
-def test_parameter_that_means_nothing_is_named(query: str, parameter: str, said: str) -> None:
+def test_parameter_that_means_nothing_is_named(
+    query: str, parameter: str, said: str
+) -> None:
     with pytest.raises(WrongParameter, match=".") as caught:
         ask(query)
     assert caught.value.parameter == parameter and said in caught.value.detail
 
 
 def test_every_column_can_be_asked_for() -> None:
-    assert {each.column.name for each in KNOWN.values()} == {column.name for column in TRIPS.columns}
+    assert {each.column.name for each in KNOWN.values()} == {
+        column.name for column in TRIPS.columns
+    }
     assert "version" not in KNOWN

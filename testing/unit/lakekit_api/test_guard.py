@@ -30,23 +30,31 @@ def test_request_without_a_known_token_is_not_answered(
     assert "rows" not in answer.json()
 
 
-def test_token_opens_the_tables_of_its_scopes_only(connect: Connect, settings: Settings, secret: str) -> None:
+def test_token_opens_the_tables_of_its_scopes_only(
+    connect: Connect, settings: Settings, secret: str
+) -> None:
     client = connect(settings, secret)
     assert client.get("/gold/trips").status_code == 200
     refused = client.get("/gold/other")
     assert refused.status_code == 403 and "gold.other" in refused.json()["detail"]
     assert 'error="insufficient_scope"' in refused.headers["www-authenticate"]
-    assert [table["name"] for table in client.get("/tables").json()["tables"]] == ["gold.trips"]
+    assert [table["name"] for table in client.get("/tables").json()["tables"]] == [
+        "gold.trips"
+    ]
 
 
-def test_without_authentication_no_token_is_asked_for(connect: Connect, settings: Settings) -> None:
+def test_without_authentication_no_token_is_asked_for(
+    connect: Connect, settings: Settings
+) -> None:
     client = connect(dataclasses.replace(settings, no_auth=True), secret="")
     assert client.get("/gold/trips").status_code == 200
     said: Dict[str, Any] = client.get("/openapi.json").json()
     assert "security" not in said["paths"]["/gold/trips"]["get"]
 
 
-def test_every_route_but_the_service_s_own_asks_for_a_token(connect: Connect, settings: Settings) -> None:
+def test_every_route_but_the_service_s_own_asks_for_a_token(
+    connect: Connect, settings: Settings
+) -> None:
     client = connect(settings, secret="")
     open_to_all = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
     paths = set(client.get("/openapi.json").json()["paths"]) | {"/openapi.json"}

@@ -12,7 +12,11 @@ from lakekit_api.logs import LOGGER, configure, log
 @pytest.fixture(autouse=True)
 def restore() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level, ours = list(root.handlers), root.level, logging.getLogger(LOGGER).level
+    handlers, level, ours = (
+        list(root.handlers),
+        root.level,
+        logging.getLogger(LOGGER).level,
+    )
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -26,7 +30,12 @@ def test_log_is_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> No
     logging.getLogger("elsewhere").warning("of %s", "others")
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first.pop("time").endswith("Z")
-    assert first == {"level": "info", "message": "answered", "path": "/a\nb", "status": 200}
+    assert first == {
+        "level": "info",
+        "message": "answered",
+        "path": "/a\nb",
+        "status": 200,
+    }
     assert (second["level"], second["message"]) == ("warning", "of others")
 
 

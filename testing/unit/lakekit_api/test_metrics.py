@@ -8,7 +8,10 @@ def test_answers_are_counted_by_route_and_status() -> None:
     for status in (200, 200, 404):
         metrics.answered("GET", "/tables", status, 0.003)
     text = metrics.text().decode()
-    assert 'lakekit_api_requests_total{method="GET",route="/tables",status="200"} 2.0' in text
+    assert (
+        'lakekit_api_requests_total{method="GET",route="/tables",status="200"} 2.0'
+        in text
+    )
     assert 'lakekit_api_request_seconds_bucket{le="0.0025",route="/tables"} 0.0' in text
     assert 'lakekit_api_request_seconds_bucket{le="0.005",route="/tables"} 3.0' in text
 

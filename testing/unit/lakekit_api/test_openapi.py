@@ -27,7 +27,11 @@ def test_examples_are_values_that_the_service_takes(operation: Json) -> None:
     paging = Paging(TRIPS, 100, 1000)
     for each in operation["parameters"]:
         if "example" in each:
-            texts = each["example"] if isinstance(each["example"], list) else [each["example"]]
+            texts = (
+                each["example"]
+                if isinstance(each["example"], list)
+                else [each["example"]]
+            )
             text = ",".join(map(str, texts)).replace("True", "true")
             assert paging.read(f"{each['name']}={text}".encode()).limit > 0
     assert any("example" in each for each in operation["parameters"])
@@ -36,8 +40,16 @@ def test_examples_are_values_that_the_service_takes(operation: Json) -> None:
 def test_row_is_as_declared() -> None:
     row = openapi.row(TRIPS)
     assert row["required"] == [column.name for column in TRIPS.columns]
-    assert row["properties"]["day"] == {"type": "string", "format": "date", "description": "Local day"}
-    assert row["properties"]["n"] == {"type": ["integer", "null"], "minimum": -(2**31), "maximum": 2**31 - 1}
+    assert row["properties"]["day"] == {
+        "type": "string",
+        "format": "date",
+        "description": "Local day",
+    }
+    assert row["properties"]["n"] == {
+        "type": ["integer", "null"],
+        "minimum": -(2**31),
+        "maximum": 2**31 - 1,
+    }
 
 
 def test_data_endpoints_need_their_scope(operation: Json) -> None:

@@ -16,7 +16,9 @@ from testing.unit.lakekit_api.trips import TRIPS
 
 PAGING = Paging(TRIPS, 10, 100)
 FREE = Table(
-    "gold.free", (Column("id", "int", required=True), Column("a", "int"), Column("b", "double")), key=("id",)
+    "gold.free",
+    (Column("id", "int", required=True), Column("a", "int"), Column("b", "double")),
+    key=("id",),
 )
 
 
@@ -24,7 +26,8 @@ def test_key_completes_the_order() -> None:
     page = PAGING.read(b"sort=-n,code,n")
     assert [str(order) for order in page.order] == ["-n", "code", "day"]
     assert page.sql("r", TRIPS.columns[:1]).endswith(
-        'FROM "r" ORDER BY "n" DESC NULLS LAST, "code" ASC NULLS LAST, "day" ASC NULLS LAST LIMIT 11'
+        'FROM "r" ORDER BY "n" DESC NULLS LAST, "code" ASC NULLS LAST, "day" ASC NULLS'
+        " LAST LIMIT 11"
     )
     assert page.values() == []
 
@@ -45,12 +48,26 @@ def test_key_completes_the_order() -> None:
         ("after=e30", "after", 404),
         (f"after={values.pack([1, 'x', 'day,code', ['2013-01-01']])}", "after", 404),
         (f"after={values.pack([1, 'x', 'day,code', ['2013-01-01', 5]])}", "after", 404),
-        (f"after={values.pack([-1, 'x', 'day,code', ['2013-01-01', 'a']])}", "after", 404),
-        (f"sort=n&after={values.pack([1, 'x', 'day,code', ['2013-01-01', 'a']])}", "after", 404),
-        (f"version=2&after={values.pack([1, 'x', 'day,code', ['2013-01-01', 'a']])}", "version", 400),
+        (
+            f"after={values.pack([-1, 'x', 'day,code', ['2013-01-01', 'a']])}",
+            "after",
+            404,
+        ),
+        (
+            f"sort=n&after={values.pack([1, 'x', 'day,code', ['2013-01-01', 'a']])}",
+            "after",
+            404,
+        ),
+        (
+            f"version=2&after={values.pack([1, 'x', 'day,code', ['2013-01-01', 'a']])}",
+            "version",
+            400,
+        ),
     ],
 )
-def test_page_that_cannot_be_is_refused(query: str, parameter: str, status: int) -> None:
+def test_page_that_cannot_be_is_refused(
+    query: str, parameter: str, status: int
+) -> None:
     with pytest.raises(WrongParameter, match=".") as caught:
         PAGING.read(query.encode())
     assert (caught.value.parameter, caught.value.status) == (parameter, status)
@@ -71,7 +88,9 @@ ROWS = st.lists(
     sort=st.lists(st.sampled_from(["a", "-a", "b", "-b", "id", "-id"]), max_size=3),
     limit=st.integers(1, 5),
 )
-def test_pages_one_after_another_are_all_rows_in_order(rows: List[Any], sort: List[str], limit: int) -> None:
+def test_pages_one_after_another_are_all_rows_in_order(
+    rows: List[Any], sort: List[str], limit: int
+) -> None:
     paging = Paging(FREE, limit, 100)
     sorting = f"sort={','.join(sort)}&" if sort else ""
     with duckdb.connect() as connection:
@@ -80,12 +99,16 @@ def test_pages_one_after_another_are_all_rows_in_order(rows: List[Any], sort: Li
         if numbered:
             connection.executemany('INSERT INTO "r" VALUES (?, ?, ?)', numbered)
         whole = paging.read(f"{sorting}limit=100".encode())
-        expected = connection.execute(whole.sql("r", FREE.columns), whole.values()).fetchall()
+        expected = connection.execute(
+            whole.sql("r", FREE.columns), whole.values()
+        ).fetchall()
         found: List[Any] = []
         query = sorting
         while True:
             page = paging.read(query.encode())
-            got = connection.execute(page.sql("r", FREE.columns), page.values()).fetchall()
+            got = connection.execute(
+                page.sql("r", FREE.columns), page.values()
+            ).fetchall()
             found += got[:limit]
             if len(got) <= limit:
                 break

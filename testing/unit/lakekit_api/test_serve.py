@@ -31,7 +31,9 @@ def untouched() -> Iterator[None]:
 def test_port_that_is_taken_is_named(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(PortTaken, match=f"127.0.0.1:{port} cannot be listened on") as caught:
+        with pytest.raises(
+            PortTaken, match=f"127.0.0.1:{port} cannot be listened on"
+        ) as caught:
             serve(dataclasses.replace(settings, no_auth=True, port=port), (), {})
     assert caught.value.exit_code == 3
 
@@ -42,7 +44,9 @@ def test_unknown_log_level_is_refused(settings: Settings) -> None:
 
 
 def test_start_is_logged_with_the_port_and_what_means_nothing(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     configured: List[uvicorn.Config] = []
 
@@ -56,10 +60,16 @@ def test_start_is_logged_with_the_port_and_what_means_nothing(
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
     with pytest.raises(SystemExit) as caught:
-        serve(dataclasses.replace(settings, no_auth=True, port=0), (), {"LAKEKIT_API_LAEK": "x"})
+        serve(
+            dataclasses.replace(settings, no_auth=True, port=0),
+            (),
+            {"LAKEKIT_API_LAEK": "x"},
+        )
     assert caught.value.code == 0 and gc.get_freeze_count() == 0
     unknown, listening, stopped = map(json.loads, capsys.readouterr().out.splitlines())
-    assert unknown["variables"] == ["LAKEKIT_API_LAEK"] and unknown["level"] == "warning"
+    assert (
+        unknown["variables"] == ["LAKEKIT_API_LAEK"] and unknown["level"] == "warning"
+    )
     assert listening["message"] == "listening" and listening["port"] > 0
     assert stopped["message"] == "stopped"
     assert configured[0].timeout_graceful_shutdown == settings.grace

@@ -5,7 +5,9 @@ from lakekit_api import settings
 
 def test_every_setting_has_a_variable_and_a_meaning() -> None:
     said = settings.variables()
-    assert set(said) == {f"LAKEKIT_API_{f.name.upper()}" for f in settings.fields()} | {"LAKEKIT_API_TOKENS"}
+    assert set(said) == {f"LAKEKIT_API_{f.name.upper()}" for f in settings.fields()} | {
+        "LAKEKIT_API_TOKENS"
+    }
     assert all(meaning.endswith(".") for meaning in said.values())
 
 

@@ -58,7 +58,9 @@ def test_older_version_stays_what_it_was(reader: Reader, lake: Path) -> None:
     assert reader.load(TRIPS, Head(0, head.table_id)).rows == 5
 
 
-def test_etag_changes_with_the_version_and_with_the_table(reader: Reader, lake: Path) -> None:
+def test_etag_changes_with_the_version_and_with_the_table(
+    reader: Reader, lake: Path
+) -> None:
     first = newest(reader).etag
     assert newest(reader).etag == first
     write(lake, TRIPS, [trip(9, "z")], mode="append")
@@ -109,7 +111,12 @@ def test_times_as_spark_writes_them_are_in_utc(reader: Reader, lake: Path) -> No
 
 
 def test_column_that_older_files_lack_is_null(reader: Reader, lake: Path) -> None:
-    wider = Table("gold.trips", (*TRIPS.columns, Column("new", "timestamp")), sql="trips.sql", key=TRIPS.key)
+    wider = Table(
+        "gold.trips",
+        (*TRIPS.columns, Column("new", "timestamp")),
+        sql="trips.sql",
+        key=TRIPS.key,
+    )
     head = reader.head(wider)
     assert head is not None
     assert {row["new"] for row in rows(reader, reader.load(wider, head))} == {None}
@@ -122,14 +129,21 @@ def test_empty_and_partitioned_tables_are_read(reader: Reader, lake: Path) -> No
         sql="p.sql",
         partition="month",
     )
-    fields: List[pa.Field[Any]] = [pa.field("month", pa.date32(), False), pa.field("n", pa.int32())]
+    fields: List[pa.Field[Any]] = [
+        pa.field("month", pa.date32(), False),
+        pa.field("n", pa.int32()),
+    ]
     schema = pa.schema(fields)
     location = str(lake / table.folder)
     DeltaTable.create(location, schema, partition_by=["month"])
     head = reader.head(table)
     assert head is not None and reader.load(table, head).rows == 0
     january = datetime.date(2013, 1, 1)
-    write_deltalake(location, pa.Table.from_pylist([{"month": january, "n": 3}], schema), mode="append")
+    write_deltalake(
+        location,
+        pa.Table.from_pylist([{"month": january, "n": 3}], schema),
+        mode="append",
+    )
     head = reader.head(table)
     assert head is not None
     assert rows(reader, reader.load(table, head)) == [{"month": january, "n": 3}]

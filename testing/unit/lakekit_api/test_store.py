@@ -19,7 +19,10 @@ from lakekit_api.snapshots import Reader
 from lakekit_api.store import PATIENCE, Store
 from testing.unit.lakekit_api.trips import OTHER, TRIPS, trip, write
 
-SLOW = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = ?"
+SLOW = (
+    "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range %"
+    " 7 = ?"
+)
 Make = Callable[..., Store]
 
 
@@ -45,7 +48,13 @@ def make(settings: Settings, lake: Path, clock: Clock) -> Iterator[Make]:
 
     def make_store(**changed: Any) -> Store:
         reader = Reader(find_lake(lake), "1GB")
-        store = Store(reader, (TRIPS, OTHER), dataclasses.replace(settings, **changed), Metrics(), clock)
+        store = Store(
+            reader,
+            (TRIPS, OTHER),
+            dataclasses.replace(settings, **changed),
+            Metrics(),
+            clock,
+        )
         made.append(store)
         return store
 
@@ -100,7 +109,9 @@ def test_requests_go_on_with_the_version_at_hand_while_a_new_one_loads(
     assert run(main()) == [0, 1]
 
 
-def test_many_requests_share_one_look(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_requests_share_one_look(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, looks, head = make(), [], Reader.head
 
     def count(self: Reader, table: Any) -> Any:
@@ -132,9 +143,14 @@ def test_old_versions_are_kept_up_to_a_number(make: Make, lake: Path) -> None:
 def test_version_that_never_was_and_one_that_is_gone(make: Make, lake: Path) -> None:
     assert refused(make().at(TRIPS, 1)).status == 404
     write(lake, TRIPS, [trip(9, "z")])
-    DeltaTable(str(lake / TRIPS.folder)).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    DeltaTable(str(lake / TRIPS.folder)).vacuum(
+        0, dry_run=False, enforce_retention_duration=False
+    )
     gone = refused(make().at(TRIPS, 0))
-    assert (gone.status, gone.detail) == (410, "Version 0 of gold.trips has been removed.")
+    assert (gone.status, gone.detail) == (
+        410,
+        "Version 0 of gold.trips has been removed.",
+    )
 
 
 def test_table_that_is_not_made_yet_appears_when_it_is(make: Make, lake: Path) -> None:
@@ -202,6 +218,8 @@ def test_query_that_takes_too_long_is_stopped(make: Make) -> None:
             await store.query(snapshot, SLOW, [1])
         assert caught.value.status == 504
         # The one thread is free again only if the query was stopped.
-        return await asyncio.get_running_loop().run_in_executor(store._queries, threading.active_count)
+        return await asyncio.get_running_loop().run_in_executor(
+            store._queries, threading.active_count
+        )
 
     assert run(asyncio.wait_for(main(), 600)) > 0

@@ -23,7 +23,9 @@ def test_made_token_is_found_by_its_line() -> None:
 
 def test_lines_of_a_variable_are_separated_by_semicolons() -> None:
     lines = [tokens.make(name, ["*"])[1] for name in ("a", "b")]
-    assert tokens.read(";".join(each.line() for each in lines), "LAKEKIT_API_TOKENS", NAMES) == tuple(lines)
+    assert tokens.read(
+        ";".join(each.line() for each in lines), "LAKEKIT_API_TOKENS", NAMES
+    ) == tuple(lines)
 
 
 def test_scopes_open_named_tables_or_all() -> None:
@@ -37,7 +39,9 @@ def test_no_two_tokens_are_alike() -> None:
     assert len(secrets) == 100 and min(map(len, secrets)) >= 43
 
 
-def test_every_hash_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_hash_is_compared_in_constant_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = [tokens.make("a", ["*"]) for _ in range(3)]
     compared: List[Any] = []
     compare = hmac.compare_digest
@@ -53,17 +57,27 @@ def test_every_hash_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "line", ["me gold.trips", "me gold.trips sha256:abc", "gold.trips sha256:" + "a" * 64, "x" * 99]
+    "line",
+    [
+        "me gold.trips",
+        "me gold.trips sha256:abc",
+        "gold.trips sha256:" + "a" * 64,
+        "x" * 99,
+    ],
 )
 def test_line_that_is_none_is_named_by_number_and_not_shown(line: str) -> None:
-    with pytest.raises(StartRefused, match=r"^tokens.txt, line 2, is not NAME TABLES") as caught:
+    with pytest.raises(
+        StartRefused, match=r"^tokens.txt, line 2, is not NAME TABLES"
+    ) as caught:
         tokens.read(f"\n{line}", "tokens.txt", NAMES)
     assert line not in str(caught.value)
 
 
 def test_scope_that_no_table_has_is_refused_with_the_nearest() -> None:
     line = tokens.make("me", ["gold.trip"])[1].line()
-    with pytest.raises(StartRefused, match="line 1: there is no table gold.trip") as caught:
+    with pytest.raises(
+        StartRefused, match="line 1: there is no table gold.trip"
+    ) as caught:
         tokens.read(line, "tokens.txt", NAMES)
     assert caught.value.next_step == "Did you mean gold.trips?"
 

@@ -20,10 +20,16 @@ from lakekit_api import values
         ("double", "1e3", 1000.0),
         ("date", "2012-02-29", datetime.date(2012, 2, 29)),
         ("timestamp", "2013-01-01T12:00:00Z", datetime.datetime(2013, 1, 1, 12)),
-        ("timestamp", "2013-01-01 12:00:00.5+02:00", datetime.datetime(2013, 1, 1, 10, 0, 0, 500_000)),
+        (
+            "timestamp",
+            "2013-01-01 12:00:00.5+02:00",
+            datetime.datetime(2013, 1, 1, 10, 0, 0, 500_000),
+        ),
     ],
 )
-def test_text_of_the_declared_type_is_a_value(kind: Type, text: str, value: Any) -> None:
+def test_text_of_the_declared_type_is_a_value(
+    kind: Type, text: str, value: Any
+) -> None:
     assert values.parse(kind, text) == value
 
 
@@ -63,7 +69,9 @@ def test_other_text_is_refused_with_what_was_expected(kind: Type, text: str) -> 
     ],
 )
 def test_value_comes_back_from_a_cursor_as_it_was(kind: Type, value: Any) -> None:
-    assert values.restore(kind, values.unpack(values.pack(values.write(value)))) == value
+    assert (
+        values.restore(kind, values.unpack(values.pack(values.write(value)))) == value
+    )
 
 
 def test_double_that_is_no_number_comes_back() -> None:
@@ -71,7 +79,8 @@ def test_double_that_is_no_number_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [("int", "3"), ("int", True), ("int", 2**40), ("double", 1), ("date", 5)]
+    ("kind", "value"),
+    [("int", "3"), ("int", True), ("int", 2**40), ("double", 1), ("date", 5)],
 )
 def test_value_that_no_cursor_of_ours_holds_is_refused(kind: Type, value: Any) -> None:
     with pytest.raises(ValueError, match="is not a"):

@@ -1,4 +1,6 @@
-"""A gold table with a column of every type, one beside it, and how a lake comes to hold them."""
+"""A gold table with a column of every type, one beside it, and how a lake comes to hold
+them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,12 @@ TRIPS = Table(
     comment="Trips by day",
     key=("day", "code"),
 )
-OTHER = Table("gold.other", (Column("place", "int", required=True),), sql="other.sql", key=("place",))
+OTHER = Table(
+    "gold.other",
+    (Column("place", "int", required=True),),
+    sql="other.sql",
+    key=("place",),
+)
 TABLES = TableSet((TRIPS, OTHER), Path())
 ARROW = {
     "string": pa.string(),
@@ -50,7 +57,9 @@ def trip(day: int, code: str, **more: Any) -> Row:
 ROWS = [
     trip(2, "b", n=5, ratio=0.5),
     trip(1, "a", n=1, big=2**40, ratio=1.5, ok=True, at=NOON, version=7),
-    trip(1, "b", n=2, ratio=float("nan"), ok=False, at=NOON + datetime.timedelta(hours=1)),
+    trip(
+        1, "b", n=2, ratio=float("nan"), ok=False, at=NOON + datetime.timedelta(hours=1)
+    ),
     trip(3, "a", n=None),
     trip(2, "a", n=5, ratio=-1.0, ok=True),
 ]
@@ -58,5 +67,9 @@ ROWS = [
 
 def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") -> None:
     """Make rows a table's newest version, or add them to it."""
-    schema = pa.schema([pa.field(c.name, ARROW[c.type], not c.required) for c in table.columns])
-    write_deltalake(str(lake / table.folder), pa.Table.from_pylist(rows, schema), mode=mode)
+    schema = pa.schema(
+        [pa.field(c.name, ARROW[c.type], not c.required) for c in table.columns]
+    )
+    write_deltalake(
+        str(lake / table.folder), pa.Table.from_pylist(rows, schema), mode=mode
+    )

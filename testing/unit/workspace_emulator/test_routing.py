@@ -14,10 +14,25 @@ def call(**fields: Any) -> Call:
 
 
 def test_fields_are_read_as_each_client_writes_them() -> None:
-    given = call(path="/a", job_id="7", length=3, overwrite="True", recursive=False, libraries=[{"whl": "x"}])
+    given = call(
+        path="/a",
+        job_id="7",
+        length=3,
+        overwrite="True",
+        recursive=False,
+        libraries=[{"whl": "x"}],
+    )
     assert given.text("path") == "/a" and given.text("none", "b") == "b"
-    assert (given.number("job_id"), given.number("length"), given.number("none", 5)) == (7, 3, 5)
-    assert (given.flag("overwrite"), given.flag("recursive"), given.flag("none")) == (True, False, False)
+    assert (
+        given.number("job_id"),
+        given.number("length"),
+        given.number("none", 5),
+    ) == (7, 3, 5)
+    assert (given.flag("overwrite"), given.flag("recursive"), given.flag("none")) == (
+        True,
+        False,
+        False,
+    )
     assert given.items("libraries") == [{"whl": "x"}]
 
 
@@ -28,9 +43,15 @@ def test_fields_are_read_as_each_client_writes_them() -> None:
         (lambda: call(path=1).text("path"), "path must be a string"),
         (lambda: call().number("run_id"), "Missing required field: run_id"),
         (lambda: call(run_id="x").number("run_id"), "run_id must be a number, not 'x'"),
-        (lambda: call(overwrite="maybe").flag("overwrite"), "overwrite must be true or false, not 'maybe'"),
+        (
+            lambda: call(overwrite="maybe").flag("overwrite"),
+            "overwrite must be true or false, not 'maybe'",
+        ),
         (lambda: call().items("libraries"), "Missing required field: libraries"),
-        (lambda: call(libraries=["x"]).items("libraries"), "libraries must be a list of objects"),
+        (
+            lambda: call(libraries=["x"]).items("libraries"),
+            "libraries must be a list of objects",
+        ),
         (lambda: fields_of(b"{"), "Invalid JSON"),
         (lambda: fields_of(b"[]"), "not an object"),
     ],

@@ -26,7 +26,9 @@ def test_a_transaction_that_raises_leaves_nothing(store: Store) -> None:
     assert not jobs
 
 
-def test_documents_come_in_their_order_and_change_only_when_put_back(store: Store) -> None:
+def test_documents_come_in_their_order_and_change_only_when_put_back(
+    store: Store,
+) -> None:
     jobs = store.collection("job")
     for key in ("b", "a"):
         jobs[key] = {"n": 1}

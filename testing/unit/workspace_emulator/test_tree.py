@@ -22,12 +22,17 @@ from testing.workspace_emulator.tree import Tree, remove
         ("main.flights", "main.flights"),
     ],
 )
-def test_paths_in_parameters_are_made_real(tree: Tree, parameter: str, expected: str) -> None:
+def test_paths_in_parameters_are_made_real(
+    tree: Tree, parameter: str, expected: str
+) -> None:
     assert tree.translate(parameter) == expected.format(root=tree.root)
 
 
 def test_real_paths_in_a_log_are_shown_as_the_workspaces(tree: Tree) -> None:
-    assert tree.show(f"no file {tree.root}/Volumes/a: {tree.root}/dbfs/b") == "no file /Volumes/a: /dbfs/b"
+    assert (
+        tree.show(f"no file {tree.root}/Volumes/a: {tree.root}/dbfs/b")
+        == "no file /Volumes/a: /dbfs/b"
+    )
 
 
 @pytest.mark.parametrize("path", ["relative", "/a/../../b", "/\0"])

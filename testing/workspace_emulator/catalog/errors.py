@@ -7,7 +7,9 @@ from ..errors import ApiError
 
 def no_catalog(name: str, known: str) -> ApiError:
     return ApiError(
-        404, "CATALOG_DOES_NOT_EXIST", f"Catalog '{name}' does not exist; the emulator has '{known}'."
+        404,
+        "CATALOG_DOES_NOT_EXIST",
+        f"Catalog '{name}' does not exist; the emulator has '{known}'.",
     )
 
 
@@ -28,4 +30,6 @@ def volume_exists(name: str) -> ApiError:
 
 
 def schema_not_empty(name: str) -> ApiError:
-    return ApiError(400, "SCHEMA_NOT_EMPTY", f"Schema '{name}' is not empty: it has volumes.")
+    return ApiError(
+        400, "SCHEMA_NOT_EMPTY", f"Schema '{name}' is not empty: it has volumes."
+    )

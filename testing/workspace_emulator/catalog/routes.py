@@ -16,7 +16,9 @@ def routes(catalog: Catalog) -> list[Route]:
         return {"catalogs": [catalog.catalog(CATALOG)]}
 
     def create_schema(call: Call) -> dict[str, Any]:
-        return catalog.create_schema(call.text("catalog_name"), call.text("name"), call.text("comment", ""))
+        return catalog.create_schema(
+            call.text("catalog_name"), call.text("name"), call.text("comment", "")
+        )
 
     def get_schema(call: Call) -> dict[str, Any]:
         return catalog.schema(call.match["name"])
@@ -30,13 +32,19 @@ def routes(catalog: Catalog) -> list[Route]:
 
     def create_volume(call: Call) -> dict[str, Any]:
         where = call.text("catalog_name"), call.text("schema_name"), call.text("name")
-        return catalog.create_volume(*where, call.text("volume_type"), call.text("comment", ""))
+        return catalog.create_volume(
+            *where, call.text("volume_type"), call.text("comment", "")
+        )
 
     def get_volume(call: Call) -> dict[str, Any]:
         return catalog.volume(call.match["name"])
 
     def list_volumes(call: Call) -> dict[str, Any]:
-        return {"volumes": catalog.volumes(call.text("catalog_name"), call.text("schema_name"))}
+        return {
+            "volumes": catalog.volumes(
+                call.text("catalog_name"), call.text("schema_name")
+            )
+        }
 
     def delete_volume(call: Call) -> dict[str, Any]:
         catalog.delete_volume(call.match["name"])

@@ -1,4 +1,6 @@
-"""One catalog, its schemas and their managed volumes. Tables are Spark's own, in the catalog of the same name."""
+"""One catalog, its schemas and their managed volumes. Tables are Spark's own, in the
+catalog of the same name.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,16 @@ from ..tree import Tree, milliseconds
 from . import errors
 
 CATALOG = "spark_catalog"
-"""The only one: Spark outside Databricks keeps Delta tables by name in its session catalog alone."""
+"""The only one: Spark outside Databricks keeps Delta tables by name in its session
+catalog alone.
+"""
 NAME = re.compile(r"\w[\w-]*")
 
 
 class Catalog:
-    """Schemas and volumes. A volume is the folder `/Volumes/<catalog>/<schema>/<volume>`."""
+    """Schemas and volumes. A volume is the folder
+    `/Volumes/<catalog>/<schema>/<volume>`.
+    """
 
     def __init__(self, store: Store, tree: Tree, owner: str) -> None:
         self._schemas = store.collection("schema")
@@ -34,7 +40,11 @@ class Catalog:
         """The catalog of that name. Raises ApiError for any but the one."""
         if name != CATALOG:
             raise errors.no_catalog(name, CATALOG)
-        return {"name": CATALOG, "catalog_type": "MANAGED_CATALOG", "owner": self._owner}
+        return {
+            "name": CATALOG,
+            "catalog_type": "MANAGED_CATALOG",
+            "owner": self._owner,
+        }
 
     def create_schema(self, catalog: str, name: str, comment: str) -> Document:
         """Make a schema. Raises ApiError where there is one."""
@@ -70,7 +80,9 @@ class Catalog:
             raise errors.schema_not_empty(full)
         del self._schemas[full]
 
-    def create_volume(self, catalog: str, schema: str, name: str, kind: str, comment: str) -> Document:
+    def create_volume(
+        self, catalog: str, schema: str, name: str, kind: str, comment: str
+    ) -> Document:
         """Make a managed volume and its folder. Raises ApiError where there is one."""
         if kind != "MANAGED":
             raise not_emulated(f"volumes of type {kind}")
@@ -103,7 +115,9 @@ class Catalog:
     def volumes(self, catalog: str, schema: str) -> list[Document]:
         """All volumes of a schema."""
         self.schema(f"{catalog}.{schema}")
-        return [each for each in self._volumes.values() if each["schema_name"] == schema]
+        return [
+            each for each in self._volumes.values() if each["schema_name"] == schema
+        ]
 
     def delete_volume(self, full: str) -> None:
         """Remove a volume with all its files."""
@@ -116,7 +130,12 @@ class Catalog:
 
     def _made(self) -> dict[str, Any]:
         now = milliseconds(time.time())
-        return {"owner": self._owner, "created_at": now, "updated_at": now, "created_by": self._owner}
+        return {
+            "owner": self._owner,
+            "created_at": now,
+            "updated_at": now,
+            "created_by": self._owner,
+        }
 
     @staticmethod
     def _named(name: str) -> str:

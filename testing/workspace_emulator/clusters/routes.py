@@ -44,7 +44,9 @@ def routes(clusters: Clusters) -> list[Route]:
             Route("POST", f"{base}/start", action(clusters.start)),
             Route("POST", f"{base}/restart", action(clusters.restart)),
             Route("POST", f"{base}/delete", action(clusters.delete)),
-            Route("POST", f"{base}/permanent-delete", action(clusters.permanent_delete)),
+            Route(
+                "POST", f"{base}/permanent-delete", action(clusters.permanent_delete)
+            ),
             Route("GET", f"{base}/spark-versions", versions),
             Route("GET", f"{base}/list-node-types", node_types),
         ]

@@ -1,4 +1,6 @@
-"""Clusters, their states and the transitions between them. A running cluster has an environment of its own."""
+"""Clusters, their states and the transitions between them. A running cluster has an
+environment of its own.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from ..tree import milliseconds
 from . import errors
 
 SETTLED = ("RUNNING", "TERMINATED")
-# What a cluster's description may say and the answer repeats; what it has no effect here is in the README.
+# What a cluster's description may say and the answer repeats; what it has no effect
+# here is in the README.
 KEPT = (
     "cluster_name",
     "spark_version",
@@ -43,13 +46,19 @@ class Clusters:
     """Clusters by id.
 
     Attributes:
-        on_start: called with the id when a cluster runs in a new environment, before anybody sees it run.
+        on_start: called with the id when a cluster runs in a new environment, before
+            anybody sees it run.
         on_delete: called with the id when a cluster is forgotten.
         on_stop: called with the id and the reason before a cluster's environment goes.
     """
 
     def __init__(
-        self, store: Store, folder: Path, background: Background, template: Template, owner: str
+        self,
+        store: Store,
+        folder: Path,
+        background: Background,
+        template: Template,
+        owner: str,
     ) -> None:
         self._clusters: Collection = store.collection("cluster")
         self._folder = folder
@@ -69,16 +78,22 @@ class Clusters:
                 self._background.spawn(_name(cluster_id), self._bring_up(cluster_id))
 
     def create(self, wanted: Mapping[str, Any], source: str = "API") -> Document:
-        """Make a cluster, which then starts by itself. Raises ApiError for a runtime that is not emulated."""
+        """Make a cluster, which then starts by itself. Raises ApiError for a runtime
+        that is not emulated.
+        """
         version = wanted.get("spark_version")
         if not isinstance(version, str):
             raise invalid_parameter("Missing required field: spark_version")
         check(version)
         for name in ("spark_conf", "spark_env_vars", "custom_tags"):
             value = wanted.get(name, {})
-            if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+            if not isinstance(value, dict) or not all(
+                isinstance(each, str) for each in value.values()
+            ):
                 raise invalid_parameter(f"{name} must map strings to strings")
-        cluster_id = f"{time.strftime('%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        cluster_id = (
+            f"{time.strftime('%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        )
         self._clusters[cluster_id] = {
             "cluster_id": cluster_id,
             "creator_user_name": self._owner,
@@ -126,7 +141,9 @@ class Clusters:
         if self._get(cluster_id)["state"] in ("TERMINATED", "TERMINATING"):
             return
         self._stopping(cluster_id, "terminated")
-        self._clusters.change(cluster_id, state="TERMINATING", state_message="Terminated by the user")
+        self._clusters.change(
+            cluster_id, state="TERMINATING", state_message="Terminated by the user"
+        )
         self._background.spawn(_name(cluster_id), self._take_down(cluster_id))
 
     def permanent_delete(self, cluster_id: str) -> None:
@@ -142,7 +159,9 @@ class Clusters:
 
     def environment(self, cluster_id: str) -> Environment:
         """The environment that a running cluster's tasks run in."""
-        return Environment(self._folder / cluster_id / str(self._get(cluster_id)["generation"]))
+        return Environment(
+            self._folder / cluster_id / str(self._get(cluster_id)["generation"])
+        )
 
     def runs(self, cluster_id: str) -> bool:
         """Whether it is RUNNING."""
@@ -171,8 +190,13 @@ class Clusters:
 
     async def _bring_up(self, cluster_id: str) -> None:
         before = self._get(cluster_id)["generation"]
-        # Counted before it is made: one that is cut leaves a folder that no later one gets.
-        made = int(self._clusters.change(cluster_id, made=self._get(cluster_id)["made"] + 1)["made"])
+        # Counted before it is made: one that is cut leaves a folder that no later one
+        # gets.
+        made = int(
+            self._clusters.change(cluster_id, made=self._get(cluster_id)["made"] + 1)[
+                "made"
+            ]
+        )
         environment = Environment(self._folder / cluster_id / str(made))
         try:
             await environment.make(self._template)
@@ -181,7 +205,11 @@ class Clusters:
             return
         now = milliseconds(time.time())
         self._clusters.change(
-            cluster_id, state="RUNNING", state_message="", generation=made, last_restarted_time=now
+            cluster_id,
+            state="RUNNING",
+            state_message="",
+            generation=made,
+            last_restarted_time=now,
         )
         shutil.rmtree(self._folder / cluster_id / str(before), ignore_errors=True)
         for listener in self.on_start:
@@ -201,7 +229,9 @@ class Clusters:
             termination_reason={
                 "code": code,
                 "type": "SUCCESS" if code == "USER_REQUEST" else "CLIENT_ERROR",
-                "parameters": {"username": self._owner} if code == "USER_REQUEST" else {},
+                "parameters": (
+                    {"username": self._owner} if code == "USER_REQUEST" else {}
+                ),
             },
         )
         self._background.changed()

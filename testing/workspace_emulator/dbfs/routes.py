@@ -27,7 +27,11 @@ def routes(dbfs: Dbfs) -> list[Route]:
         return {"files": dbfs.entries(call.text("path"))}
 
     def read(call: Call) -> dict[str, Any]:
-        data = dbfs.read(call.text("path"), call.number("offset", 0), call.number("length", 512 * 1024))
+        data = dbfs.read(
+            call.text("path"),
+            call.number("offset", 0),
+            call.number("length", 512 * 1024),
+        )
         return {"bytes_read": len(data), "data": base64.b64encode(data).decode()}
 
     def put(call: Call) -> dict[str, Any]:
@@ -51,7 +55,9 @@ def routes(dbfs: Dbfs) -> list[Route]:
         return {}
 
     def create(call: Call) -> dict[str, Any]:
-        return {"handle": dbfs.create(call.text("path"), overwrite=call.flag("overwrite"))}
+        return {
+            "handle": dbfs.create(call.text("path"), overwrite=call.flag("overwrite"))
+        }
 
     def add_block(call: Call) -> dict[str, Any]:
         dbfs.add_block(call.number("handle"), decoded("data", call.text("data")))

@@ -25,7 +25,9 @@ class Stream:
 
 
 class Dbfs:
-    """The files below `dbfs:/`. Open streams do not outlive the emulator, as handles do not outlive their node."""
+    """The files below `dbfs:/`. Open streams do not outlive the emulator, as handles do
+    not outlive their node.
+    """
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
@@ -33,7 +35,7 @@ class Dbfs:
         self._handles = itertools.count(1)
 
     def status(self, path: str) -> dict[str, Any]:
-        """One file or folder, as clients read it. Raises ApiError where there is none."""
+        """One file or folder, as clients read it. Raises ApiError if there is none."""
         file = self._existing(path)
         stat = file.stat()
         return {
@@ -65,7 +67,11 @@ class Dbfs:
     def put(self, path: str, content: bytes | Path, *, overwrite: bool) -> None:
         """Write a whole file, from its bytes or from where it was received."""
         with ExitStack() as held:
-            received = content if isinstance(content, Path) else held.enter_context(self._tree.receiving())
+            received = (
+                content
+                if isinstance(content, Path)
+                else held.enter_context(self._tree.receiving())
+            )
             if isinstance(content, bytes):
                 received.write_bytes(content)
             self._place(received, path, overwrite=overwrite)
@@ -132,7 +138,9 @@ class Dbfs:
             raise errors.is_a_directory(path) from None
 
     def _file(self, path: str) -> Path:
-        return self._tree.file("dbfs", "/" + path.removeprefix("dbfs:").lstrip("/") if path else path)
+        return self._tree.file(
+            "dbfs", "/" + path.removeprefix("dbfs:").lstrip("/") if path else path
+        )
 
     def _existing(self, path: str) -> Path:
         file = self._file(path)

@@ -31,7 +31,8 @@ async def injected(
     background: Background,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> web.StreamResponse:
-    """The answer to a request that a fault has come over; `heed` makes the one it would have had.
+    """The answer to a request that a fault has come over; `heed` makes the one it would
+    have had.
 
     Raises:
         ApiError: the answer is to be an error.
@@ -66,7 +67,9 @@ async def wait(
     background: Background,
     sleep: Callable[[float], Awaitable[object]],
 ) -> None:
-    """Wait as slow and hold do. A caller that is gone meanwhile has asked for nothing."""
+    """Wait as slow and hold do. A caller that is gone meanwhile has asked for
+    nothing.
+    """
     if rule.kind == "slow":
         await sleep(rule.seconds)
     elif rule.kind == "hold":
@@ -89,18 +92,30 @@ def drop(request: web.Request) -> None:
     raise ConnectionResetError("dropped by an ordered fault")
 
 
-async def truncated(answer: web.StreamResponse, request: web.Request) -> web.StreamResponse:
-    """The head of the answer and the first half of its body, and then the end of the connection."""
+async def truncated(
+    answer: web.StreamResponse, request: web.Request
+) -> web.StreamResponse:
+    """The head of the answer and the first half of its body, and then the end of the
+    connection.
+    """
     if isinstance(answer, FileAnswer):
         with open(answer.file, "rb") as opened:
             body = opened.read()
     else:
-        assert isinstance(answer, web.Response) and (answer.body is None or isinstance(answer.body, bytes))
+        assert isinstance(answer, web.Response) and (
+            answer.body is None or isinstance(answer.body, bytes)
+        )
         body = answer.body or b""
     assert request.transport is not None
-    head = f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Type: {answer.content_type}\r\n"
+    head = (
+        f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Type:"
+        f" {answer.content_type}\r\n"
+    )
     if body:
-        whole = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) // 2]
+        whole = (
+            f"{head}Content-Length: {len(body)}\r\n\r\n".encode()
+            + body[: len(body) // 2]
+        )
     else:
         whole = head.encode()[:-2]
     request.transport.write(whole)
@@ -110,10 +125,15 @@ async def truncated(answer: web.StreamResponse, request: web.Request) -> web.Str
 
 def changed(answer: web.StreamResponse, rule: Rule) -> web.StreamResponse:
     """The answer with other values in it."""
-    if not isinstance(answer, web.Response) or answer.content_type != "application/json":
+    if (
+        not isinstance(answer, web.Response)
+        or answer.content_type != "application/json"
+    ):
         return answer
     assert isinstance(answer.body, bytes)
-    return web.json_response(overwritten(json.loads(answer.body), rule.fields), status=answer.status)
+    return web.json_response(
+        overwritten(json.loads(answer.body), rule.fields), status=answer.status
+    )
 
 
 def _gone(request: web.Request) -> bool:

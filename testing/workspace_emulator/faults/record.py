@@ -1,4 +1,4 @@
-"""The record of requests: a line of JSON for each, without the secrets that it carried."""
+"""The record of requests: a line of JSON for each, without the secrets it carried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ SECRET = ("string_value", "bytes_value", "token_value", "contents", "content", "
 
 
 class Record:
-    """Requests in the order in which they were answered; `number` is the order in which they came."""
+    """Requests in the order in which they were answered; `number` is the order in which
+    they came.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -39,7 +41,9 @@ class Record:
 
 
 def redacted(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A body as it may be kept: contents and secrets are their size, variables their names."""
+    """A body as it may be kept: contents and secrets are their size, variables their
+    names.
+    """
     kept: dict[str, Any] = {}
     for name, value in body.items():
         if name in SECRET:
@@ -49,7 +53,9 @@ def redacted(body: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict):
             kept[name] = redacted(value)
         elif isinstance(value, list):
-            kept[name] = [redacted(each) if isinstance(each, dict) else each for each in value]
+            kept[name] = [
+                redacted(each) if isinstance(each, dict) else each for each in value
+            ]
         else:
             kept[name] = value
     return kept

@@ -1,4 +1,6 @@
-"""The admin's requests, below `/emulator`; they are neither recorded nor do faults come over them."""
+"""The admin's requests, below `/emulator`; they are neither recorded nor do faults come
+over them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def routes(faults: Faults, record: Record, background: Background) -> list[Route
 
     async def hit(call: Call) -> Answer:
         rule = faults.rule(int(call.match["id"]))
-        reached = background.until(lambda: rule.holding > 0 if rule.kind == "hold" else rule.hit > 0)
+        reached = background.until(
+            lambda: rule.holding > 0 if rule.kind == "hold" else rule.hit > 0
+        )
         try:
             await asyncio.wait_for(reached, call.number("seconds", 30))
         except asyncio.TimeoutError:
@@ -39,7 +43,11 @@ def routes(faults: Faults, record: Record, background: Background) -> list[Route
 
     def requests(call: Call) -> Answer:
         since = call.number("since", 0)
-        return {"requests": [request for request in record.requests if request["number"] > since]}
+        return {
+            "requests": [
+                request for request in record.requests if request["number"] > since
+            ]
+        }
 
     def forget(call: Call) -> Answer:
         record.clear()

@@ -16,13 +16,16 @@ AFTER_ONLY = ("truncate", "state")
 
 @dataclass
 class Rule:
-    """One fault. It comes over requests of a method and a path (`*` matches anything, `/` too).
+    """One fault. It comes over requests of a method and a path (`*` matches anything,
+    `/` too).
 
     Attributes:
-        kind: `status` answers with one, `drop` cuts the connection, `truncate` cuts the answer in its middle, `slow`
-            waits, `hold` waits until it is released or the caller is gone, `state` overwrites fields of the answer
-            wherever they stand (null removes them), `expired-token` answers as to one.
-        when: `before` the request is heeded, which then it never is (but for slow and hold), or `after` it was.
+        kind: `status` answers with one, `drop` cuts the connection, `truncate` cuts the
+            answer in its middle, `slow` waits, `hold` waits until it is released or the
+            caller is gone, `state` overwrites fields of the answer wherever they stand
+            (null removes them), `expired-token` answers as to one.
+        when: `before` the request is heeded, which then it never is (but for slow and
+            hold), or `after` it was.
         skip: how many requests that match pass first.
         count: how many go wrong after that; None: all.
         status: of `status`, with `error_code`, `message` and `headers` to go with it.
@@ -55,11 +58,19 @@ class Rule:
         return self.method in ("*", method) and fnmatchcase(path, self.path)
 
 
-ORDERED = {each.name for each in fields(Rule)} - {"id", "seen", "hit", "holding", "released"}
+ORDERED = {each.name for each in fields(Rule)} - {
+    "id",
+    "seen",
+    "hit",
+    "holding",
+    "released",
+}
 
 
 class Faults:
-    """The rules, in the order they were given; the first that matches and is not used up goes off."""
+    """The rules, in the order they were given; the first that matches and is not used
+    up goes off.
+    """
 
     def __init__(self, background: Background) -> None:
         self._rules: dict[int, Rule] = {}
@@ -67,21 +78,27 @@ class Faults:
         self._given = 0
 
     def add(self, wanted: Mapping[str, Any]) -> Rule:
-        """Order a fault. Raises ApiError for one that could never go off as it is written."""
+        """Order a fault. Raises ApiError for one that could never go off as it is
+        written.
+        """
         unknown = sorted(set(wanted) - ORDERED)
         if unknown:
             raise invalid_parameter(
-                f"a fault has no {', '.join(unknown)}; there are: {', '.join(sorted(ORDERED))}"
+                f"a fault has no {', '.join(unknown)}; there are:"
+                f" {', '.join(sorted(ORDERED))}"
             )
         if wanted.get("kind") not in KINDS:
             raise invalid_parameter(
-                f"a fault's kind must be one of {', '.join(KINDS)}, not {wanted.get('kind')!r}"
+                f"a fault's kind must be one of {', '.join(KINDS)}, not"
+                f" {wanted.get('kind')!r}"
             )
         rule = Rule(**wanted)
         if rule.kind in AFTER_ONLY:
             rule.when = "after"
         if rule.when not in ("before", "after"):
-            raise invalid_parameter(f"a fault's when must be before or after, not {rule.when!r}")
+            raise invalid_parameter(
+                f"a fault's when must be before or after, not {rule.when!r}"
+            )
         self._given += 1
         rule.id = self._given
         self._rules[rule.id] = rule
@@ -117,15 +134,26 @@ class Faults:
 
     def rule(self, rule_id: int) -> Rule:
         if rule_id not in self._rules:
-            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"There is no fault {rule_id}")
+            raise ApiError(
+                404, "RESOURCE_DOES_NOT_EXIST", f"There is no fault {rule_id}"
+            )
         return self._rules[rule_id]
 
 
 def overwritten(value: Any, new: Mapping[str, Any]) -> Any:
-    """A JSON value in which fields of these names have other values wherever they stand, or are gone (None)."""
+    """A JSON value in which fields of these names have other values wherever they
+    stand, or are gone (None).
+    """
     if isinstance(value, list):
         return [overwritten(each, new) for each in value]
     if not isinstance(value, dict):
         return value
-    kept = {name: each for name, each in value.items() if name not in new or new[name] is not None}
-    return {name: new[name] if name in new else overwritten(each, new) for name, each in kept.items()}
+    kept = {
+        name: each
+        for name, each in value.items()
+        if name not in new or new[name] is not None
+    }
+    return {
+        name: new[name] if name in new else overwritten(each, new)
+        for name, each in kept.items()
+    }

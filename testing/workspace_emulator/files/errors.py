@@ -6,22 +6,32 @@ from ..errors import ApiError
 
 
 def not_found(path: str) -> ApiError:
-    return ApiError(404, "NOT_FOUND", f"The file or directory being accessed is not found: {path}")
+    return ApiError(
+        404, "NOT_FOUND", f"The file or directory being accessed is not found: {path}"
+    )
 
 
 def already_exists(path: str) -> ApiError:
-    return ApiError(409, "ALREADY_EXISTS", f"The file being created already exists: {path}")
+    return ApiError(
+        409, "ALREADY_EXISTS", f"The file being created already exists: {path}"
+    )
 
 
 def wrong_kind(path: str) -> ApiError:
-    return ApiError(409, "ALREADY_EXISTS", f"There is something of another kind at the path: {path}")
+    return ApiError(
+        409, "ALREADY_EXISTS", f"There is something of another kind at the path: {path}"
+    )
 
 
 def not_empty(path: str) -> ApiError:
-    return ApiError(400, "DIRECTORY_NOT_EMPTY", f"The directory being deleted is not empty: {path}")
+    return ApiError(
+        400, "DIRECTORY_NOT_EMPTY", f"The directory being deleted is not empty: {path}"
+    )
 
 
 def outside(path: str) -> ApiError:
     return ApiError(
-        400, "INVALID_PARAMETER_VALUE", f"Only /Volumes/<catalog>/<schema>/<volume> is served: {path}"
+        400,
+        "INVALID_PARAMETER_VALUE",
+        f"Only /Volumes/<catalog>/<schema>/<volume> is served: {path}",
     )

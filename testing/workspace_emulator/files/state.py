@@ -11,7 +11,9 @@ from . import errors
 
 
 class Files:
-    """What `/Volumes` holds: nothing lies outside a volume, and a volume is made by Unity Catalog alone."""
+    """What `/Volumes` holds: nothing lies outside a volume, and a volume is made by
+    Unity Catalog alone.
+    """
 
     def __init__(self, tree: Tree, catalog: Catalog) -> None:
         self._tree = tree
@@ -25,7 +27,9 @@ class Files:
         return file
 
     def place(self, received: Path, path: str, *, overwrite: bool) -> None:
-        """Give an upload its name, whole or not at all; of two at once that may not overwrite, one is refused."""
+        """Give an upload its name, whole or not at all; of two at once that may not
+        overwrite, one is refused.
+        """
         file = self._locate(path)
         try:
             self._tree.place(received, file, overwrite=overwrite)

@@ -7,7 +7,9 @@ from ..errors import ApiError
 
 def no_credential() -> ApiError:
     return ApiError(
-        401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type for this API."
+        401,
+        "UNAUTHENTICATED",
+        "Credential was not sent or was of an unsupported type for this API.",
     )
 
 
@@ -16,8 +18,12 @@ def invalid_token() -> ApiError:
 
 
 def expired_token() -> ApiError:
-    return ApiError(403, "PERMISSION_DENIED", "Invalid access token. The token has expired.")
+    return ApiError(
+        403, "PERMISSION_DENIED", "Invalid access token. The token has expired."
+    )
 
 
 def no_token(token_id: str) -> ApiError:
-    return ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Token with ID {token_id} does not exist.")
+    return ApiError(
+        404, "RESOURCE_DOES_NOT_EXIST", f"Token with ID {token_id} does not exist."
+    )

@@ -11,7 +11,11 @@ def routes(identity: Identity) -> list[Route]:
         return identity.me()
 
     def create(call: Call) -> Answer:
-        lifetime = call.number("lifetime_seconds") if "lifetime_seconds" in call.fields else None
+        lifetime = (
+            call.number("lifetime_seconds")
+            if "lifetime_seconds" in call.fields
+            else None
+        )
         return identity.create(call.text("comment", ""), lifetime)
 
     def list_(call: Call) -> Answer:

@@ -1,4 +1,6 @@
-"""The one user, the tokens that stand for the user, and the permissions to use tokens."""
+"""The one user, the tokens that stand for the user, and the permissions to use
+tokens.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +25,23 @@ OBJECT = {"object_id": "/authorization/tokens", "object_type": "tokens"}
 class Identity:
     """Tokens are kept as their sha256: the state folder opens no workspace."""
 
-    def __init__(self, store: Store, admin_token: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, admin_token: str, clock: Callable[[], float] = time.time
+    ) -> None:
         self._tokens = store.collection("token")
         self._permissions = store.collection("token_permission")
         self._clock = clock
         for token_id, token in self._tokens.items():
             if token.get("admin"):
                 del self._tokens[token_id]
-        self._keep("admin", admin_token, None, "given at the emulator's start", admin=True)
+        self._keep(
+            "admin", admin_token, None, "given at the emulator's start", admin=True
+        )
         if "users" not in self._permissions:
-            self._permissions["users"] = {"group_name": "users", "permission_level": "CAN_USE"}
+            self._permissions["users"] = {
+                "group_name": "users",
+                "permission_level": "CAN_USE",
+            }
 
     def check(self, authorization: str | None) -> None:
         """Whether the header holds a token that is good now. Raises ApiError."""
@@ -86,19 +95,27 @@ class Identity:
 
     def levels(self) -> dict[str, Any]:
         """What may be permitted."""
-        pairs = [{"permission_level": level, "description": text} for level, text in LEVELS.items()]
+        pairs = [
+            {"permission_level": level, "description": text}
+            for level, text in LEVELS.items()
+        ]
         return {"permission_levels": pairs}
 
     def permissions(self) -> dict[str, Any]:
         """Who may use tokens."""
         entries = []
         for entry in self._permissions.values():
-            level = {"permission_level": entry.pop("permission_level"), "inherited": False}
+            level = {
+                "permission_level": entry.pop("permission_level"),
+                "inherited": False,
+            }
             entries.append({**entry, "all_permissions": [level]})
         return {**OBJECT, "access_control_list": entries}
 
     def permit(self, entries: list[dict[str, Any]], *, replace: bool) -> dict[str, Any]:
-        """Permit principals to use tokens, beside those that already are, or instead of them."""
+        """Permit principals to use tokens, beside those that already are, or instead of
+        them.
+        """
         wanted: dict[str, Document] = {}
         for entry in entries:
             names = [
@@ -108,7 +125,8 @@ class Identity:
             ]
             if len(names) != 1 or entry.get("permission_level") not in LEVELS:
                 raise invalid_parameter(
-                    f"an access_control_list entry names one principal and one of {', '.join(LEVELS)}"
+                    "an access_control_list entry names one principal and one of"
+                    f" {', '.join(LEVELS)}"
                 )
             wanted[entry[names[0]]] = {
                 names[0]: entry[names[0]],
@@ -120,7 +138,12 @@ class Identity:
         return self.permissions()
 
     def _keep(
-        self, token_id: str, value: str, lifetime: int | None, comment: str, admin: bool = False
+        self,
+        token_id: str,
+        value: str,
+        lifetime: int | None,
+        comment: str,
+        admin: bool = False,
     ) -> None:
         now = milliseconds(self._clock())
         self._tokens[token_id] = {

@@ -1,10 +1,12 @@
-"""Runs one task inside its cluster's environment, where nothing of the emulator is installed.
+"""Runs one task inside its cluster's environment, where nothing of the emulator is
+installed.
 
     python run_task.py task.json
 
-The file says what to call: an entry point of an installed package, or a script. How it ended goes to `result`, the
-rest is the task's own output. Over the inherited socket `control` the emulator is asked for Spark; when the socket
-ends the emulator is gone, and so is this process with all it started.
+The file says what to call: an entry point of an installed package, or a script. How it
+ended goes to `result`, the rest is the task's own output. Over the inherited socket
+`control` the emulator is asked for Spark; when the socket ends the emulator is gone,
+and so is this process with all it started.
 """
 
 import importlib
@@ -47,32 +49,41 @@ class Control:
 
 
 class SparkOnImport(importlib.abc.MetaPathFinder):
-    """Attaches to the workspace's Spark when PySpark is first imported: a session is there, as on Databricks."""
+    """Attaches to the workspace's Spark when PySpark is first imported: a session is
+    there, as on Databricks.
+    """
 
     def __init__(self, control: Control) -> None:
         self._control = control
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        self,
+        name: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         if name != "pyspark":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
+            loader = spec.loader
+            execute = loader.exec_module
 
-            def execute_and_attach(module: ModuleType) -> None:
+            def then_attach(module: ModuleType) -> None:
                 execute(module)
                 attach(self._control.ask("spark"))
 
-            # The loader is this import's own; everybody else's import of PySpark is as it was.
-            spec.loader.exec_module = execute_and_attach  # type: ignore[method-assign]  # meant for this one
+            # The loader is this import's own; everybody else's import of PySpark is as
+            # it was.
+            loader.exec_module = then_attach  # type: ignore[method-assign]  # its own
         return spec
 
 
 def attach(answer: dict[str, Any]) -> None:
-    """Make the session of this task: its settings and temporary views are its own, the tables all tasks'."""
+    """Make the session of this task: its settings and temporary views are its own, the
+    tables all tasks'.
+    """
     if "error" in answer:
         raise RuntimeError(answer["error"])
     os.environ["PYSPARK_GATEWAY_PORT"] = str(answer["port"])
@@ -82,8 +93,14 @@ def attach(answer: dict[str, Any]) -> None:
     from pyspark.sql import SparkSession
 
     gateway = launch_gateway()
-    java = gateway.jvm.org.apache.spark.sql.SparkSession.builder().getOrCreate().newSession()
-    java_context = gateway.jvm.org.apache.spark.api.java.JavaSparkContext(java.sparkContext())
+    java = (
+        gateway.jvm.org.apache.spark.sql.SparkSession.builder()
+        .getOrCreate()
+        .newSession()
+    )
+    java_context = gateway.jvm.org.apache.spark.api.java.JavaSparkContext(
+        java.sparkContext()
+    )
     conf = SparkConf(_jvm=gateway.jvm, _jconf=java_context.getConf())
     context = SparkContext(gateway=gateway, jsc=java_context, conf=conf)
     session = SparkSession(context, java)
@@ -118,7 +135,10 @@ def run(task: dict[str, Any]) -> int:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
         code = error.code if isinstance(error.code, int) else 1
-        failed = {"error": f"SystemExit: {error.code}", "error_trace": traceback.format_exc()}
+        failed = {
+            "error": f"SystemExit: {error.code}",
+            "error_trace": traceback.format_exc(),
+        }
     except (Exception, KeyboardInterrupt) as error:
         code = 1
         failed = {

@@ -1,4 +1,6 @@
-"""Started by the emulator: keeps Spark's JVM, says in one line of JSON where to attach, and ends with its input."""
+"""Started by the emulator: keeps Spark's JVM, says in one line of JSON where to attach,
+and ends with its input.
+"""
 
 import json
 import sys
@@ -10,9 +12,13 @@ from pyspark.sql import SparkSession
 def main(settings_file: str) -> None:
     with open(settings_file, encoding="utf-8") as opened:
         settings = json.load(opened)
-    session = SparkSession.builder.config(conf=SparkConf().setAll(list(settings.items()))).getOrCreate()
+    session = SparkSession.builder.config(
+        conf=SparkConf().setAll(list(settings.items()))
+    ).getOrCreate()
     session.sparkContext.setLogLevel("WARN")
-    session.sql("SHOW SCHEMAS").collect()  # opens the metastore, and fails here where it cannot
+    session.sql(
+        "SHOW SCHEMAS"
+    ).collect()  # opens the metastore, and fails here where it cannot
     gateway = session.sparkContext._gateway.gateway_parameters
     print(json.dumps({"port": gateway.port, "secret": gateway.auth_token}), flush=True)
     sys.stdin.read()

@@ -69,17 +69,27 @@ class Attempts:
         return file.read_bytes() if file.exists() else b""
 
     async def run(
-        self, run_id: int, task_run_id: int, task: Mapping[str, Any], settings: Mapping[str, Any]
+        self,
+        run_id: int,
+        task_run_id: int,
+        task: Mapping[str, Any],
+        settings: Mapping[str, Any],
     ) -> Verdict:
         wanted = new_cluster(task, settings)
-        made = "" if wanted is None else str(self._clusters.create(wanted, "JOB")["cluster_id"])
+        made = (
+            ""
+            if wanted is None
+            else str(self._clusters.create(wanted, "JOB")["cluster_id"])
+        )
         limit = task.get("timeout_seconds") or None
         try:
             cluster_id = made or str(task["existing_cluster_id"])
             work = self._on_cluster(cluster_id, run_id, task_run_id, task)
             return await asyncio.wait_for(work, limit)
         except asyncio.TimeoutError:
-            return Verdict("TERMINATED", "TIMEDOUT", f"The task took longer than {limit} s")
+            return Verdict(
+                "TERMINATED", "TIMEDOUT", f"The task took longer than {limit} s"
+            )
         except ApiError as error:
             return Verdict("INTERNAL_ERROR", FAILED, error.message)
         finally:
@@ -94,37 +104,63 @@ class Attempts:
         await self._clusters.settled(cluster_id)
         if not self._clusters.runs(cluster_id):
             why = self._clusters.get(cluster_id)["state_message"]
-            return Verdict("INTERNAL_ERROR", FAILED, f"Cluster {cluster_id} did not start: {why}")
+            return Verdict(
+                "INTERNAL_ERROR", FAILED, f"Cluster {cluster_id} did not start: {why}"
+            )
         if task.get("libraries"):
             self._libraries.install(cluster_id, task["libraries"])
         await self._libraries.settled(cluster_id)
         for each in self._libraries.statuses(cluster_id):
-            if each["status"] == "FAILED" and each["library"] in task.get("libraries", ()):
+            if each["status"] == "FAILED" and each["library"] in task.get(
+                "libraries", ()
+            ):
                 why = "\n".join(each["messages"])
-                return Verdict("INTERNAL_ERROR", FAILED, f"Library installation failed: {why}")
+                return Verdict(
+                    "INTERNAL_ERROR", FAILED, f"Library installation failed: {why}"
+                )
         if not self._clusters.runs(cluster_id):
-            return Verdict("INTERNAL_ERROR", FAILED, f"Cluster {cluster_id} was terminated")
+            return Verdict(
+                "INTERNAL_ERROR", FAILED, f"Cluster {cluster_id} was terminated"
+            )
         folder = self._folder / str(task_run_id)
-        process = TaskProcess(folder, self._clusters.environment(cluster_id), self._asker(cluster_id))
+        process = TaskProcess(
+            folder, self._clusters.environment(cluster_id), self._asker(cluster_id)
+        )
         attempt = self._attempts[task_run_id] = Attempt(cluster_id, process)
-        instance = {"cluster_instance": {"cluster_id": cluster_id, "spark_context_id": str(task_run_id)}}
+        instance = {
+            "cluster_instance": {
+                "cluster_id": cluster_id,
+                "spark_context_id": str(task_run_id),
+            }
+        }
         self._jobs.set_state(task_run_id, "RUNNING", "", "In run", **instance)
         try:
-            ended = await process.run(self._program(run_id, task), self._variables(cluster_id))
+            ended = await process.run(
+                self._program(run_id, task), self._variables(cluster_id)
+            )
         finally:
             del self._attempts[task_run_id]
         return verdict_of(ended, attempt.reason)
 
     def _program(self, run_id: int, task: Mapping[str, Any]) -> dict[str, Any]:
-        """What the process is told to call, with the workspace's paths made real ones."""
+        """What the process is told to call, the workspace's paths made real ones."""
         run = self._jobs.run(run_id)
         given = run["overriding_parameters"]
-        values = {"job.id": str(run.get("job_id", 0)), "job.run_id": str(run_id), "job.name": run["run_name"]}
+        values = {
+            "job.id": str(run.get("job_id", 0)),
+            "job.run_id": str(run_id),
+            "job.name": run["run_name"],
+        }
         values["task.name"] = task["task_key"]
-        declared = {each["name"]: each["default"] for each in run["settings"].get("parameters", ())}
+        declared = {
+            each["name"]: each["default"]
+            for each in run["settings"].get("parameters", ())
+        }
         for name, value in {**declared, **given.get("job_parameters", {})}.items():
             values[f"job.parameters.{name}"] = str(value)
-        parameters = [self._tree.translate(each) for each in parameters_of(task, given, values)]
+        parameters = [
+            self._tree.translate(each) for each in parameters_of(task, given, values)
+        ]
         if kind_of(task) == "python_wheel_task":
             wheel = task["python_wheel_task"]
             return {
@@ -134,7 +170,9 @@ class Attempts:
             }
         named = str(task["spark_python_task"]["python_file"])
         file = self._tree.real(
-            named if ":" in named.split("/")[0] or named.startswith("/Volumes/") else _in_workspace(named)
+            named
+            if ":" in named.split("/")[0] or named.startswith("/Volumes/")
+            else _in_workspace(named)
         )
         return {"file": str(file), "parameters": parameters}
 
@@ -144,7 +182,10 @@ class Attempts:
         return {
             name: self._tree.translate(
                 REFERENCE.sub(
-                    lambda match: base64.b64decode(self._secrets.get(match[1], match[2])).decode(), value
+                    lambda match: base64.b64decode(
+                        self._secrets.get(match[1], match[2])
+                    ).decode(),
+                    value,
                 )
             )
             for name, value in wanted.items()
@@ -156,7 +197,10 @@ class Attempts:
                 gateway = await self._spark.gateway()
             except SparkUnavailable as error:
                 return {"error": str(error)}
-            return {**gateway, "conf": self._clusters.get(cluster_id).get("spark_conf", {})}
+            return {
+                **gateway,
+                "conf": self._clusters.get(cluster_id).get("spark_conf", {}),
+            }
 
         return ask
 
@@ -179,4 +223,8 @@ def verdict_of(ended: Ended, reason: str) -> Verdict:
 
 def _in_workspace(path: str) -> str:
     """The whole path of a workspace file, which may be written without `/Workspace`."""
-    return path if path.startswith(("/Workspace/", "/dbfs/")) else f"/Workspace/{path.lstrip('/')}"
+    return (
+        path
+        if path.startswith(("/Workspace/", "/dbfs/"))
+        else f"/Workspace/{path.lstrip('/')}"
+    )

@@ -17,14 +17,24 @@ from .tasks import FAILED, SUCCESS, satisfied
 MAX_LOG = 5 * 1024 * 1024
 """The bytes of a log, its last, that runs/get-output tells."""
 # What is of one attempt at a task and not of the task.
-OF_AN_ATTEMPT = ("run_id", "attempt_number", "start_time", "end_time", "state", "error", "error_trace")
+OF_AN_ATTEMPT = (
+    "run_id",
+    "attempt_number",
+    "start_time",
+    "end_time",
+    "state",
+    "error",
+    "error_trace",
+)
 UPSTREAM = {"ALL_SUCCESS": "UPSTREAM_FAILED"}
 
 
 class Execution:
     """The runs under way."""
 
-    def __init__(self, jobs: Jobs, attempts: Attempts, tree: Tree, background: Background) -> None:
+    def __init__(
+        self, jobs: Jobs, attempts: Attempts, tree: Tree, background: Background
+    ) -> None:
         self._jobs = jobs
         self._attempts = attempts
         self._tree = tree
@@ -37,11 +47,15 @@ class Execution:
             message = "The emulator ended while the run was under way"
             for task in run["tasks"]:
                 if task["state"]["life_cycle_state"] not in ENDED:
-                    self._jobs.set_state(task["run_id"], "INTERNAL_ERROR", FAILED, message)
+                    self._jobs.set_state(
+                        task["run_id"], "INTERNAL_ERROR", FAILED, message
+                    )
             self._jobs.set_state(run["run_id"], "INTERNAL_ERROR", FAILED, message)
 
     def start(self, run: Document) -> None:
-        """Start a run that was added, or skip it where its job may have no more at once."""
+        """Start a run that was added, or skip it where its job may have no more at
+        once.
+        """
         run_id, job_id = int(run["run_id"]), run.get("job_id")
         if job_id:
             others = self._jobs.runs(job_id, active=True, completed=False)
@@ -65,7 +79,9 @@ class Execution:
         self._background.cancel(_name(run_id))
 
     def output(self, run_id: int) -> dict[str, Any]:
-        """The log, the error and the run itself. Raises ApiError for a run of several tasks."""
+        """The log, the error and the run itself. Raises ApiError for a run of several
+        tasks.
+        """
         run = self._jobs.run(run_id)
         if "tasks" in run:
             if len({task["task_key"] for task in run["tasks"]}) > 1:
@@ -73,7 +89,11 @@ class Execution:
             return {**self.output(run["tasks"][-1]["run_id"]), "metadata": shown(run)}
         said = self._attempts.log(run_id)
         text = self._tree.show(said[-MAX_LOG:].decode(errors="replace"))
-        found = {"metadata": shown(run), "logs": text, "logs_truncated": len(said) > MAX_LOG}
+        found = {
+            "metadata": shown(run),
+            "logs": text,
+            "logs_truncated": len(said) > MAX_LOG,
+        }
         for name in ("error", "error_trace"):
             if run.get(name):
                 found[name] = self._tree.show(run[name])
@@ -90,7 +110,8 @@ class Execution:
         except asyncio.TimeoutError:
             self._cut(run_id, "TIMEDOUT", f"The run took longer than {limit} s")
         except asyncio.CancelledError:
-            # Without a request to cancel the emulator itself ends, and says so when it starts again.
+            # Without a request to cancel the emulator itself ends, and says so when it
+            # starts again.
             if run_id in self._canceled:
                 self._canceled.discard(run_id)
                 self._cut(run_id, "CANCELED", "Run cancelled.")
@@ -101,15 +122,30 @@ class Execution:
 
     def _finish(self, run_id: int, results: Mapping[str, Verdict]) -> None:
         tasks = self._jobs.run(run_id)["tasks"]
-        inner = {each["task_key"] for task in tasks for each in task.get("depends_on", ())}
+        inner = {
+            each["task_key"] for task in tasks for each in task.get("depends_on", ())
+        }
         leaves = [verdict for key, verdict in results.items() if key not in inner]
-        bad = [verdict for verdict in leaves if verdict.result not in (SUCCESS, "EXCLUDED")]
+        bad = [
+            verdict for verdict in leaves if verdict.result not in (SUCCESS, "EXCLUDED")
+        ]
         if not bad:
             self._jobs.set_state(run_id, "TERMINATED", SUCCESS)
             return
-        worst = next((verdict for verdict in bad if verdict.life_cycle == "INTERNAL_ERROR"), bad[0])
-        failed = [key for key, verdict in results.items() if verdict.result not in (SUCCESS, "EXCLUDED")]
-        message = worst.message if len(results) == 1 else f"Task(s) {', '.join(failed)} failed."
+        worst = next(
+            (verdict for verdict in bad if verdict.life_cycle == "INTERNAL_ERROR"),
+            bad[0],
+        )
+        failed = [
+            key
+            for key, verdict in results.items()
+            if verdict.result not in (SUCCESS, "EXCLUDED")
+        ]
+        message = (
+            worst.message
+            if len(results) == 1
+            else f"Task(s) {', '.join(failed)} failed."
+        )
         result = worst.result if len(results) == 1 else FAILED
         self._jobs.set_state(run_id, worst.life_cycle, result, message)
 
@@ -120,7 +156,9 @@ class Execution:
         self._jobs.set_state(run_id, "TERMINATED", result, message)
         self._background.changed()
 
-    async def _tasks(self, run_id: int, settings: Mapping[str, Any]) -> dict[str, Verdict]:
+    async def _tasks(
+        self, run_id: int, settings: Mapping[str, Any]
+    ) -> dict[str, Verdict]:
         """Run the tasks, each when those it depends on have ended; how each did."""
         waiting = {task["task_key"]: task for task in self._jobs.run(run_id)["tasks"]}
         results: dict[str, Verdict] = {}
@@ -134,13 +172,21 @@ class Execution:
                     del waiting[key]
                     run_if = task.get("run_if", "ALL_SUCCESS")
                     if satisfied(run_if, [results[need].result for need in needs]):
-                        running[asyncio.ensure_future(self._task(run_id, task, settings))] = key
+                        running[
+                            asyncio.ensure_future(self._task(run_id, task, settings))
+                        ] = key
                     else:
                         result = UPSTREAM.get(run_if, "EXCLUDED")
-                        results[key] = Verdict("TERMINATED", result, f"run_if {run_if} does not hold")
-                        self._jobs.set_state(task["run_id"], "TERMINATED", result, results[key].message)
+                        results[key] = Verdict(
+                            "TERMINATED", result, f"run_if {run_if} does not hold"
+                        )
+                        self._jobs.set_state(
+                            task["run_id"], "TERMINATED", result, results[key].message
+                        )
                 if running:
-                    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    done, _ = await asyncio.wait(
+                        running, return_when=asyncio.FIRST_COMPLETED
+                    )
                     for each in done:
                         results[running.pop(each)] = each.result()
         finally:
@@ -151,17 +197,29 @@ class Execution:
 
     # A task
 
-    async def _task(self, run_id: int, task: Mapping[str, Any], settings: Mapping[str, Any]) -> Verdict:
+    async def _task(
+        self, run_id: int, task: Mapping[str, Any], settings: Mapping[str, Any]
+    ) -> Verdict:
         """Try until it succeeds or the retries are used up; -1 retries for ever."""
-        retries, attempt, task_run_id = int(task.get("max_retries", 0)), 0, int(task["run_id"])
-        declared = {name: value for name, value in task.items() if name not in OF_AN_ATTEMPT}
+        retries, attempt, task_run_id = (
+            int(task.get("max_retries", 0)),
+            0,
+            int(task["run_id"]),
+        )
+        declared = {
+            name: value for name, value in task.items() if name not in OF_AN_ATTEMPT
+        }
         while True:
             verdict = await self._attempts.run(run_id, task_run_id, declared, settings)
             more = {"error": verdict.error, "error_trace": verdict.trace}
-            self._jobs.set_state(task_run_id, verdict.life_cycle, verdict.result, verdict.message, **more)
+            self._jobs.set_state(
+                task_run_id, verdict.life_cycle, verdict.result, verdict.message, **more
+            )
             self._background.changed()
             again = verdict.result != SUCCESS and (retries < 0 or attempt < retries)
-            if not again or (verdict.result == "TIMEDOUT" and not task.get("retry_on_timeout")):
+            if not again or (
+                verdict.result == "TIMEDOUT" and not task.get("retry_on_timeout")
+            ):
                 return verdict
             attempt += 1
             await asyncio.sleep(int(task.get("min_retry_interval_millis", 0)) / 1000)

@@ -34,7 +34,10 @@ def routes(jobs: Jobs) -> list[Route]:
         return {}
 
     def update(call: Call) -> Answer:
-        changed, removed = call.fields.get("new_settings") or {}, call.fields.get("fields_to_remove") or []
+        changed, removed = (
+            call.fields.get("new_settings") or {},
+            call.fields.get("fields_to_remove") or [],
+        )
         jobs.update(call.number("job_id"), changed, removed)
         return {}
 
@@ -59,12 +62,20 @@ def routes(jobs: Jobs) -> list[Route]:
 
 def settings_of(call: Call) -> dict[str, Any]:
     """What a request says of a job or a one-time run."""
-    return {name: value for name, value in call.fields.items() if name not in OF_THE_REQUEST}
+    return {
+        name: value for name, value in call.fields.items() if name not in OF_THE_REQUEST
+    }
 
 
 def page(name: str, found: list[dict[str, Any]], call: Call) -> dict[str, Any]:
-    """A page of a list, by `offset` as databricks-cli asks, or by `page_token` as the SDK does."""
+    """A page of a list, by `offset` as databricks-cli asks, or by `page_token` as the
+    SDK does.
+    """
     start = call.number("page_token", call.number("offset", 0))
     end = start + call.number("limit", 20)
     more = len(found) > end
-    return {name: found[start:end], "has_more": more, **({"next_page_token": str(end)} if more else {})}
+    return {
+        name: found[start:end],
+        "has_more": more,
+        **({"next_page_token": str(end)} if more else {}),
+    }

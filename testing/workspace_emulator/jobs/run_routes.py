@@ -41,7 +41,10 @@ class Runs:
 
     def list(self, call: Call) -> Answer:
         job_id = call.number("job_id") if "job_id" in call.fields else None
-        which = {"active": call.flag("active_only"), "completed": call.flag("completed_only")}
+        which = {
+            "active": call.flag("active_only"),
+            "completed": call.flag("completed_only"),
+        }
         found = [self._shown(run) for run in self._jobs.runs(job_id, **which)]
         if not call.flag("expand_tasks"):
             for run in found:
@@ -67,7 +70,12 @@ class Runs:
 
     def _shown(self, run: Mapping[str, Any]) -> dict[str, Any]:
         found = shown(run)
-        return {**found, "run_page_url": f"{self._url}/?o=1#job/{run.get('job_id', 0)}/run/{run['run_id']}"}
+        return {
+            **found,
+            "run_page_url": (
+                f"{self._url}/?o=1#job/{run.get('job_id', 0)}/run/{run['run_id']}"
+            ),
+        }
 
 
 def routes(jobs: Jobs, execution: Execution, url: str) -> list[Route]:

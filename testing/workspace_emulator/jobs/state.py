@@ -1,4 +1,6 @@
-"""Jobs and their runs as documents. `execution` makes the runs happen; nothing here waits."""
+"""Jobs and their runs as documents. `execution` makes the runs happen; nothing here
+waits.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ GIVEN = ("python_params", "python_named_params", "job_parameters")
 
 
 class Jobs:
-    """Jobs by id, runs by id, and of each run its tasks' runs, which have ids of the same kind."""
+    """Jobs by id, runs by id, and of each run its tasks' runs, which have ids of the
+    same kind.
+    """
 
     def __init__(self, store: Store, owner: str) -> None:
         self._store = store
@@ -52,7 +56,11 @@ class Jobs:
     def jobs(self, name: str) -> list[Document]:
         """All jobs, or those of a name, the newest first."""
         found = reversed(list(self._jobs.values()))
-        return [job for job in found if not name or job["settings"]["name"].lower() == name.lower()]
+        return [
+            job
+            for job in found
+            if not name or job["settings"]["name"].lower() == name.lower()
+        ]
 
     def reset(self, job_id: int, settings: Mapping[str, Any]) -> None:
         """Put other settings in the place of a job's."""
@@ -61,9 +69,15 @@ class Jobs:
         whole = {"name": "Untitled", "max_concurrent_runs": 1, **settings}
         self._jobs.change(str(job_id), settings=whole)
 
-    def update(self, job_id: int, settings: Mapping[str, Any], removed: list[str]) -> None:
+    def update(
+        self, job_id: int, settings: Mapping[str, Any], removed: list[str]
+    ) -> None:
         """Change some of a job's settings and remove others."""
-        kept = {name: value for name, value in self.job(job_id)["settings"].items() if name not in removed}
+        kept = {
+            name: value
+            for name, value in self.job(job_id)["settings"].items()
+            if name not in removed
+        }
         self.reset(job_id, {**kept, **settings})
 
     def delete(self, job_id: int) -> None:
@@ -76,14 +90,26 @@ class Jobs:
     def known(self, token: str, job_id: int | None = None) -> Document | None:
         """The run that was started with an idempotency token."""
         if len(token) > MAX_TOKEN:
-            raise invalid_parameter(f"idempotency_token has more than {MAX_TOKEN} characters")
+            raise invalid_parameter(
+                f"idempotency_token has more than {MAX_TOKEN} characters"
+            )
         key = f"{job_id or ''}/{token}"
-        return self._runs[str(self._tokens[key]["run_id"])] if token and key in self._tokens else None
+        return (
+            self._runs[str(self._tokens[key]["run_id"])]
+            if token and key in self._tokens
+            else None
+        )
 
     def add_run(
-        self, settings: Mapping[str, Any], given: Mapping[str, Any], token: str, job_id: int | None = None
+        self,
+        settings: Mapping[str, Any],
+        given: Mapping[str, Any],
+        token: str,
+        job_id: int | None = None,
     ) -> Document:
-        """Keep a new run, which has not started. `given` is what run-now was given beside the job."""
+        """Keep a new run, which has not started. `given` is what run-now was given
+        beside the job.
+        """
         tasks = tasks_of(settings)
         run_id = self._number()
         now = milliseconds(time.time())
@@ -99,7 +125,9 @@ class Jobs:
             "end_time": 0,
             "state": {"life_cycle_state": "PENDING", "state_message": ""},
             "tasks": [],
-            "overriding_parameters": {name: given[name] for name in GIVEN if name in given},
+            "overriding_parameters": {
+                name: given[name] for name in GIVEN if name in given
+            },
             "settings": dict(settings),
             **({"job_id": job_id} if job_id else {}),
         }
@@ -116,7 +144,11 @@ class Jobs:
         run = self._runs[str(run_id)]
         run["tasks"].append(
             {
-                **{name: value for name, value in task.items() if name != "libraries" or value},
+                **{
+                    name: value
+                    for name, value in task.items()
+                    if name != "libraries" or value
+                },
                 "run_id": task_run_id,
                 "attempt_number": attempt,
                 "start_time": milliseconds(time.time()),
@@ -133,14 +165,26 @@ class Jobs:
         if str(run_id) in self._parents:
             parent = self._runs[str(self._parents[str(run_id)]["run_id"])]
             task = next(task for task in parent["tasks"] if task["run_id"] == run_id)
-            shared = {name: parent[name] for name in ("run_name", "run_type", "creator_user_name")}
-            return {**shared, **task, "parent_run_id": parent["run_id"], "job_id": parent.get("job_id", 0)}
+            shared = {
+                name: parent[name]
+                for name in ("run_name", "run_type", "creator_user_name")
+            }
+            return {
+                **shared,
+                **task,
+                "parent_run_id": parent["run_id"],
+                "job_id": parent.get("job_id", 0),
+            }
         if str(run_id) not in self._runs:
             raise errors.no_run(run_id)
         return self._runs[str(run_id)]
 
-    def runs(self, job_id: int | None, *, active: bool, completed: bool) -> list[Document]:
-        """Runs, the newest first; of one job, only those under way, only those that have ended."""
+    def runs(
+        self, job_id: int | None, *, active: bool, completed: bool
+    ) -> list[Document]:
+        """Runs, the newest first; of one job, only those under way, only those that
+        have ended.
+        """
         found = []
         for run in reversed(list(self._runs.values())):
             ended = run["state"]["life_cycle_state"] in ENDED
@@ -154,15 +198,22 @@ class Jobs:
         """Forget a run that has ended."""
         run = self.run(run_id)
         if run["state"]["life_cycle_state"] not in ENDED:
-            raise invalid_parameter(f"Run {run_id} is still running and cannot be deleted.")
+            raise invalid_parameter(
+                f"Run {run_id} is still running and cannot be deleted."
+            )
         for task in run.get("tasks", ()):
             del self._parents[str(task["run_id"])]
         del self._runs[str(run_id)]
 
     def set_state(
-        self, run_id: int, life_cycle: str, result: str = "", message: str = "", **more: Any
+        self,
+        run_id: int,
+        life_cycle: str,
+        result: str = "",
+        message: str = "",
+        **more: Any,
     ) -> None:
-        """Note the state of a run or of a task's run; one that has ended gets its time."""
+        """Note the state of a run or a task's run; one that has ended gets its time."""
         state = {"life_cycle_state": life_cycle, "state_message": message}
         if result:
             state["result_state"] = result
@@ -173,7 +224,10 @@ class Jobs:
             self._runs.change(str(run_id), **fields)
             return
         run = self._runs[str(self._parents[str(run_id)]["run_id"])]
-        run["tasks"] = [{**task, **fields} if task["run_id"] == run_id else task for task in run["tasks"]]
+        run["tasks"] = [
+            {**task, **fields} if task["run_id"] == run_id else task
+            for task in run["tasks"]
+        ]
         self._runs[str(run["run_id"])] = run
 
     def _number(self) -> int:

@@ -34,18 +34,29 @@ SUCCESS, FAILED = "SUCCESS", "FAILED"
 
 
 def tasks_of(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tasks of a job or a one-time run. Raises ApiError for what is wrong in them."""
+    """The tasks of a job or a one-time run. Raises ApiError for what is wrong."""
     if "tasks" in settings:
         tasks = settings["tasks"]
-        if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks) or not tasks:
+        if (
+            not isinstance(tasks, list)
+            or not all(isinstance(task, dict) for task in tasks)
+            or not tasks
+        ):
             raise invalid_parameter("tasks must be a list of objects, and not empty")
     else:
-        tasks = [{"task_key": "main", **{name: settings[name] for name in settings if _of_a_task(name)}}]
+        tasks = [
+            {
+                "task_key": "main",
+                **{name: settings[name] for name in settings if _of_a_task(name)},
+            }
+        ]
     keys = [task.get("task_key") for task in tasks]
     for number, task in enumerate(tasks):
         key = task.get("task_key")
         if not isinstance(key, str) or not re.fullmatch(r"[\w-]{1,100}", key):
-            raise invalid_parameter(f"Task number {number + 1} has no task_key, or an invalid one: {key!r}")
+            raise invalid_parameter(
+                f"Task number {number + 1} has no task_key, or an invalid one: {key!r}"
+            )
         if keys.count(key) > 1:
             raise invalid_parameter(f"There are two tasks of the key {key!r}")
         _check(task, keys, settings)
@@ -69,20 +80,26 @@ def satisfied(run_if: str, results: Iterable[str]) -> bool:
     return verdicts[run_if]
 
 
-def parameters_of(task: Mapping[str, Any], given: Mapping[str, Any], values: Mapping[str, str]) -> list[str]:
+def parameters_of(
+    task: Mapping[str, Any], given: Mapping[str, Any], values: Mapping[str, str]
+) -> list[str]:
     """The arguments a task's program gets.
 
     Args:
         task: as it was declared.
         given: what run-now gave instead: `python_params`, `python_named_params`.
-        values: what `{{job.id}}` and its like stand for; a reference that is not among them stays as it is.
+        values: what `{{job.id}}` and its like stand for; a reference that is not among
+            them stays as it is.
     """
     kind = kind_of(task)
     positional = given.get("python_params") or task[kind].get("parameters") or []
     named = given.get("python_named_params") or task[kind].get("named_parameters") or {}
     if kind == "python_wheel_task" and (named and not given.get("python_params")):
         positional = [f"--{name}={value}" for name, value in named.items()]
-    return [REFERENCE.sub(lambda match: values.get(match[1], match[0]), str(each)) for each in positional]
+    return [
+        REFERENCE.sub(lambda match: values.get(match[1], match[0]), str(each))
+        for each in positional
+    ]
 
 
 def kind_of(task: Mapping[str, Any]) -> str:
@@ -94,26 +111,38 @@ def _of_a_task(name: str) -> bool:
     return name in ON_THE_JOB or name.endswith("_task")
 
 
-def _check(task: Mapping[str, Any], keys: list[Any], settings: Mapping[str, Any]) -> None:
+def _check(
+    task: Mapping[str, Any], keys: list[Any], settings: Mapping[str, Any]
+) -> None:
     kinds = [name for name in task if name.endswith("_task")]
     for kind in kinds:
         if kind not in EMULATED:
             raise not_emulated(f"tasks of kind {kind}")
     if len(kinds) != 1:
-        raise invalid_parameter(f"Task {task['task_key']} must have exactly one of: {', '.join(EMULATED)}")
+        raise invalid_parameter(
+            f"Task {task['task_key']} must have exactly one of: {', '.join(EMULATED)}"
+        )
     _check_program(kinds[0], task[kinds[0]])
     _check_compute(task, settings)
     for library in task.get("libraries", ()):
         check_library(library)
     if task.get("run_if", "ALL_SUCCESS") not in RUN_IF:
-        raise invalid_parameter(f"run_if must be one of {', '.join(RUN_IF)}, not {task['run_if']!r}")
+        raise invalid_parameter(
+            f"run_if must be one of {', '.join(RUN_IF)}, not {task['run_if']!r}"
+        )
     for dependency in task.get("depends_on", ()):
         if dependency.get("task_key") not in keys:
-            raise invalid_parameter(f"Task {task['task_key']} depends on {dependency}, which is no task")
+            raise invalid_parameter(
+                f"Task {task['task_key']} depends on {dependency}, which is no task"
+            )
 
 
 def _check_program(kind: str, program: Any) -> None:
-    required = ("package_name", "entry_point") if kind == "python_wheel_task" else ("python_file",)
+    required = (
+        ("package_name", "entry_point")
+        if kind == "python_wheel_task"
+        else ("python_file",)
+    )
     if not isinstance(program, dict):
         raise invalid_parameter(f"{kind} must be an object")
     for name in required:
@@ -122,22 +151,36 @@ def _check_program(kind: str, program: Any) -> None:
     if program.get("source", "WORKSPACE") != "WORKSPACE":
         raise not_emulated(f"source {program['source']} of a {kind}")
     if program.get("parameters") and program.get("named_parameters"):
-        raise invalid_parameter("parameters and named_parameters cannot be used together")
+        raise invalid_parameter(
+            "parameters and named_parameters cannot be used together"
+        )
 
 
 def _check_compute(task: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    named = [name for name in ("existing_cluster_id", "new_cluster", "job_cluster_key") if task.get(name)]
+    named = [
+        name
+        for name in ("existing_cluster_id", "new_cluster", "job_cluster_key")
+        if task.get(name)
+    ]
     if "environment_key" in task or not named:
-        raise not_emulated(f"serverless compute (task {task['task_key']} names no cluster)")
+        raise not_emulated(
+            f"serverless compute (task {task['task_key']} names no cluster)"
+        )
     if len(named) > 1:
-        raise invalid_parameter(f"Task {task['task_key']} names more than one cluster: {', '.join(named)}")
+        raise invalid_parameter(
+            f"Task {task['task_key']} names more than one cluster: {', '.join(named)}"
+        )
     wanted = new_cluster(task, settings)
     if wanted is not None:
         check_runtime(str(wanted.get("spark_version")))
 
 
-def new_cluster(task: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the cluster is to be that is made for the task; None where it runs on one that there is."""
+def new_cluster(
+    task: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What the cluster is to be that is made for the task; None where it runs on one
+    that there is.
+    """
     if task.get("existing_cluster_id"):
         return None
     if task.get("new_cluster"):
@@ -150,10 +193,15 @@ def new_cluster(task: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[st
 
 def _check_order(tasks: list[dict[str, Any]]) -> None:
     """Refuse tasks that wait for each other."""
-    waiting = {task["task_key"]: {each["task_key"] for each in task.get("depends_on", ())} for task in tasks}
+    waiting = {
+        task["task_key"]: {each["task_key"] for each in task.get("depends_on", ())}
+        for task in tasks
+    }
     while waiting:
         free = [key for key, needs in waiting.items() if not needs & waiting.keys()]
         if not free:
-            raise invalid_parameter(f"Tasks depend on each other in a circle: {', '.join(waiting)}")
+            raise invalid_parameter(
+                f"Tasks depend on each other in a circle: {', '.join(waiting)}"
+            )
         for key in free:
             del waiting[key]

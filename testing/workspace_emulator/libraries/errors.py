@@ -1,4 +1,6 @@
-"""What is refused about libraries; a library that cannot be installed is no refusal but a status."""
+"""What is refused about libraries; a library that cannot be installed is no refusal but
+a status.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,15 @@ from ..errors import ApiError
 
 
 def not_a_library() -> ApiError:
-    return ApiError(400, "INVALID_PARAMETER_VALUE", "A library names exactly one of: whl, pypi, requirements")
+    return ApiError(
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "A library names exactly one of: whl, pypi, requirements",
+    )
 
 
 DBFS_ROOT = (
-    "Library installation from the DBFS root is not supported on Databricks Runtime 15.1 and above."
-    " Put the file on a Unity Catalog volume (/Volumes/...) or into the workspace (/Workspace/...)."
+    "Library installation from the DBFS root is not supported on Databricks Runtime"
+    " 15.1 and above. Put the file on a Unity Catalog volume (/Volumes/...) or into the"
+    " workspace (/Workspace/...)."
 )

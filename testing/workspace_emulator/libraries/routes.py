@@ -17,7 +17,10 @@ def routes(libraries: Libraries) -> list[Route]:
 
     def status(call: Call) -> Answer:
         cluster_id = call.text("cluster_id")
-        return {"cluster_id": cluster_id, "library_statuses": libraries.statuses(cluster_id)}
+        return {
+            "cluster_id": cluster_id,
+            "library_statuses": libraries.statuses(cluster_id),
+        }
 
     def all_statuses(call: Call) -> Answer:
         return {"statuses": libraries.all_statuses()}

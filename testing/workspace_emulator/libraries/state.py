@@ -1,4 +1,6 @@
-"""Libraries of clusters: installed by pip into the cluster's environment, one after another, behind the answer."""
+"""Libraries of clusters: installed by pip into the cluster's environment, one after
+another, behind the answer.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,14 @@ UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
 class Libraries:
     """Each cluster's libraries in the order they were asked for.
 
-    A running cluster's tasks never see a package change: a library that would replace one that is installed is only
-    rehearsed beside the environment, and is INSTALLED for good when the next start makes the environment anew.
+    A running cluster's tasks never see a package change: a library that would replace
+    one that is installed is only rehearsed beside the environment, and is INSTALLED for
+    good when the next start makes the environment anew.
     """
 
-    def __init__(self, store: Store, tree: Tree, clusters: Clusters, background: Background) -> None:
+    def __init__(
+        self, store: Store, tree: Tree, clusters: Clusters, background: Background
+    ) -> None:
         self._libraries = store.collection("library")
         self._tree = tree
         self._clusters = clusters
@@ -58,7 +63,7 @@ class Libraries:
         self._work(cluster_id)
 
     def uninstall(self, cluster_id: str, libraries: Sequence[Library]) -> None:
-        """Have libraries gone after the next start; one that is not there is ignored."""
+        """Have libraries gone after the next start; one that is missing is ignored."""
         self._clusters.get(cluster_id)
         for library in libraries:
             key = _key(cluster_id, library)
@@ -83,8 +88,13 @@ class Libraries:
 
     def all_statuses(self) -> list[Document]:
         """The libraries of all clusters that have any."""
-        clusters = dict.fromkeys(each["cluster_id"] for each in self._libraries.values())
-        return [{"cluster_id": each, "library_statuses": self.statuses(each)} for each in clusters]
+        clusters = dict.fromkeys(
+            each["cluster_id"] for each in self._libraries.values()
+        )
+        return [
+            {"cluster_id": each, "library_statuses": self.statuses(each)}
+            for each in clusters
+        ]
 
     async def settled(self, cluster_id: str) -> None:
         """Wait until no install is on its way, or the cluster has stopped."""
@@ -94,7 +104,11 @@ class Libraries:
         )
 
     def _of(self, cluster_id: str) -> list[Document]:
-        return [each for each in self._libraries.values() if each["cluster_id"] == cluster_id]
+        return [
+            each
+            for each in self._libraries.values()
+            if each["cluster_id"] == cluster_id
+        ]
 
     def _set(self, library: Document, status: str, *messages: str) -> None:
         key = _key(library["cluster_id"], library["library"])
@@ -116,13 +130,17 @@ class Libraries:
             del self._libraries[_key(cluster_id, library["library"])]
 
     def _work(self, cluster_id: str) -> None:
-        if self._clusters.runs(cluster_id) and not self._background.runs(_name(cluster_id)):
+        if self._clusters.runs(cluster_id) and not self._background.runs(
+            _name(cluster_id)
+        ):
             self._background.spawn(_name(cluster_id), self._install_all(cluster_id))
 
     async def _install_all(self, cluster_id: str) -> None:
         environment = self._clusters.environment(cluster_id)
         while True:
-            pending = [each for each in self._of(cluster_id) if each["status"] == "PENDING"]
+            pending = [
+                each for each in self._of(cluster_id) if each["status"] == "PENDING"
+            ]
             if not pending:
                 return
             library = pending[0]
@@ -149,15 +167,22 @@ class Libraries:
         if library.get("at_start"):  # nothing has run in it yet
             await environment.install(arguments)
         elif changes.removed or wheel_name(library["library"]) in installed:
-            await environment.rehearse(arguments, environment.folder.with_name("rehearsal"))
+            await environment.rehearse(
+                arguments, environment.folder.with_name("rehearsal")
+            )
         else:
             await environment.install(arguments)
 
     def _arguments(self, library: Library) -> list[str]:
-        """What pip is given for a library. Raises ApiError for a file that cannot be one."""
+        """What pip is given for a library. Raises ApiError for a file that cannot be
+        one.
+        """
         if "pypi" in library:
             repo = library["pypi"].get("repo")
-            return [*(["--index-url", repo] if repo else []), library["pypi"]["package"]]
+            return [
+                *(["--index-url", repo] if repo else []),
+                library["pypi"]["package"],
+            ]
         kind = "whl" if "whl" in library else "requirements"
         path = str(library[kind])
         file = self._tree.real(path)
@@ -177,7 +202,9 @@ def check(library: Library) -> None:
     if len(kinds) != 1:
         raise not_a_library()
     value = library[kinds[0]]
-    named = value.get("package") if isinstance(value, dict) and kinds == ["pypi"] else value
+    named = (
+        value.get("package") if isinstance(value, dict) and kinds == ["pypi"] else value
+    )
     if not isinstance(named, str) or not named or named.startswith("-"):
         raise not_a_library()
 

@@ -1,4 +1,6 @@
-"""What goes on behind the answers: tasks of the event loop by name, and waiting for what they change."""
+"""What goes on behind the answers: tasks of the event loop by name, and waiting for
+what they change.
+"""
 
 from __future__ import annotations
 
@@ -55,5 +57,9 @@ class Background:
         if self._tasks.get(task.get_name()) is task:
             del self._tasks[task.get_name()]
         if not task.cancelled() and task.exception() is not None:
-            log.error("%s failed inside the emulator", task.get_name(), exc_info=task.exception())
+            log.error(
+                "%s failed inside the emulator",
+                task.get_name(),
+                exc_info=task.exception(),
+            )
         self.changed()

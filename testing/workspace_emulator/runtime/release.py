@@ -25,12 +25,15 @@ NODE_TYPE: dict[str, Any] = {
 
 
 def check(spark_version: str) -> None:
-    """Refuse any other runtime: code that runs on this one may not run there. Raises ApiError."""
+    """Refuse any other runtime: code that runs on this one may not run there. Raises
+    ApiError.
+    """
     if spark_version != SPARK_VERSION:
         raise unsupported(spark_version)
 
 
 def unsupported(spark_version: str) -> ApiError:
     return invalid_parameter(
-        f"Spark version {spark_version} is not emulated: {SPARK_VERSION} is the only one"
+        f"Spark version {spark_version} is not emulated: {SPARK_VERSION} is the"
+        " only one"
     )

@@ -1,4 +1,6 @@
-"""The workspace's Spark: one JVM for all clusters, with a metastore on disk, started when a task first asks."""
+"""The workspace's Spark: one JVM for all clusters, with a metastore on disk, started
+when a task first asks.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ class SparkUnavailable(Exception):
 class Spark:
     """Where tasks attach: the port and the secret of the JVM's gateway.
 
-    A workspace's clusters share their tables, so that they share one metastore. Derby, which keeps it here, serves one
-    process at a time: hence one JVM.
+    A workspace's clusters share their tables, so that they share one metastore. Derby,
+    which keeps it here, serves one process at a time: hence one JVM.
     """
 
     def __init__(self, folder: Path, jars: Path | None, template: Template) -> None:
@@ -34,14 +36,18 @@ class Spark:
         self._gateway: dict[str, Any] = {}
 
     async def gateway(self) -> dict[str, Any]:
-        """`{"port": ..., "secret": ...}` of the running JVM, started where it is not. Raises SparkUnavailable."""
+        """`{"port": ..., "secret": ...}` of the running JVM, started where it is not.
+        Raises SparkUnavailable.
+        """
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
                 self._gateway = await self._start()
             return self._gateway
 
     async def stop(self) -> None:
-        """End the JVM; it ends by itself when the emulator is gone, for then its standard input ends."""
+        """End the JVM; it ends by itself when the emulator is gone, for then its
+        standard input ends.
+        """
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
             return
@@ -57,8 +63,8 @@ class Spark:
         jars = sorted(self._jars.glob("*.jar")) if self._jars else []
         if not jars:
             raise SparkUnavailable(
-                "Spark has no Delta: start the emulator with --jars FOLDER or LAKE_CI_JARS,"
-                " a folder of the jars that requirements/jars.txt locks"
+                "Spark has no Delta: start the emulator with --jars FOLDER or"
+                " LAKE_CI_JARS, a folder of the jars that requirements/jars.txt locks"
             )
         environment = Environment(self._folder / "environment")
         try:
@@ -66,7 +72,9 @@ class Spark:
         except InstallError as error:
             raise SparkUnavailable(str(error)) from None
         settings = self._folder / "settings.json"
-        settings.write_text(json.dumps(self._settings([str(jar) for jar in jars])), encoding="utf-8")
+        settings.write_text(
+            json.dumps(self._settings([str(jar) for jar in jars])), encoding="utf-8"
+        )
         log = self._folder / "driver.log"
         with log.open("wb") as said:
             self._process = process = await asyncio.create_subprocess_exec(
@@ -92,7 +100,11 @@ class Spark:
             line = b""
         if not line:
             await self.stop()
-            said_last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+            said_last = (
+                log.read_text(encoding="utf-8", errors="replace")
+                .strip()
+                .splitlines()[-5:]
+            )
             raise SparkUnavailable("\n".join(["Spark did not start:", *said_last]))
         gateway: dict[str, Any] = json.loads(line)
         return gateway
@@ -101,7 +113,8 @@ class Spark:
         cores = str(os.cpu_count() or 2)
         # Small data: its queries end before the second compiler pays.
         java = (
-            f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dderby.system.home={self._folder} -Duser.timezone=UTC"
+            "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+            f" -Dderby.system.home={self._folder} -Duser.timezone=UTC"
         )
         return {
             "spark.master": "local[*]",
@@ -120,12 +133,16 @@ class Spark:
                 f"jdbc:derby:;databaseName={self._folder}/metastore;create=true"
             ),
             "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-            # As on Databricks: a table is a Delta table unless it says otherwise, and times are UTC.
+            "spark.sql.catalog.spark_catalog": (
+                "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+            ),
+            # As on Databricks: a table is a Delta table unless it says otherwise, and
+            # times are UTC.
             "spark.sql.sources.default": "delta",
             "spark.sql.legacy.createHiveTableByDefault": "false",
             "spark.sql.session.timeZone": "UTC",
-            # The defaults are for clusters: 50, 200 and 10,000 tasks, each some milliseconds.
+            # The defaults are for clusters: 50, 200 and 10,000 tasks, each some
+            # milliseconds.
             "spark.databricks.delta.snapshotPartitions": cores,
             "spark.sql.shuffle.partitions": cores,
             "spark.default.parallelism": cores,

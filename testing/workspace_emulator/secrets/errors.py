@@ -14,8 +14,14 @@ def scope_exists(scope: str) -> ApiError:
 
 
 def no_secret(scope: str, key: str) -> ApiError:
-    return ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Failed to get secret {key} for scope {scope}.")
+    return ApiError(
+        404, "RESOURCE_DOES_NOT_EXIST", f"Failed to get secret {key} for scope {scope}."
+    )
 
 
 def no_acl(scope: str, principal: str) -> ApiError:
-    return ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Failed to get ACL of {principal} for scope {scope}.")
+    return ApiError(
+        404,
+        "RESOURCE_DOES_NOT_EXIST",
+        f"Failed to get ACL of {principal} for scope {scope}.",
+    )

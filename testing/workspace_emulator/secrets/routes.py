@@ -17,7 +17,9 @@ def routes(secrets: Secrets, owner: str) -> list[Route]:
 
 def _scopes(secrets: Secrets, owner: str) -> list[Route]:
     def create_scope(call: Call) -> Answer:
-        secrets.create_scope(call.text("scope"), call.text("initial_manage_principal", "") or owner)
+        secrets.create_scope(
+            call.text("scope"), call.text("initial_manage_principal", "") or owner
+        )
         return {}
 
     def delete_scope(call: Call) -> Answer:
@@ -32,7 +34,9 @@ def _scopes(secrets: Secrets, owner: str) -> list[Route]:
             value = decoded("bytes_value", call.text("bytes_value"))
         else:
             value = call.text("string_value").encode()
-        secrets.put(call.text("scope"), call.text("key"), base64.b64encode(value).decode())
+        secrets.put(
+            call.text("scope"), call.text("key"), base64.b64encode(value).decode()
+        )
         return {}
 
     def get(call: Call) -> Answer:
@@ -59,7 +63,9 @@ def _scopes(secrets: Secrets, owner: str) -> list[Route]:
 
 def _acls(secrets: Secrets) -> list[Route]:
     def put_acl(call: Call) -> Answer:
-        secrets.put_acl(call.text("scope"), call.text("principal"), call.text("permission"))
+        secrets.put_acl(
+            call.text("scope"), call.text("principal"), call.text("permission")
+        )
         return {}
 
     def get_acl(call: Call) -> Answer:

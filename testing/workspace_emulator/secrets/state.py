@@ -1,4 +1,6 @@
-"""Scopes of secrets, and who may read them. One user calls, so that the access lists are kept, not enforced."""
+"""Scopes of secrets, and who may read them. One user calls, so that the access lists
+are kept, not enforced.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ class Secrets:
         if not NAME.fullmatch(key):
             raise invalid_parameter(f"Invalid secret key: {key!r}")
         document = self._scope(scope)
-        document["secrets"][key] = {"value": value, "last_updated_timestamp": milliseconds(time.time())}
+        document["secrets"][key] = {
+            "value": value,
+            "last_updated_timestamp": milliseconds(time.time()),
+        }
         self._scopes[scope] = document
 
     def get(self, scope: str, key: str) -> str:
@@ -71,7 +76,10 @@ class Secrets:
     def put_acl(self, scope: str, principal: str, permission: str) -> None:
         """Note what a principal may do."""
         if permission not in PERMISSIONS:
-            raise invalid_parameter(f"permission must be one of {', '.join(PERMISSIONS)}, not {permission!r}")
+            raise invalid_parameter(
+                f"permission must be one of {', '.join(PERMISSIONS)}, not"
+                f" {permission!r}"
+            )
         document = self._scope(scope)
         document["acls"][principal] = permission
         self._scopes[scope] = document

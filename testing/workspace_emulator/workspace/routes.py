@@ -14,9 +14,15 @@ from .state import Workspace
 
 def routes(workspace: Workspace) -> list[Route]:
     def import_(call: Call) -> Answer:
-        content = call.upload.read_bytes() if call.upload else decoded("content", call.text("content"))
+        content = (
+            call.upload.read_bytes()
+            if call.upload
+            else decoded("content", call.text("content"))
+        )
         how = call.text("format", "SOURCE"), call.text("language", "")
-        workspace.import_(call.text("path"), content, *how, overwrite=call.flag("overwrite"))
+        workspace.import_(
+            call.text("path"), content, *how, overwrite=call.flag("overwrite")
+        )
         return {}
 
     def export(call: Call) -> Answer:

@@ -1,4 +1,6 @@
-"""Workspace files and notebooks. A notebook is a file of source with a language; it is kept, not run."""
+"""Workspace files and notebooks. A notebook is a file of source with a language; it is
+kept, not run.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,21 @@ class Workspace:
         self._objects = store.collection("workspace_object")
         self._tree = tree
 
-    def import_(self, path: str, content: bytes, kind: str, language: str, *, overwrite: bool) -> None:
-        """Keep a file, or a notebook where the format is SOURCE or AUTO and the source says it is one."""
+    def import_(
+        self, path: str, content: bytes, kind: str, language: str, *, overwrite: bool
+    ) -> None:
+        """Keep a file, or a notebook where the format is SOURCE or AUTO and the source
+        says it is one.
+        """
         if kind not in ("SOURCE", "AUTO", "RAW"):
             raise not_emulated(f"workspace imports of format {kind}")
-        notebook = kind == "SOURCE" or (kind == "AUTO" and content.startswith(NOTEBOOK_HEADER))
+        notebook = kind == "SOURCE" or (
+            kind == "AUTO" and content.startswith(NOTEBOOK_HEADER)
+        )
         if notebook and kind == "SOURCE" and language not in LANGUAGES:
-            raise invalid_parameter(f"language must be one of {', '.join(LANGUAGES)}, not {language!r}")
+            raise invalid_parameter(
+                f"language must be one of {', '.join(LANGUAGES)}, not {language!r}"
+            )
         file = self._file(path)
         before = self._objects.get(self._name(file))
         try:
@@ -42,7 +52,9 @@ class Workspace:
         self._objects[self._name(file)] = {
             "object_type": "NOTEBOOK" if notebook else "FILE",
             **({"language": language or "PYTHON"} if notebook else {}),
-            "object_id": before["object_id"] if before else self._store.next_number("object"),
+            "object_id": (
+                before["object_id"] if before else self._store.next_number("object")
+            ),
             "created_at": before["created_at"] if before else now,
             "modified_at": now,
         }
@@ -54,7 +66,10 @@ class Workspace:
     def entries(self, path: str) -> list[Document]:
         """What a folder holds; of a file, itself."""
         file = self._existing(path)
-        return [self._entry(each) for each in (sorted(file.iterdir()) if file.is_dir() else [file])]
+        return [
+            self._entry(each)
+            for each in (sorted(file.iterdir()) if file.is_dir() else [file])
+        ]
 
     def export(self, path: str) -> bytes:
         """The content of a file or the source of a notebook."""
@@ -85,10 +100,13 @@ class Workspace:
     def _entry(self, file: Path) -> Document:
         name = self._name(file)
         if file.is_dir() and name not in self._objects:
-            # A folder is also made by a file below it: it is numbered when it is first seen.
+            # A folder is also made by a file below it: it is numbered when it is first
+            # seen.
             number = self._store.next_number("object")
             self._objects[name] = {"object_type": "DIRECTORY", "object_id": number}
-        known: dict[str, Any] = self._objects.get(name, {"object_type": "FILE", "object_id": 0})
+        known: dict[str, Any] = self._objects.get(
+            name, {"object_type": "FILE", "object_id": 0}
+        )
         size = {"size": file.stat().st_size} if known["object_type"] == "FILE" else {}
         return {"path": name, **known, **size}
 

@@ -1,6 +1,8 @@
-"""`python -m lake_ci.deploy`: deploys, rolls back, tells. One JSON object a line on standard output; see `events`.
+"""`python -m lake_ci.deploy`: deploys, rolls back, tells. One JSON object a line on
+standard output; see `events`.
 
-Exit codes: 0 done, or nothing to do; 1 failed, and undone; 2 refused, or wrong usage; 3 no workspace; 130 interrupted.
+Exit codes: 0 done, or nothing to do; 1 failed, and undone; 2 refused, or wrong usage; 3
+no workspace; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,12 +30,18 @@ BAD = (rollout.RETURNED, rollout.NOT_BACK)
 
 
 def arguments() -> argparse.ArgumentParser:
-    """What the process is told; `nox -s deploy` has read and checked what the user typed before."""
-    parser = argparse.ArgumentParser(prog="python -m lake_ci.deploy", description=__doc__, allow_abbrev=False)
+    """What the process is told; `nox -s deploy` has read and checked what the user
+    typed before.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m lake_ci.deploy", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--environment", choices=ENVIRONMENTS, required=True)
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository")
     parser.add_argument(
-        "--emulator", action="store_true", help="the workspace is one of ours: make what it lacks"
+        "--emulator",
+        action="store_true",
+        help="the workspace is one of ours: make what it lacks",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true")
@@ -50,12 +58,15 @@ def main(argv: list[str], env: Mapping[str, str], events: Events) -> int:
     try:
         outcome, code = _do(options, env, events)
     except LakeCiError as error:
-        outcome, code = "failed", 2 if isinstance(error, RefusedError) else error.exit_code
+        outcome, code = "failed", (
+            2 if isinstance(error, RefusedError) else error.exit_code
+        )
         events.text(str(error))
     except KeyboardInterrupt as error:
         outcome, code = "interrupted", 130
         events.text(
-            f"stopped by {str(error) or 'SIGINT'}; type the same again, and it completes or undoes what was begun"
+            f"stopped by {str(error) or 'SIGINT'}; type the same again, and it"
+            " completes or undoes what was begun"
         )
     except Exception as error:  # noqa: B902 - printed by Python with secrets
         outcome, code = "failed", 1
@@ -64,7 +75,9 @@ def main(argv: list[str], env: Mapping[str, str], events: Events) -> int:
     return code
 
 
-def _do(options: argparse.Namespace, env: Mapping[str, str], events: Events) -> tuple[str, int]:
+def _do(
+    options: argparse.Namespace, env: Mapping[str, str], events: Events
+) -> tuple[str, int]:
     root: Path = options.root.resolve()
     clock = Clock()
     target = bundle.read(root, options.environment, env)
@@ -94,15 +107,27 @@ def _do(options: argparse.Namespace, env: Mapping[str, str], events: Events) -> 
     return outcome, 1 if outcome in BAD else 0
 
 
-def _site(connection: Connection, events: Events, clock: Clock, options: argparse.Namespace) -> Site:
+def _site(
+    connection: Connection, events: Events, clock: Clock, options: argparse.Namespace
+) -> Site:
     target = connection.target
-    what = f"{'rolls back' if options.rollback is not None else 'deploys to'} {target.name}"
+    does = "deploys to" if options.rollback is None else "rolls back"
+    what = f"{does} {target.name}"
     me = this_process(what, target.limits.whole, clock)
-    return Site(connection.workspace, target, connection.cluster, connection.runtime, events, clock, me)
+    return Site(
+        connection.workspace,
+        target,
+        connection.cluster,
+        connection.runtime,
+        events,
+        clock,
+        me,
+    )
 
 
 def _print(line: str) -> None:
-    # A lost terminal, or a nox that is gone: nobody hears it, and the deploy ends by the signal that comes with it.
+    # A lost terminal, or a nox that is gone: nobody hears it, and the deploy ends by
+    # the signal that comes with it.
     try:
         print(line, flush=True)
     except BrokenPipeError:

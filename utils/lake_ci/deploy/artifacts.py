@@ -1,4 +1,6 @@
-"""What was built, before it goes anywhere: whole by its checksums, and of the commit that is checked out."""
+"""What was built, before it goes anywhere: whole by its checksums, and of the commit
+that is checked out.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ DIST = "dist"
 CHECKSUMS = "reports/build/SHA256SUMS"
 BUILD = "run `nox -s build`"
 LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
-# How many letters of the commit stand in a version that no tag names; `[tool.versioningit.format]` says the same.
+# How many letters of the commit stand in a version that no tag names;
+# `[tool.versioningit.format]` says the same.
 SHORT = 12
 
 
@@ -32,14 +35,20 @@ class Artifacts:
 
 
 def verify(root: Path) -> Artifacts:
-    """The wheel in `dist/`, verified. Raises RefusedError that says what is wrong and what to type."""
+    """The wheel in `dist/`, verified. Raises RefusedError that says what is wrong and
+    what to type.
+    """
     commit = git.commit(root)
     if commit is None:
         raise RefusedError(
-            "this is no git checkout with a commit", "clone the repository, and deploy from there"
+            "this is no git checkout with a commit",
+            "clone the repository, and deploy from there",
         )
     if git.is_dirty(root):
-        changed = [line[3:] for line in (git.ask(root, "status", "--porcelain") or "").splitlines()]
+        changed = [
+            line[3:]
+            for line in (git.ask(root, "status", "--porcelain") or "").splitlines()
+        ]
         raise RefusedError(
             f"the tree is dirty: {', '.join(changed[:5])}",
             f"commit or stash it, then {BUILD} and deploy again",
@@ -55,16 +64,24 @@ def verify(root: Path) -> Artifacts:
     for name, expected in sums.items():
         path = root / DIST / name
         if not path.is_file():
-            raise RefusedError(f"{DIST}/{name} is missing, which {CHECKSUMS} names", BUILD)
+            raise RefusedError(
+                f"{DIST}/{name} is missing, which {CHECKSUMS} names", BUILD
+            )
         if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise RefusedError(f"{DIST}/{name} is not the file that was built: its sha256 is another", BUILD)
+            raise RefusedError(
+                f"{DIST}/{name} is not the file that was built: its sha256 is another",
+                BUILD,
+            )
     wheels = [path for path in files if path.suffix == ".whl"]
     if len(wheels) != 1:
-        raise RefusedError(f"{DIST}/ holds {len(wheels)} wheels, where one is deployed", BUILD)
+        raise RefusedError(
+            f"{DIST}/ holds {len(wheels)} wheels, where one is deployed", BUILD
+        )
     package, version = _metadata(wheels[0])
     if not _is_of(root, version, commit):
         raise RefusedError(
-            f"{wheels[0].name} is not of this commit, {commit[:SHORT]}", f"{BUILD}, then deploy again"
+            f"{wheels[0].name} is not of this commit, {commit[:SHORT]}",
+            f"{BUILD}, then deploy again",
         )
     return Artifacts(wheels[0], package, version, sums[wheels[0].name], commit)
 
@@ -73,7 +90,9 @@ def _sums(root: Path) -> dict[str, str]:
     try:
         lines = (root / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     except OSError:
-        raise RefusedError(f"{CHECKSUMS} is missing: nothing was built here", BUILD) from None
+        raise RefusedError(
+            f"{CHECKSUMS} is missing: nothing was built here", BUILD
+        ) from None
     matches = [LINE.fullmatch(line) for line in lines]
     if not lines or not all(matches):
         raise RefusedError(f"{CHECKSUMS} is no list of checksums", BUILD)
@@ -84,15 +103,23 @@ def _metadata(wheel: Path) -> tuple[str, str]:
     """The name and the version that a wheel's own metadata tell."""
     try:
         with zipfile.ZipFile(wheel) as archive:
-            [name] = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
-            said = Parser().parsestr(archive.read(name).decode("utf-8"), headersonly=True)
+            [name] = [
+                each
+                for each in archive.namelist()
+                if each.endswith(".dist-info/METADATA")
+            ]
+            said = Parser().parsestr(
+                archive.read(name).decode("utf-8"), headersonly=True
+            )
     except (OSError, ValueError, zipfile.BadZipFile):
         raise RefusedError(f"{DIST}/{wheel.name} is no wheel", BUILD) from None
     return str(said["Name"]), str(said["Version"])
 
 
 def _is_of(root: Path, version: str, commit: str) -> bool:
-    """Whether a version is the commit's: it holds its id, or a tag of the commit names it."""
+    """Whether a version is the commit's: it holds its id, or a tag of the commit names
+    it.
+    """
     match = re.search(r"\+g([0-9a-f]+)$", version)
     if match:
         return len(match[1]) >= SHORT and commit.startswith(match[1])

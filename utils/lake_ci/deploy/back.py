@@ -1,4 +1,6 @@
-"""The way back to the last good version: wheel, scripts, job settings and tables, of a deploy that did not end well."""
+"""The way back to the last good version: wheel, scripts, job settings and tables, of a
+deploy that did not end well.
+"""
 
 from __future__ import annotations
 
@@ -22,36 +24,54 @@ ROW = "return"
 
 
 def go_back(site: Site, pending: Pending, why: str) -> bool:
-    """Undo what a deploy changed; a row says what was undone and what could not be. Returns whether all of it was.
+    """Undo what a deploy changed; a row says what was undone and what could not be.
+    Returns whether all of it was.
 
-    What could not be undone is tried again by the next deploy: the note of the one under way is kept for it.
+    What could not be undone is tried again by the next deploy: the note of the one
+    under way is kept for it.
     """
     with site.events.step(ROW) as step:
         last = site.ledger.current()
         if last is not None and last.id == pending.id:
-            # Its entry is written: it did end well, and only what comes after that failed.
+            # Its entry is written: it did end well, and only what comes after that
+            # failed.
             site.ledger.forget()
-            step.detail = f"{last.version or 'nothing'} is deployed, and the ledger says so"
+            step.detail = (
+                f"{last.version or 'nothing'} is deployed, and the ledger says so"
+            )
             return True
         undone: list[str] = []
         failed: list[str] = []
         runs: Sequence[RunOfOurs] = ()
-        release = _attempt(failed, "the last good release", lambda: _last_good(site, last))
+        release = _attempt(
+            failed, "the last good release", lambda: _last_good(site, last)
+        )
         if not failed:
             _attempt(failed, "what still runs", lambda: stop_runs(site, pending.runs))
             _attempt(failed, "the wheel", lambda: undone.append(_wheel(site, release)))
-            _attempt(failed, "the job", lambda: undone.append(_job(site, release, pending)))
-            said, runs = _attempt(failed, "the tables", lambda: _tables(site, pending)) or ([], ())
+            _attempt(
+                failed, "the job", lambda: undone.append(_job(site, release, pending))
+            )
+            said, runs = _attempt(
+                failed, "the tables", lambda: _tables(site, pending)
+            ) or ([], ())
             undone += said
         where = f"to {release.version}" if release else "to nothing deployed"
         step.detail = f"back {where}: {'; '.join(undone)}"
         if failed:
             step.status = "failure"
             step.detail = f"not all of the way back {where}: {'; '.join(failed)}"
-            step.findings = [*failed, "type the same again: it begins with what is left to undo"]
+            step.findings = [
+                *failed,
+                "type the same again: it begins with what is left to undo",
+            ]
             return False
         undoing = replace(pending, kind="returned", runs=(*pending.runs, *runs))
-        site.ledger.append(site.entry(undoing, None, last, said=f"{why.splitlines()[0]}; {step.detail}"))
+        site.ledger.append(
+            site.entry(
+                undoing, None, last, said=f"{why.splitlines()[0]}; {step.detail}"
+            )
+        )
         site.ledger.forget()
         return True
 
@@ -68,9 +88,11 @@ def restored(
     """Set tables back that these runs changed, and nobody else since.
 
     Args:
-        token: the workspace takes a second run of one token for the first one asked for again.
+        token: the workspace takes a second run of one token for the first one asked for
+            again.
 
-    Returns what the script `restore` tells, and its own run, whose commits are a deploy's, too. Raises StepError.
+    Returns what the script `restore` tells, and its own run, whose commits are a
+    deploy's, too. Raises StepError.
     """
     arguments = ["--lake", site.target.lake, *restore_arguments(tables, runs)]
     task = release.task("restore", release.restore, site.cluster, *arguments)
@@ -83,7 +105,10 @@ def told(found: Mapping[str, Any]) -> list[str]:
     words = []
     if found["restored"]:
         words.append(
-            "restored " + ", ".join(f"{name} to version {to}" for name, to in found["restored"].items())
+            "restored "
+            + ", ".join(
+                f"{name} to version {to}" for name, to in found["restored"].items()
+            )
         )
     if found["dropped"]:
         words.append(f"dropped {', '.join(found['dropped'])}")
@@ -102,11 +127,21 @@ def stop_runs(site: Site, runs: Sequence[RunOfOurs]) -> None:
             return True if site.workspace.run(number).over else None
 
         limits = site.target.limits
-        until(look, limits.start, f"the run {run.id} was cancelled and did not end", limits, site.clock)
+        until(
+            look,
+            limits.start,
+            f"the run {run.id} was cancelled and did not end",
+            limits,
+            site.clock,
+        )
 
 
 def _last_good(site: Site, last: Entry | None) -> Release | None:
-    return site.release(last.folder) if last is not None and last.folder is not None else None
+    return (
+        site.release(last.folder)
+        if last is not None and last.folder is not None
+        else None
+    )
 
 
 def _wheel(site: Site, release: Release | None) -> str:
@@ -126,15 +161,24 @@ def _wheel(site: Site, release: Release | None) -> str:
 def _tables(site: Site, pending: Pending) -> tuple[list[str], Sequence[RunOfOurs]]:
     if pending.tables is None or not pending.runs or pending.folder is None:
         return ["no table was touched"], ()
-    # By the script of the release that is undone: its files lay on the volume, whole, before anything ran.
+    # By the script of the release that is undone: its files lay on the volume, whole,
+    # before anything ran.
     used = site.release(pending.folder)
     runs = list(site.seen(pending.runs))
     mine = f"{site.me.id}-return-{pending.id}"
     if pending.restoring and pending.restoring != mine:
-        # A way back that is gone has begun it: what its run did is ours, and what it did well is done.
+        # A way back that is gone has begun it: what its run did is ours, and what it
+        # did well is done.
         begun: list[int] = []
         with suppress(StepError):
-            found, run = restored(site, used, pending.tables, runs, pending.restoring, started=begun.append)
+            found, run = restored(
+                site,
+                used,
+                pending.tables,
+                runs,
+                pending.restoring,
+                started=begun.append,
+            )
             return told(found), (run,)
         runs += site.seen([RunOfOurs(number, 0, 0) for number in begun])
     # Noted before it is asked for: whoever finds this note can ask for the same run.
@@ -145,7 +189,9 @@ def _tables(site: Site, pending: Pending) -> tuple[list[str], Sequence[RunOfOurs
 
 def _job(site: Site, release: Release | None, pending: Pending) -> str:
     before = release.settings(site.cluster) if release else pending.job
-    return f"the job {scheduled.put_back(site.workspace, site.target.job['name'], before)}"
+    return (
+        f"the job {scheduled.put_back(site.workspace, site.target.job['name'], before)}"
+    )
 
 
 def _attempt(failed: list[str], what: str, undo: Callable[[], Any]) -> Any:

@@ -1,4 +1,6 @@
-"""The environments and the scheduled job, as databricks.yml and `[tool.lake_ci.deploy]` in pyproject.toml tell them."""
+"""The environments and the scheduled job, as databricks.yml and `[tool.lake_ci.deploy]`
+in pyproject.toml tell them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ FILE = "databricks.yml"
 TABLE = "[tool.lake_ci.deploy]"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
-# Stays as it is until the cluster is known, so that a new cluster does not make another release of the same files.
+# Stays as it is until the cluster is known, so that a new cluster does not make another
+# release of the same files.
 CLUSTER = "cluster_id"
 
 
@@ -35,17 +38,22 @@ class Target:
 
     Attributes:
         name: `trial`, `dev`, `staging` or `production`.
-        host: the workspace it is in; None where the bundle names none, which is the emulator.
-        profile: the profile of ~/.databrickscfg that has its credentials, where the bundle names one.
+        host: the workspace it is in; None where the bundle names none, which is the
+            emulator.
+        profile: the profile of ~/.databrickscfg that has its credentials, where the
+            bundle names one.
         package: the distribution that is deployed.
         base: the folder on the volume that holds its releases, its ledger and its lock.
         source: the folder on the volume that holds the source files.
         lake: `catalog.schema`.
         cluster: the id of the cluster, or with `lookup` its name.
-        job: the settings of the scheduled job as declared: paths relative to the repository.
-        inspect, restore: the scripts that tell of the cluster and its tables, and that set tables back.
-        sample: the folder with the sample that is uploaded as source data; None for an environment with its own.
-        compare: whether the embedded engine's run of the sample says what the gold tables have to hold.
+        job: the settings of the scheduled job as declared: paths relative to the
+            repository. inspect, restore: the scripts that tell of the cluster and its
+            tables, and that set tables back.
+        sample: the folder with the sample that is uploaded as source data; None for an
+            environment with its own.
+        compare: whether the embedded engine's run of the sample says what the gold
+            tables have to hold.
         limits: how long things may take.
     """
 
@@ -67,16 +75,25 @@ class Target:
 
     @property
     def scripts(self) -> tuple[str, ...]:
-        """The scripts that the job runs, in the order of its tasks, relative to the repository."""
-        return tuple(task["spark_python_task"]["python_file"] for task in self.job["tasks"])
+        """The scripts that the job runs, in the order of its tasks, relative to the
+        repository.
+        """
+        return tuple(
+            task["spark_python_task"]["python_file"] for task in self.job["tasks"]
+        )
 
 
 def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
-    """The environment of that name. Raises RefusedError that names the file and the place in it."""
+    """The environment of that name. Raises RefusedError that names the file and the
+    place in it.
+    """
     body = load(root)
     beside = _beside(root)
     if name not in body["targets"]:
-        raise RefusedError(f"{FILE}: there is no target {name!r}", f"there are {', '.join(body['targets'])}")
+        raise RefusedError(
+            f"{FILE}: there is no target {name!r}",
+            f"there are {', '.join(body['targets'])}",
+        )
     chosen = body["targets"][name] or {}
     values = {"bundle.target": name, "bundle.name": body["bundle"]["name"]}
     cluster, lookup = "", False
@@ -86,20 +103,31 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
         given = env.get(f"BUNDLE_VAR_{variable}", said.get("default"))
         if variable == CLUSTER:
             lookup = given is None
-            cluster = str(said.get("lookup", {}).get("cluster", "") if lookup else given)
+            cluster = str(
+                said.get("lookup", {}).get("cluster", "") if lookup else given
+            )
         elif given is not None:
             values[f"var.{variable}"] = str(given)
     if not cluster:
-        raise RefusedError(f"{FILE}: target {name!r} names no cluster", f"set BUNDLE_VAR_{CLUSTER}")
+        raise RefusedError(
+            f"{FILE}: target {name!r} names no cluster", f"set BUNDLE_VAR_{CLUSTER}"
+        )
     job = body["resources"]["jobs"].get(beside["job"])
     if job is None:
-        raise RefusedError(f"{FILE}: there is no job {beside['job']!r}, which {TABLE} names")
+        raise RefusedError(
+            f"{FILE}: there is no job {beside['job']!r}, which {TABLE} names"
+        )
     resolved = json.loads(_resolved(json.dumps(job), values))
-    for script in (*(task["spark_python_task"]["python_file"] for task in resolved["tasks"]),):
+    for script in (
+        *(task["spark_python_task"]["python_file"] for task in resolved["tasks"]),
+    ):
         if not (root / script).is_file():
             raise RefusedError(f"{FILE}: the job runs {script}, which is not there")
     workspace = chosen.get("workspace", {})
-    place = {each: _resolved(f"${{var.{each}}}", values) for each in ("volume", "source", "lake")}
+    place = {
+        each: _resolved(f"${{var.{each}}}", values)
+        for each in ("volume", "source", "lake")
+    }
     return Target(
         name=name,
         host=workspace.get("host"),
@@ -125,8 +153,13 @@ def load(root: Path) -> dict[str, Any]:
         body = yaml.safe_load((root / FILE).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise RefusedError(f"{FILE}: {error}") from None
-    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
-    for wrong in sorted(validator.iter_errors(body), key=lambda error: list(map(str, error.absolute_path))):
+    validator = jsonschema.Draft202012Validator(
+        json.loads(SCHEMA.read_text(encoding="utf-8"))
+    )
+    for wrong in sorted(
+        validator.iter_errors(body),
+        key=lambda error: list(map(str, error.absolute_path)),
+    ):
         place = ".".join(str(part) for part in wrong.absolute_path) or "the file"
         raise RefusedError(f"{FILE}: {place}: {wrong.message}")
     assert isinstance(body, dict)
@@ -147,13 +180,16 @@ def _limits(said: Mapping[str, Any]) -> Limits:
     unknown = sorted(set(said) - known)
     if unknown:
         raise RefusedError(
-            f"pyproject.toml: {TABLE} knows no limit {unknown[0]!r}", f"there are {sorted(known)}"
+            f"pyproject.toml: {TABLE} knows no limit {unknown[0]!r}",
+            f"there are {sorted(known)}",
         )
     return Limits(**said)
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:
-    """The text with each `${...}` replaced, and those in what replaced it; the cluster's stays."""
+    """The text with each `${...}` replaced, and those in what replaced it; the
+    cluster's stays.
+    """
     for _ in range(10):
         before = text
         for name in REFERENCE.findall(text):

@@ -1,4 +1,6 @@
-"""databricks-cli 0.18 as a process: answers as JSON, errors as WorkspaceError, the token in its environment alone."""
+"""databricks-cli 0.18 as a process: answers as JSON, errors as WorkspaceError, the
+token in its environment alone.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from urllib.parse import urlsplit
 from lake_ci.deploy.errors import WorkspaceError
 from lake_ci.redaction import Redactor
 
-# A name that no resolver answers: the request goes to the proxy, which is the workspace itself.
+# A name that no resolver answers: the request goes to the proxy, which is the workspace
+# itself.
 BEHIND_PROXY = "http://workspace.invalid"
 # What an answer of these codes is about passes; the command may be typed again.
 PASSING = (
@@ -33,18 +36,30 @@ class DatabricksCli:
 
     Args:
         program: the command's path.
-        host: the workspace's address; one with a port is reached as a proxy, for the CLI drops ports.
+        host: the workspace's address; one with a port is reached as a proxy, for the
+            CLI drops ports.
         token: a bearer token, which goes to the command through its environment.
         env: the environment it inherits from.
-        seconds: how long one command may take: the CLI itself waits for an answer without end.
+        seconds: how long one command may take: the CLI itself waits for an answer
+            without end.
     """
 
     def __init__(
-        self, program: Path, host: str, token: str, env: Mapping[str, str], *, seconds: float = 60.0
+        self,
+        program: Path,
+        host: str,
+        token: str,
+        env: Mapping[str, str],
+        *,
+        seconds: float = 60.0,
     ) -> None:
         self._program = str(program)
         self._seconds = seconds
-        kept = {name: value for name, value in env.items() if not name.startswith("DATABRICKS_")}
+        kept = {
+            name: value
+            for name, value in env.items()
+            if not name.startswith("DATABRICKS_")
+        }
         self._env = kept | {
             "DATABRICKS_HOST": host,
             "DATABRICKS_TOKEN": token,
@@ -56,7 +71,12 @@ class DatabricksCli:
         # Errors are cut, and a part of the token would not be recognized later.
         self._redact = Redactor.of(self._env)
         if address.scheme == "http" and address.port is not None:
-            self._env |= {"DATABRICKS_HOST": BEHIND_PROXY, "http_proxy": host, "no_proxy": "", "NO_PROXY": ""}
+            self._env |= {
+                "DATABRICKS_HOST": BEHIND_PROXY,
+                "http_proxy": host,
+                "no_proxy": "",
+                "NO_PROXY": "",
+            }
 
     def json(self, *arguments: str) -> Any:
         """Run a command that prints JSON. Raises WorkspaceError."""
@@ -65,10 +85,12 @@ class DatabricksCli:
             return json.loads(text)
         except ValueError:
             said = self._redact(text).strip()[-300:] or "nothing"
-            raise WorkspaceError(f"{_name(arguments)} printed no JSON: {said}", again=True) from None
+            raise WorkspaceError(
+                f"{_name(arguments)} printed no JSON: {said}", again=True
+            ) from None
 
     def text(self, *arguments: str) -> str:
-        """Run a command to its end, and return what it printed. Raises WorkspaceError."""
+        """Run a command to its end; return what it printed. Raises WorkspaceError."""
         try:
             done = subprocess.run(
                 [self._program, *arguments],
@@ -87,7 +109,8 @@ class DatabricksCli:
             ) from None
         except subprocess.TimeoutExpired:
             raise WorkspaceError(
-                f"{_name(arguments)} had no answer within {self._seconds:g} s", again=True
+                f"{_name(arguments)} had no answer within {self._seconds:g} s",
+                again=True,
             ) from None
         if done.returncode != 0:
             raise failed(arguments, self._redact(done.stdout + done.stderr))
@@ -105,12 +128,18 @@ def failed(arguments: Sequence[str], said: str) -> WorkspaceError:
         except (ValueError, SyntaxError, KeyError, TypeError):
             # An answer that is no JSON comes from a proxy, or was cut short.
             return WorkspaceError(f"{_name(arguments)}: {match[1][:300]}", again=True)
-        return WorkspaceError(f"{_name(arguments)}: {code}: {message}", code=code, again=code in PASSING)
+        return WorkspaceError(
+            f"{_name(arguments)}: {code}: {message}", code=code, again=code in PASSING
+        )
     if "authentication information" in text or "Authorization failed" in text:
         hint = "the workspace does not accept the credentials (any more)"
         return WorkspaceError(f"{_name(arguments)}: {hint}", code="UNAUTHENTICATED")
     again = bool(
-        re.search(r"Connection|Timeout|ChunkedEncoding|IncompleteRead|JSONDecode|RemoteDisconnected", text)
+        re.search(
+            r"Connection|Timeout|ChunkedEncoding|IncompleteRead|JSONDecode"
+            r"|RemoteDisconnected",
+            text,
+        )
     )
     return WorkspaceError(f"{_name(arguments)}: {text[-300:]}", again=again)
 

@@ -1,6 +1,8 @@
-"""What a deploy asks of a workspace: a protocol of few methods, and the answers as plain values.
+"""What a deploy asks of a workspace: a protocol of few methods, and the answers as
+plain values.
 
-`workspace.Databricks` does it with the real clients; the unit tests bring a double that records.
+`workspace.Databricks` does it with the real clients; the unit tests bring a double that
+records.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster as it is. `state` is Databricks' own word: PENDING, RUNNING, RESTARTING, TERMINATED, ..."""
+    """A cluster as it is. `state` is Databricks' own word: PENDING, RUNNING,
+    RESTARTING, TERMINATED, ...
+    """
 
     id: str
     name: str
@@ -28,7 +32,9 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Library:
-    """A wheel on a cluster. `path` is where it was installed from; `state` Databricks' own word."""
+    """A wheel on a cluster. `path` is where it was installed from; `state` Databricks'
+    own word.
+    """
 
     path: str
     state: str
@@ -37,7 +43,9 @@ class Library:
 
 @dataclass(frozen=True)
 class TaskRun:
-    """A task of a run; times in seconds since 1970, 0 while they are not known; `seconds` without what it waited for."""
+    """A task of a run; times in seconds since 1970, 0 while they are not known;
+    `seconds` without what it waited for.
+    """
 
     key: str
     run_id: int
@@ -90,7 +98,9 @@ class ScheduledJob:
 
 
 class Workspace(Protocol):
-    """Every method raises WorkspaceError where the workspace refuses, or does not answer."""
+    """Every method raises WorkspaceError where the workspace refuses, or does not
+    answer.
+    """
 
     def user(self) -> str:
         """Who the credentials are of."""
@@ -101,7 +111,9 @@ class Workspace(Protocol):
         ...
 
     def write(self, path: str, content: bytes, *, overwrite: bool) -> bool:
-        """Write a file of a volume whole. Returns False where it exists and may not be overwritten."""
+        """Write a file of a volume whole. Returns False where it exists and may not be
+        overwritten.
+        """
         ...
 
     def delete(self, path: str) -> None:

@@ -1,4 +1,6 @@
-"""Brings a cluster to run exactly one version of the wheel: nothing is restarted that need not be, and no run is cut."""
+"""Brings a cluster to run exactly one version of the wheel: nothing is restarted that
+need not be, and no run is cut.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ class Installation:
     """
 
     def __init__(
-        self, workspace: Workspace, cluster_id: str, package: str, limits: Limits, clock: Clock
+        self,
+        workspace: Workspace,
+        cluster_id: str,
+        package: str,
+        limits: Limits,
+        clock: Clock,
     ) -> None:
         self._workspace = workspace
         self._cluster = cluster_id
@@ -31,25 +38,38 @@ class Installation:
 
     def wheels(self) -> list[Library]:
         """The package's wheels on the cluster, whatever their state."""
-        return [wheel for wheel in self._workspace.wheels(self._cluster) if self._is_ours(wheel.path)]
+        return [
+            wheel
+            for wheel in self._workspace.wheels(self._cluster)
+            if self._is_ours(wheel.path)
+        ]
 
     def holds(self, wheel: str | None) -> bool:
-        """Whether the cluster has exactly this wheel of the package installed; None: no wheel of it."""
+        """Whether the cluster has exactly this wheel of the package installed; None: no
+        wheel of it.
+        """
         found = {(each.path, each.state) for each in self.wheels()}
         return found == ({(wheel, "INSTALLED")} if wheel else set())
 
     def running(self) -> Cluster:
-        """Wait until the cluster runs; one that is terminated is started. Raises StepError."""
+        """Wait until the cluster runs; one that is terminated is started. Raises
+        StepError.
+        """
         asked = False
 
         def look() -> Cluster | None:
             nonlocal asked
             seen = self._workspace.cluster(self._cluster)
             if seen.state in DEAD:
-                raise StepError(f"the cluster {seen.name} is in state {seen.state}: {seen.message}")
+                raise StepError(
+                    f"the cluster {seen.name} is in state {seen.state}: {seen.message}"
+                )
             if seen.state in STOPPED:
                 if asked:
-                    raise StepError(f"the cluster {seen.name} was started, and terminated: {seen.message}")
+                    raise StepError(
+                        f"the cluster {seen.name} was started,"
+                        f" and terminated: {seen.message}"
+                    )
                 self._workspace.start(self._cluster)
                 asked = True
             return seen if seen.state == "RUNNING" else None
@@ -58,12 +78,16 @@ class Installation:
         return until(look, self._limits.start, late, self._limits, self._clock)
 
     def make_room(self, wheel: str | None) -> None:
-        """Where a restart is to come, wait for the runs of others before anything is changed. Raises StepError."""
+        """Where a restart is to come, wait for the runs of others before anything is
+        changed. Raises StepError.
+        """
         if any(each.path != wheel for each in self.wheels()):
             self._idle()
 
     def install(self, wheel: str) -> str:
-        """Install a wheel and wait until it is. Raises StepError with the library's own messages."""
+        """Install a wheel and wait until it is. Raises StepError with the library's own
+        messages.
+        """
         known = {each.path: each for each in self.wheels()}
         if wheel in known and known[wheel].state == "INSTALLED":
             return "was installed already"
@@ -72,19 +96,30 @@ class Installation:
         return "installed"
 
     def clear(self, wheel: str | None) -> str:
-        """Remove every other wheel of the package, and restart where that is what it takes. Raises StepError.
+        """Remove every other wheel of the package, and restart where that is what it
+        takes. Raises StepError.
 
-        Where the restart would cut the runs of others, they are waited for, up to the limit.
+        Where the restart would cut the runs of others, they are waited for, up to the
+        limit.
         """
         others = [each for each in self.wheels() if each.path != wheel]
         for each in others:
             if each.state != LEAVING:
                 self._workspace.uninstall(self._cluster, each.path)
-        leaving = [each for each in self.wheels() if each.path != wheel or each.state == LEAVING]
+        leaving = [
+            each
+            for each in self.wheels()
+            if each.path != wheel or each.state == LEAVING
+        ]
         if not leaving:
-            return "no other version was there, so no restart" if not others else "removed, no restart needed"
+            return (
+                "no other version was there, so no restart"
+                if not others
+                else "removed, no restart needed"
+            )
         if wheel is not None and any(each.path == wheel for each in leaving):
-            # It was asked to leave by a deploy that did not come to its end: asked for again, it stays.
+            # It was asked to leave by a deploy that did not come to its end: asked for
+            # again, it stays.
             self._workspace.install(self._cluster, wheel)
         self._idle()
         self._workspace.restart(self._cluster)
@@ -92,7 +127,8 @@ class Installation:
         self.running()
         if wheel is not None:
             self._installed(wheel)
-        return f"removed {', '.join(sorted({version(each.path) for each in leaving if each.path != wheel}))}; restarted"
+        removed = {version(each.path) for each in leaving if each.path != wheel}
+        return f"removed {', '.join(sorted(removed))}; restarted"
 
     def runs_of_others(self) -> Mapping[int, str]:
         """What a restart would cut."""
@@ -102,7 +138,10 @@ class Installation:
         def look() -> bool | None:
             return None if self.runs_of_others() else True
 
-        names = ", ".join(f"{name or 'a run'} ({number})" for number, name in self.runs_of_others().items())
+        names = ", ".join(
+            f"{name or 'a run'} ({number})"
+            for number, name in self.runs_of_others().items()
+        )
         late = f"the cluster must restart, which would cut {names}: not ended"
         until(look, self._limits.busy, late, self._limits, self._clock)
 
@@ -110,7 +149,9 @@ class Installation:
         def look() -> bool | None:
             seen = self._workspace.cluster(self._cluster)
             if seen.state in DEAD:
-                raise StepError(f"the cluster {seen.name} is in state {seen.state}: {seen.message}")
+                raise StepError(
+                    f"the cluster {seen.name} is in state {seen.state}: {seen.message}"
+                )
             if seen.state in STOPPED:
                 return True  # `running` starts it
             others = [each for each in self.wheels() if each.path != wheel]
@@ -124,7 +165,10 @@ class Installation:
             for each in self.wheels():
                 if each.path == wheel and each.state in BROKEN:
                     said = "; ".join(each.messages) or "it says no more"
-                    raise StepError(f"{PurePosixPath(wheel).name} is {each.state} on the cluster: {said}")
+                    raise StepError(
+                        f"{PurePosixPath(wheel).name} is {each.state}"
+                        f" on the cluster: {said}"
+                    )
                 if each.path == wheel and each.state == "INSTALLED":
                     return True
             return None

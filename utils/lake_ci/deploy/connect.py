@@ -1,4 +1,6 @@
-"""Into the workspace: by Databricks' own variables, profiles or OIDC, and only into the one that is meant."""
+"""Into the workspace: by Databricks' own variables, profiles or OIDC, and only into the
+one that is meant.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ from lake_ci.redaction import SHORTEST
 RUNTIME = "15.4.x-scala2.12"
 NODE = "m5d.large"
 WAYS = (
-    "set DATABRICKS_HOST with DATABRICKS_TOKEN, or with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET; "
-    "or DATABRICKS_CONFIG_PROFILE; or let GitHub's OIDC in by DATABRICKS_AUTH_TYPE=github-oidc"
+    "set DATABRICKS_HOST with DATABRICKS_TOKEN, or with DATABRICKS_CLIENT_ID and"
+    " DATABRICKS_CLIENT_SECRET; or DATABRICKS_CONFIG_PROFILE; or let GitHub's OIDC in"
+    " by DATABRICKS_AUTH_TYPE=github-oidc"
 )
 # An HTTP header holds nothing else, and what is shorter would not be redacted.
 TOKEN = re.compile(rf"[!-~]{{{SHORTEST},}}")
@@ -48,14 +51,21 @@ class Connection:
 
 
 def connect(
-    target: Target, env: Mapping[str, str], events: Events, clock: Clock, *, emulator: bool = False
+    target: Target,
+    env: Mapping[str, str],
+    events: Events,
+    clock: Clock,
+    *,
+    emulator: bool = False,
 ) -> Connection:
     """Find the workspace and the cluster of an environment.
 
     Raises:
-        NoWorkspaceError: there are no credentials, or they are of another workspace than the environment's.
+        NoWorkspaceError: there are no credentials, or they are of another workspace
+            than the environment's.
         RefusedError: there is no such cluster.
-        WorkspaceError: the workspace does not answer, or does not accept the credentials.
+        WorkspaceError: the workspace does not answer, or does not accept the
+            credentials.
     """
     config = _config(target, env, clock)
     events.hide(*_secrets(config))
@@ -78,10 +88,19 @@ def connect(
     if target.lookup:
         found = workspace.find_cluster(target.cluster)
         if found is None:
-            raise RefusedError(f"there is no cluster of the name {target.cluster!r}, which {FILE} looks up")
+            raise RefusedError(
+                f"there is no cluster of the name {target.cluster!r},"
+                f" which {FILE} looks up"
+            )
         cluster = found
     runtime = workspace.cluster(cluster).runtime
-    return Connection(workspace, target, cluster, runtime, f"{user} at {host}, cluster {cluster} ({runtime})")
+    return Connection(
+        workspace,
+        target,
+        cluster,
+        runtime,
+        f"{user} at {host}, cluster {cluster} ({runtime})",
+    )
 
 
 def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
@@ -99,17 +118,25 @@ def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
         return Config(**options)
     except ValueError as error:
         said = str(error).splitlines()[0].partition(". Config:")[0]
-        raise NoWorkspaceError(f"there are no credentials for {target.name}: {said}", WAYS) from None
+        raise NoWorkspaceError(
+            f"there are no credentials for {target.name}: {said}", WAYS
+        ) from None
 
 
 def _token(config: Config, target: Target) -> str:
-    """The bearer token, however it was come by: the one thing that databricks-cli takes."""
+    """The bearer token, however it was come by: the one thing that databricks-cli
+    takes.
+    """
     try:
         said = config.authenticate().get("Authorization", "")
     except (ValueError, OSError, DatabricksError) as error:
-        raise NoWorkspaceError(f"no token for {target.name} could be had: {error}", WAYS) from None
+        raise NoWorkspaceError(
+            f"no token for {target.name} could be had: {error}", WAYS
+        ) from None
     if not said.startswith("Bearer "):
-        raise NoWorkspaceError(f"the credentials for {target.name} give no bearer token", WAYS)
+        raise NoWorkspaceError(
+            f"the credentials for {target.name} give no bearer token", WAYS
+        )
     token = said.removeprefix("Bearer ")
     if not TOKEN.fullmatch(token):
         raise NoWorkspaceError(
@@ -126,14 +153,21 @@ def _secrets(config: Config) -> list[str]:
 
 
 def furnish(sdk: WorkspaceClient, target: Target) -> None:
-    """Make what Terraform and people have made in a real workspace: the volumes, and the cluster."""
+    """Make what Terraform and people have made in a real workspace: the volumes, and
+    the cluster.
+    """
     for path in (target.base, target.source):
         _, _, catalog, schema, volume, *_ = path.split("/")
         with suppress(sdk_errors.BadRequest, sdk_errors.ResourceConflict):
             sdk.schemas.create(schema, catalog)
         with suppress(sdk_errors.BadRequest, sdk_errors.ResourceConflict):
             sdk.volumes.create(catalog, schema, volume, VolumeType.MANAGED)
-    if target.lookup and not any(each.cluster_name == target.cluster for each in sdk.clusters.list()):
+    if target.lookup and not any(
+        each.cluster_name == target.cluster for each in sdk.clusters.list()
+    ):
         sdk.clusters.create(
-            spark_version=RUNTIME, cluster_name=target.cluster, num_workers=0, node_type_id=NODE
+            spark_version=RUNTIME,
+            cluster_name=target.cluster,
+            num_workers=0,
+            node_type_id=NODE,
         )

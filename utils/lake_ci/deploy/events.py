@@ -1,4 +1,6 @@
-"""What a deploy tells while it runs: one JSON object a line, a pair for each step, without any secret in it."""
+"""What a deploy tells while it runs: one JSON object a line, a pair for each step,
+without any secret in it.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,10 @@ class Events:
             step.findings.append(str(error))
             raise
         except BaseException as error:
-            step.status, step.detail = "failure", f"{type(error).__name__}: {error}".strip(": ")
+            step.status, step.detail = (
+                "failure",
+                f"{type(error).__name__}: {error}".strip(": "),
+            )
             step.findings.append(step.detail)
             raise
         finally:
@@ -72,13 +77,29 @@ class Events:
                 "findings": step.findings,
                 "data": step.data,
             }
-            self._say({"event": "end", "step": name, "seconds": round(time.monotonic() - start, 3), **told})
+            self._say(
+                {
+                    "event": "end",
+                    "step": name,
+                    "seconds": round(time.monotonic() - start, 3),
+                    **told,
+                }
+            )
 
-    def row(self, name: str, status: str, detail: str, seconds: float = 0.0, **data: Any) -> None:
-        """Tell of something that took its time elsewhere, such as a task on the cluster."""
+    def row(
+        self, name: str, status: str, detail: str, seconds: float = 0.0, **data: Any
+    ) -> None:
+        """Tell of something that took its time elsewhere, such as a task on the
+        cluster.
+        """
         findings = [detail] if status == "failure" else []
         self._say({"event": "begin", "step": name})
-        told = {"status": status, "detail": detail.splitlines()[0], "findings": findings, "data": data}
+        told = {
+            "status": status,
+            "detail": detail.splitlines()[0],
+            "findings": findings,
+            "data": data,
+        }
         self._say({"event": "end", "step": name, "seconds": round(seconds, 3), **told})
 
     def text(self, text: str) -> None:

@@ -1,4 +1,6 @@
-"""What was deployed: one file an entry, never written over; and what is under way, for whoever has to finish it."""
+"""What was deployed: one file an entry, never written over; and what is under way, for
+whoever has to finish it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ LIVE = ("deploy", "rollback")
 
 @dataclass(frozen=True)
 class RunOfOurs:
-    """A one-time run of a deploy, and when it ran, in milliseconds since 1970: a table's commit in between is its own.
+    """A one-time run of a deploy, and when it ran, in milliseconds since 1970: a
+    table's commit in between is its own.
 
-    `ended` is 0 while it runs. `tasks` are the ids of its tasks, by which Databricks notes who made a commit.
+    `ended` is 0 while it runs. `tasks` are the ids of its tasks, by which Databricks
+    notes who made a commit.
     """
 
     id: int
@@ -33,10 +37,11 @@ class Entry:
 
     Attributes:
         number: counts from 1.
-        kind: `deploy`, `rollback`, or `returned` for a deploy that failed and was undone.
+        kind: `deploy`, `rollback`, or `returned` for a deploy that failed and was
+            undone.
         id: of the deploy that wrote it.
-        folder: the release's folder on the volume; None where nothing is deployed any more.
-        version, commit, sha256: of its wheel.
+        folder: the release's folder on the volume; None where nothing is deployed any
+            more. version, commit, sha256: of its wheel.
         previous: the number of the entry that was live before.
         tables: the Delta version of each table that was there before the scripts ran.
         runs: the one-time runs of the deploy.
@@ -72,11 +77,13 @@ class Pending:
         id: of the deploy, which its entry will bear.
         kind: what its entry will be.
         folder: the release's folder; None for a rollback to nothing.
-        attempt: counts the times the scripts were started, for their idempotency tokens.
+        attempt: counts the times the scripts were started, for their idempotency
+            tokens.
         tables: as in `Entry`; None until they are known.
         runs: as in `Entry`.
         job: the settings of the scheduled job from before, where there was one.
-        restoring: the idempotency token of the run by which a way back sets its tables back; empty before that.
+        restoring: the idempotency token of the run by which a way back sets its tables
+            back; empty before that.
     """
 
     id: str
@@ -99,7 +106,9 @@ class Ledger:
         self._pending = f"{base}/pending.json"
 
     def current(self) -> Entry | None:
-        """What the ledger says is deployed; None where nothing ever was. `folder` is None where nothing is."""
+        """What the ledger says is deployed; None where nothing ever was. `folder` is
+        None where nothing is.
+        """
         for number in reversed(self._numbers()):
             entry = self.entry(number)
             if entry.kind in LIVE:
@@ -117,12 +126,20 @@ class Ledger:
             body = json.loads(content or b"")
             return Entry(**{**body, "runs": _runs(body)})
         except (ValueError, TypeError, KeyError):
-            raise StepError(f"the ledger's entry {self._path(number)} cannot be read") from None
+            raise StepError(
+                f"the ledger's entry {self._path(number)} cannot be read"
+            ) from None
 
     def append(self, entry: Entry) -> Entry:
-        """Write the next entry; the one of this deploy that is there already, from before an interruption, is kept."""
+        """Write the next entry; the one of this deploy that is there already, from
+        before an interruption, is kept.
+        """
         numbers = self._numbers()
-        if numbers and (last := self.entry(numbers[-1])).id == entry.id and last.kind == entry.kind:
+        if (
+            numbers
+            and (last := self.entry(numbers[-1])).id == entry.id
+            and last.kind == entry.kind
+        ):
             return last
         numbered = replace(entry, number=(numbers[-1] if numbers else 0) + 1)
         path = self._path(numbered.number)
@@ -135,7 +152,9 @@ class Ledger:
         return numbered
 
     def pending(self) -> Pending | None:
-        """The deploy that began and did not end. Raises StepError where it cannot be read."""
+        """The deploy that began and did not end. Raises StepError where it cannot be
+        read.
+        """
         content = self._workspace.read(self._pending)
         if content is None:
             return None
@@ -147,16 +166,22 @@ class Ledger:
 
     def note(self, pending: Pending) -> None:
         """Remember how far a deploy is."""
-        self._workspace.write(self._pending, json.dumps(asdict(pending)).encode(), overwrite=True)
+        self._workspace.write(
+            self._pending, json.dumps(asdict(pending)).encode(), overwrite=True
+        )
 
     def forget(self) -> None:
         """The deploy under way has ended."""
         self._workspace.delete(self._pending)
 
     def _numbers(self) -> list[int]:
-        names = [name.removesuffix(".json") for name in self._workspace.names(self._folder)]
+        names = [
+            name.removesuffix(".json") for name in self._workspace.names(self._folder)
+        ]
         if not all(name.isdigit() for name in names):
-            raise WorkspaceError(f"{self._folder} holds files that are no entries: {', '.join(names)}")
+            raise WorkspaceError(
+                f"{self._folder} holds files that are no entries: {', '.join(names)}"
+            )
         return sorted(int(name) for name in names)
 
     def _path(self, number: int) -> str:
@@ -164,11 +189,15 @@ class Ledger:
 
 
 def _runs(body: Mapping[str, Any]) -> tuple[RunOfOurs, ...]:
-    return tuple(RunOfOurs(**{**run, "tasks": tuple(run["tasks"])}) for run in body["runs"])
+    return tuple(
+        RunOfOurs(**{**run, "tasks": tuple(run["tasks"])}) for run in body["runs"]
+    )
 
 
 def standing(entries: Sequence[Entry]) -> list[Entry]:
-    """The releases that stand on one another, the live one last: a rollback takes away those above it."""
+    """The releases that stand on one another, the live one last: a rollback takes away
+    those above it.
+    """
     stack: list[Entry] = []
     for entry in entries:
         if entry.kind == "rollback":

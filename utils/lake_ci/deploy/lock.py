@@ -1,7 +1,9 @@
-"""One deploy at a time: a lock on the volume that names its holder, ends with it, and is never taken from the living.
+"""One deploy at a time: a lock on the volume that names its holder, ends with it, and
+is never taken from the living.
 
-Each holder writes a file of its own name and then looks who else has one: of two that come at once at least one sees the
-other. A stale lock is deleted by its name, so that nobody can delete the lock of one who came in between.
+Each holder writes a file of its own name and then looks who else has one: of two that
+come at once at least one sees the other. A stale lock is deleted by its name, so that
+nobody can delete the lock of one who came in between.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ class Holder:
         who: for people: user and machine.
         what: for people: what it does.
         machine: the machine, its boot and its space of process ids.
-        process: the process id there, and `born`, when it was started, for ids come again.
-        since, expires: seconds since 1970.
+        process: the process id there, and `born`, when it was started, for ids come
+            again. since, expires: seconds since 1970.
     """
 
     id: str
@@ -51,7 +53,10 @@ class Holder:
 
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.since, timezone.utc)
-        return f"{self.who}, process {self.process}, {self.what}, since {since:%Y-%m-%d %H:%M:%S} UTC"
+        return (
+            f"{self.who}, process {self.process}, {self.what}, since"
+            f" {since:%Y-%m-%d %H:%M:%S} UTC"
+        )
 
 
 class LostLockError(StepError):
@@ -96,31 +101,40 @@ class Lock:
         self._alive = alive or lives
 
     def take(self, me: Holder) -> list[Holder]:
-        """Take the lock. Returns the stale holders that were cleared away. Raises RefusedError naming a live one."""
+        """Take the lock. Returns the stale holders that were cleared away. Raises
+        RefusedError naming a live one.
+        """
         cleared: list[Holder] = []
         held = self._living(cleared)
         for _ in range(TRIES):
             if held is not None:
                 break
-            self._workspace.write(self._path(me.id), json.dumps(asdict(me)).encode(), overwrite=False)
+            self._workspace.write(
+                self._path(me.id), json.dumps(asdict(me)).encode(), overwrite=False
+            )
             if self._read(me.id) != me:
-                raise RefusedError(f"the lock {self._path(me.id)} does not hold what was written")
+                raise RefusedError(
+                    f"the lock {self._path(me.id)} does not hold what was written"
+                )
             if self._living(cleared, but=me.id) is None:
                 return cleared
-            # Two came at once, and both may have seen the other: both step back, and not for equally long.
+            # Two came at once, and both may have seen the other: both step back, and
+            # not for equally long.
             self._workspace.delete(self._path(me.id))
             self._clock.sleep(random.uniform(0.1, 1.0))
             held = self._living(cleared)
         raise RefusedError(
             f"another deploy holds the lock: {held}",
-            "wait for it; if it is not there any more, type the same with `--break-lock`",
+            "wait for it; if it is not there any more,"
+            " type the same with `--break-lock`",
         )
 
     def check(self, me: Holder) -> None:
         """Raise LostLockError where the lock is not held any more."""
         if self._read(me.id) != me:
             raise LostLockError(
-                "the lock was broken by somebody, so this deploy stops here and undoes nothing"
+                "the lock was broken by somebody,"
+                " so this deploy stops here and undoes nothing"
             )
 
     def give_back(self, me: Holder) -> None:
@@ -169,7 +183,8 @@ class Lock:
             return Holder(**json.loads(content))
         except (ValueError, TypeError):
             raise WorkspaceError(
-                f"the lock {self._path(key)} cannot be read; type the same with `--break-lock` if no deploy runs"
+                f"the lock {self._path(key)} cannot be read; type the same with"
+                " `--break-lock` if no deploy runs"
             ) from None
 
     def _path(self, key: str) -> str:
@@ -177,7 +192,9 @@ class Lock:
 
 
 def lives(holder: Holder) -> bool:
-    """Whether a holder of this machine still runs: its process is there, and is the same."""
+    """Whether a holder of this machine still runs: its process is there, and is the
+    same.
+    """
     try:
         os.kill(holder.process, 0)
     except ProcessLookupError:
@@ -188,15 +205,25 @@ def lives(holder: Holder) -> bool:
 
 
 def born(process: int) -> str:
-    """When a process was started, in the kernel's own count; empty where the system does not tell."""
+    """When a process was started, in the kernel's own count; empty where the system
+    does not tell.
+    """
     with suppress(OSError, IndexError):
-        # The command's name stands in parentheses and may hold anything; the 20th field after it is the start.
-        return Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        # The command's name stands in parentheses and may hold anything; the 20th field
+        # after it is the start.
+        return (
+            Path(f"/proc/{process}/stat")
+            .read_text(errors="replace")
+            .rpartition(")")[2]
+            .split()[19]
+        )
     return ""
 
 
 def machine() -> str:
-    """What tells this machine's processes from those of any other, a container's included."""
+    """What tells this machine's processes from those of any other, a container's
+    included.
+    """
     parts = [socket.gethostname()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())

@@ -1,4 +1,6 @@
-"""What holds for deploy and rollback alike: one at a time, and what an interrupted one left is finished first."""
+"""What holds for deploy and rollback alike: one at a time, and what an interrupted one
+left is finished first.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ def locked(site: Site) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        # There may be less than a second left; what is not given back is stale, for its process is gone.
+        # There may be less than a second left; what is not given back is stale, for its
+        # process is gone.
         with suppress(WorkspaceError):
             site.lock.give_back(site.me)
         raise
@@ -50,7 +53,9 @@ def _unlock(site: Site) -> None:
 
 
 def ended_well(site: Site, pending: Pending) -> bool:
-    """Whether the ledger has the entry of a deploy that failed after it was written; then that is all over."""
+    """Whether the ledger has the entry of a deploy that failed after it was written;
+    then that is all over.
+    """
     try:
         current = site.ledger.current()
         if current is None or current.id != pending.id:
@@ -69,7 +74,8 @@ def remembered(site: Site, pending: Pending) -> Pending:
 
 
 def recover(site: Site, release: Release | None, kind: str) -> Pending | None:
-    """Finish what an interrupted deploy left; what is under way and is wanted again is returned, to be gone on with.
+    """Finish what an interrupted deploy left; what is under way and is wanted again is
+    returned, to be gone on with.
 
     One that was setting its tables back already is undone to the end first.
     """
@@ -83,7 +89,9 @@ def recover(site: Site, release: Release | None, kind: str) -> Pending | None:
     folder = release.folder if release else None
     if pending.kind == kind and pending.folder == folder and not pending.restoring:
         with site.events.step("resume") as step:
-            step.detail = f"a deploy of {pending.version} was interrupted; going on with it"
+            step.detail = (
+                f"a deploy of {pending.version} was interrupted; going on with it"
+            )
         return replace(pending, runs=site.seen(pending.runs))
     if not go_back(site, pending, f"the deploy of {pending.version} was interrupted"):
         raise StepError("what an interrupted deploy left could not be undone")

@@ -1,4 +1,6 @@
-"""Sends a request again that may go through the next time, and waits for what a workspace does in its own time."""
+"""Sends a request again that may go through the next time, and waits for what a
+workspace does in its own time.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class Clock:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long things may take, in seconds but for `attempts`; `[tool.lake_ci.deploy.limits]` sets them.
+    """How long things may take, in seconds but for `attempts`;
+    `[tool.lake_ci.deploy.limits]` sets them.
 
     Attributes:
         request: one request, or one command of the CLI.
@@ -32,7 +35,8 @@ class Limits:
         start: until a cluster runs.
         install: until a wheel is installed.
         run: until a one-time run has ended.
-        busy: how long a restart waits for the runs of others on the cluster; 0 refuses at once.
+        busy: how long a restart waits for the runs of others on the cluster; 0 refuses
+            at once.
         whole: the whole deploy. The lock stands for as long, and a little more.
     """
 
@@ -48,7 +52,9 @@ class Limits:
 
 
 def again(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
-    """Ask until there is an answer, as often as the limits allow. Raises the last WorkspaceError."""
+    """Ask until there is an answer, as often as the limits allow. Raises the last
+    WorkspaceError.
+    """
     pause = limits.pause
     for _ in range(limits.attempts - 1):
         try:
@@ -62,7 +68,9 @@ def again(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
 
 
 def stubbornly(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
-    """Ask again whatever the error is about: for the last thing that is left to do. Raises the last WorkspaceError."""
+    """Ask again whatever the error is about: for the last thing that is left to do.
+    Raises the last WorkspaceError.
+    """
 
     def passing() -> Answer:
         try:
@@ -74,11 +82,18 @@ def stubbornly(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answe
 
 
 def until(
-    look: Callable[[], Answer | None], seconds: float, late: str, limits: Limits, clock: Clock
+    look: Callable[[], Answer | None],
+    seconds: float,
+    late: str,
+    limits: Limits,
+    clock: Clock,
 ) -> Answer:
-    """Look until there is something to see. Raises StepError, with the words of `late`, after so many seconds."""
+    """Look until there is something to see. Raises StepError, with the words of `late`,
+    after so many seconds.
+    """
     deadline = clock.now() + seconds
-    # Small things are done at once; what takes minutes need not be asked about five times a second.
+    # Small things are done at once; what takes minutes need not be asked about five
+    # times a second.
     pause = min(0.2, limits.poll)
     while True:
         seen = look()

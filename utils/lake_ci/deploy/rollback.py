@@ -1,4 +1,6 @@
-"""Back to an earlier release on purpose: the same steps, with the files on the volume and no script of the job."""
+"""Back to an earlier release on purpose: the same steps, with the files on the volume
+and no script of the job.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ ROLLED_BACK = "rolled back"
 
 @dataclass(frozen=True)
 class Aim:
-    """Where a rollback goes: an entry of the ledger, None for what was before the first deploy; and what it undoes."""
+    """Where a rollback goes: an entry of the ledger, None for what was before the first
+    deploy; and what it undoes.
+    """
 
     entry: Entry | None
     undone: tuple[Entry, ...]
@@ -33,16 +37,22 @@ class Aim:
 
 
 def aim(entries: list[Entry], version: str | None) -> Aim:
-    """The entry of that version, or the one before the live one. Raises RefusedError that offers what there is."""
+    """The entry of that version, or the one before the live one. Raises RefusedError
+    that offers what there is.
+    """
     stack = standing(entries)
     if not stack:
         raise RefusedError("nothing is deployed, so there is nothing to roll back")
     keep = len(stack) - 1
     if version is not None:
-        matches = [number for number, entry in enumerate(stack, 1) if entry.version == version]
+        matches = [
+            number for number, entry in enumerate(stack, 1) if entry.version == version
+        ]
         if not matches:
             known = ", ".join(str(entry.version) for entry in stack)
-            raise RefusedError(f"{version} is not among what was deployed and not rolled back: {known}")
+            raise RefusedError(
+                f"{version} is not among what was deployed and not rolled back: {known}"
+            )
         keep = matches[-1]
     undone = stack[keep:]
     first = undone[0].number if undone else len(entries) + 1
@@ -51,12 +61,15 @@ def aim(entries: list[Entry], version: str | None) -> Aim:
 
 
 def roll_back(site: Site, version: str | None) -> str:
-    """All of it, under the lock. Returns how it ended; raises RefusedError where nothing was touched."""
+    """All of it, under the lock. Returns how it ended; raises RefusedError where
+    nothing was touched.
+    """
     with locked(site):
         pending = site.ledger.pending()
         current = site.ledger.current()
         if pending is not None and (current is None or pending.id != current.id):
-            # What was interrupted is undone first, whatever it was: then the ledger and the cluster agree.
+            # What was interrupted is undone first, whatever it was: then the ledger and
+            # the cluster agree.
             if not go_back(site, pending, f"the {pending.kind} was interrupted"):
                 return NOT_BACK
         recover(site, None, "rollback")
@@ -71,7 +84,8 @@ def roll_back(site: Site, version: str | None) -> str:
             to = site.release(found.folder) if found.folder else None
             leaving = site.release(str(found.undone[-1].folder))
             step.detail = (
-                f"{current.version} → {to.version if to else 'nothing deployed'}; its files are whole"
+                f"{current.version} → {to.version if to else 'nothing deployed'}; its"
+                " files are whole"
             )
         job = site.workspace.job(site.target.job["name"])
         pending = Pending(
@@ -94,7 +108,12 @@ def roll_back(site: Site, version: str | None) -> str:
 
 
 def _change(
-    site: Site, pending: Pending, current: Entry, found: Aim, to: Release | None, leaving: Release
+    site: Site,
+    pending: Pending,
+    current: Entry,
+    found: Aim,
+    to: Release | None,
+    leaving: Release,
 ) -> str:
     wheel = to.wheel_path if to else None
     with site.events.step("before") as step:
@@ -102,14 +121,21 @@ def _change(
         before = site.inspect(leaving, "before", "--versions")
         pending = replace(pending, tables=versions(before))
         site.ledger.note(pending)
-        step.detail = f"{leaving.package} {before['version']}, {len(before['tables'])} tables"
+        step.detail = (
+            f"{leaving.package} {before['version']}, {len(before['tables'])} tables"
+        )
     with site.events.step("install") as step:
         site.installation.make_room(wheel)
-        step.detail = f"{to.wheel} {site.installation.install(to.wheel_path)}" if to else "nothing to install"
+        step.detail = (
+            f"{to.wheel} {site.installation.install(to.wheel_path)}"
+            if to
+            else "nothing to install"
+        )
     with site.events.step("replace") as step:
         step.detail = site.installation.clear(wheel)
     with site.events.step("tables") as step:
-        # From before the first of the releases that go, and by none but the runs of the deploys since.
+        # From before the first of the releases that go, and by none but the runs of the
+        # deploys since.
         ours = site.seen([run for entry in found.since for run in entry.runs])
 
         def started(run_id: int) -> None:
@@ -117,18 +143,27 @@ def _change(
             site.ledger.note(replace(pending, runs=(begun,)))
 
         token = f"{site.me.id}-rollback"
-        said, run = restored(site, leaving, found.undone[0].tables, ours, token, started=started)
+        said, run = restored(
+            site, leaving, found.undone[0].tables, ours, token, started=started
+        )
         pending = replace(pending, runs=(run,))
         site.ledger.note(pending)
         step.detail = "; ".join(told(said))
-        step.findings.extend(f"{name} was left: {why}" for name, why in said["left"].items())
+        step.findings.extend(
+            f"{name} was left: {why}" for name, why in said["left"].items()
+        )
         step.status = "warning" if said["left"] else "success"
     with site.events.step("version") as step:
         inside = site.inspect(to or leaving, "after", "--versions")
         wanted = to.version if to else None
         if inside["version"] != wanted:
-            raise StepError(f"inside the cluster runs {leaving.package} {inside['version']}, not {wanted}")
-        step.detail = f"{wanted or 'no ' + leaving.package} on Python {inside['python']}"
+            raise StepError(
+                f"inside the cluster runs {leaving.package}"
+                f" {inside['version']}, not {wanted}"
+            )
+        step.detail = (
+            f"{wanted or 'no ' + leaving.package} on Python {inside['python']}"
+        )
     with site.events.step("job") as step:
         settings = to.settings(site.cluster) if to else None
         name = site.target.job["name"]

@@ -1,4 +1,6 @@
-"""A deploy, step by step: what fails after something was changed takes the environment back to the last good version."""
+"""A deploy, step by step: what fails after something was changed takes the environment
+back to the last good version.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,13 @@ from lake_ci.deploy.recovery import ended_well, locked, recover, remembered
 from lake_ci.deploy.release import MANIFEST, Release
 from lake_ci.deploy.retries import stubbornly
 from lake_ci.deploy.site import Site
-from lake_ci.deploy.tables import Embedded, differences, sample_files, strangers, versions
+from lake_ci.deploy.tables import (
+    Embedded,
+    differences,
+    sample_files,
+    strangers,
+    versions,
+)
 
 INSPECT = "inspect"
 DEPLOYED, UNCHANGED, RETURNED, PLANNED = "deployed", "unchanged", "returned", "planned"
@@ -40,7 +48,9 @@ class Rollout:
     root: Path
 
     def deploy(self) -> str:
-        """All of it, under the lock. Returns how it ended; raises RefusedError where nothing was touched."""
+        """All of it, under the lock. Returns how it ended; raises RefusedError where
+        nothing was touched.
+        """
         with locked(self.site):
             pending = recover(self.site, self.release, "deploy")
             current = self.site.ledger.current()
@@ -68,14 +78,20 @@ class Rollout:
         with site.events.step("plan") as step:
             if site.ledger.pending() is not None:
                 step.findings.append(
-                    "a deploy was interrupted here: it would be gone on with, or undone, first"
+                    "a deploy was interrupted here:"
+                    " it would be gone on with, or undone, first"
                 )
             if self._is_unchanged(current):
-                step.detail = f"{self.release.version} runs already: nothing would change"
+                step.detail = (
+                    f"{self.release.version} runs already: nothing would change"
+                )
             else:
                 before = current.version if current else None
                 wheels = (
-                    ", ".join(wheel.path.rpartition("/")[2] for wheel in site.installation.wheels())
+                    ", ".join(
+                        wheel.path.rpartition("/")[2]
+                        for wheel in site.installation.wheels()
+                    )
                     or "no wheel"
                 )
                 words = [
@@ -96,10 +112,14 @@ class Rollout:
             unchanged = self._is_unchanged(current)
             if unchanged and current is not None:
                 step.detail = (
-                    f"{current.version} runs since {current.finished}, by {current.by}: nothing to change"
+                    f"{current.version} runs since {current.finished}, by {current.by}:"
+                    " nothing to change"
                 )
             else:
-                step.detail = f"{(current and current.version) or 'nothing'} → {self.release.version}"
+                step.detail = (
+                    f"{(current and current.version) or 'nothing'} →"
+                    f" {self.release.version}"
+                )
         return unchanged
 
     def _is_unchanged(self, current: Entry | None) -> bool:
@@ -108,14 +128,20 @@ class Rollout:
         if not self.site.installation.holds(self.release.wheel_path):
             return False
         job = self.site.workspace.job(self.site.target.job["name"])
-        return job is not None and scheduled.agrees(self.release.settings(self.site.cluster), job.settings)
+        return job is not None and scheduled.agrees(
+            self.release.settings(self.site.cluster), job.settings
+        )
 
     def _refuse_other_bytes(self) -> None:
         folder, _, digest = self.release.folder.rpartition("/")
         for name in self.site.workspace.names(folder):
-            if name != digest and self.site.workspace.read(f"{folder}/{name}/{MANIFEST}") is not None:
+            if (
+                name != digest
+                and self.site.workspace.read(f"{folder}/{name}/{MANIFEST}") is not None
+            ):
                 raise RefusedError(
-                    f"{self.release.version} is known with other bytes ({name}, this is {digest})",
+                    f"{self.release.version} is known with other bytes"
+                    f" ({name}, this is {digest})",
                     "a version is deployed once: commit, and run `nox -s build`",
                 )
 
@@ -129,10 +155,17 @@ class Rollout:
                 there = workspace.read(f"{folder}/{name}")
                 if there != content:
                     if whole:
-                        raise RefusedError(f"{folder}/{name} is not what was uploaded once; delete {folder}")
+                        raise RefusedError(
+                            f"{folder}/{name} is not what was uploaded once;"
+                            f" delete {folder}"
+                        )
                     workspace.write(f"{folder}/{name}", content, overwrite=True)
                     new += 1
-                    _check(workspace.read(f"{folder}/{name}"), self.release.files[name], f"{folder}/{name}")
+                    _check(
+                        workspace.read(f"{folder}/{name}"),
+                        self.release.files[name],
+                        f"{folder}/{name}",
+                    )
             if not whole:
                 workspace.write(manifest, self.release.text(), overwrite=True)
             step.detail = f"{new} of {len(self.contents)} files to {folder}"
@@ -147,11 +180,15 @@ class Rollout:
             for name, path in files.items():
                 content = path.read_bytes()
                 if self.site.workspace.read(f"{target.source}/{name}") != content:
-                    self.site.workspace.write(f"{target.source}/{name}", content, overwrite=True)
+                    self.site.workspace.write(
+                        f"{target.source}/{name}", content, overwrite=True
+                    )
             step.detail = f"{len(files)} files of {target.sample} in {target.source}"
 
     def _begin(self) -> Pending:
-        """Note in the workspace that a deploy is under way, before anything that runs there is changed."""
+        """Note in the workspace that a deploy is under way, before anything that runs
+        there is changed.
+        """
         job = self.site.workspace.job(self.site.target.job["name"])
         pending = Pending(
             self.site.me.id,
@@ -167,9 +204,13 @@ class Rollout:
         sample = self.site.target.sample
         if sample is None or not self.site.target.compare:
             return None
-        return Embedded(self.root, self.root / sample, self.root / self.site.target.inspect)
+        return Embedded(
+            self.root, self.root / sample, self.root / self.site.target.inspect
+        )
 
-    def _change(self, pending: Pending, current: Entry | None, embedded: Embedded | None) -> str:
+    def _change(
+        self, pending: Pending, current: Entry | None, embedded: Embedded | None
+    ) -> str:
         site = self.site
         with site.events.step("before") as step:
             site.installation.running()
@@ -182,7 +223,9 @@ class Rollout:
                 if before["version"]
                 else f"no {self.release.package}"
             )
-            step.detail += f", {len(before['packages'])} packages, {len(before['tables'])} tables"
+            step.detail += (
+                f", {len(before['packages'])} packages, {len(before['tables'])} tables"
+            )
         with site.events.step("install") as step:
             site.installation.make_room(self.release.wheel_path)
             done = site.installation.install(self.release.wheel_path)
@@ -193,14 +236,20 @@ class Rollout:
         self._assert(before, found)
         self._compare(found, embedded)
         with site.events.step("job") as step:
-            job, done = scheduled.bring(site.workspace, self.release.settings(site.cluster))
+            job, done = scheduled.bring(
+                site.workspace, self.release.settings(site.cluster)
+            )
             step.detail = f"{site.target.job['name']} ({job}) {done}"
         with site.events.step("ledger") as step:
             site.lock.check(site.me)
             gold = found["gold"]
-            entry = site.ledger.append(site.entry(pending, self.release, current, job=job, gold=gold))
+            entry = site.ledger.append(
+                site.entry(pending, self.release, current, job=job, gold=gold)
+            )
             stubbornly(site.ledger.forget, site.target.limits, site.clock)
-            step.detail = f"entry {entry.number}: {entry.version} of {self.release.commit[:12]}"
+            step.detail = (
+                f"entry {entry.number}: {entry.version} of {self.release.commit[:12]}"
+            )
             step.data = {
                 "entry": entry.number,
                 "version": entry.version,
@@ -210,7 +259,9 @@ class Rollout:
         return DEPLOYED
 
     def _run_scripts(self, pending: Pending) -> tuple[Pending, dict[str, Any]]:
-        """The job's own tasks, then a look from inside, as one run: after one that fails none is started."""
+        """The job's own tasks, then a look from inside, as one run: after one that
+        fails none is started.
+        """
         site = self.site
         noted = pending
 
@@ -224,17 +275,33 @@ class Rollout:
 
         def ended(task: TaskRun) -> None:
             name = "inside" if task.key == INSPECT else task.key
-            site.events.row(name, "success", f"run {task.run_id}", task.seconds or task.ended - task.started)
+            site.events.row(
+                name,
+                "success",
+                f"run {task.run_id}",
+                task.seconds or task.ended - task.started,
+            )
 
         if pending.runs and not any(run.ended == 0 for run in pending.runs):
             noted = replace(pending, attempt=pending.attempt + 1)
         tasks = self.release.once(site.cluster)
-        arguments = ["--package", self.release.package, "--lake", site.target.lake, "--gold"]
+        arguments = [
+            "--package",
+            self.release.package,
+            "--lake",
+            site.target.lake,
+            "--gold",
+        ]
         last = [{"task_key": task["task_key"]} for task in tasks]
         tasks.append(
-            self.release.task(INSPECT, self.release.inspect, site.cluster, *arguments, depends_on=last)
+            self.release.task(
+                INSPECT, self.release.inspect, site.cluster, *arguments, depends_on=last
+            )
         )
-        name, token = f"{self.release.package} {self.release.version}", f"{noted.id}-scripts-{noted.attempt}"
+        name, token = (
+            f"{self.release.package} {self.release.version}",
+            f"{noted.id}-scripts-{noted.attempt}",
+        )
         with site.events.step("scripts") as step:
             run = site.runs.once(name, token, tasks, started=started, ended=ended)
             ours = tuple(each for each in noted.runs if each.id != run.window.id)
@@ -250,27 +317,38 @@ class Rollout:
         with self.site.events.step("version") as step:
             if found["version"] != self.release.version:
                 raise StepError(
-                    f"inside the cluster runs {self.release.package} {found['version']}, not {self.release.version}"
+                    f"inside the cluster runs {self.release.package}"
+                    f" {found['version']}, not {self.release.version}"
                 )
             wrong = strangers(before, found)
             if wrong:
                 step.findings.extend(wrong)
-                raise StepError(f"the install changed packages of the runtime: {'; '.join(wrong)}")
+                raise StepError(
+                    f"the install changed packages of the runtime: {'; '.join(wrong)}"
+                )
             own = ", ".join(sorted(set(found["own"]) - {self.release.package}))
-            step.detail = f"{found['version']} on Python {found['python']}; of its packages only its own changed ({own})"
+            step.detail = (
+                f"{found['version']} on Python {found['python']}; of its packages only"
+                f" its own changed ({own})"
+            )
 
     def _compare(self, found: Mapping[str, Any], embedded: Embedded | None) -> None:
         gold = found["gold"]
         with self.site.events.step("gold") as step:
             if not gold:
                 raise StepError(f"there is no gold table in {self.site.target.lake}")
-            rows = ", ".join(f"{name} {table['rows']:,}" for name, table in sorted(gold.items()))
+            rows = ", ".join(
+                f"{name} {table['rows']:,}" for name, table in sorted(gold.items())
+            )
             if embedded is None:
                 step.detail = f"queried, {len(gold)} tables: {rows}"
                 return
             wrong = differences(embedded.gold(), gold)
             if wrong:
-                raise StepError(f"the gold tables are not what the embedded run makes: {'; '.join(wrong)}")
+                raise StepError(
+                    "the gold tables are not what the embedded run makes:"
+                    f" {'; '.join(wrong)}"
+                )
             step.detail = f"as the embedded run makes them, rows and sums: {rows}"
 
 

@@ -1,4 +1,6 @@
-"""One-time runs on the cluster: started once however often they are asked for, waited for, and never left behind."""
+"""One-time runs on the cluster: started once however often they are asked for, waited
+for, and never left behind.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,17 @@ class Ended:
     window: RunOfOurs
 
     def told(self, key: str) -> dict[str, Any]:
-        """What one of our scripts told as JSON in its last line. Raises StepError where it told nothing."""
+        """What one of our scripts told as JSON in its last line. Raises StepError where
+        it told nothing.
+        """
         for line in reversed(self.logs.get(key, "").splitlines()):
             with suppress(ValueError):
                 body = json.loads(line)
                 if isinstance(body, dict) and MARK in body:
                     return dict(body[MARK])
-        raise StepError(f"the task {key} (run {self.run.id}) ended well and told nothing")
+        raise StepError(
+            f"the task {key} (run {self.run.id}) ended well and told nothing"
+        )
 
 
 class Runs:
@@ -63,7 +69,8 @@ class Runs:
             ended: told of each task that ended well, when it has.
 
         Raises:
-            StepError: a task failed, with the end of its output; or the run did not end in time, and was cancelled.
+            StepError: a task failed, with the end of its output; or the run did not end
+                in time, and was cancelled.
         """
         body = {"run_name": name, "idempotency_token": token, "tasks": list(tasks)}
         run_id = self._workspace.submit(body)
@@ -81,9 +88,15 @@ class Runs:
                 output = self._workspace.output(task.run_id)
                 logs[task.key] = output.logs
                 if task in bad:
-                    raise StepError(_failed(task, run, f"{output.logs}\n{output.error}"))
+                    raise StepError(
+                        _failed(task, run, f"{output.logs}\n{output.error}")
+                    )
         if bad or run.result != "SUCCESS":
-            first = bad[0] if bad else TaskRun(name, run_id, run.state, run.result, run.message)
+            first = (
+                bad[0]
+                if bad
+                else TaskRun(name, run_id, run.state, run.result, run.message)
+            )
             raise StepError(_failed(first, run, ""))
         return Ended(run, logs, window(run))
 
@@ -120,7 +133,10 @@ def window(run: JobRun) -> RunOfOurs:
     over = run.over and len(ended) == len(started)
     end = int(1000 * max(ended, default=0)) if over else 0
     return RunOfOurs(
-        run.id, int(1000 * min(started, default=0)), end, tuple(task.run_id for task in run.tasks)
+        run.id,
+        int(1000 * min(started, default=0)),
+        end,
+        tuple(task.run_id for task in run.tasks),
     )
 
 

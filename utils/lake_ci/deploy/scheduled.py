@@ -1,4 +1,6 @@
-"""The scheduled job of an environment: found by its name, made where it is missing, changed only where it differs."""
+"""The scheduled job of an environment: found by its name, made where it is missing,
+changed only where it differs.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,15 @@ def put_back(workspace: Workspace, name: str, before: Mapping[str, Any] | None) 
 
 
 def agrees(wanted: Any, found: Any) -> bool:
-    """Whether settings hold all that is wanted; the workspace adds defaults of its own."""
+    """Whether settings hold all that is wanted; the workspace adds its defaults."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(
             agrees(value, found.get(key)) for key, value in wanted.items()
         )
     if isinstance(wanted, list):
-        return isinstance(found, list) and len(wanted) == len(found) and all(map(agrees, wanted, found))
+        return (
+            isinstance(found, list)
+            and len(wanted) == len(found)
+            and all(map(agrees, wanted, found))
+        )
     return bool(wanted == found)

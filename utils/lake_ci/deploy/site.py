@@ -1,4 +1,6 @@
-"""Where a deploy works: one workspace, one environment and its cluster, with all that keeps track of it."""
+"""Where a deploy works: one workspace, one environment and its cluster, with all that
+keeps track of it.
+"""
 
 from __future__ import annotations
 
@@ -62,11 +64,16 @@ class Site:
         return found
 
     def inspect(self, release: Release, name: str, *options: str) -> dict[str, Any]:
-        """What a release's script `inspect` tells of the cluster and the lake, from inside. Raises StepError."""
+        """What a release's script `inspect` tells of the cluster and the lake, from
+        inside. Raises StepError.
+        """
         arguments = ["--package", release.package, "--lake", self.target.lake, *options]
         task = release.task("inspect", release.inspect, self.cluster, *arguments)
-        # It only reads: one token a process is enough, and a run that a signal cancelled is not met again.
-        return self.runs.once(f"{self.target.package} {name}", f"{self.me.id}-{name}", [task]).told("inspect")
+        # It only reads: one token a process is enough, and a run that a signal
+        # cancelled is not met again.
+        return self.runs.once(
+            f"{self.target.package} {name}", f"{self.me.id}-{name}", [task]
+        ).told("inspect")
 
     def seen(self, runs: Sequence[RunOfOurs]) -> tuple[RunOfOurs, ...]:
         """The runs with their ends, for those that had none when they were noted."""
@@ -78,7 +85,13 @@ class Site:
             found.append(run)
         return tuple(found)
 
-    def entry(self, pending: Pending, release: Release | None, previous: Entry | None, **more: Any) -> Entry:
+    def entry(
+        self,
+        pending: Pending,
+        release: Release | None,
+        previous: Entry | None,
+        **more: Any,
+    ) -> Entry:
         """The ledger's entry for a deploy that ends now."""
         entry = Entry(
             number=0,

@@ -1,4 +1,6 @@
-"""The tables of a deploy: what they were before it, what they hold after it, and what they would hold if all is well."""
+"""The tables of a deploy: what they were before it, what they hold after it, and what
+they would hold if all is well.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,12 @@ def versions(told: Mapping[str, Any]) -> dict[str, int]:
     return {name: int(table["version"]) for name, table in told["tables"].items()}
 
 
-def restore_arguments(before: Mapping[str, int], runs: Sequence[RunOfOurs]) -> list[str]:
-    """What the script `restore` is told: each table's version from before, and when our own runs wrote."""
+def restore_arguments(
+    before: Mapping[str, int], runs: Sequence[RunOfOurs]
+) -> list[str]:
+    """What the script `restore` is told: each table's version from before, and when our
+    own runs wrote.
+    """
     words = []
     for name, version in sorted(before.items()):
         words += ["--table", f"{name}={version}"]
@@ -36,11 +42,12 @@ def restore_arguments(before: Mapping[str, int], runs: Sequence[RunOfOurs]) -> l
 
 
 def strangers(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What an install changed beside the package and its own dependencies, a message each.
+    """What an install changed beside the package and its own dependencies, a message
+    each.
 
     Args:
-        before, after: what the script `inspect` told: `packages` by name, and `own` with the names of the package
-            and of all that it depends on.
+        before, after: what the script `inspect` told: `packages` by name, and `own`
+            with the names of the package and of all that it depends on.
     """
     had, has = before["packages"], after["packages"]
     own = {*before["own"], *after["own"]}
@@ -52,7 +59,9 @@ def strangers(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Where the gold tables hold something else than the embedded run of the same files does, a message each."""
+    """Where the gold tables hold something else than the embedded run of the same files
+    does, a message each.
+    """
     wrong = []
     for name in sorted({*expected, *found}):
         if name not in found:
@@ -62,10 +71,15 @@ def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[s
             continue  # the lake of an environment may hold more than this project makes
         one, two = expected[name], found[name]
         if one["rows"] != two["rows"]:
-            wrong.append(f"{name} holds {two['rows']:,} rows, the embedded run {one['rows']:,}")
+            wrong.append(
+                f"{name} holds {two['rows']:,} rows, the embedded run {one['rows']:,}"
+            )
         for column in sorted({*one["sums"], *two["sums"]}):
             if not _same(one["sums"].get(column), two["sums"].get(column)):
-                sums = f"{two['sums'].get(column)}, the embedded run's to {one['sums'].get(column)}"
+                sums = (
+                    f"{two['sums'].get(column)}, the embedded run's to"
+                    f" {one['sums'].get(column)}"
+                )
                 wrong.append(f"{name}.{column} adds up to {sums}")
     return wrong
 
@@ -74,11 +88,15 @@ def _same(one: str | None, two: str | None) -> bool:
     if one is None or two is None:
         return one == two
     first, second = Decimal(one), Decimal(two)
-    return first == second or abs(first - second) <= Decimal(TOLERANCE) * max(abs(first), abs(second))
+    return first == second or abs(first - second) <= Decimal(TOLERANCE) * max(
+        abs(first), abs(second)
+    )
 
 
 class Embedded:
-    """A run of the same medallion over the same sample with DuckDB and delta-rs, beside the one on the cluster."""
+    """A run of the same medallion over the same sample with DuckDB and delta-rs, beside
+    the one on the cluster.
+    """
 
     def __init__(self, root: Path, sample: Path, script: Path) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="lake-ci-embedded-")
@@ -97,7 +115,9 @@ class Embedded:
         )
 
     def gold(self) -> dict[str, Any]:
-        """Rows and sums of its gold tables. Raises StepError with its last lines where it failed."""
+        """Rows and sums of its gold tables. Raises StepError with its last lines where
+        it failed.
+        """
         with self._folder:
             self._end(self._process)
             said = self._end(self._start(str(self._inspect), "--lake", str(self._lake)))
@@ -129,7 +149,15 @@ class Embedded:
 
 
 def sample_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a sample that are sources: by name, without what only tells of them or makes them."""
+    """The files of a sample that are sources: by name, without what only tells of them
+    or makes them.
+    """
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in (".csv", ".gz", ".zip", ".parquet", ".json"):
+        if path.is_file() and path.suffix in (
+            ".csv",
+            ".gz",
+            ".zip",
+            ".parquet",
+            ".json",
+        ):
             yield path.name, path

@@ -1,4 +1,6 @@
-"""The workspace by the real clients: databricks-cli where it can, databricks-sdk for volumes, looking and waiting."""
+"""The workspace by the real clients: databricks-cli where it can, databricks-sdk for
+volumes, looking and waiting.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service import compute, jobs
 
 from lake_ci.deploy.cli import JOBS, DatabricksCli
-from lake_ci.deploy.client import Cluster, JobRun, Library, Output, ScheduledJob, TaskRun
+from lake_ci.deploy.client import (
+    Cluster,
+    JobRun,
+    Library,
+    Output,
+    ScheduledJob,
+    TaskRun,
+)
 from lake_ci.deploy.errors import WorkspaceError
 from lake_ci.deploy.retries import Clock, Limits, again
 
@@ -29,9 +38,13 @@ PASSING = (
 
 
 class Databricks:
-    """`client.Workspace` on a real workspace, or on the emulator, which is one to these clients."""
+    """`client.Workspace` on a real workspace, or on the emulator, which is one to these
+    clients.
+    """
 
-    def __init__(self, sdk: WorkspaceClient, cli: DatabricksCli, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, sdk: WorkspaceClient, cli: DatabricksCli, limits: Limits, clock: Clock
+    ) -> None:
         self._sdk = sdk
         self._cli = cli
         self._limits = limits
@@ -48,9 +61,13 @@ class Databricks:
             if answer.contents is None:
                 raise WorkspaceError(f"{path}: the answer has no content", again=True)
             content = answer.contents.read()
-            if answer.content_length is not None and len(content) != int(answer.content_length):
+            if answer.content_length is not None and len(content) != int(
+                answer.content_length
+            ):
                 raise WorkspaceError(
-                    f"{path}: only {len(content)} of {answer.content_length} bytes came", again=True
+                    f"{path}: only {len(content)} of"
+                    f" {answer.content_length} bytes came",
+                    again=True,
                 )
             return content
 
@@ -63,7 +80,11 @@ class Databricks:
 
     def write(self, path: str, content: bytes, *, overwrite: bool) -> bool:
         try:
-            self.ask(lambda: self._sdk.files.upload(path, io.BytesIO(content), overwrite=overwrite))
+            self.ask(
+                lambda: self._sdk.files.upload(
+                    path, io.BytesIO(content), overwrite=overwrite
+                )
+            )
             return True
         except WorkspaceError as error:
             if not overwrite and error.code in (
@@ -83,7 +104,9 @@ class Databricks:
 
     def names(self, folder: str) -> Sequence[str]:
         try:
-            entries = self.ask(lambda: list(self._sdk.files.list_directory_contents(folder)))
+            entries = self.ask(
+                lambda: list(self._sdk.files.list_directory_contents(folder))
+            )
         except WorkspaceError as error:
             if _missing(error):
                 return ()
@@ -99,7 +122,10 @@ class Databricks:
 
         found = self._command(ids, "clusters", "list", "--output", "JSON")
         if len(found) > 1:
-            raise WorkspaceError(f"there are {len(found)} clusters of the name {name!r}: {', '.join(found)}")
+            raise WorkspaceError(
+                f"there are {len(found)} clusters of the name {name!r}:"
+                f" {', '.join(found)}"
+            )
         return found[0] if found else None
 
     def cluster(self, cluster_id: str) -> Cluster:
@@ -126,8 +152,12 @@ class Databricks:
         try:
             again(ask, self._limits, self._clock)
         except WorkspaceError as error:
-            # It was asked for before, and that answer was lost: what counts is the state that it comes to.
-            if error.code not in ("INVALID_STATE", "INVALID_PARAMETER_VALUE") or "state" not in str(error):
+            # It was asked for before, and that answer was lost: what counts is the
+            # state that it comes to.
+            if error.code not in (
+                "INVALID_STATE",
+                "INVALID_PARAMETER_VALUE",
+            ) or "state" not in str(error):
                 raise
 
     def wheels(self, cluster_id: str) -> Sequence[Library]:
@@ -135,7 +165,11 @@ class Databricks:
             lambda: list(self._sdk.libraries.cluster_status(cluster_id))
         )
         return [
-            Library(row.library.whl, row.status.value if row.status else "", tuple(row.messages or ()))
+            Library(
+                row.library.whl,
+                row.status.value if row.status else "",
+                tuple(row.messages or ()),
+            )
             for row in rows
             if row.library is not None and row.library.whl is not None
         ]
@@ -149,9 +183,13 @@ class Databricks:
     # Runs and jobs
 
     def active_runs(self, cluster_id: str) -> Mapping[int, str]:
-        runs = self.ask(lambda: list(self._sdk.jobs.list_runs(active_only=True, expand_tasks=True)))
+        runs = self.ask(
+            lambda: list(self._sdk.jobs.list_runs(active_only=True, expand_tasks=True))
+        )
         return {
-            int(run.run_id or 0): run.run_name or "" for run in runs if cluster_id in set(_clusters_of(run))
+            int(run.run_id or 0): run.run_name or ""
+            for run in runs
+            if cluster_id in set(_clusters_of(run))
         }
 
     def submit(self, body: Mapping[str, Any]) -> int:
@@ -211,7 +249,15 @@ class Databricks:
         return again(create, self._limits, self._clock)
 
     def reset_job(self, job_id: int, settings: Mapping[str, Any]) -> None:
-        self._say("jobs", "reset", "--job-id", str(job_id), "--json", json.dumps(settings), *JOBS)
+        self._say(
+            "jobs",
+            "reset",
+            "--job-id",
+            str(job_id),
+            "--json",
+            json.dumps(settings),
+            *JOBS,
+        )
 
     def delete_job(self, job_id: int) -> None:
         try:
@@ -221,14 +267,18 @@ class Databricks:
                 raise
 
     def ask(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask by the SDK, again where that may help. Raises WorkspaceError, whatever the SDK raises."""
+        """Ask by the SDK, again where that may help. Raises WorkspaceError, whatever
+        the SDK raises.
+        """
 
         def translated() -> Answer:
             try:
                 return ask()
             except DatabricksError as error:
                 passing = isinstance(error, PASSING)
-                raise WorkspaceError(str(error).strip(), code=_code(error), again=passing) from None
+                raise WorkspaceError(
+                    str(error).strip(), code=_code(error), again=passing
+                ) from None
             except (
                 requests.RequestException,
                 OSError,
@@ -237,8 +287,9 @@ class Databricks:
                 TypeError,
                 AttributeError,
             ) as error:
-                # No answer in time (TimeoutError is an OSError), half of one, or one of another shape.
-                # The SDK's own retries end in a TimeoutError without the reason.
+                # No answer in time (TimeoutError is an OSError), half of one, or one of
+                # another shape. The SDK's own retries end in a TimeoutError without the
+                # reason.
                 cause = f": {error.__cause__}" if error.__cause__ else ""
                 message = f"{type(error).__name__}: {error}{cause}"
                 raise WorkspaceError(message, again=True) from None
@@ -301,7 +352,9 @@ def _state(state: jobs.RunState | None) -> tuple[str, str, str]:
 
 
 def _clusters_of(run: jobs.BaseRun) -> Sequence[str]:
-    """The clusters that a run uses or will use, by all the places where the API tells them."""
+    """The clusters that a run uses or will use, by all the places where the API tells
+    them.
+    """
     found = [run.cluster_instance.cluster_id] if run.cluster_instance else []
     found += [run.cluster_spec.existing_cluster_id] if run.cluster_spec else []
     for task in run.tasks or ():

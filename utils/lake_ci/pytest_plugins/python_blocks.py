@@ -1,4 +1,6 @@
-"""The parts of a Python file that change apart from each other: each function's body, and all the rest."""
+"""The parts of a Python file that change apart from each other: each function's body,
+and all the rest.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,15 @@ import zlib
 from typing import Dict, List, NamedTuple
 
 REST = ""
-"""The key of what is in no function's body: imports, constants, signatures, decorators, class bodies."""
+"""The key of what is in no function's body: imports, constants, signatures,
+decorators, class bodies.
+"""
 
 
 class Block(NamedTuple):
-    """A part of a file: the checksum of its syntax tree, without comments and layout, and its lines."""
+    """A part of a file: the checksum of its syntax tree, without comments and layout,
+    and its lines.
+    """
 
     checksum: int
     first: int
@@ -52,7 +58,9 @@ class _Splitter(ast.NodeTransformer):
 
 
 def split(source: str) -> Dict[str, Block]:
-    """The blocks of a file by qualified name; a file that cannot be parsed is one block."""
+    """The blocks of a file by qualified name; a file that cannot be parsed is one
+    block.
+    """
     last = source.count("\n") + 1
     try:
         tree = ast.parse(source)
@@ -69,7 +77,9 @@ def by_line(blocks: Dict[str, Block]) -> Dict[int, str]:
     widest_first = sorted(blocks, key=lambda key: blocks[key].first - blocks[key].last)
     for key in widest_first:
         if key != REST:
-            keys.update(dict.fromkeys(range(blocks[key].first, blocks[key].last + 1), key))
+            keys.update(
+                dict.fromkeys(range(blocks[key].first, blocks[key].last + 1), key)
+            )
     return keys
 
 

@@ -1,4 +1,5 @@
-"""Records which functions each test runs, and leaves out the tests that no change reaches.
+"""Records which functions each test runs, and leaves out the tests that no change
+reaches.
 
 pytest loads it by `-p record_tests`. The folder that LAKE_CI_AFFECTED names holds
 `leave_out.json`, the ids of the tests to leave out; each process that runs tests writes
@@ -30,7 +31,7 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 import coverage
 import pytest
 from coverage.numbits import numbits_to_nums
-from python_blocks import by_line, split  # type: ignore[import-not-found]  # beside this file, on PYTHONPATH
+from python_blocks import by_line, split
 
 ANYTHING = "*"
 EVERY_TEST = ""
@@ -54,16 +55,21 @@ CACHED = type(functools.lru_cache(lambda: None))
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Record from the first import on, and leave tests out."""
     folder = Path(os.environ["LAKE_CI_AFFECTED"])
-    early_config.pluginmanager.register(Recorder(early_config.rootpath, folder), RECORDER)
+    early_config.pluginmanager.register(
+        Recorder(early_config.rootpath, folder), RECORDER
+    )
     left_out = folder / "leave_out.json"
     if left_out.exists():
-        early_config.pluginmanager.register(LeaveOut(json.loads(left_out.read_text(encoding="utf-8"))))
+        early_config.pluginmanager.register(
+            LeaveOut(json.loads(left_out.read_text(encoding="utf-8")))
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Stop recording in the controller of pytest-xdist, whose workers run the tests."""
     if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
-        config.pluginmanager.unregister(name=RECORDER).stop()  # type: ignore[union-attr]  # a Recorder, see above
+        recorder = config.pluginmanager.unregister(name=RECORDER)
+        recorder.stop()  # type: ignore[union-attr]  # a Recorder, see above
 
 
 class LeaveOut:
@@ -73,12 +79,16 @@ class LeaveOut:
         self._files = set(ids["files"])
         self._tests = set(ids["tests"])
 
-    def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> "bool | None":
+    def pytest_ignore_collect(
+        self, collection_path: Path, config: pytest.Config
+    ) -> "bool | None":
         name = os.path.relpath(collection_path, config.rootpath).replace(os.sep, "/")
         return True if name in self._files else None
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: List[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: List[pytest.Item]
+    ) -> None:
         left_out = [item for item in items if test_id(item.nodeid) in self._tests]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if test_id(item.nodeid) not in self._tests]
@@ -93,7 +103,10 @@ class Recorder:
         self._data = folder / f".coverage-{self._name}"
         ignored = [str(root / name / "*") for name in (".nox", ".cache")]
         self._coverage = coverage.Coverage(
-            data_file=str(self._data), config_file=False, include=[str(root / "*")], omit=ignored
+            data_file=str(self._data),
+            config_file=False,
+            include=[str(root / "*")],
+            omit=ignored,
         )
         self._contexts: List[str] = [EVERY_TEST]
         self._opened: Dict[str, Set[str]] = defaultdict(set)
@@ -114,8 +127,11 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        request = getattr(item, "_request", None)  # knows of fixtures that the test asked for by name as well
-        self._fixtures[test_id(item.nodeid)].update(getattr(request or item, "fixturenames", ()))
+        # It knows of fixtures that the test asked for by name as well.
+        request = getattr(item, "_request", None)
+        self._fixtures[test_id(item.nodeid)].update(
+            getattr(request or item, "fixturenames", ())
+        )
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
@@ -141,13 +157,21 @@ class Recorder:
         needs = self._needs()
         tests = {
             test: {
-                "needs": sorted(needs[test].union(*(needs[FIXTURE + name] for name in self._fixtures[test]))),
+                "needs": sorted(
+                    needs[test].union(
+                        *(needs[FIXTURE + name] for name in self._fixtures[test])
+                    )
+                ),
                 "seconds": round(seconds, 3),
                 "failed": test in self._failed,
             }
             for test, seconds in self._seconds.items()
         }
-        tests[EVERY_TEST] = {"needs": sorted(needs[EVERY_TEST]), "seconds": 0.0, "failed": False}
+        tests[EVERY_TEST] = {
+            "needs": sorted(needs[EVERY_TEST]),
+            "seconds": 0.0,
+            "failed": False,
+        }
         path = self._folder / f"recorded-{self._name}.json"
         path.write_text(json.dumps(tests), encoding="utf-8")
         self._data.unlink()
@@ -162,8 +186,12 @@ class Recorder:
         """What each test and each shared fixture needs."""
         needs: Dict[str, Set[str]] = defaultdict(set, self._opened)
         # Python reads a module to import it.
-        modules = {vars(module).get("__file__") for module in list(sys.modules.values())}
-        needs[EVERY_TEST] -= {f"{self._relative(path)}::{ANYTHING}" for path in modules if path}
+        modules = {
+            vars(module).get("__file__") for module in list(sys.modules.values())
+        }
+        needs[EVERY_TEST] -= {
+            f"{self._relative(path)}::{ANYTHING}" for path in modules if path
+        }
         query = (
             "select path, context, numbits from line_bits "
             "join file on file.id = file_id join context on context.id = context_id"
@@ -174,11 +202,17 @@ class Recorder:
         for path, context, numbits in rows:
             file = self._relative(path)
             if file not in functions:
-                source = Path(path).read_text(encoding="utf-8") if os.path.exists(path) else ""
+                source = (
+                    Path(path).read_text(encoding="utf-8")
+                    if os.path.exists(path)
+                    else ""
+                )
                 functions[file] = by_line(split(source))
             known = functions[file]
             needs[context].update(
-                f"{file}::{known[line]}" for line in numbits_to_nums(numbits) if line in known
+                f"{file}::{known[line]}"
+                for line in numbits_to_nums(numbits)
+                if line in known
             )
         return needs
 
@@ -186,11 +220,15 @@ class Recorder:
         return os.path.relpath(path, self._root).replace(os.sep, "/")
 
     def _attribute_imports(self) -> None:
-        """Attribute what runs while a module of the repository is imported to all tests: it is imported once."""
+        """Attribute what runs while a module of the repository is imported to all
+        tests: it is imported once.
+        """
         loader = importlib.machinery.SourceFileLoader
         execute, inside = loader.exec_module, str(self._root) + os.sep
 
-        def exec_module(loaded: importlib.machinery.SourceFileLoader, module: ModuleType) -> None:
+        def exec_module(
+            loaded: importlib.machinery.SourceFileLoader, module: ModuleType
+        ) -> None:
             if not self._active or not loaded.path.startswith(inside):
                 return execute(loaded, module)
             self._enter(EVERY_TEST)
@@ -199,7 +237,8 @@ class Recorder:
             finally:
                 self._leave()
 
-        loader.exec_module = exec_module  # type: ignore[method-assign,assignment]  # there is no hook for it
+        # There is no hook for it, so a double takes its place.
+        loader.exec_module = exec_module  # type: ignore[method-assign,assignment]  # so
 
     def _enter(self, context: str) -> None:
         self._contexts.append(context)
@@ -210,7 +249,9 @@ class Recorder:
         self._coverage.switch_context(self._contexts[-1])
 
     def _forget_cached_results(self) -> None:
-        """Empty the repository's function caches: a cached result would hide what the test needs."""
+        """Empty the repository's function caches: a cached result would hide what the
+        test needs.
+        """
         inside = str(self._root) + os.sep
         for module in list(sys.modules.values()):
             if (vars(module).get("__file__") or "").startswith(inside):
@@ -237,7 +278,11 @@ class Recorder:
             return
         program = arguments[0] if arguments else None
         if event == "subprocess.Popen" and program is None:
-            program = arguments[1] if isinstance(arguments[1], (str, bytes)) else arguments[1][0]
+            program = (
+                arguments[1]
+                if isinstance(arguments[1], (str, bytes))
+                else arguments[1][0]
+            )
         if (
             not isinstance(program, (str, bytes, os.PathLike))
             or os.path.basename(os.fsdecode(program)) not in HARMLESS
@@ -250,4 +295,5 @@ def test_id(nodeid: str) -> str:
     return re.sub(r"@[\w-]+$", "", nodeid)
 
 
-test_id.__test__ = False  # type: ignore[attr-defined]  # pytest takes it for a test where it is imported
+# Where it is imported, pytest would take it for a test.
+test_id.__test__ = False  # type: ignore[attr-defined]  # pytest's own mark

@@ -1,4 +1,6 @@
-"""What GitHub's log is told: workflow commands that mark the lines of the diff, and the text around them."""
+"""What GitHub's log is told: workflow commands that mark the lines of the diff, and the
+text around them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ MESSAGE_LIMIT = 4000
 
 
 def commands(overview: Overview) -> list[str]:
-    """An `::error` or `::warning` for each finding of a check that did not pass, capped as GitHub caps them.
+    """An `::error` or `::warning` for each finding of a check that did not pass, capped
+    as GitHub caps them.
 
     What is over the cap is counted in one notice.
     """
@@ -24,7 +27,9 @@ def commands(overview: Overview) -> list[str]:
         if session.why:
             errors.append(command("error", session.why, title=session.name))
         elif not any(check.findings for check in session.checks):
-            errors.append(command("error", f"{session.headline or 'failed'}", title=session.name))
+            errors.append(
+                command("error", f"{session.headline or 'failed'}", title=session.name)
+            )
     for session, check, finding in overview.findings():
         title = f"{session.name}, {check.name}: {finding.rule}"
         if check.status is Status.FAILURE and finding.severity == "error":
@@ -32,31 +37,56 @@ def commands(overview: Overview) -> list[str]:
         elif check.status in (Status.FAILURE, Status.WARNING):
             warnings.append(_annotation("warning", finding, title))
     warnings += [
-        command("warning", f"not checked: {weaker}", title=f"{session.name}, {check.name}")
+        command(
+            "warning", f"not checked: {weaker}", title=f"{session.name}, {check.name}"
+        )
         for session, check, weaker in overview.weaker()
         if not check.findings
     ]
     over = max(len(errors) - CAP, 0), max(len(warnings) - CAP, 0)
-    rest = [count(number, noun) for number, noun in zip(over, ("more error", "more warning")) if number]
-    notice = [command("notice", f"{' and '.join(rest)}, in reports/index.html", title="Not shown here")]
+    rest = [
+        count(number, noun)
+        for number, noun in zip(over, ("more error", "more warning"))
+        if number
+    ]
+    notice = [
+        command(
+            "notice",
+            f"{' and '.join(rest)}, in reports/index.html",
+            title="Not shown here",
+        )
+    ]
     return [*errors[:CAP], *warnings[:CAP], *(notice if rest else [])]
 
 
 def log(overview: Overview, token: str) -> str:
-    """The text for GitHub's log: what did not fail folded away, the failures in plain sight, then the commands.
+    """The text for GitHub's log: what did not fail folded away, the failures in plain
+    sight, then the commands.
 
     Args:
-        token: a word that no tool can guess: between two lines with it, GitHub takes no line for a command.
+        token: a word that no tool can guess: between two lines with it, GitHub takes no
+            line for a command.
     """
-    good = [session for session in overview.sessions if session.state is not State.FAILURE]
+    good = [
+        session for session in overview.sessions if session.state is not State.FAILURE
+    ]
     lines = []
     if good:
         lines += [f"::group::{count(len(good), 'session')} without a failure"]
-        lines += [*_quoted([terminal.job(session.result) for session in good if session.result], token)]
+        lines += [
+            *_quoted(
+                [terminal.job(session.result) for session in good if session.result],
+                token,
+            )
+        ]
         lines += ["::endgroup::"]
     bad = []
     for session in overview.failed:
-        bad += [f"{session.state.symbol} {session.name}: {session.why}"] if session.why else []
+        bad += (
+            [f"{session.state.symbol} {session.name}: {session.why}"]
+            if session.why
+            else []
+        )
         bad += [terminal.job(session.result)] if session.result else []
     lines += _quoted(bad, token) if bad else []
     return "\n".join([*lines, *commands(overview)])
@@ -64,12 +94,23 @@ def log(overview: Overview, token: str) -> str:
 
 def command(kind: str, message: str, **properties: str | int | None) -> str:
     """A workflow command; nothing in its values can end it or start another."""
-    values = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value is not None)
-    return f"::{kind}{' ' if values else ''}{values}::{_escape(shorten(message, MESSAGE_LIMIT))}"
+    values = ",".join(
+        f"{name}={_property(value)}"
+        for name, value in properties.items()
+        if value is not None
+    )
+    said = _escape(shorten(message, MESSAGE_LIMIT))
+    return f"::{kind}{' ' if values else ''}{values}::{said}"
 
 
 def _annotation(kind: str, finding: Finding, title: str) -> str:
-    return command(kind, finding.message or finding.rule, file=finding.file, line=finding.line, title=title)
+    return command(
+        kind,
+        finding.message or finding.rule,
+        file=finding.file,
+        line=finding.line,
+        title=title,
+    )
 
 
 def _escape(text: str) -> str:

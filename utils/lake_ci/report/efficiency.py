@@ -170,7 +170,9 @@ def _waited(efficiency: Efficiency) -> Iterator[str]:
 def _waits(overview: Overview) -> dict[str, Wait]:
     """The wait of each session that ran, by its id, in the order of their starts."""
     spans, ready = overview.spans, _ready(overview)
-    sessions = [(each.span, each) for each in overview.sessions if each.span is not None]
+    sessions = [
+        (each.span, each) for each in overview.sessions if each.span is not None
+    ]
     # When each worker is free. Sessions take the workers in the order of their starts.
     number = overview.workers.number if overview.workers else len(spans)
     free = [overview.began] * number

@@ -1,4 +1,6 @@
-"""The lists that the page's script shows, as JSON that is safe inside HTML: findings and tests."""
+"""The lists that the page's script shows, as JSON that is safe inside HTML: findings
+and tests.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ class Embedded:
 
 
 def embed(overview: Overview, base: str) -> Embedded:
-    """Findings in the order of the graph, those that make a job fail first, and tests by their time.
+    """Findings in the order of the graph, those that make a job fail first, and tests
+    by their time.
 
     A failed test is never left out for a slow one that passed.
 
@@ -53,11 +56,21 @@ def embed(overview: Overview, base: str) -> Embedded:
     words, files = Table(), Table()
     findings: list[list[Any]] = []
     seen: dict[str, int] = {}
-    everything = sorted(overview.findings(), key=lambda entry: not _fails(entry[1], entry[2]))
+    everything = sorted(
+        overview.findings(), key=lambda entry: not _fails(entry[1], entry[2])
+    )
     for session, check, found in everything[:FINDINGS_LIMIT]:
         findings.append(
             [
-                finding_id(seen, session.id, check.name, found.tool, found.rule, found.place, found.message),
+                finding_id(
+                    seen,
+                    session.id,
+                    check.name,
+                    found.tool,
+                    found.rule,
+                    found.place,
+                    found.message,
+                ),
                 words.number(session.id),
                 words.number(check.name),
                 words.number(found.tool),
@@ -69,7 +82,9 @@ def embed(overview: Overview, base: str) -> Embedded:
             ]
         )
     tests = [(session, test) for session in overview.sessions for test in session.tests]
-    kept = sorted(tests, key=lambda entry: (entry[1].outcome != "failed", -entry[1].seconds))[:TESTS_LIMIT]
+    kept = sorted(
+        tests, key=lambda entry: (entry[1].outcome != "failed", -entry[1].seconds)
+    )[:TESTS_LIMIT]
     rows = [
         [
             words.number(session.id),
@@ -84,12 +99,18 @@ def embed(overview: Overview, base: str) -> Embedded:
     ]
     body = {
         "words": words.rows,
-        "files": [[shown, link(base, file)] for file, shown in zip(files.numbers, files.rows)],
+        "files": [
+            [shown, link(base, file)] for file, shown in zip(files.numbers, files.rows)
+        ],
         "findings": findings,
         "tests": rows,
     }
     return Embedded(
-        to_script(body), len(findings), len(rows), len(everything) - len(findings), len(tests) - len(rows)
+        to_script(body),
+        len(findings),
+        len(rows),
+        len(everything) - len(findings),
+        len(tests) - len(rows),
     )
 
 
@@ -98,7 +119,8 @@ def _fails(check: Check, found: Finding) -> bool:
 
 
 def finding_id(seen: dict[str, int], *parts: str) -> str:
-    """The id of a finding's place in the page: the same in the next run, as long as the finding is the same.
+    """The id of a finding's place in the page: the same in the next run, as long as the
+    finding is the same.
 
     Args:
         seen: how often each id was given; the second of two alike gets a number.

@@ -1,4 +1,6 @@
-"""Draws the dependency graph of the jobs as SVG: levels from left to right, needs as curves."""
+"""Draws the dependency graph of the jobs as SVG: levels from left to right, needs as
+curves.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from lake_ci.report.text import one_line
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 172, 52, 22, 14, 6
 NAME_LENGTH = 16
 
-# A place in a column: a job, or (by its level) where a longer curve from that job passes.
+# A place in a column: a job, or (by its level) where a longer curve from that job
+# passes.
 Slot = tuple[str, int]
 
 
@@ -31,9 +34,11 @@ class Layout:
 
 
 def layout(nodes: tuple[Node, ...]) -> Layout:
-    """Put each job one level right of the last of its needs, and keep a free place where a curve passes a level.
+    """Put each job one level right of the last of its needs, and keep a free place
+    where a curve passes a level.
 
-    Within a level, places stand in the order of what they come from, so that few curves cross.
+    Within a level, places stand in the order of what they come from, so that few curves
+    cross.
     """
     levels: dict[str, int] = {}
     reach: dict[str, int] = {}
@@ -48,12 +53,22 @@ def layout(nodes: tuple[Node, ...]) -> Layout:
         before = {slot: row for row, slot in enumerate(columns[-1])} if columns else {}
         for node in nodes:
             if levels[node.name] == level:
-                sources = [_source(need, level, levels) for need in node.needs if need in levels]
+                sources = [
+                    _source(need, level, levels)
+                    for need in node.needs
+                    if need in levels
+                ]
                 rows = [before[source] for source in sources]
-                slots.append((sum(rows) / len(rows) if rows else 0.0, (node.name, level)))
+                slots.append(
+                    (sum(rows) / len(rows) if rows else 0.0, (node.name, level))
+                )
             elif levels[node.name] < level < reach.get(node.name, 0):
-                slots.append((float(before[(node.name, level - 1)]), (node.name, level)))
-        columns.append(tuple(slot for _, slot in sorted(slots, key=lambda entry: entry[0])))
+                slots.append(
+                    (float(before[(node.name, level - 1)]), (node.name, level))
+                )
+        columns.append(
+            tuple(slot for _, slot in sorted(slots, key=lambda entry: entry[0]))
+        )
     return Layout(tuple(columns), levels)
 
 
@@ -62,20 +77,33 @@ def _source(need: str, level: int, levels: dict[str, int]) -> Slot:
 
 
 def draw(overview: Overview) -> str:
-    """The graph as one `<svg>`: each job a link to its place in the page, its state in words and colour."""
+    """The graph as one `<svg>`: each job a link to its place in the page, its state in
+    words and colour.
+    """
     place = layout(overview.nodes)
     width = 2 * MARGIN + len(place.columns) * (WIDTH + GAP_X) - GAP_X
-    height = 2 * MARGIN + max(map(len, place.columns), default=0) * (HEIGHT + GAP_Y) - GAP_Y
+    height = (
+        2 * MARGIN + max(map(len, place.columns), default=0) * (HEIGHT + GAP_Y) - GAP_Y
+    )
     on_path = set(critical_path(overview))
     critical = {session.job for session in overview.sessions if session.id in on_path}
-    edges = [(need, node.name) for node in overview.nodes for need in node.needs if need in place.levels]
+    edges = [
+        (need, node.name)
+        for node in overview.nodes
+        for need in node.needs
+        if need in place.levels
+    ]
     # The critical ones last, so that they are drawn above the others.
     edges.sort(key=critical.issuperset)
-    curves = [_curve(need, name, place, critical.issuperset((need, name))) for need, name in edges]
+    curves = [
+        _curve(need, name, place, critical.issuperset((need, name)))
+        for need, name in edges
+    ]
     boxes = [_box(node, place, node.name in critical) for node in overview.nodes]
     return (
-        f'<svg class="graph" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="group" '
-        f'aria-label="Jobs and what they need">{"".join(curves)}{"".join(boxes)}</svg>'
+        f'<svg class="graph" width="{width}" height="{height}" viewBox="0 0 {width}'
+        f' {height}" role="group" aria-label="Jobs and what they'
+        f' need">{"".join(curves)}{"".join(boxes)}</svg>'
     )
 
 
@@ -103,7 +131,8 @@ def _box(node: Node, place: Layout, critical: bool) -> str:
         f'<a href="#{anchor(node.name)}" aria-label="{escape(label)}">'
         f'<g class="{node.state.value}{" on-path" if critical else ""}">'
         f'<rect class="box" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="7"/>'
-        f'<rect class="stripe" x="{x + 6}" y="{y + 9}" width="4" height="{HEIGHT - 18}" rx="2"/>'
+        f'<rect class="stripe" x="{x + 6}" y="{y + 9}" width="4" height="{HEIGHT - 18}"'
+        ' rx="2"/>'
         f'<text class="name" x="{x + 18}" y="{y + 22}">{escape(short)}</text>'
         f'<text class="words" x="{x + 18}" y="{y + 40}">{escape(words)}</text></g></a>'
     )
@@ -121,5 +150,6 @@ def _words(node: Node) -> str:
 def anchor(name: str) -> str:
     """The id of a job's or a session's place in the page."""
     return "job-" + "".join(
-        char if char.isalnum() and char.isascii() or char in "._-" else "-" for char in name
+        char if char.isalnum() and char.isascii() or char in "._-" else "-"
+        for char in name
     )

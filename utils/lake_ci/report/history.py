@@ -14,7 +14,8 @@ from lake_ci.report.terminal import seconds
 FILE = ".history/runs.json"
 KEPT = 20
 SCHEMA = 1
-# A session counts as slower or faster from a fifth and five seconds on: less is the machine's mood.
+# A session counts as slower or faster from a fifth and five seconds on: less is the
+# machine's mood.
 NOTABLE_SHARE, NOTABLE_SECONDS = 0.2, 5.0
 BAD = {"failure"}
 
@@ -33,19 +34,28 @@ class Change:
 
 
 def compare(overview: Overview) -> tuple[Change, ...]:
-    """What differs from the previous run; nothing where there is none. What fails now stands first."""
+    """What differs from the previous run; nothing where there is none. What fails now
+    stands first.
+    """
     past = overview.previous
     if past is None:
         return ()
     order = ["failing", "mended", "new", "slower", "faster"]
-    return tuple(sorted(_changes(overview, past), key=lambda change: order.index(change.kind)))
+    return tuple(
+        sorted(_changes(overview, past), key=lambda change: order.index(change.kind))
+    )
 
 
 def _changes(overview: Overview, past: Past) -> Iterator[Change]:
     for session in overview.sessions:
         before = past.sessions.get(session.id)
         if before is None:
-            yield Change("new", session.id, session.name, f"{session.state.word}; was not in that run")
+            yield Change(
+                "new",
+                session.id,
+                session.name,
+                f"{session.state.word}; was not in that run",
+            )
             continue
         if session.result is None and session.state is not before.state:
             kind = "failing" if session.state is State.FAILURE else "new"
@@ -58,7 +68,12 @@ def _changes(overview: Overview, past: Past) -> Iterator[Change]:
         for check in session.checks:
             was = before.checks.get(check.name)
             if check.status.value in BAD and was not in BAD:
-                yield Change("failing", session.id, session.name, f"{check.name}, was {was or 'not there'}")
+                yield Change(
+                    "failing",
+                    session.id,
+                    session.name,
+                    f"{check.name}, was {was or 'not there'}",
+                )
             elif was in BAD and check.status.value == "success":
                 yield Change("mended", session.id, session.name, check.name)
         by = session.seconds - before.seconds
@@ -70,7 +85,9 @@ def _changes(overview: Overview, past: Past) -> Iterator[Change]:
             and abs(by) >= NOTABLE_SHARE * before.seconds
         ):
             text = f"{seconds(session.seconds)}, was {seconds(before.seconds)}"
-            yield Change("slower" if by > 0 else "faster", session.id, session.name, text)
+            yield Change(
+                "slower" if by > 0 else "faster", session.id, session.name, text
+            )
 
 
 def past_of(overview: Overview) -> Past:
@@ -98,13 +115,18 @@ def past_of(overview: Overview) -> Past:
 def to_text(runs: Sequence[Past]) -> str:
     """The newest runs as the text of the history's file."""
     return (
-        json.dumps({"schema": SCHEMA, "runs": [asdict(run) for run in runs[-KEPT:]]}, ensure_ascii=True)
+        json.dumps(
+            {"schema": SCHEMA, "runs": [asdict(run) for run in runs[-KEPT:]]},
+            ensure_ascii=True,
+        )
         + "\n"
     )
 
 
 def from_text(text: str) -> list[Past]:
-    """The runs that a history's file tells of, oldest first. Raises ValueError for another text."""
+    """The runs that a history's file tells of, oldest first. Raises ValueError for
+    another text.
+    """
     try:
         body = json.loads(text)
         if body["schema"] != SCHEMA:
@@ -123,7 +145,9 @@ def _past(run: dict[str, Any]) -> Past:
         )
         for name, row in run["sessions"].items()
     }
-    branch, commit = (None if run[key] is None else str(run[key]) for key in ("branch", "commit"))
+    branch, commit = (
+        None if run[key] is None else str(run[key]) for key in ("branch", "commit")
+    )
     return Past(
         str(run["run"]),
         str(run["event"]),

@@ -1,4 +1,6 @@
-"""The report as one HTML file: no network, no server, readable without its script and safe to open with it."""
+"""The report as one HTML file: no network, no server, readable without its script and
+safe to open with it.
+"""
 
 from __future__ import annotations
 
@@ -15,32 +17,44 @@ from lake_ci.report.sections import e
 from lake_ci.report.terminal import seconds
 from lake_ci.results import count
 
-CRITICAL = '<p class="note">Strong outline: the critical path, the longest chain of needs.</p>'
+CRITICAL = (
+    '<p class="note">Strong outline: the critical path, the longest chain of needs.</p>'
+)
 
 
 def page(overview: Overview, *, source_url: str | None = None) -> str:
     """The whole `reports/index.html`.
 
     Args:
-        source_url: the address below which the repository's files are shown, ending in `/`; None: the files beside
-            the report, `../`.
+        source_url: the address below which the repository's files are shown, ending in
+            `/`; None: the files beside the report, `../`.
 
     Raises:
         ValueError: `source_url` is no https address that ends in `/`.
     """
-    if source_url is not None and not (source_url.startswith("https://") and source_url.endswith("/")):
-        raise ValueError(f"source_url {source_url!r} is no https:// address that ends in /")
+    if source_url is not None and not (
+        source_url.startswith("https://") and source_url.endswith("/")
+    ):
+        raise ValueError(
+            f"source_url {source_url!r} is no https:// address that ends in /"
+        )
     base = source_url or "../"
     lists = embedded.embed(overview, base)
     style, script = asset("report.css"), asset("report.js")
-    # What is short and bounded stands first; the two long lists stand last, where nothing is below them to be missed.
+    # What is short and bounded stands first; the two long lists stand last, where
+    # nothing is below them to be missed.
     parts = [
         ("failures", "Failures", "Failures", sections.failures(overview, base)),
         ("unchecked", "Not checked", "Not checked", sections.not_checked(overview)),
         ("graph", "Graph", "Jobs and their needs", _graph(overview)),
         ("timeline", "Timeline", "Timeline", _timeline(overview)),
         ("jobs", "Jobs", "Jobs", sections.jobs(overview)),
-        ("comparison", "Before", "Compared with the run before", sections.comparison(overview)),
+        (
+            "comparison",
+            "Before",
+            "Compared with the run before",
+            sections.comparison(overview),
+        ),
         ("checks", "Checks", "Every check", sections.checks(overview)),
         ("coverage", "Coverage", "Coverage", sections.coverage(overview, base)),
         ("panels", "Measured", "Measured", sections.panels(overview)),
@@ -49,14 +63,19 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
         ("tests", "Tests", "Tests", _tests(lists)),
     ]
     shown = [(name, title, body) for name, _, title, body in parts if body]
-    menu = "".join(f'<li><a href="#{name}">{e(word)}</a></li>' for name, word, _, body in parts if body)
+    menu = "".join(
+        f'<li><a href="#{name}">{e(word)}</a></li>'
+        for name, word, _, body in parts
+        if body
+    )
     main = "".join(
-        f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{e(title)}</h2>{body}</section>'
+        f'<section id="{name}" aria-labelledby="{name}-title">'
+        f'<h2 id="{name}-title">{e(title)}</h2>{body}</section>'
         for name, title, body in shown
     )
     policy = (
-        f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src '{digest(style)}'; script-src"
+        f" '{digest(script)}'; base-uri 'none'; form-action 'none'"
     )
     title = f"{overview.state.word.capitalize()}: {overview.event}"
     title += f" on {overview.branch}" if overview.branch else ""
@@ -70,9 +89,12 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
         f"<title>{e(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#main">Skip to the report</a>\n'
         f"{_header(overview)}\n"
-        f'<nav aria-label="Sections"><ul>{menu}</ul></nav>\n<main id="main" tabindex="-1">{main}</main>\n'
-        f"<footer><p>Made {e(overview.made)} from the results under <code>reports/</code>.</p></footer>\n"
-        f'<script type="application/json" id="data">{lists.json}</script>\n<script>{script}</script>\n'
+        f'<nav aria-label="Sections"><ul>{menu}</ul></nav>\n<main id="main"'
+        f' tabindex="-1">{main}</main>\n'
+        f"<footer><p>Made {e(overview.made)} from the results under"
+        " <code>reports/</code>.</p></footer>\n"
+        '<script type="application/json"'
+        f' id="data">{lists.json}</script>\n<script>{script}</script>\n'
         "</body>\n</html>\n"
     )
 
@@ -89,12 +111,20 @@ def digest(text: str) -> str:
 
 
 def _header(overview: Overview) -> str:
-    facts = "".join(f"<div><dt>{e(name)}</dt><dd>{value}</dd></div>" for name, value in _facts(overview))
-    live = " The run goes on; this is how it stands." if overview.state is State.RUNNING else ""
+    facts = "".join(
+        f"<div><dt>{e(name)}</dt><dd>{value}</dd></div>"
+        for name, value in _facts(overview)
+    )
+    live = (
+        " The run goes on; this is how it stands."
+        if overview.state is State.RUNNING
+        else ""
+    )
     words = overview.state.word.capitalize()
     return (
-        f'<header class="{overview.state.value}"><h1><span aria-hidden="true">{overview.state.symbol}</span> '
-        f'{e(words)}</h1><p class="tally">{e(overview.tally)}.{live}</p><dl>{facts}</dl></header>'
+        f'<header class="{overview.state.value}"><h1>'
+        f'<span aria-hidden="true">{overview.state.symbol}</span> {e(words)}</h1>'
+        f'<p class="tally">{e(overview.tally)}.{live}</p><dl>{facts}</dl></header>'
     )
 
 
@@ -110,7 +140,10 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
 
 
 def _figure(title: str, svg: str) -> str:
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{e(title)}, scrollable">{svg}</div>'
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{e(title)},'
+        f' scrollable">{svg}</div>'
+    )
 
 
 def _graph(overview: Overview) -> str:
@@ -132,7 +165,9 @@ def _findings(lists: Embedded) -> str:
     left_out = ""
     if lists.findings_left_out:
         rest = count(lists.findings_left_out, "more finding")
-        left_out = f'<p class="note">{rest} are in the result.json of their jobs alone.</p>'
+        left_out = (
+            f'<p class="note">{rest} are in the result.json of their jobs alone.</p>'
+        )
     return left_out + _list(
         "findings",
         ("job", "tool", "severity"),
@@ -146,21 +181,32 @@ def _tests(lists: Embedded) -> str:
     left_out = ""
     if lists.tests_left_out:
         rest = count(lists.tests_left_out, "faster test")
-        left_out = f'<p class="note">{rest} that did not fail are in the junit.xml of their jobs alone.</p>'
-    return left_out + _list("tests", ("job", "outcome"), "All stand in the junit.xml of each job.")
+        left_out = (
+            f'<p class="note">{rest} that did not fail are in the junit.xml of their'
+            " jobs alone.</p>"
+        )
+    return left_out + _list(
+        "tests", ("job", "outcome"), "All stand in the junit.xml of each job."
+    )
 
 
 def _list(name: str, choices: tuple[str, ...], elsewhere: str) -> str:
     """A list that the script fills, with a filter for each choice and one for text."""
     controls = "".join(
-        f'<label>{choice.title()} <select name="{choice}"><option value="">all</option></select></label>'
+        f'<label>{choice.title()} <select name="{choice}">'
+        '<option value="">all</option></select></label>'
         for choice in choices
     )
-    controls += '<label class="wide">Text <input type="search" name="text" autocomplete="off"></label>'
+    controls += (
+        '<label class="wide">Text <input type="search" name="text"'
+        ' autocomplete="off"></label>'
+    )
     return (
-        f'<p id="{name}-without">This list needs JavaScript. What failed stands under Failures. {e(elsewhere)}</p>'
-        f'<form id="{name}-filters" class="filters" aria-label="Filter the {name}" hidden>{controls}'
-        f'<button type="reset">Clear</button></form><p id="{name}-count" role="status"></p>'
+        f'<p id="{name}-without">This list needs JavaScript. What failed stands under'
+        f" Failures. {e(elsewhere)}</p>"
+        f'<form id="{name}-filters" class="filters" aria-label="Filter the {name}"'
+        f' hidden>{controls}<button type="reset">Clear</button></form>'
+        f'<p id="{name}-count" role="status"></p>'
         f'<button type="button" id="{name}-earlier" hidden>Show earlier</button>'
         f'<ol id="{name}-list" class="rows"></ol>'
         f'<button type="button" id="{name}-more" hidden>Show more</button>'

@@ -15,7 +15,8 @@ def tests(text: str) -> tuple[TestCase, ...]:
     """Every test, with the output of those that failed, shortened.
 
     Raises:
-        ValueError: the text is no XML, or declares entities, which no JUnit XML needs and a bomb is made of.
+        ValueError: the text is no XML, or declares entities, which no JUnit XML needs
+            and a bomb is made of.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("declares a document type")
@@ -28,11 +29,19 @@ def tests(text: str) -> tuple[TestCase, ...]:
 
 def _test(case: ET.Element) -> TestCase:
     broken = [*case.findall("failure"), *case.findall("error")]
-    outcome = "failed" if broken else "skipped" if case.find("skipped") is not None else "passed"
+    outcome = (
+        "failed"
+        if broken
+        else "skipped" if case.find("skipped") is not None else "passed"
+    )
     parts = [element.text or element.get("message") or "" for element in broken]
     if broken:
         captured = [*case.findall("system-out"), *case.findall("system-err")]
-        parts += [f"{element.tag}:\n{element.text}" for element in captured if (element.text or "").strip()]
+        parts += [
+            f"{element.tag}:\n{element.text}"
+            for element in captured
+            if (element.text or "").strip()
+        ]
     line = _number(case.get("line"), -1.0)
     return TestCase(
         name=f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::"),

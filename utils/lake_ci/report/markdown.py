@@ -1,4 +1,6 @@
-"""The status report as GitHub's Markdown: failures first, then a line a job, then all that was not checked."""
+"""The status report as GitHub's Markdown: failures first, then a line a job, then all
+that was not checked.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ def report(overview: Overview, *, source: str | None = None) -> str:
     """The whole report.
 
     Args:
-        source: the address below which the repository's files are shown; None: files are named, not linked.
+        source: the address below which the repository's files are shown; None: files
+            are named, not linked.
     """
     parts = [
         _head(overview),
@@ -42,7 +45,8 @@ def report(overview: Overview, *, source: str | None = None) -> str:
 
 
 def cut(text: str, limit: int, where: str) -> str:
-    """The text, or the whole lines of it that fit into so many bytes of UTF-8 with a last line that counts the rest.
+    """The text, or the whole lines of it that fit into so many bytes of UTF-8 with a
+    last line that counts the rest.
 
     Args:
         where: what holds all of it.
@@ -51,19 +55,27 @@ def cut(text: str, limit: int, where: str) -> str:
         return text
     lines = text.splitlines(keepends=True)
     room = limit - len(_left_out(len(lines), where).encode())
-    kept = sum(size <= room for size in accumulate(len(line.encode()) for line in lines))
+    kept = sum(
+        size <= room for size in accumulate(len(line.encode()) for line in lines)
+    )
     return "".join(lines[:kept]) + _left_out(len(lines) - kept, where)
 
 
 def plain(text: str) -> str:
     """Text of a tool that stays text: nothing in it is markup, and it is one line."""
-    text = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = (
+        one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    )
     text = SPECIAL.sub(r"\\\g<0>", text)
-    return LEADING.sub(lambda match: f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}", text)
+    return LEADING.sub(
+        lambda match: f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}", text
+    )
 
 
 def code(text: str) -> str:
-    """Text as a code span, whatever backticks it holds; not for tables, where a pipe would still end the cell."""
+    """Text as a code span, whatever backticks it holds; not for tables, where a pipe
+    would still end the cell.
+    """
     text = one_line(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if "`" in text else ""
@@ -81,26 +93,44 @@ def _section(title: str, lines: Iterable[str]) -> str:
 
 def _head(overview: Overview) -> str:
     event = (
-        f"{plain(overview.event)} on {plain(overview.branch)}" if overview.branch else plain(overview.event)
+        f"{plain(overview.event)} on {plain(overview.branch)}"
+        if overview.branch
+        else plain(overview.event)
     )
     commit = f"commit {code(overview.commit[:12])}" if overview.commit else "no commit"
     facts = [event, commit + (" (with uncommitted changes)" if overview.dirty else "")]
-    facts += [f"run {code(overview.run)}" + (f" attempt {overview.attempt}" if overview.attempt > 1 else "")]
+    facts += [
+        f"run {code(overview.run)}"
+        + (f" attempt {overview.attempt}" if overview.attempt > 1 else "")
+    ]
     facts += [seconds(overview.seconds)] if overview.seconds else []
-    return f"## {overview.state.symbol} {overview.state.word.capitalize()}: {overview.tally}\n\n{', '.join(facts)}"
+    return (
+        f"## {overview.state.symbol} {overview.state.word.capitalize()}:"
+        f" {overview.tally}\n\n{', '.join(facts)}"
+    )
 
 
 def _failures(overview: Overview, source: str | None) -> Iterator[str]:
     for session in overview.failed:
-        why = session.why or (session.result.cause or "" if session.result else "").replace("-", " ")
-        yield f"\n#### ❌ {plain(session.name)}" + (f": {plain(why)}" if why else "") + "\n"
+        why = session.why or (
+            session.result.cause or "" if session.result else ""
+        ).replace("-", " ")
+        yield (
+            f"\n#### ❌ {plain(session.name)}"
+            + (f": {plain(why)}" if why else "")
+            + "\n"
+        )
         for check in session.checks:
             if check.status is Status.FAILURE:
                 yield f"- **{plain(check.name)}** {plain(check.detail)}".rstrip()
-                yield from (f"  - {_finding(found, source)}" for found in check.findings[:SHOWN])
+                yield from (
+                    f"  - {_finding(found, source)}" for found in check.findings[:SHOWN]
+                )
                 rest = len(check.findings) - SHOWN
                 if rest > 0:
-                    yield f"  - and {count(rest, 'more finding')}, in reports/index.html"
+                    yield (
+                        f"  - and {count(rest, 'more finding')}, in reports/index.html"
+                    )
         yield f"\nAgain: {code(session.reproduce)}"
 
 
@@ -125,7 +155,10 @@ def _jobs(overview: Overview) -> Iterator[str]:
             time = seconds(session.seconds) if session.seconds else ""
             state = session.state
             words = plain(shorten(one_line(session.headline), 200))
-            yield f"| {state.symbol} {state.word} | {plain(session.name)} | {time} | {words} |"
+            yield (
+                f"| {state.symbol} {state.word} |"
+                f" {plain(session.name)} | {time} | {words} |"
+            )
 
 
 def _duration(overview: Overview) -> Iterator[str]:
@@ -137,10 +170,14 @@ def _not_checked(overview: Overview) -> Iterator[str]:
         yield f"- {plain(session.name)}, {plain(check.name)}: {plain(weaker)}"
     for session in overview.sessions:
         yield from (
-            f"- {plain(session.name)}, {plain(row.name)}: {plain(row.detail)}" for row in _left(session)
+            f"- {plain(session.name)}, {plain(row.name)}: {plain(row.detail)}"
+            for row in _left(session)
         )
         if session.result is not None:
-            yield from (f"- {plain(session.name)}: {plain(note)}" for note in session.result.warnings)
+            yield from (
+                f"- {plain(session.name)}: {plain(note)}"
+                for note in session.result.warnings
+            )
         if session.note:
             yield f"- {plain(session.name)}: {plain(session.note)}"
     yield from (f"- {plain(note)}" for note in overview.notes)
@@ -150,7 +187,11 @@ def _left(session: Session) -> list[Check]:
     """The skipped checks of a session that is not skipped as a whole."""
     if session.state is State.SKIPPED:
         return []
-    return [check for check in session.checks if check.status is Status.SKIPPED and check.weaker is None]
+    return [
+        check
+        for check in session.checks
+        if check.status is Status.SKIPPED and check.weaker is None
+    ]
 
 
 def _comparison(overview: Overview) -> Iterator[str]:
@@ -158,9 +199,15 @@ def _comparison(overview: Overview) -> Iterator[str]:
     if past is None:
         return
     commit = f", commit {code(past.commit[:12])}" if past.commit else ""
-    yield f"Run {code(past.run)} of {plain(past.made)}{commit}: {past.state.symbol} {past.state.word}\n"
+    yield (
+        f"Run {code(past.run)} of {plain(past.made)}{commit}: {past.state.symbol}"
+        f" {past.state.word}\n"
+    )
     changes = history.compare(overview)
-    yield from (f"- {change.kind}: {plain(change.name)}: {plain(change.text)}" for change in changes)
+    yield from (
+        f"- {change.kind}: {plain(change.name)}: {plain(change.text)}"
+        for change in changes
+    )
     if not changes:
         yield "Nothing differs."
 
@@ -169,17 +216,23 @@ def _coverage(overview: Overview) -> Iterator[str]:
     for session, percent, files in coverage(overview):
         lowest = sorted(files.items(), key=lambda item: item[1])[:3]
         words = ", ".join(f"{plain(name)} {share:.0f} %" for name, share in lowest)
-        yield f"- {plain(session.name)}: {percent:.1f} %" + (f"; lowest: {words}" if words else "")
+        yield f"- {plain(session.name)}: {percent:.1f} %" + (
+            f"; lowest: {words}" if words else ""
+        )
 
 
 def coverage(overview: Overview) -> Iterator[tuple[Session, float, dict[str, float]]]:
-    """What each variant's coverage check measured: the whole and each file, in percent."""
+    """What each variant's coverage check measured: the whole and each file, in
+    percent.
+    """
     for session in overview.sessions:
         for check in session.checks:
             percent, files = check.data.get("percent"), check.data.get("files")
             if isinstance(percent, (int, float)) and isinstance(files, dict):
                 shares = {
-                    name: float(share) for name, share in files.items() if isinstance(share, (int, float))
+                    name: float(share)
+                    for name, share in files.items()
+                    if isinstance(share, (int, float))
                 }
                 yield session, float(percent), shares
 
@@ -187,8 +240,14 @@ def coverage(overview: Overview) -> Iterator[tuple[Session, float, dict[str, flo
 def _artifacts(overview: Overview) -> Iterator[str]:
     for session in overview.sessions:
         if session.result is not None and session.result.artifacts:
-            yield f"- {plain(session.name)}: {', '.join(code(name) for name in session.result.artifacts)}"
+            yield (
+                f"- {plain(session.name)}:"
+                f" {', '.join(code(name) for name in session.result.artifacts)}"
+            )
 
 
 def _refused(overview: Overview) -> Iterator[str]:
-    yield from (f"- {code(refused.file)}: {plain(refused.reason)}" for refused in overview.refused)
+    yield from (
+        f"- {code(refused.file)}: {plain(refused.reason)}"
+        for refused in overview.refused
+    )

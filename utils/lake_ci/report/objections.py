@@ -9,7 +9,12 @@ from lake_ci.results import OPTIONAL_SECONDS, TIME_FORMAT, Check, Result, is_sec
 
 
 def objection(
-    result: Result, planned: Collection[str], *, run: str, attempt: int, commit: str | None
+    result: Result,
+    planned: Collection[str],
+    *,
+    run: str,
+    attempt: int,
+    commit: str | None,
 ) -> str | None:
     """Why a result does not count in this run; None where it does.
 
@@ -22,7 +27,9 @@ def objection(
     if result.run != run:
         return f"is of run {result.run}, this is {run}"
     if result.commit != commit:
-        return f"is of commit {str(result.commit)[:12]}, this run is of {str(commit)[:12]}"
+        return (
+            f"is of commit {str(result.commit)[:12]}, this run is of {str(commit)[:12]}"
+        )
     if result.attempt > attempt:
         return f"is of attempt {result.attempt}, this is {attempt}"
     if result.partial:
@@ -33,7 +40,9 @@ def objection(
 
 
 def _malformed(result: Result) -> Iterator[str]:
-    """The fields that hold another type than declared: JSON of the right shape may still hold anything."""
+    """The fields that hold another type than declared: JSON of the right shape may
+    still hold anything.
+    """
     for name in ("run", "event", "job", "session", "started", "reproduce"):
         if not _is_text(getattr(result, name)):
             yield name
@@ -56,12 +65,22 @@ def _malformed(result: Result) -> Iterator[str]:
 
 
 def _malformed_check(check: Check) -> Iterator[str]:
-    texts = _is_text(check.name) and _is_text(check.detail) and _is_text(check.weaker, or_none=True)
+    texts = (
+        _is_text(check.name)
+        and _is_text(check.detail)
+        and _is_text(check.weaker, or_none=True)
+    )
     if not (texts and is_seconds(check.seconds) and type(check.data) is dict):
         yield f"check {check.name!r}"
     for found in check.findings:
-        texts = all(map(_is_text, (found.tool, found.rule, found.message, found.severity)))
-        if not (texts and _is_text(found.file, or_none=True) and type(found.line) in (int, type(None))):
+        texts = all(
+            map(_is_text, (found.tool, found.rule, found.message, found.severity))
+        )
+        if not (
+            texts
+            and _is_text(found.file, or_none=True)
+            and type(found.line) in (int, type(None))
+        ):
             yield f"a finding of {check.name!r}"
 
 

@@ -22,13 +22,17 @@ class State(str, Enum):
 
     @property
     def symbol(self) -> str:
-        return {"success": "✅", "failure": "❌", "running": "⏳", "skipped": "⏸️", "warning": "⚠️"}[
-            self.value
-        ]
+        return {
+            "success": "✅",
+            "failure": "❌",
+            "running": "⏳",
+            "skipped": "⏸️",
+            "warning": "⚠️",
+        }[self.value]
 
     @property
     def word(self) -> str:
-        """What a person reads, so that no meaning hangs on a symbol or a colour alone."""
+        """What a person reads: no meaning hangs on a symbol or a colour alone."""
         words = {"success": "passed", "failure": "failed", "warning": "warning"}
         return words.get(self.value, self.value)
 
@@ -46,7 +50,9 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class TestCase:
-    """One test of a junit.xml. `outcome` is passed, failed or skipped; `output` is what a failed one left."""
+    """One test of a junit.xml. `outcome` is passed, failed or skipped; `output` is what
+    a failed one left.
+    """
 
     __test__ = False  # pytest would collect a class of this name
 
@@ -65,8 +71,10 @@ class Session:
     Attributes:
         id: the name of its folder, `tests-3.10-java17`.
         name: the name nox knows it by, `tests-3.10(java17)`.
-        state: of its result; a failure where there is none, unless a need did not pass or the run goes on.
-        why: what the result itself does not say: why there is none, or why it is not believed.
+        state: of its result; a failure where there is none, unless a need did not pass
+            or the run goes on.
+        why: what the result itself does not say: why there is none, or why it is not
+            believed.
         tests: of its junit.xml.
         note: what could not be read of its reports.
     """
@@ -91,13 +99,24 @@ class Session:
 
     @property
     def headline(self) -> str:
-        """One line on how it ended: why there is no result, or the checks that did not pass."""
+        """One line on how it ended: why there is no result, or the checks that did not
+        pass.
+        """
         if self.why or self.result is None:
             return self.why
         # Of a skipped session the check's own words name the need.
-        cause = "" if self.state is State.SKIPPED else (self.result.cause or "").replace("-", " ")
-        rows = [check for check in self.checks if check.status.value == self.state.value]
-        details = [f"{check.name}: {check.detail}" if check.detail else check.name for check in rows]
+        cause = (
+            ""
+            if self.state is State.SKIPPED
+            else (self.result.cause or "").replace("-", " ")
+        )
+        rows = [
+            check for check in self.checks if check.status.value == self.state.value
+        ]
+        details = [
+            f"{check.name}: {check.detail}" if check.detail else check.name
+            for check in rows
+        ]
         if self.state is State.SKIPPED:
             details = [check.detail for check in rows]
         if self.state is State.SUCCESS:
@@ -106,23 +125,37 @@ class Session:
 
     @property
     def reused(self) -> str:
-        """`as of 2026-01-31 02:00 UTC, run 0123456789ab`: since when it is known, where an earlier run found it."""
+        """`as of 2026-01-31 02:00 UTC, run 0123456789ab`: since when it is known, where
+        an earlier run found it.
+        """
         return self.result.as_of if self.result else ""
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """When it began and ended, in seconds since 1970 UTC; None where it did not run, or not in this run."""
-        if self.result is None or self.result.seconds <= 0 or self.result.cause == "need-failed":
+        """When it began and ended, in seconds since 1970 UTC; None where it did not
+        run, or not in this run.
+        """
+        if (
+            self.result is None
+            or self.result.seconds <= 0
+            or self.result.cause == "need-failed"
+        ):
             return None
         if self.result.reused is not None:
             return None
-        start = datetime.strptime(self.result.started, TIME_FORMAT).replace(tzinfo=timezone.utc).timestamp()
+        start = (
+            datetime.strptime(self.result.started, TIME_FORMAT)
+            .replace(tzinfo=timezone.utc)
+            .timestamp()
+        )
         return start, start + self.result.seconds
 
 
 @dataclass(frozen=True)
 class Node:
-    """A job of the graph. `skipped` is why no session of it was planned, None where there are any."""
+    """A job of the graph. `skipped` is why no session of it was planned, None where
+    there are any.
+    """
 
     name: str
     summary: str
@@ -150,7 +183,9 @@ class Refused:
 
 @dataclass(frozen=True)
 class PastSession:
-    """What the history keeps of a session: its state, its seconds, and the status of each check."""
+    """What the history keeps of a session: its state, its seconds, and the status of
+    each check.
+    """
 
     state: State
     seconds: float
@@ -218,7 +253,9 @@ class Overview:
 
     @property
     def failed(self) -> tuple[Session, ...]:
-        return tuple(session for session in self.sessions if session.state is State.FAILURE)
+        return tuple(
+            session for session in self.sessions if session.state is State.FAILURE
+        )
 
     @property
     def state(self) -> State:
@@ -259,19 +296,27 @@ class Overview:
     @property
     def previous(self) -> Past | None:
         """The newest earlier run of this branch, else of any."""
-        candidates = [past for past in self.past if past.branch == self.branch] or self.past
+        candidates = [
+            past for past in self.past if past.branch == self.branch
+        ] or self.past
         return candidates[-1] if candidates else None
 
     @property
     def tally(self) -> str:
-        """`2 failed, 1 warning, 8 passed`: sessions, and the jobs that were not planned."""
+        """`2 failed, 1 warning, 8 passed`: sessions, and the jobs that were not
+        planned.
+        """
         states = [session.state for session in self.sessions]
         states += [State.SKIPPED for node in self.nodes if node.skipped is not None]
-        words = [f"{states.count(state)} {state.counted}" for state in State if state in states]
+        words = [
+            f"{states.count(state)} {state.counted}"
+            for state in State
+            if state in states
+        ]
         return ", ".join(words) or "nothing to run"
 
     def weaker(self) -> Iterator[tuple[Session, Check, str]]:
-        """Every check that was asked for and not fully done, with what was not checked."""
+        """Every check that was not fully done, with what was not checked."""
         for session in self.sessions:
             for check in session.checks:
                 if check.weaker is not None:

@@ -1,4 +1,6 @@
-"""The parts of the page that need no script: failures, jobs, checks, coverage, panels, comparison."""
+"""The parts of the page that need no script: failures, jobs, checks, coverage, panels,
+comparison.
+"""
 
 from __future__ import annotations
 
@@ -28,47 +30,70 @@ def e(text: object) -> str:
 
 def badge(state: State) -> str:
     """A state in a symbol, a word and a colour."""
-    return f'<span class="badge {state.value}"><span aria-hidden="true">{state.symbol}</span> {state.word}</span>'
+    return (
+        f'<span class="badge {state.value}">'
+        f'<span aria-hidden="true">{state.symbol}</span> {state.word}</span>'
+    )
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[str]) -> str:
-    """A table that scrolls inside itself; `rows` are its finished `<tr>` or `<tbody>`."""
+    """A table that scrolls inside itself; `rows` are its finished `<tr>` or
+    `<tbody>`.
+    """
     # A heading without words is none, and a screen reader would stumble over it.
-    cells = "".join(f'<th scope="col">{e(name)}</th>' if name.strip() else "<td></td>" for name in head)
+    cells = "".join(
+        f'<th scope="col">{e(name)}</th>' if name.strip() else "<td></td>"
+        for name in head
+    )
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{e(title)}, scrollable">'
+        '<div class="scroll" role="region" tabindex="0"'
+        f' aria-label="{e(title)}, scrollable">'
         f"<table><thead><tr>{cells}</tr></thead>{''.join(rows)}</table></div>"
     )
 
 
 def failures(overview: Overview, base: str) -> str:
-    """Each session that failed: why, its first findings, the output of its first failed tests, how to repeat it."""
+    """Each session that failed: why, its first findings, the output of its first failed
+    tests, how to repeat it.
+    """
     return "".join(_failure(session, base) for session in overview.failed)
 
 
 def _failure(session: Session, base: str) -> str:
     place = anchor(session.id)
-    cause = session.why or ((session.result.cause or "") if session.result else "").replace("-", " ")
+    cause = session.why or (
+        (session.result.cause or "") if session.result else ""
+    ).replace("-", " ")
     parts = [f"<h3>{badge(session.state)} {e(session.name)}</h3>"]
     parts += [f"<p>{e(cause)}</p>"] if cause else []
     number = 0
     for check in session.checks:
         if check.status is Status.FAILURE:
-            rows = "".join(f"<li>{_finding(found, base)}</li>" for found in check.findings[:FINDINGS_SHOWN])
-            parts.append(f"<h4>{e(check.name)} <small>{e(check.detail)}</small></h4><ul>{rows}</ul>")
+            rows = "".join(
+                f"<li>{_finding(found, base)}</li>"
+                for found in check.findings[:FINDINGS_SHOWN]
+            )
+            parts.append(
+                f"<h4>{e(check.name)}"
+                f" <small>{e(check.detail)}</small></h4><ul>{rows}</ul>"
+            )
             number += max(len(check.findings) - FINDINGS_SHOWN, 0)
     if number:
         parts.append(
-            f'<p><a href="#findings?job={e(session.id)}">and {count(number, "more finding")} of this job</a></p>'
+            f'<p><a href="#findings?job={e(session.id)}">and'
+            f' {count(number, "more finding")} of this job</a></p>'
         )
     failed = [test for test in session.tests if test.outcome == "failed"]
     parts += [
-        f"<details><summary>Output of {e(test.name)}</summary><pre>{e(test.output)}</pre></details>"
+        "<details><summary>Output of"
+        f" {e(test.name)}</summary><pre>{e(test.output)}</pre></details>"
         for test in failed[:TESTS_SHOWN]
     ]
     if len(failed) > TESTS_SHOWN:
         rest = count(len(failed) - TESTS_SHOWN, "more failed test")
-        parts.append(f'<p><a href="#tests?job={e(session.id)}&amp;outcome=failed">{rest}</a></p>')
+        parts.append(
+            f'<p><a href="#tests?job={e(session.id)}&amp;outcome=failed">{rest}</a></p>'
+        )
     parts.append(f'<p class="again">Again: <code>{e(session.reproduce)}</code></p>')
     parts.append(f'<p><a href="#{place}">All checks of {e(session.name)}</a></p>')
     return f'<article class="failure">{"".join(parts)}</article>'
@@ -77,7 +102,10 @@ def _failure(session: Session, base: str) -> str:
 def _finding(found: Finding, base: str) -> str:
     place = _place(found.file, found.line, base)
     message = e(shorten(found.message, MESSAGE_LIMIT))
-    return f'{place} <span class="rule">{e(found.rule)}</span> <span class="message">{message}</span>'
+    return (
+        f'{place} <span class="rule">{e(found.rule)}</span> '
+        f'<span class="message">{message}</span>'
+    )
 
 
 def _place(file: str | None, line: int | None, base: str) -> str:
@@ -91,13 +119,18 @@ def _place(file: str | None, line: int | None, base: str) -> str:
 def not_checked(overview: Overview) -> str:
     """What was asked for and not done, and what jobs remarked."""
     rows = [
-        f'<li><a href="#{anchor(session.id)}">{e(session.name)}</a>, {e(check.name)}: {e(weaker)}</li>'
+        f'<li><a href="#{anchor(session.id)}">{e(session.name)}</a>, {e(check.name)}:'
+        f" {e(weaker)}</li>"
         for session, check, weaker in overview.weaker()
     ]
     for session in overview.sessions:
-        notes = [*(session.result.warnings if session.result else ()), *filter(None, [session.note])]
+        notes = [
+            *(session.result.warnings if session.result else ()),
+            *filter(None, [session.note]),
+        ]
         rows += [
-            f'<li><a href="#{anchor(session.id)}">{e(session.name)}</a>: {e(note)}</li>' for note in notes
+            f'<li><a href="#{anchor(session.id)}">{e(session.name)}</a>: {e(note)}</li>'
+            for note in notes
         ]
     rows += [f"<li>{e(note)}</li>" for note in overview.notes]
     return f'<ul>{"".join(rows)}</ul>' if rows else ""
@@ -112,18 +145,22 @@ def jobs(overview: Overview) -> str:
         for session in node.sessions:
             before = past.sessions.get(session.id) if past else None
             was = f"{before.state.word}, {seconds(before.seconds)}" if before else ""
+            name = f'<a href="#{anchor(session.id)}">{e(session.name)}</a>'
+            time = e(seconds(session.seconds)) if session.seconds else ""
             cells = [
                 f"<td>{badge(session.state)}</td>",
-                f'<th scope="row"><a href="#{anchor(session.id)}">{e(session.name)}</a></th>',
-                f'<td class="number">{e(seconds(session.seconds)) if session.seconds else ""}</td>',
+                f'<th scope="row">{name}</th>',
+                f'<td class="number">{time}</td>',
                 f'<td class="before">{e(was)}</td>' if past else "",
                 f'<td class="what">{e(shorten(session.headline, 200))}</td>',
             ]
             lines.append(f'<tr>{"".join(cells)}</tr>')
         if node.skipped is not None:
             lines.append(
-                f'<tr><td>{badge(State.SKIPPED)}</td><th scope="row">{e(node.name)}</th><td></td>'
-                f'{"<td></td>" if past else ""}<td class="what">not run: {e(node.skipped)}</td></tr>'
+                f"<tr><td>{badge(State.SKIPPED)}</td>"
+                f'<th scope="row">{e(node.name)}</th><td></td>'
+                f'{"<td></td>" if past else ""}'
+                f'<td class="what">not run: {e(node.skipped)}</td></tr>'
             )
         # A job that is one session has its anchor below, at its checks.
         alone = [session.id for session in node.sessions] == [node.name]
@@ -134,7 +171,9 @@ def jobs(overview: Overview) -> str:
 
 
 def checks(overview: Overview) -> str:
-    """Of each session every check, its artifacts and how to repeat it; open where it failed."""
+    """Of each session every check, its artifacts and how to repeat it; open where it
+    failed.
+    """
     return "".join(_session(session) for session in overview.sessions)
 
 
@@ -149,70 +188,86 @@ def _session(session: Session) -> str:
     facts = [f"<p>{e(session.why)}</p>"] if session.why else []
     if session.result is not None:
         result = session.result
-        facts += (
-            [f"<p>Python {e(result.python)}{f', Java {e(result.java)}' if result.java else ''}</p>"]
-            if result.python
-            else []
-        )
+        java = f", Java {e(result.java)}" if result.java else ""
+        facts += [f"<p>Python {e(result.python)}{java}</p>"] if result.python else []
         facts += [body] if rows else []
         if result.artifacts:
-            links = "".join(f"<li>{_artifact(name)}</li>" for name in result.artifacts[:ARTIFACTS_SHOWN])
+            links = "".join(
+                f"<li>{_artifact(name)}</li>"
+                for name in result.artifacts[:ARTIFACTS_SHOWN]
+            )
             rest = len(result.artifacts) - ARTIFACTS_SHOWN
             links += f"<li>and {rest:,} more</li>" if rest > 0 else ""
             facts.append(f'<h3>Artifacts</h3><ul class="artifacts">{links}</ul>')
     facts.append(f'<p class="again">Again: <code>{e(session.reproduce)}</code></p>')
     time = f"<small>{e(seconds(session.seconds))}</small>" if session.seconds else ""
     return (
-        f'<details class="job" id="{anchor(session.id)}"{is_open}><summary>{badge(session.state)} '
-        f'<span>{e(session.name)}</span> {time}</summary>{"".join(facts)}</details>'
+        '<details class="job"'
+        f' id="{anchor(session.id)}"{is_open}><summary>{badge(session.state)}'
+        f' <span>{e(session.name)}</span> {time}</summary>{"".join(facts)}</details>'
     )
 
 
 def _check(session: Session, check: Check) -> str:
     weaker = (
-        f"<br>not checked: {e(check.weaker)}" if check.weaker and check.weaker not in check.detail else ""
+        f"<br>not checked: {e(check.weaker)}"
+        if check.weaker and check.weaker not in check.detail
+        else ""
     )
     number = len(check.findings)
     more = f'<a href="#findings?job={e(session.id)}">{number:,}</a>' if number else ""
     return (
-        f'<tr><td>{badge(State(check.status.value))}</td><th scope="row">{e(check.name)}</th>'
-        f'<td class="number">{e(seconds(check.seconds))}</td><td class="what">{e(check.detail)}{weaker}</td>'
-        f"<td>{more}</td></tr>"
+        f"<tr><td>{badge(State(check.status.value))}</td>"
+        f'<th scope="row">{e(check.name)}</th>'
+        f'<td class="number">{e(seconds(check.seconds))}</td>'
+        f'<td class="what">{e(check.detail)}{weaker}</td><td>{more}</td></tr>'
     )
 
 
 def _artifact(name: str) -> str:
     # The page lies in reports/ itself.
     inside = name.startswith("reports/")
-    url = link("" if inside else "../", name.removeprefix("reports/") if inside else name)
+    url = link(
+        "" if inside else "../", name.removeprefix("reports/") if inside else name
+    )
     url = f"./{url}" if url is not None and inside else url
     return f'<a href="{escape(url)}">{e(name)}</a>' if url else e(name)
 
 
 def coverage(overview: Overview, base: str) -> str:
     """Each file's share in percent, a column a variant, the lowest first."""
-    variants = [(session, percent, files) for session, percent, files in measured(overview)]
+    variants = [
+        (session, percent, files) for session, percent, files in measured(overview)
+    ]
     if not variants:
         return ""
     lowest: dict[str, float] = {}
     for _, _, files in variants:
         for name, share in files.items():
             lowest[name] = min(share, lowest.get(name, share))
-    whole = "".join(f'<td class="number">{percent:.1f} %</td>' for _, percent, _ in variants)
+    whole = "".join(
+        f'<td class="number">{percent:.1f} %</td>' for _, percent, _ in variants
+    )
     rows = [f'<tr class="whole"><th scope="row">All files</th>{whole}</tr>']
     for name in sorted(lowest, key=lambda name: (lowest[name], name))[:ROWS_SHOWN]:
         shares = [files.get(name) for _, _, files in variants]
         cells = "".join(_share(share) for share in shares)
         rows.append(f'<tr><th scope="row">{_place(name, None, base)}</th>{cells}</tr>')
     rest = len(lowest) - ROWS_SHOWN
-    note = f'<p class="note">{count(rest, "file")} with a higher share left out.</p>' if rest > 0 else ""
+    note = (
+        f'<p class="note">{count(rest, "file")} with a higher share left out.</p>'
+        if rest > 0
+        else ""
+    )
     head = ["File", *(session.name for session, _, _ in variants)]
     return table("Coverage by file", head, [f'<tbody>{"".join(rows)}</tbody>']) + note
 
 
 def _share(share: float | None) -> str:
     return (
-        '<td class="number">not measured</td>' if share is None else f'<td class="number">{share:.1f} %</td>'
+        '<td class="number">not measured</td>'
+        if share is None
+        else f'<td class="number">{share:.1f} %</td>'
     )
 
 
@@ -228,13 +283,24 @@ def _panels(overview: Overview) -> Iterator[str]:
             if isinstance(panel, dict) and isinstance(panel.get("rows"), list):
                 title = f"{session.name}: {panel.get('title') or check.name}"
                 columns = panel.get("columns")
-                rows = [row if isinstance(row, list) else [row] for row in panel["rows"]]
-                cells = ["".join(f"<td>{_cell(cell)}</td>" for cell in row) for row in rows[:ROWS_SHOWN]]
-                head = [str(name) for name in columns] if isinstance(columns, list) else []
+                rows = [
+                    row if isinstance(row, list) else [row] for row in panel["rows"]
+                ]
+                cells = [
+                    "".join(f"<td>{_cell(cell)}</td>" for cell in row)
+                    for row in rows[:ROWS_SHOWN]
+                ]
+                head = (
+                    [str(name) for name in columns] if isinstance(columns, list) else []
+                )
                 body = "".join(f"<tr>{row}</tr>" for row in cells)
-                yield f"<h3>{e(title)}</h3>{table(title, head, [f'<tbody>{body}</tbody>'])}"
+                listed = table(title, head, [f"<tbody>{body}</tbody>"])
+                yield f"<h3>{e(title)}</h3>{listed}"
                 if len(rows) > ROWS_SHOWN:
-                    yield f'<p class="note">{count(len(rows) - ROWS_SHOWN, "more row")} in result.json.</p>'
+                    yield (
+                        f'<p class="note">{count(len(rows) - ROWS_SHOWN, "more row")}'
+                        " in result.json.</p>"
+                    )
 
 
 def _cell(value: object) -> str:
@@ -249,18 +315,27 @@ def comparison(overview: Overview) -> str:
     if past is None:
         return ""
     commit = f", commit <code>{e(past.commit[:12])}</code>" if past.commit else ""
-    head = f"<p>Run <code>{e(past.run)}</code> of {e(past.made)}{commit}: {badge(past.state)}</p>"
+    head = (
+        f"<p>Run <code>{e(past.run)}</code> of {e(past.made)}{commit}:"
+        f" {badge(past.state)}</p>"
+    )
     rows = [
-        f'<tr><td>{e(change.kind)}</td><th scope="row"><a href="#{anchor(change.session)}">{e(change.name)}</a></th>'
+        f'<tr><td>{e(change.kind)}</td><th scope="row">'
+        f'<a href="#{anchor(change.session)}">{e(change.name)}</a></th>'
         f'<td class="what">{e(change.text)}</td></tr>'
         for change in history.compare(overview)
     ]
     if not rows:
         return f"{head}<p>Nothing differs.</p>"
-    return head + table("Differences", ["Change", "Job", "What"], [f'<tbody>{"".join(rows)}</tbody>'])
+    return head + table(
+        "Differences", ["Change", "Job", "What"], [f'<tbody>{"".join(rows)}</tbody>']
+    )
 
 
 def refused(overview: Overview) -> str:
     """The result.json that were found and count nowhere."""
-    rows = [f"<li><code>{e(entry.file)}</code> {e(entry.reason)}</li>" for entry in overview.refused]
+    rows = [
+        f"<li><code>{e(entry.file)}</code> {e(entry.reason)}</li>"
+        for entry in overview.refused
+    ]
     return f'<ul>{"".join(rows)}</ul>' if rows else ""

@@ -1,4 +1,6 @@
-"""What a person sees in the terminal: a row a check as it ends, and the table of the whole run."""
+"""What a person sees in the terminal: a row a check as it ends, and the table of the
+whole run.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +17,28 @@ SHOWN = 10
 
 def row(check: Check, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
     """One check, its first findings below it, and how many more there are."""
-    words = f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"
+    words = (
+        f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"
+    )
     lines = [_cut(f"{words}  {check.detail}".rstrip())]
     if check.weaker and check.weaker not in check.detail:
         lines += _wrap(f"not checked: {check.weaker}")
     for found in check.findings[:shown]:
         lines += _finding(found)
     if len(check.findings) > shown:
-        lines.append(f"     and {count(len(check.findings) - shown, 'more finding')}, in result.json")
+        more = count(len(check.findings) - shown, "more finding")
+        lines.append(f"     and {more}, in result.json")
     return "\n".join(lines)
 
 
-def table(results: Iterable[Result], skipped: Mapping[str, str], *, symbols: bool | None = None) -> str:
-    """The whole run: each job with its checks, for each failure what and where, and the command that repeats it.
+def table(
+    results: Iterable[Result],
+    skipped: Mapping[str, str],
+    *,
+    symbols: bool | None = None,
+) -> str:
+    """The whole run: each job with its checks, for each failure what and where, and the
+    command that repeats it.
 
     Args:
         results: one for each session that was planned.
@@ -40,7 +51,9 @@ def table(results: Iterable[Result], skipped: Mapping[str, str], *, symbols: boo
         blocks.append(job(result, symbols=symbols))
     for name, reason in skipped.items():
         tally[Status.SKIPPED] += 1
-        blocks.append(_cut(f"{mark(Status.SKIPPED, symbols)} {name:<22} {'':>8}  {reason}"))
+        blocks.append(
+            _cut(f"{mark(Status.SKIPPED, symbols)} {name:<22} {'':>8}  {reason}")
+        )
     words = {
         Status.SUCCESS: "passed",
         Status.FAILURE: "failed",
@@ -48,7 +61,9 @@ def table(results: Iterable[Result], skipped: Mapping[str, str], *, symbols: boo
         Status.SKIPPED: "skipped",
     }
     total = ", ".join(
-        f"{mark(status, symbols)} {tally[status]} {words[status]}" for status in words if tally[status]
+        f"{mark(status, symbols)} {tally[status]} {words[status]}"
+        for status in words
+        if tally[status]
     )
     return "\n".join([*blocks, "", total])
 
@@ -56,9 +71,12 @@ def table(results: Iterable[Result], skipped: Mapping[str, str], *, symbols: boo
 def job(result: Result, *, symbols: bool | None = None) -> str:
     """One job with its checks, and for a failure the command that repeats it."""
     lines = [
-        f"{mark(result.status, symbols)} {result.session:<22} {seconds(result.seconds):>8}{_cause(result)}"
+        f"{mark(result.status, symbols)} {result.session:<22}"
+        f" {seconds(result.seconds):>8}{_cause(result)}"
     ]
-    lines += [textwrap.indent(row(check, symbols=symbols), "   ") for check in result.checks]
+    lines += [
+        textwrap.indent(row(check, symbols=symbols), "   ") for check in result.checks
+    ]
     lines += [f"   note: {warning}" for warning in result.warnings]
     if result.status is Status.FAILURE:
         lines.append(f"   again: {result.reproduce}")
@@ -114,4 +132,8 @@ def _wrap(text: str, indent: str = "     ", further: str = "     ") -> list[str]
 
 def _cut(line: str) -> str:
     width = WIDTH - 3
-    return line if len(line) <= width or os.environ.get("GITHUB_ACTIONS") else line[: width - 1] + "…"
+    return (
+        line
+        if len(line) <= width or os.environ.get("GITHUB_ACTIONS")
+        else line[: width - 1] + "…"
+    )

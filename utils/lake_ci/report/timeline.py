@@ -41,11 +41,17 @@ def draw(overview: Overview) -> str:
         + _wait(found.waits[session.id], AXIS + row * ROW, first, scale)
         for row, ((start, end), session) in enumerate(ran)
     ]
-    step = next((step for step in STEPS if total / step <= TICKS), STEPS[-1] * max(1, int(total / STEPS[-1])))
-    lines = [_tick(at, LABEL + at * scale, height) for at in range(0, int(total) + 1, step)]
+    step = next(
+        (step for step in STEPS if total / step <= TICKS),
+        STEPS[-1] * max(1, int(total / STEPS[-1])),
+    )
+    lines = [
+        _tick(at, LABEL + at * scale, height) for at in range(0, int(total) + 1, step)
+    ]
     return (
-        f'<svg class="timeline" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'role="group" aria-label="When each session ran">{"".join(lines)}{"".join(rows)}</svg>'
+        f'<svg class="timeline" width="{width}" height="{height}" viewBox="0 0 {width}'
+        f' {height}" role="group" aria-label="When each session'
+        f' ran">{"".join(lines)}{"".join(rows)}</svg>'
     )
 
 
@@ -64,21 +70,29 @@ def _bar(session: Session, y: int, offset: float, length: float, critical: bool)
     name = one_line(session.name)
     short = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
     took = seconds(session.seconds)
-    label = f"{name}: {session.state.word}, {took}" + (", on the critical path" if critical else "")
+    label = f"{name}: {session.state.word}, {took}" + (
+        ", on the critical path" if critical else ""
+    )
     bar = max(length, 2.0)
     return (
         f'<a href="#{anchor(session.id)}" aria-label="{escape(label)}">'
         f'<g class="{session.state.value}{" on-path" if critical else ""}">'
-        f'<rect class="row" x="0" y="{y}" width="{LABEL + PLOT + AFTER}" height="{ROW}"/>'
+        f'<rect class="row" x="0" y="{y}" width="{LABEL + PLOT + AFTER}"'
+        f' height="{ROW}"/>'
         f'<text class="name" x="0" y="{y + 17}">{escape(short)}</text>'
-        f'<rect class="bar" x="{LABEL + offset:.1f}" y="{y + 5}" width="{bar:.1f}" height="{BAR}" rx="3"/>'
+        f'<rect class="bar" x="{LABEL + offset:.1f}" y="{y + 5}"'
+        f' width="{bar:.1f}" height="{BAR}" rx="3"/>'
         f'<text class="words" x="{LABEL + offset + bar + 6:.1f}" y="{y + 17}">'
         f"{session.state.word}, {escape(took)}</text></g></a>"
     )
 
 
 def _tick(at: int, x: float, height: int) -> str:
-    word = f"{at} s" if at < 60 else f"{at / 60:g} min" if at < 3600 else f"{at / 3600:g} h"
+    word = (
+        f"{at} s"
+        if at < 60
+        else f"{at / 60:g} min" if at < 3600 else f"{at / 3600:g} h"
+    )
     return (
         f'<path class="tick" d="M{x:.1f} {AXIS - 6}V{height}"/>'
         f'<text class="words" x="{x:.1f}" y="12">{word}</text>'

@@ -37,14 +37,17 @@ class Snapshot:
 
     Attributes:
         digests: each file's digest, by its path.
-        blocks: the checksum of each function's body and of the rest, by the path of a Python file.
+        blocks: the checksum of each function's body and of the rest, by the path of a
+            Python file.
     """
 
     digests: Mapping[str, str]
     blocks: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def of(cls, root: Path, inputs: Sequence[str], before: Snapshot | None = None) -> Snapshot:
+    def of(
+        cls, root: Path, inputs: Sequence[str], before: Snapshot | None = None
+    ) -> Snapshot:
         """The snapshot of the files in a repository that match these patterns.
 
         Args:
@@ -61,7 +64,9 @@ class Snapshot:
                 blocks[name] = before.blocks[name]
             else:
                 source = (root / name).read_text("utf-8", "replace")
-                blocks[name] = {key: block.checksum for key, block in split(source).items()}
+                blocks[name] = {
+                    key: block.checksum for key, block in split(source).items()
+                }
         return cls(digests, blocks)
 
 
@@ -71,7 +76,8 @@ class Recorded:
 
     Attributes:
         snapshot: the files as they were then.
-        tests: by id what a test needs, its seconds and whether it failed, as the plugin `record_tests` writes it.
+        tests: by id what a test needs, its seconds and whether it failed, as the plugin
+            `record_tests` writes it.
     """
 
     snapshot: Snapshot
@@ -108,13 +114,16 @@ class Selection:
 def select(recorded: Recorded, now: Snapshot, root: Path) -> Selection:
     """The tests that the changes since they were recorded may reach.
 
-    A change in a function's body reaches the tests that ran the function, and the tests that start processes. A change
-    elsewhere in a file of tests reaches its tests, and any other change reaches all tests. Tests that failed run again.
+    A change in a function's body reaches the tests that ran the function, and the tests
+    that start processes. A change elsewhere in a file of tests reaches its tests, and
+    any other change reaches all tests. Tests that failed run again.
     """
     before = recorded.snapshot
     tests = {name: test for name, test in recorded.tests.items() if name != EVERY_TEST}
     names = sorted(before.digests.keys() | now.digests.keys())
-    changed = [name for name in names if before.digests.get(name) != now.digests.get(name)]
+    changed = [
+        name for name in names if before.digests.get(name) != now.digests.get(name)
+    ]
     chosen = {name for name, test in tests.items() if test["failed"]}
     reached = {ANYTHING} if changed else set()
     unknown = False
@@ -126,29 +135,45 @@ def select(recorded: Recorded, now: Snapshot, root: Path) -> Selection:
                 return Selection(frozenset(tests), f"{name} changed {what}")
             unknown = True
             chosen |= {test for test in tests if test.partition("::")[0] == name}
-        functions = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+        functions = {
+            key for key in old.keys() | new.keys() if old.get(key) != new.get(key)
+        }
         reached |= {f"{name}::{key}" for key in functions} | {f"{name}::{ANYTHING}"}
-    common = reached.intersection(recorded.tests.get(EVERY_TEST, {}).get("needs", ())) - {ANYTHING}
+    common = reached.intersection(
+        recorded.tests.get(EVERY_TEST, {}).get("needs", ())
+    ) - {ANYTHING}
     if common:
-        return Selection(frozenset(tests), f"{min(common)} runs when tests are collected")
-    chosen |= {name for name, test in tests.items() if not reached.isdisjoint(test["needs"])}
+        return Selection(
+            frozenset(tests), f"{min(common)} runs when tests are collected"
+        )
+    chosen |= {
+        name for name, test in tests.items() if not reached.isdisjoint(test["needs"])
+    }
     return Selection(frozenset(chosen), unknown=unknown)
 
 
 def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
-    """Whether a file is a module of tests that no other Python file names, and so none imports."""
+    """Whether a file is a module of tests that no other Python file names, and so none
+    imports.
+    """
     module = PurePosixPath(name).stem
     if not module.startswith("test_"):
         return False
     named = re.compile(rf"\b{module}\b")
     others = (root / other for other in now.blocks if other != name)
-    return not any(named.search(other.read_text("utf-8", "replace")) for other in others)
+    return not any(
+        named.search(other.read_text("utf-8", "replace")) for other in others
+    )
 
 
 class Affected(Pytest):
-    """The tests that a change since their last run may reach pass; all tests where nothing was recorded yet."""
+    """The tests that a change since their last run may reach pass; all tests where
+    nothing was recorded yet.
+    """
 
-    def __init__(self, name: str, folders: Sequence[str], *, inputs: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, folders: Sequence[str], *, inputs: Sequence[str]
+    ) -> None:
         super().__init__(name, folders)
         self.inputs = inputs
         self.selected: Sequence[Mapping[str, Any]] | None = None
@@ -156,7 +181,9 @@ class Affected(Pytest):
     def run(self, bench: Workbench) -> Outcome:
         folder = self._folder(bench)
         recorded = Recorded.load(folder / "tests.json")
-        now = Snapshot.of(bench.root, self.inputs, recorded.snapshot if recorded else None)
+        now = Snapshot.of(
+            bench.root, self.inputs, recorded.snapshot if recorded else None
+        )
         shutil.rmtree(folder / "run", ignore_errors=True)
         (folder / "run").mkdir(parents=True)
         selection, total = None, 0
@@ -176,7 +203,11 @@ class Affected(Pytest):
         outcome = super().run(bench)
         if outcome.status is Status.SKIPPED:
             return Outcome(Status.SUCCESS, message)
-        kept = {} if selection is None or recorded is None else _unselected(recorded, selection)
+        kept = (
+            {}
+            if selection is None or recorded is None
+            else _unselected(recorded, selection)
+        )
         found = _read(sorted((folder / "run").glob("recorded-*.json")))
         if (
             found
@@ -188,11 +219,18 @@ class Affected(Pytest):
 
     def arguments(self, bench: Workbench) -> list[str] | None:
         given = super().arguments(bench)
-        return None if given is None else [argument for argument in given if argument != OPTION]
+        return (
+            None
+            if given is None
+            else [argument for argument in given if argument != OPTION]
+        )
 
     def variables(self, bench: Workbench) -> dict[str, str]:
         path = [str(PLUGINS), *filter(None, [bench.env.get("PYTHONPATH")])]
-        return {"LAKE_CI_AFFECTED": str(self._folder(bench) / "run"), "PYTHONPATH": os.pathsep.join(path)}
+        return {
+            "LAKE_CI_AFFECTED": str(self._folder(bench) / "run"),
+            "PYTHONPATH": os.pathsep.join(path),
+        }
 
     def plugins(self, bench: Workbench) -> list[str]:
         """Records what tests run, in place of pytest-cov: a process has one tracer."""
@@ -210,7 +248,9 @@ class Affected(Pytest):
         return [f"--numprocesses={bench.workers}", "--dist=loadgroup"]
 
     def _others(self, bench: Workbench) -> bool:
-        """Whether further arguments select: the record of such a run would not be whole."""
+        """Whether further arguments select: the record of such a run would not be
+        whole.
+        """
         return selects([argument for argument in bench.posargs if argument != OPTION])
 
     def _folder(self, bench: Workbench) -> Path:
@@ -218,9 +258,13 @@ class Affected(Pytest):
 
 
 def sets(
-    folders: Mapping[str, Sequence[str]], cover: Sequence[str], posargs: Sequence[str], inputs: Sequence[str]
+    folders: Mapping[str, Sequence[str]],
+    cover: Sequence[str],
+    posargs: Sequence[str],
+    inputs: Sequence[str],
 ) -> list[Pytest]:
-    """The sets of a session's tests, a row each; a selection is one row, as pytest then starts and collects once.
+    """The sets of a session's tests, a row each; a selection is one row, as pytest then
+    starts and collects once.
 
     Args:
         folders: where the tests of each set lie, by the set's name.
@@ -236,7 +280,9 @@ def sets(
     return [Pytest(name, each, cover=cover) for name, each in folders.items()]
 
 
-def _left_out(recorded: Recorded, selection: Selection, now: Snapshot) -> dict[str, list[str]]:
+def _left_out(
+    recorded: Recorded, selection: Selection, now: Snapshot
+) -> dict[str, list[str]]:
     """The tests not to run, and the unchanged files that hold no other."""
     tests = recorded.tests.keys() - selection.tests - {EVERY_TEST}
     needed = {test.partition("::")[0] for test in selection.tests}
@@ -246,8 +292,14 @@ def _left_out(recorded: Recorded, selection: Selection, now: Snapshot) -> dict[s
     return {"tests": sorted(tests), "files": sorted(same)}
 
 
-def _unselected(recorded: Recorded, selection: Selection) -> dict[str, Mapping[str, Any]]:
-    return {name: test for name, test in recorded.tests.items() if name not in selection.tests}
+def _unselected(
+    recorded: Recorded, selection: Selection
+) -> dict[str, Mapping[str, Any]]:
+    return {
+        name: test
+        for name, test in recorded.tests.items()
+        if name not in selection.tests
+    }
 
 
 def _read(paths: Iterable[Path]) -> list[dict[str, Mapping[str, Any]]]:
@@ -256,9 +308,12 @@ def _read(paths: Iterable[Path]) -> list[dict[str, Mapping[str, Any]]]:
 
 
 def _merged(
-    kept: Mapping[str, Mapping[str, Any]], found: Iterable[Mapping[str, Mapping[str, Any]]]
+    kept: Mapping[str, Mapping[str, Any]],
+    found: Iterable[Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """Everything that is known now; what every test needs is what any process has found."""
+    """Everything that is known now; what every test needs is what any process has
+    found.
+    """
     tests = dict(kept)
     common = set(tests.get(EVERY_TEST, {}).get("needs", ()))
     for each in found:

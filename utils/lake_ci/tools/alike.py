@@ -19,7 +19,9 @@ Value = tuple[Manifest, tuple["str | int", ...], str]
 
 
 class Alike(Tool):
-    """Staging is as production in all but names, accounts, and what pyproject.toml lets differ."""
+    """Staging is as production in all but names, accounts, and what pyproject.toml lets
+    differ.
+    """
 
     name = "staging is production"
 
@@ -28,27 +30,39 @@ class Alike(Tool):
 
     def run(self, bench: Workbench) -> Outcome:
         if not set(ALIKE) <= self.builds.keys():
-            return Outcome(Status.SKIPPED, "not compared, for only a part was asked for")
+            return Outcome(
+                Status.SKIPPED, "not compared, for only a part was asked for"
+            )
         both = [self.builds[name].made.wait() for name in ALIKE]
         staging, production = both
         if staging is None or production is None:
             return Outcome(Status.SKIPPED, "not compared, for one could not be built")
         allowed = settings(bench)["may_differ"]
         first, second = (
-            values(each, aws.setting(bench, each.environment, "account_id")) for each in (staging, production)
+            values(each, aws.setting(bench, each.environment, "account_id"))
+            for each in (staging, production)
         )
         found = self.differences(first, second, allowed)
-        return Outcome.of(found, clean=f"{len(second)} values, {len(allowed)} of which may differ")
+        return Outcome.of(
+            found, clean=f"{len(second)} values, {len(allowed)} of which may differ"
+        )
 
     def differences(
-        self, staging: Mapping[str, Value], production: Mapping[str, Value], allowed: Sequence[str]
+        self,
+        staging: Mapping[str, Value],
+        production: Mapping[str, Value],
+        allowed: Sequence[str],
     ) -> list[Finding]:
-        """Each value that is not the same, at the place in production, or in staging where production has none."""
+        """Each value that is not the same, at the place in production, or in staging
+        where production has none.
+        """
         found = []
         for key in sorted(staging.keys() | production.keys()):
             one, two = staging.get(key), production.get(key)
             said = [each[2] if each else "nothing" for each in (one, two)]
-            if said[0] == said[1] or any(fnmatchcase(key, pattern) for pattern in allowed):
+            if said[0] == said[1] or any(
+                fnmatchcase(key, pattern) for pattern in allowed
+            ):
                 continue
             manifest, path, _ = two or one or _nobody()
             message = f"{key} is {said[0]} in staging and {said[1]} in production"
@@ -61,8 +75,12 @@ def _nobody() -> Value:
 
 
 def values(rendered: Rendered, account: str | None) -> dict[str, Value]:
-    """Every value by `Kind.name.path`, with the environment's name and account, and hashes of names, taken out."""
-    generated = {each.name: HASH.sub("", each.name) for each in rendered.of("ConfigMap")}
+    """Every value by `Kind.name.path`, with the environment's name and account, and
+    hashes of names, taken out.
+    """
+    generated = {
+        each.name: HASH.sub("", each.name) for each in rendered.of("ConfigMap")
+    }
 
     def neutral(value: object) -> str:
         text = generated.get(str(value), str(value))

@@ -1,4 +1,6 @@
-"""The Kubernetes API that manifests are dry-run against: a named cluster's, or a server of the session's own."""
+"""The Kubernetes API that manifests are dry-run against: a named cluster's, or a server
+of the session's own.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,16 @@ SECONDS = 30
 FIELD_MANAGER = "lake-ci"
 WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 HOW = (
-    f"name a cluster by {CONTEXT}, or the folder of etcd and kube-apiserver by {ASSETS} "
-    "(`setup-envtest use -p path` fetches them)"
+    f"name a cluster by {CONTEXT}, or the folder of etcd and kube-apiserver by {ASSETS}"
+    " (`setup-envtest use -p path` fetches them)"
 )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server said: the status code, the object or its refusal, and its warnings."""
+    """What the server said: the status code, the object or its refusal, and its
+    warnings.
+    """
 
     code: int
     body: Mapping[str, Any]
@@ -63,12 +67,16 @@ class Api:
             return Connection(_Unix(self.said["socket"]), {})
         url = urlsplit(self.said["url"])
         trust = ssl.create_default_context(cafile=self.said["ca"])
-        secure = http.client.HTTPSConnection(url.hostname or "", url.port, timeout=SECONDS, context=trust)
+        secure = http.client.HTTPSConnection(
+            url.hostname or "", url.port, timeout=SECONDS, context=trust
+        )
         return Connection(secure, {"Authorization": f"Bearer {self.said['token']}"})
 
 
 class _Unix(http.client.HTTPConnection):
-    """HTTP over a Unix socket. Its address may have about 100 characters: it is given from the working folder on."""
+    """HTTP over a Unix socket. Its address may have about 100 characters: it is given
+    from the working folder on.
+    """
 
     def __init__(self, address: str) -> None:
         super().__init__("localhost", timeout=SECONDS)
@@ -83,13 +91,17 @@ class _Unix(http.client.HTTPConnection):
 class Connection:
     """Asks the server; an OSError or HTTPException becomes a LakeCiError."""
 
-    def __init__(self, connection: http.client.HTTPConnection, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, connection: http.client.HTTPConnection, headers: Mapping[str, str]
+    ) -> None:
         self._connection = connection
         self._headers = headers
         self._resources: dict[str, Mapping[str, Mapping[str, Any]]] = {}
 
     def apply(self, thing: Mapping[str, Any], *, dry_run: bool = True) -> Answer:
-        """Apply an object on the server's side, as `kubectl apply --server-side` does; without `dry_run` it is kept."""
+        """Apply an object on the server's side, as `kubectl apply --server-side` does;
+        without `dry_run` it is kept.
+        """
         path = self.path(thing)
         if isinstance(path, Answer):
             return path
@@ -99,7 +111,9 @@ class Connection:
         return self.ask("PATCH", f"{path}?{query}", thing)
 
     def path(self, thing: Mapping[str, Any]) -> str | Answer:
-        """Where the API keeps an object; the refusal of a version or a kind that it does not know."""
+        """Where the API keeps an object; the refusal of a version or a kind that it
+        does not know.
+        """
         version, kind = thing["apiVersion"], thing["kind"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         if version not in self._resources:
@@ -107,21 +121,34 @@ class Connection:
             if answer.code not in (200, 404):
                 return answer
             rows = answer.body.get("resources", ())
-            self._resources[version] = {row["kind"]: row for row in rows if "/" not in row["name"]}
+            self._resources[version] = {
+                row["kind"]: row for row in rows if "/" not in row["name"]
+            }
         row = self._resources[version].get(kind)
         if row is None:
-            cause = {"field": "apiVersion", "message": f"the server knows no {kind} of {version}"}
+            cause = {
+                "field": "apiVersion",
+                "message": f"the server knows no {kind} of {version}",
+            }
             return Answer(404, {"reason": "NotFound", "details": {"causes": [cause]}})
-        space = f"/namespaces/{thing['metadata']['namespace']}" if row["namespaced"] else ""
+        space = (
+            f"/namespaces/{thing['metadata']['namespace']}" if row["namespaced"] else ""
+        )
         return f"{base}{space}/{row['name']}/{thing['metadata']['name']}"
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """One request. Raises LakeCiError where the server cannot be asked, or answers no JSON."""
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """One request. Raises LakeCiError where the server cannot be asked, or answers
+        no JSON.
+        """
         headers = {"Accept": "application/json", **self._headers}
         if body is not None:
             headers["Content-Type"] = "application/apply-patch+yaml"
         try:
-            self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            self._connection.request(
+                method, path, json.dumps(body) if body is not None else None, headers
+            )
             answer = self._connection.getresponse()
             text = answer.read()
             warnings = tuple(
@@ -132,7 +159,8 @@ class Connection:
             return Answer(answer.status, json.loads(text), warnings)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise LakeCiError(
-                f"the API server does not answer {method} {path.partition('?')[0]}: {error}"
+                f"the API server does not answer {method}"
+                f" {path.partition('?')[0]}: {error}"
             ) from error
 
     def close(self) -> None:
@@ -140,7 +168,8 @@ class Connection:
 
 
 class ApiServer(Tool):
-    """A Kubernetes API server is there for the dry-runs: of the cluster that is named, or the session's own.
+    """A Kubernetes API server is there for the dry-runs: of the cluster that is named,
+    or the session's own.
 
     It lives until `held` is closed.
 
@@ -163,7 +192,9 @@ class ApiServer(Tool):
                 self.api.set_result(None)
 
     def serve(self, bench: Workbench) -> Outcome:
-        """Start the server, or the door to the named cluster. Raises LakeCiError where that fails."""
+        """Start the server, or the door to the named cluster. Raises LakeCiError where
+        that fails.
+        """
         context, assets = bench.env.get(CONTEXT), bench.env.get(ASSETS)
         argv = [str(bench.python), SERVE, WORK]
         if context:
@@ -175,24 +206,35 @@ class ApiServer(Tool):
             if answer.code != 200:
                 message = answer.body.get("message", answer.code)
                 raise LakeCiError(
-                    f"{api.label} does not answer: {message}", hint=f"log in, or unset {CONTEXT}"
+                    f"{api.label} does not answer: {message}",
+                    hint=f"log in, or unset {CONTEXT}",
                 )
             self.api.set_result(api)
             version = answer.body.get("gitVersion")
-            return Outcome(Status.SUCCESS, f"{api.label}, Kubernetes {version}; dry-run only")
+            return Outcome(
+                Status.SUCCESS, f"{api.label}, Kubernetes {version}; dry-run only"
+            )
         if assets:
-            lacking = [name for name in PROGRAMS if not os.access(Path(assets, name), os.X_OK)]
+            lacking = [
+                name for name in PROGRAMS if not os.access(Path(assets, name), os.X_OK)
+            ]
             if lacking:
                 raise LakeCiError(
-                    f"{ASSETS} names {assets}, which holds no {' and no '.join(lacking)}", hint=HOW
+                    f"{ASSETS} names {assets}, which holds no"
+                    f" {' and no '.join(lacking)}",
+                    hint=HOW,
                 )
             said = self.started([*argv, "--assets", assets], bench)
             self.api.set_result(Api(said, "the session's own server", own=True))
-            return Outcome(Status.SUCCESS, f"the session's own, Kubernetes {said['version']}")
+            return Outcome(
+                Status.SUCCESS, f"the session's own, Kubernetes {said['version']}"
+            )
         why = "the manifests were held against schemas only"
         return Outcome(Status.WARNING, f"there is no API server: {HOW}", weaker=why)
 
     def started(self, argv: list[str], bench: Workbench) -> Mapping[str, str]:
         """What the serving script says once it is ready."""
-        said: Mapping[str, str] = json.loads(self.held.enter_context(bench.serve(argv, env=bench.env)))
+        said: Mapping[str, str] = json.loads(
+            self.held.enter_context(bench.serve(argv, env=bench.env))
+        )
         return said

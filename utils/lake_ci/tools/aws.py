@@ -1,4 +1,6 @@
-"""The accounts that environments are planned in: real ones with credentials, those of a moto server without."""
+"""The accounts that environments are planned in: real ones with credentials, those of a
+moto server without.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from lake_ci.tools.terraform import FOLDER, isolated, mirror, settings
 from lake_ci.tools.tool import Workbench
 
 SCRIPTS = "testing/aws"
-# Any of them makes AWS' own clients find credentials, which they then use without asking.
+# Any of them makes AWS' own clients find credentials, which they then use without
+# asking.
 CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_PROFILE",
@@ -49,20 +52,27 @@ def accounts(
 ) -> Iterator[dict[str, Account]]:
     """The account of each environment, for as long as the block runs.
 
-    Credentials are of one account: the environment that lives there is planned in it, all others are rehearsed in
-    accounts of one moto server.
+    Credentials are of one account: the environment that lives there is planned in it,
+    all others are rehearsed in accounts of one moto server.
 
     Raises:
         LakeCiError: AWS does not accept the credentials, or moto did not start.
     """
     here = None if rehearse or not environments else caller(bench)
-    found = {name: real(bench, name) for name in environments if setting(bench, name, "account_id") == here}
+    found = {
+        name: real(bench, name)
+        for name in environments
+        if setting(bench, name, "account_id") == here
+    }
     rest = [name for name in environments if name not in found]
     if not rest:
         yield found
         return
     asked = {
-        name: {"account": setting(bench, name, "account_id") or NOBODY, "bucket": states(bench, name)}
+        name: {
+            "account": setting(bench, name, "account_id") or NOBODY,
+            "bucket": states(bench, name),
+        }
         for name in rest
     }
     # Too short to be redacted: nothing in moto's errors is secret.
@@ -71,13 +81,18 @@ def accounts(
     with bench.serve(argv, env=isolated(bench, "moto") | keys) as line:
         said = json.loads(line)
         for name in rest:
-            env = isolated(bench, name) | said["sessions"][name] | {"AWS_ENDPOINT_URL": said["endpoint"]}
+            env = (
+                isolated(bench, name)
+                | said["sessions"][name]
+                | {"AWS_ENDPOINT_URL": said["endpoint"]}
+            )
             found[name] = Account(asked[name]["account"], asked[name]["bucket"], env)
         yield found
 
 
 def caller(bench: Workbench) -> str | None:
-    """The account that the credentials of the environment are of; None where there are none.
+    """The account that the credentials of the environment are of; None where there are
+    none.
 
     Raises:
         LakeCiError: there are some, and AWS does not accept them.
@@ -89,15 +104,21 @@ def caller(bench: Workbench) -> str | None:
     if done.code != 0:
         hint = f"renew them, unset {present[0]}, or add `-- --rehearse`"
         raise LakeCiError(
-            f"AWS does not accept the credentials of {present[0]}: {done.last_lines(1)}", hint=hint
+            f"AWS does not accept the credentials of {present[0]}:"
+            f" {done.last_lines(1)}",
+            hint=hint,
         )
     return done.stdout.strip()
 
 
 def real(bench: Workbench, environment: str) -> Account:
     """The environment's account at AWS, by the credentials that are there."""
-    kept = {name: value for name, value in bench.env.items() if not name.startswith("TF_")}
-    env = kept | settings(bench, environment) | {"TF_CLI_CONFIG_FILE": str(mirror(bench))}
+    kept = {
+        name: value for name, value in bench.env.items() if not name.startswith("TF_")
+    }
+    env = (
+        kept | settings(bench, environment) | {"TF_CLI_CONFIG_FILE": str(mirror(bench))}
+    )
     account = setting(bench, environment, "account_id") or NOBODY
     return Account(account, states(bench, environment), env, real=True)
 
@@ -107,8 +128,12 @@ def states(bench: Workbench, environment: str) -> str:
     return setting(bench, environment, "bucket", "s3.tfbackend") or ""
 
 
-def setting(bench: Workbench, environment: str, name: str, suffix: str = "tfvars") -> str | None:
-    """A text that a file of the environment sets; None where it sets none of that name."""
+def setting(
+    bench: Workbench, environment: str, name: str, suffix: str = "tfvars"
+) -> str | None:
+    """A text that a file of the environment sets; None where it sets none of that
+    name.
+    """
     path = Path(bench.root, FOLDER, "environments", f"{environment}.{suffix}")
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     match = re.search(rf'^\s*{name}\s*=\s*"([^"]+)"', text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What `nox -s performance` is asked for: on the command line, and in pyproject.toml."""
+"""What `nox -s performance` is asked for, on the command line and in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ class Options:
         baseline: the commit to compare with; None for the one before.
         every: whether benchmarks run whose code did not change.
         select: pytest's `-k`.
-        generations: the fewest pairs of processes of each benchmark; None for what it declares.
-        seconds: no further pair of processes is started after so many of them for one benchmark.
+        generations: the fewest pairs of processes of each benchmark; None for what it
+            declares.
+        seconds: no further pair of processes is started after so many of them for one
+            benchmark.
         threshold: the ratio, new by old, beyond which seconds fail.
         memory: likewise for peak memory.
         width: half an interval's width from which it is narrow enough.
@@ -48,7 +50,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def options(posargs: Sequence[str], root: Path) -> Options:
-    """Read what was typed after `--`, over what pyproject.toml says. Raises UsageError."""
+    """Read what follows `--`, over what pyproject.toml says. Raises UsageError."""
     declared = read_project(root)["tool"]["lake_ci"]["performance"]
     parser = _Parser(prog="nox -s performance --", add_help=False, allow_abbrev=False)
     parser.add_argument("--baseline")

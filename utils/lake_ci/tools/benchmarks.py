@@ -40,7 +40,9 @@ class Collect(Tool):
     name = "benchmarks"
     alone = True
 
-    def __init__(self, options: Options, baseline: Baseline, old: Install, new: Install) -> None:
+    def __init__(
+        self, options: Options, baseline: Baseline, old: Install, new: Install
+    ) -> None:
         self.options = options
         self.baseline = baseline
         self.old = old
@@ -60,41 +62,63 @@ class Collect(Tool):
                 else "there are none"
             )
             return Outcome.failure(self.name, "none", why, file=FOLDER)
-        differs = changed(bench.root, self.baseline.commit) if self.baseline.commit else None
+        differs = (
+            changed(bench.root, self.baseline.commit) if self.baseline.commit else None
+        )
         self.benchmarks = [
-            Benchmark(each, self.options, self.baseline, self.old, self.new, differs) for each in listed
+            Benchmark(each, self.options, self.baseline, self.old, self.new, differs)
+            for each in listed
         ]
         detail = count(len(listed), "benchmark")
-        if self.old.side is None or not (self.old.side.tree / FOLDER).is_dir() or self.options.partial:
+        if (
+            self.old.side is None
+            or not (self.old.side.tree / FOLDER).is_dir()
+            or self.options.partial
+        ):
             return Outcome(Status.SUCCESS, detail)
         before = self._listed(bench, self.old.side, self.old.side.tree)
         if isinstance(before, Outcome):
-            return Outcome(Status.SUCCESS, f"{detail}; those of the baseline cannot be listed")
-        removed = sorted({each.name for each in before} - {each.name for each in listed})
+            return Outcome(
+                Status.SUCCESS, f"{detail}; those of the baseline cannot be listed"
+            )
+        removed = sorted(
+            {each.name for each in before} - {each.name for each in listed}
+        )
         return Outcome(
             Status.SUCCESS,
-            f"{detail}; removed since the baseline: {', '.join(removed)}" if removed else detail,
+            (
+                f"{detail}; removed since the baseline: {', '.join(removed)}"
+                if removed
+                else detail
+            ),
             data={"removed": removed},
         )
 
-    def _listed(self, bench: Workbench, side: Side, tree: Path) -> list[Declared] | Outcome:
+    def _listed(
+        self, bench: Workbench, side: Side, tree: Path
+    ) -> list[Declared] | Outcome:
         file = bench.reports / f".list-{side.name}.json"
         select = ["-k", self.options.select] if self.options.select else []
         env = {**side.variables(bench), "LAKE_CI_LIST": str(file)}
-        done = bench.execute(pytest_command(side, FOLDER, "--collect-only", *select), env=env, cwd=tree)
+        done = bench.execute(
+            pytest_command(side, FOLDER, "--collect-only", *select), env=env, cwd=tree
+        )
         try:
             if done.code not in (0, 5):
                 return stopped(self.name, done) or crashed(self.name, done)
             return declared(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
-            # The benchmarks of a version from before the gate leave no list, and none of them is one of the gate's.
+            # The benchmarks of a version from before the gate leave no list, and none
+            # of them is one of the gate's.
             return []
         finally:
             file.unlink(missing_ok=True)
 
 
 class History(Tool):
-    """What was measured is kept: benchmarks.json of this run, a line in the history, and its picture."""
+    """What was measured is kept: benchmarks.json of this run, a line in the history,
+    and its picture.
+    """
 
     name = "history"
     alone = True
@@ -103,7 +127,11 @@ class History(Tool):
         self.collect = collect
 
     def run(self, bench: Workbench) -> Outcome:
-        measured = {each.name: each.measured for each in self.collect.benchmarks if each.measured}
+        measured = {
+            each.name: each.measured
+            for each in self.collect.benchmarks
+            if each.measured
+        }
         if not measured:
             return Outcome(Status.SKIPPED, "nothing was measured")
         record = Record(
@@ -125,5 +153,8 @@ class History(Tool):
         write_whole(bench.reports / "history.svg", trend.draw(records))
         detail = f"{count(len(records), 'run')} in {HISTORY}"
         if unread:
-            return Outcome(Status.WARNING, f"{detail}; {count(unread, 'line')} of it cannot be read")
+            return Outcome(
+                Status.WARNING,
+                f"{detail}; {count(unread, 'line')} of it cannot be read",
+            )
         return Outcome(Status.SUCCESS, detail)

@@ -1,4 +1,6 @@
-"""The workflow file: its schema, its mistakes, its weaknesses, and that it does nothing but call sessions."""
+"""The workflow file: its schema, its mistakes, its weaknesses, and that it does nothing
+but call sessions.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,27 @@ class Schema(CommandTool):
     name = "workflow schema"
 
     def command(self, bench: Workbench) -> list[str]:
-        check = [bench.bin("check-jsonschema"), "--builtin-schema", "vendor.github-workflows"]
+        check = [
+            bench.bin("check-jsonschema"),
+            "--builtin-schema",
+            "vendor.github-workflows",
+        ]
         return [*check, "--output-format", "json", *workflows(bench)]
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         report = json.loads(done.stdout)
         for error in report["errors"]:
-            # A wrong step makes the whole job wrong by every alternative the schema has: the deepest match says why.
+            # A wrong step makes the whole job wrong by every alternative the schema
+            # has: the deepest match says why.
             match = error.get("best_deep_match") or error
             place = match["path"].removeprefix("$.")
             file = bench.relative(error["filename"])
             yield Finding(
-                self.name, "schema", f"{place}: {match['message']}", file, _line_of(bench, file, place)
+                self.name,
+                "schema",
+                f"{place}: {match['message']}",
+                file,
+                _line_of(bench, file, place),
             )
         for error in report.get("parse_errors", ()):
             line = re.search(r"line (\d+)", error["message"])
@@ -53,7 +64,9 @@ class Schema(CommandTool):
 
 
 def _line_of(bench: Workbench, file: str, place: str) -> int:
-    """The line where a path such as `jobs.lint.steps[0]` begins, as far as its keys can be followed."""
+    """The line where a path such as `jobs.lint.steps[0]` begins, as far as its keys can
+    be followed.
+    """
     lines = Path(bench.root, file).read_text(encoding="utf-8").splitlines()
     at = 0
     for key in re.findall(r"[\w-]+", re.sub(r"\[\d+\]", "", place)):
@@ -65,7 +78,9 @@ def _line_of(bench: Workbench, file: str, place: str) -> int:
 
 
 class Actionlint(CommandTool):
-    """actionlint: expressions, contexts, needs and inputs of the workflow files are right."""
+    """actionlint: expressions, contexts, needs and inputs of the workflow files are
+    right.
+    """
 
     name = "actionlint"
 
@@ -83,32 +98,53 @@ class Actionlint(CommandTool):
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for row in json.loads(done.stdout):
             yield Finding(
-                self.name, row["kind"], row["message"], bench.relative(row["filepath"]), row["line"]
+                self.name,
+                row["kind"],
+                row["message"],
+                bench.relative(row["filepath"]),
+                row["line"],
             )
 
 
 class Zizmor(CommandTool):
-    """zizmor, as an auditor and offline: no injection, no unpinned action, no right that is not needed."""
+    """zizmor, as an auditor and offline: no injection, no unpinned action, no right
+    that is not needed.
+    """
 
     name = "zizmor"
     finding_codes = (11, 12, 13, 14)
 
     def command(self, bench: Workbench) -> list[str]:
-        audit = [bench.bin("zizmor"), "--persona=auditor", "--offline", "--strict-collection", "--quiet"]
+        audit = [
+            bench.bin("zizmor"),
+            "--persona=auditor",
+            "--offline",
+            "--strict-collection",
+            "--quiet",
+        ]
         return [*audit, "--format=json-v1", ".github"]
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for row in json.loads(done.stdout):
-            primary = next(place for place in row["locations"] if place["symbolic"]["kind"] == "Primary")
+            primary = next(
+                place
+                for place in row["locations"]
+                if place["symbolic"]["kind"] == "Primary"
+            )
             file = primary["symbolic"]["key"]["Local"]["verbatim_path"]
             line = primary["concrete"]["location"]["start_point"]["row"] + 1
             severity = row["determinations"]["severity"].lower()
-            message = f"{row['desc']} ({severity}): {primary['symbolic']['annotation']}; {row['url']}"
+            message = (
+                f"{row['desc']} ({severity}):"
+                f" {primary['symbolic']['annotation']}; {row['url']}"
+            )
             yield Finding(self.name, row["ident"], message, bench.relative(file), line)
 
 
 class Sessions(CommandTool):
-    """Each job of ci.yml has at most five steps and runs a session that exists; its `needs:` are those declared."""
+    """Each job of ci.yml has at most five steps and runs a session that exists; its
+    `needs:` are those declared.
+    """
 
     name = "workflow sessions"
 
@@ -117,11 +153,21 @@ class Sessions(CommandTool):
 
     def command(self, bench: Workbench) -> list[str]:
         declared = {
-            job.name: {"needs": list(job.needs), "sessions": [variant.session for variant in job.variants]}
+            job.name: {
+                "needs": list(job.needs),
+                "sessions": [variant.session for variant in job.variants],
+            }
             for job in self.graph
         }
-        return [str(bench.python), "scripts/check_workflow.py", f"{WORKFLOWS}/ci.yml", json.dumps(declared)]
+        return [
+            str(bench.python),
+            "scripts/check_workflow.py",
+            f"{WORKFLOWS}/ci.yml",
+            json.dumps(declared),
+        ]
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for row in json.loads(done.stdout):
-            yield Finding(self.name, row["rule"], row["message"], row["file"], row["line"])
+            yield Finding(
+                self.name, row["rule"], row["message"], row["file"], row["line"]
+            )

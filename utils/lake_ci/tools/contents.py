@@ -1,7 +1,9 @@
-"""What is inside the images: as small and as harmless as declared, and told in reports/docker/images.json.
+"""What is inside the images: as small and as harmless as declared, and told in
+reports/docker/images.json.
 
-`images.json` is a list of objects: name (`lakekit-api:1.2.3`, without a registry), target, id, size (bytes), labels (an
-object), packages (an object of Python packages and their versions). Beside it `sbom-<target>.json`, in CycloneDX.
+`images.json` is a list of objects: name (`lakekit-api:1.2.3`, without a registry),
+target, id, size (bytes), labels (an object), packages (an object of Python packages and
+their versions). Beside it `sbom-<target>.json`, in CycloneDX.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ MEGABYTE = 1_000_000
 
 
 class Configuration(OfImages):
-    """Each image runs as a numbered user that is not root, under an init, ends on SIGTERM, and says what it is."""
+    """Each image runs as a numbered user that is not root, under an init, ends on
+    SIGTERM, and says what it is.
+    """
 
     name = "configuration"
 
@@ -39,11 +43,21 @@ class Configuration(OfImages):
         found: list[Finding] = []
         for target, said in zip(self.images.ids, json.loads(done.stdout)):
             found += [
-                Finding(self.name, rule, f"{target}: {message}", DOCKERFILE, stage_line(bench, target))
+                Finding(
+                    self.name,
+                    rule,
+                    f"{target}: {message}",
+                    DOCKERFILE,
+                    stage_line(bench, target),
+                )
                 for rule, message in objections(said["Config"], target)
             ]
         return Outcome.of(
-            found, clean=f"{count(len(names), 'image')}: user, labels, init, signal, health check"
+            found,
+            clean=(
+                f"{count(len(names), 'image')}:"
+                " user, labels, init, signal, health check"
+            ),
         )
 
 
@@ -51,24 +65,41 @@ def objections(config: dict[str, Any], target: str) -> Iterator[tuple[str, str]]
     """What is wrong with the configuration of an image, as rule and message."""
     user = config.get("User") or "root"
     if not re.fullmatch(r"[1-9]\d*(:\d+)?", user):
-        yield "user", f"it runs as {user}; give USER a number above 0, so that Kubernetes can tell it is not root"
+        yield (
+            "user",
+            (
+                f"it runs as {user}; give USER a number above 0, so that Kubernetes can"
+                " tell it is not root"
+            ),
+        )
     labels = config.get("Labels") or {}
     for name in LABELS:
         if not labels.get(f"org.opencontainers.image.{name}"):
             yield "label", f"the label org.opencontainers.image.{name} is missing"
     if (config.get("Entrypoint") or [""])[0] != "dumb-init":
-        yield "init", "nothing forwards signals and reaps: begin ENTRYPOINT with dumb-init"
+        yield (
+            "init",
+            "nothing forwards signals and reaps: begin ENTRYPOINT with dumb-init",
+        )
     if config.get("StopSignal") != "SIGTERM":
         yield "signal", "STOPSIGNAL SIGTERM is missing"
     test = (config.get("Healthcheck") or {}).get("Test")
     if not test:
-        yield "health", "it says nothing of its health: HEALTHCHECK, or HEALTHCHECK NONE for what runs to its end"
+        yield (
+            "health",
+            (
+                "it says nothing of its health: HEALTHCHECK, or HEALTHCHECK NONE for"
+                " what runs to its end"
+            ),
+        )
     elif target == "api" and (test == ["NONE"] or "curl" in " ".join(test)):
         yield "health", "a service needs a HEALTHCHECK, and one without curl"
 
 
 class Contents(OfImages):
-    """Nothing in an image becomes root by itself; no compiler, cache, test, pip or git in those that run the lake."""
+    """Nothing in an image becomes root by itself; no compiler, cache, test, pip or git
+    in those that run the lake.
+    """
 
     name = "contents"
 
@@ -77,7 +108,9 @@ class Contents(OfImages):
         for target in self.images.ids:
             options = ["--network=none", "--user=0:0", "--entrypoint=python"]
             options += [f"--volume={bench.root / INSPECT}:/inspect.py:ro"]
-            done = self.images.engine.run(self.images.name(target), "/inspect.py", options=options)
+            done = self.images.engine.run(
+                self.images.name(target), "/inspect.py", options=options
+            )
             if done.code != 0:
                 return stopped(self.name, done) or crashed(self.name, done)
             inside = json.loads(done.stdout)
@@ -88,34 +121,55 @@ class Contents(OfImages):
                 message = f"{target}: {path} becomes another user by itself: chmod a-s"
                 found.append(Finding(self.name, "setuid", message, DOCKERFILE, line))
             for path in [] if target == "dev" else [*inside["tools"], *inside["stray"]]:
-                message = f"{target}: {path} has no place in an image that runs the lake"
+                message = (
+                    f"{target}: {path} has no place in an image that runs the lake"
+                )
                 found.append(Finding(self.name, "stray", message, DOCKERFILE, line))
         packages = sum(len(each) for each in self.images.packages.values())
         return Outcome.of(
-            found, clean=f"{packages} Python packages in {count(len(self.images.ids), 'image')}"
+            found,
+            clean=(
+                f"{packages} Python packages in {count(len(self.images.ids), 'image')}"
+            ),
         )
 
-    def _write_sbom(self, target: str, inside: dict[str, Any], bench: Workbench) -> None:
+    def _write_sbom(
+        self, target: str, inside: dict[str, Any], bench: Workbench
+    ) -> None:
         components = [
-            component("pypi", name, version) for name, version in sorted(inside["packages"].items())
+            component("pypi", name, version)
+            for name, version in sorted(inside["packages"].items())
         ]
         components += [
-            component("deb/debian", name, version) for name, version in sorted(inside["debian"].items())
+            component("deb/debian", name, version)
+            for name, version in sorted(inside["debian"].items())
         ]
-        about = component("oci", f"lakekit-{target}", self.images.version) | {"type": "container"}
+        about = component("oci", f"lakekit-{target}", self.images.version) | {
+            "type": "container"
+        }
         document = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
         sbom = document | {"metadata": {"component": about}, "components": components}
-        write_whole(bench.reports / f"sbom-{target}.json", json.dumps(sbom, indent=1) + "\n")
+        write_whole(
+            bench.reports / f"sbom-{target}.json", json.dumps(sbom, indent=1) + "\n"
+        )
 
 
 def component(kind: str, name: str, version: str) -> dict[str, str]:
     """A component of a CycloneDX bill of materials."""
     purl = f"pkg:{kind}/{name.lower()}@{version.replace('+', '%2B')}"
-    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
+    return {
+        "type": "library",
+        "bom-ref": purl,
+        "name": name,
+        "version": version,
+        "purl": purl,
+    }
 
 
 class Size(OfImages):
-    """Each image is within its budget: `[tool.lake_ci.docker.megabytes]` in pyproject.toml."""
+    """Each image is within its budget: `[tool.lake_ci.docker.megabytes]` in
+    pyproject.toml.
+    """
 
     name = "size"
 
@@ -126,20 +180,35 @@ class Size(OfImages):
         for target, size in self.images.sizes.items():
             words.append(f"{target} {size / MEGABYTE:.0f}")
             if size > budgets[target] * MEGABYTE:
-                message = f"{target} has {size / MEGABYTE:.0f} MB, its budget is {budgets[target]} MB"
-                found.append(
-                    Finding(self.name, "budget", message, "pyproject.toml", budget_line(bench, target))
+                message = (
+                    f"{target} has {size / MEGABYTE:.0f} MB, its budget is"
+                    f" {budgets[target]} MB"
                 )
-        return Outcome.of(found, clean=f"{', '.join(words)} MB", sizes=dict(self.images.sizes))
+                found.append(
+                    Finding(
+                        self.name,
+                        "budget",
+                        message,
+                        "pyproject.toml",
+                        budget_line(bench, target),
+                    )
+                )
+        return Outcome.of(
+            found, clean=f"{', '.join(words)} MB", sizes=dict(self.images.sizes)
+        )
 
 
 class Packages(Safety):
-    """safety: no image holds a Python package with a known weakness, as they are really installed there."""
+    """safety: no image holds a Python package with a known weakness, as they are really
+    installed there.
+    """
 
     name = "packages"
     resolves = False
 
-    def __init__(self, images: Images, register: Register, today: date, **more: Any) -> None:
+    def __init__(
+        self, images: Images, register: Register, today: date, **more: Any
+    ) -> None:
         super().__init__(register, today, **more)
         self.images = images
 
@@ -153,7 +222,11 @@ class Packages(Safety):
         found: list[Pin] = []
         for target, packages in self.images.packages.items():
             path = bench.reports / f"packages-{target}.txt"
-            rows = [f"{name}=={version}\n" for name, version in sorted(packages.items()) if name != "lakekit"]
+            rows = [
+                f"{name}=={version}\n"
+                for name, version in sorted(packages.items())
+                if name != "lakekit"
+            ]
             write_whole(path, "".join(rows))
             files.append(path)
             found += pins.locked(path, bench.root)
@@ -190,14 +263,27 @@ def tag(version: str) -> str:
 def stage_line(bench: Workbench, target: str) -> int:
     """The line of the Dockerfile where a target's stage begins."""
     lines = (bench.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
-    return next((n for n, line in enumerate(lines, 1) if re.search(rf"^FROM .* AS {target}$", line)), 1)
+    return next(
+        (
+            n
+            for n, line in enumerate(lines, 1)
+            if re.search(rf"^FROM .* AS {target}$", line)
+        ),
+        1,
+    )
 
 
 def budget_line(bench: Workbench, target: str) -> int:
     """The line of pyproject.toml that holds a target's budget."""
     lines = (bench.root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
-    start = lines.index("[tool.lake_ci.docker]") if "[tool.lake_ci.docker]" in lines else 0
+    start = (
+        lines.index("[tool.lake_ci.docker]") if "[tool.lake_ci.docker]" in lines else 0
+    )
     return next(
-        (n for n, line in enumerate(lines[start:], start + 1) if re.search(rf"\b{target} = \d", line)),
+        (
+            n
+            for n, line in enumerate(lines[start:], start + 1)
+            if re.search(rf"\b{target} = \d", line)
+        ),
         start + 1,
     )

@@ -1,7 +1,9 @@
-"""The session `deploy`: what was typed, the artifacts, the workspace of a trial, and a row for each step of the deploy.
+"""The session `deploy`: what was typed, the artifacts, the workspace of a trial, and a
+row for each step of the deploy.
 
-The deploy itself is a process of its own, `python -m lake_ci.deploy`, in the session's environment: it needs packages
-that the noxfile does without, and it is ended as a whole with the session.
+The deploy itself is a process of its own, `python -m lake_ci.deploy`, in the session's
+environment: it needs packages that the noxfile does without, and it is ended as a whole
+with the session.
 """
 
 from __future__ import annotations
@@ -59,8 +61,12 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"nox -s deploy -- ...: {message}")
 
 
-def options(posargs: Sequence[str], env: Mapping[str, str], *, pipeline: bool = False) -> Options:
-    """Read what was typed after `--`; in the pipeline a trial leaves nothing behind. Raises UsageError."""
+def options(
+    posargs: Sequence[str], env: Mapping[str, str], *, pipeline: bool = False
+) -> Options:
+    """Read what was typed after `--`; in the pipeline a trial leaves nothing behind.
+    Raises UsageError.
+    """
     parser = _Parser(prog="nox -s deploy --", add_help=False, allow_abbrev=False)
     parser.add_argument("--environment", default=env.get("DEPLOY_ENVIRONMENT") or TRIAL)
     parser.add_argument("--break-lock", action="store_true")
@@ -72,17 +78,22 @@ def options(posargs: Sequence[str], env: Mapping[str, str], *, pipeline: bool = 
     what.add_argument("--history", action="store_true")
     typed = parser.parse_args(list(posargs))
     if typed.environment not in ENVIRONMENTS:
-        raise UsageError(f"no environment {typed.environment!r}{nearest(typed.environment, ENVIRONMENTS)}")
+        like = nearest(typed.environment, ENVIRONMENTS)
+        raise UsageError(f"no environment {typed.environment!r}{like}")
     flags = ("dry_run", "status", "history", "break_lock")
     command = [f"--{flag.replace('_', '-')}" for flag in flags if getattr(typed, flag)]
     if typed.rollback is not None:
         command += ["--rollback", *([typed.rollback] if typed.rollback else [])]
     deploys = not (typed.status or typed.history or typed.rollback is not None)
-    return Options(typed.environment, tuple(command), deploys, typed.tear_down or pipeline)
+    return Options(
+        typed.environment, tuple(command), deploys, typed.tear_down or pipeline
+    )
 
 
 class Artifacts(Tool):
-    """The wheel is the one that was built, by its checksum, and of the commit that is checked out."""
+    """The wheel is the one that was built, by its checksum, and of the commit that is
+    checked out.
+    """
 
     name = "artifacts"
     alone = True
@@ -100,12 +111,15 @@ class Artifacts(Tool):
             return Outcome.failure(self.name, "refused", str(error))
         self.good = True
         return Outcome(
-            Status.SUCCESS, f"{built.wheel.name}, sha256 {built.sha256[:12]}, of {built.commit[:12]}"
+            Status.SUCCESS,
+            f"{built.wheel.name}, sha256 {built.sha256[:12]}, of {built.commit[:12]}",
         )
 
 
 def stages(bench: Workbench, asked: Options) -> Stages:
-    """The steps of the deploy, each a stage. The workspace of a trial ends when the iterator is closed."""
+    """The steps of the deploy, each a stage. The workspace of a trial ends when the
+    iterator is closed.
+    """
     built = Artifacts(asked)
     yield [built]
     if not built.good:
@@ -119,9 +133,11 @@ def stages(bench: Workbench, asked: Options) -> Stages:
 
 @contextmanager
 def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
-    """The environment variables of a deploy: the user's own, or for a trial those of an emulator that runs meanwhile.
+    """The environment variables of a deploy: the user's own, or for a trial those of an
+    emulator that runs meanwhile.
 
-    What the emulator's workspace holds stays in `.cache/trial`, so that a second deploy finds the first.
+    What the emulator's workspace holds stays in `.cache/trial`, so that a second deploy
+    finds the first.
     """
     utils = str(bench.root / "utils")
     if asked.environment != TRIAL:
@@ -129,7 +145,11 @@ def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
         return
     state = bench.root / STATE
     # Nothing of a real workspace: a trial must not reach one by accident.
-    kept = {name: value for name, value in bench.env.items() if not name.startswith("DATABRICKS_")}
+    kept = {
+        name: value
+        for name, value in bench.env.items()
+        if not name.startswith("DATABRICKS_")
+    }
     testing = {
         "PYTHONPATH": str(bench.root / "testing"),
         "WORKSPACE_EMULATOR_TOKEN": f"dapi{secrets.token_hex(16)}",
@@ -153,12 +173,21 @@ def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
 class Deployment:
     """The process, and its events as they come."""
 
-    def __init__(self, bench: Workbench, asked: Options, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, bench: Workbench, asked: Options, env: Mapping[str, str]
+    ) -> None:
         self.over = False
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._said: list[str] = []
         self._ended: list[Completed | BaseException] = []
-        argv = [str(bench.python), "-m", "lake_ci.deploy", "--environment", asked.environment, *asked.command]
+        argv = [
+            str(bench.python),
+            "-m",
+            "lake_ci.deploy",
+            "--environment",
+            asked.environment,
+            *asked.command,
+        ]
         argv += ["--emulator"] if asked.environment == TRIAL else []
 
         def run() -> None:
@@ -176,7 +205,9 @@ class Deployment:
             yield Step(self)
 
     def next(self) -> dict[str, Any] | None:
-        """The next step that has ended, or the result of all; None where the process ended without one."""
+        """The next step that has ended, or the result of all; None where the process
+        ended without one.
+        """
         while True:
             alive = self._thread.is_alive()
             try:
@@ -208,7 +239,8 @@ class Deployment:
         try:
             event = json.loads(line)
         except ValueError:
-            return  # what a library prints is no event; it is shown where the process fails
+            # What a library prints is no event; it is shown where the process fails.
+            return
         if isinstance(event, dict) and "event" in event:
             self._events.put(event)
 
@@ -229,9 +261,17 @@ class Step(Tool):
             done = self.deployment.completed()
             return stopped(self.name, done) or self.result(event, done)
         self.name = str(event["step"])
-        found = tuple(Finding(self.name, "deploy", message) for message in event["findings"])
+        found = tuple(
+            Finding(self.name, "deploy", message) for message in event["findings"]
+        )
         detail, data = str(event["detail"]), {"step": event["data"]}
-        return Outcome(Status(event["status"]), detail, found, data=data, seconds=float(event["seconds"]))
+        return Outcome(
+            Status(event["status"]),
+            detail,
+            found,
+            data=data,
+            seconds=float(event["seconds"]),
+        )
 
     def result(self, event: Mapping[str, Any] | None, done: Completed) -> Outcome:
         """The row for all of it."""
@@ -241,4 +281,8 @@ class Step(Tool):
         if done.code == 0:
             return Outcome(Status.SUCCESS, outcome)
         message = self.deployment.said or outcome
-        return Outcome(Status.FAILURE, outcome, (Finding(self.name, outcome.replace(" ", "-"), message),))
+        return Outcome(
+            Status.FAILURE,
+            outcome,
+            (Finding(self.name, outcome.replace(" ", "-"), message),),
+        )

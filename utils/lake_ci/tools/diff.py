@@ -9,14 +9,20 @@ HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 
 
 def first_changes(text: str) -> Iterator[tuple[str, int]]:
-    """Each file of a diff, as its `---` line names it, with the first line that would change (from 1).
+    """Each file of a diff, as its `---` line names it, with the first line that would
+    change (from 1).
 
-    Only a `---` line right before a `+++` line is a header: a removed line may look like one.
+    Only a `---` line right before a `+++` line is a header: a removed line may look
+    like one.
     """
     lines = text.splitlines()
     file: str | None = None
     for number, line in enumerate(lines):
-        header = line.startswith("--- ") and number + 1 < len(lines) and lines[number + 1].startswith("+++ ")
+        header = (
+            line.startswith("--- ")
+            and number + 1 < len(lines)
+            and lines[number + 1].startswith("+++ ")
+        )
         if header:
             file = line[4:].split("\t")[0]
         hunk = HUNK.match(line)

@@ -19,10 +19,14 @@ EXERCISES = (Dev, Prod, Processor, Api, MemoryLimit)
 
 
 def stages(bench: Workbench, chosen: Options, today: date) -> Stages:
-    """The checks of these targets. What the engine was given is gone when the iterator is closed."""
+    """The checks of these targets. What the engine was given is gone when the iterator
+    is closed.
+    """
     yield [Hadolint(), Java("17"), Jars()]
     with containers.engine(bench) as engine:
-        made = Images(engine, chosen.targets, Outside(bench.root / containers.SCRATCH / "outside"))
+        made = Images(
+            engine, chosen.targets, Outside(bench.root / containers.SCRATCH / "outside")
+        )
         yield [containers.Present(engine), Build(made)]
         yield [Configuration(made), Contents(made), Size(made)]
         yield [each(made) for each in EXERCISES if each.target in chosen.targets]

@@ -31,7 +31,8 @@ class Picture(Tool):
             "--then",
             "✅ lint",
         ]
-        # The run's own `nox`, whatever stands on PATH; and a run that runs, whatever earlier ones have found.
+        # The run's own `nox`, whatever stands on PATH; and a run that runs, whatever
+        # earlier ones have found.
         path = os.pathsep.join([str(Path(sys.executable).parent), bench.env["PATH"]])
         env = {**bench.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
         done = bench.execute([*command, "nox"], env=env)
@@ -41,7 +42,9 @@ class Picture(Tool):
 
 
 class Screenshots(Tool):
-    """Open the report of the last run in a browser and take the README's pictures of it."""
+    """Open the report of the last run in a browser and take the README's pictures of
+    it.
+    """
 
     name = "screenshots"
     alone = True
@@ -58,7 +61,12 @@ class Screenshots(Tool):
         report = bench.root / REPORTS / "index.html"
         if not report.exists():
             return Outcome(Status.SKIPPED, "no run has left a report")
-        command = [str(bench.python), "scripts/screenshot_report.py", str(report), str(bench.reports)]
+        command = [
+            str(bench.python),
+            "scripts/screenshot_report.py",
+            str(report),
+            str(bench.reports),
+        ]
         done = bench.execute(command)
         if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)

@@ -1,4 +1,6 @@
-"""Dry-runs by a real API server: what it refuses and what it warns about, at the line that was written."""
+"""Dry-runs by a real API server: what it refuses and what it warns about, at the line
+that was written.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 QUANTITY = re.compile(r"[+-]?[0-9.]+([eEinumkKMGTP]*[-+]?[0-9]*)")
 QUANTITIES = {"limits", "requests", "hard", "sizeLimit"}
 # `.spec.template.spec.containers[name="api"].foo: field not declared in schema`
-UNDECLARED = re.compile(r"(\.[^\s:]+): (field not declared in schema|expected [^\n]+|.*duplicate[^\n]*)")
+UNDECLARED = re.compile(
+    r"(\.[^\s:]+): (field not declared in schema|expected [^\n]+|.*duplicate[^\n]*)"
+)
 STEP = re.compile(r"([^.\[\]]+)|\[([^\]]+)\]")
 # `privileged (container "api" must not set securityContext.privileged=true)`
 SETTING = re.compile(r"([A-Za-z][\w.]*)=")
@@ -24,7 +28,9 @@ NOT_FOUND = 404
 
 
 class DryRun(Tool):
-    """The API server takes every object of the environment, and has nothing to warn about; nothing is kept."""
+    """The API server takes every object of the environment, and has nothing to warn
+    about; nothing is kept.
+    """
 
     def __init__(self, build: Build, server: ApiServer) -> None:
         self.build = build
@@ -45,7 +51,9 @@ class DryRun(Tool):
             connection.close()
 
     def ask(self, rendered: Rendered, api: Api, connection: Connection) -> Outcome:
-        """Apply object by object, dry. What lives in a namespace needs it to be there: a cluster has to have it."""
+        """Apply object by object, dry. What lives in a namespace needs it to be there:
+        a cluster has to have it.
+        """
         found: list[Finding] = []
         for space in rendered.of("Namespace"):
             found += self.judge(space, connection.apply(space.body))
@@ -56,11 +64,16 @@ class DryRun(Tool):
         if absent:
             label = "app.kubernetes.io/component=namespace"
             hint = f"kubectl apply -k {rendered.overlay} -l {label}"
-            why = f"{api.label} has no namespace {absent}: only the namespace itself was dry-run ({hint})"
+            why = (
+                f"{api.label} has no namespace {absent}: only the namespace itself was"
+                f" dry-run ({hint})"
+            )
             return Outcome(Status.WARNING, why, tuple(found), weaker=why)
         for each in rest:
             found += self.judge(each, connection.apply(each.body))
-        return Outcome.of(found, clean=f"{count(len(rendered.manifests), 'object')} by {api.label}")
+        return Outcome.of(
+            found, clean=f"{count(len(rendered.manifests), 'object')} by {api.label}"
+        )
 
     def absent(self, manifests: list[Manifest], connection: Connection) -> str | None:
         """A namespace that the objects live in and the server does not have."""
@@ -73,7 +86,9 @@ class DryRun(Tool):
     def judge(self, manifest: Manifest, answer: Answer) -> Iterator[Finding]:
         """What the server refuses or warns about."""
         for warning in answer.warnings:
-            yield manifest.finding(self.name, "warning", warning, warned(manifest, warning))
+            yield manifest.finding(
+                self.name, "warning", warning, warned(manifest, warning)
+            )
         if answer.code < 400:
             return
         reason = str(answer.body.get("reason") or answer.code)
@@ -81,10 +96,14 @@ class DryRun(Tool):
         placed = [cause for cause in causes if cause.get("field")]
         for cause in placed:
             message = f"{cause['field']}: {cause['message']}"
-            yield manifest.finding(self.name, reason, message, path_of(manifest, cause["field"]))
+            yield manifest.finding(
+                self.name, reason, message, path_of(manifest, cause["field"])
+            )
         if not placed:
             message = str(answer.body.get("message", answer.code))
-            yield manifest.finding(self.name, reason, message, refused(manifest, message))
+            yield manifest.finding(
+                self.name, reason, message, refused(manifest, message)
+            )
 
 
 def refused(manifest: Manifest, message: str) -> tuple[str | int, ...]:
@@ -100,9 +119,13 @@ def refused(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def warned(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """The path that a warning names by its end, `securityContext.privileged`; else the pod's."""
+    """The path that a warning names by its end, `securityContext.privileged`; else the
+    pod's.
+    """
     for match in SETTING.finditer(message):
-        wanted = tuple(match[1].removeprefix("securityContext.").removeprefix("spec.").split("."))
+        wanted = tuple(
+            match[1].removeprefix("securityContext.").removeprefix("spec.").split(".")
+        )
         for path, _ in leaves(manifest.body):
             if any(path[at : at + len(wanted)] == wanted for at in range(len(path))):
                 return path
@@ -110,7 +133,9 @@ def warned(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def path_of(manifest: Manifest, text: str) -> tuple[str | int, ...]:
-    """The path behind a server's `spec.containers[0].resources.limits[memory]` or `.containers[name="api"].foo`."""
+    """The path behind a server's `spec.containers[0].resources.limits[memory]` or
+    `.containers[name="api"].foo`.
+    """
     path: list[str | int] = []
     for match in STEP.finditer(text):
         step = match[1] or match[2].strip('"')
@@ -119,7 +144,8 @@ def path_of(manifest: Manifest, text: str) -> tuple[str | int, ...]:
             key, _, value = match[2].partition("=")
             path.append(index(at, key, value.split(",")[0].strip('"')))
         elif isinstance(at, Mapping) and match[1] and step not in at:
-            # A key that has dots in it: the rest of the text, or as much of it as is one.
+            # A key that has dots in it: the rest of the text, or as much of it as is
+            # one.
             rest = text[match.start() :]
             whole = next((str(each) for each in at if rest.startswith(str(each))), None)
             path.append(whole or step)
@@ -139,7 +165,9 @@ def index(items: Any, key: str, value: str) -> int:
 
 
 class Diff(Tool):
-    """What applying the overlay would change in the cluster of KUBE_CONTEXT; nothing is changed."""
+    """What applying the overlay would change in the cluster of KUBE_CONTEXT; nothing is
+    changed.
+    """
 
     def __init__(self, environment: str) -> None:
         self.environment = environment
@@ -148,14 +176,22 @@ class Diff(Tool):
     def run(self, bench: Workbench) -> Outcome:
         context = bench.env.get(CONTEXT)
         if not context:
-            hint = f"{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}; `kubectl config get-contexts` lists them"
+            hint = (
+                f"{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}; `kubectl"
+                " config get-contexts` lists them"
+            )
             raise MachineError("no cluster is named to compare with", hint=hint)
         overlay = f"{FOLDER}/overlays/{self.environment}"
         argv = [bench.bin("kubectl"), f"--context={context}", "diff"]
-        done = bench.execute([*argv, "-k", overlay], echo=lambda line: print(line, end=""))
+        done = bench.execute(
+            [*argv, "-k", overlay], echo=lambda line: print(line, end="")
+        )
         if done.code not in (0, 1) or (done.code == 1 and not done.stdout):
             return stopped(self.name, done) or crashed(self.name, done)
         file = bench.reports / f"{self.environment}.diff"
         write_whole(file, done.stdout)
         changed = len(re.findall(r"^\+\+\+ ", done.stdout, re.MULTILINE))
-        return Outcome(Status.SUCCESS, f"{count(changed, 'object')} would change; {bench.relative(file)}")
+        return Outcome(
+            Status.SUCCESS,
+            f"{count(changed, 'object')} would change; {bench.relative(file)}",
+        )

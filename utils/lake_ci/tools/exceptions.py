@@ -1,4 +1,6 @@
-"""What was accepted beforehand, in security/exceptions.toml, and what the scanners of a run found beside it."""
+"""What was accepted beforehand, in security/exceptions.toml, and what the scanners of a
+run found beside it.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ class Accepted:
 
 
 class Register:
-    """What the scanners of one run found, settled by the project's failing level and its exceptions.
+    """What the scanners of one run found, settled by the project's failing level and
+    its exceptions.
 
     Args:
         root: the repository.
@@ -60,14 +63,17 @@ class Register:
         if self.fail_on not in SEVERITIES:
             levels = ", ".join(SEVERITIES)
             raise UsageError(
-                f"pyproject.toml: [tool.lake_ci.security] fail_on is {self.fail_on!r}, not one of {levels}"
+                f"pyproject.toml: [tool.lake_ci.security] fail_on is {self.fail_on!r},"
+                f" not one of {levels}"
             )
         self.accepted, self.problems = read(root, today)
         self._found: dict[str, list[Weakness]] = {}
         self._used: set[Accepted] = set()
 
     def settle(self, tool: str, found: Iterable[Weakness], clean: str) -> Outcome:
-        """Take in all that a scanner found, and say how its row ends; `clean` is what it looked at."""
+        """Take in all that a scanner found, and say how its row ends; `clean` is what
+        it looked at.
+        """
         left = []
         excused = 0
         for weakness in merged(found):
@@ -81,11 +87,17 @@ class Register:
         if not left:
             return Outcome(Status.SUCCESS, detail)
         failing = sum(each.at_least(self.fail_on) for each in left)
-        findings = tuple(each.finding(fails=each.at_least(self.fail_on)) for each in left)
+        findings = tuple(
+            each.finding(fails=each.at_least(self.fail_on)) for each in left
+        )
         if failing:
-            return Outcome(Status.FAILURE, f"{count(len(left), 'finding')} in {detail}", findings)
+            return Outcome(
+                Status.FAILURE, f"{count(len(left), 'finding')} in {detail}", findings
+            )
         return Outcome(
-            Status.WARNING, f"{count(len(left), 'finding')} below {self.fail_on} in {detail}", findings
+            Status.WARNING,
+            f"{count(len(left), 'finding')} below {self.fail_on} in {detail}",
+            findings,
         )
 
     def unfinished(self, tools: Iterable[str]) -> list[str]:
@@ -98,11 +110,17 @@ class Register:
 
     def unused(self) -> list[Accepted]:
         """The exceptions that cover nothing, of scanners that looked."""
-        return [each for each in self.accepted if each.tool in self._found and each not in self._used]
+        return [
+            each
+            for each in self.accepted
+            if each.tool in self._found and each not in self._used
+        ]
 
 
 def read(root: Path, today: date) -> tuple[list[Accepted], list[Finding]]:
-    """The exceptions that hold, and what is wrong with the others; one that has expired holds no more."""
+    """The exceptions that hold, and what is wrong with the others; one that has expired
+    holds no more.
+    """
     path = root / FILE
     try:
         body = nox.project.load_toml(path)
@@ -110,15 +128,28 @@ def read(root: Path, today: date) -> tuple[list[Accepted], list[Finding]]:
         return [], []
     except (OSError, ValueError) as error:
         where = re.search(r"line (\d+)", str(error))
-        return [], [_problem("unreadable", f"{FILE}: {error}", int(where[1]) if where else 1)]
+        return [], [
+            _problem("unreadable", f"{FILE}: {error}", int(where[1]) if where else 1)
+        ]
     lines = path.read_text(encoding="utf-8").splitlines()
-    heads = [number for number, line in enumerate(lines, 1) if line.strip() == "[[exception]]"]
+    heads = [
+        number
+        for number, line in enumerate(lines, 1)
+        if line.strip() == "[[exception]]"
+    ]
     rows = body.get("exception", [])
     problems = [
-        _problem("unknown", f"{key!r} is not known here", 1) for key in sorted(set(body) - {"exception"})
+        _problem("unknown", f"{key!r} is not known here", 1)
+        for key in sorted(set(body) - {"exception"})
     ]
     if len(heads) != len(rows):
-        return [], [_problem("unreadable", "each exception stands under a line [[exception]] of its own", 1)]
+        return [], [
+            _problem(
+                "unreadable",
+                "each exception stands under a line [[exception]] of its own",
+                1,
+            )
+        ]
     accepted = []
     for row, line in zip(rows, heads):
         wrong = objection(row, today)
@@ -136,16 +167,28 @@ def objection(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
         if type(row.get(key)) is not kind or not str(row[key]).strip():
             return (
                 "incomplete",
-                f"{name} has no {key}: id, reason, owner and expires (a date) are asked of each",
+                (
+                    f"{name} has no {key}:"
+                    " id, reason, owner and expires (a date) are asked of each"
+                ),
             )
     unknown = sorted(set(row) - {*KEYS, "file"})
     if unknown:
         return "incomplete", f"{name}: {unknown[0]!r} is not known here"
     if row["expires"] < today:
         hint = f"mend it, or have the owner ({row['owner']}) decide again"
-        return "expired", f"the exception for {name} expired on {row['expires']}; {hint}"
+        return (
+            "expired",
+            f"the exception for {name} expired on {row['expires']}; {hint}",
+        )
     if (row["expires"] - today).days > LONGEST_DAYS:
-        return "too-long", f"the exception for {name} lasts until {row['expires']}; a year is the most"
+        return (
+            "too-long",
+            (
+                f"the exception for {name} lasts until {row['expires']};"
+                " a year is the most"
+            ),
+        )
     return None
 
 
@@ -154,7 +197,9 @@ def _problem(rule: str, message: str, line: int) -> Finding:
 
 
 class Exceptions(Tool):
-    """Each exception has its reason, owner and date, none has expired, and each is still needed."""
+    """Each exception has its reason, owner and date, none has expired, and each is
+    still needed.
+    """
 
     name = "exceptions"
     # After the scanners: which exception is used is known only then.
@@ -167,7 +212,9 @@ class Exceptions(Tool):
         found = list(self.register.problems)
         for each in self.register.unused():
             place = f" in {each.file}" if each.file else ""
-            message = f"the exception for {each.id}{place} covers nothing any more; delete it"
+            message = (
+                f"the exception for {each.id}{place} covers nothing any more; delete it"
+            )
             found.append(_problem("unused", message, each.line))
         return Outcome.of(
             sorted(found, key=lambda each: each.line or 0),

@@ -1,4 +1,6 @@
-"""The images at work: each does what it is for, on the sample, as narrowly confined as in production."""
+"""The images at work: each does what it is for, on the sample, as narrowly confined as
+in production.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from lake_ci.tools.images import DOCKERFILE, Images
 from lake_ci.tools.outside import SAMPLE, lakekit
 from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 
-# A read-only root and one file system in memory for /tmp, no right beyond a plain user's: as the manifests have it.
+# A read-only root and one file system in memory for /tmp, no right beyond a plain
+# user's: as the manifests have it.
 CONFINED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 OFFLINE = "--network=none"
 # The one name that can be looked up without a network; a pod can look up its own, too.
@@ -41,10 +44,13 @@ class Exercise(Tool):
             return self.exercise(folder, bench)
         except Unmet as unmet:
             line = stage_line(bench, self.target)
-            finding = Finding(self.name, unmet.rule, f"{self.target}: {unmet}", DOCKERFILE, line)
+            finding = Finding(
+                self.name, unmet.rule, f"{self.target}: {unmet}", DOCKERFILE, line
+            )
             return Outcome(Status.FAILURE, str(unmet).splitlines()[0], (finding,))
         finally:
-            # A run that was interrupted removes the image's files with the rest, or the next one does.
+            # A run that was interrupted removes the image's files with the rest, or the
+            # next one does.
             shutil.rmtree(folder, ignore_errors=True)
 
     def exercise(self, folder: Path, bench: Workbench) -> Outcome:
@@ -69,7 +75,9 @@ class Unmet(Exception):
 
 
 class Dev(Exercise):
-    """dev: `nox -l` and a module of unit tests, in a mounted checkout, as a user that the image does not know."""
+    """dev: `nox -l` and a module of unit tests, in a mounted checkout, as a user that
+    the image does not know.
+    """
 
     name = target = "dev"
     module = "testing/unit/lakekit/test_tables.py"
@@ -84,12 +92,20 @@ class Dev(Exercise):
         ]
         listed = self.engine.run(self.image, "nox", "-l", options=options)
         if listed.code != 0 or "* pipeline" not in listed.stdout:
-            raise Unmet("nox", f"`nox -l` exited with {listed.code}\n{listed.last_lines()}")
+            raise Unmet(
+                "nox", f"`nox -l` exited with {listed.code}\n{listed.last_lines()}"
+            )
         test = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", self.module]
         tested = self.engine.run(self.image, *test, options=options)
         if tested.code != 0 or " passed" not in tested.stdout:
-            raise Unmet("tests", f"{self.module} exited with {tested.code}\n{tested.last_lines()}")
-        return Outcome(Status.SUCCESS, f"nox -l; {tested.stdout.strip().splitlines()[-1].strip('= ')}")
+            raise Unmet(
+                "tests",
+                f"{self.module} exited with {tested.code}\n{tested.last_lines()}",
+            )
+        return Outcome(
+            Status.SUCCESS,
+            f"nox -l; {tested.stdout.strip().splitlines()[-1].strip('= ')}",
+        )
 
 
 class Batch(Exercise):
@@ -110,38 +126,68 @@ class Batch(Exercise):
             f"--volume={volume}:/lake",
             *self.more,
         ]
-        command = ["run", "--engine", self.engine_name, "--source", "/source", "--lake", "/lake", "--json"]
-        named = ["run", f"--name={container}", *self.engine.labelled, *options, self.image, *command]
+        command = [
+            "run",
+            "--engine",
+            self.engine_name,
+            "--source",
+            "/source",
+            "--lake",
+            "/lake",
+            "--json",
+        ]
+        named = [
+            "run",
+            f"--name={container}",
+            *self.engine.labelled,
+            *options,
+            self.image,
+            *command,
+        ]
         ran = self.engine.docker(*named)
         if ran.code != 0:
             cut = stopped(self.name, ran)
             if cut is not None:
                 return cut
-            raise Unmet("run", f"lakekit run exited with {ran.code}\n{ran.last_lines()}")
+            raise Unmet(
+                "run", f"lakekit run exited with {ran.code}\n{ran.last_lines()}"
+            )
         seconds = time.monotonic() - begun
         lake = folder / "inside"
         copied = self.engine.docker("cp", f"{container}:/lake/.", str(lake))
         if copied.code != 0:
             return stopped(self.name, copied) or crashed(self.name, copied)
-        diff = lakekit(bench, "diff", str(self.images.outside.lake(bench)), str(lake), "--json")
+        diff = lakekit(
+            bench, "diff", str(self.images.outside.lake(bench)), str(lake), "--json"
+        )
         if diff.code not in (0, 1) or not diff.stdout:
             return stopped(self.name, diff) or crashed(self.name, diff)
         if diff.code == 1:
             raise Unmet(
-                "rows", f"its rows are not those of a run outside: {different(json.loads(diff.stdout))}"
+                "rows",
+                "its rows are not those of a run outside:"
+                f" {different(json.loads(diff.stdout))}",
             )
         rows = sum(table["rows"] for table in json.loads(ran.stdout)["tables"])
-        return Outcome(Status.SUCCESS, f"{rows:,} rows in {seconds:.0f} s, as outside", data={"rows": rows})
+        return Outcome(
+            Status.SUCCESS,
+            f"{rows:,} rows in {seconds:.0f} s, as outside",
+            data={"rows": rows},
+        )
 
 
 class Prod(Batch):
-    """prod: a run on DuckDB with a read-only root, no rights and no network gives the rows of a run outside."""
+    """prod: a run on DuckDB with a read-only root, no rights and no network gives the
+    rows of a run outside.
+    """
 
     name = target = "prod"
 
 
 class Processor(Batch):
-    """processor: a run on Spark with a read-only root, no rights and no network gives the rows of a run on DuckDB."""
+    """processor: a run on Spark with a read-only root, no rights and no network gives
+    the rows of a run on DuckDB.
+    """
 
     name = target = "processor"
     engine_name = "spark"
@@ -157,6 +203,7 @@ def different(said: dict[str, Any]) -> str:
         if any(each[what] for what in ("only_a", "only_b", "changed", "shape"))
     ]
     return "; ".join(
-        f"{each['table']}: {each['only_a']} missing, {each['only_b']} more, {each['changed']} changed"
+        f"{each['table']}: {each['only_a']} missing, {each['only_b']} more,"
+        f" {each['changed']} changed"
         for each in rows
     )

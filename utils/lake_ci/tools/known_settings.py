@@ -34,9 +34,17 @@ class Programs:
 
 
 def known(root: Path) -> dict[str, set[str]]:
-    """What each program reads: by its settings, and by name anywhere in its code. Raises LakeCiError."""
-    lake = {f"LAKEKIT_{name.upper()}" for name in _keys(root / LAKEKIT / SETTINGS, "SETTINGS")}
-    api = {f"LAKEKIT_API_{name.upper()}" for name in _fields(root / API / SETTINGS, "Settings")}
+    """What each program reads: by its settings, and by name anywhere in its code.
+    Raises LakeCiError.
+    """
+    lake = {
+        f"LAKEKIT_{name.upper()}"
+        for name in _keys(root / LAKEKIT / SETTINGS, "SETTINGS")
+    }
+    api = {
+        f"LAKEKIT_API_{name.upper()}"
+        for name in _fields(root / API / SETTINGS, "Settings")
+    }
     api |= {f"LAKEKIT_API_{name}" for name in _prefixed(root / API / SETTINGS)}
     read = set(_read(root / LAKEKIT))
     return {"lakekit": lake | read, "lakekit-api": api | read | set(_read(root / API))}
@@ -45,9 +53,17 @@ def known(root: Path) -> dict[str, set[str]]:
 def _keys(path: Path, name: str) -> list[str]:
     """The keys of a dictionary of a module."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and node.target.id == name
+        ):
             if isinstance(node.value, ast.Dict):
-                return [str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)]
+                return [
+                    str(key.value)
+                    for key in node.value.keys
+                    if isinstance(key, ast.Constant)
+                ]
     raise LakeCiError(f"{path}: there is no dictionary {name}", hint=HINT)
 
 
@@ -55,7 +71,9 @@ def _fields(path: Path, name: str) -> list[str]:
     """The fields of a dataclass of a module."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            rows = (each.target for each in node.body if isinstance(each, ast.AnnAssign))
+            rows = (
+                each.target for each in node.body if isinstance(each, ast.AnnAssign)
+            )
             return [row.id for row in rows if isinstance(row, ast.Name)]
     raise LakeCiError(f"{path}: there is no class {name}", hint=HINT)
 
@@ -64,7 +82,11 @@ def _prefixed(path: Path) -> Iterator[str]:
     """The constants of a module that are a prefix and a name: `f"{PREFIX}TOKENS"`."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr):
-            yield from (str(part.value) for part in node.value.values if isinstance(part, ast.Constant))
+            yield from (
+                str(part.value)
+                for part in node.value.values
+                if isinstance(part, ast.Constant)
+            )
 
 
 def _read(folder: Path) -> Iterator[str]:
@@ -72,8 +94,14 @@ def _read(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             asked: ast.expr | None = None
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-                if node.func.attr == "getenv" or (node.func.attr == "get" and _environ(node.func.value)):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.args
+            ):
+                if node.func.attr == "getenv" or (
+                    node.func.attr == "get" and _environ(node.func.value)
+                ):
                     asked = node.args[0]
             elif isinstance(node, ast.Subscript) and _environ(node.value):
                 asked = node.slice

@@ -15,7 +15,8 @@ from lake_ci.tools.tool import Stages, Tool
 
 
 def stages(chosen: Options) -> Stages:
-    """The checks of these environments, all at once: each waits for its build, and the API server starts meanwhile.
+    """The checks of these environments, all at once: each waits for its build, and the
+    API server starts meanwhile.
 
     The server lives until the iterator is closed.
     """

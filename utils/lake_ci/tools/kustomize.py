@@ -19,10 +19,18 @@ from lake_ci.tools.tool import CommandTool, Tool, Workbench, crashed, stopped
 
 WORK = ".cache/kubernetes"
 RENDER = "scripts/render_manifests.py"
-# kustomize names the file last, and as it sees it: relative to one of the folders it went through.
+# kustomize names the file last, and as it sees it: relative to one of the folders it
+# went through.
 PLACES = (
-    re.compile(r"yaml: line (?P<line>\d+): (?P<message>[^\n]+?)(?: in File: (?P<file>\S+))?$", re.M),
-    re.compile(r"line (?P<line>\d+): (?P<message>mapping key .+?) in (?:File: )?(?P<file>\S+\.ya?ml)", re.M),
+    re.compile(
+        r"yaml: line (?P<line>\d+): (?P<message>[^\n]+?)(?: in File: (?P<file>\S+))?$",
+        re.M,
+    ),
+    re.compile(
+        r"line (?P<line>\d+): (?P<message>mapping key .+?) in (?:File:"
+        r" )?(?P<file>\S+\.ya?ml)",
+        re.M,
+    ),
 )
 
 
@@ -47,18 +55,23 @@ class _Parser(argparse.ArgumentParser):
 def options(posargs: Sequence[str]) -> Options:
     """Read what was typed after `--`. Raises UsageError."""
     parser = _Parser(prog="nox -s k8s --", add_help=False, allow_abbrev=False)
-    parser.add_argument("--environment", choices=ENVIRONMENTS, action="append", default=[])
+    parser.add_argument(
+        "--environment", choices=ENVIRONMENTS, action="append", default=[]
+    )
     parser.add_argument("--diff", choices=ENVIRONMENTS)
     typed = parser.parse_args(list(posargs))
     return Options(tuple(dict.fromkeys(typed.environment)) or ENVIRONMENTS, typed.diff)
 
 
 class Yaml(CommandTool):
-    """The files are YAML as people and every reader take it alike: no tab, no key twice, no bare `on`."""
+    """The files are YAML as people and every reader take it alike: no tab, no key
+    twice, no bare `on`.
+    """
 
     name = "yaml"
     LINE = re.compile(
-        r"^(?P<file>.+?):(?P<line>\d+):\d+: \[\w+\] (?P<message>.+?)(?: \((?P<rule>[\w-]+)\))?$"
+        r"^(?P<file>.+?):(?P<line>\d+):\d+: \[\w+\] (?P<message>.+?)(?:"
+        r" \((?P<rule>[\w-]+)\))?$"
     )
 
     def command(self, bench: Workbench) -> list[str]:
@@ -76,11 +89,18 @@ class Yaml(CommandTool):
             if match is None:
                 raise ValueError(line)
             file = bench.relative(match["file"])
-            yield Finding(self.name, match["rule"] or "syntax", match["message"], file, int(match["line"]))
+            yield Finding(
+                self.name,
+                match["rule"] or "syntax",
+                match["message"],
+                file,
+                int(match["line"]),
+            )
 
 
 class Build(Tool):
-    """kustomize makes the environment's objects of its overlay; `reports/k8s/<environment>/manifests.yaml` holds them.
+    """kustomize makes the environment's objects of its overlay;
+    `reports/k8s/<environment>/manifests.yaml` holds them.
 
     Attributes:
         made: the objects, as soon as they are there, for the checks that read them.
@@ -98,21 +118,28 @@ class Build(Tool):
             self.made.set(None)
 
     def build(self, bench: Workbench) -> Outcome:
-        """Build it by way of a wrapper that asks for each object's origin; the overlay itself stays as it is."""
+        """Build it by way of a wrapper that asks for each object's origin; the overlay
+        itself stays as it is.
+        """
         overlay = f"{FOLDER}/overlays/{self.environment}"
         wrapper = bench.root / WORK / "build" / self.environment
         target = os.path.relpath(bench.root / overlay, wrapper)
         write_whole(
-            wrapper / "kustomization.yaml", f"resources: [{target}]\nbuildMetadata: [originAnnotations]\n"
+            wrapper / "kustomization.yaml",
+            f"resources: [{target}]\nbuildMetadata: [originAnnotations]\n",
         )
         done = bench.execute([bench.bin("kubectl"), "kustomize", str(wrapper)])
         if done.code != 0:
-            return stopped(self.name, done) or Outcome.of([self.refusal(done, overlay, bench)])
+            return stopped(self.name, done) or Outcome.of(
+                [self.refusal(done, overlay, bench)]
+            )
         built = wrapper / "built.yaml"
         write_whole(built, done.stdout)
         file = bench.reports / self.environment / "manifests.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        done = bench.execute([str(bench.python), RENDER, overlay, str(built), str(file)])
+        done = bench.execute(
+            [str(bench.python), RENDER, overlay, str(built), str(file)]
+        )
         if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)
         rendered = Rendered.from_json(self.environment, str(file), done.stdout)
@@ -120,7 +147,9 @@ class Build(Tool):
         return Outcome(Status.SUCCESS, count(len(rendered.manifests), "object"))
 
     def refusal(self, done: Completed, overlay: str, bench: Workbench) -> Finding:
-        """Why kustomize did not build, at the place that it names, where it names one."""
+        """Why kustomize did not build, at the place that it names, where it names
+        one.
+        """
         said = done.stderr.strip()
         message = said.replace(str(bench.root) + "/", "").removeprefix("error: ")
         file: str | None = f"{overlay}/kustomization.yaml"
@@ -136,6 +165,8 @@ class Build(Tool):
     def found(self, name: str, bench: Workbench) -> str | None:
         """The one file that kustomize can mean by a name."""
         paths = [
-            path for path in (bench.root / FOLDER).rglob(Path(name).name) if str(path).endswith("/" + name)
+            path
+            for path in (bench.root / FOLDER).rglob(Path(name).name)
+            if str(path).endswith("/" + name)
         ]
         return bench.relative(paths[0]) if len(paths) == 1 else None

@@ -12,14 +12,24 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 1 << 20
-# Of the configuration, what says when and by what it was built, and digests of archives, which hold dates.
-DATED = ("created", "history", "docker_version", "container", "container_config", "rootfs")
+# Of the configuration, what says when and by what it was built, and digests of
+# archives, which hold dates.
+DATED = (
+    "created",
+    "history",
+    "docker_version",
+    "container",
+    "container_config",
+    "rootfs",
+)
 CONFIGURATION = "the configuration"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where something was found: a path, or the configuration, and the instruction that made its layer."""
+    """Where something was found: a path, or the configuration, and the instruction that
+    made its layer.
+    """
 
     path: str
     instruction: str
@@ -27,10 +37,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Contents:
-    """An image, as far as a project makes it: the layers above its base, and its configuration without dates.
+    """An image, as far as a project makes it: the layers above its base, and its
+    configuration without dates.
 
     Attributes:
-        files: for each path, kind, mode, owner and sha256, and the instruction of its layer; one path may be in several.
+        files: for each path, kind, mode, owner and sha256, and the instruction of its
+            layer; one path may be in several.
         secrets: where one of the words that were looked for stands.
     """
 
@@ -41,7 +53,9 @@ class Contents:
     def digest(self) -> str:
         """A sha256 over all of it."""
         lines = sorted(f"{place.path} {facts}" for place, facts in self.files)
-        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        return hashlib.sha256(
+            "\n".join(lines).encode("utf-8", "surrogateescape")
+        ).hexdigest()
 
 
 class Reader:
@@ -71,11 +85,19 @@ class Reader:
                 kept = {key: value for key, value in said.items() if key not in DATED}
                 configuration = Place(CONFIGURATION, "")
                 files = [(configuration, json.dumps(kept, sort_keys=True))]
-                secrets = [configuration] if any(word in text for word in self._words) else []
-                made = [row.get("created_by", "") for row in said["history"] if not row.get("empty_layer")]
+                secrets = (
+                    [configuration] if any(word in text for word in self._words) else []
+                )
+                made = [
+                    row.get("created_by", "")
+                    for row in said["history"]
+                    if not row.get("empty_layer")
+                ]
                 rows = list(zip(image["Layers"], said["rootfs"]["diff_ids"], made))
             except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{archive.name} is no archive of one image: {error}") from None
+                raise ValueError(
+                    f"{archive.name} is no archive of one image: {error}"
+                ) from None
             for name, digest, instruction in rows[self._base_layers :]:
                 if digest not in self._seen:
                     self._seen[digest] = self._layer(_file(tar, name))
@@ -95,13 +117,20 @@ class Reader:
                     content, found = _hashed(data, self._words)
                     if found:
                         places.append(member.name)
-                facts = (member.type.decode(), f"{member.mode:o}", str(member.uid), str(member.gid), content)
+                facts = (
+                    member.type.decode(),
+                    f"{member.mode:o}",
+                    str(member.uid),
+                    str(member.gid),
+                    content,
+                )
                 files.append((member.name, " ".join(facts)))
         return files, places
 
 
 def line_of(instruction: str, dockerfile: Sequence[str]) -> int | None:
-    """The line of a Dockerfile that holds an instruction as an image's history tells it; None where none does.
+    """The line of a Dockerfile that holds an instruction as an image's history tells
+    it; None where none does.
 
     The history leaves out flags, writes the shell of RUN, and joins continued lines.
     """
@@ -114,7 +143,9 @@ def line_of(instruction: str, dockerfile: Sequence[str]) -> int | None:
 
 def _plain(text: str) -> str:
     text = re.sub(r" # buildkit$", "", re.sub(r"\\\n", " ", text))
-    return " ".join(re.sub(r"(?<= )--\w+=\S+ ", "", " ".join(text.split()) + " ").split())
+    return " ".join(
+        re.sub(r"(?<= )--\w+=\S+ ", "", " ".join(text.split()) + " ").split()
+    )
 
 
 def _instructions(lines: Sequence[str]) -> Iterator[tuple[int, str]]:

@@ -1,7 +1,8 @@
 """The locks under `requirements/`: made, and kept in step with pyproject.toml.
 
-The header of each lock holds a digest over what it was compiled from and over its own body, so that
-whether it is in step can be told offline and in no time, and an edit by hand shows.
+The header of each lock holds a digest over what it was compiled from and over its own
+body, so that whether it is in step can be told offline and in no time, and an edit by
+hand shows.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ DIGEST = re.compile(r"^# digest: sha256:(\w+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock: its purpose, what it is compiled from, and the oldest Python it is for."""
+    """One lock: its purpose, what it is compiled from, and the oldest Python it is
+    for.
+    """
 
     purpose: str
     python: str
@@ -60,7 +63,9 @@ def read_project(root: Path) -> dict[str, Any]:
 
 
 def declared(project: dict[str, Any]) -> list[Lock]:
-    """The locks that `[tool.lake_ci.locks]` declares. Raises UsageError for a group or an extra that is not there."""
+    """The locks that `[tool.lake_ci.locks]` declares. Raises UsageError for a group or
+    an extra that is not there.
+    """
     locks = []
     extras = project["project"].get("optional-dependencies", {})
     for purpose, spec in project["tool"]["lake_ci"]["locks"].items():
@@ -72,7 +77,8 @@ def declared(project: dict[str, Any]) -> list[Lock]:
         for extra in spec.get("extras", ()):
             if extra not in extras:
                 raise UsageError(
-                    f"pyproject.toml: lock {purpose!r} names the extra {extra!r}, which is not there"
+                    "pyproject.toml:"
+                    f" lock {purpose!r} names the extra {extra!r}, which is not there"
                 )
             arguments += ["--extra", extra]
             requirements += extras[extra]
@@ -82,7 +88,9 @@ def declared(project: dict[str, Any]) -> list[Lock]:
                 requirements += nox.project.dependency_groups(project, group)
             except (LookupError, ValueError) as error:
                 raise UsageError(f"pyproject.toml: lock {purpose!r}: {error}") from None
-        locks.append(Lock(purpose, spec["python"], tuple(requirements), tuple(arguments)))
+        locks.append(
+            Lock(purpose, spec["python"], tuple(requirements), tuple(arguments))
+        )
     return locks
 
 
@@ -120,19 +128,24 @@ JARS_TITLE = "jars: what Spark needs for Delta, as coordinates and sha256"
 
 
 def jar_coordinates(project: Mapping[str, Any]) -> list[str]:
-    """The Maven coordinates, `group:artifact:version`, that `[tool.lake_ci.jars]` declares."""
+    """The Maven coordinates, `group:artifact:version`, that `[tool.lake_ci.jars]`
+    declares.
+    """
     return list(project["tool"]["lake_ci"].get("jars", {}).get("coordinates", ()))
 
 
 class Locks(Tool):
-    """The locks under requirements/ are in step with pyproject.toml, and none was edited by hand."""
+    """The locks under requirements/ are in step with pyproject.toml, and none was
+    edited by hand.
+    """
 
     name = "locks"
 
     def run(self, bench: Workbench) -> Outcome:
         project = read_project(bench.root)
         expected: list[tuple[str, str, object]] = [
-            (lock.file, lock.title, [lock.arguments, lock.requirements]) for lock in declared(project)
+            (lock.file, lock.title, [lock.arguments, lock.requirements])
+            for lock in declared(project)
         ]
         if jar_coordinates(project):
             expected.append((JARS_FILE, JARS_TITLE, jar_coordinates(project)))
@@ -143,7 +156,9 @@ class Locks(Tool):
             if foreign is not None:
                 found.append(foreign)
             elif wrong is not None:
-                found.append(Finding(self.name, "out-of-step", f"{wrong}; {MEND}", file, 1))
+                found.append(
+                    Finding(self.name, "out-of-step", f"{wrong}; {MEND}", file, 1)
+                )
         known = {file for file, _, _ in expected}
         for path in sorted((bench.root / FOLDER).glob("*.txt")):
             if bench.relative(path) not in known:
@@ -151,12 +166,16 @@ class Locks(Tool):
                     "no lock of this name is declared in pyproject.toml: declare it, "
                     f"or move the file out of {FOLDER}/"
                 )
-                found.append(Finding(self.name, "unknown", message, bench.relative(path), 1))
+                found.append(
+                    Finding(self.name, "unknown", message, bench.relative(path), 1)
+                )
         return Outcome.of(found, clean=f"{len(expected)} locks")
 
 
 class CompileLock(Tool):
-    """Compile one lock with uv, for all platforms and with hashes; versions stay unless `--upgrade` is typed."""
+    """Compile one lock with uv, for all platforms and with hashes; versions stay unless
+    `--upgrade` is typed.
+    """
 
     def __init__(self, lock: Lock) -> None:
         self.lock = lock
@@ -216,14 +235,20 @@ class Jar:
 
 
 def read_jars(root: Path) -> list[Jar]:
-    """The jars that `requirements/jars.txt` locks. Raises LakeCiError for a line it does not know."""
+    """The jars that `requirements/jars.txt` locks. Raises LakeCiError for a line it
+    does not know.
+    """
     path = root / JARS_FILE
     jars = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("#") or not line.strip():
             continue
-        match = re.fullmatch(r"([\w.-]+):([\w.-]+):([\w.-]+) --hash=sha256:([0-9a-f]{64})", line)
+        match = re.fullmatch(
+            r"([\w.-]+):([\w.-]+):([\w.-]+) --hash=sha256:([0-9a-f]{64})", line
+        )
         if match is None:
-            raise LakeCiError(f"{JARS_FILE}:{number}: not a locked jar: {line!r}", hint=MEND)
+            raise LakeCiError(
+                f"{JARS_FILE}:{number}: not a locked jar: {line!r}", hint=MEND
+            )
         jars.append(Jar(*match.groups()))
     return jars

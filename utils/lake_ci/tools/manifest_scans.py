@@ -18,7 +18,8 @@ from lake_ci.tools.tool import Tool, Workbench, crashed, stopped
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "not checked, for it could not be built"
-# With these checkov would ask a service, or skip and add checks behind the suite's back.
+# With these checkov would ask a service, or skip and add checks behind the suite's
+# back.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 
@@ -29,7 +30,9 @@ def settings(bench: Workbench) -> dict[str, Any]:
 
 
 class Schema(Tool):
-    """The objects are as each Kubernetes version that pyproject.toml names has them; an unknown field is an error."""
+    """The objects are as each Kubernetes version that pyproject.toml names has them; an
+    unknown field is an error.
+    """
 
     def __init__(self, build: Build) -> None:
         self.build = build
@@ -53,7 +56,7 @@ class Schema(Tool):
 
 
 class Scan:
-    """One run of checkov over all environments: its start takes longer than its work."""
+    """One run of checkov over all environments: its start outlasts its work."""
 
     def __init__(self, builds: Sequence[Build]) -> None:
         self.builds = builds
@@ -71,7 +74,11 @@ class Scan:
         rendered = [build.made.wait() for build in self.builds]
         files = [bench.relative(each.file) for each in rendered if each]
         accepted = ",".join(settings(bench)["accepted"])
-        env = {name: value for name, value in bench.env.items() if not CHECKOV_SETTINGS.fullmatch(name)}
+        env = {
+            name: value
+            for name, value in bench.env.items()
+            if not CHECKOV_SETTINGS.fullmatch(name)
+        }
         done = bench.execute([str(bench.python), SCAN, accepted, *files], env=env)
         if done.code == 0:
             write_whole(bench.reports / "checkov.json", done.stdout)
@@ -79,7 +86,9 @@ class Scan:
 
 
 class Checkov(Tool):
-    """checkov's rules for Kubernetes, but for those that pyproject.toml accepts with a reason."""
+    """checkov's rules for Kubernetes, but for those that pyproject.toml accepts with a
+    reason.
+    """
 
     def __init__(self, build: Build, scan: Scan) -> None:
         self.build = build
@@ -96,9 +105,13 @@ class Checkov(Tool):
         said = json.loads(done.stdout)
         if not said["checked"]:
             return crashed(self.name, done, "checked nothing")
-        return Outcome.of(dict.fromkeys(self.findings(said, rendered, bench)), clean="no objection")
+        return Outcome.of(
+            dict.fromkeys(self.findings(said, rendered, bench)), clean="no objection"
+        )
 
-    def findings(self, said: dict[str, Any], rendered: Rendered, bench: Workbench) -> Iterator[Finding]:
+    def findings(
+        self, said: dict[str, Any], rendered: Rendered, bench: Workbench
+    ) -> Iterator[Finding]:
         """What concerns this environment."""
         file = bench.relative(rendered.file)
         if any(str(each).endswith(file) for each in said["unreadable"]):
@@ -108,21 +121,36 @@ class Checkov(Tool):
                 continue
             manifest = named(rendered, row["object"])
             if manifest is None:
-                yield Finding(self.name, row["rule"], f"{row['object']}: {row['asks']}", file)
+                yield Finding(
+                    self.name, row["rule"], f"{row['object']}: {row['asks']}", file
+                )
             else:
-                yield manifest.finding(self.name, row["rule"], row["asks"], path_of(row["path"]))
+                yield manifest.finding(
+                    self.name, row["rule"], row["asks"], path_of(row["path"])
+                )
 
 
 def named(rendered: Rendered, resource: str) -> Manifest | None:
-    """The object that checkov means: `Deployment.lake-dev.api`, or `Pod.lake-dev.api.app-api` for the pods of it."""
+    """The object that checkov means: `Deployment.lake-dev.api`, or
+    `Pod.lake-dev.api.app-api` for the pods of it.
+    """
     for each in rendered.manifests:
         space = each.get("metadata", "namespace") or "default"
         if resource == f"{each.kind}.{space}.{each.name}":
             return each
     parts = resource.split(".")
-    return next((each for each in rendered.workloads() if len(parts) > 2 and each.name == parts[2]), None)
+    return next(
+        (
+            each
+            for each in rendered.workloads()
+            if len(parts) > 2 and each.name == parts[2]
+        ),
+        None,
+    )
 
 
 def path_of(steps: Sequence[str]) -> tuple[str | int, ...]:
     """The path behind checkov's `spec`, `containers`, `[0]`, `image`."""
-    return tuple(int(step[1:-1]) if re.fullmatch(r"\[\d+\]", step) else step for step in steps)
+    return tuple(
+        int(step[1:-1]) if re.fullmatch(r"\[\d+\]", step) else step for step in steps
+    )

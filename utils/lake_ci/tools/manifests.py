@@ -1,4 +1,6 @@
-"""Manifests as kustomize made them, and where in the sources each of their values was written."""
+"""Manifests as kustomize made them, and where in the sources each of their values was
+written.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class Manifest:
 
     Attributes:
         body: the object.
-        places: file and line by path; an item of a list goes by its name, `name=api`, where it has one.
+        places: file and line by path; an item of a list goes by its name, `name=api`,
+            where it has one.
     """
 
     body: Mapping[str, Any]
@@ -59,7 +62,9 @@ class Manifest:
         return at
 
     def place(self, path: Path = ()) -> tuple[str | None, int | None]:
-        """File and line of a value; of what is not written anywhere, those of what should hold it."""
+        """File and line of a value; of what is not written anywhere, those of what
+        should hold it.
+        """
         named = self._named(path)
         for length in range(len(named), -1, -1):
             if named[:length] in self.places:
@@ -71,7 +76,9 @@ class Manifest:
         return Finding(tool, rule, f"{self.id}: {message}", *self.place(path))
 
     def step_names(self, path: Path) -> list[str]:
-        """The steps of a path as people write them: an item of a list by its name, else by its number."""
+        """The steps of a path as people write them: an item of a list by its name, else
+        by its number.
+        """
         return [step.removeprefix("name=") for step in self._named(path)]
 
     def _named(self, path: Path) -> tuple[str, ...]:
@@ -79,9 +86,17 @@ class Manifest:
         named = []
         for key in path:
             step = str(key)
-            at = at[int(step)] if isinstance(at, list) and step.isdigit() and int(step) < len(at) else at
+            at = (
+                at[int(step)]
+                if isinstance(at, list) and step.isdigit() and int(step) < len(at)
+                else at
+            )
             if isinstance(key, int) or step.isdigit():
-                named.append(f"name={at['name']}" if isinstance(at, Mapping) and "name" in at else step)
+                named.append(
+                    f"name={at['name']}"
+                    if isinstance(at, Mapping) and "name" in at
+                    else step
+                )
             else:
                 at = at.get(step) if isinstance(at, Mapping) else None
                 named.append(step)
@@ -91,7 +106,9 @@ class Manifest:
 
     @property
     def pod(self) -> tuple[str, ...] | None:
-        """The path to the pod's template (labels and spec) of a workload; None for what is none."""
+        """The path to the pod's template (labels and spec) of a workload; None for what
+        is none.
+        """
         return PODS.get(self.kind)
 
     def containers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
@@ -103,7 +120,9 @@ class Manifest:
                     yield (*path, number), container
 
 
-def leaves(thing: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+def leaves(
+    thing: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """Every single value of an object, with its path."""
     if isinstance(thing, Mapping):
         for key, item in thing.items():
@@ -141,13 +160,23 @@ class Rendered:
 
     @classmethod
     def from_json(cls, environment: str, file: str, text: str) -> Rendered:
-        """What `scripts/render_manifests.py` prints. Raises ValueError, KeyError or TypeError for anything else."""
+        """What `scripts/render_manifests.py` prints. Raises ValueError, KeyError or
+        TypeError for anything else.
+        """
         said = json.loads(text)
         manifests = tuple(
-            Manifest(each["object"], {tuple(path): (file_, line) for path, file_, line in each["places"]})
+            Manifest(
+                each["object"],
+                {tuple(path): (file_, line) for path, file_, line in each["places"]},
+            )
             for each in said["objects"]
         )
-        return cls(environment, file, manifests, tuple(Deleted(**each) for each in said["deleted"]))
+        return cls(
+            environment,
+            file,
+            manifests,
+            tuple(Deleted(**each) for each in said["deleted"]),
+        )
 
     @property
     def overlay(self) -> str:
@@ -167,7 +196,9 @@ class Rendered:
         return self.of(*PODS)
 
     def missing(self, tool: str, rule: str, message: str, kind: str) -> Finding:
-        """A finding about an object that is not there: at the patch that deletes it, else at the overlay."""
+        """A finding about an object that is not there: at the patch that deletes it,
+        else at the overlay.
+        """
         for each in self.deleted:
             if each.kind == kind:
                 return Finding(tool, rule, message, each.file, each.line)

@@ -1,4 +1,6 @@
-"""The sample's lake, made by the checkout's own lakekit on this machine: what the images' results are held against."""
+"""The sample's lake, made by the checkout's own lakekit on this machine: what the
+images' results are held against.
+"""
 
 from __future__ import annotations
 
@@ -32,21 +34,37 @@ class Outside:
         self._lock = threading.Lock()
 
     def lake(self, bench: Workbench) -> Path:
-        """Its folder, which any user may read: an image's is none of this machine. Raises LakeCiError."""
+        """Its folder, which any user may read: an image's is none of this machine.
+        Raises LakeCiError.
+        """
         with self._lock:
             if not self._folder.exists():
-                made = lakekit(bench, "run", "--source", SAMPLE, "--lake", str(self._folder))
+                made = lakekit(
+                    bench, "run", "--source", SAMPLE, "--lake", str(self._folder)
+                )
                 if made.code != 0:
                     message = f"lakekit run outside the image exited with {made.code}"
                     raise LakeCiError(f"{message}\n{made.last_lines()}")
                 for path in [self._folder, *self._folder.rglob("*")]:
-                    path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+                    path.chmod(
+                        path.stat().st_mode | (0o555 if path.is_dir() else 0o444)
+                    )
             return self._folder
 
     def rows(self, table: str, bench: Workbench) -> list[dict[str, Any]]:
         """The rows of a table, as JSON has them. Raises LakeCiError."""
-        shown = lakekit(bench, "show", table, "--lake", str(self.lake(bench)), "--limit=1000", "--json")
+        shown = lakekit(
+            bench,
+            "show",
+            table,
+            "--lake",
+            str(self.lake(bench)),
+            "--limit=1000",
+            "--json",
+        )
         if shown.code != 0:
-            raise LakeCiError(f"lakekit show {table} exited with {shown.code}\n{shown.last_lines()}")
+            raise LakeCiError(
+                f"lakekit show {table} exited with {shown.code}\n{shown.last_lines()}"
+            )
         rows: list[dict[str, Any]] = json.loads(shown.stdout)["rows"]
         return rows

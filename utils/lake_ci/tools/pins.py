@@ -1,4 +1,6 @@
-"""The packages that the locks pin, and the newest ones that the wheel's requirements allow."""
+"""The packages that the locks pin, and the newest ones that the wheel's requirements
+allow.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from lake_ci.tools.tool import Workbench
 
 CACHE = ".cache/resolved"
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
-COMPILE = "pip compile pyproject.toml --all-extras --universal --no-header --no-annotate --quiet".split()
+COMPILE = (
+    "pip compile pyproject.toml --all-extras --universal --no-header --no-annotate"
+    " --quiet".split()
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,11 @@ class Pin:
 
 def locks(root: Path) -> list[Path]:
     """The locks of Python packages."""
-    return [path for path in sorted((root / FOLDER).glob("*.txt")) if path.name != "jars.txt"]
+    return [
+        path
+        for path in sorted((root / FOLDER).glob("*.txt"))
+        if path.name != "jars.txt"
+    ]
 
 
 def locked(path: Path, root: Path) -> Iterator[Pin]:
@@ -49,11 +58,14 @@ def normal(name: str) -> str:
 
 
 def resolve(bench: Workbench, today: date) -> Path | None:
-    """A file of the newest that the wheel and its extras allow; None where it could not be resolved.
+    """A file of the newest that the wheel and its extras allow; None where it could not
+    be resolved.
 
     The index is asked once a day, and after a change of pyproject.toml.
     """
-    digest = hashlib.sha256((bench.root / "pyproject.toml").read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256((bench.root / "pyproject.toml").read_bytes()).hexdigest()[
+        :12
+    ]
     folder = bench.root / CACHE
     resolved = folder / f"{today}-{digest}.txt"
     if not resolved.exists():
@@ -61,7 +73,14 @@ def resolve(bench: Workbench, today: date) -> Path | None:
         folder.mkdir(parents=True)
         floor = read_project(bench.root)["project"]["requires-python"].strip("><=~ ")
         scratch = folder / ".scratch"
-        command = [uv_program() or "uv", *COMPILE, "--python-version", floor, "--output-file", str(scratch)]
+        command = [
+            uv_program() or "uv",
+            *COMPILE,
+            "--python-version",
+            floor,
+            "--output-file",
+            str(scratch),
+        ]
         if bench.execute(command).code != 0 or not scratch.exists():
             return None
         scratch.replace(resolved)
@@ -69,10 +88,22 @@ def resolve(bench: Workbench, today: date) -> Path | None:
 
 
 def required(path: Path, root: Path) -> Iterator[Pin]:
-    """What was resolved for the wheel; its place is the requirement in pyproject.toml, or the list of them."""
+    """What was resolved for the wheel; its place is the requirement in pyproject.toml,
+    or the list of them.
+    """
     lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
-    otherwise = next((number for number, line in enumerate(lines, 1) if line.startswith("dependencies")), 1)
+    otherwise = next(
+        (
+            number
+            for number, line in enumerate(lines, 1)
+            if line.startswith("dependencies")
+        ),
+        1,
+    )
     for pin in locked(path, root):
         named = re.compile(rf'"{re.escape(pin.name)}\b')
-        line = next((number for number, line in enumerate(lines, 1) if named.search(line)), otherwise)
+        line = next(
+            (number for number, line in enumerate(lines, 1) if named.search(line)),
+            otherwise,
+        )
         yield Pin(pin.name, pin.version, "pyproject.toml", line)

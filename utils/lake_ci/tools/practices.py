@@ -1,4 +1,4 @@
-"""The project's own rules for one environment: what no schema and no server can know."""
+"""The project's own rules for one environment: what no schema or server can know."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ RULES = (*pod_rules.RULES, *overlay_rules.RULES)
 
 
 class Practices(Tool):
-    """The environment keeps the project's own rules: probes, limits, images, network, settings that somebody reads."""
+    """The environment keeps the project's own rules: probes, limits, images, network,
+    settings that somebody reads.
+    """
 
     def __init__(self, build: Build, programs: Programs) -> None:
         self.build = build
@@ -31,7 +33,9 @@ class Practices(Tool):
             secrets=frozenset(settings(bench)["secrets"]),
             account=aws.setting(bench, rendered.environment, "account_id"),
         )
-        found = [finding for rule in RULES for finding in rule(self.name, rendered, facts)]
+        found = [
+            finding for rule in RULES for finding in rule(self.name, rendered, facts)
+        ]
         clean = count(len(RULES), "rule")
         why = not_compared(bench.root)
         if why is not None:

@@ -1,4 +1,6 @@
-"""What the scanners object to as one list, and that list as SARIF for GitHub's code scanning."""
+"""What the scanners object to as one list, and that list as SARIF for GitHub's code
+scanning.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,13 @@ from urllib.parse import quote
 from lake_ci.results import Finding
 
 # Rising; the score is what GitHub sorts its alerts by.
-SEVERITIES = {"low": ("note", "3.0"), "medium": ("warning", "5.5"), "high": ("error", "8.0")}
-# Narrower classes that another scanner knows by the wider one's number: a password in the code is a secret in the code.
+SEVERITIES = {
+    "low": ("note", "3.0"),
+    "medium": ("warning", "5.5"),
+    "high": ("error", "8.0"),
+}
+# Narrower classes that another scanner knows by the wider one's number: a password in
+# the code is a secret in the code.
 SAME_CLASS = {"CWE-259": "CWE-798"}
 
 
@@ -22,12 +29,14 @@ class Weakness:
 
     Attributes:
         tool: the scanner.
-        rule: its name for the kind of weakness, `B602`, or of the advisory, `PYSEC-2018-28`.
+        rule: its name for the kind of weakness, `B602`, or of the advisory,
+            `PYSEC-2018-28`.
         message: what is wrong and what to do; it never holds the secret that was found.
         file: relative to the repository.
         line: from 1.
         severity: a key of `SEVERITIES`.
-        cwe: the class of weakness, `CWE-78`, by which scanners agree; None where it has none.
+        cwe: the class of weakness, `CWE-78`, by which scanners agree; None where it has
+            none.
     """
 
     tool: str
@@ -51,18 +60,29 @@ class Weakness:
     def finding(self, *, fails: bool) -> Finding:
         """The same as a row's finding."""
         message = f"{self.message} ({self.severity})"
-        return Finding(self.tool, self.rule, message, self.file, self.line, "error" if fails else "warning")
+        return Finding(
+            self.tool,
+            self.rule,
+            message,
+            self.file,
+            self.line,
+            "error" if fails else "warning",
+        )
 
 
 def merged(weaknesses: Iterable[Weakness]) -> list[Weakness]:
     """One list by file and line, in which no weakness of a line stands twice.
 
-    Two scanners mean the same where class, file and line are the same: the more severe is kept, and names the other.
+    Two scanners mean the same where class, file and line are the same: the more severe
+    is kept, and names the other.
     """
     ranks = list(SEVERITIES)
     kept: dict[tuple[str, int, str], Weakness] = {}
     others: dict[tuple[str, int, str], list[str]] = {}
-    for each in sorted(weaknesses, key=lambda one: (one.file, one.line, -ranks.index(one.severity), one.id)):
+    for each in sorted(
+        weaknesses,
+        key=lambda one: (one.file, one.line, -ranks.index(one.severity), one.id),
+    ):
         kind = SAME_CLASS.get(each.cwe, each.cwe) if each.cwe else each.id
         place = (each.file, each.line, kind)
         first = kept.setdefault(place, each)
@@ -92,7 +112,10 @@ def document(weaknesses: list[Weakness]) -> dict[str, Any]:
             "locations": [
                 {
                     "physicalLocation": {
-                        "artifactLocation": {"uri": _uri(each.file), "uriBaseId": "%SRCROOT%"},
+                        "artifactLocation": {
+                            "uri": _uri(each.file),
+                            "uriBaseId": "%SRCROOT%",
+                        },
                         "region": {"startLine": each.line},
                     }
                 }
@@ -101,9 +124,18 @@ def document(weaknesses: list[Weakness]) -> dict[str, Any]:
         for each in weaknesses
     ]
     return {
-        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        "$schema": (
+            "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas"
+            "/sarif-schema-2.1.0.json"
+        ),
         "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "columnKind": "unicodeCodePoints",
+                "results": results,
+            }
+        ],
     }
 
 
@@ -116,9 +148,16 @@ def _rule(each: Weakness) -> dict[str, Any]:
     tags = ["security", *([f"external/cwe/{each.cwe.lower()}"] if each.cwe else [])]
     properties = {"tags": tags, "security-severity": SEVERITIES[each.severity][1]}
     summary = {"text": f"{each.tool}: {each.rule}"}
-    return {"id": each.id, "name": each.rule, "shortDescription": summary, "properties": properties}
+    return {
+        "id": each.id,
+        "name": each.rule,
+        "shortDescription": summary,
+        "properties": properties,
+    }
 
 
 def _uri(file: str) -> str:
-    """A relative path as a relative reference: what is not plain in a URI, as its bytes in hexadecimal."""
+    """A relative path as a relative reference: what is not plain in a URI, as its bytes
+    in hexadecimal.
+    """
     return quote(file)

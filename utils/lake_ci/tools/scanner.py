@@ -1,7 +1,8 @@
-"""What a scanner is: one command that prints one JSON document, which may hold the very secrets it looks for.
+"""What a scanner is: one command that prints one JSON document, which may hold the very
+secrets it looks for.
 
-So a scanner gets an environment without any, its output stays in memory, and only what was read whole and cleaned is
-written under the report's name.
+So a scanner gets an environment without any, its output stays in memory, and only what
+was read whole and cleaned is written under the report's name.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Scanner(Tool):
 
     Attributes:
         report: the name of the report it leaves.
-        finding_codes: the exit codes that mean "I found something"; any other but 0 is a crash.
+        finding_codes: the exit codes that mean "I found something"; any other but 0 is
+            a crash.
     """
 
     report = ""
@@ -50,11 +52,13 @@ class Scanner(Tool):
         raise NotImplementedError
 
     def weaknesses(self, document: Any, bench: Workbench) -> Iterable[Weakness]:
-        """What it found. Raises ValueError, KeyError or TypeError for a document of another shape."""
+        """What it found. Raises ValueError, KeyError or TypeError for a document of
+        another shape.
+        """
         raise NotImplementedError
 
     def looked_at(self, document: Any) -> str:
-        """How much it looked at, `12 files`. Raises ValueError where that is nothing."""
+        """How much it looked at, `12 files`. Raises ValueError if that is nothing."""
         raise NotImplementedError
 
     def environment(self, bench: Workbench) -> dict[str, str]:
@@ -62,7 +66,9 @@ class Scanner(Tool):
         return surroundings(bench)
 
     def outcome(self, done: Completed, bench: Workbench) -> Outcome:
-        """What the ended command has to say; its report is written only where all of it could be read."""
+        """What the ended command has to say; its report is written only where all of it
+        could be read.
+        """
         ended = self.ended_badly(done)
         if ended is not None:
             return ended
@@ -78,7 +84,9 @@ class Scanner(Tool):
         return self.register.settle(self.name, found, looked_at)
 
     def ended_badly(self, done: Completed) -> Outcome | None:
-        """The outcome of a command that was cut short, or ended with a code that means something else."""
+        """The outcome of a command that was cut short, or ended with a code that means
+        something else.
+        """
         cut = stopped(self.name, shown(done))
         if cut is None and done.code not in (0, *self.finding_codes):
             return crashed(self.name, shown(done))
@@ -89,8 +97,10 @@ class Scanner(Tool):
         return json.JSONDecoder().raw_decode(self.text(done, bench).lstrip())[0]
 
     def unreadable(self, done: Completed, error: Exception) -> Outcome:
-        """The outcome of a command that left half a document, or one of another shape."""
-        return crashed(self.name, shown(done), f"left what its reader does not know: {error}")
+        """The outcome of a command that left half a document, or another shape."""
+        return crashed(
+            self.name, shown(done), f"left what its reader does not know: {error}"
+        )
 
     def write(self, document: Any, bench: Workbench) -> None:
         """Write the report."""
@@ -98,14 +108,20 @@ class Scanner(Tool):
 
 
 def surroundings(bench: Workbench) -> dict[str, str]:
-    """An environment without any variable that could hold a credential, and with a home of the suite's own."""
+    """An environment without any variable that could hold a credential, and with a home
+    of the suite's own.
+    """
     home = bench.root / HOME
     home.mkdir(parents=True, exist_ok=True)
-    return {name: value for name, value in bench.env.items() if KEPT.fullmatch(name)} | {"HOME": str(home)}
+    return {
+        name: value for name, value in bench.env.items() if KEPT.fullmatch(name)
+    } | {"HOME": str(home)}
 
 
 def masked(text: str) -> str:
-    """What a scanner printed, with the values of JSON taken out: they may be the code that was scanned."""
+    """What a scanner printed, with the values of JSON taken out: they may be the code
+    that was scanned.
+    """
     if not text.lstrip().startswith(("{", "[")):
         return text
     return STRING.sub(lambda match: match[0] if match[1].endswith(":") else '"…"', text)

@@ -1,4 +1,6 @@
-"""Weaknesses of the code, and secrets in it: bandit, semgrep with the project's own rules, kingfisher."""
+"""Weaknesses of the code, and secrets in it: bandit, semgrep with the project's own
+rules, kingfisher.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ SEMGREP = ("--metrics=off", "--disable-version-check")
 
 
 class Bandit(FileScanner):
-    """bandit: calls and settings in the project's own Python that are known to be dangerous."""
+    """bandit: calls and settings in the project's own Python that are known to be
+    dangerous.
+    """
 
     name = "bandit"
     report = "bandit.json"
@@ -57,28 +61,46 @@ class Bandit(FileScanner):
     def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
         for error in document["errors"]:
             message = f"not scanned: {error['reason']}"
-            yield Weakness(self.name, "unparsed", message, self.file(error, bench), 1, "high")
+            yield Weakness(
+                self.name, "unparsed", message, self.file(error, bench), 1, "high"
+            )
         for row in document["results"]:
             message = f"{_without_secret(row)}; see {row['more_info']}"
             cwe = f"CWE-{row['issue_cwe']['id']}" if row.get("issue_cwe") else None
             file, severity = self.file(row, bench), row["issue_severity"].lower()
-            yield Weakness(self.name, row["test_id"], message, file, row["line_number"], severity, cwe)
+            yield Weakness(
+                self.name,
+                row["test_id"],
+                message,
+                file,
+                row["line_number"],
+                severity,
+                cwe,
+            )
 
     def clean(self, document: Any) -> Any:
-        rows = [{**row, "issue_text": _without_secret(row)} for row in document["results"]]
+        rows = [
+            {**row, "issue_text": _without_secret(row)} for row in document["results"]
+        ]
         for row in rows:
             del row["code"]
         return {"results": rows, "errors": document["errors"]}
 
 
 def _without_secret(row: dict[str, Any]) -> str:
-    """What bandit says; of a hard-coded password (B105 to B107) without the password."""
+    """What bandit says; of a hard-coded password (B105 to B107) without the
+    password.
+    """
     says = str(row["issue_text"])
-    return says.partition(":")[0] if row["test_id"] in ("B105", "B106", "B107") else says
+    return (
+        says.partition(":")[0] if row["test_id"] in ("B105", "B106", "B107") else says
+    )
 
 
 class Semgrep(FileScanner):
-    """semgrep with the rules of security/rules, offline: what a reviewer of a lake would object to."""
+    """semgrep with the rules of security/rules, offline: what a reviewer of a lake
+    would object to.
+    """
 
     name = "semgrep"
     report = "semgrep.json"
@@ -91,12 +113,27 @@ class Semgrep(FileScanner):
         return git.files(bench.root)
 
     def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
-        # One process: the other scanners want the other cores, and most of its time is its start.
-        scan = [bench.bin("semgrep"), "scan", "--json", "--jobs=1", *SEMGREP, "--disable-nosem"]
-        # Named as targets they would be scanned whatever .semgrepignore says. What has a meaning in a pattern is not
-        # worth the trouble.
-        few = len(files) <= self.FEW and not any(re.search(r"[*?\[\]{}!\\]", file) for file in files)
-        return [*scan, f"--config={RULES}", *(f"--include={file}" for file in files if few), "."]
+        # One process: the other scanners want the other cores, and most of its time is
+        # its start.
+        scan = [
+            bench.bin("semgrep"),
+            "scan",
+            "--json",
+            "--jobs=1",
+            *SEMGREP,
+            "--disable-nosem",
+        ]
+        # Named as targets they would be scanned whatever .semgrepignore says. What has
+        # a meaning in a pattern is not worth the trouble.
+        few = len(files) <= self.FEW and not any(
+            re.search(r"[*?\[\]{}!\\]", file) for file in files
+        )
+        return [
+            *scan,
+            f"--config={RULES}",
+            *(f"--include={file}" for file in files if few),
+            ".",
+        ]
 
     def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> set[str]:
         return {bench.relative(path) for path in document["paths"]["scanned"]}
@@ -109,23 +146,35 @@ class Semgrep(FileScanner):
             line = error.get("spans", [{}])[0].get("start", {}).get("line", 1)
             kind = error["type"] if isinstance(error["type"], str) else error["type"][0]
             message = f"not scanned as a whole: {kind}"
-            yield Weakness(self.name, "unparsed", message, self.file(error, bench), line, "high")
+            yield Weakness(
+                self.name, "unparsed", message, self.file(error, bench), line, "high"
+            )
         for row in document["results"]:
             rule, extra = row["check_id"].rpartition(".")[2], row["extra"]
-            severity, cwe = self.SEVERITIES[extra["severity"]], extra["metadata"].get("cwe")
+            severity, cwe = self.SEVERITIES[extra["severity"]], extra["metadata"].get(
+                "cwe"
+            )
             file, line = self.file(row, bench), row["start"]["line"]
             yield Weakness(self.name, rule, extra["message"], file, line, severity, cwe)
 
     def clean(self, document: Any) -> Any:
         rows = [
-            {**row, "extra": {key: row["extra"][key] for key in ("message", "metadata", "severity")}}
+            {
+                **row,
+                "extra": {
+                    key: row["extra"][key]
+                    for key in ("message", "metadata", "severity")
+                },
+            }
             for row in document["results"]
         ]
         return {"results": rows, "errors": document["errors"]}
 
 
 class Rules(CommandTool):
-    """Each rule of security/rules finds what its test file says, and nothing else; a rule without tests fails."""
+    """Each rule of security/rules finds what its test file says, and nothing else; a
+    rule without tests fails.
+    """
 
     name = "semgrep rules"
 
@@ -136,19 +185,27 @@ class Rules(CommandTool):
         rules = sorted((bench.root / RULES).glob("*.yaml"))
         rules = [path for path in rules if not path.name.endswith(".test.yaml")]
         if not rules:
-            return Outcome.failure(self.name, "nothing", f"there is no rule under {RULES}/")
-        untested = [finding for path in rules for finding in self._untested(path, bench)]
+            return Outcome.failure(
+                self.name, "nothing", f"there is no rule under {RULES}/"
+            )
+        untested = [
+            finding for path in rules for finding in self._untested(path, bench)
+        ]
         if untested:
             return Outcome.of(untested)
         lock = bench.root / LOCK
         context = [lock.read_text(encoding="utf-8") if lock.exists() else ""]
-        known = KnownFiles(bench.root / ".cache" / "semgrep-rules.json", bench.root, context)
+        known = KnownFiles(
+            bench.root / ".cache" / "semgrep-rules.json", bench.root, context
+        )
         files = git.files(bench.root, RULES)
         digests = known.digests(files)
         clean = count(len(rules), "rule")
         if not known.unknown(files, digests):
             return Outcome(Status.SUCCESS, f"{clean}, none changed")
-        outcome = self.outcome(bench.execute(self.command(bench), env=surroundings(bench)), bench)
+        outcome = self.outcome(
+            bench.execute(self.command(bench), env=surroundings(bench)), bench
+        )
         if outcome.status is not Status.SUCCESS:
             return outcome
         known.keep({file: [] for file in files}, digests)
@@ -161,35 +218,59 @@ class Rules(CommandTool):
         for file, result in document["results"].items():
             for rule, check in result["checks"].items():
                 for test, lines in check["matches"].items():
-                    expected, reported = set(lines["expected_lines"]), set(lines["reported_lines"])
+                    expected, reported = set(lines["expected_lines"]), set(
+                        lines["reported_lines"]
+                    )
                     for line in sorted(expected ^ reported):
                         word = (
                             "finds nothing here"
                             if line in expected
                             else "finds this, which no `ruleid:` expects"
                         )
-                        yield Finding(self.name, rule, f"{rule} {word}", bench.relative(test), line)
+                        yield Finding(
+                            self.name,
+                            rule,
+                            f"{rule} {word}",
+                            bench.relative(test),
+                            line,
+                        )
                 if not check["passed"] and not check["matches"]:
                     yield Finding(
-                        self.name, rule, f"{rule} did not run: {check['errors']}", bench.relative(file), 1
+                        self.name,
+                        rule,
+                        f"{rule} did not run: {check['errors']}",
+                        bench.relative(file),
+                        1,
                     )
 
     def _untested(self, rule: Path, bench: Workbench) -> Iterator[Finding]:
         """What semgrep passes over in silence: a rule without a test of each kind."""
         place = bench.relative(rule)
-        ids = re.findall(r"^\s*- id: (\S+)$", rule.read_text(encoding="utf-8"), re.MULTILINE)
+        ids = re.findall(
+            r"^\s*- id: (\S+)$", rule.read_text(encoding="utf-8"), re.MULTILINE
+        )
         if ids != [rule.stem]:
-            yield Finding(self.name, "name", f"the file holds one rule, {rule.stem}; found: {ids}", place, 1)
+            yield Finding(
+                self.name,
+                "name",
+                f"the file holds one rule, {rule.stem}; found: {ids}",
+                place,
+                1,
+            )
         tests = [path for path in rule.parent.glob(f"{rule.stem}.*") if path != rule]
         lines = "\n".join(path.read_text(encoding="utf-8") for path in tests)
         for kind in ("ruleid", "ok"):
-            if not re.search(rf"^\s*(#|//) {kind}: {re.escape(rule.stem)}$", lines, re.MULTILINE):
+            if not re.search(
+                rf"^\s*(#|//) {kind}: {re.escape(rule.stem)}$", lines, re.MULTILINE
+            ):
                 message = f"no test file beside it has a line `# {kind}: {rule.stem}`"
                 yield Finding(self.name, "untested", message, place, 1)
 
 
 class Secrets(FileScanner):
-    """kingfisher: no token, key or password in any file that git knows, or that a distribution would hold."""
+    """kingfisher: no token, key or password in any file that git knows, or that a
+    distribution would hold.
+    """
 
     name = "secrets"
     report = "secrets.json"
@@ -197,7 +278,8 @@ class Secrets(FileScanner):
     settings = (KINGFISHER_RULES,)
 
     def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
-        # Offline and without a word to anyone; what is found is replaced by a hash, wherever it is printed.
+        # Offline and without a word to anyone; what is found is replaced by a hash,
+        # wherever it is printed.
         scan = [
             bench.bin("kingfisher"),
             "scan",
@@ -213,21 +295,34 @@ class Secrets(FileScanner):
 
     def files(self, bench: Workbench) -> list[str]:
         """What git knows, and what would be packed of what it ignores."""
-        targets = read_project(bench.root)["tool"].get("hatch", {}).get("build", {}).get("targets", {})
+        targets = (
+            read_project(bench.root)["tool"]
+            .get("hatch", {})
+            .get("build", {})
+            .get("targets", {})
+        )
         wheel, sdist = targets.get("wheel", {}), targets.get("sdist", {})
         folders = {*wheel.get("packages", ()), *sdist.get("only-include", ())}
-        packed = (path for folder in folders for path in (bench.root / folder).rglob("*") if path.is_file())
+        packed = (
+            path
+            for folder in folders
+            for path in (bench.root / folder).rglob("*")
+            if path.is_file()
+        )
         files = {bench.relative(path) for path in packed if path.suffix != ".pyc"}
         return sorted({*files, *git.files(bench.root)})
 
-    def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> Sequence[str]:
+    def seen(
+        self, document: Any, files: Sequence[str], bench: Workbench
+    ) -> Sequence[str]:
         # It names no file that it found nothing in.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("it looked at no file")
         scans = document["audit"]["summary"]
         if scans["scan_succeeded"] != scans["discovered"]:
             raise ValueError(
-                f"it looked at {scans['scan_succeeded']} of {scans['discovered']} files as a whole"
+                f"it looked at {scans['scan_succeeded']} of"
+                f" {scans['discovered']} files as a whole"
             )
         return files
 
@@ -238,19 +333,33 @@ class Secrets(FileScanner):
         for row in document["results"]:
             rule = row["rule"].rpartition(".")[2]
             message = (
-                f"looks like a secret ({rule}): revoke it, then take it out of the file and of the history"
+                f"looks like a secret ({rule}): revoke it, then take it out of the file"
+                " and of the history"
             )
-            yield Weakness(self.name, rule, message, self.file(row, bench), row["line"], "high", "CWE-798")
+            yield Weakness(
+                self.name,
+                rule,
+                message,
+                self.file(row, bench),
+                row["line"],
+                "high",
+                "CWE-798",
+            )
 
     def clean(self, document: Any) -> Any:
         kept = ("fingerprint", "path", "line", "confidence")
         rows = document["findings"]
-        results = [{"rule": row["rule"]["id"], **{key: row["finding"][key] for key in kept}} for row in rows]
+        results = [
+            {"rule": row["rule"]["id"], **{key: row["finding"][key] for key in kept}}
+            for row in rows
+        ]
         return {"results": results, "errors": []}
 
 
 class Sarif(Tool):
-    """findings.sarif: all that the scanners found as one list, valid by OASIS' schema, for GitHub's code scanning."""
+    """findings.sarif: all that the scanners found as one list, valid by OASIS' schema,
+    for GitHub's code scanning.
+    """
 
     name = REPORT
     alone = True
@@ -263,7 +372,9 @@ class Sarif(Tool):
         unfinished = self.register.unfinished(scanner.name for scanner in self.scanners)
         if unfinished:
             # GitHub would take what is missing for mended.
-            return Outcome(Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish")
+            return Outcome(
+                Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish"
+            )
         weaknesses = self.register.weaknesses()
         scratch = bench.reports / f".{REPORT}"
         scratch.write_text(sarif.text(weaknesses), encoding="utf-8")

@@ -1,4 +1,6 @@
-"""Terraform's own checks of its code: format, variables, validity, tests. No account is needed for any of them."""
+"""Terraform's own checks of its code: format, variables, validity, tests. No account is
+needed for any of them.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,22 @@ from lake_ci.tools.tool import CommandTool, Tool, Workbench, crashed, stopped
 FOLDER = "terraform"
 GET = "https://developer.hashicorp.com/terraform/install"
 PROVIDER = re.compile(r"provider\s+(?:registry\.terraform\.io/)?([\w-]+/[\w-]+)")
-# What Terraform says when it cannot reach the registry, as opposed to what it says of a provider that is not there.
+# What Terraform says when it cannot reach the registry, as opposed to what it says of a
+# provider that is not there.
 UNREACHABLE = re.compile(
-    r"could not connect|failed to request discovery document|dial tcp|no such host", re.I
+    r"could not connect|failed to request discovery document|dial tcp|no such host",
+    re.I,
 )
-# Where the providers come from is the machine's business, and the one thing of Terraform's that is inherited.
+# Where the providers come from is the machine's business, and the one thing of
+# Terraform's that is inherited.
 INHERITED = ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
 
 
 @dataclass
 class Code:
-    """How far terraform/ has been found fit for the checks that follow; each check says so of its own part."""
+    """How far terraform/ has been found fit for the checks that follow; each check says
+    so of its own part.
+    """
 
     ready: bool = False
     valid: bool = False
@@ -43,25 +50,38 @@ def program(bench: Workbench) -> str | None:
 
 
 def work(bench: Workbench, name: str) -> Path:
-    """The folder of Terraform's own files (TF_DATA_DIR) for one purpose; it outlives the run."""
+    """The folder of Terraform's own files (TF_DATA_DIR) for one purpose; it outlives
+    the run.
+    """
     return bench.root / ".cache" / "terraform" / name
 
 
 def mirror(bench: Workbench) -> Path:
-    """A CLI configuration that takes the providers from where `Init` has put them, and from nowhere else.
+    """A CLI configuration that takes the providers from where `Init` has put them, and
+    from nowhere else.
 
-    So no environment downloads or copies one, and a rehearsal asks nothing of the network.
+    So no environment downloads or copies one, and a rehearsal asks nothing of the
+    network.
     """
     path = work(bench, "mirror.tfrc")
-    folder = json.dumps(str(work(bench, "code") / "providers")).replace("${", "$${").replace("%{", "%%{")
-    text = f'provider_installation {{\n  filesystem_mirror {{\n    path = {folder}\n    include = ["*/*/*"]\n  }}\n}}\n'
+    folder = (
+        json.dumps(str(work(bench, "code") / "providers"))
+        .replace("${", "$${")
+        .replace("%{", "%%{")
+    )
+    text = (
+        f"provider_installation {{\n  filesystem_mirror {{\n    path = {folder}\n   "
+        ' include = ["*/*/*"]\n  }\n}\n'
+    )
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_whole(path, text)
     return path
 
 
 def isolated(bench: Workbench, purpose: str) -> dict[str, str]:
-    """An environment built from nothing: no credential, no endpoint, no proxy and no option of the machine is in it."""
+    """An environment built from nothing: no credential, no endpoint, no proxy and no
+    option of the machine is in it.
+    """
     home = work(bench, purpose) / "home"
     home.mkdir(parents=True, exist_ok=True)
     for name in ("config", "credentials"):
@@ -89,7 +109,8 @@ def settings(bench: Workbench, purpose: str) -> dict[str, str]:
 
 
 def diagnostics(tool: str, text: str, bench: Workbench) -> list[Finding]:
-    """What Terraform objects to, from its lines of JSON or from the one object that `validate` prints.
+    """What Terraform objects to, from its lines of JSON or from the one object that
+    `validate` prints.
 
     Raises ValueError where a line that should be JSON is none.
     """
@@ -97,12 +118,21 @@ def diagnostics(tool: str, text: str, bench: Workbench) -> list[Finding]:
     for row in _rows(text):
         message = f"{row['summary']}: {row.get('detail', '')}".strip(": \n")
         # Up to where a summary begins to tell names and ids.
-        rule = re.sub(r"\W+", "-", re.split(r"[:(]", row["summary"])[0].lower()).strip("-")
+        rule = re.sub(r"\W+", "-", re.split(r"[:(]", row["summary"])[0].lower()).strip(
+            "-"
+        )
         place = row.get("range")
-        file, line = (f"{FOLDER}/{place['filename']}", place["start"]["line"]) if place else (None, None)
+        file, line = (
+            (f"{FOLDER}/{place['filename']}", place["start"]["line"])
+            if place
+            else (None, None)
+        )
         provider = PROVIDER.search(message)
         if file is None and provider:
-            file, line = hcl.line_of_provider(bench.root, FOLDER, provider[1]) or (None, None)
+            file, line = hcl.line_of_provider(bench.root, FOLDER, provider[1]) or (
+                None,
+                None,
+            )
         found.append(Finding(tool, rule, message, file, line, row["severity"]))
     return list(dict.fromkeys(found))
 
@@ -123,7 +153,9 @@ def messages(text: str) -> Iterator[dict[str, Any]]:
 
 
 class Init(Tool):
-    """Terraform is installed, and its providers are here in the versions and with the hashes that the lock says."""
+    """Terraform is installed, and its providers are here in the versions and with the
+    hashes that the lock says.
+    """
 
     name = "init"
     alone = True
@@ -136,22 +168,42 @@ class Init(Tool):
         terraform = program(bench)
         if terraform is None:
             how = f"get Terraform 1.11 or newer ({GET}), and put it on PATH"
-            return Outcome(Status.WARNING, f"Terraform is not installed: {how}", weaker="nothing was planned")
-        kept = {name: value for name, value in bench.env.items() if not name.startswith(("TF_", "AWS_"))}
+            return Outcome(
+                Status.WARNING,
+                f"Terraform is not installed: {how}",
+                weaker="nothing was planned",
+            )
+        kept = {
+            name: value
+            for name, value in bench.env.items()
+            if not name.startswith(("TF_", "AWS_"))
+        }
         kept |= {name: bench.env[name] for name in INHERITED if name in bench.env}
         command = [terraform, "init", "-backend=false", "-lockfile=readonly", "-json"]
-        done = bench.execute(command, cwd=bench.root / FOLDER, env=kept | settings(bench, "code"))
+        done = bench.execute(
+            command, cwd=bench.root / FOLDER, env=kept | settings(bench, "code")
+        )
         if done.code == 0:
             self.code.ready = True
-            version = bench.execute([terraform, "version", "-json"], env=isolated(bench, "version"))
-            return Outcome(Status.SUCCESS, f"Terraform {json.loads(version.stdout)['terraform_version']}")
+            version = bench.execute(
+                [terraform, "version", "-json"], env=isolated(bench, "version")
+            )
+            return Outcome(
+                Status.SUCCESS,
+                f"Terraform {json.loads(version.stdout)['terraform_version']}",
+            )
         outcome = judged(self.name, done, bench)
         config = bench.env.get("TF_CLI_CONFIG_FILE")
         if any(UNREACHABLE.search(finding.message) for finding in outcome.findings):
             why = "the registry of providers is out of reach"
             if config and not Path(config).exists():
                 why += f"; TF_CLI_CONFIG_FILE names {config}, which is not there"
-            return Outcome(Status.WARNING, why, outcome.findings, weaker=f"nothing was planned: {why}")
+            return Outcome(
+                Status.WARNING,
+                why,
+                outcome.findings,
+                weaker=f"nothing was planned: {why}",
+            )
         return outcome
 
 
@@ -162,47 +214,88 @@ class Fmt(CommandTool):
     finding_codes = (2, 3)
 
     def command(self, bench: Workbench) -> list[str]:
-        return [program(bench) or "terraform", "fmt", "-check", "-diff", "-recursive", "-no-color", FOLDER]
+        return [
+            program(bench) or "terraform",
+            "fmt",
+            "-check",
+            "-diff",
+            "-recursive",
+            "-no-color",
+            FOLDER,
+        ]
 
     def run(self, bench: Workbench) -> Outcome:
         if program(bench) is None:
             return Outcome(Status.SKIPPED, "Terraform is not installed")
-        return self.outcome(bench.execute(self.command(bench), env=isolated(bench, "fmt")), bench)
+        return self.outcome(
+            bench.execute(self.command(bench), env=isolated(bench, "fmt")), bench
+        )
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for file, line in first_changes(done.stdout):
             file = bench.relative(file.removeprefix("old/"))
             yield Finding(
-                self.name, "format", f"not formatted; run `terraform fmt -recursive {FOLDER}`", file, line
+                self.name,
+                "format",
+                f"not formatted; run `terraform fmt -recursive {FOLDER}`",
+                file,
+                line,
             )
-        for error in re.finditer(r"Error: (.+)\n\n\s+on (.+) line (\d+)", done.stderr.replace("\n│ ", "\n")):
-            yield Finding(self.name, "syntax", error[1], bench.relative(error[2]), int(error[3]))
+        for error in re.finditer(
+            r"Error: (.+)\n\n\s+on (.+) line (\d+)", done.stderr.replace("\n│ ", "\n")
+        ):
+            yield Finding(
+                self.name, "syntax", error[1], bench.relative(error[2]), int(error[3])
+            )
 
 
 class Variables(Tool):
-    """Each environment has its .tfvars, and each name in it is a variable's; Terraform itself would only warn."""
+    """Each environment has its .tfvars, and each name in it is a variable's; Terraform
+    itself would only warn.
+    """
 
     name = "tfvars"
 
     def run(self, bench: Workbench) -> Outcome:
-        declared = {block.labels[0] for block in hcl.blocks(bench.root, FOLDER) if block.kind == "variable"}
+        declared = {
+            block.labels[0]
+            for block in hcl.blocks(bench.root, FOLDER)
+            if block.kind == "variable"
+        }
         found = []
         for environment in ENVIRONMENTS:
             for suffix in ("tfvars", "s3.tfbackend"):
-                if not (bench.root / FOLDER / "environments" / f"{environment}.{suffix}").is_file():
+                if not (
+                    bench.root / FOLDER / "environments" / f"{environment}.{suffix}"
+                ).is_file():
                     file = f"{FOLDER}/environments/{environment}.{suffix}"
-                    found.append(Finding(self.name, "missing", "an environment without its file", file))
+                    found.append(
+                        Finding(
+                            self.name,
+                            "missing",
+                            "an environment without its file",
+                            file,
+                        )
+                    )
         paths = sorted((bench.root / FOLDER / "environments").glob("*.tfvars"))
         for path in paths:
             for name, line in hcl.assignments(path.read_text(encoding="utf-8")):
                 if name not in declared:
-                    message = f"no variable {name!r} is declared: its value is used nowhere"
-                    found.append(Finding(self.name, "undeclared", message, bench.relative(path), line))
+                    message = (
+                        f"no variable {name!r} is declared: its value is used nowhere"
+                    )
+                    found.append(
+                        Finding(
+                            self.name, "undeclared", message, bench.relative(path), line
+                        )
+                    )
         return Outcome.of(found, clean=count(len(paths), "environment"))
 
 
 class Validate(Tool):
-    """The code is valid: names, types and arguments, of the tests too; a warning counts."""
+    """The code is valid: names, types and arguments, of the tests too; a warning
+    counts.
+    """
 
     name = "validate"
 
@@ -214,7 +307,9 @@ class Validate(Tool):
         if terraform is None or not self.code.ready:
             return Outcome(Status.SKIPPED, "not checked, for `init` failed")
         command = [terraform, "validate", "-json"]
-        done = bench.execute(command, cwd=bench.root / FOLDER, env=isolated(bench, "code"))
+        done = bench.execute(
+            command, cwd=bench.root / FOLDER, env=isolated(bench, "code")
+        )
         outcome = judged(self.name, done, bench)
         self.code.valid = outcome.status is Status.SUCCESS
         return outcome
@@ -223,7 +318,8 @@ class Validate(Tool):
 class UnitTests(Tool):
     """The tests of terraform/tests pass, with a provider that is made up.
 
-    They wait for what is handed to them as `after`, when other checks leave the processor to them.
+    They wait for what is handed to them as `after`, when other checks leave the
+    processor to them.
     """
 
     name = "test"
@@ -239,21 +335,33 @@ class UnitTests(Tool):
             return Outcome(Status.SKIPPED, "not run, for the code is not valid")
         scratch = bench.reports / ".junit.xml"
         command = [terraform, "test", "-json", f"-junit-xml={scratch}"]
-        done = bench.execute(command, cwd=bench.root / FOLDER, env=isolated(bench, "code"))
+        done = bench.execute(
+            command, cwd=bench.root / FOLDER, env=isolated(bench, "code")
+        )
         if scratch.exists():
-            write_whole(bench.reports / "junit.xml", scratch.read_text(encoding="utf-8"))
+            write_whole(
+                bench.reports / "junit.xml", scratch.read_text(encoding="utf-8")
+            )
             scratch.unlink()
         outcome = judged(self.name, done, bench)
         if outcome.status is not Status.SUCCESS:
             return outcome
-        passed = sum(row["test_summary"]["passed"] for row in messages(done.stdout) if "test_summary" in row)
+        passed = sum(
+            row["test_summary"]["passed"]
+            for row in messages(done.stdout)
+            if "test_summary" in row
+        )
         if not passed:
             return Outcome.failure(self.name, "empty", f"no test in {FOLDER}/tests ran")
         return Outcome(Status.SUCCESS, count(passed, "test"))
 
 
-def judged(tool: str, done: Completed, bench: Workbench, codes: Sequence[int] = (0, 1)) -> Outcome:
-    """The outcome of a Terraform command that printed JSON: what it objects to, warnings included."""
+def judged(
+    tool: str, done: Completed, bench: Workbench, codes: Sequence[int] = (0, 1)
+) -> Outcome:
+    """The outcome of a Terraform command that printed JSON: what it objects to,
+    warnings included.
+    """
     cut = stopped(tool, done)
     if cut is not None:
         return cut

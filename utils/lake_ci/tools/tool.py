@@ -1,4 +1,6 @@
-"""What a tool is: a small object with a name, a command and a reader for what the command prints."""
+"""What a tool is: a small object with a name, a command and a reader for what the
+command prints.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ Execute = Callable[..., Completed]
 Serve = Callable[..., AbstractContextManager[str]]
 
 
-def _serves_nothing(argv: Sequence[str], *, env: Mapping[str, str]) -> AbstractContextManager[str]:
+def _serves_nothing(
+    argv: Sequence[str], *, env: Mapping[str, str]
+) -> AbstractContextManager[str]:
     raise LakeCiError(f"{argv[0]}: there is nothing to serve it here")
 
 
@@ -27,12 +31,15 @@ class Workbench:
         root: the repository.
         reports: the folder for this job's reports; it exists.
         python: the interpreter of the job's environment.
-        env: the environment variables of its tools; a tool may add to it for those that follow.
+        env: the environment variables of its tools; a tool may add to it for those that
+            follow.
         posargs: what the user typed after `--`.
-        execute: runs a command to its end, within the job's time limit: `execute(argv, cwd=, env=, echo=, attached=)`.
+        execute: runs a command to its end, within the job's time limit: `execute(argv,
+            cwd=, env=, echo=, attached=)`.
         strict: whether a weaker check is a failure.
         workers: how many processes the tool may share its work among.
-        serve: runs a server for as long as a `with` block, and hands it the server's first line: `serve(argv, env=)`.
+        serve: runs a server for as long as a `with` block, and hands it the server's
+            first line: `serve(argv, env=)`.
     """
 
     root: Path
@@ -47,9 +54,13 @@ class Workbench:
     serve: Serve = _serves_nothing
 
     def relative(self, path: str | Path) -> str:
-        """A path as results name it: relative to the repository where it lies inside."""
+        """A path as results name it: relative to the repository if it lies inside."""
         absolute = Path(self.root, path)
-        return absolute.relative_to(self.root).as_posix() if absolute.is_relative_to(self.root) else str(path)
+        return (
+            absolute.relative_to(self.root).as_posix()
+            if absolute.is_relative_to(self.root)
+            else str(path)
+        )
 
     def bin(self, name: str) -> str:
         """A program of the job's environment."""
@@ -57,7 +68,8 @@ class Workbench:
 
 
 class Tool:
-    """A check: one row of the result. A subclass's docstring is what a user reads about it.
+    """A check: one row of the result. A subclass's docstring is what a user reads about
+    it.
 
     Attributes:
         name: the row's name.
@@ -70,12 +82,15 @@ class Tool:
     prepares = False
 
     def run(self, bench: Workbench) -> Outcome:
-        """Check, and say what was found. An OSError or ValueError counts as a crash of the tool."""
+        """Check, and say what was found. An OSError or ValueError counts as a crash of
+        the tool.
+        """
         raise NotImplementedError
 
 
-# The checks of a job, those that may run side by side as one stage. A stage is made when the one before has ended, and
-# may depend on what that found; what the stages need meanwhile (a server, a container) ends when it is closed.
+# The checks of a job, those that may run side by side as one stage. A stage is made
+# when the one before has ended, and may depend on what that found; what the stages need
+# meanwhile (a server, a container) ends when it is closed.
 Stages = Generator[Sequence[Tool], None, None]
 
 
@@ -83,7 +98,8 @@ class CommandTool(Tool):
     """A tool that is one command, whose exit code says whether it found anything.
 
     Attributes:
-        finding_codes: the exit codes that mean "I found something"; any other but 0 is a crash.
+        finding_codes: the exit codes that mean "I found something"; any other but 0 is
+            a crash.
     """
 
     finding_codes: Sequence[int] = (1,)
@@ -102,7 +118,10 @@ class CommandTool(Tool):
 
     def run(self, bench: Workbench) -> Outcome:
         return self.outcome(
-            bench.execute(self.command(bench), env={**bench.env, **self.environment(bench)}), bench
+            bench.execute(
+                self.command(bench), env={**bench.env, **self.environment(bench)}
+            ),
+            bench,
         )
 
     def outcome(self, done: Completed, bench: Workbench) -> Outcome:
@@ -115,24 +134,36 @@ class CommandTool(Tool):
         try:
             found = tuple(self.findings(done, bench))
         except (ValueError, KeyError, TypeError) as error:
-            return crashed(self.name, done, f"printed what its reader does not know: {error}")
+            return crashed(
+                self.name, done, f"printed what its reader does not know: {error}"
+            )
         if done.code != 0 and not found:
             return crashed(self.name, done)
         return Outcome.of(found)
 
 
 def stopped(name: str, done: Completed) -> Outcome | None:
-    """The outcome of a command that was cut short, None for one that ended by itself."""
+    """The outcome of a command that was cut short, or None if it ended by itself."""
     if done.stopped == "timeout":
         message = f"ended after {done.seconds:.0f} s by the job's time limit"
-        return Outcome.failure(name, "timeout", f"{message}\n{done.last_lines()}".strip())
+        return Outcome.failure(
+            name, "timeout", f"{message}\n{done.last_lines()}".strip()
+        )
     if done.stopped is not None:
-        return Outcome.failure(name, "interrupted", f"ended after {done.seconds:.0f} s: {done.stopped}")
+        return Outcome.failure(
+            name, "interrupted", f"ended after {done.seconds:.0f} s: {done.stopped}"
+        )
     return None
 
 
 def crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
-    """The outcome of a command that failed in a way its reader does not know, with its own last lines."""
-    why = why or (f"was ended by signal {-done.code}" if done.code < 0 else f"exited with {done.code}")
+    """The outcome of a command that failed in a way its reader does not know, with its
+    own last lines.
+    """
+    why = why or (
+        f"was ended by signal {-done.code}"
+        if done.code < 0
+        else f"exited with {done.code}"
+    )
     message = f"{name} {why}\n{done.last_lines()}".strip()
     return Outcome(Status.FAILURE, f"{name} {why}", (Finding(name, "crash", message),))

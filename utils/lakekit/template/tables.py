@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lakekit.tables import ORIGIN, Column, Constraint, Expectation, Source, Table, TableSet, bronze
+from lakekit.tables import (
+    ORIGIN,
+    Column,
+    Constraint,
+    Expectation,
+    Source,
+    Table,
+    TableSet,
+    bronze,
+)
 
 ORDERS = Source(
     "orders",
@@ -59,4 +68,7 @@ GOLD_SALES_BY_DAY = Table(
     update="groups",
 )
 
-TABLES = TableSet((bronze(ORDERS), SILVER_ORDERS, GOLD_SALES_BY_DAY), sql=Path(__file__).parent / "sql")
+TABLES = TableSet(
+    (bronze(ORDERS), SILVER_ORDERS, GOLD_SALES_BY_DAY),
+    sql=Path(__file__).parent / "sql",
+)

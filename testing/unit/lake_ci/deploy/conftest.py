@@ -1,4 +1,6 @@
-"""A workspace in memory that records what it is asked, and a small release to deploy to it."""
+"""A workspace in memory that records what it is asked, and a small release to deploy to
+it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ from typing import Any
 import pytest
 
 from lake_ci.deploy.bundle import Target
-from lake_ci.deploy.client import LEAVING, Cluster, JobRun, Library, Output, ScheduledJob, TaskRun
+from lake_ci.deploy.client import (
+    LEAVING,
+    Cluster,
+    JobRun,
+    Library,
+    Output,
+    ScheduledJob,
+    TaskRun,
+)
 from lake_ci.deploy.errors import WorkspaceError
 from lake_ci.deploy.events import Events
 from lake_ci.deploy.lock import Holder, machine
@@ -29,7 +39,10 @@ JOB = {
             "task_key": "fill",
             "existing_cluster_id": "${var.cluster_id}",
             "max_retries": 2,
-            "spark_python_task": {"python_file": "scripts/fill.py", "parameters": ["--lake", "main.shop"]},
+            "spark_python_task": {
+                "python_file": "scripts/fill.py",
+                "parameters": ["--lake", "main.shop"],
+            },
         }
     ],
 }
@@ -42,8 +55,10 @@ class Double:
     Attributes:
         calls: what it was asked, in order, but for what only looks.
         files: the volume.
-        running: the wheel that the cluster's processes see: what was installed when it last started, or was new then.
-        break_at: raises the error for the first call of that name, before it does anything.
+        running: the wheel that the cluster's processes see: what was installed when it
+            last started, or was new then.
+        break_at: raises the error for the first call of that name, before it does
+            anything.
         lose_at: the same, after it did it: the answer that is lost.
         tables: Delta versions, as `inspect` tells them.
         result: how the next scripts end.
@@ -58,7 +73,9 @@ class Double:
     others: dict[int, str] = field(default_factory=dict)
     tables: dict[str, int] = field(default_factory=dict)
     result: str = "SUCCESS"
-    restored: dict[str, Any] = field(default_factory=lambda: {"restored": {}, "dropped": [], "left": {}})
+    restored: dict[str, Any] = field(
+        default_factory=lambda: {"restored": {}, "dropped": [], "left": {}}
+    )
     runs: dict[int, tuple[JobRun, dict[int, Output]]] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
     break_at: dict[str, BaseException] = field(default_factory=dict)
@@ -98,7 +115,11 @@ class Double:
         self.files.pop(path, None)
 
     def names(self, folder: str) -> Sequence[str]:
-        inside = [path[len(folder) + 1 :] for path in self.files if path.startswith(f"{folder}/")]
+        inside = [
+            path[len(folder) + 1 :]
+            for path in self.files
+            if path.startswith(f"{folder}/")
+        ]
         return sorted({path.partition("/")[0] for path in inside})
 
     def find_cluster(self, name: str) -> str | None:
@@ -118,7 +139,9 @@ class Double:
 
     def _up(self) -> None:
         self.state = "RUNNING"
-        self.libraries = {path: each for path, each in self.libraries.items() if each.state != LEAVING}
+        self.libraries = {
+            path: each for path, each in self.libraries.items() if each.state != LEAVING
+        }
         self.running = next(iter(self.libraries), None)
 
     def wheels(self, cluster_id: str) -> Sequence[Library]:
@@ -126,7 +149,9 @@ class Double:
 
     def install(self, cluster_id: str, wheel: str) -> None:
         self._called("install", wheel)
-        messages = ("no matching distribution",) if self.library_result == "FAILED" else ()
+        messages = (
+            ("no matching distribution",) if self.library_result == "FAILED" else ()
+        )
         self.libraries[wheel] = Library(wheel, self.library_result, messages)
         if self.running is None and self.library_result == "INSTALLED":
             self.running = wheel
@@ -155,24 +180,48 @@ class Double:
             if key == "fill":
                 self.tables["gold_sales"] = self.tables.get("gold_sales", -1) + 1
             bad = result != "SUCCESS"
-            tasks.append(TaskRun(key, number + index, "TERMINATED", result, "", self.now, self.now + 1))
+            tasks.append(
+                TaskRun(
+                    key,
+                    number + index,
+                    "TERMINATED",
+                    result,
+                    "",
+                    self.now,
+                    self.now + 1,
+                )
+            )
             told = self.restored if key == "restore" else self._inside()
-            log = "\n".join(["noise", json.dumps({"lake_ci": told})]) if not bad else "division by zero"
+            log = (
+                "\n".join(["noise", json.dumps({"lake_ci": told})])
+                if not bad
+                else "division by zero"
+            )
             outputs[number + index] = Output(log, "")
-        whole = JobRun(number, "TERMINATED", "FAILED" if bad else "SUCCESS", "", tuple(tasks))
+        whole = JobRun(
+            number, "TERMINATED", "FAILED" if bad else "SUCCESS", "", tuple(tasks)
+        )
         self.runs[number] = (whole, outputs)
         self._done("submit")
         return number
 
     def _inside(self) -> dict[str, Any]:
-        version = self.running.rpartition("/")[2].split("-")[1] if self.running else None
-        packages = {"numpy": "1.26", **self.extra_packages, **({"shop": version} if version else {})}
+        version = (
+            self.running.rpartition("/")[2].split("-")[1] if self.running else None
+        )
+        packages = {
+            "numpy": "1.26",
+            **self.extra_packages,
+            **({"shop": version} if version else {}),
+        }
         return {
             "python": "3.11.9",
             "version": version,
             "own": ["shop"] if version else [],
             "packages": packages,
-            "tables": {name: {"version": number} for name, number in self.tables.items()},
+            "tables": {
+                name: {"version": number} for name, number in self.tables.items()
+            },
             "gold": {"gold_sales": {"rows": 3, "sums": {"price": "7.5"}}},
         }
 
@@ -180,13 +229,19 @@ class Double:
         return self.runs[run_id][0]
 
     def output(self, task_run_id: int) -> Output:
-        return next(outputs[task_run_id] for _, outputs in self.runs.values() if task_run_id in outputs)
+        return next(
+            outputs[task_run_id]
+            for _, outputs in self.runs.values()
+            if task_run_id in outputs
+        )
 
     def cancel(self, run_id: int) -> None:
         self._called("cancel", run_id)
 
     def job(self, name: str) -> ScheduledJob | None:
-        found = [number for number, settings in self.jobs.items() if settings["name"] == name]
+        found = [
+            number for number, settings in self.jobs.items() if settings["name"] == name
+        ]
         return ScheduledJob(found[0], self.jobs[found[0]]) if found else None
 
     def create_job(self, settings: Mapping[str, Any]) -> int:
@@ -228,13 +283,25 @@ class Scene:
             2e9,
         )
         events = Events(lambda line: self.said.append(json.loads(line)))
-        site = Site(self.workspace, self.target, CLUSTER, "15.4.x-scala2.12", events, self.clock, me)
+        site = Site(
+            self.workspace,
+            self.target,
+            CLUSTER,
+            "15.4.x-scala2.12",
+            events,
+            self.clock,
+            me,
+        )
         site.lock._alive = lambda holder: holder.process == self.process
         return site
 
     def row(self, name: str) -> dict[str, Any]:
         """The last row of that name."""
-        return [event for event in self.said if event["event"] == "end" and event["step"] == name][-1]
+        return [
+            event
+            for event in self.said
+            if event["event"] == "end" and event["step"] == name
+        ][-1]
 
     @property
     def steps(self) -> list[str]:
@@ -269,7 +336,16 @@ def target() -> Target:
         restore="scripts/restore.py",
         sample=None,
         compare=False,
-        limits=Limits(request=1, attempts=3, pause=0.1, poll=0.1, start=5, install=5, run=5, busy=5),
+        limits=Limits(
+            request=1,
+            attempts=3,
+            pause=0.1,
+            poll=0.1,
+            start=5,
+            install=5,
+            run=5,
+            busy=5,
+        ),
     )
 
 
@@ -297,10 +373,25 @@ def built(target: Target) -> Callable[..., tuple[Release, dict[str, bytes]]]:
             "restore.py": b"",
             "job.json": json.dumps(JOB).encode(),
         }
-        files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
+        files = {
+            name: hashlib.sha256(content).hexdigest()
+            for name, content in contents.items()
+        }
+        digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[
+            :12
+        ]
         folder = f"{BASE}/{version}/{digest}"
-        release = Release("shop", version, "c" * 40, folder, name, "inspect.py", "restore.py", files, JOB)
+        release = Release(
+            "shop",
+            version,
+            "c" * 40,
+            folder,
+            name,
+            "inspect.py",
+            "restore.py",
+            files,
+            JOB,
+        )
         assert parse(release.text()) == release
         return release, contents
 

@@ -21,10 +21,16 @@ def project(tmp_path: Path) -> Path:
 
 def test_wheel_of_a_tagged_commit(project: Path, git: Callable[..., str]) -> None:
     built = verify(project)
-    assert (built.package, built.version, built.commit) == ("shop", "1.0", git(project, "rev-parse", "HEAD"))
+    assert (built.package, built.version, built.commit) == (
+        "shop",
+        "1.0",
+        git(project, "rev-parse", "HEAD"),
+    )
 
 
-def test_wheel_whose_version_holds_the_commit(project: Path, git: Callable[..., str]) -> None:
+def test_wheel_whose_version_holds_the_commit(
+    project: Path, git: Callable[..., str]
+) -> None:
     commit = git(project, "rev-parse", "HEAD")
     replace_wheel(project, f"1.1.dev3+g{commit[:12]}")
     assert verify(project).version == f"1.1.dev3+g{commit[:12]}"

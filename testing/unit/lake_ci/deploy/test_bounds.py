@@ -38,7 +38,9 @@ from lake_ci.deploy.site import Site
 from lake_ci.deploy.workspace import Databricks
 from lake_ci.errors import LakeCiError
 
-LIMITS = Limits(request=1, attempts=3, pause=0.1, poll=0.5, start=5, install=5, run=5, busy=5)
+LIMITS = Limits(
+    request=1, attempts=3, pause=0.1, poll=0.5, start=5, install=5, run=5, busy=5
+)
 PAGES = 7
 # Requests of a method that polls to its limit.
 MOST = 100
@@ -66,7 +68,9 @@ PENDING: dict[str, Any] = {
     },
     "/api/2.2/jobs/runs/get": {"run_id": 1, "state": RUNNING, "tasks": []},
     "/api/2.2/jobs/runs/list": {
-        "runs": [{"run_id": 1, "cluster_instance": {"cluster_id": "x"}, "state": RUNNING}]
+        "runs": [
+            {"run_id": 1, "cluster_instance": {"cluster_id": "x"}, "state": RUNNING}
+        ]
     },
 }
 WAITS = ("running", "make_room", "install", "clear")
@@ -115,7 +119,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, {"contents": [{"name": "000001.json"}]})
         return self.answer(200, PENDING.get(path, {}) if mode == "pending" else {})
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_one  # noqa: N815 - http.server's
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = (
+        handle_one  # noqa: N815 - http.server's
+    )
 
     def answer(self, status: int, body: Mapping[str, Any]) -> None:
         content = json.dumps(body).encode()
@@ -183,7 +189,8 @@ class World:
             self.count()
             return do(*arguments, **options)
 
-        self.sdk.api_client.do = counted  # type: ignore[method-assign]  # no hook for it
+        # No hook for it.
+        self.sdk.api_client.do = counted  # type: ignore[method-assign]  # a double
         limit_pages(self.sdk.api_client, PAGES)
         self.cli = Cli(self.program(), "https://host", "dapi0123456789", {})
         self.cli.count = self.count
@@ -200,7 +207,9 @@ class World:
             "r.py",
         )
         release = Release(*named, files, {})
-        entry = Entry(1, "deploy", "me", None, None, None, None, "x", "15", "me", "", "")
+        entry = Entry(
+            1, "deploy", "me", None, None, None, None, "x", "15", "me", "", ""
+        )
         self.values: dict[str, Any] = {
             "sdk": self.sdk,
             "cli": self.cli,
@@ -243,7 +252,9 @@ class World:
     def program(self) -> Path:
         """A program in place of databricks-cli."""
         mode = self.server.mode
-        answer = CLI_SAYS.get(mode, json.dumps(PENDING_CLI if mode == "pending" else {}))
+        answer = CLI_SAYS.get(
+            mode, json.dumps(PENDING_CLI if mode == "pending" else {})
+        )
         (self.folder / "answer").write_text(answer)
         program = self.folder / "databricks"
         program.write_text(
@@ -264,9 +275,14 @@ class World:
         positional: list[Any] = []
         named: dict[str, Any] = {}
         for name, parameter in inspect.signature(function).parameters.items():
-            if parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD:
+            if (
+                parameter.default is not parameter.empty
+                or parameter.kind is parameter.VAR_KEYWORD
+            ):
                 continue
-            assert name in self.values or name in self.texts, f"a value for {function}: {name}"
+            assert (
+                name in self.values or name in self.texts
+            ), f"a value for {function}: {name}"
             value = self.values.get(name, "x")
             if parameter.kind is parameter.VAR_POSITIONAL:
                 positional += value if isinstance(value, tuple) else ()
@@ -284,7 +300,7 @@ class World:
 
 
 def clients() -> list[type]:
-    """The classes of the deploy that ask a workspace, or that are made with a client."""
+    """The classes of the deploy that ask a workspace, or are made with a client."""
     found: set[type] = {DatabricksCli}
     for module in pkgutil.iter_modules(lake_ci.deploy.__path__, "lake_ci.deploy."):
         if module.name.endswith("__main__"):
@@ -325,7 +341,9 @@ def outcome(world: World, kind: type, name: str) -> LakeCiError | None:
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(
+            target=made.serve_forever, kwargs={"poll_interval": 0.01}
+        )
         thread.start()
         yield made
         made.shutdown()

@@ -41,8 +41,16 @@ def test_there_is_no_secret_in_our_bundle() -> None:
 
 
 def test_variable_of_the_environment_comes_before_the_file(project: Path) -> None:
-    target = read(project, "trial", {"BUNDLE_VAR_cluster_id": "0101-x", "BUNDLE_VAR_lake": "main.other"})
-    assert (target.cluster, target.lookup, target.lake) == ("0101-x", False, "main.other")
+    target = read(
+        project,
+        "trial",
+        {"BUNDLE_VAR_cluster_id": "0101-x", "BUNDLE_VAR_lake": "main.other"},
+    )
+    assert (target.cluster, target.lookup, target.lake) == (
+        "0101-x",
+        False,
+        "main.other",
+    )
     assert read(project, "trial", {}).lookup
 
 
@@ -62,7 +70,12 @@ def change(project: Path, file: str, old: str, new: str) -> None:
             r"databricks.yml: bundle: 'name' is a required",
         ),
         ("databricks.yml", "tasks:", "taks:", "resources.jobs.nightly"),
-        ("databricks.yml", "bundle: {name: shop}", "bundle: {name: shop", "databricks.yml: while parsing"),
+        (
+            "databricks.yml",
+            "bundle: {name: shop}",
+            "bundle: {name: shop",
+            "databricks.yml: while parsing",
+        ),
         ("databricks.yml", "${var.lake}", "${var.lak}", r"\$\{var.lak\} has no value"),
         (
             "databricks.yml",
@@ -70,13 +83,30 @@ def change(project: Path, file: str, old: str, new: str) -> None:
             "scripts/fil.py",
             "the job runs scripts/fil.py, which is not there",
         ),
-        ("databricks.yml", "lookup: {cluster: shop}", "default: ''", "BUNDLE_VAR_cluster_id"),
-        ("pyproject.toml", 'job = "nightly"', 'job = "daily"', "there is no job 'daily'"),
-        ("pyproject.toml", 'inspect = "scripts/inspect_shop.py"', "", "names no inspect"),
+        (
+            "databricks.yml",
+            "lookup: {cluster: shop}",
+            "default: ''",
+            "BUNDLE_VAR_cluster_id",
+        ),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            'job = "daily"',
+            "there is no job 'daily'",
+        ),
+        (
+            "pyproject.toml",
+            'inspect = "scripts/inspect_shop.py"',
+            "",
+            "names no inspect",
+        ),
         ("pyproject.toml", "busy = ", "bsy = ", "knows no limit 'bsy'"),
     ],
 )
-def test_mistake_is_named_with_its_place(project: Path, file: str, old: str, new: str, words: str) -> None:
+def test_mistake_is_named_with_its_place(
+    project: Path, file: str, old: str, new: str, words: str
+) -> None:
     change(project, file, old, new)
     with pytest.raises(RefusedError, match=words):
         read(project, "trial", {})
@@ -89,7 +119,10 @@ def test_target_that_is_not_there_offers_those_that_are(project: Path) -> None:
 
 def test_schema_refuses_what_the_deploy_would_pass_over(project: Path) -> None:
     change(
-        project, "databricks.yml", "name: shop nightly", "name: shop nightly\n      run_as: {user_name: me}"
+        project,
+        "databricks.yml",
+        "name: shop nightly",
+        "name: shop nightly\n      run_as: {user_name: me}",
     )
     with pytest.raises(RefusedError, match="run_as"):
         load(project)

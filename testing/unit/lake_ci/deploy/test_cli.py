@@ -1,4 +1,6 @@
-"""databricks-cli's words become answers and errors, and its token stands in no argument."""
+"""databricks-cli's words become answers and errors, and its token stands in no
+argument.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,23 @@ import json, os, sys, time
 if sys.argv[1:] == ["sleep"]:
     time.sleep(6000)
 if sys.argv[1:] == ["fail"]:
-    sys.exit("Error: b'{{\\"error_code\\": \\"INVALID_STATE\\", \\"message\\": \\"Running\\"}}'")
+    sys.exit(
+        "Error: b'{{\\"error_code\\": \\"INVALID_STATE\\", "
+        "\\"message\\": \\"Running\\"}}'"
+    )
 if sys.argv[1:] == ["chat"]:
     print("no JSON")
     sys.exit()
-names = ["DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CONFIG_FILE", "http_proxy", "no_proxy", "DATABRICKS_JUNK"]
-print(json.dumps({{"argv": sys.argv[1:], "env": {{name: os.environ.get(name) for name in names}}}}))
+names = [
+    "DATABRICKS_HOST",
+    "DATABRICKS_TOKEN",
+    "DATABRICKS_CONFIG_FILE",
+    "http_proxy",
+    "no_proxy",
+    "DATABRICKS_JUNK",
+]
+env = {{name: os.environ.get(name) for name in names}}
+print(json.dumps({{"argv": sys.argv[1:], "env": env}}))
 """
 
 
@@ -35,7 +48,9 @@ def cli(tmp_path: Path, host: str, seconds: float = 600) -> DatabricksCli:
 
 
 def test_token_goes_by_the_environment_alone(tmp_path: Path) -> None:
-    told = cli(tmp_path, "https://example.com").json("clusters", "get", "--cluster-id", "x")
+    told = cli(tmp_path, "https://example.com").json(
+        "clusters", "get", "--cluster-id", "x"
+    )
     assert told["argv"] == ["clusters", "get", "--cluster-id", "x"]
     assert told["env"] == {
         "DATABRICKS_HOST": "https://example.com",
@@ -57,19 +72,25 @@ def test_host_with_a_port_is_reached_as_a_proxy(tmp_path: Path) -> None:
 
 
 def test_command_without_an_answer_is_ended(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match=r"databricks sleep had no answer within 0.2 s") as caught:
+    with pytest.raises(
+        WorkspaceError, match=r"databricks sleep had no answer within 0.2 s"
+    ) as caught:
         cli(tmp_path, "https://example.com", seconds=0.2).text("sleep")
     assert caught.value.again
 
 
 def test_error_of_a_command_has_its_code(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="databricks fail: INVALID_STATE: Running") as caught:
+    with pytest.raises(
+        WorkspaceError, match="databricks fail: INVALID_STATE: Running"
+    ) as caught:
         cli(tmp_path, "https://example.com").text("fail")
     assert (caught.value.code, caught.value.again) == ("INVALID_STATE", False)
 
 
 def test_output_that_is_no_json_may_be_asked_for_again(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="databricks chat printed no JSON: no JSON") as caught:
+    with pytest.raises(
+        WorkspaceError, match="databricks chat printed no JSON: no JSON"
+    ) as caught:
         cli(tmp_path, "https://example.com").json("chat")
     assert caught.value.again
 
@@ -85,10 +106,17 @@ def body(code: str) -> str:
         (body("REQUEST_LIMIT_EXCEEDED"), "REQUEST_LIMIT_EXCEEDED", True),
         (body("RESOURCE_DOES_NOT_EXIST"), "RESOURCE_DOES_NOT_EXIST", False),
         ("Error: b'<html>bad gateway</html>'", "", True),
-        ("Error: ConnectionError: ('Connection aborted.', RemoteDisconnected(...))", "", True),
+        (
+            "Error: ConnectionError: ('Connection aborted.', RemoteDisconnected(...))",
+            "",
+            True,
+        ),
         ("Error: JSONDecodeError: Expecting value", "", True),
         (
-            "Error: Authorization failed. Your token may be expired or lack the valid scope",
+            (
+                "Error: Authorization failed. Your token may be expired or lack the"
+                " valid scope"
+            ),
             "UNAUTHENTICATED",
             False,
         ),
@@ -105,16 +133,23 @@ def test_an_error_that_is_cut_holds_no_part_of_the_token(tmp_path: Path) -> None
     program = tmp_path / "databricks"
     # The last 300 characters, which are shown, begin within the token.
     program.write_text(
-        f"#!{sys.executable}\nimport os, sys\n" "sys.exit(os.environ['DATABRICKS_TOKEN'] + 'x' * 290)\n"
+        f"#!{sys.executable}\nimport os, sys\n"
+        "sys.exit(os.environ['DATABRICKS_TOKEN'] + 'x' * 290)\n"
     )
     program.chmod(0o755)
     with pytest.raises(WorkspaceError) as caught:
-        DatabricksCli(program, "https://example.com", "dapi0123456789abcdef", {}).text("runs", "list")
+        DatabricksCli(program, "https://example.com", "dapi0123456789abcdef", {}).text(
+            "runs", "list"
+        )
     assert "abcdef" not in str(caught.value) and "x" * 290 in str(caught.value)
 
 
 def test_a_program_that_is_missing_is_an_error_with_its_name(tmp_path: Path) -> None:
-    missing = DatabricksCli(tmp_path / "databricks", "https://example.com", "dapi0123456789", {})
-    with pytest.raises(WorkspaceError, match="databricks could not be started: No such file") as caught:
+    missing = DatabricksCli(
+        tmp_path / "databricks", "https://example.com", "dapi0123456789", {}
+    )
+    with pytest.raises(
+        WorkspaceError, match="databricks could not be started: No such file"
+    ) as caught:
         missing.json("runs", "list")
     assert not caught.value.again

@@ -19,26 +19,40 @@ def installation(workspace: Double, clock: Clock) -> Installation:
     return Installation(workspace, "cluster", "shop", limits, clock)
 
 
-def test_wheels_of_other_packages_are_none_of_ours(installation: Installation, workspace: Double) -> None:
-    for path in (OLD, "/v/workshop-1.0-py3-none-any.whl", "/v/shop_api-1.0-py3-none-any.whl"):
+def test_wheels_of_other_packages_are_none_of_ours(
+    installation: Installation, workspace: Double
+) -> None:
+    for path in (
+        OLD,
+        "/v/workshop-1.0-py3-none-any.whl",
+        "/v/shop_api-1.0-py3-none-any.whl",
+    ):
         workspace.libraries[path] = Library(path, "INSTALLED")
     assert [each.path for each in installation.wheels()] == [OLD]
     assert installation.holds(OLD)
 
 
-def test_wheel_that_never_comes_is_named_with_the_time(installation: Installation, workspace: Double) -> None:
+def test_wheel_that_never_comes_is_named_with_the_time(
+    installation: Installation, workspace: Double
+) -> None:
     workspace.library_result = "PENDING"
-    with pytest.raises(StepError, match="shop-1.1-py3-none-any.whl was not installed within 5 s"):
+    with pytest.raises(
+        StepError, match="shop-1.1-py3-none-any.whl was not installed within 5 s"
+    ):
         installation.install(NEW)
 
 
-def test_skipped_library_is_an_error(installation: Installation, workspace: Double) -> None:
+def test_skipped_library_is_an_error(
+    installation: Installation, workspace: Double
+) -> None:
     workspace.library_result = "SKIPPED"
     with pytest.raises(StepError, match="is SKIPPED on the cluster: it says no more"):
         installation.install(NEW)
 
 
-def test_wheel_that_is_there_is_not_installed_again(installation: Installation, workspace: Double) -> None:
+def test_wheel_that_is_there_is_not_installed_again(
+    installation: Installation, workspace: Double
+) -> None:
     workspace.libraries[NEW] = Library(NEW, "INSTALLED")
     assert installation.install(NEW) == "was installed already"
     assert workspace.calls == []
@@ -62,13 +76,17 @@ def test_wheel_that_was_to_leave_stays_when_it_is_wanted_again(
     assert installation.holds(OLD)
 
 
-def test_cluster_in_error_is_not_waited_for(installation: Installation, workspace: Double) -> None:
+def test_cluster_in_error_is_not_waited_for(
+    installation: Installation, workspace: Double
+) -> None:
     workspace.state = "ERROR"
     with pytest.raises(StepError, match="is in state ERROR"):
         installation.running()
 
 
-def test_cluster_that_does_not_come_up_ends_the_wait(installation: Installation, workspace: Double) -> None:
+def test_cluster_that_does_not_come_up_ends_the_wait(
+    installation: Installation, workspace: Double
+) -> None:
     workspace.state = "PENDING"
     with pytest.raises(StepError, match="did not run within 5 s"):
         installation.running()
@@ -78,7 +96,8 @@ def test_cluster_that_terminates_again_is_not_started_for_ever(
     installation: Installation, workspace: Double
 ) -> None:
     workspace.state = "TERMINATED"
-    workspace._up = lambda: None  # type: ignore[method-assign] # it goes down again at once
+    # It goes down again at once.
+    workspace._up = lambda: None  # type: ignore[method-assign]  # a double
     with pytest.raises(StepError, match="was started, and terminated"):
         installation.running()
     assert len(workspace.asked("start")) == 1

@@ -52,7 +52,9 @@ class Handler(BaseHTTPRequestHandler):
         header = self.headers.get("Authorization")
         if header is not None:
             self.server.headers.append(header)
-        body = json.dumps({"error_code": "UNAUTHENTICATED", "message": f"bad: {header!r}"}).encode()
+        body = json.dumps(
+            {"error_code": "UNAUTHENTICATED", "message": f"bad: {header!r}"}
+        ).encode()
         self.send_response(401 if header else 404)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -66,7 +68,9 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(
+            target=made.serve_forever, kwargs={"poll_interval": 0.01}
+        )
         thread.start()
         yield made
         made.shutdown()
@@ -77,7 +81,9 @@ def server() -> Iterator[Server]:
 def here(server: Server, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The variables of that workspace, and nothing of the user's own."""
     for name in list(os.environ):
-        if name.startswith(("DATABRICKS_", "ARM_", "GOOGLE_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("DATABRICKS_", "ARM_", "GOOGLE_")) or name.lower().endswith(
+            "_proxy"
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DATABRICKS_HOST", server.url)
     monkeypatch.setenv("DATABRICKS_CONFIG_FILE", os.devnull)
@@ -94,7 +100,9 @@ def test_connect_refuses_a_token_that_cannot_be_one_before_it_is_sent(
 ) -> None:
     here.setenv("DATABRICKS_TOKEN", token)
     events = Events(lambda line: None)
-    with pytest.raises(NoWorkspaceError, match="token for trial is not 8 or more ASCII") as caught:
+    with pytest.raises(
+        NoWorkspaceError, match="token for trial is not 8 or more ASCII"
+    ) as caught:
         connect(replace(target, host=server.url), os.environ, events, clock)
     assert token not in str(caught.value)
     assert server.headers == []
@@ -120,10 +128,15 @@ def test_a_token_that_ends_in_a_line_break_is_used_without_it_and_not_shown(
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     bundle = (ROOT / "databricks.yml").read_text(encoding="utf-8")
-    lines = [f"      host: {server.url}" if "host:" in line else line for line in bundle.splitlines()]
+    lines = [
+        f"      host: {server.url}" if "host:" in line else line
+        for line in bundle.splitlines()
+    ]
     (tmp_path / "databricks.yml").write_text("\n".join(lines), encoding="utf-8")
     argv = [sys.executable, "-m", "lake_ci.deploy", "--environment", "dev", "--status"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        argv, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 1, done.stderr
     assert set(server.headers) == {f"Bearer {TOKEN}"}
     assert "Bearer [hidden]" in done.stdout
@@ -138,7 +151,9 @@ def test_an_unexpected_error_ends_as_a_result_without_its_secrets(
 
     monkeypatch.setattr(command, "_do", fail)
     said: list[str] = []
-    code = command.main(["--environment", "dev"], {}, Events(said.append, Redactor([TOKEN])))
+    code = command.main(
+        ["--environment", "dev"], {}, Events(said.append, Redactor([TOKEN]))
+    )
     text, result = map(json.loads, said)
     assert (code, result["outcome"], result["code"]) == (1, "failed", 1)
     assert "ValueError: Invalid header value b'[hidden]'" in text["text"]

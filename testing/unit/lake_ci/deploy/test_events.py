@@ -26,7 +26,9 @@ def ends(said: list[str]) -> list[dict[str, Any]]:
     return [event for event in map(json.loads, said) if event["event"] == "end"]
 
 
-def test_step_that_fails_says_why_and_raises_on(events: Events, said: list[str]) -> None:
+def test_step_that_fails_says_why_and_raises_on(
+    events: Events, said: list[str]
+) -> None:
     with pytest.raises(StepError), events.step("install"):
         raise StepError("first line\nsecond line")
     [end] = ends(said)
@@ -43,10 +45,14 @@ def test_step_that_is_interrupted_is_told_too(events: Events, said: list[str]) -
     assert ends(said)[0]["status"] == "failure"
 
 
-def test_secrets_are_hidden_wherever_they_stand(events: Events, said: list[str]) -> None:
+def test_secrets_are_hidden_wherever_they_stand(
+    events: Events, said: list[str]
+) -> None:
     events.hide("dapi-secret-2")
     with events.step("dapi-secret-1") as step:
-        step.detail, step.data = "x dapi-secret-2 y", {"dapi-secret-1": ["dapi-secret-2"]}
+        step.detail, step.data = "x dapi-secret-2 y", {
+            "dapi-secret-1": ["dapi-secret-2"]
+        }
     events.text("dapi-secret-1")
     events.row("task", "failure", "dapi-secret-2")
     events.result("dapi-secret-1", 0)

@@ -14,7 +14,20 @@ from testing.unit.lake_ci.deploy.conftest import BASE, Double
 def entry(number: int, kind: str, version: str | None, identity: str = "") -> Entry:
     folder = f"/{version}" if version else None
     given = identity or f"id{number}"
-    return Entry(number, kind, given, folder, version, "c", "s", "cluster", "15.4", "me", "then", "now")
+    return Entry(
+        number,
+        kind,
+        given,
+        folder,
+        version,
+        "c",
+        "s",
+        "cluster",
+        "15.4",
+        "me",
+        "then",
+        "now",
+    )
 
 
 @pytest.fixture
@@ -24,7 +37,11 @@ def ledger(workspace: Double) -> Ledger:
 
 def test_entry_is_read_as_it_was_written(ledger: Ledger) -> None:
     written = ledger.append(
-        replace(entry(0, "deploy", "1.0"), runs=(RunOfOurs(1, 2, 3, (4, 5)),), tables={"t": 7})
+        replace(
+            entry(0, "deploy", "1.0"),
+            runs=(RunOfOurs(1, 2, 3, (4, 5)),),
+            tables={"t": 7},
+        )
     )
     assert written.number == 1
     assert ledger.entries() == [written]
@@ -37,10 +54,13 @@ def test_entry_of_the_same_deploy_is_not_written_twice(ledger: Ledger) -> None:
     assert len(ledger.entries()) == 1
 
 
-def test_entry_of_somebody_else_is_never_written_over(ledger: Ledger, workspace: Double) -> None:
+def test_entry_of_somebody_else_is_never_written_over(
+    ledger: Ledger, workspace: Double
+) -> None:
     ledger.append(entry(0, "deploy", "1.0"))
     workspace.files[f"{BASE}/ledger/000002.json"] = b"theirs"
-    ledger._numbers = lambda: [1]  # type: ignore[method-assign] # they wrote it since we looked
+    # They wrote it since we looked.
+    ledger._numbers = lambda: [1]  # type: ignore[method-assign]  # a double
     with pytest.raises(StepError, match="somebody else wrote"):
         ledger.append(entry(0, "deploy", "1.1", "ours"))
     assert workspace.files[f"{BASE}/ledger/000002.json"] == b"theirs"
@@ -62,10 +82,18 @@ def test_damage_is_named(ledger: Ledger, workspace: Double) -> None:
         ledger.entries()
 
 
-def test_pending_is_remembered_until_it_is_forgotten(ledger: Ledger, workspace: Double) -> None:
+def test_pending_is_remembered_until_it_is_forgotten(
+    ledger: Ledger, workspace: Double
+) -> None:
     assert ledger.pending() is None
     pending = Pending(
-        "id", "deploy", "/f", "1.0", tables={"t": 1}, runs=(RunOfOurs(1, 2, 0, (3,)),), job={"name": "j"}
+        "id",
+        "deploy",
+        "/f",
+        "1.0",
+        tables={"t": 1},
+        runs=(RunOfOurs(1, 2, 0, (3,)),),
+        job={"name": "j"},
     )
     ledger.note(pending)
     assert ledger.pending() == pending
@@ -85,10 +113,15 @@ def test_pending_is_remembered_until_it_is_forgotten(ledger: Ledger, workspace: 
         ([("deploy", "1"), ("deploy", "1")], ["1"]),
         ([("deploy", "1"), ("deploy", "2"), ("rollback", "1")], ["1"]),
         ([("deploy", "1"), ("rollback", None)], []),
-        ([("deploy", "1"), ("deploy", "2"), ("rollback", "1"), ("deploy", "3")], ["1", "3"]),
+        (
+            [("deploy", "1"), ("deploy", "2"), ("rollback", "1"), ("deploy", "3")],
+            ["1", "3"],
+        ),
         ([("deploy", "1"), ("returned", None), ("deploy", "2")], ["1", "2"]),
     ],
 )
 def test_standing(told: list[tuple[str, str | None]], expected: list[str]) -> None:
-    entries = [entry(number, kind, version) for number, (kind, version) in enumerate(told, 1)]
+    entries = [
+        entry(number, kind, version) for number, (kind, version) in enumerate(told, 1)
+    ]
     assert [each.version for each in standing(entries)] == expected

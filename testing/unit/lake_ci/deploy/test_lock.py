@@ -1,4 +1,6 @@
-"""One deploy at a time: the second is refused by the holder's name, and a lock ends with its holder."""
+"""One deploy at a time: the second is refused by the holder's name, and a lock ends
+with its holder.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,15 @@ from dataclasses import asdict, replace
 import pytest
 
 from lake_ci.deploy.errors import RefusedError, WorkspaceError
-from lake_ci.deploy.lock import SKEW_SECONDS, Holder, Lock, LostLockError, born, lives, this_process
+from lake_ci.deploy.lock import (
+    SKEW_SECONDS,
+    Holder,
+    Lock,
+    LostLockError,
+    born,
+    lives,
+    this_process,
+)
 from lake_ci.deploy.retries import Clock
 from testing.unit.lake_ci.deploy.conftest import Double
 
@@ -31,7 +41,9 @@ def held(workspace: Double, holder: Holder) -> None:
     workspace.files[f"{FOLDER}/{holder.id}.json"] = json.dumps(asdict(holder)).encode()
 
 
-def test_lock_that_is_given_back_can_be_taken_again(lock: Lock, me: Holder, workspace: Double) -> None:
+def test_lock_that_is_given_back_can_be_taken_again(
+    lock: Lock, me: Holder, workspace: Double
+) -> None:
     assert lock.take(me) == []
     lock.check(me)
     lock.give_back(me)
@@ -41,11 +53,16 @@ def test_lock_that_is_given_back_can_be_taken_again(lock: Lock, me: Holder, work
 
 def test_second_is_refused_and_told_who_deploys(lock: Lock, me: Holder) -> None:
     lock.take(me)
-    with pytest.raises(RefusedError, match=r"me@here, process \d+, deploys to trial, since .*--break-lock"):
+    with pytest.raises(
+        RefusedError,
+        match=r"me@here, process \d+, deploys to trial, since .*--break-lock",
+    ):
         lock.take(replace(me, id="other", who="you@there"))
 
 
-def test_lock_of_a_process_that_is_gone_is_cleared_away(workspace: Double, clock: Clock, me: Holder) -> None:
+def test_lock_of_a_process_that_is_gone_is_cleared_away(
+    workspace: Double, clock: Clock, me: Holder
+) -> None:
     dead = replace(me, id="dead")
     held(workspace, dead)
     lock = Lock(workspace, FOLDER, clock, alive=lambda holder: holder.id != "dead")
@@ -64,7 +81,9 @@ def test_lock_of_another_machine_stands_until_it_expires(
     assert lock.take(me) == [theirs]
 
 
-def test_of_two_that_come_at_once_not_both_deploy(lock: Lock, me: Holder, workspace: Double) -> None:
+def test_of_two_that_come_at_once_not_both_deploy(
+    lock: Lock, me: Holder, workspace: Double
+) -> None:
     """The other one's lock appears right after this one has looked."""
     real: Callable[..., bool] = workspace.write
 
@@ -85,7 +104,9 @@ def test_lock_that_was_broken_is_noticed(lock: Lock, me: Holder) -> None:
         lock.check(me)
 
 
-def test_lock_that_cannot_be_read_is_not_passed_over(lock: Lock, me: Holder, workspace: Double) -> None:
+def test_lock_that_cannot_be_read_is_not_passed_over(
+    lock: Lock, me: Holder, workspace: Double
+) -> None:
     workspace.files[f"{FOLDER}/odd.json"] = b"{"
     with pytest.raises(WorkspaceError, match="--break-lock"):
         lock.take(me)

@@ -33,7 +33,9 @@ def test_other_script_has_another_address(made: Release, tmp_path: Path) -> None
     assert other.sha256 == made.sha256
 
 
-def test_other_settings_of_the_job_have_another_address(made: Release, tmp_path: Path) -> None:
+def test_other_settings_of_the_job_have_another_address(
+    made: Release, tmp_path: Path
+) -> None:
     root = projects.make(tmp_path / "two", "1.0")
     text = (root / "databricks.yml").read_text()
     (root / "databricks.yml").write_text(text.replace("PAUSED", "UNPAUSED"))
@@ -44,14 +46,24 @@ def test_other_settings_of_the_job_have_another_address(made: Release, tmp_path:
 
 def test_settings_name_the_scripts_of_this_release(made: Release) -> None:
     settings = made.settings("0101-x")
-    assert [task["existing_cluster_id"] for task in settings["tasks"]] == ["0101-x", "0101-x"]
+    assert [task["existing_cluster_id"] for task in settings["tasks"]] == [
+        "0101-x",
+        "0101-x",
+    ]
     files = [task["spark_python_task"]["python_file"] for task in settings["tasks"]]
     assert files == [f"{made.folder}/fill.py", f"{made.folder}/check.py"]
-    assert settings["tags"] == {"environment": "trial", "version": "1.0", "commit": made.commit[:12]}
+    assert settings["tags"] == {
+        "environment": "trial",
+        "version": "1.0",
+        "commit": made.commit[:12],
+    }
 
 
 def test_one_time_run_has_the_tasks_without_what_only_jobs_know(made: Release) -> None:
-    job = {**made.job, "tasks": [{**made.job["tasks"][0], "max_retries": 3, "timeout_seconds": 9}]}
+    job = {
+        **made.job,
+        "tasks": [{**made.job["tasks"][0], "max_retries": 3, "timeout_seconds": 9}],
+    }
     [task] = Release(**{**made.__dict__, "job": job}).once("c")
     assert "max_retries" not in task and task["timeout_seconds"] == 9
 

@@ -1,4 +1,6 @@
-"""What may pass is asked again, so often and no more; what never comes is not waited for without end."""
+"""What may pass is asked again, so often and no more; what never comes is not waited
+for without end.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A deploy ends at the new version or the old one, and the ledger agrees with the cluster."""
+"""A deploy ends at the new version or the old one, and the ledger agrees with the
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,17 @@ from lake_ci.deploy.rollout import DEPLOYED, NOT_BACK, RETURNED, UNCHANGED, Roll
 from testing.unit.lake_ci.deploy.conftest import BASE, Scene
 
 Built = Callable[..., tuple[Release, dict[str, bytes]]]
-STEPS = ["lock", "compare", "upload", "before", "install", "replace", "fill", "inside", "scripts"]
+STEPS = [
+    "lock",
+    "compare",
+    "upload",
+    "before",
+    "install",
+    "replace",
+    "fill",
+    "inside",
+    "scripts",
+]
 STEPS += ["version", "gold", "job", "ledger", "unlock"]
 
 
@@ -26,7 +38,9 @@ def deploy(scene: Scene, made: tuple[Release, dict[str, bytes]]) -> str:
 
 
 def assert_whole(scene: Scene, release: Release | None) -> None:
-    """The workspace is at this release, all of it agrees, and nothing is left of a deploy."""
+    """The workspace is at this release, all of it agrees, and nothing is left of a
+    deploy.
+    """
     workspace = scene.workspace
     assert workspace.names(f"{BASE}/locks") == []
     assert f"{BASE}/pending.json" not in workspace.files
@@ -36,8 +50,13 @@ def assert_whole(scene: Scene, release: Release | None) -> None:
         {(wheel, "INSTALLED")} if wheel else set()
     )
     assert workspace.running == wheel
-    assert (current.folder if current else None) == (release.folder if release else None)
-    jobs = [settings["tasks"][0]["spark_python_task"]["python_file"] for settings in workspace.jobs.values()]
+    assert (current.folder if current else None) == (
+        release.folder if release else None
+    )
+    jobs = [
+        settings["tasks"][0]["spark_python_task"]["python_file"]
+        for settings in workspace.jobs.values()
+    ]
     assert jobs == ([f"{release.folder}/fill.py"] if release else [])
 
 
@@ -53,17 +72,24 @@ def test_first_deploy_installs_runs_and_records(scene: Scene, built: Built) -> N
     assert entry.gold == {"gold_sales": {"rows": 3, "sums": {"price": "7.5"}}}
 
 
-def test_same_release_again_changes_nothing_and_says_so(scene: Scene, built: Built) -> None:
+def test_same_release_again_changes_nothing_and_says_so(
+    scene: Scene, built: Built
+) -> None:
     deploy(scene, built("1.0"))
     before = dict(scene.workspace.files)
     scene.workspace.calls.clear()
     assert deploy(scene, built("1.0")) == UNCHANGED
     assert scene.workspace.files == before
-    assert {call[0] for call in scene.workspace.calls} == {"write", "delete"}  # the lock
+    assert {call[0] for call in scene.workspace.calls} == {
+        "write",
+        "delete",
+    }  # the lock
     assert "nothing to change" in scene.row("compare")["detail"]
 
 
-def test_upgrade_removes_the_old_wheel_and_restarts_once(scene: Scene, built: Built) -> None:
+def test_upgrade_removes_the_old_wheel_and_restarts_once(
+    scene: Scene, built: Built
+) -> None:
     deploy(scene, built("1.0"))
     made = built("1.1")
     assert deploy(scene, made) == DEPLOYED
@@ -99,7 +125,9 @@ def test_terminated_cluster_is_started(scene: Scene, built: Built) -> None:
     assert_whole(scene, made[0])
 
 
-def test_failed_library_returns_with_its_own_messages(scene: Scene, built: Built) -> None:
+def test_failed_library_returns_with_its_own_messages(
+    scene: Scene, built: Built
+) -> None:
     scene.workspace.library_result = "FAILED"
     assert deploy(scene, built("1.0")) == RETURNED
     assert "no matching distribution" in scene.row("install")["findings"][0]
@@ -107,7 +135,9 @@ def test_failed_library_returns_with_its_own_messages(scene: Scene, built: Built
     assert scene.site().ledger.entries()[0].kind == "returned"
 
 
-def test_failed_script_returns_to_the_old_version_and_restores_its_tables(scene: Scene, built: Built) -> None:
+def test_failed_script_returns_to_the_old_version_and_restores_its_tables(
+    scene: Scene, built: Built
+) -> None:
     old = built("1.0")
     deploy(scene, old)
     scene.workspace.result = "FAILED"
@@ -119,17 +149,24 @@ def test_failed_script_returns_to_the_old_version_and_restores_its_tables(scene:
     assert deploy(scene, built("1.1")) == RETURNED
     assert "division by zero" in scene.row("scripts")["findings"][0]
     assert "back to 1.0" in scene.row("return")["detail"]
-    assert "restored gold_sales to version 0; left notes: of somebody else" in scene.row("return")["detail"]
+    assert (
+        "restored gold_sales to version 0; left notes: of somebody else"
+        in scene.row("return")["detail"]
+    )
     assert_whole(scene, old[0])
 
 
-def test_other_version_inside_the_cluster_is_noticed(scene: Scene, built: Built) -> None:
+def test_other_version_inside_the_cluster_is_noticed(
+    scene: Scene, built: Built
+) -> None:
     scene.workspace.running = "/elsewhere/shop-0.9-py3-none-any.whl"
     assert deploy(scene, built("1.0")) == RETURNED
     assert "shop 0.9, not 1.0" in scene.row("version")["detail"]
 
 
-def test_package_of_the_runtime_that_changes_is_named(scene: Scene, built: Built) -> None:
+def test_package_of_the_runtime_that_changes_is_named(
+    scene: Scene, built: Built
+) -> None:
     workspace = scene.workspace
     real = workspace.install
 
@@ -137,12 +174,15 @@ def test_package_of_the_runtime_that_changes_is_named(scene: Scene, built: Built
         workspace.extra_packages = {"numpy": "2.0"}
         real(cluster_id, wheel)
 
-    workspace.install = install  # type: ignore[method-assign] # the double stands in for one that upgrades numpy
+    # The double stands in for one that upgrades numpy.
+    workspace.install = install  # type: ignore[method-assign]  # a double
     assert deploy(scene, built("1.0")) == RETURNED
     assert "numpy: 1.26 before, 2.0 now" in scene.row("version")["findings"]
 
 
-def test_runs_of_others_are_waited_for_and_never_cut(scene: Scene, built: Built) -> None:
+def test_runs_of_others_are_waited_for_and_never_cut(
+    scene: Scene, built: Built
+) -> None:
     old = built("1.0")
     deploy(scene, old)
     scene.workspace.others = {5: "their report"}
@@ -152,17 +192,22 @@ def test_runs_of_others_are_waited_for_and_never_cut(scene: Scene, built: Built)
     assert_whole(scene, old[0])
 
 
-def test_what_cannot_be_undone_now_is_undone_by_the_next_deploy(scene: Scene, built: Built) -> None:
+def test_what_cannot_be_undone_now_is_undone_by_the_next_deploy(
+    scene: Scene, built: Built
+) -> None:
     old = built("1.0")
     deploy(scene, old)
     scene.workspace.result = "FAILED"
     real = scene.workspace.submit
 
     def submit(body: Any) -> int:
-        scene.workspace.others = {5: "their report"} if "1.1" in body["run_name"] else {}
+        scene.workspace.others = (
+            {5: "their report"} if "1.1" in body["run_name"] else {}
+        )
         return real(body)
 
-    scene.workspace.submit = submit  # type: ignore[method-assign] # another's run starts while our scripts fail
+    # Another's run starts while our scripts fail.
+    scene.workspace.submit = submit  # type: ignore[method-assign]  # a double
     assert deploy(scene, built("1.1")) == NOT_BACK
     assert (
         "the wheel: the cluster must restart, which would cut their report (5)"
@@ -197,23 +242,31 @@ def test_way_back_that_is_killed_at_its_restore_is_gone_to_the_end_by_the_next_d
     def submit(body: Any) -> int:
         if body["run_name"] != "shop restore":
             return real(body)
-        scene.workspace.submit = real  # type: ignore[method-assign] # the next one comes through
+        # The next one comes through.
+        scene.workspace.submit = real  # type: ignore[method-assign]  # a double
         if lost:
             real(body)
         raise SystemExit("killed")
 
-    scene.workspace.submit = submit  # type: ignore[method-assign] # killed while it asks for the run
+    # Killed while it asks for the run.
+    scene.workspace.submit = submit  # type: ignore[method-assign]  # a double
     with pytest.raises(SystemExit):
         deploy(scene, built("1.1"))
     scene.workspace.result = "SUCCESS"
     assert deploy(scene, built(again)) == (UNCHANGED if again == "1.0" else DEPLOYED)
     assert "no table had changed" in scene.row("return")["detail"]
-    restores = [token for name, token in scene.workspace.asked("submit") if name == "shop restore"]
+    restores = [
+        token
+        for name, token in scene.workspace.asked("submit")
+        if name == "shop restore"
+    ]
     assert len(set(restores)) == 1, "one run, asked for again by whoever finds the note"
     assert_whole(scene, built(again)[0])
 
 
-def test_way_back_whose_restore_failed_starts_another(scene: Scene, built: Built) -> None:
+def test_way_back_whose_restore_failed_starts_another(
+    scene: Scene, built: Built
+) -> None:
     old = built("1.0")
     deploy(scene, old)
     scene.workspace.result = "FAILED"
@@ -226,20 +279,30 @@ def test_way_back_whose_restore_failed_starts_another(scene: Scene, built: Built
             run, outputs = scene.workspace.runs[number]
             if len(bodies) == 1:
                 bad = replace(run.tasks[0], result="FAILED")
-                scene.workspace.runs[number] = (replace(run, result="FAILED", tasks=(bad,)), outputs)
+                scene.workspace.runs[number] = (
+                    replace(run, result="FAILED", tasks=(bad,)),
+                    outputs,
+                )
         return number
 
-    scene.workspace.submit = submit  # type: ignore[method-assign] # the first restore fails
+    # The first restore fails.
+    scene.workspace.submit = submit  # type: ignore[method-assign]  # a double
     assert deploy(scene, built("1.1")) == NOT_BACK
     assert deploy(scene, old) == UNCHANGED
     assert_whole(scene, old[0])
     tokens = [body["idempotency_token"] for body in bodies]
     assert tokens[0] == tokens[1] != tokens[2]
     runs = [
-        [word for word in body["tasks"][0]["spark_python_task"]["parameters"] if word.count(":") == 2]
+        [
+            word
+            for word in body["tasks"][0]["spark_python_task"]["parameters"]
+            if word.count(":") == 2
+        ]
         for body in bodies
     ]
-    assert len(runs[2]) == len(runs[0]) + 1, "what the failed one wrote is a deploy's own, too"
+    assert (
+        len(runs[2]) == len(runs[0]) + 1
+    ), "what the failed one wrote is a deploy's own, too"
 
 
 CALLS = ("install", "uninstall", "restart", "submit", "reset_job", "write", "delete")
@@ -282,14 +345,20 @@ def test_rollback_goes_to_the_version_before(scene: Scene, built: Built) -> None
     deploy(scene, built("1.1"))
     assert roll_back(scene.site(), None) == ROLLED_BACK
     assert_whole(scene, old[0])
-    assert [entry.kind for entry in scene.site().ledger.entries()] == ["deploy", "deploy", "rollback"]
+    assert [entry.kind for entry in scene.site().ledger.entries()] == [
+        "deploy",
+        "deploy",
+        "rollback",
+    ]
     assert roll_back(scene.site(), None) == ROLLED_BACK
     assert_whole(scene, None)
     with pytest.raises(RefusedError, match="nothing to roll back"):
         roll_back(scene.site(), None)
 
 
-def test_rollback_to_a_version_that_is_not_known_offers_those_that_are(scene: Scene, built: Built) -> None:
+def test_rollback_to_a_version_that_is_not_known_offers_those_that_are(
+    scene: Scene, built: Built
+) -> None:
     deploy(scene, built("1.0"))
     with pytest.raises(RefusedError, match="2.0 is not among .*: 1.0"):
         roll_back(scene.site(), "2.0")
@@ -313,14 +382,18 @@ def test_drift_is_mended_by_the_same_release(scene: Scene, built: Built) -> None
     assert_whole(scene, made[0])
 
 
-def test_plan_says_what_would_change_and_changes_nothing(scene: Scene, built: Built) -> None:
+def test_plan_says_what_would_change_and_changes_nothing(
+    scene: Scene, built: Built
+) -> None:
     release, contents = built("1.0")
     assert Rollout(scene.site(), release, contents, Path()).plan() == "planned"
     assert "nothing → 1.0" in scene.row("plan")["detail"]
     assert scene.workspace.calls == []
 
 
-def test_lock_that_could_not_be_made_sure_of_does_not_stay(scene: Scene, built: Built) -> None:
+def test_lock_that_could_not_be_made_sure_of_does_not_stay(
+    scene: Scene, built: Built
+) -> None:
     site = scene.site()
     real = scene.workspace.read
 
@@ -329,13 +402,16 @@ def test_lock_that_could_not_be_made_sure_of_does_not_stay(scene: Scene, built: 
             raise WorkspaceError("the token has expired")
         return real(path)
 
-    scene.workspace.read = read  # type: ignore[method-assign] # what was written cannot be read again
+    # What was written cannot be read again.
+    scene.workspace.read = read  # type: ignore[method-assign]  # a double
     with pytest.raises(WorkspaceError, match="expired"):
         Rollout(site, *built("1.0"), Path()).deploy()
     assert scene.workspace.names(f"{BASE}/locks") == []
 
 
-def test_failure_after_the_ledger_was_written_is_no_failure(scene: Scene, built: Built) -> None:
+def test_failure_after_the_ledger_was_written_is_no_failure(
+    scene: Scene, built: Built
+) -> None:
     made = built("1.0")
     scene.workspace.break_at["delete"] = WorkspaceError("the token has expired")
     assert deploy(scene, made) == DEPLOYED
@@ -345,15 +421,21 @@ def test_failure_after_the_ledger_was_written_is_no_failure(scene: Scene, built:
 def test_a_secret_of_an_error_is_not_in_the_ledger(scene: Scene, built: Built) -> None:
     site = scene.site()
     site.events.hide("dapi0123456789abcdef")
-    scene.workspace.break_at["submit"] = WorkspaceError("bad header 'Bearer dapi0123456789abcdef\\n'")
+    scene.workspace.break_at["submit"] = WorkspaceError(
+        "bad header 'Bearer dapi0123456789abcdef\\n'"
+    )
     assert Rollout(site, *built("1.0"), Path()).deploy() == RETURNED
     [entry] = site.ledger.entries()
     assert "bad header 'Bearer [hidden]\\n'" in entry.said
-    assert not any(b"0123456789abcdef" in content for content in scene.workspace.files.values())
+    assert not any(
+        b"0123456789abcdef" in content for content in scene.workspace.files.values()
+    )
     assert "0123456789abcdef" not in str(scene.said)
 
 
-def test_output_that_is_cut_holds_no_part_of_a_secret(scene: Scene, built: Built) -> None:
+def test_output_that_is_cut_holds_no_part_of_a_secret(
+    scene: Scene, built: Built
+) -> None:
     site, real = scene.site(), scene.workspace.output
     site.events.hide("dapi0123456789abcdef")
 

@@ -35,24 +35,34 @@ def test_same_token_gives_the_same_run(runs: Runs, workspace: Double) -> None:
     assert len(workspace.runs) == 1
 
 
-def test_failed_task_is_an_error_though_the_run_is_terminated(runs: Runs, workspace: Double) -> None:
+def test_failed_task_is_an_error_though_the_run_is_terminated(
+    runs: Runs, workspace: Double
+) -> None:
     workspace.result = "FAILED"
-    with pytest.raises(StepError, match="the task fill .* ended as TERMINATED FAILED\ndivision by zero"):
+    with pytest.raises(
+        StepError, match="the task fill .* ended as TERMINATED FAILED\ndivision by zero"
+    ):
         runs.once("name", "token", TASKS)
 
 
 def test_run_that_hangs_is_cancelled(runs: Runs, workspace: Double) -> None:
     going = JobRun(5, "RUNNING", tasks=(TaskRun("fill", 6, "RUNNING", started=1.0),))
-    workspace.submit = lambda body: 5  # type: ignore[method-assign] # a run that goes on
-    workspace.run = lambda run_id: (  # type: ignore[method-assign] # until it is cancelled
+    # A run that goes on.
+    workspace.submit = lambda body: 5  # type: ignore[method-assign]  # a double
+    # Until it is cancelled.
+    workspace.run = lambda run_id: (  # type: ignore[method-assign]  # a double
         JobRun(5, "TERMINATED", "CANCELED") if workspace.asked("cancel") else going
     )
-    with pytest.raises(StepError, match=r"name \(run 5\) did not end, and was cancelled within 5 s"):
+    with pytest.raises(
+        StepError, match=r"name \(run 5\) did not end, and was cancelled within 5 s"
+    ):
         runs.once("name", "token", TASKS)
     assert workspace.asked("cancel") == [(5,)]
 
 
-def test_run_of_an_interrupted_deploy_is_cancelled(runs: Runs, workspace: Double) -> None:
+def test_run_of_an_interrupted_deploy_is_cancelled(
+    runs: Runs, workspace: Double
+) -> None:
     def interrupt(task: TaskRun) -> None:
         raise KeyboardInterrupt
 

@@ -9,7 +9,11 @@ import pytest
 from lake_ci.deploy.scheduled import agrees, bring, put_back
 from testing.unit.lake_ci.deploy.conftest import Double
 
-SETTINGS: dict[str, Any] = {"name": "job", "tasks": [{"task_key": "a"}], "tags": {"x": "1"}}
+SETTINGS: dict[str, Any] = {
+    "name": "job",
+    "tasks": [{"task_key": "a"}],
+    "tags": {"x": "1"},
+}
 
 
 def test_job_is_created_then_left_then_updated(workspace: Double) -> None:

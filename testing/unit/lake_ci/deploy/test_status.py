@@ -18,7 +18,8 @@ Damage = Callable[[Double], None]
 
 @pytest.fixture
 def deployed(scene: Scene, built: Callable[..., tuple[object, object]]) -> Scene:
-    Rollout(scene.site(), *built("1.0"), Path()).deploy()  # type: ignore[arg-type] # a pair
+    pair = built("1.0")
+    Rollout(scene.site(), *pair, Path()).deploy()  # type: ignore[arg-type]  # a pair
     return scene
 
 
@@ -44,7 +45,9 @@ def test_nothing_is_deployed_is_a_status(scene: Scene) -> None:
 
 def other_wheel(workspace: Double) -> None:
     workspace.libraries = {
-        "/x/shop-2.0-py3-none-any.whl": Library("/x/shop-2.0-py3-none-any.whl", "INSTALLED")
+        "/x/shop-2.0-py3-none-any.whl": Library(
+            "/x/shop-2.0-py3-none-any.whl", "INSTALLED"
+        )
     }
 
 
@@ -64,7 +67,13 @@ def other_bytes(workspace: Double) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (other_wheel, "the cluster holds shop-2.0-py3-none-any.whl INSTALLED, not shop-1.0-py3-none-any.whl"),
+        (
+            other_wheel,
+            (
+                "the cluster holds shop-2.0-py3-none-any.whl "
+                "INSTALLED, not shop-1.0-py3-none-any.whl"
+            ),
+        ),
         (no_job, "the job 'shop nightly' is gone"),
         (other_job, "the job 'shop nightly' was changed by somebody"),
         (other_bytes, "fill.py is not what was uploaded"),
@@ -82,8 +91,11 @@ def test_deploy_that_did_not_end_is_drift(deployed: Scene) -> None:
     assert "a deploy of 2.0 did not come to its end" in deployed.row("status")["detail"]
 
 
-def test_history_is_newest_first(deployed: Scene, built: Callable[..., tuple[object, object]]) -> None:
-    Rollout(deployed.site(), *built("1.1"), Path()).deploy()  # type: ignore[arg-type] # a pair
+def test_history_is_newest_first(
+    deployed: Scene, built: Callable[..., tuple[object, object]]
+) -> None:
+    pair = built("1.1")
+    Rollout(deployed.site(), *pair, Path()).deploy()  # type: ignore[arg-type]  # a pair
     history(deployed.site())
     first, second = text(deployed).splitlines()
     assert "1.1" in first and "1.0" in second

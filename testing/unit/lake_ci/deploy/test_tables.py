@@ -1,4 +1,6 @@
-"""What a deploy did to the tables, and to the packages of the cluster, is compared to the last digit."""
+"""What a deploy did to the tables, and to the packages of the cluster, is compared to
+the last digit.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,14 @@ def test_gold_is_compared_by_rows_and_sums(
 
 
 def test_only_the_package_and_what_it_needs_may_change() -> None:
-    before = {"packages": {"numpy": "1", "shop": "1", "click": "7", "gone": "1"}, "own": ["shop", "click"]}
-    after = {"packages": {"numpy": "2", "shop": "2", "click": "8", "new": "1"}, "own": ["shop", "click"]}
+    before = {
+        "packages": {"numpy": "1", "shop": "1", "click": "7", "gone": "1"},
+        "own": ["shop", "click"],
+    }
+    after = {
+        "packages": {"numpy": "2", "shop": "2", "click": "8", "new": "1"},
+        "own": ["shop", "click"],
+    }
     assert strangers(before, after) == [
         "gone: 1 before, gone now",
         "new: not there before, 1 now",
@@ -53,5 +61,16 @@ def test_only_the_package_and_what_it_needs_may_change() -> None:
 
 
 def test_restore_is_told_versions_and_the_time_of_our_runs() -> None:
-    words = restore_arguments({"b": 2, "a": 1}, [RunOfOurs(7, 100, 200, (8, 9)), RunOfOurs(10, 300, 0)])
-    assert words == ["--table", "a=1", "--table", "b=2", "--run", "7,8,9:100:200", "--run", "10:300:0"]
+    words = restore_arguments(
+        {"b": 2, "a": 1}, [RunOfOurs(7, 100, 200, (8, 9)), RunOfOurs(10, 300, 0)]
+    )
+    assert words == [
+        "--table",
+        "a=1",
+        "--table",
+        "b=2",
+        "--run",
+        "7,8,9:100:200",
+        "--run",
+        "10:300:0",
+    ]

@@ -1,4 +1,6 @@
-"""What the real clients answer, as the deploy understands it: what is missing, lost, said twice, or half there."""
+"""What the real clients answer, as the deploy understands it: what is missing, lost,
+said twice, or half there.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from lake_ci.deploy.errors import WorkspaceError
 from lake_ci.deploy.retries import Clock, Limits
 from lake_ci.deploy.workspace import Databricks
 
-LIMITS = Limits(request=1, attempts=3, pause=0.1, poll=0.1, start=5, install=5, run=5, busy=5)
+LIMITS = Limits(
+    request=1, attempts=3, pause=0.1, poll=0.1, start=5, install=5, run=5, busy=5
+)
 
 
 class Cli:
@@ -55,9 +59,13 @@ def files(clock: Clock, **methods: Any) -> Databricks:
     return workspace(Cli(), clock, files=SimpleNamespace(**methods))
 
 
-def test_what_is_not_there_reads_as_none_lists_as_nothing_and_is_deleted_already(clock: Clock) -> None:
+def test_what_is_not_there_reads_as_none_lists_as_nothing_and_is_deleted_already(
+    clock: Clock,
+) -> None:
     missing = raising(sdk_errors.NotFound("no such file"))
-    there = files(clock, download=missing, list_directory_contents=missing, delete=missing)
+    there = files(
+        clock, download=missing, list_directory_contents=missing, delete=missing
+    )
     assert there.read("/Volumes/a") is None
     assert there.names("/Volumes") == ()
     there.delete("/Volumes/a")
@@ -80,17 +88,28 @@ def test_a_file_that_only_ever_comes_in_half_is_an_error(clock: Clock) -> None:
         files(clock, download=download).read("/Volumes/a")
 
 
-def test_what_another_wrote_first_is_told_and_nothing_else_is_taken_for_it(clock: Clock) -> None:
+def test_what_another_wrote_first_is_told_and_nothing_else_is_taken_for_it(
+    clock: Clock,
+) -> None:
     there = files(clock, upload=raising(sdk_errors.AlreadyExists("exists")))
     assert there.write("/Volumes/lock", b"me", overwrite=False) is False
-    denied = files(clock, upload=raising(sdk_errors.PermissionDenied("no", error_code="PERMISSION_DENIED")))
+    denied = files(
+        clock,
+        upload=raising(
+            sdk_errors.PermissionDenied("no", error_code="PERMISSION_DENIED")
+        ),
+    )
     with pytest.raises(WorkspaceError, match="no"):
         denied.write("/Volumes/lock", b"me", overwrite=False)
 
 
-def test_an_answer_of_another_shape_is_asked_for_again_and_never_a_traceback(clock: Clock) -> None:
+def test_an_answer_of_another_shape_is_asked_for_again_and_never_a_traceback(
+    clock: Clock,
+) -> None:
     with pytest.raises(WorkspaceError, match="KeyError: 'user'"):
-        workspace(Cli(), clock, current_user=SimpleNamespace(me=raising(KeyError("user")))).user()
+        workspace(
+            Cli(), clock, current_user=SimpleNamespace(me=raising(KeyError("user")))
+        ).user()
 
 
 # Clusters
@@ -100,18 +119,27 @@ def test_a_name_that_two_clusters_have_is_refused_with_both(clock: Clock) -> Non
     rows = [{"cluster_id": each, "cluster_name": "lake"} for each in ("01-a", "02-b")]
     assert workspace(Cli({"clusters": rows[:1]}), clock).find_cluster("lake") == "01-a"
     assert workspace(Cli({}), clock).find_cluster("lake") is None
-    with pytest.raises(WorkspaceError, match="2 clusters of the name 'lake': 01-a, 02-b"):
+    with pytest.raises(
+        WorkspaceError, match="2 clusters of the name 'lake': 01-a, 02-b"
+    ):
         workspace(Cli({"clusters": rows}), clock).find_cluster("lake")
 
 
-def test_a_start_whose_answer_was_lost_is_not_an_error_when_it_is_asked_for_again(clock: Clock) -> None:
+def test_a_start_whose_answer_was_lost_is_not_an_error_when_it_is_asked_for_again(
+    clock: Clock,
+) -> None:
     lost = WorkspaceError("no answer", again=True)
-    started = WorkspaceError("the cluster is in an unexpected state Pending", code="INVALID_STATE")
+    started = WorkspaceError(
+        "the cluster is in an unexpected state Pending", code="INVALID_STATE"
+    )
     cli = Cli(lost, started)
     workspace(cli, clock).start("01-a")
     assert cli.asked == ["clusters start"] * 2
     with pytest.raises(WorkspaceError, match="no such cluster"):
-        workspace(Cli(WorkspaceError("no such cluster", code="INVALID_PARAMETER_VALUE")), clock).start("01-a")
+        workspace(
+            Cli(WorkspaceError("no such cluster", code="INVALID_PARAMETER_VALUE")),
+            clock,
+        ).start("01-a")
 
 
 def test_only_wheels_are_listed_with_their_state(clock: Clock) -> None:
@@ -123,9 +151,17 @@ def test_only_wheels_are_listed_with_their_state(clock: Clock) -> None:
         ),
         compute.LibraryFullStatus(library=compute.Library(jar="/Volumes/a.jar")),
     ]
-    there = workspace(Cli(), clock, libraries=SimpleNamespace(cluster_status=lambda cluster: iter(rows)))
+    there = workspace(
+        Cli(),
+        clock,
+        libraries=SimpleNamespace(cluster_status=lambda cluster: iter(rows)),
+    )
     [wheel] = there.wheels("01-a")
-    assert (wheel.path, wheel.state, wheel.messages) == ("/Volumes/a.whl", "FAILED", ("x",))
+    assert (wheel.path, wheel.state, wheel.messages) == (
+        "/Volumes/a.whl",
+        "FAILED",
+        ("x",),
+    )
 
 
 # Runs and jobs
@@ -133,22 +169,38 @@ def test_only_wheels_are_listed_with_their_state(clock: Clock) -> None:
 
 def test_runs_of_a_cluster_are_found_wherever_the_api_tells_it(clock: Clock) -> None:
     runs = [
-        jobs.BaseRun(run_id=1, run_name="theirs", cluster_instance=jobs.ClusterInstance(cluster_id="01-a")),
-        jobs.BaseRun(run_id=2, cluster_spec=jobs.ClusterSpec(existing_cluster_id="01-a")),
-        jobs.BaseRun(run_id=3, tasks=[jobs.RunTask(task_key="fill", existing_cluster_id="01-a")]),
-        jobs.BaseRun(run_id=4, cluster_instance=jobs.ClusterInstance(cluster_id="02-b")),
+        jobs.BaseRun(
+            run_id=1,
+            run_name="theirs",
+            cluster_instance=jobs.ClusterInstance(cluster_id="01-a"),
+        ),
+        jobs.BaseRun(
+            run_id=2, cluster_spec=jobs.ClusterSpec(existing_cluster_id="01-a")
+        ),
+        jobs.BaseRun(
+            run_id=3, tasks=[jobs.RunTask(task_key="fill", existing_cluster_id="01-a")]
+        ),
+        jobs.BaseRun(
+            run_id=4, cluster_instance=jobs.ClusterInstance(cluster_id="02-b")
+        ),
     ]
-    there = workspace(Cli(), clock, jobs=SimpleNamespace(list_runs=lambda **_: iter(runs)))
+    there = workspace(
+        Cli(), clock, jobs=SimpleNamespace(list_runs=lambda **_: iter(runs))
+    )
     assert there.active_runs("01-a") == {1: "theirs", 2: "", 3: ""}
 
 
 def test_a_run_that_has_no_state_yet_is_pending(clock: Clock) -> None:
     seen = jobs.Run(run_id=9, tasks=[jobs.RunTask(task_key="fill", run_id=10)])
-    found = workspace(Cli(), clock, jobs=SimpleNamespace(get_run=lambda run: seen)).run(9)
+    found = workspace(Cli(), clock, jobs=SimpleNamespace(get_run=lambda run: seen)).run(
+        9
+    )
     assert (found.state, found.tasks[0].state) == ("PENDING", "PENDING")
 
 
-def test_a_job_whose_creation_was_not_answered_is_found_by_its_name_and_made_once(clock: Clock) -> None:
+def test_a_job_whose_creation_was_not_answered_is_found_by_its_name_and_made_once(
+    clock: Clock,
+) -> None:
     lost = WorkspaceError("no answer", again=True)
     settings = {"name": "nightly"}
     found = {"jobs": [{"job_id": 7, "settings": settings}]}
@@ -166,7 +218,13 @@ def test_create_job_ends_after_the_declared_attempts(clock: Clock) -> None:
     cli = Cli(*answers * 20)
     with pytest.raises(WorkspaceError, match="503"):
         workspace(cli, clock).create_job({"name": "nightly"})
-    assert cli.asked == ["jobs create", "jobs list", "jobs create", "jobs list", "jobs create"]
+    assert cli.asked == [
+        "jobs create",
+        "jobs list",
+        "jobs create",
+        "jobs list",
+        "jobs create",
+    ]
     assert clock.now() == pytest.approx(1_000_000 + 0.1 + 0.2)
 
 
@@ -179,7 +237,9 @@ def test_an_answer_of_the_cli_of_another_shape_is_asked_for_again(clock: Clock) 
 
 def test_a_timeout_of_the_sdk_says_what_did_not_work(clock: Clock) -> None:
     def me() -> None:
-        raise TimeoutError("Timed out after 0:00:01") from sdk_errors.TemporarilyUnavailable("503: busy")
+        raise TimeoutError(
+            "Timed out after 0:00:01"
+        ) from sdk_errors.TemporarilyUnavailable("503: busy")
 
     with pytest.raises(WorkspaceError, match="Timed out after 0:00:01: 503: busy"):
         workspace(Cli(), clock, current_user=SimpleNamespace(me=me)).user()
@@ -187,7 +247,9 @@ def test_a_timeout_of_the_sdk_says_what_did_not_work(clock: Clock) -> None:
 
 def test_two_jobs_of_a_name_are_an_error_that_says_which(clock: Clock) -> None:
     rows = [{"job_id": each, "settings": {"name": "nightly"}} for each in (7, 8)]
-    with pytest.raises(WorkspaceError, match="2 jobs of the name 'nightly': 7, 8 .delete all but one."):
+    with pytest.raises(
+        WorkspaceError, match="2 jobs of the name 'nightly': 7, 8 .delete all but one."
+    ):
         workspace(Cli({"jobs": rows}), clock).job("nightly")
 
 

@@ -1,4 +1,6 @@
-"""A pipeline of DESIGN's jobs and the results of a run of it, for the tests of everything that shows a run."""
+"""A pipeline of DESIGN's jobs and the results of a run of it, for the tests of
+everything that shows a run.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,14 @@ from lake_ci.results import Check, Finding, Result, Status
 from lake_ci.run import Run
 
 RUN, COMMIT = "7f3a91c2d4e8", "781e3285471555e1975aa485f50b41bd684bbcb2"
-# What a tool may print to break a report: markup, script, the ends of both, quotes, commands of GitHub, hidden marks.
+# What a tool may print to break a report: markup, script, the ends of both, quotes,
+# commands of GitHub, hidden marks.
 HOSTILE = (
-    "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> ]]> </script> -->"
-    " \"'`` | [x](javascript:alert(1)) **b** &lt; %0A\n::error::owned\n::stop-commands::x"
-    "\u202eevil\u2066 \x1b[31mred\x1b[0m"
-    " \u2028 \ud800 ${{ secrets.X }}"
+    "<script>document.title='owned'</script><img src=x"
+    " onerror=\"document.title='owned'\"> ]]> </script> --> \"'`` |"
+    " [x](javascript:alert(1)) **b** &lt;"
+    " %0A\n::error::owned\n::stop-commands::x\u202eevil\u2066 \x1b[31mred\x1b[0m \u2028"
+    " \ud800 ${{ secrets.X }}"
 )
 
 
@@ -42,11 +46,18 @@ def design() -> Graph:
         Job("k8s", session, needs=("docker",)),
         Job("build", session, needs=("k8s", "security", "terraform")),
         Job("performance", session, needs=("build",), events=("push:main",)),
-        Job("deploy", session, needs=("build",), events=("push:main", "workflow_dispatch")),
+        Job(
+            "deploy",
+            session,
+            needs=("build",),
+            events=("push:main", "workflow_dispatch"),
+        ),
         Job("acceptance", session, events=("schedule", "workflow_dispatch")),
     ):
         graph.add(job)
-    graph.add(Job("summary", session, needs=tuple(graph.jobs), events=(*ALWAYS, "schedule")))
+    graph.add(
+        Job("summary", session, needs=tuple(graph.jobs), events=(*ALWAYS, "schedule"))
+    )
     return graph
 
 
@@ -60,13 +71,25 @@ def passed(name: str, detail: str = "", seconds: float = 1.0, **data: Any) -> Ch
     return Check(name, Status.SUCCESS, seconds, detail, data=data)
 
 
-def failed(name: str, *findings: Finding, detail: str = "", seconds: float = 1.0) -> Check:
+def failed(
+    name: str, *findings: Finding, detail: str = "", seconds: float = 1.0
+) -> Check:
     """A check that failed with these findings."""
-    return Check(name, Status.FAILURE, seconds, detail or results.count(len(findings), "finding"), findings)
+    return Check(
+        name,
+        Status.FAILURE,
+        seconds,
+        detail or results.count(len(findings), "finding"),
+        findings,
+    )
 
 
 def result_of(
-    variant: Variant, *checks: Check, minute: float = 0, seconds: float = 10, **fields: Any
+    variant: Variant,
+    *checks: Check,
+    minute: float = 0,
+    seconds: float = 10,
+    **fields: Any,
 ) -> Result:
     """The result of a session that began so many minutes after 02:00."""
     whole, rest = divmod(minute * 60, 60)
@@ -94,7 +117,9 @@ def leave(root: Path, result: Result, folder: str | None = None) -> Path:
     return path
 
 
-def leave_all(root: Path, plan: Plan, changed: Mapping[str, Result] | None = None) -> None:
+def leave_all(
+    root: Path, plan: Plan, changed: Mapping[str, Result] | None = None
+) -> None:
     """Leave a good result of every planned session, but those that are given."""
     for job in plan.starts:
         for variant in job.variants:
@@ -105,17 +130,28 @@ def leave_all(root: Path, plan: Plan, changed: Mapping[str, Result] | None = Non
 def collect(root: Path, plan: Plan | None = None, **options: Any) -> Overview:
     """The overview of the sample run."""
     graph = design()
-    fixed: dict[str, Any] = {"run": RUN, "attempt": 1, "commit": COMMIT, "clock": lambda: 1769825400.0}
+    fixed: dict[str, Any] = {
+        "run": RUN,
+        "attempt": 1,
+        "commit": COMMIT,
+        "clock": lambda: 1769825400.0,
+    }
     return summary.collect(root, graph, plan or plan_of(graph), **{**fixed, **options})
 
 
 def overview_of(tmp_path: Path, **changed: Sequence[Check]) -> Overview:
-    """The overview of a push to main on which all passed, but these sessions with these checks."""
+    """The overview of a push to main on which all passed, but these sessions with these
+    checks.
+    """
     graph = design()
     plan = plan_of(graph)
     variants = {variant.id: variant for job in graph for variant in job.variants}
     given = {name.replace("_", "-"): checks for name, checks in changed.items()}
-    leave_all(tmp_path, plan, {name: result_of(variants[name], *checks) for name, checks in given.items()})
+    leave_all(
+        tmp_path,
+        plan,
+        {name: result_of(variants[name], *checks) for name, checks in given.items()},
+    )
     return collect(tmp_path, plan)
 
 
@@ -123,21 +159,32 @@ def junit_xml(*cases: tuple[str, float, str]) -> str:
     """A junit.xml of tests: name, seconds, and the output of one that failed."""
     rows = []
     for number, (name, seconds, output) in enumerate(cases):
-        place = f'classname="testing.unit.test_x" name={quoteattr(name)} time="{seconds}" file="testing/unit/test_x.py"'
-        failure = f'<failure message="failed">{escape(output)}</failure>' if output else ""
+        place = (
+            f'classname="testing.unit.test_x" name={quoteattr(name)} time="{seconds}"'
+            ' file="testing/unit/test_x.py"'
+        )
+        failure = (
+            f'<failure message="failed">{escape(output)}</failure>' if output else ""
+        )
         rows.append(f'<testcase {place} line="{number}">{failure}</testcase>')
-    return f'<testsuites name="pytest"><testsuite name="pytest">{"".join(rows)}</testsuite></testsuites>'
+    return (
+        '<testsuites name="pytest"><testsuite'
+        f' name="pytest">{"".join(rows)}</testsuite></testsuites>'
+    )
 
 
 def leave_realistic(root: Path) -> Plan:
-    """Results as a push to main leaves them on a bad day: failures, weaker checks, tests, coverage, a benchmark."""
+    """Results as a push to main leaves them on a bad day: failures, weaker checks,
+    tests, coverage, a benchmark.
+    """
     graph = design()
     plan = plan_of(graph)
     build = graph.jobs["build"].variants[0]
     mypy = Finding(
         "mypy",
         "arg-type",
-        'Argument 1 to "frozenset" has incompatible type "set[type[Condition]]"; expected "Iterable[type[Expression]]"',
+        'Argument 1 to "frozenset" has incompatible type "set[type[Condition]]";'
+        ' expected "Iterable[type[Expression]]"',
         "utils/lakekit/transpile.py",
         23,
     )
@@ -158,7 +205,10 @@ def leave_realistic(root: Path) -> Plan:
         "testing/integration/test_sample_run.py",
         141,
     )
-    weaker = "the provider registry is out of reach: plans of staging and production were not made"
+    weaker = (
+        "the provider registry is out of reach: plans of staging and production were"
+        " not made"
+    )
     changed = {
         "lint": result_of(
             graph.jobs["lint"].variants[0],
@@ -201,7 +251,9 @@ def leave_realistic(root: Path) -> Plan:
             "utils/lakekit/medallion.py": 91.2,
             "utils/lakekit/cli.py": 99.0,
         }
-        suite = failed("integration", broken, detail="1 failed, 61 passed", seconds=64.0)
+        suite = failed(
+            "integration", broken, detail="1 failed, 61 passed", seconds=64.0
+        )
         changed[variant.id] = result_of(
             variant,
             passed("java", "17.0.9" if variant.java == "17" else "11.0.13", 0.3),
@@ -217,7 +269,10 @@ def leave_realistic(root: Path) -> Plan:
             *([failed("types", mypy)] if bad else []),
             minute=0.2 + (number // 2) * 1.4,
             seconds=81.0 + 3 * number,
-            artifacts=(f"reports/{variant.id}/coverage.xml", f"reports/{variant.id}/junit.xml"),
+            artifacts=(
+                f"reports/{variant.id}/coverage.xml",
+                f"reports/{variant.id}/junit.xml",
+            ),
             warnings=(
                 ("lake_ci needs Python 3.10: its tests are not collected here",)
                 if variant.python == "3.9"
@@ -227,13 +282,18 @@ def leave_realistic(root: Path) -> Plan:
         )
     for name in ("docker", "k8s", "performance", "deploy"):
         row = Check(
-            "session", Status.SKIPPED, detail=f"needs {graph.jobs[name].needs[-1]}, which did not pass"
+            "session",
+            Status.SKIPPED,
+            detail=f"needs {graph.jobs[name].needs[-1]}, which did not pass",
         )
-        changed[name] = result_of(graph.jobs[name].variants[0], row, cause="need-failed", seconds=0)
+        changed[name] = result_of(
+            graph.jobs[name].variants[0], row, cause="need-failed", seconds=0
+        )
     leave_all(root, plan, changed)
     output = (
-        "def test_late_rows_are_merged(lake):\n>       assert lake.count('silver.flights') == 336776\n"
-        "E       assert 336775 == 336776\n\ntesting/integration/test_sample_run.py:141: AssertionError"
+        "def test_late_rows_are_merged(lake):\n>       assert"
+        " lake.count('silver.flights') == 336776\nE       assert 336775 =="
+        " 336776\n\ntesting/integration/test_sample_run.py:141: AssertionError"
     )
     cases = [
         (f"test_{kind}[{number}]", 0.004 * number, "")
@@ -241,7 +301,15 @@ def leave_realistic(root: Path) -> Plan:
         for number in range(90)
     ]
     for variant in graph.jobs["tests"].variants:
-        more = [("test_late_rows_are_merged", 3.8, output if variant.id == "tests-3.10-java17" else "")]
-        (root / "reports" / variant.id / "junit.xml").write_text(junit_xml(*cases, *more), encoding="utf-8")
+        more = [
+            (
+                "test_late_rows_are_merged",
+                3.8,
+                output if variant.id == "tests-3.10-java17" else "",
+            )
+        ]
+        (root / "reports" / variant.id / "junit.xml").write_text(
+            junit_xml(*cases, *more), encoding="utf-8"
+        )
     leave(root, result_of(graph.jobs["acceptance"].variants[0], run="0123456789ab"))
     return plan

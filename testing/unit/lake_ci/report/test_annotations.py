@@ -14,31 +14,53 @@ ERROR = Finding("mypy", "arg-type", "wrong type", "utils/a.py", 7)
 
 def test_a_finding_marks_its_line(tmp_path: Path) -> None:
     overview = samples.overview_of(tmp_path, lint=[samples.failed("mypy", ERROR)])
-    assert commands(overview) == ["::error file=utils/a.py,line=7,title=lint%2C mypy%3A arg-type::wrong type"]
+    assert commands(overview) == [
+        "::error file=utils/a.py,line=7,title=lint%2C mypy%3A arg-type::wrong type"
+    ]
 
 
 def test_properties_and_messages_are_escaped() -> None:
-    said = command("error", "100 %,\r\na: b\n::error::x", file="a,b:c%.py", line=None, title="x\ny")
-    assert said == "::error file=a%2Cb%3Ac%25.py,title=x%0Ay::100 %25,%0Aa: b%0A::error::x"
+    said = command(
+        "error", "100 %,\r\na: b\n::error::x", file="a,b:c%.py", line=None, title="x\ny"
+    )
+    assert (
+        said == "::error file=a%2Cb%3Ac%25.py,title=x%0Ay::100 %25,%0Aa: b%0A::error::x"
+    )
     assert command("notice", "plain") == "::notice::plain"
     assert "\n" not in command("error", samples.HOSTILE, title=samples.HOSTILE)
     assert "\r" not in command("error", "a\rb", title="a\rb")
 
 
-def test_what_is_no_error_is_a_warning_and_what_passed_says_nothing(tmp_path: Path) -> None:
+def test_what_is_no_error_is_a_warning_and_what_passed_says_nothing(
+    tmp_path: Path,
+) -> None:
     remark = replace(ERROR, severity="warning")
     overview = samples.overview_of(
         tmp_path,
-        lint=[samples.failed("mypy", remark), Check("flake8", Status.WARNING, findings=(ERROR,))],
+        lint=[
+            samples.failed("mypy", remark),
+            Check("flake8", Status.WARNING, findings=(ERROR,)),
+        ],
         security=[Check("bandit", Status.SUCCESS, findings=(ERROR,))],
-        docker=[Check("build", Status.WARNING, detail="no engine", weaker="no image was built")],
+        docker=[
+            Check(
+                "build", Status.WARNING, detail="no engine", weaker="no image was built"
+            )
+        ],
     )
-    assert [line.partition("::")[2][:7] for line in commands(overview)] == ["warning"] * 3
-    assert commands(overview)[-1] == "::warning title=docker%2C build::not checked: no image was built"
+    assert [line.partition("::")[2][:7] for line in commands(overview)] == [
+        "warning"
+    ] * 3
+    assert (
+        commands(overview)[-1]
+        == "::warning title=docker%2C build::not checked: no image was built"
+    )
 
 
 def test_a_failure_without_a_finding_is_said_too(tmp_path: Path) -> None:
-    samples.overview_of(tmp_path, docker=[Check("build", Status.FAILURE, detail="no luck")])
+    samples.overview_of(
+        tmp_path, docker=[Check("build", Status.FAILURE, detail="no luck")]
+    )
     (tmp_path / "reports" / "lint" / "result.json").unlink()
     assert commands(samples.collect(tmp_path)) == [
         "::error title=lint::it left no result",
@@ -49,23 +71,37 @@ def test_a_failure_without_a_finding_is_said_too(tmp_path: Path) -> None:
 def test_what_is_over_githubs_cap_is_counted_in_one_notice(tmp_path: Path) -> None:
     errors = [replace(ERROR, line=number) for number in range(1, 26)]
     warnings = [replace(each, severity="warning") for each in errors[:11]]
-    overview = samples.overview_of(tmp_path, lint=[samples.failed("mypy", *errors, *warnings)])
+    overview = samples.overview_of(
+        tmp_path, lint=[samples.failed("mypy", *errors, *warnings)]
+    )
     said = commands(overview)
     assert [
-        sum(line.startswith(f"::{kind} ") for line in said) for kind in ("error", "warning", "notice")
+        sum(line.startswith(f"::{kind} ") for line in said)
+        for kind in ("error", "warning", "notice")
     ] == [10, 10, 1]
     assert (
-        said[-1] == "::notice title=Not shown here::15 more errors and 1 more warning, in reports/index.html"
+        said[-1]
+        == "::notice title=Not shown here::15 more errors and 1 more warning, in"
+        " reports/index.html"
     )
 
 
-def test_failures_stand_outside_the_group_and_tools_cannot_give_commands(tmp_path: Path) -> None:
+def test_failures_stand_outside_the_group_and_tools_cannot_give_commands(
+    tmp_path: Path,
+) -> None:
     bad = Finding(
-        "tool", "rule", "first\n::error::owned\n::endgroup::\n::stop-commands::x\n::token::", "a.py", 1
+        "tool",
+        "rule",
+        "first\n::error::owned\n::endgroup::\n::stop-commands::x\n::token::",
+        "a.py",
+        1,
     )
     overview = samples.overview_of(tmp_path, docker=[samples.failed("build", bad)])
     lines = log(overview, "a-word-nobody-knows").splitlines()
-    assert lines[:2] == ["::group::13 sessions without a failure", "::stop-commands::a-word-nobody-knows"]
+    assert lines[:2] == [
+        "::group::13 sessions without a failure",
+        "::stop-commands::a-word-nobody-knows",
+    ]
     end = lines.index("::endgroup::")
     assert lines[end - 1] == "::a-word-nobody-knows::"
     assert "lint" in lines[2]
@@ -84,7 +120,10 @@ def test_a_session_without_a_result_is_in_the_log(tmp_path: Path) -> None:
 
 def test_a_good_run_has_nothing_outside_the_group(tmp_path: Path) -> None:
     said = log(samples.overview_of(tmp_path), "word").splitlines()
-    assert (said[0], said[-1]) == ("::group::14 sessions without a failure", "::endgroup::")
+    assert (said[0], said[-1]) == (
+        "::group::14 sessions without a failure",
+        "::endgroup::",
+    )
 
 
 def test_a_run_in_which_all_failed_has_no_group(tmp_path: Path) -> None:

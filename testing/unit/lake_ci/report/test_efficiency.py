@@ -18,8 +18,10 @@ JOBS = samples.design().jobs
 TWO = Workers(2, 2, BEGAN)
 
 
-def ran(name: str, at: float, seconds: float, processor: float | None = 0.0, **fields: Any) -> Session:
-    """A session that began so many seconds after the run, with its processor seconds."""
+def ran(
+    name: str, at: float, seconds: float, processor: float | None = 0.0, **fields: Any
+) -> Session:
+    """A session that began so many seconds after the run; its processor seconds."""
     return sessions(name, at, seconds, processor, **fields)[0]
 
 
@@ -35,13 +37,17 @@ def sessions(
             **{"processor_seconds": processor, **fields},
         )
         state = State(result.status.value)
-        found.append(Session(variant.id, variant.session, name, "", state, result=result))
+        found.append(
+            Session(variant.id, variant.session, name, "", state, result=result)
+        )
     return tuple(found)
 
 
 def run_of(*ran: Session, workers: Workers | None = TWO) -> Overview:
     nodes = tuple(
-        Node(job.name, "", job.needs, tuple(each for each in ran if each.job == job.name))
+        Node(
+            job.name, "", job.needs, tuple(each for each in ran if each.job == job.name)
+        )
         for job in JOBS.values()
     )
     return Overview("r", 1, "push", None, None, False, "", nodes, workers=workers)
@@ -169,7 +175,8 @@ def test_waits_are_for_a_worker_for_preparation_or_for_the_start() -> None:
     found = of(ran("lint", 2, 8), first, second, third)
     assert waited(found, "lint") == (0, 0, 2)
     assert waited(found, first.id) == (0, 0, 2)
-    # Both workers are busy until second 72; of the 8 s that follow it waits 5 for a lock.
+    # Both workers are busy until second 72; of the 8 s that follow it waits 5 for a
+    # lock.
     assert waited(found, third.id) == (62, 5, 3)
 
 
@@ -187,7 +194,10 @@ def test_without_shared_workers_no_session_waits_for_one() -> None:
 
 def test_a_session_is_ready_when_the_needs_of_its_reused_need_have_ended() -> None:
     reused = ran("tests", 500, 60, reused=REUSED)
-    assert of(ran("lint", 0, 10), reused, ran("docker", 13, 5)).waits["docker"].ready == BEGAN + 10
+    assert (
+        of(ran("lint", 0, 10), reused, ran("docker", 13, 5)).waits["docker"].ready
+        == BEGAN + 10
+    )
 
 
 def test_text_names_ratio_bounds_and_the_longest_waits() -> None:

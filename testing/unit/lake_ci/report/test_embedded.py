@@ -16,24 +16,46 @@ from testing.unit.lake_ci.report import samples
 ERROR = Finding("mypy", "arg-type", "wrong", "utils/a.py", 7)
 
 
-def test_findings_hold_numbers_of_words_and_those_that_fail_stand_first(tmp_path: Path) -> None:
+def test_findings_hold_numbers_of_words_and_those_that_fail_stand_first(
+    tmp_path: Path,
+) -> None:
     remark = Check(
-        "flake8", Status.WARNING, findings=(Finding("flake8", "E1", "remark", severity="warning"),)
+        "flake8",
+        Status.WARNING,
+        findings=(Finding("flake8", "E1", "remark", severity="warning"),),
     )
-    overview = samples.overview_of(tmp_path, lint=[remark], docker=[samples.failed("mypy", ERROR)])
+    overview = samples.overview_of(
+        tmp_path, lint=[remark], docker=[samples.failed("mypy", ERROR)]
+    )
     body = json.loads(embedded.embed(overview, "../").json)
     words, [first, second] = body["words"], body["findings"]
-    assert [words[number] for number in first[1:6]] == ["docker", "mypy", "mypy", "error", "arg-type"]
+    assert [words[number] for number in first[1:6]] == [
+        "docker",
+        "mypy",
+        "mypy",
+        "error",
+        "arg-type",
+    ]
     assert body["files"][first[6]] == ["utils/a.py", "../utils/a.py"]
     assert first[7:] == [7, "wrong"]
-    assert [words[number] for number in second[1:6]] == ["lint", "flake8", "flake8", "warning", "E1"]
+    assert [words[number] for number in second[1:6]] == [
+        "lint",
+        "flake8",
+        "flake8",
+        "warning",
+        "E1",
+    ]
     assert second[6:] == [-1, 0, "remark"]
 
 
 def test_a_findings_id_stays_the_same_and_is_its_own(tmp_path: Path) -> None:
-    one = samples.overview_of(tmp_path, lint=[samples.failed("mypy", ERROR, ERROR, replace(ERROR, line=8))])
+    one = samples.overview_of(
+        tmp_path, lint=[samples.failed("mypy", ERROR, ERROR, replace(ERROR, line=8))]
+    )
     two = samples.overview_of(
-        tmp_path, docker=[samples.failed("x", ERROR)], lint=[samples.failed("mypy", ERROR)]
+        tmp_path,
+        docker=[samples.failed("x", ERROR)],
+        lint=[samples.failed("mypy", ERROR)],
     )
     ids = [row[0] for row in json.loads(embedded.embed(one, "../").json)["findings"]]
     again = [row[0] for row in json.loads(embedded.embed(two, "../").json)["findings"]]
@@ -42,10 +64,14 @@ def test_a_findings_id_stays_the_same_and_is_its_own(tmp_path: Path) -> None:
     assert again[0] == ids[0]
 
 
-def test_what_is_left_out_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_out_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(embedded, "FINDINGS_LIMIT", 2)
     monkeypatch.setattr(embedded, "TESTS_LIMIT", 2)
-    overview = samples.overview_of(tmp_path, lint=[samples.failed("mypy", ERROR, ERROR, ERROR)])
+    overview = samples.overview_of(
+        tmp_path, lint=[samples.failed("mypy", ERROR, ERROR, ERROR)]
+    )
     tests = (
         TestCase("fast", 0.1, "failed"),
         TestCase("slow", 9.0, "passed"),
@@ -54,8 +80,14 @@ def test_what_is_left_out_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     session = replace(overview.nodes[0].sessions[0], tests=tests)
     node = replace(overview.nodes[0], sessions=(session,))
     lists = embedded.embed(replace(overview, nodes=(node,)), "../")
-    assert (lists.findings, lists.findings_left_out, lists.tests, lists.tests_left_out) == (2, 1, 2, 1)
-    # The failed one is kept for the slower one that passed, and still stands by its time.
+    assert (
+        lists.findings,
+        lists.findings_left_out,
+        lists.tests,
+        lists.tests_left_out,
+    ) == (2, 1, 2, 1)
+    # The failed one is kept for the slower one that passed, and still stands by its
+    # time.
     assert [row[1] for row in json.loads(lists.json)["tests"]] == ["slow", "fast"]
 
 

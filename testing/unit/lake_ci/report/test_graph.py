@@ -27,16 +27,29 @@ def test_a_job_stands_one_level_right_of_the_last_of_its_needs(tmp_path: Path) -
     }
 
 
-def test_no_two_things_share_a_place_and_a_long_curve_has_one_of_its_own(tmp_path: Path) -> None:
+def test_no_two_things_share_a_place_and_a_long_curve_has_one_of_its_own(
+    tmp_path: Path,
+) -> None:
     place = graph.layout(samples.overview_of(tmp_path).nodes)
     slots = [slot for column in place.columns for slot in column]
     points = [place.point(slot) for slot in slots]
     assert len(set(points)) == len(points)
-    assert [slot for slot in slots if slot[0] == "security"] == [("security", level) for level in range(4)]
+    assert [slot for slot in slots if slot[0] == "security"] == [
+        ("security", level) for level in range(4)
+    ]
 
 
 def test_a_need_that_is_not_in_the_graph_draws_nothing() -> None:
-    overview = Overview("r", 1, "push", None, None, False, "", (Node("a", "A.", ("gone",), skipped="no"),))
+    overview = Overview(
+        "r",
+        1,
+        "push",
+        None,
+        None,
+        False,
+        "",
+        (Node("a", "A.", ("gone",), skipped="no"),),
+    )
     assert "<path" not in graph.draw(overview)
 
 

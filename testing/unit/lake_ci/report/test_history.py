@@ -15,13 +15,27 @@ from testing.unit.lake_ci.report import samples
 
 
 def past(
-    run: str = "before", branch: str | None = "main", sessions: Mapping[str, PastSession] | None = None
+    run: str = "before",
+    branch: str | None = "main",
+    sessions: Mapping[str, PastSession] | None = None,
 ) -> Past:
-    return Past(run, "push", branch, None, "2026-01-30T02:00:00Z", State.SUCCESS, 100.0, sessions or {})
+    return Past(
+        run,
+        "push",
+        branch,
+        None,
+        "2026-01-30T02:00:00Z",
+        State.SUCCESS,
+        100.0,
+        sessions or {},
+    )
 
 
 def changes(overview: Overview) -> list[tuple[str, str, str]]:
-    return [(change.kind, change.session, change.text) for change in history.compare(overview)]
+    return [
+        (change.kind, change.session, change.text)
+        for change in history.compare(overview)
+    ]
 
 
 def everything_alike(overview: Overview) -> dict[str, PastSession]:
@@ -31,11 +45,15 @@ def everything_alike(overview: Overview) -> dict[str, PastSession]:
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     run = history.past_of(samples.overview_of(tmp_path))
     assert history.from_text(history.to_text([run])) == [run]
-    assert run.sessions["lint"] == PastSession(State.SUCCESS, 10.0, {"check": "success"})
+    assert run.sessions["lint"] == PastSession(
+        State.SUCCESS, 10.0, {"check": "success"}
+    )
 
 
 def test_the_newest_twenty_are_kept() -> None:
-    runs = history.from_text(history.to_text([past(str(number)) for number in range(25)]))
+    runs = history.from_text(
+        history.to_text([past(str(number)) for number in range(25)])
+    )
     assert [run.run for run in runs] == [str(number) for number in range(5, 25)]
 
 
@@ -57,20 +75,30 @@ def test_another_text_is_refused(text: str, words: str) -> None:
 def test_the_newest_run_of_the_same_branch_is_compared_with(tmp_path: Path) -> None:
     overview = samples.overview_of(tmp_path)
     runs = (past("old"), past("newer"), past("other", branch="develop"))
-    here, elsewhere = replace(overview, past=runs).previous, replace(overview, past=runs[2:]).previous
+    here, elsewhere = (
+        replace(overview, past=runs).previous,
+        replace(overview, past=runs[2:]).previous,
+    )
     assert here is not None and here.run == "newer"
     assert elsewhere is not None and elsewhere.run == "other"
 
 
-def test_nothing_differs_from_the_same_and_there_is_nothing_to_say_without_a_run(tmp_path: Path) -> None:
+def test_nothing_differs_from_the_same_and_there_is_nothing_to_say_without_a_run(
+    tmp_path: Path,
+) -> None:
     overview = samples.overview_of(tmp_path)
     assert changes(overview) == []
-    assert changes(replace(overview, past=(past(sessions=everything_alike(overview)),))) == []
+    assert (
+        changes(replace(overview, past=(past(sessions=everything_alike(overview)),)))
+        == []
+    )
 
 
 def test_what_fails_now_stands_first_then_what_was_mended(tmp_path: Path) -> None:
     broken = Check("mypy", Status.FAILURE)
-    overview = samples.overview_of(tmp_path, lint=[samples.passed("flake8")], docker=[broken])
+    overview = samples.overview_of(
+        tmp_path, lint=[samples.passed("flake8")], docker=[broken]
+    )
     sessions = everything_alike(overview)
     sessions["lint"] = PastSession(State.FAILURE, 10.0, {"flake8": "failure"})
     sessions["docker"] = PastSession(State.SUCCESS, 10.0, {"mypy": "success"})
@@ -85,7 +113,12 @@ def test_what_fails_now_stands_first_then_what_was_mended(tmp_path: Path) -> Non
 def test_only_a_notable_difference_in_time_is_one(tmp_path: Path) -> None:
     overview = samples.overview_of(tmp_path)
     sessions = everything_alike(overview)
-    for name, seconds in {"lint": 5.1, "security": 5.0, "build": 15.0, "docker": 14.9}.items():
+    for name, seconds in {
+        "lint": 5.1,
+        "security": 5.0,
+        "build": 15.0,
+        "docker": 14.9,
+    }.items():
         sessions[name] = replace(sessions[name], seconds=seconds)
     assert changes(replace(overview, past=(past(sessions=sessions),))) == [
         ("slower", "security", "10.0 s, was 5.0 s"),

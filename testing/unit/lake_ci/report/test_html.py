@@ -1,4 +1,6 @@
-"""The page as text; what a browser makes of it, testing/acceptance/test_report.py shows."""
+"""The page as text; what a browser makes of it, testing/acceptance/test_report.py
+shows.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ VOID = {"meta", "link", "br", "input"}
 
 
 class Document(HTMLParser):
-    """Every element with its attributes, the texts, and whether all that was opened was closed."""
+    """Every element with its attributes, the texts, and whether all that was opened was
+    closed.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -63,16 +67,33 @@ def hostile(tmp_path: Path) -> Overview:
     found = Finding(bad, bad, bad, bad, 1, bad)
     panel = {"title": bad, "columns": [bad, ""], "rows": [[bad, None], bad]}
     check = Check(
-        bad, Status.FAILURE, 1.0, bad, (found,), f"{bad}!", {"percent": 1, "files": {bad: 1}, "panel": panel}
+        bad,
+        Status.FAILURE,
+        1.0,
+        bad,
+        (found,),
+        f"{bad}!",
+        {"percent": 1, "files": {bad: 1}, "panel": panel},
     )
     overview = samples.overview_of(tmp_path)
     result = samples.result_of(samples.design().jobs["lint"].variants[0], check)
     result = replace(
-        result, artifacts=(bad, "javascript:alert(1)"), warnings=(bad,), cause=bad, python=bad, java=bad
+        result,
+        artifacts=(bad, "javascript:alert(1)"),
+        warnings=(bad,),
+        cause=bad,
+        python=bad,
+        java=bad,
     )
     node = overview.nodes[0]
     session = replace(
-        node.sessions[0], state=State.FAILURE, result=result, name=bad, reproduce=bad, why=bad, note=bad
+        node.sessions[0],
+        state=State.FAILURE,
+        result=result,
+        name=bad,
+        reproduce=bad,
+        why=bad,
+        note=bad,
     )
     session = replace(session, tests=(TestCase(bad, 1.0, "failed", bad, 1, bad),))
     past = Past(bad, bad, bad, bad, bad, State.SUCCESS, 1.0, {})
@@ -83,51 +104,73 @@ def hostile(tmp_path: Path) -> Overview:
         branch=bad,
         commit=bad,
         made=bad,
-        nodes=(replace(node, sessions=(session,)), replace(overview.nodes[1], sessions=(), skipped=bad)),
+        nodes=(
+            replace(node, sessions=(session,)),
+            replace(overview.nodes[1], sessions=(), skipped=bad),
+        ),
         refused=(Refused(bad, bad),),
         past=(past,),
         notes=(bad,),
     )
 
 
-def test_hostile_text_in_every_field_makes_no_element_and_no_address(tmp_path: Path) -> None:
+def test_hostile_text_in_every_field_makes_no_element_and_no_address(
+    tmp_path: Path,
+) -> None:
     text = html.page(hostile(tmp_path))
     text.encode()
     document = Document(text)
     assert document.open == []
     assert [tag for tag, _ in document.elements].count("script") == 2
-    assert not {"img", "iframe", "base", "link", "object"} & {tag for tag, _ in document.elements}
+    assert not {"img", "iframe", "base", "link", "object"} & {
+        tag for tag, _ in document.elements
+    }
     names = {name for _, attributes in document.elements for name in attributes}
     assert not [name for name in names if name.startswith("on") or name == "style"]
-    assert all(url.startswith(("#", "../", "./")) for url in document.attributes("a", "href"))
+    assert all(
+        url.startswith(("#", "../", "./")) for url in document.attributes("a", "href")
+    )
     assert "\u202e" not in text
 
 
 def test_the_policy_lets_only_the_pages_own_style_and_script_through() -> None:
     text = html.page(EMPTY)
     [policy] = [
-        content for content in Document(text).attributes("meta", "content") if "default-src" in content
+        content
+        for content in Document(text).attributes("meta", "content")
+        if "default-src" in content
     ]
     script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     style = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
-    assert policy == (
-        f"default-src 'none'; style-src '{html.digest(style[0])}'; script-src '{html.digest(script[0])}'; "
-        "base-uri 'none'; form-action 'none'"
+    assert (
+        policy == f"default-src 'none'; style-src '{html.digest(style[0])}'; script-src"
+        f" '{html.digest(script[0])}'; base-uri 'none'; form-action 'none'"
     )
     assert len(script) == len(style) == 1
-    assert html.digest("alert(1)") == "sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI="
+    assert (
+        html.digest("alert(1)") == "sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI="
+    )
 
 
 def test_style_and_script_hold_nothing_that_would_end_them_or_ask_the_network() -> None:
     for name in ("report.css", "report.js"):
         text = html.asset(name)
         assert "</" not in text and "<!--" not in text
-        assert "http:" not in text and "https:" not in text and "@import" not in text and "url(" not in text
+        assert (
+            "http:" not in text
+            and "https:" not in text
+            and "@import" not in text
+            and "url(" not in text
+        )
         assert "innerHTML" not in text and "insertAdjacentHTML" not in text
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)/", "http://example.org/", "https://example.org/x"])
-def test_an_address_of_the_sources_that_is_no_folder_on_https_is_refused(url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)/", "http://example.org/", "https://example.org/x"]
+)
+def test_an_address_of_the_sources_that_is_no_folder_on_https_is_refused(
+    url: str,
+) -> None:
     with pytest.raises(ValueError, match="is no https:// address that ends in /"):
         html.page(EMPTY, source_url=url)
 
@@ -139,10 +182,16 @@ def test_a_page_of_nothing_is_a_page() -> None:
     assert "<title>Skipped: schedule</title>" in text
     assert "nothing to run." in text
     assert "No tool found anything." in text
-    assert 'id="tests"' not in text and 'id="timeline"' not in text and 'id="coverage"' not in text
+    assert (
+        'id="tests"' not in text
+        and 'id="timeline"' not in text
+        and 'id="coverage"' not in text
+    )
 
 
-def test_the_header_says_status_event_branch_commit_and_duration(bad_day: Overview) -> None:
+def test_the_header_says_status_event_branch_commit_and_duration(
+    bad_day: Overview,
+) -> None:
     document = Document(html.page(replace(bad_day, dirty=True, attempt=2)))
     assert "Failed: push on main, 781e328" in document.texts
     head = "".join(document.texts).partition("Failures")[0]
@@ -163,18 +212,35 @@ def test_a_run_that_goes_on_says_so(tmp_path: Path) -> None:
     assert "14 running, 1 skipped. The run goes on; this is how it stands." in text
 
 
-def test_every_id_is_there_once_and_every_link_inside_leads_somewhere(bad_day: Overview) -> None:
+def test_every_id_is_there_once_and_every_link_inside_leads_somewhere(
+    bad_day: Overview,
+) -> None:
     document = Document(html.page(bad_day))
-    ids = [str(attributes["id"]) for _, attributes in document.elements if "id" in attributes]
+    ids = [
+        str(attributes["id"])
+        for _, attributes in document.elements
+        if "id" in attributes
+    ]
     assert len(ids) == len(set(ids))
-    links = [url[1:].partition("?")[0] for url in document.attributes("a", "href") if url.startswith("#")]
+    links = [
+        url[1:].partition("?")[0]
+        for url in document.attributes("a", "href")
+        if url.startswith("#")
+    ]
     assert set(links) <= set(ids)
-    assert {"job-lint", "job-tests", "job-tests-3.10-java17", "job-acceptance"} <= set(ids)
+    assert {"job-lint", "job-tests", "job-tests-3.10-java17", "job-acceptance"} <= set(
+        ids
+    )
 
 
-def test_the_page_says_what_it_leaves_out(bad_day: Overview, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_says_what_it_leaves_out(
+    bad_day: Overview, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("lake_ci.report.embedded.FINDINGS_LIMIT", 3)
     monkeypatch.setattr("lake_ci.report.embedded.TESTS_LIMIT", 26)
     text = html.page(bad_day)
     assert "2 more findings are in the result.json of their jobs alone." in text
-    assert "1,600 faster tests that did not fail are in the junit.xml of their jobs alone." in text
+    assert (
+        "1,600 faster tests that did not fail are in the junit.xml of their jobs alone."
+        in text
+    )

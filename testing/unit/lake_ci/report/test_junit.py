@@ -10,9 +10,13 @@ from testing.unit.lake_ci.report import samples
 
 
 def test_reads_name_time_place_and_outcome() -> None:
-    text = samples.junit_xml(("test_a", 0.5, ""), ("test_b[<script>]", 1.5, "E  assert 1 == 2"))
+    text = samples.junit_xml(
+        ("test_a", 0.5, ""), ("test_b[<script>]", 1.5, "E  assert 1 == 2")
+    )
     assert junit.tests(text) == (
-        TestCase("testing.unit.test_x::test_a", 0.5, "passed", "testing/unit/test_x.py", 1),
+        TestCase(
+            "testing.unit.test_x::test_a", 0.5, "passed", "testing/unit/test_x.py", 1
+        ),
         TestCase(
             "testing.unit.test_x::test_b[<script>]",
             1.5,
@@ -35,7 +39,12 @@ def test_a_failed_test_brings_what_it_printed_and_a_passed_one_does_not() -> Non
 
 def test_a_skipped_test_is_neither_passed_nor_failed() -> None:
     [test] = junit.tests("<s><testcase name='a'><skipped/></testcase></s>")
-    assert (test.name, test.outcome, test.file, test.line) == ("a", "skipped", None, None)
+    assert (test.name, test.outcome, test.file, test.line) == (
+        "a",
+        "skipped",
+        None,
+        None,
+    )
 
 
 def test_a_long_output_is_shortened_and_says_so() -> None:

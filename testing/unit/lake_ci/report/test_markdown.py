@@ -34,16 +34,23 @@ def test_the_head_says_how_it_ended_and_of_what(bad_day: str) -> None:
     ]
 
 
-def test_failures_stand_first_with_place_message_and_the_command_that_repeats_them(bad_day: str) -> None:
+def test_failures_stand_first_with_place_message_and_the_command_that_repeats_them(
+    bad_day: str,
+) -> None:
     assert bad_day.index("### Failures") < bad_day.index("### Jobs")
     assert section(bad_day, "Failures") == [
         "#### ❌ tests-3.10(java17)",
         "- **integration** 1 failed, 61 passed",
-        "  - `testing/integration/test_sample_run.py:141` AssertionError "
-        "test_silver::test_late_rows_are_merged: assert 336775 == 336776",
+        (
+            "  - `testing/integration/test_sample_run.py:141` AssertionError "
+            "test_silver::test_late_rows_are_merged: assert 336775 == 336776"
+        ),
         "- **types** 1 finding",
-        '  - `utils/lakekit/transpile.py:23` arg-type Argument 1 to "frozenset" has incompatible type '
-        '"set\\[type\\[Condition\\]\\]"; expected "Iterable\\[type\\[Expression\\]\\]"',
+        (
+            '  - `utils/lakekit/transpile.py:23` arg-type Argument 1 to "frozenset" has'
+            ' incompatible type "set\\[type\\[Condition\\]\\]"; expected'
+            ' "Iterable\\[type\\[Expression\\]\\]"'
+        ),
         'Again: `nox -s "tests-3.10(java17)"`',
     ]
 
@@ -51,22 +58,41 @@ def test_failures_stand_first_with_place_message_and_the_command_that_repeats_th
 def test_every_session_is_a_line_with_symbol_word_and_seconds(bad_day: str) -> None:
     lines = section(bad_day, "Jobs")
     assert len(lines) == 2 + 15
-    assert "| ⚠️ warning | security | 24.5 s | safety: the advisories are 9 days old |" in lines
+    assert (
+        "| ⚠️ warning | security | 24.5 s | safety: the advisories are 9 days old |"
+        in lines
+    )
     assert "| ✅ passed | tests-3.9(java11) | 81.0 s | 4 checks passed |" in lines
     assert "| ⏸️ skipped | deploy |  | needs build, which did not pass |" in lines
-    assert "| ⏸️ not run | acceptance | | only on schedule or workflow dispatch |" in lines
+    assert (
+        "| ⏸️ not run | acceptance | | only on schedule or workflow dispatch |" in lines
+    )
 
 
 def test_what_was_not_checked_is_said_with_the_reason(bad_day: str) -> None:
     assert section(bad_day, "Not checked") == [
-        "- terraform, plan: the provider registry is out of reach: plans of staging and production were not made",
-        "- tests-3.9(java11): lake_ci needs Python 3.10: its tests are not collected here",
-        "- tests-3.9(java17): lake_ci needs Python 3.10: its tests are not collected here",
+        (
+            "- terraform, plan: the provider registry is out of reach: plans of staging"
+            " and production were not made"
+        ),
+        (
+            "- tests-3.9(java11): lake_ci needs Python 3.10: its tests are not"
+            " collected here"
+        ),
+        (
+            "- tests-3.9(java17): lake_ci needs Python 3.10: its tests are not"
+            " collected here"
+        ),
     ]
 
 
-def test_skipped_checks_unreadable_reports_and_notes_count_as_not_checked(tmp_path: Path) -> None:
-    checks = [samples.passed("flake8"), Check("mypy", Status.SKIPPED, detail="the time limit was reached")]
+def test_skipped_checks_unreadable_reports_and_notes_count_as_not_checked(
+    tmp_path: Path,
+) -> None:
+    checks = [
+        samples.passed("flake8"),
+        Check("mypy", Status.SKIPPED, detail="the time limit was reached"),
+    ]
     overview = samples.overview_of(tmp_path, lint=checks)
     (tmp_path / "reports" / "docker" / "junit.xml").write_text("<", encoding="utf-8")
     (tmp_path / "reports" / ".history").mkdir()
@@ -76,35 +102,44 @@ def test_skipped_checks_unreadable_reports_and_notes_count_as_not_checked(tmp_pa
     assert lines[0] == "- lint, mypy: the time limit was reached"
     assert lines[1].startswith("- docker: its junit.xml cannot be read: ")
     assert lines[2].startswith(
-        "- reports/.history/runs.json cannot be read, so there is no run to compare with: "
+        "- reports/.history/runs.json cannot be read, so there is no run to compare"
+        " with: "
     )
 
 
 def test_duration_is_compared_with_its_lower_bound(tmp_path: Path) -> None:
     plan = samples.leave_realistic(tmp_path)
     text = markdown.report(samples.collect(tmp_path, plan))
-    assert "### Duration\n\n- took 4 min 36 s, 2.62 times the lower bound of 1 min 45 s\n" in text
-    assert ("- critical path: lint → tests-3.11(java17), 1 min 45 s; processor time: not measured\n") in text
+    assert (
+        "### Duration\n\n- took 4 min 36 s, 2.62 times the lower bound of 1 min 45 s\n"
+        in text
+    )
+    assert (
+        "- critical path: lint → tests-3.11(java17), 1 min 45 s; processor time: not"
+        " measured\n" in text
+    )
     assert "- sessions waited 8 min 37 s to start; longest: " in text
 
 
 def test_coverage_is_said_for_each_variant_with_its_lowest_files(bad_day: str) -> None:
     lines = section(bad_day, "Coverage")
     assert len(lines) == 6
-    assert lines[0] == (
-        "- tests-3.9(java11): 95.1 %; lowest: utils/lakekit/medallion.py 91 %, utils/lakekit/tables.py 97 %, "
-        "utils/lakekit/cli.py 99 %"
+    assert (
+        lines[0]
+        == "- tests-3.9(java11): 95.1 %; lowest: utils/lakekit/medallion.py 91 %,"
+        " utils/lakekit/tables.py 97 %, utils/lakekit/cli.py 99 %"
     )
 
 
 def test_artifacts_and_refused_results_are_named(bad_day: str) -> None:
     first = section(bad_day, "Artifacts")[0]
     assert (
-        first
-        == "- tests-3.9(java11): `reports/tests-3.9-java11/coverage.xml`, `reports/tests-3.9-java11/junit.xml`"
+        first == "- tests-3.9(java11): `reports/tests-3.9-java11/coverage.xml`,"
+        " `reports/tests-3.9-java11/junit.xml`"
     )
     assert section(bad_day, "Results that do not count") == [
-        "- `reports/acceptance/result.json`: is of run 0123456789ab, this is 7f3a91c2d4e8"
+        "- `reports/acceptance/result.json`: is of run 0123456789ab, this is"
+        " 7f3a91c2d4e8"
     ]
 
 
@@ -125,9 +160,16 @@ def test_a_session_without_a_result_is_a_failure_that_says_so(tmp_path: Path) ->
     ]
 
 
-def test_only_the_first_findings_are_named_and_the_others_counted(tmp_path: Path) -> None:
-    found = [Finding("flake8", "F401", f"number {number}", "a.py", number) for number in range(1, 31)]
-    text = markdown.report(samples.overview_of(tmp_path, lint=[samples.failed("flake8", *found)]))
+def test_only_the_first_findings_are_named_and_the_others_counted(
+    tmp_path: Path,
+) -> None:
+    found = [
+        Finding("flake8", "F401", f"number {number}", "a.py", number)
+        for number in range(1, 31)
+    ]
+    text = markdown.report(
+        samples.overview_of(tmp_path, lint=[samples.failed("flake8", *found)])
+    )
     assert "number 10" in text and "number 11" not in text
     assert "  - and 20 more findings, in reports/index.html" in text
 
@@ -135,20 +177,32 @@ def test_only_the_first_findings_are_named_and_the_others_counted(tmp_path: Path
 def test_a_message_of_many_lines_is_cut_and_stays_one_line(tmp_path: Path) -> None:
     found = Finding("x", "r", "\n".join(f"line {number}" for number in range(20)))
     lines = section(
-        markdown.report(samples.overview_of(tmp_path, lint=[samples.failed("x", found)])), "Failures"
+        markdown.report(
+            samples.overview_of(tmp_path, lint=[samples.failed("x", found)])
+        ),
+        "Failures",
     )
-    assert "  - r line 0<br>line 1<br>line 2<br>line 3<br>line 4<br>line 5<br>…" in lines
+    assert (
+        "  - r line 0<br>line 1<br>line 2<br>line 3<br>line 4<br>line 5<br>…" in lines
+    )
 
 
-def test_files_are_linked_where_the_report_is_told_where_they_are(tmp_path: Path) -> None:
+def test_files_are_linked_where_the_report_is_told_where_they_are(
+    tmp_path: Path,
+) -> None:
     found = [
         Finding("x", "r", "m", "a b(1).py", 3),
         Finding("x", "r", "m", "/etc/passwd", 1),
         Finding("x", "r", "m"),
     ]
     overview = samples.overview_of(tmp_path, lint=[samples.failed("x", *found)])
-    lines = section(markdown.report(overview, source="https://github.com/o/r/blob/abc/"), "Failures")
-    assert "  - [`a b(1).py:3`](<https://github.com/o/r/blob/abc/a%20b%281%29.py#L3>) r m" in lines
+    lines = section(
+        markdown.report(overview, source="https://github.com/o/r/blob/abc/"), "Failures"
+    )
+    assert (
+        "  - [`a b(1).py:3`](<https://github.com/o/r/blob/abc/a%20b%281%29.py#L3>) r m"
+        in lines
+    )
     assert "  - `/etc/passwd:1` r m" in lines
     assert "  - r m" in lines
 
@@ -156,12 +210,23 @@ def test_files_are_linked_where_the_report_is_told_where_they_are(tmp_path: Path
 def test_the_previous_run_is_compared_with(tmp_path: Path) -> None:
     overview = samples.overview_of(tmp_path)
     sessions = {
-        session.id: PastSession(State.SUCCESS, 10.0, {"check": "success"}) for session in overview.sessions
+        session.id: PastSession(State.SUCCESS, 10.0, {"check": "success"})
+        for session in overview.sessions
     }
     past = Past(
-        "before", "push", "main", samples.COMMIT, "2026-01-30T02:00:00Z", State.SUCCESS, 1.0, sessions
+        "before",
+        "push",
+        "main",
+        samples.COMMIT,
+        "2026-01-30T02:00:00Z",
+        State.SUCCESS,
+        1.0,
+        sessions,
     )
-    lines = section(markdown.report(replace(overview, past=(past,))), "Compared with the previous run")
+    lines = section(
+        markdown.report(replace(overview, past=(past,))),
+        "Compared with the previous run",
+    )
     assert lines == [
         "Run `before` of 2026-01-30T02:00:00Z, commit `781e32854715`: ✅ passed",
         "Nothing differs.",
@@ -171,14 +236,23 @@ def test_the_previous_run_is_compared_with(tmp_path: Path) -> None:
         markdown.report(replace(overview, past=(replace(past, commit=None),))),
         "Compared with the previous run",
     )
-    assert lines == ["Run `before` of 2026-01-30T02:00:00Z: ✅ passed", "- mended: lint: check"]
+    assert lines == [
+        "Run `before` of 2026-01-30T02:00:00Z: ✅ passed",
+        "- mended: lint: check",
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "escaped"),
     [
-        ("a|b `c` *d* [e](f) <g> &amp;", "a\\|b \\`c\\` \\*d\\* \\[e\\](f) &lt;g&gt; &amp;amp;"),
-        ("snake_case and _this_ and __init__", "snake_case and \\_this\\_ and \\_\\_init\\_\\_"),
+        (
+            "a|b `c` *d* [e](f) <g> &amp;",
+            "a\\|b \\`c\\` \\*d\\* \\[e\\](f) &lt;g&gt; &amp;amp;",
+        ),
+        (
+            "snake_case and _this_ and __init__",
+            "snake_case and \\_this\\_ and \\_\\_init\\_\\_",
+        ),
         ("- no list", "\\- no list"),
         ("# no heading", "\\# no heading"),
         ("12. no list", "12\\. no list"),
@@ -193,7 +267,13 @@ def test_text_of_tools_is_no_markup(text: str, escaped: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "span"),
-    [("a", "`a`"), ("a`b", "`` a`b ``"), ("a``b`", "``` a``b` ```"), ("a\nb", "`a b`"), ("", "")],
+    [
+        ("a", "`a`"),
+        ("a`b", "`` a`b ``"),
+        ("a``b`", "``` a``b` ```"),
+        ("a\nb", "`a b`"),
+        ("", ""),
+    ],
 )
 def test_a_code_span_holds_whatever_it_is_given(text: str, span: str) -> None:
     assert markdown.code(text) == span
@@ -202,34 +282,50 @@ def test_a_code_span_holds_whatever_it_is_given(text: str, span: str) -> None:
 def test_hostile_text_in_every_field_breaks_nothing(tmp_path: Path) -> None:
     bad = samples.HOSTILE
     found = Finding(bad, bad, bad, bad, 1, bad)
-    check = Check(bad, Status.FAILURE, 1.0, bad, (found,), bad, {"percent": 1, "files": {bad: 1}})
+    check = Check(
+        bad, Status.FAILURE, 1.0, bad, (found,), bad, {"percent": 1, "files": {bad: 1}}
+    )
     overview = samples.overview_of(tmp_path)
     node = overview.nodes[0]
     result = samples.result_of(samples.design().jobs["lint"].variants[0], check)
-    result = replace(result, artifacts=(bad,), warnings=(bad,), reproduce=bad, cause=bad)
+    result = replace(
+        result, artifacts=(bad,), warnings=(bad,), reproduce=bad, cause=bad
+    )
     session = replace(
-        node.sessions[0], name=bad, reproduce=bad, state=State.FAILURE, why=bad, result=result, note=bad
+        node.sessions[0],
+        name=bad,
+        reproduce=bad,
+        state=State.FAILURE,
+        why=bad,
+        result=result,
+        note=bad,
     )
     overview = replace(
         overview,
         event=bad,
         branch=bad,
         run=bad,
-        nodes=(replace(node, sessions=(session,)), replace(node, name=bad, sessions=(), skipped=bad)),
+        nodes=(
+            replace(node, sessions=(session,)),
+            replace(node, name=bad, sessions=(), skipped=bad),
+        ),
         refused=(Refused(bad, bad),),
         past=(Past(bad, bad, bad, bad, bad, State.SUCCESS, 1.0, {}),),
         notes=(bad,),
     )
     text = markdown.report(overview)
     text.encode()
-    # What is left without escaped characters and code spans is all that could be markup.
+    # What is left without escaped characters and code spans is all that could be
+    # markup.
     markup = re.sub(r"\\.|(`+).*?(?<!`)\1(?!`)", "", text)
     assert re.findall("<.*?>", markup) == ["<br>"] * markup.count("<")
     assert "](" not in markup
     assert "`" not in markup
     assert not [line for line in text.splitlines() if line.lstrip().startswith("::")]
     assert "\u202e" not in text
-    assert all(line.count("|") - line.count("\\|") == 5 for line in section(text, "Jobs"))
+    assert all(
+        line.count("|") - line.count("\\|") == 5 for line in section(text, "Jobs")
+    )
 
 
 def test_a_report_that_fits_is_left_as_it_is() -> None:
@@ -243,4 +339,7 @@ def test_a_long_report_is_cut_on_a_line_and_counts_the_rest() -> None:
     lines = cut.splitlines()
     kept = len(lines) - 2
     assert lines[kept - 1] == f"✅ line {kept - 1}"
-    assert lines[-1] == f"… {1000 - kept} lines left out; all of it is in reports/summary.md"
+    assert (
+        lines[-1]
+        == f"… {1000 - kept} lines left out; all of it is in reports/summary.md"
+    )

@@ -12,7 +12,8 @@ from lake_ci.results import Finding, Result
 from testing.unit.lake_ci.report import samples
 
 GOOD = samples.result_of(
-    samples.design().jobs["lint"].variants[0], samples.failed("mypy", Finding("mypy", "r", "m", "a.py", 1))
+    samples.design().jobs["lint"].variants[0],
+    samples.failed("mypy", Finding("mypy", "r", "m", "a.py", 1)),
 )
 CHECK = GOOD.checks[0]
 
@@ -23,7 +24,12 @@ def said(result: Result, commit: str | None = samples.COMMIT) -> str | None:
 
 @pytest.mark.parametrize(
     "result",
-    [GOOD, replace(GOOD, attempt=2), replace(GOOD, python=None, checks=()), replace(GOOD, cause="timeout")],
+    [
+        GOOD,
+        replace(GOOD, attempt=2),
+        replace(GOOD, python=None, checks=()),
+        replace(GOOD, cause="timeout"),
+    ],
 )
 def test_a_result_of_this_run_counts(result: Result) -> None:
     assert said(result) is None
@@ -37,7 +43,10 @@ def test_a_result_without_a_commit_counts_where_the_run_has_none() -> None:
     ("change", "reason"),
     [
         ({"run": "another"}, "is of run another, this is 7f3a91c2d4e8"),
-        ({"commit": "0" * 40}, "is of commit 000000000000, this run is of 781e32854715"),
+        (
+            {"commit": "0" * 40},
+            "is of commit 000000000000, this run is of 781e32854715",
+        ),
         ({"commit": None}, "is of commit None, this run is of 781e32854715"),
         ({"attempt": 3}, "is of attempt 3, this is 2"),
         ({"partial": True}, "is partial: arguments selected a part of lint"),
@@ -54,12 +63,22 @@ def test_a_result_without_a_commit_counts_where_the_run_has_none() -> None:
         ({"checks": (replace(CHECK, seconds=-1),)}, "is malformed: check 'mypy'"),
     ],
 )
-def test_any_other_is_refused_with_the_reason(change: dict[str, Any], reason: str) -> None:
+def test_any_other_is_refused_with_the_reason(
+    change: dict[str, Any], reason: str
+) -> None:
     assert said(replace(GOOD, **change)) == reason
 
 
 @pytest.mark.parametrize(
-    "change", [{"message": None}, {"line": "3"}, {"line": True}, {"file": 1}, {"severity": {}}, {"rule": 1}]
+    "change",
+    [
+        {"message": None},
+        {"line": "3"},
+        {"line": True},
+        {"file": 1},
+        {"severity": {}},
+        {"rule": 1},
+    ],
 )
 def test_a_malformed_finding_is_named_by_its_check(change: dict[str, Any]) -> None:
     found = replace(CHECK.findings[0], **change)

@@ -50,19 +50,29 @@ def test_a_run_of_nothing_is_skipped_and_fails_nothing() -> None:
     assert critical_path(EMPTY) == ()
 
 
-def test_a_run_is_as_long_as_from_the_first_start_to_the_last_end(tmp_path: Path) -> None:
+def test_a_run_is_as_long_as_from_the_first_start_to_the_last_end(
+    tmp_path: Path,
+) -> None:
     plan = samples.leave_realistic(tmp_path)
     assert samples.collect(tmp_path, plan).seconds == pytest.approx(180 + 96)
 
 
-def test_the_critical_path_goes_back_through_the_need_that_ended_last(tmp_path: Path) -> None:
+def test_the_critical_path_goes_back_through_the_need_that_ended_last(
+    tmp_path: Path,
+) -> None:
     plan = samples.leave_realistic(tmp_path)
-    assert critical_path(samples.collect(tmp_path, plan)) == ("lint", "tests-3.11-java17")
+    assert critical_path(samples.collect(tmp_path, plan)) == (
+        "lint",
+        "tests-3.11-java17",
+    )
 
 
 def test_the_tally_counts_jobs_that_were_not_planned_too(tmp_path: Path) -> None:
     plan = samples.leave_realistic(tmp_path)
-    assert samples.collect(tmp_path, plan).tally == "1 failed, 3 with warnings, 5 passed, 6 skipped"
+    assert (
+        samples.collect(tmp_path, plan).tally
+        == "1 failed, 3 with warnings, 5 passed, 6 skipped"
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,20 +80,34 @@ def test_the_tally_counts_jobs_that_were_not_planned_too(tmp_path: Path) -> None
     [
         ((samples.passed("a"), samples.passed("b")), None, "2 checks passed"),
         ((samples.passed("a", "12 passed"),), None, "a: 12 passed"),
-        ((samples.passed("a"), Check("b", Status.FAILURE), samples.failed("c")), None, "b; c: 0 findings"),
+        (
+            (samples.passed("a"), Check("b", Status.FAILURE), samples.failed("c")),
+            None,
+            "b; c: 0 findings",
+        ),
         ((Check("b", Status.FAILURE, detail="cut"),), "timeout", "timeout; b: cut"),
-        ((Check("session", Status.SKIPPED, detail="needs x"),), "need-failed", "needs x"),
+        (
+            (Check("session", Status.SKIPPED, detail="needs x"),),
+            "need-failed",
+            "needs x",
+        ),
     ],
 )
-def test_the_headline_says_what_matters(checks: tuple[Check, ...], cause: str | None, headline: str) -> None:
+def test_the_headline_says_what_matters(
+    checks: tuple[Check, ...], cause: str | None, headline: str
+) -> None:
     variant = samples.design().jobs["lint"].variants[0]
     result = replace(samples.result_of(variant, *checks), cause=cause)
-    session = Session("lint", "lint", "lint", "nox -s lint", State(result.status.value), result=result)
+    session = Session(
+        "lint", "lint", "lint", "nox -s lint", State(result.status.value), result=result
+    )
     assert session.headline == headline
 
 
 def test_a_session_without_a_result_has_no_span() -> None:
-    session = Session("lint", "lint", "lint", "nox -s lint", State.FAILURE, "it left no result")
+    session = Session(
+        "lint", "lint", "lint", "nox -s lint", State.FAILURE, "it left no result"
+    )
     assert (session.span, session.seconds, session.checks, session.headline) == (
         None,
         0.0,
@@ -95,12 +119,16 @@ def test_a_session_without_a_result_has_no_span() -> None:
     assert replace(EMPTY, nodes=(node,)).exit_code == 1
 
 
-def test_a_reused_session_says_since_when_and_takes_no_time_of_this_run(tmp_path: Path) -> None:
+def test_a_reused_session_says_since_when_and_takes_no_time_of_this_run(
+    tmp_path: Path,
+) -> None:
     plan = samples.leave_realistic(tmp_path)
     overview = samples.collect(tmp_path, plan)
     [session] = [each for each in overview.sessions if each.id == "lint"]
     assert session.result is not None and session.span is not None
-    kept = replace(session.result, reused={"run": "before", "since": "2026-01-30T23:59:59Z"})
+    kept = replace(
+        session.result, reused={"run": "before", "since": "2026-01-30T23:59:59Z"}
+    )
     reused = replace(session, result=kept)
     assert reused.headline.startswith("as of 2026-01-30 23:59 UTC, run before; ")
     assert reused.span is None

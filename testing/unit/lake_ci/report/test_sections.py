@@ -39,10 +39,15 @@ def test_a_failure_counts_what_it_does_not_show(tmp_path: Path) -> None:
     overview = samples.overview_of(tmp_path, lint=[samples.failed("x", *found)])
     tests = tuple(TestCase(f"test {number}", 1.0, "failed") for number in range(12))
     node = overview.nodes[0]
-    overview = replace(overview, nodes=(replace(node, sessions=(replace(node.sessions[0], tests=tests),)),))
+    overview = replace(
+        overview,
+        nodes=(replace(node, sessions=(replace(node.sessions[0], tests=tests),)),),
+    )
     text = sections.failures(overview, "../")
     assert '<a href="#findings?job=lint">and 20 more findings of this job</a>' in text
-    assert '<a href="#tests?job=lint&amp;outcome=failed">2 more failed tests</a>' in text
+    assert (
+        '<a href="#tests?job=lint&amp;outcome=failed">2 more failed tests</a>' in text
+    )
     assert "number 9" in text and "number 10" not in text
 
 
@@ -56,18 +61,32 @@ def test_a_missing_result_is_a_failure_with_its_reason(tmp_path: Path) -> None:
 
 def test_every_job_is_a_row_planned_or_not(bad_day: Overview) -> None:
     text = words(sections.jobs(bad_day))
-    assert "❌ failed tests-3.10(java17) 90.0 s integration: 1 failed, 61 passed; types: 1 finding" in text
-    assert "⏸️ skipped acceptance not run: only on schedule or workflow dispatch" in text
+    assert (
+        "❌ failed tests-3.10(java17) 90.0 s integration: 1 failed, 61 passed; types: 1"
+        " finding" in text
+    )
+    assert (
+        "⏸️ skipped acceptance not run: only on schedule or workflow dispatch" in text
+    )
     assert "Before" not in text
 
 
 def test_the_run_before_stands_beside_this_one(bad_day: Overview) -> None:
     sessions = {"lint": PastSession(State.FAILURE, 12.0, {"mypy": "failure"})}
     past = Past(
-        "before", "push", "main", samples.COMMIT, "2026-01-30T02:00:00Z", State.FAILURE, 60.0, sessions
+        "before",
+        "push",
+        "main",
+        samples.COMMIT,
+        "2026-01-30T02:00:00Z",
+        State.FAILURE,
+        60.0,
+        sessions,
     )
     overview = replace(bad_day, past=(past,))
-    assert "⚠️ warning lint 9.4 s failed, 12.0 s flake8: 3 remarks" in words(sections.jobs(overview))
+    assert "⚠️ warning lint 9.4 s failed, 12.0 s flake8: 3 remarks" in words(
+        sections.jobs(overview)
+    )
     text = words(sections.comparison(overview))
     assert "Run before of 2026-01-30T02:00:00Z, commit 781e32854715 : ❌ failed" in text
     assert "mended lint mypy" in text
@@ -77,18 +96,37 @@ def test_the_run_before_stands_beside_this_one(bad_day: Overview) -> None:
 def test_nothing_differs(tmp_path: Path) -> None:
     overview = samples.overview_of(tmp_path)
     same = {
-        session.id: PastSession(State.SUCCESS, 10.0, {"check": "success"}) for session in overview.sessions
+        session.id: PastSession(State.SUCCESS, 10.0, {"check": "success"})
+        for session in overview.sessions
     }
-    past = Past("before", "push", "main", None, "2026-01-30T02:00:00Z", State.SUCCESS, 60.0, same)
-    assert words(sections.comparison(replace(overview, past=(past,)))).endswith("Nothing differs.")
+    past = Past(
+        "before",
+        "push",
+        "main",
+        None,
+        "2026-01-30T02:00:00Z",
+        State.SUCCESS,
+        60.0,
+        same,
+    )
+    assert words(sections.comparison(replace(overview, past=(past,)))).endswith(
+        "Nothing differs."
+    )
 
 
-def test_checks_say_what_was_not_checked_and_link_their_findings(bad_day: Overview) -> None:
+def test_checks_say_what_was_not_checked_and_link_their_findings(
+    bad_day: Overview,
+) -> None:
     text = sections.checks(bad_day)
-    assert "1 of 4 environments not checked: the provider registry is out of reach" in words(text)
+    assert (
+        "1 of 4 environments not checked: the provider registry is out of reach"
+        in words(text)
+    )
     assert '<a href="#findings?job=lint">3</a>' in text
     assert text.count("<details") == 14
-    assert re.findall(r'<details class="job" id="([^"]*)" open>', text) == ["job-tests-3.10-java17"]
+    assert re.findall(r'<details class="job" id="([^"]*)" open>', text) == [
+        "job-tests-3.10-java17"
+    ]
 
 
 def test_artifacts_are_linked_from_where_the_page_lies(tmp_path: Path) -> None:
@@ -101,11 +139,17 @@ def test_artifacts_are_linked_from_where_the_page_lies(tmp_path: Path) -> None:
     overview = samples.overview_of(tmp_path)
     node = overview.nodes[0]
     result = replace(
-        node.sessions[0].result or samples.result_of(samples.design().jobs["lint"].variants[0]),
+        node.sessions[0].result
+        or samples.result_of(samples.design().jobs["lint"].variants[0]),
         artifacts=names,
     )
     text = sections.checks(
-        replace(overview, nodes=(replace(node, sessions=(replace(node.sessions[0], result=result),)),))
+        replace(
+            overview,
+            nodes=(
+                replace(node, sessions=(replace(node.sessions[0], result=result),)),
+            ),
+        )
     )
     assert '<a href="./build/sbom.json">reports/build/sbom.json</a>' in text
     assert '<a href="../dist/a.whl">dist/a.whl</a>' in text
@@ -127,7 +171,9 @@ def test_coverage_is_a_column_a_variant_and_the_lowest_file_stands_first(
     assert "All files 95.1 % 94.6 % 94.1 % 93.6 % 93.1 % 92.6 %" in text
     assert text.index("medallion.py") < text.index("tables.py") < text.index("cli.py")
     monkeypatch.setattr(sections, "ROWS_SHOWN", 1)
-    assert words(sections.coverage(bad_day, "../")).endswith("2 files with a higher share left out.")
+    assert words(sections.coverage(bad_day, "../")).endswith(
+        "2 files with a higher share left out."
+    )
 
 
 def test_a_file_that_a_variant_did_not_measure_is_said(tmp_path: Path) -> None:
@@ -138,21 +184,30 @@ def test_a_file_that_a_variant_did_not_measure_is_said(tmp_path: Path) -> None:
     assert "b.py not measured 80.0 % a.py 90.0 % not measured" in text
 
 
-@pytest.mark.parametrize("data", [{"percent": "9", "files": {}}, {"percent": 9, "files": []}, {}])
+@pytest.mark.parametrize(
+    "data", [{"percent": "9", "files": {}}, {"percent": 9, "files": []}, {}]
+)
 def test_what_is_no_coverage_is_not_shown(tmp_path: Path, data: dict[str, Any]) -> None:
     assert (
-        sections.coverage(samples.overview_of(tmp_path, lint=[samples.passed("coverage", **data)]), "../")
+        sections.coverage(
+            samples.overview_of(tmp_path, lint=[samples.passed("coverage", **data)]),
+            "../",
+        )
         == ""
     )
 
 
-def test_a_check_brings_a_panel_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_brings_a_panel_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     panel = {
         "title": "Benchmarks",
         "columns": ["name", "median"],
         "rows": [["<b>", 0.41234567], ["x", None], "y"],
     }
-    overview = samples.overview_of(tmp_path, lint=[samples.passed("bench", panel=panel)])
+    overview = samples.overview_of(
+        tmp_path, lint=[samples.passed("bench", panel=panel)]
+    )
     text = sections.panels(overview)
     assert "lint: Benchmarks" in words(text)
     assert "<td>&lt;b&gt;</td><td>0.412346</td>" in text
@@ -163,20 +218,33 @@ def test_a_check_brings_a_panel_of_its_own(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("panel", [None, "text", {"rows": "text"}, {"title": "t"}])
 def test_what_is_no_panel_is_not_shown(tmp_path: Path, panel: object) -> None:
-    assert sections.panels(samples.overview_of(tmp_path, lint=[samples.passed("bench", panel=panel)])) == ""
+    assert (
+        sections.panels(
+            samples.overview_of(tmp_path, lint=[samples.passed("bench", panel=panel)])
+        )
+        == ""
+    )
 
 
 def test_a_panel_without_columns_is_a_table_all_the_same(tmp_path: Path) -> None:
-    overview = samples.overview_of(tmp_path, lint=[samples.passed("bench", panel={"rows": [[1]]})])
+    overview = samples.overview_of(
+        tmp_path, lint=[samples.passed("bench", panel={"rows": [[1]]})]
+    )
     assert "lint: bench" in sections.panels(overview)
 
 
 def test_refused_results_are_named(bad_day: Overview) -> None:
-    assert words(sections.refused(bad_day)) == (
-        "reports/acceptance/result.json is of run 0123456789ab, this is 7f3a91c2d4e8"
+    assert (
+        words(sections.refused(bad_day))
+        == "reports/acceptance/result.json is of run 0123456789ab, this is 7f3a91c2d4e8"
     )
 
 
 def test_a_check_that_repeats_what_was_not_checked_says_it_once(tmp_path: Path) -> None:
     check = Check("plan", Status.WARNING, detail="no engine", weaker="no engine")
-    assert words(sections.checks(samples.overview_of(tmp_path, lint=[check]))).count("no engine") == 1
+    assert (
+        words(sections.checks(samples.overview_of(tmp_path, lint=[check]))).count(
+            "no engine"
+        )
+        == 1
+    )

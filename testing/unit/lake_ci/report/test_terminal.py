@@ -14,7 +14,8 @@ from lake_ci.results import Check, Finding, Result, Status
 
 def findings(number: int) -> tuple[Finding, ...]:
     return tuple(
-        Finding("flake8", "F401", "'os' imported but unused", "utils/a.py", n + 1) for n in range(number)
+        Finding("flake8", "F401", "'os' imported but unused", "utils/a.py", n + 1)
+        for n in range(number)
     )
 
 
@@ -39,7 +40,9 @@ def test_a_row_says_how_the_check_ended_how_long_it_took_and_what_of_it() -> Non
 
 
 def test_a_row_names_place_rule_and_message_of_each_finding() -> None:
-    row = terminal.row(Check("flake8", Status.FAILURE, 0.5, "1 finding", findings(1)), symbols=True)
+    row = terminal.row(
+        Check("flake8", Status.FAILURE, 0.5, "1 finding", findings(1)), symbols=True
+    )
     assert row.splitlines() == [
         "❌ flake8                    0.5 s  1 finding",
         "     utils/a.py:1  F401  'os' imported but unused",
@@ -54,7 +57,9 @@ def test_a_row_names_place_rule_and_message_of_each_finding() -> None:
         (15, "     and 5 more findings, in result.json"),
     ],
 )
-def test_beyond_the_tenth_finding_only_their_number_is_shown(number: int, last: str | None) -> None:
+def test_beyond_the_tenth_finding_only_their_number_is_shown(
+    number: int, last: str | None
+) -> None:
     lines = terminal.row(
         Check("flake8", Status.FAILURE, findings=findings(number)), symbols=True
     ).splitlines()
@@ -70,8 +75,12 @@ def test_a_finding_without_a_place_or_a_message_is_still_shown() -> None:
 
 
 def test_what_was_not_checked_is_said_once() -> None:
-    check = Check("java", Status.WARNING, 0.0, "no Java", weaker="nothing ran on Java 17")
-    assert terminal.row(check, symbols=True).splitlines()[1:] == ["     not checked: nothing ran on Java 17"]
+    check = Check(
+        "java", Status.WARNING, 0.0, "no Java", weaker="nothing ran on Java 17"
+    )
+    assert terminal.row(check, symbols=True).splitlines()[1:] == [
+        "     not checked: nothing ran on Java 17"
+    ]
     same = replace(check, detail="warning: nothing ran on Java 17")
     assert len(terminal.row(same, symbols=True).splitlines()) == 1
 
@@ -79,13 +88,17 @@ def test_what_was_not_checked_is_said_once() -> None:
 def test_long_messages_are_wrapped_and_paths_never_broken() -> None:
     path = "testing/unit/" + "a-very-long-folder-name/" * 5 + "test_it.py"
     found = (Finding("pytest", "AssertionError", "word " * 40, path, 3),)
-    lines = terminal.row(Check("unit", Status.FAILURE, findings=found), symbols=True).splitlines()
+    lines = terminal.row(
+        Check("unit", Status.FAILURE, findings=found), symbols=True
+    ).splitlines()
     assert f"{path}:3" in lines[1].split()
     assert all(len(line) <= 77 for line in lines if path not in line)
     assert "".join(lines).count("word") == 40
 
 
-def test_a_long_detail_is_cut_on_a_terminal_and_kept_on_github(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_detail_is_cut_on_a_terminal_and_kept_on_github(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     check = Check("version", Status.SUCCESS, 0.1, "x" * 100)
     row = terminal.row(check, symbols=True)
     assert len(row) == 77
@@ -105,11 +118,20 @@ def test_the_table_shows_every_job_its_checks_and_the_tally() -> None:
         ),
         warnings=("the tree is dirty",),
     )
-    unmet = replace(RESULT, session="build", seconds=0.0, checks=(), cause="need-failed")
-    warned = replace(
-        RESULT, session="docs", seconds=200.0, checks=(Check("links", Status.WARNING, 1.0, "old"),)
+    unmet = replace(
+        RESULT, session="build", seconds=0.0, checks=(), cause="need-failed"
     )
-    table = terminal.table([RESULT, failed, unmet, warned], {"deploy": "only on push to main"}, symbols=True)
+    warned = replace(
+        RESULT,
+        session="docs",
+        seconds=200.0,
+        checks=(Check("links", Status.WARNING, 1.0, "old"),),
+    )
+    table = terminal.table(
+        [RESULT, failed, unmet, warned],
+        {"deploy": "only on push to main"},
+        symbols=True,
+    )
     assert [line.rstrip() for line in table.splitlines()] == [
         "✅ tests-3.10(java17)       81.2 s",
         "   ✅ unit                     80.0 s  212 passed",
@@ -137,12 +159,15 @@ def test_the_cause_of_a_cut_short_job_stands_beside_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "mark"), [("utf-8", "✅"), ("ascii", "ok  "), ("no-such-codec", "ok  ")]
+    ("encoding", "mark"),
+    [("utf-8", "✅"), ("ascii", "ok  "), ("no-such-codec", "ok  ")],
 )
 def test_a_terminal_without_the_symbols_gets_words(
     monkeypatch: pytest.MonkeyPatch, encoding: str, mark: str
 ) -> None:
-    monkeypatch.setattr(sys, "stdout", type("Terminal", (io.StringIO,), {"encoding": encoding})())
+    monkeypatch.setattr(
+        sys, "stdout", type("Terminal", (io.StringIO,), {"encoding": encoding})()
+    )
     assert terminal.mark(Status.SUCCESS) == mark
     assert terminal.row(Check("unit", Status.SUCCESS)).startswith(mark)
 
@@ -158,11 +183,20 @@ def test_a_terminal_without_the_symbols_gets_words(
         (7205, "120 min 05 s"),
     ],
 )
-def test_seconds_are_told_in_minutes_once_there_are_many(number: float, text: str) -> None:
+def test_seconds_are_told_in_minutes_once_there_are_many(
+    number: float, text: str
+) -> None:
     assert terminal.seconds(number) == text
 
 
-def test_a_result_that_was_reused_says_since_when_it_is_known_and_by_which_run() -> None:
-    reused = replace(RESULT, reused={"run": "0123456789ab", "since": "2026-01-30T23:59:59Z"})
+def test_a_result_that_was_reused_says_since_when_it_is_known_and_by_which_run() -> (
+    None
+):
+    reused = replace(
+        RESULT, reused={"run": "0123456789ab", "since": "2026-01-30T23:59:59Z"}
+    )
     first = terminal.job(reused, symbols=True).splitlines()[0]
-    assert first == "✅ tests-3.10(java17)       81.2 s  as of 2026-01-30 23:59 UTC, run 0123456789ab"
+    assert (
+        first == "✅ tests-3.10(java17)       81.2 s  as of 2026-01-30 23:59 UTC, run"
+        " 0123456789ab"
+    )

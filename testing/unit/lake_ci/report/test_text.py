@@ -39,7 +39,10 @@ def test_one_line_has_no_line_break() -> None:
 
 def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
     assert shorten("abc", 3) == "abc"
-    assert shorten("a" * 2000 + "z" * 2000, 20) == f"{'a' * 10}\n… 3,980 characters left out …\n{'z' * 10}"
+    assert (
+        shorten("a" * 2000 + "z" * 2000, 20)
+        == f"{'a' * 10}\n… 3,980 characters left out …\n{'z' * 10}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,12 +56,15 @@ def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
         ("lone\ud800", None, "../lone%3F"),
     ],
 )
-def test_a_link_holds_a_path_and_nothing_else(file: str, line: int | None, url: str) -> None:
+def test_a_link_holds_a_path_and_nothing_else(
+    file: str, line: int | None, url: str
+) -> None:
     assert link("../", file, line) == url
 
 
 @pytest.mark.parametrize(
-    "file", [None, "", "/etc/passwd", "//example.org/x", "../../x", "a/../../x", "\\\\host\\x"]
+    "file",
+    [None, "", "/etc/passwd", "//example.org/x", "../../x", "a/../../x", "\\\\host\\x"],
 )
 def test_what_leads_out_of_the_repository_is_no_link(file: str | None) -> None:
     assert link("../", file) is None

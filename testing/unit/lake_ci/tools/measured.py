@@ -1,4 +1,6 @@
-"""A benchmark of the gate whose processes are stood in for: what they would have measured is given."""
+"""A benchmark of the gate whose processes are stood in for: what they would have
+measured is given.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def side(root: Path, name: str) -> Side:
 
 
 class Runs:
-    """Stands in for both processes of a generation: leaves what pytest-benchmark would."""
+    """Stands in for both processes of a generation: leaves what the plugin would."""
 
     def __init__(
         self,
@@ -62,11 +64,16 @@ class Runs:
         self.started.append(name)
         if name == self.fails:
             return Completed(tuple(argv), 1, self.says, "", 0.1)
-        [file] = [each.partition("=")[2] for each in argv if each.startswith("--benchmark-json=")]
+        [file] = [
+            each.partition("=")[2]
+            for each in argv
+            if each.startswith("--benchmark-json=")
+        ]
         rounds = self.seconds[name]
         more = {
             "parts": {
-                part: [self.parts[name]] * len(rounds) for part in (["silver.orders"] if self.parts else [])
+                part: [self.parts[name]] * len(rounds)
+                for part in (["silver.orders"] if self.parts else [])
             },
             "cpu": {"": [self.cpu[name]] * len(rounds)},
             "peak_mb": self.peaks[name],

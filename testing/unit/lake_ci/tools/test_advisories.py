@@ -1,4 +1,4 @@
-"""Which database is asked, what an answer is worth, and where a vulnerable pin stands."""
+"""Which database is asked, what an answer is worth, where a vulnerable pin stands."""
 
 from __future__ import annotations
 
@@ -32,22 +32,34 @@ Answer = Callable[[list[str]], Completed]
 
 @pytest.fixture
 def project(bench: Workbench) -> Workbench:
-    """A bench with one lock, and a project whose requirement is resolved to nothing more."""
+    """A bench with one lock, and a project whose requirement is resolved to nothing
+    more.
+    """
     settings = '[tool.lake_ci.security]\nfail_on = "low"\n'
-    (bench.root / "pyproject.toml").write_text(f'[project]\nrequires-python = ">=3.9"\n{settings}')
+    (bench.root / "pyproject.toml").write_text(
+        f'[project]\nrequires-python = ">=3.9"\n{settings}'
+    )
     (bench.root / "requirements").mkdir()
-    (bench.root / "requirements" / "lint.txt").write_text("# a lock\nrequests==2.19.0\nJinja2==3.1.6\n")
+    (bench.root / "requirements" / "lint.txt").write_text(
+        "# a lock\nrequests==2.19.0\nJinja2==3.1.6\n"
+    )
     return bench
 
 
 def database(folder: Path, day: date = TODAY) -> str:
     folder.mkdir(exist_ok=True)
-    (folder / "insecure_full.json").write_text(json.dumps({"meta": {"date": f"{day}T00:00:00+00:00"}}))
+    (folder / "insecure_full.json").write_text(
+        json.dumps({"meta": {"date": f"{day}T00:00:00+00:00"}})
+    )
     return str(folder)
 
 
-def answering(bench: Workbench, *answers: tuple[int, dict[str, Any] | None]) -> list[list[str]]:
-    """Let uv resolve nothing, and safety leave these exit codes and reports, one after the other."""
+def answering(
+    bench: Workbench, *answers: tuple[int, dict[str, Any] | None]
+) -> list[list[str]]:
+    """Let uv resolve nothing, and safety leave these exit codes and reports, one after
+    the other.
+    """
     calls: list[list[str]] = []
 
     def execute(argv: list[str], **options: Any) -> Completed:
@@ -58,7 +70,9 @@ def answering(bench: Workbench, *answers: tuple[int, dict[str, Any] | None]) -> 
         calls.append(list(argv))
         if document is not None:
             Path(argv[-1].partition("=")[2]).write_text(json.dumps(document))
-        return Completed(tuple(argv), code, "a banner", "no network" if code == 68 else "", 0.1)
+        return Completed(
+            tuple(argv), code, "a banner", "no network" if code == 68 else "", 0.1
+        )
 
     bench.execute = execute
     return calls
@@ -80,15 +94,23 @@ def safety(bench: Workbench, *, online: bool = True) -> Safety:
 def test_the_live_database_is_asked_where_there_is_network(project: Workbench) -> None:
     calls = answering(project, (0, report()))
     outcome = safety(project).run(project)
-    assert (outcome.status, outcome.detail) == (Status.SUCCESS, "2 pins, live database of 2026-03-01")
+    assert (outcome.status, outcome.detail) == (
+        Status.SUCCESS,
+        "2 pins, live database of 2026-03-01",
+    )
     assert "--db" not in calls[0]
 
 
-def test_without_network_the_folder_is_asked(project: Workbench, tmp_path: Path) -> None:
+def test_without_network_the_folder_is_asked(
+    project: Workbench, tmp_path: Path
+) -> None:
     project.env["LAKE_CI_ADVISORIES"] = database(tmp_path / "known")
     calls = answering(project, (0, report()))
     outcome = safety(project, online=False).run(project)
-    assert (outcome.status, outcome.detail) == (Status.SUCCESS, "2 pins, advisories of 2026-03-01")
+    assert (outcome.status, outcome.detail) == (
+        Status.SUCCESS,
+        "2 pins, advisories of 2026-03-01",
+    )
     assert calls[0][calls[0].index("--db") + 1] == str(tmp_path / "known")
 
 
@@ -108,15 +130,23 @@ def test_no_database_is_a_weaker_check(project: Workbench, online: bool) -> None
     assert "LAKE_CI_ADVISORIES" in (outcome.weaker or "")
 
 
-@pytest.mark.parametrize(("days", "status"), [(30, Status.SUCCESS), (31, Status.WARNING)])
-def test_an_old_database_is_a_remark(project: Workbench, tmp_path: Path, days: int, status: Status) -> None:
-    project.env["LAKE_CI_ADVISORIES"] = database(tmp_path / "known", TODAY - timedelta(days))
+@pytest.mark.parametrize(
+    ("days", "status"), [(30, Status.SUCCESS), (31, Status.WARNING)]
+)
+def test_an_old_database_is_a_remark(
+    project: Workbench, tmp_path: Path, days: int, status: Status
+) -> None:
+    project.env["LAKE_CI_ADVISORIES"] = database(
+        tmp_path / "known", TODAY - timedelta(days)
+    )
     answering(project, (0, report()))
     outcome = safety(project, online=False).run(project)
     assert (outcome.status, outcome.weaker) == (status, None)
 
 
-def test_a_vulnerable_pin_stands_at_its_line_and_the_report_names_no_origin(project: Workbench) -> None:
+def test_a_vulnerable_pin_stands_at_its_line_and_the_report_names_no_origin(
+    project: Workbench,
+) -> None:
     answering(project, (64, report(ROW, ROW)))
     outcome = safety(project).run(project)
     assert outcome.status is Status.FAILURE
@@ -134,10 +164,16 @@ def test_what_a_policy_file_ignores_is_found_all_the_same(project: Workbench) ->
 
 @pytest.mark.parametrize(
     ("given", "severity"),
-    [(None, "high"), ({"cvssv3": {"base_severity": "MEDIUM"}}, "medium"), ({"cvssv3": None}, "high")],
+    [
+        (None, "high"),
+        ({"cvssv3": {"base_severity": "MEDIUM"}}, "medium"),
+        ({"cvssv3": None}, "high"),
+    ],
     ids=["none", "medium", "unscored"],
 )
-def test_an_advisory_without_severity_is_a_high_one(project: Workbench, given: Any, severity: str) -> None:
+def test_an_advisory_without_severity_is_a_high_one(
+    project: Workbench, given: Any, severity: str
+) -> None:
     answering(project, (64, report({**ROW, "severity": given})))
     [found] = safety(project).run(project).findings
     assert found.message.endswith(f"({severity})")
@@ -176,7 +212,9 @@ def test_a_folder_without_a_database_is_refused(tmp_path: Path) -> None:
     assert from_folder({}) is None
 
 
-def test_a_proxy_that_is_not_there_is_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_not_there_is_no_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):

@@ -1,4 +1,6 @@
-"""The tests that a change may reach: real runs of pytest over a small repository, which mutants then change."""
+"""The tests that a change may reach: real runs of pytest over a small repository, which
+mutants then change.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,12 @@ from lake_ci.tools.affected import Affected, Recorded
 from lake_ci.tools.tool import Workbench
 
 FILES = {
-    "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = ["."]\naddopts = ["--import-mode=importlib"]\n',
-    "lib.py": """\
+    "pyproject.toml": (
+        '[tool.pytest.ini_options]\npythonpath = ["."]\naddopts ='
+        ' ["--import-mode=importlib"]\n'
+    ),
+    "lib.py": (
+        """\
 import functools
 from pathlib import Path
 
@@ -57,10 +63,15 @@ def make():
 
 def end(lines):
     lines.append("ended")
-""",
-    "tool.py": "import sys\n\n\ndef main():\n    return 7\n\n\nif __name__ == '__main__':\n    print(main())\n",
+"""
+    ),
+    "tool.py": (
+        "import sys\n\n\ndef main():\n    return 7\n\n\nif __name__ == '__main__':\n"
+        "    print(main())\n"
+    ),
     "data.csv": "1,2\n",
-    "tests/conftest.py": """\
+    "tests/conftest.py": (
+        """\
 import lib
 import pytest
 
@@ -75,8 +86,10 @@ def shared():
 @pytest.fixture
 def own():
     return 5
-""",
-    "tests/test_lib.py": """\
+"""
+    ),
+    "tests/test_lib.py": (
+        """\
 import lib
 
 
@@ -102,8 +115,10 @@ def test_cached_again():
 
 def test_declared():
     assert lib.TABLE == 7
-""",
-    "tests/test_fixtures.py": """\
+"""
+    ),
+    "tests/test_fixtures.py": (
+        """\
 from pathlib import Path
 
 
@@ -129,20 +144,25 @@ def test_data():
 
 def test_source():
     assert "return 7" in Path("tool.py").read_text()
-""",
-    "tests/test_process.py": """\
+"""
+    ),
+    "tests/test_process.py": (
+        """\
 import subprocess
 import sys
 
 
 def test_tool():
-    done = subprocess.run([sys.executable, "tool.py"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "tool.py"], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "7\\n"
 
 
 def test_no_process():
     assert True
-""",
+"""
+    ),
 }
 # Each is an edit that breaks tests: file, old text, new text.
 MUTANTS = {
@@ -151,13 +171,21 @@ MUTANTS = {
     "cached": ("lib.py", "number + 1", "number + 2"),
     "import": ("lib.py", "    return number\n\n\nTABLE", "    return 8\n\n\nTABLE"),
     "fixture": ("tests/conftest.py", "return 5", "return 6"),
-    "shared-fixture": ("tests/conftest.py", "made = lib.make()", "made = lib.make() * 2"),
+    "shared-fixture": (
+        "tests/conftest.py",
+        "made = lib.make()",
+        "made = lib.make() * 2",
+    ),
     "below-a-shared-fixture": ("lib.py", "return [1, 2]", "return []"),
     "teardown": ("lib.py", 'lines.append("ended")', "return lines"),
     "data": ("data.csv", "1,2", "2,1"),
     "process": ("tool.py", "return 7", "return 8"),
     "test": ("tests/test_lib.py", "lib.half(4) == 2", "lib.half(4) == 3"),
-    "settings": ("pyproject.toml", 'pythonpath = ["."]', 'pythonpath = ["."]\nusefixtures = ["none"]'),
+    "settings": (
+        "pyproject.toml",
+        'pythonpath = ["."]',
+        'pythonpath = ["."]\nusefixtures = ["none"]',
+    ),
 }
 TESTS = 14
 SHARED = {
@@ -168,7 +196,9 @@ SHARED = {
 
 @pytest.fixture
 def repository(bench: Workbench) -> Workbench:
-    """A repository under git, and a workbench that runs commands in it by this Python."""
+    """A repository under git, and a workbench that runs commands in it by this
+    Python.
+    """
     children = Processes()
 
     def execute(argv: list[str], *, env: dict[str, str], **options: Any) -> Completed:
@@ -178,7 +208,9 @@ def repository(bench: Workbench) -> Workbench:
     for name, text in FILES.items():
         (bench.root / name).parent.mkdir(parents=True, exist_ok=True)
         (bench.root / name).write_text(text)
-    (bench.root / ".gitignore").write_text("/.cache/\n/reports/\n__pycache__/\n.pytest_cache/\n")
+    (bench.root / ".gitignore").write_text(
+        "/.cache/\n/reports/\n__pycache__/\n.pytest_cache/\n"
+    )
     assert git.ask(bench.root, "init", "-q") is not None
     bench.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     bench.python = Path(sys.executable)
@@ -192,7 +224,9 @@ def run(repository: Workbench) -> Outcome:
 
 
 def recorded(repository: Workbench) -> Recorded:
-    path = repository.root / ".cache" / "affected" / repository.reports.name / "tests.json"
+    path = (
+        repository.root / ".cache" / "affected" / repository.reports.name / "tests.json"
+    )
     found = Recorded.load(path)
     assert found is not None
     return found
@@ -206,7 +240,9 @@ def edit(repository: Workbench, file: str, old: str, new: str) -> None:
 
 
 def failing(root: Path) -> set[str]:
-    """The tests that fail, by a whole run without selection; all where pytest cannot collect them."""
+    """The tests that fail, by a whole run without selection; all where pytest cannot
+    collect them.
+    """
     command = [
         sys.executable,
         "-m",
@@ -219,13 +255,17 @@ def failing(root: Path) -> set[str]:
         "-p",
         "no:randomly",
     ]
-    done = subprocess.run([*command, "tests"], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "tests"], cwd=root, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0, done.stdout
     return set(re.findall(r"^(?:FAILED|ERROR) (\S+::\w+)", done.stdout, re.MULTILINE))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_affected_tests_include_all_that_a_mutant_breaks(repository: Workbench, workers: int) -> None:
+def test_affected_tests_include_all_that_a_mutant_breaks(
+    repository: Workbench, workers: int
+) -> None:
     repository.workers = workers
     first = run(repository)
     assert first.status is Status.SUCCESS
@@ -238,9 +278,13 @@ def test_affected_tests_include_all_that_a_mutant_breaks(repository: Workbench, 
         edit(repository, file, old, new)
         now = affected.Snapshot.of(repository.root, ["*"], known.snapshot)
         selection = affected.select(known, now, repository.root)
-        # pytest counts an error of a shared fixture's end for any test that happens to be the last.
-        broken = SHARED if name == "teardown" or workers == 2 else failing(repository.root)
-        # What breaks is the same however many workers have recorded: two are compared by their numbers below.
+        # pytest counts an error of a shared fixture's end for any test that happens to
+        # be the last.
+        broken = (
+            SHARED if name == "teardown" or workers == 2 else failing(repository.root)
+        )
+        # What breaks is the same however many workers have recorded: two are compared
+        # by their numbers below.
         assert workers == 2 or broken <= selection.tests, name
         selected[name] = len(selection.tests)
         edit(repository, file, new, old)
@@ -261,12 +305,16 @@ def test_affected_run_selects_reports_and_records(
     for _ in range(2):  # what failed runs again
         outcome = run(repository)
         assert outcome.status is Status.FAILURE
-        assert [finding.place for finding in outcome.findings] == ["tests/test_lib.py:5"]
+        assert [finding.place for finding in outcome.findings] == [
+            "tests/test_lib.py:5"
+        ]
     assert f"1 of {TESTS} tests" in capsys.readouterr().out
 
     edit(repository, "lib.py", "number * 3", "number * 2")
     assert run(repository).detail == f"2 passed (2 of {TESTS} tests)"
-    (repository.root / "tests" / "test_new.py").write_text("def test_new() -> None:\n    assert True\n")
+    (repository.root / "tests" / "test_new.py").write_text(
+        "def test_new() -> None:\n    assert True\n"
+    )
     assert "2 passed" in run(repository).detail  # it, and the one that starts a process
     assert run(repository).detail == f"0 of {TESTS + 1} tests"
 
@@ -286,6 +334,10 @@ def test_affected_record_of_a_narrower_run_is_not_kept(repository: Workbench) ->
         (("--affected",), {"tests": ["tests", "slow", "api"]}),
     ],
 )
-def test_sets_selection_starts_pytest_once(posargs: tuple[str, ...], rows: dict[str, list[str]]) -> None:
-    made = affected.sets({"fast": ["tests"], "slow": ["slow", "api"]}, ["lib"], posargs, ["*"])
+def test_sets_selection_starts_pytest_once(
+    posargs: tuple[str, ...], rows: dict[str, list[str]]
+) -> None:
+    made = affected.sets(
+        {"fast": ["tests"], "slow": ["slow", "api"]}, ["lib"], posargs, ["*"]
+    )
     assert {each.name: list(each.folders) for each in made} == rows

@@ -17,7 +17,9 @@ ACCOUNTS = {"staging": "222233334444", "production": "111122223333"}
 
 @pytest.fixture
 def bench(bench: Workbench) -> Workbench:
-    (bench.root / "pyproject.toml").write_text('[tool.lake_ci.k8s]\nmay_differ = ["*.spec.maxReplicas"]\n')
+    (bench.root / "pyproject.toml").write_text(
+        '[tool.lake_ci.k8s]\nmay_differ = ["*.spec.maxReplicas"]\n'
+    )
     folder = bench.root / "terraform" / "environments"
     folder.mkdir(parents=True)
     for name, account in ACCOUNTS.items():
@@ -26,17 +28,30 @@ def bench(bench: Workbench) -> Workbench:
 
 
 def environment(name: str, digest: str, **spec: Any) -> Rendered:
-    """An environment of two objects, with the values in which it must differ from any other."""
+    """An environment of two objects, with the values in which it must differ from any
+    other.
+    """
     config = f"settings-{digest}"
     data = {"LAKE": f"s3://lake-{name}-{ACCOUNTS[name]}"}
-    places = {(): (f"k8s/{name}.yaml", 1), ("spec", "minReplicas"): (f"k8s/{name}.yaml", 5)}
+    places = {
+        (): (f"k8s/{name}.yaml", 1),
+        ("spec", "minReplicas"): (f"k8s/{name}.yaml", 5),
+    }
     return Rendered(
         name,
         "made.yaml",
         (
-            Manifest({"kind": "ConfigMap", "metadata": {"name": config}, "data": data}, places),
             Manifest(
-                {"kind": "Scaler", "metadata": {"name": "api"}, "spec": {"config": config, **spec}}, places
+                {"kind": "ConfigMap", "metadata": {"name": config}, "data": data},
+                places,
+            ),
+            Manifest(
+                {
+                    "kind": "Scaler",
+                    "metadata": {"name": "api"},
+                    "spec": {"config": config, **spec},
+                },
+                places,
             ),
         ),
     )
@@ -49,7 +64,9 @@ def compared(bench: Workbench, *made: Rendered | None) -> Outcome:
     return Alike(builds).run(bench)
 
 
-def test_names_accounts_hashes_and_what_is_declared_may_differ(bench: Workbench) -> None:
+def test_names_accounts_hashes_and_what_is_declared_may_differ(
+    bench: Workbench,
+) -> None:
     staging = environment("staging", "abcdefghij", maxReplicas=2, minReplicas=1)
     production = environment("production", "0123456789", maxReplicas=9, minReplicas=1)
     outcome = compared(bench, staging, production)
@@ -66,10 +83,19 @@ def test_every_other_difference_is_placed_in_production(bench: Workbench) -> Non
         ("k8s/production.yaml", 5),
         ("k8s/staging.yaml", 1),
     ]
-    assert "Scaler.api.spec.minReplicas is 1 in staging and 2 in production" in outcome.findings[0].message
-    assert "Scaler.api.spec.pause is 3 in staging and nothing in production" in outcome.findings[1].message
+    assert (
+        "Scaler.api.spec.minReplicas is 1 in staging and 2 in production"
+        in outcome.findings[0].message
+    )
+    assert (
+        "Scaler.api.spec.pause is 3 in staging and nothing in production"
+        in outcome.findings[1].message
+    )
 
 
 def test_a_part_is_not_compared(bench: Workbench) -> None:
     assert Alike([Build("dev")]).run(bench).status is Status.SKIPPED
-    assert compared(bench, None, environment("production", "0123456789")).status is Status.SKIPPED
+    assert (
+        compared(bench, None, environment("production", "0123456789")).status
+        is Status.SKIPPED
+    )

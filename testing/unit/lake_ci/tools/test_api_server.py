@@ -1,4 +1,6 @@
-"""How the API server is chosen, started and asked; the answers come from a real server on loopback or a Unix socket."""
+"""How the API server is chosen, started and asked; the answers come from a real server
+on loopback or a Unix socket.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ RESOURCES = {
         {"name": "deployments/scale", "kind": "Scale", "namespaced": True},
     ]
 }
-DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api", "namespace": "lake"}}
+DEPLOYMENT = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "api", "namespace": "lake"},
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -43,13 +49,18 @@ class Handler(BaseHTTPRequestHandler):
             "/apis/apps/v1": RESOURCES,
             "/version": {"gitVersion": "v1.34.2"},
         }
-        self.answer(200 if self.path in known else 404, known.get(self.path, {"message": "no such path"}))
+        self.answer(
+            200 if self.path in known else 404,
+            known.get(self.path, {"message": "no such path"}),
+        )
 
     def do_PATCH(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.answer(201, json.loads(body), 'would violate \\"restricted\\"')
 
-    def answer(self, code: int, body: Mapping[str, Any], warning: str | None = None) -> None:
+    def answer(
+        self, code: int, body: Mapping[str, Any], warning: str | None = None
+    ) -> None:
         self.asked.append(f"{self.command} {self.path}")
         text = json.dumps(body).encode()
         self.send_response(code)
@@ -88,7 +99,9 @@ def connection(address: str) -> Iterator[Connection]:
     opened.close()
 
 
-def test_an_object_is_applied_dry_at_its_place_and_warnings_are_unquoted(connection: Connection) -> None:
+def test_an_object_is_applied_dry_at_its_place_and_warnings_are_unquoted(
+    connection: Connection,
+) -> None:
     answer = connection.apply(DEPLOYMENT)
     assert (answer.code, answer.body) == (201, DEPLOYMENT)
     assert answer.warnings == ('would violate "restricted"',)
@@ -99,19 +112,26 @@ def test_an_object_is_applied_dry_at_its_place_and_warnings_are_unquoted(connect
     assert Handler.asked[2:] == [f"PATCH {path}?{query}"]
 
 
-@pytest.mark.parametrize(("version", "kind"), [("apps/v1", "Deploiment"), ("apps/v9", "Deployment")])
+@pytest.mark.parametrize(
+    ("version", "kind"), [("apps/v1", "Deploiment"), ("apps/v9", "Deployment")]
+)
 def test_a_kind_or_version_that_the_server_does_not_know_is_refused(
     connection: Connection, version: str, kind: str
 ) -> None:
     answer = connection.apply(DEPLOYMENT | {"apiVersion": version, "kind": kind})
     assert answer.code == 404
     [cause] = answer.body["details"]["causes"]
-    assert cause == {"field": "apiVersion", "message": f"the server knows no {kind} of {version}"}
+    assert cause == {
+        "field": "apiVersion",
+        "message": f"the server knows no {kind} of {version}",
+    }
 
 
 def test_a_server_that_is_gone_is_an_error_that_names_the_request() -> None:
     nobody = Connection(http.client.HTTPConnection("127.0.0.1", 1, timeout=1), {})
-    with pytest.raises(LakeCiError, match="the API server does not answer GET /version"):
+    with pytest.raises(
+        LakeCiError, match="the API server does not answer GET /version"
+    ):
         nobody.ask("GET", "/version?x=1")
 
 
@@ -119,14 +139,16 @@ def test_a_server_that_is_gone_is_an_error_that_names_the_request() -> None:
 
 
 class Serving:
-    """Stands in for the serving script: notes its command, and says what it is told to."""
+    """Stands in for the serving script: notes its command, says what it is told to."""
 
     def __init__(self, said: Mapping[str, str]) -> None:
         self.said = said
         self.argv: list[str] = []
         self.open = False
 
-    def __call__(self, argv: Sequence[str], *, env: Mapping[str, str]) -> AbstractContextManager[str]:
+    def __call__(
+        self, argv: Sequence[str], *, env: Mapping[str, str]
+    ) -> AbstractContextManager[str]:
         self.argv = list(argv)
 
         @contextmanager
@@ -149,7 +171,9 @@ def test_without_cluster_and_assets_the_check_is_weaker(bench: Workbench) -> Non
     assert server.api.result() is None
 
 
-def test_a_folder_without_the_programs_is_an_error(bench: Workbench, tmp_path: Path) -> None:
+def test_a_folder_without_the_programs_is_an_error(
+    bench: Workbench, tmp_path: Path
+) -> None:
     bench.env[ASSETS] = str(tmp_path)
     server = ApiServer(ExitStack())
     with pytest.raises(LakeCiError, match="holds no etcd and no kube-apiserver"):
@@ -157,12 +181,16 @@ def test_a_folder_without_the_programs_is_an_error(bench: Workbench, tmp_path: P
     assert server.api.result() is None
 
 
-def test_the_sessions_own_server_lives_until_it_is_let_go(bench: Workbench, tmp_path: Path) -> None:
+def test_the_sessions_own_server_lives_until_it_is_let_go(
+    bench: Workbench, tmp_path: Path
+) -> None:
     for name in ("etcd", "kube-apiserver"):
         (tmp_path / name).touch()
         os.chmod(tmp_path / name, 0o755)
     bench.env[ASSETS] = str(tmp_path)
-    bench.serve = serving = Serving({"url": "https://127.0.0.1:1", "version": "v1.34.2"})
+    bench.serve = serving = Serving(
+        {"url": "https://127.0.0.1:1", "version": "v1.34.2"}
+    )
     with ExitStack() as held:
         server = ApiServer(held)
         assert server.run(bench).detail == "the session's own, Kubernetes v1.34.2"
@@ -177,13 +205,18 @@ def test_the_sessions_own_server_lives_until_it_is_let_go(bench: Workbench, tmp_
     assert not serving.open
 
 
-def test_a_named_context_comes_first_and_is_not_ones_own(bench: Workbench, address: str) -> None:
+def test_a_named_context_comes_first_and_is_not_ones_own(
+    bench: Workbench, address: str
+) -> None:
     bench.env |= {CONTEXT: "kind-lake", ASSETS: "/nowhere"}
     bench.serve = serving = Serving({"socket": address})
     with ExitStack() as held:
         server = ApiServer(held)
         detail = server.run(bench).detail
-        assert detail == "the cluster of context kind-lake, Kubernetes v1.34.2; dry-run only"
+        assert (
+            detail
+            == "the cluster of context kind-lake, Kubernetes v1.34.2; dry-run only"
+        )
         api = server.api.result()
         assert api is not None and not api.own
         assert serving.argv[-2:] == ["--context", "kind-lake"]

@@ -23,14 +23,18 @@ def bench(bench: Workbench) -> Workbench:
     folder = bench.root / "terraform" / "environments"
     folder.mkdir(parents=True)
     for name, account in IDS.items():
-        (folder / f"{name}.tfvars").write_text(f'environment = "{name}"\naccount_id  = "{account}"\n')
+        (folder / f"{name}.tfvars").write_text(
+            f'environment = "{name}"\naccount_id  = "{account}"\n'
+        )
         (folder / f"{name}.s3.tfbackend").write_text(f'bucket = "states-{account}"\n')
 
     @contextmanager
     def serve(argv: list[str], *, env: Mapping[str, str]) -> Iterator[str]:
         asked = json.loads(argv[-1])
         bench.notes.append(argv[-1])
-        sessions = {name: {"AWS_ACCESS_KEY_ID": each["account"]} for name, each in asked.items()}
+        sessions = {
+            name: {"AWS_ACCESS_KEY_ID": each["account"]} for name, each in asked.items()
+        }
         yield json.dumps({"endpoint": "http://127.0.0.1:1", "sessions": sessions})
         bench.notes.append("stopped")
 
@@ -38,12 +42,17 @@ def bench(bench: Workbench) -> Workbench:
     return bench
 
 
-def test_without_credentials_each_environment_gets_an_account_of_moto(bench: Workbench) -> None:
+def test_without_credentials_each_environment_gets_an_account_of_moto(
+    bench: Workbench,
+) -> None:
     with aws.accounts(bench, list(IDS)) as accounts:
         assert {name: account.id for name, account in accounts.items()} == IDS
         assert not any(account.real for account in accounts.values())
         env = accounts["dev"].env
-        assert (env["AWS_ACCESS_KEY_ID"], env["AWS_ENDPOINT_URL"]) == (IDS["dev"], "http://127.0.0.1:1")
+        assert (env["AWS_ACCESS_KEY_ID"], env["AWS_ENDPOINT_URL"]) == (
+            IDS["dev"],
+            "http://127.0.0.1:1",
+        )
         assert accounts["dev"].states == "states-333344445555"
         assert bench.notes[-1] != "stopped"
     assert bench.notes[-1] == "stopped"
@@ -77,7 +86,9 @@ def test_no_server_is_started_where_all_is_real_or_nothing_is_planned(
     assert bench.notes == []
 
 
-def test_asked_for_a_rehearsal_nobody_looks_at_the_credentials(bench: Workbench) -> None:
+def test_asked_for_a_rehearsal_nobody_looks_at_the_credentials(
+    bench: Workbench,
+) -> None:
     bench.env["AWS_PROFILE"] = "lake"
     with aws.accounts(bench, ["dev"], rehearse=True) as accounts:
         assert not accounts["dev"].real
@@ -89,13 +100,18 @@ def test_credentials_that_aws_does_not_accept_are_an_error_that_says_what_to_do(
     bench.env["AWS_PROFILE"] = "lake"
     answering(Completed((), 1, "", "Traceback\nThe SSO session has expired", 0.1))
     with pytest.raises(
-        LakeCiError, match=r"AWS_PROFILE: The SSO session has expired \(renew them, unset AWS_P"
+        LakeCiError,
+        match=r"AWS_PROFILE: The SSO session has expired \(renew them, unset AWS_P",
     ):
         with aws.accounts(bench, ["dev"]):
             pass
 
 
-def test_an_environment_without_an_account_is_left_to_terraform_to_object_to(bench: Workbench) -> None:
-    (bench.root / "terraform" / "environments" / "dev.tfvars").write_text("account_id = 3\n")
+def test_an_environment_without_an_account_is_left_to_terraform_to_object_to(
+    bench: Workbench,
+) -> None:
+    (bench.root / "terraform" / "environments" / "dev.tfvars").write_text(
+        "account_id = 3\n"
+    )
     with aws.accounts(bench, ["dev"]) as accounts:
         assert accounts["dev"].id == aws.NOBODY

@@ -12,7 +12,15 @@ from lake_ci.errors import UsageError
 from lake_ci.processes import Completed
 from lake_ci.results import Status
 from lake_ci.tools import baseline
-from lake_ci.tools.baseline import Baseline, Install, changed, check_out, pushed_from, reference, worktree
+from lake_ci.tools.baseline import (
+    Baseline,
+    Install,
+    changed,
+    check_out,
+    pushed_from,
+    reference,
+    worktree,
+)
 from lake_ci.tools.tool import Workbench
 
 Git = Callable[..., str]
@@ -36,7 +44,9 @@ def pushed(tmp_path: Path, before: object) -> dict[str, str]:
     return {"GITHUB_EVENT_NAME": "push", "GITHUB_EVENT_PATH": str(event)}
 
 
-def test_the_commit_asked_for_comes_first(root: Path, commits: list[str], tmp_path: Path) -> None:
+def test_the_commit_asked_for_comes_first(
+    root: Path, commits: list[str], tmp_path: Path
+) -> None:
     assert reference(root, pushed(tmp_path, commits[1]), "HEAD~2").commit == commits[0]
 
 
@@ -45,7 +55,9 @@ def test_an_unknown_commit_asked_for_is_wrong_usage(root: Path) -> None:
         reference(root, {}, "v9")
 
 
-def test_on_github_it_is_the_commit_before_the_push(root: Path, commits: list[str], tmp_path: Path) -> None:
+def test_on_github_it_is_the_commit_before_the_push(
+    root: Path, commits: list[str], tmp_path: Path
+) -> None:
     found = reference(root, pushed(tmp_path, commits[0]))
     assert (found.commit, found.why) == (commits[0], "the commit before this push")
 
@@ -59,16 +71,28 @@ def test_a_new_branch_or_one_rewritten_is_compared_with_the_first_parent(
 
 
 def test_another_event_has_no_commit_before_it(tmp_path: Path) -> None:
-    assert pushed_from({**pushed(tmp_path, "a" * 40), "GITHUB_EVENT_NAME": "schedule"}) is None
-    assert pushed_from({"GITHUB_EVENT_NAME": "push", "GITHUB_EVENT_PATH": str(tmp_path / "none")}) is None
+    assert (
+        pushed_from({**pushed(tmp_path, "a" * 40), "GITHUB_EVENT_NAME": "schedule"})
+        is None
+    )
+    assert (
+        pushed_from(
+            {"GITHUB_EVENT_NAME": "push", "GITHUB_EVENT_PATH": str(tmp_path / "none")}
+        )
+        is None
+    )
 
 
-def test_an_uncommitted_change_is_compared_with_its_commit(root: Path, commits: list[str]) -> None:
+def test_an_uncommitted_change_is_compared_with_its_commit(
+    root: Path, commits: list[str]
+) -> None:
     (root / "file").write_text("changed")
     assert reference(root, {}).commit == commits[2]
 
 
-def test_of_a_merge_it_is_the_first_parent(root: Path, commits: list[str], git: Git) -> None:
+def test_of_a_merge_it_is_the_first_parent(
+    root: Path, commits: list[str], git: Git
+) -> None:
     git(root, "checkout", "-q", "-b", "other", commits[0])
     git(root, "commit", "-q", "--allow-empty", "-m", "other")
     git(root, "checkout", "-q", "feature")
@@ -126,7 +150,11 @@ def test_a_worktree_is_made_whatever_was_there_and_leaves_nothing(
 
 
 def test_a_baseline_that_cannot_be_built_is_a_failure_with_the_next_command(
-    root: Path, commits: list[str], git: Git, bench: Workbench, answering: Callable[..., list[list[str]]]
+    root: Path,
+    commits: list[str],
+    git: Git,
+    bench: Workbench,
+    answering: Callable[..., list[list[str]]],
 ) -> None:
     git(root, "tag", "v1.0.0")
     answering(Completed(("build",), 1, "", "ValueError: requires-python", 0.1))
@@ -147,7 +175,11 @@ def test_without_a_baseline_there_is_nothing_to_install(bench: Workbench) -> Non
 
 
 def test_both_sides_lie_in_paths_of_one_length_and_take_their_own_suite(
-    root: Path, commits: list[str], git: Git, bench: Workbench, answering: Callable[..., list[list[str]]]
+    root: Path,
+    commits: list[str],
+    git: Git,
+    bench: Workbench,
+    answering: Callable[..., list[list[str]]],
 ) -> None:
     git(root, "tag", "v1.0.0")
     (root / "requirements").mkdir()
@@ -167,7 +199,9 @@ def test_both_sides_lie_in_paths_of_one_length_and_take_their_own_suite(
     before.run(bench)
     with worktree(root):
         new, old = Install("wheel"), Install("baseline wheel", before)
-        assert [tool.run(bench).detail for tool in (new, old)] == ["lakekit-1.0.0-py3-none-any.whl"] * 2
+        assert [tool.run(bench).detail for tool in (new, old)] == [
+            "lakekit-1.0.0-py3-none-any.whl"
+        ] * 2
     assert new.side is not None and old.side is not None
     assert len(str(new.side.python)) == len(str(old.side.python))
     assert (new.side.folder / "suite" / "lake_ci" / "job.py").exists()
@@ -175,4 +209,7 @@ def test_both_sides_lie_in_paths_of_one_length_and_take_their_own_suite(
     assert new.side.variables(bench)["PYTHONPATH"] == str(new.side.folder / "suite")
     # Neither takes a package of the index in place of the locked ones.
     wheels = [call for call in calls if call[-1].endswith(".whl")]
-    assert all("--no-deps" in call and "--no-index" in call for call in wheels) and len(wheels) == 2
+    assert (
+        all("--no-deps" in call and "--no-index" in call for call in wheels)
+        and len(wheels) == 2
+    )

@@ -20,13 +20,27 @@ seconds = 20
 
 def test_options_are_read_over_what_the_project_declares(root: Path) -> None:
     (root / "pyproject.toml").write_text(SETTINGS)
-    typed = options(["--baseline", "v1", "--all", "-k", "merge", "--generations", "9"], root)
-    assert (typed.baseline, typed.every, typed.select, typed.generations) == ("v1", True, "merge", 9)
-    assert (typed.threshold, typed.memory, typed.width, typed.seconds) == (1.15, 1.25, 0.03, 20.0)
+    typed = options(
+        ["--baseline", "v1", "--all", "-k", "merge", "--generations", "9"], root
+    )
+    assert (typed.baseline, typed.every, typed.select, typed.generations) == (
+        "v1",
+        True,
+        "merge",
+        9,
+    )
+    assert (typed.threshold, typed.memory, typed.width, typed.seconds) == (
+        1.15,
+        1.25,
+        0.03,
+        20.0,
+    )
     assert typed.partial and not options([], root).partial
 
 
-@pytest.mark.parametrize("posargs", [["--nosuch"], ["--generations", "0"], ["--generations", "many"]])
+@pytest.mark.parametrize(
+    "posargs", [["--nosuch"], ["--generations", "0"], ["--generations", "many"]]
+)
 def test_what_is_no_option_is_wrong_usage(root: Path, posargs: list[str]) -> None:
     (root / "pyproject.toml").write_text(SETTINGS)
     with pytest.raises(UsageError, match="nox -s performance -- "):

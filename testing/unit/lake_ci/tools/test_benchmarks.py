@@ -23,17 +23,28 @@ def listing(*names: str) -> Any:
     def execute(argv: list[str], **given: Any) -> Completed:
         tree = given["cwd"].name
         rows = [
-            {"id": name, "name": name, "file": "f", "line": 1, "exercises": [], "gate": {"rounds": 3}}
+            {
+                "id": name,
+                "name": name,
+                "file": "f",
+                "line": 1,
+                "exercises": [],
+                "gate": {"rounds": 3},
+            }
             for name in names
             if not (tree == "repository" and name.startswith("only-old"))
         ]
-        Path(given["env"]["LAKE_CI_LIST"]).write_text(json.dumps(rows), encoding="utf-8")
+        Path(given["env"]["LAKE_CI_LIST"]).write_text(
+            json.dumps(rows), encoding="utf-8"
+        )
         return Completed(tuple(argv), 0, "", "", 0.1)
 
     return execute
 
 
-def collected(bench: Workbench, execute: Any, given: Options = ANY) -> tuple[Collect, Outcome]:
+def collected(
+    bench: Workbench, execute: Any, given: Options = ANY
+) -> tuple[Collect, Outcome]:
     made = benchmark(bench, given=given)
     collect = Collect(given, made.baseline, made.old, made.new)
     collect.baseline.commit = None
@@ -59,7 +70,10 @@ def test_a_selection_of_nothing_fails(bench: Workbench) -> None:
 
 
 def test_benchmarks_that_cannot_be_collected_are_a_crash(bench: Workbench) -> None:
-    _, outcome = collected(bench, lambda argv, **given: Completed(tuple(argv), 2, "E   SyntaxError", "", 0.1))
+    _, outcome = collected(
+        bench,
+        lambda argv, **given: Completed(tuple(argv), 2, "E   SyntaxError", "", 0.1),
+    )
     assert outcome.findings[0].rule == "crash"
 
 
@@ -75,14 +89,20 @@ def measured(bench: Workbench, given: Options) -> Collect:
     return collect
 
 
-def test_measured_figures_enter_the_history_and_a_selection_does_not(bench: Workbench) -> None:
+def test_measured_figures_enter_the_history_and_a_selection_does_not(
+    bench: Workbench,
+) -> None:
     bench.execute = Runs(EVEN, EVEN)
     for select, kept in (("merge", 0), (None, 1), (None, 2)):
         collect = measured(bench, Options(seconds=0, select=select))
         assert History(collect).run(bench).status is Status.SUCCESS
         records, _ = measurements.read(bench.root / HISTORY)
         assert len(records) == kept
-        assert (bench.reports / "history.svg").read_text(encoding="utf-8").startswith("<svg")
+        assert (
+            (bench.reports / "history.svg")
+            .read_text(encoding="utf-8")
+            .startswith("<svg")
+        )
         line = (bench.reports / "benchmarks.json").read_text(encoding="utf-8")
         assert measurements.from_line(line).benchmarks["merge"].series[""].pairs == 24
     [record, _] = measurements.read(bench.root / HISTORY)[0]

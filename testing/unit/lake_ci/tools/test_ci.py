@@ -40,7 +40,8 @@ SCHEMA = """\
     {
       "filename": ".github/workflows/ci.yml",
       "path": "$.jobs.lint",
-      "message": "{'runs-on': 'ubuntu-24.04', 'steps': []} is not valid under any of the given schemas",
+      "message": "{'runs-on': 'ubuntu-24.04', 'steps': []} is not valid \
+under any of the given schemas",
       "has_sub_errors": true,
       "best_match": {
         "path": "$.jobs.lint",
@@ -75,21 +76,28 @@ SCHEMA_PARSE = """\
 }
 """
 ACTIONLINT = """\
-[{"message":"property \\"x\\" is not defined in object type {}","filepath":".github/workflows/ci.yml","line":9,\
-"column":23,"kind":"expression","snippet":"      - run: echo ${{ matrix.x }}\\n","end_column":30},\
+[{"message":"property \\"x\\" is not defined in object type {}",\
+"filepath":".github/workflows/ci.yml","line":9,\
+"column":23,"kind":"expression","snippet":"      - run: echo ${{ matrix.x }}\\n",\
+"end_column":30},\
 {"message":"job \\"tests\\" needs job \\"lnt\\" which does not exist in this workflow",\
-"filepath":".github/workflows/ci.yml","line":11,"column":3,"kind":"job-needs","snippet":"  tests:","end_column":8}]
+"filepath":".github/workflows/ci.yml","line":11,"column":3,"kind":"job-needs",\
+"snippet":"  tests:","end_column":8}]
 """
 ZIZMOR = """\
-[{"ident": "artipacked", "desc": "credential persistence through GitHub Actions artifacts",
+[{"ident": "artipacked", \
+"desc": "credential persistence through GitHub Actions artifacts",
 "url": "https://docs.zizmor.sh/audits/#artipacked",
 "determinations": {"confidence": "Low", "severity": "Medium", "persona": "Regular"},
-"locations": [{"symbolic": {"key": {"Local": {"verbatim_path": ".github/workflows/ci.yml"}},
+"locations": [{"symbolic": {"key": \
+{"Local": {"verbatim_path": ".github/workflows/ci.yml"}},
 "annotation": "does not set persist-credentials: false",
 "route": {"route": [{"Key": "jobs"}, {"Key": "lint"}, {"Key": "steps"}, {"Index": 0}]},
 "feature_kind": "Normal", "kind": "Primary"},
-"concrete": {"location": {"start_point": {"row": 6, "column": 8}, "end_point": {"row": 6, "column": 33},
-"offset_span": {"start": 77, "end": 102}}, "feature": "uses: actions/checkout@v4", "comments": []}}],
+"concrete": {"location": {"start_point": {"row": 6, "column": 8}, \
+"end_point": {"row": 6, "column": 33},
+"offset_span": {"start": 77, "end": 102}}, \
+"feature": "uses: actions/checkout@v4", "comments": []}}],
 "ignored": false}]
 """
 ZIZMOR_FATAL = """\
@@ -118,7 +126,9 @@ def completed(code: int, stdout: str = "", stderr: str = "") -> Completed:
 def graph() -> Graph:
     graph = Graph()
     graph.add(Job("lint", session))
-    graph.add(Job("tests", session, needs=("lint",), pythons=("3.10",), javas=("11", "17")))
+    graph.add(
+        Job("tests", session, needs=("lint",), pythons=("3.10",), javas=("11", "17"))
+    )
     return graph
 
 
@@ -126,26 +136,41 @@ def test_the_schemas_objections_are_placed_where_the_deepest_wrong_key_begins(
     seeded: Workbench, answering: Answering
 ) -> None:
     answering(completed(1, SCHEMA))
-    assert [(finding.place, finding.message) for finding in Schema().run(seeded).findings] == [
+    assert [
+        (finding.place, finding.message) for finding in Schema().run(seeded).findings
+    ] == [
         (
             ".github/workflows/ci.yml:6",
-            "jobs.lint.steps[2]: Additional properties are not allowed ('wrong' was unexpected)",
+            (
+                "jobs.lint.steps[2]: Additional properties are not allowed "
+                "('wrong' was unexpected)"
+            ),
         ),
         (".github/workflows/ci.yml:11", "jobs.tests: 'runs-on' is a required property"),
     ]
 
 
-def test_a_file_that_is_no_yaml_is_a_finding(seeded: Workbench, answering: Answering) -> None:
+def test_a_file_that_is_no_yaml_is_a_finding(
+    seeded: Workbench, answering: Answering
+) -> None:
     answering(completed(1, SCHEMA_PARSE))
     [finding] = Schema().run(seeded).findings
     assert (finding.place, finding.rule) == (".github/workflows/bad.yml:1", "parse")
-    answering(completed(1, SCHEMA_PARSE.replace("Failed to parse", "did not find ']' at line 7 of")))
+    answering(
+        completed(
+            1, SCHEMA_PARSE.replace("Failed to parse", "did not find ']' at line 7 of")
+        )
+    )
     assert Schema().run(seeded).findings[0].line == 7
 
 
-def test_actionlints_objections_have_their_line_and_kind(seeded: Workbench, answering: Answering) -> None:
+def test_actionlints_objections_have_their_line_and_kind(
+    seeded: Workbench, answering: Answering
+) -> None:
     answering(completed(1, ACTIONLINT))
-    assert [(finding.place, finding.rule) for finding in Actionlint().run(seeded).findings] == [
+    assert [
+        (finding.place, finding.rule) for finding in Actionlint().run(seeded).findings
+    ] == [
         (".github/workflows/ci.yml:9", "expression"),
         (".github/workflows/ci.yml:11", "job-needs"),
     ]
@@ -157,8 +182,10 @@ def test_zizmors_objections_have_their_line_severity_and_page(
     answering(completed(13, ZIZMOR))
     [finding] = Zizmor().run(seeded).findings
     assert (finding.place, finding.rule) == (".github/workflows/ci.yml:7", "artipacked")
-    assert finding.message == (
-        "credential persistence through GitHub Actions artifacts (medium): does not set persist-credentials: false; "
+    assert (
+        finding.message
+        == "credential persistence through GitHub Actions artifacts (medium): "
+        "does not set persist-credentials: false; "
         "https://docs.zizmor.sh/audits/#artipacked"
     )
 
@@ -166,7 +193,12 @@ def test_zizmors_objections_have_their_line_severity_and_page(
 def test_the_declared_jobs_are_handed_to_the_check_of_sessions(
     seeded: Workbench, answering: Answering
 ) -> None:
-    row = {"rule": "needs", "message": "no lnt", "file": ".github/workflows/ci.yml", "line": 12}
+    row = {
+        "rule": "needs",
+        "message": "no lnt",
+        "file": ".github/workflows/ci.yml",
+        "line": 12,
+    }
     calls = answering(completed(1, json.dumps([row])))
     [finding] = Sessions(graph()).run(seeded).findings
     assert (finding.place, finding.rule, finding.message) == (
@@ -176,7 +208,10 @@ def test_the_declared_jobs_are_handed_to_the_check_of_sessions(
     )
     assert json.loads(calls[0][-1]) == {
         "lint": {"needs": [], "sessions": ["lint"]},
-        "tests": {"needs": ["lint"], "sessions": ["tests-3.10(java11)", "tests-3.10(java17)"]},
+        "tests": {
+            "needs": ["lint"],
+            "sessions": ["tests-3.10(java11)", "tests-3.10(java17)"],
+        },
     }
 
 
@@ -195,7 +230,12 @@ def test_a_clean_workflow_is_success_and_anything_unknown_a_crash(
     calls = answering(completed(0, clean))
     assert tool.run(seeded).status is Status.SUCCESS
     assert any(".github" in word for word in calls[0])
-    for code, stdout, stderr in ((1, "", ZIZMOR_FATAL), (13, "[{}]", ""), (0, "no JSON", ""), (1, "[]", "")):
+    for code, stdout, stderr in (
+        (1, "", ZIZMOR_FATAL),
+        (13, "[{}]", ""),
+        (0, "no JSON", ""),
+        (1, "[]", ""),
+    ):
         answering(completed(code, stdout, stderr))
         outcome = tool.run(seeded)
         assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, "crash")

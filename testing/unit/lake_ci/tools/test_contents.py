@@ -23,7 +23,9 @@ def rules(target: str = "prod", **changed: Any) -> list[str]:
 
 def test_sound_image_is_not_objected_to() -> None:
     assert rules() == []
-    assert rules("api", Healthcheck={"Test": ["CMD", "python", "/opt/healthy.py"]}) == []
+    assert (
+        rules("api", Healthcheck={"Test": ["CMD", "python", "/opt/healthy.py"]}) == []
+    )
 
 
 @pytest.mark.parametrize("user", ["", "root", "0", "0:0", "lake"])

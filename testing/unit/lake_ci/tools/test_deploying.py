@@ -1,4 +1,6 @@
-"""The session reads what was typed, refuses before it starts anything, and makes a row of each step."""
+"""The session reads what was typed, refuses before it starts anything, and makes a row
+of each step.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,15 @@ from lake_ci.tools.tool import Workbench
         (("--history",), "trial", ("--history",), False),
     ],
 )
-def test_options(typed: tuple[str, ...], environment: str, command: tuple[str, ...], deploys: bool) -> None:
+def test_options(
+    typed: tuple[str, ...], environment: str, command: tuple[str, ...], deploys: bool
+) -> None:
     asked = deploying.options(typed, {})
-    assert (asked.environment, asked.command, asked.deploys) == (environment, command, deploys)
+    assert (asked.environment, asked.command, asked.deploys) == (
+        environment,
+        command,
+        deploys,
+    )
     assert not asked.tear_down
 
 
@@ -94,7 +102,14 @@ def end(step: str, status: str, **more: Any) -> dict[str, Any]:
 
 def test_each_step_is_a_row_with_its_own_time(bench: Workbench) -> None:
     result = {"event": "result", "outcome": "deployed", "code": 0}
-    found = rows(bench, 0, {"event": "begin", "step": "lock"}, end("lock", "success"), "noise", result)
+    found = rows(
+        bench,
+        0,
+        {"event": "begin", "step": "lock"},
+        end("lock", "success"),
+        "noise",
+        result,
+    )
     assert [(name, outcome.status) for name, outcome in found] == [
         ("lock", Status.SUCCESS),
         ("deploy", Status.SUCCESS),
@@ -102,10 +117,14 @@ def test_each_step_is_a_row_with_its_own_time(bench: Workbench) -> None:
     assert (found[0][1].seconds, found[1][1].detail) == (2.5, "deployed")
 
 
-def test_failure_is_told_with_what_was_said(bench: Workbench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failure_is_told_with_what_was_said(
+    bench: Workbench, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = {"event": "text", "text": "there are no credentials for dev"}
     failed = end("workspace", "failure", findings=["no"])
-    found = rows(bench, 3, failed, text, {"event": "result", "outcome": "failed", "code": 3})
+    found = rows(
+        bench, 3, failed, text, {"event": "result", "outcome": "failed", "code": 3}
+    )
     assert [outcome.status for _, outcome in found] == [Status.FAILURE, Status.FAILURE]
     assert found[1][1].findings[0].message == "there are no credentials for dev"
     assert "there are no credentials for dev" in capsys.readouterr().out
@@ -114,7 +133,10 @@ def test_failure_is_told_with_what_was_said(bench: Workbench, capsys: pytest.Cap
 def test_process_that_ends_without_a_result_is_a_failure(bench: Workbench) -> None:
     [(name, outcome)] = rows(bench, -9)
     assert (name, outcome.status) == ("deploy", Status.FAILURE)
-    assert "ended by signal 9" in outcome.detail and "the last line" in outcome.findings[0].message
+    assert (
+        "ended by signal 9" in outcome.detail
+        and "the last line" in outcome.findings[0].message
+    )
 
 
 def test_trial_reaches_no_real_workspace(bench: Workbench) -> None:
@@ -133,11 +155,15 @@ def test_trial_reaches_no_real_workspace(bench: Workbench) -> None:
     with deploying.workspace(bench, deploying.options(("--tear-down",), {})) as env:
         assert env["DATABRICKS_HOST"] == "http://127.0.0.1:1"
         assert env["DATABRICKS_TOKEN"] == served[0]["WORKSPACE_EMULATOR_TOKEN"]
-        assert "DATABRICKS_CLIENT_SECRET" not in env and "DATABRICKS_HOST" not in served[0]
+        assert (
+            "DATABRICKS_CLIENT_SECRET" not in env and "DATABRICKS_HOST" not in served[0]
+        )
     assert not state.exists()
 
 
 def test_other_environment_keeps_the_users_own_credentials(bench: Workbench) -> None:
     bench.env["DATABRICKS_HOST"] = "https://real"
-    with deploying.workspace(bench, deploying.options(("--environment", "dev"), {})) as env:
+    with deploying.workspace(
+        bench, deploying.options(("--environment", "dev"), {})
+    ) as env:
         assert env["DATABRICKS_HOST"] == "https://real"

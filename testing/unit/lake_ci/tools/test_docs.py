@@ -62,7 +62,9 @@ def test_without_a_report_there_is_nothing_to_take(bench: Workbench) -> None:
     assert Screenshots(bench.root / "pictures").run(bench).status is Status.SKIPPED
 
 
-def test_a_browser_that_fails_is_a_failure(bench: Workbench, answering: Answering) -> None:
+def test_a_browser_that_fails_is_a_failure(
+    bench: Workbench, answering: Answering
+) -> None:
     (bench.root / "reports" / "index.html").write_text("a report", encoding="utf-8")
     answering(Completed((), 3, "", "no Chromium: run `apt-get install chromium`", 0.1))
     outcome = Screenshots(bench.root / "pictures").run(bench)

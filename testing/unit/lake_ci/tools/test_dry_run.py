@@ -21,7 +21,11 @@ Answering = Callable[..., list[list[str]]]
 BODY = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
-    "metadata": {"name": "api", "namespace": "lake-dev", "labels": {"app.kubernetes.io/name": "api"}},
+    "metadata": {
+        "name": "api",
+        "namespace": "lake-dev",
+        "labels": {"app.kubernetes.io/name": "api"},
+    },
     "spec": {
         "template": {
             "spec": {
@@ -30,7 +34,10 @@ BODY = {
                     {
                         "name": "api",
                         "resources": {"limits": {"memory": "1Gb", "cpu": "1"}},
-                        "securityContext": {"privileged": True, "capabilities": {"add": ["ALL"]}},
+                        "securityContext": {
+                            "privileged": True,
+                            "capabilities": {"add": ["ALL"]},
+                        },
                     }
                 ],
             }
@@ -49,7 +56,9 @@ DEPLOYMENT = Manifest(
         (*NAMED, "securityContext", "privileged"): ("k8s/base/api.yaml", 50),
     },
 )
-SPACE = Manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "lake-dev"}})
+SPACE = Manifest(
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "lake-dev"}}
+)
 
 
 class Server(Connection):
@@ -65,7 +74,9 @@ class Server(Connection):
             self.spaces.add(thing["metadata"]["name"])
         return self.answers.get(thing["kind"], Answer(201, thing))
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Answer:
         return Answer(200 if path.rpartition("/")[2] in self.spaces else 404, {})
 
     def close(self) -> None:
@@ -86,7 +97,10 @@ def test_the_namespace_is_made_on_the_sessions_own_server(
 ) -> None:
     server = Server({}, spaces=set())
     outcome = dry_run(monkeypatch, server, own=True).run(bench)
-    assert (outcome.status, outcome.detail) == (Status.SUCCESS, "2 objects by the server")
+    assert (outcome.status, outcome.detail) == (
+        Status.SUCCESS,
+        "2 objects by the server",
+    )
     assert server.spaces == {"lake-dev"} and server.closed
 
 
@@ -95,20 +109,38 @@ def test_a_cluster_without_the_namespace_is_not_written_to_and_the_check_is_weak
 ) -> None:
     server = Server({}, spaces=set())
     outcome = dry_run(monkeypatch, server, own=False).run(bench)
-    assert outcome.weaker is not None and "the server has no namespace lake-dev" in outcome.weaker
+    assert (
+        outcome.weaker is not None
+        and "the server has no namespace lake-dev" in outcome.weaker
+    )
     assert server.spaces == set()
     assert (
-        dry_run(monkeypatch, Server({}, spaces={"lake-dev"}), own=False).run(bench).status is Status.SUCCESS
+        dry_run(monkeypatch, Server({}, spaces={"lake-dev"}), own=False)
+        .run(bench)
+        .status
+        is Status.SUCCESS
     )
 
 
-def test_refusals_and_warnings_are_placed(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    causes = [{"field": "spec.template.spec.containers[0].resources.limits[memory]", "message": "too much"}]
+def test_refusals_and_warnings_are_placed(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    causes = [
+        {
+            "field": "spec.template.spec.containers[0].resources.limits[memory]",
+            "message": "too much",
+        }
+    ]
     warning = (
-        'would violate PodSecurity: privileged (container "api" must not set securityContext.privileged=true)'
+        'would violate PodSecurity: privileged (container "api" must not set'
+        " securityContext.privileged=true)"
     )
-    answer = Answer(422, {"reason": "Invalid", "details": {"causes": causes}}, (warning,))
-    outcome = dry_run(monkeypatch, Server({"Deployment": answer}, spaces=set()), own=True).run(bench)
+    answer = Answer(
+        422, {"reason": "Invalid", "details": {"causes": causes}}, (warning,)
+    )
+    outcome = dry_run(
+        monkeypatch, Server({"Deployment": answer}, spaces=set()), own=True
+    ).run(bench)
     assert [(each.rule, each.file, each.line) for each in outcome.findings] == [
         ("warning", "k8s/base/api.yaml", 50),
         ("Invalid", "k8s/overlays/dev/size.yaml", 9),
@@ -119,12 +151,23 @@ def test_refusals_and_warnings_are_placed(bench: Workbench, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("message", "path"),
     [
-        ('.spec.template.spec.containers[name="api"].foo: field not declared in schema', (*CONTAINER, "foo")),
-        ("quantities must match the regular expression", (*CONTAINER, "resources", "limits", "memory")),
+        (
+            (
+                '.spec.template.spec.containers[name="api"].foo: field not declared in'
+                " schema"
+            ),
+            (*CONTAINER, "foo"),
+        ),
+        (
+            "quantities must match the regular expression",
+            (*CONTAINER, "resources", "limits", "memory"),
+        ),
         ("something else", ()),
     ],
 )
-def test_a_refusal_without_causes_is_placed_by_its_words(message: str, path: tuple[Any, ...]) -> None:
+def test_a_refusal_without_causes_is_placed_by_its_words(
+    message: str, path: tuple[Any, ...]
+) -> None:
     assert refused(DEPLOYMENT, f"failed to create: {message}") == path
 
 
@@ -135,7 +178,9 @@ def test_a_refusal_without_causes_is_placed_by_its_words(message: str, path: tup
         ("must set securityContext.runAsNonRoot=true", (*CONTAINER, "securityContext")),
     ],
 )
-def test_a_warning_is_placed_by_the_setting_it_names(message: str, path: tuple[Any, ...]) -> None:
+def test_a_warning_is_placed_by_the_setting_it_names(
+    message: str, path: tuple[Any, ...]
+) -> None:
     assert warned(DEPLOYMENT, message) == path
 
 
@@ -167,8 +212,12 @@ def test_a_diff_is_shown_and_kept(
     assert calls[0][1:] == ["--context=kind-lake", "diff", "-k", "k8s/overlays/dev"]
 
 
-def test_a_diff_that_failed_or_has_no_cluster_is_no_success(bench: Workbench, answering: Answering) -> None:
-    with pytest.raises(MachineError, match="KUBE_CONTEXT=NAME nox -s k8s -- --diff dev"):
+def test_a_diff_that_failed_or_has_no_cluster_is_no_success(
+    bench: Workbench, answering: Answering
+) -> None:
+    with pytest.raises(
+        MachineError, match="KUBE_CONTEXT=NAME nox -s k8s -- --diff dev"
+    ):
         Diff("dev").run(bench)
     bench.env[CONTEXT] = "x"
     answering(Completed(("kubectl",), 1, "", 'error: context "x" does not exist', 0.1))

@@ -30,12 +30,17 @@ esac
 
 @pytest.fixture
 def docker(bench: Workbench, tmp_path: Path) -> Path:
-    """A docker on PATH that notes what it is asked, and has one container, volume and image."""
+    """A docker on PATH that notes what it is asked, and has one container, volume and
+    image.
+    """
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "docker").write_text(DOCKER)
     (folder / "docker").chmod(0o755)
-    bench.env |= {"PATH": f"{folder}:{os.environ['PATH']}", "LOG": str(tmp_path / "asked")}
+    bench.env |= {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "LOG": str(tmp_path / "asked"),
+    }
     return tmp_path / "asked"
 
 
@@ -48,18 +53,31 @@ def test_without_docker_the_row_says_where_to_get_it(bench: Workbench) -> None:
     with engine(bench) as found:
         outcome = Present(found).run(bench)
     assert outcome.status is Status.WARNING and outcome.weaker
-    assert "no docker on PATH" in outcome.detail and "https://docs.docker.com" in outcome.detail
+    assert (
+        "no docker on PATH" in outcome.detail
+        and "https://docs.docker.com" in outcome.detail
+    )
 
 
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ([Completed((), 1, "", "Cannot connect to the Docker daemon", 0.1)], "Cannot connect"),
-        ([ok("20.10.24 1.41\n"), Completed((), 1, "", "unknown command", 0.1)], "no buildx"),
+        (
+            [Completed((), 1, "", "Cannot connect to the Docker daemon", 0.1)],
+            "Cannot connect",
+        ),
+        (
+            [ok("20.10.24 1.41\n"), Completed((), 1, "", "unknown command", 0.1)],
+            "no buildx",
+        ),
     ],
 )
 def test_an_engine_that_cannot_be_used_is_none(
-    bench: Workbench, docker: Path, answering: Answering, answers: list[Completed], said: str
+    bench: Workbench,
+    docker: Path,
+    answering: Answering,
+    answers: list[Completed],
+    said: str,
 ) -> None:
     answering(*answers)
     with engine(bench) as found:
@@ -83,17 +101,27 @@ def test_before_and_after_a_run_nothing_of_the_checkout_is_left(
         for line in docker.read_text().removeprefix(first).splitlines()
         if line.startswith(("rm", "volume rm"))
     ]
-    assert asked == ["rm --force --volumes c1", "volume rm --force v1", "rmi --force lake-ci-x/api:checked"]
+    assert asked == [
+        "rm --force --volumes c1",
+        "volume rm --force v1",
+        "rmi --force lake-ci-x/api:checked",
+    ]
     assert f"label=lake-ci.checkout={found.checkout}" in first
-    left = "an earlier run had left container c1, volume v1, image lake-ci-x/api:checked"
+    left = (
+        "an earlier run had left container c1, volume v1, image lake-ci-x/api:checked"
+    )
     assert outcome.detail == f"20.10.24, buildx v0.32.1; {left}"
 
 
-def test_a_process_that_a_killed_run_left_is_ended_and_no_other(bench: Workbench) -> None:
+def test_a_process_that_a_killed_run_left_is_ended_and_no_other(
+    bench: Workbench,
+) -> None:
     command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     pipe = subprocess.PIPE
     started = [
-        subprocess.Popen(command, env={**os.environ, containers.MARK: mark}, stdin=pipe, stdout=pipe)
+        subprocess.Popen(
+            command, env={**os.environ, containers.MARK: mark}, stdin=pipe, stdout=pipe
+        )
         for mark in ("mine", "mine-not")
     ]
     try:

@@ -1,4 +1,6 @@
-"""What was accepted holds for what it names, until its day, and is missed when it is needed no more."""
+"""What was accepted holds for what it names, until its day, and is missed when it is
+needed no more.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def weakness(file: str = "a.py", severity: str = "medium") -> Weakness:
 
 
 def register(root: Path, text: str = ONE, fail_on: str = "medium") -> Register:
-    (root / "pyproject.toml").write_text(f'[tool.lake_ci.security]\nfail_on = "{fail_on}"\n')
+    (root / "pyproject.toml").write_text(
+        f'[tool.lake_ci.security]\nfail_on = "{fail_on}"\n'
+    )
     (root / "security").mkdir(exist_ok=True)
     (root / "security" / "exceptions.toml").write_text(text)
     return Register(root, TODAY)
@@ -37,7 +41,11 @@ def register(root: Path, text: str = ONE, fail_on: str = "medium") -> Register:
 
 def test_what_is_accepted_does_not_fail_and_is_counted(root: Path) -> None:
     outcome = register(root).settle("bandit", [weakness()], "9 files")
-    assert (outcome.status, outcome.detail, outcome.findings) == (Status.SUCCESS, "9 files, 1 accepted", ())
+    assert (outcome.status, outcome.detail, outcome.findings) == (
+        Status.SUCCESS,
+        "9 files, 1 accepted",
+        (),
+    )
 
 
 def test_the_same_weakness_in_another_file_fails(root: Path) -> None:
@@ -48,7 +56,9 @@ def test_the_same_weakness_in_another_file_fails(root: Path) -> None:
 
 
 def test_an_exception_without_a_file_holds_everywhere(root: Path) -> None:
-    outcome = register(root, ONE.replace('file = "a.py"\n', "")).settle("bandit", [weakness("b.py")], "")
+    outcome = register(root, ONE.replace('file = "a.py"\n', "")).settle(
+        "bandit", [weakness("b.py")], ""
+    )
     assert outcome.status is Status.SUCCESS
 
 
@@ -78,7 +88,9 @@ def test_an_exception_that_is_used_passes(root: Path, bench: Workbench) -> None:
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 exception")
 
 
-def test_an_exception_that_covers_nothing_fails_at_its_line(root: Path, bench: Workbench) -> None:
+def test_an_exception_that_covers_nothing_fails_at_its_line(
+    root: Path, bench: Workbench
+) -> None:
     entries = register(root, "# a remark\n" + ONE)
     entries.settle("bandit", [], "")
     [found] = Exceptions(entries).run(bench).findings
@@ -86,7 +98,9 @@ def test_an_exception_that_covers_nothing_fails_at_its_line(root: Path, bench: W
     assert "bandit/B310 in a.py covers nothing" in found.message
 
 
-def test_of_a_scanner_that_did_not_finish_no_exception_is_unused(root: Path, bench: Workbench) -> None:
+def test_of_a_scanner_that_did_not_finish_no_exception_is_unused(
+    root: Path, bench: Workbench
+) -> None:
     assert Exceptions(register(root)).run(bench).status is Status.SUCCESS
 
 
@@ -103,7 +117,17 @@ def test_of_a_scanner_that_did_not_finish_no_exception_is_unused(root: Path, ben
         ("[[exception]]", "[[exceptoin]]", "unknown", "'exceptoin' is not known"),
         ("2026-09-30", "soon", "unreadable", "line 6"),
     ],
-    ids=["expired", "too-long", "date", "reason", "blank", "owner", "key", "table", "toml"],
+    ids=[
+        "expired",
+        "too-long",
+        "date",
+        "reason",
+        "blank",
+        "owner",
+        "key",
+        "table",
+        "toml",
+    ],
 )
 def test_a_wrong_exception_fails_and_holds_no_more(
     root: Path, bench: Workbench, old: str, new: str, rule: str, words: str

@@ -1,4 +1,6 @@
-"""A scanner of files is asked about what changed alone, and says what it would say of all."""
+"""A scanner of files is asked about what changed alone, and says what it would say of
+all.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ FILES = ["a.py", "b.py", "notes.md"]
 
 
 class Sniffer(FileScanner):
-    """It smells a file that holds the word, and cannot read one that begins with a bracket."""
+    """It smells a file that holds the word, and cannot read one that begins with a
+    bracket.
+    """
 
     name = "sniffer"
     report = "sniffer.json"
@@ -46,7 +50,9 @@ class Sniffer(FileScanner):
         for row in document["errors"]:
             yield Weakness(self.name, "unread", "not read", row["file"], 1, "high")
         for row in document["results"]:
-            yield Weakness(self.name, "smell", "it smells", row["file"], row["line"], "high")
+            yield Weakness(
+                self.name, "smell", "it smells", row["file"], row["line"], "high"
+            )
 
 
 class Nose:
@@ -62,12 +68,20 @@ class Nose:
     def __call__(self, argv: Sequence[str], **options: Any) -> Completed:
         files = list(argv[1:])
         self.asked.append(files)
-        texts = {file: (self.root / file).read_text() for file in files if file not in self.blind}
-        results = [{"file": file, "line": 1} for file, text in texts.items() if "smell" in text]
+        texts = {
+            file: (self.root / file).read_text()
+            for file in files
+            if file not in self.blind
+        }
+        results = [
+            {"file": file, "line": 1} for file, text in texts.items() if "smell" in text
+        ]
         document = {
             "seen": [file for file in texts if file.endswith(".py")],
             "results": [*results, *self.more],
-            "errors": [{"file": file} for file, text in texts.items() if text.startswith("[")],
+            "errors": [
+                {"file": file} for file, text in texts.items() if text.startswith("[")
+            ],
         }
         code = int(bool(results)) if self.code is None else self.code
         return Completed(tuple(argv), code, json.dumps(document), "", 0.1)
@@ -75,7 +89,9 @@ class Nose:
 
 @pytest.fixture
 def nose(bench: Workbench) -> Nose:
-    (bench.root / "pyproject.toml").write_text('[tool.lake_ci.security]\nfail_on = "low"\n')
+    (bench.root / "pyproject.toml").write_text(
+        '[tool.lake_ci.security]\nfail_on = "low"\n'
+    )
     for name in FILES:
         (bench.root / name).write_text(f"{name}\n")
     nose = Nose(bench.root)
@@ -95,21 +111,29 @@ def report(bench: Workbench) -> Any:
     return json.loads((bench.reports / "sniffer.json").read_text())
 
 
-def test_the_first_time_all_is_asked_about_and_then_nothing(bench: Workbench, nose: Nose) -> None:
+def test_the_first_time_all_is_asked_about_and_then_nothing(
+    bench: Workbench, nose: Nose
+) -> None:
     assert run(bench).detail == "2 files, 2 changed"
     assert run(bench).detail == "2 files, none changed"
     assert nose.asked == [FILES]
     assert report(bench) == {"files": 2, "results": [], "errors": []}
 
 
-def test_what_was_found_is_said_again_without_asking(bench: Workbench, nose: Nose) -> None:
+def test_what_was_found_is_said_again_without_asking(
+    bench: Workbench, nose: Nose
+) -> None:
     (bench.root / "a.py").write_text("it smells\n")
     first, left = run(bench), report(bench)
     second = run(bench)
     assert nose.asked == [FILES]
     assert places(first) == places(second) == ["a.py:1"]
     assert first.status is second.status is Status.FAILURE
-    assert report(bench) == left == {"files": 2, "results": [{"file": "a.py", "line": 1}], "errors": []}
+    assert (
+        report(bench)
+        == left
+        == {"files": 2, "results": [{"file": "a.py", "line": 1}], "errors": []}
+    )
 
 
 def test_only_what_changed_is_asked_about(bench: Workbench, nose: Nose) -> None:
@@ -134,7 +158,9 @@ def test_what_it_says_of_others_is_known_already(bench: Workbench, nose: Nose) -
 
 
 @pytest.mark.parametrize("name", ["sniffer.toml", "requirements/security.txt"])
-def test_with_other_settings_all_is_asked_about(bench: Workbench, nose: Nose, name: str) -> None:
+def test_with_other_settings_all_is_asked_about(
+    bench: Workbench, nose: Nose, name: str
+) -> None:
     run(bench)
     (bench.root / name).parent.mkdir(exist_ok=True)
     (bench.root / name).write_text("keen = true\n")
@@ -142,21 +168,27 @@ def test_with_other_settings_all_is_asked_about(bench: Workbench, nose: Nose, na
     assert nose.asked == [FILES, FILES]
 
 
-def test_a_file_that_could_not_be_read_is_asked_about_again(bench: Workbench, nose: Nose) -> None:
+def test_a_file_that_could_not_be_read_is_asked_about_again(
+    bench: Workbench, nose: Nose
+) -> None:
     (bench.root / "a.py").write_text("[\n")
     assert [each.rule for each in run(bench).findings] == ["unread"]
     assert [each.rule for each in run(bench).findings] == ["unread"]
     assert nose.asked == [FILES, ["a.py"]]
 
 
-def test_what_is_found_in_no_file_is_told_and_not_remembered(bench: Workbench, nose: Nose) -> None:
+def test_what_is_found_in_no_file_is_told_and_not_remembered(
+    bench: Workbench, nose: Nose
+) -> None:
     nose.more = [{"file": "a.zip/inside", "line": 7}]
     nose.code = 1
     assert places(run(bench)) == places(run(bench)) == ["a.zip/inside:7"]
     assert nose.asked == [FILES, FILES]
 
 
-def test_a_file_that_was_passed_over_by_mistake_is_asked_about_again(bench: Workbench, nose: Nose) -> None:
+def test_a_file_that_was_passed_over_by_mistake_is_asked_about_again(
+    bench: Workbench, nose: Nose
+) -> None:
     run(bench)
     (bench.root / "a.py").write_text("it smells\n")
     (bench.root / "notes.md").write_text("of no matter\n")
@@ -177,7 +209,9 @@ def test_a_crash_leaves_what_was_known(bench: Workbench, nose: Nose) -> None:
     assert run(bench).detail == "2 files, 1 changed"
 
 
-def test_a_code_that_means_findings_without_any_is_a_crash(bench: Workbench, nose: Nose) -> None:
+def test_a_code_that_means_findings_without_any_is_a_crash(
+    bench: Workbench, nose: Nose
+) -> None:
     nose.code = 1
     assert [each.rule for each in run(bench).findings] == ["crash"]
 

@@ -62,7 +62,11 @@ def tree(tmp_path: Path) -> Path:
     ("address", "file", "line"),
     [
         ("module.lake.aws_s3_bucket.this", "terraform/modules/bucket/main.tf", 1),
-        ('module.lake["a.b"].aws_s3_bucket_versioning.this[0]', "terraform/modules/bucket/main.tf", 5),
+        (
+            'module.lake["a.b"].aws_s3_bucket_versioning.this[0]',
+            "terraform/modules/bucket/main.tf",
+            5,
+        ),
         ("data.aws_iam_policy_document.logs", "terraform/main.tf", 20),
         ("module.lake", "terraform/main.tf", 11),
         # What cannot be followed further is blamed on the last block that is ours.
@@ -70,14 +74,20 @@ def tree(tmp_path: Path) -> Path:
         ("module.lake.aws_s3_bucket.other", "terraform/main.tf", 11),
     ],
 )
-def test_an_address_is_found_at_its_block(tree: Path, address: str, file: str, line: int) -> None:
+def test_an_address_is_found_at_its_block(
+    tree: Path, address: str, file: str, line: int
+) -> None:
     block = hcl.locate(tree, "terraform", address)
     assert block is not None
     assert (block.file, block.line) == (file, line)
 
 
-@pytest.mark.parametrize("address", ["aws_s3_bucket.in_a_comment", "module.nowhere.aws_s3_bucket.this"])
-def test_an_address_that_nothing_declares_is_found_nowhere(tree: Path, address: str) -> None:
+@pytest.mark.parametrize(
+    "address", ["aws_s3_bucket.in_a_comment", "module.nowhere.aws_s3_bucket.this"]
+)
+def test_an_address_that_nothing_declares_is_found_nowhere(
+    tree: Path, address: str
+) -> None:
     assert hcl.locate(tree, "terraform", address) is None
 
 
@@ -91,7 +101,10 @@ def test_a_text_is_found_inside_its_block_only(tree: Path) -> None:
 def test_a_provider_is_found_where_it_is_asked_for(tree: Path) -> None:
     (tree / "terraform" / "a").mkdir()
     (tree / "terraform" / "a" / "main.tf").write_text('source = "hashicorp/aws"\n')
-    assert hcl.line_of_provider(tree, "terraform", "hashicorp/aws") == ("terraform/main.tf", 5)
+    assert hcl.line_of_provider(tree, "terraform", "hashicorp/aws") == (
+        "terraform/main.tf",
+        5,
+    )
     assert hcl.line_of_provider(tree, "terraform", "hashicorp/random") is None
 
 
@@ -110,4 +123,10 @@ EOT
   indented = true
 """
     found = list(hcl.assignments(text))
-    assert found == [("name", 1), ("list", 2), ("object", 5), ("text", 8), ("indented", 11)]
+    assert found == [
+        ("name", 1),
+        ("list", 2),
+        ("object", 5),
+        ("text", 8),
+        ("indented", 11),
+    ]

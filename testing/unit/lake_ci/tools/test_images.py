@@ -34,19 +34,23 @@ FAILED = """\
 #9 [prod 3/3] RUN echo before && ls /not-there
 #9 0.141 before
 #9 0.142 ls: cannot access '/not-there': No such file or directory
-#9 ERROR: executor failed running [/bin/sh -c echo before && ls /not-there]: exit code: 2
+#9 ERROR: executor failed running \
+[/bin/sh -c echo before && ls /not-there]: exit code: 2
 ------
  > [prod 3/3] RUN echo before && ls /not-there:
 0.141 before
 0.142 ls: cannot access '/not-there': No such file or directory
 ------
-ERROR: target prod: failed to solve: executor failed running [/bin/sh -c echo before && ls /not-there]: exit code: 2
+ERROR: target prod: failed to solve: executor failed running \
+[/bin/sh -c echo before && ls /not-there]: exit code: 2
 """
 
 
 @pytest.fixture
 def made(bench: Workbench) -> Images:
-    return Images(Engine(bench, "0123"), ("prod", "api"), Outside(bench.root / "outside"))
+    return Images(
+        Engine(bench, "0123"), ("prod", "api"), Outside(bench.root / "outside")
+    )
 
 
 def dockerfile(bench: Workbench, text: str) -> None:
@@ -56,7 +60,10 @@ def dockerfile(bench: Workbench, text: str) -> None:
 
 
 def test_all_targets_are_built_twice_unless_less_is_asked_for() -> None:
-    assert images.options([]) == images.Options(images.TARGETS) and not images.options([]).partial
+    assert (
+        images.options([]) == images.Options(images.TARGETS)
+        and not images.options([]).partial
+    )
     some = images.options(["--target", "api", "--target", "dev"])
     assert some.targets == ("dev", "api") and some.partial
     assert images.options(["--once"]).partial
@@ -85,12 +92,17 @@ def test_only_steps_that_no_cache_held_are_told() -> None:
     assert images.steps(Completed((), 0, "", BUILT, 1.0)) == ["prod 2/2", "wheel 2/7"]
 
 
-def test_steps_are_told_without_the_target_that_buildx_names_where_it_builds_several() -> None:
-    text = "#9 [prod wheel 2/7] WORKDIR /src\n#9 DONE 0.1s\n#8 [api prod-packages  1/12] RUN a\n#8 CACHED\n"
+def test_steps_are_told_without_the_target_that_buildx_names_for_several() -> None:
+    text = (
+        "#9 [prod wheel 2/7] WORKDIR /src\n#9 DONE 0.1s\n"
+        "#8 [api prod-packages  1/12] RUN a\n#8 CACHED\n"
+    )
     assert images.steps(Completed((), 0, "", text, 1.0)) == ["wheel 2/7"]
 
 
-def test_a_failed_step_is_named_with_its_line_and_what_it_said(bench: Workbench) -> None:
+def test_a_failed_step_is_named_with_its_line_and_what_it_said(
+    bench: Workbench,
+) -> None:
     dockerfile(bench, "FROM base AS prod\n\nRUN echo before \\\n && ls /not-there\n")
     outcome = images.failed_step("build", Completed((), 1, "", FAILED, 1.0), bench)
     [found] = outcome.findings
@@ -99,8 +111,13 @@ def test_a_failed_step_is_named_with_its_line_and_what_it_said(bench: Workbench)
 
 
 def test_a_build_that_fails_without_a_step_says_what_it_said(bench: Workbench) -> None:
-    outcome = images.failed_step("build", Completed((), 1, "", "cannot connect", 1.0), bench)
-    assert outcome.status is Status.FAILURE and "cannot connect" in outcome.findings[0].message
+    outcome = images.failed_step(
+        "build", Completed((), 1, "", "cannot connect", 1.0), bench
+    )
+    assert (
+        outcome.status is Status.FAILURE
+        and "cannot connect" in outcome.findings[0].message
+    )
 
 
 def test_without_an_engine_nothing_is_built(bench: Workbench, made: Images) -> None:
@@ -114,7 +131,10 @@ def test_the_index_of_this_machine_reaches_pip_and_its_files_do_not() -> None:
         "PIP_CERT": "/etc/ca.crt",
         "PIP_FIND_LINKS": "/opt",
     }
-    assert images.pip_conf(env) == "[global]\nindex-url = https://user:word@example.org/simple\n"
+    assert (
+        images.pip_conf(env)
+        == "[global]\nindex-url = https://user:word@example.org/simple\n"
+    )
     assert images.pip_conf({}) == "[global]\n"
 
 
@@ -134,7 +154,9 @@ def test_the_source_holds_no_password(
     assert images.source(bench) == said
 
 
-def test_settings_go_by_variables_and_never_by_the_command_line(bench: Workbench, made: Images) -> None:
+def test_settings_go_by_variables_and_never_by_the_command_line(
+    bench: Workbench, made: Images
+) -> None:
     calls = []
 
     def execute(argv: list[str], **options: object) -> Completed:
@@ -145,12 +167,20 @@ def test_settings_go_by_variables_and_never_by_the_command_line(bench: Workbench
     bench.env["PIP_INDEX_URL"] = "https://user:word@example.org/simple"
     images.bake(made, bench, bench.root, "checked", "--no-cache", comment="# canary\n")
     [(argv, env)] = calls
-    assert argv[-3:] == ["--no-cache", "prod", "api"] and not any("word" in word for word in argv)
-    assert isinstance(env, dict) and env["PREFIX"] == "lake-ci-0123/" and env["TAG"] == "checked"
+    assert argv[-3:] == ["--no-cache", "prod", "api"] and not any(
+        "word" in word for word in argv
+    )
+    assert (
+        isinstance(env, dict)
+        and env["PREFIX"] == "lake-ci-0123/"
+        and env["TAG"] == "checked"
+    )
     assert env["LAKE_CI_PIP_CONF"].endswith("/simple\n# canary\n")
 
 
-def test_jars_are_copied_once_and_only_those_that_are_locked(bench: Workbench, tmp_path: Path) -> None:
+def test_jars_are_copied_once_and_only_those_that_are_locked(
+    bench: Workbench, tmp_path: Path
+) -> None:
     lock = bench.root / "requirements" / "jars.txt"
     lock.parent.mkdir()
     lock.write_text(f"io.delta:storage:1.0 --hash=sha256:{'0' * 64}\n")

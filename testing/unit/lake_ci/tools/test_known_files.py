@@ -28,7 +28,9 @@ def remember(folder: Path, *files: str) -> None:
     known.keep({file: [] for file in files}, known.digests(FILES))
 
 
-def unknown(folder: Path, context: str = "settings", files: list[str] = FILES) -> list[str]:
+def unknown(
+    folder: Path, context: str = "settings", files: list[str] = FILES
+) -> list[str]:
     known = files_of(folder, context)
     return known.unknown(files, known.digests(files))
 
@@ -42,7 +44,9 @@ def test_only_what_was_kept_is_remembered(folder: Path) -> None:
     assert unknown(folder) == ["b.py"]
 
 
-def test_a_changed_file_is_unknown_also_with_its_old_size_and_time(folder: Path) -> None:
+def test_a_changed_file_is_unknown_also_with_its_old_size_and_time(
+    folder: Path,
+) -> None:
     remember(folder, *FILES)
     before = (folder / "a.py").stat()
     (folder / "a.py").write_text("# A.py\n", encoding="utf-8")
@@ -66,7 +70,10 @@ def test_what_was_said_is_told_again(folder: Path) -> None:
     known = files_of(folder, "settings")
     digests = known.digests(FILES)
     known.keep({"a.py": [{"line": 3}], "b.py": None}, digests)
-    assert files_of(folder, "settings").said(FILES, digests) == {"a.py": [{"line": 3}], "b.py": None}
+    assert files_of(folder, "settings").said(FILES, digests) == {
+        "a.py": [{"line": 3}],
+        "b.py": None,
+    }
 
 
 @pytest.mark.parametrize("way", ["mode", "link"])
@@ -81,7 +88,9 @@ def test_a_file_of_another_kind_is_unknown(folder: Path, way: str) -> None:
     assert unknown(folder) == ["a.py"]
 
 
-def test_a_file_that_was_another_while_the_tool_ran_is_believed_as_neither(folder: Path) -> None:
+def test_a_file_that_was_another_while_the_tool_ran_is_believed_as_neither(
+    folder: Path,
+) -> None:
     known = files_of(folder, "settings")
     digests = known.digests(FILES)
     before = (folder / "a.py").read_text(encoding="utf-8")

@@ -26,16 +26,20 @@ def code(tmp_path: Path) -> Path:
     write(
         tmp_path,
         f"{LAKEKIT}/storage.py",
-        'import os\n\na = os.environ.get("AWS_REGION") or os.getenv("HOME")\nb = os.environ["TZ"]\nc = {}.get("NO")\n',
+        'import os\n\na = os.environ.get("AWS_REGION") or os.getenv("HOME")\nb ='
+        ' os.environ["TZ"]\nc = {}.get("NO")\n',
     )
     settings = (
-        'PREFIX = "LAKEKIT_API_"\nTOKENS = f"{PREFIX}TOKENS"\n\n\nclass Settings:\n    port: int = 8080\n'
+        'PREFIX = "LAKEKIT_API_"\nTOKENS = f"{PREFIX}TOKENS"\n\n\nclass Settings:\n   '
+        " port: int = 8080\n"
     )
     write(tmp_path, f"{API}/settings.py", settings)
     return tmp_path
 
 
-def test_settings_and_variables_that_are_asked_for_by_name_are_known(code: Path) -> None:
+def test_settings_and_variables_that_are_asked_for_by_name_are_known(
+    code: Path,
+) -> None:
     read = {"AWS_REGION", "HOME", "TZ"}
     assert known(code) == {
         "lakekit": {"LAKEKIT_LAKE", "LAKEKIT_ENGINE"} | read,
@@ -50,8 +54,12 @@ def test_the_code_is_read_once(code: Path) -> None:
     assert programs.read(code) is first
 
 
-@pytest.mark.parametrize(("file", "what"), [(LAKEKIT, "dictionary SETTINGS"), (API, "class Settings")])
-def test_settings_that_moved_are_an_error_and_not_an_empty_list(code: Path, file: str, what: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "what"), [(LAKEKIT, "dictionary SETTINGS"), (API, "class Settings")]
+)
+def test_settings_that_moved_are_an_error_and_not_an_empty_list(
+    code: Path, file: str, what: str
+) -> None:
     write(code, f"{file}/settings.py", "moved = True\n")
     with pytest.raises(LakeCiError, match=f"there is no {what}"):
         known(code)

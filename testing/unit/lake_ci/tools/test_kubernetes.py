@@ -11,5 +11,7 @@ def test_each_environment_has_all_its_rows() -> None:
     rows = [tool.name for stage in stages(chosen) for tool in stage]
     kinds = ("build", "schema", "dry-run", "checkov", "practices")
     each = [f"{kind} {name}" for kind in kinds for name in ("dev", "trial")]
-    assert sorted(rows) == sorted(["API server", "yaml", "staging is production", *each])
+    assert sorted(rows) == sorted(
+        ["API server", "yaml", "staging is production", *each]
+    )
     assert len(set(rows)) == len(rows)

@@ -32,14 +32,25 @@ def test_all_environments_are_checked_unless_some_are_named() -> None:
 
 
 def test_an_environment_that_is_none_is_a_wrong_usage() -> None:
-    with pytest.raises(UsageError, match="nox -s k8s -- ...: argument --environment: invalid choice: 'qa'"):
+    with pytest.raises(
+        UsageError,
+        match="nox -s k8s -- ...: argument --environment: invalid choice: 'qa'",
+    ):
         options(["--environment", "qa"])
 
 
-def test_yamllints_lines_become_findings(bench: Workbench, answering: Answering) -> None:
+def test_yamllints_lines_become_findings(
+    bench: Workbench, answering: Answering
+) -> None:
     lines = [
-        "k8s/base/a.yaml:3:1: [error] syntax error: found character '\\t' that cannot start any token (syntax)",
-        'k8s/base/b.yaml:7:5: [error] duplication of key "name" in mapping (key-duplicates)',
+        (
+            "k8s/base/a.yaml:3:1: [error] syntax error: found character '\\t' that"
+            " cannot start any token (syntax)"
+        ),
+        (
+            'k8s/base/b.yaml:7:5: [error] duplication of key "name" in mapping'
+            " (key-duplicates)"
+        ),
     ]
     answering(ended(1, "\n".join(lines)))
     found = Yaml().run(bench).findings
@@ -53,15 +64,24 @@ def test_yamllints_lines_become_findings(bench: Workbench, answering: Answering)
 
 def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) -> None:
     thing = {"kind": "Service", "metadata": {"name": "api"}}
-    said = {"objects": [{"object": thing, "places": [[[], "k8s/base/api.yaml", 2]]}], "deleted": []}
+    said = {
+        "objects": [{"object": thing, "places": [[[], "k8s/base/api.yaml", 2]]}],
+        "deleted": [],
+    }
     calls = answering(ended(0, "kind: Service\n"), ended(0, json.dumps(said)))
     build = Build("dev")
     outcome = build.run(bench)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 object")
     rendered = build.made.wait()
-    assert rendered is not None and rendered.manifests[0].place() == ("k8s/base/api.yaml", 2)
+    assert rendered is not None and rendered.manifests[0].place() == (
+        "k8s/base/api.yaml",
+        2,
+    )
     wrapper = Path(calls[0][-1], "kustomization.yaml").read_text(encoding="utf-8")
-    assert wrapper == "resources: [../../../../k8s/overlays/dev]\nbuildMetadata: [originAnnotations]\n"
+    assert (
+        wrapper == "resources: [../../../../k8s/overlays/dev]\nbuildMetadata:"
+        " [originAnnotations]\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +92,11 @@ def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) ->
             "k8s/overlays/dev/size.yaml",
             6,
         ),
-        ("error: invalid Kustomization: yaml: line 3: found a tab", "k8s/overlays/dev/kustomization.yaml", 1),
+        (
+            "error: invalid Kustomization: yaml: line 3: found a tab",
+            "k8s/overlays/dev/kustomization.yaml",
+            1,
+        ),
         (
             "error: no such file: yaml: line 2: odd in File: nowhere.yaml",
             "k8s/overlays/dev/kustomization.yaml",
@@ -93,7 +117,9 @@ def test_a_refusal_is_placed_where_kustomize_says(
     assert build.made.wait() is None
 
 
-def test_those_who_wait_learn_of_a_script_that_failed(bench: Workbench, answering: Answering) -> None:
+def test_those_who_wait_learn_of_a_script_that_failed(
+    bench: Workbench, answering: Answering
+) -> None:
     answering(ended(0, "kind: Service\n"), ended(1, error="KeyError: 'metadata'"))
     build = Build("dev")
     assert "KeyError" in build.run(bench).findings[0].message

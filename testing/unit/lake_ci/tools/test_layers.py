@@ -22,31 +22,46 @@ WORKDIR /work
 """.splitlines()
 
 
-def layer(files: dict[str, bytes], *, mode: int = 0o644, uid: int = 0, mtime: int = 0) -> bytes:
+def layer(
+    files: dict[str, bytes], *, mode: int = 0o644, uid: int = 0, mtime: int = 0
+) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
-            member.size, member.mode, member.uid, member.mtime = len(content), mode, uid, mtime
+            member.size, member.mode, member.uid, member.mtime = (
+                len(content),
+                mode,
+                uid,
+                mtime,
+            )
             tar.addfile(member, io.BytesIO(content))
     return out.getvalue()
 
 
-def archive(path: Path, layers: list[bytes], *, created: str = "today", user: str = "10001") -> Path:
+def archive(
+    path: Path, layers: list[bytes], *, created: str = "today", user: str = "10001"
+) -> Path:
     """An archive of one image; the first layer is its base's."""
     configuration = {
         "created": created,
         "config": {"User": user},
-        "rootfs": {"diff_ids": [f"{path.name}-{number}" for number, _ in enumerate(layers)]},
-        "history": [{"created_by": f"COPY /{n} /x # buildkit"} for n, _ in enumerate(layers)]
-        + [{"created_by": "USER 10001", "empty_layer": True}],
+        "rootfs": {
+            "diff_ids": [f"{path.name}-{number}" for number, _ in enumerate(layers)]
+        },
+        "history": (
+            [{"created_by": f"COPY /{n} /x # buildkit"} for n, _ in enumerate(layers)]
+            + [{"created_by": "USER 10001", "empty_layer": True}]
+        ),
     }
     names = [f"{number}/layer.tar" for number, _ in enumerate(layers)]
     contents = dict(zip(names, layers)) | {
         "config.json": json.dumps(configuration).encode(),
-        "manifest.json": json.dumps(
-            [{"Config": "config.json", "Layers": names, "RepoTags": ["x:1"]}]
-        ).encode(),
+        "manifest.json": (
+            json.dumps(
+                [{"Config": "config.json", "Layers": names, "RepoTags": ["x:1"]}]
+            ).encode()
+        ),
     }
     path.write_bytes(layer(contents))
     return path
@@ -54,9 +69,15 @@ def archive(path: Path, layers: list[bytes], *, created: str = "today", user: st
 
 def test_dates_and_the_base_are_no_part_of_the_contents(tmp_path: Path) -> None:
     reader = Reader(1)
-    one = reader.read(archive(tmp_path / "1", [layer({"base": b"1"}), layer({"x": b"a"}, mtime=1)]))
+    one = reader.read(
+        archive(tmp_path / "1", [layer({"base": b"1"}), layer({"x": b"a"}, mtime=1)])
+    )
     two = reader.read(
-        archive(tmp_path / "2", [layer({"base": b"2"}), layer({"x": b"a"}, mtime=2)], created="later")
+        archive(
+            tmp_path / "2",
+            [layer({"base": b"2"}), layer({"x": b"a"}, mtime=2)],
+            created="later",
+        )
     )
     assert one.digest == two.digest and not one.files ^ two.files
 
@@ -76,9 +97,12 @@ def test_what_differs_is_named_with_the_instruction_that_made_it(
 ) -> None:
     reader, base = Reader(1), layer({"base": b""})
     one = reader.read(archive(tmp_path / "1", [base, layer({"x": b"a"})]))
-    two = reader.read(archive(tmp_path / "2", [base, layer(**other)]))  # type: ignore[arg-type] # a table of keywords
+    changed = layer(**other)  # type: ignore[arg-type]  # a table of keywords
+    two = reader.read(archive(tmp_path / "2", [base, changed]))
     assert one.digest != two.digest
-    assert {place for place, _ in one.files ^ two.files} == {Place(named, "COPY /1 /x # buildkit")}
+    assert {place for place, _ in one.files ^ two.files} == {
+        Place(named, "COPY /1 /x # buildkit")
+    }
 
 
 def test_the_configuration_is_part_of_the_contents(tmp_path: Path) -> None:
@@ -91,7 +115,9 @@ def test_the_configuration_is_part_of_the_contents(tmp_path: Path) -> None:
 def test_a_secret_is_found_where_it_lies_across_two_chunks(tmp_path: Path) -> None:
     text = b"x" * ((1 << 20) - 3) + b"canary"
     found = Reader(1, [b"canary"]).read(
-        archive(tmp_path / "1", [layer({"a": b"canary"}), layer({"b": text, "c": b"canar"})])
+        archive(
+            tmp_path / "1", [layer({"a": b"canary"}), layer({"b": text, "c": b"canar"})]
+        )
     )
     assert [place.path for place in found.secrets] == ["b"]
 

@@ -1,4 +1,6 @@
-"""The readers of flake8, black, isort and mypy, on what those printed for seeded files."""
+"""The readers of flake8, black, isort and mypy, on what those printed for seeded
+files.
+"""
 
 from __future__ import annotations
 
@@ -88,28 +90,32 @@ ERROR: {root}/pkg/typed.py Imports are incorrectly sorted and/or formatted.
 ERROR: {root}/pkg/defect.py Imports are incorrectly sorted and/or formatted.
 """
 MYPY = (
-    '{"file": "pkg/typed.py", "line": 2, "column": 11, "end_line": 2, "end_column": 16, "message": '
-    '"Incompatible return value type (got \\"int\\", expected \\"str\\")", "hint": null, "code": "return-value", '
-    '"severity": "error"}\n'
-    '{"file": "pkg/typed.py", "line": 7, "column": 0, "end_line": 7, "end_column": 1, "message": "Cannot find '
-    'implementation or library stub for module named \\"nothere\\"", "hint": "See '
-    'https://mypy.readthedocs.io/en/stable/running_mypy.html#missing-imports", "code": "import-not-found", '
-    '"severity": "error"}\n'
-    '{"file": "pkg/typed.py", "line": 8, "column": 0, "message": "Revealed type is \\"int\\"", "hint": null, '
-    '"code": "misc", "severity": "note"}\n'
-    '{"file": "pkg/typed.py", "line": -1, "column": -1, "message": "Source file found twice", "hint": null, '
-    '"code": null, "severity": "error"}\n'
+    '{"file": "pkg/typed.py", "line": 2, "column": 11, "end_line": 2, "end_column": 16,'
+    ' "message": "Incompatible return value type (got \\"int\\", expected \\"str\\")",'
+    ' "hint": null, "code": "return-value", "severity": "error"}\n{"file":'
+    ' "pkg/typed.py", "line": 7, "column": 0, "end_line": 7, "end_column": 1,'
+    ' "message": "Cannot find implementation or library stub for module named'
+    ' \\"nothere\\"", "hint": "See'
+    ' https://mypy.readthedocs.io/en/stable/running_mypy.html#missing-imports", "code":'
+    ' "import-not-found", "severity": "error"}\n{"file": "pkg/typed.py", "line": 8,'
+    ' "column": 0, "message": "Revealed type is \\"int\\"", "hint": null, "code":'
+    ' "misc", "severity": "note"}\n{"file": "pkg/typed.py", "line": -1, "column": -1,'
+    ' "message": "Source file found twice", "hint": null, "code": null, "severity":'
+    ' "error"}\n'
 )
 MYPY_SYNTAX = (
-    '{"file": "pkg/broken.py", "line": 1, "column": 8, "end_line": 1, "end_column": 9, "message": '
-    '"Expected `)`, found newline", "hint": null, "code": "syntax", "severity": "error"}\n'
+    '{"file": "pkg/broken.py", "line": 1, "column": 8, "end_line": 1, "end_column": 9,'
+    ' "message": "Expected `)`, found newline", "hint": null, "code": "syntax",'
+    ' "severity": "error"}\n'
 )
 MYPY_USAGE = """\
 usage: mypy [-h] [-v] [-V] [more options; see below]
             [-m MODULE] [-p PACKAGE] [-c PROGRAM_TEXT] [files ...]
 mypy: error: unrecognized arguments: --bogus
 """
-MYPY_INTERNAL = "pkg/typed.py:1: error: INTERNAL ERROR -- Please try using mypy master on GitHub\n"
+MYPY_INTERNAL = (
+    "pkg/typed.py:1: error: INTERNAL ERROR -- Please try using mypy master on GitHub\n"
+)
 
 
 def completed(code: int, stdout: str = "", stderr: str = "") -> Completed:
@@ -120,7 +126,9 @@ def places(findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
     return [(finding.place, finding.rule) for finding in findings]
 
 
-def test_flake8_findings_have_place_rule_and_message(bench: Workbench, answering: Answering) -> None:
+def test_flake8_findings_have_place_rule_and_message(
+    bench: Workbench, answering: Answering
+) -> None:
     (bench.root / "one.py").write_text("X = 1\n", encoding="utf-8")
     answering(completed(1, FLAKE8))
     outcome = Flake8().run(bench)
@@ -156,11 +164,20 @@ def test_black_findings_are_the_first_lines_to_change_and_the_files_it_cannot_re
     ]
 
 
-def test_isort_findings_are_the_first_lines_to_change(bench: Workbench, answering: Answering) -> None:
+def test_isort_findings_are_the_first_lines_to_change(
+    bench: Workbench, answering: Answering
+) -> None:
     root = str(bench.root)
-    answering(completed(1, ISORT.replace("{root}", root), ISORT_ERRORS.replace("{root}", root)))
+    answering(
+        completed(
+            1, ISORT.replace("{root}", root), ISORT_ERRORS.replace("{root}", root)
+        )
+    )
     outcome = Isort().run(bench)
-    assert places(outcome.findings) == [("pkg/typed.py:8", "order"), ("pkg/defect.py:1", "order")]
+    assert places(outcome.findings) == [
+        ("pkg/typed.py:8", "order"),
+        ("pkg/defect.py:1", "order"),
+    ]
     assert outcome.findings[0].message == "isort would change this; run `nox -s format`"
 
 
@@ -174,7 +191,11 @@ def test_mypy_errors_are_findings_with_their_hints_and_notes_are_not(
         ("pkg/typed.py:7", "import-not-found"),
         ("pkg/typed.py:1", "error"),
     ]
-    assert outcome.findings[1].message.splitlines()[1].startswith("See https://mypy.readthedocs.io/")
+    assert (
+        outcome.findings[1]
+        .message.splitlines()[1]
+        .startswith("See https://mypy.readthedocs.io/")
+    )
 
 
 def test_a_file_that_mypy_cannot_parse_is_a_finding_with_its_line(
@@ -185,13 +206,19 @@ def test_a_file_that_mypy_cannot_parse_is_a_finding_with_its_line(
     assert places(outcome.findings) == [("pkg/broken.py:1", "syntax")]
 
 
-def test_a_setting_that_mypy_does_not_know_is_a_finding(bench: Workbench, answering: Answering) -> None:
-    answering(completed(0, "", "pyproject.toml: [mypy]: Unrecognized option: strickt = True\n"))
+def test_a_setting_that_mypy_does_not_know_is_a_finding(
+    bench: Workbench, answering: Answering
+) -> None:
+    answering(
+        completed(
+            0, "", "pyproject.toml: [mypy]: Unrecognized option: strickt = True\n"
+        )
+    )
     outcome = Mypy().run(bench)
     assert outcome.status is Status.FAILURE
-    assert [(finding.file, finding.rule, finding.message) for finding in outcome.findings] == [
-        ("pyproject.toml", "setting", "[mypy]: Unrecognized option: strickt = True")
-    ]
+    assert [
+        (finding.file, finding.rule, finding.message) for finding in outcome.findings
+    ] == [("pyproject.toml", "setting", "[mypy]: Unrecognized option: strickt = True")]
 
 
 @pytest.mark.parametrize(
@@ -218,30 +245,51 @@ def test_a_clean_run_is_success(
         (
             Flake8(),
             completed(
-                2, "usage: flake8 [options] file file ...\nflake8: error: unrecognized arguments: --bogus"
+                2,
+                "usage: flake8 [options] file file ...\nflake8: error: unrecognized"
+                " arguments: --bogus",
             ),
             "flake8: error: unrecognized arguments: --bogus",
         ),
-        (Flake8(), completed(1, "There was a critical error during execution of Flake8:\n"), "of Flake8:"),
+        (
+            Flake8(),
+            completed(1, "There was a critical error during execution of Flake8:\n"),
+            "of Flake8:",
+        ),
         (Black(), completed(2, stderr=BLACK_USAGE), "Path 'nofile.py' does not exist."),
-        (Black(), completed(123, stderr="Oh no!\n1 file would fail to reformat."), "fail to reformat."),
+        (
+            Black(),
+            completed(123, stderr="Oh no!\n1 file would fail to reformat."),
+            "fail to reformat.",
+        ),
         (Isort(), completed(1, stderr="Broken 1 paths"), "Broken 1 paths"),
         (Mypy(), completed(2, stderr=MYPY_USAGE), "unrecognized arguments: --bogus"),
         (
             Mypy(),
-            completed(2, stderr="nofile.py: error: Cannot read file: No such file or directory"),
+            completed(
+                2,
+                stderr="nofile.py: error: Cannot read file: No such file or directory",
+            ),
             "directory",
         ),
         (Mypy(), completed(2, MYPY_INTERNAL), "using mypy master on GitHub"),
         (Mypy(), completed(1, "Success: no issues found"), "no issues found"),
         (Mypy(), completed(1, '{"file": "a.py"}'), '{"file": "a.py"}'),
         (Mypy(), completed(1, "[]"), "[]"),
-        (Format(), completed(123, stderr="error: cannot format a.py"), "error: cannot format a.py"),
+        (
+            Format(),
+            completed(123, stderr="error: cannot format a.py"),
+            "error: cannot format a.py",
+        ),
         (SortImports(), completed(1, stderr="ERROR: no"), "ERROR: no"),
     ],
 )
 def test_output_of_another_kind_is_a_crash_with_the_tools_last_lines(
-    bench: Workbench, answering: Answering, tool: CommandTool, done: Completed, last_line: str
+    bench: Workbench,
+    answering: Answering,
+    tool: CommandTool,
+    done: Completed,
+    last_line: str,
 ) -> None:
     (bench.root / "one.py").write_text("X = 1\n", encoding="utf-8")
     answering(done)
@@ -286,7 +334,9 @@ def test_only_what_rewrites_files_must_be_alone() -> None:
     assert [tool.alone for tool in (SortImports(), Format())] == [True, True]
 
 
-def test_flake8_is_given_only_the_files_not_known_to_be_clean(bench: Workbench, answering: Answering) -> None:
+def test_flake8_is_given_only_the_files_not_known_to_be_clean(
+    bench: Workbench, answering: Answering
+) -> None:
     for name in ("one.py", "two.py"):
         (bench.root / name).write_text("X = 1\n", encoding="utf-8")
     calls = answering(completed(0))
@@ -305,9 +355,13 @@ def test_flake8_is_given_only_the_files_not_known_to_be_clean(bench: Workbench, 
     assert "one.py" not in calls[0]
 
 
-def test_a_crash_of_flake8_makes_no_file_known(bench: Workbench, answering: Answering) -> None:
+def test_a_crash_of_flake8_makes_no_file_known(
+    bench: Workbench, answering: Answering
+) -> None:
     (bench.root / "one.py").write_text("X = 1\n", encoding="utf-8")
-    answering(completed(1, stderr="There was a critical error during execution of Flake8"))
+    answering(
+        completed(1, stderr="There was a critical error during execution of Flake8")
+    )
     assert Flake8().run(bench).status is Status.FAILURE
     calls = answering(completed(0))
     assert Flake8().run(bench).status is Status.SUCCESS

@@ -51,7 +51,9 @@ def locked(bench: Workbench) -> Workbench:
             locks.render(lock.title, [lock.arguments, lock.requirements], BODY)
         )
     coordinates = locks.jar_coordinates(project)
-    (bench.root / "requirements" / "jars.txt").write_text(locks.render(locks.JARS_TITLE, coordinates, JAR))
+    (bench.root / "requirements" / "jars.txt").write_text(
+        locks.render(locks.JARS_TITLE, coordinates, JAR)
+    )
     return bench
 
 
@@ -84,7 +86,9 @@ def test_a_change_of_pyproject_puts_just_the_locks_it_reaches_out_of_step(
     locked: Workbench, old: str, new: str, out_of_step: list[str]
 ) -> None:
     edit(locked.root / "pyproject.toml", old, new)
-    assert places(locked) == [(f"requirements/{purpose}.txt:1", "out-of-step") for purpose in out_of_step]
+    assert places(locked) == [
+        (f"requirements/{purpose}.txt:1", "out-of-step") for purpose in out_of_step
+    ]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,9 @@ def test_an_edit_by_hand_shows(locked: Workbench, old: str, new: str) -> None:
     assert places(locked) == [("requirements/runtime.txt:1", "out-of-step")]
 
 
-def test_a_lock_without_a_digest_is_named_with_the_command_that_mends_it(locked: Workbench) -> None:
+def test_a_lock_without_a_digest_is_named_with_the_command_that_mends_it(
+    locked: Workbench,
+) -> None:
     path = locked.root / "requirements" / "lint.txt"
     path.write_text(path.read_text().split("\n")[0] + "\n" + BODY)
     [finding] = Locks().run(locked).findings
@@ -147,13 +153,23 @@ def test_without_declared_jars_there_is_no_lock_of_jars(locked: Workbench) -> No
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('extras = ["spark"]', 'extras = ["sprk"]', "lock 'test' names the extra 'sprk', which is not there"),
+        (
+            'extras = ["spark"]',
+            'extras = ["sprk"]',
+            "lock 'test' names the extra 'sprk', which is not there",
+        ),
         ('groups = ["lint"]', 'groups = ["lnt"]', "lock 'lint': .*lnt"),
-        ('include-group = "pytest"', 'include-group = "lint"', "lock 'lint': .*[Cc]ycl"),
+        (
+            'include-group = "pytest"',
+            'include-group = "lint"',
+            "lock 'lint': .*[Cc]ycl",
+        ),
         ("[project]", "[project", "pyproject.toml: "),
     ],
 )
-def test_a_wrong_declaration_is_refused_by_name(locked: Workbench, old: str, new: str, words: str) -> None:
+def test_a_wrong_declaration_is_refused_by_name(
+    locked: Workbench, old: str, new: str, words: str
+) -> None:
     edit(locked.root / "pyproject.toml", old, new)
     with pytest.raises(UsageError, match=words):
         locks.declared(locks.read_project(locked.root))
@@ -164,16 +180,23 @@ def test_no_pyproject_at_all_is_refused(tmp_path: Path) -> None:
         locks.read_project(tmp_path)
 
 
-def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(locked: Workbench) -> None:
+def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
+    locked: Workbench,
+) -> None:
     [runtime, lint, test] = locks.declared(locks.read_project(locked.root))
     assert lint == Lock("lint", "3.11", ("black", "pytest"), ("--group", "lint"))
     assert test.requirements == ("click>=8.1", "pyspark>=3.5", "pytest")
     assert test.arguments == ("pyproject.toml", "--extra", "spark", "--group", "pytest")
-    assert (runtime.file, runtime.title) == ("requirements/runtime.txt", "runtime: Python 3.9 and up")
+    assert (runtime.file, runtime.title) == (
+        "requirements/runtime.txt",
+        "runtime: Python 3.9 and up",
+    )
 
 
 def compiling(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
-    """uv, as far as the tool can see it: notes the versions it is given to prefer, and writes the lock."""
+    """uv, as far as the tool can see it: notes the versions it is given to prefer, and
+    writes the lock.
+    """
 
     def answer(argv: list[str]) -> Completed:
         scratch = Path(argv[argv.index("--output-file") + 1])
@@ -184,7 +207,9 @@ def compiling(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
     return answer
 
 
-def test_a_compiled_lock_is_written_once_and_then_unchanged(locked: Workbench, answering: Answering) -> None:
+def test_a_compiled_lock_is_written_once_and_then_unchanged(
+    locked: Workbench, answering: Answering
+) -> None:
     lock = locks.declared(locks.read_project(locked.root))[0]
     path = locked.root / lock.file
     path.unlink()
@@ -195,15 +220,27 @@ def test_a_compiled_lock_is_written_once_and_then_unchanged(locked: Workbench, a
     assert Locks().run(locked).status is Status.SUCCESS
     assert CompileLock(lock).run(locked).detail == "unchanged"
     assert seen[0] == "nothing"
-    assert seen[1] == path.read_text()  # what is locked stays, unless --upgrade is typed
-    for option in ("--universal", "--generate-hashes", "--no-emit-index-url", "--upgrade"):
+    assert (
+        seen[1] == path.read_text()
+    )  # what is locked stays, unless --upgrade is typed
+    for option in (
+        "--universal",
+        "--generate-hashes",
+        "--no-emit-index-url",
+        "--upgrade",
+    ):
         assert option in calls[0]
 
 
 @pytest.mark.parametrize(
     ("done", "rule"),
     [
-        (Completed((), 1, "", "  × No solution found when resolving dependencies:", 0.1), "crash"),
+        (
+            Completed(
+                (), 1, "", "  × No solution found when resolving dependencies:", 0.1
+            ),
+            "crash",
+        ),
         (Completed((), -15, "", "", 0.1, "timeout"), "timeout"),
     ],
 )
@@ -219,10 +256,15 @@ def test_a_lock_that_cannot_be_compiled_is_a_failure_and_the_old_one_stays(
     assert (locked.root / lock.file).read_text() == before
 
 
-def test_locked_jars_are_read_with_their_coordinates_and_hashes(locked: Workbench) -> None:
+def test_locked_jars_are_read_with_their_coordinates_and_hashes(
+    locked: Workbench,
+) -> None:
     [jar] = locks.read_jars(locked.root)
     assert jar == Jar("io.delta", "delta-storage", "3.3.2", "c0" * 32)
-    assert (jar.coordinate, jar.file) == ("io.delta:delta-storage:3.3.2", "delta-storage-3.3.2.jar")
+    assert (jar.coordinate, jar.file) == (
+        "io.delta:delta-storage:3.3.2",
+        "delta-storage-3.3.2.jar",
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,8 +276,12 @@ def test_locked_jars_are_read_with_their_coordinates_and_hashes(locked: Workbenc
         "../../etc:passwd:1/2 --hash=sha256:" + "c0" * 32,
     ],
 )
-def test_a_jar_without_all_of_these_is_refused_with_its_line(locked: Workbench, line: str) -> None:
+def test_a_jar_without_all_of_these_is_refused_with_its_line(
+    locked: Workbench, line: str
+) -> None:
     path = locked.root / "requirements" / "jars.txt"
     path.write_text(path.read_text() + f"\n{line}\n")
-    with pytest.raises(LakeCiError, match=r"requirements/jars\.txt:6: not a locked jar"):
+    with pytest.raises(
+        LakeCiError, match=r"requirements/jars\.txt:6: not a locked jar"
+    ):
         locks.read_jars(locked.root)

@@ -1,4 +1,6 @@
-"""Schemas and checkov: what their scripts print becomes findings at the line of the source."""
+"""Schemas and checkov: what their scripts print becomes findings at the line of the
+source.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ DEPLOYMENT = Manifest(
     },
     {
         (): ("k8s/base/api.yaml", 1),
-        ("spec", "template", "spec", "containers", "name=api", "image"): ("k8s/base/api.yaml", 40),
+        ("spec", "template", "spec", "containers", "name=api", "image"): (
+            "k8s/base/api.yaml",
+            40,
+        ),
     },
 )
 
@@ -40,7 +45,9 @@ def build(bench: Workbench) -> Build:
     """A build that is done."""
     (bench.root / "pyproject.toml").write_text(PROJECT)
     build = Build("dev")
-    build.made.set(Rendered("dev", str(bench.reports / "dev" / "manifests.yaml"), (DEPLOYMENT,)))
+    build.made.set(
+        Rendered("dev", str(bench.reports / "dev" / "manifests.yaml"), (DEPLOYMENT,))
+    )
     return build
 
 
@@ -76,7 +83,9 @@ def test_a_schemas_objection_names_versions_and_line(
 def test_a_version_without_schemas_is_a_crash_and_no_success(
     bench: Workbench, build: Build, answering: Answering
 ) -> None:
-    answering(Completed(("python",), 2, "", "there are no schemas of Kubernetes 1.99", 0.1))
+    answering(
+        Completed(("python",), 2, "", "there are no schemas of Kubernetes 1.99", 0.1)
+    )
     outcome = Schema(build).run(bench)
     assert outcome.status is Status.FAILURE
     assert "1.99" in outcome.findings[0].message
@@ -90,13 +99,23 @@ def test_what_was_not_built_is_skipped(bench: Workbench, unbuilt: Build) -> None
 def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
     bench: Workbench, build: Build, answering: Answering
 ) -> None:
-    row = {"rule": "CKV_K8S_43", "asks": "a digest", "object": "Deployment.lake-dev.api"}
+    row = {
+        "rule": "CKV_K8S_43",
+        "asks": "a digest",
+        "object": "Deployment.lake-dev.api",
+    }
     path = ["spec", "template", "spec", "containers", "[0]", "image"]
     failed = [
         row | {"file": "reports/job/dev/manifests.yaml", "path": path},
         row | {"file": "reports/job/trial/manifests.yaml", "path": path},
-        row | {"file": "reports/job/dev/manifests.yaml", "object": "Pod.lake-dev.api.app-api", "path": []},
-        row | {"file": "reports/job/dev/manifests.yaml", "object": "Role.x.y", "path": []},
+        row
+        | {
+            "file": "reports/job/dev/manifests.yaml",
+            "object": "Pod.lake-dev.api.app-api",
+            "path": [],
+        },
+        row
+        | {"file": "reports/job/dev/manifests.yaml", "object": "Role.x.y", "path": []},
     ]
     calls = answering(said(0, {"checked": 9, "unreadable": [], "failed": failed}))
     bench.env["BC_API_KEY"] = "secret"
@@ -117,10 +136,30 @@ def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
 def test_checkov_that_read_nothing_has_not_passed(
     bench: Workbench, build: Build, answering: Answering
 ) -> None:
-    answering(said(0, {"checked": 0, "unreadable": ["reports/job/dev/manifests.yaml"], "failed": []}))
+    answering(
+        said(
+            0,
+            {
+                "checked": 0,
+                "unreadable": ["reports/job/dev/manifests.yaml"],
+                "failed": [],
+            },
+        )
+    )
     assert "checked nothing" in Checkov(build, Scan([build])).run(bench).detail
-    answering(said(0, {"checked": 3, "unreadable": ["reports/job/dev/manifests.yaml"], "failed": []}))
-    assert [each.rule for each in Checkov(build, Scan([build])).run(bench).findings] == ["parse"]
+    answering(
+        said(
+            0,
+            {
+                "checked": 3,
+                "unreadable": ["reports/job/dev/manifests.yaml"],
+                "failed": [],
+            },
+        )
+    )
+    assert [
+        each.rule for each in Checkov(build, Scan([build])).run(bench).findings
+    ] == ["parse"]
     answering(Completed(("python",), 1, "", "ImportError", 0.1))
     assert Checkov(build, Scan([build])).run(bench).findings[0].rule == "crash"
 

@@ -15,7 +15,14 @@ CRON_JOB = {
     "spec": {
         "jobTemplate": {
             "spec": {
-                "template": {"spec": {"containers": [{"name": "one", "args": ["run"]}, {"name": "two"}]}}
+                "template": {
+                    "spec": {
+                        "containers": [
+                            {"name": "one", "args": ["run"]},
+                            {"name": "two"},
+                        ]
+                    }
+                }
             }
         }
     },
@@ -38,7 +45,9 @@ def test_a_value_is_found_by_the_name_of_its_container(manifest: Manifest) -> No
     assert manifest.step_names((*CONTAINERS, 0, "args"))[-2:] == ["one", "args"]
 
 
-def test_what_is_not_written_is_placed_at_what_should_hold_it(manifest: Manifest) -> None:
+def test_what_is_not_written_is_placed_at_what_should_hold_it(
+    manifest: Manifest,
+) -> None:
     assert manifest.place((*CONTAINERS, 1, "resources", "limits")) == ("base.yaml", 20)
     assert manifest.place(("metadata", "labels", "x")) == ("base.yaml", 1)
     assert Manifest(CRON_JOB).place(("kind",)) == (None, None)
@@ -46,15 +55,24 @@ def test_what_is_not_written_is_placed_at_what_should_hold_it(manifest: Manifest
 
 def test_a_finding_names_the_object(manifest: Manifest) -> None:
     found = manifest.finding("practices dev", "rule", "says why", (*CONTAINERS, 1))
-    assert (found.file, found.line, found.message) == ("base.yaml", 20, "CronJob/processor: says why")
+    assert (found.file, found.line, found.message) == (
+        "base.yaml",
+        20,
+        "CronJob/processor: says why",
+    )
 
 
 def test_containers_come_with_their_paths(manifest: Manifest) -> None:
-    assert [(path[-1], container["name"]) for path, container in manifest.containers()] == [
+    assert [
+        (path[-1], container["name"]) for path, container in manifest.containers()
+    ] == [
         (0, "one"),
         (1, "two"),
     ]
-    assert list(Manifest({"kind": "Service", "metadata": {"name": "x"}}).containers()) == []
+    assert (
+        list(Manifest({"kind": "Service", "metadata": {"name": "x"}}).containers())
+        == []
+    )
 
 
 def test_leaves_are_single_values_with_their_paths() -> None:
@@ -63,9 +81,17 @@ def test_leaves_are_single_values_with_their_paths() -> None:
 
 
 def test_what_the_script_prints_is_read_with_its_places_and_deletions() -> None:
-    deleted = {"kind": "NetworkPolicy", "name": "default-deny", "file": "k8s/overlays/dev/x.yaml", "line": 4}
+    deleted = {
+        "kind": "NetworkPolicy",
+        "name": "default-deny",
+        "file": "k8s/overlays/dev/x.yaml",
+        "line": 4,
+    }
     text = json.dumps(
-        {"objects": [{"object": CRON_JOB, "places": [[[], "a.yaml", 3]]}], "deleted": [deleted]}
+        {
+            "objects": [{"object": CRON_JOB, "places": [[[], "a.yaml", 3]]}],
+            "deleted": [deleted],
+        }
     )
     rendered = Rendered.from_json("dev", "made.yaml", text)
     found = rendered.named("CronJob", "processor")
@@ -74,7 +100,9 @@ def test_what_the_script_prints_is_read_with_its_places_and_deletions() -> None:
     assert [each.id for each in rendered.workloads()] == ["CronJob/processor"]
     gone = rendered.missing("practices dev", "network-policy", "gone", "NetworkPolicy")
     assert (gone.file, gone.line) == ("k8s/overlays/dev/x.yaml", 4)
-    never = rendered.missing("practices dev", "pod-security", "never there", "Namespace")
+    never = rendered.missing(
+        "practices dev", "pod-security", "never there", "Namespace"
+    )
     assert (never.file, never.line) == ("k8s/overlays/dev/kustomization.yaml", 1)
 
 

@@ -1,4 +1,6 @@
-"""The lake outside the images: made once, readable by an image's user, and a failure that says what lakekit said."""
+"""The lake outside the images: made once, readable by an image's user, and a failure
+that says what lakekit said.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,20 @@ def test_the_lake_is_made_once_and_any_user_may_read_it(
 
 @pytest.mark.parametrize("fails", ["run", "show"])
 def test_a_command_that_fails_is_named_with_its_last_lines(
-    bench: Workbench, tmp_path: Path, answering: Callable[..., list[list[str]]], fails: str
+    bench: Workbench,
+    tmp_path: Path,
+    answering: Callable[..., list[list[str]]],
+    fails: str,
 ) -> None:
     def answer(argv: list[str]) -> Completed:
-        return Completed(tuple(argv), 3, "", "no such source", 0.1) if fails in argv else made(argv)
+        return (
+            Completed(tuple(argv), 3, "", "no such source", 0.1)
+            if fails in argv
+            else made(argv)
+        )
 
     answering(answer)
-    with pytest.raises(LakeCiError, match=rf"lakekit {fails} .*exited with 3\nno such source"):
+    with pytest.raises(
+        LakeCiError, match=rf"lakekit {fails} .*exited with 3\nno such source"
+    ):
         Outside(tmp_path / "lake").rows("gold.busiest_hours", bench)

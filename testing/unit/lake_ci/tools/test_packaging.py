@@ -1,4 +1,6 @@
-"""The wheel and the sdist: built, checked and installed; archives here are real and small."""
+"""The wheel and the sdist: built, checked and installed; archives here are real and
+small.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def pack_wheel(path: Path, content: dict[str, bytes], date: int = 1980) -> Path:
     return path
 
 
-def pack_sdist(path: Path, content: dict[str, bytes], date: int = 0, top: str = "lakekit-1.0") -> Path:
+def pack_sdist(
+    path: Path, content: dict[str, bytes], date: int = 0, top: str = "lakekit-1.0"
+) -> Path:
     with tarfile.open(path, "w") as archive:
         for name, data in content.items():
             member = tarfile.TarInfo(f"{top}/{name}")
@@ -85,7 +89,9 @@ def built(project: Workbench) -> Workbench:
     return project
 
 
-def completed(code: int = 0, stdout: str = "", stderr: str = "", stopped: str | None = None) -> Completed:
+def completed(
+    code: int = 0, stdout: str = "", stderr: str = "", stopped: str | None = None
+) -> Completed:
     return Completed(("tool",), code, stdout, stderr, 0.1, stopped)
 
 
@@ -128,17 +134,30 @@ def test_a_shallow_clone_without_a_tag_is_refused_with_the_command_that_mends_it
     project.root = tmp_path / "shallow"
     outcome = packaging.Version().run(project)
     assert outcome.status is Status.FAILURE
-    assert outcome.detail == (
-        "this clone is shallow and has no version tag: run `git fetch --unshallow --tags`"
+    assert (
+        outcome.detail == "this clone is shallow and has no version tag: "
+        "run `git fetch --unshallow --tags`"
     )
-    assert packaging.Build("wheel").run(project) == Outcome(Status.SKIPPED, "there is no version")
+    assert packaging.Build("wheel").run(project) == Outcome(
+        Status.SKIPPED, "there is no version"
+    )
 
 
 def test_a_shallow_clone_with_the_tag_is_enough(
     project: Workbench, tmp_path: Path, git: Git, answering: Answering
 ) -> None:
     git(project.root, "tag", "v1.0")
-    git(tmp_path, "clone", "-q", "--depth", "1", "--branch", "v1.0", f"file://{project.root}", "shallow")
+    git(
+        tmp_path,
+        "clone",
+        "-q",
+        "--depth",
+        "1",
+        "--branch",
+        "v1.0",
+        f"file://{project.root}",
+        "shallow",
+    )
     project.root = tmp_path / "shallow"
     answering(completed(stdout="1.0\n"))
     assert packaging.Version().run(project).detail == "1.0"
@@ -166,13 +185,16 @@ def building(name: str) -> Callable[[list[str]], Completed]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("wheel", "lakekit-1.0-py3-none-any.whl"), ("sdist", "lakekit-1.0.tar.gz")]
+    ("kind", "name"),
+    [("wheel", "lakekit-1.0-py3-none-any.whl"), ("sdist", "lakekit-1.0.tar.gz")],
 )
 def test_a_build_lands_in_dist_with_the_dates_of_the_commit(
     project: Workbench, answering: Answering, git: Git, kind: str, name: str
 ) -> None:
     calls = answering(building(name))
-    assert packaging.Build(kind).run(project) == Outcome(Status.SUCCESS, f"{name}, 2.5 kB")
+    assert packaging.Build(kind).run(project) == Outcome(
+        Status.SUCCESS, f"{name}, 2.5 kB"
+    )
     assert [path.name for path in (project.root / "dist").iterdir()] == [name]
     assert f"--{kind}" in calls[0]
     assert list(project.reports.iterdir()) == []
@@ -217,12 +239,14 @@ def test_a_check_of_distributions_must_say_what_it_checks(built: Workbench) -> N
 
 TWINE_MARKUP = """\
 Checking dist/lakekit-1.0-py3-none-any.whl: FAILED
-ERROR    `long_description` has syntax errors in markup and would not be rendered on PyPI.
+ERROR    `long_description` has syntax errors in markup and would not be \
+rendered on PyPI.
          line 4: Error: Unknown directive type "unknown".
 
          .. unknown:: x
 Checking dist/lakekit-1.0.tar.gz: FAILED
-ERROR    `long_description` has syntax errors in markup and would not be rendered on PyPI.
+ERROR    `long_description` has syntax errors in markup and would not be \
+rendered on PyPI.
          line 4: Error: Unknown directive type "unknown".
 
          .. unknown:: x
@@ -235,7 +259,8 @@ WARNING  `long_description` missing.
 WHEEL_CONTENTS = """\
 dist/lakekit-1.0-py3-none-any.whl: W005: Wheel contains common toplevel name in library:
   tests/
-dist/lakekit-1.0-py3-none-any.whl: W009: Wheel contains multiple toplevel library entries:
+dist/lakekit-1.0-py3-none-any.whl: W009: Wheel contains multiple \
+toplevel library entries:
   pkg/
   tests/
 """
@@ -253,20 +278,30 @@ def test_twine_names_each_objection_once_with_its_line_of_the_readme(
 def test_twines_warnings_are_findings(built: Workbench, answering: Answering) -> None:
     answering(completed(1, TWINE_WARNINGS))
     outcome = packaging.Twine().run(built)
-    assert [(finding.place, finding.rule, finding.message) for finding in outcome.findings] == [
-        ("README.md:1", "warning", "`long_description_content_type` missing. defaulting to `text/x-rst`."),
+    assert [
+        (finding.place, finding.rule, finding.message) for finding in outcome.findings
+    ] == [
+        (
+            "README.md:1",
+            "warning",
+            "`long_description_content_type` missing. defaulting to `text/x-rst`.",
+        ),
         ("README.md:1", "warning", "`long_description` missing."),
     ]
 
 
-def test_check_wheel_contents_names_rule_and_wheel(built: Workbench, answering: Answering) -> None:
+def test_check_wheel_contents_names_rule_and_wheel(
+    built: Workbench, answering: Answering
+) -> None:
     calls = answering(completed(1, WHEEL_CONTENTS))
     outcome = packaging.WheelContents().run(built)
     assert [(finding.place, finding.rule) for finding in outcome.findings] == [
         ("dist/lakekit-1.0-py3-none-any.whl:1", "W005"),
         ("dist/lakekit-1.0-py3-none-any.whl:1", "W009"),
     ]
-    assert calls == [[built.bin("check-wheel-contents"), "dist/lakekit-1.0-py3-none-any.whl"]]
+    assert calls == [
+        [built.bin("check-wheel-contents"), "dist/lakekit-1.0-py3-none-any.whl"]
+    ]
 
 
 @pytest.mark.parametrize("tool", [packaging.Twine(), packaging.WheelContents()])
@@ -290,12 +325,15 @@ def test_every_file_of_the_package_and_no_other_is_success(built: Workbench) -> 
 
 def test_a_file_that_is_missing_or_too_much_is_named(built: Workbench) -> None:
     dist = built.root / "dist"
-    wheel = {name: data for name, data in WHEEL.items() if name != "lakekit/sql/orders.sql"}
+    wheel = {
+        name: data for name, data in WHEEL.items() if name != "lakekit/sql/orders.sql"
+    }
     pack_wheel(dist / "lakekit-1.0-py3-none-any.whl", {**wheel, "tests/test_a.py": b""})
     sdist = {name: data for name, data in SDIST.items() if name != "README.md"}
     pack_sdist(dist / "lakekit-1.0.tar.gz", {**sdist, ".env": b"secret"})
     assert [
-        (finding.rule, finding.place, finding.message) for finding in packaging.Contents().run(built).findings
+        (finding.rule, finding.place, finding.message)
+        for finding in packaging.Contents().run(built).findings
     ] == [
         (
             "missing",
@@ -305,7 +343,10 @@ def test_a_file_that_is_missing_or_too_much_is_named(built: Workbench) -> None:
         (
             "unexpected",
             "dist/lakekit-1.0-py3-none-any.whl:1",
-            "lakekit-1.0-py3-none-any.whl holds tests/test_a.py, which no package of the repository has",
+            (
+                "lakekit-1.0-py3-none-any.whl holds tests/test_a.py, which no package"
+                " of the repository has"
+            ),
         ),
         ("missing", "README.md:1", "lakekit-1.0.tar.gz lacks README.md"),
         (
@@ -316,9 +357,13 @@ def test_a_file_that_is_missing_or_too_much_is_named(built: Workbench) -> None:
     ]
 
 
-def test_a_new_file_that_git_does_not_ignore_belongs_into_both(built: Workbench) -> None:
+def test_a_new_file_that_git_does_not_ignore_belongs_into_both(
+    built: Workbench,
+) -> None:
     (built.root / "utils" / "lakekit" / "new.py").touch()
-    assert [finding.message for finding in packaging.Contents().run(built).findings] == [
+    assert [
+        finding.message for finding in packaging.Contents().run(built).findings
+    ] == [
         "lakekit-1.0-py3-none-any.whl lacks lakekit/new.py",
         "lakekit-1.0.tar.gz lacks utils/lakekit/new.py",
     ]
@@ -327,7 +372,9 @@ def test_a_new_file_that_git_does_not_ignore_belongs_into_both(built: Workbench)
 # The same bytes again
 
 
-def rebuilding(wheel: dict[str, bytes], sdist: dict[str, bytes]) -> Callable[[list[str]], Completed]:
+def rebuilding(
+    wheel: dict[str, bytes], sdist: dict[str, bytes]
+) -> Callable[[list[str]], Completed]:
     """python -m build, as far as the tool can see it."""
 
     def answer(argv: list[str]) -> Completed:
@@ -346,15 +393,22 @@ def test_the_same_bytes_three_times_are_success_and_leave_nothing_behind(
     built: Workbench, answering: Answering
 ) -> None:
     calls = answering(rebuilding(WHEEL, SDIST))
-    assert packaging.Reproducible().run(built) == Outcome(Status.SUCCESS, "twice, and from the sdist")
+    assert packaging.Reproducible().run(built) == Outcome(
+        Status.SUCCESS, "twice, and from the sdist"
+    )
     assert len(calls) == 3
     assert calls[2][-1] == str(built.reports / ".again" / "lakekit-1.0")
     assert list(built.reports.iterdir()) == []
 
 
-def test_other_bytes_are_named_with_the_file_and_the_build(built: Workbench, answering: Answering) -> None:
+def test_other_bytes_are_named_with_the_file_and_the_build(
+    built: Workbench, answering: Answering
+) -> None:
     answering(rebuilding({**WHEEL, "lakekit/__init__.py": b"built = 12:00"}, SDIST))
-    assert [(finding.place, finding.message) for finding in packaging.Reproducible().run(built).findings] == [
+    assert [
+        (finding.place, finding.message)
+        for finding in packaging.Reproducible().run(built).findings
+    ] == [
         (
             "lakekit/__init__.py:1",
             f"lakekit-1.0-py3-none-any.whl, {how}: lakekit/__init__.py differs",
@@ -378,10 +432,19 @@ def test_a_second_build_that_fails_is_a_failure(
     ("second", "expected"),
     [
         (WHEEL, []),
-        ({**WHEEL, "lakekit/__init__.py": b"x"}, [("lakekit/__init__.py differs", "lakekit/__init__.py")]),
+        (
+            {**WHEEL, "lakekit/__init__.py": b"x"},
+            [("lakekit/__init__.py differs", "lakekit/__init__.py")],
+        ),
         ({**WHEEL, "extra.py": b""}, [("extra.py is in only one of them", "extra.py")]),
-        ({**WHEEL, f"{INFO}/RECORD": b"x"}, [("only dates, modes or order differ", "a.whl")]),
-        (dict(reversed(WHEEL.items())), [("only dates, modes or order differ", "a.whl")]),
+        (
+            {**WHEEL, f"{INFO}/RECORD": b"x"},
+            [("only dates, modes or order differ", "a.whl")],
+        ),
+        (
+            dict(reversed(WHEEL.items())),
+            [("only dates, modes or order differ", "a.whl")],
+        ),
     ],
 )
 def test_differences_of_wheels_are_told_by_file(
@@ -389,24 +452,38 @@ def test_differences_of_wheels_are_told_by_file(
 ) -> None:
     (tmp_path / "again").mkdir()
     first = pack_wheel(tmp_path / "a.whl", WHEEL)
-    assert list(packaging.differences(first, pack_wheel(tmp_path / "again" / "a.whl", second))) == expected
+    assert (
+        list(
+            packaging.differences(
+                first, pack_wheel(tmp_path / "again" / "a.whl", second)
+            )
+        )
+        == expected
+    )
 
 
 def test_differences_of_sdists_are_told_by_file_or_date(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
-    first, again = pack_sdist(tmp_path / "a.tar.gz", SDIST), tmp_path / "again" / "a.tar.gz"
+    first, again = (
+        pack_sdist(tmp_path / "a.tar.gz", SDIST),
+        tmp_path / "again" / "a.tar.gz",
+    )
     assert list(packaging.differences(first, pack_sdist(again, SDIST))) == []
     assert list(packaging.differences(first, pack_sdist(again, SDIST, date=1))) == [
         ("only dates, modes or order differ", "a.tar.gz")
     ]
-    assert list(packaging.differences(first, pack_sdist(again, {**SDIST, "README.md": b"x"}))) == [
-        ("lakekit-1.0/README.md differs", "lakekit-1.0/README.md")
-    ]
+    assert list(
+        packaging.differences(first, pack_sdist(again, {**SDIST, "README.md": b"x"}))
+    ) == [("lakekit-1.0/README.md differs", "lakekit-1.0/README.md")]
 
 
 def test_another_version_is_a_difference_of_name(tmp_path: Path) -> None:
-    first, second = pack_wheel(tmp_path / "a-1.whl", WHEEL), pack_wheel(tmp_path / "a-2.whl", WHEEL)
-    assert list(packaging.differences(first, second)) == [("is now called a-2.whl", "a-1.whl")]
+    first, second = pack_wheel(tmp_path / "a-1.whl", WHEEL), pack_wheel(
+        tmp_path / "a-2.whl", WHEEL
+    )
+    assert list(packaging.differences(first, second)) == [
+        ("is now called a-2.whl", "a-1.whl")
+    ]
 
 
 # The installation
@@ -416,14 +493,19 @@ def test_the_wheel_installs_with_the_locked_dependencies_alone_and_starts(
     built: Workbench, answering: Answering
 ) -> None:
     calls = answering(*[completed()] * 4, completed(stdout="lakekit 1.0\n"))
-    assert packaging.Install("3.10").run(built) == Outcome(Status.SUCCESS, "lakekit 1.0")
+    assert packaging.Install("3.10").run(built) == Outcome(
+        Status.SUCCESS, "lakekit 1.0"
+    )
     venv, dependencies, wheel, check, start = calls
     assert venv[1:5] == ["venv", "--quiet", "--python", "3.10"]
     assert dependencies[-3:] == ["--require-hashes", "-r", "requirements/runtime.txt"]
     assert wheel[-1] == "lakekit==1.0"
     assert "--no-index" in wheel
     assert check[1:3] == ["pip", "check"]
-    assert start == [str(built.reports / ".install-3.10" / "bin" / "lakekit"), "--version"]
+    assert start == [
+        str(built.reports / ".install-3.10" / "bin" / "lakekit"),
+        "--version",
+    ]
 
 
 def test_a_missing_python_is_a_weaker_check_that_says_how_to_get_it(
@@ -437,7 +519,9 @@ def test_a_missing_python_is_a_weaker_check_that_says_how_to_get_it(
 
 
 @pytest.mark.parametrize("step", range(5))
-def test_a_step_at_the_time_limit_is_a_timeout(built: Workbench, answering: Answering, step: int) -> None:
+def test_a_step_at_the_time_limit_is_a_timeout(
+    built: Workbench, answering: Answering, step: int
+) -> None:
     answering(*[completed()] * step, CUT_SHORT)
     assert packaging.Install("3.10").run(built).findings[0].rule == "timeout"
 
@@ -446,12 +530,18 @@ def test_a_step_at_the_time_limit_is_a_timeout(built: Workbench, answering: Answ
     ("done", "words"),
     [
         ([completed(), FAILED], "install 3.10 exited with 2"),
-        ([completed()] * 3 + [completed(1, stderr="lakekit requires click")], "exited with 1"),
+        (
+            [completed()] * 3 + [completed(1, stderr="lakekit requires click")],
+            "exited with 1",
+        ),
         (
             [completed()] * 4 + [completed(1, stderr="ModuleNotFoundError")],
             "`lakekit --version` does not say 1.0",
         ),
-        ([completed()] * 4 + [completed(0, "lakekit 0.9")], "`lakekit --version` does not say 1.0"),
+        (
+            [completed()] * 4 + [completed(0, "lakekit 0.9")],
+            "`lakekit --version` does not say 1.0",
+        ),
     ],
 )
 def test_a_step_that_fails_is_a_failure_with_its_last_lines(
@@ -469,7 +559,9 @@ def test_a_step_that_fails_is_a_failure_with_its_last_lines(
 
 def listing(*names: str) -> Callable[[list[str]], Completed]:
     def answer(argv: list[str]) -> Completed:
-        body: dict[str, Any] = {"components": [{"name": name} for name in names]} if names else {}
+        body: dict[str, Any] = (
+            {"components": [{"name": name} for name in names]} if names else {}
+        )
         Path(argv[argv.index("-o") + 1]).write_text(json.dumps(body))
         return completed()
 
@@ -525,12 +617,17 @@ def test_checksums_are_those_that_sha256sum_checks(built: Workbench) -> None:
     ]
     for line in lines:
         digest, name = line.split("  ")
-        assert hashlib.sha256((built.root / "dist" / name).read_bytes()).hexdigest() == digest
+        assert (
+            hashlib.sha256((built.root / "dist" / name).read_bytes()).hexdigest()
+            == digest
+        )
 
 
 def test_anything_else_in_dist_is_a_failure(built: Workbench) -> None:
     (built.root / "dist" / "lakekit-0.9.tar.gz").touch()
-    os.replace(built.root / "dist" / "lakekit-0.9.tar.gz", built.root / "dist" / "notes.txt")
+    os.replace(
+        built.root / "dist" / "lakekit-0.9.tar.gz", built.root / "dist" / "notes.txt"
+    )
     outcome = packaging.Checksums().run(built)
     assert outcome.detail == "dist/ holds more than this build: notes.txt"
     assert not (built.reports / "SHA256SUMS").exists()

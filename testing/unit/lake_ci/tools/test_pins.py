@@ -32,7 +32,9 @@ def write_lock(root: Path, name: str = "lint.txt") -> Path:
 
 
 def test_every_pin_has_its_line_and_one_spelling(root: Path) -> None:
-    assert [(pin.name, pin.version, pin.line) for pin in locked(write_lock(root), root)] == [
+    assert [
+        (pin.name, pin.version, pin.line) for pin in locked(write_lock(root), root)
+    ] == [
         ("jinja2", "3.1.6", 2),
         ("ruamel-yaml", "0.18", 4),
         ("ruamel-yaml", "0.19", 5),
@@ -57,7 +59,9 @@ def test_what_is_required_stands_where_it_is_declared(root: Path) -> None:
     ]
 
 
-def test_the_index_is_asked_once_a_day(bench: Workbench, answering: Callable[..., list[list[str]]]) -> None:
+def test_the_index_is_asked_once_a_day(
+    bench: Workbench, answering: Callable[..., list[list[str]]]
+) -> None:
     (bench.root / "pyproject.toml").write_text(PROJECT)
 
     def uv(argv: list[str]) -> Completed:
@@ -71,7 +75,11 @@ def test_the_index_is_asked_once_a_day(bench: Workbench, answering: Callable[...
     assert "--python-version 3.9" in " ".join(calls[0])
     tomorrow = resolve(bench, date(2026, 3, 2))
     assert tomorrow is not None and first is not None
-    assert (tomorrow.read_text(), first.exists(), len(calls)) == ("click==8.2\n", False, 2)
+    assert (tomorrow.read_text(), first.exists(), len(calls)) == (
+        "click==8.2\n",
+        False,
+        2,
+    )
 
 
 def test_what_cannot_be_resolved_is_not_kept(

@@ -1,4 +1,4 @@
-"""The rules for pods: each says nothing of a good one, and names what a bad one lacks."""
+"""The rules for pods: each accepts a good one, and names what a bad one lacks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ CONTAINER: dict[str, Any] = {
 }
 FACTS = Facts(frozenset({"lakekit-api"}), {}, frozenset(), "111122223333")
 SETTINGS = Manifest(
-    {"kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"LAKEKIT_API_GRACE": "20"}}
+    {
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings"},
+        "data": {"LAKEKIT_API_GRACE": "20"},
+    }
 )
 
 
@@ -47,8 +51,14 @@ def deployment(
         "terminationGracePeriodSeconds": 30,
     }
     change(pod, container)
-    body = {"kind": "Deployment", "metadata": {"name": "api"}, "spec": {"template": {"spec": pod}}}
-    return Rendered("dev", "made.yaml", (Manifest(body, {(): ("api.yaml", 1)}), SETTINGS))
+    body = {
+        "kind": "Deployment",
+        "metadata": {"name": "api"},
+        "spec": {"template": {"spec": pod}},
+    }
+    return Rendered(
+        "dev", "made.yaml", (Manifest(body, {(): ("api.yaml", 1)}), SETTINGS)
+    )
 
 
 @pytest.mark.parametrize("rule", pod_rules.RULES, ids=lambda rule: str(rule.__name__))
@@ -59,7 +69,12 @@ def test_a_good_pod_is_not_objected_to(rule: Rule) -> None:
 @pytest.mark.parametrize(
     ("rule", "change", "name", "words"),
     [
-        (pod_rules.probes, lambda pod, one: one.pop("livenessProbe"), "missing-probe", "no livenessProbe"),
+        (
+            pod_rules.probes,
+            lambda pod, one: one.pop("livenessProbe"),
+            "missing-probe",
+            "no livenessProbe",
+        ),
         (
             pod_rules.limits,
             lambda pod, one: one.pop("resources"),
@@ -72,7 +87,12 @@ def test_a_good_pod_is_not_objected_to(rule: Rule) -> None:
             "missing-limits",
             "no limits of memory",
         ),
-        (pod_rules.images, lambda pod, one: one.update(image="lakekit-api"), "latest", "'lakekit-api' says"),
+        (
+            pod_rules.images,
+            lambda pod, one: one.update(image="lakekit-api"),
+            "latest",
+            "'lakekit-api' says",
+        ),
         (
             pod_rules.images,
             lambda pod, one: one.update(image="r:5000/lakekit-api"),
@@ -99,7 +119,9 @@ def test_a_good_pod_is_not_objected_to(rule: Rule) -> None:
         ),
         (
             pod_rules.hardened,
-            lambda pod, one: one["securityContext"].update(readOnlyRootFilesystem=False),
+            lambda pod, one: one["securityContext"].update(
+                readOnlyRootFilesystem=False
+            ),
             "security-context",
             "readOnlyRootFilesystem is not true",
         ),
@@ -133,6 +155,10 @@ def test_a_digest_stands_for_a_tag_and_without_a_report_no_image_is_unknown() ->
 
 
 def test_a_job_needs_no_probes() -> None:
-    body = {"kind": "Job", "metadata": {"name": "x"}, "spec": {"template": {"spec": {"containers": [{}]}}}}
+    body = {
+        "kind": "Job",
+        "metadata": {"name": "x"},
+        "spec": {"template": {"spec": {"containers": [{}]}}},
+    }
     rendered = Rendered("dev", "made.yaml", (Manifest(body),))
     assert list(pod_rules.probes("practices dev", rendered, FACTS)) == []

@@ -1,4 +1,6 @@
-"""Policy: checkov's findings at our own lines, and our own rules on what a plan would make."""
+"""Policy: checkov's findings at our own lines, and our own rules on what a plan would
+make.
+"""
 
 from __future__ import annotations
 
@@ -86,14 +88,25 @@ def test_a_bucket_with_all_it_has_to_have_is_fine() -> None:
         (
             [
                 document(
-                    effect=None, actions=["s3:GetObject"], principals=[{"identifiers": ["*"]}], condition=[]
+                    effect=None,
+                    actions=["s3:GetObject"],
+                    principals=[{"identifiers": ["*"]}],
+                    condition=[],
                 )
             ],
             "public-bucket",
             "data.aws_iam_policy_document.access",
         ),
         (
-            [written({"Effect": "Allow", "Action": "s3:GetObject", "Principal": {"AWS": "*"}})],
+            [
+                written(
+                    {
+                        "Effect": "Allow",
+                        "Action": "s3:GetObject",
+                        "Principal": {"AWS": "*"},
+                    }
+                )
+            ],
             "public-bucket",
             "aws_iam_role_policy.lake",
         ),
@@ -107,13 +120,31 @@ def test_a_bucket_with_all_it_has_to_have_is_fine() -> None:
             "unversioned-bucket",
             "aws_s3_bucket_versioning.lake",
         ),
-        ([document(actions=["s3:*"])], "wildcard-action", "data.aws_iam_policy_document.access"),
-        ([written({"Effect": "Allow", "Action": "*"})], "wildcard-action", "aws_iam_role_policy.lake"),
-        ([Resource("aws_kms_key.a", "aws_kms_key", {})], "unrotated-key", "aws_kms_key.a"),
-        ([Resource("aws_ecr.a", "aws_ecr", {"force_destroy": True})], "force-destroy", "aws_ecr.a"),
+        (
+            [document(actions=["s3:*"])],
+            "wildcard-action",
+            "data.aws_iam_policy_document.access",
+        ),
+        (
+            [written({"Effect": "Allow", "Action": "*"})],
+            "wildcard-action",
+            "aws_iam_role_policy.lake",
+        ),
+        (
+            [Resource("aws_kms_key.a", "aws_kms_key", {})],
+            "unrotated-key",
+            "aws_kms_key.a",
+        ),
+        (
+            [Resource("aws_ecr.a", "aws_ecr", {"force_destroy": True})],
+            "force-destroy",
+            "aws_ecr.a",
+        ),
     ],
 )
-def test_each_rule_names_what_it_objects_to(rows: list[Resource], rule: str, address: str) -> None:
+def test_each_rule_names_what_it_objects_to(
+    rows: list[Resource], rule: str, address: str
+) -> None:
     found = [(row[0], row[1]) for row in policy.objections(rows)]
     assert found == [(rule, address)]
 
@@ -122,7 +153,11 @@ def test_each_rule_names_what_it_objects_to(rows: list[Resource], rule: str, add
     "row",
     [
         document(effect="Deny", actions=["s3:*"], principals=[{"identifiers": ["*"]}]),
-        document(actions=["s3:GetObject"], principals=[{"identifiers": ["*"]}], condition=[{"test": "Bool"}]),
+        document(
+            actions=["s3:GetObject"],
+            principals=[{"identifiers": ["*"]}],
+            condition=[{"test": "Bool"}],
+        ),
         written({"Effect": "Deny", "Action": "*", "Principal": "*"}),
     ],
 )
@@ -133,21 +168,35 @@ def test_what_is_denied_or_narrowed_is_no_objection(row: Resource) -> None:
 def test_a_document_and_the_policy_made_of_it_are_one_objection() -> None:
     row = written({"Effect": "Allow", "Action": "s3:*"})
     source = document(actions=["s3:*"])
-    made = Resource(source.address, source.type, {**source.values, "json": row.values["policy"]})
+    made = Resource(
+        source.address, source.type, {**source.values, "json": row.values["policy"]}
+    )
     assert [each[1] for each in policy.objections([made, row])] == [made.address]
 
 
-def test_names_and_accounts_may_differ_and_nothing_else_that_is_not_on_the_list() -> None:
+def test_names_and_accounts_may_differ_and_nothing_else_that_is_not_on_the_list() -> (
+    None
+):
     def lake(name: str, days: int, status: str = "Enabled") -> Resource:
-        values = {"bucket": f"lake-{name}-{len(name):012}", "rule": [{"days": days, "status": status}]}
-        return Resource("aws_s3_bucket_lifecycle_configuration.lake", "lifecycle", values)
+        values = {
+            "bucket": f"lake-{name}-{len(name):012}",
+            "rule": [{"days": days, "status": status}],
+        }
+        return Resource(
+            "aws_s3_bucket_lifecycle_configuration.lake", "lifecycle", values
+        )
 
     free = ["lifecycle.rule.*.days"]
-    assert not list(policy.differences([lake("staging", 7)], [lake("production", 90)], free))
+    assert not list(
+        policy.differences([lake("staging", 7)], [lake("production", 90)], free)
+    )
     [(address, name, *values)] = policy.differences(
         [lake("staging", 7, "Disabled")], [lake("production", 90)], free
     )
-    assert (address, name) == ("aws_s3_bucket_lifecycle_configuration.lake", "rule.0.status")
+    assert (address, name) == (
+        "aws_s3_bucket_lifecycle_configuration.lake",
+        "rule.0.status",
+    )
     assert values == ['"Disabled"', '"Enabled"']
 
 
@@ -158,11 +207,21 @@ def test_a_resource_that_only_one_of_both_has_is_a_difference() -> None:
 
 
 def test_what_one_of_both_does_not_know_yet_is_no_difference() -> None:
-    planned = Resource("aws_kms_key.a", "aws_kms_key", {"tags": [{}]}, {"arn": True, "tags": [{"id": True}]})
-    there = Resource("aws_kms_key.a", "aws_kms_key", {"arn": "arn:key", "tags": [{"id": "1"}]})
+    planned = Resource(
+        "aws_kms_key.a",
+        "aws_kms_key",
+        {"tags": [{}]},
+        {"arn": True, "tags": [{"id": True}]},
+    )
+    there = Resource(
+        "aws_kms_key.a", "aws_kms_key", {"arn": "arn:key", "tags": [{"id": "1"}]}
+    )
     assert not list(policy.differences([planned], [there], []))
     assert [
-        row[1] for row in policy.differences([Resource("aws_kms_key.a", "aws_kms_key", {})], [there], [])
+        row[1]
+        for row in policy.differences(
+            [Resource("aws_kms_key.a", "aws_kms_key", {})], [there], []
+        )
     ] == [
         "arn",
         "tags.0.id",
@@ -172,23 +231,39 @@ def test_what_one_of_both_does_not_know_yet_is_no_difference() -> None:
 def test_a_plan_is_read_whole() -> None:
     change = {"actions": ["create"], "after": {"a": 1}, "after_unknown": {"arn": True}}
     plan = {
-        "prior_state": {"values": {"root_module": {"resources": [{"address": "data.x.read", "values": {}}]}}},
+        "prior_state": {
+            "values": {
+                "root_module": {"resources": [{"address": "data.x.read", "values": {}}]}
+            }
+        },
         "planned_values": {
             "root_module": {
                 "child_modules": [
-                    {"resources": [{"address": "module.m.aws_kms_key.k[0]", "values": {"a": 1}}]}
+                    {
+                        "resources": [
+                            {"address": "module.m.aws_kms_key.k[0]", "values": {"a": 1}}
+                        ]
+                    }
                 ],
                 "resources": [{"address": "aws_iam_role.unknown"}],
             }
         },
         "resource_changes": [
-            {"address": "module.m.aws_kms_key.k[0]", "mode": "managed", "change": change},
+            {
+                "address": "module.m.aws_kms_key.k[0]",
+                "mode": "managed",
+                "change": change,
+            },
             {
                 "address": "module.m.data.x.later",
                 "mode": "data",
                 "change": {"actions": ["read"], "after": {"b": 2}},
             },
-            {"address": "gone.gone", "mode": "managed", "change": {"actions": ["delete"], "after": None}},
+            {
+                "address": "gone.gone",
+                "mode": "managed",
+                "change": {"actions": ["delete"], "after": None},
+            },
         ],
     }
     rows = {row.address: row for row in policy.resources(plan)}
@@ -207,11 +282,15 @@ def test_a_plan_is_read_whole() -> None:
 def bench(bench: Workbench) -> Workbench:
     (bench.root / "terraform").mkdir()
     (bench.root / "terraform" / "main.tf").write_text(MAIN)
-    (bench.root / "pyproject.toml").write_text("[tool.lake_ci.terraform]\nmay_differ = []\n")
+    (bench.root / "pyproject.toml").write_text(
+        "[tool.lake_ci.terraform]\nmay_differ = []\n"
+    )
     return bench
 
 
-def planned(bench: Workbench, environment: str, rows: list[dict[str, Any]] | None) -> Plan:
+def planned(
+    bench: Workbench, environment: str, rows: list[dict[str, Any]] | None
+) -> Plan:
     """A plan that was made, or could not be."""
     plan = Plan(Code(), environment, None)
     plan.made = Future()
@@ -225,11 +304,16 @@ def planned(bench: Workbench, environment: str, rows: list[dict[str, Any]] | Non
     return plan
 
 
-def test_a_finding_of_several_environments_is_one_at_the_line_that_says_so(bench: Workbench) -> None:
+def test_a_finding_of_several_environments_is_one_at_the_line_that_says_so(
+    bench: Workbench,
+) -> None:
     declared = bucket(public_access_block=BLOCK | {"block_public_policy": False})
     rows = [{"address": row.address, "values": row.values} for row in declared]
     rows.append(
-        {"address": "data.aws_iam_policy_document.access", "values": {"statement": [{"actions": ["s3:*"]}]}}
+        {
+            "address": "data.aws_iam_policy_document.access",
+            "values": {"statement": [{"actions": ["s3:*"]}]},
+        }
     )
     plans = [planned(bench, name, rows) for name in ("staging", "production")]
     outcome = Policy(plans).run(bench)
@@ -240,18 +324,30 @@ def test_a_finding_of_several_environments_is_one_at_the_line_that_says_so(bench
     assert len(outcome.findings) == 2
 
 
-def test_staging_and_production_are_compared_and_the_difference_is_named(bench: Workbench) -> None:
+def test_staging_and_production_are_compared_and_the_difference_is_named(
+    bench: Workbench,
+) -> None:
     plans = [
         planned(
             bench,
             name,
-            [{"address": "aws_s3_bucket.lake", "values": {"tags": {"a": name[:2]}, "bucket": None}}],
+            [
+                {
+                    "address": "aws_s3_bucket.lake",
+                    "values": {"tags": {"a": name[:2]}, "bucket": None},
+                }
+            ],
         )
         for name in ("staging", "production")
     ]
-    found = [each for each in Policy(plans).run(bench).findings if each.rule == "differs"]
+    found = [
+        each for each in Policy(plans).run(bench).findings if each.rule == "differs"
+    ]
     assert [(each.file, each.line) for each in found] == [("terraform/main.tf", 1)]
-    assert found[0].message == 'aws_s3_bucket.lake: tags.a is "st" in staging and "pr" in production'
+    assert (
+        found[0].message
+        == 'aws_s3_bucket.lake: tags.a is "st" in staging and "pr" in production'
+    )
 
 
 def test_without_a_plan_the_policy_is_skipped(bench: Workbench) -> None:
@@ -259,7 +355,9 @@ def test_without_a_plan_the_policy_is_skipped(bench: Workbench) -> None:
     assert (outcome.status, outcome.detail) == (Status.SKIPPED, "no plan could be made")
 
 
-def report(failed: list[dict[str, Any]], passed: int = 3, **results: Any) -> dict[str, Any]:
+def report(
+    failed: list[dict[str, Any]], passed: int = 3, **results: Any
+) -> dict[str, Any]:
     summary = {"passed": passed, "failed": len(failed)}
     return {"summary": summary, "results": {"failed_checks": failed, **results}}
 
@@ -278,20 +376,31 @@ def test_checkov_on_code_and_plans_says_a_thing_once_at_the_block(
 ) -> None:
     done = Completed((), 1, json.dumps([report([FAILED])]), "", 1.0)
     calls = answering(done)
-    outcome = Checkov([planned(bench, "dev", []), planned(bench, "trial", [])]).run(bench)
-    message = "aws_s3_bucket_public_access_block.lake: Ensure S3 bucket has block public ACLS enabled"
-    assert outcome.findings == (Finding("checkov", "CKV_AWS_53", message, "terraform/main.tf", 5),)
+    outcome = Checkov([planned(bench, "dev", []), planned(bench, "trial", [])]).run(
+        bench
+    )
+    message = (
+        "aws_s3_bucket_public_access_block.lake: Ensure S3 bucket has block public ACLS"
+        " enabled"
+    )
+    assert outcome.findings == (
+        Finding("checkov", "CKV_AWS_53", message, "terraform/main.tf", 5),
+    )
     assert [call.count("--file") for call in calls] == [0, 2]
     assert len(json.loads((bench.reports / "checkov.json").read_text())) == 2
 
 
-def test_checkov_without_plans_looks_at_the_code_alone(bench: Workbench, answering: Answering) -> None:
+def test_checkov_without_plans_looks_at_the_code_alone(
+    bench: Workbench, answering: Answering
+) -> None:
     calls = answering(Completed((), 0, json.dumps(report([])), "", 1.0))
     assert Checkov([planned(bench, "dev", None)]).run(bench).detail == "3 passed"
     assert len(calls) == 1
 
 
-def test_a_file_that_checkov_cannot_read_is_a_finding(bench: Workbench, answering: Answering) -> None:
+def test_a_file_that_checkov_cannot_read_is_a_finding(
+    bench: Workbench, answering: Answering
+) -> None:
     body = report([], parsing_errors=["terraform/main.tf"])
     answering(Completed((), 0, json.dumps(body), "", 1.0))
     [found] = Checkov([]).run(bench).findings
@@ -301,8 +410,14 @@ def test_a_file_that_checkov_cannot_read_is_a_finding(bench: Workbench, answerin
 @pytest.mark.parametrize(
     ("done", "words"),
     [
-        (Completed((), 0, '{"passed": 0, "failed": 0}', "", 1.0), "checked nothing of terraform"),
-        (Completed((), 0, '[{"summary', "", 1.0), "printed what its reader does not know"),
+        (
+            Completed((), 0, '{"passed": 0, "failed": 0}', "", 1.0),
+            "checked nothing of terraform",
+        ),
+        (
+            Completed((), 0, '[{"summary', "", 1.0),
+            "printed what its reader does not know",
+        ),
         (Completed((), 2, "", "usage: checkov", 1.0), "exited with 2"),
     ],
 )

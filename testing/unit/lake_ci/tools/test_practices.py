@@ -19,8 +19,13 @@ from lake_ci.tools.tool import Workbench
 
 @pytest.fixture
 def bench(bench: Workbench) -> Workbench:
-    (bench.root / "pyproject.toml").write_text('[tool.lake_ci.k8s]\nsecrets = ["tokens"]\n')
-    for folder, text in ((LAKEKIT, "SETTINGS: M = {}\n"), (API, "class Settings:\n    port: int = 1\n")):
+    (bench.root / "pyproject.toml").write_text(
+        '[tool.lake_ci.k8s]\nsecrets = ["tokens"]\n'
+    )
+    for folder, text in (
+        (LAKEKIT, "SETTINGS: M = {}\n"),
+        (API, "class Settings:\n    port: int = 1\n"),
+    ):
         (bench.root / folder).mkdir(parents=True)
         (bench.root / folder / "settings.py").write_text(text)
     return bench
@@ -28,7 +33,9 @@ def bench(bench: Workbench) -> Workbench:
 
 def test_findings_of_all_rules_come_in_one_row(bench: Workbench) -> None:
     build = Build("dev")
-    secret = Manifest({"kind": "Secret", "metadata": {"name": "x"}}, {(): ("k8s/base/x.yaml", 3)})
+    secret = Manifest(
+        {"kind": "Secret", "metadata": {"name": "x"}}, {(): ("k8s/base/x.yaml", 3)}
+    )
     gone = Deleted("NetworkPolicy", "deny", "k8s/overlays/dev/x.yaml", 9)
     build.made.set(Rendered("dev", "made.yaml", (secret,), (gone,)))
     outcome = Practices(build, Programs()).run(bench)
@@ -39,7 +46,9 @@ def test_findings_of_all_rules_come_in_one_row(bench: Workbench) -> None:
     ]
 
 
-def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compared(bench: Workbench) -> None:
+def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compared(
+    bench: Workbench,
+) -> None:
     build = Build("dev")
     build.made.set(sound())
     outcome = Practices(build, Programs()).run(bench)
@@ -54,7 +63,9 @@ def sound(*more: Manifest) -> Rendered:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     space = Manifest({"kind": "Namespace", "metadata": {"name": "x", "labels": labels}})
     spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    policy = Manifest({"kind": "NetworkPolicy", "metadata": {"name": "x"}, "spec": spec})
+    policy = Manifest(
+        {"kind": "NetworkPolicy", "metadata": {"name": "x"}, "spec": spec}
+    )
     return Rendered("dev", "made.yaml", (space, policy, *more))
 
 
@@ -99,6 +110,8 @@ def test_what_was_not_built_is_skipped(bench: Workbench) -> None:
 def test_images_are_known_by_name_without_registry_and_tag(tmp_path: Path) -> None:
     assert built(tmp_path) is None
     (tmp_path / IMAGES).parent.mkdir(parents=True)
-    (tmp_path / IMAGES).write_text(json.dumps([{"name": "r:5000/lakekit-api:1.0"}, {"name": "lakekit-prod"}]))
+    (tmp_path / IMAGES).write_text(
+        json.dumps([{"name": "r:5000/lakekit-api:1.0"}, {"name": "lakekit-prod"}])
+    )
     assert built(tmp_path) == frozenset({"lakekit-api", "lakekit-prod"})
     assert last("a/b/c@sha256:12") == "c"

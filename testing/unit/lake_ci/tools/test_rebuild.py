@@ -16,9 +16,13 @@ from lake_ci.tools.tool import Workbench
 
 
 class Recording(Again):
-    """Tells how it was to build; the layers are given, and what was built anew is known afterwards."""
+    """Tells how it was to build; the layers are given, and what was built anew is known
+    afterwards.
+    """
 
-    def __init__(self, images: Images, layers: dict[str, list[str]], shown: set[str]) -> None:
+    def __init__(
+        self, images: Images, layers: dict[str, list[str]], shown: set[str]
+    ) -> None:
         super().__init__(images)
         self.layers = layers
         self.shown = shown
@@ -27,11 +31,17 @@ class Recording(Again):
     def _layers(self, target: str, tag: str = "checked") -> list[str]:
         return self.layers[target]
 
-    def _again(self, targets: object, known: Proven, bench: Workbench, how: str) -> Outcome:
+    def _again(
+        self, targets: object, known: Proven, bench: Workbench, how: str
+    ) -> Outcome:
         assert isinstance(targets, list)
         self.built.append((targets, how.partition("=*")[2].partition("=")[0] or how))
         ids = [layer for target in targets for layer in self.layers[target]]
-        known.add_layers(ids if how == "--no-cache" else [layer for layer in ids if layer in self.shown])
+        known.add_layers(
+            ids
+            if how == "--no-cache"
+            else [layer for layer in ids if layer in self.shown]
+        )
         return Outcome(Status.SUCCESS, "the same")
 
 
@@ -43,13 +53,19 @@ def known(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Proven:
     return Proven(path)
 
 
-def again(bench: Workbench, layers: dict[str, list[str]], shown: set[str] | None = None) -> Recording:
-    images = Images(Engine(bench, "0123"), tuple(layers), Outside(bench.root / "outside"))
+def again(
+    bench: Workbench, layers: dict[str, list[str]], shown: set[str] | None = None
+) -> Recording:
+    images = Images(
+        Engine(bench, "0123"), tuple(layers), Outside(bench.root / "outside")
+    )
     images.ids.update({target: f"id-{target}" for target in layers})
     return Recording(images, layers, shown or set())
 
 
-def test_new_layers_of_dependencies_are_built_without_any_cache(bench: Workbench, known: Proven) -> None:
+def test_new_layers_of_dependencies_are_built_without_any_cache(
+    bench: Workbench, known: Proven
+) -> None:
     known.add_layers(["packages"])
     tool = again(bench, {"api": ["new", "newer"], "prod": ["packages", "code"]})
     assert tool.run(bench).status is Status.SUCCESS
@@ -60,13 +76,19 @@ def test_new_code_of_the_project_is_built_anew_on_layers_that_are_known(
     bench: Workbench, known: Proven
 ) -> None:
     known.add_layers(["packages", "tools"])
-    tool = again(bench, {"api": ["packages", "code"], "dev": ["packages", "tools"]}, shown={"code"})
+    tool = again(
+        bench,
+        {"api": ["packages", "code"], "dev": ["packages", "tools"]},
+        shown={"code"},
+    )
     outcome = tool.run(bench)
     assert tool.built == [(["api"], ".args.BUILD")]
     assert "from layers shown so before" in outcome.detail
 
 
-def test_a_new_layer_that_came_out_of_the_cache_is_built_without_it(bench: Workbench, known: Proven) -> None:
+def test_a_new_layer_that_came_out_of_the_cache_is_built_without_it(
+    bench: Workbench, known: Proven
+) -> None:
     known.add_layers(["packages"])
     tool = again(bench, {"dev": ["packages", "tools"]})
     tool.run(bench)
@@ -86,7 +108,9 @@ def test_nothing_is_built_where_each_layer_or_the_very_image_is_known(
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", json.dumps({"id": "a digest"})])
-def test_a_file_of_another_form_counts_as_nothing_known(tmp_path: Path, text: str) -> None:
+def test_a_file_of_another_form_counts_as_nothing_known(
+    tmp_path: Path, text: str
+) -> None:
     path = tmp_path / "proven.json"
     path.write_text(text, encoding="utf-8")
     known = Proven(path)

@@ -1,4 +1,6 @@
-"""The readers of bandit, semgrep and kingfisher, on what those printed for seeded files."""
+"""The readers of bandit, semgrep and kingfisher, on what those printed for seeded
+files.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ from lake_ci.tools.tool import Workbench
 
 Answering = Callable[..., list[list[str]]]
 BANDIT = {
-    "errors": [{"filename": "./utils/b.py", "reason": "syntax error while parsing AST from file"}],
+    "errors": [
+        {
+            "filename": "./utils/b.py",
+            "reason": "syntax error while parsing AST from file",
+        }
+    ],
     "metrics": {"_totals": {}, "./utils/a.py": {}, "utils/b.py": {}},
     "results": [
         {
@@ -36,7 +43,13 @@ BANDIT = {
     ],
 }
 SEMGREP = {
-    "errors": [{"type": ["PartialParsing", []], "path": "utils/b.py", "spans": [{"start": {"line": 4}}]}],
+    "errors": [
+        {
+            "type": ["PartialParsing", []],
+            "path": "utils/b.py",
+            "spans": [{"start": {"line": 4}}],
+        }
+    ],
     "paths": {"scanned": ["utils/a.py", "utils/b.py"]},
     "results": [
         {
@@ -66,7 +79,10 @@ KINGFISHER = {
             },
         }
     ],
-    "audit": {"repository": "/home/me", "summary": {"discovered": 3, "scan_succeeded": 3}},
+    "audit": {
+        "repository": "/home/me",
+        "summary": {"discovered": 3, "scan_succeeded": 3},
+    },
     "metadata": {"command_line_args": ["scan"], "summary": {"blobs_scanned": 3}},
 }
 PROJECT = '[tool.lake_ci.security]\nfail_on = "low"\nbandit = ["utils"]\n'
@@ -111,7 +127,9 @@ def test_semgrep_names_the_rule_and_not_the_code(
     assert "hunter2" not in (bench.reports / "semgrep.json").read_text() + str(outcome)
 
 
-def test_a_secret_is_named_by_place_alone(register: Register, bench: Workbench, answering: Answering) -> None:
+def test_a_secret_is_named_by_place_alone(
+    register: Register, bench: Workbench, answering: Answering
+) -> None:
     (bench.root / "utils" / "ignored.env").write_text("")
     hatch = '[tool.hatch.build.targets.wheel]\npackages = ["utils"]\n'
     (bench.root / "pyproject.toml").write_text(PROJECT + hatch)
@@ -122,7 +140,9 @@ def test_a_secret_is_named_by_place_alone(register: Register, bench: Workbench, 
     assert "--redact" in calls[0] and "--no-validate" in calls[0]
     assert "--rules-path=security/secrets" in calls[0]
     assert "utils/ignored.env" in calls[0]
-    assert [(each.rule, each.place) for each in outcome.findings] == [("github-pat", "c.md:2")]
+    assert [(each.rule, each.place) for each in outcome.findings] == [
+        ("github-pat", "c.md:2")
+    ]
     report = (bench.reports / "secrets.json").read_text()
     assert "hunter2" not in report + str(outcome) and "/home/me" not in report
 
@@ -133,7 +153,13 @@ def test_a_secret_is_named_by_place_alone(register: Register, bench: Workbench, 
         (Bandit, {**BANDIT, "metrics": {"_totals": {}}}),
         (Semgrep, {**SEMGREP, "results": [], "paths": {"scanned": []}}),
         (Secrets, {**KINGFISHER, "metadata": {"summary": {"blobs_scanned": 0}}}),
-        (Secrets, {**KINGFISHER, "audit": {"summary": {"discovered": 3, "scan_succeeded": 2}}}),
+        (
+            Secrets,
+            {
+                **KINGFISHER,
+                "audit": {"summary": {"discovered": 3, "scan_succeeded": 2}},
+            },
+        ),
     ],
     ids=["bandit", "semgrep", "secrets", "not all secrets"],
 )
@@ -147,7 +173,10 @@ def test_a_scanner_that_looked_at_nothing_fails(
     answering(printed(document, 0))
     outcome = scanner(register).run(bench)
     assert outcome.status is Status.FAILURE
-    assert re.search("looked at no file|not look at utils/a.py|looked at 2 of 3", outcome.findings[0].message)
+    assert re.search(
+        "looked at no file|not look at utils/a.py|looked at 2 of 3",
+        outcome.findings[0].message,
+    )
     assert not list(bench.reports.iterdir())
 
 
@@ -160,10 +189,20 @@ def rule(bench: Workbench) -> Path:
     return folder / "shell.yaml"
 
 
-def rule_report(passed: bool, expected: list[int], reported: list[int]) -> dict[str, Any]:
-    matches = {"security/rules/shell.py": {"expected_lines": expected, "reported_lines": reported}}
+def rule_report(
+    passed: bool, expected: list[int], reported: list[int]
+) -> dict[str, Any]:
+    matches = {
+        "security/rules/shell.py": {
+            "expected_lines": expected,
+            "reported_lines": reported,
+        }
+    }
     checks = {"shell": {"passed": passed, "matches": matches, "errors": []}}
-    return {"config_with_errors": [], "results": {"security/rules/shell.yaml": {"checks": checks}}}
+    return {
+        "config_with_errors": [],
+        "results": {"security/rules/shell.yaml": {"checks": checks}},
+    }
 
 
 def test_rules_that_did_not_change_are_not_tested_again(
@@ -206,7 +245,9 @@ def test_a_rule_without_a_test_of_each_kind_fails(
     assert words in found.message
 
 
-def test_a_rule_of_another_name_than_its_file_fails(bench: Workbench, rule: Path) -> None:
+def test_a_rule_of_another_name_than_its_file_fails(
+    bench: Workbench, rule: Path
+) -> None:
     rule.write_text(RULE.replace("shell", "bash"))
     assert [each.rule for each in Rules().run(bench).findings] == ["name"]
 
@@ -218,24 +259,35 @@ def test_no_rule_at_all_fails(bench: Workbench) -> None:
 def test_the_list_is_written_where_it_is_valid(
     register: Register, bench: Workbench, answering: Answering
 ) -> None:
-    register.settle("bandit", [Weakness("bandit", "B602", "a shell", "a.py", 3, "high")], "")
+    register.settle(
+        "bandit", [Weakness("bandit", "B602", "a shell", "a.py", 3, "high")], ""
+    )
     answering(printed({}, 0))
     outcome = Sarif(register, [Bandit(register)]).run(bench)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 finding")
-    assert json.loads((bench.reports / "findings.sarif").read_text())["version"] == "2.1.0"
+    assert (
+        json.loads((bench.reports / "findings.sarif").read_text())["version"] == "2.1.0"
+    )
 
 
 def test_the_list_is_not_written_where_it_is_not_valid(
     register: Register, bench: Workbench, answering: Answering
 ) -> None:
-    answering(Completed(("check-jsonschema",), 1, "$.runs: 3 is not of type 'array'", "", 0.1))
+    answering(
+        Completed(("check-jsonschema",), 1, "$.runs: 3 is not of type 'array'", "", 0.1)
+    )
     outcome = Sarif(register, []).run(bench)
     assert outcome.status is Status.FAILURE
     assert "is not of type 'array'" in outcome.findings[0].message
     assert list(bench.reports.iterdir()) == []
 
 
-def test_a_list_without_one_scanner_is_not_written(register: Register, bench: Workbench) -> None:
+def test_a_list_without_one_scanner_is_not_written(
+    register: Register, bench: Workbench
+) -> None:
     register.settle("bandit", [], "")
     outcome = Sarif(register, [Bandit(register), Semgrep(register)]).run(bench)
-    assert (outcome.status, outcome.detail) == (Status.SKIPPED, "not written: semgrep did not finish")
+    assert (outcome.status, outcome.detail) == (
+        Status.SKIPPED,
+        "not written: semgrep did not finish",
+    )

@@ -78,12 +78,16 @@ class Containers(MemoryLimit):
         return "false " + self.ends.pop(0) if arguments[0] == "inspect" else ""
 
 
-def test_a_kill_whose_reason_the_engine_lost_is_tried_again(bench: Workbench, tmp_path: Path) -> None:
+def test_a_kill_whose_reason_the_engine_lost_is_tried_again(
+    bench: Workbench, tmp_path: Path
+) -> None:
     containers = Containers("137 false", "137 true")
     assert containers.exercise(tmp_path, bench).status is Status.SUCCESS
     assert containers.removed == 2
 
 
-def test_a_kill_that_never_is_by_the_limit_is_a_failure(bench: Workbench, tmp_path: Path) -> None:
+def test_a_kill_that_never_is_by_the_limit_is_a_failure(
+    bench: Workbench, tmp_path: Path
+) -> None:
     with pytest.raises(Unmet, match="killed, 4 times, and never by the limit"):
         Containers(*["137 false"] * 4).exercise(tmp_path, bench)

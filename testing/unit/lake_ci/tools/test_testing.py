@@ -28,18 +28,24 @@ def divide(a, b):
 def deep(a):
     return divide(a, 0)
 """
-# What pytest writes for a passed, a skipped, two failed, two broken tests, one of which failed before, and a method.
+# What pytest writes for a passed, a skipped, two failed, two broken tests, one of which
+# failed before, and a method.
 FAILURES = """\
-<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
-failures="4" skipped="1" tests="8" time="0.035" timestamp="2026-11-23T06:08:17.803548+00:00" hostname="host">\
-<testcase classname="tests.test_all" name="test_passes" file="tests/test_all.py" line="6" time="0.250" />\
-<testcase classname="tests.test_all" name="test_assert" file="tests/test_all.py" line="10" time="0.000">\
+<?xml version="1.0" encoding="utf-8"?>\
+<testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
+failures="4" skipped="1" tests="8" time="0.035" \
+timestamp="2026-11-23T06:08:17.803548+00:00" hostname="host">\
+<testcase classname="tests.test_all" name="test_passes" file="tests/test_all.py" \
+line="6" time="0.250" />\
+<testcase classname="tests.test_all" name="test_assert" file="tests/test_all.py" \
+line="10" time="0.000">\
 <failure message="assert (1 + 1) == 3">def test_assert():
 &gt;       assert 1 + 1 == 3
 E       assert (1 + 1) == 3
 
 tests/test_all.py:12: AssertionError</failure></testcase>\
-<testcase classname="tests.test_all" name="test_raises_elsewhere" file="tests/test_all.py" line="14" time="0.000">\
+<testcase classname="tests.test_all" name="test_raises_elsewhere" \
+file="tests/test_all.py" line="14" time="0.000">\
 <failure message="ZeroDivisionError: division by zero">def test_raises_elsewhere():
 &gt;       deep(1)
 
@@ -58,24 +64,30 @@ a = 1, b = 0
 E       ZeroDivisionError: division by zero
 
 lib.py:2: ZeroDivisionError</failure></testcase>\
-<testcase classname="tests.test_all" name="test_skipped" file="tests/test_all.py" line="18" time="0.000">\
-<skipped type="pytest.skip" message="not today">tests/test_all.py:19: not today</skipped></testcase>\
-<testcase classname="tests.test_all" name="test_fixture" file="tests/test_all.py" line="28" time="0.000">\
+<testcase classname="tests.test_all" name="test_skipped" file="tests/test_all.py" \
+line="18" time="0.000">\
+<skipped type="pytest.skip" message="not today">\
+tests/test_all.py:19: not today</skipped></testcase>\
+<testcase classname="tests.test_all" name="test_fixture" file="tests/test_all.py" \
+line="28" time="0.000">\
 <error message="failed on setup with &quot;KeyError: 'orders'&quot;">@pytest.fixture
     def broken():
 &gt;       raise KeyError("orders")
 E       KeyError: 'orders'
 
 tests/test_all.py:26: KeyError</error></testcase>\
-<testcase classname="tests.test_all.TestIt" name="test_method" file="tests/test_all.py" line="38" time="0.000">\
-<failure message="AssertionError: on purpose">self = &lt;test_all.TestIt testMethod=test_method&gt;
+<testcase classname="tests.test_all.TestIt" name="test_method" \
+file="tests/test_all.py" line="38" time="0.000">\
+<failure message="AssertionError: on purpose">\
+self = &lt;test_all.TestIt testMethod=test_method&gt;
 
     def test_method(self):
 &gt;       self.fail("on purpose")
 E       AssertionError: on purpose
 
 tests/test_all.py:40: AssertionError</failure></testcase>\
-<testcase classname="tests.test_all" name="test_both" file="tests/test_all.py" line="48" time="0.000">\
+<testcase classname="tests.test_all" name="test_both" file="tests/test_all.py" \
+line="48" time="0.000">\
 <failure message="assert False">teardown = None
 
     def test_both(teardown):
@@ -83,7 +95,8 @@ tests/test_all.py:40: AssertionError</failure></testcase>\
 E       assert False
 
 tests/test_all.py:50: AssertionError</failure></testcase>\
-<testcase classname="tests.test_all" name="test_both" file="tests/test_all.py" line="48" time="0.000">\
+<testcase classname="tests.test_all" name="test_both" file="tests/test_all.py" \
+line="48" time="0.000">\
 <error message="failed on teardown with &quot;OSError: late&quot;">@pytest.fixture
     def teardown():
         yield
@@ -92,10 +105,14 @@ E       OSError: late
 
 tests/test_all.py:46: OSError</error></testcase></testsuite></testsuites>"""
 COLLECTION = """\
-<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
-failures="0" skipped="0" tests="2" time="0.129" timestamp="2026-11-23T06:08:18.652000+00:00" hostname="host">\
-<testcase classname="" name="tests.test_import" file="tests/test_import.py" time="0.000">\
-<error message="collection failure">ImportError while importing test module '{root}/tests/test_import.py'.
+<?xml version="1.0" encoding="utf-8"?>\
+<testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
+failures="0" skipped="0" tests="2" time="0.129" \
+timestamp="2026-11-23T06:08:18.652000+00:00" hostname="host">\
+<testcase classname="" name="tests.test_import" file="tests/test_import.py" \
+time="0.000">\
+<error message="collection failure">\
+ImportError while importing test module '{root}/tests/test_import.py'.
 Hint: make sure your test modules/packages have valid Python names.
 Traceback:
 /usr/lib/python3.11/importlib/__init__.py:126: in import_module
@@ -104,8 +121,10 @@ Traceback:
 tests/test_import.py:1: in &lt;module&gt;
     import nothere
 E   ModuleNotFoundError: No module named 'nothere'</error></testcase>\
-<testcase classname="" name="tests.test_syntax" file="tests/test_syntax.py" time="0.000">\
-<error message="collection failure">.nox/tests/lib/python3.11/site-packages/_pytest/python.py:528: in importtestmodule
+<testcase classname="" name="tests.test_syntax" file="tests/test_syntax.py" \
+time="0.000">\
+<error message="collection failure">\
+.nox/tests/lib/python3.11/site-packages/_pytest/python.py:528: in importtestmodule
     mod = import_path(
 &lt;frozen importlib._bootstrap&gt;:1204: in _gcd_import
     ???
@@ -116,13 +135,18 @@ E       def f(:
 E             ^
 E   SyntaxError: invalid syntax</error></testcase></testsuite></testsuites>"""
 INTERRUPTED = """\
-<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="0" \
-failures="0" skipped="0" tests="0" time="0.115" timestamp="2026-11-23T06:08:22.565830+00:00" hostname="host">\
+<?xml version="1.0" encoding="utf-8"?>\
+<testsuites name="pytest tests"><testsuite name="pytest" errors="0" \
+failures="0" skipped="0" tests="0" time="0.115" \
+timestamp="2026-11-23T06:08:22.565830+00:00" hostname="host">\
 <testcase time="0.000" /></testsuite></testsuites>"""
 PASSED = """\
-<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="0" \
-failures="0" skipped="0" tests="1" time="0.115" timestamp="2026-11-23T06:08:22.565830+00:00" hostname="host">\
-<testcase classname="tests.test_all" name="test_passes" file="tests/test_all.py" line="6" time="0.250" />\
+<?xml version="1.0" encoding="utf-8"?>\
+<testsuites name="pytest tests"><testsuite name="pytest" errors="0" \
+failures="0" skipped="0" tests="1" time="0.115" \
+timestamp="2026-11-23T06:08:22.565830+00:00" hostname="host">\
+<testcase classname="tests.test_all" name="test_passes" file="tests/test_all.py" \
+line="6" time="0.250" />\
 </testsuite></testsuites>"""
 
 
@@ -144,7 +168,9 @@ def writing(
     """pytest, as far as the tool can see it."""
 
     def answer(argv: list[str]) -> Completed:
-        [junit] = [word.partition("=")[2] for word in argv if word.startswith("--junit-xml=")]
+        [junit] = [
+            word.partition("=")[2] for word in argv if word.startswith("--junit-xml=")
+        ]
         if xml is not None:
             Path(junit).write_text(xml, encoding="utf-8")
         return Completed(tuple(argv), code, stdout, "", 2.0, stopped)
@@ -157,9 +183,16 @@ def test_every_failure_names_the_last_place_in_the_repository_and_what_was_raise
 ) -> None:
     answering(writing(FAILURES, 1))
     outcome = Pytest("tests", ["tests"]).run(suite)
-    assert (outcome.status, outcome.detail) == (Status.FAILURE, "6 failed, 1 passed, 1 skipped")
+    assert (outcome.status, outcome.detail) == (
+        Status.FAILURE,
+        "6 failed, 1 passed, 1 skipped",
+    )
     assert [(f.place, f.rule, f.message) for f in outcome.findings] == [
-        ("tests/test_all.py:12", "AssertionError", "test_all::test_assert: assert (1 + 1) == 3"),
+        (
+            "tests/test_all.py:12",
+            "AssertionError",
+            "test_all::test_assert: assert (1 + 1) == 3",
+        ),
         (
             "lib.py:2",
             "ZeroDivisionError",
@@ -170,19 +203,39 @@ def test_every_failure_names_the_last_place_in_the_repository_and_what_was_raise
             "KeyError",
             "test_all::test_fixture: failed on setup with \"KeyError: 'orders'\"",
         ),
-        ("tests/test_all.py:40", "AssertionError", "TestIt::test_method: AssertionError: on purpose"),
+        (
+            "tests/test_all.py:40",
+            "AssertionError",
+            "TestIt::test_method: AssertionError: on purpose",
+        ),
         ("tests/test_all.py:50", "AssertionError", "test_all::test_both: assert False"),
-        ("tests/test_all.py:46", "OSError", 'test_all::test_both: failed on teardown with "OSError: late"'),
+        (
+            "tests/test_all.py:46",
+            "OSError",
+            'test_all::test_both: failed on teardown with "OSError: late"',
+        ),
     ]
     assert {finding.tool for finding in outcome.findings} == {"pytest"}
-    assert outcome.data["slowest"][0] == {"test": "test_all::test_passes", "seconds": 0.25}
+    assert outcome.data["slowest"][0] == {
+        "test": "test_all::test_passes",
+        "seconds": 0.25,
+    }
 
 
 def test_a_module_that_cannot_be_imported_or_parsed_is_named_with_its_line(
     suite: Workbench, answering: Answering
 ) -> None:
     suite.python = suite.root / ".nox" / "tests" / "bin" / "python"
-    library = suite.root / ".nox" / "tests" / "lib" / "python3.11" / "site-packages" / "_pytest" / "python.py"
+    library = (
+        suite.root
+        / ".nox"
+        / "tests"
+        / "lib"
+        / "python3.11"
+        / "site-packages"
+        / "_pytest"
+        / "python.py"
+    )
     library.parent.mkdir(parents=True)
     library.touch()
     answering(writing(COLLECTION.replace("{root}", str(suite.root)), 2))
@@ -200,13 +253,20 @@ def test_an_error_deep_in_a_library_is_placed_where_the_repository_called_it(
     inside = ".nox/tests/lib/python3.11/site-packages/deltalake/table.py"
     (suite.root / inside).parent.mkdir(parents=True)
     (suite.root / inside).touch()
-    xml = FAILURES.replace("\nlib.py:2: ZeroDivisionError", f"\n{inside}:410: ZeroDivisionError")
+    xml = FAILURES.replace(
+        "\nlib.py:2: ZeroDivisionError", f"\n{inside}:410: ZeroDivisionError"
+    )
     answering(writing(xml, 1))
     assert Pytest("tests", ["tests"]).run(suite).findings[1].place == "lib.py:6"
 
 
-def test_without_a_traceback_the_test_itself_is_the_place(suite: Workbench, answering: Answering) -> None:
-    case = '<testcase classname="a.test_b" name="test_c" {} time="0.1"><failure message="no">gone</failure></testcase>'
+def test_without_a_traceback_the_test_itself_is_the_place(
+    suite: Workbench, answering: Answering
+) -> None:
+    case = (
+        '<testcase classname="a.test_b" name="test_c" {} time="0.1"><failure'
+        ' message="no">gone</failure></testcase>'
+    )
     for attributes, place in (
         ('file="tests/test_all.py" line="6"', "tests/test_all.py:7"),
         ("", "a/test_b/test_c"),
@@ -230,8 +290,14 @@ def test_a_green_suite_is_success_and_leaves_its_junit_in_one_file_with_the_othe
 def test_pytest_collection_error_of_two_workers_is_one_finding(
     suite: Workbench, answering: Answering
 ) -> None:
-    error = '<error message="collection failure">tests/test_import.py:1: in &lt;module&gt;\nE   KeyError: 1</error>'
-    case = f'<testcase classname="" name="tests.test_import" time="0.0">{error}{error}</testcase>'
+    error = (
+        '<error message="collection failure">tests/test_import.py:1: in'
+        " &lt;module&gt;\nE   KeyError: 1</error>"
+    )
+    case = (
+        '<testcase classname="" name="tests.test_import"'
+        f' time="0.0">{error}{error}</testcase>'
+    )
     answering(writing(f"<testsuites><testsuite>{case}</testsuite></testsuites>", 1))
     outcome = Pytest("tests", ["tests"]).run(suite)
     [finding] = outcome.findings
@@ -242,7 +308,9 @@ def test_pytest_collection_error_of_two_workers_is_one_finding(
 def test_pytest_group_of_a_distributed_test_is_no_part_of_its_name(
     suite: Workbench, answering: Answering
 ) -> None:
-    answering(writing(PASSED.replace('"test_passes"', '"test_passes[a@b]@emulator"'), 0))
+    answering(
+        writing(PASSED.replace('"test_passes"', '"test_passes[a@b]@emulator"'), 0)
+    )
     outcome = Pytest("tests", ["tests"]).run(suite)
     assert outcome.data["slowest"][0]["test"] == "test_all::test_passes[a@b]"
     [case] = ET.parse(suite.reports / "junit.xml").getroot().iter("testcase")
@@ -252,13 +320,22 @@ def test_pytest_group_of_a_distributed_test_is_no_part_of_its_name(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (writing(None, 4, "ERROR: file or directory not found: tests/nothing.py"), "pytest exited with 4"),
+        (
+            writing(None, 4, "ERROR: file or directory not found: tests/nothing.py"),
+            "pytest exited with 4",
+        ),
         (writing(None, 3, "INTERNALERROR> ValueError"), "exited with 3"),
         (writing(None, -9), "was ended by signal 9"),
         (writing(None, 0), "left no readable JUnit XML: "),
-        (writing("<testsuites><testsuite", 1), "left no readable JUnit XML: unclosed token"),
+        (
+            writing("<testsuites><testsuite", 1),
+            "left no readable JUnit XML: unclosed token",
+        ),
         (writing(INTERRUPTED, 2, "!!! KeyboardInterrupt !!!"), "exited with 2"),
-        (writing(PASSED, 1, "FAIL Required test coverage of 90% not reached"), "exited with 1"),
+        (
+            writing(PASSED, 1, "FAIL Required test coverage of 90% not reached"),
+            "exited with 1",
+        ),
     ],
 )
 def test_a_run_that_the_xml_does_not_explain_is_a_crash_with_the_last_lines(
@@ -292,7 +369,11 @@ def test_a_suite_cut_short_is_a_timeout_and_what_it_wrote_so_far_is_kept(
 
 @pytest.mark.parametrize(
     ("posargs", "status"),
-    [((), Status.FAILURE), (("-v",), Status.FAILURE), (("-k", "nothing"), Status.SKIPPED)],
+    [
+        ((), Status.FAILURE),
+        (("-v",), Status.FAILURE),
+        (("-k", "nothing"), Status.SKIPPED),
+    ],
 )
 def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
     suite: Workbench, answering: Answering, posargs: tuple[str, ...], status: Status
@@ -306,19 +387,39 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
     ("posargs", "tests", "slow"),
     [
         ((), ["tests"], ["slow"]),
-        (("-x", "-k", "merge"), ["tests", "-x", "-k", "merge"], ["slow", "-x", "-k", "merge"]),
+        (
+            ("-x", "-k", "merge"),
+            ["tests", "-x", "-k", "merge"],
+            ["slow", "-x", "-k", "merge"],
+        ),
         (("tests/test_all.py",), ["tests/test_all.py"], None),
-        (("tests/test_all.py::test_passes", "-v"), ["tests/test_all.py::test_passes", "-v"], None),
+        (
+            ("tests/test_all.py::test_passes", "-v"),
+            ["tests/test_all.py::test_passes", "-v"],
+            None,
+        ),
         (("./slow", "-v"), None, ["./slow", "-v"]),
-        (("tests/test_all.py", "slow/test_spark.py"), ["tests/test_all.py"], ["slow/test_spark.py"]),
-        # Neither a path nor an option that anyone knows: pytest itself says what is wrong with it.
-        (("tests/nothing.py",), ["tests", "tests/nothing.py"], ["slow", "tests/nothing.py"]),
+        (
+            ("tests/test_all.py", "slow/test_spark.py"),
+            ["tests/test_all.py"],
+            ["slow/test_spark.py"],
+        ),
+        # Neither a path nor an option that anyone knows: pytest itself says what is
+        # wrong with it.
+        (
+            ("tests/nothing.py",),
+            ["tests", "tests/nothing.py"],
+            ["slow", "tests/nothing.py"],
+        ),
         # The repository has a folder `api`; here it is a word to select by.
         (("-k", "api"), ["tests", "-k", "api"], ["slow", "-k", "api"]),
     ],
 )
 def test_arguments_go_to_every_suite_and_paths_to_the_suite_they_lie_in(
-    suite: Workbench, posargs: tuple[str, ...], tests: list[str] | None, slow: list[str] | None
+    suite: Workbench,
+    posargs: tuple[str, ...],
+    tests: list[str] | None,
+    slow: list[str] | None,
 ) -> None:
     suite.posargs = posargs
     assert Pytest("tests", ["tests"]).arguments(suite) == tests
@@ -327,20 +428,37 @@ def test_arguments_go_to_every_suite_and_paths_to_the_suite_they_lie_in(
 
 def test_a_path_may_be_typed_in_full(suite: Workbench) -> None:
     suite.posargs = (f"{suite.root}/tests/test_all.py",)
-    assert Pytest("tests", ["tests"]).arguments(suite) == [f"{suite.root}/tests/test_all.py"]
+    assert Pytest("tests", ["tests"]).arguments(suite) == [
+        f"{suite.root}/tests/test_all.py"
+    ]
     assert Pytest("slow", ["slow"]).arguments(suite) is None
 
 
 def test_a_suite_without_a_selected_path_is_skipped(suite: Workbench) -> None:
     suite.posargs = ("tests/test_all.py",)
-    assert Pytest("slow", ["slow"]).run(suite) == Outcome(Status.SKIPPED, "nothing selected")
+    assert Pytest("slow", ["slow"]).run(suite) == Outcome(
+        Status.SKIPPED, "nothing selected"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "selected"),
     [
         ([], False),
-        (["-v", "-vv", "-q", "-s", "-l", "-rA", "--tb=short", "--durations=5", "--color=no"], False),
+        (
+            [
+                "-v",
+                "-vv",
+                "-q",
+                "-s",
+                "-l",
+                "-rA",
+                "--tb=short",
+                "--durations=5",
+                "--color=no",
+            ],
+            False,
+        ),
         (["-k", "merge"], True),
         (["--lf"], True),
         (["-x"], True),
@@ -349,12 +467,18 @@ def test_a_suite_without_a_selected_path_is_skipped(suite: Workbench) -> None:
         (["-n4"], True),
     ],
 )
-def test_arguments_select_unless_they_only_change_the_report(arguments: list[str], selected: bool) -> None:
+def test_arguments_select_unless_they_only_change_the_report(
+    arguments: list[str], selected: bool
+) -> None:
     assert testing.selects(arguments) is selected
 
 
-@pytest.mark.parametrize(("posargs", "attached"), [((), False), (("--pdb",), True), (("--trace",), True)])
-def test_a_debugger_gets_the_terminal(suite: Workbench, posargs: tuple[str, ...], attached: bool) -> None:
+@pytest.mark.parametrize(
+    ("posargs", "attached"), [((), False), (("--pdb",), True), (("--trace",), True)]
+)
+def test_a_debugger_gets_the_terminal(
+    suite: Workbench, posargs: tuple[str, ...], attached: bool
+) -> None:
     seen: dict[str, Any] = {}
 
     def execute(argv: list[str], **options: Any) -> Completed:
@@ -380,10 +504,14 @@ def test_on_a_terminal_pytest_prints_in_colour(
 
 @pytest.fixture
 def real(suite: Workbench) -> Workbench:
-    """A workbench that runs its commands, on this Python, over a suite that covers half of a library."""
+    """A workbench that runs its commands, on this Python, over a suite that covers half
+    of a library.
+    """
     children = Processes()
 
-    def execute(argv: list[str], *, env: dict[str, str] | None = None, **options: Any) -> Completed:
+    def execute(
+        argv: list[str], *, env: dict[str, str] | None = None, **options: Any
+    ) -> Completed:
         options.pop("attached", None)
         return children.run(argv, cwd=suite.root, env=env or suite.env, **options)
 
@@ -503,7 +631,10 @@ def test_the_least_covered_file_comes_first_and_a_covered_one_not_at_all(
     (bench.reports / "coverage.json").write_text(json.dumps(measured))
     answering(Completed((), 0, "", "", 0.1))
     outcome = Coverage(90).run(bench)
-    assert (outcome.status, outcome.detail) == (Status.FAILURE, "80.0 %, at least 90 % wanted")
+    assert (outcome.status, outcome.detail) == (
+        Status.FAILURE,
+        "80.0 %, at least 90 % wanted",
+    )
     assert [(f.place, f.message) for f in outcome.findings] == [
         ("b.py:7", "20 % covered; not run: 7"),
         ("a.py:3", "85 % covered; not run: 3-5, 9"),
@@ -519,5 +650,8 @@ def test_coverage_that_reaches_the_minimum_is_success_whatever_one_file_has(
     (bench.reports / "coverage.json").write_text(json.dumps(measured))
     answering(Completed((), 0, "", "", 0.1))
     outcome = Coverage(90).run(bench)
-    assert (outcome.status, outcome.detail) == (Status.SUCCESS, "90.0 % of branches and lines")
+    assert (outcome.status, outcome.detail) == (
+        Status.SUCCESS,
+        "90.0 % of branches and lines",
+    )
     assert outcome.data == {"percent": 90.0, "files": {"a.py": 50.0}}

@@ -29,11 +29,15 @@ class Grep(CommandTool):
             yield Finding("grep", "todo", "a TODO", bench.relative(file), int(number))
 
 
-def completed(code: int, stdout: str = "", stderr: str = "", stopped: str | None = None) -> Completed:
+def completed(
+    code: int, stdout: str = "", stderr: str = "", stopped: str | None = None
+) -> Completed:
     return Completed(("grep",), code, stdout, stderr, 3.0, stopped)
 
 
-def test_findings_are_a_failure_with_each_of_them(bench: Workbench, answering: Answering) -> None:
+def test_findings_are_a_failure_with_each_of_them(
+    bench: Workbench, answering: Answering
+) -> None:
     calls = answering(completed(1, "a.py:3\nb.py:4\n"))
     bench.posargs = ("TODO",)
     outcome = Grep().run(bench)
@@ -42,7 +46,9 @@ def test_findings_are_a_failure_with_each_of_them(bench: Workbench, answering: A
     assert calls == [[bench.bin("grep"), "TODO"]]
 
 
-def test_no_findings_and_code_zero_is_success(bench: Workbench, answering: Answering) -> None:
+def test_no_findings_and_code_zero_is_success(
+    bench: Workbench, answering: Answering
+) -> None:
     answering(completed(0))
     assert Grep().run(bench).status is Status.SUCCESS
 
@@ -54,7 +60,10 @@ def test_no_findings_and_code_zero_is_success(bench: Workbench, answering: Answe
         (completed(2, "a.py:3\n"), "exited with 2"),
         (completed(-11), "was ended by signal 11"),
         (completed(127, stderr="grep: No such file or directory"), "exited with 127"),
-        (completed(1, "odd\n"), "printed what its reader does not know: not enough values to unpack"),
+        (
+            completed(1, "odd\n"),
+            "printed what its reader does not know: not enough values to unpack",
+        ),
         (completed(0, "odd\n"), "printed what its reader does not know"),
     ],
 )
@@ -71,7 +80,9 @@ def test_what_the_reader_does_not_know_is_a_crash_with_the_last_lines(
 
 
 def test_a_crash_shows_the_end_of_a_long_output_only() -> None:
-    outcome = crashed("grep", completed(2, stderr="\n".join(f"line {n}" for n in range(100))))
+    outcome = crashed(
+        "grep", completed(2, stderr="\n".join(f"line {n}" for n in range(100)))
+    )
     assert outcome.findings[0].message.splitlines() == [
         "grep exited with 2",
         *(f"line {n}" for n in range(88, 100)),
@@ -81,7 +92,11 @@ def test_a_crash_shows_the_end_of_a_long_output_only() -> None:
 @pytest.mark.parametrize(
     ("stopped", "rule", "message"),
     [
-        ("timeout", "timeout", "ended after 3 s by the job's time limit\nstill at b.py"),
+        (
+            "timeout",
+            "timeout",
+            "ended after 3 s by the job's time limit\nstill at b.py",
+        ),
         ("interrupted", "interrupted", "ended after 3 s: interrupted"),
     ],
 )
@@ -91,10 +106,14 @@ def test_a_command_that_was_cut_short_is_a_failure_whatever_it_printed(
     answering(completed(0, "a.py:3\n", "still at b.py\n", stopped))
     outcome = Grep().run(bench)
     assert outcome.status is Status.FAILURE
-    assert [(finding.rule, finding.message) for finding in outcome.findings] == [(rule, message)]
+    assert [(finding.rule, finding.message) for finding in outcome.findings] == [
+        (rule, message)
+    ]
 
 
-def test_paths_are_relative_to_the_repository_where_they_lie_inside(bench: Workbench, tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_repository_where_they_lie_inside(
+    bench: Workbench, tmp_path: Path
+) -> None:
     assert bench.relative(bench.root / "a" / "b.py") == "a/b.py"
     assert bench.relative("a/b.py") == "a/b.py"
     assert bench.relative(tmp_path / "elsewhere.py") == str(tmp_path / "elsewhere.py")

@@ -27,7 +27,13 @@ def test_a_volume_is_a_folder_that_goes_with_it(store: Store, tree: Tree) -> Non
     ],
 )
 def test_what_is_no_volume(
-    store: Store, tree: Tree, catalog: str, schema: str, name: str, kind: str, status: int
+    store: Store,
+    tree: Tree,
+    catalog: str,
+    schema: str,
+    name: str,
+    kind: str,
+    status: int,
 ) -> None:
     with pytest.raises(ApiError) as refused:
         Catalog(store, tree, "me").create_volume(catalog, schema, name, kind, "")

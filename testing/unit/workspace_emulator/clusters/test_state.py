@@ -9,13 +9,17 @@ import pytest
 from testing.workspace_emulator.clusters.state import Clusters
 from testing.workspace_emulator.errors import ApiError
 from testing.workspace_emulator.runtime.background import Background
-from testing.workspace_emulator.runtime.environment import Environment, InstallError, Template
+from testing.workspace_emulator.runtime.environment import (
+    Environment,
+    InstallError,
+    Template,
+)
 from testing.workspace_emulator.runtime.release import SPARK_VERSION
 from testing.workspace_emulator.store import Store
 
 
 class Ready(Template):
-    """A template at hand: an empty environment, or the error that it could not be made."""
+    """A template at hand: an empty environment, or the error that prevented it."""
 
     def __init__(self, folder: Path, error: str = "") -> None:
         super().__init__(folder / "lock", folder)
@@ -29,12 +33,20 @@ class Ready(Template):
         return Environment(self._folder)
 
 
-def play(store: Store, folder: Path, what: Callable[[Clusters], object], error: str = "") -> Clusters:
+def play(
+    store: Store, folder: Path, what: Callable[[Clusters], object], error: str = ""
+) -> Clusters:
     """Do something to clusters and wait until all of it has come to rest."""
 
     async def go() -> Clusters:
         background = Background()
-        clusters = Clusters(store, folder / "clusters", background, Ready(folder / "template", error), "me")
+        clusters = Clusters(
+            store,
+            folder / "clusters",
+            background,
+            Ready(folder / "template", error),
+            "me",
+        )
         what(clusters)
         for each in clusters.all():
             await clusters.settled(each["cluster_id"])
@@ -48,25 +60,38 @@ def test_an_environment_that_cannot_be_made_ends_the_start_with_the_reason(
     store: Store, tmp_path: Path
 ) -> None:
     clusters = play(
-        store, tmp_path, lambda each: each.create({"spark_version": SPARK_VERSION}), "uv is missing"
+        store,
+        tmp_path,
+        lambda each: each.create({"spark_version": SPARK_VERSION}),
+        "uv is missing",
     )
     [cluster] = clusters.all()
-    assert (cluster["state"], cluster["state_message"]) == ("TERMINATED", "uv is missing")
+    assert (cluster["state"], cluster["state_message"]) == (
+        "TERMINATED",
+        "uv is missing",
+    )
     assert cluster["termination_reason"]["code"] == "BOOTSTRAP_FAILURE"
 
 
 def test_a_start_that_was_cut_goes_on(store: Store, tmp_path: Path) -> None:
-    clusters = play(store, tmp_path, lambda each: each.create({"spark_version": SPARK_VERSION}))
+    clusters = play(
+        store, tmp_path, lambda each: each.create({"spark_version": SPARK_VERSION})
+    )
     [cluster] = clusters.all()
-    assert cluster["state"] == "RUNNING" and clusters.environment(cluster["cluster_id"]).folder.is_dir()
+    assert (
+        cluster["state"] == "RUNNING"
+        and clusters.environment(cluster["cluster_id"]).folder.is_dir()
+    )
     store.collection("cluster").change(cluster["cluster_id"], state="RESTARTING")
-    assert play(store, tmp_path, lambda each: each.resume()).all()[0]["state"] == "RUNNING"
+    assert (
+        play(store, tmp_path, lambda each: each.resume()).all()[0]["state"] == "RUNNING"
+    )
 
 
 def test_a_restart_leaves_one_environment(store: Store, tmp_path: Path) -> None:
-    made = play(store, tmp_path, lambda each: each.create({"spark_version": SPARK_VERSION})).all()[0][
-        "cluster_id"
-    ]
+    made = play(
+        store, tmp_path, lambda each: each.create({"spark_version": SPARK_VERSION})
+    ).all()[0]["cluster_id"]
     play(store, tmp_path, lambda each: each.restart(made))
     assert [each.name for each in (tmp_path / "clusters" / made).iterdir()] == ["2"]
 
@@ -76,7 +101,10 @@ def test_a_restart_leaves_one_environment(store: Store, tmp_path: Path) -> None:
     [
         ({}, "Missing required field: spark_version"),
         ({"spark_version": "16.4.x-scala2.12"}, "is not emulated"),
-        ({"spark_version": SPARK_VERSION, "spark_env_vars": {"A": 1}}, "must map strings to strings"),
+        (
+            {"spark_version": SPARK_VERSION, "spark_env_vars": {"A": 1}},
+            "must map strings to strings",
+        ),
     ],
 )
 def test_what_could_not_start_is_refused(

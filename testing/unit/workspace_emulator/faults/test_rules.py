@@ -11,7 +11,9 @@ from testing.workspace_emulator.runtime.background import Background
 
 def test_a_fault_goes_off_after_some_requests_and_for_some() -> None:
     faults = Faults(Background())
-    rule = faults.add({"kind": "status", "method": "GET", "path": "/a/*", "skip": 1, "count": 2})
+    rule = faults.add(
+        {"kind": "status", "method": "GET", "path": "/a/*", "skip": 1, "count": 2}
+    )
     hits = [faults.hit("GET", "/a/b/c") is rule for _ in range(5)]
     assert hits == [False, True, True, False, False]
     assert faults.hit("POST", "/a/b") is None and faults.hit("GET", "/b") is None
@@ -19,7 +21,9 @@ def test_a_fault_goes_off_after_some_requests_and_for_some() -> None:
 
 def test_the_next_rule_goes_off_when_the_first_is_used_up() -> None:
     faults = Faults(Background())
-    first, second = faults.add({"kind": "drop"}), faults.add({"kind": "slow", "count": None})
+    first, second = faults.add({"kind": "drop"}), faults.add(
+        {"kind": "slow", "count": None}
+    )
     assert [faults.hit("GET", "/") for _ in range(3)] == [first, second, second]
     faults.clear()
     assert faults.hit("GET", "/") is None
@@ -33,7 +37,9 @@ def test_the_next_rule_goes_off_when_the_first_is_used_up() -> None:
         ({"kind": "drop", "when": "never"}, "when must be before or after"),
     ],
 )
-def test_what_could_never_go_off_is_refused(wanted: dict[str, Any], message: str) -> None:
+def test_what_could_never_go_off_is_refused(
+    wanted: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ApiError, match=message):
         Faults(Background()).add(wanted)
 

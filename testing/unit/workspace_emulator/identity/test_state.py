@@ -21,7 +21,9 @@ def test_a_token_is_good_until_its_time(store: Store) -> None:
     identity.check("Bearer admin")
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer ", "Digest x", "Basic !", "Basic eDp5"])
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer ", "Digest x", "Basic !", "Basic eDp5"]
+)
 def test_without_a_token_nobody_is_known(store: Store, header: str | None) -> None:
     with pytest.raises(ApiError) as refused:
         Identity(store, "admin").check(header)
@@ -42,4 +44,6 @@ def test_the_token_of_an_earlier_start_is_no_longer_good(store: Store) -> None:
 
 def test_a_permission_names_one_principal(store: Store) -> None:
     with pytest.raises(ApiError, match="names one principal"):
-        Identity(store, "admin").permit([{"permission_level": "CAN_USE"}], replace=False)
+        Identity(store, "admin").permit(
+            [{"permission_level": "CAN_USE"}], replace=False
+        )

@@ -10,7 +10,11 @@ from testing.workspace_emulator.libraries.state import check, wheel_name
 
 @pytest.mark.parametrize(
     "library",
-    [{"whl": "/Volumes/a/b/c/x.whl"}, {"pypi": {"package": "x==1"}}, {"requirements": "/Workspace/r.txt"}],
+    [
+        {"whl": "/Volumes/a/b/c/x.whl"},
+        {"pypi": {"package": "x==1"}},
+        {"requirements": "/Workspace/r.txt"},
+    ],
 )
 def test_what_is_a_library(library: dict[str, Any]) -> None:
     check(library)

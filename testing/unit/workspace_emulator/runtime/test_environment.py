@@ -16,7 +16,9 @@ from testing.workspace_emulator.runtime.environment import (
 )
 
 
-def test_a_clone_names_itself_in_its_scripts_and_shares_the_rest(tmp_path: Path) -> None:
+def test_a_clone_names_itself_in_its_scripts_and_shares_the_rest(
+    tmp_path: Path,
+) -> None:
     source, target = tmp_path / "one", tmp_path / "two"
     (source / "bin").mkdir(parents=True)
     (source / "bin" / "python").symlink_to(sys.executable)
@@ -32,7 +34,11 @@ def test_a_clone_names_itself_in_its_scripts_and_shares_the_rest(tmp_path: Path)
 
 def test_a_lock_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="none.txt: No such file"):
-        asyncio.run(Environment(tmp_path / "env").make(Template(tmp_path / "none.txt", tmp_path)))
+        asyncio.run(
+            Environment(tmp_path / "env").make(
+                Template(tmp_path / "none.txt", tmp_path)
+            )
+        )
 
 
 def test_names_are_compared_as_pip_does() -> None:

@@ -21,7 +21,9 @@ def test_a_listing_names_no_value(store: Store) -> None:
     secrets = Secrets(store)
     secrets.create_scope("s", "me")
     secrets.put("s", "k", "Y2FuYXJ5")
-    assert "Y2FuYXJ5" not in str(secrets.keys("s")) and secrets.get("s", "k") == "Y2FuYXJ5"
+    assert (
+        "Y2FuYXJ5" not in str(secrets.keys("s")) and secrets.get("s", "k") == "Y2FuYXJ5"
+    )
 
 
 def test_a_variable_refers_to_a_secret_by_scope_and_key() -> None:
