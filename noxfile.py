@@ -2,10 +2,9 @@
 # requires-python = ">=3.10"
 # dependencies = ["nox[uv]==2026.10.20"]
 # ///
-"""The pipeline: one session per CI job, in pipeline order; helpers for developers last.
+"""One session per CI job, in pipeline order; helpers for developers last.
 
-`nox` runs the whole graph, `nox -s X` runs exactly X, and GitHub Actions calls the same
-sessions.
+`nox` runs the whole graph, `nox -s X` runs exactly X; GitHub Actions calls the same.
 """
 
 import sys

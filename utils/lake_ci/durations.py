@@ -38,7 +38,8 @@ def durations(
 
     They are those of the session's last run that passed as a whole: in its result.json,
     else in the history of this checkout, else in the result cache. Without one they are
-    the job's in `[tool.lake_ci.seconds]` of pyproject.toml, else `DEFAULT_SECONDS`.
+    the session's or the job's in `[tool.lake_ci.seconds]` of pyproject.toml, else
+    `DEFAULT_SECONDS`.
 
     Args:
         cached: returns the seconds of a session's newest cached result, None where
@@ -61,13 +62,15 @@ def durations(
             recorded = cached(variant)
         if recorded is None:
             estimated.add(variant.session)
-            recorded = declared.get(variant.job.name, DEFAULT_SECONDS)
+            job = declared.get(variant.job.name, DEFAULT_SECONDS)
+            recorded = declared.get(variant.id, job)
         seconds[variant.session] = recorded
     return Durations(seconds, frozenset(estimated))
 
 
 def estimates(root: Path, graph: Graph) -> dict[str, float]:
-    """Return `[tool.lake_ci.seconds]` of pyproject.toml: a job's name to its seconds.
+    """Return `[tool.lake_ci.seconds]` of pyproject.toml: seconds by a job's name, or by
+    the id of one of its sessions (`tests-3.11-java17`).
 
     Raises:
         UsageError: pyproject.toml or the table is malformed.
@@ -81,10 +84,11 @@ def estimates(root: Path, graph: Graph) -> dict[str, float]:
     table = project.get("tool", {}).get("lake_ci", {}).get("seconds", {})
     if not isinstance(table, dict):
         raise UsageError(f"pyproject.toml: {TABLE} is not a table")
+    names = [*graph.jobs, *(each.id for job in graph for each in job.variants)]
     for name, value in table.items():
         where = f"pyproject.toml: {TABLE}"
-        if name not in graph.jobs:
-            raise UsageError(f"{where}: no job {name!r}{nearest(name, graph.jobs)}")
+        if name not in names:
+            raise UsageError(f"{where}: no job {name!r}{nearest(name, names)}")
         if isinstance(value, bool) or not is_seconds(value):
             raise UsageError(f"{where}.{name} is {value!r}, not a number of seconds")
     return {name: float(value) for name, value in table.items()}

@@ -106,6 +106,15 @@ def test_sessions_of_a_matrix_have_seconds_of_their_own(tmp_path: Path) -> None:
     assert found.estimated == {each.session for each in others}
 
 
+def test_a_session_may_have_an_estimate_of_its_own(tmp_path: Path) -> None:
+    first, *others = GRAPH.jobs["tests"].variants
+    write_table(tmp_path, f'tests = 300\n"{first.id}" = 900')
+    found = known(tmp_path, first, *others)
+    assert found.seconds[first.session] == 900
+    assert {found.seconds[each.session] for each in others} == {300}
+    assert found.estimated == {each.session for each in (first, *others)}
+
+
 def test_a_history_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     results.write_whole(tmp_path / "reports" / history.FILE, "{")
     assert known(tmp_path, LINT).estimated == {"lint"}
