@@ -71,7 +71,7 @@ def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
         name = row["tableName"]
         full = f"{lake}.`{name.replace('`', '``')}`"
         if versions:
-            newest = spark.sql(f"DESCRIBE HISTORY {full} LIMIT 1").first()
+            [newest] = spark.sql(f"DESCRIBE HISTORY {full} LIMIT 1").collect()
             tables[name] = {"version": int(newest["version"])}
         if not sums or not name.startswith(GOLD):
             continue
@@ -81,11 +81,9 @@ def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
             functions.sum(functions.col(f"`{column}`")).alias(column)
             for column in columns
         ]
-        found = (
-            frame.agg(functions.count(functions.lit(1)).alias("rows_"), *added)
-            .first()
-            .asDict()
-        )
+        rows = functions.count(functions.lit(1)).alias("rows_")
+        [aggregated] = frame.agg(rows, *added).collect()
+        found = aggregated.asDict()
         gold[name] = {
             "rows": found.pop("rows_"),
             "sums": {column: _text(value) for column, value in found.items()},

@@ -140,7 +140,8 @@ def _start(scratch: Path) -> SparkSession:
         from delta import configure_spark_with_delta_pip
     except ModuleNotFoundError as error:
         raise MissingExtra("delta-spark", "spark") from error
-    return configure_spark_with_delta_pip(builder).getOrCreate()
+    session: SparkSession = configure_spark_with_delta_pip(builder).getOrCreate()
+    return session
 
 
 def _stop(session: SparkSession) -> None:

@@ -286,15 +286,13 @@ def columns_of(schema: StructType) -> Tuple[Column, ...]:
     """The columns of a stored table; a type that lakekit does not know stands in its
     own name.
     """
-    return tuple(
-        Column(
-            field.name,
-            field.dataType.simpleString(),
-            not field.nullable,
-            str(field.metadata.get("comment", "")),
-        )
-        for field in schema.fields
-    )
+    return tuple(map(_column, schema.fields))
+
+
+def _column(field: StructField) -> Column:
+    kind: Any = field.dataType.simpleString()
+    comment = str(field.metadata.get("comment", ""))
+    return Column(field.name, kind, not field.nullable, comment)
 
 
 def literal(value: Any) -> Optional[str]:
