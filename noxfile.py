@@ -16,33 +16,28 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "utils"))
 
-from lake_ci import cache as kept
-from lake_ci import inputs as declarations
-from lake_ci import pipeline as graph
-from lake_ci import workflow as actions
-from lake_ci.job import EVENTS
-from lake_ci.run import Run
-from lake_ci.suite import Suite
-from lake_ci.tools import (
-    advisories,
-    affected,
-)
-from lake_ci.tools import benchmark_options as benchmarking
-from lake_ci.tools import benchmarks, ci, deploying
-from lake_ci.tools import docker as containers
-from lake_ci.tools import (
-    docs,
-    exceptions,
-    images,
-    infrastructure,
-    java,
-    kubernetes,
-    kustomize,
-)
-from lake_ci.tools import lint as style
-from lake_ci.tools import locks, packaging, rehearsal
-from lake_ci.tools import security as scanners
-from lake_ci.tools import testing
+from lake_ci.cache import command as kept
+from lake_ci.cache import input_audit as declarations
+from lake_ci.checks import deploy as deploying
+from lake_ci.checks import docs
+from lake_ci.checks.docker import build as images
+from lake_ci.checks.docker import stages as containers
+from lake_ci.checks.kubernetes import kustomize
+from lake_ci.checks.kubernetes import stages as kubernetes
+from lake_ci.checks.lint import locks, style
+from lake_ci.checks.packaging import packaging
+from lake_ci.checks.performance import options as benchmarking
+from lake_ci.checks.performance import stages as benchmarks
+from lake_ci.checks.security import accepted_risks, safety, scanners
+from lake_ci.checks.terraform import plan as rehearsal
+from lake_ci.checks.terraform import stages as infrastructure
+from lake_ci.checks.tests import affected, java, pytest
+from lake_ci.model.job import EVENTS
+from lake_ci.pipeline import pipeline as graph
+from lake_ci.runner.run import Run
+from lake_ci.runner.suite import Suite
+from lake_ci.workflow import checks
+from lake_ci.workflow import workflow as actions
 
 # The block at the top makes any other nox run again as this one; this refuses where
 # that is switched off.
@@ -108,10 +103,10 @@ def lint(run: Run) -> None:
     code = [style.Flake8(), style.Mypy(), style.Isort(), style.Black(), locks.Locks()]
     hub = [
         actions.InSync(jobs.graph),
-        ci.Schema(),
-        ci.Actionlint(),
-        ci.Zizmor(),
-        ci.Sessions(jobs.graph),
+        checks.Schema(),
+        checks.Actionlint(),
+        checks.Zizmor(),
+        checks.Sessions(jobs.graph),
     ]
     run.check(*code, *hub)
 
@@ -132,9 +127,9 @@ def security(run: Run) -> None:
     """Scan packages, code and secrets; one SARIF of all findings."""
     run.install("security")
     today = date.today()
-    register = exceptions.Register(ROOT, today)
+    register = accepted_risks.Register(ROOT, today)
     scans = [
-        advisories.Safety(register, today),
+        safety.Safety(register, today),
         scanners.Bandit(register),
         scanners.Semgrep(register),
         scanners.Secrets(register),
@@ -142,7 +137,7 @@ def security(run: Run) -> None:
     run.check(
         *scans,
         scanners.Rules(),
-        exceptions.Exceptions(register),
+        accepted_risks.Exceptions(register),
         scanners.Sarif(register, scans),
     )
 
@@ -179,7 +174,7 @@ def tests(run: Run) -> None:
     `-- --affected` runs only those that a change may break.
     """
     run.install(f"test-java{run.java}")
-    run.partial = testing.selects(run.posargs)
+    run.partial = pytest.selects(run.posargs)
     run.use_java()
     run.check(java.Jars())
     if run.java == JAVAS[-1] or run.partial:
@@ -187,10 +182,10 @@ def tests(run: Run) -> None:
         folders = {"unit": UNIT, "integration": INTEGRATION}
         run.check(*affected.sets(folders, cover, run.posargs, run.variant.job.inputs))
         # The long tests run on the newest Python alone, and they reach the most.
-        run.check(testing.Coverage(minimum=95 if run.python == PYTHONS[-1] else 90))
+        run.check(pytest.Coverage(minimum=95 if run.python == PYTHONS[-1] else 90))
     else:
         # The tests that start no JVM have passed on this Python with the other Java.
-        run.check(testing.Pytest("integration", INTEGRATION, marks="jvm"))
+        run.check(pytest.Pytest("integration", INTEGRATION, marks="jvm"))
 
 
 @jobs.job(
@@ -212,13 +207,13 @@ def tests(run: Run) -> None:
 def suite(run: Run) -> None:
     """Unit and integration tests of this suite itself."""
     run.install("suite")
-    run.partial = testing.selects(run.posargs)
+    run.partial = pytest.selects(run.posargs)
     run.use_java("17")
     folders = {"unit": SUITE_UNIT, "integration": SUITE_INTEGRATION}
     sets = affected.sets(
         folders, ["utils/lake_ci"], run.posargs, run.variant.job.inputs
     )
-    run.check(java.Jars(), *sets, testing.Coverage(minimum=90))
+    run.check(java.Jars(), *sets, pytest.Coverage(minimum=90))
 
 
 @jobs.job(
@@ -332,8 +327,8 @@ def deploy(run: Run) -> None:
 def acceptance(run: Run) -> None:
     """A seeded defect for each check, found by the real tool."""
     run.install("acceptance")
-    run.partial = testing.selects(run.posargs)
-    run.check(testing.Pytest("acceptance", ["testing/acceptance"]))
+    run.partial = pytest.selects(run.posargs)
+    run.check(pytest.Pytest("acceptance", ["testing/acceptance"]))
 
 
 @jobs.job(events=["schedule"], always=True, setup=MACHINE, history=True, minutes=180)

@@ -26,13 +26,13 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from lake_ci import git, interrupts
-from lake_ci.environment import Environment
+from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.errors import LakeCiError, MachineError, UsageError
-from lake_ci.processes import Completed, Processes
-from lake_ci.results import Status, write_whole
-from lake_ci.tools.java import Jars, Java
-from lake_ci.tools.tool import Workbench
+from lake_ci.model.results import Status, write_whole
+from lake_ci.runner.check import Workbench
+from lake_ci.system import git, signals
+from lake_ci.system.environment import Environment
+from lake_ci.system.processes import Completed, Processes
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = "reports/steadiness"
@@ -45,7 +45,9 @@ INSTALL = 'run `nox -s suite-3.11 "tests-3.11(java17)" --install-only`'
 WAITS = re.compile(
     r"^\s*(?:import|from) "
     r"(?:asyncio|select|signal|socket|subprocess|threading|time)\b"
-    r"|lake_ci(?:\.| import )(?:interrupts|turns)\b|\bProcesses\b|\bshop\.start\b",
+    r"|^from lake_ci\S* import .*\b(?:signals|interleaving)\b"
+    r"|^from lake_ci\S*\.(?:signals|interleaving) import"
+    r"|\bProcesses\b|\bshop\.start\b",
     re.MULTILINE,
 )
 FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
@@ -303,5 +305,5 @@ def main(
 
 
 if __name__ == "__main__":
-    interrupts.install()
+    signals.install()
     sys.exit(main(sys.argv[1:]))

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lake_ci import results
 from lake_ci.errors import BadResultError
-from lake_ci.results import Result
+from lake_ci.model import results
+from lake_ci.model.results import Result
 from testing.acceptance.conftest import REPOSITORY, Checkout, clean_environment
 
 JOBS = ("transforms", "style", "everything", "dependent", "release")
@@ -334,7 +334,7 @@ def configuration(trial: Trial) -> frozenset[str]:
 
 def suite_code(trial: Trial) -> frozenset[str]:
     path = trial.root / trial.chance.choice(
-        ["noxfile.py", "utils/lake_ci/git.py", "utils/lake_ci/store.py"]
+        ["noxfile.py", "utils/lake_ci/system/git.py", "utils/lake_ci/cache/store.py"]
     )
     with path.open("a", encoding="utf-8") as file:
         file.write(f"# {trial.word()}\n")

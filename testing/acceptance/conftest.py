@@ -18,8 +18,9 @@ from typing import Protocol
 
 import pytest
 
-from lake_ci import git, results
-from lake_ci.results import Check, Finding, Result, Status
+from lake_ci.model import results
+from lake_ci.model.results import Check, Finding, Result, Status
+from lake_ci.system import git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # By their real place: in a copy of the repository they are lent, and what is made anew

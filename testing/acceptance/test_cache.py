@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci import results
-from lake_ci.results import Status
+from lake_ci.model import results
+from lake_ci.model.results import Status
 from testing.acceptance import changes
 from testing.acceptance.conftest import Checkout, Ran, clean_environment
 
@@ -181,8 +181,9 @@ def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
     )
     quick.replace(
         "noxfile.py",
-        "from lake_ci import inputs as",
-        "from lake_ci import cache as kept\nfrom lake_ci import inputs as",
+        "from lake_ci.cache import input_audit as",
+        "from lake_ci.cache import command as kept\n"
+        "from lake_ci.cache import input_audit as",
     )
     assert nox(quick, "--", "--plain", "-j", "1").code == 0
     assert "5 results, 0." in nox(quick, "-s", "cache").output

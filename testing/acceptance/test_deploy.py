@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.results import Status
+from lake_ci.model.results import Status
 from testing.acceptance.conftest import Checkout
 
 ENTRY = "files/Volumes/spark_catalog/lakekit/artifacts/lakekit/trial/ledger/000001.json"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.results import Finding
+from lake_ci.model.results import Finding
 from testing.acceptance.conftest import ENVDIR, LIMIT, Checkout, Ran, Start
 
 DOCKERFILE = "docker/Dockerfile"

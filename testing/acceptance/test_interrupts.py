@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lake_ci.results import Result, Status, read
+from lake_ci.model.results import Result, Status, read
 from testing.acceptance.conftest import LIMIT, Checkout, Lifeline, Start
 
 PROCESSES = 3

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.results import Status
+from lake_ci.model.results import Status
 from testing.acceptance.conftest import (
     ENVDIR,
     LIMIT,

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from lake_ci import results
+from lake_ci.model import results
 from testing.acceptance.conftest import Checkout
 
 REPOSITORY = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from lake_ci.results import Status, read
+from lake_ci.model.results import Status, read
 from testing.acceptance.conftest import LIMIT, Checkout, Lifeline, Ran, Start
 
 # A job that says it has begun, and ends when it is told to.

@@ -15,11 +15,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from scripts.screenshot_report import ARGUMENTS, LIMIT, VIEWS, chromium, take
 
-from lake_ci import summary
-from lake_ci.events import Event, select
-from lake_ci.job import Graph, Job
+from lake_ci.model.events import Event, select
+from lake_ci.model.job import Graph, Job
+from lake_ci.model.results import Check, Finding, Status
+from lake_ci.pipeline import summary
 from lake_ci.report import html
-from lake_ci.results import Check, Finding, Status
 from testing.unit.lake_ci.report import samples
 
 # By name, as it ships no types.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.results import Finding, Status
+from lake_ci.model.results import Finding, Status
 from testing.acceptance.conftest import (
     ENVDIR,
     LIMIT,

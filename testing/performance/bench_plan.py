@@ -13,11 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "utils"))
 
-from lake_ci import plan, workflow
-from lake_ci.durations import Durations
-from lake_ci.events import Event, select
-from lake_ci.job import Graph, Job
-from lake_ci.run import Run
+from lake_ci.model.events import Event, select
+from lake_ci.model.job import Graph, Job
+from lake_ci.pipeline import plan
+from lake_ci.pipeline.durations import Durations
+from lake_ci.runner.run import Run
+from lake_ci.workflow import workflow
 
 REPEAT = 5
 

@@ -37,11 +37,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lake_ci.processes import Completed
-    from lake_ci.tools.tool import Tool
+    from lake_ci.runner.check import Tool
+    from lake_ci.system.processes import Completed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-EDITED = "utils/lake_ci/results.py"
+EDITED = "utils/lake_ci/model/results.py"
 COLD = ("lint", "build")
 REENTERED = {
     "lint": "lint",
@@ -236,8 +236,8 @@ def lint_commands(bench: Bench) -> dict[str, Callable[[], None]]:
     noxfile = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(noxfile)
     # noxfile.py has put their folder on the path.
-    from lake_ci.environment import Environment
-    from lake_ci.tools.tool import CommandTool, Workbench
+    from lake_ci.runner.check import CommandTool, Workbench
+    from lake_ci.system.environment import Environment
 
     recorder = Recorder()
     noxfile.lint.function(recorder)

@@ -30,12 +30,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "utils")]
 
-from lake_ci import git
-from lake_ci.environment import Environment
-from lake_ci.processes import Completed, Processes
-from lake_ci.results import Outcome, Status
-from lake_ci.tools import baseline, benchmark_options, benchmarks, java
-from lake_ci.tools.tool import Workbench
+from lake_ci.checks.performance import baseline
+from lake_ci.checks.performance import options as benchmark_options
+from lake_ci.checks.performance import stages
+from lake_ci.checks.tests import java
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.check import Workbench
+from lake_ci.system import git
+from lake_ci.system.environment import Environment
+from lake_ci.system.processes import Completed, Processes
 from testing.performance.seeds import slow_down
 
 IDENTITY = [
@@ -126,7 +129,7 @@ def trials(
     )
     before = baseline.Baseline({}, "HEAD^")
     new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)
-    collect = benchmarks.Collect(chosen, before, old, new)
+    collect = stages.Collect(chosen, before, old, new)
     with baseline.worktree(folder):
         for tool in (java.Java("17"), java.Jars(), before, new, old, collect):
             demand(tool.run(bench))

@@ -20,7 +20,7 @@ def graph(number: int) -> Any:
     """A graph of so many jobs, each in need of up to three before it, every tenth with
     a matrix of six.
     """
-    from lake_ci.job import Graph, Job
+    from lake_ci.model.job import Graph, Job
 
     def session(run: Any) -> None:
         """Do nothing."""
@@ -49,9 +49,9 @@ def graph(number: int) -> Any:
 
 @EXERCISES
 def test_plan_text(measure: Measure) -> None:
-    from lake_ci import plan
-    from lake_ci.durations import Durations
-    from lake_ci.events import Event, select
+    from lake_ci.model.events import Event, select
+    from lake_ci.pipeline import plan
+    from lake_ci.pipeline.durations import Durations
 
     jobs = graph(JOBS)
 
@@ -69,7 +69,7 @@ def test_plan_text(measure: Measure) -> None:
 
 @EXERCISES
 def test_workflow_text(measure: Measure) -> None:
-    from lake_ci import workflow
+    from lake_ci.workflow import workflow
 
     jobs = graph(JOBS // 3)
     assert "nox -s" in measure(lambda: workflow.render(jobs))
@@ -80,9 +80,10 @@ def test_summary(measure: Measure, tmp_path: Path) -> None:
     """Results with findings and a JUnit file each, gathered and written as both
     reports.
     """
-    from lake_ci import results, summary
-    from lake_ci.events import Event, select
-    from lake_ci.results import Check, Finding, Result, Status
+    from lake_ci.model import results
+    from lake_ci.model.events import Event, select
+    from lake_ci.model.results import Check, Finding, Result, Status
+    from lake_ci.pipeline import summary
 
     jobs = graph(RESULTS)
     chosen = select(jobs, Event("push", "main"))

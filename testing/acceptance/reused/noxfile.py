@@ -10,12 +10,12 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "utils"))
 
-from lake_ci import inputs as declarations
-from lake_ci import pipeline as graph
-from lake_ci.results import Outcome, Status
-from lake_ci.run import Run
-from lake_ci.suite import Suite
-from lake_ci.tools.tool import Tool, Workbench, crashed
+from lake_ci.cache import input_audit as declarations
+from lake_ci.model.results import Outcome, Status
+from lake_ci.pipeline import pipeline as graph
+from lake_ci.runner.check import Tool, Workbench, crashed
+from lake_ci.runner.run import Run
+from lake_ci.runner.suite import Suite
 
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"

@@ -10,12 +10,12 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "utils"))
 
-from lake_ci import pipeline as graph
-from lake_ci.processes import Completed
-from lake_ci.results import Finding
-from lake_ci.run import Run
-from lake_ci.suite import Suite
-from lake_ci.tools.tool import CommandTool, Workbench
+from lake_ci.model.results import Finding
+from lake_ci.pipeline import pipeline as graph
+from lake_ci.runner.check import CommandTool, Workbench
+from lake_ci.runner.run import Run
+from lake_ci.runner.suite import Suite
+from lake_ci.system.processes import Completed
 
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"

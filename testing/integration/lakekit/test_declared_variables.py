@@ -10,7 +10,7 @@ import pytest
 if sys.version_info < (3, 10):
     pytest.skip("lake_ci needs Python 3.10", allow_module_level=True)
 
-from lake_ci.tools.known_settings import known
+from lake_ci.checks.kubernetes.declared_variables import known
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -15,10 +15,10 @@ sys.path.insert(0, str(ROOT))
 
 from tools import Compile, RunApp, Unittest, Zip
 
-from lake_ci import pipeline as graph
-from lake_ci import workflow as actions
-from lake_ci.run import Run
-from lake_ci.suite import Suite
+from lake_ci.pipeline import pipeline as graph
+from lake_ci.runner.run import Run
+from lake_ci.runner.suite import Suite
+from lake_ci.workflow import workflow as actions
 
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"

@@ -4,8 +4,8 @@ import hashlib
 import re
 import zipfile
 
-from lake_ci.results import Finding, Outcome, Status
-from lake_ci.tools.tool import CommandTool, Tool, crashed
+from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.runner.check import CommandTool, Tool, crashed
 
 
 class Compile(CommandTool):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from lake_ci import provisioning
+from lake_ci.system import provisioning
 from testing.unit.ci.conftest import Machine
 
 SHOW = 'echo "$KUBEBUILDER_ASSETS $LAKE_CI_PROVISIONING ${DOCKER_API_VERSION-none}"'

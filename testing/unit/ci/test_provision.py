@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci import provisioning
 from lake_ci.errors import MachineError
+from lake_ci.system import provisioning
 from testing.unit.ci.conftest import SECONDS, Machine
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.processes import Completed
+from lake_ci.system.processes import Completed
 from testing import steadiness
 from testing.steadiness import LOOP, REPORTS, WAITS, Execute
 
-SUITE = "testing/unit/lake_ci/test_suite.py"
+SUITE = "testing/unit/lake_ci/runner/test_suite.py"
 WAITING = "testing/unit/lakekit/test_waiting.py"
 INTEGRATION = "testing/integration/lakekit/test_passing.py"
 # Passes with one seed.
@@ -222,9 +222,10 @@ def test_busy_loop_ends_with_the_process_that_started_it() -> None:
     [
         ("import time\n", True),
         ("from subprocess import run\n", True),
-        ("from lake_ci import interrupts, results\n", True),
-        ("from lake_ci.processes import Processes\n", True),
-        ("from lake_ci.processes import Completed\n", False),
+        ("from lake_ci.system import git, signals\n", True),
+        ("from lake_ci.system.signals import install\n", True),
+        ("from lake_ci.system.processes import Processes\n", True),
+        ("from lake_ci.system.processes import Completed\n", False),
         ("import datetime\nfrom timeit import repeat\n", False),
     ],
 )

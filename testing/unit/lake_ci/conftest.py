@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from lake_ci import results
-from lake_ci.processes import Completed
-from lake_ci.results import Result
-from lake_ci.tools.tool import Workbench
+from lake_ci.model import results
+from lake_ci.model.results import Result
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
 
 NOXFILE = """\
 import os
@@ -29,10 +29,10 @@ from pathlib import Path
 
 import nox
 
-from lake_ci import pipeline as graph
-from lake_ci.results import Outcome, Status
-from lake_ci.suite import Suite
-from lake_ci.tools.tool import Tool, crashed, stopped
+from lake_ci.pipeline import pipeline as graph
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.suite import Suite
+from lake_ci.runner.check import Tool, crashed, stopped
 
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"
@@ -268,7 +268,7 @@ def nox_run(root: Path, monkeypatch: pytest.MonkeyPatch, handlers: None) -> Nox:
     from nox import _options
 
     monkeypatch.chdir(root)
-    monkeypatch.setenv("PYTHONPATH", str(Path(results.__file__).parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(results.__file__).parents[2]))
     # What a session does is not seen where its result is reused; the tests of that
     # switch it on.
     monkeypatch.setenv("LAKE_CI_CACHE", "off")

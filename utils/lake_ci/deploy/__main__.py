@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
-from lake_ci import interrupts
 from lake_ci.deploy import artifacts, bundle, release, rollback, rollout, status
 from lake_ci.deploy.connect import Connection, connect
 from lake_ci.deploy.errors import RefusedError
@@ -23,8 +22,9 @@ from lake_ci.deploy.lock import Lock, this_process
 from lake_ci.deploy.retries import Clock
 from lake_ci.deploy.site import Site
 from lake_ci.errors import LakeCiError
-from lake_ci.job import ENVIRONMENTS
-from lake_ci.redaction import Redactor, strip_secrets
+from lake_ci.model.job import ENVIRONMENTS
+from lake_ci.system import signals
+from lake_ci.system.redaction import Redactor, strip_secrets
 
 BAD = (rollout.RETURNED, rollout.NOT_BACK)
 
@@ -136,7 +136,7 @@ def _print(line: str) -> None:
 
 
 if __name__ == "__main__":
-    interrupts.install()
-    interrupts.end_with_parent()
+    signals.install()
+    signals.end_with_parent()
     strip_secrets(os.environ)
     sys.exit(main(sys.argv[1:], os.environ, Events(_print, Redactor.of(os.environ))))

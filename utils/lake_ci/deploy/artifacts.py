@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import Path
 
-from lake_ci import git, results
 from lake_ci.deploy.errors import RefusedError
+from lake_ci.model import results
+from lake_ci.system import git
 
 DIST = "dist"
 CHECKSUMS = "reports/build/SHA256SUMS"

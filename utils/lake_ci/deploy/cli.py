@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lake_ci.deploy.errors import WorkspaceError
-from lake_ci.redaction import Redactor
+from lake_ci.system.redaction import Redactor
 
 # A name that no resolver answers: the request goes to the proxy, which is the workspace
 # itself.

@@ -26,7 +26,7 @@ from lake_ci.deploy.events import Events
 from lake_ci.deploy.retries import Clock
 from lake_ci.deploy.sdk import SdkClock, client
 from lake_ci.deploy.workspace import Databricks
-from lake_ci.redaction import SHORTEST
+from lake_ci.system.redaction import SHORTEST
 
 RUNTIME = "15.4.x-scala2.12"
 NODE = "m5d.large"

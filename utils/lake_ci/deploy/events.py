@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lake_ci.errors import LakeCiError
-from lake_ci.redaction import Redactor
+from lake_ci.system.redaction import Redactor
 
 
 @dataclass

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lake_ci.model.results import Finding, Status, count
 from lake_ci.report import terminal
 from lake_ci.report.overview import Overview, State
 from lake_ci.report.text import shorten, visible
-from lake_ci.results import Finding, Status, count
 
 # GitHub shows so many of each kind a step, and drops the others without a word.
 CAP = 10

@@ -18,9 +18,9 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lake_ci.model.results import count
 from lake_ci.report.overview import Overview, critical_path
 from lake_ci.report.terminal import seconds
-from lake_ci.results import count
 
 # Of the sessions that waited longest.
 SHOWN = 3

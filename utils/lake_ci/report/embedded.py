@@ -9,9 +9,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from lake_ci.model.results import Check, Finding, Status
 from lake_ci.report.overview import Overview
 from lake_ci.report.text import link, shorten, visible
-from lake_ci.results import Check, Finding, Status
 
 FINDINGS_LIMIT = 50_000
 TESTS_LIMIT = 5_000

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from lake_ci.model.results import count
 from lake_ci.report import efficiency, embedded, graph, sections, timeline
 from lake_ci.report.embedded import Embedded
 from lake_ci.report.overview import Overview, State
 from lake_ci.report.sections import e
 from lake_ci.report.terminal import seconds
-from lake_ci.results import count
 
 CRITICAL = (
     '<p class="note">Strong outline: the critical path, the longest chain of needs.</p>'

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
+from lake_ci.model.results import Check, Finding, Status, count
 from lake_ci.report import efficiency, history
 from lake_ci.report.overview import Overview, Session, State
 from lake_ci.report.terminal import seconds
 from lake_ci.report.text import link, one_line, shorten, visible
-from lake_ci.results import Check, Finding, Status, count
 
 SHOWN = 10
 MESSAGE_LINES = 6

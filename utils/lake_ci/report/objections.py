@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from lake_ci.results import OPTIONAL_SECONDS, TIME_FORMAT, Check, Result, is_seconds
+from lake_ci.model.results import (
+    OPTIONAL_SECONDS,
+    TIME_FORMAT,
+    Check,
+    Result,
+    is_seconds,
+)
 
 
 def objection(

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
+from lake_ci.model.results import Check, Finding, Status, count
 from lake_ci.report import history
 from lake_ci.report.graph import anchor
 from lake_ci.report.markdown import coverage as measured
 from lake_ci.report.overview import Overview, Session, State
 from lake_ci.report.terminal import seconds
 from lake_ci.report.text import link, shorten, visible
-from lake_ci.results import Check, Finding, Status, count
 
 FINDINGS_SHOWN = 10
 TESTS_SHOWN = 10

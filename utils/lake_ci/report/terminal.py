@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 
-from lake_ci.results import Check, Finding, Result, Status, count
+from lake_ci.model.results import Check, Finding, Result, Status, count
 
 WIDTH = 80
 SHOWN = 10

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci import results
 from lake_ci.deploy.artifacts import verify
 from lake_ci.deploy.errors import RefusedError
-from lake_ci.results import Result
+from lake_ci.model import results
+from lake_ci.model.results import Result
 from testing.deploys.project import make, wheel
 
 

@@ -21,7 +21,7 @@ from lake_ci.deploy.connect import connect
 from lake_ci.deploy.errors import NoWorkspaceError, WorkspaceError
 from lake_ci.deploy.events import Events
 from lake_ci.deploy.retries import Clock
-from lake_ci.redaction import Redactor
+from lake_ci.system.redaction import Redactor
 
 ROOT = Path(__file__).resolve().parents[4]
 TOKEN = "dapi0123456789abcdef"

@@ -9,7 +9,7 @@ import pytest
 
 from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.events import Events
-from lake_ci.redaction import Redactor
+from lake_ci.system.redaction import Redactor
 
 
 @pytest.fixture

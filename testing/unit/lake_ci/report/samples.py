@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from lake_ci import results, summary
-from lake_ci.events import Event, Plan, select
-from lake_ci.job import ALWAYS, Graph, Job, Variant
+from lake_ci.model import results
+from lake_ci.model.events import Event, Plan, select
+from lake_ci.model.job import ALWAYS, Graph, Job, Variant
+from lake_ci.model.results import Check, Finding, Result, Status
+from lake_ci.pipeline import summary
 from lake_ci.report.overview import Overview
-from lake_ci.results import Check, Finding, Result, Status
-from lake_ci.run import Run
+from lake_ci.runner.run import Run
 
 RUN, COMMIT = "7f3a91c2d4e8", "781e3285471555e1975aa485f50b41bd684bbcb2"
 # What a tool may print to break a report: markup, script, the ends of both, quotes,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from lake_ci.model.results import Check, Finding, Status
 from lake_ci.report.annotations import command, commands, log
-from lake_ci.results import Check, Finding, Status
 from testing.unit.lake_ci.report import samples
 
 ERROR = Finding("mypy", "arg-type", "wrong type", "utils/a.py", 7)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from lake_ci.model.results import Check, Status
 from lake_ci.report import efficiency
 from lake_ci.report.efficiency import Efficiency
 from lake_ci.report.overview import Node, Overview, Session, State, Workers
-from lake_ci.results import Check, Status
 from testing.unit.lake_ci.report import samples
 
 BEGAN = datetime(2026, 1, 31, 2, tzinfo=timezone.utc).timestamp()

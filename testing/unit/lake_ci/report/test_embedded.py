@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lake_ci.model.results import Check, Finding, Status
 from lake_ci.report import embedded
 from lake_ci.report.overview import TestCase
-from lake_ci.results import Check, Finding, Status
 from testing.unit.lake_ci.report import samples
 
 ERROR = Finding("mypy", "arg-type", "wrong", "utils/a.py", 7)

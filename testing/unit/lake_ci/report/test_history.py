@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lake_ci.model.results import Check, Status
 from lake_ci.report import history
 from lake_ci.report.overview import Overview, Past, PastSession, State
-from lake_ci.results import Check, Status
 from testing.unit.lake_ci.report import samples
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lake_ci.model.results import Check, Finding, Status
 from lake_ci.report import html
 from lake_ci.report.overview import Overview, Past, Refused, State, TestCase
-from lake_ci.results import Check, Finding, Status
 from testing.unit.lake_ci.report import samples
 
 EMPTY = Overview("run", 1, "schedule", None, None, False, "2026-01-31T02:10:00Z")

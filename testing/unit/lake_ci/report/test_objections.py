@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from lake_ci.model.results import Finding, Result
 from lake_ci.report.objections import objection
-from lake_ci.results import Finding, Result
 from testing.unit.lake_ci.report import samples
 
 GOOD = samples.result_of(

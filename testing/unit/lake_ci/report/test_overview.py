@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lake_ci.model.results import Check, Status
 from lake_ci.report.overview import Node, Overview, Session, State, critical_path
-from lake_ci.results import Check, Status
 from testing.unit.lake_ci.report import samples
 
 EMPTY = Overview("run", 1, "push", "main", None, False, "2026-01-31T02:10:00Z")

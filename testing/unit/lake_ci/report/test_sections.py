@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from lake_ci.model.results import Check, Finding, Status
 from lake_ci.report import sections
 from lake_ci.report.overview import Overview, Past, PastSession, State, TestCase
-from lake_ci.results import Check, Finding, Status
 from testing.unit.lake_ci.report import samples
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from lake_ci.model.results import Check, Finding, Result, Status
 from lake_ci.report import terminal
-from lake_ci.results import Check, Finding, Result, Status
 
 
 def findings(number: int) -> tuple[Finding, ...]:

@@ -1,0 +1,291 @@
+"""What is told of the machine and of the world outside, and what is not."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import socketserver
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import python_discovery
+
+from lake_ci.cache import external_inputs as module
+from lake_ci.cache.external_inputs import Machine, UntoldError
+from lake_ci.cache.file_hashes import Digests
+from lake_ci.model.job import FACTS
+
+Make = Callable[..., Machine]
+
+
+@pytest.fixture
+def make(root: Path) -> Make:
+    def machine(**env: str) -> Machine:
+        found = {"PATH": os.environ["PATH"], "HOME": str(root.parent / "home"), **env}
+        return Machine(
+            root, found, Digests(root, root / ".cache" / "digests"), date(2026, 1, 31)
+        )
+
+    return machine
+
+
+def test_every_fact_that_a_job_may_name_can_be_asked() -> None:
+    assert set(module.FACTS) == set(FACTS)
+
+
+def test_only_variables_that_tools_heed_count_and_no_value_is_shown(make: Make) -> None:
+    heeded = {
+        "LANG": "C",
+        "AWS_REGION": "eu",
+        "https_proxy": "x",
+        "LAKE_CI_STRICT": "1",
+        "PYTHONPATH": "secret",
+    }
+    ignored = {
+        "TERM": "xterm",
+        "LAKE_CI_RUN": "1",
+        "LAKE_CI_CACHE": "off",
+        "SSH_TTY": "x",
+        "OLDPWD": "/",
+    }
+    found = make(**heeded, **ignored).variables(("TERM",))
+    assert set(found) == {*heeded, "PATH", "HOME", "TERM"}
+    assert all(len(text) == 64 for text in found.values())
+    assert make(LANG="C").variables()["LANG"] != make(LANG="D").variables()["LANG"]
+
+
+def test_a_setting_in_the_home_folder_counts(make: Make, root: Path) -> None:
+    before = make().common
+    assert "suite's Python" in before and "git" in before and "lake_ci" in before
+    (root.parent / "home").mkdir()
+    (root.parent / "home" / ".gitconfig").write_text("[user]\n")
+    now = make().common
+    assert set(now) - set(before) == {"~/.gitconfig"}
+    (root.parent / "home" / ".gitconfig").write_text("[core]\n")
+    assert make().common != now
+
+
+def test_a_jdk_that_is_named_counts_by_its_release(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "jdk").mkdir()
+    (tmp_path / "jdk" / "release").write_text("17.0.9")
+    before = make(LAKE_CI_JAVA17=str(tmp_path / "jdk")).common["LAKE_CI_JAVA17/release"]
+    (tmp_path / "jdk" / "release").write_text("17.0.10")
+    assert (
+        make(LAKE_CI_JAVA17=str(tmp_path / "jdk")).common["LAKE_CI_JAVA17/release"]
+        != before
+    )
+
+
+def test_the_interpreter_of_an_environment_and_the_one_it_was_made_of_have_one_name(
+    make: Make, tmp_path: Path, venv: Path
+) -> None:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    found = make().interpreter(version, tmp_path / "no environment")
+    assert found == make().interpreter(version, venv)
+    assert found.startswith(f"CPython {version}.")
+    assert (
+        make().interpreter("3.99", venv) == found
+    )  # nox takes an environment as it is
+
+
+def test_the_interpreter_is_the_one_that_nox_makes_environments_of(
+    make: Make, tmp_path: Path
+) -> None:
+    """The one that runs nox comes before another of its version on PATH, and nothing
+    else does.
+    """
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    for name, script in (
+        (version, "exit 1"),
+        ("3.99", "exit 1"),
+        ("3.98", "echo CPython 3.10.1 /bin"),
+    ):
+        (tmp_path / f"python{name}").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / f"python{name}").chmod(0o755)
+    machine = make(PATH=f"{tmp_path}:{os.defpath}")
+    assert machine.interpreter(version, None) == make().interpreter(version, None)
+    for other in ("3.97", "3.98", "3.99"):
+        with pytest.raises(UntoldError, match=f"there is no Python {other} yet"):
+            machine.interpreter(other, None)
+
+
+def test_a_python_is_looked_for_once_for_all_sessions(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    find = python_discovery.get_interpreter
+
+    def asking(
+        version: str, env: Mapping[str, str]
+    ) -> python_discovery.PythonInfo | None:
+        asked.append(version)
+        return find(version, env=env)
+
+    monkeypatch.setattr(python_discovery, "get_interpreter", asking)
+    machine = make()
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert machine.interpreter(version, None) == machine.interpreter(version, None)
+    for _ in range(2):
+        with pytest.raises(UntoldError, match="there is no Python 3.97 yet"):
+            machine.interpreter("3.97", None)
+    assert asked == [version, "3.97"]
+
+
+def test_terraform_counts_with_its_settings_and_not_at_all_with_credentials(
+    make: Make, tmp_path: Path
+) -> None:
+    settings = tmp_path / "terraform.tfrc"
+    settings.write_text("")
+    before = make(TF_CLI_CONFIG_FILE=str(settings)).fact("terraform")
+    settings.write_text("disable_checkpoint = true")
+    assert make(TF_CLI_CONFIG_FILE=str(settings)).fact("terraform") != before
+    with pytest.raises(
+        UntoldError, match="AWS_PROFILE is set: the plans are of a real account"
+    ):
+        make(AWS_PROFILE="me").fact("terraform")
+
+
+def test_an_api_server_of_ones_own_counts_by_content(
+    make: Make, tmp_path: Path
+) -> None:
+    assert make().fact("api-server") == "none"
+    for name in ("etcd", "kube-apiserver"):
+        (tmp_path / name).write_text(name)
+    before = make(KUBEBUILDER_ASSETS=str(tmp_path)).fact("api-server")
+    (tmp_path / "kube-apiserver").write_text("newer")
+    assert make(KUBEBUILDER_ASSETS=str(tmp_path)).fact("api-server") != before
+
+
+def test_the_browser_counts_by_its_program_and_version(
+    make: Make, tmp_path: Path
+) -> None:
+    program, version = tmp_path / "chromium", tmp_path / "version"
+    program.write_text(f"#!/bin/sh\nread -r version <'{version}' && echo $version\n")
+    program.chmod(0o755)
+    version.write_text("Chromium 155\n")
+    before = make(PATH=str(tmp_path)).fact("browser")
+    assert before.endswith(" Chromium 155")
+    assert make(LAKE_CI_CHROMIUM=str(program)).fact("browser") == before
+    # The program is a script that stays the same when the browser is upgraded.
+    version.write_text("Chromium 156\n")
+    assert make(PATH=str(tmp_path)).fact("browser").endswith(" Chromium 156")
+    version.unlink()
+    with pytest.raises(UntoldError, match="chromium does not print its version"):
+        make(PATH=str(tmp_path)).fact("browser")
+    assert make(PATH=str(tmp_path / "none")).fact("browser") == ""
+
+
+def test_an_engine_that_is_prepared_has_one_state_before_and_after(
+    make: Make, root: Path, tmp_path: Path, engine: Engine
+) -> None:
+    (root / "docker").mkdir()
+    (root / "docker" / "Dockerfile").write_text("ARG BASE=python:3.11-slim\n")
+    folder = tmp_path / "provisioning"
+    folder.mkdir()
+    (folder / "engine.resource").write_text(
+        "one of a kind\nDOCKER_HOST=unix://engine\n"
+    )
+    machine = make(DOCKER_HOST="unix://engine", LAKE_CI_PROVISIONING=str(folder))
+    assert "LAKE_CI_PROVISIONING" not in machine.variables()
+    engine.images, there = {}, engine.images
+    assert machine.fact("engine") == "one of a kind"
+    engine.images = there
+    (folder / "engine.ready").touch()
+    assert machine.fact("engine") == "one of a kind"
+    engine.images = {"python:3.11-slim": "sha256:2"}
+    assert machine.fact("engine").endswith(" sha256:2")
+    with pytest.raises(UntoldError, match="not on this machine"):
+        make(DOCKER_HOST="tcp://other:2375", LAKE_CI_PROVISIONING=str(folder)).fact(
+            "engine"
+        )
+
+
+class Engine(socketserver.ThreadingUnixStreamServer):
+    """A container engine that tells its version and one image."""
+
+    images: dict[str, str]
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    server: Engine
+
+    def do_GET(self) -> None:
+        images = {
+            f"/images/{quote(name)}/json": {"Id": number}
+            for name, number in self.server.images.items()
+        }
+        known: dict[str, Any] = {
+            "/version": {"Version": "27.0", "ApiVersion": "1.46"},
+            **images,
+        }
+        body = json.dumps(known.get(self.path, {"message": "no such image"})).encode()
+        self.send_response(200 if self.path in known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing on standard error."""
+
+    def address_string(self) -> str:
+        return "a Unix socket"
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    monkeypatch.chdir(tmp_path)  # a socket's address may have about 100 characters
+    with Engine("engine", Answers) as server:
+        server.images = {"python:3.11-slim": "sha256:1"}
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.01}
+        )
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_the_engine_counts_with_the_image_that_ours_start_from(
+    make: Make, root: Path, engine: Engine
+) -> None:
+    (root / "docker").mkdir()
+    (root / "docker" / "Dockerfile").write_text(
+        "ARG BASE=python:3.11-slim\nFROM ${BASE}\n"
+    )
+    here = make(DOCKER_HOST="unix://engine")
+    before = here.fact("engine")
+    assert before.endswith("27.0 1.46 sha256:1")
+    engine.images = {"python:3.11-slim": "sha256:1", "mirror/python": "sha256:3"}
+    assert (
+        make(DOCKER_HOST="unix://engine", BASE="mirror/python")
+        .fact("engine")
+        .endswith(" sha256:3")
+    )
+    engine.images = {"python:3.11-slim": "sha256:2"}
+    assert here.fact("engine") != before
+    plugins = root.parent / "home" / ".docker" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    changed = here.fact("engine")
+    (plugins / "docker-buildx").write_text("another buildx")
+    assert here.fact("engine") != changed
+    engine.images = {}
+    with pytest.raises(
+        UntoldError,
+        match=(
+            "does not tell its version and its base image: /images/.* answered with 404"
+        ),
+    ):
+        here.fact("engine")
+    with pytest.raises(UntoldError, match="does not tell"):
+        make(DOCKER_HOST="unix://nobody").fact("engine")
+    with pytest.raises(UntoldError, match="not on this machine"):
+        make(DOCKER_HOST="tcp://other:2375").fact("engine")
+    shutil.rmtree(root / "docker")

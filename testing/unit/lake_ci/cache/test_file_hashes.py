@@ -1,0 +1,228 @@
+"""Digests kept between runs: never that of a content that is no longer there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lake_ci.cache import file_hashes
+from lake_ci.cache.file_hashes import Digests
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """The digests of files of the test's folder, as one run of the suite sees them."""
+
+    def run(*names: str) -> dict[str, str]:
+        found = Digests(tmp_path, tmp_path / ".cache" / "digests")
+        looked = found.of(names)
+        found.save()
+        return looked
+
+    return run
+
+
+def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file system's clock be a minute past the file's times, as it is in a
+    checkout of yesterday.
+    """
+    later = path.lstat().st_ctime_ns + 60 * 10**9
+    monkeypatch.setattr(
+        file_hashes, "_clock", lambda folder: (later, path.lstat().st_dev)
+    )
+
+
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are read from now on."""
+    noted: list[str] = []
+    real = file_hashes._read
+
+    def read(path: str) -> tuple[str, os.stat_result]:
+        noted.append(Path(path).name)
+        return real(path)
+
+    monkeypatch.setattr(file_hashes, "_read", read)
+    return noted
+
+
+def test_a_file_that_stays_is_read_once(
+    tmp_path: Path, look: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").write_text("1")
+    age(tmp_path / "one", monkeypatch)
+    noted = reads(monkeypatch)
+    first = look("one")
+    assert look("one") == first
+    assert noted == ["one"]
+
+
+def test_a_file_of_this_very_moment_is_read_again(
+    tmp_path: Path, look: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").write_text("1")
+    said = (tmp_path / "one").stat()
+    monkeypatch.setattr(
+        file_hashes, "_clock", lambda folder: (said.st_ctime_ns, said.st_dev)
+    )
+    noted = reads(monkeypatch)
+    assert look("one") == look("one")
+    assert noted == ["one", "one"]
+
+
+def test_another_content_of_the_same_size_and_time_is_seen(
+    tmp_path: Path, look: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "one"
+    file.write_text("1")
+    age(file, monkeypatch)
+    before = look("one")
+    said = file.stat()
+    file.write_text("2")
+    os.utime(file, ns=(said.st_atime_ns, said.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (
+        said.st_size,
+        said.st_mtime_ns,
+    )
+    assert look("one") != before
+
+
+def test_nothing_is_believed_once_the_clock_went_back(
+    tmp_path: Path, look: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").write_text("1")
+    age(tmp_path / "one", monkeypatch)
+    look("one")
+    said = (tmp_path / "one").stat()
+    monkeypatch.setattr(
+        file_hashes, "_clock", lambda folder: (said.st_ctime_ns + 1, said.st_dev)
+    )
+    noted = reads(monkeypatch)
+    look("one")
+    assert noted == ["one"]
+
+
+def test_without_the_file_systems_clock_only_what_is_surely_old_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").write_text("1")
+    said = (tmp_path / "one").stat()
+    for seconds, again in ((2, ["one"]), (4, [])):
+        kept = tmp_path / f"kept-{seconds}"
+        now = said.st_ctime_ns + seconds * 10**9
+        monkeypatch.setattr(file_hashes, "_clock", lambda folder, now=now: (now, None))
+        first = Digests(tmp_path, kept)
+        first.of(["one"])
+        first.save()
+        noted = reads(monkeypatch)
+        Digests(tmp_path, kept).of(["one"])
+        assert noted == again
+
+
+def test_mode_kind_and_target_count_and_a_link_is_not_followed(
+    tmp_path: Path, look: Callable[..., dict[str, str]]
+) -> None:
+    file, link = tmp_path / "one", tmp_path / "link"
+    file.write_text("two")
+    link.symlink_to("two")
+    first = look("one", "link")
+    assert (
+        first["one"].split(" ")[1] == first["link"].split(" ")[1]
+        and first["one"] != first["link"]
+    )
+    file.chmod(0o755)
+    link.unlink()
+    link.symlink_to("nowhere")
+    second = look("one", "link")
+    assert second["one"].startswith("755 ") and second["one"] != first["one"]
+    assert second["link"] != first["link"]
+
+
+def test_what_is_gone_has_no_digest_and_a_folder_has_none_that_counts(
+    tmp_path: Path, look: Callable[..., dict[str, str]]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    found = look("folder", "gone", "file/below")
+    assert found == {"folder": "? neither a file nor a link"}
+
+
+def test_a_name_that_is_not_utf8_and_one_with_a_newline_are_kept(
+    tmp_path: Path, look: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [os.fsdecode(b"caf\xe9"), "two\nlines"]
+    for name in names:
+        (tmp_path / name).write_text(name, errors="surrogateescape")
+    age(tmp_path / names[0], monkeypatch)
+    noted = reads(monkeypatch)
+    assert look(*names) == look(*names)
+    assert sorted(noted) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:-3], lambda data: b"", lambda data: data.replace(b"1", b"2")],
+)
+def test_a_damaged_file_of_digests_costs_time_alone(
+    tmp_path: Path,
+    look: Callable[..., dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[bytes], bytes],
+) -> None:
+    (tmp_path / "one").write_text("1")
+    age(tmp_path / "one", monkeypatch)
+    first = look("one")
+    kept = tmp_path / ".cache" / "digests"
+    kept.write_bytes(damage(kept.read_bytes()))
+    noted = reads(monkeypatch)
+    assert look("one") == first
+    assert noted == ["one"]
+
+
+def test_where_nothing_can_be_written_the_files_are_read_each_time(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "one").write_text("1")
+    (tmp_path / "kept").write_text("no folder")
+    found = Digests(tmp_path, tmp_path / "kept" / "digests")
+    assert "one" in found.of(["one"])
+    found.save()
+    assert (tmp_path / "kept").read_text() == "no folder"
+
+
+def test_many_files_are_read_by_two_processes_with_the_same_result(
+    tmp_path: Path, look: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"file {number}" for number in range(50)] + [
+        os.fsdecode(b"caf\xe9"),
+        "gone",
+    ]
+    for name in names[:-1]:
+        (tmp_path / name).write_text(name, errors="surrogateescape")
+    alone = look(*names)
+    (tmp_path / ".cache" / "digests").unlink(missing_ok=True)
+    monkeypatch.setattr(file_hashes, "MANY", 10)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+    assert look(*names) == alone
+    assert len(alone) == 51
+
+
+def test_what_a_second_process_cannot_read_is_said_by_the_first(
+    tmp_path: Path, look: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_hashes, "MANY", 2)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+    real = file_hashes._read
+
+    def refuse(path: str) -> tuple[str, os.stat_result]:
+        if path.endswith("three"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(file_hashes, "_read", refuse)
+    for name in ("one", "two", "three", "four"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(PermissionError, match="three"):
+        look("one", "two", "three", "four")

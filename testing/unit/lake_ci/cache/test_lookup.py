@@ -1,0 +1,447 @@
+"""What is reused of earlier runs, by a real nox: everything that holds, nothing else,
+and the plan says so before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lake_ci.cache import lookup
+from lake_ci.cache.lookup import Mode, mode, unfit
+from lake_ci.errors import UsageError
+from lake_ci.model import results
+from lake_ci.model.results import Check, Result, Status
+
+if TYPE_CHECKING:
+    from testing.unit.lake_ci.conftest import Nox
+
+JOBS = '''
+@suite.job(python=None, inputs=["a/*"], reports=["left.txt"])
+def first(run):
+    """Read a folder."""
+    run.check(
+        Shell("echo first >> ran; cat a/* $OUTSIDE && cp a/one reports/first/left.txt")
+    )
+
+
+@suite.job(needs=[first], python=None, inputs=["b/*"], variables=["WORD"])
+def second(run):
+    """Read another folder, and a variable."""
+    run.check(Shell("cat b/*; echo $WORD; echo second >> ran"))
+
+
+@suite.job(
+    needs=[first], takes=["first"], python=None, inputs=["c/*"], reports=["dist/"]
+)
+def third(run):
+    """Take what the first has left."""
+    run.check(
+        Shell(
+            "mkdir -p dist; cat reports/first/left.txt > dist/whole; echo third >> ran"
+        )
+    )
+
+
+@suite.job(needs=[third], always=True, python=None)
+def fourth(run):
+    """Do something that cannot be put back."""
+    run.check(Shell("cat dist/whole; echo fourth >> ran"))
+'''
+
+
+class Reusing:
+    """The repository of these jobs, and which of them have run."""
+
+    def __init__(self, nox_run: Nox) -> None:
+        self.nox = nox_run
+        self.root = nox_run.root
+        with (self.root / ".gitignore").open("a") as file:
+            file.write("/ran*\n")
+        nox_run.write(JOBS)
+        for folder in "abc":
+            self.write(f"{folder}/one", folder)
+
+    def write(self, path: str, text: str) -> None:
+        (self.root / path).parent.mkdir(exist_ok=True)
+        (self.root / path).write_text(text)
+
+    def run(self, *arguments: str) -> list[str]:
+        """Run the pipeline, or what the arguments say; the jobs that really ran, in
+        alphabetical order.
+        """
+        (self.root / "ran").unlink(missing_ok=True)
+        self.code = self.nox.here(*(arguments or ("--", "--plain", "-j", "1")))
+        try:
+            return sorted((self.root / "ran").read_text().split())
+        except FileNotFoundError:
+            return []
+
+    def planned(
+        self, capsys: pytest.CaptureFixture[str], *arguments: str
+    ) -> dict[str, Any]:
+        """What the plan answers, by session."""
+        capsys.readouterr()
+        assert self.nox.here("-s", "plan", "--", "--json", *arguments) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)["cache"]
+        return found
+
+
+@pytest.fixture
+def jobs(nox_run: Nox, monkeypatch: pytest.MonkeyPatch) -> Reusing:
+    monkeypatch.delenv("LAKE_CI_CACHE")
+    return Reusing(nox_run)
+
+
+def test_nothing_runs_twice_but_what_always_runs(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert jobs.run() == ["first", "fourth", "second", "third"]
+    found = jobs.nox.result("first")
+    shutil.rmtree(jobs.root / "dist")
+    shutil.rmtree(jobs.root / "reports" / "first")
+    assert jobs.run() == ["fourth"]
+    assert jobs.code == 0
+    again = jobs.nox.result("first")
+    assert again.reused == {"run": found.run, "since": lookup.ended(found)}
+    assert (again.checks, again.started) == (found.checks, found.started)
+    assert again.run == jobs.nox.result("fourth").run != found.run
+    assert (jobs.root / "dist" / "whole").read_text() == "a"
+    assert (jobs.root / "reports" / "first" / "left.txt").read_text() == "a"
+    said = capsys.readouterr().out
+    assert (
+        f"as of {lookup.ended(found)[:16].replace('T', ' ')} UTC, run {found.run}"
+        in said
+    )
+    summary = (jobs.root / "reports" / "summary.md").read_text()
+    assert summary.count(f"run {found.run}") >= 3
+
+
+def test_cached_sessions_are_counted_and_take_no_time(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.run()
+    # A failure leaves no seconds; those of the newest cached result count.
+    shutil.rmtree(jobs.root / "reports")
+    jobs.write("b/one", "other")
+    capsys.readouterr()
+    jobs.run()
+    output = capsys.readouterr().out.splitlines()
+    assert output[1].startswith("4 sessions: 2 cached, 2 to run in about ")
+    assert output[1].endswith(" on 1 worker")
+    # The cache knows the others; `fourth` is never cached.
+    assert output[2] == "an estimate: no run of 1 session is recorded"
+    shutil.rmtree(jobs.root / "reports")
+    jobs.nox.here("-s", "plan")
+    assert "4 sessions: 3 cached, 1 to run" in capsys.readouterr().out
+
+
+def test_a_change_runs_what_reads_it_and_the_plan_says_why_before(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.run()
+    jobs.write("b/one", "other")
+    jobs.write("b/two", "new")
+    planned = jobs.planned(capsys)
+    assert {name: said["answer"] for name, said in planned.items()} == {
+        "first": "reuse",
+        "second": "run",
+        "third": "reuse",
+        "fourth": "run",
+    }
+    assert planned["second"]["reasons"] == ["b/one changed", "b/two is new"]
+    assert jobs.nox.here("-s", "plan", "--", "--why", "second") == 0
+    assert "second: run\n  b/one changed\n  b/two is new\n" in capsys.readouterr().out
+    assert jobs.run() == ["fourth", "second"]
+    # What was before holds again as soon as it is there again.
+    jobs.write("b/one", "b")
+    (jobs.root / "b" / "two").unlink()
+    assert jobs.run() == ["fourth"]
+
+
+def test_who_takes_from_a_job_runs_only_where_that_leaves_something_else(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.run()
+    jobs.write("a/two", "more")  # the first reads it, and leaves the same
+    assert {name: said["answer"] for name, said in jobs.planned(capsys).items()} == {
+        "first": "run",
+        "second": "later",
+        "third": "later",
+        "fourth": "run",
+    }
+    assert jobs.run() == ["first", "fourth"]
+    assert jobs.nox.result("second").reused is not None
+    jobs.write("a/one", "else")
+    assert jobs.run() == ["first", "fourth", "third"]
+    assert (jobs.root / "dist" / "whole").read_text() == "else"
+
+
+def test_what_holds_is_skipped_like_the_rest_where_a_need_fails(jobs: Reusing) -> None:
+    jobs.run()
+    (jobs.root / "a" / "one").unlink()
+    assert (jobs.run(), jobs.code) == (["first"], 1)
+    assert jobs.nox.statuses()["second"] == ("skipped", "need-failed")
+
+
+@pytest.mark.parametrize("name", ["WORD", "TZ", "LAKEKIT_ENGINE"])
+def test_a_variable_counts_by_its_value_which_is_never_shown(
+    jobs: Reusing,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    jobs.run()
+    monkeypatch.setenv(name, "UTC7-secret")
+    planned = jobs.planned(capsys)
+    assert planned["second"]["answer"] == (
+        "run" if name == "WORD" else planned["second"]["answer"]
+    )
+    assert any(
+        f"variable {name} is new" in each["reasons"] for each in planned.values()
+    )
+    assert "secret" not in json.dumps(planned)
+    kept = jobs.root.glob(".cache/**/*")
+    assert not any(b"secret" in path.read_bytes() for path in kept if path.is_file())
+
+
+def test_a_session_that_is_named_runs_and_what_it_finds_is_kept(jobs: Reusing) -> None:
+    assert jobs.run("-s", "first") == ["first"]
+    assert jobs.run("-s", "first") == ["first"]
+    assert jobs.run() == ["fourth", "second", "third"]
+
+
+def test_a_session_that_is_named_is_reused_where_that_is_asked_for(
+    jobs: Reusing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKE_CI_CACHE", "sessions")
+    assert jobs.run("-s", "first") == ["first"]
+    assert jobs.run("-s", "first") == []
+    assert jobs.nox.result("first").reused is not None
+    # Arguments may change what a session does.
+    assert jobs.run("-s", "first", "--", "-x") == ["first"]
+    assert jobs.nox.result("first").reused is None
+
+
+def test_without_the_cache_all_runs_and_what_passes_is_kept_for_the_next(
+    jobs: Reusing,
+) -> None:
+    jobs.run()
+    everything = ["first", "fourth", "second", "third"]
+    assert jobs.run("--", "--plain", "-j", "1", "--no-cache") == everything
+    newer = jobs.nox.result("first").run
+    assert jobs.run() == ["fourth"]
+    assert jobs.nox.result("first").reused is not None
+    assert (jobs.nox.result("first").reused or {})["run"] == newer
+    for event in ("tag", "schedule"):
+        ran = jobs.run("--", "--plain", "-j", "1", "--event", event)
+        assert ran == (everything if event == "tag" else [])
+
+
+def test_a_result_that_inputs_contradict_is_forgotten(
+    jobs: Reusing,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("not declared")
+    monkeypatch.setenv("OUTSIDE", str(outside))
+    jobs.run()
+    outside.unlink()
+    assert (jobs.run("-s", "first"), jobs.code) == (["first"], 1)
+    assert "with the same inputs it passed in run" in capsys.readouterr().out
+    assert jobs.planned(capsys)["first"]["answer"] == "run"
+
+
+def test_an_input_that_is_written_to_while_the_job_runs_keeps_its_result_out(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (jobs.root / "noxfile.py").read_text()
+    (jobs.root / "noxfile.py").write_text(
+        text.replace(
+            "echo first >> ran", "echo first >> ran; cp a/one ran2; cp ran2 a/one"
+        )
+    )
+    jobs.run()
+    assert "not kept for later runs" in capsys.readouterr().out
+    assert "first" in jobs.run()
+
+
+@pytest.mark.parametrize("damaged", ["0", "manifest.json"])
+def test_a_damaged_entry_is_said_and_the_job_runs(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str], damaged: str
+) -> None:
+    jobs.run()
+    for path in jobs.root.glob(f".cache/results/v1/*/{damaged}"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    shutil.rmtree(jobs.root / "reports")
+    shutil.rmtree(jobs.root / "dist")
+    ran = jobs.run()
+    assert {"first", "third"} <= set(ran)
+    assert "is damaged" in capsys.readouterr().out
+    assert (jobs.code, (jobs.root / "dist" / "whole").read_text()) == (0, "a")
+    assert jobs.run() == ["fourth"]
+
+
+def test_a_store_that_cannot_be_written_to_is_read_all_the_same(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.run()
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, os.strerror(13))
+
+    monkeypatch.setattr("lake_ci.cache.store.tempfile", SimpleNamespace(mkdtemp=refuse))
+    monkeypatch.setattr("lake_ci.cache.store.os.utime", refuse)
+    assert jobs.run() == ["fourth"]
+    capsys.readouterr()
+    assert jobs.run("-s", "first") == ["first"]
+    assert (
+        "not kept for later runs: " in (said := capsys.readouterr().out)
+        and "Permission denied" in said
+    )
+
+
+def test_worktrees_of_a_clone_share_what_was_found(
+    jobs: Reusing,
+    git: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    jobs.run()
+    git(jobs.root, "add", ".")
+    git(jobs.root, "commit", "-q", "-m", "jobs")
+    git(jobs.root, "worktree", "add", "-q", str(tmp_path / "other"))
+    other = type(jobs.nox)(tmp_path / "other")
+    monkeypatch.chdir(other.root)
+    assert other.here("--", "--plain", "-j", "1") == 0
+    assert (other.root / "ran").read_text() == "fourth\n"
+    assert (other.root / "dist" / "whole").read_text() == "a"
+
+
+def test_where_there_is_no_git_every_job_runs(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(jobs.root / ".git")
+    jobs.run()
+    assert jobs.planned(capsys)["first"] == {
+        "answer": "run",
+        "reasons": ["this is no git checkout"],
+        "run": None,
+        "since": None,
+    }
+
+
+def test_what_is_declared_or_set_wrongly_is_one_line(
+    jobs: Reusing, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (jobs.root / "pyproject.toml").write_text("[tool.lake_ci.cache]\nmegabytes = -1\n")
+    assert (jobs.run("-s", "first"), jobs.code) == (["first"], 0)
+    said = "pyproject.toml: tool.lake_ci.cache.megabytes is -1, and is to be a number"
+    assert f"not kept for later runs: {said}" in capsys.readouterr().out
+    assert (jobs.run(), jobs.code) == ([], 2)
+    assert capsys.readouterr().err.count(said) == 1
+    monkeypatch.setenv("LAKE_CI_CACHE", "on")
+    assert (jobs.run("-s", "first"), jobs.code) == ([], 2)
+    assert "LAKE_CI_CACHE='on': no such word" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, Mode.PIPELINE),
+        ({"LAKE_CI_CACHE": "off", "GITHUB_ACTIONS": "true"}, Mode.OFF),
+        ({"GITHUB_ACTIONS": "true"}, Mode.SESSIONS),
+        ({"GITHUB_ACTIONS": "true", "LAKE_CI_CACHE": ""}, Mode.SESSIONS),
+        ({"GITHUB_ACTIONS": "true", "GITHUB_REF_TYPE": "tag"}, Mode.OFF),
+        ({"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "schedule"}, Mode.REFRESH),
+        ({"LAKE_CI_CACHE": "sessions"}, Mode.SESSIONS),
+    ],
+)
+def test_what_may_be_done_with_kept_results(
+    env: dict[str, str], expected: Mode
+) -> None:
+    assert mode(env) is expected
+
+
+def test_a_word_that_is_none_is_refused() -> None:
+    with pytest.raises(
+        UsageError,
+        match="LAKE_CI_CACHE='session': no such word; did you mean 'sessions'",
+    ):
+        mode({"LAKE_CI_CACHE": "session"})
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, None),
+        ({"checks": (Check("one", Status.WARNING),)}, None),
+        ({"partial": True}, "it is of a part of the job"),
+        ({"cause": "interrupted"}, "it was cut short: interrupted"),
+        ({"checks": (Check("one", Status.FAILURE),)}, "it is a failure"),
+        ({"checks": ()}, "it is a skipped"),
+        (
+            {"checks": (Check("one", Status.WARNING, weaker="x"),)},
+            "one was checked in a weaker mode",
+        ),
+        (
+            {"checks": (Check("two", Status.SUCCESS), Check("one", Status.SKIPPED))},
+            "one was skipped",
+        ),
+    ],
+)
+def test_only_what_was_done_in_full_is_kept(
+    change: dict[str, Any], why: str | None
+) -> None:
+    fields: dict[str, Any] = {
+        "run": "1",
+        "attempt": 1,
+        "event": "push",
+        "commit": None,
+        "dirty": False,
+        "job": "lint",
+        "session": "lint",
+        "started": "2026-01-31T02:00:00Z",
+        "seconds": 1.0,
+        "reproduce": "nox -s lint",
+        "checks": (Check("one", Status.SUCCESS),),
+    }
+    assert unfit(Result(**{**fields, **change})) == why
+
+
+def test_readers_of_results_without_the_word_reused_read_on() -> None:
+    assert sys.version_info >= (3, 10)
+    body = results.to_json(
+        Result(
+            "1",
+            1,
+            "push",
+            None,
+            False,
+            "lint",
+            "lint",
+            "2026-01-31T02:00:00Z",
+            1.0,
+            "nox -s lint",
+        )
+    )
+    assert (
+        results.from_json(
+            {key: value for key, value in body.items() if key != "reused"}
+        ).reused
+        is None
+    )
+    again = results.from_json(
+        {**body, "reused": {"run": "0", "since": "2026-01-30T02:00:00Z"}}
+    )
+    assert again.as_of == "as of 2026-01-30 02:00 UTC, run 0"

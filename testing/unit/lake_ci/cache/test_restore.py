@@ -1,0 +1,133 @@
+"""What a kept result left comes back whole, or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lake_ci.cache.restore import Place
+from lake_ci.cache.store import DamagedError, Entry, Store
+from lake_ci.model.job import Job
+from lake_ci.model.results import Check, Result, Status
+from lake_ci.runner.run import Run
+
+PRINT = "f" * 64
+
+
+def build(run: Run) -> None:
+    """Make a wheel."""
+
+
+VARIANT = Job("build", build, reports=("SHA256SUMS", "dist/")).variants[0]
+
+
+class Kept:
+    """A checkout whose job left a report and dist/, and the store that has them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "checkout"
+        self.store = Store(folder / "store", 10**6)
+        self.report = self.root / "reports" / "build"
+        self.wheel = self.root / "dist" / "lake.whl"
+        self.files = [self.report / "SHA256SUMS", self.wheel]
+        for file in self.files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"the {file.name}")
+        self.wheel.chmod(0o600)
+        checks = (Check("wheel", Status.SUCCESS),)
+        result = Result(
+            "0123456789ab",
+            1,
+            "push",
+            None,
+            False,
+            "build",
+            "build",
+            "",
+            1.5,
+            "nox -s build",
+            checks,
+        )
+        self.store.keep(PRINT, b"", result, self.root, self.files)
+
+    @property
+    def entry(self) -> Entry:
+        found = self.store.find(PRINT)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path)
+
+
+def content(root: Path) -> dict[str, str]:
+    """Every file below a checkout, but for what the suite keeps for itself."""
+    files = [
+        path
+        for path in root.rglob("*")
+        if path.is_file() and ".cache" not in path.parts
+    ]
+    return {path.relative_to(root).as_posix(): path.read_text() for path in files}
+
+
+@pytest.mark.parametrize(
+    "lost", ["all", "a file", "a mode", "a word", "nothing but its place"]
+)
+def test_what_is_not_as_it_was_is_put_back(kept: Kept, lost: str) -> None:
+    whole = content(kept.root)
+    if lost == "all":
+        shutil.rmtree(kept.root)
+        kept.root.mkdir()
+    elif lost == "a file":
+        kept.wheel.unlink()
+    elif lost == "a mode":
+        kept.wheel.chmod(0o644)
+    elif lost == "a word":
+        kept.wheel.write_text("THE lake.whl")
+    else:
+        (kept.root / "dist" / "older.whl").write_text("of another commit")
+    Place(kept.root).put(kept.entry, VARIANT)
+    assert content(kept.root) == whole
+    assert kept.wheel.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_there_as_it_was_is_left_alone(kept: Kept) -> None:
+    before = [file.stat() for file in kept.files]
+    Place(kept.root).put(kept.entry, VARIANT)
+    assert [file.stat().st_ino for file in kept.files] == [
+        each.st_ino for each in before
+    ]
+
+
+def test_a_damaged_entry_moves_nothing(kept: Kept) -> None:
+    kept.wheel.write_text("mine")
+    (kept.report / "SHA256SUMS").write_text("mine, too")
+    now = content(kept.root)
+    for file in (kept.store.folder / "v1" / PRINT).glob("[0-9]"):
+        file.write_text("damaged")
+    place = Place(kept.root)
+    with pytest.raises(DamagedError):
+        place.check(kept.entry, VARIANT)
+    with pytest.raises(DamagedError):
+        place.put(kept.entry, VARIANT)
+    assert content(kept.root) == now
+
+
+def test_a_check_puts_nothing_back(kept: Kept) -> None:
+    kept.wheel.unlink()
+    Place(kept.root).check(kept.entry, VARIANT)
+    assert not kept.wheel.exists()
+
+
+def test_what_a_killed_run_left_half_put_back_goes(kept: Kept) -> None:
+    half = kept.root / "reports" / ".back-build-killed"
+    half.mkdir()
+    other = kept.root / "reports" / ".back-buildings-living"
+    other.mkdir()
+    Place(kept.root).put(kept.entry, VARIANT)
+    assert not half.exists()
+    assert other.exists()

@@ -1,0 +1,293 @@
+"""Kept results: whole or absent, whatever ends a process, damages a file or fills the
+disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lake_ci.cache import store as module
+from lake_ci.cache.store import DamagedError, Store
+from lake_ci.model.results import Check, Result, Status, to_json
+
+RESULT = Result(
+    run="0123456789ab",
+    attempt=1,
+    event="push",
+    commit=None,
+    dirty=False,
+    job="lint",
+    session="lint",
+    started="2026-01-31T02:00:00Z",
+    seconds=1.5,
+    reproduce="nox -s lint",
+    checks=(Check("style", Status.SUCCESS),),
+)
+PRINT = "f" * 64
+REPOSITORY = Path(__file__).resolve().parents[4]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", 10**6)
+
+
+def leave(root: Path, text: str = "text", job: str = "lint") -> list[Path]:
+    """The reports of a job."""
+    folder = root / "reports" / job
+    (folder / "deep").mkdir(parents=True, exist_ok=True)
+    (folder / "one.txt").write_text(text)
+    (folder / "deep" / "two").write_bytes(b"\0" * 1000)
+    (folder / "deep" / "two").chmod(0o755)
+    return [folder / "one.txt", folder / "deep" / "two"]
+
+
+def test_what_was_kept_is_found_as_it_was(store: Store, tmp_path: Path) -> None:
+    store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
+    entry = store.find(PRINT)
+    assert entry is not None
+    assert (entry.result, entry.inputs()) == (RESULT, b"inputs")
+    for file in entry.files:
+        entry.copy(file, tmp_path / "back" / file.path)
+    back = tmp_path / "back" / "reports" / "lint"
+    assert (back / "one.txt").read_text() == "text"
+    assert (back / "deep" / "two").stat().st_mode & 0o777 == 0o755
+    assert store.find("e" * 64) is None
+
+
+@pytest.mark.parametrize("name", ["0", "1", "inputs", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_a_damaged_entry_is_refused_and_says_which_file(
+    store: Store, tmp_path: Path, name: str, damage: str
+) -> None:
+    store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
+    file = store.folder / "v1" / PRINT / name
+    data = bytearray(file.read_bytes())
+    if damage == "gone":
+        file.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data if damage == "flip" else data[:-2])
+    with pytest.raises(DamagedError, match=rf"{name}\b"):
+        entry = store.find(PRINT)
+        assert entry is not None
+        entry.inputs()
+        for kept in entry.files:
+            entry.copy(kept, tmp_path / "back" / kept.path)
+
+
+def test_an_entry_under_another_fingerprint_and_one_of_another_shape_are_refused(
+    store: Store, tmp_path: Path
+) -> None:
+    store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
+    folder = store.folder / "v1" / PRINT
+    folder.rename(folder.with_name("e" * 64))
+    with pytest.raises(DamagedError, match="holds another result"):
+        store.find("e" * 64)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 0},
+        {"files": 3},
+        {"result": {**to_json(RESULT), "checks": None}},
+        {"kept": None, "job": 1},
+    ],
+)
+def test_a_manifest_of_another_shape_is_refused(
+    store: Store, tmp_path: Path, change: dict[str, object]
+) -> None:
+    with pytest.raises(DamagedError, match="is of another shape|is no file of 1"):
+        find_changed(store, tmp_path, change)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../evil",
+        "/etc/passwd",
+        "reports/tests/one.txt",
+        "reports/lint/../../evil",
+        "dist",
+        "noxfile.py",
+    ],
+)
+def test_a_file_that_belongs_elsewhere_is_refused(
+    store: Store, tmp_path: Path, path: str
+) -> None:
+    with pytest.raises(
+        DamagedError, match=rf"names {re.escape(path)}, which is no file of lint"
+    ):
+        find_changed(store, tmp_path, {"files": [[path, "0" * 64, 0o644, 1]]})
+
+
+def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None:
+    """Look for an entry whose manifest is whole and says something else."""
+    store.keep(PRINT, b"inputs", RESULT, root, leave(root))
+    file = store.folder / "v1" / PRINT / "manifest.json"
+    text = json.dumps({**json.loads(file.read_text().split("\n")[1]), **change})
+    file.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n")
+    store.find(PRINT)
+
+
+def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
+    store: Store, tmp_path: Path
+) -> None:
+    files = leave(tmp_path)
+    for number in range(4):
+        store.keep(f"{number}" * 64, b"", RESULT, tmp_path, files)
+        os.utime(store.folder / "v1" / (f"{number}" * 64), (number, number))
+    assert store.find("0" * 64) is not None  # used just now
+    entries, size = store.status()
+    store.limit = size - 1
+    gone, freed = store.prune()
+    assert (entries, gone) == (4, 1) and 0 < freed < size
+    assert [store.find(f"{number}" * 64) is not None for number in range(4)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    store.limit = 0
+    store.keep(PRINT, b"", RESULT, tmp_path, files)
+    assert store.status()[0] == 1 and store.find(PRINT) is not None
+    assert store.clear()[0] == 1 and store.status() == (0, 0)
+
+
+def test_entries_of_an_older_schema_and_what_a_killed_process_left_are_removed(
+    store: Store, tmp_path: Path
+) -> None:
+    store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
+    (store.folder / "v0" / "entry").mkdir(parents=True)
+    for name in ("lake-ci-old", "lake-ci-young"):
+        (store.folder / name).mkdir()
+    os.utime(store.folder / "lake-ci-old", (1, 1))
+    store.prune()
+    assert {path.name for path in store.folder.iterdir()} == {"v1", "lake-ci-young"}
+    assert store.find(PRINT) is not None
+
+
+def test_prune_keeps_folders_of_others(store: Store, tmp_path: Path) -> None:
+    for name in ("my-project", "venv", "v2.1"):
+        (store.folder / name).mkdir(parents=True)
+        os.utime(store.folder / name, (1, 1))
+    store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
+    names = {path.name for path in store.folder.iterdir()}
+    assert names == {"v1", "my-project", "venv", "v2.1"}
+
+
+def test_a_full_disk_leaves_the_store_as_it_was(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
+    real, left = module._take, [1]
+
+    def full(source: Path, name: str, target: Path) -> module.Kept:
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        left.pop()
+        return real(source, name, target)
+
+    monkeypatch.setattr(module, "_take", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.keep(
+            "e" * 64,
+            b"",
+            replace(RESULT, run="other"),
+            tmp_path,
+            leave(tmp_path, "new"),
+        )
+    assert [path.name for path in store.folder.iterdir()] == ["v1"]
+    entry = store.find(PRINT)
+    assert entry is not None and entry.result == RESULT
+
+
+KEEP = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from testing.unit.lake_ci.cache.test_store import PRINT, RESULT, Store, leave
+
+root, store = Path(sys.argv[1]), Store(Path(sys.argv[2]), 10**6)
+for number in range(10**6):
+    text = f"{sys.argv[3]}{number}"
+    store.keep(PRINT, text.encode(), replace(RESULT, run=text), root, leave(root, text))
+    if number == 0:
+        print("begun", flush=True)
+"""
+
+
+def test_two_writers_and_kills_at_random_moments_leave_a_whole_entry_or_none(
+    store: Store, tmp_path: Path
+) -> None:
+    chance = random.Random(20261125)  # nosec B311 - moments to kill at, and no secret
+    found = 0
+    for turn in range(12):
+        writers = [
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    KEEP,
+                    str(tmp_path / name),
+                    str(store.folder),
+                    name,
+                ],
+                cwd=REPOSITORY,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'utils'}",
+                },
+                stdout=subprocess.PIPE,
+            )
+            for name in ("a", "b")
+        ]
+        try:
+            for writer in writers:
+                assert writer.stdout is not None
+                assert writer.stdout.readline() == b"begun\n"
+            for _ in range(chance.randrange(40)):
+                found += whole(store, tmp_path / "meanwhile", replaced=True)
+        finally:
+            for writer in writers:
+                writer.kill()
+                writer.communicate()
+        found += whole(store, tmp_path / f"after-{turn}")
+        store.keep(PRINT, b"mine", RESULT, tmp_path, leave(tmp_path))
+        assert whole(store, tmp_path / "mine") == 1
+    assert found > 0
+
+
+def whole(store: Store, back: Path, *, replaced: bool = False) -> int:
+    """1 where there is an entry, all of it of one run; 0 where there is none, or it may
+    just have been replaced.
+    """
+    try:
+        entry = store.find(PRINT)
+        if entry is None:
+            return 0
+        text = entry.inputs().decode()
+        for file in entry.files:
+            entry.copy(file, back / file.path)
+    except DamagedError:
+        assert replaced, "an entry at rest is whole"
+        return 0
+    expected = (text, text) if text != "mine" else (RESULT.run, "text")
+    assert (
+        entry.result.run,
+        (back / "reports" / "lint" / "one.txt").read_text(),
+    ) == expected
+    return 1

@@ -1,0 +1,56 @@
+"""What an image's configuration is held to, and what is told of its contents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lake_ci.checks.docker import contents
+
+SOUND: dict[str, Any] = {
+    "User": "10001:10001",
+    "Labels": {f"org.opencontainers.image.{name}": "said" for name in contents.LABELS},
+    "Entrypoint": ["dumb-init", "--", "lakekit"],
+    "StopSignal": "SIGTERM",
+    "Healthcheck": {"Test": ["NONE"]},
+}
+
+
+def rules(target: str = "prod", **changed: Any) -> list[str]:
+    return [rule for rule, _ in contents.objections({**SOUND, **changed}, target)]
+
+
+def test_sound_image_is_not_objected_to() -> None:
+    assert rules() == []
+    assert (
+        rules("api", Healthcheck={"Test": ["CMD", "python", "/opt/healthy.py"]}) == []
+    )
+
+
+@pytest.mark.parametrize("user", ["", "root", "0", "0:0", "lake"])
+def test_user_that_may_be_root_is_named(user: str) -> None:
+    assert rules(User=user) == ["user"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"Entrypoint": ["lakekit"]}, "init"),
+        ({"Entrypoint": None}, "init"),
+        ({"StopSignal": None}, "signal"),
+        ({"Healthcheck": None}, "health"),
+    ],
+)
+def test_what_is_missing_is_named(changed: dict[str, Any], rule: str) -> None:
+    assert rules(**changed) == [rule]
+
+
+def test_each_missing_label_is_named() -> None:
+    assert rules(Labels=None) == ["label"] * len(contents.LABELS)
+
+
+@pytest.mark.parametrize("test", [["NONE"], ["CMD-SHELL", "curl localhost"]])
+def test_service_needs_a_health_check_of_its_own(test: list[str]) -> None:
+    assert rules("api", Healthcheck={"Test": test}) == ["health"]
+    assert rules("prod", Healthcheck={"Test": ["NONE"]}) == []

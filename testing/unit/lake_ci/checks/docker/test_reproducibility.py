@@ -1,0 +1,121 @@
+"""What is built a second time, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lake_ci.checks.docker.build import Images
+from lake_ci.checks.docker.engine import Engine
+from lake_ci.checks.docker.reference_lake import Outside
+from lake_ci.checks.docker.reproducibility import Again, Proven
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.check import Workbench
+
+
+class Recording(Again):
+    """Tells how it was to build; the layers are given, and what was built anew is known
+    afterwards.
+    """
+
+    def __init__(
+        self, images: Images, layers: dict[str, list[str]], shown: set[str]
+    ) -> None:
+        super().__init__(images)
+        self.layers = layers
+        self.shown = shown
+        self.built: list[tuple[list[str], str]] = []
+
+    def _layers(self, target: str, tag: str = "checked") -> list[str]:
+        return self.layers[target]
+
+    def _again(
+        self, targets: object, known: Proven, bench: Workbench, how: str
+    ) -> Outcome:
+        assert isinstance(targets, list)
+        self.built.append((targets, how.partition("=*")[2].partition("=")[0] or how))
+        ids = [layer for target in targets for layer in self.layers[target]]
+        known.add_layers(
+            ids
+            if how == "--no-cache"
+            else [layer for layer in ids if layer in self.shown]
+        )
+        return Outcome(Status.SUCCESS, "the same")
+
+
+@pytest.fixture
+def known(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Proven:
+    monkeypatch.setattr(
+        "lake_ci.checks.docker.reproducibility.base_layers", lambda images, bench: 0
+    )
+    path = bench.root / ".cache/docker/proven.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Proven(path)
+
+
+def again(
+    bench: Workbench, layers: dict[str, list[str]], shown: set[str] | None = None
+) -> Recording:
+    images = Images(
+        Engine(bench, "0123"), tuple(layers), Outside(bench.root / "outside")
+    )
+    images.ids.update({target: f"id-{target}" for target in layers})
+    return Recording(images, layers, shown or set())
+
+
+def test_new_layers_of_dependencies_are_built_without_any_cache(
+    bench: Workbench, known: Proven
+) -> None:
+    known.add_layers(["packages"])
+    tool = again(bench, {"api": ["new", "newer"], "prod": ["packages", "code"]})
+    assert tool.run(bench).status is Status.SUCCESS
+    assert tool.built == [(["api", "prod"], "--no-cache")]
+
+
+def test_new_code_of_the_project_is_built_anew_on_layers_that_are_known(
+    bench: Workbench, known: Proven
+) -> None:
+    known.add_layers(["packages", "tools"])
+    tool = again(
+        bench,
+        {"api": ["packages", "code"], "dev": ["packages", "tools"]},
+        shown={"code"},
+    )
+    outcome = tool.run(bench)
+    assert tool.built == [(["api"], ".args.BUILD")]
+    assert "from layers shown so before" in outcome.detail
+
+
+def test_a_new_layer_that_came_out_of_the_cache_is_built_without_it(
+    bench: Workbench, known: Proven
+) -> None:
+    known.add_layers(["packages"])
+    tool = again(bench, {"dev": ["packages", "tools"]})
+    tool.run(bench)
+    assert tool.built == [(["dev"], ".args.BUILD"), (["dev"], "--no-cache")]
+
+
+def test_nothing_is_built_where_each_layer_or_the_very_image_is_known(
+    bench: Workbench, known: Proven
+) -> None:
+    known.add_layers(["packages"])
+    tool = again(bench, {"api": ["packages"]})
+    assert "shown to come out the same before" in tool.run(bench).detail
+    known.add({"id-prod": "prod 0123"})
+    other = again(bench, {"prod": ["unknown"]})
+    assert "prod 0123" in other.run(bench).detail
+    assert tool.built == other.built == []
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", json.dumps({"id": "a digest"})])
+def test_a_file_of_another_form_counts_as_nothing_known(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "proven.json"
+    path.write_text(text, encoding="utf-8")
+    known = Proven(path)
+    assert known.digests() == {} and known.missing(["layer"]) == 1
+    known.add_layers(["layer"])
+    assert known.missing(["layer", "other"]) == 1

@@ -1,0 +1,101 @@
+"""Staging against production."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lake_ci.checks.kubernetes.environment_parity import Alike
+from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.check import Workbench
+
+ACCOUNTS = {"staging": "222233334444", "production": "111122223333"}
+
+
+@pytest.fixture
+def bench(bench: Workbench) -> Workbench:
+    (bench.root / "pyproject.toml").write_text(
+        '[tool.lake_ci.k8s]\nmay_differ = ["*.spec.maxReplicas"]\n'
+    )
+    folder = bench.root / "terraform" / "environments"
+    folder.mkdir(parents=True)
+    for name, account in ACCOUNTS.items():
+        (folder / f"{name}.tfvars").write_text(f'account_id = "{account}"\n')
+    return bench
+
+
+def environment(name: str, digest: str, **spec: Any) -> Rendered:
+    """An environment of two objects, with the values in which it must differ from any
+    other.
+    """
+    config = f"settings-{digest}"
+    data = {"LAKE": f"s3://lake-{name}-{ACCOUNTS[name]}"}
+    places = {
+        (): (f"k8s/{name}.yaml", 1),
+        ("spec", "minReplicas"): (f"k8s/{name}.yaml", 5),
+    }
+    return Rendered(
+        name,
+        "made.yaml",
+        (
+            Manifest(
+                {"kind": "ConfigMap", "metadata": {"name": config}, "data": data},
+                places,
+            ),
+            Manifest(
+                {
+                    "kind": "Scaler",
+                    "metadata": {"name": "api"},
+                    "spec": {"config": config, **spec},
+                },
+                places,
+            ),
+        ),
+    )
+
+
+def compared(bench: Workbench, *made: Rendered | None) -> Outcome:
+    builds = [Build("staging"), Build("production")]
+    for build, rendered in zip(builds, made):
+        build.made.set(rendered)
+    return Alike(builds).run(bench)
+
+
+def test_names_accounts_hashes_and_what_is_declared_may_differ(
+    bench: Workbench,
+) -> None:
+    staging = environment("staging", "abcdefghij", maxReplicas=2, minReplicas=1)
+    production = environment("production", "0123456789", maxReplicas=9, minReplicas=1)
+    outcome = compared(bench, staging, production)
+    assert (outcome.status, outcome.findings) == (Status.SUCCESS, ())
+
+
+def test_every_other_difference_is_placed_in_production(bench: Workbench) -> None:
+    outcome = compared(
+        bench,
+        environment("staging", "abcdefghij", minReplicas=1, pause=3),
+        environment("production", "0123456789", minReplicas=2),
+    )
+    assert [(each.file, each.line) for each in outcome.findings] == [
+        ("k8s/production.yaml", 5),
+        ("k8s/staging.yaml", 1),
+    ]
+    assert (
+        "Scaler.api.spec.minReplicas is 1 in staging and 2 in production"
+        in outcome.findings[0].message
+    )
+    assert (
+        "Scaler.api.spec.pause is 3 in staging and nothing in production"
+        in outcome.findings[1].message
+    )
+
+
+def test_a_part_is_not_compared(bench: Workbench) -> None:
+    assert Alike([Build("dev")]).run(bench).status is Status.SKIPPED
+    assert (
+        compared(bench, None, environment("production", "0123456789")).status
+        is Status.SKIPPED
+    )

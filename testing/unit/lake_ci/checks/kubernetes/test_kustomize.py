@@ -1,0 +1,126 @@
+"""What was typed, what yamllint prints, and what kustomize refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lake_ci.checks.kubernetes.kustomize import Build, Yaml, options
+from lake_ci.errors import UsageError
+from lake_ci.model.job import ENVIRONMENTS
+from lake_ci.model.results import Status
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
+
+Answering = Callable[..., list[list[str]]]
+
+
+def ended(code: int, out: str = "", error: str = "") -> Completed:
+    return Completed(("tool",), code, out, error, 0.1)
+
+
+def test_all_environments_are_checked_unless_some_are_named() -> None:
+    assert options([]).environments == ENVIRONMENTS
+    assert not options([]).partial
+    chosen = options(["--environment", "dev", "--environment", "dev"])
+    assert (chosen.environments, chosen.partial) == (("dev",), True)
+    assert options(["--diff", "staging"]).diff == "staging"
+    assert options(["--diff", "staging"]).partial
+
+
+def test_an_environment_that_is_none_is_a_wrong_usage() -> None:
+    with pytest.raises(
+        UsageError,
+        match="nox -s k8s -- ...: argument --environment: invalid choice: 'qa'",
+    ):
+        options(["--environment", "qa"])
+
+
+def test_yamllints_lines_become_findings(
+    bench: Workbench, answering: Answering
+) -> None:
+    lines = [
+        (
+            "k8s/base/a.yaml:3:1: [error] syntax error: found character '\\t' that"
+            " cannot start any token (syntax)"
+        ),
+        (
+            'k8s/base/b.yaml:7:5: [error] duplication of key "name" in mapping'
+            " (key-duplicates)"
+        ),
+    ]
+    answering(ended(1, "\n".join(lines)))
+    found = Yaml().run(bench).findings
+    assert [(each.file, each.line, each.rule) for each in found] == [
+        ("k8s/base/a.yaml", 3, "syntax"),
+        ("k8s/base/b.yaml", 7, "key-duplicates"),
+    ]
+    answering(ended(1, "Traceback"))
+    assert Yaml().run(bench).findings[0].rule == "crash"
+
+
+def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) -> None:
+    thing = {"kind": "Service", "metadata": {"name": "api"}}
+    said = {
+        "objects": [{"object": thing, "places": [[[], "k8s/base/api.yaml", 2]]}],
+        "deleted": [],
+    }
+    calls = answering(ended(0, "kind: Service\n"), ended(0, json.dumps(said)))
+    build = Build("dev")
+    outcome = build.run(bench)
+    assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 object")
+    rendered = build.made.wait()
+    assert rendered is not None and rendered.manifests[0].place() == (
+        "k8s/base/api.yaml",
+        2,
+    )
+    wrapper = Path(calls[0][-1], "kustomization.yaml").read_text(encoding="utf-8")
+    assert (
+        wrapper == "resources: [../../../../k8s/overlays/dev]\nbuildMetadata:"
+        " [originAnnotations]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "file", "line"),
+    [
+        (
+            "error: MalformedYAMLError: yaml: line 6: found a tab in File: size.yaml",
+            "k8s/overlays/dev/size.yaml",
+            6,
+        ),
+        (
+            "error: invalid Kustomization: yaml: line 3: found a tab",
+            "k8s/overlays/dev/kustomization.yaml",
+            1,
+        ),
+        (
+            "error: no such file: yaml: line 2: odd in File: nowhere.yaml",
+            "k8s/overlays/dev/kustomization.yaml",
+            1,
+        ),
+    ],
+)
+def test_a_refusal_is_placed_where_kustomize_says(
+    bench: Workbench, answering: Answering, said: str, file: str, line: int
+) -> None:
+    (bench.root / "k8s/overlays/dev").mkdir(parents=True)
+    (bench.root / "k8s/overlays/dev/size.yaml").write_text("a: 1\n")
+    answering(ended(1, error=said))
+    build = Build("dev")
+    [found] = build.run(bench).findings
+    assert (found.rule, found.file, found.line) == ("kustomize", file, line)
+    assert found.message == said.removeprefix("error: ")
+    assert build.made.wait() is None
+
+
+def test_those_who_wait_learn_of_a_script_that_failed(
+    bench: Workbench, answering: Answering
+) -> None:
+    answering(ended(0, "kind: Service\n"), ended(1, error="KeyError: 'metadata'"))
+    build = Build("dev")
+    assert "KeyError" in build.run(bench).findings[0].message
+    assert build.made.wait() is None

@@ -1,0 +1,164 @@
+"""The rules for pods: each accepts a good one, and names what a bad one lacks."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, Callable
+
+import pytest
+
+from lake_ci.checks.kubernetes import pod_rules
+from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
+from lake_ci.checks.kubernetes.rule_context import Facts, Rule
+
+CONTAINER: dict[str, Any] = {
+    "name": "api",
+    "image": "registry.example.com:5000/lakekit-api:1.0.0",
+    "envFrom": [{"configMapRef": {"name": "settings"}}],
+    "startupProbe": {},
+    "readinessProbe": {},
+    "livenessProbe": {},
+    "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
+    "resources": {
+        "requests": {"cpu": 1, "memory": 1, "ephemeral-storage": 1},
+        "limits": {"cpu": 1, "memory": 1, "ephemeral-storage": 1},
+    },
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    },
+}
+FACTS = Facts(frozenset({"lakekit-api"}), {}, frozenset(), "111122223333")
+SETTINGS = Manifest(
+    {
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings"},
+        "data": {"LAKEKIT_API_GRACE": "20"},
+    }
+)
+
+
+def deployment(
+    change: Callable[[dict[str, Any], dict[str, Any]], object] = lambda pod, one: None
+) -> Rendered:
+    """An environment of one Deployment, after a change to its pod and its container."""
+    container = deepcopy(CONTAINER)
+    pod = {
+        "containers": [container],
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 30,
+    }
+    change(pod, container)
+    body = {
+        "kind": "Deployment",
+        "metadata": {"name": "api"},
+        "spec": {"template": {"spec": pod}},
+    }
+    return Rendered(
+        "dev", "made.yaml", (Manifest(body, {(): ("api.yaml", 1)}), SETTINGS)
+    )
+
+
+@pytest.mark.parametrize("rule", pod_rules.RULES, ids=lambda rule: str(rule.__name__))
+def test_a_good_pod_is_not_objected_to(rule: Rule) -> None:
+    assert list(rule("practices dev", deployment(), FACTS)) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "name", "words"),
+    [
+        (
+            pod_rules.probes,
+            lambda pod, one: one.pop("livenessProbe"),
+            "missing-probe",
+            "no livenessProbe",
+        ),
+        (
+            pod_rules.limits,
+            lambda pod, one: one.pop("resources"),
+            "missing-requests",
+            "cpu, memory, ephemeral-storage",
+        ),
+        (
+            pod_rules.limits,
+            lambda pod, one: one["resources"]["limits"].pop("memory"),
+            "missing-limits",
+            "no limits of memory",
+        ),
+        (
+            pod_rules.images,
+            lambda pod, one: one.update(image="lakekit-api"),
+            "latest",
+            "'lakekit-api' says",
+        ),
+        (
+            pod_rules.images,
+            lambda pod, one: one.update(image="r:5000/lakekit-api"),
+            "latest",
+            "name a release",
+        ),
+        (
+            pod_rules.images,
+            lambda pod, one: one.update(image="lakekit-api:latest"),
+            "latest",
+            "name a release",
+        ),
+        (
+            pod_rules.images,
+            lambda pod, one: one.update(image="nginx:1.2"),
+            "unknown-image",
+            "were built: lakekit-api",
+        ),
+        (
+            pod_rules.hardened,
+            lambda pod, one: one["securityContext"].update(privileged=True),
+            "privileged",
+            "a privileged container",
+        ),
+        (
+            pod_rules.hardened,
+            lambda pod, one: one["securityContext"].update(
+                readOnlyRootFilesystem=False
+            ),
+            "security-context",
+            "readOnlyRootFilesystem is not true",
+        ),
+        (
+            pod_rules.hardened,
+            lambda pod, one: pod.pop("enableServiceLinks"),
+            "security-context",
+            "enableServiceLinks is not false",
+        ),
+        (
+            pod_rules.grace,
+            lambda pod, one: pod.update(terminationGracePeriodSeconds=25),
+            "grace",
+            "killed after 25 s, and may need 25 s",
+        ),
+    ],
+)
+def test_a_bad_pod_is_told_what_is_wrong(
+    rule: Rule, change: Callable[[Any, Any], object], name: str, words: str
+) -> None:
+    found = list(rule("practices dev", deployment(change), FACTS))
+    assert name in [each.rule for each in found]
+    assert any(words in each.message for each in found)
+    assert {(each.file, each.line) for each in found} == {("api.yaml", 1)}
+
+
+def test_a_digest_stands_for_a_tag_and_without_a_report_no_image_is_unknown() -> None:
+    rendered = deployment(lambda pod, one: one.update(image=f"nginx@sha256:{'a' * 64}"))
+    facts = Facts(None, {}, frozenset(), None)
+    assert list(pod_rules.images("practices dev", rendered, facts)) == []
+
+
+def test_a_job_needs_no_probes() -> None:
+    body = {
+        "kind": "Job",
+        "metadata": {"name": "x"},
+        "spec": {"template": {"spec": {"containers": [{}]}}},
+    }
+    rendered = Rendered("dev", "made.yaml", (Manifest(body),))
+    assert list(pod_rules.probes("practices dev", rendered, FACTS)) == []

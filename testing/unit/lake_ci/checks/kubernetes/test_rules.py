@@ -1,0 +1,117 @@
+"""The row of the project's own rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lake_ci.checks.kubernetes.declared_variables import API, LAKEKIT, Programs
+from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.manifests import Deleted, Made, Manifest, Rendered
+from lake_ci.checks.kubernetes.rule_context import IMAGES, built, last
+from lake_ci.checks.kubernetes.rules import Practices
+from lake_ci.model import results
+from lake_ci.model.results import Result, Status
+from lake_ci.runner.check import Workbench
+
+
+@pytest.fixture
+def bench(bench: Workbench) -> Workbench:
+    (bench.root / "pyproject.toml").write_text(
+        '[tool.lake_ci.k8s]\nsecrets = ["tokens"]\n'
+    )
+    for folder, text in (
+        (LAKEKIT, "SETTINGS: M = {}\n"),
+        (API, "class Settings:\n    port: int = 1\n"),
+    ):
+        (bench.root / folder).mkdir(parents=True)
+        (bench.root / folder / "settings.py").write_text(text)
+    return bench
+
+
+def test_findings_of_all_rules_come_in_one_row(bench: Workbench) -> None:
+    build = Build("dev")
+    secret = Manifest(
+        {"kind": "Secret", "metadata": {"name": "x"}}, {(): ("k8s/base/x.yaml", 3)}
+    )
+    gone = Deleted("NetworkPolicy", "deny", "k8s/overlays/dev/x.yaml", 9)
+    build.made.set(Rendered("dev", "made.yaml", (secret,), (gone,)))
+    outcome = Practices(build, Programs()).run(bench)
+    assert [(each.rule, each.file, each.line) for each in outcome.findings] == [
+        ("network-policy", "k8s/overlays/dev/x.yaml", 9),
+        ("pod-security", "k8s/overlays/dev/kustomization.yaml", 1),
+        ("secret", "k8s/base/x.yaml", 3),
+    ]
+
+
+def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compared(
+    bench: Workbench,
+) -> None:
+    build = Build("dev")
+    build.made.set(sound())
+    outcome = Practices(build, Programs()).run(bench)
+    assert outcome.detail == f"12 rules; images not compared: there is no {IMAGES}"
+    (bench.root / IMAGES).parent.mkdir(parents=True)
+    (bench.root / IMAGES).write_text("[]")
+    assert Practices(build, Programs()).run(bench).detail == "12 rules"
+
+
+def sound(*more: Manifest) -> Rendered:
+    """An environment that keeps the rules, and objects beside."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    space = Manifest({"kind": "Namespace", "metadata": {"name": "x", "labels": labels}})
+    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    policy = Manifest(
+        {"kind": "NetworkPolicy", "metadata": {"name": "x"}, "spec": spec}
+    )
+    return Rendered("dev", "made.yaml", (space, policy, *more))
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_partial_images_are_not_compared(bench: Workbench, partial: bool) -> None:
+    container = {"name": "run", "image": "registry/lakekit-prod:1.0"}
+    spec = {"containers": [container]}
+    body = {"kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
+    build = Build("dev")
+    build.made.set(sound(Manifest(body)))
+    (bench.root / IMAGES).parent.mkdir(parents=True)
+    (bench.root / IMAGES).write_text('[{"name": "lakekit-api:1.0"}]')
+    made = Result(
+        run="1",
+        attempt=1,
+        event="push",
+        commit=None,
+        dirty=False,
+        job="docker",
+        session="docker",
+        started="2026-01-31T02:00:00Z",
+        seconds=1.0,
+        reproduce="nox -s docker",
+        partial=partial,
+    )
+    results.write((bench.root / IMAGES).parent, made)
+    rules = {each.rule for each in Practices(build, Programs()).run(bench).findings}
+    assert ("unknown-image" in rules) is not partial
+    build.made = Made()
+    build.made.set(sound())
+    why = "arguments selected a part of docker; run `nox -s docker`"
+    detail = f"12 rules; images not compared: {why}" if partial else "12 rules"
+    assert Practices(build, Programs()).run(bench).detail == detail
+
+
+def test_what_was_not_built_is_skipped(bench: Workbench) -> None:
+    build = Build("dev")
+    build.made.set(None)
+    assert Practices(build, Programs()).run(bench).status is Status.SKIPPED
+
+
+def test_images_are_known_by_name_without_registry_and_tag(tmp_path: Path) -> None:
+    assert built(tmp_path) is None
+    (tmp_path / IMAGES).parent.mkdir(parents=True)
+    (tmp_path / IMAGES).write_text(
+        json.dumps([{"name": "r:5000/lakekit-api:1.0"}, {"name": "lakekit-prod"}])
+    )
+    assert built(tmp_path) == frozenset({"lakekit-api", "lakekit-prod"})
+    assert last("a/b/c@sha256:12") == "c"

@@ -1,0 +1,168 @@
+"""Schemas and checkov: what their scripts print becomes findings at the line of the
+source.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
+from lake_ci.checks.kubernetes.scans import Checkov, Scan, Schema, path_of
+from lake_ci.model.results import Status
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
+
+Answering = Callable[..., list[list[str]]]
+PROJECT = """\
+[tool.lake_ci.k8s]
+versions = ["1.32", "1.34"]
+
+[tool.lake_ci.k8s.accepted]
+CKV_K8S_15 = "a reason"
+"""
+DEPLOYMENT = Manifest(
+    {
+        "kind": "Deployment",
+        "metadata": {"name": "api", "namespace": "lake-dev"},
+        "spec": {"template": {"spec": {"containers": [{"name": "api", "image": "x"}]}}},
+    },
+    {
+        (): ("k8s/base/api.yaml", 1),
+        ("spec", "template", "spec", "containers", "name=api", "image"): (
+            "k8s/base/api.yaml",
+            40,
+        ),
+    },
+)
+
+
+@pytest.fixture
+def build(bench: Workbench) -> Build:
+    """A build that is done."""
+    (bench.root / "pyproject.toml").write_text(PROJECT)
+    build = Build("dev")
+    build.made.set(
+        Rendered("dev", str(bench.reports / "dev" / "manifests.yaml"), (DEPLOYMENT,))
+    )
+    return build
+
+
+@pytest.fixture
+def unbuilt() -> Build:
+    build = Build("dev")
+    build.made.set(None)
+    return build
+
+
+def said(code: int, body: object) -> Completed:
+    return Completed(("python",), code, json.dumps(body), "", 0.1)
+
+
+def test_a_schemas_objection_names_versions_and_line(
+    bench: Workbench, build: Build, answering: Answering
+) -> None:
+    path = ["spec", "template", "spec", "containers", 0, "image"]
+    row = {
+        "kind": "Deployment",
+        "name": "api",
+        "path": path,
+        "message": "3 is no string",
+        "versions": ["1.34"],
+    }
+    calls = answering(said(1, [row]))
+    [found] = Schema(build).run(bench).findings
+    assert (found.file, found.line) == ("k8s/base/api.yaml", 40)
+    assert found.message == "Deployment/api: 3 is no string (Kubernetes 1.34)"
+    assert calls[0][-2:] == ["1.32", "1.34"]
+
+
+def test_a_version_without_schemas_is_a_crash_and_no_success(
+    bench: Workbench, build: Build, answering: Answering
+) -> None:
+    answering(
+        Completed(("python",), 2, "", "there are no schemas of Kubernetes 1.99", 0.1)
+    )
+    outcome = Schema(build).run(bench)
+    assert outcome.status is Status.FAILURE
+    assert "1.99" in outcome.findings[0].message
+
+
+def test_what_was_not_built_is_skipped(bench: Workbench, unbuilt: Build) -> None:
+    for tool in (Schema(unbuilt), Checkov(unbuilt, Scan([unbuilt]))):
+        assert tool.run(bench).status is Status.SKIPPED
+
+
+def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
+    bench: Workbench, build: Build, answering: Answering
+) -> None:
+    row = {
+        "rule": "CKV_K8S_43",
+        "asks": "a digest",
+        "object": "Deployment.lake-dev.api",
+    }
+    path = ["spec", "template", "spec", "containers", "[0]", "image"]
+    failed = [
+        row | {"file": "reports/job/dev/manifests.yaml", "path": path},
+        row | {"file": "reports/job/trial/manifests.yaml", "path": path},
+        row
+        | {
+            "file": "reports/job/dev/manifests.yaml",
+            "object": "Pod.lake-dev.api.app-api",
+            "path": [],
+        },
+        row
+        | {"file": "reports/job/dev/manifests.yaml", "object": "Role.x.y", "path": []},
+    ]
+    calls = answering(said(0, {"checked": 9, "unreadable": [], "failed": failed}))
+    bench.env["BC_API_KEY"] = "secret"
+    scan = Scan([build])
+    found = Checkov(build, scan).run(bench).findings
+    assert [(each.file, each.line) for each in found] == [
+        ("k8s/base/api.yaml", 40),
+        ("k8s/base/api.yaml", 1),
+        ("reports/job/dev/manifests.yaml", None),
+    ]
+    assert found[0].message == "Deployment/api: a digest"
+    assert calls[0][2:] == ["CKV_K8S_15", "reports/job/dev/manifests.yaml"]
+    Checkov(build, scan).run(bench)
+    assert len(calls) == 1
+    assert (bench.reports / "checkov.json").exists()
+
+
+def test_checkov_that_read_nothing_has_not_passed(
+    bench: Workbench, build: Build, answering: Answering
+) -> None:
+    answering(
+        said(
+            0,
+            {
+                "checked": 0,
+                "unreadable": ["reports/job/dev/manifests.yaml"],
+                "failed": [],
+            },
+        )
+    )
+    assert "checked nothing" in Checkov(build, Scan([build])).run(bench).detail
+    answering(
+        said(
+            0,
+            {
+                "checked": 3,
+                "unreadable": ["reports/job/dev/manifests.yaml"],
+                "failed": [],
+            },
+        )
+    )
+    assert [
+        each.rule for each in Checkov(build, Scan([build])).run(bench).findings
+    ] == ["parse"]
+    answering(Completed(("python",), 1, "", "ImportError", 0.1))
+    assert Checkov(build, Scan([build])).run(bench).findings[0].rule == "crash"
+
+
+def test_checkovs_paths_count_containers() -> None:
+    assert path_of(["spec", "[12]", "image"]) == ("spec", 12, "image")

@@ -1,0 +1,105 @@
+"""A benchmark of the gate whose processes are stood in for: what they would have
+measured is given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lake_ci.checks.performance.baseline import Baseline, Install, Side
+from lake_ci.checks.performance.benchmark import Benchmark, Declared
+from lake_ci.checks.performance.options import Options
+from lake_ci.model.results import Outcome
+from lake_ci.runner.check import Workbench
+from lake_ci.system.environment import Environment
+from lake_ci.system.processes import Completed
+
+MERGE = Declared(
+    "testing/performance/test_merges.py::test_merge",
+    "merge",
+    "testing/performance/test_merges.py",
+    30,
+    ("utils/lakekit/*",),
+)
+ONCE = Options(seconds=0)
+# Rounds that are never quite alike, and never far apart.
+EVEN = [0.100, 0.102, 0.101, 0.103, 0.100, 0.101]
+WILD = [0.100, 0.190, 0.110, 0.250, 0.090, 0.170]
+
+
+def side(root: Path, name: str) -> Side:
+    return Side(name, root / ".cache" / name, root, Environment(root / ".nox" / name))
+
+
+class Runs:
+    """Stands in for both processes of a generation: leaves what the plugin would."""
+
+    def __init__(
+        self,
+        old: list[float],
+        new: list[float],
+        *,
+        cpu: tuple[float, float] = (0.1, 0.1),
+        parts: tuple[float, float] | None = None,
+        peaks: tuple[float, float] = (100.0, 100.0),
+        fails: str | None = None,
+        says: str = "",
+    ) -> None:
+        self.seconds = {"old": old, "new": new}
+        self.cpu = dict(zip(("old", "new"), cpu))
+        self.parts = dict(zip(("old", "new"), parts)) if parts else {}
+        self.peaks = dict(zip(("old", "new"), peaks))
+        self.fails, self.says = fails, says
+        self.started: list[str] = []
+
+    def clock(self) -> float:
+        """A clock by which each process takes a second."""
+        return float(len(self.started))
+
+    def __call__(self, argv: list[str], **given: Any) -> Completed:
+        name = given["env"]["LAKE_CI_SIDE"]
+        self.started.append(name)
+        if name == self.fails:
+            return Completed(tuple(argv), 1, self.says, "", 0.1)
+        [file] = [
+            each.partition("=")[2]
+            for each in argv
+            if each.startswith("--benchmark-json=")
+        ]
+        rounds = self.seconds[name]
+        more = {
+            "parts": {
+                part: [self.parts[name]] * len(rounds)
+                for part in (["silver.orders"] if self.parts else [])
+            },
+            "cpu": {"": [self.cpu[name]] * len(rounds)},
+            "peak_mb": self.peaks[name],
+        }
+        body = {"benchmarks": [{"stats": {"data": rounds}, "extra_info": more}]}
+        Path(file).write_text(json.dumps(body), encoding="utf-8")
+        return Completed(tuple(argv), 0, "", "", 0.1)
+
+
+def benchmark(
+    bench: Workbench,
+    *,
+    old: bool = True,
+    differs: set[str] | None = None,
+    given: Options = ONCE,
+    said: Declared = MERGE,
+    clock: Callable[[], float] = lambda: 0.0,
+) -> Benchmark:
+    before = Baseline({}, None)
+    before.commit = "b" * 40 if old else None
+    installed, new = Install("baseline wheel", before), Install("wheel")
+    new.side = side(bench.root, "new")
+    installed.side = side(bench.root, "old") if old else None
+    return Benchmark(said, given, before, installed, new, differs, clock=clock)
+
+
+def judged(bench: Workbench, runs: Runs, **how: Any) -> Outcome:
+    bench.execute = runs
+    return benchmark(bench, clock=runs.clock, **how).run(bench)

@@ -1,0 +1,126 @@
+"""The benchmarks that are found, and what is kept of what they measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lake_ci.checks.performance import history
+from lake_ci.checks.performance.options import Options
+from lake_ci.checks.performance.stages import HISTORY, Collect, History
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
+from testing.unit.lake_ci.checks.performance.measured import EVEN, ONCE, Runs, benchmark
+
+ANY = Options()
+
+# What there is
+
+
+def listing(*names: str) -> Any:
+    def execute(argv: list[str], **given: Any) -> Completed:
+        tree = given["cwd"].name
+        rows = [
+            {
+                "id": name,
+                "name": name,
+                "file": "f",
+                "line": 1,
+                "exercises": [],
+                "gate": {"rounds": 3},
+            }
+            for name in names
+            if not (tree == "repository" and name.startswith("only-old"))
+        ]
+        Path(given["env"]["LAKE_CI_LIST"]).write_text(
+            json.dumps(rows), encoding="utf-8"
+        )
+        return Completed(tuple(argv), 0, "", "", 0.1)
+
+    return execute
+
+
+def collected(
+    bench: Workbench, execute: Any, given: Options = ANY
+) -> tuple[Collect, Outcome]:
+    made = benchmark(bench, given=given)
+    collect = Collect(given, made.baseline, made.old, made.new)
+    collect.baseline.commit = None
+    tree = bench.root / "tree"
+    (tree / "testing" / "performance").mkdir(parents=True)
+    assert collect.old.side is not None
+    collect.old.side.tree = tree
+    bench.execute = execute
+    return collect, collect.run(bench)
+
+
+def test_names_the_benchmarks_that_were_removed(bench: Workbench) -> None:
+    collect, outcome = collected(bench, listing("merge", "api", "only-old"))
+    assert outcome.detail == "2 benchmarks; removed since the baseline: only-old"
+    assert [each.name for each in collect.benchmarks] == ["merge", "api"]
+    assert collect.benchmarks[0].declared.rounds == 3
+
+
+def test_a_selection_of_nothing_fails(bench: Workbench) -> None:
+    _, outcome = collected(bench, listing(), Options(select="nosuch"))
+    assert outcome.status is Status.FAILURE
+    assert "no benchmark matches -k 'nosuch'" in outcome.detail
+
+
+def test_benchmarks_that_cannot_be_collected_are_a_crash(bench: Workbench) -> None:
+    _, outcome = collected(
+        bench,
+        lambda argv, **given: Completed(tuple(argv), 2, "E   SyntaxError", "", 0.1),
+    )
+    assert outcome.findings[0].rule == "crash"
+
+
+# What is kept
+
+
+def measured(bench: Workbench, given: Options) -> Collect:
+    """A collection whose one benchmark was measured."""
+    made = benchmark(bench, given=given)
+    made.run(bench)
+    collect = Collect(given, made.baseline, made.old, made.new)
+    collect.benchmarks = [made]
+    return collect
+
+
+def test_measured_figures_enter_the_history_and_a_selection_does_not(
+    bench: Workbench,
+) -> None:
+    bench.execute = Runs(EVEN, EVEN)
+    for select, kept in (("merge", 0), (None, 1), (None, 2)):
+        collect = measured(bench, Options(seconds=0, select=select))
+        assert History(collect).run(bench).status is Status.SUCCESS
+        records, _ = history.read(bench.root / HISTORY)
+        assert len(records) == kept
+        assert (
+            (bench.reports / "history.svg")
+            .read_text(encoding="utf-8")
+            .startswith("<svg")
+        )
+        line = (bench.reports / "benchmarks.json").read_text(encoding="utf-8")
+        assert history.from_line(line).benchmarks["merge"].series[""].pairs == 24
+    [record, _] = history.read(bench.root / HISTORY)[0]
+    assert record.baseline == "b" * 40
+
+
+def test_nothing_measured_is_nothing_kept(bench: Workbench) -> None:
+    made = benchmark(bench)
+    collect = Collect(ANY, made.baseline, made.old, made.new)
+    assert History(collect).run(bench).status is Status.SKIPPED
+
+
+def test_lines_of_the_history_that_cannot_be_read_are_said(bench: Workbench) -> None:
+    (bench.root / HISTORY).parent.mkdir(parents=True)
+    (bench.root / HISTORY).write_text("half a li\n", encoding="utf-8")
+    bench.execute = Runs(EVEN, EVEN)
+    outcome = History(measured(bench, ONCE)).run(bench)
+    assert (outcome.status, outcome.detail) == (
+        Status.WARNING,
+        f"1 run in {HISTORY}; 1 line of it cannot be read",
+    )

@@ -1,0 +1,143 @@
+"""What was accepted holds for what it names, until its day, and is missed when it is
+needed no more.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from lake_ci.checks.security.accepted_risks import Exceptions, Register, read
+from lake_ci.checks.security.sarif import Weakness
+from lake_ci.errors import UsageError
+from lake_ci.model.results import Status
+from lake_ci.runner.check import Workbench
+
+TODAY = date(2026, 3, 1)
+ONE = """\
+[[exception]]
+id = "bandit/B310"
+file = "a.py"
+reason = "the address is a constant"
+owner = "maintainer"
+expires = 2026-09-30
+"""
+
+
+def weakness(file: str = "a.py", severity: str = "medium") -> Weakness:
+    return Weakness("bandit", "B310", "an address", file, 3, severity)
+
+
+def register(root: Path, text: str = ONE, fail_on: str = "medium") -> Register:
+    (root / "pyproject.toml").write_text(
+        f'[tool.lake_ci.security]\nfail_on = "{fail_on}"\n'
+    )
+    (root / "security").mkdir(exist_ok=True)
+    (root / "security" / "exceptions.toml").write_text(text)
+    return Register(root, TODAY)
+
+
+def test_what_is_accepted_does_not_fail_and_is_counted(root: Path) -> None:
+    outcome = register(root).settle("bandit", [weakness()], "9 files")
+    assert (outcome.status, outcome.detail, outcome.findings) == (
+        Status.SUCCESS,
+        "9 files, 1 accepted",
+        (),
+    )
+
+
+def test_the_same_weakness_in_another_file_fails(root: Path) -> None:
+    outcome = register(root).settle("bandit", [weakness(), weakness("b.py")], "9 files")
+    assert outcome.status is Status.FAILURE
+    assert outcome.detail == "1 finding in 9 files, 1 accepted"
+    assert [each.place for each in outcome.findings] == ["b.py:3"]
+
+
+def test_an_exception_without_a_file_holds_everywhere(root: Path) -> None:
+    outcome = register(root, ONE.replace('file = "a.py"\n', "")).settle(
+        "bandit", [weakness("b.py")], ""
+    )
+    assert outcome.status is Status.SUCCESS
+
+
+def test_what_is_below_the_failing_level_is_a_remark(root: Path) -> None:
+    outcome = register(root, "", "high").settle("bandit", [weakness()], "9 files")
+    assert (outcome.status, outcome.weaker) == (Status.WARNING, None)
+    assert outcome.detail == "1 finding below high in 9 files"
+    assert [each.severity for each in outcome.findings] == ["warning"]
+
+
+def test_a_failing_level_that_is_none_is_refused(root: Path) -> None:
+    with pytest.raises(UsageError, match="'severe', not one of low, medium, high"):
+        register(root, fail_on="severe")
+
+
+def test_the_list_of_all_scanners_lacks_what_was_accepted(root: Path) -> None:
+    entries = register(root)
+    entries.settle("bandit", [weakness(), weakness("b.py")], "")
+    assert [each.file for each in entries.weaknesses()] == ["b.py"]
+    assert entries.unfinished(["bandit", "semgrep"]) == ["semgrep"]
+
+
+def test_an_exception_that_is_used_passes(root: Path, bench: Workbench) -> None:
+    entries = register(root)
+    entries.settle("bandit", [weakness()], "")
+    outcome = Exceptions(entries).run(bench)
+    assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 exception")
+
+
+def test_an_exception_that_covers_nothing_fails_at_its_line(
+    root: Path, bench: Workbench
+) -> None:
+    entries = register(root, "# a remark\n" + ONE)
+    entries.settle("bandit", [], "")
+    [found] = Exceptions(entries).run(bench).findings
+    assert (found.rule, found.place) == ("unused", "security/exceptions.toml:2")
+    assert "bandit/B310 in a.py covers nothing" in found.message
+
+
+def test_of_a_scanner_that_did_not_finish_no_exception_is_unused(
+    root: Path, bench: Workbench
+) -> None:
+    assert Exceptions(register(root)).run(bench).status is Status.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule", "words"),
+    [
+        ("2026-09-30", "2026-02-28", "expired", "expired on 2026-02-28"),
+        ("2026-09-30", "2029-01-01", "too-long", "a year is the most"),
+        ("2026-09-30", '"2026-09-30"', "incomplete", "has no expires"),
+        ('reason = "the address is a constant"\n', "", "incomplete", "has no reason"),
+        ('"the address is a constant"', '" "', "incomplete", "has no reason"),
+        ('owner = "maintainer"\n', "", "incomplete", "has no owner"),
+        ("owner =", "onwer = 'x'\nowner =", "incomplete", "'onwer' is not known"),
+        ("[[exception]]", "[[exceptoin]]", "unknown", "'exceptoin' is not known"),
+        ("2026-09-30", "soon", "unreadable", "line 6"),
+    ],
+    ids=[
+        "expired",
+        "too-long",
+        "date",
+        "reason",
+        "blank",
+        "owner",
+        "key",
+        "table",
+        "toml",
+    ],
+)
+def test_a_wrong_exception_fails_and_holds_no_more(
+    root: Path, bench: Workbench, old: str, new: str, rule: str, words: str
+) -> None:
+    entries = register(root, ONE.replace(old, new))
+    assert entries.settle("bandit", [weakness()], "").status is Status.FAILURE
+    [found] = Exceptions(entries).run(bench).findings
+    assert (found.rule, found.file) == (rule, "security/exceptions.toml")
+    assert words in found.message
+
+
+def test_without_a_file_nothing_is_accepted(tmp_path: Path) -> None:
+    assert read(tmp_path, TODAY) == ([], [])

@@ -1,0 +1,223 @@
+"""A scanner of files is asked about what changed alone, and says what it would say of
+all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci.checks.security.accepted_risks import Register
+from lake_ci.checks.security.file_scanner import FileScanner
+from lake_ci.checks.security.sarif import Weakness
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
+
+FILES = ["a.py", "b.py", "notes.md"]
+
+
+class Sniffer(FileScanner):
+    """It smells a file that holds the word, and cannot read one that begins with a
+    bracket.
+    """
+
+    name = "sniffer"
+    report = "sniffer.json"
+    settings = ("sniffer.toml",)
+
+    def files(self, bench: Workbench) -> Sequence[str]:
+        return FILES
+
+    def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
+        return ["sniff", *files]
+
+    def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> list[str]:
+        return list(document["seen"])
+
+    def file(self, row: Any, bench: Workbench) -> str:
+        return str(row["file"])
+
+    def clean(self, document: Any) -> Any:
+        return {"results": document["results"], "errors": document["errors"]}
+
+    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+        for row in document["errors"]:
+            yield Weakness(self.name, "unread", "not read", row["file"], 1, "high")
+        for row in document["results"]:
+            yield Weakness(
+                self.name, "smell", "it smells", row["file"], row["line"], "high"
+            )
+
+
+class Nose:
+    """Answers in the scanner's place, and notes what it was asked about."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.asked: list[list[str]] = []
+        self.more: list[dict[str, Any]] = []
+        self.blind: set[str] = set()
+        self.code: int | None = None
+
+    def __call__(self, argv: Sequence[str], **options: Any) -> Completed:
+        files = list(argv[1:])
+        self.asked.append(files)
+        texts = {
+            file: (self.root / file).read_text()
+            for file in files
+            if file not in self.blind
+        }
+        results = [
+            {"file": file, "line": 1} for file, text in texts.items() if "smell" in text
+        ]
+        document = {
+            "seen": [file for file in texts if file.endswith(".py")],
+            "results": [*results, *self.more],
+            "errors": [
+                {"file": file} for file, text in texts.items() if text.startswith("[")
+            ],
+        }
+        code = int(bool(results)) if self.code is None else self.code
+        return Completed(tuple(argv), code, json.dumps(document), "", 0.1)
+
+
+@pytest.fixture
+def nose(bench: Workbench) -> Nose:
+    (bench.root / "pyproject.toml").write_text(
+        '[tool.lake_ci.security]\nfail_on = "low"\n'
+    )
+    for name in FILES:
+        (bench.root / name).write_text(f"{name}\n")
+    nose = Nose(bench.root)
+    bench.execute = nose
+    return nose
+
+
+def run(bench: Workbench) -> Outcome:
+    return Sniffer(Register(bench.root, date(2026, 3, 1))).run(bench)
+
+
+def places(outcome: Outcome) -> list[str]:
+    return [each.place for each in outcome.findings]
+
+
+def report(bench: Workbench) -> Any:
+    return json.loads((bench.reports / "sniffer.json").read_text())
+
+
+def test_the_first_time_all_is_asked_about_and_then_nothing(
+    bench: Workbench, nose: Nose
+) -> None:
+    assert run(bench).detail == "2 files, 2 changed"
+    assert run(bench).detail == "2 files, none changed"
+    assert nose.asked == [FILES]
+    assert report(bench) == {"files": 2, "results": [], "errors": []}
+
+
+def test_what_was_found_is_said_again_without_asking(
+    bench: Workbench, nose: Nose
+) -> None:
+    (bench.root / "a.py").write_text("it smells\n")
+    first, left = run(bench), report(bench)
+    second = run(bench)
+    assert nose.asked == [FILES]
+    assert places(first) == places(second) == ["a.py:1"]
+    assert first.status is second.status is Status.FAILURE
+    assert (
+        report(bench)
+        == left
+        == {"files": 2, "results": [{"file": "a.py", "line": 1}], "errors": []}
+    )
+
+
+def test_only_what_changed_is_asked_about(bench: Workbench, nose: Nose) -> None:
+    (bench.root / "a.py").write_text("it smells\n")
+    run(bench)
+    (bench.root / "b.py").write_text("this smells, too\n")
+    assert places(run(bench)) == ["a.py:1", "b.py:1"]
+    (bench.root / "a.py").write_text("no more\n")
+    outcome = run(bench)
+    assert places(outcome) == ["b.py:1"]
+    assert nose.asked[1:] == [["b.py"], ["a.py"]]
+    assert outcome.detail == "1 finding in 2 files, 1 changed"
+
+
+def test_what_it_says_of_others_is_known_already(bench: Workbench, nose: Nose) -> None:
+    (bench.root / "a.py").write_text("it smells\n")
+    run(bench)
+    (bench.root / "b.py").write_text("new\n")
+    nose.more = [{"file": "a.py", "line": 1}]
+    assert places(run(bench)) == ["a.py:1"]
+    assert len(report(bench)["results"]) == 1
+
+
+@pytest.mark.parametrize("name", ["sniffer.toml", "requirements/security.txt"])
+def test_with_other_settings_all_is_asked_about(
+    bench: Workbench, nose: Nose, name: str
+) -> None:
+    run(bench)
+    (bench.root / name).parent.mkdir(exist_ok=True)
+    (bench.root / name).write_text("keen = true\n")
+    run(bench)
+    assert nose.asked == [FILES, FILES]
+
+
+def test_a_file_that_could_not_be_read_is_asked_about_again(
+    bench: Workbench, nose: Nose
+) -> None:
+    (bench.root / "a.py").write_text("[\n")
+    assert [each.rule for each in run(bench).findings] == ["unread"]
+    assert [each.rule for each in run(bench).findings] == ["unread"]
+    assert nose.asked == [FILES, ["a.py"]]
+
+
+def test_what_is_found_in_no_file_is_told_and_not_remembered(
+    bench: Workbench, nose: Nose
+) -> None:
+    nose.more = [{"file": "a.zip/inside", "line": 7}]
+    nose.code = 1
+    assert places(run(bench)) == places(run(bench)) == ["a.zip/inside:7"]
+    assert nose.asked == [FILES, FILES]
+
+
+def test_a_file_that_was_passed_over_by_mistake_is_asked_about_again(
+    bench: Workbench, nose: Nose
+) -> None:
+    run(bench)
+    (bench.root / "a.py").write_text("it smells\n")
+    (bench.root / "notes.md").write_text("of no matter\n")
+    nose.blind = {"a.py"}
+    nose.code = 0
+    run(bench)
+    nose.blind = set()
+    assert places(run(bench)) == ["a.py:1"]
+    assert nose.asked[1:] == [["a.py", "notes.md"], ["a.py"]]
+
+
+def test_a_crash_leaves_what_was_known(bench: Workbench, nose: Nose) -> None:
+    run(bench)
+    (bench.root / "b.py").write_text("new\n")
+    nose.code = 7
+    assert [each.rule for each in run(bench).findings] == ["crash"]
+    nose.code = None
+    assert run(bench).detail == "2 files, 1 changed"
+
+
+def test_a_code_that_means_findings_without_any_is_a_crash(
+    bench: Workbench, nose: Nose
+) -> None:
+    nose.code = 1
+    assert [each.rule for each in run(bench).findings] == ["crash"]
+
+
+def test_a_scanner_that_looks_at_nothing_fails(bench: Workbench, nose: Nose) -> None:
+    nose.blind = set(FILES)
+    outcome = run(bench)
+    assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, "nothing")
+    assert not (bench.reports / "sniffer.json").exists()

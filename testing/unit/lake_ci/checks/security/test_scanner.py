@@ -1,0 +1,132 @@
+"""A scanner's report is written whole and clean or not at all; what it prints stays out
+of every message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci.checks.security.accepted_risks import Register
+from lake_ci.checks.security.sarif import Weakness
+from lake_ci.checks.security.scanner import Scanner, masked, surroundings
+from lake_ci.model.results import Status
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
+
+
+class Sniffer(Scanner):
+    """A scanner."""
+
+    name = "sniffer"
+    report = "sniffer.json"
+
+    def looked_at(self, document: Any) -> str:
+        return f"{document['files']} files"
+
+    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+        for row in document["found"]:
+            yield Weakness(
+                self.name, "smell", "it smells", row["file"], row["line"], "high"
+            )
+
+    def clean(self, document: Any) -> Any:
+        for row in document["found"]:
+            del row["code"]
+        return document
+
+
+@pytest.fixture
+def sniffer(root: Path) -> Sniffer:
+    (root / "pyproject.toml").write_text('[tool.lake_ci.security]\nfail_on = "low"\n')
+    return Sniffer(Register(root, date(2026, 3, 1)))
+
+
+FOUND = json.dumps(
+    {"files": 2, "found": [{"file": "a.py", "line": 3, "code": "hunter2"}]}
+)
+
+
+def test_findings_are_a_failure_and_the_report_is_clean(
+    sniffer: Sniffer, bench: Workbench
+) -> None:
+    outcome = sniffer.outcome(Completed(("sniff",), 1, FOUND, "", 0.1), bench)
+    assert (outcome.status, outcome.detail) == (Status.FAILURE, "1 finding in 2 files")
+    assert [each.place for each in outcome.findings] == ["a.py:3"]
+    report = json.loads((bench.reports / "sniffer.json").read_text())
+    assert report == {"files": 2, "found": [{"file": "a.py", "line": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("done", "rule", "words"),
+    [
+        (
+            Completed(("sniff",), 7, "", "no nose", 0.1),
+            "crash",
+            "exited with 7\nno nose",
+        ),
+        (Completed(("sniff",), -9, FOUND, "", 0.1), "crash", "was ended by signal 9"),
+        (
+            Completed(("sniff",), 0, FOUND[:60], "broken pipe", 0.1),
+            "crash",
+            "broken pipe",
+        ),
+        (Completed(("sniff",), 0, FOUND[:60], "", 0.1), "crash", '"file": "…"'),
+        (Completed(("sniff",), 0, "{}", "", 0.1), "crash", "'files'"),
+        (
+            Completed(("sniff",), 1, '{"files": 2, "found": []}', "", 0.1),
+            "crash",
+            "exited with 1",
+        ),
+        (
+            Completed(("sniff",), -15, FOUND[:60], "at file 9", 3.0, "timeout"),
+            "timeout",
+            "at file 9",
+        ),
+    ],
+    ids=[
+        "code",
+        "signal",
+        "half",
+        "half-without-errors",
+        "shape",
+        "code-without-findings",
+        "timeout",
+    ],
+)
+def test_what_cannot_be_read_is_a_failure_with_its_last_lines_and_no_report(
+    sniffer: Sniffer, bench: Workbench, done: Completed, rule: str, words: str
+) -> None:
+    outcome = sniffer.outcome(done, bench)
+    assert outcome.status is Status.FAILURE
+    [found] = outcome.findings
+    assert found.rule == rule
+    assert words in found.message
+    assert "hunter2" not in found.message
+    assert list(bench.reports.iterdir()) == []
+    assert sniffer.register.unfinished(["sniffer"]) == ["sniffer"]
+
+
+def test_a_scanner_is_told_nothing_that_could_be_a_credential(bench: Workbench) -> None:
+    bench.env |= {
+        "DATABRICKS_TOKEN": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "HTTPS_PROXY": "http://me:x@proxy",
+        "LANG": "C",
+    }
+    env = surroundings(bench)
+    assert set(env) == {"PATH", "LANG", "HOME"}
+    assert Path(env["HOME"]).is_dir()
+
+
+def test_values_are_masked_in_json_alone() -> None:
+    assert (
+        masked('{"code": "password = \\"x\\"", "lines": ["a", "b')
+        == '{"code": "…", "lines": ["…", "…"'
+    )
+    assert masked("error: no such option") == "error: no such option"

@@ -1,0 +1,117 @@
+"""Accounts: real ones by credentials, and those of a moto server for the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from lake_ci.checks.terraform import accounts as aws
+from lake_ci.errors import LakeCiError
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
+
+Answering = Callable[..., list[list[str]]]
+IDS = {"production": "111122223333", "dev": "333344445555"}
+
+
+@pytest.fixture
+def bench(bench: Workbench) -> Workbench:
+    """Two environments, and a server that gives whoever asks a session."""
+    folder = bench.root / "terraform" / "environments"
+    folder.mkdir(parents=True)
+    for name, account in IDS.items():
+        (folder / f"{name}.tfvars").write_text(
+            f'environment = "{name}"\naccount_id  = "{account}"\n'
+        )
+        (folder / f"{name}.s3.tfbackend").write_text(f'bucket = "states-{account}"\n')
+
+    @contextmanager
+    def serve(argv: list[str], *, env: Mapping[str, str]) -> Iterator[str]:
+        asked = json.loads(argv[-1])
+        bench.notes.append(argv[-1])
+        sessions = {
+            name: {"AWS_ACCESS_KEY_ID": each["account"]} for name, each in asked.items()
+        }
+        yield json.dumps({"endpoint": "http://127.0.0.1:1", "sessions": sessions})
+        bench.notes.append("stopped")
+
+    bench.serve = serve
+    return bench
+
+
+def test_without_credentials_each_environment_gets_an_account_of_moto(
+    bench: Workbench,
+) -> None:
+    with aws.accounts(bench, list(IDS)) as accounts:
+        assert {name: account.id for name, account in accounts.items()} == IDS
+        assert not any(account.real for account in accounts.values())
+        env = accounts["dev"].env
+        assert (env["AWS_ACCESS_KEY_ID"], env["AWS_ENDPOINT_URL"]) == (
+            IDS["dev"],
+            "http://127.0.0.1:1",
+        )
+        assert accounts["dev"].states == "states-333344445555"
+        assert bench.notes[-1] != "stopped"
+    assert bench.notes[-1] == "stopped"
+
+
+def test_credentials_plan_their_own_environment_for_real_and_no_other(
+    bench: Workbench, answering: Answering
+) -> None:
+    bench.env |= {"AWS_PROFILE": "lake", "TF_CLI_ARGS": "-lock=true"}
+    answering(Completed((), 0, "111122223333\n", "", 0.1))
+    with aws.accounts(bench, list(IDS)) as accounts:
+        assert {name: account.real for name, account in accounts.items()} == {
+            "production": True,
+            "dev": False,
+        }
+        assert accounts["production"].env["AWS_PROFILE"] == "lake"
+        assert "TF_CLI_ARGS" not in accounts["production"].env
+        assert "AWS_PROFILE" not in accounts["dev"].env
+    assert list(json.loads(bench.notes[0])) == ["dev"]
+
+
+def test_no_server_is_started_where_all_is_real_or_nothing_is_planned(
+    bench: Workbench, answering: Answering
+) -> None:
+    bench.env["AWS_ACCESS_KEY_ID"] = "key"
+    answering(Completed((), 0, "333344445555", "", 0.1))
+    with aws.accounts(bench, ["dev"]) as accounts:
+        assert accounts["dev"].real
+    with aws.accounts(bench, []) as accounts:
+        assert accounts == {}
+    assert bench.notes == []
+
+
+def test_asked_for_a_rehearsal_nobody_looks_at_the_credentials(
+    bench: Workbench,
+) -> None:
+    bench.env["AWS_PROFILE"] = "lake"
+    with aws.accounts(bench, ["dev"], rehearse=True) as accounts:
+        assert not accounts["dev"].real
+
+
+def test_credentials_that_aws_does_not_accept_are_an_error_that_says_what_to_do(
+    bench: Workbench, answering: Answering
+) -> None:
+    bench.env["AWS_PROFILE"] = "lake"
+    answering(Completed((), 1, "", "Traceback\nThe SSO session has expired", 0.1))
+    with pytest.raises(
+        LakeCiError,
+        match=r"AWS_PROFILE: The SSO session has expired \(renew them, unset AWS_P",
+    ):
+        with aws.accounts(bench, ["dev"]):
+            pass
+
+
+def test_an_environment_without_an_account_is_left_to_terraform_to_object_to(
+    bench: Workbench,
+) -> None:
+    (bench.root / "terraform" / "environments" / "dev.tfvars").write_text(
+        "account_id = 3\n"
+    )
+    with aws.accounts(bench, ["dev"]) as accounts:
+        assert accounts["dev"].id == aws.NOBODY

@@ -1,0 +1,167 @@
+"""The session reads what was typed, refuses before it starts anything, and makes a row
+of each step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci.checks import deploy
+from lake_ci.errors import UsageError
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
+
+
+@pytest.mark.parametrize(
+    ("typed", "environment", "command", "deploys"),
+    [
+        ((), "trial", (), True),
+        (("--environment", "dev", "--dry-run"), "dev", ("--dry-run",), True),
+        (("--rollback",), "trial", ("--rollback",), False),
+        (("--rollback", "1.0"), "trial", ("--rollback", "1.0"), False),
+        (("--status", "--break-lock"), "trial", ("--status", "--break-lock"), False),
+        (("--history",), "trial", ("--history",), False),
+    ],
+)
+def test_options(
+    typed: tuple[str, ...], environment: str, command: tuple[str, ...], deploys: bool
+) -> None:
+    asked = deploy.options(typed, {})
+    assert (asked.environment, asked.command, asked.deploys) == (
+        environment,
+        command,
+        deploys,
+    )
+    assert not asked.tear_down
+
+
+def test_environment_of_the_dispatch_is_taken_and_a_pipeline_tears_down() -> None:
+    asked = deploy.options((), {"DEPLOY_ENVIRONMENT": "staging"}, pipeline=True)
+    assert (asked.environment, asked.tear_down) == ("staging", True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (("--environment", "prodution"), "did you mean 'production'"),
+        (("--dry-run", "--status"), "not allowed with"),
+        (("--forse",), "unrecognized arguments: --forse"),
+    ],
+)
+def test_wrong_usage_is_said(typed: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        deploy.options(typed, {})
+
+
+def test_artifacts_that_are_not_there_are_refused(bench: Workbench) -> None:
+    tool = deploy.Artifacts(deploy.options((), {}))
+    outcome = tool.run(bench)
+    assert outcome.status is Status.FAILURE and not tool.good
+    assert "nox -s build" in outcome.findings[0].message
+
+
+def test_status_needs_no_artifacts(bench: Workbench) -> None:
+    tool = deploy.Artifacts(deploy.options(("--status",), {}))
+    assert tool.run(bench).status is Status.SKIPPED and tool.good
+
+
+def rows(bench: Workbench, code: int, *events: Any) -> list[tuple[str, Outcome]]:
+    """The rows of a deploy that tells these events."""
+
+    def execute(argv: list[str], *, env: Any, echo: Callable[[str], None]) -> Completed:
+        for event in events:
+            echo(event if isinstance(event, str) else json.dumps(event))
+        return Completed(tuple(argv), code, "", "the last line", 1.0)
+
+    bench.execute = execute
+    found = []
+    for step in deploy.Deployment(bench, deploy.options((), {}), {}).steps():
+        outcome = step.run(bench)
+        found.append((step.name, outcome))
+    return found
+
+
+def end(step: str, status: str, **more: Any) -> dict[str, Any]:
+    return {
+        "event": "end",
+        "step": step,
+        "status": status,
+        "seconds": 2.5,
+        "detail": "d",
+        "findings": [],
+        "data": {},
+    } | more
+
+
+def test_each_step_is_a_row_with_its_own_time(bench: Workbench) -> None:
+    result = {"event": "result", "outcome": "deployed", "code": 0}
+    found = rows(
+        bench,
+        0,
+        {"event": "begin", "step": "lock"},
+        end("lock", "success"),
+        "noise",
+        result,
+    )
+    assert [(name, outcome.status) for name, outcome in found] == [
+        ("lock", Status.SUCCESS),
+        ("deploy", Status.SUCCESS),
+    ]
+    assert (found[0][1].seconds, found[1][1].detail) == (2.5, "deployed")
+
+
+def test_failure_is_told_with_what_was_said(
+    bench: Workbench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = {"event": "text", "text": "there are no credentials for dev"}
+    failed = end("workspace", "failure", findings=["no"])
+    found = rows(
+        bench, 3, failed, text, {"event": "result", "outcome": "failed", "code": 3}
+    )
+    assert [outcome.status for _, outcome in found] == [Status.FAILURE, Status.FAILURE]
+    assert found[1][1].findings[0].message == "there are no credentials for dev"
+    assert "there are no credentials for dev" in capsys.readouterr().out
+
+
+def test_process_that_ends_without_a_result_is_a_failure(bench: Workbench) -> None:
+    [(name, outcome)] = rows(bench, -9)
+    assert (name, outcome.status) == ("deploy", Status.FAILURE)
+    assert (
+        "ended by signal 9" in outcome.detail
+        and "the last line" in outcome.findings[0].message
+    )
+
+
+def test_trial_reaches_no_real_workspace(bench: Workbench) -> None:
+    bench.env |= {"DATABRICKS_HOST": "https://real", "DATABRICKS_CLIENT_SECRET": "s"}
+    served: list[dict[str, str]] = []
+
+    @contextmanager
+    def serve(argv: list[str], *, env: dict[str, str]) -> Any:
+        served.append(env)
+        assert not any("dapi" in word for word in argv)
+        yield "http://127.0.0.1:1\n"
+
+    bench.serve = serve
+    state = Path(bench.root / deploy.STATE)
+    state.mkdir(parents=True)
+    with deploy.workspace(bench, deploy.options(("--tear-down",), {})) as env:
+        assert env["DATABRICKS_HOST"] == "http://127.0.0.1:1"
+        assert env["DATABRICKS_TOKEN"] == served[0]["WORKSPACE_EMULATOR_TOKEN"]
+        assert (
+            "DATABRICKS_CLIENT_SECRET" not in env and "DATABRICKS_HOST" not in served[0]
+        )
+    assert not state.exists()
+
+
+def test_other_environment_keeps_the_users_own_credentials(bench: Workbench) -> None:
+    bench.env["DATABRICKS_HOST"] = "https://real"
+    with deploy.workspace(bench, deploy.options(("--environment", "dev"), {})) as env:
+        assert env["DATABRICKS_HOST"] == "https://real"

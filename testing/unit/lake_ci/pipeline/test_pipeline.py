@@ -1,0 +1,876 @@
+"""The whole graph, played by a real nox on small noxfiles."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lake_ci.model import results
+from lake_ci.model.events import Event, Plan
+from lake_ci.model.job import Job, Variant
+from lake_ci.model.results import Check, Result, Status
+from lake_ci.pipeline import github_issue, pipeline
+from lake_ci.pipeline.pipeline import Pipeline
+from lake_ci.runner.run import Run
+from lake_ci.runner.suite import Suite
+
+if TYPE_CHECKING:
+    from testing.unit.lake_ci.conftest import Nox
+
+THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
+GRAPH = '''
+@suite.job(python=None)
+def lint(run):
+    """Find something."""
+    run.check(Shell("exit 1"))
+
+
+@suite.job(python=None)
+def security(run):
+    """Find nothing."""
+    run.check(Shell("true"))
+
+
+@suite.job(needs=[lint], python=None, javas=["11", "17"])
+def tests(run):
+    """Never run."""
+    run.check(Shell("touch tests-ran"))
+
+
+@suite.job(needs=[tests, security], python=None)
+def build(run):
+    """Never run either."""
+    run.check(Shell("touch build-ran"))
+
+
+@suite.job(pythons=["3.99"])
+def future(run):
+    """Ask for a Python that is not there."""
+    run.check(Shell("true"))
+
+
+@suite.job(needs=[future], python=None)
+def after(run):
+    """Run all the same where the missing Python is but a warning."""
+    run.check(Shell("true"))
+
+
+@suite.job(python=None)
+def dies(run):
+    """Leave no result."""
+    os._exit(3)
+
+
+@suite.job(needs=[build], events=["push:main"], python=None)
+def deploy(run):
+    """Run on another event."""
+    run.check(Shell("touch deploy-ran"))
+'''
+TWO = '''
+@suite.job(python=None)
+def lint(run):
+    """Do as the environment says."""
+    run.check(Shell(os.environ.get("LINT", "echo $LAKE_CI_RUN$LAKE_CI_PLAN")))
+
+
+@suite.job(needs=[lint], python=None)
+def tests(run):
+    """Test."""
+    run.check(Shell("touch tests-ran"))
+'''
+
+
+@pytest.fixture
+def two(nox_run: Nox) -> Nox:
+    nox_run.write(TWO)
+    return nox_run
+
+
+def test_a_failed_need_skips_its_dependents_and_nothing_else(nox_run: Nox) -> None:
+    nox_run.write(GRAPH)
+    code, output = nox_run.run("--", "--plain")
+    assert code == 1, output
+    assert nox_run.statuses() == {
+        "lint": ("failure", None),
+        "security": ("success", None),
+        "tests(java11)": ("skipped", "need-failed"),
+        "tests(java17)": ("skipped", "need-failed"),
+        "build": ("skipped", "need-failed"),
+        "future-3.99": ("warning", None),
+        "after": ("success", None),
+        "dies": ("failure", "no-environment"),
+    }
+    assert not list(nox_run.root.glob("*-ran"))
+
+    assert (
+        nox_run.result("tests-java17").checks[0].detail
+        == "needs lint, which did not pass"
+    )
+    assert (
+        nox_run.result("build").checks[0].detail
+        == "needs tests(java11), which did not pass"
+    )
+    assert (
+        len({result.run for result in map(nox_run.result, ("lint", "build", "dies"))})
+        == 1
+    )
+    [check] = nox_run.result("future-3.99").checks
+    assert (
+        check.weaker
+        == "Python 3.99 was not found (looked in PATH, pyenv, uv, conda, Homebrew); "
+        "get it by `uv python install 3.99`"
+    )
+
+    assert "uv python install 3.99" in output
+    assert "only on push to main" in output
+    assert re.search(r"again: nox -s lint$", output, re.MULTILINE)
+    assert re.search(
+        r" 2 passed, .* 2 failed, .* 1 with warnings, .* 4 skipped$",
+        output,
+        re.MULTILINE,
+    )
+
+
+def test_a_green_run_ends_with_0_and_tells_its_tools_nothing_of_the_suite(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert two.here("--", "--plain") == 0
+    assert two.statuses() == {"lint": ("success", None), "tests": ("success", None)}
+    assert two.result("lint").checks[0].detail == ""
+    assert (two.root / "tests-ran").exists()
+    output = capsys.readouterr().out
+    assert output.startswith("Simulating pull_request on feature")
+    assert re.search(r" 2 passed$", output, re.MULTILINE)
+
+
+def test_strict_makes_a_missing_python_a_failure(
+    nox_run: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nox_run.write(GRAPH)
+    monkeypatch.setenv("LAKE_CI_STRICT", "1")
+    assert nox_run.here("--", "--plain", "--only", "future,after") == 1
+    assert nox_run.statuses() == {
+        "future-3.99": ("failure", None),
+        "after": ("skipped", "need-failed"),
+    }
+    [check] = nox_run.result("future-3.99").checks
+    assert (check.name, check.detail) == ("interpreter", "no Python 3.99")
+    assert check.findings[0].message.endswith("get it by `uv python install 3.99`")
+
+
+def test_only_runs_a_job_whose_needs_are_not_run(
+    two: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINT", "exit 1")
+    assert two.here("--", "--plain", "--only", "tests") == 0
+    assert two.statuses() == {"tests": ("success", None)}
+
+
+def test_a_skipped_job_takes_its_dependents_along_and_nothing_is_left_to_run(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert two.here("--", "--skip", "lint") == 0
+    assert two.statuses() == {}
+    output = capsys.readouterr().out
+    assert "asked to skip it" in output
+    assert "needs lint, which does not run" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--only", "test"], "no job 'test'; did you mean 'tests'?"),
+        (["--skip", "lnit"], "no job 'lnit'; did you mean 'lint'?"),
+        (["--event", "pushed"], "no event 'pushed'; did you mean 'push'?"),
+        (["--evnt", "push"], "no option '--evnt'; did you mean '--event'?"),
+        (["--event"], "argument --event: expected one argument"),
+    ],
+)
+def test_wrong_usage_is_one_line_with_the_nearest_name_and_exit_code_2(
+    two: Nox, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+) -> None:
+    assert two.here("--", *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1] == line
+    assert captured.out == ""
+    assert two.statuses() == {}
+
+
+def test_wrong_usage_ends_the_process_with_2(two: Nox) -> None:
+    code, output = two.run("--", "--only", "test")
+    assert (code, output.splitlines()[-1]) == (
+        2,
+        "no job 'test'; did you mean 'tests'?",
+    )
+
+
+def test_after_the_first_failure_nothing_more_is_started_with_x(nox_run: Nox) -> None:
+    nox_run.write(GRAPH)
+    assert (
+        nox_run.here("-x", "--", "--plain", "-j", "1", "--only", "lint,security,dies")
+        == 1
+    )
+    assert nox_run.statuses()["security"] == ("skipped", None)
+    assert (
+        nox_run.result("security").checks[0].detail
+        == "not started after the first failure (-x)"
+    )
+
+
+def test_install_only_makes_the_environments_and_leaves_no_result(two: Nox) -> None:
+    assert two.here("--install-only", "--", "--plain") == 0
+    assert sorted(
+        path.name for path in (two.root / ".nox").iterdir() if path.is_dir()
+    ) == ["lint", "tests"]
+    assert two.statuses() == {}
+
+
+def test_the_result_of_an_earlier_run_is_not_taken_for_this_one(
+    nox_run: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nox_run.write(GRAPH)
+    nox_run.here("-s", "security")
+    folder = nox_run.root / "reports" / "security"
+    (nox_run.root / "reports" / "dies").mkdir()
+    (nox_run.root / "reports" / "dies" / "result.json").write_text(
+        (folder / "result.json").read_text()
+    )
+    assert nox_run.here("--", "--plain", "--only", "dies") == 1
+    assert nox_run.result("dies").cause == "no-environment"
+
+
+def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
+    two: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(two.root / "gate")
+    monkeypatch.setenv("LINT", "echo open > gate; cat gate > /dev/null")
+    with two.start("--", "--plain", "--only", "lint") as first:
+        (two.root / "gate").read_text()  # the first is inside its session now
+        monkeypatch.delenv("LINT")
+        with two.start("--", "--plain", "--only", "tests") as second:
+            assert second.stdout is not None
+            for line in second.stdout:
+                if line.startswith("waiting for another pipeline"):
+                    break
+            else:
+                pytest.fail("the second pipeline did not wait")
+            assert f"process {first.pid}, since " in line
+            assert not (two.root / "tests-ran").exists()
+            (two.root / "gate").write_text("go on")
+            assert first.wait() == 0
+            second.stdout.read()
+            assert second.wait() == 0
+            assert first.stdout is not None
+            first.stdout.read()
+    assert (two.root / "tests-ran").exists()
+
+
+def test_an_interrupted_pipeline_ends_with_130_and_every_job_has_its_result(
+    two: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(two.root / "gate")
+    monkeypatch.setenv("LINT", "echo open > gate; exec sleep 6000")
+    with two.start("--", "--plain") as process:
+        (two.root / "gate").read_text()
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate()
+    assert process.returncode == 130, output
+    assert two.statuses() == {
+        "lint": ("failure", "interrupted"),
+        "tests": ("failure", "interrupted"),
+    }
+    assert two.result("tests").checks[0].detail == "interrupted before it started"
+
+
+def test_a_pipeline_without_a_board_or_with_one_runs_the_same(two: Nox) -> None:
+    code, output = two.run("--", "--only", "tests")
+    assert code == 0, output
+    assert two.statuses() == {"tests": ("success", None)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first_line"),
+    [
+        ([], "push on main: 2 jobs"),
+        (["--json"], "{"),
+        (["--mermaid"], "flowchart LR"),
+    ],
+)
+def test_a_plan_is_printed_and_nothing_run(
+    two: Nox, capsys: pytest.CaptureFixture[str], arguments: list[str], first_line: str
+) -> None:
+    assert (
+        two.here("-s", "plan", "--", "--event", "push", "--branch", "main", *arguments)
+        == 0
+    )
+    assert capsys.readouterr().out.splitlines()[0] == first_line
+    assert two.statuses() == {}
+
+
+def test_a_wrong_option_of_the_plan_is_wrong_usage(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert two.here("-s", "plan", "--", "--jsn") == 2
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == "no option '--jsn'; did you mean '--json'?"
+    )
+
+
+def test_without_a_run_there_is_nothing_to_sum_up(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert two.here("-s", "summary") == 2
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == "no pipeline has run in this checkout (run `nox`)"
+    )
+
+
+def test_the_summary_is_that_of_the_last_pipeline_with_its_own_plan(
+    two: Nox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LINT", "exit 1")
+    arguments = [
+        "--event",
+        "push",
+        "--branch",
+        "main",
+        "--only",
+        "lint",
+        "--plain",
+        "-j",
+        "1",
+    ]
+    assert two.here("--", *arguments) == 1
+    assert (two.root / "reports" / "index.html").exists()
+    capsys.readouterr()
+    assert two.here("-s", "summary") == 1
+    text = capsys.readouterr().out
+    assert "push" in text
+    assert "exit 1" in text
+
+
+def test_on_github_the_summary_is_that_of_the_run_and_heeds_what_github_says(
+    two: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_RUN_ID", "4711")
+    assert two.here("-s", "lint") == 0
+    assert two.here("-s", "tests") == 0
+    assert two.here("-s", "summary") == 0
+    monkeypatch.setenv(
+        "NEEDS", json.dumps({"tests": {"result": "failure", "outputs": {}}})
+    )
+    assert two.here("-s", "summary") == 1
+
+
+def test_a_failed_nightly_run_is_told_where_people_look(
+    two: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def tell(text: str, env: Mapping[str, str]) -> str:
+        told.append(text)
+        return "https://github.example/issues/1"
+
+    monkeypatch.setattr(github_issue, "tell", tell)
+    nightly = TWO.replace("(python=None)", '(python=None, events=["schedule"])')
+    two.write(nightly)
+    for name, value in (
+        ("RUN_ID", "4711"),
+        ("TOKEN", "none"),
+        ("EVENT_NAME", "schedule"),
+    ):
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    monkeypatch.setenv("LINT", "exit 1")
+    assert two.here("-s", "lint") == 1
+    assert two.here("-s", "summary") == 1
+    assert "lint" in told[0]
+
+
+# The pieces
+
+
+def nothing(run: Run) -> None:
+    """Do nothing."""
+
+
+@pytest.fixture
+def made(root: Path, handlers: None) -> Iterator[Pipeline]:
+    """A pipeline of two jobs, not yet run."""
+    from nox import _options
+
+    suite = Suite(
+        root,
+        {"PATH": os.environ["PATH"], "LAKE_CI_RUN": "outer", "GITHUB_RUN_ID": "4711"},
+    )
+    jobs = tuple(suite.graph.add(Job(name, nothing)) for name in ("lint", "tests"))
+    options = Namespace(parallel=None, plain=True, environment="dev", no_cache=True)
+    yield Pipeline(
+        suite,
+        Plan(Event("push", "main"), jobs, {}),
+        _options.options.namespace(),
+        options,
+    )
+
+
+def stand_in(
+    made: Pipeline, said: dict[str, Any] | None, *, interrupted: bool = False
+) -> Result:
+    return made._results({"lint": said} if said else {}, interrupted=interrupted)[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "interrupted", "status", "cause", "words"),
+    [
+        (None, False, Status.SKIPPED, None, "not started after the first failure (-x)"),
+        (
+            {
+                "result": "aborted",
+                "reason": "Prerequisite session build was not successful",
+                "duration": 0,
+            },
+            False,
+            Status.SKIPPED,
+            "need-failed",
+            "needs build, which did not pass",
+        ),
+        (
+            {"result": "failed", "reason": None, "duration": 1.23456},
+            False,
+            Status.FAILURE,
+            "no-environment",
+            "nox could not make the environment",
+        ),
+        (
+            {
+                "result": "failed",
+                "reason": "Python interpreter 3.9 not found",
+                "duration": 0.1,
+            },
+            False,
+            Status.WARNING,
+            None,
+            "no Python 3.9",
+        ),
+        (
+            {
+                "result": "aborted",
+                "reason": "a session.error of its own",
+                "duration": 0.1,
+            },
+            False,
+            Status.FAILURE,
+            "no-environment",
+            "a session.error of its own",
+        ),
+    ],
+)
+def test_a_job_that_left_no_result_gets_one_with_noxs_reason(
+    made: Pipeline,
+    said: dict[str, Any] | None,
+    interrupted: bool,
+    status: Status,
+    cause: str | None,
+    words: str,
+) -> None:
+    result = stand_in(made, said, interrupted=interrupted)
+    assert (result.status, result.cause, result.run, result.event) == (
+        status,
+        cause,
+        "4711",
+        "push",
+    )
+    assert words in result.checks[0].detail
+    assert results.read(made.suite.root / "reports" / "lint") == result
+
+
+def test_a_job_that_was_never_started_was_interrupted_too(made: Pipeline) -> None:
+    result = stand_in(made, None, interrupted=True)
+    assert (result.status, result.cause) == (Status.FAILURE, "interrupted")
+    assert result.checks[0].detail == "interrupted before it started"
+
+
+def test_a_result_that_cannot_be_read_is_replaced(made: Pipeline) -> None:
+    folder = made.suite.root / "reports" / "lint"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{")
+    assert (
+        stand_in(made, {"result": "failed", "reason": None}).cause == "no-environment"
+    )
+    assert results.read(folder).cause == "no-environment"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "nox_code", "code"),
+    [
+        ([Status.SUCCESS, Status.WARNING], 0, 0),
+        ([Status.SUCCESS, Status.FAILURE], 1, 1),
+        ([Status.SUCCESS, Status.FAILURE], 0, 1),
+        # nox found something that no row shows.
+        ([Status.SUCCESS, Status.SUCCESS], 2, 2),
+    ],
+)
+def test_the_exit_code_is_that_of_the_worst_job_or_noxs_own(
+    made: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    statuses: list[Status],
+    nox_code: int,
+    code: int,
+) -> None:
+    causes: list[str | None] = [None] * len(statuses)
+    assert exit_code(made, monkeypatch, statuses, causes, nox_code) == code
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"), [("not-provisioned", 3), (None, 1), ("no-environment", 1)]
+)
+def test_the_exit_code_is_3_where_the_machine_alone_failed(
+    made: Pipeline, monkeypatch: pytest.MonkeyPatch, cause: str | None, code: int
+) -> None:
+    statuses, causes = [Status.FAILURE] * 2, ["not-provisioned", cause]
+    assert exit_code(made, monkeypatch, statuses, causes, nox_code=1) == code
+
+
+def exit_code(
+    made: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    statuses: list[Status],
+    causes: list[str | None],
+    nox_code: int,
+) -> int:
+    """The exit code of a pipeline whose sessions end with these results."""
+
+    def inner(report: Path, running: Sequence[Variant]) -> int:
+        for variant, status, cause in zip(made.variants, statuses, causes):
+            result = stand_in(made, {"result": "failed", "reason": None})
+            result = replace(
+                result, job=variant.id, session=variant.session, cause=cause
+            )
+            result = replace(result, checks=(Check("one", status),))
+            results.write(made.suite.root / "reports" / variant.id, result)
+        return nox_code
+
+    monkeypatch.setattr(made, "_inner", inner)
+    return made.run()
+
+
+@pytest.mark.parametrize("install_only", [False, True])
+def test_an_interruption_is_passed_on_once_the_table_is_printed(
+    made: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    install_only: bool,
+) -> None:
+    def interrupt(report: Path, running: Sequence[Variant]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(made, "_inner", interrupt)
+    made.config.install_only = install_only
+    if install_only:
+        assert made.run() == 130
+        return
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    assert "interrupted before it started" in capsys.readouterr().out
+
+
+BAD_ORDER = f'''
+@suite.job(python=None)
+def short(run):
+    """Come first by declaration, and keep nothing waiting."""
+    run.check(Shell("echo short >> order"))
+
+
+@suite.job(python=None)
+def lint(run):
+    """Begin the longest path."""
+    run.check(Shell("echo lint >> order"))
+
+
+@suite.job(needs=[lint], pythons=["{THIS}"], javas=["11", "17"])
+def tests(run):
+    """Take longest on Java 11."""
+    run.check(Shell(f"echo tests{{run.java}} >> order"))
+
+
+@suite.job(needs=[tests], python=None)
+def build(run):
+    """End the longest path."""
+    run.check(Shell("echo build >> order"))
+'''
+BAD_ORDER_SECONDS = {
+    "short": 5.0,
+    "lint": 1.0,
+    f"tests-{THIS}-java11": 90.0,
+    f"tests-{THIS}-java17": 60.0,
+    "build": 1.0,
+}
+
+
+def record(root: Path, seconds: Mapping[str, float]) -> None:
+    """Leave the results of an earlier run of so many seconds, by the folder's name."""
+    for name, each in seconds.items():
+        result = Result(
+            run="before",
+            attempt=1,
+            event="push",
+            commit=None,
+            dirty=False,
+            job=name,
+            session=name,
+            started="2026-01-31T02:00:00Z",
+            seconds=each,
+            reproduce="",
+            checks=(Check("one", Status.SUCCESS),),
+        )
+        results.write(root / "reports" / name, result)
+
+
+def test_sessions_start_by_the_longest_path_of_the_recorded_seconds(
+    nox_run: Nox,
+) -> None:
+    nox_run.write(BAD_ORDER)
+    record(nox_run.root, BAD_ORDER_SECONDS)
+    code, output = nox_run.run("--", "--plain", "-j", "1")
+    assert code == 0, output
+    assert (nox_run.root / "order").read_text().split() == [
+        *("lint", "tests11", "tests17", "short", "build")
+    ]
+    lines = output.splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("Simulating "))
+    assert lines[at + 1 : at + 4] == [
+        "5 sessions: 0 cached, 5 to run in about 3 min on 1 worker",
+        f"critical path: lint → tests-{THIS}(java11) → build, about 92 s",
+        "`nox -s short` answers in about 5 s",
+    ]
+
+
+def test_estimated_seconds_of_pyproject_order_the_first_run(nox_run: Nox) -> None:
+    nox_run.write(BAD_ORDER)
+    table = "short = 500\nlint = 1\ntests = 60\nbuild = 1\n"
+    (nox_run.root / "pyproject.toml").write_text(f"[tool.lake_ci.seconds]\n{table}")
+    code, output = nox_run.run("--", "--plain", "-j", "1")
+    assert code == 0, output
+    assert (nox_run.root / "order").read_text().split()[:2] == ["short", "lint"]
+    assert "\nan estimate: no run of 5 sessions is recorded\n" in output
+
+
+def test_several_workers_get_the_sessions_in_the_same_order(nox_run: Nox) -> None:
+    nox_run.write(BAD_ORDER)
+    record(nox_run.root, {**BAD_ORDER_SECONDS, "short": 500.0})
+    code, output = nox_run.run("--", "--plain", "-j", "2")
+    assert code == 0, output
+    started = re.findall(r"^Starting session (\S+)\.\.\.$", output, re.MULTILINE)
+    assert set(started[:2]) == {"short", "lint"}
+    assert sorted(started[2:4]) == [f"tests-{THIS}(java11)", f"tests-{THIS}(java17)"]
+    assert started[4] == "build"
+
+
+def test_a_plan_shows_the_estimate_of_the_run(
+    nox_run: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nox_run.write(BAD_ORDER)
+    record(nox_run.root, BAD_ORDER_SECONDS)
+    assert nox_run.here("-s", "plan") == 0
+    planned = capsys.readouterr().out.splitlines()
+    assert planned[1].startswith("5 sessions: 0 cached, 5 to run in about ")
+    assert planned[2:4] == [
+        f"critical path: lint → tests-{THIS}(java11) → build, about 92 s",
+        "`nox -s short` answers in about 5 s",
+    ]
+    assert nox_run.here("--", "--plain") == 0
+    assert set(planned[1:4]) <= set(capsys.readouterr().out.splitlines())
+
+
+def test_a_wrong_number_of_workers_is_wrong_usage(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert two.here("--", "-j", "many") == 2
+    assert "-j: invalid parallel value 'many'" in capsys.readouterr().err
+    assert not (two.root / "reports" / "lint").exists()
+
+
+def test_the_run_ends_with_its_ratio_and_the_summary_repeats_it(
+    two: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert two.here("--", "--plain", "-j", "2") == 0
+    output = capsys.readouterr().out
+    ratio = re.search(
+        r"^took .* s, \d+\.\d\d times the lower bound of .* s$", output, re.MULTILINE
+    )
+    assert ratio is not None
+    assert re.search(
+        r"critical path: lint → tests, .* s; processor time: .* / ", output
+    )
+    assert ratio[0] in (two.root / "reports" / "summary.md").read_text()
+    assert ratio[0] in (two.root / "reports" / "index.html").read_text()
+    assert two.here("-s", "summary") == 0
+    assert ratio[0] in capsys.readouterr().out
+
+
+def test_the_last_run_of_an_older_suite_is_summed_up_without_workers(two: Nox) -> None:
+    assert two.here("--", "--plain") == 0
+    path = two.root / "reports" / pipeline.LAST
+    last = json.loads(path.read_text())
+    assert set(last.pop("workers")) == {"number", "cores", "began"}
+    path.write_text(json.dumps(last))
+    assert two.here("-s", "summary") == 0
+    assert " core" not in (two.root / "reports" / "summary.md").read_text()
+
+
+def test_a_jobs_newest_session_starts_first_as_it_takes_longest(nox_run: Nox) -> None:
+    nox_run.write('''
+@suite.job(python=None)
+def lint(run):
+    """Come before."""
+    run.check(Shell("echo lint >> order"))
+
+
+@suite.job(needs=[lint], python=None, javas=["11", "17", "21"])
+def tests(run):
+    """Say when it starts."""
+    run.check(Shell(f"echo {run.java} >> order"))
+''')
+    code, output = nox_run.run("--", "--plain", "-j", "1")
+    assert code == 0, output
+    assert (nox_run.root / "order").read_text().split() == ["lint", "21", "17", "11"]
+    # People read them in the order of the declaration.
+    table = output.partition("\ntook ")[0].rpartition("lint ")[2]
+    assert re.findall(r"tests\(java(\d+)\)", table) == ["11", "17", "21"]
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "{}"])
+def test_a_report_that_nox_did_not_finish_says_nothing(
+    tmp_path: Path, text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / "report.json").write_text(text)
+    assert pipeline._read_report(tmp_path / "report.json") == {}
+
+
+def test_nox_report_is_read_by_every_name_of_a_session(tmp_path: Path) -> None:
+    entry = {"signatures": ["tests(java11)", "tests-3.10(java11)"], "result": "success"}
+    (tmp_path / "report.json").write_text(
+        json.dumps({"result": 1, "sessions": [entry]})
+    )
+    assert pipeline._read_report(tmp_path / "report.json") == {
+        "tests(java11)": entry,
+        "tests-3.10(java11)": entry,
+    }
+
+
+@pytest.mark.parametrize(
+    ("outer", "parallel", "expected"),
+    [
+        ([], None, None),
+        ([], "3", "3"),
+        (["-j", "7"], None, "7"),
+    ],
+)
+def test_the_inner_nox_gets_the_outer_ones_options_and_runs_in_parallel(
+    tmp_path: Path, outer: list[str], parallel: str | None, expected: str | None
+) -> None:
+    from nox import _options
+
+    config = _options.options.parse_args(
+        [*outer, "-x", "-R", "-s", "pipeline", "--", "--event", "push"]
+    )
+    argv = pipeline.inner_argv(
+        config, ["lint", "tests-3.10(java17)"], tmp_path / "report.json", parallel
+    )
+    assert argv[:3] == [sys.executable, "-m", "nox"]
+    at_once = argv[argv.index("--parallel") + 1]
+    assert (
+        at_once == expected if expected else int(at_once) >= 1
+    )  # without a number, one per CPU
+    assert "--stop-on-first-error" in argv
+    assert "--event" not in argv
+    assert "pipeline" not in argv
+    assert "tests-3.10(java17)" in argv
+    assert config.sessions == ["pipeline"]  # the outer one's own are left alone
+
+
+LEAKY = """
+from lake_ci.model.results import Finding
+
+TOKEN = os.environ["DATABRICKS_TOKEN"]
+
+
+class Leak(Tool):
+    name = "leak"
+
+    def run(self, bench):
+        (bench.reports / "junit.xml").write_text(
+            '<testsuites><testcase name="a">'
+            f"<failure>{TOKEN}</failure></testcase></testsuites>"
+        )
+        finding = Finding("leak", "error", repr(TOKEN + chr(10)), f"{TOKEN}.py", 1)
+        return Outcome(Status.FAILURE, TOKEN, (finding,), data={"output": TOKEN})
+
+
+@suite.job(python=None, reports=["junit.xml"])
+def tools(run):
+    \"\"\"Leak in what tools print, write and find.\"\"\"
+    run.warn(TOKEN)
+    run.check(Shell("echo $DATABRICKS_TOKEN; exit 1"), Leak())
+
+
+@suite.job(python=None)
+def error(run):
+    \"\"\"Fail with an error that nobody expects.\"\"\"
+    raise ValueError(f"Invalid header value {TOKEN.encode()!r}")
+"""
+
+
+def test_a_secret_is_in_no_output_of_a_pipeline(
+    nox_run: Nox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi0123456789abcdef\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
+    nox_run.write(LEAKY)
+    code, output = nox_run.run("--", "--plain")
+    assert code == 1
+    assert (
+        "[hidden]" in output
+        and "::error" in output
+        and "Invalid header value" in output
+    )
+    found = [tmp_path / "step.md"]
+    for folder in ("reports", ".cache"):
+        found += [path for path in (nox_run.root / folder).rglob("*") if path.is_file()]
+    assert {"index.html", "summary.md", "result.json", "junit.xml"} <= {
+        path.name for path in found
+    }
+    assert [path for path in found if b"0123456789abcdef" in path.read_bytes()] == []
+    assert "0123456789abcdef" not in output
+    assert (
+        nox_run.result("error").checks[0].detail
+        == "ValueError: Invalid header value b'[hidden]'"
+    )
+
+
+def test_summary_redacts_results_of_jobs_that_did_not_know_the_secret(
+    two: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINT", "echo bad token ghp-0123456789abcdef; exit 1")
+    two.run("--", "--plain")
+    report = two.root / "reports" / "summary.md"
+    assert "ghp-0123456789abcdef" in report.read_text(encoding="utf-8")
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp-0123456789abcdef")
+    code, output = two.run("-s", "summary")
+    assert code == 1 and "bad token" in output and "hidden" in output
+    for file in (report, report.with_name("index.html")):
+        assert "0123456789abcdef" not in file.read_text(encoding="utf-8")
+    assert "0123456789abcdef" not in output

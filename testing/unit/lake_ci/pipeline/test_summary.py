@@ -1,0 +1,423 @@
+"""The summary of a run: what counts, what does not, and what is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci.model.events import Event, select
+from lake_ci.model.job import Graph
+from lake_ci.model.results import Check, Finding, Status
+from lake_ci.pipeline import summary
+from lake_ci.report.overview import Overview, Session, State
+from testing.unit.lake_ci.report import samples
+
+HISTORY = "reports/.history/runs.json"
+
+
+@pytest.fixture
+def graph() -> Graph:
+    return samples.design()
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    """A repository in which every session of a push to main left a good result."""
+    samples.leave_all(tmp_path, samples.plan_of(samples.design()))
+    return tmp_path
+
+
+def one(overview: Overview, name: str) -> Session:
+    [session] = [session for session in overview.sessions if session.id == name]
+    return session
+
+
+def refused(overview: Overview) -> dict[str, str]:
+    return {entry.file: entry.reason for entry in overview.refused}
+
+
+def test_every_planned_session_has_its_result_and_every_other_job_its_reason(
+    good: Path,
+) -> None:
+    overview = samples.collect(good)
+    assert [node.name for node in overview.nodes] == list(samples.design().jobs)[:-1]
+    assert len(overview.sessions) == 14
+    assert all(session.result is not None for session in overview.sessions)
+    assert overview.nodes[-1].skipped == "only on schedule or workflow dispatch"
+    assert (overview.state, overview.exit_code, overview.refused) == (
+        State.SUCCESS,
+        0,
+        (),
+    )
+    assert (overview.event, overview.branch, overview.made) == (
+        "push",
+        "main",
+        "2026-01-31T02:10:00Z",
+    )
+
+
+def test_the_job_that_makes_the_report_is_not_waited_for(
+    good: Path, graph: Graph
+) -> None:
+    plan = select(graph, Event("push", "main"), only=["lint", "summary"])
+    assert [session.id for session in samples.collect(good, plan).sessions] == ["lint"]
+    overview = samples.collect(good, plan, itself="lint")
+    assert [(session.id, session.why) for session in overview.sessions] == [
+        ("summary", "it left no result")
+    ]
+
+
+def test_no_result_is_no_success(good: Path) -> None:
+    (good / "reports" / "security" / "result.json").unlink()
+    overview = samples.collect(good)
+    assert (one(overview, "security").state, one(overview, "security").why) == (
+        State.FAILURE,
+        "it left no result",
+    )
+    assert overview.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "Expecting value"),
+        ('{"schema": 1, "run"', "Expecting"),
+        ("[]", "list indices"),
+        ('{"schema": 2}', "schema 2, expected 1"),
+        ('{"schema": 1}', "'run' is missing"),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_an_unreadable_result_is_refused_by_name_and_counts_as_failure(
+    good: Path, text: str, reason: str
+) -> None:
+    (good / "reports" / "lint" / "result.json").write_text(text, encoding="utf-8")
+    overview = samples.collect(good)
+    said = refused(overview)["reports/lint/result.json"]
+    assert reason in said
+    assert str(good) not in said
+    assert one(overview, "lint").why == f"its result does not count: {said}"
+    assert overview.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"run": "older"}, "is of run older, this is 7f3a91c2d4e8"),
+        (
+            {"commit": "f" * 40},
+            "is of commit ffffffffffff, this run is of 781e32854715",
+        ),
+        ({"partial": True}, "is partial: arguments selected a part of lint"),
+        ({"attempt": 2}, "is of attempt 2, this is 1"),
+        ({"seconds": float("inf")}, "is malformed: seconds"),
+    ],
+)
+def test_a_result_that_is_not_this_runs_is_refused_by_name(
+    good: Path, graph: Graph, change: dict[str, Any], reason: str
+) -> None:
+    samples.leave(good, samples.result_of(graph.jobs["lint"].variants[0], **change))
+    overview = samples.collect(good)
+    assert refused(overview) == {"reports/lint/result.json": reason}
+    assert one(overview, "lint").state is State.FAILURE
+    for page in ("summary.md", "index.html"):
+        assert summary.write(overview, good, {}) == 1
+        assert reason in (good / "reports" / page).read_text(encoding="utf-8")
+
+
+def test_a_result_that_nobody_planned_is_refused_and_fails_nothing(
+    good: Path, graph: Graph
+) -> None:
+    samples.leave(good, samples.result_of(graph.jobs["acceptance"].variants[0]))
+    overview = samples.collect(good)
+    assert refused(overview) == {
+        "reports/acceptance/result.json": "acceptance was not planned in this run"
+    }
+    assert overview.exit_code == 0
+
+
+def test_the_newest_attempt_of_each_session_counts(good: Path, graph: Graph) -> None:
+    variant = graph.jobs["lint"].variants[0]
+    samples.leave(good, samples.result_of(variant, samples.failed("mypy")))
+    samples.leave(
+        good,
+        samples.result_of(variant, samples.passed("mypy"), attempt=2),
+        "lint-again",
+    )
+    overview = samples.collect(good, attempt=2)
+    assert one(overview, "lint").state is State.SUCCESS
+    assert refused(overview) == {
+        "reports/lint/result.json": "is of attempt 1; that of attempt 2 counts"
+    }
+    # The other sessions passed at the first attempt, and were not run again.
+    assert overview.exit_code == 0
+
+
+def test_what_needs_a_failed_job_and_left_nothing_was_skipped(
+    good: Path, graph: Graph
+) -> None:
+    for name in ("k8s", "build"):
+        (good / "reports" / name / "result.json").unlink()
+    samples.leave(
+        good,
+        samples.result_of(graph.jobs["docker"].variants[0], samples.failed("build")),
+    )
+    overview = samples.collect(good)
+    assert (one(overview, "k8s").state, one(overview, "k8s").why) == (
+        State.SKIPPED,
+        "needs docker, which did not pass",
+    )
+    assert one(overview, "build").why == "needs k8s, which did not pass"
+    assert overview.exit_code == 1
+
+
+def test_a_need_that_was_not_planned_excuses_nothing(
+    tmp_path: Path, graph: Graph
+) -> None:
+    plan = select(graph, Event("push", "main"), only=["build"])
+    assert one(samples.collect(tmp_path, plan), "build").state is State.FAILURE
+
+
+def test_a_session_that_has_not_ended_fails_nothing_while_the_run_goes_on(
+    good: Path, graph: Graph
+) -> None:
+    (good / "reports" / "build" / "result.json").unlink()
+    overview = samples.collect(good, running=True)
+    assert (
+        one(overview, "build").state.symbol,
+        overview.state,
+        overview.exit_code,
+    ) == (
+        "⏳",
+        State.RUNNING,
+        0,
+    )
+    assert summary.write(overview, good, {}) == 0
+    assert "⏳ running | build" in (good / "reports" / "summary.md").read_text(
+        encoding="utf-8"
+    )
+    assert not (good / HISTORY).exists()
+    samples.leave(
+        good, samples.result_of(graph.jobs["lint"].variants[0], samples.failed("mypy"))
+    )
+    assert samples.collect(good, running=True).exit_code == 1
+
+
+def test_githubs_word_that_a_job_failed_outweighs_its_results(
+    good: Path, graph: Graph
+) -> None:
+    said = {"lint": "cancelled", "tests": "failure", "build": "success"}
+    overview = samples.collect(good, said=said)
+    assert one(overview, "lint").state is State.FAILURE
+    assert one(overview, "lint").headline == "it says passed, GitHub says cancelled"
+    assert one(overview, "build").state is State.SUCCESS
+    # Of a matrix GitHub tells only the whole: all of it is in doubt, unless one of it
+    # says itself that it failed.
+    tests = [each.state for each in overview.sessions if each.job == "tests"]
+    assert tests == [State.FAILURE] * 6
+    samples.leave(
+        good, samples.result_of(graph.jobs["tests"].variants[0], samples.failed("unit"))
+    )
+    tests = [
+        each.state
+        for each in samples.collect(good, said=said).sessions
+        if each.job == "tests"
+    ]
+    assert tests == [State.FAILURE] + [State.SUCCESS] * 5
+
+
+def test_githubs_word_tells_skipped_from_lost(good: Path, graph: Graph) -> None:
+    for name in ("k8s", "security"):
+        (good / "reports" / name / "result.json").unlink()
+    samples.leave(
+        good,
+        samples.result_of(graph.jobs["docker"].variants[0], samples.failed("build")),
+    )
+    overview = samples.collect(good, said={"k8s": "failure", "security": "skipped"})
+    assert (one(overview, "k8s").state, one(overview, "k8s").why) == (
+        State.FAILURE,
+        "it left no result",
+    )
+    assert (one(overview, "security").state, one(overview, "security").why) == (
+        State.SKIPPED,
+        "skipped by GitHub",
+    )
+
+
+def test_a_skipped_session_keeps_its_own_result(tmp_path: Path) -> None:
+    plan = samples.leave_realistic(tmp_path)
+    deploy = one(samples.collect(tmp_path, plan), "deploy")
+    assert (deploy.state, deploy.headline) == (
+        State.SKIPPED,
+        "needs build, which did not pass",
+    )
+
+
+def test_tests_are_read_from_junit_xml_and_a_broken_one_is_named(good: Path) -> None:
+    (good / "reports" / "lint" / "junit.xml").write_text(
+        samples.junit_xml(("a", 1.5, "")), encoding="utf-8"
+    )
+    (good / "reports" / "docker" / "junit.xml").write_text(
+        "<testsuites>", encoding="utf-8"
+    )
+    overview = samples.collect(good)
+    assert [(test.name, test.seconds) for test in one(overview, "lint").tests] == [
+        ("testing.unit.test_x::a", 1.5)
+    ]
+    assert one(overview, "docker").note.startswith("its junit.xml cannot be read: ")
+    assert one(overview, "docker").state is State.SUCCESS
+
+
+def test_both_reports_are_written_whole_and_the_code_is_that_of_the_run(
+    good: Path,
+) -> None:
+    assert summary.write(samples.collect(good), good, {}) == 0
+    assert (
+        (good / "reports" / "summary.md")
+        .read_text(encoding="utf-8")
+        .startswith("## ✅ Passed")
+    )
+    assert (
+        (good / "reports" / "index.html")
+        .read_text(encoding="utf-8")
+        .endswith("</html>\n")
+    )
+    assert not [
+        path
+        for path in (good / "reports").iterdir()
+        if path.is_file() and path.name.startswith(".")
+    ]
+
+
+def test_a_run_is_compared_with_the_one_before_and_enters_the_history_once(
+    good: Path, graph: Graph
+) -> None:
+    first = samples.collect(good)
+    assert first.previous is None
+    summary.write(replace(first, run="before"), good, {})
+    samples.leave(
+        good, samples.result_of(graph.jobs["lint"].variants[0], samples.failed("mypy"))
+    )
+    for _ in range(2):
+        second = samples.collect(good)
+        assert second.previous is not None and second.previous.run == "before"
+        summary.write(second, good, {})
+    runs = json.loads((good / HISTORY).read_text(encoding="utf-8"))["runs"]
+    assert [run["run"] for run in runs] == ["before", samples.RUN]
+    assert "- failing: lint: mypy, was not there" in (
+        good / "reports" / "summary.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_a_broken_history_is_said_and_written_anew(good: Path) -> None:
+    (good / HISTORY).parent.mkdir()
+    (good / HISTORY).write_text("{", encoding="utf-8")
+    overview = samples.collect(good)
+    assert (
+        "runs.json cannot be read, so there is no run to compare with"
+        in overview.notes[0]
+    )
+    summary.write(overview, good, {})
+    assert samples.collect(good, run="next").previous is not None
+
+
+def test_githubs_step_summary_is_appended_to(good: Path, tmp_path: Path) -> None:
+    step = tmp_path / "step.md"
+    step.write_text("before\n", encoding="utf-8")
+    summary.write(samples.collect(good), good, {"GITHUB_STEP_SUMMARY": str(step)})
+    report = (good / "reports" / "summary.md").read_text(encoding="utf-8")
+    assert step.read_text(encoding="utf-8") == "before\n" + report
+
+
+def test_githubs_step_summary_is_cut_below_its_limit(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "STEP_SUMMARY_LIMIT", 600)
+    step = tmp_path / "step.md"
+    summary.write(samples.collect(good), good, {"GITHUB_STEP_SUMMARY": str(step)})
+    text = step.read_text(encoding="utf-8")
+    assert len(text.encode()) <= 600
+    assert text.endswith("lines left out; all of it is in reports/summary.md\n")
+
+
+def test_the_limit_is_githubs() -> None:
+    assert summary.STEP_SUMMARY_LIMIT == 1024 * 1024
+
+
+def test_annotations_are_printed_on_github_and_nowhere_else(
+    good: Path, graph: Graph
+) -> None:
+    found = Finding("mypy", "arg-type", "wrong", "utils/a.py", 7)
+    samples.leave(
+        good,
+        samples.result_of(
+            graph.jobs["lint"].variants[0], samples.failed("mypy", found)
+        ),
+    )
+    overview, said = samples.collect(good), list[str]()
+    assert summary.write(overview, good, {}, out=said.append) == 1
+    assert said == []
+    assert (
+        summary.write(overview, good, {"GITHUB_ACTIONS": "true"}, out=said.append) == 1
+    )
+    assert (
+        said[0].splitlines()[-1]
+        == "::error file=utils/a.py,line=7,title=lint%2C mypy%3A arg-type::wrong"
+    )
+
+
+def test_on_github_files_are_linked_to_the_commit(good: Path) -> None:
+    env = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "o/r"}
+    url = summary.source_url(good, env, samples.collect(good))
+    assert url == f"https://github.com/o/r/blob/{samples.COMMIT}/"
+    assert (
+        summary.source_url(good, env, replace(samples.collect(good), commit=None))
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("remote", "shown"),
+    [
+        ("https://github.com/o/r.git", True),
+        ("https://token@github.com/o/r", True),
+        ("git@github.com:o/r.git", True),
+        ("ssh://git@github.com/o/r.git", True),
+        ("https://example.org/o/r.git", False),
+        ("https://github.com.example.org/o/r.git", False),
+    ],
+)
+def test_on_a_laptop_files_are_linked_where_github_has_them(
+    root: Path, git: Callable[..., str], remote: str, shown: bool
+) -> None:
+    commit = git(root, "rev-parse", "HEAD")
+    overview = replace(samples.collect(root), commit=commit)
+    assert summary.source_url(root, {}, overview) is None
+    git(root, "remote", "add", "origin", remote)
+    # The commit was not pushed yet.
+    assert summary.source_url(root, {}, overview) is None
+    git(root, "update-ref", "refs/remotes/origin/main", commit)
+    expected = f"https://github.com/o/r/blob/{commit}/" if shown else None
+    assert summary.source_url(root, {}, overview) == expected
+    assert summary.source_url(root, {}, replace(overview, dirty=True)) is None
+
+
+def test_a_warning_is_no_failure_and_a_failed_check_is(
+    good: Path, graph: Graph
+) -> None:
+    variant = graph.jobs["lint"].variants[0]
+    samples.leave(
+        good,
+        samples.result_of(variant, Check("plan", Status.WARNING, weaker="not all")),
+    )
+    overview = samples.collect(good)
+    assert (overview.state, overview.exit_code) == (State.WARNING, 0)
+    samples.leave(
+        good, samples.result_of(variant, samples.passed("a"), cause="timeout")
+    )
+    assert samples.collect(good).exit_code == 1

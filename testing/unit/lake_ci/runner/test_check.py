@@ -1,0 +1,133 @@
+"""Tools that are one command: findings, crashes, and commands that were cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lake_ci.errors import LakeCiError
+from lake_ci.model.results import Finding, Status
+from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed
+from lake_ci.system.processes import Completed
+
+Answering = Callable[..., list[list[str]]]
+
+
+class Grep(CommandTool):
+    """Lines `file:line` are findings; `odd` is what its reader does not know."""
+
+    name = "grep"
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [bench.bin("grep"), *bench.posargs]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for line in done.stdout.splitlines():
+            file, number = line.split(":")
+            yield Finding("grep", "todo", "a TODO", bench.relative(file), int(number))
+
+
+def completed(
+    code: int, stdout: str = "", stderr: str = "", stopped: str | None = None
+) -> Completed:
+    return Completed(("grep",), code, stdout, stderr, 3.0, stopped)
+
+
+def test_findings_are_a_failure_with_each_of_them(
+    bench: Workbench, answering: Answering
+) -> None:
+    calls = answering(completed(1, "a.py:3\nb.py:4\n"))
+    bench.posargs = ("TODO",)
+    outcome = Grep().run(bench)
+    assert (outcome.status, outcome.detail) == (Status.FAILURE, "2 findings")
+    assert [finding.place for finding in outcome.findings] == ["a.py:3", "b.py:4"]
+    assert calls == [[bench.bin("grep"), "TODO"]]
+
+
+def test_no_findings_and_code_zero_is_success(
+    bench: Workbench, answering: Answering
+) -> None:
+    answering(completed(0))
+    assert Grep().run(bench).status is Status.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        (completed(1), "exited with 1"),
+        (completed(2, "a.py:3\n"), "exited with 2"),
+        (completed(-11), "was ended by signal 11"),
+        (completed(127, stderr="grep: No such file or directory"), "exited with 127"),
+        (
+            completed(1, "odd\n"),
+            "printed what its reader does not know: not enough values to unpack",
+        ),
+        (completed(0, "odd\n"), "printed what its reader does not know"),
+    ],
+)
+def test_what_the_reader_does_not_know_is_a_crash_with_the_last_lines(
+    bench: Workbench, answering: Answering, done: Completed, words: str
+) -> None:
+    answering(done)
+    outcome = Grep().run(bench)
+    assert outcome.status is Status.FAILURE
+    [finding] = outcome.findings
+    assert (finding.tool, finding.rule) == ("grep", "crash")
+    assert words in outcome.detail
+    assert finding.message.endswith(done.last_lines())
+
+
+def test_a_crash_shows_the_end_of_a_long_output_only() -> None:
+    outcome = crashed(
+        "grep", completed(2, stderr="\n".join(f"line {n}" for n in range(100)))
+    )
+    assert outcome.findings[0].message.splitlines() == [
+        "grep exited with 2",
+        *(f"line {n}" for n in range(88, 100)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "rule", "message"),
+    [
+        (
+            "timeout",
+            "timeout",
+            "ended after 3 s by the job's time limit\nstill at b.py",
+        ),
+        ("interrupted", "interrupted", "ended after 3 s: interrupted"),
+    ],
+)
+def test_a_command_that_was_cut_short_is_a_failure_whatever_it_printed(
+    bench: Workbench, answering: Answering, stopped: str, rule: str, message: str
+) -> None:
+    answering(completed(0, "a.py:3\n", "still at b.py\n", stopped))
+    outcome = Grep().run(bench)
+    assert outcome.status is Status.FAILURE
+    assert [(finding.rule, finding.message) for finding in outcome.findings] == [
+        (rule, message)
+    ]
+
+
+def test_paths_are_relative_to_the_repository_where_they_lie_inside(
+    bench: Workbench, tmp_path: Path
+) -> None:
+    assert bench.relative(bench.root / "a" / "b.py") == "a/b.py"
+    assert bench.relative("a/b.py") == "a/b.py"
+    assert bench.relative(tmp_path / "elsewhere.py") == str(tmp_path / "elsewhere.py")
+
+
+def test_a_tool_must_say_what_it_does(bench: Workbench) -> None:
+    with pytest.raises(NotImplementedError):
+        Tool().run(bench)
+    with pytest.raises(NotImplementedError):
+        CommandTool().command(bench)
+    with pytest.raises(NotImplementedError):
+        CommandTool().findings(completed(0), bench)
+
+
+def test_a_bench_without_servers_says_so(bench: Workbench) -> None:
+    with pytest.raises(LakeCiError, match="moto: there is nothing to serve it here"):
+        bench.serve(["moto"], env={})

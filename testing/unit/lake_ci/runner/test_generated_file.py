@@ -1,0 +1,58 @@
+"""A session overwrites the files that it made, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.check import Workbench
+from lake_ci.runner.generated_file import FOREIGN, Generated
+
+TABLE = Generated("docs/table.md", session="table", source="data.csv")
+TEXT = f"{TABLE.first_line}\nnew\n"
+OWN = b"# My table\r\nby hand\n"
+
+
+def before(bench: Workbench, content: bytes) -> Path:
+    path = bench.root / TABLE.file
+    path.parent.mkdir()
+    path.write_bytes(content)
+    return path
+
+
+def test_a_missing_file_is_written_and_then_unchanged(bench: Workbench) -> None:
+    assert TABLE.foreign("table", bench) is None
+    written = TABLE.write("table", bench, TEXT)
+    assert written == Outcome(Status.SUCCESS, "wrote docs/table.md")
+    assert (bench.root / TABLE.file).read_text() == TEXT
+    assert TABLE.write("table", bench, TEXT).detail == "unchanged"
+
+
+@pytest.mark.parametrize("content", [b"", TEXT.replace("new", "old").encode()])
+def test_an_own_or_empty_file_is_overwritten(bench: Workbench, content: bytes) -> None:
+    path = before(bench, content)
+    assert TABLE.write("table", bench, TEXT).status is Status.SUCCESS
+    assert path.read_text() == TEXT
+
+
+@pytest.mark.parametrize("content", [OWN, b"\n" + TEXT.encode(), b"\xff\xfe\x00"])
+def test_a_file_of_somebody_else_stays(bench: Workbench, content: bytes) -> None:
+    path = before(bench, content)
+    outcome = TABLE.write("table", bench, TEXT)
+    [finding] = outcome.findings
+    assert (outcome.status, finding.rule) == (Status.FAILURE, FOREIGN)
+    assert finding.place == "docs/table.md:1"
+    assert finding.message == (
+        "`nox -s table` did not make this file, and does not overwrite it: move it "
+        "away and run `nox -s table`, or run `nox -s table -- --force`"
+    )
+    assert path.read_bytes() == content
+
+
+def test_force_replaces_a_file_of_somebody_else(bench: Workbench) -> None:
+    path = before(bench, OWN)
+    bench.posargs = ("--force",)
+    assert TABLE.write("table", bench, TEXT).detail == "wrote docs/table.md"
+    assert path.read_text() == TEXT

@@ -1,0 +1,280 @@
+"""Declared jobs as nox sessions: `nox -s X` runs exactly X, and says in one line what
+is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lake_ci import errors
+from lake_ci.errors import MachineError
+from lake_ci.runner.suite import Suite, one_line
+from lake_ci.system import signals
+from lake_ci.system.environment import Environment
+
+if TYPE_CHECKING:
+    from testing.unit.lake_ci.conftest import Nox
+
+THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
+JOBS = f"""
+@suite.job(python=None, minutes=1)
+def lint(run):
+    \"\"\"Look at the code.
+
+    More of it.
+    \"\"\"
+    run.check(*[Shell(command) for command in run.posargs or ["true"]])
+
+
+@suite.job(
+    needs=[lint], pythons=["{THIS}"], javas=["11", "17"], reports=["coverage.xml"]
+)
+def tests(run):
+    \"\"\"Test the code.\"\"\"
+    run.install("test")
+    run.check(Shell(f"echo Python {{run.python}}, Java {{run.java}}"))
+
+
+@suite.helper(python=None)
+def format(run):
+    \"\"\"Mend the code.\"\"\"
+    run.check(Shell("true"))
+"""
+
+
+def test_a_declared_job_is_a_session_with_its_name_docstring_and_matrix(
+    nox_run: Nox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nox_run.write(JOBS)
+    assert nox_run.here("--list") == 0
+    listing = capsys.readouterr().out
+    assert "lint -> Look at the code." in listing
+    assert f"tests-{THIS}(java11) -> Test the code." in listing
+    assert f"tests-{THIS}(java17) -> Test the code." in listing
+    assert "format -> Mend the code." in listing
+
+
+def test_one_session_runs_exactly_that_session(nox_run: Nox) -> None:
+    nox_run.write(JOBS)
+    assert (
+        nox_run.here("-s", f"tests-{THIS}(java17)", "--no-install") == 1
+    )  # there is no lock to install
+    assert nox_run.here("-s", "lint") == 0
+    assert nox_run.statuses() == {
+        f"tests-{THIS}(java17)": ("failure", "no-environment"),
+        "lint": ("success", None),
+    }
+    # The environment is there now: -R leaves it as it is, and the session runs.
+    assert nox_run.here("-R", "-s", f"tests-{THIS}(java17)") == 0
+    [check] = nox_run.result(f"tests-{THIS}-java17").checks
+    assert check.detail == f"Python {THIS}, Java 17"
+
+
+def test_a_failed_check_fails_the_session_which_names_it_and_the_result(
+    nox_run: Nox, caplog: pytest.LogCaptureFixture
+) -> None:
+    nox_run.write(JOBS)
+    assert nox_run.here("-s", "lint", "--", "true", "exit 3", "false") == 1
+    assert "exit 3, false failed; " in caplog.text
+    assert "reports/lint/result.json" in caplog.text
+    assert [check.status.value for check in nox_run.result("lint").checks] == [
+        "success",
+        "failure",
+        "failure",
+    ]
+
+
+def test_install_only_runs_no_check(nox_run: Nox) -> None:
+    nox_run.write(JOBS)
+    assert nox_run.here("--install-only", "-s", "lint", "--", "touch ran") == 0
+    assert not (nox_run.root / "ran").exists()
+
+
+TAKES = """
+@suite.job(reports=["images.json"], python=None)
+def docker(run):
+    \"\"\"Build the images.\"\"\"
+    run.partial = bool(run.posargs)
+    run.check(Shell("true"))
+
+
+@suite.job(needs=[docker], takes=["docker"], python=None)
+def k8s(run):
+    \"\"\"Compare with the images.\"\"\"
+    run.check(Shell("true"))
+"""
+
+
+def test_a_job_warns_of_files_that_a_partial_run_of_its_need_left(nox_run: Nox) -> None:
+    nox_run.write(TAKES)
+    assert nox_run.here("-s", "docker", "--", "--target", "api") == 0
+    assert nox_run.here("-s", "k8s") == 0
+    [warning] = nox_run.result("k8s").warnings
+    why = "arguments selected a part of docker; run `nox -s docker`"
+    assert warning == f"the files of docker are incomplete: {why}"
+    assert nox_run.here("-s", "docker", "k8s") == 0
+    assert nox_run.result("k8s").warnings == ()
+
+
+def test_a_helper_is_no_job_of_the_pipeline(nox_run: Nox) -> None:
+    nox_run.write(JOBS)
+    assert nox_run.here("-s", "format") == 0
+    assert nox_run.here("-s", "pipeline", "--", "--only", "format") == 2
+
+
+def test_a_wrong_declaration_is_one_line_and_exit_code_2(
+    nox_run: Nox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nox_run.write(
+        JOBS + '\n\n@suite.job(events=["pusj"])\ndef docs(run):\n    """Say it."""\n'
+    )
+    code, output = nox_run.run("--list")
+    assert code == 2
+    assert (
+        output == "noxfile.py: job 'docs': unknown event 'pusj'; did you mean 'push'?\n"
+    )
+
+
+def test_without_uv_the_machine_lacks_something(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    handlers: None,
+) -> None:
+    monkeypatch.setitem(sys.modules, "uv", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit) as raised:
+        Suite(tmp_path, {})
+    assert raised.value.code == 3
+    assert (
+        capsys.readouterr().err
+        == "uv is missing: it makes the environments of all sessions "
+        "(run `python -m pip install 'nox[uv]'`)\n"
+    )
+
+
+WAITING = """
+@suite.job(python=None, facts=["api-server"], setup=["kubernetes"])
+def k8s(run):
+    \"\"\"Ask the API server.\"\"\"
+    run.check(Shell("echo asked >> asked"))
+"""
+
+
+@pytest.fixture
+def api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where an API server is declared that could not be prepared."""
+    folder = tmp_path / "provisioning"
+    folder.mkdir()
+    (folder / "api-server.resource").write_text("v1.34.2\n")
+    (folder / "api-server.log").write_text("go: no space left on device\n")
+    monkeypatch.setenv("LAKE_CI_PROVISIONING", str(folder))
+    # An API server of this machine would be observed by its digest.
+    monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
+    return folder
+
+
+def test_a_machine_that_could_not_be_prepared_is_exit_code_3(
+    nox_run: Nox, api_server: Path
+) -> None:
+    nox_run.write(WAITING)
+    code, output = nox_run.run("-s", "k8s")
+    assert code == 3, output
+    assert "api-server could not be prepared" in output
+    assert "go: no space left on device" in output
+    assert "k8s: machine failed; all of it in reports/k8s/result.json" in output
+    assert not (nox_run.root / "asked").exists()
+    assert nox_run.statuses() == {"k8s": ("failure", "not-provisioned")}
+
+
+def test_what_is_reused_does_not_wait_and_is_known_by_the_same_inputs(
+    nox_run: Nox, api_server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKE_CI_CACHE", "sessions")
+    nox_run.write(WAITING)
+    (nox_run.root / ".gitignore").write_text(
+        "/.cache/\n/.nox/\n/reports/\n/asked\n__pycache__/\n"
+    )
+    (api_server / "api-server.ready").touch()
+    assert nox_run.here("-s", "k8s") == 0
+    assert (nox_run.root / "asked").read_text() == "asked\n"
+    assert (api_server / "api-server.observed").read_text() == "v1.34.2\nnone"
+    # Not there any more, and prepared again from the same pins.
+    (api_server / "api-server.ready").unlink()
+    assert nox_run.here("-s", "k8s") == 0
+    assert (nox_run.root / "asked").read_text() == "asked\n"
+
+
+def test_an_error_becomes_one_line_and_its_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as raised, one_line():
+        raise MachineError("no engine", hint="start one")
+    assert raised.value.code == 3
+    assert capsys.readouterr().err == "no engine (start one)\n"
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    program = (
+        "from lake_ci.runner.suite import one_line\nwith one_line():\n    "
+        "print('a' * 1_000_000, flush=True)\n"
+    )
+    path = str(Path(errors.__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.read(1) == b"a"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+def test_inside_a_pipeline_sessions_require_what_is_planned_of_their_needs(
+    nox_run: Nox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nox
+
+    watched: list[bool] = []
+    monkeypatch.setattr(signals, "end_with_parent", lambda: watched.append(True))
+    nox_run.write(JOBS)
+    for planned, required in (
+        (None, []),
+        ([f"tests-{THIS}(java11)"], []),
+        ([f"tests-{THIS}(java11)", "lint"], ["lint"]),
+    ):
+        if planned is not None:
+            monkeypatch.setenv("LAKE_CI_PLAN", json.dumps(planned))
+        assert nox_run.here("--list") == 0
+        assert nox.registry.get()["tests"]._requires == required
+    assert watched == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "strict"), [(None, False), ("0", False), ("1", True)]
+)
+def test_strict_is_what_the_environment_says(
+    tmp_path: Path, handlers: None, value: str | None, strict: bool
+) -> None:
+    env = {} if value is None else {"LAKE_CI_STRICT": value}
+    assert Suite(tmp_path, env).strict is strict
+
+
+def test_a_session_without_an_environment_runs_on_the_suites_own(nox_run: Nox) -> None:
+    nox_run.write(JOBS)
+    assert nox_run.here("-s", "lint", "--no-venv", "--", "echo $VIRTUAL_ENV") == 0
+    assert nox_run.result("lint").checks[0].detail == sys.prefix
+    assert Environment(Path(sys.prefix)).python.samefile(
+        os.path.join(sys.prefix, "bin", "python")
+    )

@@ -1,0 +1,388 @@
+"""Real children and grandchildren: what they print, and that none is left behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci.errors import LakeCiError
+from lake_ci.system.processes import Completed, Processes, processor_seconds
+from lake_ci.system.redaction import Redactor
+
+sessions = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"),
+    reason="only Linux tells which session a process is of, and when a stranger ends",
+)
+# Seconds after which a wait is taken for a hang, on a machine however busy.
+LIMIT = 60
+# A child that says its own id and those of two grandchildren, one in a process group of
+# its own, and then waits.
+FAMILY = """
+import os, signal, subprocess, sys
+same = subprocess.Popen(["sleep", "6000"])
+if sys.version_info >= (3, 11):
+    moved = subprocess.Popen(["sleep", "6000"], process_group=0)
+else:
+    moved = subprocess.Popen(["sleep", "6000"], preexec_fn=os.setpgrp)
+if "deaf" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpid(), same.pid, moved.pid, flush=True)
+if "leave" not in sys.argv:
+    signal.pause()
+    while True:
+        signal.pause()
+"""
+
+
+def run(program: list[str], cwd: Path, **options: Any) -> Completed:
+    return Processes().run(program, cwd=cwd, env=os.environ, **options)
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", program, *arguments]
+
+
+def is_gone(pid: int) -> bool:
+    """Wait for the end of a process that was sent a signal; false if it stays."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], LIMIT)[0])
+    finally:
+        os.close(descriptor)
+
+
+def test_both_outputs_and_the_exit_code_are_kept_apart(tmp_path: Path) -> None:
+    done = run(["sh", "-c", "echo out; echo err >&2; exit 3"], tmp_path)
+    assert (done.stdout, done.stderr, done.code, done.stopped) == (
+        "out\n",
+        "err\n",
+        3,
+        None,
+    )
+    assert done.argv[0] == "sh"
+    assert done.seconds > 0
+
+
+def test_the_command_sees_its_folder_its_environment_and_no_input(
+    tmp_path: Path,
+) -> None:
+    done = Processes().run(
+        ["/bin/sh", "-c", "pwd; echo $WHO; cat"],
+        cwd=tmp_path,
+        env={"WHO": "me", "PATH": os.environ["PATH"]},
+    )
+    assert done.stdout == f"{tmp_path}\nme\n"
+
+
+def test_a_lot_of_output_on_both_pipes_does_not_block(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfor _ in range(20000): print('x' * 9); "
+        "print('y' * 9, file=sys.stderr)"
+    )
+    done = run(python(program), tmp_path)
+    assert (len(done.stdout), len(done.stderr)) == (200000, 200000)
+
+
+def test_lines_are_echoed_as_they_come_and_kept_too(tmp_path: Path) -> None:
+    lines: list[str] = []
+    done = run(["sh", "-c", "echo one; echo two"], tmp_path, echo=lines.append)
+    assert lines == ["one\n", "two\n"]
+    assert done.stdout == "one\ntwo\n"
+
+
+def test_bytes_that_are_no_text_are_replaced(tmp_path: Path) -> None:
+    assert run(["printf", r"\377ok"], tmp_path).stdout == "\ufffdok"
+
+
+def test_a_program_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        run(["no-such-program"], tmp_path)
+
+
+def test_an_attached_child_writes_to_the_terminal_itself(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done = run(["sh", "-c", "echo to the terminal"], tmp_path, attached=True)
+    assert (done.stdout, done.stderr, done.code) == ("", "", 0)
+    assert capfd.readouterr().out == "to the terminal\n"
+
+
+@sessions
+@pytest.mark.parametrize("mode", [[], ["deaf"]])
+def test_after_the_time_limit_the_child_and_all_its_descendants_are_gone(
+    tmp_path: Path, mode: list[str]
+) -> None:
+    started = threading.Event()
+
+    def clock() -> float:
+        """Reaches the time limit as soon as the family has started."""
+        assert started.wait(LIMIT)
+        return 1.0
+
+    done = Processes(clock).run(
+        python(FAMILY, *mode),
+        cwd=tmp_path,
+        env=os.environ,
+        deadline=1.0,
+        echo=lambda line: started.set(),
+        grace=0.1,
+    )
+    assert done.stopped == "timeout"
+    assert done.code < 0
+    family = [int(pid) for pid in done.stdout.split()]
+    assert len(family) == 3
+    assert all(is_gone(pid) for pid in family)
+
+
+def test_a_deadline_that_has_passed_ends_the_child_at_once(tmp_path: Path) -> None:
+    done = run(["sleep", "6000"], tmp_path, deadline=time.monotonic() - 1)
+    assert (done.stopped, done.code) == ("timeout", -signal.SIGTERM)
+
+
+@sessions
+def test_grandchildren_left_behind_by_a_good_end_are_ended_too(tmp_path: Path) -> None:
+    done = run(python(FAMILY, "leave"), tmp_path)
+    assert (done.code, done.stopped) == (0, None)
+    assert all(is_gone(int(pid)) for pid in done.stdout.split())
+
+
+BURN = """
+import subprocess, sys, time
+while time.process_time() < 0.3:
+    pass
+if "orphan" in sys.argv:
+    print("ready", flush=True)
+    time.sleep(6000)
+if "parent" in sys.argv:
+    child = subprocess.Popen(
+        [sys.executable, "-c", sys.argv[1], "", "orphan"], stdout=subprocess.PIPE
+    )
+    child.stdout.readline()
+"""
+
+
+def test_processor_seconds_include_children_that_were_waited_for(
+    tmp_path: Path,
+) -> None:
+    before = processor_seconds()
+    running = Processes()
+    running.run(python(BURN), cwd=tmp_path, env=os.environ)
+    assert processor_seconds() - before >= 0.3
+    assert running.orphan_seconds == 0
+
+
+@sessions
+def test_processor_seconds_of_an_orphan_are_recorded_when_it_is_ended(
+    tmp_path: Path,
+) -> None:
+    running = Processes()
+    done = running.run(python(BURN, BURN, "parent"), cwd=tmp_path, env=os.environ)
+    assert done.code == 0
+    # The kernel counts in hundredths of a second.
+    assert running.orphan_seconds >= 0.29
+
+
+@sessions
+def test_a_daemon_that_keeps_the_pipe_does_not_hold_up_the_run(tmp_path: Path) -> None:
+    program = """
+import subprocess
+daemon = subprocess.Popen(["sleep", "6000"], start_new_session=True)
+print("printed", daemon.pid, flush=True)
+"""
+    done = run(python(program), tmp_path)
+    word, pid = done.stdout.split()
+    daemon = os.pidfd_open(int(pid))
+    still_running = not select.select([daemon], [], [], 0)[0]
+    os.close(daemon)
+    os.kill(int(pid), signal.SIGKILL)
+    assert (word, done.code, still_running) == ("printed", 0, True)
+
+
+@sessions
+def test_stop_all_ends_every_family_and_starts_no_further_one(tmp_path: Path) -> None:
+    running = Processes()
+    ready = [threading.Event(), threading.Event()]
+    done: list[Completed] = []
+
+    def work(event: threading.Event) -> None:
+        argv = python(FAMILY)
+        done.append(
+            running.run(
+                argv, cwd=tmp_path, env=os.environ, echo=lambda line: event.set()
+            )
+        )
+
+    threads = [threading.Thread(target=work, args=[event]) for event in ready]
+    for thread in threads:
+        thread.start()
+    assert all(event.wait(LIMIT) for event in ready)
+    running.stop_all()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert [each.stopped for each in done] == ["interrupted", "interrupted"]
+    assert all(is_gone(int(pid)) for each in done for pid in each.stdout.split())
+
+    late = running.run(["touch", "late"], cwd=tmp_path, env=os.environ)
+    assert late.stopped == "interrupted"
+    assert late.code != 0
+    assert not (tmp_path / "late").exists()
+
+
+def test_a_child_that_ended_before_stop_all_ended_by_itself(tmp_path: Path) -> None:
+    running = Processes()
+    done = running.run(["true"], cwd=tmp_path, env=os.environ)
+    running.stop_all()
+    assert (done.code, done.stopped) == (0, None)
+
+
+@sessions
+def test_without_a_proc_file_system_the_group_is_found_by_ps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(
+        Path, "exists", lambda path: str(path) != "/proc/self/stat" and exists(path)
+    )
+    program = (
+        "import os, subprocess, sys\nprint(subprocess.Popen(['sleep', '6000']).pid)"
+    )
+    done = run(python(program), tmp_path)
+    assert is_gone(int(done.stdout))
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "shown"),
+    [
+        ("out", "err", "err"),
+        ("out", " \n", "out"),
+        ("\n".join("abcd"), "", "c\nd"),
+        ("", "", ""),
+    ],
+)
+def test_the_last_lines_are_those_of_the_errors_else_of_the_output(
+    stdout: str, stderr: str, shown: str
+) -> None:
+    assert Completed(("x",), 1, stdout, stderr, 0.0).last_lines(2) == shown
+
+
+def test_an_attached_child_is_ended_at_the_time_limit_too(tmp_path: Path) -> None:
+    done = run(
+        ["sleep", "6000"], tmp_path, attached=True, deadline=time.monotonic() - 1
+    )
+    assert (done.stopped, done.code) == ("timeout", -15)
+
+
+def serving(
+    program: list[str], cwd: Path, **options: Any
+) -> AbstractContextManager[str]:
+    return Processes().serving(
+        [sys.executable, "-c", *program], cwd=cwd, env=os.environ, **options
+    )
+
+
+# A server that says where it listens, and lives until its input ends.
+SERVER = "import os, sys; print('ready', os.getpid(), flush=True); sys.stdin.read()"
+
+
+@sessions
+def test_a_server_lives_as_long_as_the_block(tmp_path: Path) -> None:
+    with serving([SERVER], tmp_path) as line:
+        word, pid = line.split()
+        assert word == "ready"
+        watched = os.pidfd_open(int(pid))
+        assert not select.select([watched], [], [], 0)[0]
+    assert select.select([watched], [], [], LIMIT)[0]
+    os.close(watched)
+
+
+@sessions
+def test_a_server_ends_with_a_block_that_fails(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        with serving([SERVER], tmp_path) as line:
+            watched = os.pidfd_open(int(line.split()[1]))
+            raise KeyError
+    assert select.select([watched], [], [], LIMIT)[0]
+    os.close(watched)
+
+
+def test_a_server_that_ends_before_it_is_ready_is_an_error_with_its_last_lines(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(LakeCiError, match="did not start\nno such port"):
+        with serving(["import sys; sys.exit('no such port')"], tmp_path):
+            pytest.fail("not ready")
+
+
+def test_a_server_that_says_nothing_is_ended_at_the_deadline(tmp_path: Path) -> None:
+    with pytest.raises(LakeCiError, match="did not start"):
+        with serving(
+            ["import time; time.sleep(6000)"], tmp_path, deadline=time.monotonic() + 0.2
+        ):
+            pytest.fail("not ready")
+
+
+@sessions
+def test_a_server_is_stopped_with_all_others_and_none_is_started_any_more(
+    tmp_path: Path,
+) -> None:
+    running = Processes()
+    program = [sys.executable, "-c", SERVER]
+    with running.serving(program, cwd=tmp_path, env=os.environ) as line:
+        watched = os.pidfd_open(int(line.split()[1]))
+        running.stop_all()
+        assert select.select([watched], [], [], LIMIT)[0]
+        os.close(watched)
+    with pytest.raises(LakeCiError, match="was not started: interrupted"):
+        with running.serving(program, cwd=tmp_path, env=os.environ):
+            pytest.fail("started")
+
+
+SECRET = "dapi0123456789abcdef"
+# A line in parts, as a program writes that does not buffer.
+PARTS = """
+import os, sys
+for part in ("Bearer dapi0123", "456789abcdef", " was refused\\n"):
+    os.write(1, part.encode())
+os.write(2, repr(os.environ["DATABRICKS_TOKEN"]).encode())
+"""
+
+
+@pytest.mark.parametrize("known_to", ["the child", "the suite"])
+def test_the_output_of_a_child_is_redacted_also_where_it_comes_in_parts(
+    tmp_path: Path, known_to: str
+) -> None:
+    echoed: list[str] = []
+    name = "DATABRICKS_TOKEN" if known_to == "the child" else "OTHER"
+    program = python(PARTS.replace("DATABRICKS_TOKEN", name))
+    redact = Redactor([SECRET]) if known_to == "the suite" else None
+    env = {**os.environ, name: f"{SECRET}\n"}
+    done = Processes(redact=redact).run(
+        program, cwd=tmp_path, env=env, echo=echoed.append
+    )
+    assert done.stdout == "Bearer [hidden] was refused\n"
+    assert done.stderr == "'[hidden]\\n'"
+    assert sorted(echoed) == sorted([done.stdout, done.stderr])
+
+
+def test_a_server_has_a_raw_first_line_and_redacted_errors(tmp_path: Path) -> None:
+    env = {**os.environ, "WORKSPACE_EMULATOR_TOKEN": SECRET}
+    program = python(f"import sys; print('{SECRET}', flush=True); sys.stdin.read()")
+    with Processes().serving(program, cwd=tmp_path, env=env) as line:
+        assert line.strip() == SECRET
+    failing = python(f"import sys; sys.exit('no token {SECRET}')")
+    with pytest.raises(LakeCiError, match=r"no token \[hidden\]") as caught:
+        with Processes().serving(failing, cwd=tmp_path, env=env):
+            pytest.fail("not ready")
+    assert SECRET not in str(caught.value)

@@ -1,0 +1,67 @@
+"""The session `cache`: how much is kept of earlier runs, where, and how to be rid of
+it.
+"""
+
+from __future__ import annotations
+
+import nox
+
+from lake_ci.cache import lookup
+from lake_ci.cache.store import Store
+from lake_ci.errors import LakeCiError
+from lake_ci.model.results import count
+from lake_ci.pipeline.plan import Parser
+from lake_ci.runner.suite import Suite, one_line
+
+
+def manage(suite: Suite, session: nox.Session) -> None:
+    """Do what was typed after `nox -s cache --`; its status where nothing was."""
+    with one_line(suite.redact):
+        parser = Parser(prog="nox -s cache --", allow_abbrev=False, description=__doc__)
+        chosen = parser.add_mutually_exclusive_group()
+        chosen.add_argument(
+            "--status", action="store_true", help="how much is kept, and where"
+        )
+        chosen.add_argument(
+            "--prune",
+            action="store_true",
+            help="remove what is over the limit, oldest use first",
+        )
+        chosen.add_argument("--clear", action="store_true", help="remove all of it")
+        options = parser.parse_args(session.posargs)
+        folder = lookup.place(suite.root, suite.env)
+        print(
+            tell(
+                Store(folder, lookup.limit(suite.root)),
+                prune=options.prune,
+                clear=options.clear,
+            )
+        )
+
+
+def tell(store: Store, *, prune: bool, clear: bool) -> str:
+    """Prune or clear a store, or neither, and say what is so. Raises LakeCiError where
+    it cannot be written to.
+    """
+    try:
+        if clear:
+            return f"removed {_amount(*store.clear())} from {store.folder}"
+        words = f"removed {_amount(*store.prune())}; " if prune else ""
+        return (
+            f"{words}{_amount(*store.status())} of at most"
+            f" {_megabytes(store.limit)} in {store.folder}"
+        )
+    except OSError as error:
+        raise LakeCiError(
+            f"{store.folder}: {error.strerror}",
+            hint=f"{lookup.PLACE} names another folder",
+        ) from None
+
+
+def _amount(entries: int, size: int) -> str:
+    number = f"{count(entries, 'result')}" if entries != 0 else "no result"
+    return f"{number}, {_megabytes(size)}" if entries else number
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 10**6:,.1f} MB"

@@ -1,0 +1,417 @@
+"""What a job's result leans on beside the repository's files: variables, interpreters,
+and facts of the world.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+import nox
+
+from lake_ci.cache.file_hashes import Digests
+from lake_ci.system import provisioning
+
+# Variables that tools heed, whichever job runs them. What the suite's own processes
+# tell each other, and where results are kept, is not among them.
+VARIABLES = re.compile(
+    r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|LD_.*|COLUMNS|NO_COLOR|FORCE_COLOR|CI"
+    r"|GITHUB_ACTIONS|SOURCE_DATE_EPOCH"
+    r"|LAKE_CI_(?!(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)$).*|LAKEKIT_.*"
+    r"|DEPLOY_ENVIRONMENT|XDG_CONFIG_HOME"
+    r"|(PYTHON|PIP_|UV_|PYTEST_|HYPOTHESIS_|COVERAGE_"
+    r"|MYPY|BLACK_|FLAKE8|ISORT_|MOTO_).*"
+    r"|NOX_DOWNLOAD_PYTHON|(JAVA_|JDK_|_JAVA_|SPARK_|HADOOP_|IVY_).*"
+    r"|(SEMGREP_|SAFETY_|BANDIT_|ZIZMOR_|HADOLINT_|CODECOV_).*|GH_TOKEN"
+    r"|(AWS_|AZURE_|GOOGLE_|DATABRICKS_|TF_|CHECKOV_"
+    r"|DOCKER_|BUILDX_|BUILDKIT_|CONTAINER_|KUBE|GIT_).*"
+    r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
+)
+# A person's own settings of the tools, below the home folder.
+HOME_FILES = (
+    ".aws/config",
+    ".aws/credentials",
+    ".config/black",
+    ".config/git/config",
+    ".config/hadolint.yaml",
+    ".config/mypy/config",
+    ".config/pip/pip.conf",
+    ".config/uv/uv.toml",
+    ".databrickscfg",
+    ".docker/config.json",
+    ".gitconfig",
+    ".isort.cfg",
+    ".mypy.ini",
+    ".pip/pip.conf",
+    ".pydistutils.cfg",
+    ".terraformrc",
+)
+# What makes the environments.
+PACKAGES = ("nox", "uv", "virtualenv")
+# AWS answers for an account as it is at the moment.
+CREDENTIALS = re.compile(
+    r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)"
+)
+ENGINE_SECONDS = 2
+BROWSER_SECONDS = 60
+# Where docker looks for its plugins, below the user's own folder of them.
+PLUGINS = (
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+)
+
+
+class UntoldError(Exception):
+    """What a result leans on cannot be told: the job has to run. Says why."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """This machine, as the jobs of one run see it.
+
+    Attributes:
+        root: the repository.
+        env: the environment variables.
+        digests: of the files of the repository.
+        today: the day that advisories are of, and that exceptions to them end on.
+    """
+
+    root: Path
+    env: Mapping[str, str]
+    digests: Digests
+    today: date
+
+    @cached_property
+    def outside(self) -> Digests:
+        """Of files outside the repository, and of what jobs leave: few, beside those of
+        the repository.
+        """
+        return Digests(self.root, self.root / ".cache" / "digests-outside")
+
+    def variables(self, declared: Sequence[str] = ()) -> dict[str, str]:
+        """A digest of each variable that is set and that tools heed; a value is never
+        shown.
+        """
+        return {
+            name: (
+                hashlib.sha256(
+                    f"{name}={value}".encode("utf-8", "surrogateescape")
+                ).hexdigest()
+            )
+            for name, value in self.env.items()
+            if VARIABLES.fullmatch(name) or name in declared
+        }
+
+    @cached_property
+    def common(self) -> dict[str, str]:
+        """What every job leans on: the suite's own Python and tools, the platform,
+        Java, a person's settings.
+        """
+        found = {
+            "suite's Python": f"{sys.version} {sys.base_prefix}",
+            "platform": f"{platform.platform()} {platform.machine()}",
+            "umask": f"{_umask():o}",
+        }
+        for package in PACKAGES:
+            found[package] = _version(package)
+        for name in sorted(self.env):
+            if re.fullmatch(r"LAKE_CI_JAVA\d+", name):
+                found[f"{name}/release"] = self.file(Path(self.env[name], "release"))
+        home = self.env.get("HOME")
+        for name in HOME_FILES if home else ():
+            found[f"~/{name}"] = self.file(Path(home or "", name))
+        found["git"] = self.program("git")
+        code = Path(__file__).resolve().parents[1]
+        if not code.is_relative_to(self.root.resolve()):
+            found["lake_ci"] = self.folder(code, "*.py")
+        return {name: text for name, text in found.items() if text}
+
+    def interpreter(self, version: str, environment: Path | None) -> str:
+        """The Python that a session gets: that of the environment it has already, else
+        the one that nox finds.
+
+        Raises:
+            UntoldError: there is none yet that could be asked.
+        """
+        noted = _noted(environment) if environment is not None else None
+        if noted is not None:
+            return noted
+        if version not in self._found:
+            self._found[version] = self._find(version)
+        found = self._found[version]
+        if found is None:
+            raise UntoldError(f"there is no Python {version} yet")
+        return found
+
+    @cached_property
+    def _found(self) -> dict[str, str | None]:
+        """The Pythons that were looked for, by version: it takes a third of a second,
+        and sessions share them.
+        """
+        return {}
+
+    def _find(self, version: str) -> str | None:
+        """What nox itself asks: the Python that runs nox comes before those on PATH."""
+        # Only here: where all environments are made, nobody needs it.
+        from python_discovery import get_interpreter
+
+        found = get_interpreter(version, env=self.env)
+        if found is None or found.system_executable is None:
+            return None
+        release = ".".join(str(number) for number in found.version_info[:3])
+        return _interpreter(
+            found.implementation, release, Path(found.system_executable).parent
+        )
+
+    def file(self, path: Path) -> str:
+        """The digest of a file outside the repository, whatever it is linked to; empty
+        where there is none.
+
+        Raises:
+            UntoldError: it cannot be read.
+        """
+        try:
+            real = os.path.realpath(path)
+            digest = self.outside.of([real]).get(real, "")
+        except OSError as error:
+            raise UntoldError(f"{path}: {error.strerror}") from None
+        return digest
+
+    def folder(self, path: Path, pattern: str = "*") -> str:
+        """The digest of all files in a folder outside the repository, by name and
+        content.
+        """
+        names = sorted(each for each in path.rglob(pattern) if each.is_file())
+        found = [(each.relative_to(path).as_posix(), self.file(each)) for each in names]
+        return hashlib.sha256(repr(found).encode()).hexdigest()
+
+    def program(self, name: str) -> str:
+        """A program on PATH, by content; empty where there is none."""
+        found = shutil.which(name, path=self.env.get("PATH"))
+        return self.file(Path(found)) if found else ""
+
+    def save(self) -> None:
+        """Keep what was learned of files."""
+        self.digests.save()
+        self.outside.save()
+
+    def fact(self, name: str) -> str:
+        """A fact of the world outside, by its name in `FACTS`. Raises UntoldError where
+        it cannot be told.
+
+        What is still being prepared is known by its identity, before and after.
+        """
+        resource = provisioning.find(self.env, name)
+        if resource is None:
+            return FACTS[name](self)
+        return resource.state(lambda: FACTS[name](self))
+
+
+def advisories(machine: Machine) -> str:
+    """The advisory database: the live one is asked once a day, and a folder that is
+    named counts by content.
+    """
+    folder = machine.env.get("LAKE_CI_ADVISORIES")
+    if not folder:
+        return f"live, {machine.today}"
+    return f"{machine.folder(Path(machine.root, folder))}, {machine.today}"
+
+
+def terraform(machine: Machine) -> str:
+    """Terraform and where its providers come from; their versions stand in the
+    repository's lock.
+
+    With credentials the plans are of an account as it is at the moment, and nobody can
+    tell whether that has changed.
+    """
+    named = sorted(
+        name
+        for name in machine.env
+        if CREDENTIALS.fullmatch(name) and machine.env[name]
+    )
+    if named:
+        raise UntoldError(f"{named[0]} is set: the plans are of a real account")
+    settings = machine.env.get("TF_CLI_CONFIG_FILE")
+    return (
+        f"{machine.program('terraform')}"
+        f" {machine.file(Path(settings)) if settings else ''}"
+    )
+
+
+def api_server(machine: Machine) -> str:
+    """The API server of the session's own, by content. A cluster that is named changes
+    when its owner likes.
+    """
+    if machine.env.get("KUBE_CONTEXT"):
+        raise UntoldError("KUBE_CONTEXT names a cluster, which changes by itself")
+    assets = machine.env.get("KUBEBUILDER_ASSETS")
+    if not assets:
+        return "none"
+    return " ".join(
+        machine.file(Path(assets, name)) for name in ("etcd", "kube-apiserver")
+    )
+
+
+def browser(machine: Machine) -> str:
+    """The browser that pages are opened in: its program, and the version it prints.
+
+    The program on PATH is a script in all packages, the same for every version.
+    """
+    path = machine.env.get("PATH")
+    program = machine.env.get("LAKE_CI_CHROMIUM") or shutil.which("chromium", path=path)
+    program = program or shutil.which("google-chrome", path=path)
+    if program is None:
+        return ""
+    try:
+        asked = subprocess.run(
+            [program, "--version"],
+            env=dict(machine.env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=BROWSER_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UntoldError(f"{program} does not print its version: {error}") from None
+    return f"{machine.file(Path(program))} {asked.stdout.strip()}"
+
+
+def engine(machine: Machine) -> str:
+    """The container engine's version, buildx, and the id of the image that ours start
+    from.
+
+    An image that the engine does not hold is the registry's to name, at the moment of
+    the build.
+    """
+    host = machine.env.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not host.startswith("unix://"):
+        raise UntoldError(f"the container engine is at {host}, not on this machine")
+    dockerfile = machine.root / "docker" / "Dockerfile"
+    bases = re.findall(
+        r"^ARG BASE=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    # The bake file takes it from the environment, where it is set there.
+    bases = [machine.env["BASE"]] if machine.env.get("BASE") else bases
+    words = [machine.program("docker"), buildx(machine)]
+    try:
+        version = _ask(host.removeprefix("unix://"), "/version")
+        words += [version["Version"], version["ApiVersion"]]
+        words += [
+            _ask(host.removeprefix("unix://"), f"/images/{quote(base)}/json")["Id"]
+            for base in bases
+        ]
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        raise UntoldError(
+            "the container engine does not tell its"
+            f" version and its base image: {error}"
+        ) from None
+    return " ".join(words)
+
+
+def buildx(machine: Machine) -> str:
+    """The buildx that docker builds with, by content; empty where there is none."""
+    own = machine.env.get("DOCKER_CONFIG") or Path(
+        machine.env.get("HOME", ""), ".docker"
+    )
+    for folder in (Path(own, "cli-plugins"), *PLUGINS):
+        digest = machine.file(Path(folder, "docker-buildx"))
+        if digest:
+            return digest
+    return ""
+
+
+FACTS: Mapping[str, Callable[[Machine], str]] = {
+    "advisories": advisories,
+    "api-server": api_server,
+    "browser": browser,
+    "engine": engine,
+    "terraform": terraform,
+}
+
+
+class _Engine(http.client.HTTPConnection):
+    def __init__(self, address: str) -> None:
+        super().__init__("localhost", timeout=ENGINE_SECONDS)
+        self.address = address
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(ENGINE_SECONDS)
+        self.sock.connect(self.address)
+
+
+def _ask(address: str, path: str) -> dict[str, str]:
+    """What the engine answers. Raises OSError, HTTPException or ValueError."""
+    connection = _Engine(address)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ValueError(f"{path} is answered with {answer.status}")
+    found: dict[str, str] = json.loads(body)
+    return found
+
+
+def _noted(environment: Path) -> str | None:
+    """The interpreter as an environment notes it; None where there is no
+    environment.
+    """
+    try:
+        text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    noted = dict(re.findall(r"^([\w-]+) = (.*)$", text, re.MULTILINE))
+    version = noted.get("version_info") or noted.get("version")
+    if version is None or "home" not in noted:
+        return None
+    return _interpreter(
+        noted.get("implementation", "CPython"), version, Path(noted["home"])
+    )
+
+
+def _interpreter(implementation: str, version: str, folder: Path) -> str:
+    """The name of an interpreter, the same whoever tells of it."""
+    return f"{implementation} {version} {folder.resolve()}"
+
+
+def _version(package: str) -> str:
+    """The version of a package beside nox; empty where it is not there.
+
+    By the name of its metadata's folder: importlib.metadata takes 5 ms for each, to
+    read them all.
+    """
+    site = Path(nox.__file__).parent.parent
+    found = sorted(
+        path.name.removesuffix(".dist-info")
+        for path in site.glob(f"{package}-*.dist-info")
+    )
+    return " ".join(found)
+
+
+def _umask() -> int:
+    """The mode bits that new files lack: some jobs pack files with the modes they find.
+    Telling it means setting it.
+    """
+    now = os.umask(0o022)
+    os.umask(now)
+    return now

@@ -1,0 +1,302 @@
+"""The fingerprint of a session: all that its result leans on, each thing with a digest.
+
+Two runs of a session with one fingerprint have one result. What cannot be told makes
+the session run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import translate
+from functools import cached_property
+from pathlib import Path
+
+from lake_ci.cache.external_inputs import Machine, UntoldError
+from lake_ci.cache.file_hashes import Tree
+from lake_ci.errors import BadResultError
+from lake_ci.model import results
+from lake_ci.model.job import Graph, Job, Variant
+from lake_ci.model.results import FILE_NAME, REPORTS, Status
+from lake_ci.system import git
+
+# Raised when a fingerprint covers more or less than before: what an older suite kept is
+# then no longer found.
+SCHEMA = 1
+# What every job is made of, whatever it declares.
+SUITE = ("noxfile.py", "pyproject.toml", "requirements/*", "utils/lake_ci/*")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a session's result leans on.
+
+    Attributes:
+        variant: the session.
+        inputs: each thing by its name (`variable TZ`, `fact advisories`), with a
+            digest; its files as one, `files`.
+        tree: its files.
+        untold: why it cannot be told; None where it can.
+    """
+
+    variant: Variant
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    tree: Tree | None = None
+    untold: str | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """The sha256 of all inputs."""
+        return hashlib.sha256(listing(self.inputs)).hexdigest()
+
+    @cached_property
+    def each(self) -> dict[str, str]:
+        """Each thing by its name, each file (`file README.md`) for itself."""
+        files = self.tree.files() if self.tree is not None else {}
+        rest = {name: digest for name, digest in self.inputs.items() if name != "files"}
+        return {**{f"file {name}": digest for name, digest in files.items()}, **rest}
+
+    def same_moment(self, other: Fingerprint) -> bool:
+        """Whether nothing differs, nor was written to in between."""
+        moments = [
+            each.tree.moment if each.tree is not None else None
+            for each in (self, other)
+        ]
+        return self.id == other.id and moments[0] == moments[1]
+
+    def differences(self, before: Mapping[str, str]) -> list[str]:
+        """The inputs that differ from those of another run, each with a word on how;
+        files first.
+        """
+        found = []
+        now = self.each
+        for name in sorted(
+            {*before, *now}, key=lambda name: (not name.startswith("file "), name)
+        ):
+            if name not in before:
+                found.append(f"{_shown(name)} is new")
+            elif name not in now:
+                found.append(f"{_shown(name)} is gone")
+            elif now[name] != before[name]:
+                found.append(f"{_shown(name)} {_how(before[name], now[name])}")
+        return found
+
+
+class Fingerprints:
+    """The fingerprints of the sessions of one checkout at one moment; files are listed
+    and looked at once for all.
+
+    Args:
+        environment: the folder of a session's environment; None for a session without
+            one.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        machine: Machine,
+        environment: Callable[[Variant], Path | None] = lambda _: None,
+    ) -> None:
+        self.graph = graph
+        self.machine = machine
+        self.environment = environment
+        self._trees: dict[tuple[str, ...], Tree] = {}
+        self._told: dict[str, str] = {}
+        self._left: dict[str, Mapping[str, str]] = {}
+
+    def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
+        """Take these files, by name and digest, for what a session leaves, whatever
+        lies there at the moment.
+        """
+        self._left[variant.id] = files
+
+    def of(self, variant: Variant) -> Fingerprint:
+        """The fingerprint of a session; it says so where one cannot be told."""
+        job = variant.job
+        try:
+            tree = self._tree(job)
+            inputs = {"files": tree.digest}
+            inputs |= {
+                f"variable {name}": text for name, text in self._variables(job).items()
+            }
+            inputs |= {
+                f"machine {name}": text for name, text in self.machine.common.items()
+            }
+            inputs |= {f"fact {name}": self._fact(name) for name in job.facts}
+            inputs |= {
+                f"git {name}": text
+                for name, text in (self._git if job.history else {}).items()
+            }
+            inputs |= self._taken(job)
+            if variant.python is not None:
+                inputs["Python"] = self.machine.interpreter(
+                    variant.python, self.environment(variant)
+                )
+            inputs["session"] = f"{SCHEMA} {variant.session}"
+        except UntoldError as error:
+            return Fingerprint(variant, untold=str(error))
+        except OSError as error:
+            return Fingerprint(
+                variant, untold=f"{error.filename or job.name}: {error.strerror}"
+            )
+        return Fingerprint(variant, inputs, tree)
+
+    @cached_property
+    def listed(self) -> list[str]:
+        """The files that git tracks, or would track, whether they are there or not.
+        Raises UntoldError without git.
+        """
+        command = [
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--deduplicate",
+        ]
+        # Into a file: a pipe holds little, and git would wait for its reader, which
+        # looks at files meanwhile.
+        with tempfile.TemporaryFile() as output:
+            try:
+                asked = subprocess.Popen(
+                    ["git", *command],
+                    cwd=self.machine.root,
+                    stdout=output,
+                    stderr=subprocess.DEVNULL,
+                )
+            except OSError as error:
+                raise UntoldError(f"git: {error.strerror}") from None
+            with asked:
+                self.machine.digests.look_ahead()
+            if asked.returncode != 0:
+                raise UntoldError("this is no git checkout")
+            output.seek(0)
+            text = output.read().decode("utf-8", "surrogateescape")
+        if "/\0" in text:
+            nested = next(name for name in text.split("\0") if name.endswith("/"))
+            raise UntoldError(
+                f"{nested} is a repository of its own: git does not list what is in it"
+            )
+        return sorted(text.split("\0")[:-1])
+
+    def selected(self, job: Job) -> list[str]:
+        """Of those, what a job declares, and what every job is made of."""
+        if not job.inputs:
+            return self.listed
+        matches = matcher((*job.inputs, *SUITE))
+        return [name for name in self.listed if matches(name)]
+
+    def _tree(self, job: Job) -> Tree:
+        if job.inputs not in self._trees:
+            self._trees[job.inputs] = self.machine.digests.tree(self.selected(job))
+        return self._trees[job.inputs]
+
+    def _variables(self, job: Job) -> dict[str, str]:
+        return self.machine.variables(job.variables)
+
+    def _fact(self, name: str) -> str:
+        if name not in self._told:
+            self._told[name] = self.machine.fact(name)
+        return self._told[name]
+
+    @cached_property
+    def _git(self) -> dict[str, str]:
+        """What jobs with the whole history read of it: version, date and address come
+        from there.
+        """
+        root = self.machine.root
+        dirty = git.is_dirty(root)
+        tags = (
+            git.ask(
+                root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/tags"
+            )
+            or ""
+        )
+        return {
+            "commit": git.commit(root) or "none",
+            "tags": hashlib.sha256(tags.encode("utf-8", "surrogateescape")).hexdigest(),
+            "origin": hashlib.sha256(
+                (git.ask(root, "remote", "get-url", "origin") or "").encode()
+            ).hexdigest(),
+            "shallow": str(git.is_shallow(root)),
+            # The version of a tree with changes may hold the day.
+            "uncommitted changes": f"some, {self.machine.today}" if dirty else "none",
+        }
+
+    def _taken(self, job: Job) -> dict[str, str]:
+        """What the job takes from its needs, by content: the same again leaves its
+        fingerprint as it was.
+        """
+        found: dict[str, str] = {}
+        for need in job.takes:
+            for variant in self.graph.jobs[need].variants:
+                left = self._left.get(variant.id)
+                if left is None:
+                    left = self.machine.outside.of(taken(self.machine.root, variant))
+                found |= {f"taken {name}": digest for name, digest in left.items()}
+        return found
+
+
+def taken(root: Path, variant: Variant) -> list[str]:
+    """The files that a session has left for those that take them. Raises UntoldError
+    where it has not passed.
+    """
+    folder = root / REPORTS / variant.id
+    try:
+        result = results.read(folder)
+    except BadResultError:
+        raise UntoldError(f"{variant.session} has left no result to take") from None
+    if result.status not in (Status.SUCCESS, Status.WARNING):
+        raise UntoldError(f"{variant.session} did not pass")
+    if result.partial:
+        raise UntoldError(f"{variant.session} was run in part")
+    found = list(below(folder))
+    if "dist/" in variant.job.reports:
+        found += below(root / "dist")
+    return sorted(path.relative_to(root).as_posix() for path in found)
+
+
+def below(folder: Path) -> Iterable[Path]:
+    """The files of a reports folder, or of dist/, without the result itself."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            if name != FILE_NAME or Path(path) != folder:
+                yield Path(path, name)
+
+
+def listing(inputs: Mapping[str, str]) -> bytes:
+    """Inputs as text, one after the other in the order of their names, so that nothing
+    else has the same text.
+    """
+    lines = "".join(f"{name}\0{inputs[name]}\0" for name in sorted(inputs))
+    return lines.encode("utf-8", "surrogateescape")
+
+
+def from_listing(data: bytes) -> dict[str, str]:
+    """The inputs that `listing` made a text of."""
+    parts = data.decode("utf-8", "surrogateescape").split("\0")
+    return dict(zip(parts[0::2], parts[1::2]))
+
+
+def matcher(patterns: Sequence[str]) -> Callable[[str], object]:
+    """Whether a path matches one of these patterns; `*` matches slashes as well."""
+    return re.compile("|".join(translate(pattern) for pattern in patterns)).match
+
+
+def _shown(name: str) -> str:
+    return name.removeprefix("file ").removeprefix("machine ").removeprefix("taken ")
+
+
+def _how(before: str, now: str) -> str:
+    """`changed`, or that only the mode did."""
+    if before[:4] == "link" or now[:4] == "link" or " " not in before or " " not in now:
+        return "changed"
+    (old_mode, _, old), (new_mode, _, new) = before.partition(" "), now.partition(" ")
+    if old == new and old_mode.isdigit() and new_mode.isdigit():
+        return f"has mode {new_mode}, not {old_mode}"
+    return "changed"

@@ -1,0 +1,417 @@
+"""The check of what jobs declare to read: each is run in a copy of the repository that
+holds nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from lake_ci.cache.external_inputs import Machine, UntoldError
+from lake_ci.cache.file_hashes import Digests
+from lake_ci.cache.fingerprint import Fingerprints
+from lake_ci.cache.lookup import SWITCH, Mode
+from lake_ci.errors import BadResultError, LakeCiError, UsageError
+from lake_ci.model import results
+from lake_ci.model.job import Graph, Job, Variant
+from lake_ci.model.results import REPORTS, Finding, Outcome, Result, Status, count
+from lake_ci.runner.check import Tool, Workbench, stopped
+from lake_ci.system import git
+from lake_ci.system.processes import Completed
+
+AUTHOR = (
+    "-c",
+    "user.name=lake_ci",
+    "-c",
+    "user.email=lake_ci@localhost",
+    "-c",
+    "commit.gpgsign=false",
+)
+# What no git lists and every checkout may have: it is made by the suite and checked
+# against locks.
+LENT = (".nox", ".cache/jars")
+NAMED = 5
+SETTLED_SECONDS = 10
+# What git itself reads whenever it lists files: what comes of it is in the list.
+GITS = (".gitignore", ".gitattributes", ".mailmap")
+# What differs between any two runs in the words of a row: times, sizes, and ids, which
+# hang on the commit.
+NOISE = re.compile(
+    r"\d+(\.\d+)? ?(s|ms|min|MB|times)\b|\b(?=[0-9a-f]*\d)g?[0-9a-f]{7,}\b"
+    r"|\d+\.\d+\.\d+\.dev\S+"
+)
+# An access time that every read changes, on a file system that notes reads at least
+# once a day.
+UNREAD_NS = 10**9
+
+
+@dataclass
+class Copies:
+    """The copies of one run, and what the jobs have left in them for those that take
+    it.
+    """
+
+    root: Path
+    folder: Path
+    left: dict[str, Path] = field(default_factory=dict)
+
+    def make(self, name: str, files: Iterable[str]) -> Path:
+        """A clone whose newest commit holds these files alone, as they are in the
+        checkout.
+
+        Tags, history, branch and `origin` are the checkout's; the commit bears the date
+        of the one it stands for.
+
+        Raises:
+            LakeCiError: git could not make it.
+        """
+        copy = self.folder / name
+        self._git(
+            self.root, "clone", "--quiet", "--no-checkout", str(self.root), str(copy)
+        )
+        for file in files:
+            target = copy / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self.root / file, target, follow_symlinks=False)
+            # git reads a file that is younger than its index again and again, which
+            # would look like the job's reading.
+            settled = time.time() - SETTLED_SECONDS
+            if target.lstat().st_mtime > settled:
+                os.utime(target, (settled, settled), follow_symlinks=False)
+        # Nor is a mark on it a change to git, which would read it to see.
+        self._git(copy, "config", "core.trustCtime", "false")
+        origin = git.ask(self.root, "remote", "get-url", "origin")
+        self._git(
+            copy,
+            "remote",
+            *(["set-url", "origin", origin] if origin else ["remove", "origin"]),
+        )
+        self._git(copy, "add", "--all", "--force")
+        moment = git.ask(self.root, "log", "-1", "--format=%cI") or ""
+        dates = {"GIT_AUTHOR_DATE": moment, "GIT_COMMITTER_DATE": moment}
+        self._git(
+            copy,
+            *AUTHOR,
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            f"--message={name}",
+            env=dates,
+        )
+        for lent in LENT:
+            (self.root / lent).mkdir(parents=True, exist_ok=True)
+            (copy / lent).parent.mkdir(parents=True, exist_ok=True)
+            (copy / lent).symlink_to(self.root / lent)
+        # Nothing of it is to be committed, and no scanner is to follow it.
+        exclude = copy / ".git" / "info" / "exclude"
+        exclude.write_text("".join(f"/{lent}\n" for lent in LENT), encoding="utf-8")
+        return copy
+
+    def take(self, copy: Path, job: Job, graph: Graph) -> str | None:
+        """Give a copy what the job takes from its needs; the need that has left
+        nothing, where there is one.
+        """
+        for need in job.takes:
+            if need not in self.left:
+                return need
+            for variant in graph.jobs[need].variants:
+                source = self.left[need] / REPORTS / variant.id
+                if source.is_dir():
+                    shutil.copytree(source, copy / REPORTS / variant.id)
+            if "dist/" in graph.jobs[need].reports:
+                shutil.copytree(self.left[need] / "dist", copy / "dist")
+        return None
+
+    def _git(
+        self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> None:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise LakeCiError(
+                f"git {arguments[0]} failed in a copy of the repository:"
+                f" {done.stderr.strip()}"
+            )
+
+
+class Declared(Tool):
+    """The job comes out the same where only what it declares is there."""
+
+    alone = True
+
+    def __init__(self, graph: Graph, variant: Variant, copies: Copies) -> None:
+        self.graph = graph
+        self.variant = variant
+        self.copies = copies
+        self.name = variant.job.name
+
+    def run(self, bench: Workbench) -> Outcome:
+        job = self.variant.job
+        if job.always:
+            return Outcome(Status.SKIPPED, "always runs: nothing of it is ever reused")
+        every, declared = self.files(bench)
+        narrow = self.copies.make(f"{job.name}-declared", declared)
+        done, result = self.play(bench, narrow)
+        cut = stopped(self.name, done)
+        if cut is not None:
+            return cut
+        if isinstance(result, str):
+            return Outcome(Status.WARNING, result, weaker=result)
+        words = f"{count(len(declared), 'file')} of {len(every):,}"
+        if len(declared) == len(every):
+            return self.whole(result, done, words)
+        full = self.copies.make(f"{job.name}-all", every)
+        unread = mark_unread(full, set(every) - set(declared))
+        _, expected = self.play(bench, full)
+        if isinstance(expected, str):
+            return Outcome(Status.WARNING, expected, weaker=expected)
+        if alike(result, expected):
+            return self.whole(result, done, words)
+        read = [
+            name for name in unread if (full / name).lstat().st_atime_ns != UNREAD_NS
+        ]
+        read = [name for name in read if Path(name).name not in GITS] or read
+        return self.missed(
+            result, expected, done, sorted(set(every) - set(declared)), read
+        )
+
+    def files(self, bench: Workbench) -> tuple[list[str], list[str]]:
+        """The files of the checkout, and those that the job declares. Raises
+        LakeCiError.
+        """
+        digests = Digests(bench.root, bench.root / ".cache" / "digests")
+        prints = Fingerprints(
+            self.graph, Machine(bench.root, bench.env, digests, date.today())
+        )
+        try:
+            here = [
+                name for name in prints.listed if os.path.lexists(bench.root / name)
+            ]
+            return here, [
+                name for name in prints.selected(self.variant.job) if name in set(here)
+            ]
+        except UntoldError as error:
+            raise LakeCiError(str(error)) from None
+
+    def play(self, bench: Workbench, copy: Path) -> tuple[Completed, Result | str]:
+        """Run the job in a copy; its result, or why it could not be run."""
+        job = self.variant.job
+        absent = self.copies.take(copy, job, self.graph)
+        if absent is not None:
+            message = (
+                f"not run: it takes what {absent} leaves,"
+                " and that did not pass in its copy"
+            )
+            return Completed((), 0, "", "", 0.0), message
+        env = {**bench.env, SWITCH: Mode.OFF.value}
+        # By their real place: what nox makes anew holds its path, and stays when the
+        # copy is gone.
+        lent = f"--envdir={(copy / '.nox').resolve()}"
+        done = bench.execute(
+            [sys.executable, "-m", "nox", lent, "-s", self.variant.session],
+            cwd=copy,
+            env=env,
+        )
+        try:
+            result = results.read(copy / REPORTS / self.variant.id)
+        except BadResultError:
+            return done, f"not run: {done.last_lines(3) or 'it left no result'}"
+        if passed(result):
+            self.copies.left.setdefault(job.name, copy)
+        return done, result
+
+    def whole(self, result: Result, done: Completed, words: str) -> Outcome:
+        """The outcome where the copy made no difference, or nothing was left out of
+        it.
+        """
+        if passed(result):
+            weak = [check.weaker for check in result.checks if check.weaker]
+            if weak:
+                return Outcome(Status.WARNING, f"{words}; {weak[0]}", weaker=weak[0])
+            return Outcome(Status.SUCCESS, words)
+        message = f"{self.variant.session} fails in a copy of all files that git lists"
+        hint = (
+            f"it fails here, too (`{self.variant.reproduce}`),"
+            " or reads a file that git ignores"
+        )
+        return Outcome(
+            Status.FAILURE,
+            message,
+            (Finding(self.name, "fails", f"{message}: {hint}\n{told(result)}"),),
+        )
+
+    def missed(
+        self,
+        result: Result,
+        expected: Result,
+        done: Completed,
+        absent: Sequence[str],
+        read: Sequence[str],
+    ) -> Outcome:
+        """The outcome where the job reads what it does not declare."""
+        text = f"{told(result)}\n{done.stdout}\n{done.stderr}".replace(
+            f"{self.copies.folder}/{self.name}-declared/", ""
+        )
+        named = named_in(text, absent)
+        likely = [name for name in named if name in read] or named or list(read)
+        message = (
+            f"{self.variant.session} does not come out the same without the files it"
+            " does not declare"
+        )
+        mend = f"add them to `inputs` of {self.name} in noxfile.py"
+        changed = "; ".join(differing(result, expected)) or "other files are left"
+        if not likely:
+            words = (
+                f"{message} ({changed}); which of them it reads cannot be told: {mend}"
+            )
+            return Outcome(
+                Status.FAILURE, message, (Finding(self.name, "undeclared", words),)
+            )
+        findings = [
+            Finding(
+                self.name,
+                "undeclared",
+                f"{name} is read and not declared ({changed}); {mend}",
+                file=name,
+            )
+            for name in likely[:NAMED]
+        ]
+        more = len(likely) - NAMED
+        detail = f"reads {', '.join(likely[:NAMED])}" + (
+            f", and {count(more, 'more file')}" if more > 0 else ""
+        )
+        return Outcome(Status.FAILURE, detail, tuple(findings))
+
+
+def chosen(graph: Graph, posargs: Sequence[str], itself: str) -> list[Variant]:
+    """The sessions to look at: of each job, or of those that are named, the one on the
+    newest Python and Java.
+
+    Raises:
+        UsageError: a job that is not there.
+    """
+    if any(word.startswith("-") for word in posargs):
+        raise UsageError(f"no option {posargs[0]!r}", hint="nox -s inputs -- [JOB ...]")
+    jobs = [graph.named(name) for name in posargs] or [
+        job for job in graph if job.name != itself
+    ]
+    # What a job takes is made first.
+    wanted = {need for job in jobs for need in job.takes} | {job.name for job in jobs}
+    return [job.variants[-1] for job in graph if job.name in wanted]
+
+
+def checks(
+    graph: Graph, root: Path, posargs: Sequence[str], folder: Path, itself: str
+) -> list[Tool]:
+    """A check for each job, working in a folder outside the checkout: tools look for
+    settings in folders above.
+    """
+    copies = Copies(root, folder)
+    return [
+        Declared(graph, variant, copies) for variant in chosen(graph, posargs, itself)
+    ]
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """The folder for the copies, gone when it is left."""
+    return tempfile.TemporaryDirectory(prefix="lake-ci-inputs-")
+
+
+def passed(result: Result) -> bool:
+    """Whether what a job has left may be taken."""
+    return result.status in (Status.SUCCESS, Status.WARNING)
+
+
+def alike(one: Result, other: Result) -> bool:
+    """Whether two results of a job say the same: rows, how each ended, what they object
+    to, and the files left.
+    """
+    return not differing(one, other) and _files(one) == _files(other)
+
+
+def differing(one: Result, other: Result) -> list[str]:
+    """The rows that ended otherwise, each with how."""
+    first, second = _rows(one), _rows(other)
+    absent = ("absent", "")
+    found = []
+    for name in dict.fromkeys([*second, *first]):
+        here, there = first.get(name, absent), second.get(name, absent)
+        if here != there:
+            number = 0 if here[0] != there[0] else 1
+            found.append(f"{name}: {here[number]!r}, not {there[number]!r}")
+    return found
+
+
+def _rows(result: Result) -> dict[str, tuple[str, ...]]:
+    return {
+        check.name: (
+            check.status.value,
+            NOISE.sub("…", check.detail),
+            *sorted(f"{found.rule} {found.place}" for found in check.findings),
+        )
+        for check in result.checks
+    }
+
+
+def _files(result: Result) -> list[str]:
+    """The artifacts; what bears the version in its name by its kind alone, as the
+    copy's commit is another one.
+    """
+    return sorted(
+        re.sub(r"^dist/.*?(\.whl|\.tar\.gz)$", r"dist/*\1", name)
+        for name in result.artifacts
+    )
+
+
+def told(result: Result) -> str:
+    """What a result says of its failures."""
+    lines = []
+    for check in result.checks:
+        if check.status is not Status.SUCCESS:
+            lines.append(f"{check.name}: {check.detail}")
+            lines += [
+                f"{found.place} {found.rule} {found.message}".strip()
+                for found in check.findings
+            ]
+    return "\n".join(lines)
+
+
+def named_in(text: str, files: Sequence[str]) -> list[str]:
+    """The files that a text names, by their path from the repository on."""
+    return [
+        name
+        for name in files
+        if re.search(rf"(?<![\w./-])(?:\./)?{re.escape(name)}(?![\w-]|\.\w)", text)
+    ]
+
+
+def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
+    """Mark files so that reading one shows; none where the file system does not note
+    reads.
+    """
+    probe = copy / ".git" / "HEAD"
+    os.utime(probe, ns=(UNREAD_NS, probe.stat().st_mtime_ns))
+    probe.read_bytes()
+    if probe.stat().st_atime_ns == UNREAD_NS:
+        return []
+    for name in names:
+        os.utime(
+            copy / name,
+            ns=(UNREAD_NS, (copy / name).lstat().st_mtime_ns),
+            follow_symlinks=False,
+        )
+    return sorted(names)

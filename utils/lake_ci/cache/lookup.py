@@ -1,0 +1,403 @@
+"""Which results of earlier runs hold for this one, and why not the others; they are put
+back, and new ones kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nox
+
+from lake_ci.cache.external_inputs import Machine
+from lake_ci.cache.file_hashes import Digests
+from lake_ci.cache.fingerprint import (
+    Fingerprint,
+    Fingerprints,
+    below,
+    from_listing,
+    listing,
+)
+from lake_ci.cache.restore import Place
+from lake_ci.cache.store import DamagedError, Entry, Store
+from lake_ci.errors import UsageError
+from lake_ci.model import results
+from lake_ci.model.job import Graph, Job, Variant, nearest
+from lake_ci.model.results import REPORTS, TIME_FORMAT, Result, Status, as_of, count
+from lake_ci.system import git
+from lake_ci.system.file_lock import locked
+
+SWITCH = "LAKE_CI_CACHE"
+PLACE = "LAKE_CI_STORE"
+MEGABYTES = 500
+# Of the kept results of a session, those that a difference is looked for in.
+COMPARED = 8
+
+
+class Mode(str, Enum):
+    """What may be done with kept results; the value is that of the variable
+    LAKE_CI_CACHE.
+    """
+
+    OFF = "off"
+    """Nothing is read, and nothing kept."""
+    REFRESH = "refresh"
+    """Everything runs; what passes is kept."""
+    PIPELINE = ""
+    """A bare `nox` reuses what holds; a session asked for by name runs."""
+    SESSIONS = "sessions"
+    """A session asked for by name reuses what holds, too."""
+
+
+def mode(env: Mapping[str, str]) -> Mode:
+    """What this run may do. Raises UsageError for a word that LAKE_CI_CACHE does not
+    know.
+
+    What is released is made of nothing that an earlier run has left, and the nightly
+    run asks the world anew. On GitHub each job of a pipeline is a session of its own,
+    so that the sessions reuse.
+    """
+    said = env.get(SWITCH, "")
+    if said not in {each.value for each in Mode}:
+        words = [each.value for each in Mode if each.value]
+        raise UsageError(f"{SWITCH}={said!r}: no such word{nearest(said, words)}")
+    if Mode(said) is Mode.OFF or env.get("GITHUB_REF_TYPE") == "tag":
+        return Mode.OFF
+    if env.get("GITHUB_EVENT_NAME") == "schedule":
+        return Mode.REFRESH
+    return (
+        Mode.SESSIONS
+        if said == "" and env.get("GITHUB_ACTIONS") == "true"
+        else Mode(said)
+    )
+
+
+class Answer(Enum):
+    """What becomes of a session."""
+
+    REUSE = "reuse"
+    RUN = "run"
+    LATER = "later"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a session, and why.
+
+    Attributes:
+        answer: `LATER` where that hangs on needs that run first.
+        entry: the result that holds.
+        reasons: why it runs: the inputs that differ from the nearest kept result, or
+            what keeps it from being reused.
+    """
+
+    variant: Variant
+    answer: Answer
+    fingerprint: Fingerprint | None = None
+    entry: Entry | None = None
+    reasons: tuple[str, ...] = ()
+
+    def why(self, shown: int = 3) -> str:
+        """The reason in one line, with the first inputs that differ."""
+        if self.entry is not None:
+            kept = self.entry.result
+            return ", ".join([as_of(kept.run, ended(kept)), *self.reasons])
+        more = len(self.reasons) - shown
+        return ", ".join(self.reasons[:shown]) + (
+            f", and {count(more, 'more input')}" if more > 0 else ""
+        )
+
+
+class Reuse:
+    """The kept results of one checkout.
+
+    Args:
+        environment: the folder of a session's environment; None for a session that has
+            none.
+        out: where a person reads what is worth a word.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        root: Path,
+        env: Mapping[str, str],
+        environment: Callable[[Variant], Path | None],
+        *,
+        out: Callable[[str], None] = print,
+        today: Callable[[], date] = date.today,
+    ) -> None:
+        self.graph = graph
+        self.root = root
+        self.env = env
+        self._environment = environment
+        self._out = out
+        self._today = today
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(place(self.root, self.env), limit(self.root))
+
+    @cached_property
+    def _place(self) -> Place:
+        return Place(self.root)
+
+    def now(self) -> Fingerprints:
+        """The inputs as they are at this moment."""
+        digests = Digests(self.root, self.root / ".cache" / "digests")
+        machine = Machine(self.root, self.env, digests, self._today())
+        return Fingerprints(self.graph, machine, self._environment)
+
+    def forecast(
+        self,
+        jobs: Iterable[Job],
+        now: Fingerprints,
+        met: Callable[[Verdict], bool] | None = None,
+    ) -> list[Verdict]:
+        """What becomes of each session of these jobs, in order.
+
+        A session whose needs do not all hold waits for them: where one fails it is
+        skipped, as it is without a store.
+
+        Args:
+            met: called for each result that holds, in order; False where it could not
+                be put back after all. Without, nothing is put back.
+        """
+        met = met or self._is_whole
+        verdicts: list[Verdict] = []
+        running: set[str] = set()
+        for job in jobs:
+            waits = [need for need in job.needs if need in running]
+            takes = [need for need in waits if need in job.takes]
+            for variant in job.variants:
+                if takes and not job.always:
+                    reason = (
+                        f"decided when {takes[0]} has ended: it takes what that leaves"
+                    )
+                    verdict = Verdict(variant, Answer.LATER, reasons=(reason,))
+                else:
+                    verdict = self.look(variant, now)
+                    if waits and verdict.entry is not None:
+                        reason = f"reused once {', '.join(waits)} passed"
+                        verdict = replace(
+                            verdict, answer=Answer.LATER, reasons=(reason,)
+                        )
+                if verdict.answer is Answer.REUSE and not met(verdict):
+                    verdict = Verdict(
+                        variant,
+                        Answer.RUN,
+                        reasons=("its kept result could not be put back",),
+                    )
+                if verdict.answer is not Answer.REUSE:
+                    running.add(job.name)
+                elif verdict.entry is not None:
+                    # Whoever takes from it takes this, also where nothing is put back,
+                    # as in `nox -s plan`.
+                    left = {
+                        file.path: f"{file.mode:o} {file.sha256}"
+                        for file in verdict.entry.files
+                    }
+                    now.assume(variant, left)
+                verdicts.append(verdict)
+        now.machine.save()
+        return verdicts
+
+    def look(self, variant: Variant, now: Fingerprints) -> Verdict:
+        """Whether a kept result holds for a session at this moment."""
+        if variant.job.always:
+            return Verdict(variant, Answer.RUN, reasons=("always runs",))
+        fingerprint = now.of(variant)
+        if fingerprint.untold is not None:
+            return Verdict(
+                variant, Answer.RUN, fingerprint, reasons=(fingerprint.untold,)
+            )
+        try:
+            entry = self.store.find(fingerprint.id)
+        except DamagedError as error:
+            self._out(f"{variant.session} runs: {error}")
+            return Verdict(
+                variant,
+                Answer.RUN,
+                fingerprint,
+                reasons=("its kept result is damaged",),
+            )
+        if entry is not None:
+            return Verdict(variant, Answer.REUSE, fingerprint, entry)
+        return Verdict(
+            variant,
+            Answer.RUN,
+            fingerprint,
+            reasons=tuple(self._differences(fingerprint)),
+        )
+
+    def seconds(self, variant: Variant) -> float | None:
+        """Return the seconds of a session's newest cached result, of any inputs."""
+        entries = self.store.of(variant.id)
+        return entries[0].result.seconds if entries else None
+
+    def put_back(self, verdict: Verdict, facts: Mapping[str, Any]) -> Result | None:
+        """Put back what a kept result left, as it was, and return the result as one of
+        this run.
+
+        None, and a word on it, where that failed; the session has to run then.
+
+        Args:
+            facts: what all results of this run say alike.
+        """
+        entry, variant = verdict.entry, verdict.variant
+        assert entry is not None
+        lock = self.root / ".cache" / "locks" / f"{variant.id}.lock"
+        with locked(
+            lock,
+            lambda holder: self._out(f"waiting for another run of {variant.session}"),
+        ):
+            try:
+                self._place.put(entry, variant)
+                kept = entry.result
+                reused = {"run": kept.run, "since": ended(kept)}
+                result = replace(kept, **facts, reused=reused)
+                results.write(self.root / REPORTS / variant.id, result)
+            except (DamagedError, OSError) as error:
+                self._out(
+                    f"{variant.session} runs:"
+                    f" its kept result could not be put back: {error}"
+                )
+                return None
+        return result
+
+    def keep(self, before: Fingerprint, result: Result) -> str | None:
+        """Keep a result that has just been written; what is worth a word, where there
+        is something.
+        """
+        if before.untold is not None or before.variant.job.always:
+            return None
+        try:
+            if result.status is Status.FAILURE and result.cause in (None, "timeout"):
+                return self._contradicted(before)
+            if unfit(result) is not None:
+                return None
+            after = self.now().of(before.variant)
+            if not after.same_moment(before):
+                changed = after.differences(before.each) or ["a file was written to"]
+                return f"not kept for later runs: {changed[0]} while it ran"
+            folder = self.root / REPORTS / result.job
+            files = list(below(folder))
+            if "dist/" in before.variant.job.reports:
+                files += below(self.root / "dist")
+            self.store.keep(before.id, listing(after.each), result, self.root, files)
+        except OSError as error:
+            return (
+                f"not kept for later runs: {self.store.folder}:"
+                f" {error.strerror or error}"
+            )
+        except UsageError as error:
+            return f"not kept for later runs: {error}"
+        return None
+
+    def _contradicted(self, before: Fingerprint) -> str | None:
+        """The same inputs passed before and fail now: nobody may rely on that result
+        any more.
+        """
+        try:
+            entry = self.store.find(before.id)
+        except DamagedError:
+            entry = None
+        if not self.store.drop(before.id) or entry is None:
+            return None
+        words = (
+            "it reads something that it does not declare (`nox -s inputs`), or does not"
+            " always come out alike"
+        )
+        return (
+            f"with the same inputs it passed in run {entry.result.run}: {words}; that"
+            " result is forgotten"
+        )
+
+    def _is_whole(self, verdict: Verdict) -> bool:
+        """Whether the result could be put back: the plan says what a run finds."""
+        assert verdict.entry is not None
+        try:
+            self._place.check(verdict.entry, verdict.variant)
+        except (DamagedError, OSError) as error:
+            self._out(f"{verdict.variant.session} runs: {error}")
+            return False
+        return True
+
+    def _differences(self, fingerprint: Fingerprint) -> list[str]:
+        """What differs from the kept result that is nearest."""
+        nearest: list[str] | None = None
+        for entry in self.store.of(fingerprint.variant.id)[:COMPARED]:
+            try:
+                found = fingerprint.differences(from_listing(entry.inputs()))
+            except DamagedError:
+                continue
+            if nearest is None or len(found) < len(nearest):
+                nearest = found
+        return nearest or ["no result of it is kept"]
+
+
+def unfit(result: Result) -> str | None:
+    """Why a result says nothing for a later run; None where it does."""
+    if result.partial:
+        return "it is of a part of the job"
+    if result.cause is not None:
+        return f"it was cut short: {result.cause}"
+    if result.status not in (Status.SUCCESS, Status.WARNING):
+        return f"it is a {result.status.value}"
+    for check in result.checks:
+        if check.weaker is not None:
+            return f"{check.name} was checked in a weaker mode"
+        if check.status is Status.SKIPPED:
+            return f"{check.name} was skipped"
+    return None
+
+
+def ended(result: Result) -> str:
+    """When a session ended, in UTC: since then its result is known to be true."""
+    start = datetime.strptime(result.started, TIME_FORMAT)
+    return (
+        (start + timedelta(seconds=result.seconds))
+        .replace(tzinfo=timezone.utc)
+        .strftime(TIME_FORMAT)
+    )
+
+
+def place(root: Path, env: Mapping[str, str]) -> Path:
+    """Where results are kept: where LAKE_CI_STORE says, else in the main worktree, for
+    all worktrees of the clone.
+    """
+    if env.get(PLACE):
+        return Path(root, env[PLACE])
+    common = Path(
+        root, git.ask(root, "rev-parse", "--git-common-dir") or ".git"
+    ).resolve()
+    return (common.parent if common.name == ".git" else root) / ".cache" / "results"
+
+
+def limit(root: Path) -> int:
+    """The size of the store in bytes, `megabytes` of `[tool.lake_ci.cache]` in
+    pyproject.toml. Raises UsageError.
+    """
+    try:
+        project = nox.project.load_toml(root / "pyproject.toml")
+        found = (
+            project.get("tool", {})
+            .get("lake_ci", {})
+            .get("cache", {})
+            .get("megabytes", MEGABYTES)
+        )
+    except FileNotFoundError:
+        return MEGABYTES * 10**6
+    except (OSError, ValueError) as error:
+        raise UsageError(f"pyproject.toml: {error}") from None
+    if type(found) is not int or found < 0:
+        raise UsageError(
+            "pyproject.toml:"
+            f" tool.lake_ci.cache.megabytes is {found!r}, and is to be a number"
+        )
+    return found * 10**6

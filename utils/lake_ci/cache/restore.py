@@ -1,0 +1,96 @@
+"""Puts back what a kept result left in a checkout: its report, and dist/ where the job
+makes it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from functools import cached_property
+from pathlib import Path
+
+from lake_ci.cache.file_hashes import Digests
+from lake_ci.cache.fingerprint import below
+from lake_ci.cache.store import Entry, Kept
+from lake_ci.model.job import Variant
+from lake_ci.model.results import REPORTS
+
+
+class Place:
+    """The folders of one checkout that jobs leave something in."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, entry: Entry, variant: Variant) -> None:
+        """Put back what is not there as it was.
+
+        Every file is compared before the first one is moved; folders change places
+        whole, dist/ first.
+
+        Raises:
+            DamagedError: the entry is not whole; nothing was moved.
+            OSError: a file could not be written.
+        """
+        reports = self.root / REPORTS
+        reports.mkdir(parents=True, exist_ok=True)
+        for old in reports.glob(f".back-{variant.id}-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        todo = self._missing(entry, variant)
+        if not todo:
+            return
+        with tempfile.TemporaryDirectory(
+            dir=reports, prefix=f".back-{variant.id}-"
+        ) as scratch:
+            for folder in todo:
+                made = Path(scratch) / folder.name
+                made.mkdir()
+                for file in self._in(folder, entry):
+                    entry.copy(file, made / (self.root / file.path).relative_to(folder))
+            for folder in todo:
+                if os.path.lexists(folder):
+                    folder.rename(Path(scratch) / f"old-{folder.name}")
+                (Path(scratch) / folder.name).rename(folder)
+
+    def check(self, entry: Entry, variant: Variant) -> None:
+        """Put nothing back, and raise DamagedError where `put` would: the entry is read
+        as far as it is needed.
+        """
+        for folder in self._missing(entry, variant):
+            for file in self._in(folder, entry):
+                for _ in entry.read(file):
+                    pass
+
+    @cached_property
+    def _digests(self) -> Digests:
+        # Not in the file of `Machine.outside`: each writes its own whole, and would
+        # undo what the other has learned.
+        return Digests(self.root, self.root / ".cache" / "digests-left")
+
+    def _missing(self, entry: Entry, variant: Variant) -> list[Path]:
+        """The folders that do not hold what the entry has for them, dist/ first."""
+        folders = [self.root / REPORTS / variant.id]
+        if "dist/" in variant.job.reports:
+            folders.insert(0, self.root / "dist")
+        todo = [folder for folder in folders if not self._holds(folder, entry)]
+        self._digests.save()
+        return todo
+
+    def _in(self, folder: Path, entry: Entry) -> list[Kept]:
+        return [
+            file
+            for file in entry.files
+            if (self.root / file.path).is_relative_to(folder)
+        ]
+
+    def _holds(self, folder: Path, entry: Entry) -> bool:
+        """Whether a folder holds exactly what it would be given."""
+        wanted = {
+            file.path: f"{file.mode:o} {file.sha256}"
+            for file in self._in(folder, entry)
+        }
+        names = {path.relative_to(self.root).as_posix() for path in below(folder)}
+        if not folder.is_dir() or folder.is_symlink() or names != set(wanted):
+            return False
+        return self._digests.of(sorted(names)) == wanted

@@ -1,0 +1,338 @@
+"""Results that are kept for later runs: one folder an entry, named by its fingerprint,
+written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lake_ci.errors import LakeCiError
+from lake_ci.model import results
+from lake_ci.model.results import Result
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+INPUTS = "inputs"
+# What a killed process has left behind is in nobody's way; after so long nobody writes
+# to it any more.
+ABANDONED_SECONDS = 3600
+# The folder may be any that LAKE_CI_STORE names, and hold more than a store.
+SCRATCH = "lake-ci-"
+CHUNK = 1 << 20
+
+
+class DamagedError(LakeCiError):
+    """An entry that is not what was written: it counts as none."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of an entry: where it belongs, relative to the repository, and what it
+    holds.
+    """
+
+    path: str
+    sha256: str
+    mode: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A kept result.
+
+    Attributes:
+        folder: where it is kept.
+        fingerprint: of what it is the result.
+        job: the name of its folder under `reports/`.
+        result: as it was written.
+        kept: when it was kept, in seconds since 1970.
+        files: what it left.
+    """
+
+    folder: Path
+    fingerprint: str
+    job: str
+    result: Result
+    kept: float
+    files: tuple[Kept, ...]
+    inputs_sha256: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files, and of the list of inputs about as many more."""
+        return sum(file.size for file in self.files)
+
+    def inputs(self) -> bytes:
+        """What the result leaned on, as `fingerprint.listing` wrote it. Raises
+        DamagedError.
+        """
+        data = _read(self.folder / INPUTS)
+        if hashlib.sha256(data).hexdigest() != self.inputs_sha256:
+            raise DamagedError(f"{self.folder / INPUTS} is damaged")
+        return data
+
+    def copy(self, file: Kept, target: Path) -> None:
+        """Put a file where it is wanted, and look at each byte of it on the way. Raises
+        DamagedError, OSError.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as copy:
+            for data in self.read(file):
+                copy.write(data)
+        target.chmod(file.mode)
+
+    def read(self, file: Kept) -> Iterator[bytes]:
+        """The content of a file. Raises DamagedError, at the latest after the last
+        part.
+        """
+        source = self.folder / f"{self.files.index(file)}"
+        found = hashlib.sha256()
+        try:
+            with source.open("rb") as opened:
+                while data := opened.read(CHUNK):
+                    found.update(data)
+                    yield data
+        except OSError as error:
+            raise DamagedError(f"{source}: {error.strerror}") from None
+        if found.hexdigest() != file.sha256:
+            raise DamagedError(f"{source} is damaged")
+
+
+class Store:
+    """A folder of entries, shared by the worktrees of a clone; several processes may
+    use it at once.
+
+    Nothing is locked: an entry appears and disappears by one rename, and whatever is
+    read is compared with its digest.
+
+    Args:
+        folder: the store; made when there is something to keep.
+        limit: its size in bytes; the entries that were not used for the longest time
+            leave first.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder = folder
+        self.limit = limit
+        self._entries = folder / f"v{SCHEMA}"
+
+    def find(self, fingerprint: str) -> Entry | None:
+        """The entry of a fingerprint, None where there is none. Raises DamagedError."""
+        folder = self._entries / fingerprint
+        if not folder.is_dir():
+            return None
+        entry = _load(folder)
+        if entry.fingerprint != fingerprint:
+            raise DamagedError(f"{folder} holds another result")
+        # A store that cannot be written to serves as well; it only forgets what was
+        # used last.
+        with contextlib.suppress(OSError):
+            os.utime(folder)
+        return entry
+
+    def of(self, job: str) -> list[Entry]:
+        """The entries of a session, newest first; damaged ones are left out."""
+        found = []
+        for folder in self._folders():
+            with contextlib.suppress(DamagedError):
+                entry = _load(folder)
+                if entry.job == job:
+                    found.append(entry)
+        return sorted(found, key=lambda entry: entry.kept, reverse=True)
+
+    def keep(
+        self,
+        fingerprint: str,
+        inputs: bytes,
+        result: Result,
+        root: Path,
+        files: Iterable[Path],
+    ) -> None:
+        """Keep a result with the files it left, in place of an older one, and hold the
+        store to its size.
+
+        Raises:
+            OSError: the store cannot be written to, or is full; it is as it was then.
+        """
+        self._entries.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=SCRATCH))
+        try:
+            kept = [
+                _take(path, path.relative_to(root).as_posix(), scratch / f"{number}")
+                for number, path in enumerate(sorted(files))
+            ]
+            (scratch / INPUTS).write_bytes(inputs)
+            body = {
+                "schema": SCHEMA,
+                "fingerprint": fingerprint,
+                "job": result.job,
+                "kept": time.time(),
+                "inputs": hashlib.sha256(inputs).hexdigest(),
+                "files": [
+                    [file.path, file.sha256, file.mode, file.size] for file in kept
+                ],
+                "result": results.to_json(result),
+            }
+            text = json.dumps(body, ensure_ascii=True)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            (scratch / MANIFEST).write_text(f"{digest}\n{text}\n", encoding="ascii")
+            folder = self._entries / fingerprint
+            self.drop(fingerprint)
+            # Another process may have kept the same meanwhile: its entry is as good.
+            if not folder.is_dir():
+                with contextlib.suppress(FileExistsError):
+                    _rename(scratch, folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        self.prune(spare=fingerprint)
+
+    def drop(self, fingerprint: str) -> bool:
+        """Remove an entry; whether there was one. Raises OSError."""
+        return self._remove(self._entries / fingerprint)
+
+    def prune(self, *, spare: str | None = None) -> tuple[int, int]:
+        """Remove what is over the limit, oldest use first, and what killed processes
+        have left.
+
+        Args:
+            spare: the entry that stays whatever its size.
+
+        Returns the number of entries that left, and their bytes. Raises OSError.
+        """
+        now = time.time()
+        for path in self.folder.glob(f"{SCRATCH}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if now - path.stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
+        # The entries of older schemas are of no use to anyone.
+        for path in self.folder.glob("v*"):
+            if re.fullmatch(r"v\d+", path.name) and path != self._entries:
+                self._remove(path)
+        entries = sorted(self._sizes(), key=lambda each: each[0])
+        total = sum(size for _, size, _ in entries)
+        gone = freed = 0
+        for _, size, folder in entries:
+            if total <= self.limit:
+                break
+            if folder.name != spare and self._remove(folder):
+                total, gone, freed = total - size, gone + 1, freed + size
+        return gone, freed
+
+    def clear(self) -> tuple[int, int]:
+        """Remove every entry; their number and their bytes. Raises OSError."""
+        sizes = [
+            size for _, size, folder in list(self._sizes()) if self._remove(folder)
+        ]
+        return len(sizes), sum(sizes)
+
+    def status(self) -> tuple[int, int]:
+        """The number of entries, and their bytes."""
+        sizes = [size for _, size, _ in self._sizes()]
+        return len(sizes), sum(sizes)
+
+    def _folders(self) -> Iterator[Path]:
+        try:
+            yield from sorted(self._entries.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return
+
+    def _sizes(self) -> Iterator[tuple[float, int, Path]]:
+        """The last use, the bytes and the folder of each entry."""
+        for folder in self._folders():
+            # One that another process removes meanwhile is gone, as it should be.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                size = sum(file.stat().st_size for file in folder.iterdir())
+                yield folder.stat().st_mtime, size, folder
+
+    def _remove(self, folder: Path) -> bool:
+        if not folder.exists():
+            return False
+        trash = Path(tempfile.mkdtemp(dir=self.folder, prefix=SCRATCH))
+        try:
+            folder.rename(trash / folder.name)
+        except FileNotFoundError:
+            return False
+        finally:
+            shutil.rmtree(trash, ignore_errors=True)
+        return True
+
+
+def _load(folder: Path) -> Entry:
+    """The entry in a folder. Raises DamagedError."""
+    digest, _, text = _read(folder / MANIFEST).partition(b"\n")
+    text = text.removesuffix(b"\n")
+    if digest.decode("ascii", "replace") != hashlib.sha256(text).hexdigest():
+        raise DamagedError(f"{folder / MANIFEST} is damaged")
+    try:
+        body: dict[str, Any] = json.loads(text)
+        if body["schema"] != SCHEMA:
+            raise ValueError(f"schema {body['schema']}")
+        files = tuple(Kept(*row) for row in body["files"])
+        result = results.from_json(body["result"])
+        entry = Entry(
+            folder,
+            body["fingerprint"],
+            body["job"],
+            result,
+            body["kept"],
+            files,
+            body["inputs"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(
+            f"{folder / MANIFEST} is of another shape: {error}"
+        ) from None
+    for file in entry.files:
+        _belongs(file.path, entry.job, folder)
+    return entry
+
+
+def _belongs(path: str, job: str, folder: Path) -> None:
+    """Refuse a file that belongs elsewhere than a job leaves files. Raises
+    DamagedError.
+    """
+    parts = PurePosixPath(path).parts
+    if (
+        ".." in parts
+        or not (parts[:2] == (results.REPORTS, job) or parts[:1] == ("dist",))
+        or len(parts) < 2
+    ):
+        raise DamagedError(f"{folder} names {path}, which is no file of {job}")
+
+
+def _take(source: Path, name: str, target: Path) -> Kept:
+    found, size = hashlib.sha256(), 0
+    with source.open("rb") as file, target.open("wb") as copy:
+        while data := file.read(CHUNK):
+            found.update(data)
+            copy.write(data)
+            size += len(data)
+    return Kept(name, found.hexdigest(), source.stat().st_mode & 0o777, size)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DamagedError(f"{path}: {error.strerror}") from None
+
+
+def _rename(scratch: Path, folder: Path) -> None:
+    try:
+        scratch.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        raise FileExistsError(folder) from None

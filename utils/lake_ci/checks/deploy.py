@@ -1,0 +1,288 @@
+"""The session `deploy`: what was typed, the artifacts, the workspace of a trial, and a
+row for each step of the deploy.
+
+The deploy itself is a process of its own, `python -m lake_ci.deploy`, in the session's
+environment: it needs packages that the noxfile does without, and it is ended as a whole
+with the session.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from lake_ci.checks.tests.java import Jars, Java
+from lake_ci.deploy import artifacts
+from lake_ci.deploy.errors import RefusedError
+from lake_ci.errors import LakeCiError, UsageError
+from lake_ci.model.job import ENVIRONMENTS, nearest
+from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.runner.check import Stages, Tool, Workbench, crashed, stopped
+from lake_ci.system.processes import Completed
+
+TRIAL = "trial"
+STATE = ".cache/trial"
+END_CHECK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed after `--`.
+
+    Attributes:
+        environment: where to.
+        command: what the process is told beside that.
+        deploys: whether it is a deploy, which needs what was built.
+        tear_down: whether the emulator's state goes when it ends.
+    """
+
+    environment: str
+    command: tuple[str, ...] = ()
+    deploys: bool = True
+    tear_down: bool = False
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is something else than a deploy."""
+        return not self.deploys or "--dry-run" in self.command
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"nox -s deploy -- ...: {message}")
+
+
+def options(
+    posargs: Sequence[str], env: Mapping[str, str], *, pipeline: bool = False
+) -> Options:
+    """Read what was typed after `--`; in the pipeline a trial leaves nothing behind.
+    Raises UsageError.
+    """
+    parser = _Parser(prog="nox -s deploy --", add_help=False, allow_abbrev=False)
+    parser.add_argument("--environment", default=env.get("DEPLOY_ENVIRONMENT") or TRIAL)
+    parser.add_argument("--break-lock", action="store_true")
+    parser.add_argument("--tear-down", action="store_true")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true")
+    what.add_argument("--rollback", nargs="?", const="", metavar="VERSION")
+    what.add_argument("--status", action="store_true")
+    what.add_argument("--history", action="store_true")
+    typed = parser.parse_args(list(posargs))
+    if typed.environment not in ENVIRONMENTS:
+        like = nearest(typed.environment, ENVIRONMENTS)
+        raise UsageError(f"no environment {typed.environment!r}{like}")
+    flags = ("dry_run", "status", "history", "break_lock")
+    command = [f"--{flag.replace('_', '-')}" for flag in flags if getattr(typed, flag)]
+    if typed.rollback is not None:
+        command += ["--rollback", *([typed.rollback] if typed.rollback else [])]
+    deploys = not (typed.status or typed.history or typed.rollback is not None)
+    return Options(
+        typed.environment, tuple(command), deploys, typed.tear_down or pipeline
+    )
+
+
+class Artifacts(Tool):
+    """The wheel is the one that was built, by its checksum, and of the commit that is
+    checked out.
+    """
+
+    name = "artifacts"
+    alone = True
+
+    def __init__(self, asked: Options) -> None:
+        self.asked = asked
+        self.good = not asked.deploys
+
+    def run(self, bench: Workbench) -> Outcome:
+        if not self.asked.deploys:
+            return Outcome(Status.SKIPPED, "nothing is deployed")
+        try:
+            built = artifacts.verify(bench.root)
+        except RefusedError as error:
+            return Outcome.failure(self.name, "refused", str(error))
+        self.good = True
+        return Outcome(
+            Status.SUCCESS,
+            f"{built.wheel.name}, sha256 {built.sha256[:12]}, of {built.commit[:12]}",
+        )
+
+
+def stages(bench: Workbench, asked: Options) -> Stages:
+    """The steps of the deploy, each a stage. The workspace of a trial ends when the
+    iterator is closed.
+    """
+    built = Artifacts(asked)
+    yield [built]
+    if not built.good:
+        return
+    if asked.environment == TRIAL:
+        yield [Java("17"), Jars()]
+    with workspace(bench, asked) as env:
+        for step in Deployment(bench, asked, env).steps():
+            yield [step]
+
+
+@contextmanager
+def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
+    """The environment variables of a deploy: the user's own, or for a trial those of an
+    emulator that runs meanwhile.
+
+    What the emulator's workspace holds stays in `.cache/trial`, so that a second deploy
+    finds the first.
+    """
+    utils = str(bench.root / "utils")
+    if asked.environment != TRIAL:
+        yield {**bench.env, "PYTHONPATH": utils}
+        return
+    state = bench.root / STATE
+    # Nothing of a real workspace: a trial must not reach one by accident.
+    kept = {
+        name: value
+        for name, value in bench.env.items()
+        if not name.startswith("DATABRICKS_")
+    }
+    testing = {
+        "PYTHONPATH": str(bench.root / "testing"),
+        "WORKSPACE_EMULATOR_TOKEN": f"dapi{secrets.token_hex(16)}",
+    }
+    argv = [str(bench.python), "-m", "workspace_emulator", "--state", str(state)]
+    try:
+        with bench.serve(argv, env={**kept, **testing}) as line:
+            yield {
+                **kept,
+                "PYTHONPATH": utils,
+                "DATABRICKS_HOST": line.strip(),
+                "DATABRICKS_TOKEN": testing["WORKSPACE_EMULATOR_TOKEN"],
+                "DATABRICKS_AUTH_TYPE": "pat",
+                "DATABRICKS_CONFIG_FILE": os.devnull,
+            }
+    finally:
+        if asked.tear_down:
+            shutil.rmtree(state, ignore_errors=True)
+
+
+class Deployment:
+    """The process, and its events as they come."""
+
+    def __init__(
+        self, bench: Workbench, asked: Options, env: Mapping[str, str]
+    ) -> None:
+        self.over = False
+        self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._said: list[str] = []
+        self._ended: list[Completed | BaseException] = []
+        argv = [
+            str(bench.python),
+            "-m",
+            "lake_ci.deploy",
+            "--environment",
+            asked.environment,
+            *asked.command,
+        ]
+        argv += ["--emulator"] if asked.environment == TRIAL else []
+
+        def run() -> None:
+            try:
+                self._ended.append(bench.execute(argv, env=env, echo=self._take))
+            except LakeCiError as error:
+                self._ended.append(error)
+
+        self._thread = threading.Thread(target=run, name="deploy", daemon=True)
+        self._thread.start()
+
+    def steps(self) -> Iterator[Step]:
+        """A row for each step, as many as there come."""
+        while not self.over:
+            yield Step(self)
+
+    def next(self) -> dict[str, Any] | None:
+        """The next step that has ended, or the result of all; None where the process
+        ended without one.
+        """
+        while True:
+            alive = self._thread.is_alive()
+            try:
+                event = self._events.get(timeout=END_CHECK_SECONDS)
+            except queue.Empty:
+                if alive:
+                    continue
+                return None
+            if event["event"] == "text":
+                self._said.append(event["text"])
+                print(event["text"], flush=True)
+            elif event["event"] in ("end", "result"):
+                return event
+
+    def completed(self) -> Completed:
+        """How the process ended."""
+        self._thread.join()
+        [ended] = self._ended
+        if isinstance(ended, BaseException):
+            raise ended
+        return ended
+
+    @property
+    def said(self) -> str:
+        """What it said last."""
+        return self._said[-1] if self._said else ""
+
+    def _take(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            # What a library prints is no event; it is shown where the process fails.
+            return
+        if isinstance(event, dict) and "event" in event:
+            self._events.put(event)
+
+
+class Step(Tool):
+    """One step of a deploy; which one is known when it has ended."""
+
+    name = "deploy"
+    alone = True
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+
+    def run(self, bench: Workbench) -> Outcome:
+        event = self.deployment.next()
+        if event is None or event["event"] == "result":
+            self.deployment.over = True
+            done = self.deployment.completed()
+            return stopped(self.name, done) or self.result(event, done)
+        self.name = str(event["step"])
+        found = tuple(
+            Finding(self.name, "deploy", message) for message in event["findings"]
+        )
+        detail, data = str(event["detail"]), {"step": event["data"]}
+        return Outcome(
+            Status(event["status"]),
+            detail,
+            found,
+            data=data,
+            seconds=float(event["seconds"]),
+        )
+
+    def result(self, event: Mapping[str, Any] | None, done: Completed) -> Outcome:
+        """The row for all of it."""
+        if event is None or done.code != event["code"]:
+            return crashed(self.name, done)
+        outcome = str(event["outcome"])
+        if done.code == 0:
+            return Outcome(Status.SUCCESS, outcome)
+        message = self.deployment.said or outcome
+        return Outcome(
+            Status.FAILURE,
+            outcome,
+            (Finding(self.name, outcome.replace(" ", "-"), message),),
+        )

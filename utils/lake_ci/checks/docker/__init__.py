@@ -1,0 +1,1 @@
+"""The images: built, compared, looked into, put to work."""

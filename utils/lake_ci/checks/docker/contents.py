@@ -1,0 +1,289 @@
+"""What is inside the images: as small and as harmless as declared, and told in
+reports/docker/images.json.
+
+`images.json` is a list of objects: name (`lakekit-api:1.2.3`, without a registry),
+target, id, size (bytes), labels (an object), packages (an object of Python packages and
+their versions). Beside it `sbom-<target>.json`, in CycloneDX.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from lake_ci.checks.docker.build import DOCKERFILE, Images, OfImages
+from lake_ci.checks.security import locked_packages
+from lake_ci.checks.security.accepted_risks import Register
+from lake_ci.checks.security.locked_packages import Pin
+from lake_ci.checks.security.safety import Safety
+from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.runner.check import Workbench, crashed, stopped
+
+INSPECT = "scripts/inspect_image.py"
+LABELS = ("title", "version", "revision", "source", "licenses")
+MEGABYTE = 1_000_000
+
+
+class Configuration(OfImages):
+    """Each image runs as a numbered user that is not root, under an init, ends on
+    SIGTERM, and says what it is.
+    """
+
+    name = "configuration"
+
+    def check(self, bench: Workbench) -> Outcome:
+        names = [self.images.name(target) for target in self.images.ids]
+        done = self.images.engine.docker("image", "inspect", *names)
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        found: list[Finding] = []
+        for target, said in zip(self.images.ids, json.loads(done.stdout)):
+            found += [
+                Finding(
+                    self.name,
+                    rule,
+                    f"{target}: {message}",
+                    DOCKERFILE,
+                    stage_line(bench, target),
+                )
+                for rule, message in objections(said["Config"], target)
+            ]
+        return Outcome.of(
+            found,
+            clean=(
+                f"{count(len(names), 'image')}:"
+                " user, labels, init, signal, health check"
+            ),
+        )
+
+
+def objections(config: dict[str, Any], target: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with the configuration of an image, as rule and message."""
+    user = config.get("User") or "root"
+    if not re.fullmatch(r"[1-9]\d*(:\d+)?", user):
+        yield (
+            "user",
+            (
+                f"it runs as {user}; give USER a number above 0, so that Kubernetes can"
+                " tell it is not root"
+            ),
+        )
+    labels = config.get("Labels") or {}
+    for name in LABELS:
+        if not labels.get(f"org.opencontainers.image.{name}"):
+            yield "label", f"the label org.opencontainers.image.{name} is missing"
+    if (config.get("Entrypoint") or [""])[0] != "dumb-init":
+        yield (
+            "init",
+            "nothing forwards signals and reaps: begin ENTRYPOINT with dumb-init",
+        )
+    if config.get("StopSignal") != "SIGTERM":
+        yield "signal", "STOPSIGNAL SIGTERM is missing"
+    test = (config.get("Healthcheck") or {}).get("Test")
+    if not test:
+        yield (
+            "health",
+            (
+                "it says nothing of its health: HEALTHCHECK, or HEALTHCHECK NONE for"
+                " what runs to its end"
+            ),
+        )
+    elif target == "api" and (test == ["NONE"] or "curl" in " ".join(test)):
+        yield "health", "a service needs a HEALTHCHECK, and one without curl"
+
+
+class Contents(OfImages):
+    """Nothing in an image becomes root by itself; no compiler, cache, test, pip or git
+    in those that run the lake.
+    """
+
+    name = "contents"
+
+    def check(self, bench: Workbench) -> Outcome:
+        found: list[Finding] = []
+        for target in self.images.ids:
+            options = ["--network=none", "--user=0:0", "--entrypoint=python"]
+            options += [f"--volume={bench.root / INSPECT}:/inspect.py:ro"]
+            done = self.images.engine.run(
+                self.images.name(target), "/inspect.py", options=options
+            )
+            if done.code != 0:
+                return stopped(self.name, done) or crashed(self.name, done)
+            inside = json.loads(done.stdout)
+            self.images.packages[target] = inside["packages"]
+            self._write_sbom(target, inside, bench)
+            line = stage_line(bench, target)
+            for path in inside["setuid"]:
+                message = f"{target}: {path} becomes another user by itself: chmod a-s"
+                found.append(Finding(self.name, "setuid", message, DOCKERFILE, line))
+            for path in [] if target == "dev" else [*inside["tools"], *inside["stray"]]:
+                message = (
+                    f"{target}: {path} has no place in an image that runs the lake"
+                )
+                found.append(Finding(self.name, "stray", message, DOCKERFILE, line))
+        packages = sum(len(each) for each in self.images.packages.values())
+        return Outcome.of(
+            found,
+            clean=(
+                f"{packages} Python packages in {count(len(self.images.ids), 'image')}"
+            ),
+        )
+
+    def _write_sbom(
+        self, target: str, inside: dict[str, Any], bench: Workbench
+    ) -> None:
+        components = [
+            component("pypi", name, version)
+            for name, version in sorted(inside["packages"].items())
+        ]
+        components += [
+            component("deb/debian", name, version)
+            for name, version in sorted(inside["debian"].items())
+        ]
+        about = component("oci", f"lakekit-{target}", self.images.version) | {
+            "type": "container"
+        }
+        document = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
+        sbom = document | {"metadata": {"component": about}, "components": components}
+        write_whole(
+            bench.reports / f"sbom-{target}.json", json.dumps(sbom, indent=1) + "\n"
+        )
+
+
+def component(kind: str, name: str, version: str) -> dict[str, str]:
+    """A component of a CycloneDX bill of materials."""
+    purl = f"pkg:{kind}/{name.lower()}@{version.replace('+', '%2B')}"
+    return {
+        "type": "library",
+        "bom-ref": purl,
+        "name": name,
+        "version": version,
+        "purl": purl,
+    }
+
+
+class Size(OfImages):
+    """Each image is within its budget: `[tool.lake_ci.docker.megabytes]` in
+    pyproject.toml.
+    """
+
+    name = "size"
+
+    def check(self, bench: Workbench) -> Outcome:
+        budgets = self.images.settings(bench)["megabytes"]
+        found: list[Finding] = []
+        words = []
+        for target, size in self.images.sizes.items():
+            words.append(f"{target} {size / MEGABYTE:.0f}")
+            if size > budgets[target] * MEGABYTE:
+                message = (
+                    f"{target} has {size / MEGABYTE:.0f} MB, its budget is"
+                    f" {budgets[target]} MB"
+                )
+                found.append(
+                    Finding(
+                        self.name,
+                        "budget",
+                        message,
+                        "pyproject.toml",
+                        budget_line(bench, target),
+                    )
+                )
+        return Outcome.of(
+            found, clean=f"{', '.join(words)} MB", sizes=dict(self.images.sizes)
+        )
+
+
+class Packages(Safety):
+    """safety: no image holds a Python package with a known weakness, as they are really
+    installed there.
+    """
+
+    name = "packages"
+    resolves = False
+
+    def __init__(
+        self, images: Images, register: Register, today: date, **more: Any
+    ) -> None:
+        super().__init__(register, today, **more)
+        self.images = images
+
+    def run(self, bench: Workbench) -> Outcome:
+        if not self.images.packages:
+            return Outcome(Status.SKIPPED, "no image was looked into")
+        return super().run(bench)
+
+    def listed(self, bench: Workbench) -> tuple[list[Path], list[Pin]]:
+        files: list[Path] = []
+        found: list[Pin] = []
+        for target, packages in self.images.packages.items():
+            path = bench.reports / f"packages-{target}.txt"
+            rows = [
+                f"{name}=={version}\n"
+                for name, version in sorted(packages.items())
+                if name != "lakekit"
+            ]
+            write_whole(path, "".join(rows))
+            files.append(path)
+            found += locked_packages.locked(path, bench.root)
+        return files, found
+
+
+class Inventory(OfImages):
+    """reports/docker/images.json says what was built."""
+
+    name = "inventory"
+
+    def check(self, bench: Workbench) -> Outcome:
+        images = self.images
+        rows = [
+            {
+                "name": f"lakekit-{target}:{tag(images.version)}",
+                "target": target,
+                "id": images.ids[target],
+                "size": images.sizes[target],
+                "labels": images.labels[target],
+                "packages": images.packages.get(target, {}),
+            }
+            for target in images.ids
+        ]
+        write_whole(bench.reports / "images.json", json.dumps(rows, indent=1) + "\n")
+        return Outcome(Status.SUCCESS, ", ".join(str(row["name"]) for row in rows))
+
+
+def tag(version: str) -> str:
+    """A version as a tag: a `+` is not allowed there."""
+    return version.replace("+", "-")
+
+
+def stage_line(bench: Workbench, target: str) -> int:
+    """The line of the Dockerfile where a target's stage begins."""
+    lines = (bench.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
+    return next(
+        (
+            n
+            for n, line in enumerate(lines, 1)
+            if re.search(rf"^FROM .* AS {target}$", line)
+        ),
+        1,
+    )
+
+
+def budget_line(bench: Workbench, target: str) -> int:
+    """The line of pyproject.toml that holds a target's budget."""
+    lines = (bench.root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    start = (
+        lines.index("[tool.lake_ci.docker]") if "[tool.lake_ci.docker]" in lines else 0
+    )
+    return next(
+        (
+            n
+            for n, line in enumerate(lines[start:], start + 1)
+            if re.search(rf"\b{target} = \d", line)
+        ),
+        start + 1,
+    )

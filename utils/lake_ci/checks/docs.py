@@ -1,0 +1,76 @@
+"""The pictures of the README: a run in the terminal, and its report in a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from lake_ci.model.results import REPORTS, Outcome, Status, count
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+
+
+class Picture(Tool):
+    """Run the pipeline in a terminal and draw what a person sees."""
+
+    name = "picture"
+    alone = True
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def run(self, bench: Workbench) -> Outcome:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        command = [
+            str(bench.python),
+            "scripts/draw_run.py",
+            str(self.file),
+            "--first",
+            "Simulating",
+            "--then",
+            "✅ lint",
+        ]
+        # The run's own `nox`, whatever stands on PATH; and a run that runs, whatever
+        # earlier ones have found.
+        path = os.pathsep.join([str(Path(sys.executable).parent), bench.env["PATH"]])
+        env = {**bench.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
+        done = bench.execute([*command, "nox"], env=env)
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        return Outcome(Status.SUCCESS, f"wrote {bench.relative(self.file)}")
+
+
+class Screenshots(Tool):
+    """Open the report of the last run in a browser and take the README's pictures of
+    it.
+    """
+
+    name = "screenshots"
+    alone = True
+    PICTURES = {
+        "desktop.png": "report.png",
+        "desktop-dark.png": "report-dark.png",
+        "phone.png": "report-phone.png",
+    }
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, bench: Workbench) -> Outcome:
+        report = bench.root / REPORTS / "index.html"
+        if not report.exists():
+            return Outcome(Status.SKIPPED, "no run has left a report")
+        command = [
+            str(bench.python),
+            "scripts/screenshot_report.py",
+            str(report),
+            str(bench.reports),
+        ]
+        done = bench.execute(command)
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for taken, kept in self.PICTURES.items():
+            shutil.copyfile(bench.reports / taken, self.folder / kept)
+        return Outcome(Status.SUCCESS, f"wrote {count(len(self.PICTURES), 'picture')}")

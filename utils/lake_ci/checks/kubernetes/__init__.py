@@ -1,0 +1,1 @@
+"""The manifests: YAML, schemas, a dry-run, and rules."""

@@ -1,0 +1,203 @@
+"""Dry-runs by a real API server: what it refuses and what it warns about, at the line
+that was written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lake_ci.checks.kubernetes.api_server import (
+    CONTEXT,
+    Answer,
+    Api,
+    ApiServer,
+    Connection,
+)
+from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.manifests import FOLDER, Manifest, Rendered, leaves
+from lake_ci.errors import MachineError
+from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+
+QUANTITY = re.compile(r"[+-]?[0-9.]+([eEinumkKMGTP]*[-+]?[0-9]*)")
+QUANTITIES = {"limits", "requests", "hard", "sizeLimit"}
+# `.spec.template.spec.containers[name="api"].foo: field not declared in schema`
+UNDECLARED = re.compile(
+    r"(\.[^\s:]+): (field not declared in schema|expected [^\n]+|.*duplicate[^\n]*)"
+)
+STEP = re.compile(r"([^.\[\]]+)|\[([^\]]+)\]")
+# `privileged (container "api" must not set securityContext.privileged=true)`
+SETTING = re.compile(r"([A-Za-z][\w.]*)=")
+NOT_FOUND = 404
+
+
+class DryRun(Tool):
+    """The API server takes every object of the environment, and has nothing to warn
+    about; nothing is kept.
+    """
+
+    def __init__(self, build: Build, server: ApiServer) -> None:
+        self.build = build
+        self.server = server
+        self.name = f"dry-run {build.environment}"
+
+    def run(self, bench: Workbench) -> Outcome:
+        rendered = self.build.made.wait()
+        api = self.server.api.result()
+        if rendered is None:
+            return Outcome(Status.SKIPPED, "not asked, for it could not be built")
+        if api is None:
+            return Outcome(Status.SKIPPED, "not asked, for there is no API server")
+        connection = api.connect()
+        try:
+            return self.ask(rendered, api, connection)
+        finally:
+            connection.close()
+
+    def ask(self, rendered: Rendered, api: Api, connection: Connection) -> Outcome:
+        """Apply object by object, dry. What lives in a namespace needs it to be there:
+        a cluster has to have it.
+        """
+        found: list[Finding] = []
+        for space in rendered.of("Namespace"):
+            found += self.judge(space, connection.apply(space.body))
+            if api.own and not found:
+                connection.apply(space.body, dry_run=False)
+        rest = [each for each in rendered.manifests if each.kind != "Namespace"]
+        absent = self.absent(rest, connection)
+        if absent:
+            label = "app.kubernetes.io/component=namespace"
+            hint = f"kubectl apply -k {rendered.overlay} -l {label}"
+            why = (
+                f"{api.label} has no namespace {absent}: only the namespace itself was"
+                f" dry-run ({hint})"
+            )
+            return Outcome(Status.WARNING, why, tuple(found), weaker=why)
+        for each in rest:
+            found += self.judge(each, connection.apply(each.body))
+        return Outcome.of(
+            found, clean=f"{count(len(rendered.manifests), 'object')} by {api.label}"
+        )
+
+    def absent(self, manifests: list[Manifest], connection: Connection) -> str | None:
+        """A namespace that the objects live in and the server does not have."""
+        spaces = {each.get("metadata", "namespace") for each in manifests} - {None}
+        for space in sorted(spaces):
+            if connection.ask("GET", f"/api/v1/namespaces/{space}").code == NOT_FOUND:
+                return str(space)
+        return None
+
+    def judge(self, manifest: Manifest, answer: Answer) -> Iterator[Finding]:
+        """What the server refuses or warns about."""
+        for warning in answer.warnings:
+            yield manifest.finding(
+                self.name, "warning", warning, warned(manifest, warning)
+            )
+        if answer.code < 400:
+            return
+        reason = str(answer.body.get("reason") or answer.code)
+        causes = (answer.body.get("details") or {}).get("causes") or ()
+        placed = [cause for cause in causes if cause.get("field")]
+        for cause in placed:
+            message = f"{cause['field']}: {cause['message']}"
+            yield manifest.finding(
+                self.name, reason, message, path_of(manifest, cause["field"])
+            )
+        if not placed:
+            message = str(answer.body.get("message", answer.code))
+            yield manifest.finding(
+                self.name, reason, message, refused(manifest, message)
+            )
+
+
+def refused(manifest: Manifest, message: str) -> tuple[str | int, ...]:
+    """The path that a refusal without causes speaks of."""
+    undeclared = UNDECLARED.search(message)
+    if undeclared:
+        return path_of(manifest, undeclared[1])
+    if "quantities must match" in message:
+        for path, value in leaves(manifest.body):
+            if QUANTITIES & set(map(str, path)) and not QUANTITY.fullmatch(str(value)):
+                return path
+    return ()
+
+
+def warned(manifest: Manifest, message: str) -> tuple[str | int, ...]:
+    """The path that a warning names by its end, `securityContext.privileged`; else the
+    pod's.
+    """
+    for match in SETTING.finditer(message):
+        wanted = tuple(
+            match[1].removeprefix("securityContext.").removeprefix("spec.").split(".")
+        )
+        for path, _ in leaves(manifest.body):
+            if any(path[at : at + len(wanted)] == wanted for at in range(len(path))):
+                return path
+    return next(((*path, "securityContext") for path, _ in manifest.containers()), ())
+
+
+def path_of(manifest: Manifest, text: str) -> tuple[str | int, ...]:
+    """The path behind a server's `spec.containers[0].resources.limits[memory]` or
+    `.containers[name="api"].foo`.
+    """
+    path: list[str | int] = []
+    for match in STEP.finditer(text):
+        step = match[1] or match[2].strip('"')
+        at = manifest.get(*path)
+        if match[2] and "=" in match[2]:
+            key, _, value = match[2].partition("=")
+            path.append(index(at, key, value.split(",")[0].strip('"')))
+        elif isinstance(at, Mapping) and match[1] and step not in at:
+            # A key that has dots in it: the rest of the text, or as much of it as is
+            # one.
+            rest = text[match.start() :]
+            whole = next((str(each) for each in at if rest.startswith(str(each))), None)
+            path.append(whole or step)
+            if whole:
+                break
+        else:
+            path.append(int(step) if isinstance(at, list) and step.isdigit() else step)
+    return tuple(path)
+
+
+def index(items: Any, key: str, value: str) -> int:
+    """The number of the item that a key tells from the others."""
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, Mapping) and str(item.get(key)) == value:
+            return number
+    return 0
+
+
+class Diff(Tool):
+    """What applying the overlay would change in the cluster of KUBE_CONTEXT; nothing is
+    changed.
+    """
+
+    def __init__(self, environment: str) -> None:
+        self.environment = environment
+        self.name = f"diff {environment}"
+
+    def run(self, bench: Workbench) -> Outcome:
+        context = bench.env.get(CONTEXT)
+        if not context:
+            hint = (
+                f"{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}; `kubectl"
+                " config get-contexts` lists them"
+            )
+            raise MachineError("no cluster is named to compare with", hint=hint)
+        overlay = f"{FOLDER}/overlays/{self.environment}"
+        argv = [bench.bin("kubectl"), f"--context={context}", "diff"]
+        done = bench.execute(
+            [*argv, "-k", overlay], echo=lambda line: print(line, end="")
+        )
+        if done.code not in (0, 1) or (done.code == 1 and not done.stdout):
+            return stopped(self.name, done) or crashed(self.name, done)
+        file = bench.reports / f"{self.environment}.diff"
+        write_whole(file, done.stdout)
+        changed = len(re.findall(r"^\+\+\+ ", done.stdout, re.MULTILINE))
+        return Outcome(
+            Status.SUCCESS,
+            f"{count(changed, 'object')} would change; {bench.relative(file)}",
+        )

@@ -1,0 +1,96 @@
+"""Staging and production: what is tried in the one is what happens in the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.manifests import Manifest, Rendered, leaves
+from lake_ci.checks.kubernetes.scans import settings
+from lake_ci.checks.terraform import accounts
+from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.runner.check import Tool, Workbench
+
+ALIKE = ("staging", "production")
+HASH = re.compile(r"-[a-z0-9]{10}$")
+Value = tuple[Manifest, tuple["str | int", ...], str]
+
+
+class Alike(Tool):
+    """Staging is as production in all but names, accounts, and what pyproject.toml lets
+    differ.
+    """
+
+    name = "staging is production"
+
+    def __init__(self, builds: Sequence[Build]) -> None:
+        self.builds = {build.environment: build for build in builds}
+
+    def run(self, bench: Workbench) -> Outcome:
+        if not set(ALIKE) <= self.builds.keys():
+            return Outcome(
+                Status.SKIPPED, "not compared, for only a part was asked for"
+            )
+        both = [self.builds[name].made.wait() for name in ALIKE]
+        staging, production = both
+        if staging is None or production is None:
+            return Outcome(Status.SKIPPED, "not compared, for one could not be built")
+        allowed = settings(bench)["may_differ"]
+        first, second = (
+            values(each, accounts.setting(bench, each.environment, "account_id"))
+            for each in (staging, production)
+        )
+        found = self.differences(first, second, allowed)
+        return Outcome.of(
+            found, clean=f"{len(second)} values, {len(allowed)} of which may differ"
+        )
+
+    def differences(
+        self,
+        staging: Mapping[str, Value],
+        production: Mapping[str, Value],
+        allowed: Sequence[str],
+    ) -> list[Finding]:
+        """Each value that is not the same, at the place in production, or in staging
+        where production has none.
+        """
+        found = []
+        for key in sorted(staging.keys() | production.keys()):
+            one, two = staging.get(key), production.get(key)
+            said = [each[2] if each else "nothing" for each in (one, two)]
+            if said[0] == said[1] or any(
+                fnmatchcase(key, pattern) for pattern in allowed
+            ):
+                continue
+            manifest, path, _ = two or one or _nobody()
+            message = f"{key} is {said[0]} in staging and {said[1]} in production"
+            found.append(manifest.finding(self.name, "differs", message, path))
+        return found
+
+
+def _nobody() -> Value:
+    raise AssertionError("a key that nobody has")
+
+
+def values(rendered: Rendered, account: str | None) -> dict[str, Value]:
+    """Every value by `Kind.name.path`, with the environment's name and account, and
+    hashes of names, taken out.
+    """
+    generated = {
+        each.name: HASH.sub("", each.name) for each in rendered.of("ConfigMap")
+    }
+
+    def neutral(value: object) -> str:
+        text = generated.get(str(value), str(value))
+        text = text.replace(rendered.environment, "{environment}")
+        return text.replace(account, "{account}") if account else text
+
+    found = {}
+    for manifest in rendered.manifests:
+        name = neutral(manifest.name)
+        for path, value in leaves(manifest.body):
+            steps = ".".join(manifest.step_names(path))
+            found[f"{manifest.kind}.{name}.{steps}"] = (manifest, path, neutral(value))
+    return found

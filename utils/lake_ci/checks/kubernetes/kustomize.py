@@ -1,0 +1,172 @@
+"""The overlays as written: what was typed, YAML's own rules, and building them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from lake_ci.checks.kubernetes.manifests import FOLDER, Made, Rendered
+from lake_ci.errors import UsageError
+from lake_ci.model.job import ENVIRONMENTS
+from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.system.processes import Completed
+
+WORK = ".cache/kubernetes"
+RENDER = "scripts/render_manifests.py"
+# kustomize names the file last, and as it sees it: relative to one of the folders it
+# went through.
+PLACES = (
+    re.compile(
+        r"yaml: line (?P<line>\d+): (?P<message>[^\n]+?)(?: in File: (?P<file>\S+))?$",
+        re.M,
+    ),
+    re.compile(
+        r"line (?P<line>\d+): (?P<message>mapping key .+?) in (?:File:"
+        r" )?(?P<file>\S+\.ya?ml)",
+        re.M,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed after `--`."""
+
+    environments: tuple[str, ...]
+    diff: str | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether less is done than the job asks for."""
+        return self.diff is not None or set(self.environments) != set(ENVIRONMENTS)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"nox -s k8s -- ...: {message}")
+
+
+def options(posargs: Sequence[str]) -> Options:
+    """Read what was typed after `--`. Raises UsageError."""
+    parser = _Parser(prog="nox -s k8s --", add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "--environment", choices=ENVIRONMENTS, action="append", default=[]
+    )
+    parser.add_argument("--diff", choices=ENVIRONMENTS)
+    typed = parser.parse_args(list(posargs))
+    return Options(tuple(dict.fromkeys(typed.environment)) or ENVIRONMENTS, typed.diff)
+
+
+class Yaml(CommandTool):
+    """The files are YAML as people and every reader take it alike: no tab, no key
+    twice, no bare `on`.
+    """
+
+    name = "yaml"
+    LINE = re.compile(
+        r"^(?P<file>.+?):(?P<line>\d+):\d+: \[\w+\] (?P<message>.+?)(?:"
+        r" \((?P<rule>[\w-]+)\))?$"
+    )
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [
+            bench.bin("yamllint"),
+            "--strict",
+            "--format=parsable",
+            f"--config-file={FOLDER}/.yamllint",
+            FOLDER,
+        ]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for line in done.stdout.splitlines():
+            match = self.LINE.match(line)
+            if match is None:
+                raise ValueError(line)
+            file = bench.relative(match["file"])
+            yield Finding(
+                self.name,
+                match["rule"] or "syntax",
+                match["message"],
+                file,
+                int(match["line"]),
+            )
+
+
+class Build(Tool):
+    """kustomize makes the environment's objects of its overlay;
+    `reports/k8s/<environment>/manifests.yaml` holds them.
+
+    Attributes:
+        made: the objects, as soon as they are there, for the checks that read them.
+    """
+
+    def __init__(self, environment: str) -> None:
+        self.environment = environment
+        self.name = f"build {environment}"
+        self.made = Made()
+
+    def run(self, bench: Workbench) -> Outcome:
+        try:
+            return self.build(bench)
+        finally:
+            self.made.set(None)
+
+    def build(self, bench: Workbench) -> Outcome:
+        """Build it by way of a wrapper that asks for each object's origin; the overlay
+        itself stays as it is.
+        """
+        overlay = f"{FOLDER}/overlays/{self.environment}"
+        wrapper = bench.root / WORK / "build" / self.environment
+        target = os.path.relpath(bench.root / overlay, wrapper)
+        write_whole(
+            wrapper / "kustomization.yaml",
+            f"resources: [{target}]\nbuildMetadata: [originAnnotations]\n",
+        )
+        done = bench.execute([bench.bin("kubectl"), "kustomize", str(wrapper)])
+        if done.code != 0:
+            return stopped(self.name, done) or Outcome.of(
+                [self.refusal(done, overlay, bench)]
+            )
+        built = wrapper / "built.yaml"
+        write_whole(built, done.stdout)
+        file = bench.reports / self.environment / "manifests.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        done = bench.execute(
+            [str(bench.python), RENDER, overlay, str(built), str(file)]
+        )
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        rendered = Rendered.from_json(self.environment, str(file), done.stdout)
+        self.made.set(rendered)
+        return Outcome(Status.SUCCESS, count(len(rendered.manifests), "object"))
+
+    def refusal(self, done: Completed, overlay: str, bench: Workbench) -> Finding:
+        """Why kustomize did not build, at the place that it names, where it names
+        one.
+        """
+        said = done.stderr.strip()
+        message = said.replace(str(bench.root) + "/", "").removeprefix("error: ")
+        file: str | None = f"{overlay}/kustomization.yaml"
+        line = 1
+        for place in PLACES:
+            match = place.search(said)
+            if match and match["file"]:
+                named = self.found(match["file"], bench)
+                file, line = (named, int(match["line"])) if named else (file, line)
+                break
+        return Finding(self.name, "kustomize", message, file, line)
+
+    def found(self, name: str, bench: Workbench) -> str | None:
+        """The one file that kustomize can mean by a name."""
+        paths = [
+            path
+            for path in (bench.root / FOLDER).rglob(Path(name).name)
+            if str(path).endswith("/" + name)
+        ]
+        return bench.relative(paths[0]) if len(paths) == 1 else None

@@ -1,0 +1,44 @@
+"""The project's own rules for one environment: what no schema or server can know."""
+
+from __future__ import annotations
+
+from lake_ci.checks.kubernetes import overlay_rules, pod_rules
+from lake_ci.checks.kubernetes.declared_variables import Programs
+from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.rule_context import Facts, built, not_compared
+from lake_ci.checks.kubernetes.scans import NOT_BUILT, settings
+from lake_ci.checks.terraform import accounts
+from lake_ci.model.results import Outcome, Status, count
+from lake_ci.runner.check import Tool, Workbench
+
+RULES = (*pod_rules.RULES, *overlay_rules.RULES)
+
+
+class Practices(Tool):
+    """The environment keeps the project's own rules: probes, limits, images, network,
+    settings that somebody reads.
+    """
+
+    def __init__(self, build: Build, programs: Programs) -> None:
+        self.build = build
+        self.programs = programs
+        self.name = f"practices {build.environment}"
+
+    def run(self, bench: Workbench) -> Outcome:
+        rendered = self.build.made.wait()
+        if rendered is None:
+            return Outcome(Status.SKIPPED, NOT_BUILT)
+        facts = Facts(
+            built=built(bench.root),
+            reads=self.programs.read(bench.root),
+            secrets=frozenset(settings(bench)["secrets"]),
+            account=accounts.setting(bench, rendered.environment, "account_id"),
+        )
+        found = [
+            finding for rule in RULES for finding in rule(self.name, rendered, facts)
+        ]
+        clean = count(len(RULES), "rule")
+        why = not_compared(bench.root)
+        if why is not None:
+            clean += f"; images not compared: {why}"
+        return Outcome.of(found, clean=clean)

@@ -1,0 +1,485 @@
+"""The wheel and the sdist: built the same everywhere, checked, and installed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lake_ci.checks.lint.locks import read_project
+from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.system import git, interpreters
+from lake_ci.system.environment import uv_program
+from lake_ci.system.processes import Completed
+
+DIST = "dist"
+KINDS = {"wheel": "*.whl", "sdist": "*.tar.gz"}
+
+
+class Version(Tool):
+    """The version comes from git's tags; a dirty tree is said, a clone that has no tags
+    is refused.
+    """
+
+    name = "version"
+    alone = True
+
+    def run(self, bench: Workbench) -> Outcome:
+        shutil.rmtree(bench.root / DIST, ignore_errors=True)
+        problem = no_version(bench.root)
+        if problem is not None:
+            return Outcome.failure(self.name, "no-version", problem)
+        done = bench.execute([bench.bin("versioningit"), str(bench.root)])
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        version = done.stdout.strip()
+        if git.is_dirty(bench.root):
+            return Outcome(
+                Status.WARNING, f"{version}: the tree is dirty; commit before a release"
+            )
+        return Outcome(Status.SUCCESS, version)
+
+
+def no_version(root: Path) -> str | None:
+    """Why git cannot tell the version here, and the command that mends it; None where
+    it can.
+    """
+    if git.commit(root) is None:
+        return "this is no git checkout with a commit: run `git clone` and build there"
+    if git.is_shallow(root) and git.version_tag(root) is None:
+        return (
+            "this clone is shallow and has no version tag:"
+            " run `git fetch --unshallow --tags`"
+        )
+    return None
+
+
+def build_command(bench: Workbench, kind: str, source: Path, folder: Path) -> list[str]:
+    """Build one kind of distribution with the locked back end, into a folder."""
+    build = [str(bench.python), "-m", "build", f"--{kind}", "--no-isolation"]
+    return [*build, "--outdir", str(folder), str(source)]
+
+
+def build_env(bench: Workbench) -> dict[str, str]:
+    """The dates in the archives are those of the commit, so that another day gives the
+    same bytes.
+    """
+    return {**bench.env, "SOURCE_DATE_EPOCH": str(git.commit_time(bench.root))}
+
+
+class Build(Tool):
+    """Build a distribution with python -m build. Nothing stays in dist/ of a build that
+    failed, or of an older one.
+    """
+
+    alone = True
+
+    def __init__(self, kind: str) -> None:
+        self.name = self.kind = kind
+
+    def run(self, bench: Workbench) -> Outcome:
+        if no_version(bench.root) is not None:
+            return Outcome(Status.SKIPPED, "there is no version")
+        folder = bench.reports / f".{self.kind}"
+        done = bench.execute(
+            build_command(bench, self.kind, bench.root, folder), env=build_env(bench)
+        )
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        [built] = folder.glob(KINDS[self.kind])
+        (bench.root / DIST).mkdir(exist_ok=True)
+        file = built.replace(bench.root / DIST / built.name)
+        folder.rmdir()
+        return Outcome(
+            Status.SUCCESS, f"{file.name}, {file.stat().st_size / 1000:,.1f} kB"
+        )
+
+
+class OfDistributions(Tool):
+    """A check of what was built; skipped where nothing was."""
+
+    def run(self, bench: Workbench) -> Outcome:
+        wheel, sdist = (
+            next((bench.root / DIST).glob(pattern), None) for pattern in KINDS.values()
+        )
+        if wheel is None or sdist is None:
+            return Outcome(
+                Status.SKIPPED,
+                f"{'the wheel' if wheel is None else 'the sdist'} was not built",
+            )
+        return self.check(wheel, sdist, bench)
+
+    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+        """Check the two files."""
+        raise NotImplementedError
+
+
+class _Command(CommandTool):
+    """A command over the two files, run for one of the checks below."""
+
+    def __init__(self, name: str, program: str, arguments: Iterable[str]) -> None:
+        self.name = name
+        self.program = program
+        self.arguments = list(arguments)
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [bench.bin(self.program), *self.arguments]
+
+
+class Twine(OfDistributions):
+    """twine check --strict: the metadata is what an index takes, and the description
+    can be rendered.
+    """
+
+    name = "twine"
+
+    class Command(_Command):
+        def environment(self, bench: Workbench) -> dict[str, str]:
+            # twine breaks its lines at the terminal's width, in the middle of a
+            # message.
+            return {"COLUMNS": "1000"}
+
+        def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+            readme = read_project(bench.root)["project"].get("readme", "pyproject.toml")
+            seen = set()
+            # The lines below a message that are indented belong to it; one of them
+            # names the line.
+            for match in re.finditer(
+                r"^(ERROR|WARNING) +(.+(?:\n +.*)*)", done.stdout, re.MULTILINE
+            ):
+                message = "\n".join(
+                    line.strip() for line in match[2].splitlines() if line.strip()
+                )
+                if message in seen:
+                    continue
+                seen.add(message)
+                line = re.search(r"line (\d+)", message)
+                yield Finding(
+                    "twine",
+                    match[1].lower(),
+                    message,
+                    readme,
+                    int(line[1]) if line else 1,
+                )
+
+    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+        arguments = [
+            "--no-color",
+            "check",
+            "--strict",
+            bench.relative(wheel),
+            bench.relative(sdist),
+        ]
+        return self.Command(self.name, "twine", arguments).run(bench)
+
+
+class WheelContents(OfDistributions):
+    """check-wheel-contents: no stray top-level name, bytecode, duplicate or empty
+    folder in the wheel.
+    """
+
+    name = "check-wheel-contents"
+
+    class Command(_Command):
+        def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+            for match in re.finditer(
+                r"^(?P<file>\S+\.whl): (?P<rule>W\d+): (?P<message>.+)$",
+                done.stdout,
+                re.M,
+            ):
+                yield Finding(
+                    self.name,
+                    match["rule"],
+                    match["message"],
+                    bench.relative(match["file"]),
+                    1,
+                )
+
+    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+        return self.Command(
+            self.name, "check-wheel-contents", [bench.relative(wheel)]
+        ).run(bench)
+
+
+class Contents(OfDistributions):
+    """Wheel and sdist hold every file of the packages that git knows, and nothing
+    else.
+    """
+
+    name = "contents"
+
+    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+        targets = read_project(bench.root)["tool"]["hatch"]["build"]["targets"]
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+        info = next(name.partition("/")[0] for name in names if ".dist-info/" in name)
+        metadata = [
+            "METADATA",
+            "WHEEL",
+            "RECORD",
+            "entry_points.txt",
+            "licenses/LICENSE",
+        ]
+        expected = {f"{info}/{name}": "pyproject.toml" for name in metadata}
+        for package in targets["wheel"]["packages"]:
+            parent = Path(package).parent
+            expected.update(
+                {
+                    Path(file).relative_to(parent).as_posix(): file
+                    for file in git.files(bench.root, package)
+                }
+            )
+        found = list(self._compare(wheel, expected, names, bench))
+        total = len(names)
+
+        with tarfile.open(sdist) as archive:
+            names = [
+                member.name.partition("/")[2]
+                for member in archive.getmembers()
+                if member.isfile()
+            ]
+        # hatchling always adds these two: the metadata, and what tells it what to leave
+        # out.
+        expected = {"PKG-INFO": "pyproject.toml", ".gitignore": ".gitignore"}
+        expected.update(
+            {
+                file: file
+                for file in git.files(bench.root, *targets["sdist"]["only-include"])
+            }
+        )
+        found += self._compare(sdist, expected, names, bench)
+        return Outcome.of(found, clean=f"{total} and {len(names)} files")
+
+    def _compare(
+        self,
+        archive: Path,
+        expected: dict[str, str],
+        actual: list[str],
+        bench: Workbench,
+    ) -> Iterator[Finding]:
+        for name in sorted(expected.keys() - set(actual)):
+            yield Finding(
+                self.name, "missing", f"{archive.name} lacks {name}", expected[name], 1
+            )
+        for name in sorted(set(actual) - expected.keys()):
+            message = (
+                f"{archive.name} holds {name}, which no package of the repository has"
+            )
+            yield Finding(self.name, "unexpected", message, bench.relative(archive), 1)
+
+
+class Reproducible(OfDistributions):
+    """The same bytes again: under another umask, time zone and hash seed, and the wheel
+    from the unpacked sdist.
+    """
+
+    name = "reproducible"
+
+    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+        env = {
+            **build_env(bench),
+            "TZ": "Pacific/Kiritimati",
+            "PYTHONHASHSEED": "4711",
+            "LC_ALL": "C",
+        }
+        scratch = bench.reports / ".again"
+        found = []
+        with tarfile.open(sdist) as archive:
+            archive.extractall(scratch, filter="data")
+        [unpacked] = scratch.iterdir()
+        for first, kind, source, how in (
+            (
+                sdist,
+                "sdist",
+                bench.root,
+                "built a second time, with another umask, time zone and hash seed",
+            ),
+            (
+                wheel,
+                "wheel",
+                bench.root,
+                "built a second time, with another umask, time zone and hash seed",
+            ),
+            (wheel, "wheel", unpacked, "built from the unpacked sdist"),
+        ):
+            folder = scratch / f"{kind}-{source.name}"
+            command = build_command(bench, kind, source, folder)
+            done = bench.execute(
+                ["/bin/sh", "-c", 'umask 077 && exec "$@"', "sh", *command], env=env
+            )
+            if done.code != 0:
+                return stopped(self.name, done) or crashed(self.name, done)
+            [second] = folder.iterdir()
+            for message, file in differences(first, second):
+                found.append(
+                    Finding(
+                        self.name, "differs", f"{first.name}, {how}: {message}", file, 1
+                    )
+                )
+        shutil.rmtree(scratch)
+        return Outcome.of(found, clean="twice, and from the sdist")
+
+
+def differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
+    """What differs between two archives, as a message and the member's name; nothing
+    where the bytes are equal.
+    """
+    if first.name != second.name:
+        yield f"is now called {second.name}", first.name
+    elif first.read_bytes() != second.read_bytes():
+        one, two = _members(first), _members(second)
+        names = sorted(
+            name for name in one.keys() | two.keys() if one.get(name) != two.get(name)
+        )
+        for name in names:
+            missing = name not in one or name not in two
+            yield f"{name} {'is in only one of them' if missing else 'differs'}", name
+        if not names:
+            yield "only dates, modes or order differ", first.name
+
+
+def _members(archive: Path) -> dict[str, bytes]:
+    """The content of each file of an archive; RECORD, which only repeats the others,
+    left out.
+    """
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            return {
+                name: wheel.read(name)
+                for name in wheel.namelist()
+                if not name.endswith(".dist-info/RECORD")
+            }
+    with tarfile.open(archive) as sdist:
+        files = {
+            member.name: sdist.extractfile(member) for member in sdist.getmembers()
+        }
+        return {name: file.read() for name, file in files.items() if file is not None}
+
+
+def install_folder(bench: Workbench, python: str) -> Path:
+    return bench.reports / f".install-{python}"
+
+
+class Install(OfDistributions):
+    """The wheel installs into an empty environment, with the locked dependencies alone,
+    and its command starts.
+    """
+
+    def __init__(self, python: str) -> None:
+        self.python = python
+        self.name = f"install {python}"
+
+    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+        folder = install_folder(bench, self.python)
+        uv = uv_program() or "uv"
+        made = bench.execute(
+            [uv, "venv", "--quiet", "--python", self.python, str(folder)]
+        )
+        if made.code != 0:
+            cut = stopped(self.name, made)
+            if cut is not None:
+                return cut
+            message = interpreters.missing(self.python, bench.env)
+            return Outcome(Status.WARNING, f"no Python {self.python}", weaker=message)
+        name, version = wheel.name.split("-")[:2]
+        install = [uv, "pip", "install", "--quiet", "--python", str(folder)]
+        for step in (
+            [*install, "--require-hashes", "-r", "requirements/runtime.txt"],
+            # By name, from this folder: a path would be noted in the environment, and
+            # in the SBOM.
+            [
+                *install,
+                "--no-deps",
+                "--no-index",
+                "--find-links",
+                DIST,
+                f"{name}=={version}",
+            ],
+            [uv, "pip", "check", "--quiet", "--python", str(folder)],
+        ):
+            done = bench.execute(step)
+            if done.code != 0:
+                return stopped(self.name, done) or crashed(self.name, done)
+        done = bench.execute(
+            [str(folder / "bin" / name), "--version"], cwd=bench.reports
+        )
+        if done.code != 0 or version not in done.stdout:
+            return stopped(self.name, done) or crashed(
+                self.name, done, f"`{name} --version` does not say {version}"
+            )
+        return Outcome(Status.SUCCESS, done.stdout.strip())
+
+
+class Sbom(OfDistributions):
+    """A CycloneDX bill of materials of what the wheel installs."""
+
+    name = "sbom"
+    alone = True
+
+    def __init__(self, pythons: Iterable[str]) -> None:
+        self.pythons = list(pythons)
+
+    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+        installed = [
+            folder
+            for python in self.pythons
+            if (folder := install_folder(bench, python)).is_dir()
+        ]
+        if not installed:
+            return Outcome(Status.SKIPPED, "the wheel was installed nowhere")
+        file = bench.reports / "sbom.json"
+        command = [
+            bench.bin("cyclonedx-py"),
+            "environment",
+            "--output-reproducible",
+            "--of",
+            "JSON",
+            "-o",
+            str(file),
+        ]
+        done = bench.execute([*command, str(installed[-1])])
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        for folder in installed:
+            shutil.rmtree(folder)
+        components = {
+            row["name"]
+            for row in json.loads(file.read_text(encoding="utf-8")).get(
+                "components", ()
+            )
+        }
+        if wheel.name.split("-")[0] not in components:
+            return Outcome.failure(
+                self.name,
+                "empty",
+                "the bill of materials does not name the wheel itself",
+            )
+        return Outcome(Status.SUCCESS, count(len(components), "component"))
+
+
+class Checksums(OfDistributions):
+    """SHA256SUMS of the wheel and the sdist, for whoever takes them from here."""
+
+    name = "checksums"
+
+    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+        files = sorted((bench.root / DIST).iterdir())
+        if files != sorted([wheel, sdist]):
+            others = ", ".join(
+                file.name for file in files if file not in (wheel, sdist)
+            )
+            return Outcome.failure(
+                self.name, "unexpected", f"dist/ holds more than this build: {others}"
+            )
+        lines = [
+            f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+            for file in files
+        ]
+        write_whole(bench.reports / "SHA256SUMS", "".join(lines))
+        return Outcome(Status.SUCCESS, count(len(files), "file"))

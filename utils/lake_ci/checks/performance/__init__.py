@@ -1,0 +1,1 @@
+"""Benchmarks of two trees, and what their difference says."""

@@ -1,0 +1,323 @@
+"""The two versions that are measured: this tree, and the commit it is compared with;
+each built, each installed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lake_ci.checks.packaging.packaging import build_env, no_version
+from lake_ci.errors import LakeCiError, UsageError
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system import git
+from lake_ci.system.environment import Environment, uv_program
+
+PURPOSE = "performance"
+LOCK = f"requirements/{PURPOSE}.txt"
+SUITE = "utils/lake_ci"
+WORK = ".cache/performance"
+TREE = f"{WORK}/old/tree"
+NOTHING = "0" * 40
+
+
+@dataclass
+class Reference:
+    """The commit to compare with. `why` says where it comes from, or why there is
+    none.
+    """
+
+    commit: str | None
+    why: str
+
+
+def reference(
+    root: Path, env: Mapping[str, str], asked: str | None = None
+) -> Reference:
+    """The commit to compare with: the one asked for, else the one before this push,
+    else the first parent.
+
+    On a laptop, where nothing was pushed, an uncommitted change is compared with the
+    commit it starts from.
+
+    Raises:
+        UsageError: git knows no commit by the name asked for.
+    """
+    if asked is not None:
+        commit = _commit(root, asked)
+        if commit is None:
+            raise UsageError(
+                f"git knows no commit {asked!r}",
+                hint="nox -s performance -- --baseline REF",
+            )
+        return Reference(commit, f"{asked} was asked for")
+    if git.commit(root) is None:
+        return Reference(None, "this is no git checkout with a commit")
+    before = pushed_from(env)
+    if before is not None:
+        commit = _commit(root, before)
+        if commit is not None:
+            return Reference(commit, "the commit before this push")
+    if git.is_dirty(root):
+        return Reference(
+            git.commit(root), "the commit that the changes here start from"
+        )
+    parent = _commit(root, "HEAD^1")
+    if parent is not None:
+        return Reference(parent, "the first parent")
+    if git.is_shallow(root):
+        return Reference(
+            None,
+            "this clone is shallow and holds no earlier commit:"
+            " run `git fetch --unshallow`",
+        )
+    return Reference(None, "this is the first commit, there is nothing before it")
+
+
+def pushed_from(env: Mapping[str, str]) -> str | None:
+    """The commit that GitHub says the branch was at before this push; None elsewhere,
+    and for a new branch.
+    """
+    if env.get("GITHUB_EVENT_NAME") != "push" or not env.get("GITHUB_EVENT_PATH"):
+        return None
+    try:
+        before = json.loads(
+            Path(env["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8")
+        ).get("before")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return before if isinstance(before, str) and before != NOTHING else None
+
+
+def _commit(root: Path, name: str) -> str | None:
+    return (
+        git.ask(
+            root,
+            "rev-parse",
+            "--verify",
+            "-q",
+            "--end-of-options",
+            f"{name}^{{commit}}",
+        )
+        or None
+    )
+
+
+def changed(root: Path, commit: str) -> set[str]:
+    """The files that differ between a commit and the tree, new ones included."""
+    names = (
+        git.ask(root, "diff", "--name-only", "--no-renames", "-z", commit) or ""
+    ).split("\0")
+    names += (
+        git.ask(root, "ls-files", "-z", "--others", "--exclude-standard") or ""
+    ).split("\0")
+    return set(filter(None, names))
+
+
+@dataclass
+class Side:
+    """One of the two versions. Both lie in folders whose names are of the same length:
+    even a path's length has made programs faster or slower.
+
+    Attributes:
+        name: `old` or `new`.
+        folder: its wheel, and its suite.
+        tree: its source.
+        environment: where its wheel is installed, beside the environment of the
+            session.
+    """
+
+    name: str
+    folder: Path
+    tree: Path
+    environment: Environment
+
+    @property
+    def python(self) -> Path:
+        return self.environment.python
+
+    def variables(self, bench: Workbench) -> dict[str, str]:
+        """The environment variables of its benchmarks: of the suite its own, of the
+        packages the installed ones.
+        """
+        env = {
+            name: value
+            for name, value in bench.env.items()
+            if not name.startswith(("PYTEST_", "PYTHON"))
+        }
+        return {
+            **env,
+            "PYTHONPATH": str(self.folder / "suite"),
+            "LAKE_CI_SIDE": self.name,
+            "RUST_LOG": "off",
+        }
+
+
+class Baseline(Tool):
+    """The commit to compare with is there."""
+
+    name = "baseline"
+    alone = True
+    prepares = True
+
+    def __init__(self, env: Mapping[str, str], asked: str | None) -> None:
+        self.env = env
+        self.asked = asked
+        self.commit: str | None = None
+
+    def run(self, bench: Workbench) -> Outcome:
+        found = reference(bench.root, self.env, self.asked)
+        self.commit = found.commit
+        if found.commit is None:
+            return Outcome(Status.SKIPPED, f"nothing to compare with: {found.why}")
+        return Outcome(
+            Status.SUCCESS,
+            f"{found.commit[:12]}, {found.why}",
+            data={"commit": found.commit},
+        )
+
+
+class Install(Tool):
+    """A version's wheel is built, and installed in an environment of its own with the
+    locked packages.
+    """
+
+    alone = True
+    prepares = True
+
+    def __init__(self, name: str, baseline: Baseline | None = None) -> None:
+        self.name = name
+        self.baseline = baseline
+        self.side: Side | None = None
+
+    def run(self, bench: Workbench) -> Outcome:
+        if self.baseline is not None and self.baseline.commit is None:
+            return Outcome(Status.SKIPPED, "there is no baseline")
+        short = "new" if self.baseline is None else "old"
+        folder = bench.root / WORK / short
+        session = bench.python.parent.parent
+        environment = Environment(session.with_name(f"{session.name}-{short}"))
+        side = Side(
+            short,
+            folder,
+            bench.root if self.baseline is None else bench.root / TREE,
+            environment,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.baseline is not None and self.baseline.commit is not None:
+            check_out(bench.root, side.tree, self.baseline.commit)
+        if no_version(side.tree) is not None:
+            return Outcome.failure(self.name, "no-version", str(no_version(side.tree)))
+        outcome = self._build(bench, side)
+        if outcome is None:
+            self.side = side
+            [wheel] = (folder / "dist").glob("*.whl")
+            return Outcome(Status.SUCCESS, wheel.name)
+        return outcome
+
+    def _build(self, bench: Workbench, side: Side) -> Outcome | None:
+        """Build and install; None when that went well."""
+        shutil.rmtree(side.folder / "dist", ignore_errors=True)
+        command = [str(bench.python), "-m", "build", "--wheel", "--no-isolation"]
+        command += ["--outdir", str(side.folder / "dist"), str(side.tree)]
+        done = bench.execute(command, env=build_env(bench), cwd=side.tree)
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(
+                self.name,
+                done,
+                f"could not build the wheel of {self._what(bench, side)}",
+            )
+        uv = uv_program() or "uv"
+        environment = side.environment
+        if not side.python.exists():
+            make = [
+                uv,
+                "venv",
+                "--quiet",
+                "--clear",
+                "--python",
+                str(bench.python),
+                str(environment.folder),
+            ]
+            done = bench.execute(make)
+            if done.code != 0:
+                return stopped(self.name, done) or crashed(self.name, done)
+        # A version from before the benchmarks has no lock for them: it is measured with
+        # the packages of today.
+        locked = side.tree if (side.tree / LOCK).exists() else bench.root
+        environment.install(locked, PURPOSE, partial(bench.execute, cwd=locked))
+        [wheel] = (side.folder / "dist").glob("*.whl")
+        install = [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--reinstall",
+        ]
+        done = bench.execute(
+            [*install, "--compile-bytecode", "--python", str(side.python), str(wheel)]
+        )
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(self.name, done)
+        suite = side.folder / "suite"
+        shutil.rmtree(suite, ignore_errors=True)
+        suite.mkdir()
+        if (side.tree / SUITE).is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(side.tree / SUITE, suite / Path(SUITE).name, ignore=ignore)
+        return None
+
+    def _what(self, bench: Workbench, side: Side) -> str:
+        if self.baseline is None or self.baseline.commit is None:
+            return "this tree"
+        again = (
+            f"git worktree add ../baseline {self.baseline.commit[:12]} && cd"
+            " ../baseline && nox -s build"
+        )
+        return (
+            f"the baseline {self.baseline.commit[:12]} (try it: `{again}`; or name"
+            " another: `--baseline REF`)"
+        )
+
+
+def check_out(root: Path, tree: Path, commit: str) -> None:
+    """Make `tree` a git worktree of that commit, whatever an earlier run left there.
+
+    Raises:
+        LakeCiError: git refused.
+    """
+    remove(root, tree)
+    if (
+        git.ask(
+            root, "worktree", "add", "--quiet", "--force", "--detach", str(tree), commit
+        )
+        is None
+    ):
+        raise LakeCiError(
+            f"git could not check out {commit[:12]} into {tree}", hint="run `git fsck`"
+        )
+
+
+@contextmanager
+def worktree(root: Path) -> Iterator[None]:
+    """Whatever worktree of the baseline is made meanwhile is gone afterwards."""
+    try:
+        yield
+    finally:
+        remove(root, root / TREE)
+
+
+def remove(root: Path, tree: Path) -> None:
+    """Remove a worktree, and what git knows of it."""
+    if tree.exists():
+        git.ask(root, "worktree", "remove", "--force", "--force", str(tree))
+    shutil.rmtree(tree, ignore_errors=True)
+    git.ask(root, "worktree", "prune")

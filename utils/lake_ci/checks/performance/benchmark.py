@@ -1,0 +1,390 @@
+"""One benchmark of two versions in turns: the same code drives both, and only what is
+surely slower fails.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from lake_ci.checks.performance.baseline import LOCK, Baseline, Install, Side
+from lake_ci.checks.performance.history import Measured
+from lake_ci.checks.performance.interleaving import Turns
+from lake_ci.checks.performance.options import Options
+from lake_ci.checks.performance.samples import Compared, Generations, Rounds
+from lake_ci.checks.performance.statistics import Verdict
+from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.processes import Completed
+
+FOLDER = "testing/performance"
+# What any benchmark's figures may depend on.
+ALWAYS = (LOCK, "requirements/jars.txt", "pyproject.toml", f"{FOLDER}/*")
+ROUNDS, WARM_UPS = 6, 1
+# What a version raises that does not have something yet.
+LACKING = re.compile(
+    r"(?:ImportError|ModuleNotFoundError|AttributeError|TypeError: .*(?:unexpected"
+    r" keyword|positional argument)).*"
+)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A benchmark as pytest collects it."""
+
+    id: str
+    name: str
+    file: str
+    line: int
+    exercises: tuple[str, ...]
+    generations: int = 4
+    rounds: int = ROUNDS
+
+
+def declared(rows: Sequence[Mapping[str, Any]]) -> list[Declared]:
+    """What the list that conftest.py wrote says. Raises KeyError, TypeError or
+    ValueError for another.
+    """
+    return [
+        Declared(
+            row["id"],
+            row["name"],
+            row["file"],
+            int(row["line"]),
+            tuple(row["exercises"]),
+            **{key: int(value) for key, value in row["gate"].items()},
+        )
+        for row in rows
+    ]
+
+
+def pytest_command(side: Side, *arguments: str) -> list[str]:
+    """pytest in a version's environment, on the benchmarks of this tree."""
+    # pyproject.toml puts this tree's packages on the path, and makes an old version's
+    # warnings errors.
+    own = [
+        "--override-ini=pythonpath=",
+        "--override-ini=filterwarnings=",
+        "-p",
+        "no:cacheprovider",
+    ]
+    return [
+        str(side.python),
+        "-m",
+        "pytest",
+        "-q",
+        "--no-header",
+        "--color=no",
+        *own,
+        *arguments,
+    ]
+
+
+class Benchmark(Tool):
+    """No slower and no larger than the baseline, by intervals that noise does not
+    fool.
+    """
+
+    alone = True
+
+    def __init__(
+        self,
+        declared: Declared,
+        options: Options,
+        baseline: Baseline,
+        old: Install,
+        new: Install,
+        differs: set[str] | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = declared.name
+        self.declared = declared
+        self.options = options
+        self.baseline, self.old, self.new = baseline, old, new
+        self.differs = differs
+        self.clock = clock
+        self.measured: Measured | None = None
+
+    def run(self, bench: Workbench) -> Outcome:
+        new, old = self.new.side, self.old.side
+        assert new is not None  # otherwise nothing was collected
+        if self.baseline.commit is not None and old is None:
+            return Outcome(Status.SKIPPED, "the baseline could not be built")
+        if self.unchanged() and not self.options.every:
+            patterns = ", ".join(self.declared.exercises)
+            return Outcome(
+                Status.SKIPPED,
+                f"nothing it exercises has changed ({patterns}); `-- --all` runs it",
+            )
+        found = Generations()
+        minimum = self.options.generations or self.declared.generations
+        begun = self.clock()
+        while True:
+            ended = self._generation(
+                bench, [side for side in (old, new) if side], len(found.new)
+            )
+            if ended["new"].code != 0:
+                return stopped(self.name, ended["new"]) or self._crash(ended["new"])
+            found.new.append(self._read(bench, "new"))
+            if old is None:
+                self.measured = found.measured()
+                return Outcome(
+                    Status.SUCCESS,
+                    f"{self._seconds()}; nothing to compare with",
+                    data=self._data(),
+                )
+            if ended["old"].code != 0:
+                found.old.clear()
+                self.measured = found.measured()
+                return self._without_old(ended["old"])
+            found.old.append(self._read(bench, "old"))
+            if len(found.new) >= minimum and (
+                self._tells(found) or self.clock() - begun > self.options.seconds
+            ):
+                return self._judge(found)
+
+    def unchanged(self) -> bool:
+        """Whether no file differs that the benchmark's figures can depend on; false
+        where that is not known.
+        """
+        if self.differs is None or not self.declared.exercises:
+            return False
+        patterns = (*ALWAYS, *self.declared.exercises)
+        return not any(
+            fnmatchcase(file, pattern) for file in self.differs for pattern in patterns
+        )
+
+    def _generation(
+        self, bench: Workbench, sides: Sequence[Side], number: int
+    ) -> dict[str, Completed]:
+        """Run one pair of processes to their end, in turns."""
+        with Turns() as turns, ThreadPoolExecutor(len(sides)) as pool:
+            running: dict[str, Future[Completed]] = {}
+            for side in sides:
+                file = self._file(bench, side.name)
+                file.unlink(missing_ok=True)
+                env = {
+                    **side.variables(bench),
+                    "LAKE_CI_TURNS": turns.address,
+                    "LAKE_CI_ROUNDS": str(self.declared.rounds),
+                    # The same dice for both, others for the next pair.
+                    "PYTHONHASHSEED": str(number + 1),
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                }
+                # Emptied by each process, and no litter in the system's folder.
+                scratch = side.folder / "scratch"
+                command = pytest_command(
+                    side, self.declared.id, f"--benchmark-json={file}"
+                )
+                command.append(f"--basetemp={scratch}")
+                running[side.name] = pool.submit(bench.execute, command, env=env)
+            names = [side.name for side in sides]
+            first = names if number % 2 == 0 else names[::-1]
+            turns.grant(
+                first,
+                self.declared.rounds + WARM_UPS,
+                lambda name: not running[name].done(),
+            )
+            return {name: future.result() for name, future in running.items()}
+
+    def _file(self, bench: Workbench, side: str) -> Path:
+        return bench.reports / f".{self.name}-{side}.json"
+
+    def _read(self, bench: Workbench, side: str) -> Rounds:
+        file = self._file(bench, side)
+        [body] = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
+        file.unlink()
+        more = body["extra_info"]
+        parts = {
+            str(name): list(map(float, each)) for name, each in more["parts"].items()
+        }
+        cpu = {str(name): list(map(float, each)) for name, each in more["cpu"].items()}
+        return Rounds(
+            {"": list(map(float, body["stats"]["data"])), **parts},
+            cpu,
+            float(more["peak_mb"]),
+        )
+
+    def _tells(self, found: Generations) -> bool:
+        """Whether another pair would tell nothing more that is asked for."""
+        compared = found.compared()
+        undecided = any(
+            each.verdict(self.options.threshold) is Verdict.UNDECIDED
+            for each in compared.values()
+        )
+        return not undecided and compared[""].narrower.half_width <= self.options.width
+
+    def _judge(self, found: Generations) -> Outcome:
+        self.measured = found.measured()
+        threshold = self.options.threshold
+        compared = found.compared()
+        verdicts = {name: each.verdict(threshold) for name, each in compared.items()}
+        slower = [
+            name for name, verdict in verdicts.items() if verdict is Verdict.SLOWER
+        ]
+        findings = [
+            self._finding(
+                "slower",
+                f"{self._named(name)} takes {compared[name]}; {threshold:g} allowed",
+            )
+            for name in slower
+        ]
+        memory = found.memory()
+        if memory is not None and memory[0] > self.options.memory:
+            times = (
+                f"{memory[0]:.2f} to {memory[1]:.2f} times the baseline's peak memory"
+            )
+            findings.append(
+                self._finding(
+                    "memory",
+                    f"{self.name} holds {times}; {self.options.memory:g} allowed",
+                )
+            )
+        detail = (
+            f"{self._seconds()}, {compared['']}; detects"
+            f" {compared[''].narrower.detects(threshold):.2f}"
+        )
+        if findings:
+            what = ["more memory"] * any(each.rule == "memory" for each in findings)
+            what += (
+                [f"slower: {', '.join(name or 'the whole' for name in slower)}"]
+                if slower
+                else []
+            )
+            return Outcome(
+                Status.FAILURE,
+                f"{'; '.join(what)}; {detail}",
+                tuple(findings),
+                data=self._data(found),
+            )
+        undecided = {
+            name: compared[name]
+            for name, verdict in verdicts.items()
+            if verdict is Verdict.UNDECIDED
+        }
+        if undecided:
+            return Outcome(
+                Status.WARNING,
+                f"{detail}; {self._more(undecided)}",
+                data=self._data(found),
+            )
+        return Outcome(Status.SUCCESS, detail, data=self._data(found))
+
+    def _more(self, undecided: Mapping[str, Compared]) -> str:
+        """Which series cannot be told, and how many generations would."""
+        threshold = self.options.threshold
+        needed = [each.narrower.pairs_needed(threshold) for each in undecided.values()]
+        names = ", ".join(name or "the whole" for name in undecided)
+        if any(each is None for each in needed):
+            return (
+                f"cannot tell for {names}:"
+                f" too near {threshold:g} for any number of rounds"
+            )
+        pairs = max(each for each in needed if each is not None)
+        generations = -(-pairs // self.declared.rounds)
+        again = f"nox -s performance -- -k {self.name} --generations {generations}"
+        return f"cannot tell for {names}: about {pairs} rounds would (`{again}`)"
+
+    def _without_old(self, ended: Completed) -> Outcome:
+        """The row where the baseline could not run the benchmark."""
+        said = [
+            line[1:].strip()
+            for line in ended.stdout.splitlines()
+            if line.startswith("E  ")
+        ]
+        why = said[-1] if said else (ended.last_lines(1) or f"exit code {ended.code}")
+        lacking = next((line for line in reversed(said) if LACKING.match(line)), None)
+        if lacking is not None:
+            detail = f"new: {self._seconds()}; the baseline lacks it ({lacking})"
+            return Outcome(Status.SUCCESS, detail, data=self._data())
+        detail = f"{self._seconds()}; the baseline could not run it: {why}"
+        return Outcome(Status.WARNING, detail, data=self._data())
+
+    def _crash(self, done: Completed) -> Outcome:
+        said = [
+            line[1:].strip()
+            for line in done.stdout.splitlines()
+            if line.startswith("E  ")
+        ]
+        outcome = crashed(self.name, done, said[-1] if said else None)
+        finding = outcome.findings[0]
+        placed = Finding(
+            finding.tool,
+            finding.rule,
+            finding.message,
+            self.declared.file,
+            self.declared.line,
+        )
+        return Outcome(Status.FAILURE, outcome.detail, (placed,))
+
+    def _finding(self, rule: str, message: str) -> Finding:
+        return Finding(
+            "performance", rule, message, self.declared.file, self.declared.line
+        )
+
+    def _named(self, part: str) -> str:
+        return f"{self.name}, {part}," if part else self.name
+
+    def _seconds(self) -> str:
+        assert self.measured is not None
+        return f"{self.measured.series[''].seconds:.3g} s"
+
+    def _data(self, found: Generations | None = None) -> dict[str, Any]:
+        """What result.json keeps: the table of the report, and every round."""
+        assert self.measured is not None
+        columns = ["series", "s", "baseline s", "ratio", "from", "to", "rounds"]
+        rows = [
+            [
+                name or "whole",
+                each.seconds,
+                each.old_seconds,
+                each.ratio,
+                each.low,
+                each.high,
+                each.pairs or None,
+            ]
+            for name, each in self.measured.series.items()
+        ]
+        rows.append(
+            ["peak memory, MB", self.measured.peak_mb, self.measured.old_peak_mb]
+        )
+        data: dict[str, Any] = {
+            "panel": {"title": self.name, "columns": columns, "rows": rows}
+        }
+        if found is not None:
+            data["intervals"] = {
+                name: self._interval(each) for name, each in found.compared().items()
+            }
+            data["rounds"] = {
+                side: [
+                    {
+                        "seconds": each.series[""],
+                        "cpu": each.cpu[""],
+                        "peak_mb": round(each.peak_mb, 1),
+                    }
+                    for each in rounds
+                ]
+                for side, rounds in (("old", found.old), ("new", found.new))
+            }
+        return data
+
+    def _interval(self, compared: Compared) -> dict[str, Any]:
+        """Both clocks, the verdict, and the smallest effect that would be detected."""
+        clocks = {"wall": compared.wall, "cpu": compared.cpu}
+        return {
+            "verdict": compared.verdict(self.options.threshold).value,
+            "detects": round(compared.narrower.detects(self.options.threshold), 3),
+            **{
+                name: [round(value, 4) for value in (each.ratio, each.low, each.high)]
+                for name, each in clocks.items()
+                if each is not None
+            },
+        }

@@ -1,0 +1,152 @@
+"""What was measured: one line of JSON a run, with the machine it ran on, in a file that
+only grows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from lake_ci.model.results import write_whole
+from lake_ci.system.file_lock import locked
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One series of a benchmark: the whole of it, or a part such as one table.
+
+    `seconds` is the median of the new version's rounds. Without a baseline there is
+    nothing but that; `ratio` is new by old with its 95 % interval from `low` to `high`;
+    a true ratio of `detects` would be found 19 times of 20.
+    """
+
+    seconds: float
+    old_seconds: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    detects: float | None = None
+    pairs: int = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One benchmark in one run: the figures of the whole under "", those of parts under
+    their names; megabytes.
+    """
+
+    series: Mapping[str, Figures]
+    peak_mb: float = 0.0
+    old_peak_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the history."""
+
+    commit: str | None
+    baseline: str | None
+    dirty: bool
+    made: str
+    machine: Mapping[str, object]
+    benchmarks: Mapping[str, Measured] = field(default_factory=dict)
+
+
+def machine() -> dict[str, object]:
+    """What the figures depend on beside the code."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count() or 0,
+        "memory_gb": round(
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1
+        ),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def same_machine(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Whether seconds of the two can be shown in one line."""
+    return all(one.get(fact) == other.get(fact) for fact in ("processor", "cores"))
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [
+        line.partition(":")[2].strip()
+        for line in text.splitlines()
+        if line.startswith("model name")
+    ]
+    return names[0] if names else platform.machine()
+
+
+def to_line(record: Record) -> str:
+    """The record as one line of JSON."""
+    return json.dumps({"schema": SCHEMA, **asdict(record)}, ensure_ascii=True) + "\n"
+
+
+def from_line(line: str) -> Record:
+    """The record that a line stands for. Raises ValueError for another text."""
+    try:
+        body = json.loads(line)
+        if body["schema"] != SCHEMA:
+            raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
+        benchmarks = {
+            str(name): Measured(
+                {
+                    str(part): Figures(**figures)
+                    for part, figures in row["series"].items()
+                },
+                float(row["peak_mb"]),
+                row["old_peak_mb"],
+            )
+            for name, row in body["benchmarks"].items()
+        }
+        return Record(
+            body["commit"],
+            body["baseline"],
+            body["dirty"],
+            body["made"],
+            dict(body["machine"]),
+            benchmarks,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a measurement: {error}") from None
+
+
+def read(path: Path) -> tuple[list[Record], int]:
+    """The history, oldest first, and how many of its lines cannot be read. No file is
+    an empty history.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return [], 0
+    records, unread = [], 0
+    for line in filter(str.strip, lines):
+        try:
+            records.append(from_line(line))
+        except ValueError:
+            unread += 1
+    return records, unread
+
+
+def append(path: Path, records: Iterable[Record]) -> None:
+    """Add to the history. A reader sees the old file or the new one, and of two writers
+    neither loses its lines.
+    """
+    with locked(path.with_suffix(".lock")):
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        if before and not before.endswith("\n"):
+            before += "\n"
+        write_whole(path, before + "".join(map(to_line, records)))

@@ -1,0 +1,73 @@
+"""What `nox -s performance` is asked for, on the command line and in pyproject.toml."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from lake_ci.checks.lint.locks import read_project
+from lake_ci.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed after `--`, and pyproject.toml's `[tool.lake_ci.performance]`.
+
+    Attributes:
+        baseline: the commit to compare with; None for the one before.
+        every: whether benchmarks run whose code did not change.
+        select: pytest's `-k`.
+        generations: the fewest pairs of processes of each benchmark; None for what it
+            declares.
+        seconds: no further pair of processes is started after so many of them for one
+            benchmark.
+        threshold: the ratio, new by old, beyond which seconds fail.
+        memory: likewise for peak memory.
+        width: half an interval's width from which it is narrow enough.
+    """
+
+    baseline: str | None = None
+    every: bool = False
+    select: str | None = None
+    generations: int | None = None
+    seconds: float = 30.0
+    threshold: float = 1.15
+    memory: float = 1.25
+    width: float = 0.03
+
+    @property
+    def partial(self) -> bool:
+        """Whether fewer benchmarks are run than the job asks for."""
+        return self.select is not None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"nox -s performance -- ...: {message}")
+
+
+def options(posargs: Sequence[str], root: Path) -> Options:
+    """Read what follows `--`, over what pyproject.toml says. Raises UsageError."""
+    declared = read_project(root)["tool"]["lake_ci"]["performance"]
+    parser = _Parser(prog="nox -s performance --", add_help=False, allow_abbrev=False)
+    parser.add_argument("--baseline")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("-k", dest="select")
+    parser.add_argument("--generations", type=int)
+    parser.add_argument("--seconds", type=float, default=float(declared["seconds"]))
+    typed = parser.parse_args(list(posargs))
+    if typed.generations is not None and typed.generations < 1:
+        parser.error("--generations is a number from 1 on")
+    return Options(
+        baseline=typed.baseline,
+        every=typed.all,
+        select=typed.select,
+        generations=typed.generations,
+        seconds=typed.seconds,
+        threshold=float(declared["threshold"]),
+        memory=float(declared["memory_threshold"]),
+        width=float(declared["interval"]),
+    )

@@ -1,0 +1,179 @@
+"""The benchmarks that there are, and the history of what they measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+from lake_ci.checks.performance import trend
+from lake_ci.checks.performance.baseline import (
+    Baseline,
+    Install,
+    Side,
+    changed,
+    worktree,
+)
+from lake_ci.checks.performance.benchmark import (
+    FOLDER,
+    Benchmark,
+    Declared,
+    declared,
+    pytest_command,
+)
+from lake_ci.checks.performance.history import Record, append, machine, read, to_line
+from lake_ci.checks.performance.options import Options
+from lake_ci.checks.tests.java import Jars, Java
+from lake_ci.model.results import (
+    REPORTS,
+    TIME_FORMAT,
+    Outcome,
+    Status,
+    count,
+    write_whole,
+)
+from lake_ci.runner.check import Stages, Tool, Workbench, crashed, stopped
+from lake_ci.system import git
+
+HISTORY = f"{REPORTS}/.history/performance.jsonl"
+
+
+def stages(bench: Workbench, chosen: Options, env: Mapping[str, str]) -> Stages:
+    """The benchmarks, once both sides are built.
+
+    Args:
+        env: where GitHub tells what was pushed.
+    """
+    before = Baseline(env, chosen.baseline)
+    new, old = Install("wheel"), Install("baseline wheel", before)
+    found = Collect(chosen, before, old, new)
+    with worktree(bench.root):
+        yield [Java("17"), Jars(), before, new, old, found]
+    yield [*found.benchmarks, History(found)]
+
+
+class Collect(Tool):
+    """The benchmarks there are, and those that only the baseline has."""
+
+    name = "benchmarks"
+    alone = True
+
+    def __init__(
+        self, options: Options, baseline: Baseline, old: Install, new: Install
+    ) -> None:
+        self.options = options
+        self.baseline = baseline
+        self.old = old
+        self.new = new
+        self.benchmarks: list[Benchmark] = []
+
+    def run(self, bench: Workbench) -> Outcome:
+        if self.new.side is None:
+            return Outcome(Status.SKIPPED, "the wheel was not built")
+        listed = self._listed(bench, self.new.side, bench.root)
+        if isinstance(listed, Outcome):
+            return listed
+        if not listed:
+            why = (
+                f"no benchmark matches -k {self.options.select!r}"
+                if self.options.select
+                else "there are none"
+            )
+            return Outcome.failure(self.name, "none", why, file=FOLDER)
+        differs = (
+            changed(bench.root, self.baseline.commit) if self.baseline.commit else None
+        )
+        self.benchmarks = [
+            Benchmark(each, self.options, self.baseline, self.old, self.new, differs)
+            for each in listed
+        ]
+        detail = count(len(listed), "benchmark")
+        if (
+            self.old.side is None
+            or not (self.old.side.tree / FOLDER).is_dir()
+            or self.options.partial
+        ):
+            return Outcome(Status.SUCCESS, detail)
+        before = self._listed(bench, self.old.side, self.old.side.tree)
+        if isinstance(before, Outcome):
+            return Outcome(
+                Status.SUCCESS, f"{detail}; those of the baseline cannot be listed"
+            )
+        removed = sorted(
+            {each.name for each in before} - {each.name for each in listed}
+        )
+        return Outcome(
+            Status.SUCCESS,
+            (
+                f"{detail}; removed since the baseline: {', '.join(removed)}"
+                if removed
+                else detail
+            ),
+            data={"removed": removed},
+        )
+
+    def _listed(
+        self, bench: Workbench, side: Side, tree: Path
+    ) -> list[Declared] | Outcome:
+        file = bench.reports / f".list-{side.name}.json"
+        select = ["-k", self.options.select] if self.options.select else []
+        env = {**side.variables(bench), "LAKE_CI_LIST": str(file)}
+        done = bench.execute(
+            pytest_command(side, FOLDER, "--collect-only", *select), env=env, cwd=tree
+        )
+        try:
+            if done.code not in (0, 5):
+                return stopped(self.name, done) or crashed(self.name, done)
+            return declared(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            # The benchmarks of a version from before the gate leave no list, and none
+            # of them is one of the gate's.
+            return []
+        finally:
+            file.unlink(missing_ok=True)
+
+
+class History(Tool):
+    """What was measured is kept: benchmarks.json of this run, a line in the history,
+    and its picture.
+    """
+
+    name = "history"
+    alone = True
+
+    def __init__(self, collect: Collect) -> None:
+        self.collect = collect
+
+    def run(self, bench: Workbench) -> Outcome:
+        measured = {
+            each.name: each.measured
+            for each in self.collect.benchmarks
+            if each.measured
+        }
+        if not measured:
+            return Outcome(Status.SKIPPED, "nothing was measured")
+        record = Record(
+            commit=git.commit(bench.root),
+            baseline=self.collect.baseline.commit,
+            dirty=git.is_dirty(bench.root),
+            made=datetime.now(timezone.utc).strftime(TIME_FORMAT),
+            machine=machine(),
+            benchmarks=measured,
+        )
+        write_whole(bench.reports / "benchmarks.json", to_line(record))
+        path = bench.root / HISTORY
+        # A part of the benchmarks is shown and not kept.
+        if not self.collect.options.partial:
+            append(path, [record])
+        records, unread = read(path)
+        if self.collect.options.partial:
+            records.append(record)
+        write_whole(bench.reports / "history.svg", trend.draw(records))
+        detail = f"{count(len(records), 'run')} in {HISTORY}"
+        if unread:
+            return Outcome(
+                Status.WARNING,
+                f"{detail}; {count(unread, 'line')} of it cannot be read",
+            )
+        return Outcome(Status.SUCCESS, detail)

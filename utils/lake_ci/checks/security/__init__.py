@@ -1,0 +1,1 @@
+"""Packages, code and secrets."""

@@ -1,0 +1,261 @@
+"""Known weaknesses of the packages that the locks pin, and of those that the wheel
+would bring along.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from lake_ci.checks.lint.locks import MEND
+from lake_ci.checks.security import locked_packages
+from lake_ci.checks.security.accepted_risks import Register
+from lake_ci.checks.security.locked_packages import Pin
+from lake_ci.checks.security.sarif import Weakness
+from lake_ci.checks.security.scanner import Scanner
+from lake_ci.errors import LakeCiError
+from lake_ci.model.results import Outcome, Status, count
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
+
+VARIABLE = "LAKE_CI_ADVISORIES"
+# Where safety 3.7 takes the live database from without an account, and all that it
+# needs for the way there.
+LIVE = "https://pyup.io/"
+NETWORK = re.compile(
+    r"SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
+)
+PROBE_SECONDS = 3
+OLD_DAYS = 30
+# safety had no network after all, or was told to come back later.
+NO_ANSWER = (66, 68)
+NONE = f"no advisory database: connect, or name a folder with one in {VARIABLE}"
+UNRESOLVED = "what the wheel would bring along today could not be resolved"
+
+
+@dataclass(frozen=True)
+class Database:
+    """An advisory database: how safety is told of it, what people call it, and of what
+    day it is.
+    """
+
+    arguments: tuple[str, ...]
+    name: str
+    day: date
+
+
+def online(env: Mapping[str, str]) -> bool:
+    """Whether the live database can be reached from here, by the proxy of the
+    environment.
+    """
+    try:
+        with urllib.request.urlopen(LIVE, timeout=PROBE_SECONDS):
+            return True
+    except urllib.error.HTTPError:
+        return True  # a refusal is an answer
+    except (OSError, ValueError):
+        return False
+
+
+def from_folder(env: Mapping[str, str]) -> Database | None:
+    """The database that LAKE_CI_ADVISORIES names. Raises LakeCiError where there is
+    none in that folder.
+    """
+    if not env.get(VARIABLE):
+        return None
+    file = Path(env[VARIABLE], "insecure_full.json").absolute()
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))["meta"]
+        return Database(
+            ("--db", str(file.parent)),
+            "advisories",
+            date.fromisoformat(str(meta["date"])[:10]),
+        )
+    except OSError as error:
+        raise LakeCiError(
+            f"{VARIABLE}: {file}: {error.strerror}",
+            hint="name the folder of a database",
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeCiError(
+            f"{VARIABLE}: {file} is no database with a date: {error}"
+        ) from None
+
+
+class Safety(Scanner):
+    """safety: no lock, and nothing the wheel would bring along, holds a version with a
+    known weakness.
+    """
+
+    name = "safety"
+    report = "safety.json"
+    finding_codes = (64,)
+    resolves = True
+
+    def __init__(
+        self,
+        register: Register,
+        today: date,
+        online: Callable[[Mapping[str, str]], bool] = online,
+    ) -> None:
+        super().__init__(register)
+        self.today = today
+        self.online = online
+        self._pins: list[Pin] = []
+
+    def run(self, bench: Workbench) -> Outcome:
+        databases = (
+            [Database((), "live database", self.today)]
+            if self.online(bench.env)
+            else []
+        )
+        folder = from_folder(bench.env)
+        databases += [folder] if folder else []
+        if not databases:
+            return Outcome(Status.WARNING, NONE, weaker=NONE)
+        files, self._pins = self.listed(bench)
+        if not self._pins:
+            return Outcome.failure(
+                self.name, "nothing", f"no package is pinned: {MEND}"
+            )
+        fresh = self.newest(bench)
+        if fresh is not None:
+            files.append(fresh)
+            self._pins += locked_packages.required(fresh, bench.root)
+        said = NONE
+        for database in databases:
+            done = bench.execute(
+                self._command(bench, database, files), env=self.environment(bench)
+            )
+            if done.code not in NO_ANSWER:
+                complete = fresh is not None or not self.resolves
+                return self._dated(
+                    self.outcome(done, bench), database, resolved=complete
+                )
+            said = f"{NONE}\n{done.last_lines(3)}"
+        return Outcome(Status.WARNING, NONE, weaker=said)
+
+    def listed(self, bench: Workbench) -> tuple[list[Path], list[Pin]]:
+        """The files that safety reads, and the pins in them."""
+        files = locked_packages.locks(bench.root)
+        return files, [
+            pin for file in files for pin in locked_packages.locked(file, bench.root)
+        ]
+
+    def newest(self, bench: Workbench) -> Path | None:
+        """A file of what the wheel would bring along today; None where that is not
+        asked, or could not be told.
+        """
+        return locked_packages.resolve(bench, self.today) if self.resolves else None
+
+    def _command(
+        self, bench: Workbench, database: Database, files: list[Path]
+    ) -> list[str]:
+        check = [
+            bench.bin("safety"),
+            "--disable-optional-telemetry",
+            "check",
+            *database.arguments,
+        ]
+        return [
+            *check,
+            *(f"--file={file}" for file in files),
+            f"--save-json={self._raw(bench)}",
+        ]
+
+    def _raw(self, bench: Workbench) -> Path:
+        return bench.reports / ".safety.json"
+
+    def environment(self, bench: Workbench) -> dict[str, str]:
+        network = {
+            name: value for name, value in bench.env.items() if NETWORK.fullmatch(name)
+        }
+        return super().environment(bench) | network
+
+    def text(self, done: Completed, bench: Workbench) -> str:
+        # Its standard output begins with a banner, whatever it is asked for.
+        raw = self._raw(bench)
+        text = raw.read_text(encoding="utf-8") if raw.exists() else ""
+        raw.unlink(missing_ok=True)
+        return text
+
+    def clean(self, document: Any) -> Any:
+        # The address of the repository may hold a token.
+        document["report_meta"].pop("git", None)
+        return document
+
+    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+        seen = {locked_packages.normal(name) for name in document["scanned_packages"]}
+        unseen = sorted({pin.name for pin in self._pins} - seen)
+        if unseen:
+            raise ValueError(f"it did not look at {', '.join(unseen)}")
+        # No policy file takes anything out: exceptions stand in one place.
+        for row in [*document["vulnerabilities"], *document["ignored_vulnerabilities"]]:
+            name = locked_packages.normal(row["package_name"])
+            cve = f" ({row['CVE']})" if row["CVE"] else ""
+            known = f"{row['vulnerability_id']}{cve}"
+            affected = ", ".join(row["vulnerable_spec"])
+            message = (
+                f"{name} {row['analyzed_version']} is affected by {known},"
+                f" as is all of {affected}"
+            )
+            mend = f"run `nox -s lock -- --upgrade-package {name}`"
+            places = [
+                pin
+                for pin in self._pins
+                if (pin.name, pin.version) == (name, row["analyzed_version"])
+            ]
+            if not places:
+                raise ValueError(f"{name} {row['analyzed_version']} is pinned nowhere")
+            for pin in places:
+                severity = _severity(row.get("severity"))
+                yield Weakness(
+                    self.name,
+                    row["vulnerability_id"],
+                    f"{message}; {mend}",
+                    pin.file,
+                    pin.line,
+                    severity,
+                )
+
+    def looked_at(self, document: Any) -> str:
+        return count(len({(pin.name, pin.version) for pin in self._pins}), "pin")
+
+    def _dated(
+        self, outcome: Outcome, database: Database, *, resolved: bool
+    ) -> Outcome:
+        """The outcome with the database's name and day; an old one is a remark, a
+        failure stays a failure.
+        """
+        detail = f"{outcome.detail}, {database.name} of {database.day}"
+        if outcome.status is Status.FAILURE:
+            return replace(outcome, detail=detail)
+        if not resolved:
+            return replace(
+                outcome,
+                status=Status.WARNING,
+                detail=f"{detail}; {UNRESOLVED}",
+                weaker=UNRESOLVED,
+            )
+        days = (self.today - database.day).days
+        if days > OLD_DAYS:
+            return replace(
+                outcome, status=Status.WARNING, detail=f"{detail}, {days} days old"
+            )
+        return replace(outcome, detail=detail)
+
+
+def _severity(given: Any) -> str:
+    """safety's own severity where its database has one; an advisory without is taken
+    seriously.
+    """
+    scores = given if isinstance(given, dict) else {}
+    word = str((scores.get("cvssv3") or {}).get("base_severity", "")).lower()
+    return word if word in ("low", "medium") else "high"

@@ -1,0 +1,1 @@
+"""The code of the storage, its plans and its policy."""

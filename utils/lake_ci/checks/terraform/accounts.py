@@ -1,0 +1,140 @@
+"""The accounts that environments are planned in: real ones with credentials, those of a
+moto server without.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lake_ci.checks.terraform.code import FOLDER, isolated, mirror, settings
+from lake_ci.errors import LakeCiError
+from lake_ci.runner.check import Workbench
+
+SCRIPTS = "testing/aws"
+# Any of them makes AWS' own clients find credentials, which they then use without
+# asking.
+CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+# Of an account that no .tfvars names; Terraform then says what is wrong with the file.
+NOBODY = "000000000000"
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account of an environment.
+
+    Attributes:
+        id: its twelve digits.
+        states: the bucket of Terraform's states, as the backend's configuration has it.
+        env: the whole environment of the processes that work in it.
+        real: whether it is AWS' own, which is only ever read.
+    """
+
+    id: str
+    states: str
+    env: Mapping[str, str]
+    real: bool = False
+
+
+@contextmanager
+def accounts(
+    bench: Workbench, environments: Sequence[str], *, rehearse: bool = False
+) -> Iterator[dict[str, Account]]:
+    """The account of each environment, for as long as the block runs.
+
+    Credentials are of one account: the environment that lives there is planned in it,
+    all others are rehearsed in accounts of one moto server.
+
+    Raises:
+        LakeCiError: AWS does not accept the credentials, or moto did not start.
+    """
+    here = None if rehearse or not environments else caller(bench)
+    found = {
+        name: real(bench, name)
+        for name in environments
+        if setting(bench, name, "account_id") == here
+    }
+    rest = [name for name in environments if name not in found]
+    if not rest:
+        yield found
+        return
+    asked = {
+        name: {
+            "account": setting(bench, name, "account_id") or NOBODY,
+            "bucket": states(bench, name),
+        }
+        for name in rest
+    }
+    # Too short to be redacted: nothing in moto's errors is secret.
+    keys = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto"}
+    argv = [str(bench.python), f"{SCRIPTS}/serve.py", json.dumps(asked)]
+    with bench.serve(argv, env=isolated(bench, "moto") | keys) as line:
+        said = json.loads(line)
+        for name in rest:
+            env = (
+                isolated(bench, name)
+                | said["sessions"][name]
+                | {"AWS_ENDPOINT_URL": said["endpoint"]}
+            )
+            found[name] = Account(asked[name]["account"], asked[name]["bucket"], env)
+        yield found
+
+
+def caller(bench: Workbench) -> str | None:
+    """The account that the credentials of the environment are of; None where there are
+    none.
+
+    Raises:
+        LakeCiError: there are some, and AWS does not accept them.
+    """
+    present = [name for name in CREDENTIALS if bench.env.get(name)]
+    if not present:
+        return None
+    done = bench.execute([str(bench.python), f"{SCRIPTS}/identify.py"])
+    if done.code != 0:
+        hint = f"renew them, unset {present[0]}, or add `-- --rehearse`"
+        raise LakeCiError(
+            f"AWS does not accept the credentials of {present[0]}:"
+            f" {done.last_lines(1)}",
+            hint=hint,
+        )
+    return done.stdout.strip()
+
+
+def real(bench: Workbench, environment: str) -> Account:
+    """The environment's account at AWS, by the credentials that are there."""
+    kept = {
+        name: value for name, value in bench.env.items() if not name.startswith("TF_")
+    }
+    env = (
+        kept | settings(bench, environment) | {"TF_CLI_CONFIG_FILE": str(mirror(bench))}
+    )
+    account = setting(bench, environment, "account_id") or NOBODY
+    return Account(account, states(bench, environment), env, real=True)
+
+
+def states(bench: Workbench, environment: str) -> str:
+    """The bucket that the environment's backend keeps Terraform's states in."""
+    return setting(bench, environment, "bucket", "s3.tfbackend") or ""
+
+
+def setting(
+    bench: Workbench, environment: str, name: str, suffix: str = "tfvars"
+) -> str | None:
+    """A text that a file of the environment sets; None where it sets none of that
+    name.
+    """
+    path = Path(bench.root, FOLDER, "environments", f"{environment}.{suffix}")
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    match = re.search(rf'^\s*{name}\s*=\s*"([^"]+)"', text, re.MULTILINE)
+    return match[1] if match else None

@@ -1,0 +1,374 @@
+"""Terraform's own checks of its code: format, variables, validity, tests. No account is
+needed for any of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lake_ci.checks.lint.diff import first_changes
+from lake_ci.checks.terraform import hcl
+from lake_ci.model.job import ENVIRONMENTS
+from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.system.processes import Completed
+
+FOLDER = "terraform"
+GET = "https://developer.hashicorp.com/terraform/install"
+PROVIDER = re.compile(r"provider\s+(?:registry\.terraform\.io/)?([\w-]+/[\w-]+)")
+# What Terraform says when it cannot reach the registry, as opposed to what it says of a
+# provider that is not there.
+UNREACHABLE = re.compile(
+    r"could not connect|failed to request discovery document|dial tcp|no such host",
+    re.I,
+)
+# Where the providers come from is the machine's business, and the one thing of
+# Terraform's that is inherited.
+INHERITED = ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
+
+
+@dataclass
+class Code:
+    """How far terraform/ has been found fit for the checks that follow; each check says
+    so of its own part.
+    """
+
+    ready: bool = False
+    valid: bool = False
+
+
+def program(bench: Workbench) -> str | None:
+    """Terraform's program, None where there is none."""
+    return shutil.which("terraform", path=bench.env.get("PATH"))
+
+
+def work(bench: Workbench, name: str) -> Path:
+    """The folder of Terraform's own files (TF_DATA_DIR) for one purpose; it outlives
+    the run.
+    """
+    return bench.root / ".cache" / "terraform" / name
+
+
+def mirror(bench: Workbench) -> Path:
+    """A CLI configuration that takes the providers from where `Init` has put them, and
+    from nowhere else.
+
+    So no environment downloads or copies one, and a rehearsal asks nothing of the
+    network.
+    """
+    path = work(bench, "mirror.tfrc")
+    folder = (
+        json.dumps(str(work(bench, "code") / "providers"))
+        .replace("${", "$${")
+        .replace("%{", "%%{")
+    )
+    text = (
+        f"provider_installation {{\n  filesystem_mirror {{\n    path = {folder}\n   "
+        ' include = ["*/*/*"]\n  }\n}\n'
+    )
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_whole(path, text)
+    return path
+
+
+def isolated(bench: Workbench, purpose: str) -> dict[str, str]:
+    """An environment built from nothing: no credential, no endpoint, no proxy and no
+    option of the machine is in it.
+    """
+    home = work(bench, purpose) / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    for name in ("config", "credentials"):
+        (home / name).write_text("", encoding="utf-8")
+    return {
+        "PATH": bench.env.get("PATH", ""),
+        "HOME": str(home),
+        "AWS_CONFIG_FILE": str(home / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(home / "credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "3",
+        "TF_CLI_CONFIG_FILE": str(mirror(bench)),
+        **settings(bench, purpose),
+    }
+
+
+def settings(bench: Workbench, purpose: str) -> dict[str, str]:
+    """What every Terraform of the suite is told."""
+    return {
+        "TF_DATA_DIR": str(work(bench, purpose)),
+        "TF_IN_AUTOMATION": "1",
+        "TF_INPUT": "0",
+        "CHECKPOINT_DISABLE": "1",
+    }
+
+
+def diagnostics(tool: str, text: str, bench: Workbench) -> list[Finding]:
+    """What Terraform objects to, from its lines of JSON or from the one object that
+    `validate` prints.
+
+    Raises ValueError where a line that should be JSON is none.
+    """
+    found = []
+    for row in _rows(text):
+        message = f"{row['summary']}: {row.get('detail', '')}".strip(": \n")
+        # Up to where a summary begins to tell names and ids.
+        rule = re.sub(r"\W+", "-", re.split(r"[:(]", row["summary"])[0].lower()).strip(
+            "-"
+        )
+        place = row.get("range")
+        file, line = (
+            (f"{FOLDER}/{place['filename']}", place["start"]["line"])
+            if place
+            else (None, None)
+        )
+        provider = PROVIDER.search(message)
+        if file is None and provider:
+            file, line = hcl.line_of_provider(bench.root, FOLDER, provider[1]) or (
+                None,
+                None,
+            )
+        found.append(Finding(tool, rule, message, file, line, row["severity"]))
+    return list(dict.fromkeys(found))
+
+
+def _rows(text: str) -> Iterator[dict[str, Any]]:
+    if text.startswith("{\n"):
+        yield from json.loads(text)["diagnostics"]
+        return
+    yield from (row["diagnostic"] for row in messages(text) if "diagnostic" in row)
+
+
+def messages(text: str) -> Iterator[dict[str, Any]]:
+    """The messages of a Terraform command that prints one object of JSON a line.
+
+    `init -json` says some things of the backend in plain text between them.
+    """
+    return (json.loads(line) for line in text.splitlines() if line.startswith("{"))
+
+
+class Init(Tool):
+    """Terraform is installed, and its providers are here in the versions and with the
+    hashes that the lock says.
+    """
+
+    name = "init"
+    alone = True
+    prepares = True
+
+    def __init__(self, code: Code) -> None:
+        self.code = code
+
+    def run(self, bench: Workbench) -> Outcome:
+        terraform = program(bench)
+        if terraform is None:
+            how = f"get Terraform 1.11 or newer ({GET}), and put it on PATH"
+            return Outcome(
+                Status.WARNING,
+                f"Terraform is not installed: {how}",
+                weaker="nothing was planned",
+            )
+        kept = {
+            name: value
+            for name, value in bench.env.items()
+            if not name.startswith(("TF_", "AWS_"))
+        }
+        kept |= {name: bench.env[name] for name in INHERITED if name in bench.env}
+        command = [terraform, "init", "-backend=false", "-lockfile=readonly", "-json"]
+        done = bench.execute(
+            command, cwd=bench.root / FOLDER, env=kept | settings(bench, "code")
+        )
+        if done.code == 0:
+            self.code.ready = True
+            version = bench.execute(
+                [terraform, "version", "-json"], env=isolated(bench, "version")
+            )
+            return Outcome(
+                Status.SUCCESS,
+                f"Terraform {json.loads(version.stdout)['terraform_version']}",
+            )
+        outcome = judged(self.name, done, bench)
+        config = bench.env.get("TF_CLI_CONFIG_FILE")
+        if any(UNREACHABLE.search(finding.message) for finding in outcome.findings):
+            why = "the registry of providers is out of reach"
+            if config and not Path(config).exists():
+                why += f"; TF_CLI_CONFIG_FILE names {config}, which is not there"
+            return Outcome(
+                Status.WARNING,
+                why,
+                outcome.findings,
+                weaker=f"nothing was planned: {why}",
+            )
+        return outcome
+
+
+class Fmt(CommandTool):
+    """The files are formatted as `terraform fmt` has it."""
+
+    name = "fmt"
+    finding_codes = (2, 3)
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [
+            program(bench) or "terraform",
+            "fmt",
+            "-check",
+            "-diff",
+            "-recursive",
+            "-no-color",
+            FOLDER,
+        ]
+
+    def run(self, bench: Workbench) -> Outcome:
+        if program(bench) is None:
+            return Outcome(Status.SKIPPED, "Terraform is not installed")
+        return self.outcome(
+            bench.execute(self.command(bench), env=isolated(bench, "fmt")), bench
+        )
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for file, line in first_changes(done.stdout):
+            file = bench.relative(file.removeprefix("old/"))
+            yield Finding(
+                self.name,
+                "format",
+                f"not formatted; run `terraform fmt -recursive {FOLDER}`",
+                file,
+                line,
+            )
+        for error in re.finditer(
+            r"Error: (.+)\n\n\s+on (.+) line (\d+)", done.stderr.replace("\n│ ", "\n")
+        ):
+            yield Finding(
+                self.name, "syntax", error[1], bench.relative(error[2]), int(error[3])
+            )
+
+
+class Variables(Tool):
+    """Each environment has its .tfvars, and each name in it is a variable's; Terraform
+    itself would only warn.
+    """
+
+    name = "tfvars"
+
+    def run(self, bench: Workbench) -> Outcome:
+        declared = {
+            block.labels[0]
+            for block in hcl.blocks(bench.root, FOLDER)
+            if block.kind == "variable"
+        }
+        found = []
+        for environment in ENVIRONMENTS:
+            for suffix in ("tfvars", "s3.tfbackend"):
+                if not (
+                    bench.root / FOLDER / "environments" / f"{environment}.{suffix}"
+                ).is_file():
+                    file = f"{FOLDER}/environments/{environment}.{suffix}"
+                    found.append(
+                        Finding(
+                            self.name,
+                            "missing",
+                            "an environment without its file",
+                            file,
+                        )
+                    )
+        paths = sorted((bench.root / FOLDER / "environments").glob("*.tfvars"))
+        for path in paths:
+            for name, line in hcl.assignments(path.read_text(encoding="utf-8")):
+                if name not in declared:
+                    message = (
+                        f"no variable {name!r} is declared: its value is used nowhere"
+                    )
+                    found.append(
+                        Finding(
+                            self.name, "undeclared", message, bench.relative(path), line
+                        )
+                    )
+        return Outcome.of(found, clean=count(len(paths), "environment"))
+
+
+class Validate(Tool):
+    """The code is valid: names, types and arguments, of the tests too; a warning
+    counts.
+    """
+
+    name = "validate"
+
+    def __init__(self, code: Code) -> None:
+        self.code = code
+
+    def run(self, bench: Workbench) -> Outcome:
+        terraform = program(bench)
+        if terraform is None or not self.code.ready:
+            return Outcome(Status.SKIPPED, "not checked, for `init` failed")
+        command = [terraform, "validate", "-json"]
+        done = bench.execute(
+            command, cwd=bench.root / FOLDER, env=isolated(bench, "code")
+        )
+        outcome = judged(self.name, done, bench)
+        self.code.valid = outcome.status is Status.SUCCESS
+        return outcome
+
+
+class UnitTests(Tool):
+    """The tests of terraform/tests pass, with a provider that is made up.
+
+    They wait for what is handed to them as `after`, when other checks leave the
+    processor to them.
+    """
+
+    name = "test"
+
+    def __init__(self, code: Code, after: Sequence[Future[Any]] = ()) -> None:
+        self.code = code
+        self.after = after
+
+    def run(self, bench: Workbench) -> Outcome:
+        wait(self.after)
+        terraform = program(bench)
+        if terraform is None or not self.code.valid:
+            return Outcome(Status.SKIPPED, "not run, for the code is not valid")
+        scratch = bench.reports / ".junit.xml"
+        command = [terraform, "test", "-json", f"-junit-xml={scratch}"]
+        done = bench.execute(
+            command, cwd=bench.root / FOLDER, env=isolated(bench, "code")
+        )
+        if scratch.exists():
+            write_whole(
+                bench.reports / "junit.xml", scratch.read_text(encoding="utf-8")
+            )
+            scratch.unlink()
+        outcome = judged(self.name, done, bench)
+        if outcome.status is not Status.SUCCESS:
+            return outcome
+        passed = sum(
+            row["test_summary"]["passed"]
+            for row in messages(done.stdout)
+            if "test_summary" in row
+        )
+        if not passed:
+            return Outcome.failure(self.name, "empty", f"no test in {FOLDER}/tests ran")
+        return Outcome(Status.SUCCESS, count(passed, "test"))
+
+
+def judged(
+    tool: str, done: Completed, bench: Workbench, codes: Sequence[int] = (0, 1)
+) -> Outcome:
+    """The outcome of a Terraform command that printed JSON: what it objects to,
+    warnings included.
+    """
+    cut = stopped(tool, done)
+    if cut is not None:
+        return cut
+    try:
+        found = diagnostics(tool, done.stdout, bench)
+    except (ValueError, KeyError, TypeError) as error:
+        return crashed(tool, done, f"printed what its reader does not know: {error}")
+    if done.code not in codes or (done.code != 0 and not found):
+        return crashed(tool, done)
+    return Outcome.of(found)

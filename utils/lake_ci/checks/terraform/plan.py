@@ -1,0 +1,311 @@
+"""Plans: read only in a real account, and in one of moto's rehearsed whole: plan,
+apply, plan again, destroy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lake_ci.checks.terraform import accounts, hcl
+from lake_ci.checks.terraform.accounts import Account
+from lake_ci.checks.terraform.code import FOLDER, Code, judged, program, work
+from lake_ci.errors import LakeCiError, MachineError, UsageError
+from lake_ci.model.job import ENVIRONMENTS
+from lake_ci.model.results import Finding, Outcome, Status, write_whole
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.processes import Completed
+
+CHANGES = 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed after `--`."""
+
+    environments: tuple[str, ...]
+    rehearse: bool = False
+    plan_only: bool = False
+    drift: str | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether less is done than the job asks for."""
+        return (
+            self.plan_only
+            or self.drift is not None
+            or set(self.environments) != set(ENVIRONMENTS)
+        )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"nox -s terraform -- ...: {message}")
+
+
+def options(posargs: Sequence[str]) -> Options:
+    """Read what was typed after `--`. Raises UsageError."""
+    parser = _Parser(prog="nox -s terraform --", add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "--environment", choices=ENVIRONMENTS, action="append", default=[]
+    )
+    parser.add_argument("--rehearse", action="store_true")
+    parser.add_argument("--plan-only", action="store_true")
+    parser.add_argument("--drift", choices=ENVIRONMENTS)
+    typed = parser.parse_args(list(posargs))
+    return Options(
+        tuple(typed.environment) or ENVIRONMENTS,
+        typed.rehearse,
+        typed.plan_only,
+        typed.drift,
+    )
+
+
+class Planner(Tool):
+    """Runs Terraform for one environment in its account."""
+
+    def __init__(self, code: Code, environment: str) -> None:
+        self.code = code
+        self.environment = environment
+
+    def terraform(
+        self, bench: Workbench, account: Account, command: str, *arguments: str
+    ) -> Completed:
+        """Run one command of Terraform's to its end."""
+        argv = [program(bench) or "terraform", command, *arguments]
+        return bench.execute(argv, cwd=bench.root / FOLDER, env=account.env)
+
+    def init(self, bench: Workbench, account: Account) -> Outcome:
+        """Use the environment's backend; the provider is linked, not copied."""
+        backend = f"-backend-config=environments/{self.environment}.s3.tfbackend"
+        arguments = ["-reconfigure", "-lockfile=readonly", backend, "-json"]
+        return judged(
+            self.name, self.terraform(bench, account, "init", *arguments), bench
+        )
+
+    def planning(self, account: Account, file: Path) -> list[str]:
+        """The arguments of a plan. Nothing is written to a real account, not even a
+        lock.
+        """
+        lock = ["-lock=false"] if account.real else []
+        return [
+            f"-var-file=environments/{self.environment}.tfvars",
+            f"-out={file}",
+            *lock,
+        ]
+
+
+class Plan(Planner):
+    """The environment's plan can be made; rehearsed, it can also be applied, leaves
+    nothing to change, and can go.
+
+    Attributes:
+        made: the folder of plan.json and plan.txt as soon as they are there, for those
+            that read plans; None where there will be none.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        environment: str,
+        account: Account | None,
+        *,
+        plan_only: bool = False,
+    ) -> None:
+        super().__init__(code, environment)
+        self.plan_only = plan_only
+        self.name = f"plan {environment}"
+        self.account = account
+        self.made: Future[Path | None] = Future()
+
+    def run(self, bench: Workbench) -> Outcome:
+        try:
+            if self.account is None:
+                return Outcome(Status.SKIPPED, "not planned, for the code is not valid")
+            return self.plan(bench, self.account)
+        finally:
+            if not self.made.done():
+                self.made.set_result(None)
+
+    def plan(self, bench: Workbench, account: Account) -> Outcome:
+        """Plan, and rehearse the rest where the account is moto's."""
+        begun = self.init(bench, account)
+        if begun.status is not Status.SUCCESS:
+            return begun
+        file = work(bench, self.environment) / "plan"
+        done = self.terraform(
+            bench, account, "plan", "-no-color", *self.planning(account, file)
+        )
+        cut = stopped(self.name, done)
+        if cut is not None:
+            return cut
+        if done.code != 0 or "Warning: " in done.stdout:
+            # The text is for people; asked again, Terraform names the places.
+            again = self.terraform(
+                bench, account, "plan", "-json", *self.planning(account, file)
+            )
+            outcome = judged(self.name, again, bench)
+            return (
+                outcome
+                if outcome.status is not Status.SUCCESS
+                else crashed(self.name, done)
+            )
+        shown = self.terraform(bench, account, "show", "-json", str(file))
+        if shown.code != 0:
+            return stopped(self.name, shown) or crashed(self.name, shown)
+        folder = bench.reports / self.environment
+        write_whole(folder / "plan.txt", done.stdout)
+        write_whole(folder / "plan.json", shown.stdout)
+        self.made.set_result(folder)
+        numbers = counts(json.loads(shown.stdout))
+        words = ", ".join(f"{number} to {action}" for action, number in numbers.items())
+        data = {"account": account.id, "rehearsed": not account.real, **numbers}
+        if account.real:
+            return Outcome(
+                Status.SUCCESS, f"account {account.id}, read only: {words}", data=data
+            )
+        if self.plan_only:
+            return Outcome(
+                Status.SUCCESS, f"planned on moto, not applied: {words}", data=data
+            )
+        failed = self.rehearse(bench, account, file)
+        return failed or Outcome(
+            Status.SUCCESS,
+            f"rehearsed on moto: {words}; then none; destroyed",
+            data=data,
+        )
+
+    def rehearse(
+        self, bench: Workbench, account: Account, file: Path
+    ) -> Outcome | None:
+        """Apply the plan, plan again, and destroy; None where all of it went well."""
+        values = f"-var-file=environments/{self.environment}.tfvars"
+        done = self.terraform(bench, account, "apply", "-json", str(file))
+        if done.code != 0:
+            return judged(self.name, done, bench)
+        found = changes(
+            self,
+            bench,
+            account,
+            "changes-again",
+            "is planned again, right after it was applied",
+        )
+        if found.status is not Status.SUCCESS:
+            return found
+        # A bucket goes only when it is empty: `force_destroy` would make that so in
+        # production, too.
+        empty = [str(bench.python), f"{accounts.SCRIPTS}/empty.py", account.states]
+        done = bench.execute(empty, env=account.env)
+        if done.code != 0:
+            return stopped(self.name, done) or crashed(
+                self.name, done, "could not empty the buckets"
+            )
+        done = self.terraform(
+            bench,
+            account,
+            "destroy",
+            "-json",
+            "-auto-approve",
+            "-refresh=false",
+            values,
+        )
+        return judged(self.name, done, bench) if done.code != 0 else None
+
+
+class Drift(Planner):
+    """What the account of an environment holds is what terraform/ says; with
+    credentials, read only.
+    """
+
+    def __init__(self, code: Code, environment: str) -> None:
+        super().__init__(code, environment)
+        self.name = f"drift {environment}"
+
+    def run(self, bench: Workbench) -> Outcome:
+        if not self.code.valid:
+            return Outcome(Status.SKIPPED, "not compared, for the code is not valid")
+        here = accounts.caller(bench)
+        account = accounts.real(bench, self.environment)
+        if here is None:
+            hint = f"log in to account {account.id}, and type it again"
+            raise MachineError(
+                "there are no AWS credentials in the environment", hint=hint
+            )
+        if here != account.id:
+            hint = f"log in to account {account.id}, and type it again"
+            raise LakeCiError(
+                f"the credentials are of account {here}, not of {self.environment}'s",
+                hint=hint,
+            )
+        begun = self.init(bench, account)
+        if begun.status is not Status.SUCCESS:
+            return begun
+        return changes(
+            self, bench, account, "drift", "is not in the account as it is in the code"
+        )
+
+
+def changes(
+    planner: Planner, bench: Workbench, account: Account, rule: str, why: str
+) -> Outcome:
+    """Plan against what is there; each change that is planned is a finding, at the
+    block that declares it.
+    """
+    file = work(bench, planner.environment) / "again"
+    arguments = planner.planning(account, file)
+    done = planner.terraform(
+        bench, account, "plan", "-json", "-detailed-exitcode", *arguments
+    )
+    if done.code != CHANGES:
+        return judged(planner.name, done, bench)
+    shown = planner.terraform(bench, account, "show", "-json", str(file))
+    if shown.code != 0:
+        return stopped(planner.name, shown) or crashed(planner.name, shown)
+    found = []
+    for address, action, attributes in changed(json.loads(shown.stdout)):
+        block = hcl.locate(bench.root, FOLDER, address)
+        message = f"{address}: {action} of {attributes} {why}"
+        where = (
+            (block.file, block.line_of(attributes.split(", ")[0]))
+            if block
+            else (FOLDER, None)
+        )
+        found.append(Finding(planner.name, rule, message, *where))
+    return Outcome.of(
+        found
+        or [Finding(planner.name, rule, f"an output {why}", f"{FOLDER}/outputs.tf", 1)]
+    )
+
+
+def changed(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """What a plan changes: address, action, and the names of the attributes."""
+    for row in plan.get("resource_changes", ()):
+        change = row["change"]
+        if row["mode"] == "managed" and change["actions"] != ["no-op"]:
+            before, after = change["before"] or {}, change["after"] or {}
+            unknown = change["after_unknown"] or {}
+            names = [
+                name
+                for name in sorted({*before, *after, *unknown})
+                if before.get(name) != after.get(name) or unknown.get(name)
+            ]
+            yield row["address"], " and ".join(change["actions"]), ", ".join(names)
+
+
+def counts(plan: Mapping[str, Any]) -> dict[str, int]:
+    """How many resources a plan adds, changes and destroys; one that is replaced is
+    both added and destroyed.
+    """
+    actions: Iterable[str] = [
+        action
+        for row in plan.get("resource_changes", ())
+        if row["mode"] == "managed"
+        for action in row["change"]["actions"]
+    ]
+    words = {"add": "create", "change": "update", "destroy": "delete"}
+    return {word: list(actions).count(action) for word, action in words.items()}

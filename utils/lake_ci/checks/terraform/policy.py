@@ -1,0 +1,451 @@
+"""Policy: checkov on the code and the plans, and our own on what a plan would make of
+the lake.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from lake_ci.checks.lint.locks import read_project
+from lake_ci.checks.terraform import hcl
+from lake_ci.checks.terraform.code import FOLDER, isolated
+from lake_ci.checks.terraform.plan import Plan
+from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.processes import Completed
+
+PRIVATE = (
+    "block_public_acls",
+    "block_public_policy",
+    "ignore_public_acls",
+    "restrict_public_buckets",
+)
+POLICIES = ("policy", "assume_role_policy")
+# Two environments that must be alike: what is tried in the first is what happens in the
+# second.
+ALIKE = ("staging", "production")
+
+
+def made(plans: Sequence[Plan]) -> dict[str, Path]:
+    """The folder of each plan that could be made; waits until that is clear of all of
+    them.
+    """
+    folders = {plan.environment: plan.made.result() for plan in plans}
+    return {
+        environment: folder
+        for environment, folder in folders.items()
+        if folder is not None
+    }
+
+
+class Checkov(Tool):
+    """checkov's rules for AWS, on the code as it is written and on each plan as it came
+    out.
+
+    It waits for the plans: while they are being applied, a minute long, little else is
+    to be done.
+    """
+
+    name = "checkov"
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self.plans = plans
+
+    def run(self, bench: Workbench) -> Outcome:
+        made(self.plans)
+        quiet = ["--skip-download", "--quiet", "--compact", "--output", "json"]
+        checkov = [bench.bin("checkov"), *quiet]
+        env = isolated(bench, "checkov")
+        reports = []
+        found = []
+        passed = 0
+        for kind, arguments in self.scans(bench):
+            done = bench.execute([*checkov, "--framework", kind, *arguments], env=env)
+            if done.code not in (0, 1):
+                return stopped(self.name, done) or crashed(self.name, done)
+            try:
+                rows = _reports(done)
+            except ValueError as error:
+                return crashed(
+                    self.name, done, f"printed what its reader does not know: {error}"
+                )
+            reports += rows
+            checked = sum(
+                row["summary"]["passed"] + row["summary"]["failed"]
+                for row in rows
+                if "summary" in row
+            )
+            if not checked:
+                return crashed(self.name, done, f"checked nothing of {kind}")
+            passed += sum(row["summary"]["passed"] for row in rows if "summary" in row)
+            found += [finding for row in rows for finding in self.findings(row, bench)]
+        write_whole(bench.reports / "checkov.json", json.dumps(reports, indent=1))
+        return Outcome.of(dict.fromkeys(found), clean=f"{passed} passed")
+
+    def scans(self, bench: Workbench) -> Iterator[tuple[str, list[str]]]:
+        """What is looked at, one after the other: the code, then the plans."""
+        yield "terraform", ["--directory", FOLDER]
+        files = [str(folder / "plan.json") for folder in made(self.plans).values()]
+        if files:
+            each = [argument for file in files for argument in ("--file", file)]
+            yield "terraform_plan", [*each, "--repo-root-for-plan-enrichment", FOLDER]
+
+    def findings(
+        self, report: Mapping[str, Any], bench: Workbench
+    ) -> Iterator[Finding]:
+        """What one report objects to, at the block that declares the resource."""
+        results = report.get("results", {})
+        for file in results.get("parsing_errors", ()):
+            yield Finding(
+                self.name, "parse", "checkov cannot read the file", bench.relative(file)
+            )
+        for row in results.get("failed_checks", ()):
+            message = f"{row['resource']}: {row['check_name']}"
+            block = hcl.locate(bench.root, FOLDER, row["resource"])
+            file, line = (
+                f"{FOLDER}/{row['file_path'].lstrip('/')}",
+                row["file_line_range"][0],
+            )
+            where = (block.file, block.line) if block else (file, line)
+            yield Finding(self.name, row["check_id"], message, *where)
+
+
+def _reports(done: Completed) -> list[dict[str, Any]]:
+    """checkov's reports: a list of them, a single one, or only its numbers where there
+    is nothing to tell.
+    """
+    body = json.loads(done.stdout)
+    rows = body if isinstance(body, list) else [body]
+    return [row if "summary" in row else {"summary": row} for row in rows]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource or data source as a plan has it.
+
+    What is known only after the plan is applied is missing in `values`, and true in
+    `unknown`.
+    """
+
+    address: str
+    type: str
+    values: Mapping[str, Any]
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    def knows(self, path: str) -> bool:
+        """Whether a value is known, be it that it is not set."""
+        at: Any = self.unknown
+        for name in path.split("."):
+            if isinstance(at, list):
+                at = at[int(name)] if int(name) < len(at) else False
+            elif isinstance(at, Mapping):
+                at = at.get(name, False)
+        return at is not True
+
+
+class Policy(Tool):
+    """What holds in every environment, and what never differs between staging and
+    production.
+
+    Nothing is public; every bucket is encrypted and keeps versions; no key without
+    rotation; nobody is allowed a wildcard of actions; nothing that holds data can go
+    with what is in it.
+    """
+
+    name = "policy"
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self.plans = plans
+
+    def run(self, bench: Workbench) -> Outcome:
+        plans = {
+            environment: list(
+                resources(
+                    json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+                )
+            )
+            for environment, folder in made(self.plans).items()
+        }
+        if not plans:
+            return Outcome(Status.SKIPPED, "no plan could be made")
+        found: dict[Finding, list[str]] = {}
+        for environment, rows in plans.items():
+            for rule, address, text, message in objections(rows):
+                finding = self.finding(bench, rule, address, text, message)
+                found.setdefault(finding, []).append(environment)
+        if all(environment in plans for environment in ALIKE):
+            free = read_project(bench.root)["tool"]["lake_ci"]["terraform"][
+                "may_differ"
+            ]
+            staging, production = (plans[name] for name in ALIKE)
+            for address, attribute, one, two in differences(staging, production, free):
+                message = (
+                    f"{address}: {attribute} is {one} in"
+                    f" staging and {two} in production"
+                )
+                found[
+                    self.finding(
+                        bench, "differs", address, attribute.split(".")[0], message
+                    )
+                ] = list(ALIKE)
+        return Outcome.of(
+            found, clean=f"{count(len(plans), 'plan')}, {count(len(RULES), 'rule')}"
+        )
+
+    def finding(
+        self, bench: Workbench, rule: str, address: str, text: str, message: str
+    ) -> Finding:
+        """A finding at the line of the resource's block that holds the text."""
+        block = hcl.locate(bench.root, FOLDER, address)
+        return Finding(
+            self.name,
+            rule,
+            message,
+            block.file if block else FOLDER,
+            block.line_of(text) if block else None,
+        )
+
+
+def resources(plan: Mapping[str, Any]) -> Iterator[Resource]:
+    """Everything a plan has: what it read, what it will read while it is applied, and
+    what will then be there.
+    """
+    roots = [
+        plan.get("prior_state", {}).get("values", {}).get("root_module", {}),
+        plan.get("planned_values", {}).get("root_module", {}),
+    ]
+    rows = {
+        row["address"]: row.get("values") or {} for root in roots for row in _rows(root)
+    }
+    unknown = {}
+    for row in plan.get("resource_changes", ()):
+        unknown[row["address"]] = row["change"].get("after_unknown") or {}
+        if row["mode"] == "data":
+            rows[row["address"]] = row["change"]["after"] or {}
+        elif row["change"]["actions"] == ["delete"]:
+            rows.pop(row["address"], None)
+    for address in sorted(rows):
+        name = hcl.INDEX.sub("", address).split(".")
+        yield Resource(address, name[-2], rows[address], unknown.get(address, {}))
+
+
+def _rows(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from module.get("resources", ())
+    for child in module.get("child_modules", ()):
+        yield from _rows(child)
+
+
+def objections(rows: Sequence[Resource]) -> Iterator[tuple[str, str, str, str]]:
+    """What the rules object to, as rule, address, a text in the block to look for, and
+    message.
+    """
+    for rule in RULES:
+        for address, text, message in rule(rows):
+            yield rule.__name__.replace("_", "-"), address, text, message
+
+
+Objections = Iterator[tuple[str, str, str]]
+
+
+def public_bucket(rows: Sequence[Resource]) -> Objections:
+    """A bucket that could be made public, or is."""
+    for bucket, block in _companions(rows, "aws_s3_bucket_public_access_block"):
+        if block is None:
+            yield bucket.address, "", f"{bucket.address}: nothing blocks public access"
+        else:
+            for flag in PRIVATE:
+                if block.values.get(flag) is not True:
+                    yield block.address, flag, f"{block.address}: {flag} is not true"
+    for row in rows:
+        if row.type == "aws_s3_bucket_acl" and str(row.values.get("acl")).startswith(
+            "public"
+        ):
+            yield row.address, "acl", f"{row.address}: the ACL is {row.values['acl']}"
+    for row, statement in _allowed(rows):
+        if "*" in _principals(statement) and not (
+            statement.get("condition") or statement.get("Condition")
+        ):
+            yield (
+                row.address,
+                '"*"',
+                f"{row.address}: a statement allows everybody, without a condition",
+            )
+
+
+def unencrypted_bucket(rows: Sequence[Resource]) -> Objections:
+    """A bucket whose objects are not encrypted by what is declared for it."""
+    for bucket, encryption in _companions(
+        rows, "aws_s3_bucket_server_side_encryption_configuration"
+    ):
+        if encryption is None or not encryption.values.get("rule"):
+            yield bucket.address, "", f"{bucket.address}: no encryption is declared"
+
+
+def unversioned_bucket(rows: Sequence[Resource]) -> Objections:
+    """A bucket in which what is overwritten is lost."""
+    for bucket, versioning in _companions(rows, "aws_s3_bucket_versioning"):
+        settings = (
+            versioning.values.get("versioning_configuration") if versioning else None
+        )
+        if not settings or settings[0].get("status") != "Enabled":
+            row = versioning or bucket
+            yield row.address, "status", f"{row.address}: the bucket keeps no versions"
+
+
+def wildcard_action(rows: Sequence[Resource]) -> Objections:
+    """A permission for actions that nobody has listed."""
+    for row, statement in _allowed(rows):
+        for action in _list(statement.get("actions") or statement.get("Action")):
+            if "*" in action:
+                yield (
+                    row.address,
+                    f'"{action}"',
+                    f"{row.address}: allows {action}; list the actions that are needed",
+                )
+
+
+def unrotated_key(rows: Sequence[Resource]) -> Objections:
+    """A key that is never rotated."""
+    for row in rows:
+        if (
+            row.type == "aws_kms_key"
+            and row.values.get("enable_key_rotation") is not True
+        ):
+            yield (
+                row.address,
+                "enable_key_rotation",
+                f"{row.address}: the key is not rotated",
+            )
+
+
+def force_destroy(rows: Sequence[Resource]) -> Objections:
+    """A bucket that goes with all that is in it."""
+    for row in rows:
+        if row.values.get("force_destroy") is True:
+            yield (
+                row.address,
+                "force_destroy",
+                f"{row.address}: goes with all that is in it",
+            )
+
+
+RULES = (
+    public_bucket,
+    unencrypted_bucket,
+    unversioned_bucket,
+    wildcard_action,
+    unrotated_key,
+    force_destroy,
+)
+
+
+def _companions(
+    rows: Sequence[Resource], type_: str
+) -> Iterator[tuple[Resource, Resource | None]]:
+    """Each bucket with the resource of a type that names it; its name is known before
+    it is made.
+    """
+    by_name = {row.values.get("bucket"): row for row in rows if row.type == type_}
+    for row in rows:
+        if row.type == "aws_s3_bucket":
+            yield row, by_name.get(row.values.get("bucket"))
+
+
+def _allowed(rows: Sequence[Resource]) -> Iterator[tuple[Resource, Mapping[str, Any]]]:
+    """Each statement that allows something: of policy documents, and of policies that
+    come from none of them.
+    """
+    documents = [row for row in rows if row.type == "aws_iam_policy_document"]
+    for row in documents:
+        for statement in row.values.get("statement") or ():
+            if (statement.get("effect") or "Allow") == "Allow":
+                yield row, statement
+    written = {
+        _canonical(row.values["json"]) for row in documents if row.values.get("json")
+    }
+    for row in rows:
+        for name in POLICIES:
+            text = row.values.get(name)
+            if (
+                row.type != "aws_iam_policy_document"
+                and isinstance(text, str)
+                and _canonical(text) not in written
+            ):
+                for statement in _list(json.loads(text).get("Statement")):
+                    if statement.get("Effect") == "Allow":
+                        yield row, statement
+
+
+def _canonical(text: str) -> str:
+    return json.dumps(json.loads(text), sort_keys=True)
+
+
+def _principals(statement: Mapping[str, Any]) -> set[str]:
+    """Whom a statement names, in a policy document's data source or in its JSON."""
+    if "principals" in statement:
+        return {
+            name
+            for each in statement["principals"] or ()
+            for name in each["identifiers"]
+        }
+    principal = statement.get("Principal") or {}
+    return (
+        {principal}
+        if isinstance(principal, str)
+        else {name for each in principal.values() for name in _list(each)}
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def environment_free(text: str) -> str:
+    """A text without what names its environment: its name, and its account."""
+    return re.sub(
+        r"\b(?:staging|production)\b",
+        "<environment>",
+        re.sub(r"\b\d{12}\b", "<account>", text),
+    )
+
+
+def differences(
+    one: Iterable[Resource], two: Iterable[Resource], free: Sequence[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """What differs between two plans and may not: address, attribute, and what either
+    of them has.
+    """
+    first, second = (
+        {environment_free(row.address): row for row in rows} for rows in (one, two)
+    )
+    for address in sorted(first.keys() | second.keys()):
+        if address not in first or address not in second:
+            words = (
+                ("there", "not there") if address in first else ("not there", "there")
+            )
+            yield (first | second)[address].address, "the resource", *words
+            continue
+        pair = first[address], second[address]
+        flat = [dict(_flat(row.values)) for row in pair]
+        for name in sorted(flat[0].keys() | flat[1].keys()):
+            left, right = (values.get(name, "not set") for values in flat)
+            path = f"{pair[0].type}.{name}"
+            if left != right and all(row.knows(name) for row in pair):
+                if not any(fnmatchcase(path, pattern) for pattern in free):
+                    yield pair[0].address, name, left, right
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each single value below this one, by its path: `rule.0.id`."""
+    if isinstance(value, (Mapping, list)):
+        pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for name, each in pairs:
+            yield from _flat(each, f"{path}.{name}".removeprefix("."))
+    else:
+        yield path, environment_free(json.dumps(value))

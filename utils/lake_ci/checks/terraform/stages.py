@@ -1,0 +1,35 @@
+"""All the checks of `terraform/`, as they depend on each other."""
+
+from __future__ import annotations
+
+from lake_ci.checks.terraform import accounts as aws
+from lake_ci.checks.terraform.code import (
+    Code,
+    Fmt,
+    Init,
+    UnitTests,
+    Validate,
+    Variables,
+)
+from lake_ci.checks.terraform.plan import Drift, Options, Plan
+from lake_ci.checks.terraform.policy import Checkov, Policy
+from lake_ci.runner.check import Stages, Workbench
+
+
+def stages(bench: Workbench, chosen: Options) -> Stages:
+    """The checks of these environments. Rehearsed accounts are gone when the iterator
+    is closed.
+    """
+    code = Code()
+    yield [Init(code), Fmt(), Variables(), Validate(code)]
+    if chosen.drift:
+        yield [Drift(code, chosen.drift)]
+        return
+    environments = chosen.environments if code.valid else ()
+    with aws.accounts(bench, environments, rehearse=chosen.rehearse) as accounts:
+        plans = [
+            Plan(code, name, accounts.get(name), plan_only=chosen.plan_only)
+            for name in chosen.environments
+        ]
+        unit = UnitTests(code, after=[plan.made for plan in plans])
+        yield [*plans, unit, Checkov(plans), Policy(plans)]

@@ -1,0 +1,1 @@
+"""pytest, coverage, and the Java that the tests run on."""

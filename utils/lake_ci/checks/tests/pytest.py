@@ -1,0 +1,366 @@
+"""Tests and their coverage: pytest, read from its JUnit XML."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lake_ci.model.results import Finding, Outcome, Status, write_whole
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.processes import Completed
+
+NOTHING_SELECTED = 5
+SLOWEST = 10
+# Options that change how pytest reports, not what it runs; with a value of their own or
+# without.
+HARMLESS = re.compile(
+    r"-v+|-q+|-s|-l|-r\w+|--verbose|--quiet|--showlocals|--capture=\w+|--color=\w+"
+    r"|--tb=\w+|--durations(-min)?=\S+|--no-header"
+)
+DEBUGGERS = ("--pdb", "--trace")
+# Their values may be called like a folder: `-k api` names no path.
+TAKE_A_VALUE = ("-k", "-m", "-p", "-o", "-c", "-W", "--deselect", "--ignore")
+
+
+def selects(arguments: Sequence[str]) -> bool:
+    """Whether pytest arguments may run less than everything: any but the few that only
+    change the report.
+    """
+    return any(not HARMLESS.fullmatch(argument) for argument in arguments)
+
+
+class Pytest(Tool):
+    """A set of tests passes. Arguments after `--` go to pytest; paths among them go to
+    the set they lie in.
+
+    Args:
+        name: the row's name.
+        folders: where the tests lie.
+        cover: the folders of code whose coverage is measured.
+        marks: run only the tests that this expression of pytest markers selects.
+    """
+
+    alone = True
+
+    def __init__(
+        self,
+        name: str,
+        folders: Sequence[str],
+        *,
+        cover: Sequence[str] = (),
+        marks: str = "",
+    ) -> None:
+        self.name = name
+        self.folders = folders
+        self.cover = cover
+        self.marks = marks
+
+    def run(self, bench: Workbench) -> Outcome:
+        arguments = self.arguments(bench)
+        if arguments is None:
+            return Outcome(Status.SKIPPED, "nothing selected")
+        junit = bench.reports / f".junit-{self.name}.xml"
+        command = [
+            str(bench.python),
+            "-m",
+            "pytest",
+            *arguments,
+            f"--junit-xml={junit}",
+        ]
+        # The classic family is the one that names a test's file and line.
+        command += [
+            "--override-ini=junit_family=xunit1",
+            "--override-ini=junit_log_passing_tests=false",
+        ]
+        command += self.plugins(bench)
+        command += ["--color=yes"] if sys.stdout.isatty() else []
+        # As pytest-xdist does: one module that cannot be imported stops no other test.
+        command += ["--continue-on-collection-errors", *self.distribution(bench)]
+        env = {**bench.env, **self.variables(bench)}
+        attached = any(argument in DEBUGGERS for argument in bench.posargs)
+        done = bench.execute(
+            command, env=env, attached=attached, echo=None if attached else _print
+        )
+        outcome = stopped(self.name, done) or self.outcome(done, junit, bench)
+        if junit.exists():
+            _append(bench.reports / "junit.xml", junit)
+            junit.unlink()
+        return outcome
+
+    def variables(self, bench: Workbench) -> dict[str, str]:
+        """The environment variables of pytest beside those of the job."""
+        return {"COVERAGE_FILE": str(bench.reports / f".coverage.{self.name}")}
+
+    def plugins(self, bench: Workbench) -> list[str]:
+        """The options of pytest-cov. A selection is not measured: it takes longer, and
+        `Coverage` judges none.
+        """
+        if not self.cover or selects(bench.posargs):
+            return []
+        # The minimum is for all suites together: `Coverage` judges it, pytest-cov would
+        # for each alone.
+        return [f"--cov={path}" for path in self.cover] + [
+            "--cov-report=",
+            "--cov-fail-under=0",
+        ]
+
+    def distribution(self, bench: Workbench) -> list[str]:
+        """The options of pytest-xdist. A selection is run by one process: starting more
+        takes longer.
+        """
+        if bench.workers == 1 or selects(bench.posargs):
+            return []
+        return [f"--numprocesses={bench.workers}", "--dist=loadgroup"]
+
+    def arguments(self, bench: Workbench) -> list[str] | None:
+        """What pytest is given: the folders or the typed paths inside them; None where
+        all lie elsewhere.
+        """
+        options: list[str] = []
+        paths: list[str] = []
+        for before, argument in zip(["", *bench.posargs], bench.posargs):
+            is_path = (
+                not argument.startswith("-")
+                and (bench.root / argument.split("::")[0]).exists()
+            )
+            (paths if is_path and before not in TAKE_A_VALUE else options).append(
+                argument
+            )
+        inside = [
+            path for path in paths if self._holds(bench.relative(path.split("::")[0]))
+        ]
+        if paths and not inside:
+            return None
+        marks = ["-m", self.marks] if self.marks else []
+        return [*(inside or self.folders), *marks, *options]
+
+    def _holds(self, path: str) -> bool:
+        """Whether a path, relative to the repository, lies in one of the folders."""
+        return any(Path(path).is_relative_to(folder) for folder in self.folders)
+
+    def outcome(self, done: Completed, junit: Path, bench: Workbench) -> Outcome:
+        """What the JUnit XML says; a run without one, or with none that can be read, is
+        a crash.
+        """
+        if done.code == NOTHING_SELECTED:
+            if selects(bench.posargs):
+                return Outcome(Status.SKIPPED, "nothing selected")
+            where = ", ".join(self.folders)
+            return Outcome.failure(
+                self.name,
+                "no-tests",
+                f"there are no tests in {where}",
+                file=self.folders[0],
+            )
+        if done.code not in (0, 1, 2):
+            return crashed(self.name, done)
+        try:
+            suites = ET.parse(junit).getroot()
+        except (OSError, ET.ParseError) as error:
+            return crashed(self.name, done, f"left no readable JUnit XML: {error}")
+        cases = list(suites.iter("testcase"))
+        # Each worker of pytest-xdist collects all modules, and may report the same
+        # error.
+        found = list(
+            dict.fromkeys(
+                finding for case in cases for finding in self._findings(case, bench)
+            )
+        )
+        if done.code != 0 and not found:
+            return crashed(self.name, done)
+        skipped = sum(case.find("skipped") is not None for case in cases)
+        failed = {
+            id(case)
+            for case in cases
+            if case.find("failure") is not None or case.find("error") is not None
+        }
+        words = [f"{len(failed)} failed"] if failed else []
+        words += [f"{len(cases) - len(failed) - skipped} passed"] + (
+            [f"{skipped} skipped"] if skipped else []
+        )
+        slowest = sorted(cases, key=lambda case: -float(case.get("time", 0)))[:SLOWEST]
+        data = {
+            "slowest": [
+                {"test": _test_id(case), "seconds": float(case.get("time", 0))}
+                for case in slowest
+            ]
+        }
+        status = Status.FAILURE if done.code else Status.SUCCESS
+        return Outcome(status, ", ".join(words), tuple(found), data=data)
+
+    def _findings(self, case: ET.Element, bench: Workbench) -> Iterator[Finding]:
+        for kind in ("failure", "error"):
+            for element in case.findall(kind):
+                text = element.text or ""
+                file, line, rule = _raised_at(text, bench)
+                if file is None:
+                    file = case.get("file") or case.get("classname", "").replace(
+                        ".", "/"
+                    ) + "/" + case.get("name", "")
+                    line = int(case.get("line", "-1")) + 1 or None
+                headline = (element.get("message") or text).strip().split("\n")[0]
+                yield Finding(
+                    "pytest",
+                    rule or kind,
+                    f"{_test_id(case)}: {headline}",
+                    bench.relative(file),
+                    line,
+                )
+
+
+def _raised_at(
+    text: str, bench: Workbench
+) -> tuple[str | None, int | None, str | None]:
+    """The last place in the repository that a traceback names, and what was raised:
+    `file.py:41: KeyError`.
+    """
+    place: tuple[str | None, int | None, str | None] = (None, None, None)
+    for match in re.finditer(
+        r"^(?:E\s+File \")?([^\s:\"][^:\"\n]*\.py)(?:\", line |:)(\d+)(?:: ?(\w+)?)?",
+        text,
+        re.MULTILINE,
+    ):
+        path = bench.root / match[1]
+        # The job's environment lies in the repository too, under .nox.
+        if path.is_file() and not path.is_relative_to(bench.python.parent.parent):
+            place = (match[1], int(match[2]), match[3] or place[2])
+    raised = re.findall(
+        r"^E\s+([\w.]*(?:Error|Exception|Warning|Failed|Exit))\b", text, re.MULTILINE
+    )
+    return place[0], place[1], raised[-1].rpartition(".")[2] if raised else place[2]
+
+
+def _test_id(case: ET.Element) -> str:
+    return (
+        f"{case.get('classname', '').rpartition('.')[2]}::{_name(case)}".removeprefix(
+            "::"
+        )
+    )
+
+
+def _name(case: ET.Element) -> str:
+    """The name of a test, without the group that pytest-xdist appends:
+    `test_a[1]@group`.
+    """
+    return re.sub(r"@[\w-]+$", "", case.get("name", ""))
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line)
+    sys.stdout.flush()
+
+
+def _append(junit: Path, suite: Path) -> None:
+    """Add one suite's XML to the job's junit.xml."""
+    together = (
+        ET.parse(junit).getroot()
+        if junit.exists()
+        else ET.Element("testsuites", name="pytest")
+    )
+    added = ET.parse(suite).getroot()
+    for case in added.iter("testcase"):
+        case.set("name", _name(case))
+    together.extend(added.iter("testsuite"))
+    write_whole(junit, ET.tostring(together, encoding="unicode"))
+
+
+class Coverage(Tool):
+    """Branch coverage of all tests of the job together reaches a minimum, in
+    percent.
+    """
+
+    name = "coverage"
+    alone = True
+
+    def __init__(self, minimum: float) -> None:
+        self.minimum = minimum
+
+    def run(self, bench: Workbench) -> Outcome:
+        if selects(bench.posargs):
+            return Outcome(Status.SKIPPED, "not judged on a selection of tests")
+        data = str(bench.reports / ".coverage")
+        reports = {
+            "combine": [
+                "--keep",
+                "-q",
+                f"--data-file={data}",
+                *map(str, sorted(bench.reports.glob(".coverage.*"))),
+            ],
+            "xml": [
+                "-q",
+                f"--data-file={data}",
+                "-o",
+                str(bench.reports / "coverage.xml"),
+                "--fail-under=0",
+            ],
+            "html": [
+                "-q",
+                f"--data-file={data}",
+                "-d",
+                str(bench.reports / "htmlcov"),
+                "--fail-under=0",
+            ],
+            "json": [
+                "-q",
+                f"--data-file={data}",
+                "-o",
+                str(bench.reports / "coverage.json"),
+                "--fail-under=0",
+            ],
+        }
+        for report, arguments in reports.items():
+            done = bench.execute(
+                [str(bench.python), "-m", "coverage", report, *arguments]
+            )
+            if done.code != 0:
+                return stopped(self.name, done) or crashed(self.name, done)
+        measured = json.loads(
+            (bench.reports / "coverage.json").read_text(encoding="utf-8")
+        )
+        percent = measured["totals"]["percent_covered"]
+        files = {bench.relative(file): body for file, body in measured["files"].items()}
+        figures = {
+            "percent": round(percent, 2),
+            "files": {name: _percent(body) for name, body in files.items()},
+        }
+        if percent >= self.minimum:
+            return Outcome(
+                Status.SUCCESS, f"{percent:.1f} % of branches and lines", data=figures
+            )
+        found = []
+        for name, body in sorted(files.items(), key=lambda item: _percent(item[1])):
+            if _percent(body) < self.minimum:
+                message = (
+                    f"{_percent(body):.0f} % covered; not run:"
+                    f" {_ranges(body['missing_lines']) or 'branches only'}"
+                )
+                line = min(body["missing_lines"], default=1)
+                found.append(Finding(self.name, "minimum", message, name, line))
+        return Outcome(
+            Status.FAILURE,
+            f"{percent:.1f} %, at least {self.minimum:g} % wanted",
+            tuple(found),
+            data=figures,
+        )
+
+
+def _percent(body: Mapping[str, Any]) -> float:
+    return round(float(body["summary"]["percent_covered"]), 2)
+
+
+def _ranges(lines: Sequence[int]) -> str:
+    """`3-5, 9` for 3, 4, 5, 9."""
+    runs: list[list[int]] = []
+    for line in lines:
+        if runs and line == runs[-1][-1] + 1:
+            runs[-1].append(line)
+        else:
+            runs.append([line])
+    return ", ".join(
+        f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs
+    )

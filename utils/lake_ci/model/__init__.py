@@ -1,0 +1,1 @@
+"""Jobs, events and results: what all of the suite speaks of."""

@@ -1,0 +1,156 @@
+"""Which jobs an event starts, and why it does not start the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lake_ci.errors import UsageError
+from lake_ci.model.job import EVENTS, TRUNKS, Graph, Job, Variant, nearest
+from lake_ci.system import git
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened: the name GitHub has for it, and the branch it happened on."""
+
+    name: str
+    branch: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.branch}" if self.branch else self.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs an event starts, in order, and the reason for each that it does not
+    start.
+    """
+
+    event: Event
+    starts: tuple[Job, ...]
+    skipped: Mapping[str, str]
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        return tuple(variant for job in self.starts for variant in job.variants)
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        return tuple(variant.session for variant in self.variants)
+
+
+def current(
+    root: Path,
+    env: Mapping[str, str],
+    *,
+    name: str | None = None,
+    branch: str | None = None,
+) -> Event:
+    """The event a bare `nox` plays: on GitHub the one that started the workflow, on a
+    laptop the one GitHub would see.
+
+    On `main` or `develop` that is a push, on any other branch a pull request. `name`
+    and `branch` overrule it.
+
+    Raises:
+        UsageError: an event that does not exist.
+    """
+    if name is not None and name not in EVENTS:
+        raise UsageError(f"no event {name!r}{nearest(name, EVENTS)}")
+    branch = (
+        branch
+        or env.get("GITHUB_HEAD_REF")
+        or env.get("GITHUB_REF_NAME")
+        or git.branch(root)
+    )
+    if name is None:
+        name = env.get("GITHUB_EVENT_NAME")
+        if name == "push" and env.get("GITHUB_REF_TYPE") == "tag":
+            name = "tag"
+    if name not in EVENTS:
+        name = "push" if branch in TRUNKS else "pull_request"
+    return Event(name, branch)
+
+
+def select(
+    graph: Graph,
+    event: Event,
+    *,
+    only: Iterable[str] = (),
+    skip: Iterable[str] = (),
+    unchanged: Mapping[str, str] | None = None,
+) -> Plan:
+    """Plan the jobs for an event.
+
+    Args:
+        only: run just these; their needs are taken as met.
+        skip: leave these out, and, as GitHub does, all that need them.
+        unchanged: jobs that need not run again, with the reason; they count as passed.
+
+    Raises:
+        UsageError: a job that does not exist.
+    """
+    wanted = {graph.named(name).name for name in only}
+    unwanted = {graph.named(name).name for name in skip}
+    starts: list[Job] = []
+    skipped: dict[str, str] = {}
+    passed: set[str] = set()
+    for job in graph:
+        reason = _why_not(job, event)
+        # A job asked for by name runs whatever the event.
+        if job.name in wanted:
+            reason = None
+        elif wanted:
+            reason = f"only {', '.join(sorted(wanted))} asked for"
+        if job.name in unwanted:
+            reason = "asked to skip it"
+        if reason is None and not wanted:
+            left_out = [
+                need for need in job.needs if need in skipped and need not in passed
+            ]
+            if left_out:
+                reason = f"needs {left_out[0]}, which does not run"
+        if reason is None and unchanged and job.name in unchanged:
+            reason = unchanged[job.name]
+            passed.add(job.name)
+        if reason is None:
+            starts.append(job)
+        else:
+            skipped[job.name] = reason
+    return Plan(event, tuple(starts), skipped)
+
+
+def unchanged_since(graph: Graph, root: Path, reference: str) -> dict[str, str]:
+    """The jobs none of whose inputs differ from a commit's, with the reason to give.
+
+    Raises:
+        UsageError: git knows no such commit.
+    """
+    commit = git.ask(root, "rev-parse", "--verify", "-q", f"{reference}^{{commit}}")
+    if commit is None:
+        raise UsageError(f"git knows no commit {reference!r}")
+    changed = set(
+        (git.ask(root, "diff", "--name-only", "-z", commit) or "").split("\0")
+    )
+    changed |= set(
+        (git.ask(root, "ls-files", "-z", "--others", "--exclude-standard") or "").split(
+            "\0"
+        )
+    )
+    changed.discard("")
+    return {
+        job.name: f"unchanged since {commit[:12]}"
+        for job in graph
+        if not any(job.reads(file) for file in changed)
+    }
+
+
+def _why_not(job: Job, event: Event) -> str | None:
+    for wanted in job.events:
+        name, _, branch = wanted.partition(":")
+        if name == event.name and branch in ("", event.branch):
+            return None
+    places = [wanted.replace(":", " to ").replace("_", " ") for wanted in job.events]
+    return f"only on {' or '.join(places)}"

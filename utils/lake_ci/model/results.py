@@ -1,0 +1,300 @@
+"""What a job found: findings, checks, results, and the `result.json` that holds all."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from lake_ci.errors import BadResultError
+from lake_ci.system.file_lock import write_atomically
+
+SCHEMA = 1
+REPORTS = "reports"
+FILE_NAME = "result.json"
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+# Results of this schema were written before these fields existed.
+OPTIONAL_SECONDS = ("processor_seconds", "waited_seconds")
+OPTIONAL = ("reused", *OPTIONAL_SECONDS)
+
+
+class Status(str, Enum):
+    """How a check or a job ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    SKIPPED = "skipped"
+    WARNING = "warning"
+
+    @property
+    def symbol(self) -> str:
+        return {"success": "✅", "failure": "❌", "skipped": "⏸️", "warning": "⚠️"}[
+            self.value
+        ]
+
+    @property
+    def word(self) -> str:
+        """For a terminal that cannot print the symbol."""
+        return {
+            "success": "ok  ",
+            "failure": "FAIL",
+            "skipped": "skip",
+            "warning": "warn",
+        }[self.value]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a tool objects to. `file` is relative to the repository, `line` counts
+    from 1.
+    """
+
+    tool: str
+    rule: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    severity: str = "error"
+
+    @property
+    def place(self) -> str:
+        if self.file is None:
+            return ""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tool says of its own run.
+
+    `weaker` names what was asked for and not checked: a warning, and a failure in
+    strict mode. `data` is whatever else the tool measured, as JSON; reports may show
+    it. `seconds` is what it took, where that was measured elsewhere.
+    """
+
+    status: Status
+    detail: str = ""
+    findings: tuple[Finding, ...] = ()
+    weaker: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+
+    @classmethod
+    def of(
+        cls, findings: Iterable[Finding], *, clean: str = "", **data: Any
+    ) -> Outcome:
+        """Failure with these findings, or success with the words of `clean`."""
+        found = tuple(findings)
+        if not found:
+            return cls(Status.SUCCESS, clean, data=data)
+        return cls(Status.FAILURE, count(len(found), "finding"), found, data=data)
+
+    @classmethod
+    def failure(
+        cls, tool: str, rule: str, message: str, *, file: str | None = None
+    ) -> Outcome:
+        """Failure with one finding."""
+        return cls(
+            Status.FAILURE,
+            message.splitlines()[0],
+            (Finding(tool, rule, message, file=file),),
+        )
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named row of a job's result. `seconds` is wall time.
+
+    `data["panel"]`, where a check brings it, is shown in reports/index.html as a table
+    of its own: `{"title": "Benchmarks", "columns": ["name", "median"], "rows":
+    [["merge", 0.41], ...]}`.
+    """
+
+    name: str
+    status: Status
+    seconds: float = 0.0
+    detail: str = ""
+    findings: tuple[Finding, ...] = ()
+    weaker: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_outcome(
+        cls, name: str, outcome: Outcome, seconds: float, *, strict: bool
+    ) -> Check:
+        """The row for an outcome; in strict mode a weaker check is a failure."""
+        status = outcome.status
+        if outcome.weaker is not None:
+            status = Status.FAILURE if strict else Status.WARNING
+        return cls(
+            name,
+            status,
+            round(seconds if outcome.seconds is None else outcome.seconds, 3),
+            outcome.detail or (outcome.weaker or ""),
+            outcome.findings,
+            outcome.weaker,
+            outcome.data,
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that one job (one variant of it) leaves behind, as DESIGN's `result.json` has
+    it.
+
+    `reused`, of a result that was found before and still holds: the `run` that found
+    it, and `since` when (UTC); `started` and `seconds` are of that run then.
+
+    Attributes:
+        seconds: wall time, without `waited_seconds`.
+        processor_seconds: user and system time of the session's processes; those of a
+            container engine are not among them. None where it was not measured.
+        waited_seconds: how long the session waited for a lock or for its machine to be
+            prepared. None where it was not measured.
+    """
+
+    run: str
+    attempt: int
+    event: str
+    commit: str | None
+    dirty: bool
+    job: str
+    session: str
+    started: str
+    seconds: float
+    reproduce: str
+    checks: tuple[Check, ...] = ()
+    cause: str | None = None
+    partial: bool = False
+    python: str | None = None
+    java: str | None = None
+    artifacts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    reused: Mapping[str, str] | None = None
+    processor_seconds: float | None = None
+    waited_seconds: float | None = None
+
+    @property
+    def status(self) -> Status:
+        """The worst of the checks; a job that was cut short never counts as passed."""
+        if self.cause == "need-failed":
+            return Status.SKIPPED
+        if self.cause in {"timeout", "interrupted"}:
+            return Status.FAILURE
+        kinds = {check.status for check in self.checks}
+        for status in (Status.FAILURE, Status.WARNING):
+            if status in kinds:
+                return status
+        return Status.SUCCESS if Status.SUCCESS in kinds else Status.SKIPPED
+
+    @property
+    def as_of(self) -> str:
+        """`as of 2026-01-31 02:00 UTC, run 0123456789ab`, where an earlier run has
+        found it; else nothing.
+        """
+        return as_of(self.reused["run"], self.reused["since"]) if self.reused else ""
+
+
+def is_seconds(value: object) -> bool:
+    """Return whether a value read from a file is a finite number of at least 0."""
+    return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
+
+
+def as_of(run: str, since: str) -> str:
+    """In which run something was found, and when."""
+    return f"as of {since[:16].replace('T', ' ')} UTC, run {run}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 finding`, `2 findings`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def to_json(result: Result) -> dict[str, Any]:
+    """The result as the object of `result.json`."""
+    body = asdict(result)
+    body["status"] = result.status.value
+    if result.reused is None:
+        del body["reused"]
+    for check in body["checks"]:
+        check["status"] = check["status"].value
+    return {"schema": SCHEMA, **body}
+
+
+def from_json(body: Mapping[str, Any]) -> Result:
+    """The result an object of `result.json` stands for.
+
+    Raises KeyError, TypeError or ValueError where the object has another shape.
+    """
+    if body["schema"] != SCHEMA:
+        raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
+    fields = {
+        key: body[key] for key in Result.__dataclass_fields__ if key not in OPTIONAL
+    }
+    fields.update({key: body.get(key) for key in OPTIONAL_SECONDS})
+    reused = body.get("reused")
+    if reused is not None:
+        fields["reused"] = {key: str(reused[key]) for key in ("run", "since")}
+    checks = []
+    for row in body["checks"]:
+        findings = tuple(Finding(**finding) for finding in row["findings"])
+        checks.append(
+            Check(**{**row, "status": Status(row["status"]), "findings": findings})
+        )
+    fields.update(checks=tuple(checks))
+    fields.update(artifacts=tuple(body["artifacts"]), warnings=tuple(body["warnings"]))
+    return Result(**fields)
+
+
+def write(folder: Path, result: Result) -> Path:
+    """Write `result.json` into the folder, whole or not at all."""
+    path = folder / FILE_NAME
+    write_whole(path, json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def read(folder: Path) -> Result:
+    """Read the folder's `result.json`. Raises BadResultError naming the file and what
+    is wrong with it.
+    """
+    path = folder / FILE_NAME
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BadResultError(f"{path}: no result") from None
+    except KeyError as error:
+        raise BadResultError(f"{path}: {error} is missing") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BadResultError(f"{path}: {error}") from None
+
+
+def incomplete(folder: Path) -> str | None:
+    """Why a job's folder may hold the files of a partial run; None where it does not.
+
+    Arguments that select a part of a job leave files of the usual names with less in
+    them. A job that takes files of another one has to ask this first. Files without a
+    result were put there by hand, and count.
+    """
+    if not (folder / FILE_NAME).exists():
+        return None
+    try:
+        result = read(folder)
+    except BadResultError:
+        return f"{REPORTS}/{folder.name}/{FILE_NAME} cannot be read"
+    if not result.partial:
+        return None
+    return f"arguments selected a part of {result.session}; run `{result.reproduce}`"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file by way of a temporary one beside it, so that no reader sees
+    half of it.
+
+    A lone surrogate, which a file name that is not UTF-8 becomes, is written as an
+    escape that JSON reads back.
+    """
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))

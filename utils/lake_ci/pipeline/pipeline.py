@@ -1,0 +1,517 @@
+"""Runs the whole graph: plans the event, lets one inner nox run it, and tells what came
+of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nox
+
+# `_option_set` is the one place that knows how nox's options become arguments again.
+from nox import _option_set, _options, sessions
+
+from lake_ci.cache import lookup
+from lake_ci.cache.lookup import SWITCH, Answer, Mode, Reuse, Verdict
+from lake_ci.errors import BadResultError, MachineError, UsageError
+from lake_ci.model import results
+from lake_ci.model.events import Plan
+from lake_ci.model.job import Variant
+from lake_ci.model.results import (
+    REPORTS,
+    TIME_FORMAT,
+    Check,
+    Finding,
+    Outcome,
+    Result,
+    Status,
+)
+from lake_ci.pipeline import github_issue, summary
+from lake_ci.pipeline.durations import Durations, durations
+from lake_ci.pipeline.plan import (
+    Parser,
+    as_json,
+    as_mermaid,
+    as_text,
+    estimate,
+    estimate_text,
+    forecast_text,
+    parser,
+    plan_of,
+    why_text,
+)
+from lake_ci.report import efficiency, terminal
+from lake_ci.report.overview import Overview, Workers
+from lake_ci.runner.run import facts
+from lake_ci.runner.suite import PLAN, Suite, one_line
+from lake_ci.system import git, interpreters, provisioning
+from lake_ci.system.file_lock import locked, sign
+from lake_ci.system.processes import Processes
+
+# The inner nox gives its workers 2 s to end their tools and write their results.
+INNER_GRACE_SECONDS = 2.8
+LAST = ".history/last.json"
+MISSING = re.compile(r"Python interpreter (\S+) not found")
+
+
+def arguments() -> Parser:
+    """The arguments of the pipeline, after `nox --`."""
+    found = parser("")
+    found.add_argument(
+        "-j",
+        metavar="N",
+        dest="parallel",
+        help="run N sessions at once (default: one per CPU)",
+    )
+    found.add_argument("--plain", action="store_true", help="no live board")
+    found.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="run all, whatever earlier runs have found",
+    )
+    return found
+
+
+def play(suite: Suite, session: nox.Session) -> None:
+    """The session `pipeline`. Ends the process with DESIGN's exit codes: 0, 1, 2, 3 or
+    130.
+    """
+    with one_line(suite.redact):
+        options = arguments().parse_args(session.posargs)
+        plan = plan_of(suite.graph, suite.root, suite.env, options)
+        another = "`nox -- --event E --branch B` simulates another"
+        print(f"Simulating {plan.event} ({another}): {_names(plan)}", flush=True)
+        lock = suite.root / ".cache" / "pipeline.lock"
+        with locked(
+            lock,
+            lambda holder: print(
+                f"waiting for another pipeline in this checkout: {holder}", flush=True
+            ),
+        ):
+            sign(lock, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
+            code = Pipeline(
+                suite, plan, session._runner.global_config, options, session.posargs
+            ).run()
+    if code != 0:
+        sys.exit(code)
+
+
+def show_plan(suite: Suite, session: nox.Session) -> None:
+    """The session `plan`: print what would run, and run nothing."""
+    with one_line(suite.redact):
+        found = parser("-s plan ")
+        found.add_argument("--json", action="store_true", help="for a program")
+        found.add_argument(
+            "--mermaid", action="store_true", help="as a Mermaid flowchart"
+        )
+        found.add_argument(
+            "--why",
+            metavar="JOB",
+            help="all inputs of this job that differ, not the first ones alone",
+        )
+        options = found.parse_args(session.posargs)
+        plan = plan_of(suite.graph, suite.root, suite.env, options)
+        if options.mermaid:
+            print(as_mermaid(plan, suite.graph))
+            return
+        config = session._runner.global_config
+        # Standard output is the plan's alone: a program may read it.
+        cache = forecasting(suite, config, lambda text: print(text, file=sys.stderr))
+        verdicts: list[Verdict] = []
+        mode = played_mode(suite, plan)
+        if mode in (Mode.PIPELINE, Mode.SESSIONS):
+            verdicts = cache.forecast(plan.starts, cache.now())
+        if options.why is not None:
+            job = suite.graph.named(options.why)
+            print(
+                "\n".join(
+                    why_text(
+                        job, [each for each in verdicts if each.variant.job is job]
+                    )
+                )
+            )
+        else:
+            write = as_json if options.json else as_text
+            times = expected(suite, plan.variants, cache, mode)
+            print(write(plan, times, verdicts, workers=workers(config, None)))
+
+
+def expected(
+    suite: Suite, variants: Collection[Variant], cache: Reuse, mode: Mode
+) -> Durations:
+    """Return how long these sessions take, for a run and for `nox -s plan`."""
+    cached = cache.seconds if mode is not Mode.OFF else None
+    return durations(suite.root, suite.graph, variants, cached)
+
+
+def played_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
+    """What may be done with kept results when this plan is played, as on GitHub."""
+    played = {
+        "tag": {"GITHUB_REF_TYPE": "tag"},
+        "schedule": {"GITHUB_EVENT_NAME": "schedule"},
+    }
+    said = lookup.mode({**suite.env, **played.get(plan.event.name, {})})
+    return Mode.REFRESH if no_cache and said is not Mode.OFF else said
+
+
+def forecasting(suite: Suite, config: Any, out: Callable[[str], None] = print) -> Reuse:
+    """What earlier runs have found, for sessions whose environments nox keeps where its
+    options say.
+    """
+
+    def environment(variant: Variant) -> Path | None:
+        if variant.job.python is None and not variant.job.pythons:
+            return None
+        # The one place that knows what folder nox makes of a session's name.
+        return Path(
+            suite.root, sessions._normalize_path(str(config.envdir), variant.session)
+        )
+
+    return suite.reuse(environment, out)
+
+
+def summarize(suite: Suite, session: nox.Session) -> None:
+    """The session `summary`: collect what a run has left, write the reports, and end
+    with the status of the whole.
+
+    On GitHub that is the run it is part of; elsewhere the last pipeline of this
+    checkout.
+    """
+    with one_line(suite.redact):
+        env = suite.env
+        run, arguments = env.get("GITHUB_RUN_ID"), list(session.posargs)
+        shared: Workers | None = None
+        if run is None:
+            run, arguments, shared = _last_run(suite.root)
+        plan = plan_of(
+            suite.graph, suite.root, env, parser("-s summary ").parse_args(arguments)
+        )
+        said = {
+            job: str(told["result"])
+            for job, told in json.loads(env.get("NEEDS") or "{}").items()
+        }
+        code = summary.write(_overview(suite, plan, run, said, shared), suite.root, env)
+        text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
+        # On GitHub `write` has logged it, guarded against text that the runner would
+        # take for commands.
+        if env.get("GITHUB_ACTIONS") != "true":
+            print(text)
+        if code != 0 and plan.event.name == "schedule" and env.get("GITHUB_TOKEN"):
+            print(f"told of it in {github_issue.tell(text, env)}")
+    if code != 0:
+        sys.exit(code)
+
+
+def _overview(
+    suite: Suite,
+    plan: Plan,
+    run: str,
+    said: Mapping[str, str] | None = None,
+    shared: Workers | None = None,
+) -> Overview:
+    overview = summary.collect(
+        suite.root,
+        suite.graph,
+        plan,
+        run=run,
+        attempt=int(suite.env.get("GITHUB_RUN_ATTEMPT", "1")),
+        commit=git.commit(suite.root),
+        dirty=git.is_dirty(suite.root),
+        said=said,
+        workers=shared,
+    )
+    return suite.redact.tree(overview)
+
+
+def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
+    """Return the id, the arguments and the workers of the last pipeline.
+
+    Raises:
+        UsageError: there was none.
+    """
+    try:
+        last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
+        run, arguments = str(last["run"]), [str(each) for each in last["arguments"]]
+        # Older pipelines did not record them.
+        return run, arguments, Workers(**last["workers"]) if "workers" in last else None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
+
+
+class Pipeline:
+    """One run of a plan."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        plan: Plan,
+        config: Any,
+        options: argparse.Namespace,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self.suite = suite
+        self.plan = plan
+        self.config = config
+        self.options = options
+        self.arguments = list(arguments)
+        self.run_id = suite.env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
+        self.variants = plan.variants
+        self.mode = played_mode(suite, plan, no_cache=options.no_cache)
+        number = workers(config, options.parallel)
+        self.workers = Workers(number, os.cpu_count() or 1, time.time())
+
+    def run(self) -> int:
+        """Run the planned sessions in an inner nox, print the table, and return the
+        exit code.
+        """
+        if not self.variants:
+            print(terminal.table([], self.plan.skipped))
+            return 0
+        interrupted = False
+        with tempfile.TemporaryDirectory() as scratch:
+            report = Path(scratch) / "report.json"
+            code = 0
+            try:
+                running = self._running()
+                if running:
+                    code = self._inner(report, running)
+            except KeyboardInterrupt:
+                interrupted = True
+            if self.config.install_only:
+                return 130 if interrupted else code
+            found = self._results(_read_report(report), interrupted=interrupted)
+        print(f"\n{terminal.table(found, self.plan.skipped)}", flush=True)
+        self._report()
+        if interrupted:
+            raise KeyboardInterrupt
+        causes = {result.cause for result in found if result.status is Status.FAILURE}
+        if causes:
+            return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
+        # All rows are fine and nox is not: it found something that no row shows.
+        return code
+
+    def _running(self) -> list[Variant]:
+        """Restore the cached results that apply, and print what runs and for how long.
+
+        Returns the sessions that run, in the order in which they start.
+        """
+        cache = forecasting(self.suite, self.config)
+        verdicts: list[Verdict] = []
+        if self.mode in (Mode.PIPELINE, Mode.SESSIONS) and not self.config.install_only:
+            verdicts = cache.forecast(
+                self.plan.starts,
+                cache.now(),
+                lambda verdict: cache.put_back(verdict, self._facts) is not None,
+            )
+        reused = [each.variant for each in verdicts if each.answer is Answer.REUSE]
+        running = {each.session: each for each in self.variants if each not in reused}
+        # Nothing is read for a run that starts no session.
+        times = expected(self.suite, self.variants if running else (), cache, self.mode)
+        planned = estimate(self.plan, times, verdicts, workers=self.workers.number)
+        if not self.config.install_only:
+            lines = [*estimate_text(planned), *forecast_text(verdicts)]
+            print("\n".join(lines), flush=True)
+        return [running[session] for session in planned.order if session in running]
+
+    def _inner(self, report: Path, running: Sequence[Variant]) -> int:
+        # nox starts them in this order, as far as their needs allow.
+        starting = [variant.session for variant in running]
+        env = {
+            **self.suite.env,
+            PLAN: json.dumps(starting),
+            SWITCH: self.mode.value,
+            "LAKE_CI_RUN": self.run_id,
+            "LAKE_CI_EVENT": self.plan.event.name,
+        }
+        if self.options.environment is not None:
+            env["DEPLOY_ENVIRONMENT"] = self.options.environment
+        plain = self.options.plain
+        done = Processes(redact=self.suite.redact).run(
+            inner_argv(self.config, starting, report, self.options.parallel),
+            cwd=self.suite.root,
+            env=env,
+            attached=not plain,
+            echo=(lambda line: print(line, end="", flush=True)) if plain else None,
+            grace=INNER_GRACE_SECONDS,
+        )
+        return done.code
+
+    def _results(
+        self, nox_says: Mapping[str, Mapping[str, Any]], *, interrupted: bool
+    ) -> list[Result]:
+        """The result of each planned session; one that left none gets one here, with
+        nox's reason.
+        """
+        found = []
+        for variant in self.variants:
+            folder = self.suite.root / REPORTS / variant.id
+            with contextlib.suppress(BadResultError):
+                result = results.read(folder)
+                if result.run == self.run_id:
+                    found.append(result)
+                    continue
+            told = nox_says.get(variant.session)
+            made = self._stand_in(variant, told, interrupted=interrupted)
+            result = self.suite.redact.tree(made)
+            results.write(folder, result)
+            found.append(result)
+        return found
+
+    def _report(self) -> None:
+        """Write the reports of the run, for those who want more than the table."""
+        overview = _overview(self.suite, self.plan, self.run_id, shared=self.workers)
+        summary.write(overview, self.suite.root, self.suite.env)
+        last = {
+            "run": self.run_id,
+            "arguments": _planning(self.arguments),
+            "workers": asdict(self.workers),
+        }
+        results.write_whole(self.suite.root / REPORTS / LAST, json.dumps(last) + "\n")
+        lines = efficiency.text(efficiency.of(overview))
+        print("\n".join([*lines, f"all of it: {REPORTS}/index.html"]), flush=True)
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """What all results made here say alike; asked of git once, as an interrupted
+        run has little time.
+        """
+        told = {"LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name}
+        return facts(self.suite.root, {**self.suite.env, **told})
+
+    def _stand_in(
+        self, variant: Variant, said: Mapping[str, Any] | None, *, interrupted: bool
+    ) -> Result:
+        reason = str((said or {}).get("reason") or "")
+        missing = MISSING.search(reason)
+        cause: str | None = None
+        if missing:
+            message = interpreters.missing(missing[1], self.suite.env)
+            finding = Finding("nox", "interpreter", message)
+            outcome = Outcome(
+                Status.WARNING, f"no Python {missing[1]}", (finding,), weaker=message
+            )
+            check = Check.from_outcome(
+                "interpreter", outcome, 0.0, strict=self.suite.strict
+            )
+        elif said is None:
+            cause = "interrupted" if interrupted else None
+            why = (
+                "interrupted before it started"
+                if interrupted
+                else "not started after the first failure (-x)"
+            )
+            check = Check("session", Status.SKIPPED, detail=why)
+        elif said["result"] == "aborted" and reason.startswith("Prerequisite"):
+            cause = "need-failed"
+            need = reason.removeprefix("Prerequisite session ").removesuffix(
+                " was not successful"
+            )
+            check = Check(
+                "session", Status.SKIPPED, detail=f"needs {need}, which did not pass"
+            )
+        else:
+            cause = "no-environment"
+            message = (
+                reason
+                or "nox could not make the environment; its own words stand above"
+            )
+            check = Check(
+                "environment",
+                Status.FAILURE,
+                detail=message,
+                findings=(Finding("nox", "no-result", message),),
+            )
+        seconds = round(float((said or {}).get("duration", 0.0)), 3)
+        # nox says how long it took, not when; it has ended by now.
+        started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
+        return Result(
+            **self._facts,
+            job=variant.id,
+            session=variant.session,
+            started=started.strftime(TIME_FORMAT),
+            seconds=seconds,
+            reproduce=variant.reproduce,
+            checks=(check,),
+            cause=cause,
+        )
+
+
+def inner_argv(
+    config: Any, sessions: Sequence[str], report: Path, parallel: str | None
+) -> list[str]:
+    """The command of the inner nox: the options of the outer one, for these sessions,
+    in parallel.
+    """
+    inner = copy.deepcopy(config)
+    overrides = {
+        "sessions": list(sessions),
+        "keywords": None,
+        "tags": None,
+        "posargs": [],
+        "report": str(report),
+        "parallel": workers(config, parallel),
+    }
+    for name, value in overrides.items():
+        inner.set_value(name, value, _option_set.Source.COMMAND_LINE)
+    return [sys.executable, "-m", "nox", *_option_set.to_argv(inner)]
+
+
+def workers(config: Any, parallel: str | None) -> int:
+    """Return how many sessions run at once: `-j`, also before `--`, else one per CPU.
+
+    Raises:
+        UsageError: `parallel` is not a number.
+    """
+    outer = getattr(config, "parallel", None)
+    chosen = parallel or ("auto" if outer in (None, 1) else outer)
+    try:
+        return _options.parse_parallel(chosen)
+    except ValueError as error:
+        raise UsageError(f"-j: {error}") from None
+
+
+def _read_report(path: Path) -> dict[str, Mapping[str, Any]]:
+    """nox's own word on each session, by its full name; nothing where it wrote none."""
+    try:
+        sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {signature: entry for entry in sessions for signature in entry["signatures"]}
+
+
+def _planning(arguments: Sequence[str]) -> list[str]:
+    """The arguments without those that say only how to run."""
+    known, _ = parser("").parse_known_args(list(arguments))
+    pairs = [
+        (f"--{name.replace('_', '-')}", value) for name, value in vars(known).items()
+    ]
+    flat = [
+        (option, one)
+        for option, value in pairs
+        for one in (value if isinstance(value, list) else [value])
+    ]
+    return [
+        word
+        for option, value in flat
+        if value is not None
+        for word in (option, str(value))
+    ]
+
+
+def _names(plan: Plan) -> str:
+    return ", ".join(job.name for job in plan.starts) or "no job"

@@ -1,0 +1,288 @@
+"""What an event would run, before anything runs: the jobs in order, the reasons for the
+others, the time it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lake_ci.cache.lookup import Answer, Verdict, ended
+from lake_ci.errors import UsageError
+from lake_ci.model import events
+from lake_ci.model.events import Plan
+from lake_ci.model.job import ENVIRONMENTS, EVENTS, Graph, Job, nearest
+from lake_ci.model.results import count
+from lake_ci.pipeline.durations import Durations
+from lake_ci.pipeline.schedule import Estimate, critical_path, start_order
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and offers the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if unknown:
+            options = [
+                option
+                for action in self._actions
+                for option in action.option_strings
+                if option[:2] == "--"
+            ]
+            message = f"no option {unknown[1]!r}{nearest(unknown[1], options)}"
+        raise UsageError(message)
+
+
+def parser(session: str) -> Parser:
+    """The arguments that say what to plan, after `nox --` or `nox -s plan --`."""
+    parser = Parser(prog=f"nox {session}--", allow_abbrev=False, description=__doc__)
+    parser.add_argument(
+        "--event", metavar="E", help=f"play this event: {', '.join(EVENTS)}"
+    )
+    parser.add_argument("--branch", metavar="B", help="play it on this branch")
+    parser.add_argument(
+        "--environment",
+        metavar="E",
+        help="deploy there (a deploy is played on trial otherwise)",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="JOB",
+        action="append",
+        default=[],
+        help="run just this job; may be repeated",
+    )
+    parser.add_argument(
+        "--skip",
+        metavar="JOB",
+        action="append",
+        default=[],
+        help="leave out this job and its dependents",
+    )
+    parser.add_argument(
+        "--changed-since",
+        metavar="REF",
+        help="leave out the jobs none of whose inputs changed since",
+    )
+    return parser
+
+
+def plan_of(
+    graph: Graph, root: Path, env: Mapping[str, str], options: argparse.Namespace
+) -> Plan:
+    """The plan for parsed arguments. Raises UsageError for a job, event, environment or
+    commit that is not there.
+    """
+    if options.environment is not None:
+        if options.environment not in ENVIRONMENTS:
+            like = nearest(options.environment, ENVIRONMENTS)
+            raise UsageError(f"no environment {options.environment!r}{like}")
+        if not any(job.environment for job in graph):
+            raise UsageError("no job deploys, so --environment means nothing here")
+    event = events.current(root, env, name=options.event, branch=options.branch)
+    unchanged = (
+        events.unchanged_since(graph, root, options.changed_since)
+        if options.changed_since
+        else {}
+    )
+    return events.select(
+        graph,
+        event,
+        only=_split(options.only),
+        skip=_split(options.skip),
+        unchanged=unchanged,
+    )
+
+
+def estimate(
+    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+) -> Estimate:
+    """Return the order in which the sessions of a plan start, and how long they take.
+
+    Args:
+        verdicts: what the result cache knows of the sessions; empty: nothing is reused.
+        workers: how many sessions run at once.
+    """
+    # Also where a session waits for its needs before its result is reused.
+    cached = frozenset(each.variant.session for each in verdicts if each.entry)
+    seconds = {name: each for name, each in times.seconds.items() if name not in cached}
+    sessions = {
+        job.name: [each.session for each in job.variants] for job in plan.starts
+    }
+    needs: dict[str, list[str]] = {}
+    for job in plan.starts:
+        needed = [session for need in job.needs for session in sessions.get(need, ())]
+        # Among equals the last one starts first: the newest Python tests most.
+        needs.update((session, needed) for session in reversed(sessions[job.name]))
+    order = tuple(start_order(needs, seconds))
+    path = tuple(name for name in critical_path(needs, seconds) if name not in cached)
+    return Estimate(
+        order=order,
+        cached=cached,
+        unrecorded=times.estimated - cached,
+        path=path,
+        path_seconds=sum(seconds.get(name, 0.0) for name in path),
+        total_seconds=sum(seconds.get(name, 0.0) for name in order),
+        workers=workers,
+        quick=_quick(plan, times, len(order) - len(cached)),
+    )
+
+
+def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | None:
+    """The first job's session, where it is not all that runs, and its seconds."""
+    if running < 2 or len(plan.starts[0].variants) > 1:
+        return None
+    session = plan.starts[0].variants[0].session
+    return session, times.seconds.get(session, 0.0)
+
+
+def estimate_text(estimate: Estimate) -> list[str]:
+    """Return what will run and about how long it takes, a line each."""
+    running = len(estimate.order) - len(estimate.cached)
+    head = f"{count(len(estimate.order), 'session')}: {len(estimate.cached)} cached"
+    if not running:
+        return [f"{head}, none to run"]
+    where = count(estimate.workers, "worker")
+    lines = [f"{head}, {running} to run in about {about(estimate.seconds)} on {where}"]
+    if estimate.unrecorded:
+        number = len(estimate.unrecorded)
+        lines.append(f"an estimate: no run of {count(number, 'session')} is recorded")
+    path = " → ".join(estimate.path)
+    lines.append(f"critical path: {path}, about {about(estimate.path_seconds)}")
+    if estimate.quick is not None and estimate.quick[1] < estimate.seconds:
+        session, seconds = estimate.quick
+        lines.append(f"`nox -s {session}` answers in about {about(seconds)}")
+    return lines
+
+
+def about(seconds: float) -> str:
+    """`9 s`, `12 min`: as precise as an estimate is."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"
+
+
+def as_text(
+    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+) -> str:
+    """The plan for a person; with what is known of each session, where kept results may
+    be reused.
+    """
+    expected = estimate(plan, times, verdicts, workers=workers)
+    lines = [f"{plan.event}: {count(len(plan.starts), 'job')}"]
+    lines += [*estimate_text(expected), ""] if expected.order else [""]
+    for number, job in enumerate(_by_start(plan.starts, expected), 1):
+        needs = [need for need in job.needs if need not in plan.skipped]
+        words = [count(len(job.variants), "session")] if len(job.variants) > 1 else []
+        words.append(f"about {about(_slowest(job, times))}")
+        words += [f"after {', '.join(needs)}"] if needs else []
+        lines.append(f"{number:>3}. {job.name:<14} {'; '.join(words)}")
+    lines += [f"  -  {job}: {reason}" for job, reason in plan.skipped.items()]
+    lines += ["", *forecast_text(verdicts)] if verdicts else []
+    return "\n".join(lines)
+
+
+def _by_start(jobs: Sequence[Job], expected: Estimate) -> list[Job]:
+    """The jobs in the order in which their first session starts."""
+    position = {session: number for number, session in enumerate(expected.order)}
+
+    def first(job: Job) -> int:
+        return min(position[variant.session] for variant in job.variants)
+
+    return sorted(jobs, key=first)
+
+
+def _slowest(job: Job, times: Durations) -> float:
+    return max(times.seconds.get(variant.session, 0.0) for variant in job.variants)
+
+
+def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line for each session: since when its result holds, or why it runs, with the
+    first inputs that differ.
+    """
+    words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
+    return [
+        f"  {each.variant.session:<22} {words[each.answer]:<7} {each.why()}"
+        for each in verdicts
+    ]
+
+
+def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
+    """For each session of a job all that differs from the nearest kept result, a line
+    each.
+    """
+    if not verdicts:
+        return [
+            f"{job.name} runs when it is asked for: this event does not start it, or"
+            " nothing is reused here"
+        ]
+    lines = []
+    for each in verdicts:
+        holds = each.entry is not None
+        lines.append(
+            f"{each.variant.session}:"
+            f" {each.answer.value}{f', {each.why()}' if holds else ''}"
+        )
+        lines += [] if holds else [f"  {reason}" for reason in each.reasons]
+    return lines
+
+
+def as_json(
+    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+) -> str:
+    """The plan for a program; jobs in the order in which they start."""
+    expected = estimate(plan, times, verdicts, workers=workers)
+    body: dict[str, Any] = {
+        "event": plan.event.name,
+        "branch": plan.event.branch,
+        "jobs": [
+            {
+                "job": job.name,
+                "needs": list(job.needs),
+                "sessions": [variant.session for variant in job.variants],
+                "seconds": round(_slowest(job, times), 3),
+            }
+            for job in _by_start(plan.starts, expected)
+        ],
+        "order": expected.order,
+        "skipped": dict(plan.skipped),
+        "cache": {
+            each.variant.session: {
+                "answer": each.answer.value,
+                "reasons": list(each.reasons),
+                "run": each.entry.result.run if each.entry else None,
+                "since": ended(each.entry.result) if each.entry else None,
+            }
+            for each in verdicts
+        },
+        "critical_path": expected.path,
+        "seconds": round(expected.seconds, 3),
+        "workers": expected.workers,
+        "unrecorded": sorted(expected.unrecorded),
+    }
+    return json.dumps(body, indent=1)
+
+
+def as_mermaid(plan: Plan, graph: Graph) -> str:
+    """The graph as a Mermaid flowchart; what does not run is dashed."""
+    lines = ["flowchart LR"]
+    lines += [
+        f"  {job.name}:::{'skipped' if job.name in plan.skipped else 'starts'}"
+        for job in graph
+    ]
+    lines += [f"  {need} --> {job.name}" for job in graph for need in job.needs]
+    return "\n".join(
+        [
+            *lines,
+            "  classDef skipped stroke-dasharray: 4",
+            "  classDef starts stroke-width: 2px",
+        ]
+    )
+
+
+def _split(values: Sequence[str]) -> list[str]:
+    return [name for value in values for name in value.split(",") if name]

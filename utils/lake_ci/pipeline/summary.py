@@ -1,0 +1,298 @@
+"""Gathers the results of one run into one overview, and writes the reports that people
+open.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from lake_ci.errors import BadResultError
+from lake_ci.model import results
+from lake_ci.model.events import Plan
+from lake_ci.model.job import Graph, Job, Variant
+from lake_ci.model.results import REPORTS, TIME_FORMAT, Result, write_whole
+from lake_ci.report import history, html, junit, markdown
+from lake_ci.report.annotations import log
+from lake_ci.report.objections import objection
+from lake_ci.report.overview import (
+    Node,
+    Overview,
+    Past,
+    Refused,
+    Session,
+    State,
+    TestCase,
+    Workers,
+)
+from lake_ci.system import git
+
+# GitHub refuses a step's summary above 1 MiB, and shows none of it then.
+STEP_SUMMARY_LIMIT = 1024 * 1024
+GITHUB_REMOTE = re.compile(
+    r"(?:https://(?:[^@/]*@)?|ssh://git@|git@)github\.com[/:]"
+    r"([\w.-]+/[\w.-]+?)(?:\.git)?/?"
+)
+
+
+def collect(
+    root: Path,
+    graph: Graph,
+    plan: Plan,
+    *,
+    run: str,
+    attempt: int,
+    commit: str | None,
+    dirty: bool = False,
+    running: bool = False,
+    said: Mapping[str, str] | None = None,
+    itself: str = "summary",
+    workers: Workers | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Overview:
+    """Read every `reports/*/result.json`, and take what belongs to this run.
+
+    Args:
+        run: the id of this run; results of another are refused, by name.
+        attempt: the run's attempt; of each session the newest up to it counts.
+        commit: what the run checks; results of another commit are refused.
+        running: whether the run goes on: a session without a result has not ended yet
+            then, and did not fail.
+        said: GitHub's own word on jobs (`needs.<job>.result`): one it calls failed did
+            not pass, whatever its results say, and one it calls skipped was.
+        itself: the job that makes the report, and so has no result to show.
+        workers: the machine that ran all sessions; None: each had one of its own.
+        clock: the time of the report, in seconds since 1970.
+    """
+    reports = root / REPORTS
+    planned = {variant.id for job in plan.starts for variant in job.variants}
+    found, refused = _choose(reports, planned, run, attempt, commit)
+    gathering = _Gathering(
+        reports,
+        found,
+        {entry.file: entry.reason for entry in refused},
+        running,
+        said or {},
+    )
+    started = {job.name for job in plan.starts}
+    states: dict[str, State] = {}
+    nodes = []
+    for job in graph:
+        if job.name == itself:
+            continue
+        sessions: tuple[Session, ...] = ()
+        skipped = None
+        if job.name in started:
+            sessions = gathering.sessions(job, states)
+            states[job.name] = State.worst(session.state for session in sessions)
+        else:
+            skipped = plan.skipped.get(job.name, "not planned")
+        nodes.append(Node(job.name, job.summary, job.needs, sessions, skipped))
+    past, notes = _past(reports / history.FILE)
+    return Overview(
+        run=run,
+        attempt=attempt,
+        event=plan.event.name,
+        branch=plan.event.branch,
+        commit=commit,
+        dirty=dirty,
+        made=datetime.fromtimestamp(clock(), timezone.utc).strftime(TIME_FORMAT),
+        nodes=tuple(nodes),
+        refused=tuple(refused),
+        past=tuple(each for each in past if each.run != run),
+        notes=notes,
+        workers=workers,
+    )
+
+
+def write(
+    overview: Overview,
+    root: Path,
+    env: Mapping[str, str],
+    *,
+    out: Callable[[str], None] = print,
+) -> int:
+    """Write `reports/summary.md` and `reports/index.html`, tell GitHub, and return the
+    exit code of the whole run.
+
+    The run enters the history once it has ended.
+    """
+    reports = root / REPORTS
+    source = source_url(root, env, overview)
+    text = markdown.report(overview, source=source)
+    write_whole(reports / "summary.md", text)
+    write_whole(reports / "index.html", html.page(overview, source_url=source))
+    if overview.state is not State.RUNNING:
+        runs = [*overview.past, history.past_of(overview)]
+        write_whole(reports / history.FILE, history.to_text(runs))
+    if env.get("GITHUB_STEP_SUMMARY"):
+        step = Path(env["GITHUB_STEP_SUMMARY"])
+        used = step.stat().st_size if step.exists() else 0
+        with step.open("a", encoding="utf-8") as file:
+            file.write(
+                markdown.cut(text, STEP_SUMMARY_LIMIT - used, "reports/summary.md")
+            )
+    if env.get("GITHUB_ACTIONS") == "true":
+        out(log(overview, secrets.token_hex(16)))
+    return overview.exit_code
+
+
+def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | None:
+    """Where GitHub shows the files of this commit; None where it does not have exactly
+    these.
+
+    On a laptop that takes a remote on github.com, no uncommitted change, and a commit
+    that was pushed.
+    """
+    if overview.commit is None:
+        return None
+    server, repository = env.get("GITHUB_SERVER_URL", ""), env.get("GITHUB_REPOSITORY")
+    if server.startswith("https://") and repository:
+        return f"{server}/{repository}/blob/{overview.commit}/"
+    remote = GITHUB_REMOTE.fullmatch(git.ask(root, "remote", "get-url", "origin") or "")
+    if (
+        remote is None
+        or overview.dirty
+        or not git.ask(root, "branch", "-r", "--contains", overview.commit)
+    ):
+        return None
+    return f"https://github.com/{remote[1]}/blob/{overview.commit}/"
+
+
+@dataclass(frozen=True)
+class _Gathering:
+    """What the sessions of a run are put together from."""
+
+    reports: Path
+    found: Mapping[str, tuple[Path, Result]]
+    refused: Mapping[str, str]
+    running: bool
+    said: Mapping[str, str]
+
+    def sessions(self, job: Job, states: Mapping[str, State]) -> tuple[Session, ...]:
+        """The sessions of a planned job. `states` are those of the jobs before it."""
+        sessions = tuple(
+            self._session(job, variant, states) for variant in job.variants
+        )
+        said = self.said.get(job.name)
+        if said in ("failure", "cancelled") and all(
+            each.state is not State.FAILURE for each in sessions
+        ):
+            # Of a matrix GitHub tells only the whole, so that none of its sessions can
+            # be believed.
+            return tuple(
+                replace(
+                    each,
+                    state=State.FAILURE,
+                    why=f"it says {each.state.word}, GitHub says {said}",
+                )
+                for each in sessions
+            )
+        return sessions
+
+    def _session(
+        self, job: Job, variant: Variant, states: Mapping[str, State]
+    ) -> Session:
+        empty = Session(
+            variant.id, variant.session, job.name, variant.reproduce, State.FAILURE
+        )
+        said = self.said.get(job.name)
+        if variant.id not in self.found:
+            state, why = self._absent(job, variant, states, said)
+            return replace(empty, state=state, why=why)
+        folder, result = self.found[variant.id]
+        tests, note = _tests(folder / "junit.xml")
+        return replace(
+            empty,
+            state=State(result.status.value),
+            result=result,
+            tests=tests,
+            note=note,
+        )
+
+    def _absent(
+        self, job: Job, variant: Variant, states: Mapping[str, State], said: str | None
+    ) -> tuple[State, str]:
+        if self.running:
+            return State.RUNNING, "has not ended yet"
+        stopped = [
+            need
+            for need in job.needs
+            if states.get(need) in (State.FAILURE, State.SKIPPED)
+        ]
+        if stopped and said in (None, "skipped"):
+            return State.SKIPPED, f"needs {stopped[0]}, which did not pass"
+        if said == "skipped":
+            return State.SKIPPED, "skipped by GitHub"
+        refused = self.refused.get(f"{REPORTS}/{variant.id}/{results.FILE_NAME}")
+        return State.FAILURE, (
+            f"its result does not count: {refused}" if refused else "it left no result"
+        )
+
+
+def _choose(
+    reports: Path, planned: set[str], run: str, attempt: int, commit: str | None
+) -> tuple[dict[str, tuple[Path, Result]], list[Refused]]:
+    """The newest result of each planned session with its folder, and every other result
+    with the reason.
+    """
+    candidates: dict[str, list[tuple[Path, Result]]] = {}
+    refused = []
+    for path in sorted(reports.glob(f"*/{results.FILE_NAME}")):
+        name = f"{REPORTS}/{path.parent.name}/{path.name}"
+        try:
+            result = results.read(path.parent)
+        except (BadResultError, RecursionError) as error:
+            refused.append(Refused(name, str(error).removeprefix(f"{path}: ")))
+            continue
+        reason = objection(result, planned, run=run, attempt=attempt, commit=commit)
+        if reason is None:
+            candidates.setdefault(result.job, []).append((path.parent, result))
+        else:
+            refused.append(Refused(name, reason))
+    found = {}
+    for job, entries in candidates.items():
+        found[job] = max(
+            entries, key=lambda entry: (entry[1].attempt, entry[1].started)
+        )
+        for folder, result in entries:
+            if folder != found[job][0]:
+                reason = (
+                    f"is of attempt {result.attempt}; that of attempt"
+                    f" {found[job][1].attempt} counts"
+                )
+                refused.append(
+                    Refused(f"{REPORTS}/{folder.name}/{results.FILE_NAME}", reason)
+                )
+    return found, sorted(refused, key=lambda entry: entry.file)
+
+
+def _tests(path: Path) -> tuple[tuple[TestCase, ...], str]:
+    """The tests of a junit.xml, and what is wrong with it; nothing where there is
+    none.
+    """
+    try:
+        return junit.tests(path.read_text(encoding="utf-8")), ""
+    except FileNotFoundError:
+        return (), ""
+    except (OSError, ValueError) as error:
+        return (), f"its junit.xml cannot be read: {error}"
+
+
+def _past(path: Path) -> tuple[list[Past], tuple[str, ...]]:
+    try:
+        return history.from_text(path.read_text(encoding="utf-8")), ()
+    except FileNotFoundError:
+        return [], ()
+    except (OSError, ValueError) as error:
+        return [], (
+            (
+                f"reports/{history.FILE} cannot be read,"
+                f" so there is no run to compare with: {error}"
+            ),
+        )

@@ -1,0 +1,169 @@
+"""What a tool is: a small object with a name, a command and a reader for what the
+command prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lake_ci.errors import LakeCiError
+from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.system.processes import Completed
+
+Execute = Callable[..., Completed]
+Serve = Callable[..., AbstractContextManager[str]]
+
+
+def _serves_nothing(
+    argv: Sequence[str], *, env: Mapping[str, str]
+) -> AbstractContextManager[str]:
+    raise LakeCiError(f"{argv[0]}: there is nothing to serve it here")
+
+
+@dataclass
+class Workbench:
+    """Where a tool works.
+
+    Attributes:
+        root: the repository.
+        reports: the folder for this job's reports; it exists.
+        python: the interpreter of the job's environment.
+        env: the environment variables of its tools; a tool may add to it for those that
+            follow.
+        posargs: what the user typed after `--`.
+        execute: runs a command to its end, within the job's time limit: `execute(argv,
+            cwd=, env=, echo=, attached=)`.
+        strict: whether a weaker check is a failure.
+        workers: how many processes the tool may share its work among.
+        serve: runs a server for as long as a `with` block, and hands it the server's
+            first line: `serve(argv, env=)`.
+    """
+
+    root: Path
+    reports: Path
+    python: Path
+    env: dict[str, str]
+    execute: Execute
+    posargs: tuple[str, ...] = ()
+    strict: bool = False
+    workers: int = 1
+    notes: list[str] = field(default_factory=list)
+    serve: Serve = _serves_nothing
+
+    def relative(self, path: str | Path) -> str:
+        """A path as results name it: relative to the repository if it lies inside."""
+        absolute = Path(self.root, path)
+        return (
+            absolute.relative_to(self.root).as_posix()
+            if absolute.is_relative_to(self.root)
+            else str(path)
+        )
+
+    def bin(self, name: str) -> str:
+        """A program of the job's environment."""
+        return str(self.python.parent / name)
+
+
+class Tool:
+    """A check: one row of the result. A subclass's docstring is what a user reads about
+    it.
+
+    Attributes:
+        name: the row's name.
+        alone: whether it writes what other tools read, so that none may run beside it.
+        prepares: whether it only makes ready what the checks after it use.
+    """
+
+    name = ""
+    alone = False
+    prepares = False
+
+    def run(self, bench: Workbench) -> Outcome:
+        """Check, and say what was found. An OSError or ValueError counts as a crash of
+        the tool.
+        """
+        raise NotImplementedError
+
+
+# The checks of a job, those that may run side by side as one stage. A stage is made
+# when the one before has ended, and may depend on what that found; what the stages need
+# meanwhile (a server, a container) ends when it is closed.
+Stages = Generator[Sequence[Tool], None, None]
+
+
+class CommandTool(Tool):
+    """A tool that is one command, whose exit code says whether it found anything.
+
+    Attributes:
+        finding_codes: the exit codes that mean "I found something"; any other but 0 is
+            a crash.
+    """
+
+    finding_codes: Sequence[int] = (1,)
+
+    def command(self, bench: Workbench) -> list[str]:
+        """The command line, run at the root of the repository."""
+        raise NotImplementedError
+
+    def environment(self, bench: Workbench) -> Mapping[str, str]:
+        """What the command's environment has beside the job's."""
+        return {}
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterable[Finding]:
+        """What the command found. Raises ValueError for output it does not know."""
+        raise NotImplementedError
+
+    def run(self, bench: Workbench) -> Outcome:
+        return self.outcome(
+            bench.execute(
+                self.command(bench), env={**bench.env, **self.environment(bench)}
+            ),
+            bench,
+        )
+
+    def outcome(self, done: Completed, bench: Workbench) -> Outcome:
+        """What the ended command has to say."""
+        cut = stopped(self.name, done)
+        if cut is not None:
+            return cut
+        if done.code not in (0, *self.finding_codes):
+            return crashed(self.name, done)
+        try:
+            found = tuple(self.findings(done, bench))
+        except (ValueError, KeyError, TypeError) as error:
+            return crashed(
+                self.name, done, f"printed what its reader does not know: {error}"
+            )
+        if done.code != 0 and not found:
+            return crashed(self.name, done)
+        return Outcome.of(found)
+
+
+def stopped(name: str, done: Completed) -> Outcome | None:
+    """The outcome of a command that was cut short, or None if it ended by itself."""
+    if done.stopped == "timeout":
+        message = f"ended after {done.seconds:.0f} s by the job's time limit"
+        return Outcome.failure(
+            name, "timeout", f"{message}\n{done.last_lines()}".strip()
+        )
+    if done.stopped is not None:
+        return Outcome.failure(
+            name, "interrupted", f"ended after {done.seconds:.0f} s: {done.stopped}"
+        )
+    return None
+
+
+def crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
+    """The outcome of a command that failed in a way its reader does not know, with its
+    own last lines.
+    """
+    why = why or (
+        f"was ended by signal {-done.code}"
+        if done.code < 0
+        else f"exited with {done.code}"
+    )
+    message = f"{name} {why}\n{done.last_lines()}".strip()
+    return Outcome(Status.FAILURE, f"{name} {why}", (Finding(name, "crash", message),))

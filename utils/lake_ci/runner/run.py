@@ -1,0 +1,444 @@
+"""What a session is handed: install from a lock, run tools, and leave a result whatever
+happens.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lake_ci.checks.tests.java import Java
+from lake_ci.errors import Interrupted, LakeCiError, MachineError, NoEnvironmentError
+from lake_ci.model import events, results
+from lake_ci.model.job import Variant
+from lake_ci.model.results import (
+    REPORTS,
+    TIME_FORMAT,
+    Check,
+    Finding,
+    Outcome,
+    Result,
+    Status,
+)
+from lake_ci.report import terminal
+from lake_ci.runner.check import Stages, Tool, Workbench, crashed
+from lake_ci.system import git, provisioning
+from lake_ci.system.environment import Environment
+from lake_ci.system.file_lock import locked
+from lake_ci.system.processes import Completed, Processes, processor_seconds
+from lake_ci.system.redaction import HIDDEN, Redactor
+
+HELPERS = ".cache/sessions"
+# Python sees a signal that comes right before its main thread blocks only when that
+# wakes again.
+SIGNAL_CHECK_SECONDS = 0.2
+# The row of an error that kept the session from its checks, by cause.
+ROWS: Mapping[str | None, str] = {
+    "no-environment": "environment",
+    provisioning.CAUSE: "machine",
+}
+
+
+class Run:
+    """One run of one session; a context that writes `reports/<job>/result.json` when it
+    is left.
+
+    Attributes:
+        python: the Python version the session was asked for, `3.10`.
+        java: the Java major version of the variant, None outside a Java matrix.
+        posargs: what the user typed after `--`.
+        partial: whether arguments select a part of the job; such a result counts
+            nowhere else.
+        result: what was written, once the context is left.
+
+    Args:
+        workers: how many processes one tool may share its work among.
+        ended: called with the result once it is written, while no other run can touch
+            the reports; it may have something to say.
+        provisioned: called once the session has waited for the machine.
+        clock: the seconds by which the job's time limit is kept.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        root: Path,
+        environment: Environment,
+        env: Mapping[str, str],
+        posargs: Sequence[str] = (),
+        *,
+        workers: int = 1,
+        out: Callable[[str], None] = print,
+        ended: Callable[[Result], str | None] = lambda result: None,
+        provisioned: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.variant = variant
+        self.root = root
+        self.python = variant.python
+        self.java = variant.java
+        self.posargs = tuple(posargs)
+        self.partial = False
+        self.strict = env.get("LAKE_CI_STRICT") == "1"
+        self.environment = environment
+        self.result: Result | None = None
+        self._env = env
+        self._out = out
+        self._ended = ended
+        self._provisioned = provisioned
+        self._machine_is_ready = False
+        self._out_lock = threading.Lock()
+        self._clock = clock
+        self._redact = Redactor.of(env)
+        self._processes = Processes(clock, self._redact)
+        self._held = ExitStack()
+        self._checks: list[Check] = []
+        self._warnings: list[str] = []
+        self._cause: str | None = None
+        self._preparing: set[str] = set()
+        self._java_version: str | None = None
+        self._made = self._start = clock()
+        self._processor_start = processor_seconds()
+        self._deadline = self._start + variant.job.minutes * 60
+        self.bench = Workbench(
+            root=root,
+            # What no event starts is a helper, and leaves nothing that a summary would
+            # have to tell apart.
+            reports=root / (REPORTS if variant.job.events else HELPERS) / variant.id,
+            python=environment.python,
+            env=environment.variables(env),
+            execute=self.execute,
+            posargs=self.posargs,
+            strict=self.strict,
+            serve=self.serve,
+            workers=workers,
+        )
+
+    # What sessions call
+
+    def install(self, purpose: str) -> None:
+        """Make the environment hold what `requirements/<purpose>.txt` locks; nothing is
+        done where it does.
+
+        Raises:
+            NoEnvironmentError: uv could not install the lock.
+        """
+        start = time.monotonic()
+        if self.environment.install(self.root, purpose, self.execute):
+            self._say(
+                f"installed requirements/{purpose}.txt in"
+                f" {terminal.seconds(time.monotonic() - start)}"
+            )
+
+    def use_java(self, major: str | None = None) -> None:
+        """Let the tools that follow run on a Java; a row says which version it really
+        is.
+
+        Args:
+            major: the major version, `17`; None for that of the variant.
+        """
+        wanted = major or self.java
+        if wanted is not None:
+            self.check(Java(wanted, self._env))
+
+    def check(self, *tools: Tool) -> None:
+        """Run tools and record a row for each: side by side, but for those that must be
+        alone.
+        """
+        if self.environment.install_only:
+            return
+        self._wait_for_machine()
+        self._preparing |= {tool.name for tool in tools if tool.prepares}
+        for alone, batch in groupby(tools, key=lambda tool: tool.alone):
+            group = list(batch)
+            for together in [[tool] for tool in group] if alone else [group]:
+                self._run_together(together)
+
+    def check_in_turn(self, stages: Stages) -> None:
+        """Check stage by stage; whatever happens, what the stages held has ended
+        then.
+        """
+        try:
+            self._wait_for_machine()
+            for stage in stages:
+                self.check(*stage)
+        finally:
+            stages.close()
+
+    def warn(self, message: str) -> None:
+        """Say something about the whole job, in the result and on the terminal."""
+        self._warnings.append(self._redact(message))
+        self._say(f"note: {message}")
+
+    def execute(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        echo: Callable[[str], None] | None = None,
+        attached: bool = False,
+    ) -> Completed:
+        """Run a command to its end, within the job's time limit.
+
+        A program that is not there ends with code 127, as in a shell.
+        """
+        try:
+            return self._processes.run(
+                argv,
+                cwd=cwd or self.root,
+                env=self.bench.env if env is None else env,
+                deadline=self._deadline,
+                echo=echo,
+                attached=attached,
+            )
+        except OSError as error:
+            return Completed(tuple(argv), 127, "", f"{argv[0]}: {error.strerror}", 0.0)
+
+    def serve(
+        self, argv: Sequence[str], *, env: Mapping[str, str]
+    ) -> AbstractContextManager[str]:
+        """Run a server for as long as a `with` block; its first line is what the block
+        is handed.
+        """
+        return self._processes.serving(
+            argv, cwd=self.root, env=env, deadline=self._deadline
+        )
+
+    # The context
+
+    def __enter__(self) -> Run:
+        # Two runs in one environment, or into one reports folder, would garble each
+        # other.
+        folder = self.environment.folder
+        lock = folder.with_name(f"{folder.name}.lock")
+        if not self.environment.own:
+            lock = self.root / ".cache" / "locks" / f"{self.variant.id}.lock"
+        reports = self.root / ".cache" / "locks" / f"{self.variant.id}.lock"
+        for each in dict.fromkeys([lock, reports]):
+            self._held.enter_context(
+                locked(
+                    each,
+                    lambda holder: self._say(
+                        f"waiting for another run of {self.variant.session}"
+                    ),
+                )
+            )
+        self._start = self._clock()
+        self._deadline = self._start + self.variant.job.minutes * 60
+        shutil.rmtree(self.bench.reports, ignore_errors=True)
+        self.bench.reports.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Write the result. A LakeCiError goes no further: the result says it; all else
+        is raised on.
+        """
+        with self._held:
+            if isinstance(error, NoEnvironmentError):
+                self._cause = "no-environment"
+            if isinstance(error, LakeCiError):
+                self._record(_failed(ROWS.get(self._cause, "session"), error))
+            elif isinstance(error, KeyboardInterrupt):
+                self._cause = "interrupted"
+                by = error.signal_name if isinstance(error, Interrupted) else "SIGINT"
+                self.warn(f"interrupted by {by}")
+            elif error is not None:
+                self._record(
+                    _failed("session", LakeCiError(f"{type(error).__name__}: {error}"))
+                )
+            # What only makes the machine ready for the checks is no reason to call a
+            # selection of nothing a success.
+            selectable = [
+                check for check in self._checks if check.name not in self._preparing
+            ]
+            nothing_ran = all(check.status is Status.SKIPPED for check in selectable)
+            if error is None and self.partial and selectable and nothing_ran:
+                self._record(
+                    _failed(
+                        "selection",
+                        LakeCiError(f"nothing matches: {' '.join(self.posargs)}"),
+                    )
+                )
+            self._redact_reports()
+            self.result = self._redact.tree(self._result())
+            if error is not None or not self.environment.install_only:
+                results.write(self.bench.reports, self.result)
+                note = self._ended(self.result)
+                if note is not None:
+                    self._say(f"note: {note}")
+        return isinstance(error, LakeCiError)
+
+    # Inside
+
+    def _wait_for_machine(self) -> None:
+        """Wait once for what the job declares to use; that does not count as its
+        time.
+        """
+        if self._machine_is_ready or self.environment.install_only:
+            return
+        job = self.variant.job
+        start = self._clock()
+        try:
+            waited = provisioning.wait(
+                dict.fromkeys((*job.setup, *job.facts)), self._env, self._say
+            )
+        except MachineError:
+            self._cause = provisioning.CAUSE
+            raise
+        self._machine_is_ready = True
+        seconds = self._clock() - start
+        self._start += seconds
+        self._deadline += seconds
+        if waited:
+            self._provisioned()
+
+    def _run_together(self, tools: list[Tool]) -> None:
+        if self._clock() >= self._deadline:
+            for tool in tools:
+                self._record(
+                    Check(
+                        tool.name,
+                        Status.SKIPPED,
+                        detail="not started: the job's time limit was reached",
+                    )
+                )
+            return
+        rows: dict[int, Check] = {}
+
+        def work(number: int, tool: Tool) -> None:
+            rows[number] = self._run_one(tool)
+
+        with ThreadPoolExecutor(max_workers=len(tools)) as pool:
+            try:
+                futures = [
+                    pool.submit(work, number, tool) for number, tool in enumerate(tools)
+                ]
+                while wait(futures, SIGNAL_CHECK_SECONDS).not_done:
+                    pass
+                for future in futures:
+                    future.result()
+            except KeyboardInterrupt:
+                self._processes.stop_all()
+                raise
+            finally:
+                # In the order of the declaration, and after a signal too: an ended tool
+                # still has its row.
+                pool.shutdown()
+                unstarted = Check(
+                    "", Status.SKIPPED, detail="not started: the run was interrupted"
+                )
+                self._checks += [
+                    rows.get(number, replace(unstarted, name=tool.name))
+                    for number, tool in enumerate(tools)
+                ]
+
+    def _run_one(self, tool: Tool) -> Check:
+        start = time.monotonic()
+        try:
+            outcome = tool.run(self.bench)
+        except LakeCiError as error:
+            outcome = Outcome.failure(tool.name, "error", str(error))
+        except Exception as error:  # noqa: B902 - the other tools' rows stay
+            done = Completed((), 1, "", f"{type(error).__name__}: {error}", 0.0)
+            outcome = crashed(tool.name, done, "failed inside the suite")
+        self._java_version = outcome.data.get("java", self._java_version)
+        if any(finding.rule == "timeout" for finding in outcome.findings):
+            self._cause = "timeout"
+        check = Check.from_outcome(
+            tool.name, outcome, time.monotonic() - start, strict=self.strict
+        )
+        return self._shown(check)
+
+    def _record(self, check: Check) -> None:
+        self._checks.append(self._shown(check))
+
+    def _shown(self, check: Check) -> Check:
+        """The redacted check, after its row was printed."""
+        redacted = self._redact.tree(check)
+        self._say(terminal.row(redacted))
+        return redacted
+
+    def _redact_reports(self) -> None:
+        """Replace secrets in what the tools themselves have written."""
+        for report in sorted(self.bench.reports.rglob("*")):
+            if report.is_symlink() or not report.is_file():
+                continue
+            name = self.bench.relative(report)
+            try:
+                if self._redact.file(report):
+                    self.warn(f"{name} contained a secret, now replaced by {HIDDEN}")
+            except OSError as error:
+                self.warn(f"{name} was not searched for secrets: {error.strerror}")
+
+    def _say(self, text: str) -> None:
+        with self._out_lock:
+            self._out(self._redact(text))
+
+    def _result(self) -> Result:
+        reports = sorted(
+            path
+            for path in self.bench.reports.rglob("*")
+            if path.name in self.variant.job.reports
+        )
+        if "dist/" in self.variant.job.reports:
+            reports += sorted((self.root / "dist").glob("*"))
+        seconds = self._clock() - self._start
+        processor = processor_seconds() - self._processor_start
+        return Result(
+            **facts(self.root, self._env),
+            job=self.variant.id,
+            session=self.variant.session,
+            # What it waited for before is not part of the session.
+            started=(datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(
+                TIME_FORMAT
+            ),
+            seconds=round(seconds, 3),
+            processor_seconds=round(processor + self._processes.orphan_seconds, 3),
+            waited_seconds=round(max(0.0, self._start - self._made), 3),
+            reproduce=self.variant.reproduce,
+            checks=tuple(self._checks),
+            cause=self._cause,
+            partial=self.partial,
+            python=self.environment.python_version,
+            java=self._java_version,
+            artifacts=tuple(self.bench.relative(path) for path in reports),
+            warnings=tuple(self._warnings),
+        )
+
+
+def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
+    """What every result of a run says alike: run, attempt, event, commit, dirty."""
+    return {
+        "run": (
+            env.get("LAKE_CI_RUN") or env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
+        ),
+        "attempt": int(env.get("GITHUB_RUN_ATTEMPT", "1")),
+        "event": events.current(root, env, name=env.get("LAKE_CI_EVENT")).name,
+        "commit": git.commit(root),
+        "dirty": git.is_dirty(root),
+    }
+
+
+def _failed(name: str, error: LakeCiError) -> Check:
+    message = str(error)
+    finding = Finding(name, type(error).__name__, message)
+    return Check(
+        name, Status.FAILURE, detail=message.splitlines()[0], findings=(finding,)
+    )

@@ -1,0 +1,313 @@
+"""Makes nox sessions of declared jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nox
+
+from lake_ci.cache import lookup
+from lake_ci.cache.lookup import Answer, Mode, Reuse, Verdict
+from lake_ci.errors import LakeCiError, MachineError
+from lake_ci.model import results
+from lake_ci.model.job import Graph, Job, Variant
+from lake_ci.model.results import REPORTS, Result, Status
+from lake_ci.report import terminal
+from lake_ci.runner.run import Run, facts
+from lake_ci.system import interpreters, provisioning, signals
+from lake_ci.system.environment import Environment, uv_program
+from lake_ci.system.redaction import Redactor, strip_secrets
+
+PLAN = "LAKE_CI_PLAN"
+Function = Callable[[Run], None]
+
+
+class Suite:
+    """The jobs of a noxfile, and the nox sessions that run them.
+
+    Attributes:
+        root: the repository.
+        graph: the jobs of the pipeline, in order.
+        redact: for all that the suite prints or writes.
+        planned: inside a pipeline, the sessions it runs; None elsewhere, so that `nox
+            -s X` runs exactly X.
+    """
+
+    def __init__(self, root: Path, env: MutableMapping[str, str] = os.environ) -> None:
+        self.root = root
+        strip_secrets(env)
+        self.env = env
+        self.redact = Redactor.of(env)
+        self.graph = Graph()
+        self.planned: frozenset[str] | None = None
+        if PLAN in env:
+            self.planned = frozenset(json.loads(env[PLAN]))
+            signals.end_with_parent()
+        signals.install()
+        with one_line(self.redact):
+            if uv_program() is None:
+                hint = "run `python -m pip install 'nox[uv]'`"
+                raise MachineError(
+                    "uv is missing: it makes the environments of all sessions",
+                    hint=hint,
+                )
+            lookup.mode(env)
+
+    @property
+    def strict(self) -> bool:
+        """Whether what could not be checked is a failure: on GitHub, and wherever
+        LAKE_CI_STRICT=1 is set.
+        """
+        return self.env.get("LAKE_CI_STRICT") == "1"
+
+    def job(
+        self, *, needs: Sequence[Job] = (), **declaration: Any
+    ) -> Callable[[Function], Job]:
+        """Declare a job of the pipeline; the options are the attributes of `Job`."""
+
+        def decorate(function: Function) -> Job:
+            with one_line(self.redact):
+                names = tuple(need.name for need in needs)
+                job = self.graph.add(_job(function, needs=names, **declaration))
+                self._register(job)
+            return job
+
+        return decorate
+
+    def helper(self, **declaration: Any) -> Callable[[Function], Job]:
+        """Declare a session for developers, which no event starts."""
+
+        def decorate(function: Function) -> Job:
+            job = _job(function, events=(), **declaration)
+            self._register(job)
+            return job
+
+        return decorate
+
+    def _register(self, job: Job) -> None:
+        interpreters.show(
+            [*job.pythons, *([job.python] if job.python else [])], self.env
+        )
+
+        def call(session: nox.Session, java: str | None = None) -> None:
+            self._call(job, session, java)
+
+        call.__name__ = job.name
+        call.__doc__ = job.function.__doc__
+        if job.javas:
+            call = nox.parametrize(
+                "java", [nox.param(java, id=f"java{java}") for java in job.javas]
+            )(call)
+        requires = None
+        if self.planned is not None:
+            needed = [
+                variant.session
+                for need in job.needs
+                for variant in self.graph.jobs[need].variants
+            ]
+            requires = [session for session in needed if session in self.planned]
+        nox.session(
+            name=job.name, python=list(job.pythons) or job.python, requires=requires
+        )(call)
+
+    def _call(self, job: Job, session: nox.Session, java: str | None) -> None:
+        variant = job.variant(str(session.python) if job.pythons else None, java)
+        made = environment(session)
+        with one_line(self.redact):
+            known = self._known(variant, made, session.posargs)
+        if known is not None and self._reused(known):
+            return
+        keep = known.keep if known is not None else _keep_nothing
+        observe = known.observe if known is not None else _observe_nothing
+        workers = processors() if self.planned is None else 1
+        try:
+            run = Run(
+                variant,
+                self.root,
+                made,
+                self.env,
+                session.posargs,
+                workers=workers,
+                ended=keep,
+                provisioned=observe,
+            )
+            with run:
+                self._warn_of_incomplete_needs(job, run)
+                job.function(run)
+        except Exception as error:  # noqa: B902 - printed by nox with secrets
+            session.error(self.redact("".join(traceback.format_exception(error))))
+        if run.result is not None and run.result.status is Status.FAILURE:
+            failed = [
+                check.name
+                for check in run.result.checks
+                if check.status is Status.FAILURE
+            ]
+            where = run.bench.relative(run.bench.reports / "result.json")
+            message = (
+                f"{', '.join(failed) or run.result.cause} failed; all of it in {where}"
+            )
+            if run.result.cause == provisioning.CAUSE:
+                with one_line():
+                    raise MachineError(f"{session.name}: {message}")
+            session.error(message)
+
+    def _warn_of_incomplete_needs(self, job: Job, run: Run) -> None:
+        """Report each need that left the files of a partial run."""
+        for need in job.takes:
+            for variant in self.graph.jobs[need].variants:
+                why = results.incomplete(self.root / REPORTS / variant.id)
+                if why is not None:
+                    run.warn(f"the files of {variant.session} are incomplete: {why}")
+
+    def reuse(
+        self,
+        environment: Callable[[Variant], Path | None],
+        out: Callable[[str], None] = print,
+    ) -> Reuse:
+        """What earlier runs have found; `environment` is the folder of a session's
+        environment.
+        """
+        return Reuse(self.graph, self.root, self.env, environment, out=out)
+
+    def _known(
+        self, variant: Variant, where: Environment, posargs: Sequence[str]
+    ) -> Known | None:
+        """What is known of a session before it runs; None for one whose result is no
+        matter of later runs.
+
+        Arguments select a part of a job or change what it does; an environment that may
+        not be filled may hold anything.
+        """
+        job = variant.job
+        mode = lookup.mode(self.env)
+        cached = (
+            self.graph.jobs.get(job.name) is job
+            and not job.always
+            and mode is not Mode.OFF
+        )
+        if (
+            not cached
+            or posargs
+            or where.install_only
+            or (where.own and not where.may_install)
+        ):
+            return None
+        cache = self.reuse(lambda _: where.folder if where.own else None)
+        now = cache.now()
+        if mode is Mode.SESSIONS or (
+            mode is Mode.PIPELINE and self.planned is not None
+        ):
+            verdict = cache.look(variant, now)
+        else:
+            verdict = Verdict(variant, Answer.RUN, now.of(variant))
+        now.machine.save()
+        return Known(cache, verdict)
+
+    def _reused(self, known: Known) -> bool:
+        """Whether a kept result was put back in place of a run."""
+        if known.verdict.entry is None:
+            return False
+        result = known.cache.put_back(known.verdict, facts(self.root, self.env))
+        if result is None:
+            return False
+        print(terminal.job(result), flush=True)
+        return True
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was known of a session before it ran."""
+
+    cache: Reuse
+    verdict: Verdict
+
+    def keep(self, result: Result) -> str | None:
+        """Keep its result, where it is one to keep."""
+        return (
+            self.cache.keep(self.verdict.fingerprint, result)
+            if self.verdict.fingerprint
+            else None
+        )
+
+    def observe(self) -> None:
+        """Record the state of what the session has waited for, before the session uses
+        it.
+        """
+        self.cache.now().of(self.verdict.variant)
+
+
+def _keep_nothing(result: Result) -> str | None:
+    return None
+
+
+def _observe_nothing() -> None:
+    pass
+
+
+def environment(session: nox.Session) -> Environment:
+    """The environment nox made for a session. nox shows what it was told only on its
+    private runner.
+    """
+    config = session._runner.global_config
+    folder = getattr(session.virtualenv, "location", None)
+    if folder is None:
+        return Environment(
+            Path(sys.prefix),
+            may_install=False,
+            install_only=config.install_only,
+            own=False,
+        )
+    return Environment(
+        Path(folder),
+        may_install=not (config.no_install and session.virtualenv._reused),
+        install_only=config.install_only,
+    )
+
+
+def processors() -> int:
+    """How many processors this process may use; a pipeline gives each of them a
+    session.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def one_line(redact: Callable[[str], str] = str) -> Iterator[None]:
+    """Turn a LakeCiError into one line on standard error and its exit code; a closed
+    pipe (`| head`) into silence.
+
+    Args:
+        redact: for the error's text.
+    """
+    try:
+        yield
+    except LakeCiError as error:
+        print(redact(str(error)), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # What is still in the buffer has no reader either, and Python would say so at
+        # its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:  # noqa: B902 - printed by nox with secrets
+        print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
+        sys.exit(1)
+
+
+def _job(function: Function, **declaration: Any) -> Job:
+    lists: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in declaration.items()
+    }
+    return Job(function.__name__, function, **lists)

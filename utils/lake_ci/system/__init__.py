@@ -1,0 +1,1 @@
+"""Processes, signals, files, git, interpreters and environment variables."""

@@ -1,0 +1,144 @@
+"""The Python environment of a session: made by nox, filled from a lock, refilled only
+when the lock changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lake_ci.errors import NoEnvironmentError
+from lake_ci.model.results import write_whole
+from lake_ci.system.processes import Completed
+
+STAMP = ".lake-ci-lock"
+# What nox and the suite tell each other is no business of a tool, least of all of one
+# that runs nox again.
+PRIVATE = re.compile(
+    r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|VIRTUAL_ENV"
+    r"|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
+)
+UNREACHABLE = re.compile(
+    r"dns error|error sending request|Connection (?:refused|reset)|timed out|failed to"
+    r" fetch|network was disabled",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment nox made, and what nox was told to do with it.
+
+    Attributes:
+        folder: the environment's folder; its interpreter is `bin/python` in it.
+        may_install: false under `-R` and `--no-install`, for an environment that was
+            there before.
+        install_only: under `--install-only` nothing is run.
+        own: whether nox made it for this session; without, the session runs on the
+            suite's own interpreter.
+    """
+
+    folder: Path
+    may_install: bool = True
+    install_only: bool = False
+    own: bool = True
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def python_version(self) -> str | None:
+        """The interpreter's version, as the environment notes it."""
+        try:
+            text = (self.folder / "pyvenv.cfg").read_text(encoding="utf-8")
+        except OSError:
+            return None
+        match = re.search(r"^version(?:_info)? = (\d+\.\d+\.\d+)", text, re.MULTILINE)
+        return match[1] if match else None
+
+    def variables(self, env: Mapping[str, str]) -> dict[str, str]:
+        """The environment variables of the tools that run in it."""
+        kept = {
+            name: value for name, value in env.items() if not PRIVATE.fullmatch(name)
+        }
+        kept["PATH"] = os.pathsep.join(
+            [str(self.folder / "bin"), env.get("PATH", os.defpath)]
+        )
+        kept["VIRTUAL_ENV"] = str(self.folder)
+        # uv otherwise trusts its own list of certificates alone, which no company's
+        # proxy is on.
+        kept.setdefault("UV_SYSTEM_CERTS", "1")
+        kept.setdefault("PYTHONUNBUFFERED", "1")
+        return kept
+
+    def install(
+        self, root: Path, purpose: str, execute: Callable[..., Completed]
+    ) -> bool:
+        """Make it hold what `requirements/<purpose>.txt` locks, and nothing else.
+
+        Returns whether there was anything to do.
+
+        Raises:
+            NoEnvironmentError: there is no such lock, or uv could not install it; with
+                uv's own words.
+        """
+        if not self.may_install:
+            return False
+        lock = f"requirements/{purpose}.txt"
+        try:
+            digest = hashlib.sha256((root / lock).read_bytes()).hexdigest()
+        except FileNotFoundError:
+            raise NoEnvironmentError(
+                f"{lock} is missing", hint="run `nox -s lock`"
+            ) from None
+        stamp = self.folder / STAMP
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+            return False
+        stamp.unlink(missing_ok=True)
+        command = [
+            uv_program() or "uv",
+            "pip",
+            "sync",
+            "--quiet",
+            "--require-hashes",
+            "--python",
+            str(self.python),
+            lock,
+        ]
+        done = execute(command)
+        if done.stopped is not None or done.code != 0:
+            raise NoEnvironmentError(
+                f"{lock} could not be installed\n{done.last_lines()}", hint=_hint(done)
+            )
+        write_whole(stamp, digest)
+        return True
+
+
+def uv_program() -> str | None:
+    """The uv to use: the one that came with nox, else PATH's; None where there is
+    neither.
+    """
+    try:
+        import uv
+    except ImportError:
+        return shutil.which("uv")
+    return str(uv.find_uv_bin())
+
+
+def _hint(done: Completed) -> str | None:
+    if done.code == 127:
+        return "uv is missing; run `python -m pip install 'nox[uv]'`"
+    if done.stopped == "timeout":
+        return "the job's time limit was reached"
+    if UNREACHABLE.search(done.stderr):
+        return (
+            "the package index is out of reach and the cache does not hold these"
+            " packages; connect once"
+        )
+    return None

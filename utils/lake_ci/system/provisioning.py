@@ -1,0 +1,170 @@
+"""Wait for the parts of a machine that are still prepared in the background.
+
+`.ci/prepare` starts to prepare what a new machine lacks (`engine`, `api-server`,
+`browser`) and returns. LAKE_CI_PROVISIONING names its folder. Without that variable
+nothing waits. The folder holds for each of these resources:
+
+    NAME.resource  the identity in the first line; then lines `VARIABLE=value`: a
+                   session uses the resource only where all of them are so
+    NAME.running   locked (shared) by each process that prepares it
+    NAME.log       the output of the last attempt
+    NAME.ready     exists once the resource is there
+    NAME.observed  the identity, then the state that was found once it was ready
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lake_ci.errors import MachineError
+from lake_ci.model.results import write_whole
+
+FOLDER = "LAKE_CI_PROVISIONING"
+# The `cause` of a result whose session could not run.
+CAUSE = "not-provisioned"
+# At low priority, what takes 9 minutes may take much longer.
+LIMIT_SECONDS = 60 * 60
+POLL_SECONDS = 0.2
+LAST_LINES = 12
+FULL_BYTES = 100 * 10**6
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A part of the machine that is, or was, prepared in the background.
+
+    Attributes:
+        folder: the folder of LAKE_CI_PROVISIONING.
+        name: a name of `Job.setup` or `Job.facts`.
+        identity: what the resource will be, known before it is there.
+    """
+
+    folder: Path
+    name: str
+    identity: str
+
+    @property
+    def log(self) -> Path:
+        return self._file("log")
+
+    @property
+    def is_ready(self) -> bool:
+        return self._file("ready").exists()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process still prepares it; the lock of a dead one is released."""
+        try:
+            with self._file("running").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def state(self, observe: Callable[[], str]) -> str:
+        """The state of the resource for a fingerprint, the same before it is ready and
+        after.
+
+        That is the identity, which stands for one observed state only: the first one.
+
+        Args:
+            observe: finds the state of the resource as it is now.
+        """
+        if not self.is_ready:
+            return self.identity
+        now = observe()
+        first = self._first_observed()
+        if first is None:
+            write_whole(self._file("observed"), f"{self.identity}\n{now}")
+        return self.identity if first in (None, now) else now
+
+    def last_lines(self) -> str:
+        """The end of the log, and a remark on a full disk, which leaves no log."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace").strip()
+        except FileNotFoundError:
+            text = ""
+        lines = text.splitlines()[-LAST_LINES:] or [f"{self.log} is empty"]
+        free = shutil.disk_usage(self.folder).free
+        if free < FULL_BYTES:
+            lines.append(
+                f"the disk is full: {free // 10**6} MB are free at {self.folder}"
+            )
+        return "\n".join(lines)
+
+    def _first_observed(self) -> str | None:
+        try:
+            text = self._file("observed").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        identity, _, state = text.partition("\n")
+        return state if identity == self.identity else None
+
+    def _file(self, kind: str) -> Path:
+        return self.folder / f"{self.name}.{kind}"
+
+
+def find(env: Mapping[str, str], name: str) -> Resource | None:
+    """The resource of that name that sessions with these variables use, or None."""
+    if not env.get(FOLDER):
+        return None
+    folder = Path(env[FOLDER])
+    try:
+        text = (folder / f"{name}.resource").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    identity, *conditions = text.splitlines() or [""]
+    for condition in conditions:
+        variable, _, value = condition.partition("=")
+        if env.get(variable, "") != value:
+            return None
+    return Resource(folder, name, identity)
+
+
+def wait(
+    names: Iterable[str],
+    env: Mapping[str, str],
+    say: Callable[[str], None],
+    limit_seconds: float = LIMIT_SECONDS,
+) -> bool:
+    """Wait until these resources are ready; return whether one of them was not.
+
+    Args:
+        say: called with a line for each resource that is still being prepared.
+
+    Raises:
+        MachineError: one could not be prepared, or not within the limit; with the end
+            of its log.
+    """
+    deadline = time.monotonic() + limit_seconds
+    waited = False
+    for name in names:
+        resource = find(env, name)
+        if resource is not None and not resource.is_ready:
+            waited = True
+            if resource.is_running:
+                say(f"waiting for {name}, which is being prepared; log: {resource.log}")
+            _wait_for(resource, deadline)
+    return waited
+
+
+def _wait_for(resource: Resource, deadline: float) -> None:
+    while not resource.is_ready:
+        # It becomes ready before its lock is released.
+        if not resource.is_running and not resource.is_ready:
+            raise _error(resource, "could not be prepared")
+        if time.monotonic() >= deadline:
+            raise _error(resource, "was not ready within the time limit")
+        time.sleep(POLL_SECONDS)
+
+
+def _error(resource: Resource, what: str) -> MachineError:
+    hint = f"all of it is in {resource.log}; the next `source .ci/prepare` tries again"
+    return MachineError(f"{resource.name} {what}\n{resource.last_lines()}", hint=hint)

@@ -1,0 +1,176 @@
+"""Keeps secrets out of output: which variables hold one, and how text is redacted.
+
+All output of the suite passes through a `Redactor`: what children print, results,
+reports, messages, the ledger of deployments. It replaces a secret before the text is
+encoded or cut, and in the encodings that other programs use.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from urllib.parse import quote, quote_plus
+
+from lake_ci.system.file_lock import write_atomically
+
+HIDDEN = "[hidden]"
+# Shorter values are words such as `testing`, which moto's documentation uses as a key.
+# To replace them everywhere would make paths and messages unreadable.
+SHORTEST = 8
+# Variables that hold a secret. Those that end in _FILE, _URL or _ID do not.
+NAMES = re.compile(
+    r"(.*_)?(TOKENS?|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|PAT|API_?KEY"
+    r"|(ACCESS|ACCOUNT|ENCRYPTION|PRIVATE|SECRET|STORAGE)_KEY"
+    r"|CONNECTION_STRING|AUTH_CONFIG)"
+    r"|TF_TOKEN_.*|(DATABRICKS_)?GOOGLE_CREDENTIALS",
+    re.IGNORECASE,
+)
+# The password in `https://user:password@host`, as proxies and package indexes are set.
+URL_PASSWORD = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")
+PERCENT = re.compile("%[0-9A-F]{2}")
+ENCODERS: tuple[Callable[[str], str], ...] = (
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: repr(text)[1:-1],
+    lambda text: ascii(text)[1:-1],
+    lambda text: repr(_bytes(text))[2:-1],
+    lambda text: quote(text, safe="", errors="surrogateescape"),
+    lambda text: quote(text, safe="/", errors="surrogateescape"),
+    lambda text: quote(text, safe="!'()*", errors="surrogateescape"),
+    lambda text: quote_plus(text, errors="surrogateescape"),
+    lambda text: html.escape(text),
+    lambda text: html.escape(text).replace("&#x27;", "&#39;"),
+    lambda text: html.escape(text).replace("&#x27;", "'"),
+    lambda text: html.escape(text, quote=False),
+    lambda text: shlex.quote(text).strip("'"),
+)
+# Encodings have many ways to write these.
+CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+# An error that quotes JSON is often shown by its repr.
+DEPTH = 2
+Value = TypeVar("Value")
+
+
+class Redactor:
+    """Replaces secrets in text.
+
+    Args:
+        secrets: the values; those with fewer than `SHORTEST` characters are ignored.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = frozenset(secrets)
+        found = {form for secret in self._secrets for form in _forms(secret)}
+        # The longest first: a part of a longer form must not break it up.
+        self._forms = sorted(found, key=lambda form: (-len(form), form))
+
+    @classmethod
+    def of(cls, env: Mapping[str, str]) -> Redactor:
+        """The redactor for the secrets of an environment."""
+        return cls(_secrets(env))
+
+    def including(self, *secrets: str) -> Redactor:
+        """A redactor for these secrets, too."""
+        more = self._secrets.union(secrets)
+        return self if more == self._secrets else Redactor(more)
+
+    def including_env(self, env: Mapping[str, str]) -> Redactor:
+        """A redactor for the secrets of an environment, too."""
+        return self.including(*_secrets(env))
+
+    def __call__(self, text: str) -> str:
+        """The text with `HIDDEN` in place of each secret."""
+        for form in self._forms:
+            text = text.replace(form, HIDDEN)
+        return text
+
+    def tree(self, value: Value) -> Value:
+        """A copy of lists, mappings and dataclasses with all their texts redacted."""
+        return cast(Value, self._tree(value)) if self._forms else value
+
+    def file(self, path: Path) -> bool:
+        """Redact a file, and return whether it had a secret. Others are not touched."""
+        if not self._forms:
+            return False
+        before = after = path.read_bytes()
+        for form in self._forms:
+            after = after.replace(_bytes(form), HIDDEN.encode())
+        if after != before:
+            write_atomically(path, after)
+        return after != before
+
+    def _tree(self, value: Any) -> Any:
+        if isinstance(value, str) and not isinstance(value, Enum):
+            return self(value)
+        if isinstance(value, Mapping):
+            return {self._tree(key): self._tree(each) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(self._tree, value))
+        if is_dataclass(value) and not isinstance(value, type):
+            found = {each.name: getattr(value, each.name) for each in fields(value)}
+            return replace(value, **self._tree(found))
+        return value
+
+
+def strip_secrets(env: MutableMapping[str, str]) -> None:
+    """Remove white space around the secrets of an environment.
+
+    A secret that was made with `echo`, or read from a file, ends in a line break. No
+    service takes it with that, and an HTTP header cannot hold it.
+    """
+    for name, value in list(env.items()):
+        if NAMES.fullmatch(name) and value != value.strip():
+            env[name] = value.strip()
+
+
+def _secrets(env: Mapping[str, str]) -> Iterator[str]:
+    for name, value in env.items():
+        if NAMES.fullmatch(name):
+            yield value
+        else:
+            yield from URL_PASSWORD.findall(value)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """All texts by which a secret is recognized. Each line of a secret is a secret."""
+    whole = secret.strip()
+    # Output that is not UTF-8 is read with replacement characters.
+    readable = _bytes(whole).decode("utf-8", "replace")
+    for text in {whole, readable, *map(str.strip, CONTROL.split(whole))}:
+        if len(text) >= SHORTEST:
+            yield from _encoded(text)
+    if len(whole) >= SHORTEST:
+        yield from _base64(_bytes(whole))
+
+
+def _encoded(text: str) -> set[str]:
+    found = {text}
+    for _ in range(DEPTH):
+        found |= {encode(each) for each in found for encode in ENCODERS}
+    return found | {PERCENT.sub(lambda match: match[0].lower(), each) for each in found}
+
+
+def _base64(content: bytes) -> Iterator[str]:
+    """The characters that Base64 makes of this content alone, wherever it begins.
+
+    Basic authentication encodes `user:secret`. Three bytes become four characters, so
+    that what comes before the secret shifts it by none, one or two bytes.
+    """
+    for shift in range(3):
+        text = base64.b64encode(bytes(shift) + content).decode().rstrip("=")
+        partial = (shift + len(content)) % 3 != 0
+        whole = text[-(-8 * shift // 6) : len(text) - partial]
+        yield whole
+        yield whole.replace("+", "-").replace("/", "_")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

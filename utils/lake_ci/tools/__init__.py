@@ -1,1 +1,0 @@
-"""The tools that sessions list, one module a family."""

@@ -1,0 +1,1 @@
+"""ci.yml: made from the declared jobs, and checked."""

@@ -1,0 +1,173 @@
+"""The workflow file: its schema, its mistakes, its weaknesses, and that it does nothing
+but call sessions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from lake_ci.model.job import Graph
+from lake_ci.model.results import Finding
+from lake_ci.runner.check import CommandTool, Workbench
+from lake_ci.system import git
+from lake_ci.system.processes import Completed
+
+WORKFLOWS = ".github/workflows"
+ACTIONS = ".github/actions"
+
+
+def workflows(bench: Workbench) -> list[str]:
+    """The workflow files that git knows."""
+    return list(git.files(bench.root, f"{WORKFLOWS}/*.yml"))
+
+
+class Schema(CommandTool):
+    """The workflow files have the shape that GitHub's schema gives them."""
+
+    name = "workflow schema"
+
+    def command(self, bench: Workbench) -> list[str]:
+        check = [
+            bench.bin("check-jsonschema"),
+            "--builtin-schema",
+            "vendor.github-workflows",
+        ]
+        return [*check, "--output-format", "json", *workflows(bench)]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        report = json.loads(done.stdout)
+        for error in report["errors"]:
+            # A wrong step makes the whole job wrong by every alternative the schema
+            # has: the deepest match says why.
+            match = error.get("best_deep_match") or error
+            place = match["path"].removeprefix("$.")
+            file = bench.relative(error["filename"])
+            yield Finding(
+                self.name,
+                "schema",
+                f"{place}: {match['message']}",
+                file,
+                _line_of(bench, file, place),
+            )
+        for error in report.get("parse_errors", ()):
+            line = re.search(r"line (\d+)", error["message"])
+            yield Finding(
+                self.name,
+                "parse",
+                error["message"],
+                bench.relative(error["filename"]),
+                int(line[1]) if line else 1,
+            )
+
+
+def _line_of(bench: Workbench, file: str, place: str) -> int:
+    """The line where a path such as `jobs.lint.steps[0]` begins, as far as its keys can
+    be followed.
+    """
+    lines = Path(bench.root, file).read_text(encoding="utf-8").splitlines()
+    at = 0
+    for key in re.findall(r"[\w-]+", re.sub(r"\[\d+\]", "", place)):
+        for number in range(at, len(lines)):
+            if re.match(rf"\s*(?:- )?{re.escape(key)}:", lines[number]):
+                at = number
+                break
+    return at + 1
+
+
+class Actionlint(CommandTool):
+    """actionlint: expressions, contexts, needs and inputs of the workflow files are
+    right.
+    """
+
+    name = "actionlint"
+
+    def command(self, bench: Workbench) -> list[str]:
+        # Its calls to other linters depend on what a machine happens to have.
+        return [
+            bench.bin("actionlint"),
+            "-shellcheck=",
+            "-pyflakes=",
+            "-format",
+            "{{json .}}",
+            *workflows(bench),
+        ]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for row in json.loads(done.stdout):
+            yield Finding(
+                self.name,
+                row["kind"],
+                row["message"],
+                bench.relative(row["filepath"]),
+                row["line"],
+            )
+
+
+class Zizmor(CommandTool):
+    """zizmor, as an auditor and offline: no injection, no unpinned action, no right
+    that is not needed.
+    """
+
+    name = "zizmor"
+    finding_codes = (11, 12, 13, 14)
+
+    def command(self, bench: Workbench) -> list[str]:
+        audit = [
+            bench.bin("zizmor"),
+            "--persona=auditor",
+            "--offline",
+            "--strict-collection",
+            "--quiet",
+        ]
+        return [*audit, "--format=json-v1", ".github"]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for row in json.loads(done.stdout):
+            primary = next(
+                place
+                for place in row["locations"]
+                if place["symbolic"]["kind"] == "Primary"
+            )
+            file = primary["symbolic"]["key"]["Local"]["verbatim_path"]
+            line = primary["concrete"]["location"]["start_point"]["row"] + 1
+            severity = row["determinations"]["severity"].lower()
+            message = (
+                f"{row['desc']} ({severity}):"
+                f" {primary['symbolic']['annotation']}; {row['url']}"
+            )
+            yield Finding(self.name, row["ident"], message, bench.relative(file), line)
+
+
+class Sessions(CommandTool):
+    """Each job of ci.yml has at most five steps and runs a session that exists; its
+    `needs:` are those declared.
+    """
+
+    name = "workflow sessions"
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def command(self, bench: Workbench) -> list[str]:
+        declared = {
+            job.name: {
+                "needs": list(job.needs),
+                "sessions": [variant.session for variant in job.variants],
+            }
+            for job in self.graph
+        }
+        return [
+            str(bench.python),
+            "scripts/check_workflow.py",
+            f"{WORKFLOWS}/ci.yml",
+            json.dumps(declared),
+        ]
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        for row in json.loads(done.stdout):
+            yield Finding(
+                self.name, row["rule"], row["message"], row["file"], row["line"]
+            )

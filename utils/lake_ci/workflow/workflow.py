@@ -1,0 +1,310 @@
+"""The GitHub workflow, as text made from the declared jobs, and the check that the
+committed one is that text.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from lake_ci.errors import UsageError
+from lake_ci.model.events import Event, select
+from lake_ci.model.job import ENVIRONMENTS, TRUNKS, Graph, Job, nearest
+from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.runner.check import Tool, Workbench
+from lake_ci.runner.generated_file import FORCE, Generated
+from lake_ci.workflow.conditions import condition, release
+from lake_ci.workflow.yaml import Commented, Value, dump
+
+FILE = ".github/workflows/ci.yml"
+WORKFLOW = Generated(FILE, session="workflow", source="noxfile.py")
+OPTIONS = ("--check", FORCE)
+MEND = "run `nox -s workflow`"
+RUNNER = "ubuntu-24.04"
+# The job's own limit ends its tools and writes a result; GitHub's, this much later,
+# would write none.
+SPARE_MINUTES = 15
+SUMMARY = "summary"
+PUBLISH = "publish"
+REPORT_FILES = "reports/index.html\nreports/summary.md"
+# What a machine can be asked to have beside Python and git: the inputs of
+# .github/actions/setup.
+SETUPS = ("api-server", "browser", "engine", "kubernetes", "terraform")
+
+# Of the environment on GitHub, none of them secret: the service principal trusts this
+# repository's runs.
+CREDENTIALS = {
+    "DATABRICKS_HOST": "${{ vars.DATABRICKS_HOST }}",
+    "DATABRICKS_CLIENT_ID": "${{ vars.DATABRICKS_CLIENT_ID }}",
+    "DATABRICKS_AUTH_TYPE": "github-oidc",
+}
+
+PINS = {
+    "actions/checkout": ("3d3c42e5aac5ba805825da76410c181273ba90b1", "v7.0.1"),
+    "actions/download-artifact": ("3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c", "v8.0.1"),
+    "pypa/gh-action-pypi-publish": (
+        "dc37677b2e1c63e2034f94d8a5b11f265b73ba33",
+        "v1.14.2",
+    ),
+}
+
+
+def uses(action: str) -> Commented:
+    """An action of others, pinned by commit id, its tag as a comment."""
+    commit, tag = PINS[action]
+    return Commented(f"{action}@{commit}", tag)
+
+
+def render(graph: Graph) -> str:
+    """The text of the workflow file for these jobs."""
+    deploys = any(job.environment for job in graph)
+    closing = _closing(graph)
+    taken = next((job.name for job in graph if job.name in closing), None)
+    if taken is not None:
+        message = f"noxfile.py: job {taken!r}: the workflow has a job of that name"
+        raise UsageError(message, hint="rename the session")
+    body: dict[str, Value] = {
+        "name": "ci",
+        "on": {
+            "push": {"branches": list(TRUNKS), "tags": ["v*"]},
+            "pull_request": {},
+            "merge_group": {},
+            "schedule": [{"cron": "0 2 * * *"}],
+            "workflow_dispatch": _dispatch() if deploys else {},
+        },
+        "permissions": {},
+        "concurrency": {
+            # A new push to a pull request takes the place of the one before; nothing
+            # else is ever cancelled.
+            "group": (
+                "ci-${{ github.event_name == 'pull_request' && github.ref ||"
+                " github.run_id }}"
+            ),
+            "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
+        },
+        # A variable of the repository: `off` where nothing is to be reused.
+        "env": {"LAKE_CI_STRICT": "1", "LAKE_CI_CACHE": "${{ vars.LAKE_CI_CACHE }}"},
+        "jobs": {job.name: _job(job) for job in graph} | closing,
+    }
+    return f"{WORKFLOW.first_line}\n{dump(body)}"
+
+
+def _dispatch() -> Value:
+    choice = {
+        "description": "where to deploy",
+        "type": "choice",
+        "options": list(ENVIRONMENTS),
+        "default": "trial",
+    }
+    return {"inputs": {"environment": choice}}
+
+
+def _job(job: Job) -> Value:
+    unknown = set(job.setup) - set(SETUPS)
+    if unknown:
+        raise UsageError(
+            f"noxfile.py: job {job.name!r}:"
+            f" unknown set-up {min(unknown)!r}; there are {SETUPS}"
+        )
+    matrix = len(job.variants) > 1
+    body: dict[str, Value] = {"name": "${{ matrix.session }}" if matrix else job.name}
+    if job.needs:
+        body["needs"] = list(job.needs)
+    if condition(job):
+        body["if"] = condition(job)
+    body["runs-on"] = RUNNER
+    body["timeout-minutes"] = int(job.minutes) + SPARE_MINUTES
+    body["permissions"] = _permissions(job)
+    if job.environment:
+        chosen = "${{ inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial' }}"
+        body["environment"] = chosen
+        body["concurrency"] = {
+            "group": f"{job.name}-{chosen}",
+            "cancel-in-progress": False,
+        }
+    if matrix:
+        variants = [
+            {"session": one.session, "id": one.id, "python": one.python or ""}
+            for one in job.variants
+        ]
+        body["strategy"] = {"fail-fast": False, "matrix": {"include": variants}}
+    body["steps"] = list(_steps(job, matrix=matrix))
+    return body
+
+
+def _permissions(job: Job) -> Value:
+    permissions: dict[str, Value] = {"contents": Commented("read", "to check out")}
+    if "coverage.xml" in job.reports:
+        permissions["id-token"] = Commented("write", "Codecov knows the run by it")
+    if job.environment:
+        permissions["id-token"] = Commented("write", "Databricks knows the run by it")
+    if "findings.sarif" in job.reports:
+        permissions["security-events"] = Commented("write", "to upload the findings")
+    if "dist/" in job.reports:
+        permissions["id-token"] = Commented("write", "to sign the attestation")
+        permissions["attestations"] = Commented("write", "to store the attestation")
+    return permissions
+
+
+def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
+    first = job.variants[0]
+    python = "${{ matrix.python }}" if matrix else first.python or ""
+    yield _checkout(history=job.history)
+    itself = "${{ matrix.id }}" if matrix else first.id
+    reused = {} if job.always else {"results": itself}
+    setup = {"python": python} | dict.fromkeys(job.setup, "true") | reused
+    yield {"uses": "./.github/actions/setup", "with": setup}
+    if job.takes:
+        yield {
+            "uses": "./.github/actions/artifacts-in",
+            "with": {"jobs": " ".join(job.takes)},
+        }
+    environment: dict[str, Value] = {
+        "SESSION": "${{ matrix.session }}" if matrix else first.session
+    }
+    if job.environment:
+        environment["DEPLOY_ENVIRONMENT"] = (
+            "${{ inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial' }}"
+        )
+        environment |= CREDENTIALS
+    yield {"run": 'nox -s "$SESSION"', "env": environment}
+    given: dict[str, Value] = {"job": itself, "status": "${{ job.status }}"}
+    for report, name in (
+        ("coverage.xml", "coverage"),
+        ("findings.sarif", "sarif"),
+        ("dist/", "dist"),
+    ):
+        if report in job.reports:
+            given[name] = "true"
+    # Also after a failure, and with what was done before a cancellation.
+    yield {"uses": "./.github/actions/artifacts-out", "if": "always()", "with": given}
+
+
+def _checkout(*, history: bool) -> Value:
+    depth: dict[str, Value] = {"fetch-depth": 0, "fetch-tags": True} if history else {}
+    return {
+        "uses": uses("actions/checkout"),
+        "with": {"persist-credentials": False} | depth,
+    }
+
+
+def _closing(graph: Graph) -> dict[str, Value]:
+    names = [job.name for job in graph]
+    jobs: dict[str, Value] = {
+        SUMMARY: {
+            "name": SUMMARY,
+            "needs": names,
+            "if": "always()",
+            "runs-on": RUNNER,
+            "timeout-minutes": SPARE_MINUTES,
+            "permissions": {
+                "contents": Commented("read", "to check out"),
+                "issues": Commented("write", "a failed nightly run opens one"),
+            },
+            "steps": [
+                _checkout(history=False),
+                {"uses": "./.github/actions/setup", "with": {"python": "3.11"}},
+                {"uses": "./.github/actions/artifacts-in", "with": {"jobs": "*"}},
+                {
+                    "run": 'nox -s "$SESSION"',
+                    "env": {
+                        "SESSION": SUMMARY,
+                        "NEEDS": "${{ toJSON(needs) }}",
+                        "GITHUB_TOKEN": "${{ github.token }}",
+                    },
+                },
+                {
+                    "uses": "./.github/actions/artifacts-out",
+                    "if": "always()",
+                    "with": {
+                        "job": SUMMARY,
+                        "status": "${{ job.status }}",
+                        "path": REPORT_FILES,
+                    },
+                },
+            ],
+        }
+    }
+    # A job that no tag starts would keep the release from ever running.
+    tagged = select(graph, Event("tag")).starts
+    built = [job.name for job in tagged if "dist/" in job.reports]
+    if built:
+        jobs[PUBLISH] = _publish([*built, SUMMARY])
+    return jobs
+
+
+def _publish(needs: list[str]) -> Value:
+    comment = "trusted publishing: no token is kept anywhere"
+    folder = {"name": "dist", "path": "dist"}
+    return {
+        "name": PUBLISH,
+        "needs": needs,
+        "if": release(needs),
+        "runs-on": RUNNER,
+        "timeout-minutes": SPARE_MINUTES,
+        "permissions": {"id-token": Commented("write", comment)},
+        "environment": "pypi",
+        "steps": [
+            {"uses": uses("actions/download-artifact"), "with": folder},
+            {"uses": uses("pypa/gh-action-pypi-publish")},
+        ],
+    }
+
+
+def tool(graph: Graph, posargs: Sequence[str]) -> Tool:
+    """What `nox -s workflow` does with these arguments. Raises UsageError."""
+    unknown = next((word for word in posargs if word not in OPTIONS), None)
+    if unknown is not None:
+        near = nearest(unknown, OPTIONS)
+        raise UsageError(f"nox -s workflow -- ...: no option {unknown!r}{near}")
+    return InSync(graph) if "--check" in posargs else Write(graph)
+
+
+class InSync(Tool):
+    """The committed workflow file is the one that the declarations make."""
+
+    name = "workflow"
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def run(self, bench: Workbench) -> Outcome:
+        foreign = WORKFLOW.foreign(self.name, bench)
+        if foreign is not None:
+            return Outcome(Status.FAILURE, "not a generated file", (foreign,))
+        path = bench.root / FILE
+        before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        after = render(self.graph).splitlines()
+        diff = list(
+            difflib.unified_diff(
+                before, after, f"{FILE} as it is", f"{FILE} as declared", lineterm=""
+            )
+        )
+        if not diff:
+            return Outcome(Status.SUCCESS, "as declared")
+        pairs = zip(before, after)
+        line = next(
+            (number for number, (one, two) in enumerate(pairs, 1) if one != two),
+            min(len(before), len(after)) + 1,
+        )
+        message = "\n".join(
+            [f"the file is not what the declarations make; {MEND}", *diff]
+        )
+        return Outcome(
+            Status.FAILURE,
+            f"out of step; {MEND}",
+            (Finding(self.name, "in-sync", message, FILE, max(line, 1)),),
+        )
+
+
+class Write(Tool):
+    """Write the workflow file from the declarations, in place of no other file."""
+
+    name = "workflow"
+    alone = True
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def run(self, bench: Workbench) -> Outcome:
+        return WORKFLOW.write(self.name, bench, render(self.graph))
