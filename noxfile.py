@@ -82,7 +82,7 @@ LAKEKIT = [
 SUITE_TESTS = [
     *CONFTESTS,
     *(f"{each}/*" for each in SUITE_UNIT + SUITE_INTEGRATION),
-    "testing/workspace_emulator/*",
+    "utils/workspace_emulator/*",
     "testing/deploys/*",
     "testing/steadiness.py",
 ]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from testing.workspace_emulator.runtime import release
+from workspace_emulator.runtime import release
 
 # Before the server takes its default from there.
 release.LOCK = Path(__file__).with_name("cluster.txt")
 
-from testing.workspace_emulator.__main__ import main  # noqa: E402 - see above
+from workspace_emulator.__main__ import main  # noqa: E402 - see above
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -62,7 +62,7 @@ class Theatre:
 
     def __enter__(self) -> Theatre:
         env = environment() | {
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "utils")]),
             "WORKSPACE_EMULATOR_TOKEN": self.token,
         }
         argv = [

@@ -16,7 +16,7 @@ from databricks.sdk.core import Config
 from databricks.sdk.service.catalog import VolumeType
 from databricks_cli.cli import cli as databricks
 
-from testing.workspace_emulator.launch import Emulator
+from workspace_emulator.launch import Emulator
 
 LAST = "test_every_route.py"
 RUNTIME = "15.4.x-scala2.12"

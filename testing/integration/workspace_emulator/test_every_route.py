@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from testing.workspace_emulator.launch import Emulator
-from testing.workspace_emulator.server import Server
+from workspace_emulator.launch import Emulator
+from workspace_emulator.server import Server
 
 
 def test_no_route_is_served_that_no_client_has_asked_for(

@@ -14,7 +14,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import InternalError, PermissionDenied
 from databricks.sdk.service.compute import State
 
-from testing.workspace_emulator.launch import Emulator
+from workspace_emulator.launch import Emulator
 
 
 @pytest.fixture(autouse=True)
@@ -223,6 +223,6 @@ def test_what_is_not_emulated_names_itself(emulator: Emulator) -> None:
         "error_code": "NOT_IMPLEMENTED",
         "message": (
             "The workspace emulator does not emulate GET /api/2.0/sql/warehouses;"
-            " see testing/workspace_emulator/README.md"
+            " see utils/workspace_emulator/README.md"
         ),
     }

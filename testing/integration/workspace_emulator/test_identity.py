@@ -11,7 +11,7 @@ from databricks.sdk.service.settings import (
 )
 
 from testing.integration.workspace_emulator.conftest import client
-from testing.workspace_emulator.launch import Emulator
+from workspace_emulator.launch import Emulator
 
 
 def test_me_is_the_one_user(sdk: WorkspaceClient) -> None:

@@ -19,8 +19,8 @@ from databricks.sdk.service.workspace import ImportFormat
 
 from testing.integration.workspace_emulator.conftest import RUNTIME, client
 from testing.integration.workspace_emulator.execution import script, script_task
-from testing.workspace_emulator.__main__ import TOKEN
-from testing.workspace_emulator.launch import PACKAGES, Emulator, LaunchError
+from workspace_emulator.__main__ import VARIABLE
+from workspace_emulator.launch import PACKAGES, Emulator, LaunchError
 
 
 @pytest.mark.skipif(
@@ -109,7 +109,7 @@ def test_an_emulator_that_does_not_answer_in_time_is_ended(tmp_path: Path) -> No
 
 def test_a_token_with_a_line_break_works_and_is_written_nowhere(tmp_path: Path) -> None:
     token = "dapi0123456789abcdef"
-    env = {**os.environ, "PYTHONPATH": str(PACKAGES), TOKEN: f"{token}\n"}
+    env = {**os.environ, "PYTHONPATH": str(PACKAGES), VARIABLE: f"{token}\n"}
     command = [
         sys.executable,
         "-m",

@@ -15,7 +15,7 @@ from testing.integration.workspace_emulator.execution import (
     script,
     script_task,
 )
-from testing.workspace_emulator.launch import Emulator
+from workspace_emulator.launch import Emulator
 
 WRITE = """
 import sys

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from testing.workspace_emulator.store import Store
-from testing.workspace_emulator.tree import Tree
+from workspace_emulator.store import Store
+from workspace_emulator.tree import Tree
 
 
 @pytest.fixture

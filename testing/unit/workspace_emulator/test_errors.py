@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from testing.workspace_emulator.errors import missing_field, not_emulated
+from workspace_emulator.errors import missing_field, not_emulated
 
 
 def test_an_error_is_what_clients_read() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.routing import Call, fields_of
+from workspace_emulator.errors import ApiError
+from workspace_emulator.routing import Call, fields_of
 
 
 def call(**fields: Any) -> Call:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.workspace_emulator.store import Store
+from workspace_emulator.store import Store
 
 
 def test_what_is_put_is_there_after_a_new_start(tmp_path: Path) -> None:

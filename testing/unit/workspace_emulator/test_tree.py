@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.tree import Tree, remove
+from workspace_emulator.errors import ApiError
+from workspace_emulator.tree import Tree, remove
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from testing.workspace_emulator.catalog.state import CATALOG, Catalog
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.store import Store
-from testing.workspace_emulator.tree import Tree
+from workspace_emulator.catalog.state import CATALOG, Catalog
+from workspace_emulator.errors import ApiError
+from workspace_emulator.store import Store
+from workspace_emulator.tree import Tree
 
 
 def test_a_volume_is_a_folder_that_goes_with_it(store: Store, tree: Tree) -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from testing.workspace_emulator.clusters.state import Clusters
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.runtime.background import Background
-from testing.workspace_emulator.runtime.environment import (
+from workspace_emulator.clusters.state import Clusters
+from workspace_emulator.errors import ApiError
+from workspace_emulator.runtime.background import Background
+from workspace_emulator.runtime.environment import (
     Environment,
     InstallError,
     Template,
 )
-from testing.workspace_emulator.runtime.release import SPARK_VERSION
-from testing.workspace_emulator.store import Store
+from workspace_emulator.runtime.release import SPARK_VERSION
+from workspace_emulator.store import Store
 
 
 class Ready(Template):

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from testing.workspace_emulator.dbfs.state import Dbfs
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.tree import Tree
+from workspace_emulator.dbfs.state import Dbfs
+from workspace_emulator.errors import ApiError
+from workspace_emulator.tree import Tree
 
 
 def test_paths_are_known_with_and_without_their_scheme(tree: Tree) -> None:

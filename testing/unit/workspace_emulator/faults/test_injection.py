@@ -5,9 +5,9 @@ from typing import cast
 
 from aiohttp import web
 
-from testing.workspace_emulator.faults.injection import injected
-from testing.workspace_emulator.faults.rules import Rule
-from testing.workspace_emulator.runtime.background import Background
+from workspace_emulator.faults.injection import injected
+from workspace_emulator.faults.rules import Rule
+from workspace_emulator.runtime.background import Background
 
 
 class Transport:

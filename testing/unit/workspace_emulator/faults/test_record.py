@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from testing.workspace_emulator.faults.record import Record, redacted
+from workspace_emulator.faults.record import Record, redacted
 
 
 def test_contents_and_secrets_are_not_kept() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.faults.rules import Faults, overwritten
-from testing.workspace_emulator.runtime.background import Background
+from workspace_emulator.errors import ApiError
+from workspace_emulator.faults.rules import Faults, overwritten
+from workspace_emulator.runtime.background import Background
 
 
 def test_a_fault_goes_off_after_some_requests_and_for_some() -> None:

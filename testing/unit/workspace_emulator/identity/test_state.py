@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.identity.state import Identity
-from testing.workspace_emulator.store import Store
+from workspace_emulator.errors import ApiError
+from workspace_emulator.identity.state import Identity
+from workspace_emulator.store import Store
 
 
 def test_a_token_is_good_until_its_time(store: Store) -> None:

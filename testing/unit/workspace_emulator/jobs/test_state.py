@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.jobs.state import Jobs, shown
-from testing.workspace_emulator.store import Store
+from workspace_emulator.errors import ApiError
+from workspace_emulator.jobs.state import Jobs, shown
+from workspace_emulator.store import Store
 
 SETTINGS: dict[str, Any] = {
     "tasks": [

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.jobs.tasks import (
+from workspace_emulator.errors import ApiError
+from workspace_emulator.jobs.tasks import (
     RUN_IF,
     parameters_of,
     satisfied,

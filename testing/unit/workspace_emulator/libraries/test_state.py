@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.libraries.state import check, wheel_name
+from workspace_emulator.errors import ApiError
+from workspace_emulator.libraries.state import check, wheel_name
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from testing.workspace_emulator.runtime.background import Background
+from workspace_emulator.runtime.background import Background
 
 
 def test_work_of_one_name_takes_the_place_of_the_one_before() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.workspace_emulator.runtime.environment import (
+from workspace_emulator.runtime.environment import (
     Environment,
     InstallError,
     Template,

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.secrets.state import REFERENCE, Secrets
-from testing.workspace_emulator.store import Store
+from workspace_emulator.errors import ApiError
+from workspace_emulator.secrets.state import REFERENCE, Secrets
+from workspace_emulator.store import Store
 
 
 def test_a_scope_belongs_to_who_made_it(store: Store) -> None:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from testing.workspace_emulator.errors import ApiError
-from testing.workspace_emulator.store import Store
-from testing.workspace_emulator.tree import Tree
-from testing.workspace_emulator.workspace.state import Workspace
+from workspace_emulator.errors import ApiError
+from workspace_emulator.store import Store
+from workspace_emulator.tree import Tree
+from workspace_emulator.workspace.state import Workspace
 
 
 def test_what_is_a_notebook_is_told_by_its_format_or_its_first_line(

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .__main__ import JARS, TOKEN
+from .__main__ import JARS, VARIABLE
 
 PACKAGES = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
@@ -81,7 +81,7 @@ class Emulator:
             str(self.state),
         ]
         command += ["--port", str(self._port)]
-        env = {**os.environ, "PYTHONPATH": str(PACKAGES), TOKEN: self.token}
+        env = {**os.environ, "PYTHONPATH": str(PACKAGES), VARIABLE: self.token}
         if self._jars is not None:
             env[JARS] = str(self._jars)
         log = self.state / "emulator.log"

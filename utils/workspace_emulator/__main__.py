@@ -25,7 +25,7 @@ from aiohttp import web
 from .errors import ApiError
 from .server import Server
 
-TOKEN = "WORKSPACE_EMULATOR_TOKEN"
+VARIABLE = "WORKSPACE_EMULATOR_TOKEN"
 JARS = "LAKE_CI_JARS"
 USAGE, UNFIT = 2, 3
 
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m workspace_emulator",
         description=(
-            f"A local Databricks workspace. {TOKEN} names the token to accept; without"
+            f"A local Databricks workspace. {VARIABLE} names the token to accept; without"
             " it one is made."
         ),
     )
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
             )
             return UNFIT
         # A token from a file ends in a line break, which no header can hold.
-        token = os.environ.get(TOKEN, "").strip() or _own_token(options.state / "token")
+        token = os.environ.get(VARIABLE, "").strip() or _own_token(options.state / "token")
         try:
             asyncio.run(
                 serve(options.state, token, options.port, options.jars, options.faults)

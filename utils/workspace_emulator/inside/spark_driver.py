@@ -16,9 +16,8 @@ def main(settings_file: str) -> None:
         conf=SparkConf().setAll(list(settings.items()))
     ).getOrCreate()
     session.sparkContext.setLogLevel("WARN")
-    session.sql(
-        "SHOW SCHEMAS"
-    ).collect()  # opens the metastore, and fails here where it cannot
+    # Opens the metastore, and fails here where it cannot.
+    session.sql("SHOW SCHEMAS").first()
     gateway = session.sparkContext._gateway.gateway_parameters
     print(json.dumps({"port": gateway.port, "secret": gateway.auth_token}), flush=True)
     sys.stdin.read()

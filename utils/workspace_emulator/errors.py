@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-README = "testing/workspace_emulator/README.md"
+README = "utils/workspace_emulator/README.md"
 
 
 class ApiError(Exception):
