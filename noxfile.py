@@ -16,10 +16,9 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "utils"))
 
-from lake_ci.cache import command as kept
-from lake_ci.cache import input_audit as declarations
 from lake_ci.checks import deploy as deploying
 from lake_ci.checks import docs
+from lake_ci.checks import input_audit as declarations
 from lake_ci.checks.docker import build as images
 from lake_ci.checks.docker import stages as containers
 from lake_ci.checks.kubernetes import kustomize
@@ -33,6 +32,7 @@ from lake_ci.checks.terraform import plan as rehearsal
 from lake_ci.checks.terraform import stages as infrastructure
 from lake_ci.checks.tests import affected, java, pytest
 from lake_ci.model.job import EVENTS
+from lake_ci.pipeline import cache_command as kept
 from lake_ci.pipeline import pipeline as graph
 from lake_ci.runner.run import Run
 from lake_ci.runner.suite import Suite
@@ -175,8 +175,7 @@ def tests(run: Run) -> None:
     """
     run.install(f"test-java{run.java}")
     run.partial = pytest.selects(run.posargs)
-    run.use_java()
-    run.check(java.Jars())
+    run.check(java.Java(run.java or JAVAS[-1]), java.Jars())
     if run.java == JAVAS[-1] or run.partial:
         cover = ["utils/lakekit", "api/lakekit_api"]
         folders = {"unit": UNIT, "integration": INTEGRATION}
@@ -208,12 +207,12 @@ def suite(run: Run) -> None:
     """Unit and integration tests of this suite itself."""
     run.install("suite")
     run.partial = pytest.selects(run.posargs)
-    run.use_java("17")
     folders = {"unit": SUITE_UNIT, "integration": SUITE_INTEGRATION}
     sets = affected.sets(
         folders, ["utils/lake_ci"], run.posargs, run.variant.job.inputs
     )
-    run.check(java.Jars(), *sets, pytest.Coverage(minimum=90))
+    coverage = pytest.Coverage(minimum=90)
+    run.check(java.Java(JAVAS[-1]), java.Jars(), *sets, coverage)
 
 
 @jobs.job(

@@ -28,9 +28,10 @@ from typing import Protocol
 
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.errors import LakeCiError, MachineError, UsageError
-from lake_ci.model.results import Status, write_whole
+from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
 from lake_ci.system import git, signals
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.environment import Environment
 from lake_ci.system.processes import Completed, Processes
 

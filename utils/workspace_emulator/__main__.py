@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m workspace_emulator",
         description=(
-            f"A local Databricks workspace. {VARIABLE} names the token to accept; without"
-            " it one is made."
+            f"A local Databricks workspace. {VARIABLE} names the token to accept;"
+            " without it one is made."
         ),
     )
     options.add_argument(
@@ -121,7 +121,8 @@ def main(arguments: Sequence[str]) -> int:
             )
             return UNFIT
         # A token from a file ends in a line break, which no header can hold.
-        token = os.environ.get(VARIABLE, "").strip() or _own_token(options.state / "token")
+        token = os.environ.get(VARIABLE, "").strip()
+        token = token or _own_token(options.state / "token")
         try:
             asyncio.run(
                 serve(options.state, token, options.port, options.jars, options.faults)

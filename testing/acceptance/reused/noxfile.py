@@ -10,7 +10,7 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "utils"))
 
-from lake_ci.cache import input_audit as declarations
+from lake_ci.checks import input_audit as declarations
 from lake_ci.model.results import Outcome, Status
 from lake_ci.pipeline import pipeline as graph
 from lake_ci.runner.check import Tool, Workbench, crashed

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from lake_ci.model.results import write_whole
+from lake_ci.system.atomic_write import write_whole
 
 # What a tool said of a file, a row each; None: it does not look at such files.
 Said = Optional[list[Any]]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.errors import BadResultError
-from lake_ci.system.file_lock import write_atomically
+from lake_ci.system.atomic_write import write_whole
 
 SCHEMA = 1
 REPORTS = "reports"
@@ -288,13 +288,3 @@ def incomplete(folder: Path) -> str | None:
     if not result.partial:
         return None
     return f"arguments selected a part of {result.session}; run `{result.reproduce}`"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file by way of a temporary one beside it, so that no reader sees
-    half of it.
-
-    A lone surrogate, which a file name that is not UTF-8 becomes, is written as an
-    escape that JSON reads back.
-    """
-    write_atomically(path, text.encode("utf-8", "backslashreplace"))

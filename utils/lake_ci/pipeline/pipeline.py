@@ -60,6 +60,7 @@ from lake_ci.report.overview import Overview, Workers
 from lake_ci.runner.run import facts
 from lake_ci.runner.suite import PLAN, Suite, one_line
 from lake_ci.system import git, interpreters, provisioning
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.file_lock import locked, sign
 from lake_ci.system.processes import Processes
 
@@ -381,7 +382,7 @@ class Pipeline:
             "arguments": _planning(self.arguments),
             "workers": asdict(self.workers),
         }
-        results.write_whole(self.suite.root / REPORTS / LAST, json.dumps(last) + "\n")
+        write_whole(self.suite.root / REPORTS / LAST, json.dumps(last) + "\n")
         lines = efficiency.text(efficiency.of(overview))
         print("\n".join([*lines, f"all of it: {REPORTS}/index.html"]), flush=True)
 

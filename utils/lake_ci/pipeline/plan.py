@@ -17,8 +17,8 @@ from lake_ci.model import events
 from lake_ci.model.events import Plan
 from lake_ci.model.job import ENVIRONMENTS, EVENTS, Graph, Job, nearest
 from lake_ci.model.results import count
+from lake_ci.model.schedule import Estimate, critical_path, start_order
 from lake_ci.pipeline.durations import Durations
-from lake_ci.pipeline.schedule import Estimate, critical_path, start_order
 
 
 class Parser(argparse.ArgumentParser):

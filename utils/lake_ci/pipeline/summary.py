@@ -16,7 +16,7 @@ from lake_ci.errors import BadResultError
 from lake_ci.model import results
 from lake_ci.model.events import Plan
 from lake_ci.model.job import Graph, Job, Variant
-from lake_ci.model.results import REPORTS, TIME_FORMAT, Result, write_whole
+from lake_ci.model.results import REPORTS, TIME_FORMAT, Result
 from lake_ci.report import history, html, junit, markdown
 from lake_ci.report.annotations import log
 from lake_ci.report.objections import objection
@@ -31,6 +31,7 @@ from lake_ci.report.overview import (
     Workers,
 )
 from lake_ci.system import git
+from lake_ci.system.atomic_write import write_whole
 
 # GitHub refuses a step's summary above 1 MiB, and shows none of it then.
 STEP_SUMMARY_LIMIT = 1024 * 1024

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 
+from lake_ci.model import schedule
 from lake_ci.model.results import TIME_FORMAT, Check, Finding, Result
-from lake_ci.pipeline import schedule
 
 
 class State(str, Enum):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lake_ci.model.results import Finding, Outcome, Status, write_whole
+from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Workbench
+from lake_ci.system.atomic_write import write_whole
 
 FORCE = "--force"
 FOREIGN = "not-generated"

@@ -18,7 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lake_ci.checks.tests.java import Java
 from lake_ci.errors import Interrupted, LakeCiError, MachineError, NoEnvironmentError
 from lake_ci.model import events, results
 from lake_ci.model.job import Variant
@@ -140,17 +139,6 @@ class Run:
                 f"installed requirements/{purpose}.txt in"
                 f" {terminal.seconds(time.monotonic() - start)}"
             )
-
-    def use_java(self, major: str | None = None) -> None:
-        """Let the tools that follow run on a Java; a row says which version it really
-        is.
-
-        Args:
-            major: the major version, `17`; None for that of the variant.
-        """
-        wanted = major or self.java
-        if wanted is not None:
-            self.check(Java(wanted, self._env))
 
     def check(self, *tools: Tool) -> None:
         """Run tools and record a row for each: side by side, but for those that must be

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lake_ci.errors import NoEnvironmentError
-from lake_ci.model.results import write_whole
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 STAMP = ".lake-ci-lock"

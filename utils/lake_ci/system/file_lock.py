@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,17 +34,3 @@ def locked(
 def sign(path: Path, text: str) -> None:
     """Say in a lock's file who holds it, for whoever waits."""
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file by way of a temporary one, so that no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lake_ci.errors import MachineError
-from lake_ci.model.results import write_whole
+from lake_ci.system.atomic_write import write_whole
 
 FOLDER = "LAKE_CI_PROVISIONING"
 # The `cause` of a result whose session could not run.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import quote, quote_plus
 
-from lake_ci.system.file_lock import write_atomically
+from lake_ci.system.atomic_write import write_atomically
 
 HIDDEN = "[hidden]"
 # Shorter values are words such as `testing`, which moto's documentation uses as a key.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -244,34 +243,6 @@ def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_missing_result_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(BadResultError, match=r"result\.json: no result$"):
         results.read(tmp_path)
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_temporary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "result.json"
-    results.write_whole(path, "old")
-
-    def disk_is_full(source: str, target: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", disk_is_full)
-    with pytest.raises(OSError, match="No space left"):
-        results.write_whole(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_text_that_utf_8_cannot_hold_survives_in_json(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    name = b"caf\xe9.py".decode("utf-8", "surrogateescape")
-    results.write_whole(path, json.dumps({"file": name}, ensure_ascii=False))
-    assert json.loads(path.read_text(encoding="utf-8")) == {"file": name}
-
-
-def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
-    results.write_whole(tmp_path / "a.txt", "text")
-    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
 
 
 def test_the_outcome_of_no_findings_is_success_with_the_clean_words() -> None:

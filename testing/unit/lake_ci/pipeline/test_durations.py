@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from lake_ci.errors import UsageError
-from lake_ci.model import results
 from lake_ci.model.job import Variant
 from lake_ci.model.results import Check, Status
 from lake_ci.pipeline.durations import DEFAULT_SECONDS, Durations, durations
 from lake_ci.report import history
 from lake_ci.report.overview import Past, PastSession, State
+from lake_ci.system.atomic_write import write_whole
 from testing.unit.lake_ci.report import samples
 
 GRAPH = samples.design()
@@ -45,7 +45,7 @@ def write_history(root: Path, *seconds: tuple[State, float]) -> None:
         )
         for state, each in seconds
     ]
-    results.write_whole(root / "reports" / history.FILE, history.to_text(runs))
+    write_whole(root / "reports" / history.FILE, history.to_text(runs))
 
 
 def write_table(root: Path, text: str) -> None:
@@ -116,7 +116,7 @@ def test_a_session_may_have_an_estimate_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_history_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
-    results.write_whole(tmp_path / "reports" / history.FILE, "{")
+    write_whole(tmp_path / "reports" / history.FILE, "{")
     assert known(tmp_path, LINT).estimated == {"lint"}
 
 

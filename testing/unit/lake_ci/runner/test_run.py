@@ -477,22 +477,6 @@ def test_a_weaker_check_is_a_warning_and_under_strict_a_failure(
     assert read(root).checks[1].weaker == "no network"
 
 
-def test_a_missing_jdk_is_a_weaker_check(make: Make, root: Path) -> None:
-    with make(java="17") as run:
-        run.use_java()
-    [check] = read(root, "lint-java17").checks
-    assert (check.name, check.status) == ("java", Status.WARNING)
-    assert check.weaker is not None
-    assert check.weaker.startswith("nothing ran on Java 17")
-
-
-def test_without_a_java_matrix_no_java_is_asked_for(make: Make, root: Path) -> None:
-    with make() as run:
-        run.use_java()
-    assert read(root).checks == ()
-    assert read(root).status is Status.SKIPPED
-
-
 def test_a_selection_that_matches_nothing_is_a_failure(make: Make, root: Path) -> None:
     with make(posargs=["-k", "nothing"]) as run:
         run.partial = True

@@ -20,8 +20,9 @@ from lake_ci.checks.security import locked_packages
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.locked_packages import Pin
 from lake_ci.checks.security.safety import Safety
-from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Workbench, crashed, stopped
+from lake_ci.system.atomic_write import write_whole
 
 INSPECT = "scripts/inspect_image.py"
 LABELS = ("title", "version", "revision", "source", "licenses")

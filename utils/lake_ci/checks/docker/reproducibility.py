@@ -29,9 +29,10 @@ from lake_ci.checks.docker.build import (
 from lake_ci.checks.docker.contents import stage_line
 from lake_ci.checks.docker.layers import Contents, Place
 from lake_ci.errors import LakeCiError
-from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Workbench, stopped
 from lake_ci.system import git
+from lake_ci.system.atomic_write import write_whole
 
 TAG = "again"
 INPUTS = (

@@ -18,8 +18,9 @@ from lake_ci.checks.kubernetes.api_server import (
 from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.manifests import FOLDER, Manifest, Rendered, leaves
 from lake_ci.errors import MachineError
-from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.atomic_write import write_whole
 
 QUANTITY = re.compile(r"[+-]?[0-9.]+([eEinumkKMGTP]*[-+]?[0-9]*)")
 QUANTITIES = {"limits", "requests", "hard", "sizeLimit"}

@@ -13,8 +13,9 @@ from typing import NoReturn
 from lake_ci.checks.kubernetes.manifests import FOLDER, Made, Rendered
 from lake_ci.errors import UsageError
 from lake_ci.model.job import ENVIRONMENTS
-from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 WORK = ".cache/kubernetes"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lake_ci.model.results import write_whole
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.file_lock import locked
 
 SCHEMA = 1

@@ -25,16 +25,10 @@ from lake_ci.checks.performance.benchmark import (
 from lake_ci.checks.performance.history import Record, append, machine, read, to_line
 from lake_ci.checks.performance.options import Options
 from lake_ci.checks.tests.java import Jars, Java
-from lake_ci.model.results import (
-    REPORTS,
-    TIME_FORMAT,
-    Outcome,
-    Status,
-    count,
-    write_whole,
-)
+from lake_ci.model.results import REPORTS, TIME_FORMAT, Outcome, Status, count
 from lake_ci.runner.check import Stages, Tool, Workbench, crashed, stopped
 from lake_ci.system import git
+from lake_ci.system.atomic_write import write_whole
 
 HISTORY = f"{REPORTS}/.history/performance.jsonl"
 

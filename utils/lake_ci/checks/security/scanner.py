@@ -15,8 +15,9 @@ from typing import Any
 
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.sarif import Weakness
-from lake_ci.model.results import Outcome, write_whole
+from lake_ci.model.results import Outcome
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 # All that a scanner is told of its surroundings.

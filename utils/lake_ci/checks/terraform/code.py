@@ -16,8 +16,9 @@ from typing import Any
 from lake_ci.checks.lint.diff import first_changes
 from lake_ci.checks.terraform import hcl
 from lake_ci.model.job import ENVIRONMENTS
-from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 FOLDER = "terraform"

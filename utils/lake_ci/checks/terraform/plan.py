@@ -17,8 +17,9 @@ from lake_ci.checks.terraform.accounts import Account
 from lake_ci.checks.terraform.code import FOLDER, Code, judged, program, work
 from lake_ci.errors import LakeCiError, MachineError, UsageError
 from lake_ci.model.job import ENVIRONMENTS
-from lake_ci.model.results import Finding, Outcome, Status, write_whole
+from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 CHANGES = 2

@@ -16,8 +16,9 @@ from lake_ci.checks.lint.locks import read_project
 from lake_ci.checks.terraform import hcl
 from lake_ci.checks.terraform.code import FOLDER, isolated
 from lake_ci.checks.terraform.plan import Plan
-from lake_ci.model.results import Finding, Outcome, Status, count, write_whole
+from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 PRIVATE = (

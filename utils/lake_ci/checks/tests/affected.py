@@ -15,9 +15,10 @@ from lake_ci.cache.file_hashes import Digests
 from lake_ci.cache.fingerprint import matcher
 from lake_ci.checks.tests.pytest import Pytest, selects
 from lake_ci.checks.tests.pytest_plugins.python_blocks import REST, split
-from lake_ci.model.results import Outcome, Status, write_whole
+from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Workbench
 from lake_ci.system import git
+from lake_ci.system.atomic_write import write_whole
 
 OPTION = "--affected"
 FOLDER = ".cache/affected"

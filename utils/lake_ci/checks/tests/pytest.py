@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lake_ci.model.results import Finding, Outcome, Status, write_whole
+from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 NOTHING_SELECTED = 5

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.cache.command import tell
 from lake_ci.cache.lookup import limit, place
 from lake_ci.cache.store import Store
 from lake_ci.errors import LakeCiError, UsageError
+from lake_ci.pipeline.cache_command import tell
 from testing.unit.lake_ci.cache.test_store import PRINT, RESULT, leave
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nox._resolver import lazy_stable_topo_sort
 
-from lake_ci.pipeline.schedule import (
+from lake_ci.model.schedule import (
     Estimate,
     critical_path,
     longest_paths,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.cache import input_audit
-from lake_ci.cache.input_audit import (
+from lake_ci.checks import input_audit
+from lake_ci.checks.input_audit import (
     UNREAD_NS,
     Copies,
     alike,
