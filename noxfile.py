@@ -23,7 +23,7 @@ from lake_ci.checks.docker import build as images
 from lake_ci.checks.docker import stages as containers
 from lake_ci.checks.kubernetes import kustomize
 from lake_ci.checks.kubernetes import stages as kubernetes
-from lake_ci.checks.lint import locks, style
+from lake_ci.checks.lint import imports, locks, style
 from lake_ci.checks.packaging import packaging
 from lake_ci.checks.performance import options as benchmarking
 from lake_ci.checks.performance import stages as benchmarks
@@ -100,7 +100,14 @@ def lint(run: Run) -> None:
     """Style, imports, strict types, locks and the workflow."""
     run.install("lint")
     run.partial = bool(run.posargs)
-    code = [style.Flake8(), style.Mypy(), style.Isort(), style.Black(), locks.Locks()]
+    code = [
+        style.Flake8(),
+        style.Mypy(),
+        style.Isort(),
+        style.Black(),
+        imports.Imports(),
+        locks.Locks(),
+    ]
     hub = [
         actions.InSync(jobs.graph),
         checks.Schema(),

@@ -352,6 +352,9 @@ def lean(original: Checkout) -> Checkout:
         shutil.rmtree(original.root / folder)
         # mypy's settings name the folder.
         original.write(f"{folder}/sound.py", "ONE = 1\n")
+    for package in ("api/lakekit_api", "utils/lakekit"):
+        # As do the contracts of imports.
+        original.write(f"{package}/__init__.py", "")
     original.write(script, text)
     original.commit()
     return original

@@ -20,7 +20,7 @@ WORKFLOW_ROWS = {
     "actionlint",
     "zizmor",
 }
-ROWS = {"flake8", "black", "isort", "mypy", "locks"} | WORKFLOW_ROWS
+ROWS = {"flake8", "black", "isort", "mypy", "imports", "locks"} | WORKFLOW_ROWS
 SEED = "utils/lakekit/seeded.py"
 # A file for each defect: the row that finds it, the rule, and the text.
 DEFECTS = {
@@ -30,6 +30,11 @@ DEFECTS = {
         "isort",
         "order",
         'import sys  # here\nimport os\n\n__all__ = ["os", "sys"]\n',
+    ),
+    "import_across": (
+        "imports",
+        "layer",
+        'import lake_ci.errors  # here\n\n__all__ = ["lake_ci"]\n',
     ),
     "type_error": (
         "mypy",
@@ -115,9 +120,15 @@ def test_a_file_that_does_not_parse_is_a_finding_of_each_tool_that_parses(
 ) -> None:
     line = repository.write(SEED, "total = 1 +  # here\nrest = 2\n")
     ran = repository.nox("-s", "lint")
-    ran.assert_only("lint", failed={"flake8", "black", "mypy"}, rows=ROWS)
+    ran.assert_only("lint", failed={"flake8", "black", "imports", "mypy"}, rows=ROWS)
     assert "Traceback" not in ran.output
-    for check, rule in (("flake8", "E999"), ("black", "parse"), ("mypy", "syntax")):
+    rules = {
+        "flake8": "E999",
+        "black": "parse",
+        "imports": "syntax",
+        "mypy": "syntax",
+    }
+    for check, rule in rules.items():
         found = ran.finding("lint", check, rule)
         assert (found.tool, found.file, found.line) == (check, SEED, line)
 

@@ -1,0 +1,68 @@
+"""The direction of imports between packages: import-linter, by its contracts in
+pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lake_ci.model.results import Finding
+from lake_ci.runner.check import CommandTool, Workbench
+from lake_ci.system.processes import Completed
+
+# Where the packages that the contracts name are found.
+SOURCES = ("utils", "api")
+
+
+class Imports(CommandTool):
+    """Each import is allowed by every contract."""
+
+    name = "imports"
+    # A contract's heading, of more than the headings around it; then either chains of
+    # imports under what they break, or packages that no layer names.
+    BROKEN = re.compile(r"^(\S+) is not allowed to import (\S+):$")
+    CHAIN = re.compile(r"^- +(?P<importer>\S+) -> (?P<imported>\S+) \(l\.(?P<line>\d+)")
+    UNLISTED = re.compile(r"^- (?P<module>[\w.]+)$")
+    SYNTAX = re.compile(r"^Syntax error in (?P<file>.+), line (?P<line>\d+):", re.M)
+
+    def command(self, bench: Workbench) -> list[str]:
+        return [bench.bin("lint-imports"), "--no-cache", "--no-logo", "pyproject.toml"]
+
+    def environment(self, bench: Workbench) -> Mapping[str, str]:
+        paths = os.pathsep.join(str(bench.root / source) for source in SOURCES)
+        return {"PYTHONPATH": paths, "COLUMNS": "1000"}
+
+    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        broken = ""
+        for line in done.stdout.splitlines():
+            if heading := self.BROKEN.match(line):
+                broken = f"{heading[1]} may not import {heading[2]}"
+            elif chain := self.CHAIN.match(line):
+                message = f"{broken}: this imports {chain['imported']}"
+                file = _file(bench.root, chain["importer"])
+                yield Finding(self.name, "layer", message, file, int(chain["line"]))
+            elif unlisted := self.UNLISTED.match(line):
+                module = unlisted["module"]
+                message = f"{module} is in no layer of [tool.importlinter]"
+                yield Finding(
+                    self.name, "unlisted", message, _file(bench.root, module), 1
+                )
+        for match in self.SYNTAX.finditer(done.stdout + done.stderr):
+            file = bench.relative(match["file"])
+            message = "cannot be parsed"
+            yield Finding(self.name, "syntax", message, file, int(match["line"]))
+
+
+def _file(root: Path, module: str) -> str:
+    """The file of a module, relative to the repository; pyproject.toml for a module
+    that is in none of the sources.
+    """
+    path = module.replace(".", "/")
+    for source in SOURCES:
+        for name in (f"{source}/{path}.py", f"{source}/{path}/__init__.py"):
+            if (root / name).is_file():
+                return name
+    return "pyproject.toml"
