@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`-- --changes 500 --seed 7`: how many random changes the trial of what is reused
     makes, and which.
 
-    `-- --orders 1`: in how many random orders the unit tests run.
+    `-- --nightly`: the tests marked `nightly` as well.
     """
     parser.addoption(
         "--changes",
@@ -55,12 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="random changes that results are tried to be reused after",
     )
     parser.addoption("--seed", default="1", help="other random changes")
-    nightly = os.environ.get("GITHUB_EVENT_NAME") == "schedule"
     parser.addoption(
-        "--orders",
-        type=int,
-        default=int(nightly),
-        help="random orders that the unit tests run in; nightly one, else none",
+        "--nightly",
+        action="store_true",
+        default=os.environ.get("GITHUB_EVENT_NAME") == "schedule",
+        help="run the tests marked nightly, as the scheduled run does",
     )
 
 
@@ -73,11 +72,19 @@ SAME_ENVIRONMENT = {
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of a file to one process: they share the runs of its fixtures."""
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Give the tests of a file to one process, as they share the runs of its fixtures;
+    skip those that are for the scheduled run.
+    """
+    nightly = config.getoption("--nightly")
+    skip = pytest.mark.skip(reason="runs on schedule, or by `-- --nightly`")
     for item in items:
         file = item.path.stem
         item.add_marker(pytest.mark.xdist_group(SAME_ENVIRONMENT.get(file, file)))
+        if item.get_closest_marker("nightly") and not nightly:
+            item.add_marker(skip)
 
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,6 +1,4 @@
-"""The unit tests pass in any order: each night in another one, or in as many as `--
---orders N` says.
-"""
+"""The unit tests pass in any order: in another one each night."""
 
 from __future__ import annotations
 
@@ -15,21 +13,13 @@ SUITE = ["testing/unit/ci", "testing/unit/lake_ci", "testing/unit/workspace_emul
 LAKEKIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run as often as is asked for."""
-    reason = "the unit tests run in a random order each night, and by `-- --orders 1`"
-    none = pytest.param(0, marks=pytest.mark.skip(reason=reason))
-    metafunc.parametrize(
-        "order", range(metafunc.config.getoption("--orders")) or [none]
-    )
-
-
 @pytest.fixture(scope="module")
 def committed(original: Checkout) -> Checkout:
     original.commit()
     return original
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("session", "job", "folders"),
     [
@@ -44,7 +34,6 @@ def test_unit_tests_pass_in_a_random_order(
     session: str,
     job: str,
     folders: list[str],
-    order: int,
 ) -> None:
     seed = random.SystemRandom().randrange(10**6)
     record_property("seed", seed)
