@@ -181,9 +181,9 @@ def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
     )
     quick.replace(
         "noxfile.py",
-        "from lake_ci.cache import input_audit as",
-        "from lake_ci.cache import command as kept\n"
-        "from lake_ci.cache import input_audit as",
+        "from lake_ci.checks import input_audit as",
+        "from lake_ci.pipeline import cache_command as kept\n"
+        "from lake_ci.checks import input_audit as",
     )
     assert nox(quick, "--", "--plain", "-j", "1").code == 0
     assert "5 results, 0." in nox(quick, "-s", "cache").output
