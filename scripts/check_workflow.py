@@ -1,8 +1,8 @@
 """Hold a workflow file against the declared jobs, reading nothing but the file: what
 GitHub would do with it.
 
-    python scripts/check_workflow.py .github/workflows/ci.yml '{"lint": {"needs": [],
-    "sessions": ["lint"]}}'
+    python scripts/check_workflow.py .github/workflows/ci.yml \\
+        '{"lint": {"needs": [], "sessions": ["lint"]}}'
 
 Prints findings as JSON, and exits with 1 where there are any. The summary, which needs
 every job, and jobs without a `run:` (publishing) are no declared jobs.

@@ -1,9 +1,10 @@
 """Serve a Kubernetes API on loopback until standard input ends: a server of our own, or
 a door to a cluster.
 
-    python scripts/serve_kubernetes.py .cache/kubernetes --assets FOLDER      # FOLDER
-    holds etcd and kube-apiserver python scripts/serve_kubernetes.py .cache/kubernetes
-    --context NAME       # kubectl proxy, on a Unix socket
+    python scripts/serve_kubernetes.py .cache/kubernetes --assets FOLDER
+    python scripts/serve_kubernetes.py .cache/kubernetes --context NAME
+
+FOLDER holds etcd and kube-apiserver; NAME is reached by kubectl proxy on a Unix socket.
 
 Prints one line of JSON once it is ready: how to reach it. All it keeps is in a folder
 of its own below the one that is named, which goes with it. What a killed one has left

@@ -1,8 +1,7 @@
-"""Random changes to a repository of quick jobs, and what a plan, a run and a full run
-say after each.
+"""Random changes to quick jobs, and what a plan, a run and a full run say of each.
 
-    PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes --number
-    500 --seed 1
+    PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes \\
+        --number 500 --seed 1
 
 A result is stale where a run that may reuse differs in any row or file from the run
 right after it that may not.

@@ -4,8 +4,8 @@ for each environment.
 Prints one line of JSON, the endpoint and for each environment the keys of a session in
 its account, once the buckets of Terraform's states are there.
 
-    python testing/aws/serve.py '{"dev": {"account": "333344445555", "bucket":
-    "states"}}'
+    python testing/aws/serve.py \\
+        '{"dev": {"account": "333344445555", "bucket": "states"}}'
 """
 
 from __future__ import annotations

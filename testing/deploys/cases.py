@@ -1,8 +1,8 @@
 """Each fault, and a kill -9 before and after, at each distinct request of a first
 deploy, an upgrade and a rollback.
 
-    PYTHONPATH=.:utils .nox/suite-3-11/bin/python -m testing.deploys.cases --jobs 2 >
-    cases.tsv
+    PYTHONPATH=.:utils .nox/suite-3-11/bin/python -m testing.deploys.cases \\
+        --jobs 2 > cases.tsv
 
 The list of requests is the emulator's own recording. After each case the workspace is
 at the old or at the new version, whole, the ledger agrees with it, and no lock stays.

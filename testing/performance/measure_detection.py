@@ -1,9 +1,9 @@
 """How often `nox -s performance` finds a slow-down of a known size: the same commit
 twice, and seeded ones, many times.
 
-    nox -s performance --install-only .nox/performance/bin/python
-    testing/performance/measure_detection.py -k merge --transform silver.orders --trials
-    20
+    nox -s performance --install-only
+    .nox/performance/bin/python testing/performance/measure_detection.py \\
+        -k merge --transform silver.orders --trials 20
 
 Each size has a copy of the repository in which one transform does so much more work for
 the processor. Both versions are built and installed once a size, and then measured and

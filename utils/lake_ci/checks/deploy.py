@@ -151,7 +151,7 @@ def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
         if not name.startswith("DATABRICKS_")
     }
     testing = {
-        "PYTHONPATH": str(bench.root / "utils"),
+        "PYTHONPATH": utils,
         "WORKSPACE_EMULATOR_TOKEN": f"dapi{secrets.token_hex(16)}",
     }
     argv = [str(bench.python), "-m", "workspace_emulator", "--state", str(state)]

@@ -73,7 +73,7 @@ class Job:
             of the others.
         facts: what of the world outside its result leans on, by the names of `FACTS`.
         variables: environment variables that it reads, beside those that every job
-            heeds (`machine.VARIABLES`).
+            heeds (`external_inputs.VARIABLES`).
         always: whether it runs whatever was found before: what it does cannot be put
             back.
         environment: whether it deploys, to the environment that the dispatch names.
