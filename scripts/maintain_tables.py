@@ -6,7 +6,7 @@ python scripts/maintain_tables.py --lake main.flights
 
 import sys
 
-from lakekit.cli import call
+from lakekit.cli.main import call
 
 if __name__ == "__main__":
     code = call(["maintain", *sys.argv[1:]])

@@ -6,7 +6,7 @@ python scripts/run_medallion.py --source /Volumes/main/flights/files --lake main
 
 import sys
 
-from lakekit.cli import call
+from lakekit.cli.main import call
 
 if __name__ == "__main__":
     code = call(["run", *sys.argv[1:]])

@@ -11,8 +11,8 @@ from typing import AsyncIterator, Sequence
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from lakekit.lake import find_lake
-from lakekit.tables import Table, TableSet
+from lakekit.declarations.tables import Table, TableSet
+from lakekit.storage.lake import find_lake
 from lakekit_api.access import Access
 from lakekit_api.endpoints import data_router, service_router
 from lakekit_api.errors import Problem, StartRefused, respond
@@ -102,7 +102,8 @@ def served(declarations: str) -> Sequence[Table]:
         ) from None
     if not isinstance(found, TableSet):
         raise StartRefused(
-            f"{declarations} is no lakekit.tables.TableSet", "Name one as MODULE:NAME."
+            f"{declarations} is no lakekit.declarations.tables.TableSet",
+            "Name one as MODULE:NAME.",
         )
     tables = found.layer(LAYER)
     if not tables:

@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 import click
 
-from lakekit.options import exit_code, version_option
+from lakekit.cli.options import exit_code, version_option
 from lakekit_api import settings, tokens
 from lakekit_api.app import served
 from lakekit_api.errors import StartRefused

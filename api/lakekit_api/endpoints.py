@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import APIRouter, Request, Security
 from fastapi.responses import JSONResponse, Response
 
-from lakekit.tables import Table
+from lakekit.declarations.tables import Table
 from lakekit_api import openapi
 from lakekit_api.cache import PageCache
 from lakekit_api.errors import Problem

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from urllib.parse import parse_qsl
 
-from lakekit.statements import name
-from lakekit.tables import Column, Table
+from lakekit.declarations.tables import Column, Table
+from lakekit.engines.duckdb.statements import name
 from lakekit_api import values
 from lakekit_api.errors import WrongParameter
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping
 
-from lakekit.statements import PATTERNS
-from lakekit.tables import Column, Table, Type
+from lakekit.declarations.tables import Column, Table, Type
+from lakekit.engines.patterns import PATTERNS
 from lakekit_api.errors import MEDIA_TYPE
 from lakekit_api.filters import MOST_VALUES, Filter
 from lakekit_api.pages import LARGEST_VERSION, Paging

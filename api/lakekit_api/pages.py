@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from lakekit.statements import name
-from lakekit.tables import Column, Table
+from lakekit.declarations.tables import Column, Table
+from lakekit.engines.duckdb.statements import name
 from lakekit_api import values
 from lakekit_api.errors import WrongParameter
 from lakekit_api.filters import Filter, filters, once, read_parameters, where

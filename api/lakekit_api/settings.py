@@ -38,7 +38,7 @@ class Settings:
     )
     no_auth: bool = _setting(False, "Ask for no token; on a loopback address only.")
     declarations: str = _setting(
-        "lakekit.flights:TABLES", "The tables' declarations, MODULE:NAME."
+        "lakekit.nyc_flights.tables:TABLES", "The tables' declarations, MODULE:NAME."
     )
     limit: int = _setting(100, "Rows of a page where the request names no limit.", 1)
     max_limit: int = _setting(1000, "Rows that a page may have at most.", 1)

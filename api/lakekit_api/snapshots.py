@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple
 
+from lakekit.declarations.tables import Table
+from lakekit.engines.duckdb.statements import data_files, declared_columns, name
 from lakekit.errors import LakeRefused, MissingExtra, StorageError
-from lakekit.lake import Lake
-from lakekit.statements import data_files, declared_columns, name
-from lakekit.storage import storage_of
-from lakekit.tables import Table
+from lakekit.storage.files import storage_of
+from lakekit.storage.lake import Lake
 
 try:
     import duckdb
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    from lakekit import delta_log
+    from lakekit.engines.duckdb import delta_log
 except ModuleNotFoundError as missing:
     raise MissingExtra(str(missing.name), "api") from missing
 

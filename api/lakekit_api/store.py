@@ -25,8 +25,8 @@ from typing import (
     TypeVar,
 )
 
+from lakekit.declarations.tables import Table
 from lakekit.errors import LakekitError
-from lakekit.tables import Table
 from lakekit_api.errors import Problem
 from lakekit_api.logs import log
 from lakekit_api.metrics import Metrics

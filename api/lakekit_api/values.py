@@ -12,8 +12,9 @@ from typing import Any, Callable, Mapping
 
 import orjson
 
-from lakekit.statements import MEANING, PATTERNS
-from lakekit.tables import Type
+from lakekit.declarations.tables import Type
+from lakekit.engines.duckdb.statements import MEANING
+from lakekit.engines.patterns import PATTERNS
 
 BITS: Mapping[Type, int] = {"int": 32, "bigint": 64}
 LONGEST = 256

@@ -25,7 +25,7 @@ ROWS = INSTALLS | {
 }
 WHEEL = "[tool.hatch.build.targets.wheel]\n"
 SDIST = '"LICENSE", "pyproject.toml"]'
-GOLD = "lakekit/sql/gold/busiest_hours.sql"
+GOLD = "lakekit/nyc_flights/sql/gold/busiest_hours.sql"
 # Replaces a file of the package by one that holds something else at each build.
 RANDOM_HOOK = f"""
 import uuid
@@ -184,7 +184,7 @@ def test_finds_a_wrong_description_a_stray_file_and_a_command_that_does_not_star
     repository.replace("pyproject.toml", WHEEL, f"{WHEEL}hooks.custom = {{}}\n")
     repository.replace("pyproject.toml", SDIST, f'{SDIST[:-1]}, "hatch_build.py"]')
     repository.replace(
-        "pyproject.toml", '"lakekit.cli:main"', '"lakekit.cli:no_such_function"'
+        "pyproject.toml", '"lakekit.cli.main:main"', '"lakekit.cli.main:nothing"'
     )
     ran = build(repository)
     ran.assert_only("build", failed=INSTALLS | {"twine", "checksums"}, rows=ROWS)

@@ -172,7 +172,8 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
 def test_a_wrong_result_of_the_processor_is_found_by_its_rows(
     checkout: Checkout,
 ) -> None:
-    sql = "/opt/lake/lib/python3.11/site-packages/lakekit/sql/gold/busiest_hours.sql"
+    packages = "/opt/lake/lib/python3.11/site-packages"
+    sql = f"{packages}/lakekit/nyc_flights/sql/gold/busiest_hours.sql"
     seed(
         checkout,
         "processor",

@@ -130,7 +130,7 @@ def test_a_baseline_that_lacks_what_is_measured_makes_it_a_new_benchmark(
 ) -> None:
     repository.replace(
         "utils/lakekit/__init__.py",
-        "from lakekit.project import InitResult, init\n",
+        "from lakekit.commands.init import InitResult, init\n",
         "",
     )
     repository.commit()

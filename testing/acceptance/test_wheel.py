@@ -19,7 +19,7 @@ def test_wheel_alone_makes_a_project_and_runs_it_on_both_engines(
 ) -> None:
     # A session of the tests has the locked jars fetched and checked.
     ran = original.nox(
-        "-s", "tests-3.11(java17)", "--", "testing/unit/lakekit/test_retries.py"
+        "-s", "tests-3.11(java17)", "--", "testing/unit/lakekit/engines/test_retries.py"
     )
     assert ran.rows("tests-3.11-java17")["jars"] == "success", ran.output
     [jars] = [

@@ -41,8 +41,8 @@ from urllib.parse import urlencode
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "utils"), str(ROOT / "api")]
 
-from lakekit.flights import GOLD_CARRIER_DAY
-from lakekit.lake import find_lake
+from lakekit.nyc_flights.tables import GOLD_CARRIER_DAY
+from lakekit.storage.lake import find_lake
 from lakekit_api import tokens
 from lakekit_api.pages import Paging
 from lakekit_api.settings import Settings

@@ -154,7 +154,7 @@ SPARK = """
 import json, sys, tempfile, time
 from pathlib import Path
 started = time.perf_counter()
-from lakekit.spark_session import spark_session
+from lakekit.engines.spark.session import spark_session
 with tempfile.TemporaryDirectory() as scratch, spark_session(Path(scratch)) as session:
     session.sql("select 1").collect()
     start = time.perf_counter() - started

@@ -9,8 +9,8 @@ from typing import Any
 
 
 def project(folder: Path) -> Any:
-    """The tables that a project declares, a `lakekit.tables.TableSet` of the version
-    that is measured.
+    """The tables that a project declares, a `lakekit.declarations.TableSet` of the
+    version that is measured.
     """
     spec = importlib.util.spec_from_file_location(
         "project_tables", folder / "tables.py"

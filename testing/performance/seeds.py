@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FILE = "utils/lakekit/medallion.py"
+FILE = "utils/lakekit/commands/run.py"
 UPDATE = "        done = retried(update)\n"
 # More work for the processor, whatever else the machine does.
 SLOWER = """\

@@ -52,7 +52,7 @@ def test_medallion_spark(
     minute a round.
     """
     import lakekit
-    from lakekit.spark_session import spark_session
+    from lakekit.engines.spark.session import spark_session
 
     # The second compiler is still at work after minutes, and never twice alike.
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")

@@ -7,17 +7,17 @@ are imported by the first call that needs them.
 
 from __future__ import annotations
 
-from lakekit.care import Maintained, MaintainResult, maintain
-from lakekit.catalog import DdlResult, DescribeResult, ddl, describe
-from lakekit.checks import Check, QualityResult, quality
-from lakekit.comparison import DiffResult, TableDiff, diff
+from lakekit.commands.ddl import DdlResult, DescribeResult, ddl, describe
+from lakekit.commands.diff import DiffResult, TableDiff, diff
+from lakekit.commands.init import InitResult, init
+from lakekit.commands.maintain import Maintained, MaintainResult, maintain
+from lakekit.commands.plan import PlanResult, plan
+from lakekit.commands.quality import Check, QualityResult, quality
+from lakekit.commands.restore import RestoreResult, restore
+from lakekit.commands.run import RunResult, TableResult, run
+from lakekit.commands.show import ShowResult, show
 from lakekit.errors import LakekitError
-from lakekit.log_replay import Version
-from lakekit.medallion import RunResult, TableResult, run
-from lakekit.planning import PlanResult, plan
-from lakekit.project import InitResult, init
-from lakekit.restoring import RestoreResult, restore
-from lakekit.rows import ShowResult, show
+from lakekit.storage.versions import Version
 
 __all__ = [
     "Check",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lakekit.cli import main
+from lakekit.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -9,10 +9,7 @@ damaged; 130 interrupted.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Optional, Tuple
-
-if TYPE_CHECKING:
-    from lakekit.log_replay import Version
+from typing import ClassVar, Optional
 
 
 class LakekitError(Exception):
@@ -88,7 +85,7 @@ class SqlRefused(LakekitError):
     def __init__(self, table: str, what: str) -> None:
         super().__init__(
             f"{table}: {what}",
-            "Use a construct that lakekit.transpile lets through,"
+            "Use a construct that lakekit.declarations.transpile lets through,"
             " or add it with a parity test.",
         )
 
@@ -272,20 +269,6 @@ class DamagedLog(LakekitError):
                 )
             ),
         )
-
-
-class VersionRefused(LakekitError):
-    """A version that a table cannot be restored to. `versions` are those that it has,
-    newest first, as far as they are known. Nothing was changed.
-    """
-
-    exit_code = 2
-
-    def __init__(  # noqa: B042  # never pickled
-        self, what: str, next_step: str, versions: Tuple[Version, ...] = ()
-    ) -> None:
-        super().__init__(f"{what}. Nothing was changed.", next_step)
-        self.versions = versions
 
 
 class MissingExtra(LakekitError):

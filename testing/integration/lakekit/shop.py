@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Un
 
 from deltalake import DeltaTable
 
-from lakekit.tables import (
+from lakekit.declarations import (
     ORIGIN,
     Column,
     Expectation,

@@ -22,7 +22,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 import lakekit
-from lakekit.flights import TABLES
+from lakekit.nyc_flights.tables import TABLES
 from lakekit_api.tokens import make
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 import lakekit
-from lakekit.catalog import ddl
-from lakekit.flights import TABLES as FLIGHTS
-from lakekit.project import TEMPLATE
+from lakekit.commands.ddl import ddl
+from lakekit.commands.init import TEMPLATE
+from lakekit.nyc_flights.tables import TABLES as FLIGHTS
 from lakekit.template.tables import TABLES
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import pytest
 from deltalake import DeltaTable
 
 import lakekit
-from lakekit import commits, delta_log
-from lakekit.commits import Commits
-from lakekit.embedded import EmbeddedEngine
+from lakekit.engines.duckdb import commits, delta_log
+from lakekit.engines.duckdb.commits import Commits
+from lakekit.engines.duckdb.engine import EmbeddedEngine
 from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long

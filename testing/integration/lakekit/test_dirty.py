@@ -11,9 +11,9 @@ import pytest
 from deltalake import DeltaTable
 
 import lakekit
+from lakekit.commands.run import RunResult
 from lakekit.errors import TooManyMisfits
-from lakekit.flights import TABLES
-from lakekit.medallion import RunResult
+from lakekit.nyc_flights.tables import TABLES
 
 Place = Tuple[str, int]
 

@@ -20,9 +20,17 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from lakekit.damage import whole_head
-from lakekit.embedded import EmbeddedEngine
-from lakekit.engine import Engine, Head, Note
+from lakekit.commands.damage import whole_head
+from lakekit.declarations.tables import (
+    Column,
+    Constraint,
+    Source,
+    Table,
+    TableSet,
+    bronze,
+)
+from lakekit.engines.duckdb.engine import EmbeddedEngine
+from lakekit.engines.engine import Engine, Head, Note
 from lakekit.errors import (
     ComputeError,
     ConflictError,
@@ -33,9 +41,8 @@ from lakekit.errors import (
     SqlRefused,
     StorageError,
 )
-from lakekit.lake import Lake
-from lakekit.sources import OpenedFile, open_sources
-from lakekit.tables import Column, Constraint, Source, Table, TableSet, bronze
+from lakekit.sources.files import OpenedFile, open_sources
+from lakekit.storage.lake import Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -93,7 +100,7 @@ def opened(
     tables = TableSet((BRONZE, ITEMS, PLAIN), folder)
     (folder / "scratch").mkdir(exist_ok=True)
     if name == "spark":
-        from lakekit.spark import SparkEngine
+        from lakekit.engines.spark.engine import SparkEngine
 
         return SparkEngine(lake, tables, folder / "scratch", spark)
     return EmbeddedEngine(lake, tables, folder / "scratch")
@@ -942,7 +949,7 @@ def test_table_is_partitioned_anew(open_engine: Open) -> None:
 
 
 def test_schema_is_a_lake_by_name(spark: SparkSession, tmp_path: Path) -> None:
-    from lakekit.spark import SparkEngine
+    from lakekit.engines.spark.engine import SparkEngine
 
     tables = TableSet((BRONZE, ITEMS), tmp_path)
     lake = Lake("schema", "spark_catalog.lk")
@@ -968,7 +975,7 @@ def test_schema_is_a_lake_by_name(spark: SparkSession, tmp_path: Path) -> None:
 def test_session_that_was_given_is_given_back(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    from lakekit.spark import SparkEngine
+    from lakekit.engines.spark.engine import SparkEngine
 
     spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
     names = (
@@ -994,7 +1001,7 @@ def test_session_that_was_given_is_given_back(
 def test_bucket_without_a_log_store_is_refused(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    from lakekit.spark import SparkEngine
+    from lakekit.engines.spark.engine import SparkEngine
 
     lake = Lake("s3", "s3://bucket/lake")
     with pytest.raises(LakeRefused, match="s3://bucket/lake is on S3.*same version"):
@@ -1005,9 +1012,9 @@ def test_bucket_without_a_log_store_is_refused(
 OWN = """
 import sys
 from pathlib import Path
-from lakekit.lake import Lake
-from lakekit.spark import SparkEngine
-from lakekit.tables import TableSet
+from lakekit.storage.lake import Lake
+from lakekit.engines.spark.engine import SparkEngine
+from lakekit.declarations.tables import TableSet
 scratch = Path(sys.argv[1])
 for _ in range(2):
     lake, tables = Lake("folder", str(scratch / "lake")), TableSet((), scratch)

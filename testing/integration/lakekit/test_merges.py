@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import lakekit
-from lakekit.medallion import RunResult
-from lakekit.tables import TableSet
+from lakekit.commands.run import RunResult
+from lakekit.declarations.tables import TableSet
 from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long

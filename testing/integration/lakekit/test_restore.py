@@ -18,10 +18,11 @@ from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
 import lakekit
-from lakekit.cli import call
-from lakekit.errors import DamagedTable, VersionRefused
-from lakekit.settings import Settings
-from lakekit.tables import TableSet
+from lakekit.cli.main import call
+from lakekit.cli.settings import Settings
+from lakekit.declarations.tables import TableSet
+from lakekit.errors import DamagedTable
+from lakekit.storage.versions import VersionRefused
 from testing.integration.lakekit import shop
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Damage = Callable[[Path], None]
 SMALL_TABLES = """
 from pathlib import Path
-from lakekit.tables import Column, Source, Table, TableSet, bronze
+from lakekit.declarations.tables import Column, Source, Table, TableSet, bronze
 DAY = Column("day", "date", required=True)
 SALES = Source("sales", (Column("id", required=True), DAY))
 DAYS = Table(

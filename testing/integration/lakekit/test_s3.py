@@ -21,11 +21,11 @@ from deltalake.transaction import AddAction
 from pyarrow import fs
 
 import lakekit
-from lakekit.embedded import EmbeddedEngine
-from lakekit.engine import Note
+from lakekit.declarations.tables import Column, Source, Table, TableSet, bronze
+from lakekit.engines.duckdb.engine import EmbeddedEngine
+from lakekit.engines.engine import Note
 from lakekit.errors import DamagedTable, LakeRefused
-from lakekit.lake import find_lake
-from lakekit.tables import Column, Source, Table, TableSet, bronze
+from lakekit.storage.lake import find_lake
 from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long

@@ -16,7 +16,7 @@ import pytest
 from deltalake import DeltaTable
 
 import lakekit
-from lakekit.flights import TABLES
+from lakekit.nyc_flights.tables import TABLES
 
 NAMES = [table.name for table in TABLES]
 ROWS = {
@@ -328,16 +328,16 @@ def test_disk_that_takes_no_more_exits_with_3(sample: Path, tmp_path: Path) -> N
 
 INTERRUPTED = """
 import os, signal, sys
-from lakekit import embedded
-from lakekit.cli import main
+from lakekit.cli.main import main
+from lakekit.engines.duckdb.engine import EmbeddedEngine
 # A shell in the background has it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-commit = embedded.EmbeddedEngine.commit
+commit = EmbeddedEngine.commit
 def interrupted(self, table, *arguments, **named):
     if table.name == "silver.weather":
         os.kill(os.getpid(), signal.SIGINT)
     return commit(self, table, *arguments, **named)
-embedded.EmbeddedEngine.commit = interrupted
+EmbeddedEngine.commit = interrupted
 main(["run", "--source", sys.argv[1], "--lake", sys.argv[2]])
 """
 
@@ -376,7 +376,7 @@ BARE = """
 import sys
 for name in ("duckdb", "deltalake", "pyarrow", "pytz"):
     sys.modules[name] = None
-from lakekit.cli import main
+from lakekit.cli.main import main
 main(sys.argv[1:])
 """
 

@@ -15,9 +15,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 import lakekit
-from lakekit import transpile
-from lakekit.flights import TABLES
-from lakekit.tables import Table
+from lakekit.declarations import transpile
+from lakekit.declarations.tables import Table
+from lakekit.nyc_flights.tables import TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

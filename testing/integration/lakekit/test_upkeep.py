@@ -18,8 +18,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 import lakekit
-from lakekit.flights import TABLES
-from lakekit.project import TEMPLATE
+from lakekit.commands.init import TEMPLATE
+from lakekit.nyc_flights.tables import TABLES
 from lakekit.template.tables import TABLES as ORDERS
 
 pytestmark = pytest.mark.long

@@ -13,11 +13,11 @@ import pytest
 from deltalake import DeltaTable
 
 import lakekit
-from lakekit.embedded import EmbeddedEngine
-from lakekit.engine import Engine, Note
+from lakekit.declarations.tables import ORIGIN, Column, Source, Table, TableSet, bronze
+from lakekit.engines.duckdb.engine import EmbeddedEngine
+from lakekit.engines.engine import Engine, Note
 from lakekit.errors import ComputeError, SourceError
-from lakekit.lake import find_lake
-from lakekit.tables import ORIGIN, Column, Source, Table, TableSet, bronze
+from lakekit.storage.lake import find_lake
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -178,7 +178,7 @@ def test_gold_value_that_no_table_can_hold_ends_the_update_before_its_commit(
     scratch.mkdir()
     engine: Engine
     if name == "spark":
-        from lakekit.spark import SparkEngine
+        from lakekit.engines.spark.engine import SparkEngine
 
         engine = SparkEngine(find_lake(tmp_path / "lake"), tables, scratch, spark)
     else:

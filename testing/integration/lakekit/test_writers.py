@@ -14,7 +14,7 @@ import pytest
 from deltalake import DeltaTable
 
 import lakekit
-from lakekit.embedded import EmbeddedEngine
+from lakekit.engines.duckdb.engine import EmbeddedEngine
 from lakekit.errors import ConflictError
 from testing.integration.lakekit import shop
 
@@ -218,7 +218,7 @@ def test_writer_that_is_always_overtaken_gives_up_and_says_so(
 
     with monkeypatch.context() as patched:
         patched.setattr(EmbeddedEngine, "commit", late)
-        patched.setattr("lakekit.retries.TRIES", 2)
+        patched.setattr("lakekit.engines.retries.TRIES", 2)
         with pytest.raises(
             ConflictError, match="gold.city_months was changed by another writer"
         ) as caught:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterator
 import pytest
 
 import lakekit
-from lakekit.lake import find_lake
-from lakekit.project import TEMPLATE
-from lakekit.tables import (
+from lakekit.commands.init import TEMPLATE
+from lakekit.declarations.tables import (
     ORIGIN,
     Column,
     Constraint,
@@ -23,10 +22,11 @@ from lakekit.tables import (
     TableSet,
     bronze,
 )
+from lakekit.storage.lake import find_lake
 from lakekit.template.tables import TABLES as ORDERS
 
 if TYPE_CHECKING:
-    from lakekit.embedded import EmbeddedEngine
+    from lakekit.engines.duckdb.engine import EmbeddedEngine
 
 PEOPLE = Source(
     "people",
@@ -122,7 +122,7 @@ def source(tmp_path: Path) -> Path:
 def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
     """An embedded engine on a new lake."""
     # DuckDB and delta-rs, which most tests of a selection do not need.
-    from lakekit.embedded import EmbeddedEngine
+    from lakekit.engines.duckdb.engine import EmbeddedEngine
 
     (tmp_path / "scratch").mkdir()
     with EmbeddedEngine(

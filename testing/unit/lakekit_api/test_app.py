@@ -8,9 +8,9 @@ from typing import List
 
 import pytest
 
+from lakekit.declarations.tables import TableSet
 from lakekit.errors import LakeRefused
-from lakekit.flights import TABLES
-from lakekit.tables import TableSet
+from lakekit.nyc_flights.tables import TABLES
 from lakekit_api import Settings, create_app
 from lakekit_api.app import check_access, is_loopback, served
 from lakekit_api.errors import StartRefused
@@ -59,8 +59,8 @@ def test_gold_tables_are_served() -> None:
     "name",
     [
         "no_such_module:TABLES",
-        "lakekit.flights:NONE",
-        "lakekit.flights",
+        "lakekit.nyc_flights.tables:NONE",
+        "lakekit.nyc_flights.tables",
         ":",
         "os:path",
     ],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakekit.tables import Column, Table
+from lakekit.declarations.tables import Column, Table
 from lakekit_api import values
 from lakekit_api.errors import WrongParameter
 from lakekit_api.pages import Paging

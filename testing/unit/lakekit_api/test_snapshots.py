@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from lakekit.declarations.tables import Column, Table
 from lakekit.errors import LakeRefused, StorageError
-from lakekit.lake import Lake, find_lake
-from lakekit.tables import Column, Table
+from lakekit.storage.lake import Lake, find_lake
 from lakekit_api.snapshots import Head, Reader, Snapshot, VersionGone
 from testing.unit.lakekit_api.trips import NOON, TRIPS, trip, write
 

@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from lakekit.errors import StorageError
-from lakekit.lake import find_lake
+from lakekit.storage.lake import find_lake
 from lakekit_api import Settings
 from lakekit_api.errors import Problem
 from lakekit_api.metrics import Metrics

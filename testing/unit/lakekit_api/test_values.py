@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lakekit.tables import Type
+from lakekit.declarations.tables import Type
 from lakekit_api import values
 
 

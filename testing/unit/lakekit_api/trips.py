@@ -11,7 +11,7 @@ from typing import Any, Dict, List
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from lakekit.tables import Column, Table, TableSet
+from lakekit.declarations.tables import Column, Table, TableSet
 
 TRIPS = Table(
     "gold.trips",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lakekit.tables import (
+from lakekit.declarations import (
     ORIGIN,
     Column,
     Constraint,

@@ -94,7 +94,7 @@ def test_a_job_without_a_matrix_has_one_variant_on_its_python() -> None:
     ("inputs", "file", "read"),
     [
         ((), "anything.txt", True),
-        (("*.py",), "utils/lakekit/lake.py", True),
+        (("*.py",), "utils/lakekit/storage/lake.py", True),
         (("*.py",), "README.md", False),
         (("docs/*", "pyproject.toml"), "docs/a/b.md", True),
         (("docs/*", "pyproject.toml"), "pyproject.toml", True),

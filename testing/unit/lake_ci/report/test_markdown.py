@@ -47,8 +47,8 @@ def test_failures_stand_first_with_place_message_and_the_command_that_repeats_th
         ),
         "- **types** 1 finding",
         (
-            '  - `utils/lakekit/transpile.py:23` arg-type Argument 1 to "frozenset" has'
-            ' incompatible type "set\\[type\\[Condition\\]\\]"; expected'
+            "  - `utils/lakekit/declarations/transpile.py:23` arg-type Argument 1"
+            ' to "frozenset" has incompatible type "set\\[type\\[Condition\\]\\]"; expected'
             ' "Iterable\\[type\\[Expression\\]\\]"'
         ),
         'Again: `nox -s "tests-3.10(java17)"`',
@@ -126,8 +126,8 @@ def test_coverage_is_said_for_each_variant_with_its_lowest_files(bad_day: str) -
     assert len(lines) == 6
     assert (
         lines[0]
-        == "- tests-3.9(java11): 95.1 %; lowest: utils/lakekit/medallion.py 91 %,"
-        " utils/lakekit/tables.py 97 %, utils/lakekit/cli.py 99 %"
+        == "- tests-3.9(java11): 95.1 %; lowest: utils/lakekit/commands/run.py 91 %,"
+        " utils/lakekit/declarations/tables.py 97 %, utils/lakekit/cli/main.py 99 %"
     )
 
 

@@ -80,7 +80,7 @@ class Dev(Exercise):
     """
 
     name = target = "dev"
-    module = "testing/unit/lakekit/test_tables.py"
+    module = "testing/unit/lakekit/declarations/test_tables.py"
 
     def exercise(self, folder: Path, bench: Workbench) -> Outcome:
         options = [

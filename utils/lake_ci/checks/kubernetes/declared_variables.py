@@ -13,8 +13,9 @@ from pathlib import Path
 from lake_ci.errors import LakeCiError
 
 LAKEKIT = "utils/lakekit"
+LAKEKIT_SETTINGS = f"{LAKEKIT}/cli/settings.py"
 API = "api/lakekit_api"
-SETTINGS = "settings.py"
+API_SETTINGS = f"{API}/settings.py"
 HINT = "tell lake_ci/checks/kubernetes/declared_variables.py where it went"
 
 
@@ -39,13 +40,13 @@ def known(root: Path) -> dict[str, set[str]]:
     """
     lake = {
         f"LAKEKIT_{name.upper()}"
-        for name in _keys(root / LAKEKIT / SETTINGS, "SETTINGS")
+        for name in _keys(root / LAKEKIT_SETTINGS, "SETTINGS")
     }
     api = {
         f"LAKEKIT_API_{name.upper()}"
-        for name in _fields(root / API / SETTINGS, "Settings")
+        for name in _fields(root / API_SETTINGS, "Settings")
     }
-    api |= {f"LAKEKIT_API_{name}" for name in _prefixed(root / API / SETTINGS)}
+    api |= {f"LAKEKIT_API_{name}" for name in _prefixed(root / API_SETTINGS)}
     read = set(_read(root / LAKEKIT))
     return {"lakekit": lake | read, "lakekit-api": api | read | set(_read(root / API))}
 

@@ -37,14 +37,14 @@ INFO = "lakekit-1.0.dist-info"
 METADATA = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
 WHEEL = {
     "lakekit/__init__.py": b"",
-    "lakekit/sql/orders.sql": b"select 1",
+    "lakekit/nyc_flights/sql/orders.sql": b"select 1",
     **{f"{INFO}/{name}": name.encode() for name in METADATA},
 }
 SDIST = {
     "README.md": b"# lakekit",
     "pyproject.toml": PROJECT.encode(),
     "utils/lakekit/__init__.py": b"",
-    "utils/lakekit/sql/orders.sql": b"select 1",
+    "utils/lakekit/nyc_flights/sql/orders.sql": b"select 1",
     "PKG-INFO": b"Name: lakekit",
     ".gitignore": b"/dist/",
 }
@@ -325,9 +325,8 @@ def test_every_file_of_the_package_and_no_other_is_success(built: Workbench) -> 
 
 def test_a_file_that_is_missing_or_too_much_is_named(built: Workbench) -> None:
     dist = built.root / "dist"
-    wheel = {
-        name: data for name, data in WHEEL.items() if name != "lakekit/sql/orders.sql"
-    }
+    lacking = "lakekit/nyc_flights/sql/orders.sql"
+    wheel = {name: data for name, data in WHEEL.items() if name != lacking}
     pack_wheel(dist / "lakekit-1.0-py3-none-any.whl", {**wheel, "tests/test_a.py": b""})
     sdist = {name: data for name, data in SDIST.items() if name != "README.md"}
     pack_sdist(dist / "lakekit-1.0.tar.gz", {**sdist, ".env": b"secret"})
@@ -337,8 +336,8 @@ def test_a_file_that_is_missing_or_too_much_is_named(built: Workbench) -> None:
     ] == [
         (
             "missing",
-            "utils/lakekit/sql/orders.sql:1",
-            "lakekit-1.0-py3-none-any.whl lacks lakekit/sql/orders.sql",
+            "utils/lakekit/nyc_flights/sql/orders.sql:1",
+            "lakekit-1.0-py3-none-any.whl lacks lakekit/nyc_flights/sql/orders.sql",
         ),
         (
             "unexpected",

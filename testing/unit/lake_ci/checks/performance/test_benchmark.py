@@ -136,7 +136,7 @@ def test_unchanged_code_is_skipped_with_the_reason(bench: Workbench) -> None:
 @pytest.mark.parametrize(
     "file",
     [
-        "utils/lakekit/sql/gold/x.sql",
+        "utils/lakekit/nyc_flights/sql/gold/x.sql",
         "requirements/performance.txt",
         "pyproject.toml",
         "testing/performance/conftest.py",

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict
+
+import pytest
+
+from lakekit.cli.settings import SETTINGS, Settings, read_settings, settings_here
+from lakekit.errors import SettingsError
+from lakekit.nyc_flights.tables import TABLES
+
+
+def test_flag_comes_before_environment_before_file(tmp_path: Path) -> None:
+    (tmp_path / "lakekit.toml").write_text(
+        'lake = "of-file"\nsource = "of-file"\nmemory = "1GB"\n'
+    )
+    environment = {
+        "LAKEKIT_LAKE": "of-environment",
+        "LAKEKIT_SOURCE": "of-environment",
+        "HOME": "/",
+    }
+    found = read_settings({"lake": "of-flag", "source": None}, environment, tmp_path)
+    assert (found.lake, found.source, found.memory) == (
+        "of-flag",
+        "of-environment",
+        "1GB",
+    )
+    assert found.engine == "embedded"
+
+
+def test_paths_in_the_file_are_relative_to_it(tmp_path: Path) -> None:
+    text = 'source = "data"\nlake = "lake"\ntables = "tables.py"\n'
+    (tmp_path / "lakekit.toml").write_text(text)
+    found = read_settings({}, {}, tmp_path)
+    assert (found.source, found.lake) == (
+        str(tmp_path / "data"),
+        str(tmp_path / "lake"),
+    )
+    assert found.tables == str(tmp_path / "tables.py")
+
+
+@pytest.mark.parametrize("lake", ["s3://bucket/lake", "main.flights"])
+def test_lake_that_is_no_folder_is_left_as_it_is(lake: str, tmp_path: Path) -> None:
+    (tmp_path / "lakekit.toml").write_text(
+        f'lake = "{lake}"\ntables = "lakekit.nyc_flights.tables"\n'
+    )
+    found = read_settings({}, {}, tmp_path)
+    assert (found.lake, found.tables) == (lake, "lakekit.nyc_flights.tables")
+
+
+def test_spark_is_the_engine_on_databricks_unless_something_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    cluster = {"DATABRICKS_RUNTIME_VERSION": "15.4"}
+    assert read_settings({}, cluster, tmp_path).engine == "spark"
+    assert (
+        read_settings({}, {**cluster, "LAKEKIT_ENGINE": "embedded"}, tmp_path).engine
+        == "embedded"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "what", "next_step"),
+    [
+        ('sorce = "data"', {}, "no setting sorce", "Did you mean source?"),
+        ("", {"LAKEKIT_ENGIN": "spark"}, "LAKEKIT_ENGIN", "Did you mean engine?"),
+        ('engine = "flink"', {}, "no engine flink", "embedded"),
+        ("memory = 2", {}, "memory in .*lakekit.toml is no text: 2", 'memory = "..."'),
+        ("lake = ", {}, "lakekit.toml cannot be read", "Correct "),
+    ],
+)
+def test_unknown_name_or_wrong_value_is_refused(
+    text: str, environment: Dict[str, str], what: str, next_step: str, tmp_path: Path
+) -> None:
+    (tmp_path / "lakekit.toml").write_text(text)
+    with pytest.raises(SettingsError, match=what) as caught:
+        read_settings({}, environment, tmp_path)
+    assert next_step in caught.value.next_step and caught.value.exit_code == 2
+
+
+def test_settings_of_the_service_are_not_those_of_commands(tmp_path: Path) -> None:
+    assert (
+        read_settings({}, {"LAKEKIT_API_PORT": "1", "LAKEKIT_JARS": "x"}, tmp_path)
+        == Settings()
+    )
+
+
+def test_missing_setting_names_all_three_places() -> None:
+    with pytest.raises(SettingsError, match="There is no lake") as caught:
+        Settings().required("lake")
+    for place in ("--lake", "LAKEKIT_LAKE", "lakekit.toml"):
+        assert place in caught.value.next_step
+    assert Settings(lake="x").required("lake") == "x"
+
+
+def test_every_setting_is_described() -> None:
+    assert set(SETTINGS) == set(vars(Settings()))
+
+
+def test_tables_are_the_flights_or_those_of_a_file_or_a_module(tmp_path: Path) -> None:
+    assert Settings().table_set() is TABLES
+    assert Settings(tables="lakekit.nyc_flights.tables").table_set() is TABLES
+    file = tmp_path / "own.py"
+    file.write_text("from lakekit.template.tables import TABLES\n")
+    assert [table.name for table in Settings(tables=str(file)).table_set()][
+        -1
+    ] == "gold.sales_by_day"
+
+
+@pytest.mark.parametrize("text", ["TABLES = 1", "import nothing_there", "def"])
+def test_file_without_tables_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(text)
+    with pytest.raises(SettingsError, match="own.py") as caught:
+        Settings(tables=str(tmp_path / "own.py")).table_set()
+    assert "TABLES" in caught.value.next_step
+
+
+def test_tables_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        Settings(tables=str(tmp_path / "none.py")).table_set()
+
+
+def test_file_is_looked_for_where_the_command_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lakekit.toml").write_text('memory = "3GB"')
+    monkeypatch.chdir(tmp_path)
+    assert settings_here({}).memory == "3GB"

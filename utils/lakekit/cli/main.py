@@ -1,0 +1,209 @@
+"""The command `lakekit`. Each subcommand prints what the Python function of the same
+name returns.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import click
+
+import lakekit
+from lakekit.cli.options import (
+    exit_code,
+    plain,
+    print_json,
+    table_of,
+    uses,
+    version_option,
+)
+from lakekit.cli.settings import Settings
+from lakekit.cli.subcommands import COMMANDS
+
+INTERRUPTED = "Interrupted: every table is whole, and running again resumes."
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@version_option("lakekit")
+def cli() -> None:
+    """Bronze, silver and gold Delta tables from declarations, on DuckDB or Spark.
+
+    Every setting is a flag, a LAKEKIT_* variable or a key in lakekit.toml, in that
+    order.
+
+    \b
+    Example:
+      lakekit init shop && cd shop && lakekit run
+      lakekit run --source data --lake lake
+      lakekit show gold.delays_by_carrier_day --lake lake
+    """
+
+
+@cli.command()
+@uses("source", "lake", "engine", "tables", "memory", "scratch")
+@click.option(
+    "--allow-rebuild",
+    is_flag=True,
+    help="Make tables anew whose declaration asks for it.",
+)
+def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
+    """Bring every table of the lake up to date with the source files.
+
+    Files that were ingested before are known by their content and left out; without
+    news nothing is written. A run that was interrupted is resumed by running again.
+
+    \b
+    Example:
+      lakekit run --source data --lake lake
+    """
+    arguments: Dict[str, Any] = {
+        "engine": settings.engine,
+        "tables": settings.table_set(),
+        "memory": settings.memory,
+        "scratch": Path(settings.scratch) if settings.scratch else None,
+        "allow_rebuild": allow_rebuild,
+    }
+    source, lake = settings.required("source"), settings.required("lake")
+    if sys.stderr.isatty():
+        result = _run_with_bar(source, lake, arguments)
+    else:
+        result = lakekit.run(source, lake, **arguments)
+    if as_json:
+        print_json(result, changed=result.changed)
+        return
+    header = ("table", "rows", "version", "seconds", "")
+    lines = [
+        (t.table, f"{t.rows:,}", str(t.version), f"{t.seconds:.2f}", _said(t))
+        for t in result.tables
+        if t.rows or t.changed or not t.table.startswith("quarantine.")
+    ]
+    click.echo(table_of(header, lines, right=(1, 2, 3)))
+    written = sum(table.changed for table in result.tables)
+    said = (
+        f"{written} of {len(result.tables)} tables written" if written else "unchanged"
+    )
+    click.echo(f"{said}, {result.seconds:.1f} s, in {result.lake}")
+
+
+def _said(table: lakekit.TableResult) -> str:
+    """What happened to one table, in a few words: its rows' fates, its groups, what it
+    found wrong.
+    """
+    counts, parts = table.counts, []
+    if not table.changed:
+        return "unchanged"
+    if table.mode == "groups":
+        parts.append(f"{counts.groups:,} of {table.groups_total:,} groups")
+    elif table.mode == "whole" and not counts.read:
+        parts.append(
+            "all rows" + (f" ({table.why})" if table.why not in ("", "new") else "")
+        )
+    else:
+        fates = ("inserted", "updated", "superseded", "quarantined")
+        parts += [
+            f"{getattr(counts, fate):,} {fate}"
+            for fate in fates
+            if getattr(counts, fate)
+        ]
+        parts += [f"all rows ({table.why})"] if table.why not in ("", "new") else []
+    parts += [
+        f"{unmet:,} without: {name}"
+        for name, unmet in counts.expectations.items()
+        if unmet
+    ]
+    parts += [f"new column {name}" for name in table.new_columns]
+    return ", ".join(parts) or "progress noted"
+
+
+def _run_with_bar(
+    source: str, lake: str, arguments: Dict[str, Any]
+) -> lakekit.RunResult:
+    with click.progressbar(
+        length=1,
+        file=sys.stderr,
+        item_show_func=lambda item: str(item or ""),
+        show_eta=False,
+    ) as bar:
+
+        def advance(doing: str, done: int, steps: int) -> None:
+            bar.length = steps
+            bar.update(done - bar.pos, doing)
+
+        return lakekit.run(source, lake, progress=advance, **arguments)
+
+
+@cli.command()
+@click.argument("table")
+@uses("lake", "engine", "tables")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many rows.",
+)
+def show(settings: Settings, as_json: bool, table: str, limit: int) -> None:
+    """Print the first rows of TABLE.
+
+    \b
+    Example:
+      lakekit show gold.delays_by_carrier_day --lake lake --limit 5
+    """
+    lake, tables = settings.required("lake"), settings.table_set()
+    result = lakekit.show(
+        table, lake, limit=limit, engine=settings.engine, tables=tables
+    )
+    if as_json:
+        print_json(result)
+        return
+    lines = [[plain(row[column]) for column in result.columns] for row in result.rows]
+    click.echo(table_of(result.columns, lines))
+
+
+@cli.command()
+@uses("lake", "engine", "tables")
+def plan(settings: Settings, as_json: bool) -> None:
+    """Print what changed declarations would do to the tables that exist; nothing is
+    written.
+
+    \b
+    Example:
+      lakekit plan --lake lake
+    """
+    result = lakekit.plan(
+        settings.required("lake"), engine=settings.engine, tables=settings.table_set()
+    )
+    if as_json:
+        print_json(result, needs_rebuild=result.needs_rebuild)
+        return
+    lines: List[Tuple[str, ...]] = [
+        (c.table, c.kind, c.what, "" if c.additive else "--allow-rebuild")
+        for c in result.changes
+    ]
+    lines += [
+        (name, "make anew", "its declaration or its SQL changed", "")
+        for name in result.made_anew
+    ]
+    click.echo(
+        table_of(("table", "change", "what", "needs"), lines)
+        if lines
+        else "Nothing to change."
+    )
+
+
+for _command in COMMANDS:
+    cli.add_command(_command)
+
+
+def call(arguments: Optional[List[str]] = None) -> int:
+    """Run the command; its exit code, 0 to 4, or 130 after Ctrl-C; see
+    `lakekit.errors`.
+    """
+    return exit_code(cli, "lakekit", arguments, INTERRUPTED)
+
+
+def main(arguments: Optional[List[str]] = None) -> None:
+    """Run the command and exit with its code."""
+    sys.exit(call(arguments))

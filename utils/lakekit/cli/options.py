@@ -1,0 +1,159 @@
+"""What the command lines share: settings as flags, the version, how a result is
+printed, and exit codes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import os
+import shlex
+from dataclasses import asdict
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+import click
+
+from lakekit.cli.settings import SETTINGS, settings_here
+from lakekit.engines.open import ENGINES
+from lakekit.errors import DamagedTable, LakekitError
+from lakekit.storage.versions import VersionRefused
+
+Command = Callable[..., Any]
+
+
+def uses(*names: str) -> Callable[[Command], Command]:
+    """Give a command the flags of these settings and `--json`; it is called with
+    `settings` and `as_json`.
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def called(**given: Any) -> Any:
+            flags = {name: given.pop(name) for name in names}
+            try:
+                return command(settings=settings_here(flags), **given)
+            except (DamagedTable, VersionRefused) as error:
+                error.next_step += repeated(flags)
+                raise
+
+        decorated: Command = click.option(
+            "--json", "as_json", is_flag=True, help="Print JSON."
+        )(called)
+        for name in reversed(names):
+            kind = click.Choice(ENGINES) if name == "engine" else None
+            text = SETTINGS[name][0].upper() + SETTINGS[name][1:] + "."
+            decorated = click.option(f"--{name}", type=kind, help=text)(decorated)
+        return decorated
+
+    return decorate
+
+
+def repeated(flags: Mapping[str, Optional[str]]) -> str:
+    """The flags that a next command needs again, as they are typed after it."""
+    shared = {name: flags.get(name) for name in ("lake", "engine", "tables")}
+    return "".join(
+        f" --{name} {shlex.quote(value)}" for name, value in shared.items() if value
+    )
+
+
+def version_option(program: str) -> Callable[[Command], Command]:
+    """Give a command `--version`, which prints the program's name and the version of
+    the package.
+    """
+
+    def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if not wanted:
+            return
+        # A tenth of the time to the first line of any other command.
+        import importlib.metadata
+
+        try:
+            version = importlib.metadata.version("lakekit")
+        except importlib.metadata.PackageNotFoundError:
+            version = "0.0.0+unknown"
+        click.echo(f"{program} {version}")
+        context.exit()
+
+    said = "Print the version."
+    return click.option(
+        "--version",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help=said,
+    )
+
+
+def exit_code(
+    command: click.Command,
+    program: str,
+    arguments: Optional[Sequence[str]] = None,
+    interrupted: str = "",
+) -> int:
+    """Run a command line: 0 to 4, or 130 after Ctrl-C, as `lakekit.errors` has them. An
+    error is told, with the next step, and `interrupted` where there is something to say
+    of that.
+    """
+    # delta-rs logs harmless warnings (1.2) and the conflicts that we report ourselves
+    # (1.6) to stderr.
+    os.environ.setdefault("RUST_LOG", "off")
+    try:
+        result: Any = command.main(
+            None if arguments is None else list(arguments),
+            prog_name=program,
+            standalone_mode=False,
+        )
+        return result if isinstance(result, int) else 0
+    except LakekitError as error:
+        click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        if interrupted:
+            click.echo(interrupted, err=True)
+        return 130
+
+
+def print_json(result: Any, **more: Any) -> None:
+    """A result dataclass as JSON."""
+    click.echo(json.dumps({**asdict(result), **more}, default=plain, indent=2))
+
+
+def plain(value: object) -> str:
+    """A value as text: instants in ISO 8601 with Z, a missing value as nothing."""
+    if isinstance(value, datetime.datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return "" if value is None else str(value)
+
+
+def table_of(
+    header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()
+) -> str:
+    """Text columns, each as wide as its widest cell; those in `right` end at the same
+    place.
+    """
+    widths = [
+        max(len(line[place]) for line in (header, *lines))
+        for place in range(len(header))
+    ]
+
+    def row(cells: Sequence[str]) -> str:
+        placed = (
+            c.rjust(w) if i in right else c.ljust(w)
+            for i, (c, w) in enumerate(zip(cells, widths))
+        )
+        return "  ".join(placed).rstrip()
+
+    return "\n".join(
+        [
+            row(header),
+            "  ".join("-" * width for width in widths),
+            *(row(line) for line in lines),
+        ]
+    )

@@ -1,0 +1,169 @@
+"""What a command is told: by flags, then by LAKEKIT_* in the environment, then by
+`lakekit.toml` in the working folder.
+
+`SETTINGS` is the one list of them. The tables are those of a Python file or module that
+defines TABLES; without one, the New York flights.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Mapping, Optional
+
+from lakekit.declarations.tables import TableSet
+from lakekit.engines.open import ENGINES
+from lakekit.errors import SettingsError
+from lakekit.storage.lake import SCHEMA
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "lakekit.toml"
+SETTINGS: Mapping[str, str] = {
+    "source": "folder of the source files",
+    "lake": "folder, s3://BUCKET/PREFIX, or CATALOG.SCHEMA on Spark",
+    "engine": "embedded (DuckDB and delta-rs, the default) or spark",
+    "tables": "Python file, or module, that defines TABLES",
+    "memory": "how much memory DuckDB may hold, such as 2GB",
+    "scratch": "folder for temporary files; on a cluster one that all its machines see",
+}
+PATHS = ("source", "scratch")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one command; None where nothing says."""
+
+    source: Optional[str] = None
+    lake: Optional[str] = None
+    engine: str = "embedded"
+    tables: Optional[str] = None
+    memory: str = ""
+    scratch: Optional[str] = None
+
+    def required(self, name: str) -> str:
+        """The value of a setting that a command cannot do without. Raises
+        SettingsError.
+        """
+        value: Optional[str] = getattr(self, name)
+        if value is None:
+            raise SettingsError(
+                f"There is no {name}: {SETTINGS[name]}",
+                f"Name it by --{name}, by LAKEKIT_{name.upper()},"
+                f" or by {name} in {FILE}.",
+            )
+        return value
+
+    def table_set(self) -> TableSet:
+        """The declared tables. Raises SettingsError for a file or module that has
+        none.
+        """
+        if self.tables is None:
+            from lakekit.nyc_flights.tables import TABLES
+
+            return TABLES
+        return _load(self.tables)
+
+
+def read_settings(
+    flags: Mapping[str, Optional[str]], environment: Mapping[str, str], folder: Path
+) -> Settings:
+    """The settings by flag, environment and file, in that order; a path in the file is
+    relative to the file.
+
+    Raises SettingsError for a name or a value that is none. On a Databricks cluster,
+    where there is a Spark session and the lake is a schema, Spark is the engine that is
+    used when nothing says.
+    """
+    found: Dict[str, str] = (
+        {"engine": "spark"} if "DATABRICKS_RUNTIME_VERSION" in environment else {}
+    )
+    found.update(_file(folder / FILE))
+    for name, value in environment.items():
+        if name.startswith("LAKEKIT_") and not name.startswith(
+            ("LAKEKIT_API_", "LAKEKIT_JARS")
+        ):
+            found[
+                _known(
+                    name[len("LAKEKIT_") :].lower(), f"the environment variable {name}"
+                )
+            ] = value
+    found.update({name: value for name, value in flags.items() if value is not None})
+    if found.get("engine", "embedded") not in ENGINES:
+        raise SettingsError(
+            f"There is no engine {found['engine']}",
+            f"Choose one of {', '.join(ENGINES)}.",
+        )
+    return Settings(**found)
+
+
+def _file(path: Path) -> Mapping[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error}", f"Correct {path}."
+        ) from error
+    found = {}
+    for name, value in said.items():
+        _known(name, f"the key {name} in {path}")
+        if not isinstance(value, str):
+            raise SettingsError(
+                f"{name} in {path} is no text: {value!r}",
+                f'Write {name} = "..." there.',
+            )
+        relative = name in PATHS or (name == "tables" and value.endswith(".py"))
+        relative = relative or (
+            name == "lake" and "://" not in value and not SCHEMA.fullmatch(value)
+        )
+        found[name] = str(path.parent / value) if relative else value
+    return found
+
+
+def _known(name: str, where: str) -> str:
+    if name not in SETTINGS:
+        nearest = difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0.0)[0]
+        raise SettingsError(
+            f"There is no setting {name} ({where})", f"Did you mean {nearest}?"
+        )
+    return name
+
+
+def _load(name: str) -> TableSet:
+    wanted = (
+        "Name a Python file, or a module on the path,"
+        " that defines TABLES = TableSet(...)."
+    )
+    try:
+        if name.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(
+                "lakekit_tables", Path(name).absolute()
+            )
+            assert spec is not None and spec.loader is not None, name
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(name)
+    except (ImportError, OSError, SyntaxError) as error:
+        raise SettingsError(
+            f"The tables of {name} cannot be read: {error}", wanted
+        ) from error
+    tables = getattr(module, "TABLES", None)
+    if not isinstance(tables, TableSet):
+        raise SettingsError(f"{name} defines no TABLES", wanted)
+    return tables
+
+
+def settings_here(flags: Mapping[str, Optional[str]]) -> Settings:
+    """The settings of a command that was typed here."""
+    return read_settings(flags, os.environ, Path.cwd())

@@ -1,0 +1,338 @@
+"""The commands that look at a lake and take care of it; `run` and `show` are in
+`lakekit.cli.main`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Optional, Sequence, Tuple
+
+import click
+
+import lakekit
+from lakekit.cli.options import plain, print_json, repeated, table_of, uses
+from lakekit.cli.settings import Settings
+from lakekit.commands.maintain import RETAIN_HOURS
+from lakekit.storage.versions import VersionRefused
+
+LISTED = 20
+"""Versions that `restore` prints."""
+
+
+@click.command()
+@uses("tables")
+def tables(settings: Settings, as_json: bool) -> None:
+    """Print the declared tables and their columns.
+
+    \b
+    Example:
+      lakekit tables --tables tables.py
+    """
+    result = lakekit.describe(tables=settings.table_set())
+    if as_json:
+        print_json(
+            result,
+            tables=[{"layer": table.layer, **asdict(table)} for table in result.tables],
+        )
+        return
+    for table in result.tables:
+        said = [
+            f"{table.name} ({table.update})",
+            *([table.comment] if table.comment else []),
+        ]
+        click.echo(": ".join(said))
+        if table.reads:
+            click.echo(f"  reads {', '.join(table.reads)}")
+        if table.key:
+            click.echo(f"  key {', '.join(table.key)}")
+        if table.partition:
+            click.echo(f"  partition {table.partition}")
+        header = ("column", "type", "", "comment")
+        lines = [
+            (c.name, c.type, "required" if c.required else "", c.comment)
+            for c in table.columns
+        ]
+        click.echo(
+            "\n".join(f"  {line}" for line in table_of(header, lines).splitlines())
+            + "\n"
+        )
+
+
+@click.command()
+@click.argument("schema", metavar="CATALOG.SCHEMA")
+@uses("tables")
+def ddl(settings: Settings, as_json: bool, schema: str) -> None:
+    """Print the Databricks SQL that makes the declared tables in CATALOG.SCHEMA; it may
+    be run again.
+
+    \b
+    Example:
+      lakekit ddl main.flights > tables.sql
+    """
+    result = lakekit.ddl(schema, tables=settings.table_set())
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(result.script(), nl=False)
+
+
+@click.command()
+@uses("lake", "engine", "tables")
+def quality(settings: Settings, as_json: bool) -> int:
+    """Count the rows that do not meet the expectations and constraints of their tables.
+
+    Exit code 1 when a constraint or an expectation of severity fail or drop is not met;
+    warnings are counted.
+
+    \b
+    Example:
+      lakekit quality --lake lake
+    """
+    result = lakekit.quality(
+        settings.required("lake"), engine=settings.engine, tables=settings.table_set()
+    )
+    failed = sum(check.failed for check in result.checks)
+    if as_json:
+        print_json(result, failed=failed, warnings=result.warnings)
+        return int(failed > 0)
+    lines = [
+        (c.table, c.name, c.kind, c.severity, f"{c.unmet:,}", f"{c.rows:,}")
+        for c in result.checks
+    ]
+    if lines:
+        click.echo(
+            table_of(
+                ("table", "check", "kind", "severity", "unmet", "rows"),
+                lines,
+                right=(4, 5),
+            )
+        )
+    for table, rules in result.quarantined.items():
+        for rule, rows in rules.items():
+            click.echo(f"{table} holds {rows:,} rows by the rule {rule}")
+    for table in result.missing:
+        click.echo(f"{table} is not there yet")
+    click.echo(
+        f"{failed} of {len(result.checks)} checks failed, {result.warnings} warn"
+    )
+    return int(failed > 0)
+
+
+@click.command()
+@click.argument("lake_a")
+@click.argument("lake_b")
+@uses("engine", "tables")
+def diff(settings: Settings, as_json: bool, lake_a: str, lake_b: str) -> int:
+    """Compare two lakes row by row. Exit code 1 when they differ.
+
+    \b
+    Example:
+      lakekit diff lake other-lake
+    """
+    result = lakekit.diff(
+        lake_a, lake_b, engine=settings.engine, tables=settings.table_set()
+    )
+    if as_json:
+        print_json(result, differs=result.differs)
+        return int(result.differs)
+    header = ("table", "rows in A", "rows in B", "only A", "only B", "changed", "")
+    lines = [
+        (
+            t.table,
+            _rows(t.rows_a),
+            _rows(t.rows_b),
+            f"{t.only_a:,}",
+            f"{t.only_b:,}",
+            f"{t.changed:,}",
+            _said(t),
+        )
+        for t in result.tables
+    ]
+    click.echo(table_of(header, lines, right=(1, 2, 3, 4, 5)))
+    differing = sum(table.differs for table in result.tables)
+    click.echo(
+        f"{differing} of {len(lines)} tables differ" if differing else "No difference."
+    )
+    return int(result.differs)
+
+
+def _rows(rows: Optional[int]) -> str:
+    return "missing" if rows is None else f"{rows:,}"
+
+
+def _said(table: lakekit.TableDiff) -> str:
+    parts = [f"{name} in {rows:,}" for name, rows in table.columns.items()]
+    return ", ".join([*parts, *table.shape])
+
+
+@click.command()
+@uses("lake", "engine", "tables")
+@click.option("--dry-run", is_flag=True, help="Only say which files would be deleted.")
+@click.option(
+    "--retain-hours",
+    type=int,
+    default=RETAIN_HOURS,
+    show_default=True,
+    help="Keep what versions of so many hours name; time travel goes back no further.",
+)
+def maintain(
+    settings: Settings, as_json: bool, dry_run: bool, retain_hours: int
+) -> int:
+    """Put small files together, and delete those that no version needs any more.
+
+    Exit code 1 when files of a table had to stay, because another table has not taken
+    in its changes.
+
+    \b
+    Example:
+      lakekit maintain --lake lake --dry-run
+    """
+    result = lakekit.maintain(
+        settings.required("lake"),
+        engine=settings.engine,
+        tables=settings.table_set(),
+        dry_run=dry_run,
+        retain_hours=retain_hours,
+    )
+    if as_json:
+        print_json(result, refused=result.refused)
+        return int(result.refused)
+    click.echo(
+        table_of(
+            ("table", "files", "deleted"),
+            [_done(table, dry_run) for table in result.tables],
+        )
+    )
+    if result.refused:
+        click.echo("Next: lakekit run, then lakekit maintain again.")
+    return int(result.refused)
+
+
+def _done(table: lakekit.Maintained, dry_run: bool) -> Tuple[str, str, str]:
+    if dry_run:
+        files = "left as they are"
+    elif table.compacted:
+        files = f"{table.compacted:,} made {table.written:,}"
+    else:
+        files = "nothing to gain"
+    if table.waiting:
+        return (
+            table.table,
+            files,
+            f"none: {', '.join(table.waiting)} has not taken in its changes",
+        )
+    return (
+        table.table,
+        files,
+        f"{table.deleted:,} files" + (" would be" if dry_run and table.deleted else ""),
+    )
+
+
+@click.command()
+@click.argument("table")
+@uses("lake", "engine", "tables")
+@click.option("--version", type=int, metavar="N", help="Version to restore.")
+@click.option("--dry-run", is_flag=True, help="Check the version, and change nothing.")
+def restore(
+    settings: Settings, as_json: bool, table: str, version: Optional[int], dry_run: bool
+) -> None:
+    """Set TABLE back to version N, also where its newest version is damaged.
+
+    Without --version, list the versions and whether each is whole. Every later version
+    stays in the history. Afterwards run `lakekit run`: it brings the table, and all
+    that read it, in line with the source files and the declarations.
+
+    \b
+    Example:
+      lakekit restore silver.flights --lake lake
+      lakekit restore silver.flights --version 3 --lake lake
+    """
+    try:
+        result = lakekit.restore(
+            table,
+            settings.required("lake"),
+            version,
+            engine=settings.engine,
+            tables=settings.table_set(),
+            dry_run=dry_run,
+        )
+    except VersionRefused as refused:
+        click.echo(_listing(refused.versions), err=True)
+        raise
+    if as_json:
+        print_json(
+            result, whole=[each.number for each in result.versions if each.whole]
+        )
+        return
+    if version is None:
+        click.echo(_listing(result.versions))
+        return
+    if version == result.newest:
+        click.echo(f"{table} is at version {version}, which is whole.")
+        return
+    files = f"data files added: {result.added:,}, removed: {result.removed:,}"
+    if dry_run:
+        click.echo(f"{table} would be at version {version} again: {files}")
+        return
+    click.echo(
+        f"{table} is at version {version} again, as version {result.committed}: {files}"
+    )
+    if result.derived:
+        click.echo(f"The next run derives again {', '.join(result.derived)}")
+    source = "" if settings.source else " --source DIR"
+    click.echo(
+        f"Next: lakekit run{source}{repeated(click.get_current_context().params)}"
+    )
+
+
+def _listing(versions: Sequence[lakekit.Version]) -> str:
+    """The newest versions as a table."""
+    header = ("version", "time", "operation", "condition")
+    lines = [
+        (str(each.number), plain(each.timestamp), each.operation, _condition(each))
+        for each in versions[:LISTED]
+    ]
+    more = len(versions) - len(lines)
+    return table_of(header, lines, right=(0,)) + (
+        f"\n{more:,} older: --json" if more else ""
+    )
+
+
+def _condition(version: lakekit.Version) -> str:
+    """Whether a version can be restored, in a few words."""
+    if version.unreadable:
+        return f"cannot be read: {version.unreadable}"
+    if version.damaged is None:
+        return "not checked"
+    if version.damaged:
+        return f"data files missing or damaged: {len(version.damaged):,}"
+    return "whole"
+
+
+@click.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def init(folder: str, as_json: bool) -> None:
+    """Make a project in DIR: one CSV, three tables, and a README with the commands.
+
+    \b
+    Example:
+      lakekit init shop && cd shop && lakekit run
+    """
+    result = lakekit.init(folder)
+    if as_json:
+        print_json(result)
+        return
+    click.echo("\n".join(f"{folder}/{name}" for name in result.files))
+    click.echo(f"Next: cd {folder} && lakekit run")
+
+
+COMMANDS: Tuple[click.Command, ...] = (
+    tables,
+    ddl,
+    quality,
+    diff,
+    maintain,
+    restore,
+    init,
+)

@@ -1,0 +1,108 @@
+"""The tables' declarations as a person reads them, and as Databricks' SQL makes them in
+a schema of Unity Catalog.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Mapping, Tuple
+
+from lakekit.declarations.tables import Column, Table, TableSet
+from lakekit.engines.engine import SWITCHED_OFF, TABLE_PROPERTIES
+from lakekit.errors import LakeRefused
+from lakekit.nyc_flights.tables import TABLES
+from lakekit.storage.lake import find_lake
+
+PROPERTIES: Mapping[str, str] = {**TABLE_PROPERTIES, **SWITCHED_OFF}
+
+
+@dataclass(frozen=True)
+class DescribeResult:
+    """The declared tables in the order they are made, with the quarantine that comes
+    with each merged one.
+    """
+
+    tables: Tuple[Table, ...]
+
+
+@dataclass(frozen=True)
+class DdlResult:
+    """Statements to run in order; each may be run again and then changes nothing."""
+
+    schema: str
+    statements: Tuple[str, ...]
+
+    def script(self) -> str:
+        """The statements as one SQL script."""
+        return "\n\n".join(f"{statement};" for statement in self.statements) + "\n"
+
+
+def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
+    """The DDL that makes all tables in `catalog.schema`, each named `layer_table`.
+    Raises LakeRefused for another name.
+
+    Databricks has no ADD CONSTRAINT IF NOT EXISTS: a constraint is dropped if it exists
+    and added again, which looks at every row again.
+    """
+    lake = find_lake(schema)
+    if lake.kind != "schema":
+        raise LakeRefused(
+            f"{schema} is no schema of a catalog",
+            "Write CATALOG.SCHEMA, such as main.flights.",
+        )
+    statements = [f"CREATE SCHEMA IF NOT EXISTS {_quoted(lake.root)}"]
+    for table in tables:
+        name = _quoted(lake.location(table))
+        statements.append(_create(table, name))
+        for each in table.constraints:
+            statements.append(
+                f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS `{each.name}`"
+            )
+            statements.append(
+                f"ALTER TABLE {name} ADD CONSTRAINT `{each.name}` CHECK ({each.sql})"
+            )
+    return DdlResult(lake.root, tuple(statements))
+
+
+def describe(*, tables: TableSet = TABLES) -> DescribeResult:
+    """What the command `lakekit tables` prints. (A function of that name would hide the
+    module `lakekit.declarations.tables`.)
+    """
+    return DescribeResult(tuple(tables))
+
+
+def _create(table: Table, name: str) -> str:
+    lines = [
+        f"CREATE TABLE IF NOT EXISTS {name} (",
+        ",\n".join(_column(each) for each in table.columns),
+        ")",
+    ]
+    lines.append("USING DELTA")
+    if table.partition:
+        lines.append(f"PARTITIONED BY (`{table.partition}`)")
+    if table.comment:
+        lines.append(f"COMMENT {_text(table.comment)}")
+    properties: List[str] = [
+        f"{_text(key)} = {_text(value)}" for key, value in PROPERTIES.items()
+    ]
+    lines.append(f"TBLPROPERTIES ({', '.join(properties)})")
+    return "\n".join(lines)
+
+
+def _column(column: Column) -> str:
+    parts = [f"  `{column.name}`", column.type.upper()]
+    parts += ["NOT NULL"] if column.required else []
+    parts += [f"COMMENT {_text(column.comment)}"] if column.comment else []
+    return " ".join(parts)
+
+
+def _quoted(name: str) -> str:
+    return ".".join(f"`{part}`" for part in name.split("."))
+
+
+def _text(value: str) -> str:
+    """A string literal. Databricks takes two quotes in one for the end of a string and
+    the start of the next.
+    """
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

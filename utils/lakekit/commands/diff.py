@@ -1,0 +1,275 @@
+"""Two lakes made from the same declarations, compared row by row: what one engine made
+against the other, a lake against its copy, yesterday's code against today's.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import List, Mapping, Optional, Sequence, Tuple, Union, get_args
+
+from lakekit.commands.damage import whole_head
+from lakekit.declarations.tables import Column, Table, TableSet, Type
+from lakekit.engines.engine import Engine, Head
+from lakekit.engines.open import open_engine
+from lakekit.errors import DamagedTable, LakeRefused
+from lakekit.nyc_flights.tables import TABLES
+from lakekit.storage.lake import Lake, check_lake, find_lake
+from lakekit.transforms.merge import ROW
+
+KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
+SECOND = "@b"
+"""Ends the name by which the engine knows a table of the second lake; no declared
+name has the sign.
+"""
+
+
+@dataclass(frozen=True)
+class _Pair(Lake):
+    """Two lakes as one, so that one engine can read both."""
+
+    second: Lake
+
+    def location(self, table: Table) -> str:
+        if table.name.endswith(SECOND):
+            return self.second.location(replace(table, name=table.name[: -len(SECOND)]))
+        return super().location(table)
+
+
+@dataclass(frozen=True)
+class TableDiff:
+    """How one table differs.
+
+    Attributes:
+        rows_a, rows_b: rows in each lake; None where the table is missing. only_a,
+        only_b: rows whose key the other lake does not have, or has less often. changed:
+        rows of one key that differ in another column. columns: of the changed rows, how
+        many differ in each column that differs. shape: columns that only one of them
+        has, or in another type, as `NAME TYPE (LAKE)`.
+    """
+
+    table: str
+    rows_a: Optional[int]
+    rows_b: Optional[int]
+    only_a: int
+    only_b: int
+    changed: int
+    columns: Mapping[str, int]
+    shape: Tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two are not the same table."""
+        missing = (self.rows_a is None) != (self.rows_b is None)
+        return missing or bool(self.only_a or self.only_b or self.changed or self.shape)
+
+
+@dataclass(frozen=True)
+class DiffResult:
+    """Every declared table that one of the lakes has."""
+
+    lake_a: str
+    lake_b: str
+    tables: Tuple[TableDiff, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether any table differs."""
+        return any(table.differs for table in self.tables)
+
+
+def diff(
+    lake_a: Union[str, os.PathLike[str]],
+    lake_b: Union[str, os.PathLike[str]],
+    *,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
+) -> DiffResult:
+    """Compare the newest versions of all tables of two lakes, whoever wrote them.
+    Nothing is written.
+
+    Values are equal when they are the same, doubles also within their column's declared
+    tolerance (relative); volatile columns are left out. Raises LakeRefused for lakes of
+    two kinds, which no engine reads at once, and where neither holds a table, and
+    DamagedTable.
+    """
+    a, b = find_lake(lake_a), find_lake(lake_b)
+    if a.kind != b.kind:
+        raise LakeRefused(
+            f"{a} is {KINDS[a.kind]} and {b} is {KINDS[b.kind]}",
+            "Copy one of them to where the other is.",
+        )
+    for lake in (a, b):
+        check_lake(lake, tables)
+    found = []
+    with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
+        with open_engine(
+            engine, _Pair(a.kind, a.root, b), tables, Path(scratch)
+        ) as opened:
+            for table in tables:
+                found += _compare(opened, table, (os.fspath(lake_a), os.fspath(lake_b)))
+    if not found:
+        raise LakeRefused(
+            f"Neither {a} nor {b} holds one of the tables",
+            "lakekit run --source DIR --lake LAKE",
+        )
+    return DiffResult(str(a), str(b), tuple(found))
+
+
+def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> List[TableDiff]:
+    second = replace(table, name=table.name + SECOND)
+    head_a, head_b = (
+        _head(engine, each, lake) for each, lake in zip((table, second), lakes)
+    )
+    if head_a and head_b:
+        table = replace(table, columns=_columns(table, head_a, head_b))
+        second = replace(table, name=second.name)
+    rows_a, rows_b = (
+        engine.rows(t) if h else None for t, h in ((table, head_a), (second, head_b))
+    )
+    if head_a is None or head_b is None:
+        if head_a is head_b:
+            return []
+        return [
+            TableDiff(table.name, rows_a, rows_b, rows_a or 0, rows_b or 0, 0, {}, ())
+        ]
+    types_a, types_b = (
+        {(c.name, c.type) for c in head.columns} for head in (head_a, head_b)
+    )
+    shape = [f"{name} {kind} (A)" for name, kind in sorted(types_a - types_b)]
+    shape += [f"{name} {kind} (B)" for name, kind in sorted(types_b - types_a)]
+    engine.read(table, "_diff_a")
+    engine.read(second, "_diff_b")
+    if not engine.keep("_diff_net", _net(table)):
+        return [TableDiff(table.name, rows_a, rows_b, 0, 0, 0, {}, tuple(shape))]
+    compared = [column for column in table.columns if not column.volatile]
+    values = [column for column in compared if column.name not in _key(table)]
+    engine.define("_diff_pairs", _pairs(table, compared))
+    engine.keep("_diff_fates", _fates(values))
+    changed = [
+        f"coalesce(sum(changed) filter (where differs_{c.name}), 0)" for c in values
+    ]
+    counts = engine.query(
+        "select coalesce(sum(only_a), 0), coalesce(sum(only_b), 0),"
+        f" coalesce(sum(changed), 0){''.join(f', {each}' for each in changed)}"
+        " from _diff_fates"
+    )[0]
+    by_column = {c.name: int(count) for c, count in zip(values, counts[3:]) if count}
+    only_a, only_b, both = (int(count) for count in counts[:3])
+    return [
+        TableDiff(
+            table.name, rows_a, rows_b, only_a, only_b, both, by_column, tuple(shape)
+        )
+    ]
+
+
+def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
+    """The table as it is in that lake. Raises DamagedTable, whose command names the
+    lake.
+    """
+    name = table.name[: -len(SECOND)] if table.name.endswith(SECOND) else table.name
+    try:
+        return whole_head(engine, table, name)
+    except DamagedTable as error:
+        error.next_step += f" --lake {shlex.quote(lake)}"
+        raise
+
+
+def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
+    """The declared columns, and those beside them that both tables have as the same
+    type, as bronze has new ones.
+    """
+    declared, both = {column.name for column in table.columns}, {
+        (c.name, c.type) for c in head_b.columns
+    }
+    known = get_args(Type)
+    more = [
+        c
+        for c in head_a.columns
+        if c.name not in declared and c.type in known and (c.name, c.type) in both
+    ]
+    return table.columns + tuple(more)
+
+
+def _key(table: Table) -> Tuple[str, ...]:
+    """What identifies a row: where it came from, in bronze; the declared key; or all
+    columns that are exact.
+    """
+    exact = tuple(
+        column.name
+        for column in table.columns
+        if not column.volatile and not column.tolerance
+    )
+    return ROW if table.source else table.key or exact
+
+
+def _net(table: Table) -> str:
+    """Rows, with volatile columns left out, that are not the same number of times in
+    both.
+    """
+    columns = ", ".join(column.name for column in table.columns if not column.volatile)
+    both = (
+        f"select {columns}, 1 as _sign from _diff_a"
+        f" union all select {columns}, -1 from _diff_b"
+    )
+    return (
+        f"select {columns}, sum(_sign) as _sign from ({both}) _both group by {columns}"
+        " having sum(_sign) <> 0"
+    )
+
+
+def _pairs(table: Table, columns: List[Column]) -> str:
+    """Each row of A beside one of B with the same key, as far as there is one: `a_` and
+    `b_` columns and counts.
+    """
+    key = _key(table)
+    order = (
+        f"row_number() over (partition by {', '.join(key)} order by"
+        f" {', '.join(c.name for c in columns)})"
+    )
+
+    def side(letter: str, sign: str) -> str:
+        named = ", ".join(
+            f"{column.name} as {letter}_{column.name}" for column in columns
+        )
+        count = f"{sign}_sign as {letter}_rows"
+        return (
+            f"(select {named}, {count}, {order} as {letter}_nth from _diff_net"
+            f" where {sign}_sign > 0) {letter}"
+        )
+
+    same = [f"a_{name} is not distinct from b_{name}" for name in key]
+    return (
+        f"select * from {side('a', '')} full outer join {side('b', '-')}"
+        f" on {' and '.join(same)} and a_nth = b_nth"
+    )
+
+
+def _fates(values: List[Column]) -> str:
+    """Of each pair: rows only in A, only in B, and in both but not the same; and the
+    columns that differ.
+    """
+    differing = [f"({_differs(column)})" for column in values]
+    flags = "".join(
+        f", {sql} as differs_{column.name}" for sql, column in zip(differing, values)
+    )
+    a, b = "coalesce(a_rows, 0)", "coalesce(b_rows, 0)"
+    return (
+        f"select greatest({a} - {b}, 0) as only_a, greatest({b} - {a}, 0) as only_b,"
+        f" case when {' or '.join(differing) or 'false'} then least({a}, {b}) else 0"
+        f" end as changed{flags} from _diff_pairs"
+    )
+
+
+def _differs(column: Column) -> str:
+    a, b = f"a_{column.name}", f"b_{column.name}"
+    distinct = f"{a} is distinct from {b}"
+    if not column.tolerance:
+        return distinct
+    return (
+        f"{distinct} and not coalesce(abs({a} - {b}) <= {column.tolerance!r} *"
+        f" greatest(abs({a}), abs({b})), false)"
+    )

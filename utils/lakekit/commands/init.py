@@ -1,0 +1,72 @@
+"""A new project: one CSV, three tables, and the commands that run them; written by
+`lakekit init`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Tuple, Union
+
+from lakekit.errors import FolderRefused, StorageError
+
+TEMPLATE = Path(__file__).parents[1] / "template"
+
+
+@dataclass(frozen=True)
+class InitResult:
+    """The project's folder, and its files relative to it."""
+
+    folder: Path
+    files: Tuple[str, ...]
+
+
+def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
+    """Make a project in a new or empty folder. Raises FolderRefused, StorageError:
+    nothing is written.
+    """
+    target = Path(folder).absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FolderRefused(str(target))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # On the same disk, so that moving is renaming.
+        beside = target if target.exists() else target.parent
+        with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=beside) as temporary:
+            made = Path(temporary) / "project"
+            # Copied by content only: what is installed may be read-only, and a project
+            # is there to be changed.
+            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+            shutil.copytree(
+                TEMPLATE, made, ignore=ignored, copy_function=shutil.copyfile
+            )
+            for path in (made, *made.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            _place(made, target)
+    except OSError as error:
+        raise StorageError(target, error.strerror or str(error)) from error
+    files = sorted(
+        str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()
+    )
+    return InitResult(target, tuple(files))
+
+
+def _place(made: Path, target: Path) -> None:
+    """Put the project where it is wanted. An empty folder that is there stays the
+    folder it is: a shell may be in it.
+    """
+    if not target.exists():
+        made.replace(target)
+        return
+    placed = []
+    try:
+        for part in sorted(made.iterdir()):
+            part.replace(target / part.name)
+            placed.append(part.name)
+    except OSError:
+        for name in placed:
+            (target / name).replace(made / name)
+        raise

@@ -1,0 +1,158 @@
+"""Care of the tables' files: small ones are put together, and those that no version
+needs any more are deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Mapping, Tuple, Union
+
+from lakekit.commands.damage import whole_head
+from lakekit.declarations.tables import Table, TableSet
+from lakekit.engines.engine import Engine, Head
+from lakekit.engines.open import open_engine
+from lakekit.errors import LakeRefused, RetentionRefused
+from lakekit.nyc_flights.tables import TABLES
+from lakekit.storage.lake import check_lake, find_lake
+
+RETAIN_HOURS = 168
+"""Delta's seven days: a reader or a writer that started before may still need a file
+that is younger.
+"""
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What was done for one table.
+
+    Attributes:
+        compacted: data files that were put together into `written`; both 0 where
+            nothing would be gained.
+        deleted: files that were deleted or, in a dry run, would be.
+        waiting: tables that have not taken in all changes of this one, so that nothing
+            was deleted.
+    """
+
+    table: str
+    compacted: int
+    written: int
+    deleted: int
+    waiting: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MaintainResult:
+    """Every table there is. A dry run compacts nothing and deletes nothing."""
+
+    lake: str
+    dry_run: bool
+    retain_hours: int
+    tables: Tuple[Maintained, ...]
+
+    @property
+    def refused(self) -> bool:
+        """Whether files stand that would be deleted, because a table has not consumed
+        them.
+        """
+        return any(table.waiting for table in self.tables)
+
+
+def maintain(
+    lake: Union[str, os.PathLike[str]],
+    *,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
+    dry_run: bool = False,
+    retain_hours: int = RETAIN_HOURS,
+) -> MaintainResult:
+    """Compact each table's small files, then delete the files that no version of the
+    last `retain_hours` names.
+
+    Time travel goes back no further afterwards. Nothing is deleted of a table whose
+    changes another table has not taken in yet: `run` finds them in the files of the
+    version which that table has seen. Raises RetentionRefused for less than seven days,
+    LakeRefused where there is no table, DamagedTable.
+    """
+    if retain_hours < RETAIN_HOURS:
+        raise RetentionRefused(retain_hours, RETAIN_HOURS)
+    place = find_lake(lake)
+    check_lake(place, tables)
+    done: List[Maintained] = []
+    with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
+        with open_engine(engine, place, tables, Path(scratch)) as opened:
+            heads = {
+                t.name: head
+                for t in tables
+                for head in [whole_head(opened, t)]
+                if head is not None
+            }
+            for table in tables:
+                if table.name in heads:
+                    done.append(
+                        _maintain(
+                            opened,
+                            table,
+                            behind(table.name, heads),
+                            dry_run,
+                            retain_hours,
+                        )
+                    )
+    if not done:
+        raise LakeRefused(
+            f"{lake} holds none of the tables",
+            f"lakekit run --source DIR --lake {lake}",
+        )
+    return MaintainResult(str(place), dry_run, retain_hours, tuple(done))
+
+
+def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
+    """The tables that follow a table and have not seen its newest change of rows, with
+    the version they have seen. One that was made from another table of that name, or by
+    nobody known, is made anew by the next run; a quarantine is written beside the table
+    that refuses rows, and its note stays as old as the last of them.
+    """
+    found: Dict[str, int] = {}
+    for follower, head in heads.items():
+        if follower == name or follower.startswith("quarantine."):
+            continue
+        seen = head.note.reads.get(name) if head.note else None
+        if seen and seen[0] == heads[name].id and seen[1] < heads[name].data_version:
+            found[follower] = seen[1]
+    return found
+
+
+def _maintain(
+    engine: Engine,
+    table: Table,
+    followers: Mapping[str, int],
+    dry_run: bool,
+    hours: int,
+) -> Maintained:
+    files: Mapping[str, int] = {"files_removed": 0, "files_added": 0}
+    if not dry_run:
+        files = engine.optimize(table)
+    deleted = engine.vacuum(table, hours, dry_run=True)
+    waiting: Tuple[str, ...] = ()
+    if deleted:
+        waiting = tuple(
+            name for name, seen in followers.items() if _news(engine, table, seen)
+        )
+    if deleted and not waiting and not dry_run:
+        deleted = engine.vacuum(table, hours, dry_run=False)
+    count = 0 if waiting else len(deleted)
+    return Maintained(
+        table.name, files["files_removed"], files["files_added"], count, waiting
+    )
+
+
+def _news(engine: Engine, table: Table, since: int) -> bool:
+    """Whether rows came or went since that version, as far as it can still be read.
+    Rows written again as they were are none; nor is a history that is gone already: the
+    next run then makes the follower anew.
+    """
+    if not engine.changes(table, since, "_news"):
+        return False
+    return bool(engine.query("select 1 from _news where _sign <> 0 limit 1"))

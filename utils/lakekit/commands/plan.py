@@ -1,0 +1,59 @@
+"""What the declarations would change in the tables that exist."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Tuple, Union
+
+from lakekit.commands.damage import whole_head
+from lakekit.declarations.tables import TableSet
+from lakekit.engines.open import open_engine
+from lakekit.nyc_flights.tables import TABLES
+from lakekit.storage.lake import check_lake, find_lake
+from lakekit.transforms.evolution import Change, plan_changes
+from lakekit.transforms.lineage import digest
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """Changes to the shape of tables, and the tables whose rows the next run makes anew
+    because of their declaration.
+    """
+
+    lake: str
+    changes: Tuple[Change, ...]
+    made_anew: Tuple[str, ...]
+
+    @property
+    def needs_rebuild(self) -> bool:
+        """Whether the next run needs --allow-rebuild."""
+        return any(not change.additive for change in self.changes)
+
+
+def plan(
+    lake: Union[str, os.PathLike[str]],
+    *,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
+) -> PlanResult:
+    """What the next run would do to the tables of the lake before any row is read.
+    Nothing is written.
+
+    Raises DamagedTable.
+    """
+    place = find_lake(lake)
+    check_lake(place, tables)
+    changes: List[Change] = []
+    made_anew: List[str] = []
+    with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
+        with open_engine(engine, place, tables, Path(scratch)) as opened:
+            for table in tables:
+                head = whole_head(opened, table)
+                changes += plan_changes(table, head)
+                note = head.note if head else None
+                if note and table.sql and note.digest != digest(tables, table):
+                    made_anew.append(table.name)
+    return PlanResult(str(place), tuple(changes), tuple(made_anew))

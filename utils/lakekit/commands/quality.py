@@ -1,0 +1,127 @@
+"""What the rows that there are should be, and how many are not: expectations,
+constraints, and what was refused.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Literal, Mapping, Tuple, Union
+
+from lakekit.commands.damage import whole_head
+from lakekit.declarations.tables import Severity, Table, TableSet
+from lakekit.engines.engine import Engine
+from lakekit.engines.open import open_engine
+from lakekit.errors import LakeRefused
+from lakekit.nyc_flights.tables import TABLES
+from lakekit.storage.lake import check_lake, find_lake
+from lakekit.transforms.rules import unmet
+
+Kind = Literal["expectation", "constraint"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One predicate over one table, and how many of its rows do not meet it. A
+    constraint has the severity `fail`.
+    """
+
+    table: str
+    kind: Kind
+    name: str
+    severity: Severity
+    unmet: int
+    rows: int
+
+    @property
+    def failed(self) -> bool:
+        """Whether rows are there that should not be: those of an expectation of
+        severity `warn` may.
+        """
+        return self.unmet > 0 and self.severity != "warn"
+
+
+@dataclass(frozen=True)
+class QualityResult:
+    """Every check of every table there is; `quarantined` has by quarantine table and
+    rule how many rows it holds.
+    """
+
+    lake: str
+    checks: Tuple[Check, ...]
+    quarantined: Mapping[str, Mapping[str, int]]
+    missing: Tuple[str, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether any check failed."""
+        return any(check.failed for check in self.checks)
+
+    @property
+    def warnings(self) -> int:
+        """How many expectations of severity `warn` are unmet."""
+        return sum(check.unmet > 0 and not check.failed for check in self.checks)
+
+
+def quality(
+    lake: Union[str, os.PathLike[str]],
+    *,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
+) -> QualityResult:
+    """Hold the rows of the lake's tables, whoever wrote them, to their declarations.
+    Nothing is written.
+
+    Raises LakeRefused when the lake holds none of the tables, DamagedTable.
+    """
+    place = find_lake(lake)
+    check_lake(place, tables)
+    checks: List[Check] = []
+    quarantined, missing = {}, []
+    with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
+        with open_engine(engine, place, tables, Path(scratch)) as opened:
+            for table in tables:
+                if whole_head(opened, table) is None:
+                    missing.append(table.name)
+                elif table.layer == "quarantine":
+                    quarantined[table.name] = _refused(opened, table)
+                else:
+                    checks += _checks(opened, table)
+    if len(missing) == len(tables):
+        raise LakeRefused(
+            f"{lake} holds none of the tables",
+            f"lakekit run --source DIR --lake {lake}",
+        )
+    return QualityResult(str(place), tuple(checks), quarantined, tuple(missing))
+
+
+def _checks(engine: Engine, table: Table) -> List[Check]:
+    """All checks of a table, in one pass over its rows."""
+    said: List[Tuple[Kind, str, Severity, str]] = [
+        ("expectation", each.name, each.severity, each.sql)
+        for each in table.expectations
+    ]
+    said += [("constraint", each.name, "fail", each.sql) for each in table.constraints]
+    if not said:
+        return []
+    engine.read(table, "_checked")
+    counts = [
+        f"count(*) filter (where {unmet(engine, table, sql)})" for *_, sql in said
+    ]
+    rows, *found = engine.query(f"select count(*), {', '.join(counts)} from _checked")[
+        0
+    ]
+    return [
+        Check(table.name, kind, name, severity, int(count), int(rows))
+        for (kind, name, severity, _), count in zip(said, found)
+    ]
+
+
+def _refused(engine: Engine, table: Table) -> Mapping[str, int]:
+    engine.read(table, "_refused")
+    found = engine.query(
+        "select _rule, count(*) from _refused group by _rule order by _rule"
+    )
+    return {str(rule): int(rows) for rule, rows in found}

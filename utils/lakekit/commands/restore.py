@@ -1,0 +1,155 @@
+"""Setting one table back to an older version, also where its newest version cannot be
+read.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Tuple, Union
+
+from lakekit.declarations.tables import Table, TableSet
+from lakekit.engines.engine import Engine
+from lakekit.engines.open import open_engine
+from lakekit.errors import LakeRefused
+from lakekit.nyc_flights.tables import TABLES
+from lakekit.storage.lake import Lake, check_lake, find_lake
+from lakekit.storage.versions import Version, VersionRefused
+
+NAMED = 3
+"""Missing files, and whole versions, that a message names."""
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """A table's versions, and what became of it.
+
+    Attributes:
+        newest: the newest version before the restore.
+        restored: the version whose rows the table has again; None where none was
+            requested.
+        committed: the version that the restore made; None in a dry run, or where
+            nothing had to be done.
+        added, removed: data files that are part of the newest version again, or no
+        longer. derived: the tables that the next run derives again from what they read.
+        versions: every version that the log has, newest first, as it was before.
+    """
+
+    table: str
+    lake: str
+    newest: int
+    restored: Optional[int]
+    committed: Optional[int]
+    dry_run: bool
+    added: int
+    removed: int
+    derived: Tuple[str, ...]
+    versions: Tuple[Version, ...]
+
+
+def restore(
+    table: str,
+    lake: Union[str, os.PathLike[str]],
+    version: Optional[int] = None,
+    *,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
+    dry_run: bool = False,
+) -> RestoreResult:
+    """Make an older version of a table the newest, by one commit; without a version,
+    look at the versions only.
+
+    The next `run` ends with every table as its sources and declarations say: it derives
+    a restored silver or gold table again from what it reads, and all tables that read a
+    restored one; it ingests files again that a restored bronze table no longer has, if
+    they are still in the source folder. Raises UnknownTable, LakeRefused for a table
+    that is not there, VersionRefused for a version that is not whole, DamagedLog,
+    ConflictError.
+    """
+    declared, place = tables[table], find_lake(lake)
+    check_lake(place, tables)
+    with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
+        with open_engine(engine, place, tables, Path(scratch)) as opened:
+            found = opened.versions(declared)
+            if not found:
+                raise LakeRefused(
+                    f"{lake} holds no table {table}",
+                    f"lakekit run --source DIR --lake {lake}",
+                )
+            return _restore(opened, tables, declared, place, found, version, dry_run)
+
+
+def _restore(
+    engine: Engine,
+    tables: TableSet,
+    table: Table,
+    lake: Lake,
+    found: Tuple[Version, ...],
+    version: Optional[int],
+    dry_run: bool,
+) -> RestoreResult:
+    newest, committed, added, removed = found[0].number, None, 0, 0
+    if version is not None:
+        _check(table, lake, found, version)
+    if version is not None and version != newest:
+        done = engine.restore(table, version, dry_run)
+        committed, added, removed = done.version, done.added, done.removed
+    derived = _derived(tables, table) if version not in (None, newest) else ()
+    return RestoreResult(
+        table.name,
+        str(lake),
+        newest,
+        version,
+        committed,
+        dry_run,
+        added,
+        removed,
+        derived,
+        found,
+    )
+
+
+def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) -> None:
+    """Raise VersionRefused for a version that is not there or not whole."""
+    version = next((each for each in found if each.number == number), None)
+    if version is None:
+        span = f"the log has {found[-1].number} to {found[0].number}"
+        what = f"{table.name} has no version {number}; {span}"
+    elif version.whole:
+        return
+    elif version.unreadable:
+        what = f"{table.name}: version {number} cannot be read: {version.unreadable}"
+    else:
+        files = version.damaged or ()
+        named = ", ".join(files[:NAMED]) + (", ..." if len(files) > NAMED else "")
+        what = f"{table.name}: version {number} lacks data files: {named}"
+    whole = [each.number for each in found[1:] if each.whole]
+    if not whole:
+        away = (
+            f"If version {found[0].number} is not whole,"
+            f" move {lake.location(table)} away"
+        )
+        raise VersionRefused(
+            f"{what}; no older version is whole",
+            f"{away}, then: lakekit run --source DIR",
+            found,
+        )
+    more = f" and {len(whole) - NAMED} more" if len(whole) > NAMED else ""
+    raise VersionRefused(
+        f"{what}; whole versions: {', '.join(map(str, whole[:NAMED]))}{more}",
+        f"lakekit restore {table.name} --version {whole[0]}",
+        found,
+    )
+
+
+def _derived(tables: TableSet, restored: Table) -> Tuple[str, ...]:
+    """The table, unless it is ingested, and all that read it or what is derived from
+    it.
+    """
+    found: List[str] = [restored.name]
+    for table in tables:
+        if table.name != restored.name and any(read in found for read in table.reads):
+            found.append(table.name)
+    return tuple(found[1:] if restored.source else found)

@@ -1,0 +1,354 @@
+"""The run: new source files into bronze, then each silver and gold table up to date
+with what it reads.
+
+All sources are opened and checked before the first commit. Every commit leaves its
+table whole and says, in its note, up to where it has seen what it reads; so a run that
+died, at whatever point, is resumed by the next, and a run without news commits nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import (
+    Callable,
+    Dict,
+    FrozenSet,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
+
+from lakekit.commands.damage import whole_head
+from lakekit.declarations.tables import Column, Source, Table, TableSet
+from lakekit.engines.engine import Engine, Inspected, Note
+from lakekit.engines.open import open_engine
+from lakekit.engines.retries import retried
+from lakekit.errors import ConflictError, SourceError, StorageError, TooManyMisfits
+from lakekit.nyc_flights.tables import TABLES
+from lakekit.sources.files import OpenedFile, open_sources
+from lakekit.storage.lake import check_lake, find_lake
+from lakekit.transforms import evolution
+from lakekit.transforms.lineage import Following
+from lakekit.transforms.merge import Counts, Updated
+from lakekit.transforms.updates import Updates
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, the steps done and the steps in all."""
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """One table after a run.
+
+    Attributes:
+        mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`:
+            what came changes no row here.
+        seconds: what this run spent on it.
+        changed: whether the run committed to it.
+        counts: what became of the rows; see `lakekit.transforms.merge.Counts`.
+        groups_total: groups that the table has, where it is made by groups.
+        new_columns: columns that a source has and its declaration lacks; they are in
+            bronze.
+        why: what made the whole table anew.
+    """
+
+    table: str
+    mode: str
+    rows: int
+    version: int
+    seconds: float
+    changed: bool
+    counts: Counts = Counts()
+    groups_total: int = 0
+    new_columns: Tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Every declared table, in the order they are made."""
+
+    source: Path
+    lake: str
+    engine: str
+    tables: Tuple[TableResult, ...]
+    seconds: float
+
+    @property
+    def changed(self) -> bool:
+        """Whether the run committed to any table."""
+        return any(table.changed for table in self.tables)
+
+    def __getitem__(self, name: str) -> TableResult:
+        """The table of that name. Raises KeyError."""
+        return {table.table: table for table in self.tables}[name]
+
+
+def run(
+    source: Union[str, os.PathLike[str]],
+    lake: Union[str, os.PathLike[str]],
+    *,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
+    allow_rebuild: bool = False,
+    progress: Optional[Progress] = None,
+    now: Optional[datetime.datetime] = None,
+    memory: str = "",
+    scratch: Optional[Path] = None,
+) -> RunResult:
+    """Bring the lake's tables up to date with the source files.
+
+    `now` is when the files count as ingested, in UTC; `memory` bounds what DuckDB
+    holds, such as `2GB`. Raises a LakekitError: SourceError, LakeRefused or
+    DamagedTable before anything is written, ConflictError or StorageError with every
+    table whole at its old or its new version, MissingExtra without the engine's extra.
+    """
+    started = time.perf_counter()
+    source, place = Path(source), find_lake(lake)
+    at = now or datetime.datetime.now(datetime.timezone.utc)
+    try:
+        check_lake(place, tables)
+        with tempfile.TemporaryDirectory(prefix="lakekit-", dir=scratch) as folder:
+            opened = open_sources(source, tables, Path(folder))
+            with open_engine(
+                engine, place, tables, Path(folder), memory=memory
+            ) as opened_engine:
+                run = _Run(
+                    opened_engine,
+                    tables,
+                    opened,
+                    at,
+                    allow_rebuild,
+                    progress or (lambda *_: None),
+                )
+                results = run.results()
+    except OSError as error:
+        raise StorageError(
+            Path(error.filename or str(place)), error.strerror or str(error)
+        ) from error
+    return RunResult(source, str(place), engine, results, time.perf_counter() - started)
+
+
+class _Run:
+    """One run's state."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        tables: TableSet,
+        opened: Mapping[str, List[OpenedFile]],
+        at: datetime.datetime,
+        allow_rebuild: bool,
+        progress: Progress,
+    ) -> None:
+        self._engine, self._tables, self._opened, self._at = engine, tables, opened, at
+        self._allow_rebuild, self._progress = allow_rebuild, progress
+        self._following = Following(engine, tables)
+        self._updates = Updates(self._following)
+        self._rebuilt: FrozenSet[str] = frozenset()
+        self._done, self._steps = 0, 1
+
+    def results(self) -> Tuple[TableResult, ...]:
+        """Check everything that can be, then commit: bronze file by file, then table by
+        table.
+        """
+        bronze, names = self._tables.layer("bronze"), [
+            table.name for table in self._tables
+        ]
+        for table in self._tables:
+            head = whole_head(self._engine, table)
+            if head is not None:
+                self._following.heads[table.name] = head
+        new = {table.name: self._new_files(table) for table in bronze}
+        made = [
+            table
+            for table in self._tables
+            if table.layer not in ("bronze", "quarantine")
+        ]
+        self._steps = 2 * sum(len(files) for files in new.values()) + len(made)
+        inspected = {
+            (table.name, file.digest): self._inspect(table, file)
+            for table in bronze
+            for file in new[table.name]
+        }
+        self._rebuilt = retried(self._evolve)
+        results: Dict[str, TableResult] = {}
+        for table in bronze:
+            results[table.name] = self._ingest(table, new[table.name], inspected)
+        for table in made:
+            self._step(table.name)
+            before = dict(self._following.heads)
+            results[table.name] = self._update(table)
+            if table.quarantine:
+                quarantine, by = self._tables[table.quarantine], results[table.name]
+                results[quarantine.name] = self._quarantine(
+                    quarantine, by, before[quarantine.name].version
+                )
+        if self._rebuilt:
+            self._following.refresh(*names)
+            # What a table made anew could not be given before, such as a constraint.
+            retried(self._evolve)
+        self._progress("", self._steps, self._steps)
+        return tuple(results[table.name] for table in self._tables)
+
+    def _evolve(self) -> FrozenSet[str]:
+        """Make the tables that are missing, and fit the others to their declarations;
+        those to be made anew.
+        """
+        heads = self._following.heads
+        changes = [
+            c
+            for t in self._tables
+            for c in evolution.plan_changes(t, heads.get(t.name))
+        ]
+        try:
+            return evolution.apply(
+                self._engine, self._tables, changes, self._allow_rebuild
+            )
+        finally:
+            self._following.refresh(*{change.table for change in changes})
+
+    def _step(self, doing: str) -> None:
+        self._progress(doing, self._done, self._steps)
+        self._done += 1
+
+    def _new_files(self, table: Table) -> List[OpenedFile]:
+        """The files of a source that bronze does not hold, by content; two of the same
+        content count once.
+        """
+        assert table.source is not None
+        files, exists = (
+            self._opened[table.source.name],
+            table.name in self._following.heads,
+        )
+        if not files and not exists:
+            name = table.source.name
+            raise SourceError(
+                f"There is no file of {name}: no {name}.csv, {name}.csv.zip,"
+                f" {name}.csv.gz or {name}.parquet, and no folder {name} of such files",
+                "Put it into the source folder, then run again.",
+            )
+        seen = (
+            set(self._engine.ingested(table, [file.digest for file in files]))
+            if exists
+            else set()
+        )
+        new = []
+        for file in files:
+            if file.digest not in seen:
+                seen.add(file.digest)
+                new.append(file)
+        return new
+
+    def _inspect(self, table: Table, file: OpenedFile) -> Inspected:
+        """Read a file whole. Raises SourceError; TooManyMisfits for a column that is
+        not what it is declared to be.
+        """
+        self._step(f"check {file.name}")
+        found = self._engine.inspect(table, file, self._at)
+        file.check_rows(found.rows)
+        for name, misfits in found.misfits.items():
+            if misfits > file.source.misfits * found.rows:
+                kind = _declared(file.source, name).type
+                raise TooManyMisfits(
+                    str(file.given),
+                    name,
+                    misfits,
+                    found.rows,
+                    file.source.misfits,
+                    kind,
+                )
+        return found
+
+    def _ingest(
+        self,
+        table: Table,
+        files: Sequence[OpenedFile],
+        inspected: Mapping[Tuple[str, str], Inspected],
+    ) -> TableResult:
+        begun, rows, changed, new_columns = time.perf_counter(), 0, False, []
+        heads = self._following.heads
+        known = {column.name for column in heads[table.name].columns}
+        for file in files:
+            self._step(f"{table.name} from {file.name}")
+            more = [name.lower() for name in file.new_columns]
+            new_columns += [name for name in more if name not in new_columns]
+            missing = [Column(name) for name in more if name not in known]
+            if missing:
+                self._engine.add_columns(table, missing)
+                self._following.refresh(table.name)
+                known.update(more)
+            found = inspected[table.name, file.digest]
+            note = Note(
+                self._following.digest(table), misfits=sum(found.misfits.values())
+            )
+            version = self._engine.append(table, file, self._at, note)
+            if version is not None:
+                changed, rows = True, rows + found.rows
+            if version == heads[table.name].version + 1:
+                heads[table.name] = heads[table.name].after(version, note)
+            else:  # another writer was there too
+                self._following.refresh(table.name)
+        return TableResult(
+            table.name,
+            "appended" if changed else "unchanged",
+            self._engine.rows(table),
+            self._following.heads[table.name].version,
+            time.perf_counter() - begun,
+            changed,
+            Counts(read=rows, inserted=rows),
+            new_columns=tuple(new_columns),
+        )
+
+    def _update(self, table: Table) -> TableResult:
+        """One table; again on the newest versions when another writer was first."""
+        begun, before = time.perf_counter(), self._following.heads[table.name].version
+        touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
+
+        def update() -> Updated:
+            try:
+                return self._updates.update(table, rebuild=table.name in self._rebuilt)
+            except ConflictError:
+                self._following.refresh(*touched, *table.reads)
+                raise
+
+        done = retried(update)
+        head, rows = self._following.heads[table.name], self._engine.rows(table)
+        return TableResult(
+            table.name,
+            done.mode,
+            rows,
+            head.version,
+            time.perf_counter() - begun,
+            head.version != before and done.mode != "unchanged",
+            done.counts,
+            groups_total=rows if table.update == "groups" else 0,
+            why=done.why,
+        )
+
+    def _quarantine(self, table: Table, by: TableResult, before: int) -> TableResult:
+        head = self._following.heads[table.name]
+        counts = replace(Counts(), inserted=by.counts.quarantined)
+        changed = by.changed and head.version != before
+        rows = self._engine.rows(table)
+        return TableResult(
+            table.name,
+            by.mode if changed else "unchanged",
+            rows,
+            head.version,
+            0.0,
+            changed,
+            counts,
+        )
+
+
+def _declared(source: Source, name: str) -> Column:
+    return next(column for column in source.columns if column.name == name)

@@ -1,0 +1,57 @@
+"""Looking into a lake: the first rows of one table."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Tuple, Union
+
+from lakekit.commands.damage import whole_head
+from lakekit.declarations.tables import TableSet
+from lakekit.engines.open import open_engine
+from lakekit.errors import LakeRefused
+from lakekit.nyc_flights.tables import TABLES
+from lakekit.storage.lake import find_lake
+
+
+@dataclass(frozen=True)
+class ShowResult:
+    """The first rows of a table's newest version. Instants are datetimes in UTC."""
+
+    table: str
+    version: int
+    columns: Tuple[str, ...]
+    rows: Tuple[Dict[str, Any], ...]
+
+
+def show(
+    table: str,
+    lake: Union[str, os.PathLike[str]],
+    *,
+    limit: int = 20,
+    engine: str = "embedded",
+    tables: TableSet = TABLES,
+) -> ShowResult:
+    """The first rows of a table. Raises UnknownTable, DamagedTable, and LakeRefused
+    when the lake does not hold the table yet.
+    """
+    declared = tables[table]
+    columns = tuple(column.name for column in declared.columns)
+    place = find_lake(lake)
+    with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
+        with open_engine(engine, place, tables, Path(scratch)) as opened:
+            head = whole_head(opened, declared)
+            if head is None:
+                raise LakeRefused(
+                    f"{lake} holds no table {table}",
+                    f"lakekit run --source DIR --lake {lake}",
+                )
+            opened.read(declared, "shown")
+            found = opened.query(
+                f"select {', '.join(columns)} from shown limit {int(limit)}"
+            )
+    return ShowResult(
+        table, head.version, columns, tuple(dict(zip(columns, row)) for row in found)
+    )

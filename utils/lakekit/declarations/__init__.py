@@ -1,0 +1,37 @@
+"""Tables, columns and expectations, as a project declares them."""
+
+from lakekit.declarations.tables import (
+    INGESTED_AT,
+    LATEST,
+    ORIGIN,
+    SOURCE_FILE,
+    SOURCE_ROW,
+    SOURCE_SHA256,
+    Column,
+    Constraint,
+    Expectation,
+    Join,
+    Source,
+    Table,
+    TableSet,
+    bronze,
+    quarantine,
+)
+
+__all__ = [
+    "INGESTED_AT",
+    "LATEST",
+    "ORIGIN",
+    "SOURCE_FILE",
+    "SOURCE_ROW",
+    "SOURCE_SHA256",
+    "Column",
+    "Constraint",
+    "Expectation",
+    "Join",
+    "Source",
+    "Table",
+    "TableSet",
+    "bronze",
+    "quarantine",
+]

@@ -1,0 +1,128 @@
+"""Rewritten SQL, kept on disk: to import sqlglot and rewrite a lake's SQL takes as long
+as a day's news.
+
+What is kept stands under the digest of all it depends on: the SQL, the views put in,
+the code here that says what is let through, and sqlglot's version. Nothing is ever out
+of date, then, and a file may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Callable, Mapping, Optional
+
+
+class Rewrites:
+    """Databricks SQL in DuckDB's. Without a folder that is this user's own, every text
+    is rewritten again.
+    """
+
+    def __init__(self, folder: Optional[Path]) -> None:
+        self._folder, self._rewriter = folder, _rewriter() if folder else None
+
+    def predicate(self, table: str, sql: str) -> str:
+        """A declared predicate. Raises SqlRefused."""
+
+        def rewrite() -> str:
+            from lakekit.declarations import transpile
+
+            return transpile.duckdb(transpile.parse_predicate(table, sql), table)
+
+        return self._kept(["predicate", sql], rewrite)
+
+    def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
+        """A table's SQL file, its tables replaced by views. Raises SqlRefused,
+        DeclarationError where it reads more.
+        """
+
+        def rewrite() -> str:
+            from lakekit.declarations import transpile
+
+            query = transpile.parse_query(table, sql, views)
+            return transpile.duckdb(transpile.with_views(query, views), table)
+
+        return self._kept(["query", sql, dict(views)], rewrite)
+
+    def _kept(self, what: object, rewrite: Callable[[], str]) -> str:
+        if self._folder is None or self._rewriter is None:
+            return rewrite()
+        key = hashlib.sha256(
+            json.dumps([self._rewriter, what], sort_keys=True).encode()
+        ).hexdigest()
+        file = self._folder / f"{key}.sql"
+        found = _read(file)
+        if found is None:
+            found = rewrite()
+            _write(file, found)
+        return found
+
+
+def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
+    """`lakekit` in the user's cache folder, by the XDG convention; None for a user
+    without a home.
+    """
+    said = environment.get("XDG_CACHE_HOME", "")
+    try:
+        return (
+            Path(said) if os.path.isabs(said) else Path.home() / ".cache"
+        ) / "lakekit"
+    except RuntimeError:
+        return None
+
+
+def _rewriter() -> Optional[str]:
+    """What rewrites: the code here, and the version of a sqlglot that is found and not
+    imported; None where they cannot be told, as in a zip file.
+    """
+    found = importlib.util.find_spec("sqlglot")
+    try:
+        version = (
+            Path(str(found.origin)).with_name("_version.py").read_text("utf-8")
+            if found
+            else ""
+        )
+        return version + Path(__file__).with_name("transpile.py").read_text("utf-8")
+    except OSError:
+        return None
+
+
+def _read(file: Path) -> Optional[str]:
+    """The text, if the file is this user's and as it was written: whoever could put one
+    there could run any SQL.
+    """
+    try:
+        with file.open(encoding="utf-8") as opened:
+            if (
+                hasattr(os, "getuid")
+                and os.fstat(opened.fileno()).st_uid != os.getuid()
+            ):
+                return None
+            digest, _, text = opened.read().partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if digest == _digest(text) else None
+
+
+def _write(file: Path, text: str) -> None:
+    """Whole or not at all. A folder that cannot be written to costs only time."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
+        try:
+            with open(handle, "w", encoding="utf-8") as opened:
+                opened.write(f"{_digest(text)}\n{text}")
+            os.replace(temporary, file)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError:
+        pass
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

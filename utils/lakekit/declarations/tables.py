@@ -1,0 +1,399 @@
+"""How a table is declared: its columns, key, partitioning and checks, the SQL that
+makes it and what it reads.
+
+Nothing here knows any particular table; `lakekit.nyc_flights.tables` is one set of
+declarations. Both engines, the commands and the API read these.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Iterator, Literal, Optional, Tuple
+
+from lakekit.errors import DeclarationError, UnknownTable
+
+Type = Literal["string", "boolean", "int", "bigint", "double", "date", "timestamp"]
+"""Databricks' names. A timestamp is an instant, kept in UTC; there is no type for a
+time without a zone.
+"""
+
+Severity = Literal["warn", "drop", "fail"]
+"""What an unmet expectation does: be counted; send the row to quarantine; stop the
+run before the table is written.
+"""
+
+Update = Literal["append", "merge", "groups", "whole"]
+"""How a table follows what it reads: `append` bronze rows of new files; `merge` new
+bronze rows by key, the latest winning; recompute the `groups` (keys) that changed rows
+touch; recompute the `whole` table.
+"""
+
+LAYERS = ("bronze", "silver", "quarantine", "gold")
+IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        required: NOT NULL in Delta; in a source, a value that may not be the missing
+            mark.
+        tolerance: relative difference that `diff` and parity tests allow, for doubles
+            whose last bits depend on the order of a sum.
+        volatile: differs between two lakes made from the same files, so `diff` leaves
+            it out.
+    """
+
+    name: str
+    type: Type = "string"
+    required: bool = False
+    comment: str = ""
+    tolerance: float = 0.0
+    volatile: bool = False
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A CHECK constraint of the Delta table: every writer is held to it. A null result
+    counts as broken, as in Delta.
+    """
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What rows of a table are expected to be, as an SQL predicate over its columns; a
+    null result counts as unmet.
+    """
+
+    name: str
+    sql: str
+    severity: Severity = "warn"
+
+
+SOURCE_FILE = Column(
+    "_source_file",
+    required=True,
+    comment="File, relative to the source folder, archives opened",
+)
+SOURCE_SHA256 = Column(
+    "_source_sha256", required=True, comment="Digest of the file's content"
+)
+SOURCE_ROW = Column(
+    "_source_row",
+    "bigint",
+    required=True,
+    comment="Row in that file; 1 is the first after a header",
+)
+INGESTED_AT = Column(
+    "_ingested_at",
+    "timestamp",
+    required=True,
+    comment="When lakekit took the file in",
+    volatile=True,
+)
+ORIGIN = (SOURCE_FILE, SOURCE_SHA256, SOURCE_ROW, INGESTED_AT)
+"""Where a row came from: in every bronze and every merged table. (`_source_sha256`,
+`_source_row`) identifies a row.
+"""
+
+LATEST = ("_source_file", "_ingested_at", "_source_row")
+"""Which of two rows of one key is the latest when a table declares no order of its own:
+files by name, so that any order of arrival gives the same table; the later ingest of a
+file issued again under its name; the later row.
+"""
+
+
+@dataclass(frozen=True)
+class Join:
+    """How a merged table joins another it reads: pairs of (column there, column here),
+    all equal. When rows change there, the rows here that match them are made again; a
+    table read without a Join makes everything again.
+    """
+
+    read: str
+    on: Tuple[Tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of one kind: `NAME.csv`, `NAME.csv.zip`, `NAME.csv.gz` or `NAME.parquet` in
+    the source folder, or any number of such files in a folder NAME there. `columns`
+    carry the types that silver casts the strings to.
+
+    Attributes:
+        missing: how a file writes "no value".
+        misfits: share of a column's values, 0 to 1, that may fail to convert before the
+            whole file is refused.
+    """
+
+    name: str
+    columns: Tuple[Column, ...]
+    missing: str = "NA"
+    misfits: float = 0.05
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Delta table. Bronze tables have a `source`, quarantine tables neither source
+    nor SQL, all others an `sql` file and the tables that it reads; the first of those
+    that a merged table reads is the bronze table it follows.
+
+    Attributes:
+        key: columns that identify a row; for `groups`, the columns of the same name in
+            each table read are the group.
+        latest: for `merge`, the order in which the last row of a key wins; `LATEST`
+            completes it.
+        partition: a required column of few values, or none.
+        joins: for `merge`, how the tables read after the first are joined.
+    """
+
+    name: str
+    columns: Tuple[Column, ...]
+    reads: Tuple[str, ...] = ()
+    sql: str = ""
+    source: Optional[Source] = None
+    comment: str = ""
+    key: Tuple[str, ...] = ()
+    latest: Tuple[str, ...] = ()
+    partition: str = ""
+    constraints: Tuple[Constraint, ...] = ()
+    expectations: Tuple[Expectation, ...] = ()
+    update: Update = "whole"
+    joins: Tuple[Join, ...] = ()
+
+    @property
+    def layer(self) -> str:
+        """The part of the name before the dot: the folder in a lake."""
+        return self.name.partition(".")[0]
+
+    @property
+    def folder(self) -> Path:
+        """Where the table lies, relative to its lake."""
+        return Path(*self.name.split("."))
+
+    @property
+    def quarantine(self) -> str:
+        """The table that takes the rows which a merged table refuses."""
+        return (
+            f"quarantine.{self.name.partition('.')[2]}"
+            if self.update == "merge"
+            else ""
+        )
+
+    @property
+    def order(self) -> Tuple[str, ...]:
+        """The columns by which the latest row of a key is known, most significant
+        first.
+        """
+        return self.latest + tuple(name for name in LATEST if name not in self.latest)
+
+    def __getitem__(self, name: str) -> Column:
+        """The column of that name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def canonical(self) -> str:
+        """What the rows depend on, as text that changes when, and only when, that does.
+        Comments, tolerances, CHECK constraints and the share of misfits are not among
+        it: they change without a row being computed again.
+        """
+        source = replace(self.source, misfits=0.0) if self.source else None
+        said = asdict(replace(self, comment="", constraints=(), source=source))
+        columns = [
+            *said["columns"],
+            *(said["source"]["columns"] if said["source"] else ()),
+        ]
+        for column in columns:
+            for part in ("comment", "tolerance", "volatile"):
+                del column[part]
+        return json.dumps(said, sort_keys=True)
+
+
+def bronze(source: Source, comment: str = "") -> Table:
+    """The bronze table of a source: its columns as the strings they came as, and where
+    each row came from.
+    """
+    strings = tuple(
+        Column(c.name, required=True, comment=c.comment) for c in source.columns
+    )
+    return Table(
+        f"bronze.{source.name}",
+        strings + ORIGIN,
+        source=source,
+        comment=comment,
+        update="append",
+    )
+
+
+def quarantine(table: Table, follows: Table) -> Table:
+    """The quarantine of a merged table: the bronze row as it came, and the rule that it
+    broke.
+    """
+    rule = Column(
+        "_rule",
+        required=True,
+        comment="The expectation or the type that the row does not meet",
+    )
+    key = ("_source_sha256", "_source_row")
+    comment = f"Rows of {follows.name} that {table.name} refuses"
+    return Table(
+        table.quarantine,
+        (*follows.columns, rule),
+        (follows.name,),
+        comment=comment,
+        key=key,
+    )
+
+
+@dataclass(frozen=True)
+class TableSet:
+    """Tables in an order in which each comes after all that it reads, and the folder of
+    their SQL files. The quarantine of each merged table is added after it.
+    """
+
+    tables: Tuple[Table, ...]
+    sql: Path
+
+    def __post_init__(self) -> None:
+        complete: list[Table] = []
+        for table in self.tables:
+            _check(table, complete)
+            complete.append(table)
+            if table.update == "merge":
+                follows = next(each for each in complete if each.name == table.reads[0])
+                complete.append(quarantine(table, follows))
+        object.__setattr__(self, "tables", tuple(complete))
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self.tables)
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def __getitem__(self, name: str) -> Table:
+        """The table of that name.
+
+        Raises UnknownTable, with the nearest name there is.
+        """
+        for table in self.tables:
+            if table.name == name:
+                return table
+        names = [table.name for table in self.tables]
+        raise UnknownTable(
+            name, difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+        )
+
+    def layer(self, layer: str) -> Tuple[Table, ...]:
+        """The tables of one layer."""
+        return tuple(table for table in self.tables if table.layer == layer)
+
+    def query(self, table: Table) -> str:
+        """The text of the table's SQL file; empty for a table that has none."""
+        return (self.sql / table.sql).read_text(encoding="utf-8") if table.sql else ""
+
+
+def _check(table: Table, before: list[Table]) -> None:
+    """Raise DeclarationError for a declaration that is wrong in itself, or does not fit
+    those before it.
+    """
+    names = [column.name for column in table.columns]
+    declared = {each.name: each for each in before}
+    layer, _, short = table.name.partition(".")
+    wrong = [
+        f"column {name} is no lower-case name"
+        for name in names
+        if not IDENTIFIER.fullmatch(name)
+    ]
+    wrong += [
+        f"column {name} is declared twice" for name in names if names.count(name) > 1
+    ]
+    if layer not in LAYERS or layer == "quarantine" or not IDENTIFIER.fullmatch(short):
+        wrong.append(
+            "a name is LAYER.TABLE in lower case,"
+            " with a layer of bronze, silver or gold"
+        )
+    if table.name in declared:
+        wrong.append("is declared twice")
+    if bool(table.sql) == bool(table.source):
+        wrong.append("needs a source or an SQL file, and not both")
+    wrong += [
+        f"reads {read}, which is not declared before it"
+        for read in table.reads
+        if read not in declared
+    ]
+    used = [*table.key, *table.latest, *([table.partition] if table.partition else [])]
+    wrong += [
+        f"column {name} is used and not declared" for name in used if name not in names
+    ]
+    wrong += _check_update(table, declared) if not wrong else []
+    if wrong:
+        raise DeclarationError(table.name, wrong[0])
+
+
+def _check_update(table: Table, declared: dict[str, Table]) -> list[str]:
+    wrong = []
+    if table.partition and table[table.partition].type in ("timestamp", "double"):
+        wrong.append(
+            f"is partitioned by {table.partition}, a {table[table.partition].type},"
+            " which has too many values"
+        )
+    optional = [
+        c.name
+        for c in table.columns
+        if c.name in (*table.key, table.partition) and not c.required
+    ]
+    wrong += [
+        f"column {name} identifies rows or partitions, and is not required"
+        for name in optional
+    ]
+    if (table.update == "append") != bool(table.source):
+        wrong.append(
+            "is appended to without a source, or has a source and is not appended to"
+        )
+    if table.update in ("merge", "groups") and not table.key:
+        wrong.append(f"is updated by {table.update} and has no key")
+    if table.update == "merge":
+        if not table.reads or not declared[table.reads[0]].source:
+            wrong.append("is merged, and its first read is no bronze table")
+        missing = [c.name for c in ORIGIN if c not in table.columns]
+        wrong += [
+            f"is merged, and has no column {name} as lakekit.declarations.ORIGIN has it"
+            for name in missing
+        ]
+    if table.update != "merge" and any(
+        each.severity == "drop" for each in table.expectations
+    ):
+        wrong.append("drops rows by an expectation, which only a merged table can")
+    for join in table.joins:
+        if table.update != "merge" or join.read not in table.reads[1:]:
+            wrong.append(
+                f"joins {join.read}, which it does not read beside the table it follows"
+            )
+            continue
+        there, here = {c.name for c in declared[join.read].columns}, {
+            c.name for c in table.columns
+        }
+        wrong += [
+            f"joins {join.read} by {a} = {b}"
+            for a, b in join.on
+            if a not in there or b not in here
+        ]
+    if table.update == "groups":
+        for read in table.reads:
+            columns = [column.name for column in declared[read].columns]
+            lacking = [name for name in table.key if name not in columns]
+            wrong += [
+                f"is updated by groups, and {read} has no column {name}"
+                for name in lacking
+            ]
+    return wrong

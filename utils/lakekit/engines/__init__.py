@@ -1,0 +1,1 @@
+"""What reads, computes and writes: DuckDB with delta-rs, or Spark."""

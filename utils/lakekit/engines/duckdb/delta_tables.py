@@ -1,0 +1,121 @@
+"""The Delta tables of one lake as a run sees them, by delta-rs: each is opened once,
+and stays at the version that was read until it is looked at again.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Dict, Iterator, Optional
+
+from lakekit.declarations.tables import Table
+from lakekit.engines.duckdb import delta_log
+from lakekit.engines.engine import Head
+from lakekit.errors import ConflictError, MissingExtra, StorageError
+from lakekit.storage import log_restore
+from lakekit.storage.lake import Lake
+from lakekit.storage.log_files import LogFiles
+from lakekit.storage.log_restore import Restored
+
+try:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError, DeltaError
+except ModuleNotFoundError as missing:
+    raise MissingExtra(str(missing.name), "embedded") from missing
+
+
+class DeltaTables:
+    """The tables of one lake."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._seen: Dict[str, DeltaTable] = {}
+
+    def location(self, table: Table) -> str:
+        """The table's path or URL."""
+        return self._lake.location(table)
+
+    def head(self, table: Table) -> Optional[Head]:
+        """The table as it is, as `Engine.head` has it."""
+        self.forget(table)
+        delta = self.open(table)
+        return None if delta is None else delta_log.head(table, delta)
+
+    def open(self, table: Table) -> Optional[DeltaTable]:
+        """The table as it was last seen, or as it is now where it has not been: reads
+        of one update see one version.
+        """
+        delta = self._seen.get(table.name) or delta_log.open_table(self._lake, table)
+        if delta is not None:
+            self._seen[table.name] = delta
+        return delta
+
+    def now(self, table: Table) -> DeltaTable:
+        """The same of a table that has to be there. Raises StorageError."""
+        delta = self.open(table)
+        if delta is None:
+            raise StorageError(Path(self.location(table)), "the table is gone")
+        return delta
+
+    def at(self, table: Table, head: Head) -> DeltaTable:
+        """The table at a version that it still has to be at. Raises ConflictError."""
+        delta = self.now(table)
+        if delta.version() != head.version:
+            raise ConflictError(table.name)
+        return delta
+
+    def before(self, table: Table, version: int) -> DeltaTable:
+        """An older version. Raises DamagedTable where it cannot be read, and where the
+        log no longer has it.
+        """
+        return delta_log.load(table, self.location(table), version)
+
+    def forget(self, table: Table) -> None:
+        """Open the table anew when it is asked for next."""
+        self._seen.pop(table.name, None)
+
+    def move_on(self, table: Table) -> int:
+        """See the table as it is after a commit to the version that was seen; the
+        version.
+        """
+        try:
+            self._seen[table.name].update_incremental()
+        except DeltaError:
+            self.forget(table)
+        return self.now(table).version()
+
+    def restore(
+        self, table: Table, files: LogFiles, version: int, dry_run: bool
+    ) -> Restored:
+        """Make an older version the newest, as `Engine.restore` does: by delta-rs, or
+        where it cannot open the newest version by a commit of lakekit's own.
+        """
+        target, newest = log_restore.states(files, version)
+        added, removed = map(len, log_restore.difference(target, newest))
+        if dry_run:
+            return Restored(None, added, removed)
+        self.forget(table)
+        try:
+            delta = DeltaTable(self.location(table))
+        except (DeltaError, ValueError):  # a partition value, a null where none may be
+            made = log_restore.write_restore(table.name, files, target, newest)
+            return Restored(made, added, removed)
+        with self.changing(table):
+            delta.restore(version)
+        return Restored(delta.version(), added, removed)
+
+    @contextmanager
+    def changing(self, table: Table) -> Iterator[None]:
+        """A change to the log by delta-rs itself; what it raises becomes a
+        ConflictError or a StorageError.
+        """
+        try:
+            yield
+        except CommitFailedError as error:
+            raise ConflictError(table.name) from error
+        except (DeltaError, OSError) as error:
+            raise StorageError(
+                Path(self.location(table)), delta_log.first_line(error)
+            ) from error
+        finally:
+            self.forget(table)

@@ -1,0 +1,32 @@
+"""Opening an engine by its name; its libraries are imported only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lakekit.declarations.tables import TableSet
+from lakekit.engines.engine import Engine
+from lakekit.errors import LakeRefused
+from lakekit.storage.lake import Lake
+
+ENGINES = ("embedded", "spark")
+
+
+def open_engine(
+    name: str, lake: Lake, tables: TableSet, scratch: Path, *, memory: str = ""
+) -> Engine:
+    """The engine of that name for one lake. Raises MissingExtra, and LakeRefused for a
+    lake it cannot keep.
+    """
+    if name == "embedded":
+        if lake.kind == "schema":
+            raise LakeRefused(
+                f"The lake {lake} is a schema, which Spark knows by name",
+                "Add --engine spark.",
+            )
+        from lakekit.engines.duckdb.engine import EmbeddedEngine
+
+        return EmbeddedEngine(lake, tables, scratch, memory)
+    from lakekit.engines.spark.engine import SparkEngine
+
+    return SparkEngine(lake, tables, scratch)

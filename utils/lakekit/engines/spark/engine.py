@@ -1,0 +1,502 @@
+"""The engine for Spark: a cluster's on Databricks, or one JVM on one machine.
+
+It commits by INSERT and MERGE, so Delta itself holds every row to NOT NULL and CHECK
+constraints, and notices other writers. Every commit carries a Delta transaction
+identifier: a file's is its content's, so that no engine takes it in twice; all others
+count up with the table's version, so that of two runs that saw the same version only
+one commits.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from lakekit.errors import (
+    ComputeError,
+    ConflictError,
+    MissingExtra,
+    SourceError,
+    StorageError,
+)
+
+try:
+    import delta  # noqa: F401  # what is imported below then finds it
+    from pyspark.sql import DataFrame, SparkSession
+except ModuleNotFoundError as missing:
+    raise MissingExtra(str(missing.name), "spark") from missing
+
+from lakekit.declarations import transpile, value_limits
+from lakekit.declarations.tables import Column, Source, Table, TableSet
+from lakekit.engines.engine import Head, Inspected, Note, Staged
+from lakekit.engines.spark import statements
+from lakekit.engines.spark.delta_tables import SparkTables
+from lakekit.engines.spark.errors import FAILURES, reason, translated
+from lakekit.engines.spark.session import check_place, on_databricks, spark_session
+from lakekit.engines.spark.statements import name, text
+from lakekit.sources.files import OpenedFile
+from lakekit.storage.lake import Lake
+from lakekit.storage.log_restore import Restored
+from lakekit.storage.versions import Version
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+MICROSECOND = datetime.timedelta(microseconds=1)
+APPEND_TRIES = 20
+
+
+class SparkEngine:
+    """One run's connection to one lake. On one machine staged rows lie in the scratch
+    folder; on a cluster, whose machines do not share it, in Spark's own storage, and a
+    source file must lie where all of them read it.
+    """
+
+    name = "spark"
+
+    def __init__(
+        self,
+        lake: Lake,
+        tables: TableSet,
+        scratch: Path,
+        session: Optional[SparkSession] = None,
+    ) -> None:
+        self._lake, self._scratch = lake, scratch / "spark"
+        self._open = ExitStack()
+        self._spark: SparkSession = self._open.enter_context(
+            spark_session(scratch, session)
+        )
+        try:
+            check_place(lake, self._spark)
+        except BaseException:
+            self._open.close()
+            raise
+        self._tables = SparkTables(self._spark, lake)
+        self._local = str(self._spark.conf.get("spark.master", "")).startswith("local")
+        self._views: Dict[str, DataFrame] = {}
+        self._sources: Dict[Tuple[str, str], DataFrame] = {}
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> SparkEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Forget the views, delete what was staged, and put the session back or stop
+        it.
+        """
+        try:
+            for view in self._views:
+                self._spark.catalog.dropTempView(view)
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        finally:
+            self._open.close()
+
+    # What there is
+
+    def head(self, table: Table) -> Optional[Head]:
+        return self._tables.head(table)
+
+    def damaged_files(self, table: Table) -> Mapping[str, str]:
+        return self._tables.damaged_files(table)
+
+    def rows(self, table: Table) -> int:
+        said = self._tables.rows(table)
+        if said is not None:
+            return said
+        with translated(table.name, self._tables.location(table)):
+            return int(
+                self._spark.sql(f"SELECT count(*) FROM {self._now(table)}").collect()[
+                    0
+                ][0]
+            )
+
+    def notes(self, table: Table, since: int) -> List[Optional[Note]]:
+        return self._tables.notes(table, since)
+
+    def ingested(self, table: Table, digests: Sequence[str]) -> FrozenSet[str]:
+        if not digests or self._tables.rows(table) == 0:
+            return frozenset()
+        if self._tables.holds(table, [f"lakekit/{digest}" for digest in digests]):
+            return frozenset(digests)
+        held = f"_source_sha256 IN ({', '.join(map(text, digests))})"
+        select = f"SELECT DISTINCT _source_sha256 FROM {self._now(table)} WHERE {held}"
+        with translated(table.name, self._tables.location(table), StorageError):
+            return frozenset(row[0] for row in self._spark.sql(select).collect())
+
+    # Tables and their shape
+
+    def create(self, table: Table) -> None:
+        self._tables.create(table)
+
+    def add_columns(self, table: Table, columns: Sequence[Column]) -> None:
+        self._tables.add_columns(table, columns)
+
+    def add_constraint(self, table: Table, name: str, sql: str) -> None:
+        self._tables.add_constraint(table, name, sql)
+
+    def drop_constraint(self, table: Table, name: str) -> None:
+        self._tables.alter(table, f"DROP CONSTRAINT {statements.name(name)}")
+
+    # Sources
+
+    def inspect(
+        self, table: Table, opened: OpenedFile, at: datetime.datetime
+    ) -> Inspected:
+        origin = {
+            "_source_file": text(opened.name),
+            "_source_sha256": text(opened.digest),
+            "_source_row": "",
+            "_ingested_at": f"timestamp_micros({(at - EPOCH) // MICROSECOND})",
+        }
+        columns = opened.source.columns
+        counts = [
+            f"count_if({self.misfit(column, opened.source)})" for column in columns
+        ]
+        try:
+            rows = self._kept(statements.read_source(self._spark, opened, origin))
+            found = rows.selectExpr("count(*)", *counts).collect()[0]
+        except FAILURES as error:
+            why = reason(error)
+            why = (
+                statements.csv_reason(opened, why)
+                if opened.format == "csv"
+                else f": {why}"
+            )
+            raise SourceError(f"{opened.given}{why}") from error
+        opened.check_unchanged()
+        self._sources[table.name, opened.digest] = rows
+        return Inspected(
+            int(found[0]),
+            {column.name: int(n) for column, n in zip(columns, found[1:])},
+        )
+
+    def append(
+        self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note
+    ) -> Optional[int]:
+        rows = self._sources.pop((table.name, opened.digest))
+        self._view("_file", rows)
+        number = 1
+        for _ in range(APPEND_TRIES):
+            insert = self._insert(
+                table, "_file", rows.columns, self._tables.columns(table)
+            )
+            try:
+                version = self._tables.write(
+                    table, insert, note, f"lakekit/{opened.digest}", number
+                )
+                if version is not None or self.ingested(table, [opened.digest]):
+                    return version
+                if not self._tables.restored(table):
+                    return None  # its rows were deleted
+                number += 1  # a RESTORE takes rows away, and leaves the transaction
+            except ConflictError:
+                # Delta itself tries again behind other writers, but not behind one of
+                # the same file or a new column.
+                if self.ingested(table, [opened.digest]):
+                    return None
+        raise ConflictError(table.name)
+
+    # SQL
+
+    def read(self, table: Table, view: str) -> None:
+        columns = ", ".join(name(column.name) for column in table.columns)
+        with translated(table.name, self._tables.location(table)):
+            self._view(
+                view, self._spark.sql(f"SELECT {columns} FROM {self._now(table)}")
+            )
+
+    def changes(self, table: Table, since: int, view: str) -> bool:
+        columns = [name(column.name) for column in table.columns]
+        now = self._tables.version(table)
+        if since >= now:
+            self._view(
+                view,
+                self._spark.sql(
+                    f"SELECT {', '.join(columns)}, 0L AS _sign"
+                    f" FROM {self._now(table)} LIMIT 0"
+                ),
+            )
+            return True
+        if self._tables.restored(table, since):
+            return False  # perhaps from a version whose files are damaged
+        feed = self._spark.read.format("delta").option("readChangeFeed", "true")
+        feed = feed.option("startingVersion", since + 1).option("endingVersion", now)
+        location = self._tables.location(table)
+        try:
+            changed = (
+                feed.table(location)
+                if self._lake.kind == "schema"
+                else feed.load(location)
+            )
+            gone = "_change_type IN ('delete', 'update_preimage')"
+            if not changed.where(gone).limit(1).collect():
+                self._view(view, changed.selectExpr(*columns, "1L AS _sign"))
+                return True
+            signed = changed.selectExpr(
+                *columns, f"CASE WHEN {gone} THEN -1L ELSE 1L END AS _sign"
+            )
+            # A whole partition or table written anew comes as all its rows going and
+            # coming.
+            net = (
+                signed.groupBy(*columns)
+                .agg({"_sign": "sum"})
+                .withColumnRenamed("sum(_sign)", "_sign")
+            )
+            self._view(view, self._kept(net.where("_sign <> 0")))
+        except FAILURES:
+            # Vacuumed, cleaned out of the log, without a feed, or of another schema.
+            return False
+        return True
+
+    def define(self, view: str, sql: str) -> None:
+        with translated(view, self._lake.root):
+            self._view(view, self._spark.sql(sql))
+
+    def keep(self, view: str, sql: str) -> int:
+        with translated(view, self._lake.root):
+            rows = self._kept(self._spark.sql(sql))
+            self._view(view, rows)
+            return int(rows.count())
+
+    def query(self, sql: str) -> List[Tuple[Any, ...]]:
+        with translated("the query", self._lake.root):
+            frame = self._spark.sql(sql)
+            instants = [
+                index
+                for index, (_, kind) in enumerate(frame.dtypes)
+                if kind == "timestamp"
+            ]
+            if not instants:
+                return [tuple(row) for row in frame.collect()]
+            # PySpark would give times of this machine's zone, an hour of each autumn
+            # ambiguous.
+            plain = [f"_{index}" for index in range(len(frame.columns))]
+            numbers = [
+                f"unix_micros({c})" if i in instants else c for i, c in enumerate(plain)
+            ]
+            found = frame.toDF(*plain).selectExpr(*numbers).collect()
+        return [
+            tuple(_instant(v) if i in instants else v for i, v in enumerate(row))
+            for row in found
+        ]
+
+    def misfit(self, column: Column, source: Source) -> str:
+        return statements.misfit(column, source)
+
+    def predicate(self, table: str, sql: str) -> str:
+        return _written(transpile.parse_predicate(table, sql))
+
+    def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
+        return _written(
+            transpile.with_views(transpile.parse_query(table.name, sql, views), views)
+        )
+
+    # Writing
+
+    def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
+        with translated(table.name, self._lake.root):
+            rows = self._kept(statements.declared(table, self._spark.sql(sql)))
+            self._view(view, rows)
+            return Staged(view, int(rows.count()))
+
+    def commit(
+        self,
+        table: Table,
+        staged: Staged,
+        head: Head,
+        note: Note,
+        keys: Optional[str] = None,
+    ) -> int:
+        self._tables.check(table, head)
+        self._raise_faults(table, staged, value_limits.faults(table))
+        declared = [column.name for column in table.columns]
+        if keys is not None:
+            return self._commit(
+                table, self._merge(table, staged, head, keys), note, head.version + 1
+            )
+        kept = table.source is not None or table.layer == "quarantine"
+        more = [
+            column for column in head.columns if kept and column.name not in declared
+        ]
+        version = head.version + 1
+        if head.partition != table.partition or _shape(head.columns) != _shape(
+            [*table.columns, *more]
+        ):
+            # Two commits: the table is empty for the moment between them, and made
+            # again if the second one fails.
+            self._check_rows(table, staged)
+            self._tables.replace(table, [*table.columns, *more])
+            version += 1
+        insert = self._insert(
+            table, staged.view, declared, self._tables.columns(table), "OVERWRITE TABLE"
+        )
+        return self._commit(table, insert, note, version)
+
+    def advance(self, table: Table, head: Head, note: Note) -> int:
+        self._tables.check(table, head)
+        reference = self._tables.reference(table)
+        return self._commit(
+            table,
+            f"INSERT INTO {reference} SELECT * FROM {reference} WHERE false",
+            note,
+            head.version + 1,
+        )
+
+    def _commit(self, table: Table, sql: str, note: Note, version: int) -> int:
+        committed = self._tables.write(table, sql, note, "lakekit", version)
+        if committed is None:
+            raise ConflictError(table.name)
+        return committed
+
+    # Care
+
+    def optimize(self, table: Table) -> Mapping[str, int]:
+        return self._tables.optimize(table)
+
+    def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
+        return self._tables.vacuum(table, hours, dry_run)
+
+    def versions(self, table: Table) -> Tuple[Version, ...]:
+        return self._tables.versions(table)
+
+    def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
+        return self._tables.restore(table, version, dry_run)
+
+    # Inside
+
+    def _now(self, table: Table) -> str:
+        return (
+            f"{self._tables.reference(table)} VERSION AS OF"
+            f" {self._tables.version(table)}"
+        )
+
+    def _view(self, view: str, rows: DataFrame) -> None:
+        rows.createOrReplaceTempView(view)
+        self._views[view] = rows
+
+    def _kept(self, rows: DataFrame) -> DataFrame:
+        """The rows, computed once, whatever becomes of the tables and files they are
+        made of.
+        """
+        if not self._local:
+            return rows.localCheckpoint()
+        folder = statements.file(self._scratch / f"kept-{next(self._numbers)}")
+        rows.write.parquet(folder)
+        return self._spark.read.schema(rows.schema).parquet(folder)
+
+    def _insert(
+        self,
+        table: Table,
+        view: str,
+        has: Sequence[str],
+        stored: Sequence[Column],
+        into: str = "INTO",
+    ) -> str:
+        """INSERT of a view's rows in the order of the stored columns; what it does not
+        have is null.
+        """
+        values = [
+            (
+                name(c.name)
+                if c.name in has
+                else f"CAST(NULL AS {c.type}) AS {name(c.name)}"
+            )
+            for c in stored
+        ]
+        return (
+            f"INSERT {into} {self._tables.reference(table)}"
+            f" SELECT {', '.join(values)} FROM {view}"
+        )
+
+    def _merge(self, table: Table, staged: Staged, head: Head, keys: str) -> str:
+        """SQL by which the rows with those keys go and the staged rows come. A row that
+        comes never matches one that is there, so any number of them may have one key; a
+        row that goes and comes unchanged is no net change.
+        """
+        bounds = ", ".join(f"min({name(key)}), max({name(key)})" for key in table.key)
+        found = self.query(f"SELECT {bounds} FROM {keys}")[0]
+        declared = [column.name for column in table.columns]
+        if found[0] is None:
+            return self._insert(table, staged.view, declared, head.columns)
+        within = [
+            # Of the whole table, Delta then looks at the files between only.
+            f"t.{name(key)} {sign} {literal}"
+            for index, key in enumerate(table.key)
+            for sign, literal in zip(
+                (">=", "<="), map(statements.literal, found[2 * index : 2 * index + 2])
+            )
+            if literal is not None
+        ]
+        same = [f"t.{name(key)} = s.{name(key)}" for key in table.key]
+        going = [
+            (
+                name(c.name)
+                if c.name in table.key
+                else f"CAST(NULL AS {c.type}) AS {name(c.name)}"
+            )
+            for c in table.columns
+        ]
+        columns = ", ".join(map(name, declared))
+        values = ", ".join(f"s.{name(column)}" for column in declared)
+        gone = f"SELECT DISTINCT {', '.join(map(name, table.key))} FROM {keys}"
+        return (
+            f"MERGE INTO {self._tables.reference(table)} t"
+            f" USING (SELECT {', '.join(going)}, true AS _going FROM ({gone})"
+            f" UNION ALL SELECT {columns}, false AS _going FROM {staged.view}) s"
+            f" ON s._going AND {' AND '.join([*same, *within])}"
+            " WHEN MATCHED THEN DELETE"
+            " WHEN NOT MATCHED AND NOT s._going"
+            f" THEN INSERT ({columns}) VALUES ({values})"
+        )
+
+    def _check_rows(self, table: Table, staged: Staged) -> None:
+        """What Delta checks of rows that are written, before the rows that there are
+        go. Raises ComputeError.
+        """
+        faults = [
+            (
+                f"column {column.name} is required and has {{}} nulls",
+                f"{name(column.name)} IS NULL",
+            )
+            for column in table.columns
+            if column.required
+        ]
+        faults += [
+            (
+                f"{{}} rows break the constraint {each.name}",
+                f"NOT coalesce({self.predicate(table.name, each.sql)}, false)",
+            )
+            for each in table.constraints
+        ]
+        self._raise_faults(table, staged, faults)
+
+    def _raise_faults(
+        self, table: Table, staged: Staged, faults: Sequence[Tuple[str, str]]
+    ) -> None:
+        """Raise ComputeError for the first fault, text and SQL, that staged rows
+        have.
+        """
+        if not faults:
+            return
+        counts = ", ".join(f"count_if({fault})" for _, fault in faults)
+        found = self.query(f"SELECT {counts} FROM {staged.view}")[0]
+        for (fault, _), rows in zip(faults, found):
+            if rows:
+                raise ComputeError(table.name, fault.format(rows))
+
+
+def _shape(columns: Sequence[Column]) -> FrozenSet[Tuple[str, str, bool]]:
+    return frozenset((column.name, column.type, column.required) for column in columns)
+
+
+def _instant(micros: Optional[int]) -> Optional[datetime.datetime]:
+    return None if micros is None else EPOCH + micros * MICROSECOND
+
+
+def _written(expression: Any) -> str:
+    """SQL as Databricks takes it, or rewritten for Spark outside it, which lacks
+    QUALIFY. Raises SqlRefused.
+    """
+    return str(expression.sql(dialect="databricks" if on_databricks() else "spark"))

@@ -1,0 +1,115 @@
+"""What Spark and Delta raise, as lakekit's own errors."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, Type
+
+from delta.exceptions import DeltaConcurrentModificationException
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+
+from lakekit.declarations.tables import LAYERS
+from lakekit.errors import (
+    ComputeError,
+    ConflictError,
+    DamagedTable,
+    LakekitError,
+    StorageError,
+)
+
+FAILURES = (PySparkException, Py4JJavaError)
+"""PySpark turns most of the JVM's exceptions into its own, and passes on those that
+end a running query.
+"""
+REQUIRED = re.compile(r"NOT NULL constraint violated for column: (\w+)")
+CHECK = re.compile(r"CHECK constraint (\w+) ")
+BROKEN = re.compile(
+    r"(\d+) rows? in .* violate[sd]? the new CHECK constraint \((.*)\)", re.DOTALL
+)
+STORAGE = re.compile(
+    r"(No space left on device|Permission denied|File too large|Disk quota"
+    r" exceeded|Read-only file system)"
+)
+MISSING = re.compile(
+    r"(?:File|reading file) (?:file:)?(\S[^\n]*?\.parquet)(?:\. File)? does not exist"
+)
+CONFLICT = re.compile(
+    r"Concurrent\w+Exception|MetadataChangedException|ProtocolChangedException"
+    r"|DELTA_CONCURRENT_\w+"
+)
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause in one line: what Spark says around it is where in the JVM it
+    happened.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [
+        line.partition(": ")[2] for line in lines if line.startswith("Caused by: ")
+    ]
+    said = (
+        causes[-1]
+        if causes
+        else next(
+            (line for line in lines if "error occurred while calling" not in line), ""
+        )
+    )
+    return (
+        re.sub(r"^(?:: )?(?:[\w$]+\.)+[\w$]+: ", "", said).strip()
+        or type(error).__name__
+    )
+
+
+def failure(
+    table: str, place: str, error: BaseException, otherwise: Type[LakekitError]
+) -> LakekitError:
+    """The error to raise for what happened to a table at that place: where it is none
+    of the known ones, a ComputeError or a StorageError.
+    """
+    whole = str(error)
+    if isinstance(error, DeltaConcurrentModificationException) or CONFLICT.search(
+        whole
+    ):
+        return ConflictError(table)
+    required, check, broken = (
+        REQUIRED.search(whole),
+        CHECK.search(whole),
+        BROKEN.search(whole),
+    )
+    if required:
+        return ComputeError(
+            table, f"column {required.group(1)} is required and has nulls"
+        )
+    if broken:
+        return ComputeError(
+            table, f"{broken.group(1)} rows break the constraint ({broken.group(2)})"
+        )
+    if check:
+        return ComputeError(table, f"some rows break the constraint {check.group(1)}")
+    missing = MISSING.search(whole)
+    if missing:
+        file = missing.group(1)
+        folders = re.findall(rf"/({'|'.join(LAYERS)})[/_](\w+)(?=/)", file)
+        name = ".".join(folders[-1]) if folders else table
+        # A query reads tables that its caller alone knows.
+        return DamagedTable(name if "." in name else "TABLE", file, "is missing", None)
+    storage = STORAGE.search(whole)
+    if storage:
+        return StorageError(Path(place), storage.group(1))
+    if otherwise is StorageError:
+        return StorageError(Path(place), reason(error))
+    return ComputeError(table, reason(error))
+
+
+@contextmanager
+def translated(
+    table: str, place: str, otherwise: Type[LakekitError] = ComputeError
+) -> Iterator[None]:
+    """What Spark raises inside becomes one of lakekit's errors."""
+    try:
+        yield
+    except FAILURES as error:
+        raise failure(table, place, error, otherwise) from error

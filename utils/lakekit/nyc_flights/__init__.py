@@ -1,0 +1,1 @@
+"""An example project: the flights of New York in 2013."""

@@ -1,0 +1,288 @@
+"""Opening the source files: each is proved whole, with the declared columns, before a
+run writes anything.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import shutil
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Callable, Dict, List, Literal, Optional, Tuple, cast
+
+from lakekit.declarations.tables import Source, TableSet
+from lakekit.errors import MissingExtra, SourceError, StorageError
+from lakekit.sources import csv
+from lakekit.sources.csv import CHUNK
+
+SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
+NOT_IN_NAMES = re.compile(r"[ ,;{}()=\x00-\x1f\x7f]")
+"""In no column name: Delta refuses the first eight, and NUL makes a table
+unreadable.
+"""
+
+
+@dataclass(frozen=True)
+class OpenedFile:
+    """A checked source file.
+
+    Attributes:
+        path: the CSV or Parquet file itself, or what was taken out of its archive into
+            the scratch folder.
+        given: the file in the source folder.
+        name: the file relative to the source folder, the same whether it came packed or
+            not.
+        header: all its columns, in their order.
+        digest: SHA-256 of its content, unpacked.
+        modified: time stamp and size of `given` when it was hashed.
+        rows: how many there are; None for a CSV file with quotes, which is parsed for
+            it.
+        line_end: what ends the header of a CSV file, and so its rows: LF, CRLF or CR.
+    """
+
+    source: Source
+    format: Literal["csv", "parquet"]
+    path: Path
+    given: Path
+    name: str
+    header: Tuple[str, ...]
+    digest: str
+    modified: Tuple[int, int]
+    rows: Optional[int]
+    line_end: str = ""
+
+    @property
+    def new_columns(self) -> Tuple[str, ...]:
+        """The columns that the source does not declare."""
+        declared = [column.name for column in self.source.columns]
+        return tuple(name for name in self.header if name not in declared)
+
+    def check_unchanged(self) -> None:
+        """Raise SourceError when the given file is no longer the one that was checked
+        and hashed.
+        """
+        if _modified(self.given) != self.modified:
+            raise SourceError(
+                f"{self.given} changed while it was read",
+                "Run again when the file is complete.",
+            )
+
+    def check_rows(self, read: int) -> None:
+        """Raise SourceError when an engine read another number of rows than there
+        are.
+        """
+        rows = self.rows if self.rows is not None else csv.count_rows(self.path, read)
+        if rows != read:
+            raise SourceError(
+                f"{self.given} has {rows:,} rows, and {read:,} were read of it",
+                "Write it with one kind of line break and with quotes around whole"
+                " values only, then run again.",
+            )
+
+
+def open_sources(
+    folder: Path, tables: TableSet, scratch: Path
+) -> Dict[str, List[OpenedFile]]:
+    """Open and check every file of every source that the tables declare; by source, in
+    the order of their names.
+
+    A source may have no file here: whether it has to is for the caller to say, who
+    knows what was ingested before. Archives are taken out into `scratch`. Raises
+    SourceError, naming the file and the column.
+    """
+    if not folder.is_dir():
+        raise SourceError(
+            (
+                f"The source folder {folder} does not exist"
+                if not folder.exists()
+                else f"{folder} is no folder"
+            ),
+            "Name the folder that holds the source files with --source.",
+        )
+    sources = [table.source for table in tables if table.source]
+    return {
+        source.name: [
+            _open(folder, *f, source, scratch) for f in _files(folder, source)
+        ]
+        for source in sources
+    }
+
+
+def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
+    """The files of a source, each with its name unpacked; two of one name are
+    refused.
+    """
+    found: Dict[str, Path] = {}
+    within = folder / source.name
+    inside = (
+        sorted(each for each in within.iterdir() if not each.name.startswith("."))
+        if within.is_dir()
+        else []
+    )
+    beside = [folder / f"{source.name}{suffix}" for suffix in SUFFIXES]
+    for file in [each for each in beside if each.exists()] + inside:
+        if not _is_utf8(file.name):
+            raise SourceError(
+                f"{ascii(str(file))} has a name that is not UTF-8", "Rename it."
+            )
+        suffix = next(
+            (each for each in reversed(SUFFIXES) if file.name.endswith(each)), None
+        )
+        if suffix is None or not file.is_file():
+            kinds = ", ".join(SUFFIXES)
+            raise SourceError(
+                f"{file} is no source file", f"Files of {source.name} end in {kinds}."
+            )
+        unpacked = file.name[: -len(suffix)] + (
+            ".parquet" if suffix == ".parquet" else ".csv"
+        )
+        name = (file.parent / unpacked).relative_to(folder).as_posix()
+        if name in found:
+            raise SourceError(
+                f"Both {found[name]} and {file} exist", "Keep the one that is meant."
+            )
+        found[name] = file
+    stems = {name.rpartition(".")[0]: name for name in found}
+    for name in found:
+        if stems[name.rpartition(".")[0]] != name:
+            other = found[stems[name.rpartition(".")[0]]]
+            raise SourceError(
+                f"Both {found[name]} and {other} exist", "Keep the one that is meant."
+            )
+    return [(found[name], name) for name in sorted(found)]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _open(
+    folder: Path, given: Path, name: str, source: Source, scratch: Path
+) -> OpenedFile:
+    modified = _modified(given)
+    path = given
+    if given.suffix in (".zip", ".gz"):
+        path = scratch / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if given.suffix == ".zip":
+            _unpack(given, path, lambda: _zip_member(given, path.name))
+        else:
+            _unpack(given, path, lambda: cast(IO[bytes], gzip.open(given)))
+    digest, lines = csv.hash_and_count(path)
+    if path.suffix == ".parquet":
+        names, rows = _parquet_header(given)
+        _check_header(given, names, source)
+        return OpenedFile(
+            source, "parquet", path, given, name, names, digest, modified, rows
+        )
+    names, line_end = csv.read_header(given, path)
+    _check_header(given, names, source)
+    count = None if lines is None else lines - 1
+    return OpenedFile(
+        source, "csv", path, given, name, names, digest, modified, count, line_end
+    )
+
+
+def _modified(path: Path) -> Tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _zip_member(archive: Path, name: str) -> IO[bytes]:
+    opened = zipfile.ZipFile(archive)
+    members = [info for info in opened.infolist() if not info.is_dir()]
+    if len(members) != 1 or Path(members[0].filename).name != name:
+        opened.close()
+        held = ", ".join(info.filename for info in members) or "nothing"
+        raise SourceError(
+            f"{archive} should hold {name} and nothing else; it holds {held}"
+        )
+    member = opened.open(members[0])
+    opened.close()  # the member keeps the file open until it is closed itself
+    return member
+
+
+def _unpack(archive: Path, target: Path, reader: Callable[[], IO[bytes]]) -> None:
+    """Take the CSV file out of an archive; reading it to its end checks its checksum
+    too.
+    """
+    try:
+        with reader() as packed, target.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, CHUNK)
+    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise SourceError(f"{archive} is no whole archive ({error})") from error
+    except RuntimeError as error:
+        # zipfile's way to say: encrypted, or compressed by a method that it does not
+        # know
+        raise SourceError(f"{archive} cannot be unpacked ({error})") from error
+    except OSError as error:
+        # A full disk does not say where; an archive that may not be read does.
+        raise StorageError(
+            Path(error.filename or target), error.strerror or str(error)
+        ) from error
+
+
+def _parquet_header(given: Path) -> Tuple[Tuple[str, ...], int]:
+    """The names and the number of rows in the footer. Raises SourceError for a damaged
+    file or one without a row."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pyarrow", "embedded") from error
+    try:
+        footer = pq.ParquetFile(given)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(
+            f"{given} is no whole Parquet file ({str(error).splitlines()[0]})"
+        ) from error
+    if not footer.metadata.num_rows:
+        raise SourceError(f"{given} has no rows")
+    nested = [
+        name
+        for name, kind in zip(footer.schema_arrow.names, footer.schema_arrow.types)
+        if kind.num_fields
+    ]
+    if nested:
+        raise SourceError(f"{given} has a column {nested[0]} that is no plain value")
+    for name, kind in zip(footer.schema_arrow.names, footer.schema_arrow.types):
+        if (
+            pa.types.is_binary(kind)
+            or pa.types.is_large_binary(kind)
+            or pa.types.is_fixed_size_binary(kind)
+        ):
+            raise SourceError(
+                f"{given} has a column {name} of type {kind}, which has no plain text"
+            )
+    return tuple(footer.schema_arrow.names), int(footer.metadata.num_rows)
+
+
+def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
+    for column in source.columns:
+        if column.name not in header:
+            raise SourceError(f"{given} has no column {column.name}")
+    for name in header:
+        if [each.lower() for each in header].count(name.lower()) > 1:
+            raise SourceError(f"{given} has the column {name} twice")
+        if (
+            not name
+            or name.lower().startswith("_source_")
+            or name.lower() in ("_ingested_at", "_rule", "_sign")
+        ):
+            raise SourceError(
+                f"{given} has a column named {name!r}, which lakekit keeps for itself"
+            )
+        if NOT_IN_NAMES.search(name):
+            raise SourceError(
+                f"{given} has a column named {name!r}; a Delta table takes no line"
+                " break or other control character,"
+                " no space and none of ,;{}()= in a name",
+                "Rename the column in the file, then run again.",
+            )

@@ -1,0 +1,202 @@
+"""The files of a lake that delta-rs does not write or read for us: in a folder where
+they are, on S3 by way of a copy.
+
+DuckDB writes and reads Parquet itself, which is quicker than through delta-rs, but
+reaches only local files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Dict,
+    List,
+    Literal,
+    Mapping,
+    Optional,
+    Protocol,
+)
+from urllib.parse import unquote
+
+from lakekit.declarations.value_limits import LONGEST_NAME, is_too_long
+from lakekit.storage.lake import Lake
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+TOO_LONG = f"cannot be copied: its folder has a name of more than {LONGEST_NAME} bytes"
+ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")
+
+
+class Storage(Protocol):
+    """Data files by their location under a table: `part-....parquet`, or
+    `month=2013-01-01/part-....parquet`.
+    """
+
+    def staging(self, table: str) -> Path:
+        """The local folder that new data files of the table at that location are
+        written into.
+        """
+
+    def publish(self, table: str, staged: List[str]) -> None:
+        """Bring staged files, relative to the staging folder, to where the table's log
+        will name them.
+        """
+
+    def fetch(self, table: str, files: List[str]) -> List[Path]:
+        """Local paths of a table's files, whose URIs delta-rs gives. Raises
+        FileNotFoundError.
+        """
+
+    def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
+        """Of files by their location under the table, with their sizes: those that are
+        not there, or not of that size; path or URL, and what is wrong.
+        """
+
+
+class FolderStorage:
+    """Files of a lake in a folder: staged where they will stay, and read there."""
+
+    def staging(self, table: str) -> Path:
+        return Path(table)
+
+    def publish(self, table: str, staged: List[str]) -> None:
+        """They are there."""
+
+    def fetch(self, table: str, files: List[str]) -> List[Path]:
+        return [
+            self._found(uri[len("file://") :] if uri.startswith("file://") else uri)
+            for uri in files
+        ]
+
+    def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
+        return _differing(table, sizes, lambda name: self._size(f"{table}/{name}"))
+
+    def _size(self, file: str) -> Optional[int]:
+        try:
+            return self._found(file).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    @staticmethod
+    def _found(uri: str) -> Path:
+        """delta-rs gives paths quoted as in a URL, or not; a folder `name=a%2Fb` is
+        quoted by the partition's value.
+        """
+        for path in (Path(uri), Path(unquote(uri))):
+            if path.exists():
+                return path
+        raise FileNotFoundError(uri)
+
+
+def s3_filesystem() -> fs.S3FileSystem:
+    """S3 as the environment's AWS_* variables say: credentials, region and endpoint, as
+    delta-rs takes them."""
+    from pyarrow import fs  # 30 ms that a lake in a folder need not pay
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get(
+        "AWS_ENDPOINT_URL"
+    )
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    scheme: Literal["http", "https"] = (
+        "http" if (endpoint or "").startswith("http://") else "https"
+    )
+    return fs.S3FileSystem(endpoint_override=endpoint, region=region, scheme=scheme)
+
+
+class S3Storage:
+    """Files of a lake on S3, copied to and from a scratch folder. Data files never
+    change, so a copy stays good.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        from pyarrow import fs
+
+        self._s3 = s3_filesystem()
+        self._copy, self._select = fs.copy_files, fs.FileSelector
+        self._local = fs.LocalFileSystem()
+        self._scratch = scratch
+
+    def staging(self, table: str) -> Path:
+        return (
+            self._scratch / "staged" / hashlib.sha256(table.encode()).hexdigest()[:16]
+        )
+
+    def publish(self, table: str, staged: List[str]) -> None:
+        folder = self.staging(table)
+        for name in staged:
+            target = f"{table[len('s3://') :]}/{name}"
+            self._copy(
+                str(folder / name),
+                target,
+                source_filesystem=self._local,
+                destination_filesystem=self._s3,
+            )
+
+    def fetch(self, table: str, files: List[str]) -> List[Path]:
+        return [self._fetch(table, uri) for uri in files]
+
+    def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
+        root = table[len("s3://") :]
+        listed = self._s3.get_file_info(self._select(root, recursive=True))
+        there = {info.path[len(root) + 1 :]: info.size for info in listed}
+        keys = {name: name if name in there else unquote(name) for name in sizes}
+        found = _differing(table, sizes, lambda name: there.get(keys[name]))
+        long = [name for name, key in keys.items() if is_too_long(key)]
+        return {**found, **{f"{table}/{name}": TOO_LONG for name in long}}
+
+    def _fetch(self, table: str, uri: str) -> Path:
+        """As `FolderStorage._found` says, delta-rs gives names quoted as in a URL, or
+        not.
+        """
+        plain = unquote(uri)[len(table) + 1 :]
+        given = uri[len(table) + 1 :] if uri.startswith(f"{table}/") else plain
+        folder = (
+            self._scratch / "fetched" / hashlib.sha256(table.encode()).hexdigest()[:16]
+        )
+        if (folder / given).exists():
+            return folder / given
+        try:
+            return self._copied(table, given, folder)
+        except FileNotFoundError:
+            if given == plain:
+                raise
+            return self._copied(table, plain, folder)
+
+    def _copied(self, table: str, name: str, folder: Path) -> Path:
+        path = folder / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source = f"{table[len('s3://') :]}/{name}"
+            self._copy(
+                source,
+                str(path),
+                source_filesystem=self._s3,
+                destination_filesystem=self._local,
+            )
+        return path
+
+
+def _differing(
+    table: str, sizes: Mapping[str, int], found: Callable[[str], Optional[int]]
+) -> Dict[str, str]:
+    differing = {}
+    for name, size in sizes.items():
+        if ABSOLUTE.match(name):
+            continue  # in another table's folder, as a shallow clone has them
+        actual = found(name)
+        if actual is None:
+            differing[f"{table}/{name}"] = "is missing"
+        elif actual != size:
+            differing[f"{table}/{name}"] = f"has {actual:,} bytes instead of {size:,}"
+    return differing
+
+
+def storage_of(lake: Lake, scratch: Path) -> Storage:
+    """The storage of a lake that the embedded engine can keep: in a folder or on S3."""
+    return S3Storage(scratch) if lake.kind == "s3" else FolderStorage()

@@ -1,0 +1,129 @@
+"""Where a lake is: a folder, an `s3://` prefix, or a schema of a catalog that Spark
+knows by name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Union
+
+from lakekit.declarations.tables import LAYERS, Table, TableSet
+from lakekit.errors import LakeRefused
+
+ANOTHER_LAKE = "Name a new or empty folder, or a lake that lakekit made, with --lake."
+SCHEMA = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
+MISREAD = "%?#="
+"""delta-rs takes the path for a URL, and would look in another folder; DuckDB takes
+a folder `a=b` for a column.
+"""
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A place for tables. `root` is an absolute path, an `s3://bucket/prefix` without a
+    slash at its end, or `catalog.schema`.
+    """
+
+    kind: Literal["folder", "s3", "schema"]
+    root: str
+
+    def location(self, table: Table) -> str:
+        """The table's path or URL; in a schema its name there,
+        `catalog.schema.layer_table`.
+        """
+        layer, _, short = table.name.partition(".")
+        separator = "/" if self.kind != "schema" else "."
+        return f"{self.root}{separator}" + (
+            f"{layer}/{short}" if separator == "/" else f"{layer}_{short}"
+        )
+
+    @property
+    def path(self) -> Path:
+        """The folder of a lake that is one."""
+        assert self.kind == "folder", self
+        return Path(self.root)
+
+    def __str__(self) -> str:
+        return self.root
+
+
+def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
+    """The lake of that name. A name with one dot and no slash is `catalog.schema`,
+    unless a folder has it; `./a.b` is always a folder. Raises LakeRefused for a place
+    that cannot hold one.
+    """
+    text = os.fspath(name)
+    if text.startswith(("s3://", "s3a://")):
+        bucket, _, prefix = text.partition("://")[2].partition("/")
+        if not bucket:
+            raise LakeRefused(
+                f"The lake {text} names no bucket", "Write s3://BUCKET/PREFIX."
+            )
+        return Lake(
+            "s3",
+            "s3://" + "/".join(part for part in (bucket, prefix.strip("/")) if part),
+        )
+    if "://" in text or text.startswith("dbfs:"):
+        raise LakeRefused(
+            f"The lake {text} is neither a folder nor on S3", ANOTHER_LAKE
+        )
+    if SCHEMA.fullmatch(text) and not Path(text).exists():
+        return Lake("schema", text)
+    root = Path(text).absolute()
+    if root.parts[1:2] == ("Volumes",):
+        raise LakeRefused(
+            f"The lake {root} is on a volume, where two writers can both write the same"
+            " version of a Delta log",
+            "Name a catalog.schema, and keep sources and wheels on the volume.",
+        )
+    for sign in MISREAD:
+        if sign in str(root):
+            raise LakeRefused(
+                f"The lake {root} has a {sign} in its path, which is misread",
+                ANOTHER_LAKE,
+            )
+    return Lake("folder", str(root))
+
+
+def check_lake(lake: Lake, tables: TableSet) -> None:
+    """Refuse a folder that lakekit did not make: nothing of anybody else's is ever
+    written over.
+
+    A folder that does not exist, or is empty, will become a lake. Raises LakeRefused.
+    """
+    if lake.kind != "folder":
+        return
+    root = lake.path
+    if root.exists() and not root.is_dir():
+        raise LakeRefused(f"The lake {root} is a file, not a folder", ANOTHER_LAKE)
+    if not root.exists():
+        return
+    for layer in sorted(root.iterdir()):
+        if layer.name not in LAYERS or not layer.is_dir():
+            raise LakeRefused(
+                f"The folder {root} is no lake: it holds {layer.name}", ANOTHER_LAKE
+            )
+        for folder in sorted(layer.iterdir()):
+            if not _is_table(folder, tables):
+                raise LakeRefused(
+                    f"The folder {root} is no lake: {folder} is no Delta table",
+                    ANOTHER_LAKE,
+                )
+
+
+def _is_table(folder: Path, tables: TableSet) -> bool:
+    """A folder with a Delta log, or what a killed first run leaves: a declared table's
+    folder with data files only.
+    """
+    if (folder / "_delta_log").is_dir():
+        return True
+    declared = any(folder.parts[-2:] == table.folder.parts for table in tables)
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return (
+        declared
+        and folder.is_dir()
+        and all(file.match("part-*.parquet") for file in files)
+    )

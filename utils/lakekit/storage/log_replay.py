@@ -1,0 +1,232 @@
+"""The versions of a Delta table, replayed from its log as the protocol has it, without
+parsing more of it than the protocol's own JSON and Parquet.
+
+So a version can be looked at that no reader opens: delta-rs parses every partition
+value before it gives a table, and Spark before it gives a row.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import (
+    Any,
+    Collection,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+)
+from urllib.parse import unquote
+
+from lakekit.declarations.value_limits import LONGEST_NAME, is_too_long
+from lakekit.errors import DamagedLog, MissingExtra
+from lakekit.storage.folder_log import COMMIT, Partition
+from lakekit.storage.log_files import LogFiles
+from lakekit.storage.versions import Version
+
+CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
+ELSEWHERE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:/")
+"""Begins a path outside the table's folder, as a shallow clone has them."""
+ADD = (
+    "path",
+    "partitionValues",
+    "size",
+    "modificationTime",
+    "dataChange",
+    "stats",
+    "tags",
+)
+COLUMNS = ["protocol", "metaData", *(f"add.{name}" for name in ADD)]
+"""Of a checkpoint; its parsed partition values may be those that no reader parses."""
+Action = Dict[str, Any]
+
+
+@dataclass
+class LogState:
+    """A table at one version: the log's own actions, data files by their unquoted path.
+
+    `commit` is what the version's commit tells about itself; empty where its file is
+    gone.
+    """
+
+    version: int
+    protocol: Action = field(default_factory=dict)
+    metadata: Action = field(default_factory=dict)
+    files: Dict[str, Action] = field(default_factory=dict)
+    commit: Action = field(default_factory=dict)
+
+
+def versions(files: LogFiles) -> Tuple[Version, ...]:
+    """Every version that the log still has, newest first; none for no table.
+
+    Raises DamagedLog where the newest version cannot be replayed.
+    """
+    there, found = files.data_files(), []
+    for state in replay(files):
+        damaged = [
+            path for path, add in state.files.items() if _is_damaged(path, add, there)
+        ]
+        at = instant(state.commit.get("timestamp"))
+        operation = str(state.commit.get("operation", ""))
+        partitions = (add["partitionValues"] for add in state.files.values())
+        reason = unreadable(state.metadata, partitions) or _too_long(state.files)
+        found.append(Version(state.version, at, operation, tuple(damaged), reason))
+    return tuple(reversed(found))
+
+
+def instant(millis: Optional[int]) -> Optional[datetime.datetime]:
+    """A log's time stamp, in UTC."""
+    if millis is None:
+        return None
+    return datetime.datetime.fromtimestamp(millis / 1000, datetime.timezone.utc)
+
+
+def replay(files: LogFiles) -> Iterator[LogState]:
+    """Each version, oldest first, as one object that moves on.
+
+    Where commits are missing or damaged, the next checkpoint is gone on from, as
+    readers do; DamagedLog is raised where there is none.
+    """
+    names = files.names()
+    commits = {int(found.group(1)) for found in map(COMMIT.fullmatch, names) if found}
+    checkpoints = _checkpoints(names)
+    if checkpoints:
+        _load(files, checkpoints[-1])  # which readers begin with
+    newest = max([*commits, *(version for version, _ in checkpoints)], default=-1)
+    state = LogState(-1)
+    while state.version < newest:
+        version = state.version + 1
+        try:
+            actions = _commit(files, version, commits)
+        except DamagedLog:
+            later = [each for each in checkpoints if each[0] >= version]
+            if not later:
+                raise
+            version, actions = later[0][0], _load(files, later[0])
+            state = LogState(version)
+        state.version, state.commit = version, {}
+        for action in actions:
+            _apply(state, action)
+        yield state
+
+
+def _checkpoints(names: List[str]) -> List[Tuple[int, List[str]]]:
+    """The complete checkpoints, oldest first: version and files."""
+    parts: Dict[Tuple[int, int], List[str]] = {}
+    for found in filter(None, map(CHECKPOINT.fullmatch, names)):
+        key = int(found.group(1)), int(found.group(3) or 1)
+        parts.setdefault(key, []).append(found.group(0))
+    whole = {
+        key[0]: sorted(files) for key, files in parts.items() if len(files) == key[1]
+    }
+    return sorted(whole.items())
+
+
+def _commit(files: LogFiles, version: int, there: Collection[int]) -> List[Action]:
+    name = f"{version:020}.json"
+    if version not in there:
+        raise DamagedLog(files.location, name, "is missing", version)
+    try:
+        text = files.read(name).decode("utf-8")
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except ValueError as error:
+        raise DamagedLog(files.location, name, "is damaged", version) from error
+
+
+def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
+    """The actions of a checkpoint."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pyarrow", "embedded") from error
+    version, names = checkpoint
+    actions: List[Action] = []
+    for name in names:
+        try:
+            rows = pq.ParquetFile(BytesIO(files.read(name))).read(columns=COLUMNS)
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedLog(files.location, name, "is damaged", version) from error
+        actions += [
+            {kind: _without_nulls(content)}
+            for row in rows.to_pylist(maps_as_pydicts="strict")
+            for kind, content in row.items()
+            if content is not None
+        ]
+    return actions
+
+
+def _without_nulls(content: Action) -> Action:
+    """A Parquet row has every field; a JSON action those that are set. A null is a
+    value only in a map, such as that of a partition.
+    """
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def _apply(state: LogState, action: Mapping[str, Any]) -> None:
+    for kind, content in action.items():
+        if kind == "add":
+            state.files[unquote(content["path"])] = content
+        elif kind == "remove":
+            state.files.pop(unquote(content["path"]), None)
+        elif kind == "metaData":
+            state.metadata = content
+        elif kind == "protocol":
+            state.protocol = content
+        elif kind == "commitInfo":
+            state.commit = content
+
+
+def _is_damaged(path: str, add: Action, there: Mapping[str, int]) -> bool:
+    if ELSEWHERE.match(path):
+        return False
+    # A partition's value is quoted in the folder's name, and again in the log by some
+    # writers.
+    return add["size"] not in (there.get(path), there.get(str(add["path"])))
+
+
+def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> str:
+    """Why readers refuse a table of that metadata, with data files of those partition
+    values; empty where nothing is known.
+    """
+    fields = json.loads(metadata.get("schemaString") or '{"fields": []}')["fields"]
+    for column in fields:
+        if "\0" in column["name"]:
+            return f"the column name {column['name']!r} has the character NUL"
+    by = [
+        each for each in fields if each["name"] in metadata.get("partitionColumns", [])
+    ]
+    for values in partitions if by else ():
+        for column in by:
+            value = values.get(column["name"])
+            if not _is_value(value, column):
+                kind = column["type"]
+                return f"the partition value {value!r} of {column['name']} is no {kind}"
+    return ""
+
+
+def _too_long(paths: Iterable[str]) -> str:
+    """Why the embedded engine cannot read files on S3; empty where it can."""
+    path = next(filter(is_too_long, paths), "")
+    return path and f"the folder of {path} has a name of more than {LONGEST_NAME} bytes"
+
+
+def _is_value(value: Optional[str], column: Mapping[str, Any]) -> bool:
+    """Whether readers parse a partition's value as the column's type."""
+    if not value:  # Delta takes an empty one for a null
+        return bool(column["nullable"])
+    if column["type"] == "date":
+        try:
+            return datetime.date.fromisoformat(value).isoformat() == value
+        except ValueError:
+            return False
+    if column["type"] in ("integer", "long"):
+        return bool(re.fullmatch("[+-]?[0-9]+", value))
+    return column["type"] != "boolean" or value.lower() in ("true", "false")

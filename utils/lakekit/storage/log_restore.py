@@ -1,0 +1,115 @@
+"""The commit by which a table is at an older version again, written as the Delta
+protocol has it: for tables whose newest version delta-rs cannot open.
+
+The commit removes the newest version's other files and adds the older version's; no
+file is read, written or deleted, and the versions between stay in the history.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+from lakekit.errors import ConflictError, LakeRefused
+from lakekit.storage.log_files import LogFiles
+from lakekit.storage.log_replay import Action, LogState, replay
+
+WRITER = 4
+"""The newest writer protocol of lakekit's own tables; later ones ask more of a
+commit.
+"""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restore: the version that it committed, None in a dry run, and how many data
+    files are part of the table again (`added`) or no longer (`removed`).
+    """
+
+    version: Optional[int]
+    added: int
+    removed: int
+
+
+def states(files: LogFiles, version: int) -> Tuple[LogState, LogState]:
+    """The table at that version and at the newest one. Raises DamagedLog, KeyError."""
+    kept: Dict[int, LogState] = {}
+    state = LogState(-1)
+    for state in replay(files):
+        if state.version == version:
+            kept[version] = copy.deepcopy(state)
+    return kept[version], state
+
+
+def difference(target: LogState, newest: LogState) -> Tuple[List[str], List[str]]:
+    """The data files that a restore adds, and those that it removes."""
+    added = [path for path in target.files if path not in newest.files]
+    removed = [path for path in newest.files if path not in target.files]
+    return added, removed
+
+
+def write_restore(
+    table: str, files: LogFiles, target: LogState, newest: LogState
+) -> int:
+    """Commit the restore; the version. Raises ConflictError when another writer was
+    first, LakeRefused for a table with features that this commit does not know.
+    """
+    if (
+        newest.protocol["minReaderVersion"] > 1
+        or newest.protocol["minWriterVersion"] > WRITER
+        or newest.metadata.get("configuration", {}).get("delta.appendOnly") == "true"
+    ):
+        raise LakeRefused(
+            f"{table} has Delta features on that lakekit's own restore does not know",
+            "Add --engine spark.",
+        )
+    version = newest.version + 1
+    lines = [
+        json.dumps(action)
+        for action in actions(target, newest, int(time.time() * 1000))
+    ]
+    try:
+        files.create(f"{version:020}.json", ("\n".join(lines) + "\n").encode())
+    except FileExistsError as error:
+        raise ConflictError(table) from error
+    return version
+
+
+def actions(target: LogState, newest: LogState, now: int) -> List[Action]:
+    """The commit's actions; `now` is in milliseconds since 1970."""
+    added, removed = difference(target, newest)
+    sizes = [
+        sum(state.files[path]["size"] for path in paths)
+        for state, paths in ((target, added), (newest, removed), (target, target.files))
+    ]
+    names = ("restoredFilesSize", "removedFilesSize", "tableSizeAfterRestore")
+    metrics: Dict[str, Any] = dict(zip(names, map(str, sizes)))
+    metrics.update(
+        numRestoredFiles=str(len(added)),
+        numRemovedFiles=str(len(removed)),
+        numOfFilesAfterRestore=str(len(target.files)),
+    )
+    info = {
+        "timestamp": now,
+        "operation": "RESTORE",
+        "operationParameters": {"version": target.version, "timestamp": None},
+        "readVersion": newest.version,
+        "isBlindAppend": False,
+        "engineInfo": "lakekit",
+        "operationMetrics": metrics,
+    }
+    found: List[Action] = [{"commitInfo": info}]
+    if target.metadata != newest.metadata:
+        found.append({"metaData": target.metadata})
+    found += [{"add": {**target.files[path], "dataChange": True}} for path in added]
+    return found + [{"remove": _remove(newest.files[path], now)} for path in removed]
+
+
+def _remove(add: Action, now: int) -> Action:
+    taken = ("path", "partitionValues", "size", "tags")
+    found = {key: add[key] for key in taken if key in add}
+    more = {"deletionTimestamp": now, "dataChange": True, "extendedFileMetadata": True}
+    return {**found, **more}

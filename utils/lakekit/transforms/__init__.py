@@ -1,0 +1,1 @@
+"""How rows of one layer become rows of the next."""

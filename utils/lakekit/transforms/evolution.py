@@ -1,0 +1,168 @@
+"""What a declaration asks of the table that exists: what can be added, and what needs
+every row made anew.
+
+A CHECK constraint is known by its name: Delta rewrites its SQL, so a new text under an
+old name cannot be seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import FrozenSet, Iterable, List, Literal, Optional, Sequence, Tuple
+
+from lakekit.declarations.tables import Column, Constraint, Table, TableSet
+from lakekit.engines.engine import Engine, Head
+from lakekit.errors import ConstraintBroken, RebuildRefused
+
+Kind = Literal[
+    "create",
+    "add column",
+    "drop column",
+    "change type",
+    "require column",
+    "repartition",
+    "add constraint",
+    "drop constraint",
+]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between a declaration and its table. An additive one touches no
+    row that exists; any other needs the rows to be made anew, which a table that is
+    made from another can be and bronze cannot.
+    """
+
+    table: str
+    kind: Kind
+    what: str
+    additive: bool
+    column: Optional[Column] = None
+    constraint: Optional[Constraint] = None
+
+
+def plan_changes(table: Table, head: Optional[Head]) -> Tuple[Change, ...]:
+    """What the declaration asks of the table as it is; nothing for a table that is as
+    declared.
+
+    Columns that only the table has are dropped, but for bronze and quarantine tables,
+    which grow with their sources.
+    """
+    if head is None:
+        return (
+            Change(
+                table.name, "create", f"{len(table.columns)} columns", additive=True
+            ),
+        )
+    changes: List[Change] = []
+    stored = {column.name: column for column in head.columns}
+    for column in table.columns:
+        changes += _column(table, column, stored.get(column.name))
+    names = {column.name for column in table.columns}
+    if table.layer not in ("bronze", "quarantine"):
+        gone = [name for name in stored if name not in names]
+        changes += [
+            Change(table.name, "drop column", name, additive=False) for name in gone
+        ]
+    if head.partition != table.partition:
+        what = (
+            f"by {table.partition or 'nothing'} instead of"
+            f" {head.partition or 'nothing'}"
+        )
+        changes.append(Change(table.name, "repartition", what, additive=False))
+    declared = {constraint.name.lower() for constraint in table.constraints}
+    for constraint in table.constraints:
+        if constraint.name.lower() not in head.constraints:
+            what = f"{constraint.name}: {constraint.sql}"
+            changes.append(
+                Change(table.name, "add constraint", what, True, constraint=constraint)
+            )
+    for name in sorted(head.constraints - declared):
+        changes.append(
+            Change(
+                table.name,
+                "drop constraint",
+                name,
+                True,
+                constraint=Constraint(name, ""),
+            )
+        )
+    return tuple(changes)
+
+
+def apply(
+    engine: Engine, tables: TableSet, changes: Sequence[Change], allow_rebuild: bool
+) -> FrozenSet[str]:
+    """Make the additive changes; the names of the tables whose rows must be made anew.
+
+    Everything is looked at before anything is done. Raises ConstraintBroken, with the
+    number of rows that break a new constraint; RebuildRefused for a rebuild that was
+    not allowed, or that bronze asks for.
+    """
+    rebuilt = {change.table for change in changes if not change.additive}
+    for change in changes:
+        layer = tables[change.table].layer
+        if not change.additive and (not allow_rebuild or layer == "bronze"):
+            raise RebuildRefused(
+                change.table, f"{change.kind} {change.what}", possible=layer != "bronze"
+            )
+        if (
+            change.constraint
+            and change.kind == "add constraint"
+            and change.table not in rebuilt
+        ):
+            _check_constraint(engine, tables[change.table], change.constraint)
+    for change in changes:
+        table = tables[change.table]
+        if change.kind == "create":
+            engine.create(table)
+        elif change.kind == "drop constraint" and change.constraint:
+            engine.drop_constraint(table, change.constraint.name)
+        elif change.table in rebuilt and change.column:
+            continue  # its new content brings its columns
+        elif change.kind == "add column" and change.column:
+            engine.add_columns(table, [change.column])
+        elif (
+            change.kind == "add constraint"
+            and change.constraint
+            and change.table not in rebuilt
+        ):
+            engine.add_constraint(table, change.constraint.name, change.constraint.sql)
+    return frozenset(rebuilt)
+
+
+def _column(
+    table: Table, declared: Column, stored: Optional[Column]
+) -> Iterable[Change]:
+    name, kind = declared.name, declared.type
+    if stored is None:
+        what = f"{name} {kind}{' not null' if declared.required else ''}"
+        return [Change(table.name, "add column", what, not declared.required, declared)]
+    changes = []
+    if stored.type != kind:
+        changes.append(
+            Change(
+                table.name,
+                "change type",
+                f"of {name} from {stored.type} to {kind}",
+                False,
+                declared,
+            )
+        )
+    if declared.required and not stored.required:
+        changes.append(Change(table.name, "require column", name, False, declared))
+    return changes
+
+
+def _check_constraint(engine: Engine, table: Table, constraint: Constraint) -> None:
+    """Raise ConstraintBroken when rows that exist do not meet a constraint. One over a
+    new column is met: Delta asks for true, and a null column gives null, so the column
+    must come with `IS NULL OR`.
+    """
+    engine.read(table, "_constrained")
+    met = engine.predicate(table.name, constraint.sql)
+    broken = engine.query(
+        f"select count(*) from _constrained where not coalesce({met}, false)"
+    )[0][0]
+    if broken:
+        raise ConstraintBroken(table.name, constraint.name, int(broken))

@@ -1,0 +1,124 @@
+"""What each table has seen of those it reads.
+
+It stands in the note of its newest commit: the version of each table read, up to which
+its rows are in. A note may be older than what was really read, never newer, so a run
+that died or met another is made good by the next: every update is the same again when
+it is done twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Dict, List, Optional, Tuple
+
+from lakekit.declarations.tables import Table, TableSet
+from lakekit.engines.engine import Engine, Head, Note, Staged
+
+
+def digest(tables: TableSet, table: Table) -> str:
+    """What the rows of a table are made by; another digest makes the table anew."""
+    said = ["lakekit 2", table.canonical(), tables.query(table)]
+    if table.update == "merge":
+        # Its types and its missing mark say which values convert.
+        said.append(tables[table.reads[0]].canonical())
+    return hashlib.sha256("\0".join(said).encode()).hexdigest()
+
+
+def followed(table: Table) -> Tuple[str, ...]:
+    """The tables whose versions a table's note has: those it reads, and its quarantine.
+    A run that dies between its two commits has taken rows out of the quarantine that
+    are nowhere else yet; by that version the next one finds them.
+    """
+    return (*table.reads, table.quarantine) if table.quarantine else table.reads
+
+
+class Following:
+    """The tables of one run. `heads` has each as it was last seen: renewed by
+    `refresh`, and moved on by a commit.
+    """
+
+    def __init__(self, engine: Engine, tables: TableSet) -> None:
+        self.engine, self.tables = engine, tables
+        self.heads: Dict[str, Head] = {}
+        self._digests: Dict[str, str] = {}
+
+    def digest(self, table: Table) -> str:
+        """What the rows of a table are made by."""
+        if table.name not in self._digests:
+            self._digests[table.name] = digest(self.tables, table)
+        return self._digests[table.name]
+
+    def refresh(self, *names: str) -> None:
+        """Look at tables again; one that is missing has no head."""
+        for name in names:
+            head = self.engine.head(self.tables[name])
+            if head is None:
+                self.heads.pop(name, None)
+            else:
+                self.heads[name] = head
+
+    def commit(
+        self, table: Table, staged: Staged, note: Note, keys: Optional[str] = None
+    ) -> int:
+        """Commit staged rows as `Engine.commit` does, to the table as it was last seen;
+        the version.
+        """
+        head = self.heads[table.name]
+        version = self.engine.commit(table, staged, head, note, keys)
+        self.heads[table.name] = head.after(version, note)
+        return version
+
+    def advance(self, table: Table, note: Note) -> None:
+        """Commit a note and no row, to the table as it was last seen."""
+        head = self.heads[table.name]
+        self.heads[table.name] = head.after(
+            self.engine.advance(table, head, note), note
+        )
+
+    def note(
+        self, table: Table, data: bool = True, quarantine: Optional[int] = None
+    ) -> Note:
+        """What a commit made now says of itself; `quarantine` is the version that this
+        update has made of it.
+        """
+        heads = {name: self.heads[name] for name in followed(table)}
+        reads = {name: (head.id, head.data_version) for name, head in heads.items()}
+        if quarantine is not None:
+            reads[table.quarantine] = (heads[table.quarantine].id, quarantine)
+        return Note(self.digest(table), reads, data)
+
+    def since(self, table: Table, read: str) -> int:
+        """The version of a table read up to which its rows are in."""
+        note = self.heads[table.name].note
+        assert note is not None, table.name
+        return note.reads[read][1]
+
+    def made_otherwise(self, table: Table) -> str:
+        """Why all rows are to be made anew; empty when only what is new has to be
+        looked at.
+        """
+        head = self.heads[table.name]
+        if head.note is None:
+            return "new"
+        if head.note.digest != self.digest(table):
+            return "its declaration or its SQL changed"
+        if head.foreign and table.update != "merge":
+            return "another writer changed it"
+        for name in followed(table):
+            if (
+                name not in head.note.reads
+                or head.note.reads[name][0] != self.heads[name].id
+            ):
+                return f"{name} is another table than before"
+            if head.note.reads[name][1] > self.heads[name].data_version:
+                return f"{name} was set back to an older version"
+        return ""
+
+    def moved(self, table: Table) -> List[str]:
+        """The followed tables that have rows which are not in."""
+        return [name for name in followed(table) if self._has_moved(table, name)]
+
+    def _has_moved(self, table: Table, read: str) -> bool:
+        note = self.heads[table.name].note
+        seen = None if note is None else note.reads.get(read)
+        return seen is None or seen[1] != self.heads[read].data_version

@@ -1,0 +1,85 @@
+"""What a table's rows are held to, as SQL: types, required columns, expectations, one
+row a key.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Sequence
+
+from lakekit.declarations import value_limits
+from lakekit.declarations.tables import Table
+from lakekit.engines.engine import Engine, Staged
+from lakekit.errors import ExpectationFailed
+
+
+def misfit_rule(engine: Engine, source: Table) -> str:
+    """SQL for the first column of a bronze row that does not convert, as `type:
+    COLUMN`; null where all do.
+    """
+    assert source.source is not None
+    whens = [
+        f"when {engine.misfit(column, source.source)} then 'type: {column.name}'"
+        for column in source.source.columns
+    ]
+    return f"case {' '.join(whens)} end"
+
+
+def unmet(engine: Engine, table: Table, sql: str) -> str:
+    """SQL that is true of a row that does not meet a predicate; a null result counts as
+    unmet.
+    """
+    return f"not coalesce({engine.predicate(table.name, sql)}, false)"
+
+
+def refusal_rule(engine: Engine, table: Table) -> str:
+    """SQL for the first rule by which a merged table refuses a row; null where it takes
+    it.
+    """
+    whens = []
+    for column in table.columns:
+        # Delta cannot tell an empty string from a null by the name of a partition's
+        # folder.
+        empty = (
+            f" or {column.name} = ''"
+            if column.name == table.partition and column.type == "string"
+            else ""
+        )
+        if column.required:
+            whens.append(
+                f"when {column.name} is null{empty} then 'required: {column.name}'"
+            )
+    whens += [
+        f"when {sql} then '{rule}'" for rule, sql in value_limits.refusal_rules(table)
+    ]
+    for each in table.expectations:
+        if each.severity == "drop":
+            rule = each.name.replace("'", "''")
+            whens.append(f"when {unmet(engine, table, each.sql)} then '{rule}'")
+    return f"case {' '.join(whens)} end"
+
+
+def doubled(engine: Engine, view: str, key: Sequence[str]) -> bool:
+    """Whether two rows have the same key."""
+    keys = ", ".join(key)
+    twice = f"select {keys} from {view} group by {keys} having count(*) > 1"
+    return bool(engine.query(f"select count(*) from ({twice}) t")[0][0])
+
+
+def judge(engine: Engine, table: Table, staged: Staged) -> Dict[str, int]:
+    """How many rows do not meet each expectation. Raises ExpectationFailed for one that
+    has to be met.
+    """
+    if not table.expectations:
+        return {}
+    each = [
+        f"sum(case when {unmet(engine, table, e.sql)} then 1 else 0 end)"
+        for e in table.expectations
+    ]
+    found = engine.query(f"select {', '.join(each)} from {staged.view}")[0]
+    counts = {e.name: int(n or 0) for e, n in zip(table.expectations, found)}
+    for expectation in table.expectations:
+        if expectation.severity == "fail" and counts[expectation.name]:
+            raise ExpectationFailed(
+                table.name, expectation.name, counts[expectation.name]
+            )
+    return counts
