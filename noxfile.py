@@ -23,11 +23,13 @@ from lake_ci.checks.docker import build as images
 from lake_ci.checks.docker import stages as containers
 from lake_ci.checks.kubernetes import kustomize
 from lake_ci.checks.kubernetes import stages as kubernetes
-from lake_ci.checks.lint import imports, locks, style
-from lake_ci.checks.packaging import packaging
+from lake_ci.checks.lint import locks
+from lake_ci.checks.lint import stages as style
+from lake_ci.checks.lint.style import Format, SortImports
+from lake_ci.checks.packaging import stages as distributions
 from lake_ci.checks.performance import options as benchmarking
 from lake_ci.checks.performance import stages as benchmarks
-from lake_ci.checks.security import accepted_risks, safety, scanners
+from lake_ci.checks.security import stages as scans
 from lake_ci.checks.terraform import plan as rehearsal
 from lake_ci.checks.terraform import stages as infrastructure
 from lake_ci.checks.tests import affected, java, pytest
@@ -36,7 +38,7 @@ from lake_ci.pipeline import cache_command as kept
 from lake_ci.pipeline import pipeline as graph
 from lake_ci.runner.run import Run
 from lake_ci.runner.suite import Suite
-from lake_ci.workflow import checks
+from lake_ci.workflow import stages as github
 from lake_ci.workflow import workflow as actions
 
 # The block at the top makes any other nox run again as this one; this refuses where
@@ -58,34 +60,17 @@ SUITE = ["noxfile.py", "utils/lake_ci/*", "pyproject.toml", "requirements/*"]
 CODE = ["api/*", "testing/*", "utils/*"]
 UNIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]
 INTEGRATION = ["testing/integration/lakekit"]
-SUITE_UNIT = [
-    "testing/unit/ci",
-    "testing/unit/lake_ci",
-    "testing/unit/workspace_emulator",
-]
-SUITE_INTEGRATION = [
-    "testing/integration/lake_ci",
-    "testing/integration/workspace_emulator",
-]
-CONFTESTS = [
-    "testing/conftest.py",
-    "testing/unit/conftest.py",
-    "testing/integration/conftest.py",
-]
-LAKEKIT = [
-    "utils/lakekit/*",
-    "api/*",
-    "testing/data/*",
-    *CONFTESTS,
-    *(f"{each}/*" for each in UNIT + INTEGRATION),
-]
-SUITE_TESTS = [
-    *CONFTESTS,
-    *(f"{each}/*" for each in SUITE_UNIT + SUITE_INTEGRATION),
-    "utils/workspace_emulator/*",
-    "testing/deploys/*",
-    "testing/steadiness.py",
-]
+SUITES = ("lake_ci", "workspace_emulator")
+SUITE_UNIT = ["testing/unit/ci", *(f"testing/unit/{each}" for each in SUITES)]
+SUITE_INTEGRATION = [f"testing/integration/{each}" for each in SUITES]
+CONFTESTS = [f"testing/{each}conftest.py" for each in ("", "unit/", "integration/")]
+LAKEKIT = ["utils/lakekit/*", "api/*", "testing/data/*", *CONFTESTS]
+LAKEKIT += [f"{each}/*" for each in UNIT + INTEGRATION]
+SUITE_TESTS = ["utils/workspace_emulator/*", "testing/deploys/*", *CONFTESTS]
+SUITE_TESTS += ["testing/steadiness.py"]
+SUITE_TESTS += [f"{each}/*" for each in SUITE_UNIT + SUITE_INTEGRATION]
+READ_BY_TESTS = ["databricks.yml", "k8s/*", "scripts/*", "security/*", "terraform/*"]
+SCANNERS = ["safety", "bandit", "semgrep", "secrets"]
 # Where Python's tools look for settings, beside `.editorconfig` and its kin.
 SETTINGS = ["*.toml", "*.ini", "*.cfg", ".*", "zizmor.yml"]
 MACHINE = ["browser", "engine", "terraform", "api-server"]
@@ -94,59 +79,27 @@ SUITE_PYTHONS = ["3.10", "3.11"]
 
 
 @jobs.job(
-    inputs=["*.py", "*.pyi", "*/py.typed", *SETTINGS, "requirements/*"], minutes=10
+    inputs=["*.py", "*.pyi", "*/py.typed", *SETTINGS, "requirements/*"],
+    parser=style.parser,
+    minutes=10,
 )
 def lint(run: Run) -> None:
     """Style, imports, strict types, locks and the workflow."""
+    run.options(style.options)
     run.install("lint")
-    run.partial = bool(run.posargs)
-    code = [
-        style.Flake8(),
-        style.Mypy(),
-        style.Isort(),
-        style.Black(),
-        imports.Imports(),
-        locks.Locks(),
-    ]
-    hub = [
-        actions.InSync(jobs.graph),
-        checks.Schema(),
-        checks.Actionlint(),
-        checks.Zizmor(),
-        checks.Sessions(jobs.graph),
-    ]
-    run.check(*code, *hub)
+    run.check(*style.checks(), *github.checks(jobs.graph))
 
 
 @jobs.job(
     events=EVENTS,
-    reports=[
-        "findings.sarif",
-        "safety.json",
-        "bandit.json",
-        "semgrep.json",
-        "secrets.json",
-    ],
+    reports=["findings.sarif", *(f"{name}.json" for name in SCANNERS)],
     facts=["advisories"],
     minutes=10,
 )
 def security(run: Run) -> None:
     """Scan packages, code and secrets; one SARIF of all findings."""
     run.install("security")
-    today = date.today()
-    register = accepted_risks.Register(ROOT, today)
-    scans = [
-        safety.Safety(register, today),
-        scanners.Bandit(register),
-        scanners.Semgrep(register),
-        scanners.Secrets(register),
-    ]
-    run.check(
-        *scans,
-        scanners.Rules(),
-        accepted_risks.Exceptions(register),
-        scanners.Sarif(register, scans),
-    )
+    run.check(*scans.checks(ROOT, date.today()))
 
 
 @jobs.job(
@@ -155,15 +108,15 @@ def security(run: Run) -> None:
     facts=["terraform"],
     setup=["terraform"],
     minutes=20,
+    parser=rehearsal.parser,
 )
 def terraform(run: Run) -> None:
     """The lake's storage on AWS: validate, test, plan, policy.
 
     The plan of each environment is rehearsed on moto, an AWS in memory.
     """
+    chosen = run.options(rehearsal.options)
     run.install("terraform")
-    chosen = rehearsal.options(run.posargs)
-    run.partial = chosen.partial
     run.check_in_turn(infrastructure.stages(run.bench, chosen))
 
 
@@ -174,14 +127,15 @@ def terraform(run: Run) -> None:
     javas=JAVAS,
     reports=["coverage.xml", "junit.xml"],
     minutes=45,
+    parser=lambda: pytest.parser("tests-3.11", affected=True),
 )
 def tests(run: Run) -> None:
     """Unit and integration tests of lakekit and its API.
 
     `-- --affected` runs only those that a change may break.
     """
+    run.options(pytest.Arguments)
     run.install(f"test-java{run.java}")
-    run.partial = pytest.selects(run.posargs)
     run.check(java.Java(run.java or JAVAS[-1]), java.Jars())
     if run.java == JAVAS[-1] or run.partial:
         cover = ["utils/lakekit", "api/lakekit_api"]
@@ -196,24 +150,16 @@ def tests(run: Run) -> None:
 
 @jobs.job(
     needs=[lint],
-    inputs=[
-        *SUITE,
-        *SUITE_TESTS,
-        ".*",
-        "databricks.yml",
-        "k8s/*",
-        "scripts/*",
-        "security/*",
-        "terraform/*",
-    ],
+    inputs=[*SUITE, *SUITE_TESTS, ".*", *READ_BY_TESTS],
     pythons=SUITE_PYTHONS,
     reports=["coverage.xml", "junit.xml"],
     minutes=30,
+    parser=lambda: pytest.parser("suite", affected=True),
 )
 def suite(run: Run) -> None:
     """Unit and integration tests of this suite itself."""
+    run.options(pytest.Arguments)
     run.install("suite")
-    run.partial = pytest.selects(run.posargs)
     folders = {"unit": SUITE_UNIT, "integration": SUITE_INTEGRATION}
     sets = affected.sets(
         folders, ["utils/lake_ci"], run.posargs, run.variant.job.inputs
@@ -231,12 +177,12 @@ def suite(run: Run) -> None:
     setup=["engine"],
     history=True,
     minutes=30,
+    parser=images.parser,
 )
 def docker(run: Run) -> None:
     """The images: linted, built twice alike, put to work."""
+    chosen = run.options(images.options)
     run.install("docker")
-    chosen = images.options(run.posargs)
-    run.partial = chosen.partial
     run.check_in_turn(containers.stages(run.bench, chosen, date.today()))
 
 
@@ -248,12 +194,12 @@ def docker(run: Run) -> None:
     reports=["manifests.yaml", "checkov.json"],
     setup=["kubernetes"],
     minutes=10,
+    parser=kustomize.parser,
 )
 def k8s(run: Run) -> None:
     """The manifests: schemas, a real dry-run, best practices."""
+    chosen = run.options(kustomize.options)
     run.install("k8s")
-    chosen = kustomize.options(run.posargs)
-    run.partial = chosen.partial
     run.check_in_turn(kubernetes.stages(chosen))
 
 
@@ -266,18 +212,7 @@ def k8s(run: Run) -> None:
 def build(run: Run) -> None:
     """Wheel and sdist: built, checked, installed on each Python."""
     run.install("build")
-    run.check(
-        packaging.Version(),
-        packaging.Build("wheel"),
-        packaging.Build("sdist"),
-        packaging.Twine(),
-        packaging.WheelContents(),
-        packaging.Contents(),
-        packaging.Checksums(),
-        packaging.Reproducible(),
-        *(packaging.Install(python) for python in PYTHONS),
-        packaging.Sbom(PYTHONS),
-    )
+    run.check(*distributions.checks(PYTHONS))
 
 
 @jobs.job(
@@ -287,15 +222,15 @@ def build(run: Run) -> None:
     always=True,
     history=True,
     minutes=20,
+    parser=benchmarking.parser,
 )
 def performance(run: Run) -> None:
     """Benchmark this tree against the commit before it.
 
     The two take turns; what is surely slower fails.
     """
+    chosen = run.options(lambda words: benchmarking.options(words, ROOT))
     run.install("performance")
-    chosen = benchmarking.options(run.posargs, ROOT)
-    run.partial = chosen.partial
     run.check_in_turn(benchmarks.stages(run.bench, chosen, jobs.env))
 
 
@@ -307,17 +242,18 @@ def performance(run: Run) -> None:
     always=True,
     history=True,
     minutes=150,
+    parser=deploying.parser,
 )
 def deploy(run: Run) -> None:
     """The wheel to Databricks, whole or not at all.
 
     Options: `-- --environment E`, `--rollback`, `--status`, `--history`.
     """
-    run.install("deploy")
-    asked = deploying.options(
-        run.posargs, run.bench.env, pipeline=jobs.planned is not None
+    whole = jobs.planned is not None
+    asked = run.options(
+        lambda words: deploying.options(words, jobs.env, pipeline=whole)
     )
-    run.partial = asked.partial
+    run.install("deploy")
     run.check_in_turn(deploying.stages(run.bench, asked))
 
 
@@ -329,27 +265,31 @@ def deploy(run: Run) -> None:
     variables=["BASE", "GITHUB_EVENT_NAME"],
     history=True,
     minutes=60,
+    parser=lambda: pytest.parser("acceptance"),
 )
 def acceptance(run: Run) -> None:
     """A seeded defect for each check, found by the real tool."""
+    run.options(pytest.Arguments)
     run.install("acceptance")
-    run.partial = pytest.selects(run.posargs)
     run.check(pytest.Pytest("acceptance", ["testing/acceptance"]))
 
 
-@jobs.job(events=["schedule"], always=True, setup=MACHINE, history=True, minutes=180)
+@jobs.job(
+    events=["schedule"],
+    always=True,
+    setup=MACHINE,
+    history=True,
+    parser=declarations.parser,
+    minutes=180,
+)
 def inputs(run: Run) -> None:
     """Each job in a copy that holds only what it declares.
 
     Nothing else makes a job run again. `-- JOB` takes that one.
     """
-    run.partial = bool(run.posargs)
+    named = run.options(declarations.options).jobs
     with declarations.scratch() as folder:
-        run.check(
-            *declarations.checks(
-                jobs.graph, ROOT, run.posargs, Path(folder), itself="inputs"
-            )
-        )
+        run.check(*declarations.checks(jobs.graph, ROOT, named, folder, "inputs"))
 
 
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
@@ -379,7 +319,7 @@ def cache(session: nox.Session) -> None:
     kept.manage(jobs, session)
 
 
-@jobs.helper()
+@jobs.helper(parser=actions.parser)
 def workflow(run: Run) -> None:
     """Write ci.yml from the declarations; `-- --check` compares."""
     run.check(actions.tool(jobs.graph, run.posargs))
@@ -389,7 +329,7 @@ def workflow(run: Run) -> None:
 def format(run: Run) -> None:
     """Mend what can be mended: isort, then black."""
     run.install("lint")
-    run.check(style.SortImports(), style.Format())
+    run.check(SortImports(), Format())
 
 
 @jobs.helper(setup=["browser"])
@@ -399,7 +339,7 @@ def pictures(run: Run) -> None:
     run.check(docs.Picture(PICTURES / "run.svg"), docs.Screenshots(PICTURES))
 
 
-@jobs.helper()
+@jobs.helper(parser=locks.parser)
 def lock(run: Run) -> None:
     """Compile requirements/ from pyproject.toml.
 

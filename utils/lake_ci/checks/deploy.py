@@ -8,7 +8,6 @@ with the session.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import queue
@@ -18,7 +17,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.deploy import artifacts
@@ -27,6 +26,7 @@ from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.job import ENVIRONMENTS, nearest
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Stages, Tool, Workbench, crashed, stopped
+from lake_ci.runner.options import Parser
 from lake_ci.system.processes import Completed
 
 TRIAL = "trial"
@@ -56,9 +56,35 @@ class Options:
         return not self.deploys or "--dry-run" in self.command
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"nox -s deploy -- ...: {message}")
+def parser(environment: str = TRIAL) -> Parser:
+    """The options of `nox -s deploy`; the environment is the one without."""
+    parser = Parser("nox -s deploy --", "Deploy what `nox -s build` has built.")
+    parser.add_argument(
+        "--environment",
+        default=environment,
+        metavar="E",
+        help=f"{', '.join(ENVIRONMENTS)}; else DEPLOY_ENVIRONMENT, else {TRIAL}",
+    )
+    parser.add_argument(
+        "--break-lock", action="store_true", help="take the lock of a dead deploy"
+    )
+    parser.add_argument(
+        "--tear-down", action="store_true", help="remove a trial's workspace at the end"
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--dry-run", action="store_true", help="say what a deploy would change"
+    )
+    what.add_argument(
+        "--rollback",
+        nargs="?",
+        const="",
+        metavar="VERSION",
+        help="back to a version of the ledger; without one, to the one before",
+    )
+    what.add_argument("--status", action="store_true", help="what is deployed")
+    what.add_argument("--history", action="store_true", help="the ledger")
+    return parser
 
 
 def options(
@@ -67,16 +93,8 @@ def options(
     """Read what was typed after `--`; in the pipeline a trial leaves nothing behind.
     Raises UsageError.
     """
-    parser = _Parser(prog="nox -s deploy --", add_help=False, allow_abbrev=False)
-    parser.add_argument("--environment", default=env.get("DEPLOY_ENVIRONMENT") or TRIAL)
-    parser.add_argument("--break-lock", action="store_true")
-    parser.add_argument("--tear-down", action="store_true")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true")
-    what.add_argument("--rollback", nargs="?", const="", metavar="VERSION")
-    what.add_argument("--status", action="store_true")
-    what.add_argument("--history", action="store_true")
-    typed = parser.parse_args(list(posargs))
+    chosen = parser(env.get("DEPLOY_ENVIRONMENT") or TRIAL)
+    typed = chosen.parse_args(list(posargs))
     if typed.environment not in ENVIRONMENTS:
         like = nearest(typed.environment, ENVIRONMENTS)
         raise UsageError(f"no environment {typed.environment!r}{like}")

@@ -20,11 +20,12 @@ from lake_ci.cache.external_inputs import Machine, UntoldError
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.cache.fingerprint import Fingerprints
 from lake_ci.cache.lookup import SWITCH, Mode
-from lake_ci.errors import BadResultError, LakeCiError, UsageError
+from lake_ci.errors import BadResultError, LakeCiError
 from lake_ci.model import results
 from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import REPORTS, Finding, Outcome, Result, Status, count
 from lake_ci.runner.check import Tool, Workbench, stopped
+from lake_ci.runner.options import Parser
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
 
@@ -297,16 +298,38 @@ class Declared(Tool):
         return Outcome(Status.FAILURE, detail, tuple(findings))
 
 
-def chosen(graph: Graph, posargs: Sequence[str], itself: str) -> list[Variant]:
+@dataclass(frozen=True)
+class Options:
+    """What was typed after `--`: the jobs to look at; none for all."""
+
+    jobs: Sequence[str]
+
+    @property
+    def partial(self) -> bool:
+        """Whether only some jobs are looked at."""
+        return bool(self.jobs)
+
+
+def parser() -> Parser:
+    """The options of `nox -s inputs`."""
+    parser = Parser("nox -s inputs --", "Run jobs on what they declare to read.")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help="only this job")
+    return parser
+
+
+def options(posargs: Sequence[str]) -> Options:
+    """Read what was typed after `--`. Raises UsageError."""
+    return Options(parser().parse_args(list(posargs)).jobs)
+
+
+def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
     """The sessions to look at: of each job, or of those that are named, the one on the
     newest Python and Java.
 
     Raises:
         UsageError: a job that is not there.
     """
-    if any(word.startswith("-") for word in posargs):
-        raise UsageError(f"no option {posargs[0]!r}", hint="nox -s inputs -- [JOB ...]")
-    jobs = [graph.named(name) for name in posargs] or [
+    jobs = [graph.named(name) for name in names] or [
         job for job in graph if job.name != itself
     ]
     # What a job takes is made first.
@@ -315,14 +338,14 @@ def chosen(graph: Graph, posargs: Sequence[str], itself: str) -> list[Variant]:
 
 
 def checks(
-    graph: Graph, root: Path, posargs: Sequence[str], folder: Path, itself: str
+    graph: Graph, root: Path, names: Sequence[str], folder: str | Path, itself: str
 ) -> list[Tool]:
     """A check for each job, working in a folder outside the checkout: tools look for
     settings in folders above.
     """
-    copies = Copies(root, folder)
+    copies = Copies(root, Path(folder))
     return [
-        Declared(graph, variant, copies) for variant in chosen(graph, posargs, itself)
+        Declared(graph, variant, copies) for variant in chosen(graph, names, itself)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class Job:
         environment: whether it deploys, to the environment that the dispatch names.
         history: whether it needs the whole git history and the tags.
         minutes: its time limit.
+        parser: makes the parser of what may be typed after `--`, for its `--help`.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Job:
     environment: bool = False
     history: bool = False
     minutes: float = 30
+    parser: Callable[[], argparse.ArgumentParser] | None = None
 
     @property
     def summary(self) -> str:

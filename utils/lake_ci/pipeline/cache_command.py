@@ -10,14 +10,14 @@ from lake_ci.cache import lookup
 from lake_ci.cache.store import Store
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import count
-from lake_ci.pipeline.plan import Parser
+from lake_ci.runner.options import Parser
 from lake_ci.runner.suite import Suite, one_line
 
 
 def manage(suite: Suite, session: nox.Session) -> None:
     """Do what was typed after `nox -s cache --`; its status where nothing was."""
     with one_line(suite.redact):
-        parser = Parser(prog="nox -s cache --", allow_abbrev=False, description=__doc__)
+        parser = Parser("nox -s cache --", __doc__)
         chosen = parser.add_mutually_exclusive_group()
         chosen.add_argument(
             "--status", action="store_true", help="how much is kept, and where"

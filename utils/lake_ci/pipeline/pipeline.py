@@ -44,7 +44,6 @@ from lake_ci.model.results import (
 from lake_ci.pipeline import github_issue, summary
 from lake_ci.pipeline.durations import Durations, durations
 from lake_ci.pipeline.plan import (
-    Parser,
     as_json,
     as_mermaid,
     as_text,
@@ -57,6 +56,7 @@ from lake_ci.pipeline.plan import (
 )
 from lake_ci.report import efficiency, terminal
 from lake_ci.report.overview import Overview, Workers
+from lake_ci.runner.options import Parser
 from lake_ci.runner.run import facts
 from lake_ci.runner.suite import PLAN, Suite, one_line
 from lake_ci.system import git, interpreters, provisioning

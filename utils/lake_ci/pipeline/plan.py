@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from lake_ci.cache.lookup import Answer, Verdict, ended
 from lake_ci.errors import UsageError
@@ -19,27 +18,12 @@ from lake_ci.model.job import ENVIRONMENTS, EVENTS, Graph, Job, nearest
 from lake_ci.model.results import count
 from lake_ci.model.schedule import Estimate, critical_path, start_order
 from lake_ci.pipeline.durations import Durations
-
-
-class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and offers the nearest option."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = re.match(r"unrecognized arguments: (\S+)", message)
-        if unknown:
-            options = [
-                option
-                for action in self._actions
-                for option in action.option_strings
-                if option[:2] == "--"
-            ]
-            message = f"no option {unknown[1]!r}{nearest(unknown[1], options)}"
-        raise UsageError(message)
+from lake_ci.runner.options import Parser
 
 
 def parser(session: str) -> Parser:
     """The arguments that say what to plan, after `nox --` or `nox -s plan --`."""
-    parser = Parser(prog=f"nox {session}--", allow_abbrev=False, description=__doc__)
+    parser = Parser(f"nox {session}--", __doc__)
     parser.add_argument(
         "--event", metavar="E", help=f"play this event: {', '.join(EVENTS)}"
     )

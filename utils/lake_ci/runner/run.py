@@ -16,7 +16,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from lake_ci.errors import Interrupted, LakeCiError, MachineError, NoEnvironmentError
 from lake_ci.model import events, results
@@ -32,6 +32,7 @@ from lake_ci.model.results import (
 )
 from lake_ci.report import terminal
 from lake_ci.runner.check import Stages, Tool, Workbench, crashed
+from lake_ci.runner.options import Options
 from lake_ci.system import git, provisioning
 from lake_ci.system.environment import Environment
 from lake_ci.system.file_lock import locked
@@ -47,6 +48,7 @@ ROWS: Mapping[str | None, str] = {
     "no-environment": "environment",
     provisioning.CAUSE: "machine",
 }
+Chosen = TypeVar("Chosen", bound=Options)
 
 
 class Run:
@@ -139,6 +141,14 @@ class Run:
                 f"installed requirements/{purpose}.txt in"
                 f" {terminal.seconds(time.monotonic() - start)}"
             )
+
+    def options(self, read: Callable[[Sequence[str]], Chosen]) -> Chosen:
+        """What was typed after `--`, as `read` has it; it says whether the result is
+        partial. Raises what `read` raises.
+        """
+        chosen = read(self.posargs)
+        self.partial = chosen.partial
+        return chosen
 
     def check(self, *tools: Tool) -> None:
         """Run tools and record a row for each: side by side, but for those that must be

@@ -22,6 +22,7 @@ from lake_ci.model import results
 from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import REPORTS, Result, Status
 from lake_ci.report import terminal
+from lake_ci.runner.options import HELP
 from lake_ci.runner.run import Run, facts
 from lake_ci.system import interpreters, provisioning, signals
 from lake_ci.system.environment import Environment, uv_program
@@ -120,6 +121,9 @@ class Suite:
         )(call)
 
     def _call(self, job: Job, session: nox.Session, java: str | None) -> None:
+        if job.parser is not None and HELP.intersection(session.posargs):
+            print(job.parser().format_help(), end="")
+            return
         variant = job.variant(str(session.python) if job.pythons else None, java)
         made = environment(session)
         with one_line(self.redact):

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Sequence
 
 from lake_ci.errors import UsageError
 from lake_ci.model.events import Event, select
-from lake_ci.model.job import ENVIRONMENTS, TRUNKS, Graph, Job, nearest
+from lake_ci.model.job import ENVIRONMENTS, TRUNKS, Graph, Job
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench
 from lake_ci.runner.generated_file import FORCE, Generated
+from lake_ci.runner.options import Parser
 from lake_ci.workflow.conditions import condition, release
 from lake_ci.workflow.yaml import Commented, Value, dump
 
 FILE = ".github/workflows/ci.yml"
 WORKFLOW = Generated(FILE, session="workflow", source="noxfile.py")
-OPTIONS = ("--check", FORCE)
 MEND = "run `nox -s workflow`"
 RUNNER = "ubuntu-24.04"
 # The job's own limit ends its tools and writes a result; GitHub's, this much later,
@@ -251,13 +251,20 @@ def _publish(needs: list[str]) -> Value:
     }
 
 
+def parser() -> Parser:
+    """The options of `nox -s workflow`."""
+    parser = Parser("nox -s workflow --", "Write ci.yml from the declared jobs.")
+    parser.add_argument("--check", action="store_true", help="only compare")
+    parser.add_argument(
+        FORCE, action="store_true", help="replace a file that it did not make"
+    )
+    return parser
+
+
 def tool(graph: Graph, posargs: Sequence[str]) -> Tool:
     """What `nox -s workflow` does with these arguments. Raises UsageError."""
-    unknown = next((word for word in posargs if word not in OPTIONS), None)
-    if unknown is not None:
-        near = nearest(unknown, OPTIONS)
-        raise UsageError(f"nox -s workflow -- ...: no option {unknown!r}{near}")
-    return InSync(graph) if "--check" in posargs else Write(graph)
+    typed = parser().parse_args(list(posargs))
+    return InSync(graph) if typed.check else Write(graph)
 
 
 class InSync(Tool):

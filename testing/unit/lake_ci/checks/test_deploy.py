@@ -52,7 +52,7 @@ def test_environment_of_the_dispatch_is_taken_and_a_pipeline_tears_down() -> Non
     [
         (("--environment", "prodution"), "did you mean 'production'"),
         (("--dry-run", "--status"), "not allowed with"),
-        (("--forse",), "unrecognized arguments: --forse"),
+        (("--forse",), "no option '--forse'"),
     ],
 )
 def test_wrong_usage_is_said(typed: tuple[str, ...], words: str) -> None:

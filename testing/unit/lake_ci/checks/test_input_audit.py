@@ -22,6 +22,7 @@ from lake_ci.checks.input_audit import (
     differing,
     mark_unread,
     named_in,
+    options,
     told,
 )
 from lake_ci.errors import LakeCiError, UsageError
@@ -151,7 +152,8 @@ def test_one_session_of_each_job_is_looked_at_and_what_is_taken_comes_first(
     with pytest.raises(UsageError, match="no job 'lnt'; did you mean 'lint'"):
         chosen(graph, ("lnt",), "inputs")
     with pytest.raises(UsageError, match="no option '--all'"):
-        chosen(graph, ("--all",), "inputs")
+        options(("--all",))
+    assert options(("lint",)).partial and not options(()).partial
 
 
 def test_results_are_alike_whatever_they_took_and_whichever_commit_they_are_of() -> (

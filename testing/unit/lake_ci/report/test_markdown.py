@@ -48,7 +48,8 @@ def test_failures_stand_first_with_place_message_and_the_command_that_repeats_th
         "- **types** 1 finding",
         (
             "  - `utils/lakekit/declarations/transpile.py:23` arg-type Argument 1"
-            ' to "frozenset" has incompatible type "set\\[type\\[Condition\\]\\]"; expected'
+            ' to "frozenset" has incompatible type'
+            ' "set\\[type\\[Condition\\]\\]"; expected'
             ' "Iterable\\[type\\[Expression\\]\\]"'
         ),
         'Again: `nox -s "tests-3.10(java17)"`',

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from lake_ci.checks.docker import layers
 from lake_ci.checks.docker.engine import SCRATCH, Engine
 from lake_ci.checks.docker.reference_lake import Outside
 from lake_ci.checks.lint.locks import read_jars, read_project
-from lake_ci.errors import UsageError
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.runner.options import Parser
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
 
@@ -83,20 +82,25 @@ class Options:
         return self.once or self.targets != TARGETS
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(
-            f"nox -s docker -- ...: {message}",
-            hint="--target TARGET (again for more), --once",
-        )
+def parser() -> Parser:
+    """The options of `nox -s docker`."""
+    parser = Parser("nox -s docker --", "Build the images, and put them to work.")
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        action="append",
+        default=[],
+        help="only this image; may be repeated",
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="do not build again to compare"
+    )
+    return parser
 
 
 def options(posargs: Sequence[str]) -> Options:
     """Read what was typed after `--`. Raises UsageError."""
-    parser = _Parser(prog="nox -s docker --", add_help=False, allow_abbrev=False)
-    parser.add_argument("--target", choices=TARGETS, action="append", default=[])
-    parser.add_argument("--once", action="store_true")
-    typed = parser.parse_args(list(posargs))
+    typed = parser().parse_args(list(posargs))
     chosen = typed.target or TARGETS
     return Options(tuple(target for target in TARGETS if target in chosen), typed.once)
 

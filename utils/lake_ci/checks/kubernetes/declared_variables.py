@@ -39,8 +39,7 @@ def known(root: Path) -> dict[str, set[str]]:
     Raises LakeCiError.
     """
     lake = {
-        f"LAKEKIT_{name.upper()}"
-        for name in _keys(root / LAKEKIT_SETTINGS, "SETTINGS")
+        f"LAKEKIT_{name.upper()}" for name in _keys(root / LAKEKIT_SETTINGS, "SETTINGS")
     }
     api = {
         f"LAKEKIT_API_{name.upper()}"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from lake_ci.checks.kubernetes.manifests import FOLDER, Made, Rendered
-from lake_ci.errors import UsageError
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.runner.options import Parser
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
@@ -48,19 +46,27 @@ class Options:
         return self.diff is not None or set(self.environments) != set(ENVIRONMENTS)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"nox -s k8s -- ...: {message}")
+def parser() -> Parser:
+    """The options of `nox -s k8s`."""
+    parser = Parser("nox -s k8s --", "Check the manifests of each environment.")
+    parser.add_argument(
+        "--environment",
+        choices=ENVIRONMENTS,
+        action="append",
+        default=[],
+        help="only this environment; may be repeated",
+    )
+    parser.add_argument(
+        "--diff",
+        choices=ENVIRONMENTS,
+        help="show what would change in the cluster of KUBE_CONTEXT",
+    )
+    return parser
 
 
 def options(posargs: Sequence[str]) -> Options:
     """Read what was typed after `--`. Raises UsageError."""
-    parser = _Parser(prog="nox -s k8s --", add_help=False, allow_abbrev=False)
-    parser.add_argument(
-        "--environment", choices=ENVIRONMENTS, action="append", default=[]
-    )
-    parser.add_argument("--diff", choices=ENVIRONMENTS)
-    typed = parser.parse_args(list(posargs))
+    typed = parser().parse_args(list(posargs))
     return Options(tuple(dict.fromkeys(typed.environment)) or ENVIRONMENTS, typed.diff)
 
 

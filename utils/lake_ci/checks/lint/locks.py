@@ -21,6 +21,7 @@ from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Finding, Outcome
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
 from lake_ci.runner.generated_file import FORCE, Generated
+from lake_ci.runner.options import Parser
 from lake_ci.system.environment import uv_program
 
 FOLDER = "requirements"
@@ -132,6 +133,23 @@ def jar_coordinates(project: Mapping[str, Any]) -> list[str]:
     declares.
     """
     return list(project["tool"]["lake_ci"].get("jars", {}).get("coordinates", ()))
+
+
+def parser() -> Parser:
+    """The options of `nox -s lock`; uv is given those that are its own."""
+    parser = Parser("nox -s lock --", "Compile requirements/ from pyproject.toml.")
+    parser.add_argument("--check", action="store_true", help="only compare")
+    parser.add_argument("--upgrade", action="store_true", help="take newer versions")
+    parser.add_argument(
+        "--upgrade-package",
+        action="append",
+        metavar="NAME",
+        help="take a newer version of it; may be repeated",
+    )
+    parser.add_argument(
+        FORCE, action="store_true", help="replace a file that it did not make"
+    )
+    return parser
 
 
 class Locks(Tool):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from lake_ci.checks.lint.locks import read_project
-from lake_ci.errors import UsageError
+from lake_ci.runner.options import Parser
 
 
 @dataclass(frozen=True)
@@ -44,29 +42,43 @@ class Options:
         return self.select is not None
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"nox -s performance -- ...: {message}")
+def parser() -> Parser:
+    """The options of `nox -s performance`."""
+    parser = Parser("nox -s performance --", "Benchmark this tree against another.")
+    parser.add_argument(
+        "--baseline", metavar="COMMIT", help="the other tree; else the commit before"
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="also benchmarks whose code is the same in both",
+    )
+    parser.add_argument("-k", dest="select", help="only these benchmarks, as in pytest")
+    parser.add_argument(
+        "--generations", type=int, help="at least so many pairs of processes for each"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help="start no further pair of a benchmark after so many; else as in"
+        " [tool.lake_ci.performance]",
+    )
+    return parser
 
 
 def options(posargs: Sequence[str], root: Path) -> Options:
     """Read what follows `--`, over what pyproject.toml says. Raises UsageError."""
     declared = read_project(root)["tool"]["lake_ci"]["performance"]
-    parser = _Parser(prog="nox -s performance --", add_help=False, allow_abbrev=False)
-    parser.add_argument("--baseline")
-    parser.add_argument("--all", action="store_true")
-    parser.add_argument("-k", dest="select")
-    parser.add_argument("--generations", type=int)
-    parser.add_argument("--seconds", type=float, default=float(declared["seconds"]))
-    typed = parser.parse_args(list(posargs))
+    typed = parser().parse_args(list(posargs))
     if typed.generations is not None and typed.generations < 1:
-        parser.error("--generations is a number from 1 on")
+        parser().error("--generations is a number from 1 on")
+    seconds = declared["seconds"] if typed.seconds is None else typed.seconds
     return Options(
         baseline=typed.baseline,
         every=typed.all,
         select=typed.select,
         generations=typed.generations,
-        seconds=typed.seconds,
+        seconds=float(seconds),
         threshold=float(declared["threshold"]),
         memory=float(declared["memory_threshold"]),
         width=float(declared["interval"]),

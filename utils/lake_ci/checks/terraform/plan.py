@@ -4,21 +4,21 @@ apply, plan again, destroy.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from lake_ci.checks.terraform import accounts, hcl
 from lake_ci.checks.terraform.accounts import Account
 from lake_ci.checks.terraform.code import FOLDER, Code, judged, program, work
-from lake_ci.errors import LakeCiError, MachineError, UsageError
+from lake_ci.errors import LakeCiError, MachineError
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.options import Parser
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
@@ -44,21 +44,35 @@ class Options:
         )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"nox -s terraform -- ...: {message}")
+def parser() -> Parser:
+    """The options of `nox -s terraform`."""
+    parser = Parser("nox -s terraform --", "Check, test and plan the lake's storage.")
+    parser.add_argument(
+        "--environment",
+        choices=ENVIRONMENTS,
+        action="append",
+        default=[],
+        help="only this environment; may be repeated",
+    )
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="apply on moto, an AWS in memory, also where there are credentials",
+    )
+    parser.add_argument(
+        "--plan-only", action="store_true", help="plans and policy alone, in seconds"
+    )
+    parser.add_argument(
+        "--drift",
+        choices=ENVIRONMENTS,
+        help="what differs from this environment's own account",
+    )
+    return parser
 
 
 def options(posargs: Sequence[str]) -> Options:
     """Read what was typed after `--`. Raises UsageError."""
-    parser = _Parser(prog="nox -s terraform --", add_help=False, allow_abbrev=False)
-    parser.add_argument(
-        "--environment", choices=ENVIRONMENTS, action="append", default=[]
-    )
-    parser.add_argument("--rehearse", action="store_true")
-    parser.add_argument("--plan-only", action="store_true")
-    parser.add_argument("--drift", choices=ENVIRONMENTS)
-    typed = parser.parse_args(list(posargs))
+    typed = parser().parse_args(list(posargs))
     return Options(
         tuple(typed.environment) or ENVIRONMENTS,
         typed.rehearse,

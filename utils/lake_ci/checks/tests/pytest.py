@@ -7,11 +7,13 @@ import re
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.options import Parser
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
@@ -33,6 +35,33 @@ def selects(arguments: Sequence[str]) -> bool:
     change the report.
     """
     return any(not HARMLESS.fullmatch(argument) for argument in arguments)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What was typed after `--`, for pytest."""
+
+    words: Sequence[str]
+
+    @property
+    def partial(self) -> bool:
+        """Whether they select tests."""
+        return selects(self.words)
+
+
+def parser(session: str, *, affected: bool = False) -> Parser:
+    """The options of a session of tests, for its `--help`."""
+    parser = Parser(f"nox -s {session} --", "Run tests by pytest.")
+    if affected:
+        parser.add_argument(
+            "--affected",
+            action="store_true",
+            help="only the tests that a change since the last such run may break",
+        )
+    parser.add_argument(
+        "arguments", nargs="*", help="pytest's own, such as -k, -x, --pdb, and paths"
+    )
+    return parser
 
 
 class Pytest(Tool):

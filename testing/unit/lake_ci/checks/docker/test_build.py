@@ -71,7 +71,7 @@ def test_all_targets_are_built_twice_unless_less_is_asked_for() -> None:
 
 @pytest.mark.parametrize("typed", [["--target", "apo"], ["api"], ["--target"]])
 def test_what_is_not_known_is_refused_with_what_is(typed: list[str]) -> None:
-    with pytest.raises(UsageError, match="--target TARGET"):
+    with pytest.raises(UsageError, match="see `nox -s docker -- --help`"):
         build.options(typed)
 
 

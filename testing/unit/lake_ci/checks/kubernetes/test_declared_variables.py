@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.kubernetes.declared_variables import API, LAKEKIT, Programs, known
+from lake_ci.checks.kubernetes.declared_variables import (
+    API_SETTINGS,
+    LAKEKIT,
+    LAKEKIT_SETTINGS,
+    Programs,
+    known,
+)
 from lake_ci.errors import LakeCiError
 
 
@@ -20,7 +26,7 @@ def write(root: Path, path: str, text: str) -> None:
 def code(tmp_path: Path) -> Path:
     write(
         tmp_path,
-        f"{LAKEKIT}/settings.py",
+        LAKEKIT_SETTINGS,
         'SETTINGS: Mapping[str, str] = {"lake": "where", "engine": "which"}\n',
     )
     write(
@@ -33,7 +39,7 @@ def code(tmp_path: Path) -> Path:
         'PREFIX = "LAKEKIT_API_"\nTOKENS = f"{PREFIX}TOKENS"\n\n\nclass Settings:\n   '
         " port: int = 8080\n"
     )
-    write(tmp_path, f"{API}/settings.py", settings)
+    write(tmp_path, API_SETTINGS, settings)
     return tmp_path
 
 
@@ -55,11 +61,12 @@ def test_the_code_is_read_once(code: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "what"), [(LAKEKIT, "dictionary SETTINGS"), (API, "class Settings")]
+    ("file", "what"),
+    [(LAKEKIT_SETTINGS, "dictionary SETTINGS"), (API_SETTINGS, "class Settings")],
 )
 def test_settings_that_moved_are_an_error_and_not_an_empty_list(
     code: Path, file: str, what: str
 ) -> None:
-    write(code, f"{file}/settings.py", "moved = True\n")
+    write(code, file, "moved = True\n")
     with pytest.raises(LakeCiError, match=f"there is no {what}"):
         known(code)

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.kubernetes.declared_variables import API, LAKEKIT, Programs
+from lake_ci.checks.kubernetes.declared_variables import (
+    API_SETTINGS,
+    LAKEKIT_SETTINGS,
+    Programs,
+)
 from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.manifests import Deleted, Made, Manifest, Rendered
 from lake_ci.checks.kubernetes.rule_context import IMAGES, built, last
@@ -22,12 +26,12 @@ def bench(bench: Workbench) -> Workbench:
     (bench.root / "pyproject.toml").write_text(
         '[tool.lake_ci.k8s]\nsecrets = ["tokens"]\n'
     )
-    for folder, text in (
-        (LAKEKIT, "SETTINGS: M = {}\n"),
-        (API, "class Settings:\n    port: int = 1\n"),
+    for file, text in (
+        (LAKEKIT_SETTINGS, "SETTINGS: M = {}\n"),
+        (API_SETTINGS, "class Settings:\n    port: int = 1\n"),
     ):
-        (bench.root / folder).mkdir(parents=True)
-        (bench.root / folder / "settings.py").write_text(text)
+        (bench.root / file).parent.mkdir(parents=True)
+        (bench.root / file).write_text(text)
     return bench
 
 

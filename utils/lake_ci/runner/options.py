@@ -1,0 +1,42 @@
+"""What may be typed after `--` of a session."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import NoReturn, Protocol
+
+from lake_ci.errors import UsageError
+from lake_ci.model.job import nearest
+
+HELP = frozenset({"-h", "--help"})
+
+
+class Options(Protocol):
+    """What was typed, as a session reads it."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether less is done than the job asks for: its result is never reused."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and offers the nearest option.
+
+    Args:
+        command: what stands before the options: `nox -s docker --`.
+        description: what the session does, for `--help`.
+    """
+
+    def __init__(self, command: str, description: str | None = None) -> None:
+        super().__init__(command, description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if unknown:
+            message = f"no option {unknown[1]!r}{nearest(unknown[1], self._known())}"
+        raise UsageError(f"{self.prog} ...: {message}", f"see `{self.prog} --help`")
+
+    def _known(self) -> list[str]:
+        options = (option for each in self._actions for option in each.option_strings)
+        return [option for option in options if option.startswith("--")]

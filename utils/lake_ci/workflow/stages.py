@@ -1,0 +1,13 @@
+"""All the checks of the workflow on GitHub."""
+
+from __future__ import annotations
+
+from lake_ci.model.job import Graph
+from lake_ci.runner.check import Tool
+from lake_ci.workflow.checks import Actionlint, Schema, Sessions, Zizmor
+from lake_ci.workflow.workflow import InSync
+
+
+def checks(graph: Graph) -> list[Tool]:
+    """ci.yml is what the graph declares, and sound by itself."""
+    return [InSync(graph), Schema(), Actionlint(), Zizmor(), Sessions(graph)]
