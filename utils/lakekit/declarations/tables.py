@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Iterator, Literal, Optional, Tuple
+from typing import Callable, Iterator, List, Literal, Mapping, Optional, Tuple
 
 from lakekit.errors import DeclarationError, UnknownTable
 
@@ -265,7 +265,7 @@ class TableSet:
     sql: Path
 
     def __post_init__(self) -> None:
-        complete: list[Table] = []
+        complete: List[Table] = []
         for table in self.tables:
             _check(table, complete)
             complete.append(table)
@@ -302,98 +302,114 @@ class TableSet:
         return (self.sql / table.sql).read_text(encoding="utf-8") if table.sql else ""
 
 
-def _check(table: Table, before: list[Table]) -> None:
+def _check(table: Table, before: List[Table]) -> None:
     """Raise DeclarationError for a declaration that is wrong in itself, or does not fit
     those before it.
     """
-    names = [column.name for column in table.columns]
     declared = {each.name: each for each in before}
+    for rule in RULES:
+        for objection in rule(table, declared):
+            raise DeclarationError(table.name, objection)
+
+
+def _misnamed(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
+    names = [column.name for column in table.columns]
+    for name in names:
+        if not IDENTIFIER.fullmatch(name):
+            yield f"column {name} is no lower-case name"
+    for name in names:
+        if names.count(name) > 1:
+            yield f"column {name} is declared twice"
     layer, _, short = table.name.partition(".")
-    wrong = [
-        f"column {name} is no lower-case name"
-        for name in names
-        if not IDENTIFIER.fullmatch(name)
-    ]
-    wrong += [
-        f"column {name} is declared twice" for name in names if names.count(name) > 1
-    ]
     if layer not in LAYERS or layer == "quarantine" or not IDENTIFIER.fullmatch(short):
-        wrong.append(
+        yield (
             "a name is LAYER.TABLE in lower case,"
             " with a layer of bronze, silver or gold"
         )
     if table.name in declared:
-        wrong.append("is declared twice")
+        yield "is declared twice"
+
+
+def _undeclared(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
     if bool(table.sql) == bool(table.source):
-        wrong.append("needs a source or an SQL file, and not both")
-    wrong += [
-        f"reads {read}, which is not declared before it"
-        for read in table.reads
-        if read not in declared
-    ]
-    used = [*table.key, *table.latest, *([table.partition] if table.partition else [])]
-    wrong += [
-        f"column {name} is used and not declared" for name in used if name not in names
-    ]
-    wrong += _check_update(table, declared) if not wrong else []
-    if wrong:
-        raise DeclarationError(table.name, wrong[0])
+        yield "needs a source or an SQL file, and not both"
+    for read in table.reads:
+        if read not in declared:
+            yield f"reads {read}, which is not declared before it"
+    names = [column.name for column in table.columns]
+    partitions = (table.partition,) if table.partition else ()
+    for name in (*table.key, *table.latest, *partitions):
+        if name not in names:
+            yield f"column {name} is used and not declared"
 
 
-def _check_update(table: Table, declared: dict[str, Table]) -> list[str]:
-    wrong = []
+def _misidentified(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
     if table.partition and table[table.partition].type in ("timestamp", "double"):
-        wrong.append(
+        yield (
             f"is partitioned by {table.partition}, a {table[table.partition].type},"
             " which has too many values"
         )
-    optional = [
-        c.name
-        for c in table.columns
-        if c.name in (*table.key, table.partition) and not c.required
-    ]
-    wrong += [
-        f"column {name} identifies rows or partitions, and is not required"
-        for name in optional
-    ]
+    for column in table.columns:
+        if column.name in (*table.key, table.partition) and not column.required:
+            yield (
+                f"column {column.name} identifies rows or partitions,"
+                " and is not required"
+            )
+
+
+def _misupdated(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
     if (table.update == "append") != bool(table.source):
-        wrong.append(
-            "is appended to without a source, or has a source and is not appended to"
-        )
+        yield "is appended to without a source, or has a source and is not appended to"
     if table.update in ("merge", "groups") and not table.key:
-        wrong.append(f"is updated by {table.update} and has no key")
-    if table.update == "merge":
-        if not table.reads or not declared[table.reads[0]].source:
-            wrong.append("is merged, and its first read is no bronze table")
-        missing = [c.name for c in ORIGIN if c not in table.columns]
-        wrong += [
-            f"is merged, and has no column {name} as lakekit.declarations.ORIGIN has it"
-            for name in missing
-        ]
-    if table.update != "merge" and any(
-        each.severity == "drop" for each in table.expectations
-    ):
-        wrong.append("drops rows by an expectation, which only a merged table can")
+        yield f"is updated by {table.update} and has no key"
+
+
+def _mismerged(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
+    if table.update != "merge":
+        if any(each.severity == "drop" for each in table.expectations):
+            yield "drops rows by an expectation, which only a merged table can"
+        return
+    if not table.reads or not declared[table.reads[0]].source:
+        yield "is merged, and its first read is no bronze table"
+    for column in ORIGIN:
+        if column not in table.columns:
+            yield (
+                f"is merged, and has no column {column.name}"
+                " as lakekit.declarations.ORIGIN has it"
+            )
+
+
+def _misjoined(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
+    here = {column.name for column in table.columns}
     for join in table.joins:
         if table.update != "merge" or join.read not in table.reads[1:]:
-            wrong.append(
+            yield (
                 f"joins {join.read}, which it does not read beside the table it follows"
             )
             continue
-        there, here = {c.name for c in declared[join.read].columns}, {
-            c.name for c in table.columns
-        }
-        wrong += [
-            f"joins {join.read} by {a} = {b}"
-            for a, b in join.on
-            if a not in there or b not in here
-        ]
-    if table.update == "groups":
-        for read in table.reads:
-            columns = [column.name for column in declared[read].columns]
-            lacking = [name for name in table.key if name not in columns]
-            wrong += [
-                f"is updated by groups, and {read} has no column {name}"
-                for name in lacking
-            ]
-    return wrong
+        there = {column.name for column in declared[join.read].columns}
+        for theirs, ours in join.on:
+            if theirs not in there or ours not in here:
+                yield f"joins {join.read} by {theirs} = {ours}"
+
+
+def _misgrouped(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
+    for read in table.reads if table.update == "groups" else ():
+        there = {column.name for column in declared[read].columns}
+        for name in table.key:
+            if name not in there:
+                yield f"is updated by groups, and {read} has no column {name}"
+
+
+RULES: Tuple[Callable[[Table, Mapping[str, Table]], Iterator[str]], ...] = (
+    _misnamed,
+    _undeclared,
+    _misidentified,
+    _misupdated,
+    _mismerged,
+    _misjoined,
+    _misgrouped,
+)
+"""What can be wrong with a table, given those declared before it. Each relies on the
+names that those before it have found declared.
+"""
