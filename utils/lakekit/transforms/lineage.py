@@ -32,6 +32,14 @@ def followed(table: Table) -> Tuple[str, ...]:
     return (*table.reads, table.quarantine) if table.quarantine else table.reads
 
 
+class AllRowsNeeded(Exception):
+    """A table cannot follow by its new rows alone; `why` says what makes it anew."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
 class Following:
     """The tables of one run. `heads` has each as it was last seen: renewed by
     `refresh`, and moved on by a commit.
@@ -92,6 +100,14 @@ class Following:
         note = self.heads[table.name].note
         assert note is not None, table.name
         return note.reads[read][1]
+
+    def changes(self, table: Table, read: str, view: str) -> None:
+        """Define a view over what changed in a table read since its rows were put in,
+        as `Engine.changes` does. Raises AllRowsNeeded where that can no longer be read.
+        """
+        since = self.since(table, read)
+        if not self.engine.changes(self.tables[read], since, view):
+            raise AllRowsNeeded(f"the history of {read} does not reach back")
 
     def made_otherwise(self, table: Table) -> str:
         """Why all rows are to be made anew; empty when only what is new has to be

@@ -9,13 +9,13 @@ would make. The silver table is the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import List, Mapping, Optional, Sequence, Tuple
 
 from lakekit.declarations.tables import Table
 from lakekit.engines.engine import Staged
 from lakekit.errors import DeclarationError
-from lakekit.transforms.lineage import Following
+from lakekit.transforms.lineage import AllRowsNeeded, Following
 from lakekit.transforms.rules import doubled, judge, misfit_rule, refusal_rule
 
 ROW = ("_source_sha256", "_source_row")
@@ -55,6 +55,59 @@ def view_of(name: str) -> str:
     return "v_" + name.replace(".", "_")
 
 
+FOLLOWED, PRESENT, QUARANTINED = "followed", "present", "quarantined"
+"""The views of the bronze table, the merged table and its quarantine, as they are
+before the merge.
+"""
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """The bronze rows that are looked at: those of a view, and their number.
+
+    Attributes:
+        why: why they are all that there are; None for a part of them.
+        doubtful: some may not convert, whatever the notes of their files say.
+    """
+
+    view: str
+    rows: int
+    why: Optional[str] = None
+    doubtful: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the table is made anew."""
+        return self.why is not None
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The fresh rows by whether all their values convert: a view of the `good` ones,
+    and one that has those among the `checked` ones which a `_rule` refuses.
+    """
+
+    good: str
+    checked: str
+    misfits: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A view of the typed rows, those that the table refuses by a `_rule`."""
+
+    view: str
+    refused: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The rows that come into the table; so many of them have a key that is new."""
+
+    staged: Staged
+    inserted: int
+
+
 class Merge:
     """One merge into one table."""
 
@@ -66,176 +119,233 @@ class Merge:
         self._key = ", ".join(table.key)
         self._columns = ", ".join(column.name for column in table.columns)
         self._bronze = ", ".join(column.name for column in self._follows.columns)
-        self._again = self._fresh = 0
-        self._doubtful = False
 
     def run(self, why: str, moved: Sequence[str]) -> Updated:
-        """Merge, and say what became of each row."""
+        """Merge, and say what became of each row; all of them where there is a `why`,
+        else those that the `moved` tables touch.
+        """
+        self._read()
+        if not why:
+            try:
+                return self._merge(self._part(moved))
+            except AllRowsNeeded as needed:
+                why = needed.why
+        return self._merge(self._all(why))
+
+    def _read(self) -> None:
         engine, table = self._engine, self._table
-        engine.read(self._follows, "followed")
+        engine.read(self._follows, FOLLOWED)
         for name in table.reads[1:]:
             engine.read(self._tables[name], view_of(name))
-        engine.read(table, "present")
-        engine.read(self._quarantine, "quarantined")
-        if not why:
-            why = self._collect(moved)
-        if why:
-            engine.define("fresh", f"select {self._bronze} from followed")
-        misfits = self._check_types(whole=bool(why))
-        views = {name: view_of(name) for name in table.reads[1:]}
-        sql = engine.transform(
-            table, self._tables.query(table), {**views, self._follows.name: "good"}
-        )
-        staged = engine.stage(table, "typed", sql, part=not why)
-        read = self._count("fresh") if why else self._fresh
-        if read != staged.rows + misfits:
-            what = (
-                f"its SQL makes {staged.rows:,} rows of {read - misfits:,}; a merged"
-                " table's makes one of each"
-            )
-            raise DeclarationError(
-                table.name,
-                f"{what}, and what is not wanted is dropped by an expectation",
-            )
-        expectations = judge(engine, table, staged)
-        columns = f"{self._columns}, {refusal_rule(engine, table)} as _rule"
-        engine.define("judged", f"select {columns} from {staged.view}")
-        refused = self._count("judged", "_rule is not null")
-        if (
-            refused
-            and not why
-            and self._count_joined("judged", "present", ROW, "a._rule is not null")
-        ):
-            # An older row of the same key may have to come back: only all rows can
-            # tell.
-            return self.run("a row that was in is refused now", moved)
-        final = staged
-        if refused or not why or doubled(engine, staged.view, table.key):
-            if not why:
-                self._keep_held()
-            final = engine.stage(
-                table, "winners", self._winners(among_present=not why), part=not why
-            )
-            inserted = (
-                final.rows
-                if why
-                else final.rows - self._count_joined("winners", "held", table.key)
-            )
-        else:
-            inserted = staged.rows
-        settled = self._settle_quarantine(misfits, refused, whole=bool(why))
+        engine.read(table, PRESENT)
+        engine.read(self._quarantine, QUARANTINED)
+
+    def _merge(self, fresh: Fresh) -> Updated:
+        """Merge those rows. Raises AllRowsNeeded where they do not suffice."""
+        converted = self._convert(fresh)
+        typed = self._transform(fresh, converted)
+        expectations = judge(self._engine, self._table, typed)
+        judged = self._find_refused(fresh, typed)
+        taken = self._take(fresh, typed, judged)
+        settled = self._settle_quarantine(fresh, converted, judged)
         counts = Counts(
-            read=read,
-            inserted=inserted,
-            updated=final.rows - inserted,
-            superseded=staged.rows - refused - final.rows,
-            quarantined=misfits + refused,
+            read=fresh.rows,
+            inserted=taken.inserted,
+            updated=taken.staged.rows - taken.inserted,
+            superseded=typed.rows - judged.refused - taken.staged.rows,
+            quarantined=converted.misfits + judged.refused,
             expectations=expectations,
         )
-        self._commit(final, settled, whole=bool(why))
-        return Updated("whole" if why else "merged", counts, why)
+        self._commit(taken.staged, settled, fresh.whole)
+        return Updated("whole" if fresh.whole else "merged", counts, fresh.why or "")
 
-    def _collect(self, moved: Sequence[str]) -> str:
-        """Define `fresh`: the bronze rows to look at; or say why all of them are."""
-        engine, table = self._engine, self._table
-        parts: List[str] = []
-        again: List[str] = []
-        for name in moved:
-            view = f"news_{view_of(name)}"
-            if not engine.changes(
-                self._tables[name], self._following.since(table, name), view
-            ):
-                return f"the history of {name} does not reach back"
-            if name == self._follows.name:
-                if self._count(view, "_sign < 0"):
-                    return f"rows were removed from {name}"
-                parts.append(f"select {self._bronze} from {view}")
-                continue
-            if not self._count(view):
-                continue
-            if name == self._quarantine.name:
-                # A run that died, or met another writer, took these out or put them in,
-                # and no more.
-                self._doubtful = True
-                again.append(f"select {', '.join(ROW)} from {view}")
-                continue
-            joins = [join for join in table.joins if join.read == name]
-            if not joins:
-                return f"{name} changed, and no Join says which rows it touches"
-            for join in joins:
-                there = ", ".join(a for a, _ in join.on)
-                same = " and ".join(f"n.{a} = p.{b}" for a, b in join.on)
-                rows = ", ".join(f"p.{column}" for column in ROW)
-                again.append(
-                    f"select {rows} from present p join (select distinct {there}"
-                    f" from {view}) n on {same}"
-                )
+    def _all(self, why: str) -> Fresh:
+        self._engine.define("fresh", f"select {self._bronze} from {FOLLOWED}")
+        return Fresh("fresh", self._count("fresh"), why)
+
+    def _part(self, moved: Sequence[str]) -> Fresh:
+        """The new bronze rows, and those to be looked at again. Raises AllRowsNeeded
+        where that cannot be told.
+        """
+        parts = [self._new()] if self._follows.name in moved else []
+        own = (self._follows.name, self._quarantine.name)
+        again = [
+            rows for name in moved if name not in own for rows in self._touched(name)
+        ]
+        unsettled = self._unsettled() if self._quarantine.name in moved else []
+        again += unsettled
         if again:
             # What was refused may be taken, now that other rows are found beside it.
-            again.append(f"select {', '.join(ROW)} from quarantined")
-            self._doubtful = self._doubtful or bool(engine.rows(self._quarantine))
-            self._again = engine.keep(
-                "again", f"select distinct * from ({' union all '.join(again)}) t"
-            )
-        if self._again:
-            columns = ", ".join(f"f.{column.name}" for column in self._follows.columns)
-            same = " and ".join(f"a.{column} = f.{column}" for column in ROW)
-            parts.append(f"select {columns} from followed f join again a on {same}")
+            again.append(f"select {', '.join(ROW)} from {QUARANTINED}")
+            parts += self._bronze_of(again)
+        doubtful = bool(unsettled or again and self._engine.rows(self._quarantine))
         if not parts:
-            parts = [f"select {self._bronze} from followed where false"]
-        self._fresh = engine.keep("fresh", " union ".join(parts))
-        return ""
+            parts = [f"select {self._bronze} from {FOLLOWED} where false"]
+        rows = self._engine.keep("fresh", " union ".join(parts))
+        return Fresh("fresh", rows, doubtful=doubtful)
 
-    def _check_types(self, whole: bool) -> int:
-        """Define `good`: the fresh rows whose values all convert. The number of the
-        others.
+    def _changes(self, name: str) -> str:
+        """The view of what changed in a followed table."""
+        view = f"news_{view_of(name)}"
+        self._following.changes(self._table, name, view)
+        return view
+
+    def _new(self) -> str:
+        """SQL for the bronze rows that came."""
+        view = self._changes(self._follows.name)
+        if self._count(view, "_sign < 0"):
+            raise AllRowsNeeded(f"rows were removed from {self._follows.name}")
+        return f"select {self._bronze} from {view}"
+
+    def _touched(self, name: str) -> List[str]:
+        """SQL for the rows present that the changes of a table beside them touch, one
+        for each Join; none where no row of it changed.
+        """
+        view = self._changes(name)
+        if not self._count(view):
+            return []
+        joins = [join for join in self._table.joins if join.read == name]
+        if not joins:
+            raise AllRowsNeeded(
+                f"{name} changed, and no Join says which rows it touches"
+            )
+        rows = ", ".join(f"p.{column}" for column in ROW)
+        found = []
+        for join in joins:
+            there = ", ".join(a for a, _ in join.on)
+            same = " and ".join(f"n.{a} = p.{b}" for a, b in join.on)
+            found.append(
+                f"select {rows} from {PRESENT} p join (select distinct {there}"
+                f" from {view}) n on {same}"
+            )
+        return found
+
+    def _unsettled(self) -> List[str]:
+        """SQL for the rows that a run which died, or met another writer, took out of
+        the quarantine or put in, and no more; none where there are none.
+        """
+        view = self._changes(self._quarantine.name)
+        return [f"select {', '.join(ROW)} from {view}"] if self._count(view) else []
+
+    def _bronze_of(self, identified: Sequence[str]) -> List[str]:
+        """SQL for the bronze rows which those selects identify; none where they are
+        empty.
+        """
+        if not self._engine.keep(
+            "again", f"select distinct * from ({' union all '.join(identified)}) t"
+        ):
+            return []
+        columns = ", ".join(f"f.{column.name}" for column in self._follows.columns)
+        same = " and ".join(f"a.{column} = f.{column}" for column in ROW)
+        return [f"select {columns} from {FOLLOWED} f join again a on {same}"]
+
+    def _convert(self, fresh: Fresh) -> Converted:
+        """Tell the rows whose values all convert from the others.
 
         By the notes of their files, for new rows; those that are looked at again were
         converted before, but for what the quarantine has or had.
         """
-        engine = self._engine
-        since = -1 if whole else self._following.since(self._table, self._follows.name)
+        engine, converted = self._engine, Converted("good", "checked", 0)
+        since = (
+            -1
+            if fresh.whole
+            else self._following.since(self._table, self._follows.name)
+        )
         notes = engine.notes(self._follows, since)
         declared = self._following.digest(self._follows)
         known = all(
             note is not None and note.digest == declared and not note.misfits
             for note in notes
         )
-        if known and not self._doubtful:
+        if known and not fresh.doubtful:
             engine.define(
-                "checked",
+                converted.checked,
                 f"select {self._bronze}, cast(null as string) as _rule"
-                " from fresh where false",
+                f" from {fresh.view} where false",
             )
-            engine.define("good", f"select {self._bronze} from fresh")
-            return 0
+            engine.define(converted.good, f"select {self._bronze} from {fresh.view}")
+            return converted
         rule = misfit_rule(engine, self._follows)
-        engine.define("checked", f"select {self._bronze}, {rule} as _rule from fresh")
-        engine.define("good", f"select {self._bronze} from checked where _rule is null")
-        return self._count("checked", "_rule is not null")
+        engine.define(
+            converted.checked,
+            f"select {self._bronze}, {rule} as _rule from {fresh.view}",
+        )
+        engine.define(
+            converted.good,
+            f"select {self._bronze} from {converted.checked} where _rule is null",
+        )
+        misfits = self._count(converted.checked, "_rule is not null")
+        return replace(converted, misfits=misfits)
 
-    def _keep_held(self) -> None:
-        """Keep as `held` the rows present of the keys that are taken now: what tells
-        which is the latest.
+    def _transform(self, fresh: Fresh, converted: Converted) -> Staged:
+        """What the table's SQL makes of the good rows. Raises DeclarationError unless
+        it is one row of each.
+        """
+        engine, table = self._engine, self._table
+        views = {name: view_of(name) for name in table.reads[1:]}
+        views[self._follows.name] = converted.good
+        sql = engine.transform(table, self._tables.query(table), views)
+        typed = engine.stage(table, "typed", sql, part=not fresh.whole)
+        good = fresh.rows - converted.misfits
+        if typed.rows != good:
+            raise DeclarationError(
+                table.name,
+                f"its SQL makes {typed.rows:,} rows of {good:,}; a merged table's makes"
+                " one of each, and what is not wanted is dropped by an expectation",
+            )
+        return typed
+
+    def _find_refused(self, fresh: Fresh, typed: Staged) -> Judged:
+        """Find the rows that the table refuses. Raises AllRowsNeeded where one of them
+        was in: an older row of the same key may have to come back.
+        """
+        columns = f"{self._columns}, {refusal_rule(self._engine, self._table)} as _rule"
+        self._engine.define("judged", f"select {columns} from {typed.view}")
+        judged = Judged("judged", self._count("judged", "_rule is not null"))
+        if (
+            judged.refused
+            and not fresh.whole
+            and self._count_joined(judged.view, PRESENT, ROW, "a._rule is not null")
+        ):
+            raise AllRowsNeeded("a row that was in is refused now")
+        return judged
+
+    def _take(self, fresh: Fresh, typed: Staged, judged: Judged) -> Taken:
+        """The latest row of each key, beside those that are present."""
+        engine, table = self._engine, self._table
+        if fresh.whole:
+            if not judged.refused and not doubled(engine, typed.view, table.key):
+                return Taken(typed, typed.rows)
+            winners = engine.stage(table, "winners", self._winners(judged))
+            return Taken(winners, winners.rows)
+        held = self._keep_held(judged)
+        winners = engine.stage(table, "winners", self._winners(judged, held), part=True)
+        replaced = self._count_joined(winners.view, held, table.key)
+        return Taken(winners, winners.rows - replaced)
+
+    def _keep_held(self, judged: Judged) -> str:
+        """Keep the rows present of the keys that are taken now: what tells which is the
+        latest; the name.
         """
         columns = ", ".join(
             f"p.{name}"
             for name in dict.fromkeys((*self._table.key, *self._table.order))
         )
         same = " and ".join(f"k.{name} = p.{name}" for name in self._table.key)
-        keys = f"select distinct {self._key} from judged where _rule is null"
+        keys = f"select distinct {self._key} from {judged.view} where _rule is null"
         self._engine.keep(
-            "held", f"select {columns} from present p join ({keys}) k on {same}"
+            "held", f"select {columns} from {PRESENT} p join ({keys}) k on {same}"
         )
+        return "held"
 
-    def _winners(self, among_present: bool) -> str:
-        """The latest row of each key, of those taken now; among those held where
-        asked.
+    def _winners(self, judged: Judged, held: Optional[str] = None) -> str:
+        """SQL for the latest row of each key, of those taken now; among those held
+        where there are any.
         """
         candidates = (
-            f"select {self._columns}, 1 as _new from judged where _rule is null"
+            f"select {self._columns}, 1 as _new from {judged.view} where _rule is null"
         )
-        if among_present:
+        if held is not None:
             has = (*self._table.key, *self._table.order)
             columns = ", ".join(
                 (
@@ -245,7 +355,7 @@ class Merge:
                 )
                 for column in self._table.columns
             )
-            candidates += f" union all select {columns}, 0 from held"
+            candidates += f" union all select {columns}, 0 from {held}"
         order = ", ".join(f"{name} desc" for name in self._table.order)
         nth = (
             f"row_number() over (partition by {self._key}"
@@ -255,29 +365,30 @@ class Merge:
         return f"select {self._columns} from ({ranked}) r where _nth = 1 and _new = 1"
 
     def _settle_quarantine(
-        self, misfits: int, refused: int, whole: bool
+        self, fresh: Fresh, converted: Converted, judged: Judged
     ) -> Optional[int]:
         """Put the rows refused now in the place of what the quarantine held of the rows
         looked at; the version made.
         """
         engine, quarantine = self._engine, self._quarantine
         held = engine.rows(quarantine)
-        if held and not whole:
-            held = self._count_joined("fresh", "quarantined", ROW)
-        if not misfits and not refused and not held:
+        if held and not fresh.whole:
+            held = self._count_joined(fresh.view, QUARANTINED, ROW)
+        if not converted.misfits and not judged.refused and not held:
             return None
         columns = ", ".join(f"f.{column.name}" for column in self._follows.columns)
         same = " and ".join(f"j.{column} = f.{column}" for column in ROW)
-        rows = f"select {self._bronze}, _rule from checked where _rule is not null"
-        rows += (
-            f" union all select {columns}, j._rule from fresh f join judged j on {same}"
-            " where j._rule is not null"
+        rows = (
+            f"select {self._bronze}, _rule from {converted.checked}"
+            " where _rule is not null"
+            f" union all select {columns}, j._rule from {fresh.view} f"
+            f" join {judged.view} j on {same} where j._rule is not null"
         )
-        staged = engine.stage(quarantine, "refused", rows, part=not whole)
-        engine.define("looked_at", f"select {', '.join(ROW)} from fresh")
+        staged = engine.stage(quarantine, "refused", rows, part=not fresh.whole)
+        engine.define("looked_at", f"select {', '.join(ROW)} from {fresh.view}")
         note = self._following.note(self._table)
         return self._following.commit(
-            quarantine, staged, note, keys=None if whole else "looked_at"
+            quarantine, staged, note, keys=None if fresh.whole else "looked_at"
         )
 
     def _commit(self, final: Staged, settled: Optional[int], whole: bool) -> None:

@@ -6,12 +6,12 @@ All of it is SQL that both engines take as it stands.
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence, Union
+from typing import Mapping, Sequence
 
 from lakekit.declarations.tables import Table
 from lakekit.engines.engine import Staged
 from lakekit.errors import ComputeError, DeclarationError
-from lakekit.transforms.lineage import Following
+from lakekit.transforms.lineage import AllRowsNeeded, Following
 from lakekit.transforms.merge import Counts, Merge, Updated, view_of
 from lakekit.transforms.rules import doubled, judge
 
@@ -41,10 +41,10 @@ class Updates:
         if table.update == "merge":
             return Merge(self._following, table).run(why, moved)
         if table.update == "groups" and not why:
-            found = self._groups(table, moved)
-            if isinstance(found, Updated):
-                return found
-            why = found
+            try:
+                return self._groups(table, moved)
+            except AllRowsNeeded as needed:
+                why = needed.why
         return self._whole(table, why)
 
     def _whole(self, table: Table, why: str) -> Updated:
@@ -62,49 +62,15 @@ class Updates:
         self._following.commit(table, staged, self._following.note(table))
         return Updated("whole", counts, why or "it ranks all rows")
 
-    def _groups(self, table: Table, moved: Sequence[str]) -> Union[Updated, str]:
-        """The update of the groups that changed rows touch; or, as text, why the whole
-        table has to be made.
-        """
-        engine, key = self._engine, ", ".join(table.key)
-        parts = []
-        for index, name in enumerate(moved):
-            if not engine.changes(
-                self._tables[name],
-                self._following.since(table, name),
-                f"changed_{index}",
-            ):
-                return f"the history of {name} does not reach back"
-            parts.append(f"select {key} from changed_{index}")
-        affected = engine.keep(
-            "affected", f"select distinct {key} from ({' union all '.join(parts)}) t"
-        )
+    def _groups(self, table: Table, moved: Sequence[str]) -> Updated:
+        """The update of the groups that changed rows touch. Raises AllRowsNeeded."""
+        affected = self._engine.keep("affected", self._touched(table, moved))
         if not affected:
             self._following.advance(table, self._following.note(table, data=False))
             return Updated("noted")
-        views = {}
-        for name in table.reads:
-            engine.read(self._tables[name], view_of(name))
-            views[name] = f"{view_of(name)}_affected"
-            columns = ", ".join(
-                f"r.{column.name}" for column in self._tables[name].columns
-            )
-            same = " and ".join(f"a.{name} = r.{name}" for name in table.key)
-            engine.define(
-                views[name],
-                f"select {columns} from {view_of(name)} r join affected a on {same}",
-            )
+        views = {name: self._rows_of(table, name, "affected") for name in table.reads}
         staged = self._stage(table, views, part=True)
-        same = " and ".join(f"a.{name} = s.{name}" for name in table.key)
-        outside = (
-            f"select 1 from {staged.view} s"
-            f" where not exists (select 1 from affected a where {same})"
-        )
-        if engine.query(f"select count(*) from ({outside}) t")[0][0]:
-            raise DeclarationError(
-                table.name,
-                f"its groups are not the values of {key} in {', '.join(table.reads)}",
-            )
+        self._check_groups(table, staged, "affected")
         counts = Counts(
             groups=affected,
             inserted=staged.rows,
@@ -114,6 +80,40 @@ class Updates:
             table, staged, self._following.note(table), keys="affected"
         )
         return Updated("groups", counts)
+
+    def _touched(self, table: Table, moved: Sequence[str]) -> str:
+        """SQL for the keys of the groups that changed rows are in."""
+        key, parts = ", ".join(table.key), []
+        for index, name in enumerate(moved):
+            self._following.changes(table, name, f"changed_{index}")
+            parts.append(f"select {key} from changed_{index}")
+        return f"select distinct {key} from ({' union all '.join(parts)}) t"
+
+    def _rows_of(self, table: Table, read: str, affected: str) -> str:
+        """A view over those rows of a table read that are in the affected groups."""
+        engine, view = self._engine, f"{view_of(read)}_affected"
+        engine.read(self._tables[read], view_of(read))
+        columns = ", ".join(f"r.{column.name}" for column in self._tables[read].columns)
+        same = " and ".join(f"a.{name} = r.{name}" for name in table.key)
+        engine.define(
+            view,
+            f"select {columns} from {view_of(read)} r join {affected} a on {same}",
+        )
+        return view
+
+    def _check_groups(self, table: Table, staged: Staged, affected: str) -> None:
+        """Raise DeclarationError for rows of other groups than were computed."""
+        same = " and ".join(f"a.{name} = s.{name}" for name in table.key)
+        outside = (
+            f"select 1 from {staged.view} s"
+            f" where not exists (select 1 from {affected} a where {same})"
+        )
+        if self._engine.query(f"select count(*) from ({outside}) t")[0][0]:
+            raise DeclarationError(
+                table.name,
+                f"its groups are not the values of {', '.join(table.key)}"
+                f" in {', '.join(table.reads)}",
+            )
 
     def _stage(
         self, table: Table, views: Mapping[str, str], part: bool = False
