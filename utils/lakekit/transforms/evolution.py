@@ -99,36 +99,36 @@ def apply(
     number of rows that break a new constraint; RebuildRefused for a rebuild that was
     not allowed, or that bronze asks for.
     """
-    rebuilt = {change.table for change in changes if not change.additive}
+    rebuilt = frozenset(change.table for change in changes if not change.additive)
     for change in changes:
-        layer = tables[change.table].layer
-        if not change.additive and (not allow_rebuild or layer == "bronze"):
-            raise RebuildRefused(
-                change.table, f"{change.kind} {change.what}", possible=layer != "bronze"
-            )
-        if (
-            change.constraint
-            and change.kind == "add constraint"
-            and change.table not in rebuilt
-        ):
-            _check_constraint(engine, tables[change.table], change.constraint)
+        _check_allowed(tables[change.table], change, allow_rebuild)
+        if change.table not in rebuilt:
+            _check_constraint(engine, tables[change.table], change)
     for change in changes:
-        table = tables[change.table]
-        if change.kind == "create":
-            engine.create(table)
-        elif change.kind == "drop constraint" and change.constraint:
-            engine.drop_constraint(table, change.constraint.name)
-        elif change.table in rebuilt and change.column:
-            continue  # its new content brings its columns
-        elif change.kind == "add column" and change.column:
-            engine.add_columns(table, [change.column])
-        elif (
-            change.kind == "add constraint"
-            and change.constraint
-            and change.table not in rebuilt
-        ):
-            engine.add_constraint(table, change.constraint.name, change.constraint.sql)
-    return frozenset(rebuilt)
+        # New content brings its columns, and what goes need not meet a constraint.
+        if change.table not in rebuilt or change.kind in ("create", "drop constraint"):
+            _make(engine, tables[change.table], change)
+    return rebuilt
+
+
+def _check_allowed(table: Table, change: Change, allow_rebuild: bool) -> None:
+    possible = table.layer != "bronze"
+    if not change.additive and not (allow_rebuild and possible):
+        raise RebuildRefused(
+            change.table, f"{change.kind} {change.what}", possible=possible
+        )
+
+
+def _make(engine: Engine, table: Table, change: Change) -> None:
+    """Make an additive change."""
+    if change.kind == "create":
+        engine.create(table)
+    elif change.kind == "add column" and change.column:
+        engine.add_columns(table, [change.column])
+    elif change.kind == "add constraint" and change.constraint:
+        engine.add_constraint(table, change.constraint.name, change.constraint.sql)
+    elif change.kind == "drop constraint" and change.constraint:
+        engine.drop_constraint(table, change.constraint.name)
 
 
 def _column(
@@ -154,11 +154,14 @@ def _column(
     return changes
 
 
-def _check_constraint(engine: Engine, table: Table, constraint: Constraint) -> None:
-    """Raise ConstraintBroken when rows that exist do not meet a constraint. One over a
-    new column is met: Delta asks for true, and a null column gives null, so the column
-    must come with `IS NULL OR`.
+def _check_constraint(engine: Engine, table: Table, change: Change) -> None:
+    """Raise ConstraintBroken when rows that exist do not meet a constraint to be added.
+    One over a new column is met: Delta asks for true, and a null column gives null, so
+    the column must come with `IS NULL OR`.
     """
+    constraint = change.constraint
+    if change.kind != "add constraint" or constraint is None:
+        return
     engine.read(table, "_constrained")
     met = engine.predicate(table.name, constraint.sql)
     broken = engine.query(
