@@ -184,41 +184,13 @@ class Staging:
         before their commit; `partitions` are all that the rows are in, where that is
         known. Raises StorageError.
         """
-        if view in self._staged:
-            self.discard(view)
+        self.discard(view)
         self.make(folder)
-        name = f"part-{uuid.uuid4()}"
-        target, options = folder / f"{name}.parquet", "FORMAT parquet, RETURN_STATS"
-        only = (
-            partitions[0]
-            if len(partitions) == 1 and PLAIN.fullmatch(partitions[0])
-            else ""
-        )
-        if only:  # of one partition a plain file takes half the time
-            self.make(folder / f"{table.partition}={only}")
-            target = folder / f"{table.partition}={only}" / f"{name}.parquet"
-            query = f"SELECT * EXCLUDE ({table.partition}) FROM ({query})"
-        elif table.partition:
-            target = folder
-            by = f"PARTITION_BY ({table.partition}), FILENAME_PATTERN '{name}-{{i}}'"
-            options += f", {by}, OVERWRITE_OR_IGNORE"
-        try:
-            written = self.execute(
-                f"COPY ({query}) TO {statements.text(str(target))} ({options})"
-            )
-        except BaseException as error:
-            for half in folder.rglob(f"{name}*.parquet"):
-                half.unlink()
-            if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
-                raise StorageError(
-                    folder, statements.storage_reason(str(error))
-                ) from error
-            raise
-        given = {table.partition: only} if only else {}
-        files = tuple(_data_file(table, folder, row, given) for row in written)
-        if only and not files[0].rows:  # the partition is empty now
-            target.unlink()
-            files = ()
+        only = partitions[0] if len(partitions) == 1 else ""
+        if PLAIN.fullmatch(only):  # of one partition a plain file takes half the time
+            files = self._write_partition(table, folder, query, only)
+        else:
+            files = self._write_any(table, folder, query)
         self._staged[view] = StagedFiles(folder, files)
         if readable:
             partition = (
@@ -229,6 +201,53 @@ class Staging:
             paths = [folder / file.name for file in files]
             self.name(view, "VIEW", self.over(table, paths, partition, own=True))
         return files
+
+    def _write_any(
+        self, table: Table, folder: Path, query: str
+    ) -> Tuple[DataFile, ...]:
+        """Write rows of any partitions."""
+        name = _new_name()
+        target, options = folder / f"{name}.parquet", ""
+        if table.partition:
+            by = f"PARTITION_BY ({table.partition}), FILENAME_PATTERN '{name}-{{i}}'"
+            target, options = folder, f", {by}, OVERWRITE_OR_IGNORE"
+        written = self._copy(query, folder, name, target, options)
+        return tuple(_data_file(table, folder, row, {}) for row in written)
+
+    def _write_partition(
+        self, table: Table, folder: Path, query: str, only: str
+    ) -> Tuple[DataFile, ...]:
+        """Write rows that are all of one partition; no file where it is empty now."""
+        name, inside = _new_name(), folder / f"{table.partition}={only}"
+        self.make(inside)
+        target = inside / f"{name}.parquet"
+        query = f"SELECT * EXCLUDE ({table.partition}) FROM ({query})"
+        (written,) = self._copy(query, folder, name, target)
+        file = _data_file(table, folder, written, {table.partition: only})
+        if file.rows:
+            return (file,)
+        target.unlink()
+        return ()
+
+    def _copy(
+        self, query: str, folder: Path, name: str, target: Path, options: str = ""
+    ) -> List[Tuple[Any, ...]]:
+        """Write a query's rows into files below the folder whose names start with
+        `name`, or into none; what DuckDB says of each. Raises StorageError.
+        """
+        try:
+            return self.execute(
+                f"COPY ({query}) TO {statements.text(str(target))}"
+                f" (FORMAT parquet, RETURN_STATS{options})"
+            )
+        except BaseException as error:
+            for half in folder.rglob(f"{name}*.parquet"):
+                half.unlink()
+            if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
+                raise StorageError(
+                    folder, statements.storage_reason(str(error))
+                ) from error
+            raise
 
     def hold(self, table: Table, view: str, query: str) -> int:
         """Keep a query's rows as declared under a name, in memory or in the scratch
@@ -261,6 +280,11 @@ class Staging:
         """Delete the data files that are staged by that name, if it has any."""
         if view in self._staged:
             self._staged.pop(view).unlink()
+
+
+def _new_name() -> str:
+    """What the names of the files of one writing start with."""
+    return f"part-{uuid.uuid4()}"
 
 
 def _data_file(
