@@ -50,28 +50,12 @@ def data_router(
     def need(*names: str) -> List[Any]:
         return [Security(check, scopes=list(names))] if tokens else []
 
-    async def list_tables(request: Request) -> Response:
-        """The tables that the token opens, with their columns and newest versions."""
-        token = getattr(request.state, "token", None)
-        with slots.take():
-            opened = [
-                table for table in tables if token is None or token.opens(table.name)
-            ]
-            said = [await _describe(table, store) for table in opened]
-        return Response(to_json({"tables": said}), 200, CACHING, "application/json")
-
-    content = {"application/json": {"schema": openapi.TABLES_SCHEMA}}
-    answers = {
-        "200": {"description": "The tables.", "content": content},
-        **openapi.refusals(401, 414, 429, 431, 503, 504),
-    }
     router.add_api_route(
         "/tables",
-        list_tables,
+        _list_of(tables, store, slots),
         dependencies=need(),
-        openapi_extra={"responses": answers},
+        openapi_extra=openapi.TABLES_OPERATION,
     )
-
     for table in tables:
         paging = Paging(table, settings.limit, settings.max_limit)
         answer = Answer(paging, store, slots, cache, metrics)
@@ -84,6 +68,22 @@ def data_router(
             openapi_extra=openapi.page_operation(paging, path_of(table)),
         )
     return router
+
+
+def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
+    """The function that FastAPI calls for the list of the tables."""
+
+    async def list_tables(request: Request) -> Response:
+        """The tables that the token opens, with their columns and newest versions."""
+        token = getattr(request.state, "token", None)
+        with slots.take():
+            opened = [
+                table for table in tables if token is None or token.opens(table.name)
+            ]
+            said = [await _describe(table, store) for table in opened]
+        return Response(to_json({"tables": said}), 200, CACHING, "application/json")
+
+    return list_tables
 
 
 async def _describe(table: Table, store: Store) -> Dict[str, Any]:

@@ -4,6 +4,7 @@ routes, known methods, statuses.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Dict, Tuple
 
 from prometheus_client import (
@@ -22,54 +23,42 @@ class Metrics:
     """One application's metrics, in a registry of its own."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "lakekit_api_requests",
-            "Requests answered",
-            ["method", "route", "status"],
-            registry=registry,
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        self._requests = counter(
+            "lakekit_api_requests", "Requests answered", ["method", "route", "status"]
         )
         self._seconds = Histogram(
             "lakekit_api_request_seconds",
             "Time to the answer",
             ["route"],
             buckets=BUCKETS,
-            registry=registry,
+            registry=self.registry,
         )
-        self.refused = Counter(
+        self.refused = counter(
             "lakekit_api_refused",
             "Requests refused on their connection: too large, too slow, not HTTP",
             ["status"],
-            registry=registry,
         )
-        self.in_hand = Gauge(
-            "lakekit_api_requests_in_hand",
-            "Requests not yet answered",
-            registry=registry,
+        self.in_hand = gauge(
+            "lakekit_api_requests_in_hand", "Requests not yet answered"
         )
-        self.pages = Counter(
+        self.pages = counter(
             "lakekit_api_pages",
             "Pages answered, from the cache or by a query",
             ["source"],
-            registry=registry,
         )
-        self.version = Gauge(
+        self.version = gauge(
             "lakekit_api_table_version",
             "Newest Delta version that is served",
             ["table"],
-            registry=registry,
         )
-        self.rows = Gauge(
-            "lakekit_api_table_rows",
-            "Rows of that version",
-            ["table"],
-            registry=registry,
-        )
-        self.failed_looks = Counter(
+        self.rows = gauge("lakekit_api_table_rows", "Rows of that version", ["table"])
+        self.failed_looks = counter(
             "lakekit_api_failed_looks",
             "Times that a table could not be read",
             ["table"],
-            registry=registry,
         )
         self._children: Dict[Tuple[str, str, int], Tuple[Counter, Histogram]] = {}
 

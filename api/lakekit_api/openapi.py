@@ -4,7 +4,7 @@ answers, an example of each.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping
 
 from lakekit.declarations.tables import Column, Table, Type
 from lakekit.engines.patterns import PATTERNS
@@ -56,6 +56,16 @@ PROBLEM: Json = {
     "required": ["type", "title", "status", "detail", "request_id"],
 }
 TEXT: Json = {"type": "string"}
+IF_NONE_MATCH: Json = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": TEXT,
+    "description": "An ETag that is at hand.",
+}
+UNCHANGED: Json = {
+    "description": "The table is at the version of If-None-Match.",
+    "headers": {"ETag": ETAG},
+}
 TABLES_SCHEMA: Json = {
     "type": "object",
     "properties": {
@@ -91,6 +101,28 @@ TABLES_SCHEMA: Json = {
         }
     },
     "required": ["tables"],
+}
+
+
+def refusals(*statuses: int) -> Json:
+    """The problems that an endpoint may answer with."""
+    return {
+        str(status): {
+            "description": REFUSALS[status],
+            "content": {MEDIA_TYPE: {"schema": PROBLEM}},
+        }
+        for status in statuses
+    }
+
+
+TABLES_OPERATION: Json = {
+    "responses": {
+        "200": {
+            "description": "The tables.",
+            "content": {"application/json": {"schema": TABLES_SCHEMA}},
+        },
+        **refusals(401, 414, 429, 431, 503, 504),
+    }
 }
 
 
@@ -147,20 +179,40 @@ def page_schema(table: Table) -> Json:
 
 def page_operation(paging: Paging, path: str) -> Json:
     """What FastAPI does not know by itself of the endpoint of a table's rows."""
-    table = paging.table
+    return {
+        "parameters": [
+            *(_filter(each) for each in paging.filters.values()),
+            _sort(paging.table),
+            *_place(paging),
+            IF_NONE_MATCH,
+        ],
+        "responses": {
+            "200": _page(paging.table, path),
+            "304": UNCHANGED,
+            **refusals(400, 401, 403, 404, 410, 414, 429, 431, 503, 504),
+        },
+    }
+
+
+def _sort(table: Table) -> Json:
     columns = [column.name for column in table.columns]
-    either = columns + [f"-{column}" for column in columns]
     schema: Json = {
         "type": "array",
-        "items": {"type": "string", "enum": either},
+        "items": {"type": "string", "enum": columns + [f"-{name}" for name in columns]},
         "minItems": 1,
     }
-    sort = _parameter(
+    return _parameter(
         "sort",
         "Columns to sort by, with commas; -COLUMN descends. The key completes it.",
         schema,
+        style="form",
+        explode=False,
+        example=[f"-{columns[-1]}", columns[0]],
     )
-    sort.update(style="form", explode=False, example=[f"-{columns[-1]}", columns[0]])
+
+
+def _place(paging: Paging) -> List[Json]:
+    """The parameters that say where a page starts and ends."""
     limit = {
         "type": "integer",
         "minimum": 1,
@@ -168,9 +220,7 @@ def page_operation(paging: Paging, path: str) -> Json:
         "default": paging.limit,
     }
     version = {"type": "integer", "minimum": 0, "maximum": LARGEST_VERSION}
-    parameters = [
-        *(_filter(each) for each in paging.filters.values()),
-        sort,
+    return [
         _parameter("limit", "Rows of the page.", limit, example=10),
         _parameter(
             "after",
@@ -182,52 +232,26 @@ def page_operation(paging: Paging, path: str) -> Json:
             "Read this version of the table; the newest is read otherwise.",
             version,
         ),
-        {
-            "name": "If-None-Match",
-            "in": "header",
-            "schema": dict(TEXT),
-            "description": "An ETag that is at hand.",
-        },
     ]
+
+
+def _page(table: Table, path: str) -> Json:
+    """The answer that has rows."""
     example = {
         "table": table.name,
         "version": 3,
         "rows": [{column.name: EXAMPLES[column.type] for column in table.columns}],
         "next": f"{path}?limit=1&after=WzMsIj...",
     }
-    answers: Json = {
-        "200": {
-            "description": "A page of rows.",
-            "headers": {
-                "ETag": ETAG,
-                "Link": {"description": "The next page.", "schema": dict(TEXT)},
-            },
-            "content": {
-                "application/json": {"schema": page_schema(table), "example": example}
-            },
-        },
-        "304": {
-            "description": "The table is at the version of If-None-Match.",
-            "headers": {"ETag": ETAG},
-        },
-    }
     return {
-        "parameters": parameters,
-        "responses": {
-            **answers,
-            **refusals(400, 401, 403, 404, 410, 414, 429, 431, 503, 504),
+        "description": "A page of rows.",
+        "headers": {
+            "ETag": ETAG,
+            "Link": {"description": "The next page.", "schema": dict(TEXT)},
         },
-    }
-
-
-def refusals(*statuses: int) -> Json:
-    """The problems that an endpoint may answer with."""
-    return {
-        str(status): {
-            "description": REFUSALS[status],
-            "content": {MEDIA_TYPE: {"schema": PROBLEM}},
-        }
-        for status in statuses
+        "content": {
+            "application/json": {"schema": page_schema(table), "example": example}
+        },
     }
 
 

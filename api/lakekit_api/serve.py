@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Mapping, Optional, Sequence, Type, cast
 
 import uvicorn
+from fastapi import FastAPI
 
 if sys.platform != "win32":
     import resource
@@ -48,6 +49,28 @@ def serve(
     allow_connections(settings.max_connections)
     listening = _listen(settings.host, settings.port)
     configure(settings.log_level)
+    _log_start(settings, tokens, environment, listening)
+    server = uvicorn.Server(_config(app, settings))
+    # What is there by now stays: otherwise each full collection looks through it, and a
+    # request waits that long.
+    gc.collect()
+    gc.freeze()
+    # When uvicorn has ended gracefully it raises the signal again, for the handler that
+    # was there before its own.
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        server.run(sockets=[listening])
+    finally:
+        # Else DuckDB complains at the end of the process of what was not freed.
+        gc.unfreeze()
+
+
+def _log_start(
+    settings: Settings,
+    tokens: Sequence[Token],
+    environment: Mapping[str, str],
+    listening: socket.socket,
+) -> None:
     unknown = known.unknown(environment)
     if unknown:
         log(logging.WARNING, "these variables mean nothing here", variables=unknown)
@@ -60,9 +83,12 @@ def serve(
         lake=settings.lake,
         tokens=len(tokens),
     )
+
+
+def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     # uvicorn calls what it is given as a class; typed as one.
     protocol = partial(LimitedProtocol, settings, IdleConnections(), app.state.metrics)
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         http=cast(Type[asyncio.Protocol], protocol),
         ws="none",
@@ -73,18 +99,6 @@ def serve(
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=round(settings.grace),
     )
-    # What is there by now stays: otherwise each full collection looks through it, and a
-    # request waits that long.
-    gc.collect()
-    gc.freeze()
-    # When uvicorn has ended gracefully it raises the signal again, for the handler that
-    # was there before its own.
-    signal.signal(signal.SIGTERM, _end)
-    try:
-        uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        # Else DuckDB complains at the end of the process of what was not freed.
-        gc.unfreeze()
 
 
 def allow_connections(count: int) -> None:
