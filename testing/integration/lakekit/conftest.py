@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Dict, Iterator
 
 import pytest
 
@@ -33,29 +33,16 @@ def sample() -> Path:
     return SAMPLE
 
 
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Spark 3.5 with Delta on the Java of JAVA_HOME. The JVM's own time zone is not
-    UTC: only the session's is.
-    """
-    jars = os.environ.get("LAKE_CI_JARS")
-    if not jars:
-        pytest.fail(
-            "LAKE_CI_JARS names no folder of jars: run these tests by `nox -s tests`",
-            pytrace=False,
-        )
-    # Half a second that tests without Spark do not need.
-    from pyspark.sql import SparkSession
-
-    folder = tmp_path_factory.mktemp("spark")
+def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
+    """Delta of those jars, and a small Spark that keeps what it keeps in the folder."""
     # Small queries end before the second compiler pays; the zone shows a use of the
     # JVM's instead of the session's.
     java = (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Ddelta.log.cacheSize=3 "
         f"-Duser.timezone=America/New_York -Dderby.system.home={folder}"
     )
-    settings = {
-        "spark.jars": ",".join(str(jar) for jar in sorted(Path(jars).glob("*.jar"))),
+    return {
+        "spark.jars": ",".join(str(jar) for jar in sorted(jars.glob("*.jar"))),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": (
             "org.apache.spark.sql.delta.catalog.DeltaCatalog"
@@ -80,8 +67,25 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """Spark 3.5 with Delta on the Java of JAVA_HOME. The JVM's own time zone is not
+    UTC: only the session's is.
+    """
+    jars = os.environ.get("LAKE_CI_JARS")
+    if not jars:
+        pytest.fail(
+            "LAKE_CI_JARS names no folder of jars: run these tests by `nox -s tests`",
+            pytrace=False,
+        )
+    # Half a second that tests without Spark do not need.
+    from pyspark.sql import SparkSession
+
+    folder = tmp_path_factory.mktemp("spark")
     builder = SparkSession.builder.master("local[2]").appName("lakekit")
-    for key, value in settings.items():
+    for key, value in spark_settings(Path(jars), folder).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")

@@ -16,6 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 import lakekit
 from lakekit.commands.ddl import ddl
 from lakekit.commands.init import TEMPLATE
+from lakekit.declarations.tables import Table
 from lakekit.nyc_flights.tables import TABLES as FLIGHTS
 from lakekit.template.tables import TABLES
 
@@ -118,6 +119,26 @@ def test_small_files_are_put_together_on_either_engine(
     ) == sorted(map(repr, rows.to_pylist()))
 
 
+def check_declared(spark: SparkSession, table: Table, name: str) -> None:
+    """The table of that name is as declared."""
+    detail = spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]
+    declared = [(c.name, c.type, not c.required, c.comment) for c in table.columns]
+    assert [
+        (f.name, f.dataType.simpleString(), f.nullable, f.metadata.get("comment", ""))
+        for f in spark.table(name).schema.fields
+    ] == declared
+    assert detail["partitionColumns"] == ([table.partition] if table.partition else [])
+    assert (detail["description"] or "") == table.comment
+    assert detail["properties"]["delta.enableChangeDataFeed"] == "true"
+    assert detail["minReaderVersion"] == 1, detail
+    constraints = {
+        key for key in detail["properties"] if key.startswith("delta.constraints.")
+    }
+    assert constraints == {
+        f"delta.constraints.{each.name}" for each in table.constraints
+    }
+
+
 @pytest.mark.long
 def test_ddl_makes_the_declared_tables_and_may_be_run_again(
     spark: SparkSession,
@@ -144,34 +165,7 @@ def test_ddl_makes_the_declared_tables_and_may_be_run_again(
         for statement in statements * 2:
             spark.sql(statement)
         for table in only:
-            detail = spark.sql(f"DESCRIBE DETAIL {names[table.name]}").collect()[0]
-            schema = spark.table(names[table.name]).schema
-            declared = [
-                (c.name, c.type, not c.required, c.comment) for c in table.columns
-            ]
-            assert [
-                (
-                    f.name,
-                    f.dataType.simpleString(),
-                    f.nullable,
-                    f.metadata.get("comment", ""),
-                )
-                for f in schema.fields
-            ] == declared
-            assert detail["partitionColumns"] == (
-                [table.partition] if table.partition else []
-            )
-            assert (detail["description"] or "") == table.comment
-            assert detail["properties"]["delta.enableChangeDataFeed"] == "true"
-            assert detail["minReaderVersion"] == 1, detail
-            constraints = {
-                key
-                for key in detail["properties"]
-                if key.startswith("delta.constraints.")
-            }
-            assert constraints == {
-                f"delta.constraints.{each.name}" for each in table.constraints
-            }
+            check_declared(spark, table, names[table.name])
     finally:
         spark.sql("DROP SCHEMA IF EXISTS spark_catalog.made_by_ddl CASCADE")
 

@@ -263,11 +263,7 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
     )
     newest = head_of(engine, ITEMS).version
     assert net(engine, newest) == []
-    assert [each is not None for each in engine.notes(ITEMS, made)] == [
-        True,
-        True,
-        True,
-    ]
+    assert [each is not None for each in engine.notes(ITEMS, made)] == [True] * 3
     put(engine, [], keys=[3])
     put(engine, [(7, JANUARY, 7.0, "seven"), (8, JANUARY, None, None)], keys=[7, 8])
     assert [row[0] for row in seen(engine)] == [1, 4, 7, 8]

@@ -45,6 +45,13 @@ def rows_of_round(number: int, writer: int) -> List[shop.Values]:
     return [own, ("o1", "c2", str(1 + writer), "7", shop.at(10 * number + writer))]
 
 
+def write_round(folder: Path, number: int, writer: int) -> None:
+    """The files that a writer gets in a round: one that all get, and one of its own."""
+    customer = (f"c{number}", "Bern", "false", shop.at(number))
+    shop.write(folder, shop.CUSTOMERS, f"{number}", [customer])
+    shop.write(folder, shop.ORDERS, f"{number}-{writer}", rows_of_round(number, writer))
+
+
 def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
     """In each round all writers get one file that is the same and one of their own; the
     first round makes the lake.
@@ -64,20 +71,8 @@ def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
         assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
         for number in range(ROUNDS):
             for place in range(len(writers)):
-                source = tmp_path / f"source{place}"
-                for folder in (source, everything):
-                    shop.write(
-                        folder,
-                        shop.CUSTOMERS,
-                        f"{number}",
-                        [(f"c{number}", "Bern", "false", shop.at(number))],
-                    )
-                    shop.write(
-                        folder,
-                        shop.ORDERS,
-                        f"{number}-{place}",
-                        rows_of_round(number, place),
-                    )
+                for folder in (tmp_path / f"source{place}", everything):
+                    write_round(folder, number, place)
             for place, writer in enumerate(writers):
                 writer.stdin.write(f"{tmp_path / f'source{place}'}\n")
                 writer.stdin.flush()
