@@ -51,10 +51,14 @@ def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
     """The files of flights, in the order of their names, which is the order in which
     later rows win.
     """
-    late, first, second = (
-        File(f"flights/{name}")
-        for name in ("2013-01-00.parquet", "2013-01-01.csv", "2013-01-02.csv")
-    )
+    first = make_first_day(sample)
+    second = make_second_day(sample, first)
+    return make_late(sample, first, second), first, second
+
+
+def make_first_day(sample: List[Row]) -> File:
+    """Right rows, one of each kind of wrong ones, and rows said twice."""
+    first = File("flights/2013-01-01.csv")
     for row in sample[:40]:
         first.add(row)
     first.add(sample[40], "quarantine:type: dep_time", dep_time="late")
@@ -81,7 +85,12 @@ def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
     first.add(
         sample[41], flight="2147483648", fate="quarantine:type: flight"
     )  # one more than an int holds
+    return first
 
+
+def make_second_day(sample: List[Row], first: File) -> File:
+    """Corrections of the first day, right ones and a wrong one, and new rows."""
+    second = File("flights/2013-01-02.csv")
     second.add(
         first.supersede(3), dest="BOS", distance="187"
     )  # corrected the day after: another route
@@ -95,7 +104,12 @@ def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
     second.add(first.rows[45], year="2013", month="3", day="1")
     for row in sample[51:67]:
         second.add(row)
+    return second
 
+
+def make_late(sample: List[Row], first: File, second: File) -> File:
+    """Rows that come last and are the oldest, by their file's name."""
+    late = File("flights/2013-01-00.parquet")
     late.add(sample[67])
     late.add(
         first.rows[7], "superseded", dep_delay="-30"
@@ -104,7 +118,7 @@ def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
     late.add(sample[68], "quarantine:distance is positive", distance="-1")
     for row in sample[200:216]:
         late.add(row)
-    return late, first, second
+    return late
 
 
 def make_others(sample: Dict[str, List[Row]], flights: List[Row]) -> List[File]:
