@@ -39,7 +39,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
@@ -55,6 +55,7 @@ GOLD = (
     "busiest_hours",
 )
 FLIGHTS = 336_776
+SAID = "said.json"
 LAST_DAY = {
     "flights": re.compile(r"^2013,12,31,"),
     "weather": re.compile(r"^...,2013,12,30,"),
@@ -315,71 +316,68 @@ def bench(
     source: Path, years: int, repeat: int, spark: bool, folder: Path
 ) -> Dict[str, object]:
     """Medians at one size, after a check that all made the same gold tables."""
-    data, said = folder / f"data-{years}", folder / "said.json"
+    data = folder / f"data-{years}"
     prepare(source, data, years)
-    names = ("by hand", "lakekit", "unchanged", "one day")
-    taken: Dict[str, List[Measured]] = {
-        name: [] for name in (*names, *(("spark",) if spark else ()))
-    }
-    lake, target = folder / "lake", folder / "by-hand"
-
-    def run(files: str) -> Measured:
-        source = REPOSITORY / "testing" / "data" if files == "sample" else data / files
-        command = [
-            sys.executable,
-            "-m",
-            "lakekit",
-            "run",
-            "--source",
-            str(source),
-            "--lake",
-            str(lake),
-        ]
-        return measure(command, said)
-
-    run(
-        "sample"
-    )  # compiles modules and rewrites SQL, as the first run after an installation does
-    shutil.rmtree(lake)
-    for _ in range(repeat):
-        taken["by hand"].append(
-            measure(
-                [sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)], said
-            )
-        )
-        taken["lakekit"].append(run("whole"))
-        check_same(lake, target)
-        taken["unchanged"].append(run("whole"))
-        shutil.rmtree(lake)
-        run("base")
-        taken["one day"].append(run("day"))
-        check_same(lake, target)
-        shutil.rmtree(lake)
-        shutil.rmtree(target)
+    # Compiles modules and rewrites SQL, as the first run after an installation does.
+    run(REPOSITORY / "testing" / "data", folder)
+    shutil.rmtree(folder / "lake")
+    rounds = [one_round(data, folder) for _ in range(repeat)]
+    taken = {name: [each[name] for each in rounds] for name in rounds[0]}
     if spark:
-        command = [
-            sys.executable,
-            "-c",
-            SPARK,
-            str(data / "whole"),
-            str(lake),
-            str(said),
-        ]
-        taken["spark"].append(measure(command, said))
-        shutil.rmtree(lake)
+        taken["spark"] = [run_spark(data / "whole", folder)]
     shutil.rmtree(data)
     result: Dict[str, object] = {"years": years, "rows": FLIGHTS * years}
     for name, measured in taken.items():
-        fields = ("seconds", "cpu", "peak_mb", "start")
-        result[name] = asdict(
-            Measured(
-                *(
-                    round(statistics.median(getattr(each, f) for each in measured), 3)
-                    for f in fields
-                )
-            )
-        )
+        result[name] = asdict(median(measured))
     return result
+
+
+def run(source: Path, folder: Path) -> Measured:
+    """`lakekit run` into the folder's lake."""
+    command = [sys.executable, "-m", "lakekit", "run"]
+    command += ["--source", str(source), "--lake", str(folder / "lake")]
+    return measure(command, folder / SAID)
+
+
+def run_spark(source: Path, folder: Path) -> Measured:
+    """The same on Spark, into a new lake that is removed again."""
+    lake, said = folder / "lake", folder / SAID
+    command = [sys.executable, "-c", SPARK, str(source), str(lake), str(said)]
+    measured = measure(command, said)
+    shutil.rmtree(lake)
+    return measured
+
+
+def one_round(data: Path, folder: Path) -> Dict[str, Measured]:
+    """Each of them once, but Spark; what they made is removed again."""
+    lake, target = folder / "lake", folder / "by-hand"
+    command = [sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)]
+    by_hand = measure(command, folder / SAID)
+    first = run(data / "whole", folder)
+    check_same(lake, target)
+    unchanged = run(data / "whole", folder)
+    shutil.rmtree(lake)
+    run(data / "base", folder)
+    one_day = run(data / "day", folder)
+    check_same(lake, target)
+    shutil.rmtree(lake)
+    shutil.rmtree(target)
+    return {
+        "by hand": by_hand,
+        "lakekit": first,
+        "unchanged": unchanged,
+        "one day": one_day,
+    }
+
+
+def median(measured: Sequence[Measured]) -> Measured:
+    """The median of each figure, by itself."""
+    return Measured(
+        *(
+            round(statistics.median(getattr(each, field.name) for each in measured), 3)
+            for field in fields(Measured)
+        )
+    )
 
 
 def table(results: Sequence[Dict[str, object]]) -> str:

@@ -102,6 +102,20 @@ class Figure:
         return self.measured / self.other
 
 
+def copy_files(to: Path) -> None:
+    """Copy what git knows of the repository, or would add to it."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(
+        listing, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    for name in filter(None, names.split("\0")):
+        # Deleted and not committed yet.
+        if not (REPOSITORY / name).is_file():
+            continue
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / name, to / name, follow_symlinks=False)
+
+
 class Bench:
     """A copy of the repository with one commit, environments of its own, and a
     clock.
@@ -128,23 +142,7 @@ class Bench:
             for name, value in os.environ.items()
             if not name.startswith(outer)
         }
-        listing = [
-            "git",
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ]
-        names = subprocess.run(
-            listing, cwd=REPOSITORY, capture_output=True, text=True, check=True
-        ).stdout
-        for name in filter(None, names.split("\0")):
-            # Deleted and not committed yet.
-            if not (REPOSITORY / name).is_file():
-                continue
-            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPOSITORY / name, self.root / name, follow_symlinks=False)
+        copy_files(self.root)
         who = [
             "-c",
             "user.name=Bench",

@@ -167,8 +167,7 @@ def row(share: float, done: Sequence[Trial]) -> str:
     return f"{share:>6.0%} {counts} {ratio:>7.2f} {detects:>8.2f}"
 
 
-def main() -> None:
-    """Measure, and print a line a size as soon as it is known."""
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -191,7 +190,12 @@ def main() -> None:
         "--seconds", type=float, default=20.0, help="as of the session (default: 20)"
     )
     parser.add_argument("--json", type=Path, help="write every trial there")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, and print a line a size as soon as it is known."""
+    options = parsed()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(
         f"{'slower':>6}"

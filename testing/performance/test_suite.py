@@ -5,6 +5,7 @@ many results.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from testing.performance.conftest import Measure
 
 JOBS, RESULTS, TESTS = 2000, 24, 150
+COMMIT = "c" * 40
 EXERCISES = pytest.mark.exercises("utils/lake_ci/*", "noxfile.py")
 
 
@@ -75,61 +77,63 @@ def test_workflow_text(measure: Measure) -> None:
     assert "nox -s" in measure(lambda: workflow.render(jobs))
 
 
+def write_results(root: Path, variants: Iterable[Any]) -> None:
+    """A result with findings and a JUnit file of each variant."""
+    from lake_ci.model import results
+    from lake_ci.model.results import Check, Finding, Result, Status
+
+    cases = "".join(
+        f'<testcase classname="tests" name="test_{case}" time="0.1"/>'
+        for case in range(TESTS)
+    )
+    found = tuple(
+        Finding("mypy", "rule", f"message {number}", "noxfile.py", number)
+        for number in range(20)
+    )
+    checks = (
+        Check("mypy", Status.FAILURE, 1.0, "20 findings", found),
+        Check("black", Status.SUCCESS),
+    )
+    for variant in variants:
+        folder = root / "reports" / variant.id
+        folder.mkdir(parents=True)
+        result = Result(
+            run="1",
+            attempt=1,
+            event="push",
+            commit=COMMIT,
+            dirty=False,
+            job=variant.id,
+            session=variant.session,
+            started="2024-01-01T00:00:00Z",
+            seconds=1.0,
+            reproduce=variant.reproduce,
+            checks=checks,
+        )
+        results.write(folder, result)
+        (folder / "junit.xml").write_text(
+            f"<testsuites><testsuite>{cases}</testsuite></testsuites>"
+        )
+
+
 @EXERCISES
 def test_summary(measure: Measure, tmp_path: Path) -> None:
     """Results with findings and a JUnit file each, gathered and written as both
     reports.
     """
-    from lake_ci.model import results
     from lake_ci.model.events import Event, select
-    from lake_ci.model.results import Check, Finding, Result, Status
     from lake_ci.pipeline import summary
 
     jobs = graph(RESULTS)
     chosen = select(jobs, Event("push", "main"))
-    cases = "".join(
-        f'<testcase classname="tests" name="test_{case}" time="0.1"/>'
-        for case in range(TESTS)
-    )
-    facts = {
-        "run": "1",
-        "attempt": 1,
-        "event": "push",
-        "commit": "c" * 40,
-        "dirty": False,
-    }
-    for job in chosen.starts:
-        for variant in job.variants:
-            found = tuple(
-                Finding("mypy", "rule", f"message {number}", "noxfile.py", number)
-                for number in range(20)
-            )
-            checks = (
-                Check("mypy", Status.FAILURE, 1.0, "20 findings", found),
-                Check("black", Status.SUCCESS),
-            )
-            folder = tmp_path / "reports" / variant.id
-            folder.mkdir(parents=True)
-            result = Result(
-                **facts,  # type: ignore[arg-type] # each of its own type
-                job=variant.id,
-                session=variant.session,
-                started="2024-01-01T00:00:00Z",
-                seconds=1.0,
-                reproduce=variant.reproduce,
-                checks=checks,
-            )
-            results.write(folder, result)
-            (folder / "junit.xml").write_text(
-                f"<testsuites><testsuite>{cases}</testsuite></testsuites>"
-            )
+    write_results(tmp_path, (each for job in chosen.starts for each in job.variants))
 
     def fresh() -> None:
         shutil.rmtree(tmp_path / "reports" / ".history", ignore_errors=True)
 
     def gather() -> int:
         overview = summary.collect(
-            tmp_path, jobs, chosen, run="1", attempt=1, commit="c" * 40
+            tmp_path, jobs, chosen, run="1", attempt=1, commit=COMMIT
         )
         return summary.write(overview, tmp_path, {})
 
