@@ -162,6 +162,26 @@ def log_of(folder: Path, name: str) -> str:
 @contextmanager
 def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
     """etcd and kube-apiserver, with a certificate and a token of this run's own."""
+    token = write_credentials(folder)
+    client, peer, secure = free_ports(3)
+    etcd = etcd_command(assets, folder, client, peer)
+    apiserver = apiserver_command(assets, folder, client, secure)
+    url, authority = f"https://127.0.0.1:{secure}", folder / "ca.pem"
+    ask = asking(url, token, authority)
+    with running(etcd, folder) as first, running(apiserver, folder) as second:
+        wait_until(
+            lambda: ask("/readyz"), {"etcd": first, "kube-apiserver": second}, folder
+        )
+        version = json.loads(ask("/version") or b"{}").get(
+            "gitVersion", "of unknown version"
+        )
+        yield {"url": url, "token": token, "ca": str(authority), "version": version}
+
+
+def write_credentials(folder: Path) -> str:
+    """Write a new authority, a certificate with its key, and the file of tokens into
+    the folder; the one token.
+    """
     import trustme  # `--context` needs none
 
     authority = trustme.CA()
@@ -173,8 +193,12 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
     (folder / "tokens.csv").write_text(
         f'{token},lake-ci,lake-ci,"system:masters"\n', encoding="utf-8"
     )
-    client, peer, secure = free_ports(3)
-    etcd = [
+    return token
+
+
+def etcd_command(assets: Path, folder: Path, client: int, peer: int) -> list[str]:
+    """etcd on those ports, its data in the folder."""
+    return [
         f"{assets}/etcd",
         f"--data-dir={folder}/etcd",
         "--unsafe-no-fsync",
@@ -184,7 +208,13 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
         f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
         f"--initial-cluster=default=http://127.0.0.1:{peer}",
     ]
-    apiserver = [
+
+
+def apiserver_command(
+    assets: Path, folder: Path, client: int, secure: int
+) -> list[str]:
+    """kube-apiserver over the etcd of that port, with the folder's credentials."""
+    return [
         f"{assets}/kube-apiserver",
         f"--etcd-servers=http://127.0.0.1:{client}",
         "--bind-address=127.0.0.1",
@@ -206,8 +236,15 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
         # namespace's level to say.
         "--allow-privileged=true",
     ]
-    url = f"https://127.0.0.1:{secure}"
-    trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+
+
+def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | None]:
+    """How to get a path of the server: its answer, or None where there is none."""
+    trust = ssl.create_default_context(cafile=str(authority))
+    # Without a proxy, which the machine's variables may name.
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+    )
 
     def ask(path: str) -> bytes | None:
         request = urllib.request.Request(
@@ -219,25 +256,7 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
         except (urllib.error.URLError, OSError):
             return None
 
-    # Without a proxy, which the machine's variables may name.
-    handlers = [
-        urllib.request.ProxyHandler({}),
-        urllib.request.HTTPSHandler(context=trust),
-    ]
-    opener = urllib.request.build_opener(*handlers)
-    with running(etcd, folder) as first, running(apiserver, folder) as second:
-        wait_until(
-            lambda: ask("/readyz"), {"etcd": first, "kube-apiserver": second}, folder
-        )
-        version = json.loads(ask("/version") or b"{}").get(
-            "gitVersion", "of unknown version"
-        )
-        yield {
-            "url": url,
-            "token": token,
-            "ca": str(folder / "ca.pem"),
-            "version": version,
-        }
+    return ask
 
 
 @contextmanager

