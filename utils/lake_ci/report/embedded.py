@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from lake_ci.model.results import Check, Finding, Status
-from lake_ci.report.overview import Overview
+from lake_ci.report.overview import Overview, Session, TestCase
 from lake_ci.report.text import link, shorten, visible
 
 FINDINGS_LIMIT = 50_000
@@ -54,47 +55,16 @@ def embed(overview: Overview, base: str) -> Embedded:
         base: the address below which the repository's files lie.
     """
     words, files = Table(), Table()
-    findings: list[list[Any]] = []
-    seen: dict[str, int] = {}
-    everything = sorted(
+    found = sorted(
         overview.findings(), key=lambda entry: not _fails(entry[1], entry[2])
     )
-    for session, check, found in everything[:FINDINGS_LIMIT]:
-        findings.append(
-            [
-                finding_id(
-                    seen,
-                    session.id,
-                    check.name,
-                    found.tool,
-                    found.rule,
-                    found.place,
-                    found.message,
-                ),
-                words.number(session.id),
-                words.number(check.name),
-                words.number(found.tool),
-                words.number(found.severity),
-                words.number(found.rule),
-                -1 if found.file is None else files.number(found.file),
-                found.line or 0,
-                visible(shorten(found.message, MESSAGE_LIMIT)),
-            ]
-        )
+    findings = _finding_rows(found[:FINDINGS_LIMIT], words, files)
     tests = [(session, test) for session in overview.sessions for test in session.tests]
     kept = sorted(
         tests, key=lambda entry: (entry[1].outcome != "failed", -entry[1].seconds)
     )[:TESTS_LIMIT]
     rows = [
-        [
-            words.number(session.id),
-            visible(test.name),
-            round(test.seconds, 3),
-            words.number(test.outcome),
-            -1 if test.file is None else files.number(test.file),
-            test.line or 0,
-            visible(test.output),
-        ]
+        _test_row(session, test, words, files)
         for session, test in sorted(kept, key=lambda entry: -entry[1].seconds)
     ]
     body = {
@@ -109,9 +79,56 @@ def embed(overview: Overview, base: str) -> Embedded:
         to_script(body),
         len(findings),
         len(rows),
-        len(everything) - len(findings),
+        len(found) - len(findings),
         len(tests) - len(rows),
     )
+
+
+def _finding_rows(
+    found: Iterable[tuple[Session, Check, Finding]], words: Table, files: Table
+) -> list[list[Any]]:
+    """A row for each finding, beginning with its id; its texts enter the tables."""
+    seen: dict[str, int] = {}
+    return [
+        [
+            finding_id(
+                seen,
+                session.id,
+                check.name,
+                each.tool,
+                each.rule,
+                each.place,
+                each.message,
+            ),
+            words.number(session.id),
+            words.number(check.name),
+            words.number(each.tool),
+            words.number(each.severity),
+            words.number(each.rule),
+            *_place(each, files),
+            visible(shorten(each.message, MESSAGE_LIMIT)),
+        ]
+        for session, check, each in found
+    ]
+
+
+def _test_row(
+    session: Session, test: TestCase, words: Table, files: Table
+) -> list[Any]:
+    """The row of a test; its texts enter the tables."""
+    return [
+        words.number(session.id),
+        visible(test.name),
+        round(test.seconds, 3),
+        words.number(test.outcome),
+        *_place(test, files),
+        visible(test.output),
+    ]
+
+
+def _place(each: Finding | TestCase, files: Table) -> tuple[int, int]:
+    """The number of the file, -1 for none, and the line, 0 for none."""
+    return -1 if each.file is None else files.number(each.file), each.line or 0
 
 
 def _fails(check: Check, found: Finding) -> bool:
