@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from lake_ci.model.results import count
 from lake_ci.report import efficiency, embedded, graph, sections, timeline
@@ -40,53 +41,18 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
         )
     base = source_url or "../"
     lists = embedded.embed(overview, base)
-    style, script = asset("report.css"), asset("report.js")
-    # What is short and bounded stands first; the two long lists stand last, where
-    # nothing is below them to be missed.
-    parts = [
-        ("failures", "Failures", "Failures", sections.failures(overview, base)),
-        ("unchecked", "Not checked", "Not checked", sections.not_checked(overview)),
-        ("graph", "Graph", "Jobs and their needs", _graph(overview)),
-        ("timeline", "Timeline", "Timeline", _timeline(overview)),
-        ("jobs", "Jobs", "Jobs", sections.jobs(overview)),
-        (
-            "comparison",
-            "Before",
-            "Compared with the run before",
-            sections.comparison(overview),
-        ),
-        ("checks", "Checks", "Every check", sections.checks(overview)),
-        ("coverage", "Coverage", "Coverage", sections.coverage(overview, base)),
-        ("panels", "Measured", "Measured", sections.panels(overview)),
-        ("refused", "Refused", "Results that do not count", sections.refused(overview)),
-        ("findings", "Findings", "Findings", _findings(lists)),
-        ("tests", "Tests", "Tests", _tests(lists)),
-    ]
-    shown = [(name, title, body) for name, _, title, body in parts if body]
+    shown = [part for part in _parts(overview, lists, base) if part.body]
     menu = "".join(
-        f'<li><a href="#{name}">{e(word)}</a></li>'
-        for name, word, _, body in parts
-        if body
+        f'<li><a href="#{part.name}">{e(part.word)}</a></li>' for part in shown
     )
     main = "".join(
-        f'<section id="{name}" aria-labelledby="{name}-title">'
-        f'<h2 id="{name}-title">{e(title)}</h2>{body}</section>'
-        for name, title, body in shown
+        f'<section id="{part.name}" aria-labelledby="{part.name}-title">'
+        f'<h2 id="{part.name}-title">{e(part.title)}</h2>{part.body}</section>'
+        for part in shown
     )
-    policy = (
-        f"default-src 'none'; style-src '{digest(style)}'; script-src"
-        f" '{digest(script)}'; base-uri 'none'; form-action 'none'"
-    )
-    title = f"{overview.state.word.capitalize()}: {overview.event}"
-    title += f" on {overview.branch}" if overview.branch else ""
-    title += f", {overview.commit[:7]}" if overview.commit else ""
+    script = asset("report.js")
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{e(policy)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{e(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f'<!DOCTYPE html>\n<html lang="en">\n{_head(overview)}\n<body>\n'
         '<a class="skip" href="#main">Skip to the report</a>\n'
         f"{_header(overview)}\n"
         f'<nav aria-label="Sections"><ul>{menu}</ul></nav>\n<main id="main"'
@@ -96,6 +62,59 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
         '<script type="application/json"'
         f' id="data">{lists.json}</script>\n<script>{script}</script>\n'
         "</body>\n</html>\n"
+    )
+
+
+class _Part(NamedTuple):
+    """A section of the page: its id, its word in the menu, its title and its HTML,
+    empty where there is nothing to show.
+    """
+
+    name: str
+    word: str
+    title: str
+    body: str
+
+
+def _parts(overview: Overview, lists: Embedded, base: str) -> Iterator[_Part]:
+    """The sections in their order. What is short and bounded stands first; the two long
+    lists stand last, where nothing is below them to be missed.
+    """
+    failures = sections.failures(overview, base)
+    yield _Part("failures", "Failures", "Failures", failures)
+    unchecked = sections.not_checked(overview)
+    yield _Part("unchecked", "Not checked", "Not checked", unchecked)
+    yield _Part("graph", "Graph", "Jobs and their needs", _graph(overview))
+    yield _Part("timeline", "Timeline", "Timeline", _timeline(overview))
+    yield _Part("jobs", "Jobs", "Jobs", sections.jobs(overview))
+    comparison = sections.comparison(overview)
+    yield _Part("comparison", "Before", "Compared with the run before", comparison)
+    yield _Part("checks", "Checks", "Every check", sections.checks(overview))
+    yield _Part("coverage", "Coverage", "Coverage", sections.coverage(overview, base))
+    yield _Part("panels", "Measured", "Measured", sections.panels(overview))
+    refused = sections.refused(overview)
+    yield _Part("refused", "Refused", "Results that do not count", refused)
+    yield _Part("findings", "Findings", "Findings", _findings(lists))
+    yield _Part("tests", "Tests", "Tests", _tests(lists))
+
+
+def _head(overview: Overview) -> str:
+    """The head, whose policy lets the page's own style and script through alone."""
+    style = asset("report.css")
+    policy = (
+        f"default-src 'none'; style-src '{digest(style)}'; script-src"
+        f" '{digest(asset('report.js'))}'; base-uri 'none'; form-action 'none'"
+    )
+    title = f"{overview.state.word.capitalize()}: {overview.event}"
+    title += f" on {overview.branch}" if overview.branch else ""
+    title += f", {overview.commit[:7]}" if overview.commit else ""
+    return (
+        '<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{e(policy)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        f"<title>{e(title)}</title>\n<style>{style}</style>\n</head>"
     )
 
 

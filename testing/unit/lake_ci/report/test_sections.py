@@ -169,7 +169,7 @@ def test_coverage_is_a_column_a_variant_and_the_lowest_file_stands_first(
 ) -> None:
     text = words(sections.coverage(bad_day, "../"))
     assert "All files 95.1 % 94.6 % 94.1 % 93.6 % 93.1 % 92.6 %" in text
-    assert text.index("medallion.py") < text.index("tables.py") < text.index("cli.py")
+    assert text.index("run.py") < text.index("tables.py") < text.index("main.py")
     monkeypatch.setattr(sections, "ROWS_SHOWN", 1)
     assert words(sections.coverage(bad_day, "../")).endswith(
         "2 files with a higher share left out."
