@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
+from typing import TypeAlias
 
 from lake_ci.model.results import (
     OPTIONAL_SECONDS,
     TIME_FORMAT,
     Check,
+    Finding,
     Result,
     is_seconds,
 )
+
+Rule: TypeAlias = Callable[[object], bool]
+Fields: TypeAlias = tuple[tuple[str, Rule], ...]
+TEXTS = ("run", "event", "job", "session", "started", "reproduce")
+OPTIONAL_TEXTS = ("commit", "cause", "python", "java")
 
 
 def objection(
@@ -49,49 +56,28 @@ def _malformed(result: Result) -> Iterator[str]:
     """The fields that hold another type than declared: JSON of the right shape may
     still hold anything.
     """
-    for name in ("run", "event", "job", "session", "started", "reproduce"):
-        if not _is_text(getattr(result, name)):
-            yield name
-    for name in ("commit", "cause", "python", "java"):
-        if not _is_text(getattr(result, name), or_none=True):
-            yield name
-    if type(result.attempt) is not int:
-        yield "attempt"
-    if not _is_time(result.started):
-        yield "started"
-    if not is_seconds(result.seconds):
-        yield "seconds"
-    for name in OPTIONAL_SECONDS:
-        if getattr(result, name) is not None and not is_seconds(getattr(result, name)):
-            yield name
+    yield from _unfit(result, RESULT_FIELDS)
     if not all(map(_is_text, (*result.artifacts, *result.warnings))):
         yield "artifacts or warnings"
     for check in result.checks:
-        yield from _malformed_check(check)
+        if any(_unfit(check, CHECK_FIELDS)):
+            yield f"check {check.name!r}"
+        for found in check.findings:
+            if any(_unfit(found, FINDING_FIELDS)):
+                yield f"a finding of {check.name!r}"
 
 
-def _malformed_check(check: Check) -> Iterator[str]:
-    texts = (
-        _is_text(check.name)
-        and _is_text(check.detail)
-        and _is_text(check.weaker, or_none=True)
-    )
-    if not (texts and is_seconds(check.seconds) and type(check.data) is dict):
-        yield f"check {check.name!r}"
-    for found in check.findings:
-        texts = all(
-            map(_is_text, (found.tool, found.rule, found.message, found.severity))
-        )
-        if not (
-            texts
-            and _is_text(found.file, or_none=True)
-            and type(found.line) in (int, type(None))
-        ):
-            yield f"a finding of {check.name!r}"
+def _unfit(value: Result | Check | Finding, fields: Fields) -> Iterator[str]:
+    """The names of the fields that do not hold what they are declared to."""
+    return (name for name, fits in fields if not fits(getattr(value, name)))
 
 
-def _is_text(value: object, *, or_none: bool = False) -> bool:
-    return isinstance(value, str) or (or_none and value is None)
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int
 
 
 def _is_time(value: object) -> bool:
@@ -100,3 +86,30 @@ def _is_time(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _or_none(fits: Rule) -> Rule:
+    return lambda value: value is None or fits(value)
+
+
+# In the order in which they are objected to.
+RESULT_FIELDS: Fields = (
+    *((name, _is_text) for name in TEXTS),
+    *((name, _or_none(_is_text)) for name in OPTIONAL_TEXTS),
+    ("attempt", _is_integer),
+    ("started", _is_time),
+    ("seconds", is_seconds),
+    *((name, _or_none(is_seconds)) for name in OPTIONAL_SECONDS),
+)
+CHECK_FIELDS: Fields = (
+    ("name", _is_text),
+    ("detail", _is_text),
+    ("weaker", _or_none(_is_text)),
+    ("seconds", is_seconds),
+    ("data", lambda value: type(value) is dict),
+)
+FINDING_FIELDS: Fields = (
+    *((name, _is_text) for name in ("tool", "rule", "message", "severity")),
+    ("file", _or_none(_is_text)),
+    ("line", _or_none(_is_integer)),
+)
