@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -73,27 +73,7 @@ def collect(
     reports = root / REPORTS
     planned = {variant.id for job in plan.starts for variant in job.variants}
     found, refused = _choose(reports, planned, run, attempt, commit)
-    gathering = _Gathering(
-        reports,
-        found,
-        {entry.file: entry.reason for entry in refused},
-        running,
-        said or {},
-    )
-    started = {job.name for job in plan.starts}
-    states: dict[str, State] = {}
-    nodes = []
-    for job in graph:
-        if job.name == itself:
-            continue
-        sessions: tuple[Session, ...] = ()
-        skipped = None
-        if job.name in started:
-            sessions = gathering.sessions(job, states)
-            states[job.name] = State.worst(session.state for session in sessions)
-        else:
-            skipped = plan.skipped.get(job.name, "not planned")
-        nodes.append(Node(job.name, job.summary, job.needs, sessions, skipped))
+    gathering = _Gathering(reports, found, refused, running, said or {})
     past, notes = _past(reports / history.FILE)
     return Overview(
         run=run,
@@ -103,7 +83,7 @@ def collect(
         commit=commit,
         dirty=dirty,
         made=datetime.fromtimestamp(clock(), timezone.utc).strftime(TIME_FORMAT),
-        nodes=tuple(nodes),
+        nodes=tuple(gathering.nodes(graph, plan, itself)),
         refused=tuple(refused),
         past=tuple(each for each in past if each.run != run),
         notes=notes,
@@ -171,9 +151,25 @@ class _Gathering:
 
     reports: Path
     found: Mapping[str, tuple[Path, Result]]
-    refused: Mapping[str, str]
+    refused: Sequence[Refused]
     running: bool
     said: Mapping[str, str]
+
+    def nodes(self, graph: Graph, plan: Plan, itself: str) -> Iterator[Node]:
+        """Every job of the graph but `itself`, with its sessions or why it has none."""
+        started = {job.name for job in plan.starts}
+        states: dict[str, State] = {}
+        for job in graph:
+            if job.name == itself:
+                continue
+            sessions: tuple[Session, ...] = ()
+            skipped = None
+            if job.name in started:
+                sessions = self.sessions(job, states)
+                states[job.name] = State.worst(session.state for session in sessions)
+            else:
+                skipped = plan.skipped.get(job.name, "not planned")
+            yield Node(job.name, job.summary, job.needs, sessions, skipped)
 
     def sessions(self, job: Job, states: Mapping[str, State]) -> tuple[Session, ...]:
         """The sessions of a planned job. `states` are those of the jobs before it."""
@@ -230,10 +226,11 @@ class _Gathering:
             return State.SKIPPED, f"needs {stopped[0]}, which did not pass"
         if said == "skipped":
             return State.SKIPPED, "skipped by GitHub"
-        refused = self.refused.get(f"{REPORTS}/{variant.id}/{results.FILE_NAME}")
-        return State.FAILURE, (
-            f"its result does not count: {refused}" if refused else "it left no result"
-        )
+        file = f"{REPORTS}/{variant.id}/{results.FILE_NAME}"
+        for refused in self.refused:
+            if refused.file == file:
+                return State.FAILURE, f"its result does not count: {refused.reason}"
+        return State.FAILURE, "it left no result"
 
 
 def _choose(
