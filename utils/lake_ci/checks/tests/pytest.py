@@ -313,40 +313,8 @@ class Coverage(Tool):
     def run(self, bench: Workbench) -> Outcome:
         if selects(bench.posargs):
             return Outcome(Status.SKIPPED, "not judged on a selection of tests")
-        data = str(bench.reports / ".coverage")
-        reports = {
-            "combine": [
-                "--keep",
-                "-q",
-                f"--data-file={data}",
-                *map(str, sorted(bench.reports.glob(".coverage.*"))),
-            ],
-            "xml": [
-                "-q",
-                f"--data-file={data}",
-                "-o",
-                str(bench.reports / "coverage.xml"),
-                "--fail-under=0",
-            ],
-            "html": [
-                "-q",
-                f"--data-file={data}",
-                "-d",
-                str(bench.reports / "htmlcov"),
-                "--fail-under=0",
-            ],
-            "json": [
-                "-q",
-                f"--data-file={data}",
-                "-o",
-                str(bench.reports / "coverage.json"),
-                "--fail-under=0",
-            ],
-        }
-        for report, arguments in reports.items():
-            done = bench.execute(
-                [str(bench.python), "-m", "coverage", report, *arguments]
-            )
+        for report in _coverage_reports(bench.reports):
+            done = bench.execute([str(bench.python), "-m", "coverage", *report])
             if done.code != 0:
                 return stopped(self.name, done) or crashed(self.name, done)
         measured = json.loads(
@@ -362,7 +330,15 @@ class Coverage(Tool):
             return Outcome(
                 Status.SUCCESS, f"{percent:.1f} % of branches and lines", data=figures
             )
-        found = []
+        return Outcome(
+            Status.FAILURE,
+            f"{percent:.1f} %, at least {self.minimum:g} % wanted",
+            tuple(self._below(files)),
+            data=figures,
+        )
+
+    def _below(self, files: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+        """A finding for each file below the minimum, the least covered first."""
         for name, body in sorted(files.items(), key=lambda item: _percent(item[1])):
             if _percent(body) < self.minimum:
                 message = (
@@ -370,13 +346,20 @@ class Coverage(Tool):
                     f" {_ranges(body['missing_lines']) or 'branches only'}"
                 )
                 line = min(body["missing_lines"], default=1)
-                found.append(Finding(self.name, "minimum", message, name, line))
-        return Outcome(
-            Status.FAILURE,
-            f"{percent:.1f} %, at least {self.minimum:g} % wanted",
-            tuple(found),
-            data=figures,
-        )
+                yield Finding(self.name, "minimum", message, name, line)
+
+
+def _coverage_reports(folder: Path) -> Iterator[list[str]]:
+    """The arguments of coverage that make one report after the other."""
+    common = ["-q", f"--data-file={folder / '.coverage'}"]
+    measured = map(str, sorted(folder.glob(".coverage.*")))
+    yield ["combine", "--keep", *common, *measured]
+    for report, option, name in (
+        ("xml", "-o", "coverage.xml"),
+        ("html", "-d", "htmlcov"),
+        ("json", "-o", "coverage.json"),
+    ):
+        yield [report, *common, option, str(folder / name), "--fail-under=0"]
 
 
 def _percent(body: Mapping[str, Any]) -> float:
