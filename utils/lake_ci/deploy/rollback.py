@@ -115,55 +115,12 @@ def _change(
     to: Release | None,
     leaving: Release,
 ) -> str:
-    wheel = to.wheel_path if to else None
-    with site.events.step("before") as step:
-        site.installation.running()
-        before = site.inspect(leaving, "before", "--versions")
-        pending = replace(pending, tables=versions(before))
-        site.ledger.note(pending)
-        step.detail = (
-            f"{leaving.package} {before['version']}, {len(before['tables'])} tables"
-        )
-    with site.events.step("install") as step:
-        site.installation.make_room(wheel)
-        step.detail = (
-            f"{to.wheel} {site.installation.install(to.wheel_path)}"
-            if to
-            else "nothing to install"
-        )
+    pending = _look(site, pending, leaving)
+    _install(site, to)
     with site.events.step("replace") as step:
-        step.detail = site.installation.clear(wheel)
-    with site.events.step("tables") as step:
-        # From before the first of the releases that go, and by none but the runs of the
-        # deploys since.
-        ours = site.seen([run for entry in found.since for run in entry.runs])
-
-        def started(run_id: int) -> None:
-            begun = RunOfOurs(run_id, int(1000 * site.clock.now()), 0)
-            site.ledger.note(replace(pending, runs=(begun,)))
-
-        token = f"{site.me.id}-rollback"
-        said, run = restored(
-            site, leaving, found.undone[0].tables, ours, token, started=started
-        )
-        pending = replace(pending, runs=(run,))
-        site.ledger.note(pending)
-        step.detail = "; ".join(told(said))
-        step.findings.extend(
-            f"{name} was left: {why}" for name, why in said["left"].items()
-        )
-        step.status = "warning" if said["left"] else "success"
-    with site.events.step("version") as step:
-        inside = site.inspect(to or leaving, "after", "--versions")
-        wanted = to.version if to else None
-        if inside["version"] != wanted:
-            raise StepError(
-                f"inside the cluster runs {leaving.package}"
-                f" {inside['version']}, not {wanted}"
-            )
-        step.detail = (
-            f"{wanted or 'no ' + leaving.package} on Python {inside['python']}"
-        )
+        step.detail = site.installation.clear(to.wheel_path if to else None)
+    pending = _set_tables_back(site, pending, found, leaving)
+    _assert_version(site, to, leaving)
     with site.events.step("job") as step:
         settings = to.settings(site.cluster) if to else None
         name = site.target.job["name"]
@@ -175,3 +132,67 @@ def _change(
         step.detail = f"entry {entry.number}: {entry.version or 'nothing deployed'}"
         step.data = {"entry": entry.number, "version": entry.version}
     return ROLLED_BACK
+
+
+def _look(site: Site, pending: Pending, leaving: Release) -> Pending:
+    """Note the versions of the tables before anything is changed."""
+    with site.events.step("before") as step:
+        site.installation.running()
+        before = site.inspect(leaving, "before", "--versions")
+        pending = replace(pending, tables=versions(before))
+        site.ledger.note(pending)
+        step.detail = (
+            f"{leaving.package} {before['version']}, {len(before['tables'])} tables"
+        )
+    return pending
+
+
+def _install(site: Site, to: Release | None) -> None:
+    with site.events.step("install") as step:
+        site.installation.make_room(to.wheel_path if to else None)
+        step.detail = (
+            f"{to.wheel} {site.installation.install(to.wheel_path)}"
+            if to
+            else "nothing to install"
+        )
+
+
+def _set_tables_back(
+    site: Site, pending: Pending, found: Aim, leaving: Release
+) -> Pending:
+    """Set tables back to before the first of the releases that go, where none but the
+    runs of the deploys since changed them.
+    """
+    with site.events.step("tables") as step:
+        ours = site.seen([run for entry in found.since for run in entry.runs])
+
+        def started(run_id: int) -> None:
+            begun = RunOfOurs(run_id, int(1000 * site.clock.now()), 0)
+            site.ledger.note(replace(pending, runs=(begun,)))
+
+        token = f"{site.me.id}-rollback"
+        said, run = restored(
+            site, leaving, found.undone[0].tables, ours, token, started=started
+        )
+        ended = replace(pending, runs=(run,))
+        site.ledger.note(ended)
+        step.detail = "; ".join(told(said))
+        step.findings.extend(
+            f"{name} was left: {why}" for name, why in said["left"].items()
+        )
+        step.status = "warning" if said["left"] else "success"
+    return ended
+
+
+def _assert_version(site: Site, to: Release | None, leaving: Release) -> None:
+    with site.events.step("version") as step:
+        inside = site.inspect(to or leaving, "after", "--versions")
+        wanted = to.version if to else None
+        if inside["version"] != wanted:
+            raise StepError(
+                f"inside the cluster runs {leaving.package}"
+                f" {inside['version']}, not {wanted}"
+            )
+        step.detail = (
+            f"{wanted or 'no ' + leaving.package} on Python {inside['python']}"
+        )
