@@ -95,34 +95,18 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
             f"there are {', '.join(body['targets'])}",
         )
     chosen = body["targets"][name] or {}
-    values = {"bundle.target": name, "bundle.name": body["bundle"]["name"]}
-    cluster, lookup = "", False
-    for variable, declared in body["variables"].items():
-        said = chosen.get("variables", {}).get(variable, declared)
-        said = said if isinstance(said, Mapping) else {"default": said}
-        given = env.get(f"BUNDLE_VAR_{variable}", said.get("default"))
-        if variable == CLUSTER:
-            lookup = given is None
-            cluster = str(
-                said.get("lookup", {}).get("cluster", "") if lookup else given
-            )
-        elif given is not None:
-            values[f"var.{variable}"] = str(given)
+    variables = _variables(body, chosen)
+    cluster, lookup = _cluster(variables[CLUSTER], env)
     if not cluster:
         raise RefusedError(
             f"{FILE}: target {name!r} names no cluster", f"set BUNDLE_VAR_{CLUSTER}"
         )
-    job = body["resources"]["jobs"].get(beside["job"])
-    if job is None:
-        raise RefusedError(
-            f"{FILE}: there is no job {beside['job']!r}, which {TABLE} names"
-        )
-    resolved = json.loads(_resolved(json.dumps(job), values))
-    for script in (
-        *(task["spark_python_task"]["python_file"] for task in resolved["tasks"]),
-    ):
-        if not (root / script).is_file():
-            raise RefusedError(f"{FILE}: the job runs {script}, which is not there")
+    values = {"bundle.target": name, "bundle.name": body["bundle"]["name"]}
+    for variable, said in variables.items():
+        given = _given(variable, said, env)
+        if variable != CLUSTER and given is not None:
+            values[f"var.{variable}"] = str(given)
+    job = _job(root, body["resources"]["jobs"], beside["job"], values)
     workspace = chosen.get("workspace", {})
     place = {
         each: _resolved(f"${{var.{each}}}", values)
@@ -138,13 +122,53 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
         lake=place["lake"],
         cluster=cluster,
         lookup=lookup,
-        job=resolved,
+        job=job,
         inspect=beside["inspect"],
         restore=beside["restore"],
         sample=beside.get("sample") if name in beside.get("sample_on", ()) else None,
         compare=bool(beside.get("compare", False)),
         limits=_limits(beside.get("limits", {})),
     )
+
+
+def _variables(
+    body: Mapping[str, Any], chosen: Mapping[str, Any]
+) -> dict[str, Mapping[str, Any]]:
+    """What is said of each variable, by the target or else by the bundle."""
+    own = chosen.get("variables", {})
+    said = {
+        name: own.get(name, declared) for name, declared in body["variables"].items()
+    }
+    return {
+        name: each if isinstance(each, Mapping) else {"default": each}
+        for name, each in said.items()
+    }
+
+
+def _given(variable: str, said: Mapping[str, Any], env: Mapping[str, str]) -> Any:
+    return env.get(f"BUNDLE_VAR_{variable}", said.get("default"))
+
+
+def _cluster(said: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, bool]:
+    """The id of the cluster, or its name and that it is looked up."""
+    given = _given(CLUSTER, said, env)
+    if given is None:
+        return str(said.get("lookup", {}).get("cluster", "")), True
+    return str(given), False
+
+
+def _job(
+    root: Path, jobs: Mapping[str, Any], name: str, values: Mapping[str, str]
+) -> dict[str, Any]:
+    """The settings of the job, each `${...}` replaced, whose scripts are there."""
+    if name not in jobs:
+        raise RefusedError(f"{FILE}: there is no job {name!r}, which {TABLE} names")
+    resolved: dict[str, Any] = json.loads(_resolved(json.dumps(jobs[name]), values))
+    for task in resolved["tasks"]:
+        script = task["spark_python_task"]["python_file"]
+        if not (root / script).is_file():
+            raise RefusedError(f"{FILE}: the job runs {script}, which is not there")
+    return resolved
 
 
 def load(root: Path) -> dict[str, Any]:
