@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import Path
@@ -39,6 +40,29 @@ def verify(root: Path) -> Artifacts:
     """The wheel in `dist/`, verified. Raises RefusedError that says what is wrong and
     what to type.
     """
+    commit = _clean_commit(root)
+    part = results.incomplete((root / CHECKSUMS).parent)
+    if part is not None:
+        raise RefusedError(f"{DIST}/ is not of a whole build: {part}", BUILD)
+    sums = _sums(root)
+    _refuse_other_files(root, sums)
+    wheels = [name for name in sorted(sums) if name.endswith(".whl")]
+    if len(wheels) != 1:
+        raise RefusedError(
+            f"{DIST}/ holds {len(wheels)} wheels, where one is deployed", BUILD
+        )
+    wheel = root / DIST / wheels[0]
+    package, version = _metadata(wheel)
+    if not _is_of(root, version, commit):
+        raise RefusedError(
+            f"{wheel.name} is not of this commit, {commit[:SHORT]}",
+            f"{BUILD}, then deploy again",
+        )
+    return Artifacts(wheel, package, version, sums[wheel.name], commit)
+
+
+def _clean_commit(root: Path) -> str:
+    """The commit that is checked out, and nothing beside it."""
     commit = git.commit(root)
     if commit is None:
         raise RefusedError(
@@ -54,13 +78,13 @@ def verify(root: Path) -> Artifacts:
             f"the tree is dirty: {', '.join(changed[:5])}",
             f"commit or stash it, then {BUILD} and deploy again",
         )
-    part = results.incomplete((root / CHECKSUMS).parent)
-    if part is not None:
-        raise RefusedError(f"{DIST}/ is not of a whole build: {part}", BUILD)
-    sums = _sums(root)
-    files = sorted(path for path in (root / DIST).glob("*") if path.is_file())
-    for path in files:
-        if path.name not in sums:
+    return commit
+
+
+def _refuse_other_files(root: Path, sums: Mapping[str, str]) -> None:
+    """Hold the files of `dist/` against their checksums, both ways."""
+    for path in sorted((root / DIST).glob("*")):
+        if path.is_file() and path.name not in sums:
             raise RefusedError(f"{DIST}/{path.name} is not in {CHECKSUMS}", BUILD)
     for name, expected in sums.items():
         path = root / DIST / name
@@ -73,18 +97,6 @@ def verify(root: Path) -> Artifacts:
                 f"{DIST}/{name} is not the file that was built: its sha256 is another",
                 BUILD,
             )
-    wheels = [path for path in files if path.suffix == ".whl"]
-    if len(wheels) != 1:
-        raise RefusedError(
-            f"{DIST}/ holds {len(wheels)} wheels, where one is deployed", BUILD
-        )
-    package, version = _metadata(wheels[0])
-    if not _is_of(root, version, commit):
-        raise RefusedError(
-            f"{wheels[0].name} is not of this commit, {commit[:SHORT]}",
-            f"{BUILD}, then deploy again",
-        )
-    return Artifacts(wheels[0], package, version, sums[wheels[0].name], commit)
 
 
 def _sums(root: Path) -> dict[str, str]:
