@@ -115,36 +115,9 @@ class Batch(Exercise):
     more: tuple[str, ...] = ()
 
     def exercise(self, folder: Path, bench: Workbench) -> Outcome:
-        volume, begun = self.engine.volume(self.target), time.monotonic()
-        container = volume  # one name tells them apart as well
-        options = [
-            *CONFINED,
-            OFFLINE,
-            NAMED,
-            TMPFS,
-            f"--volume={bench.root / SAMPLE}:/source:ro",
-            f"--volume={volume}:/lake",
-            *self.more,
-        ]
-        command = [
-            "run",
-            "--engine",
-            self.engine_name,
-            "--source",
-            "/source",
-            "--lake",
-            "/lake",
-            "--json",
-        ]
-        named = [
-            "run",
-            f"--name={container}",
-            *self.engine.labelled,
-            *options,
-            self.image,
-            *command,
-        ]
-        ran = self.engine.docker(*named)
+        # One name for the volume and the container tells them apart as well.
+        container, begun = self.engine.volume(self.target), time.monotonic()
+        ran = self.engine.docker(*self._command(bench, container))
         if ran.code != 0:
             cut = stopped(self.name, ran)
             if cut is not None:
@@ -174,6 +147,23 @@ class Batch(Exercise):
             f"{rows:,} rows in {seconds:.0f} s, as outside",
             data={"rows": rows},
         )
+
+    def _command(self, bench: Workbench, container: str) -> list[str]:
+        """`docker run` of the lake, kept in a volume of the container's name."""
+        options = [
+            f"--name={container}",
+            *self.engine.labelled,
+            *CONFINED,
+            OFFLINE,
+            NAMED,
+            TMPFS,
+            f"--volume={bench.root / SAMPLE}:/source:ro",
+            f"--volume={container}:/lake",
+            *self.more,
+        ]
+        lakes = ["--source", "/source", "--lake", "/lake"]
+        run = ["run", "--engine", self.engine_name, *lakes, "--json"]
+        return ["run", *options, self.image, *run]
 
 
 class Prod(Batch):
