@@ -4,7 +4,7 @@ back, and new ones kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from enum import Enum
@@ -173,20 +173,8 @@ class Reuse:
         running: set[str] = set()
         for job in jobs:
             waits = [need for need in job.needs if need in running]
-            takes = [need for need in waits if need in job.takes]
             for variant in job.variants:
-                if takes and not job.always:
-                    reason = (
-                        f"decided when {takes[0]} has ended: it takes what that leaves"
-                    )
-                    verdict = Verdict(variant, Answer.LATER, reasons=(reason,))
-                else:
-                    verdict = self.look(variant, now)
-                    if waits and verdict.entry is not None:
-                        reason = f"reused once {', '.join(waits)} passed"
-                        verdict = replace(
-                            verdict, answer=Answer.LATER, reasons=(reason,)
-                        )
+                verdict = self._foresee(variant, waits, now)
                 if verdict.answer is Answer.REUSE and not met(verdict):
                     verdict = Verdict(
                         variant,
@@ -206,6 +194,21 @@ class Reuse:
                 verdicts.append(verdict)
         now.machine.save()
         return verdicts
+
+    def _foresee(
+        self, variant: Variant, waits: Sequence[str], now: Fingerprints
+    ) -> Verdict:
+        """What becomes of a session that waits for these needs."""
+        job = variant.job
+        taken = next((need for need in waits if need in job.takes), None)
+        if taken is not None and not job.always:
+            reason = f"decided when {taken} has ended: it takes what that leaves"
+            return Verdict(variant, Answer.LATER, reasons=(reason,))
+        verdict = self.look(variant, now)
+        if not waits or verdict.entry is None:
+            return verdict
+        reason = f"reused once {', '.join(waits)} passed"
+        return replace(verdict, answer=Answer.LATER, reasons=(reason,))
 
     def look(self, variant: Variant, now: Fingerprints) -> Verdict:
         """Whether a kept result holds for a session at this moment."""
