@@ -227,56 +227,49 @@ class Benchmark(Tool):
         threshold = self.options.threshold
         compared = found.compared()
         verdicts = {name: each.verdict(threshold) for name, each in compared.items()}
-        slower = [
-            name for name, verdict in verdicts.items() if verdict is Verdict.SLOWER
-        ]
-        findings = [
-            self._finding(
-                "slower",
-                f"{self._named(name)} takes {compared[name]}; {threshold:g} allowed",
-            )
-            for name in slower
-        ]
-        memory = found.memory()
-        if memory is not None and memory[0] > self.options.memory:
-            times = (
-                f"{memory[0]:.2f} to {memory[1]:.2f} times the baseline's peak memory"
-            )
-            findings.append(
-                self._finding(
-                    "memory",
-                    f"{self.name} holds {times}; {self.options.memory:g} allowed",
-                )
-            )
-        detail = (
-            f"{self._seconds()}, {compared['']}; detects"
-            f" {compared[''].narrower.detects(threshold):.2f}"
-        )
-        if findings:
-            what = ["more memory"] * any(each.rule == "memory" for each in findings)
-            what += (
-                [f"slower: {', '.join(name or 'the whole' for name in slower)}"]
-                if slower
-                else []
-            )
-            return Outcome(
-                Status.FAILURE,
-                f"{'; '.join(what)}; {detail}",
-                tuple(findings),
-                data=self._data(found),
-            )
+        slower = {
+            name: compared[name]
+            for name, verdict in verdicts.items()
+            if verdict is Verdict.SLOWER
+        }
         undecided = {
             name: compared[name]
             for name, verdict in verdicts.items()
             if verdict is Verdict.UNDECIDED
         }
-        if undecided:
-            return Outcome(
-                Status.WARNING,
-                f"{detail}; {self._more(undecided)}",
-                data=self._data(found),
-            )
-        return Outcome(Status.SUCCESS, detail, data=self._data(found))
+        larger = self._larger(found)
+        detail = (
+            f"{self._seconds()}, {compared['']}; detects"
+            f" {compared[''].narrower.detects(threshold):.2f}"
+        )
+        status, findings = Status.SUCCESS, []
+        if larger or slower:
+            findings = [
+                self._slower(name, each) for name, each in slower.items()
+            ] + larger
+            what = ["more memory"] if larger else []
+            if slower:
+                names = ", ".join(name or "the whole" for name in slower)
+                what.append(f"slower: {names}")
+            status, detail = Status.FAILURE, f"{'; '.join(what)}; {detail}"
+        elif undecided:
+            status, detail = Status.WARNING, f"{detail}; {self._more(undecided)}"
+        return Outcome(status, detail, tuple(findings), data=self._data(found))
+
+    def _slower(self, name: str, compared: Compared) -> Finding:
+        allowed = f"{self.options.threshold:g} allowed"
+        return self._finding(
+            "slower", f"{self._named(name)} takes {compared}; {allowed}"
+        )
+
+    def _larger(self, found: Generations) -> list[Finding]:
+        """The finding of more memory than is allowed; none where it is not."""
+        memory = found.memory()
+        if memory is None or memory[0] <= self.options.memory:
+            return []
+        times = f"{memory[0]:.2f} to {memory[1]:.2f} times the baseline's peak memory"
+        allowed = f"{self.options.memory:g} allowed"
+        return [self._finding("memory", f"{self.name} holds {times}; {allowed}")]
 
     def _more(self, undecided: Mapping[str, Compared]) -> str:
         """Which series cannot be told, and how many generations would."""
