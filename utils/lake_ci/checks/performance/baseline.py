@@ -223,50 +223,10 @@ class Install(Tool):
 
     def _build(self, bench: Workbench, side: Side) -> Outcome | None:
         """Build and install; None when that went well."""
-        shutil.rmtree(side.folder / "dist", ignore_errors=True)
-        command = [str(bench.python), "-m", "build", "--wheel", "--no-isolation"]
-        command += ["--outdir", str(side.folder / "dist"), str(side.tree)]
-        done = bench.execute(command, env=build_env(bench), cwd=side.tree)
-        if done.code != 0:
-            return stopped(self.name, done) or crashed(
-                self.name,
-                done,
-                f"could not build the wheel of {self._what(bench, side)}",
-            )
-        uv = uv_program() or "uv"
-        environment = side.environment
-        if not side.python.exists():
-            make = [
-                uv,
-                "venv",
-                "--quiet",
-                "--clear",
-                "--python",
-                str(bench.python),
-                str(environment.folder),
-            ]
-            done = bench.execute(make)
-            if done.code != 0:
-                return stopped(self.name, done) or crashed(self.name, done)
-        # A version from before the benchmarks has no lock for them: it is measured with
-        # the packages of today.
-        locked = side.tree if (side.tree / LOCK).exists() else bench.root
-        environment.install(locked, PURPOSE, partial(bench.execute, cwd=locked))
-        [wheel] = (side.folder / "dist").glob("*.whl")
-        install = [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--no-index",
-            "--reinstall",
-        ]
-        done = bench.execute(
-            [*install, "--compile-bytecode", "--python", str(side.python), str(wheel)]
-        )
-        if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+        for step in (self._make_wheel, self._make_environment, self._install_wheel):
+            outcome = step(bench, side)
+            if outcome is not None:
+                return outcome
         suite = side.folder / "suite"
         shutil.rmtree(suite, ignore_errors=True)
         suite.mkdir()
@@ -274,6 +234,40 @@ class Install(Tool):
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(side.tree / SUITE, suite / Path(SUITE).name, ignore=ignore)
         return None
+
+    def _make_wheel(self, bench: Workbench, side: Side) -> Outcome | None:
+        shutil.rmtree(side.folder / "dist", ignore_errors=True)
+        command = [str(bench.python), "-m", "build", "--wheel", "--no-isolation"]
+        command += ["--outdir", str(side.folder / "dist"), str(side.tree)]
+        done = bench.execute(command, env=build_env(bench), cwd=side.tree)
+        if done.code == 0:
+            return None
+        why = f"could not build the wheel of {self._what(bench, side)}"
+        return stopped(self.name, done) or crashed(self.name, done, why)
+
+    def _make_environment(self, bench: Workbench, side: Side) -> Outcome | None:
+        """Make the environment that the packages of the lock are in."""
+        if not side.python.exists():
+            make = [uv_program() or "uv", "venv", "--quiet", "--clear", "--python"]
+            make += [str(bench.python), str(side.environment.folder)]
+            done = bench.execute(make)
+            if done.code != 0:
+                return stopped(self.name, done) or crashed(self.name, done)
+        # A version from before the benchmarks has no lock for them: it is measured with
+        # the packages of today.
+        locked = side.tree if (side.tree / LOCK).exists() else bench.root
+        side.environment.install(locked, PURPOSE, partial(bench.execute, cwd=locked))
+        return None
+
+    def _install_wheel(self, bench: Workbench, side: Side) -> Outcome | None:
+        [wheel] = (side.folder / "dist").glob("*.whl")
+        install = [uv_program() or "uv", "pip", "install", "--quiet", "--no-deps"]
+        install += ["--no-index", "--reinstall", "--compile-bytecode"]
+        install += ["--python", str(side.python), str(wheel)]
+        done = bench.execute(install)
+        if done.code == 0:
+            return None
+        return stopped(self.name, done) or crashed(self.name, done)
 
     def _what(self, bench: Workbench, side: Side) -> str:
         if self.baseline is None or self.baseline.commit is None:
