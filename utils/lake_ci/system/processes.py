@@ -98,36 +98,14 @@ class Processes:
             OSError: the command could not be started.
         """
         start = time.monotonic()
-        pipe = None if attached else subprocess.PIPE
-        with self._lock:
-            if self._stopped is not None:
-                return Completed(
-                    tuple(argv), -signal.SIGTERM, "", "", 0.0, self._stopped
-                )
-            process = subprocess.Popen(
-                argv,
-                cwd=cwd,
-                env=dict(env),
-                stdin=None if attached else subprocess.DEVNULL,
-                stdout=pipe,
-                stderr=pipe,
-                start_new_session=not attached,
-            )
-            self._running.add(process)
+        stdin = None if attached else subprocess.DEVNULL
+        process = self._start(argv, cwd, env, stdin, attached=attached)
+        if process is None:
+            return Completed(tuple(argv), -signal.SIGTERM, "", "", 0.0, self._stopped)
         redact = self._redact.including_env(env)
         pipes = [stream for stream in (process.stdout, process.stderr) if stream]
         readers = [Reader(stream, echo, redact) for stream in pipes]
-        stopped = None
-        try:
-            process.wait(
-                None if deadline is None else max(0.0, deadline - self._clock())
-            )
-        except subprocess.TimeoutExpired:
-            stopped = "timeout"
-        finally:
-            # Also after a good end: a grandchild left running would hold the pipes, and
-            # outlive the job.
-            self._end(process, grace)
+        timed_out = self._wait(process, deadline, grace)
         texts = [reader.text() for reader in readers] or ["", ""]
         seconds = time.monotonic() - start
         return Completed(
@@ -136,7 +114,7 @@ class Processes:
             texts[0],
             texts[1],
             seconds,
-            stopped or self._stopped,
+            "timeout" if timed_out else self._stopped,
         )
 
     @contextlib.contextmanager
@@ -159,19 +137,9 @@ class Processes:
                 its last lines.
             OSError: it could not be started.
         """
-        with self._lock:
-            if self._stopped is not None:
-                raise LakeCiError(f"{argv[0]} was not started: {self._stopped}")
-            process = subprocess.Popen(
-                argv,
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-            self._running.add(process)
+        process = self._start(argv, cwd, env, subprocess.PIPE)
+        if process is None:
+            raise LakeCiError(f"{argv[0]} was not started: {self._stopped}")
         # What PIPE asked for.
         assert process.stdin and process.stdout and process.stderr
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -204,6 +172,50 @@ class Processes:
         seconds = end(running)
         with self._lock:
             self.orphan_seconds += seconds
+
+    def _start(
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: int | None,
+        *,
+        attached: bool = False,
+    ) -> subprocess.Popen[bytes] | None:
+        """Start a child whose output is piped, unless it is attached; None once all are
+        stopped.
+        """
+        pipe = None if attached else subprocess.PIPE
+        with self._lock:
+            if self._stopped is not None:
+                return None
+            process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=dict(env),
+                stdin=stdin,
+                stdout=pipe,
+                stderr=pipe,
+                start_new_session=not attached,
+            )
+            self._running.add(process)
+        return process
+
+    def _wait(
+        self, process: subprocess.Popen[bytes], deadline: float | None, grace: float
+    ) -> bool:
+        """Wait for a child, then end it; whether the deadline came first."""
+        try:
+            process.wait(
+                None if deadline is None else max(0.0, deadline - self._clock())
+            )
+        except subprocess.TimeoutExpired:
+            return True
+        finally:
+            # Also after a good end: a grandchild left running would hold the pipes, and
+            # outlive the job.
+            self._end(process, grace)
+        return False
 
     def _end(
         self, process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS
