@@ -79,15 +79,7 @@ class Copies:
         self._git(
             self.root, "clone", "--quiet", "--no-checkout", str(self.root), str(copy)
         )
-        for file in files:
-            target = copy / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(self.root / file, target, follow_symlinks=False)
-            # git reads a file that is younger than its index again and again, which
-            # would look like the job's reading.
-            settled = time.time() - SETTLED_SECONDS
-            if target.lstat().st_mtime > settled:
-                os.utime(target, (settled, settled), follow_symlinks=False)
+        self._fill(copy, files)
         # Nor is a mark on it a change to git, which would read it to see.
         self._git(copy, "config", "core.trustCtime", "false")
         origin = git.ask(self.root, "remote", "get-url", "origin")
@@ -108,14 +100,31 @@ class Copies:
             f"--message={name}",
             env=dates,
         )
+        self._lend(copy)
+        return copy
+
+    def _fill(self, copy: Path, files: Iterable[str]) -> None:
+        """Copy files as they are in the checkout."""
+        for file in files:
+            target = copy / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self.root / file, target, follow_symlinks=False)
+            # git reads a file that is younger than its index again and again, which
+            # would look like the job's reading.
+            settled = time.time() - SETTLED_SECONDS
+            if target.lstat().st_mtime > settled:
+                os.utime(target, (settled, settled), follow_symlinks=False)
+
+    def _lend(self, copy: Path) -> None:
+        """Link to what no git lists: none of it is to be committed, and no scanner is
+        to follow it.
+        """
         for lent in LENT:
             (self.root / lent).mkdir(parents=True, exist_ok=True)
             (copy / lent).parent.mkdir(parents=True, exist_ok=True)
             (copy / lent).symlink_to(self.root / lent)
-        # Nothing of it is to be committed, and no scanner is to follow it.
         exclude = copy / ".git" / "info" / "exclude"
         exclude.write_text("".join(f"/{lent}\n" for lent in LENT), encoding="utf-8")
-        return copy
 
     def take(self, copy: Path, job: Job, graph: Graph) -> str | None:
         """Give a copy what the job takes from its needs; the need that has left
