@@ -40,22 +40,7 @@ def go_back(site: Site, pending: Pending, why: str) -> bool:
                 f"{last.version or 'nothing'} is deployed, and the ledger says so"
             )
             return True
-        undone: list[str] = []
-        failed: list[str] = []
-        runs: Sequence[RunOfOurs] = ()
-        release = _attempt(
-            failed, "the last good release", lambda: _last_good(site, last)
-        )
-        if not failed:
-            _attempt(failed, "what still runs", lambda: stop_runs(site, pending.runs))
-            _attempt(failed, "the wheel", lambda: undone.append(_wheel(site, release)))
-            _attempt(
-                failed, "the job", lambda: undone.append(_job(site, release, pending))
-            )
-            said, runs = _attempt(
-                failed, "the tables", lambda: _tables(site, pending)
-            ) or ([], ())
-            undone += said
+        release, undone, failed, runs = _undo(site, last, pending)
         where = f"to {release.version}" if release else "to nothing deployed"
         step.detail = f"back {where}: {'; '.join(undone)}"
         if failed:
@@ -74,6 +59,28 @@ def go_back(site: Site, pending: Pending, why: str) -> bool:
         )
         site.ledger.forget()
         return True
+
+
+def _undo(
+    site: Site, last: Entry | None, pending: Pending
+) -> tuple[Release | None, list[str], list[str], Sequence[RunOfOurs]]:
+    """Undo each part. Returns the release gone back to, what was undone, what could not
+    be, and the runs that did it.
+    """
+    undone: list[str] = []
+    failed: list[str] = []
+    runs: Sequence[RunOfOurs] = ()
+    release = _attempt(failed, "the last good release", lambda: _last_good(site, last))
+    if not failed:
+        _attempt(failed, "what still runs", lambda: stop_runs(site, pending.runs))
+        _attempt(failed, "the wheel", lambda: undone.append(_wheel(site, release)))
+        _attempt(failed, "the job", lambda: undone.append(_job(site, release, pending)))
+        said, runs = _attempt(failed, "the tables", lambda: _tables(site, pending)) or (
+            [],
+            (),
+        )
+        undone += said
+    return release, undone, failed, runs
 
 
 def restored(
