@@ -84,15 +84,7 @@ def connect(
     user = workspace.user()
     if emulator:
         workspace.ask(lambda: furnish(sdk, target))
-    cluster = target.cluster
-    if target.lookup:
-        found = workspace.find_cluster(target.cluster)
-        if found is None:
-            raise RefusedError(
-                f"there is no cluster of the name {target.cluster!r},"
-                f" which {FILE} looks up"
-            )
-        cluster = found
+    cluster = _cluster(workspace, target)
     runtime = workspace.cluster(cluster).runtime
     return Connection(
         workspace,
@@ -101,6 +93,19 @@ def connect(
         runtime,
         f"{user} at {host}, cluster {cluster} ({runtime})",
     )
+
+
+def _cluster(workspace: Workspace, target: Target) -> str:
+    """The id of the environment's cluster, looked up where its name is given."""
+    if not target.lookup:
+        return target.cluster
+    found = workspace.find_cluster(target.cluster)
+    if found is None:
+        raise RefusedError(
+            f"there is no cluster of the name {target.cluster!r},"
+            f" which {FILE} looks up"
+        )
+    return found
 
 
 def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
