@@ -284,20 +284,7 @@ class Rollout:
 
         if pending.runs and not any(run.ended == 0 for run in pending.runs):
             noted = replace(pending, attempt=pending.attempt + 1)
-        tasks = self.release.once(site.cluster)
-        arguments = [
-            "--package",
-            self.release.package,
-            "--lake",
-            site.target.lake,
-            "--gold",
-        ]
-        last = [{"task_key": task["task_key"]} for task in tasks]
-        tasks.append(
-            self.release.task(
-                INSPECT, self.release.inspect, site.cluster, *arguments, depends_on=last
-            )
-        )
+        tasks = self._tasks()
         name, token = (
             f"{self.release.package} {self.release.version}",
             f"{noted.id}-scripts-{noted.attempt}",
@@ -312,6 +299,17 @@ class Rollout:
             logs = site.events.redact.tree(run.logs)
             step.data = {"output": {key: log[-4000:] for key, log in logs.items()}}
         return noted, run.told(INSPECT)
+
+    def _tasks(self) -> list[dict[str, Any]]:
+        """The job's own tasks, and after all of them the look from inside."""
+        cluster, package = self.site.cluster, self.release.package
+        tasks = self.release.once(cluster)
+        arguments = ["--package", package, "--lake", self.site.target.lake, "--gold"]
+        last = [{"task_key": task["task_key"]} for task in tasks]
+        look = self.release.task(
+            INSPECT, self.release.inspect, cluster, *arguments, depends_on=last
+        )
+        return [*tasks, look]
 
     def _assert(self, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:
         with self.site.events.step("version") as step:
