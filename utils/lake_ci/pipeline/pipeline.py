@@ -397,46 +397,7 @@ class Pipeline:
     def _stand_in(
         self, variant: Variant, said: Mapping[str, Any] | None, *, interrupted: bool
     ) -> Result:
-        reason = str((said or {}).get("reason") or "")
-        missing = MISSING.search(reason)
-        cause: str | None = None
-        if missing:
-            message = interpreters.missing(missing[1], self.suite.env)
-            finding = Finding("nox", "interpreter", message)
-            outcome = Outcome(
-                Status.WARNING, f"no Python {missing[1]}", (finding,), weaker=message
-            )
-            check = Check.from_outcome(
-                "interpreter", outcome, 0.0, strict=self.suite.strict
-            )
-        elif said is None:
-            cause = "interrupted" if interrupted else None
-            why = (
-                "interrupted before it started"
-                if interrupted
-                else "not started after the first failure (-x)"
-            )
-            check = Check("session", Status.SKIPPED, detail=why)
-        elif said["result"] == "aborted" and reason.startswith("Prerequisite"):
-            cause = "need-failed"
-            need = reason.removeprefix("Prerequisite session ").removesuffix(
-                " was not successful"
-            )
-            check = Check(
-                "session", Status.SKIPPED, detail=f"needs {need}, which did not pass"
-            )
-        else:
-            cause = "no-environment"
-            message = (
-                reason
-                or "nox could not make the environment; its own words stand above"
-            )
-            check = Check(
-                "environment",
-                Status.FAILURE,
-                detail=message,
-                findings=(Finding("nox", "no-result", message),),
-            )
+        check, cause = self._why_absent(said, interrupted=interrupted)
         seconds = round(float((said or {}).get("duration", 0.0)), 3)
         # nox says how long it took, not when; it has ended by now.
         started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
@@ -450,6 +411,40 @@ class Pipeline:
             checks=(check,),
             cause=cause,
         )
+
+    def _why_absent(
+        self, said: Mapping[str, Any] | None, *, interrupted: bool
+    ) -> tuple[Check, str | None]:
+        """The row of a session that left no result, and the cause, by nox's words."""
+        if said is None:
+            why, cause = (
+                ("interrupted before it started", "interrupted")
+                if interrupted
+                else ("not started after the first failure (-x)", None)
+            )
+            return Check("session", Status.SKIPPED, detail=why), cause
+        reason = str(said.get("reason") or "")
+        missing = MISSING.search(reason)
+        if missing:
+            message = interpreters.missing(missing[1], self.suite.env)
+            finding = Finding("nox", "interpreter", message)
+            outcome = Outcome(
+                Status.WARNING, f"no Python {missing[1]}", (finding,), weaker=message
+            )
+            strict = self.suite.strict
+            return Check.from_outcome("interpreter", outcome, 0.0, strict=strict), None
+        if said["result"] == "aborted" and reason.startswith("Prerequisite"):
+            need = reason.removeprefix("Prerequisite session ").removesuffix(
+                " was not successful"
+            )
+            why = f"needs {need}, which did not pass"
+            return Check("session", Status.SKIPPED, detail=why), "need-failed"
+        message = (
+            reason or "nox could not make the environment; its own words stand above"
+        )
+        findings = (Finding("nox", "no-result", message),)
+        check = Check("environment", Status.FAILURE, detail=message, findings=findings)
+        return check, "no-environment"
 
 
 def inner_argv(
