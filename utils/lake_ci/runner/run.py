@@ -112,13 +112,17 @@ class Run:
         self._made = self._start = clock()
         self._processor_start = processor_seconds()
         self._deadline = self._start + variant.job.minutes * 60
-        self.bench = Workbench(
-            root=root,
-            # What no event starts is a helper, and leaves nothing that a summary would
-            # have to tell apart.
-            reports=root / (REPORTS if variant.job.events else HELPERS) / variant.id,
-            python=environment.python,
-            env=environment.variables(env),
+        self.bench = self._workbench(workers)
+
+    def _workbench(self, workers: int) -> Workbench:
+        # What no event starts is a helper, and leaves nothing that a summary would have
+        # to tell apart.
+        reports = REPORTS if self.variant.job.events else HELPERS
+        return Workbench(
+            root=self.root,
+            reports=self.root / reports / self.variant.id,
+            python=self.environment.python,
+            env=self.environment.variables(self._env),
             execute=self.execute,
             posargs=self.posargs,
             strict=self.strict,
