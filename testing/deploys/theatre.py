@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,53 +193,54 @@ class Theatre:
         """What keeps the workspace from being at this version, whole; nothing where it
         is.
         """
-        found = []
-        if locks := self.names(f"{BASE}/locks"):
-            found.append(f"locks stay: {locks}")
-        if "pending.json" in self.names(BASE):
-            found.append("something is under way")
         live = [
             entry for entry in self.ledger() if entry["kind"] in ("deploy", "rollback")
         ]
-        said = live[-1]["version"] if live else None
-        if said != version:
-            found.append(f"the ledger says {said}")
+        last = live[-1] if live else {"version": None, "folder": None}
+        found = [*self._under_way()]
+        if last["version"] != version:
+            found.append(f"the ledger says {last['version']}")
+        found += self._wrong_on_the_cluster(version)
+        jobs = self.ask("GET", "/api/2.1/jobs/list?expand_tasks=true").get("jobs", ())
+        scripts = [
+            [
+                task["spark_python_task"]["python_file"]
+                for task in row["settings"]["tasks"]
+            ]
+            for row in jobs
+        ]
+        wanted = [f"{last['folder']}/{name}" for name in ("fill.py", "check.py")]
+        if scripts != ([wanted] if version else []):
+            found.append(f"the jobs run {scripts}")
+        return found
+
+    def _under_way(self) -> Iterator[str]:
+        """What a deploy that has ended leaves no trace of."""
+        if locks := self.names(f"{BASE}/locks"):
+            yield f"locks stay: {locks}"
+        if "pending.json" in self.names(BASE):
+            yield "something is under way"
+        running = self.ask("GET", "/api/2.1/jobs/runs/list?active_only=true")
+        if runs := running.get("runs", ()):
+            yield f"runs go on: {[run['run_id'] for run in runs]}"
+
+    def _wrong_on_the_cluster(self, version: str | None) -> Iterator[str]:
+        """What keeps the one cluster from running this version alone."""
         [cluster] = self.ask("GET", "/api/2.0/clusters/list").get("clusters", [])
         if cluster["state"] != "RUNNING":
-            found.append(f"the cluster is {cluster['state']}")
+            yield f"the cluster is {cluster['state']}"
         query = f"/api/2.0/libraries/cluster-status?cluster_id={cluster['cluster_id']}"
         rows = self.ask("GET", query).get("library_statuses", ())
         wheels = [(row["library"]["whl"].split("-")[1], row["status"]) for row in rows]
         if wheels != ([(version, "INSTALLED")] if version else []):
-            found.append(f"the cluster has {wheels}")
+            yield f"the cluster has {wheels}"
         packages = f"clusters/{cluster['cluster_id']}/*/lib/*/site-packages"
         inside = [
             path.name.removesuffix(".dist-info").split("-")[1]
             for path in self.state.glob(f"{packages}/{PACKAGE}-*.dist-info")
         ]
         if inside != ([version] if version else []):
-            found.append(f"its environment has {inside}")
-        folder = live[-1]["folder"] if live else None
-        jobs = [
-            row["settings"]["tasks"]
-            for row in self.ask("GET", "/api/2.1/jobs/list?expand_tasks=true").get(
-                "jobs", ()
-            )
-        ]
-        scripts = [
-            [task["spark_python_task"]["python_file"] for task in tasks]
-            for tasks in jobs
-        ]
-        if scripts != (
-            [[f"{folder}/fill.py", f"{folder}/check.py"]] if version else []
-        ):
-            found.append(f"the jobs run {scripts}")
-        running = self.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get(
-            "runs", ()
-        )
-        if running:
-            found.append(f"runs go on: {[run['run_id'] for run in running]}")
-        return found
+            yield f"its environment has {inside}"
 
     def rows(self) -> list[str]:
         """Which versions have written what the gold table holds."""
