@@ -11,6 +11,7 @@ import json
 import pkgutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -84,6 +85,45 @@ CLI_SAYS = {
 }
 # What does not fail where the workspace does: an end that is not known stays unknown.
 TOLERANT = {"Site.seen", "Site.entry"}
+
+
+ENTRY = Entry(1, "deploy", "me", None, None, None, None, "x", "15", "me", "", "")
+RELEASE = Release(
+    package="shop",
+    version="1.0",
+    commit="c" * 40,
+    folder="/Volumes/a/b/c/1.0/x",
+    wheel="shop.whl",
+    inspect="i.py",
+    restore="r.py",
+    files={"shop.whl": ""},
+    job={},
+)
+# What a method is given for a parameter of that name, the same in every world.
+VALUES: dict[str, Any] = {
+    "limits": LIMITS,
+    "release": RELEASE,
+    "entry": ENTRY,
+    "previous": ENTRY,
+    "pending": Pending("me", "deploy", None, None, runs=[RunOfOurs(1, 1, 0)]),
+    "runs": [RunOfOurs(1, 1, 0)],
+    "tasks": [],
+    "settings": {"name": "nightly"},
+    "body": {"run_name": "x"},
+    "content": b"x",
+    "overwrite": False,
+    "number": 1,
+    "run_id": 1,
+    "task_run_id": 1,
+    "job_id": 1,
+    "arguments": ("runs", "get"),
+    "options": (),
+    "wheel": WHEEL,
+    "base": "/Volumes/a/b/c",
+    "package": "shop",
+    "folder": "/Volumes/a/b/c",
+    "path": "/Volumes/a/b/c/d",
+}
 
 
 class Server(ThreadingHTTPServer):
@@ -169,80 +209,48 @@ class World:
             self.seconds += seconds
 
         clock = Clock(lambda: self.start + self.seconds, sleep)
-        host = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.sdk = self.counted(clock)
+        self.cli = Cli(self.program(), "https://host", "dapi0123456789", {})
+        self.cli.count = self.count
+        self.workspace = Databricks(self.sdk, self.cli, LIMITS, clock)
+        self.values: dict[str, Any] = {
+            **deepcopy(VALUES),
+            "sdk": self.sdk,
+            "cli": self.cli,
+            "workspace": self.workspace,
+            "clock": clock,
+            "target": replace(self.target, limits=LIMITS),
+            "events": Events(lambda line: None),
+            "me": Holder(**{**HOLDER, "id": "me", "since": self.start}),
+            "ask": self.sdk.current_user.me,
+        }
+        self.texts = {"name", "token", "cluster", "cluster_id", "runtime"}
+
+    def counted(self, clock: Clock) -> WorkspaceClient:
+        """An SDK client whose requests are counted."""
         options: dict[str, Any] = {
             "clock": SdkClock(clock, LIMITS.request),
             "disable_experimental_files_api_client": True,
         }
         config = Config(
-            host=host,
+            host=f"http://127.0.0.1:{self.server.server_address[1]}",
             token="dapi0123456789",
             auth_type="pat",
             http_timeout_seconds=5,
             retry_timeout_seconds=1,
             **options,
         )
-        self.sdk = WorkspaceClient(config=config)
-        do = self.sdk.api_client.do
+        sdk = WorkspaceClient(config=config)
+        do = sdk.api_client.do
 
         def counted(*arguments: Any, **options: Any) -> Any:
             self.count()
             return do(*arguments, **options)
 
         # No hook for it.
-        self.sdk.api_client.do = counted  # type: ignore[method-assign]  # a double
-        limit_pages(self.sdk.api_client, PAGES)
-        self.cli = Cli(self.program(), "https://host", "dapi0123456789", {})
-        self.cli.count = self.count
-        self.workspace = Databricks(self.sdk, self.cli, LIMITS, clock)
-        holder = Holder(**{**HOLDER, "id": "me", "since": self.start})
-        files = {"shop.whl": ""}
-        named = (
-            "shop",
-            "1.0",
-            "c" * 40,
-            "/Volumes/a/b/c/1.0/x",
-            "shop.whl",
-            "i.py",
-            "r.py",
-        )
-        release = Release(*named, files, {})
-        entry = Entry(
-            1, "deploy", "me", None, None, None, None, "x", "15", "me", "", ""
-        )
-        self.values: dict[str, Any] = {
-            "sdk": self.sdk,
-            "cli": self.cli,
-            "workspace": self.workspace,
-            "limits": LIMITS,
-            "clock": clock,
-            "target": replace(self.target, limits=LIMITS),
-            "events": Events(lambda line: None),
-            "me": holder,
-            "release": release,
-            "entry": entry,
-            "previous": entry,
-            "pending": Pending("me", "deploy", None, None, runs=[RunOfOurs(1, 1, 0)]),
-            "runs": [RunOfOurs(1, 1, 0)],
-            "tasks": [],
-            "settings": {"name": "nightly"},
-            "body": {"run_name": "x"},
-            "content": b"x",
-            "overwrite": False,
-            "number": 1,
-            "run_id": 1,
-            "task_run_id": 1,
-            "job_id": 1,
-            "ask": self.sdk.current_user.me,
-            "arguments": ("runs", "get"),
-            "options": (),
-            "wheel": WHEEL,
-            "base": "/Volumes/a/b/c",
-            "package": "shop",
-            "folder": "/Volumes/a/b/c",
-            "path": "/Volumes/a/b/c/d",
-        }
-        self.texts = {"name", "token", "cluster", "cluster_id", "runtime"}
+        sdk.api_client.do = counted  # type: ignore[method-assign]  # a double
+        limit_pages(sdk.api_client, PAGES)
+        return sdk
 
     def count(self) -> None:
         """Fail where a method asks or sleeps on and on."""
