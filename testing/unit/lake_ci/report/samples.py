@@ -29,6 +29,25 @@ HOSTILE = (
     " \ud800 ${{ secrets.X }}"
 )
 
+# What a bad day leaves: the variant whose tests fail, by what, and what is not reached.
+BROKEN = "tests-3.10-java17"
+LATE = Finding(
+    "pytest",
+    "AssertionError",
+    "test_silver::test_late_rows_are_merged: assert 336775 == 336776",
+    "testing/integration/test_sample_run.py",
+    141,
+)
+TYPES = Finding(
+    "mypy",
+    "arg-type",
+    'Argument 1 to "frozenset" has incompatible type "set[type[Condition]]";'
+    ' expected "Iterable[type[Expression]]"',
+    "utils/lakekit/declarations/transpile.py",
+    23,
+)
+NOT_REACHED = ("docker", "k8s", "build", "performance", "deploy")
+
 
 def session(run: Run) -> None:
     """Do the job."""
@@ -180,137 +199,126 @@ def leave_realistic(root: Path) -> Plan:
     """
     graph = design()
     plan = plan_of(graph)
-    build = graph.jobs["build"].variants[0]
-    mypy = Finding(
-        "mypy",
-        "arg-type",
-        'Argument 1 to "frozenset" has incompatible type "set[type[Condition]]";'
-        ' expected "Iterable[type[Expression]]"',
-        "utils/lakekit/declarations/transpile.py",
-        23,
-    )
-    style = [
+    tests = graph.jobs["tests"].variants
+    made = [
+        bad_lint(graph.jobs["lint"].variants[0]),
+        bad_security(graph.jobs["security"].variants[0]),
+        bad_terraform(graph.jobs["terraform"].variants[0]),
+        *(bad_tests(variant, number) for number, variant in enumerate(tests)),
+        *map(not_reached, (graph.jobs[name] for name in NOT_REACHED)),
+    ]
+    leave_all(root, plan, {result.job: result for result in made})
+    for variant in tests:
+        (root / "reports" / variant.id / "junit.xml").write_text(
+            bad_junit_xml(variant), encoding="utf-8"
+        )
+    leave(root, result_of(graph.jobs["acceptance"].variants[0], run="0123456789ab"))
+    return plan
+
+
+def bad_lint(variant: Variant) -> Result:
+    """Lint with three remarks."""
+    remarks = tuple(
         Finding(
             "flake8",
             "B950",
             "line too long (126 > 110 characters)",
             "testing/unit/lakekit/commands/test_run.py",
             line,
+            "warning",
         )
         for line in (88, 93, 140)
-    ]
-    broken = Finding(
-        "pytest",
-        "AssertionError",
-        "test_silver::test_late_rows_are_merged: assert 336775 == 336776",
-        "testing/integration/test_sample_run.py",
-        141,
     )
+    return result_of(
+        variant,
+        passed("black", "124 files", 0.9),
+        Check("flake8", Status.WARNING, 1.2, "3 remarks", remarks),
+        passed("mypy", "", 4.4),
+        seconds=9.4,
+    )
+
+
+def bad_security(variant: Variant) -> Result:
+    """Security by old advisories."""
+    return result_of(
+        variant,
+        passed("bandit", "", 2.0),
+        passed("semgrep", "61 rules", 21.0),
+        Check("safety", Status.WARNING, 1.0, "the advisories are 9 days old"),
+        seconds=24.5,
+    )
+
+
+def bad_terraform(variant: Variant) -> Result:
+    """Terraform without most of its plans."""
     weaker = (
         "the provider registry is out of reach: plans of staging and production were"
         " not made"
     )
-    changed = {
-        "lint": result_of(
-            graph.jobs["lint"].variants[0],
-            passed("black", "124 files", 0.9),
-            Check(
-                "flake8",
-                Status.WARNING,
-                1.2,
-                "3 remarks",
-                tuple(replace(each, severity="warning") for each in style),
-            ),
-            passed("mypy", "", 4.4),
-            seconds=9.4,
+    return result_of(
+        variant,
+        passed("fmt", "", 0.2),
+        passed("validate", "", 3.0),
+        Check("plan", Status.WARNING, 6.0, "1 of 4 environments", weaker=weaker),
+        seconds=11.2,
+    )
+
+
+def not_reached(job: Job) -> Result:
+    """A session that was skipped for the first of its needs."""
+    detail = f"needs {job.needs[0]}, which did not pass"
+    row = Check("session", Status.SKIPPED, detail=detail)
+    return result_of(job.variants[0], row, cause="need-failed", seconds=0)
+
+
+def bad_tests(variant: Variant, number: int) -> Result:
+    """The tests of a variant, failed on one of them; the higher its number, the less is
+    covered.
+    """
+    bad = variant.id == BROKEN
+    percent = 95.1 - number / 2
+    java = "17.0.9" if variant.java == "17" else "11.0.13"
+    suite = failed("integration", LATE, detail="1 failed, 61 passed", seconds=64.0)
+    without_suite = "lake_ci needs Python 3.10: its tests are not collected here"
+    return result_of(
+        variant,
+        passed("java", java, 0.3),
+        passed("unit", "412 passed", 18.0),
+        suite if bad else passed("integration", "62 passed", 61.0 + number),
+        passed(
+            "coverage",
+            f"{percent:.1f} % of branches and lines",
+            2.2,
+            percent=percent,
+            files={
+                "utils/lakekit/declarations/tables.py": 97.4 - number,
+                "utils/lakekit/commands/run.py": 91.2,
+                "utils/lakekit/cli/main.py": 99.0,
+            },
         ),
-        "security": result_of(
-            graph.jobs["security"].variants[0],
-            passed("bandit", "", 2.0),
-            passed("semgrep", "61 rules", 21.0),
-            Check("safety", Status.WARNING, 1.0, "the advisories are 9 days old"),
-            seconds=24.5,
+        *([failed("types", TYPES)] if bad else []),
+        minute=0.2 + (number // 2) * 1.4,
+        seconds=81.0 + 3 * number,
+        artifacts=(
+            f"reports/{variant.id}/coverage.xml",
+            f"reports/{variant.id}/junit.xml",
         ),
-        "terraform": result_of(
-            graph.jobs["terraform"].variants[0],
-            passed("fmt", "", 0.2),
-            passed("validate", "", 3.0),
-            Check("plan", Status.WARNING, 6.0, "1 of 4 environments", weaker=weaker),
-            seconds=11.2,
-        ),
-        "build": result_of(
-            build,
-            Check("session", Status.SKIPPED, detail="needs k8s, which did not pass"),
-            cause="need-failed",
-            seconds=0,
-        ),
-    }
-    for number, variant in enumerate(graph.jobs["tests"].variants):
-        bad = variant.id == "tests-3.10-java17"
-        files = {
-            "utils/lakekit/declarations/tables.py": 97.4 - number,
-            "utils/lakekit/commands/run.py": 91.2,
-            "utils/lakekit/cli/main.py": 99.0,
-        }
-        suite = failed(
-            "integration", broken, detail="1 failed, 61 passed", seconds=64.0
-        )
-        changed[variant.id] = result_of(
-            variant,
-            passed("java", "17.0.9" if variant.java == "17" else "11.0.13", 0.3),
-            passed("unit", "412 passed", 18.0),
-            suite if bad else passed("integration", "62 passed", 61.0 + number),
-            passed(
-                "coverage",
-                f"{95.1 - number / 2:.1f} % of branches and lines",
-                2.2,
-                percent=95.1 - number / 2,
-                files=files,
-            ),
-            *([failed("types", mypy)] if bad else []),
-            minute=0.2 + (number // 2) * 1.4,
-            seconds=81.0 + 3 * number,
-            artifacts=(
-                f"reports/{variant.id}/coverage.xml",
-                f"reports/{variant.id}/junit.xml",
-            ),
-            warnings=(
-                ("lake_ci needs Python 3.10: its tests are not collected here",)
-                if variant.python == "3.9"
-                else ()
-            ),
-            java="17.0.9" if variant.java == "17" else "11.0.13",
-        )
-    for name in ("docker", "k8s", "performance", "deploy"):
-        row = Check(
-            "session",
-            Status.SKIPPED,
-            detail=f"needs {graph.jobs[name].needs[-1]}, which did not pass",
-        )
-        changed[name] = result_of(
-            graph.jobs[name].variants[0], row, cause="need-failed", seconds=0
-        )
-    leave_all(root, plan, changed)
+        warnings=(without_suite,) if variant.python == "3.9" else (),
+        java=java,
+    )
+
+
+def bad_junit_xml(variant: Variant) -> str:
+    """The junit.xml of a variant: many quick tests, and one that may have failed."""
     output = (
         "def test_late_rows_are_merged(lake):\n>       assert"
         " lake.count('silver.flights') == 336776\nE       assert 336775 =="
         " 336776\n\ntesting/integration/test_sample_run.py:141: AssertionError"
     )
-    cases = [
+    quick = [
         (f"test_{kind}[{number}]", 0.004 * number, "")
         for kind in ("merge", "upsert", "cast")
         for number in range(90)
     ]
-    for variant in graph.jobs["tests"].variants:
-        more = [
-            (
-                "test_late_rows_are_merged",
-                3.8,
-                output if variant.id == "tests-3.10-java17" else "",
-            )
-        ]
-        (root / "reports" / variant.id / "junit.xml").write_text(
-            junit_xml(*cases, *more), encoding="utf-8"
-        )
-    leave(root, result_of(graph.jobs["acceptance"].variants[0], run="0123456789ab"))
-    return plan
+    late = ("test_late_rows_are_merged", 3.8, output if variant.id == BROKEN else "")
+    return junit_xml(*quick, late)
