@@ -13,7 +13,7 @@ import pytest
 
 from lake_ci.model.results import Check, Finding, Status
 from lake_ci.report import html
-from lake_ci.report.overview import Overview, Past, Refused, State, TestCase
+from lake_ci.report.overview import Overview, Past, Refused, Session, State, TestCase
 from testing.unit.lake_ci.report import samples
 
 EMPTY = Overview("run", 1, "schedule", None, None, False, "2026-01-31T02:10:00Z")
@@ -64,38 +64,8 @@ def bad_day(tmp_path: Path) -> Overview:
 def hostile(tmp_path: Path) -> Overview:
     """An overview with an attack in every field."""
     bad = samples.HOSTILE
-    found = Finding(bad, bad, bad, bad, 1, bad)
-    panel = {"title": bad, "columns": [bad, ""], "rows": [[bad, None], bad]}
-    check = Check(
-        bad,
-        Status.FAILURE,
-        1.0,
-        bad,
-        (found,),
-        f"{bad}!",
-        {"percent": 1, "files": {bad: 1}, "panel": panel},
-    )
     overview = samples.overview_of(tmp_path)
-    result = samples.result_of(samples.design().jobs["lint"].variants[0], check)
-    result = replace(
-        result,
-        artifacts=(bad, "javascript:alert(1)"),
-        warnings=(bad,),
-        cause=bad,
-        python=bad,
-        java=bad,
-    )
     node = overview.nodes[0]
-    session = replace(
-        node.sessions[0],
-        state=State.FAILURE,
-        result=result,
-        name=bad,
-        reproduce=bad,
-        why=bad,
-        note=bad,
-    )
-    session = replace(session, tests=(TestCase(bad, 1.0, "failed", bad, 1, bad),))
     past = Past(bad, bad, bad, bad, bad, State.SUCCESS, 1.0, {})
     return replace(
         overview,
@@ -105,12 +75,40 @@ def hostile(tmp_path: Path) -> Overview:
         commit=bad,
         made=bad,
         nodes=(
-            replace(node, sessions=(session,)),
+            replace(node, sessions=(hostile_session(node.sessions[0]),)),
             replace(overview.nodes[1], sessions=(), skipped=bad),
         ),
         refused=(Refused(bad, bad),),
         past=(past,),
         notes=(bad,),
+    )
+
+
+def hostile_session(session: Session) -> Session:
+    """A session that failed with an attack in every field."""
+    bad = samples.HOSTILE
+    found = Finding(bad, bad, bad, bad, 1, bad)
+    panel = {"title": bad, "columns": [bad, ""], "rows": [[bad, None], bad]}
+    data = {"percent": 1, "files": {bad: 1}, "panel": panel}
+    check = Check(bad, Status.FAILURE, 1.0, bad, (found,), f"{bad}!", data)
+    result = samples.result_of(
+        samples.design().jobs["lint"].variants[0],
+        check,
+        artifacts=(bad, "javascript:alert(1)"),
+        warnings=(bad,),
+        cause=bad,
+        python=bad,
+        java=bad,
+    )
+    return replace(
+        session,
+        state=State.FAILURE,
+        result=result,
+        name=bad,
+        reproduce=bad,
+        why=bad,
+        note=bad,
+        tests=(TestCase(bad, 1.0, "failed", bad, 1, bad),),
     )
 
 
