@@ -7,14 +7,27 @@ from typing import Any
 from ..routing import Call, Route
 from .state import CATALOG, Catalog
 
+BASE = "/api/2.1/unity-catalog"
+
 
 def routes(catalog: Catalog) -> list[Route]:
+    return [*_catalogs(catalog), *_schemas(catalog), *_volumes(catalog)]
+
+
+def _catalogs(catalog: Catalog) -> list[Route]:
     def get_catalog(call: Call) -> dict[str, Any]:
         return catalog.catalog(call.match["name"])
 
     def list_catalogs(call: Call) -> dict[str, Any]:
         return {"catalogs": [catalog.catalog(CATALOG)]}
 
+    return [
+        Route("GET", f"{BASE}/catalogs", list_catalogs),
+        Route("GET", f"{BASE}/catalogs/{{name}}", get_catalog),
+    ]
+
+
+def _schemas(catalog: Catalog) -> list[Route]:
     def create_schema(call: Call) -> dict[str, Any]:
         return catalog.create_schema(
             call.text("catalog_name"), call.text("name"), call.text("comment", "")
@@ -30,6 +43,15 @@ def routes(catalog: Catalog) -> list[Route]:
         catalog.delete_schema(call.match["name"])
         return {}
 
+    return [
+        Route("POST", f"{BASE}/schemas", create_schema),
+        Route("GET", f"{BASE}/schemas", list_schemas),
+        Route("GET", f"{BASE}/schemas/{{name}}", get_schema),
+        Route("DELETE", f"{BASE}/schemas/{{name}}", delete_schema),
+    ]
+
+
+def _volumes(catalog: Catalog) -> list[Route]:
     def create_volume(call: Call) -> dict[str, Any]:
         where = call.text("catalog_name"), call.text("schema_name"), call.text("name")
         return catalog.create_volume(
@@ -50,16 +72,9 @@ def routes(catalog: Catalog) -> list[Route]:
         catalog.delete_volume(call.match["name"])
         return {}
 
-    base = "/api/2.1/unity-catalog"
     return [
-        Route("GET", f"{base}/catalogs", list_catalogs),
-        Route("GET", f"{base}/catalogs/{{name}}", get_catalog),
-        Route("POST", f"{base}/schemas", create_schema),
-        Route("GET", f"{base}/schemas", list_schemas),
-        Route("GET", f"{base}/schemas/{{name}}", get_schema),
-        Route("DELETE", f"{base}/schemas/{{name}}", delete_schema),
-        Route("POST", f"{base}/volumes", create_volume),
-        Route("GET", f"{base}/volumes", list_volumes),
-        Route("GET", f"{base}/volumes/{{name}}", get_volume),
-        Route("DELETE", f"{base}/volumes/{{name}}", delete_volume),
+        Route("POST", f"{BASE}/volumes", create_volume),
+        Route("GET", f"{BASE}/volumes", list_volumes),
+        Route("GET", f"{BASE}/volumes/{{name}}", get_volume),
+        Route("DELETE", f"{BASE}/volumes/{{name}}", delete_volume),
     ]
