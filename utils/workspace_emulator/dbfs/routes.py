@@ -10,6 +10,8 @@ from ..errors import invalid_parameter, missing_field
 from ..routing import Call, Route
 from .state import Dbfs
 
+BASE = "/api/2.0/dbfs"
+
 
 def decoded(name: str, text: str) -> bytes:
     """The bytes of a base64 text. Raises ApiError for anything else."""
@@ -20,6 +22,10 @@ def decoded(name: str, text: str) -> bytes:
 
 
 def routes(dbfs: Dbfs) -> list[Route]:
+    return [*_reading(dbfs), *_changing(dbfs), *_streaming(dbfs)]
+
+
+def _reading(dbfs: Dbfs) -> list[Route]:
     def status(call: Call) -> dict[str, Any]:
         return dbfs.status(call.text("path"))
 
@@ -34,6 +40,14 @@ def routes(dbfs: Dbfs) -> list[Route]:
         )
         return {"bytes_read": len(data), "data": base64.b64encode(data).decode()}
 
+    return [
+        Route("GET", f"{BASE}/get-status", status),
+        Route("GET", f"{BASE}/list", list_),
+        Route("GET", f"{BASE}/read", read),
+    ]
+
+
+def _changing(dbfs: Dbfs) -> list[Route]:
     def put(call: Call) -> dict[str, Any]:
         content = call.upload
         if content is None and "contents" not in call.fields:
@@ -54,6 +68,17 @@ def routes(dbfs: Dbfs) -> list[Route]:
         dbfs.move(call.text("source_path"), call.text("destination_path"))
         return {}
 
+    return [
+        Route("POST", f"{BASE}/put", put),
+        Route("POST", f"{BASE}/mkdirs", mkdirs),
+        Route("POST", f"{BASE}/delete", delete),
+        Route("POST", f"{BASE}/move", move),
+    ]
+
+
+def _streaming(dbfs: Dbfs) -> list[Route]:
+    """A file that is written block by block, by a handle."""
+
     def create(call: Call) -> dict[str, Any]:
         return {
             "handle": dbfs.create(call.text("path"), overwrite=call.flag("overwrite"))
@@ -67,16 +92,8 @@ def routes(dbfs: Dbfs) -> list[Route]:
         dbfs.close(call.number("handle"))
         return {}
 
-    base = "/api/2.0/dbfs"
     return [
-        Route("GET", f"{base}/get-status", status),
-        Route("GET", f"{base}/list", list_),
-        Route("GET", f"{base}/read", read),
-        Route("POST", f"{base}/put", put),
-        Route("POST", f"{base}/mkdirs", mkdirs),
-        Route("POST", f"{base}/delete", delete),
-        Route("POST", f"{base}/move", move),
-        Route("POST", f"{base}/create", create),
-        Route("POST", f"{base}/add-block", add_block),
-        Route("POST", f"{base}/close", close),
+        Route("POST", f"{BASE}/create", create),
+        Route("POST", f"{BASE}/add-block", add_block),
+        Route("POST", f"{BASE}/close", close),
     ]
