@@ -47,7 +47,7 @@ EDITED_LOCK = "requirements/acceptance.txt"
 SETTINGS = [
     ("\nstrict = true\n", '\nstrict = "perhaps"\n'),
     ("warn_unreachable = true", "warn_unreachably = true"),
-    ("max-complexity = 12", 'max-complexity = "many"'),
+    ("max-complexity = 10", 'max-complexity = "many"'),
     ("\n[tool.black]\nline-length = 88\n", '\n[tool.black]\nline-length = "wide"\n'),
     ('profile = "black"', 'profile = "blakc"'),
 ]
