@@ -16,17 +16,31 @@ anywhere.
 """
 
 
+@pytest.fixture(scope="session")
+def skips_long_tests() -> bool:
+    """Whether this variant of the matrix leaves out the long tests."""
+    return bool(_left_out_by())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """Mark the tests that start Spark; skip the long tests where the matrix leaves them
     out, with the reason.
     """
-    python, java = f"{sys.version_info.major}.{sys.version_info.minor}", os.environ.get(
-        "LAKE_CI_JAVA", ""
-    )
+    reason = _left_out_by()
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.jvm)
-        if java and (python, java) != LONG_ON and item.get_closest_marker("long"):
-            reason = "long: runs on Python {} with Java {}".format(*LONG_ON)
+        if reason and item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _left_out_by() -> str:
+    """The reason for which this variant leaves out the long tests; empty where it runs
+    them.
+    """
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    java = os.environ.get("LAKE_CI_JAVA", "")
+    if not java or (python, java) == LONG_ON:
+        return ""
+    return "long: runs on Python {} with Java {}".format(*LONG_ON)
