@@ -242,9 +242,13 @@ def edit(repository: Workbench, file: str, old: str, new: str) -> None:
 def failing(root: Path) -> set[str]:
     """The tests that fail, by a whole run without selection; all where pytest cannot
     collect them.
+
+    Without bytecode: a file that is changed twice in a second, to the same size, would
+    be run as it was before.
     """
     command = [
         sys.executable,
+        "-B",
         "-m",
         "pytest",
         "-q",
