@@ -25,14 +25,14 @@ from lake_ci.checks.kubernetes import kustomize
 from lake_ci.checks.kubernetes import stages as kubernetes
 from lake_ci.checks.lint import locks
 from lake_ci.checks.lint import stages as style
-from lake_ci.checks.lint.style import Format, SortImports
 from lake_ci.checks.packaging import stages as distributions
 from lake_ci.checks.performance import options as benchmarking
 from lake_ci.checks.performance import stages as benchmarks
 from lake_ci.checks.security import stages as scans
 from lake_ci.checks.terraform import plan as rehearsal
 from lake_ci.checks.terraform import stages as infrastructure
-from lake_ci.checks.tests import affected, java, pytest
+from lake_ci.checks.tests import java, pytest
+from lake_ci.checks.tests import stages as testing
 from lake_ci.model.job import EVENTS
 from lake_ci.pipeline import cache_command as kept
 from lake_ci.pipeline import pipeline as graph
@@ -54,32 +54,11 @@ nox.options.error_on_missing_interpreters = jobs.strict
 
 PYTHONS = ["3.9", "3.10", "3.11"]
 JAVAS = ["11", "17"]
-PICTURES = ROOT / ".github" / "pictures"
-# What every job is made of.
-SUITE = ["noxfile.py", "utils/lake_ci/*", "pyproject.toml", "requirements/*"]
-CODE = ["api/*", "testing/*", "utils/*"]
-UNIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]
-INTEGRATION = ["testing/integration/lakekit"]
-SUITES = ("lake_ci", "workspace_emulator")
-SUITE_UNIT = ["testing/unit/ci", *(f"testing/unit/{each}" for each in SUITES)]
-SUITE_INTEGRATION = [f"testing/integration/{each}" for each in SUITES]
-CONFTESTS = [f"testing/{each}conftest.py" for each in ("", "unit/", "integration/")]
-LAKEKIT = ["utils/lakekit/*", "api/*", "testing/data/*", *CONFTESTS]
-LAKEKIT += [f"{each}/*" for each in UNIT + INTEGRATION]
-SUITE_TESTS = ["utils/workspace_emulator/*", "testing/deploys/*", *CONFTESTS]
-SUITE_TESTS += ["testing/steadiness.py"]
-SUITE_TESTS += [f"{each}/*" for each in SUITE_UNIT + SUITE_INTEGRATION]
-READ_BY_TESTS = ["databricks.yml", "k8s/*", "scripts/*", "security/*", "terraform/*"]
-SCANNERS = ["safety", "bandit", "semgrep", "secrets"]
-# Where Python's tools look for settings, beside `.editorconfig` and its kin.
-SETTINGS = ["*.toml", "*.ini", "*.cfg", ".*", "zizmor.yml"]
 MACHINE = ["browser", "engine", "terraform", "api-server"]
-# Of those, what the suite itself runs on: nox needs 3.10.
-SUITE_PYTHONS = ["3.10", "3.11"]
 
 
 @jobs.job(
-    inputs=["*.py", "*.pyi", "*/py.typed", *SETTINGS, "requirements/*"],
+    inputs=["*.py", "*.pyi", "*/py.typed", "{settings}", "requirements/*"],
     parser=style.parser,
     minutes=10,
 )
@@ -92,7 +71,7 @@ def lint(run: Run) -> None:
 
 @jobs.job(
     events=EVENTS,
-    reports=["findings.sarif", *(f"{name}.json" for name in SCANNERS)],
+    reports=["findings.sarif", *scans.REPORTS],
     facts=["advisories"],
     minutes=10,
 )
@@ -103,7 +82,7 @@ def security(run: Run) -> None:
 
 
 @jobs.job(
-    inputs=[*SUITE, "terraform/*", "testing/aws/*", ".*"],
+    inputs=["{suite}", "terraform/*", "testing/aws/*", ".*"],
     reports=["junit.xml", "checkov.json", "plan.json", "plan.txt"],
     facts=["terraform"],
     setup=["terraform"],
@@ -111,10 +90,7 @@ def security(run: Run) -> None:
     parser=rehearsal.parser,
 )
 def terraform(run: Run) -> None:
-    """The lake's storage on AWS: validate, test, plan, policy.
-
-    The plan of each environment is rehearsed on moto, an AWS in memory.
-    """
+    """The lake's storage on AWS: validate, test, plan, policy."""
     chosen = run.options(rehearsal.options)
     run.install("terraform")
     run.check_in_turn(infrastructure.stages(run.bench, chosen))
@@ -122,7 +98,7 @@ def terraform(run: Run) -> None:
 
 @jobs.job(
     needs=[lint],
-    inputs=[*SUITE, *LAKEKIT, ".*", "scripts/*"],
+    inputs=["{suite}", "{lakekit}", ".*", "scripts/*"],
     pythons=PYTHONS,
     javas=JAVAS,
     reports=["coverage.xml", "junit.xml"],
@@ -130,28 +106,18 @@ def terraform(run: Run) -> None:
     parser=lambda: pytest.parser("tests-3.11", affected=True),
 )
 def tests(run: Run) -> None:
-    """Unit and integration tests of lakekit and its API.
-
-    `-- --affected` runs only those that a change may break.
-    """
+    """Unit and integration tests of lakekit and its API."""
     run.options(pytest.Arguments)
     run.install(f"test-java{run.java}")
-    run.check(java.Java(run.java or JAVAS[-1]), java.Jars())
-    if run.java == JAVAS[-1] or run.partial:
-        cover = ["utils/lakekit", "api/lakekit_api"]
-        folders = {"unit": UNIT, "integration": INTEGRATION}
-        run.check(*affected.sets(folders, cover, run.posargs, run.variant.job.inputs))
-        # The long tests run on the newest Python alone, and they reach the most.
-        run.check(pytest.Coverage(minimum=95 if run.python == PYTHONS[-1] else 90))
-    else:
-        # The tests that start no JVM have passed on this Python with the other Java.
-        run.check(pytest.Pytest("integration", INTEGRATION, marks="jvm"))
+    # The long tests run on the newest Python alone, and they reach the most.
+    minimum = 95 if run.python == PYTHONS[-1] else 90
+    run.check(*testing.checks(run, "lakekit", JAVAS, minimum=minimum))
 
 
 @jobs.job(
     needs=[lint],
-    inputs=[*SUITE, *SUITE_TESTS, ".*", *READ_BY_TESTS],
-    pythons=SUITE_PYTHONS,
+    inputs=["{suite}", "{suite-tests}", ".*"],
+    pythons=PYTHONS[1:],  # nox needs 3.10
     reports=["coverage.xml", "junit.xml"],
     minutes=30,
     parser=lambda: pytest.parser("suite", affected=True),
@@ -160,17 +126,12 @@ def suite(run: Run) -> None:
     """Unit and integration tests of this suite itself."""
     run.options(pytest.Arguments)
     run.install("suite")
-    folders = {"unit": SUITE_UNIT, "integration": SUITE_INTEGRATION}
-    sets = affected.sets(
-        folders, ["utils/lake_ci"], run.posargs, run.variant.job.inputs
-    )
-    coverage = pytest.Coverage(minimum=90)
-    run.check(java.Java(JAVAS[-1]), java.Jars(), *sets, coverage)
+    run.check(*testing.checks(run, "suite", JAVAS, minimum=90))
 
 
 @jobs.job(
     needs=[tests],
-    inputs=[*SUITE, *CODE, ".*", "LICENSE", "docker/*", "scripts/*", "security/*"],
+    inputs=["{suite}", "{code}", ".*", "docker/*", "security/*"],
     facts=["advisories", "engine"],
     variables=["BASE"],
     reports=["images.json", *(f"sbom-{target}.json" for target in images.TARGETS)],
@@ -189,7 +150,7 @@ def docker(run: Run) -> None:
 @jobs.job(
     needs=[docker],
     takes=["docker"],
-    inputs=[*SUITE, *CODE, ".*", "k8s/*", "scripts/*", "terraform/environments/*"],
+    inputs=["{suite}", "{code}", ".*", "k8s/*", "terraform/environments/*"],
     facts=["api-server"],
     reports=["manifests.yaml", "checkov.json"],
     setup=["kubernetes"],
@@ -225,10 +186,7 @@ def build(run: Run) -> None:
     parser=benchmarking.parser,
 )
 def performance(run: Run) -> None:
-    """Benchmark this tree against the commit before it.
-
-    The two take turns; what is surely slower fails.
-    """
+    """Benchmark this tree against the commit before it, in turns."""
     chosen = run.options(lambda words: benchmarking.options(words, ROOT))
     run.install("performance")
     run.check_in_turn(benchmarks.stages(run.bench, chosen, jobs.env))
@@ -245,10 +203,7 @@ def performance(run: Run) -> None:
     parser=deploying.parser,
 )
 def deploy(run: Run) -> None:
-    """The wheel to Databricks, whole or not at all.
-
-    Options: `-- --environment E`, `--rollback`, `--status`, `--history`.
-    """
+    """The wheel to Databricks, whole or not at all."""
     whole = jobs.planned is not None
     asked = run.options(
         lambda words: deploying.options(words, jobs.env, pipeline=whole)
@@ -283,10 +238,7 @@ def acceptance(run: Run) -> None:
     minutes=180,
 )
 def inputs(run: Run) -> None:
-    """Each job in a copy that holds only what it declares.
-
-    Nothing else makes a job run again. `-- JOB` takes that one.
-    """
+    """Each job in a copy that holds only what it declares."""
     named = run.options(declarations.options).jobs
     with declarations.scratch() as folder:
         run.check(*declarations.checks(jobs.graph, ROOT, named, folder, "inputs"))
@@ -306,10 +258,7 @@ def summary(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def plan(session: nox.Session) -> None:
-    """What an event would run, in order, and why not the rest.
-
-    `-- --help` tells its options.
-    """
+    """What an event would run, in order, and why not the rest."""
     graph.show_plan(jobs, session)
 
 
@@ -329,27 +278,22 @@ def workflow(run: Run) -> None:
 def format(run: Run) -> None:
     """Mend what can be mended: isort, then black."""
     run.install("lint")
-    run.check(SortImports(), Format())
+    run.check(*style.mending())
 
 
 @jobs.helper(setup=["browser"])
 def pictures(run: Run) -> None:
     """Draw the README's pictures from a run and its report."""
     run.install("docs")
-    run.check(docs.Picture(PICTURES / "run.svg"), docs.Screenshots(PICTURES))
+    run.check(*docs.pictures(ROOT / ".github" / "pictures"))
 
 
 @jobs.helper(parser=locks.parser)
 def lock(run: Run) -> None:
-    """Compile requirements/ from pyproject.toml.
-
-    `-- --check` compares, `-- --upgrade` takes newer versions.
-    """
+    """Compile requirements/; `-- --check` compares, `-- --upgrade` renews."""
     if "--check" in run.posargs:
         run.check(locks.Locks())
         return
-    run.check(
-        *(locks.CompileLock(each) for each in locks.declared(locks.read_project(ROOT)))
-    )
+    run.check(*locks.compiling(ROOT))
     run.install("test-java17")
     run.check(java.Java("17"), java.LockJars())

@@ -420,11 +420,11 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
             "import lakekit\n\n\ndef test_it() -> None:\n    assert lakekit.__doc__\n"
         )
         checkout.write(f"testing/tiny/{suite}/test_package.py", test)
-    unit = 'UNIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]'
-    checkout.replace("noxfile.py", unit, 'UNIT = ["testing/tiny/unit"]')
-    integration = 'INTEGRATION = ["testing/integration/lakekit"]'
+    unit = 'unit = ["testing/unit/lakekit", "testing/unit/lakekit_api"]'
+    checkout.replace("pyproject.toml", unit, 'unit = ["testing/tiny/unit"]')
+    integration = 'integration = ["testing/integration/lakekit"]'
     checkout.replace(
-        "noxfile.py", integration, 'INTEGRATION = ["testing/tiny/integration"]'
+        "pyproject.toml", integration, 'integration = ["testing/tiny/integration"]'
     )
     minimum = "minimum=95 if run.python == PYTHONS[-1] else 90"
     checkout.replace("noxfile.py", minimum, "minimum=0")

@@ -91,7 +91,7 @@ def sound(original: Checkout) -> tuple[Checkout, Ran]:
         " lakekit.sign(1)) == ('minus', 'plus')\n",
     )
     original.replace(
-        "noxfile.py",
+        "pyproject.toml",
         'cover = ["utils/lakekit", "api/lakekit_api"]',
         'cover = ["utils/lakekit"]',
     )

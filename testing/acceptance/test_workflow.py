@@ -219,8 +219,8 @@ def test_finds_a_declaration_that_the_workflow_does_not_know(
 ) -> None:
     repository.replace(
         "noxfile.py",
-        "    needs=[lint],\n    inputs=[*SUITE, *LAKEKIT, ",
-        "    inputs=[*SUITE, *LAKEKIT, ",
+        '    needs=[lint],\n    inputs=["{suite}", "{lakekit}", ',
+        '    inputs=["{suite}", "{lakekit}", ',
     )
     ran = repository.nox("-s", "lint")
     ran.assert_only("lint", failed={"workflow", "workflow sessions"}, rows=ROWS)

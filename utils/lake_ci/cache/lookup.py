@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import nox
-
 from lake_ci.cache.external_inputs import Machine
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.cache.fingerprint import (
@@ -31,6 +29,7 @@ from lake_ci.model.job import Graph, Job, Variant, nearest
 from lake_ci.model.results import REPORTS, TIME_FORMAT, Result, Status, as_of, count
 from lake_ci.system import git
 from lake_ci.system.file_lock import locked
+from lake_ci.system.pyproject import settings
 
 SWITCH = "LAKE_CI_CACHE"
 PLACE = "LAKE_CI_STORE"
@@ -386,18 +385,7 @@ def limit(root: Path) -> int:
     """The size of the store in bytes, `megabytes` of `[tool.lake_ci.cache]` in
     pyproject.toml. Raises UsageError.
     """
-    try:
-        project = nox.project.load_toml(root / "pyproject.toml")
-        found = (
-            project.get("tool", {})
-            .get("lake_ci", {})
-            .get("cache", {})
-            .get("megabytes", MEGABYTES)
-        )
-    except FileNotFoundError:
-        return MEGABYTES * 10**6
-    except (OSError, ValueError) as error:
-        raise UsageError(f"pyproject.toml: {error}") from None
+    found = settings(root, "cache").get("megabytes", MEGABYTES)
     if type(found) is not int or found < 0:
         raise UsageError(
             "pyproject.toml:"

@@ -11,6 +11,11 @@ from lake_ci.model.results import REPORTS, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
 
 
+def pictures(folder: Path) -> list[Tool]:
+    """Both kinds, written to a folder."""
+    return [Picture(folder / "run.svg"), Screenshots(folder)]
+
+
 class Picture(Tool):
     """Run the pipeline in a terminal and draw what a person sees."""
 

@@ -6,14 +6,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import nox
-
 from lake_ci.errors import BadResultError, UsageError
 from lake_ci.model import results
 from lake_ci.model.job import Graph, Variant, nearest
 from lake_ci.model.results import REPORTS, Status, is_seconds
 from lake_ci.report import history
 from lake_ci.report.overview import State
+from lake_ci.system.pyproject import settings
 
 TABLE = "tool.lake_ci.seconds"
 # Of a job that `TABLE` does not name.
@@ -75,15 +74,7 @@ def estimates(root: Path, graph: Graph) -> dict[str, float]:
     Raises:
         UsageError: pyproject.toml or the table is malformed.
     """
-    try:
-        project = nox.project.load_toml(root / "pyproject.toml")
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UsageError(f"pyproject.toml: {error}") from None
-    table = project.get("tool", {}).get("lake_ci", {}).get("seconds", {})
-    if not isinstance(table, dict):
-        raise UsageError(f"pyproject.toml: {TABLE} is not a table")
+    table = settings(root, "seconds")
     names = [*graph.jobs, *(each.id for job in graph for each in job.variants)]
     for name, value in table.items():
         where = f"pyproject.toml: {TABLE}"

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,16 @@ import nox
 
 from lake_ci.cache import lookup
 from lake_ci.cache.lookup import Answer, Mode, Reuse, Verdict
-from lake_ci.errors import LakeCiError, MachineError
+from lake_ci.errors import LakeCiError, MachineError, UsageError
 from lake_ci.model import results
-from lake_ci.model.job import Graph, Job, Variant
+from lake_ci.model.job import Graph, Job, Variant, nearest
 from lake_ci.model.results import REPORTS, Result, Status
 from lake_ci.report import terminal
 from lake_ci.runner.options import HELP
 from lake_ci.runner.run import Run, facts
 from lake_ci.system import interpreters, provisioning, signals
 from lake_ci.system.environment import Environment, uv_program
+from lake_ci.system.pyproject import settings
 from lake_ci.system.redaction import Redactor, strip_secrets
 
 PLAN = "LAKE_CI_PLAN"
@@ -62,6 +63,7 @@ class Suite:
                     hint=hint,
                 )
             lookup.mode(env)
+            self._paths = settings(root, "paths")
 
     @property
     def strict(self) -> bool:
@@ -78,11 +80,33 @@ class Suite:
         def decorate(function: Function) -> Job:
             with one_line(self.redact):
                 names = tuple(need.name for need in needs)
-                job = self.graph.add(_job(function, needs=names, **declaration))
+                job = self._declared(_job(function, needs=names, **declaration))
+                self.graph.add(job)
                 self._register(job)
             return job
 
         return decorate
+
+    def _declared(self, job: Job) -> Job:
+        """The job, with each `{name}` among its inputs replaced by the patterns that
+        `[tool.lake_ci.paths]` has by that name.
+
+        Raises:
+            UsageError: there are none by that name.
+        """
+        inputs: list[str] = []
+        for pattern in job.inputs:
+            name = pattern[1:-1]
+            if pattern != f"{{{name}}}":
+                inputs.append(pattern)
+            elif name in self._paths:
+                inputs += self._paths[name]
+            else:
+                raise UsageError(
+                    f"noxfile.py: job {job.name!r}: [tool.lake_ci.paths] has no"
+                    f" {name!r}{nearest(name, self._paths)}"
+                )
+        return replace(job, inputs=tuple(inputs))
 
     def helper(self, **declaration: Any) -> Callable[[Function], Job]:
         """Declare a session for developers, which no event starts."""

@@ -124,6 +124,30 @@ def test_a_job_warns_of_files_that_a_partial_run_of_its_need_left(nox_run: Nox) 
     assert nox_run.result("k8s").warnings == ()
 
 
+def test_a_set_of_files_is_named_among_the_inputs_and_must_be_there(
+    nox_run: Nox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (nox_run.root / "pyproject.toml").write_text(
+        '[tool.lake_ci.paths]\ncode = ["lake/*", "api/*"]\n'
+    )
+    nox_run.write("""
+        @suite.job(inputs=["{code}", "*.md"], python=None)
+        def lint(run):
+            \"\"\"Look at the code.\"\"\"
+            run.check(Shell(f"echo {' '.join(run.variant.job.inputs)}"))
+        """)
+    assert nox_run.here("-s", "lint") == 0
+    [check] = nox_run.result("lint").checks
+    assert check.detail == "lake/* api/* *.md"
+    noxfile = nox_run.root / "noxfile.py"
+    noxfile.write_text(noxfile.read_text().replace("{code}", "{cod}"))
+    assert nox_run.here("-s", "lint") == 2
+    assert (
+        "noxfile.py: job 'lint': [tool.lake_ci.paths] has no 'cod';"
+        " did you mean 'code'?"
+    ) in capfd.readouterr().err
+
+
 def test_a_helper_is_no_job_of_the_pipeline(nox_run: Nox) -> None:
     nox_run.write(JOBS)
     assert nox_run.here("-s", "format") == 0

@@ -13,12 +13,13 @@ from typing import Any
 from lake_ci.checks.docker import layers
 from lake_ci.checks.docker.engine import SCRATCH, Engine
 from lake_ci.checks.docker.reference_lake import Outside
-from lake_ci.checks.lint.locks import read_jars, read_project
+from lake_ci.checks.lint.locks import read_jars
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
 from lake_ci.runner.options import Parser
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
+from lake_ci.system.pyproject import settings
 
 DOCKERFILE = "docker/Dockerfile"
 BAKE = "docker/docker-bake.hcl"
@@ -65,7 +66,7 @@ class Images:
 
     def settings(self, bench: Workbench) -> dict[str, Any]:
         """`[tool.lake_ci.docker]` of pyproject.toml."""
-        found: dict[str, Any] = read_project(bench.root)["tool"]["lake_ci"]["docker"]
+        found: dict[str, Any] = settings(bench.root, "docker")
         return found
 
 

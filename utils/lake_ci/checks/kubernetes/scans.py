@@ -10,11 +10,11 @@ from typing import Any
 
 from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
-from lake_ci.checks.lint.locks import read_project
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
+from lake_ci.system.pyproject import read_project
 
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"

@@ -23,6 +23,7 @@ from lake_ci.runner.check import Tool, Workbench, crashed, stopped
 from lake_ci.runner.generated_file import FORCE, Generated
 from lake_ci.runner.options import Parser
 from lake_ci.system.environment import uv_program
+from lake_ci.system.pyproject import read_project
 
 FOLDER = "requirements"
 MEND = "run `nox -s lock`"
@@ -53,14 +54,6 @@ class Lock:
     @property
     def title(self) -> str:
         return f"{self.purpose}: Python {self.python} and up"
-
-
-def read_project(root: Path) -> dict[str, Any]:
-    """The content of pyproject.toml. Raises UsageError where it is not TOML."""
-    try:
-        return nox.project.load_toml(root / "pyproject.toml")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"pyproject.toml: {error}") from None
 
 
 def declared(project: dict[str, Any]) -> list[Lock]:
@@ -232,6 +225,11 @@ class CompileLock(Tool):
         body = scratch.read_text(encoding="utf-8")
         text = render(lock.title, [lock.arguments, lock.requirements], body)
         return generated(lock.file).write(self.name, bench, text)
+
+
+def compiling(root: Path) -> list[Tool]:
+    """The compiling of every declared lock. Raises UsageError as `declared` does."""
+    return [CompileLock(lock) for lock in declared(read_project(root))]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lake_ci.checks.lint.imports import Imports
 from lake_ci.checks.lint.locks import Locks
-from lake_ci.checks.lint.style import Black, Flake8, Isort, Mypy
+from lake_ci.checks.lint.style import Black, Flake8, Format, Isort, Mypy, SortImports
 from lake_ci.runner.check import Tool
 from lake_ci.runner.options import Parser
 
@@ -41,3 +41,8 @@ def options(posargs: Sequence[str]) -> Options:
 def checks() -> list[Tool]:
     """The longest first, as they run side by side."""
     return [Flake8(), Mypy(), Isort(), Black(), Imports(), Locks()]
+
+
+def mending() -> list[Tool]:
+    """What mends what can be mended."""
+    return [SortImports(), Format()]

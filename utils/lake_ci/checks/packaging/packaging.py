@@ -11,13 +11,13 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lake_ci.checks.lint.locks import read_project
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
 from lake_ci.system import git, interpreters
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.environment import uv_program
 from lake_ci.system.processes import Completed
+from lake_ci.system.pyproject import read_project
 
 DIST = "dist"
 KINDS = {"wheel": "*.whl", "sdist": "*.tar.gz"}

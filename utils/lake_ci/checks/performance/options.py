@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake_ci.checks.lint.locks import read_project
 from lake_ci.runner.options import Parser
+from lake_ci.system.pyproject import settings
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def parser() -> Parser:
 
 def options(posargs: Sequence[str], root: Path) -> Options:
     """Read what follows `--`, over what pyproject.toml says. Raises UsageError."""
-    declared = read_project(root)["tool"]["lake_ci"]["performance"]
+    declared = settings(root, "performance")
     typed = parser().parse_args(list(posargs))
     if typed.generations is not None and typed.generations < 1:
         parser().error("--generations is a number from 1 on")

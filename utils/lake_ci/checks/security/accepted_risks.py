@@ -13,11 +13,11 @@ from typing import Any
 
 import nox.project
 
-from lake_ci.checks.lint.locks import read_project
 from lake_ci.checks.security.sarif import SEVERITIES, Weakness, merged
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench
+from lake_ci.system.pyproject import settings
 
 FILE = "security/exceptions.toml"
 KEYS = {"id": str, "reason": str, "owner": str, "expires": date}
@@ -58,8 +58,8 @@ class Register:
     """
 
     def __init__(self, root: Path, today: date) -> None:
-        self.settings = read_project(root)["tool"]["lake_ci"].get("security", {})
-        self.fail_on = self.settings.get("fail_on")
+        self.settings = settings(root, "security")
+        self.fail_on: str = self.settings.get("fail_on", "")
         if self.fail_on not in SEVERITIES:
             levels = ", ".join(SEVERITIES)
             raise UsageError(

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from lake_ci.checks.lint.locks import FOLDER, read_project
+from lake_ci.checks.lint.locks import FOLDER
 from lake_ci.runner.check import Workbench
 from lake_ci.system.environment import uv_program
+from lake_ci.system.pyproject import read_project
 
 CACHE = ".cache/resolved"
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")

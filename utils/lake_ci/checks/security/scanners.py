@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.checks.file_cache import KnownFiles
-from lake_ci.checks.lint.locks import read_project
 from lake_ci.checks.security import sarif
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.file_scanner import LOCK, FileScanner
@@ -21,6 +20,7 @@ from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
+from lake_ci.system.pyproject import read_project
 
 RULES = "security/rules"
 # What kingfisher has no rule for; its own hold beside them.

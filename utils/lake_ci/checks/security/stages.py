@@ -10,6 +10,9 @@ from lake_ci.checks.security.safety import Safety
 from lake_ci.checks.security.scanners import Bandit, Rules, Sarif, Secrets, Semgrep
 from lake_ci.runner.check import Tool
 
+REPORTS = [f"{name}.json" for name in ("safety", "bandit", "semgrep", "secrets")]
+"""What the scanners leave, by name."""
+
 
 def checks(root: Path, today: date) -> list[Tool]:
     """The scans, what they may leave out, and one report of all they found."""

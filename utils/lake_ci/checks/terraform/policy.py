@@ -12,7 +12,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from lake_ci.checks.lint.locks import read_project
 from lake_ci.checks.terraform import hcl
 from lake_ci.checks.terraform.code import FOLDER, isolated
 from lake_ci.checks.terraform.plan import Plan
@@ -20,6 +19,7 @@ from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
+from lake_ci.system.pyproject import settings
 
 PRIVATE = (
     "block_public_acls",
@@ -181,9 +181,7 @@ class Policy(Tool):
                 finding = self.finding(bench, rule, address, text, message)
                 found.setdefault(finding, []).append(environment)
         if all(environment in plans for environment in ALIKE):
-            free = read_project(bench.root)["tool"]["lake_ci"]["terraform"][
-                "may_differ"
-            ]
+            free = settings(bench.root, "terraform")["may_differ"]
             staging, production = (plans[name] for name in ALIKE)
             for address, attribute, one, two in differences(staging, production, free):
                 message = (

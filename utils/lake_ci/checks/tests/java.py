@@ -19,7 +19,6 @@ from lake_ci.checks.lint.locks import (
     jar_coordinates,
     objection,
     read_jars,
-    read_project,
     render,
 )
 from lake_ci.errors import MachineError
@@ -27,6 +26,7 @@ from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed
+from lake_ci.system.pyproject import read_project
 
 # Where systems keep the certificates they trust in a form that a JVM reads: Debian,
 # Fedora, Alpine and Arch.

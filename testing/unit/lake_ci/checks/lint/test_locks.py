@@ -13,6 +13,7 @@ from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
 from lake_ci.system.processes import Completed
+from lake_ci.system.pyproject import read_project
 
 Answering = Callable[..., list[list[str]]]
 
@@ -45,7 +46,7 @@ def locked(bench: Workbench) -> Workbench:
     """A repository whose locks are all in step."""
     (bench.root / "pyproject.toml").write_text(PROJECT)
     (bench.root / "requirements").mkdir()
-    project = locks.read_project(bench.root)
+    project = read_project(bench.root)
     for lock in locks.declared(project):
         (bench.root / lock.file).write_text(
             locks.render(lock.title, [lock.arguments, lock.requirements], BODY)
@@ -117,7 +118,7 @@ def test_a_lock_without_a_digest_is_named_with_the_command_that_mends_it(
 def test_a_file_that_lock_did_not_make_is_not_overwritten_before_force(
     locked: Workbench, answering: Answering
 ) -> None:
-    lock = locks.declared(locks.read_project(locked.root))[0]
+    lock = locks.declared(read_project(locked.root))[0]
     path = locked.root / lock.file
     path.write_text("click==8.0.0 # pinned by hand\n")
     assert places(locked) == [("requirements/runtime.txt:1", "not-generated")]
@@ -172,18 +173,18 @@ def test_a_wrong_declaration_is_refused_by_name(
 ) -> None:
     edit(locked.root / "pyproject.toml", old, new)
     with pytest.raises(UsageError, match=words):
-        locks.declared(locks.read_project(locked.root))
+        locks.declared(read_project(locked.root))
 
 
 def test_no_pyproject_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pyproject.toml: .*No such file"):
-        locks.read_project(tmp_path)
+        read_project(tmp_path)
 
 
 def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
     locked: Workbench,
 ) -> None:
-    [runtime, lint, test] = locks.declared(locks.read_project(locked.root))
+    [runtime, lint, test] = locks.declared(read_project(locked.root))
     assert lint == Lock("lint", "3.11", ("black", "pytest"), ("--group", "lint"))
     assert test.requirements == ("click>=8.1", "pyspark>=3.5", "pytest")
     assert test.arguments == ("pyproject.toml", "--extra", "spark", "--group", "pytest")
@@ -210,7 +211,7 @@ def compiling(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
 def test_a_compiled_lock_is_written_once_and_then_unchanged(
     locked: Workbench, answering: Answering
 ) -> None:
-    lock = locks.declared(locks.read_project(locked.root))[0]
+    lock = locks.declared(read_project(locked.root))[0]
     path = locked.root / lock.file
     path.unlink()
     seen: list[str] = []
@@ -247,7 +248,7 @@ def test_a_compiled_lock_is_written_once_and_then_unchanged(
 def test_a_lock_that_cannot_be_compiled_is_a_failure_and_the_old_one_stays(
     locked: Workbench, answering: Answering, done: Completed, rule: str
 ) -> None:
-    lock = locks.declared(locks.read_project(locked.root))[0]
+    lock = locks.declared(read_project(locked.root))[0]
     before = (locked.root / lock.file).read_text()
     answering(done)
     outcome = CompileLock(lock).run(locked)

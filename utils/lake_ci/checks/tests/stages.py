@@ -1,0 +1,69 @@
+"""All the tests of a session: what they run on, the tests by kind, their coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lake_ci.checks.tests import affected
+from lake_ci.checks.tests.java import Jars, Java
+from lake_ci.checks.tests.pytest import Coverage, Pytest
+from lake_ci.errors import UsageError
+from lake_ci.model.job import nearest
+from lake_ci.runner.check import Tool
+from lake_ci.runner.run import Run
+from lake_ci.system.pyproject import settings
+
+TABLE = "tool.lake_ci.tests"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders of a session's tests, and of the code whose coverage is measured,
+    relative to the repository.
+    """
+
+    unit: Sequence[str]
+    integration: Sequence[str]
+    cover: Sequence[str]
+
+
+def declared(root: Path, name: str) -> Folders:
+    """The folders that `[tool.lake_ci.tests.<name>]` of pyproject.toml declares.
+
+    Raises:
+        UsageError: it declares none by that name, or one that does not exist.
+    """
+    tables = settings(root, "tests")
+    if name not in tables:
+        raise UsageError(f"pyproject.toml: {TABLE}: no {name!r}{nearest(name, tables)}")
+    try:
+        found = Folders(**tables[name])
+    except TypeError:
+        needed = ", ".join(Folders.__dataclass_fields__)
+        message = f"pyproject.toml: {TABLE}.{name} is to have {needed}, and no more"
+        raise UsageError(message) from None
+    for folder in (*found.unit, *found.integration, *found.cover):
+        if not (root / folder).is_dir():
+            raise UsageError(f"pyproject.toml: {TABLE}.{name}: no folder {folder!r}")
+    return found
+
+
+def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list[Tool]:
+    """The tests that a session runs on its Python and Java.
+
+    Args:
+        name: which tests, of `[tool.lake_ci.tests]`.
+        javas: the Javas of the matrix. The last one runs all tests, the others those
+            that start a JVM: what starts none knows no Java.
+        minimum: the percentage of lines that are to be covered at least.
+    """
+    folders = declared(run.root, name)
+    provided: list[Tool] = [Java(run.java or javas[-1]), Jars()]
+    if run.java not in (None, javas[-1]) and not run.partial:
+        return [*provided, Pytest("integration", folders.integration, marks="jvm")]
+    kinds = {"unit": folders.unit, "integration": folders.integration}
+    inputs = run.variant.job.inputs
+    tests = affected.sets(kinds, folders.cover, run.posargs, inputs)
+    return [*provided, *tests, Coverage(minimum=minimum)]
