@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import copy
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -22,9 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import nox
-
-# `_option_set` is the one place that knows how nox's options become arguments again.
-from nox import _option_set, _options, sessions
 
 from lake_ci.cache import lookup
 from lake_ci.cache.lookup import SWITCH, Answer, Mode, Reuse, Verdict
@@ -56,6 +51,7 @@ from lake_ci.pipeline.plan import (
 )
 from lake_ci.report import efficiency, terminal
 from lake_ci.report.overview import Overview, Workers
+from lake_ci.runner import nox_adapter
 from lake_ci.runner.options import Parser
 from lake_ci.runner.run import facts
 from lake_ci.runner.suite import PLAN, Suite, one_line
@@ -67,7 +63,6 @@ from lake_ci.system.processes import Processes
 # The inner nox gives its workers 2 s to end their tools and write their results.
 INNER_GRACE_SECONDS = 2.8
 LAST = ".history/last.json"
-MISSING = re.compile(r"Python interpreter (\S+) not found")
 
 
 def arguments() -> Parser:
@@ -106,7 +101,11 @@ def play(suite: Suite, session: nox.Session) -> None:
         ):
             sign(lock, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
             code = Pipeline(
-                suite, plan, session._runner.global_config, options, session.posargs
+                suite,
+                plan,
+                nox_adapter.configuration(session),
+                options,
+                session.posargs,
             ).run()
     if code != 0:
         sys.exit(code)
@@ -130,7 +129,7 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
         if options.mermaid:
             print(as_mermaid(plan, suite.graph))
             return
-        config = session._runner.global_config
+        config = nox_adapter.configuration(session)
         # Standard output is the plan's alone: a program may read it.
         cache = forecasting(suite, config, lambda text: print(text, file=sys.stderr))
         verdicts: list[Verdict] = []
@@ -149,7 +148,9 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
         else:
             write = as_json if options.json else as_text
             times = expected(suite, plan.variants, cache, mode)
-            print(write(plan, times, verdicts, workers=workers(config, None)))
+            print(
+                write(plan, times, verdicts, workers=nox_adapter.workers(config, None))
+            )
 
 
 def expected(
@@ -178,10 +179,7 @@ def forecasting(suite: Suite, config: Any, out: Callable[[str], None] = print) -
     def environment(variant: Variant) -> Path | None:
         if variant.job.python is None and not variant.job.pythons:
             return None
-        # The one place that knows what folder nox makes of a session's name.
-        return Path(
-            suite.root, sessions._normalize_path(str(config.envdir), variant.session)
-        )
+        return nox_adapter.environment_folder(suite.root, config, variant.session)
 
     return suite.reuse(environment, out)
 
@@ -273,7 +271,7 @@ class Pipeline:
         self.run_id = suite.env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
         self.variants = plan.variants
         self.mode = played_mode(suite, plan, no_cache=options.no_cache)
-        number = workers(config, options.parallel)
+        number = nox_adapter.workers(config, options.parallel)
         self.workers = Workers(number, os.cpu_count() or 1, time.time())
 
     def run(self) -> int:
@@ -295,7 +293,9 @@ class Pipeline:
                 interrupted = True
             if self.config.install_only:
                 return 130 if interrupted else code
-            found = self._results(_read_report(report), interrupted=interrupted)
+            found = self._results(
+                nox_adapter.read_report(report), interrupted=interrupted
+            )
         print(f"\n{terminal.table(found, self.plan.skipped)}", flush=True)
         self._report()
         if interrupted:
@@ -343,7 +343,7 @@ class Pipeline:
             env["DEPLOY_ENVIRONMENT"] = self.options.environment
         plain = self.options.plain
         done = Processes(redact=self.suite.redact).run(
-            inner_argv(self.config, starting, report, self.options.parallel),
+            nox_adapter.command(self.config, starting, report, self.workers.number),
             cwd=self.suite.root,
             env=env,
             attached=not plain,
@@ -423,71 +423,26 @@ class Pipeline:
                 else ("not started after the first failure (-x)", None)
             )
             return Check("session", Status.SKIPPED, detail=why), cause
-        reason = str(said.get("reason") or "")
-        missing = MISSING.search(reason)
-        if missing:
-            message = interpreters.missing(missing[1], self.suite.env)
+        missing = nox_adapter.missing_interpreter(said)
+        if missing is not None:
+            message = interpreters.missing(missing, self.suite.env)
             finding = Finding("nox", "interpreter", message)
             outcome = Outcome(
-                Status.WARNING, f"no Python {missing[1]}", (finding,), weaker=message
+                Status.WARNING, f"no Python {missing}", (finding,), weaker=message
             )
             strict = self.suite.strict
             return Check.from_outcome("interpreter", outcome, 0.0, strict=strict), None
-        if said["result"] == "aborted" and reason.startswith("Prerequisite"):
-            need = reason.removeprefix("Prerequisite session ").removesuffix(
-                " was not successful"
-            )
+        need = nox_adapter.failed_need(said)
+        if need is not None:
             why = f"needs {need}, which did not pass"
             return Check("session", Status.SKIPPED, detail=why), "need-failed"
         message = (
-            reason or "nox could not make the environment; its own words stand above"
+            str(said.get("reason") or "")
+            or "nox could not make the environment; its own words stand above"
         )
         findings = (Finding("nox", "no-result", message),)
         check = Check("environment", Status.FAILURE, detail=message, findings=findings)
         return check, "no-environment"
-
-
-def inner_argv(
-    config: Any, sessions: Sequence[str], report: Path, parallel: str | None
-) -> list[str]:
-    """The command of the inner nox: the options of the outer one, for these sessions,
-    in parallel.
-    """
-    inner = copy.deepcopy(config)
-    overrides = {
-        "sessions": list(sessions),
-        "keywords": None,
-        "tags": None,
-        "posargs": [],
-        "report": str(report),
-        "parallel": workers(config, parallel),
-    }
-    for name, value in overrides.items():
-        inner.set_value(name, value, _option_set.Source.COMMAND_LINE)
-    return [sys.executable, "-m", "nox", *_option_set.to_argv(inner)]
-
-
-def workers(config: Any, parallel: str | None) -> int:
-    """Return how many sessions run at once: `-j`, also before `--`, else one per CPU.
-
-    Raises:
-        UsageError: `parallel` is not a number.
-    """
-    outer = getattr(config, "parallel", None)
-    chosen = parallel or ("auto" if outer in (None, 1) else outer)
-    try:
-        return _options.parse_parallel(chosen)
-    except ValueError as error:
-        raise UsageError(f"-j: {error}") from None
-
-
-def _read_report(path: Path) -> dict[str, Mapping[str, Any]]:
-    """nox's own word on each session, by its full name; nothing where it wrote none."""
-    try:
-        sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return {signature: entry for entry in sessions for signature in entry["signatures"]}
 
 
 def _planning(arguments: Sequence[str]) -> list[str]:

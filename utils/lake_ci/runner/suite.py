@@ -22,6 +22,7 @@ from lake_ci.model import results
 from lake_ci.model.job import Graph, Job, Variant, nearest
 from lake_ci.model.results import REPORTS, Result, Status
 from lake_ci.report import terminal
+from lake_ci.runner import nox_adapter
 from lake_ci.runner.options import HELP
 from lake_ci.runner.run import Run, facts
 from lake_ci.system import interpreters, provisioning, signals
@@ -149,7 +150,7 @@ class Suite:
             print(job.parser().format_help(), end="")
             return
         variant = job.variant(str(session.python) if job.pythons else None, java)
-        made = environment(session)
+        made = nox_adapter.environment(session)
         with one_line(self.redact):
             known = self._known(variant, made, session.posargs)
         if known is not None and self._reused(known):
@@ -279,26 +280,6 @@ def _keep_nothing(result: Result) -> str | None:
 
 def _observe_nothing() -> None:
     pass
-
-
-def environment(session: nox.Session) -> Environment:
-    """The environment nox made for a session. nox shows what it was told only on its
-    private runner.
-    """
-    config = session._runner.global_config
-    folder = getattr(session.virtualenv, "location", None)
-    if folder is None:
-        return Environment(
-            Path(sys.prefix),
-            may_install=False,
-            install_only=config.install_only,
-            own=False,
-        )
-    return Environment(
-        Path(folder),
-        may_install=not (config.no_install and session.virtualenv._reused),
-        install_only=config.install_only,
-    )
 
 
 def processors() -> int:

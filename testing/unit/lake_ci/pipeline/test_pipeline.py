@@ -748,57 +748,6 @@ def tests(run):
     assert re.findall(r"tests\(java(\d+)\)", table) == ["11", "17", "21"]
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "{}"])
-def test_a_report_that_nox_did_not_finish_says_nothing(
-    tmp_path: Path, text: str | None
-) -> None:
-    if text is not None:
-        (tmp_path / "report.json").write_text(text)
-    assert pipeline._read_report(tmp_path / "report.json") == {}
-
-
-def test_nox_report_is_read_by_every_name_of_a_session(tmp_path: Path) -> None:
-    entry = {"signatures": ["tests(java11)", "tests-3.10(java11)"], "result": "success"}
-    (tmp_path / "report.json").write_text(
-        json.dumps({"result": 1, "sessions": [entry]})
-    )
-    assert pipeline._read_report(tmp_path / "report.json") == {
-        "tests(java11)": entry,
-        "tests-3.10(java11)": entry,
-    }
-
-
-@pytest.mark.parametrize(
-    ("outer", "parallel", "expected"),
-    [
-        ([], None, None),
-        ([], "3", "3"),
-        (["-j", "7"], None, "7"),
-    ],
-)
-def test_the_inner_nox_gets_the_outer_ones_options_and_runs_in_parallel(
-    tmp_path: Path, outer: list[str], parallel: str | None, expected: str | None
-) -> None:
-    from nox import _options
-
-    config = _options.options.parse_args(
-        [*outer, "-x", "-R", "-s", "pipeline", "--", "--event", "push"]
-    )
-    argv = pipeline.inner_argv(
-        config, ["lint", "tests-3.10(java17)"], tmp_path / "report.json", parallel
-    )
-    assert argv[:3] == [sys.executable, "-m", "nox"]
-    at_once = argv[argv.index("--parallel") + 1]
-    assert (
-        at_once == expected if expected else int(at_once) >= 1
-    )  # without a number, one per CPU
-    assert "--stop-on-first-error" in argv
-    assert "--event" not in argv
-    assert "pipeline" not in argv
-    assert "tests-3.10(java17)" in argv
-    assert config.sessions == ["pipeline"]  # the outer one's own are left alone
-
-
 LEAKY = """
 from lake_ci.model.results import Finding
 
