@@ -471,14 +471,6 @@ CHANGES: tuple[Callable[[Trial], frozenset[str]], ...] = (
     cache_lost,
     entry_damaged,
 )
-UNTOUCHING: tuple[Callable[[Trial], frozenset[str]], ...] = (
-    time_alone,
-    ignored,
-    written_and_put_back,
-    variable_of_no_matter,
-    cache_lost,
-    another_branch_and_back,
-)
 
 
 def mend(trial: Trial) -> None:
