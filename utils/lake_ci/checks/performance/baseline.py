@@ -242,7 +242,7 @@ class Install(Tool):
         done = bench.execute(command, env=build_env(bench), cwd=side.tree)
         if done.code == 0:
             return None
-        why = f"could not build the wheel of {self._what(bench, side)}"
+        why = f"could not build the wheel of {self._what()}"
         return stopped(self.name, done) or crashed(self.name, done, why)
 
     def _make_environment(self, bench: Workbench, side: Side) -> Outcome | None:
@@ -269,7 +269,7 @@ class Install(Tool):
             return None
         return stopped(self.name, done) or crashed(self.name, done)
 
-    def _what(self, bench: Workbench, side: Side) -> str:
+    def _what(self) -> str:
         if self.baseline is None or self.baseline.commit is None:
             return "this tree"
         again = (

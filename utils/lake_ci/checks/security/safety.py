@@ -51,7 +51,7 @@ class Database:
     day: date
 
 
-def online(env: Mapping[str, str]) -> bool:
+def online() -> bool:
     """Whether the live database can be reached from here, by the proxy of the
     environment.
     """
@@ -103,7 +103,7 @@ class Safety(Scanner):
         self,
         register: Register,
         today: date,
-        online: Callable[[Mapping[str, str]], bool] = online,
+        online: Callable[[], bool] = online,
     ) -> None:
         super().__init__(register)
         self.today = today
@@ -111,11 +111,7 @@ class Safety(Scanner):
         self._pins: list[Pin] = []
 
     def run(self, bench: Workbench) -> Outcome:
-        databases = (
-            [Database((), "live database", self.today)]
-            if self.online(bench.env)
-            else []
-        )
+        databases = [Database((), "live database", self.today)] if self.online() else []
         folder = from_folder(bench.env)
         databases += [folder] if folder else []
         if not databases:

@@ -89,7 +89,7 @@ def report(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def safety(bench: Workbench, *, online: bool = True) -> Safety:
-    return Safety(Register(bench.root, TODAY), TODAY, lambda env: online)
+    return Safety(Register(bench.root, TODAY), TODAY, lambda: online)
 
 
 def test_the_live_database_is_asked_where_there_is_network(project: Workbench) -> None:
@@ -220,4 +220,4 @@ def test_a_proxy_that_is_not_there_is_no_network(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    assert advisories.online({}) is False
+    assert advisories.online() is False
