@@ -152,7 +152,7 @@ def docker(run: Run) -> None:
     takes=["docker"],
     inputs=["{suite}", "{code}", ".*", "k8s/*", "terraform/environments/*"],
     facts=["api-server"],
-    reports=["manifests.yaml", "checkov.json"],
+    reports=["manifests.yaml", "checkov.json", "junit.xml"],
     setup=["kubernetes"],
     minutes=10,
     parser=kustomize.parser,
@@ -161,7 +161,7 @@ def k8s(run: Run) -> None:
     """The manifests: schemas, a real dry-run, best practices."""
     chosen = run.options(kustomize.options)
     run.install("k8s")
-    run.check_in_turn(kubernetes.stages(chosen))
+    run.check_in_turn(kubernetes.stages(run.bench, chosen))
 
 
 @jobs.job(

@@ -31,10 +31,14 @@ PER_ENVIRONMENT = ("build", "schema", "dry-run", "checkov", "practices")
 TRIAL = {
     "API server",
     "yaml",
+    "overlay tests",
+    "settings",
     "staging is production",
     *(f"{each} trial" for each in PER_ENVIRONMENT),
 }
 ALL = TRIAL | {f"{each} {name}" for each in PER_ENVIRONMENT for name in ENVIRONMENTS}
+# The rows that need every environment.
+WHOLE = {"settings", "staging is production"}
 WORK = ".cache/kubernetes"
 PYTHON = ENVDIR / "k8s" / "bin" / "python"
 KUBECTL = str(PYTHON.with_name("kubectl"))
@@ -110,6 +114,10 @@ spec:
 """
 
 
+# A setting of an image that no manifest has.
+GONE = 'lakekit-gone = { program = "lakekit" }\n'
+
+
 @pytest.fixture
 def repository(original: Checkout, tmp_path: Path) -> Checkout:
     return original.copy(tmp_path / "repository")
@@ -176,6 +184,11 @@ def seeded(
     lines["key"] = append(
         repository, "k8s/overlays/production/api.env", "LAKEKIT_API_LIMITS=5\n"
     )
+    engine = "k8s/overlays/staging/processor.env"
+    repository.replace(engine, "LAKEKIT_ENGINE=embedded", "LAKEKIT_ENGINE=spark")
+    lines["engine"] = line(
+        (repository.root / engine).read_text(encoding="utf-8"), "LAKEKIT_ENGINE"
+    )
     size = "k8s/overlays/production/size.yaml"
     repository.replace(
         size, "  minReplicas: 3\n", "  minReplicas: 3\n  minReplicas: 9\n"
@@ -206,8 +219,10 @@ def test_defects_fail_their_own_rows(seeded: tuple[Ran, dict[str, int]]) -> None
         "practices staging",
         "checkov staging",
         "staging is production",
+        "overlay tests",
     }
     skipped = {f"{each} trial" for each in PER_ENVIRONMENT} - {"build trial"}
+    skipped.add("settings")
     seeded[0].assert_only("k8s", failed, ALL, skipped)
 
 
@@ -263,8 +278,32 @@ def test_defects_fail_their_own_rows(seeded: tuple[Ran, dict[str, int]]) -> None
             "key",
             "LAKEKIT_API_LIMITS",
         ),
+        (
+            "practices staging",
+            "image-variable",
+            "overlays/staging/processor.env",
+            "engine",
+            "lakekit-prod needs LAKEKIT_ENGINE=embedded, and is given spark",
+        ),
+        (
+            "overlay tests",
+            "failure",
+            "overlays/staging/processor.env",
+            "engine",
+            "Spark writes to no lake on S3 outside Databricks",
+        ),
     ],
-    ids=["tab", "duplicate", "unknown", "latest", "dropped", "privileged", "unread"],
+    ids=[
+        "tab",
+        "duplicate",
+        "unknown",
+        "latest",
+        "dropped",
+        "privileged",
+        "unread",
+        "engine",
+        "bucket",
+    ],
 )
 def test_finds_a_defect_that_is_written_down(
     seeded: tuple[Ran, dict[str, int]],
@@ -355,6 +394,33 @@ def test_finds_that_staging_is_not_as_production(
     assert ("k8s/overlays/production/api.env", lines["key"]) in places
 
 
+def test_finds_settings_of_what_no_environment_has(repository: Checkout) -> None:
+    project = "pyproject.toml"
+    for old, new in (
+        ('secrets = ["api-tokens",', 'secrets = ["gone-tokens", "api-tokens",'),
+        ('may_differ = [\n  "*.con', 'may_differ = [\n  "Gone.*",\n  "*.con'),
+        ("[tool.lake_ci.k8s.images]\n", "[tool.lake_ci.k8s.images]\n" + GONE),
+    ):
+        repository.replace(project, old, new)
+    ran = repository.nox("-s", "k8s", env=own())
+    ran.assert_only("k8s", WHOLE, ALL)
+    text = (repository.root / project).read_text(encoding="utf-8")
+    for row, rule, mark in (
+        ("settings", "unused-image", "lakekit-gone"),
+        ("settings", "unused-secret", "gone-tokens"),
+        ("staging is production", "unmatched", "Gone.*"),
+    ):
+        found = ran.finding("k8s", row, rule)
+        assert (found.file, found.line) == (project, line(text, mark))
+        assert mark in found.message
+    repository.replace(project, 'code = ["utils/lakekit"]', 'code = ["utils/gone"]')
+    ran = repository.nox("-s", "k8s", env=own())
+    assert ran.code == 1
+    [found] = ran.check("k8s", "session").findings
+    assert "[tool.lake_ci.k8s.programs.lakekit]" in found.message
+    assert "there is no folder 'utils/gone'" in found.message
+
+
 def test_an_api_server_that_does_not_start_says_so_with_its_own_words(
     repository: Checkout, tmp_path: Path
 ) -> None:
@@ -373,9 +439,7 @@ def test_an_api_server_that_does_not_start_says_so_with_its_own_words(
         "trial",
         env=own(KUBEBUILDER_ASSETS=str(assets)),
     )
-    ran.assert_only(
-        "k8s", {"API server"}, TRIAL, {"dry-run trial", "staging is production"}
-    )
+    ran.assert_only("k8s", {"API server"}, TRIAL, {"dry-run trial", *WHOLE})
     [found] = ran.check("k8s", "API server").findings
     assert "ended with 7" in found.message
     assert "no space left" in found.message or "not asked" in found.message
@@ -480,7 +544,7 @@ def test_a_named_cluster_is_asked_and_never_written_to(
     ]
     subprocess.run(apply, cwd=repository.root, env=env, check=True, capture_output=True)
     ran = repository.nox(*trial, env=cluster)
-    ran.assert_only("k8s", set(), TRIAL, {"staging is production"})
+    ran.assert_only("k8s", set(), TRIAL, WHOLE)
     assert (
         ran.check("k8s", "dry-run trial").detail
         == "16 objects by the cluster of context test"
@@ -563,6 +627,6 @@ def test_the_next_run_removes_what_a_killed_one_left(
     [folder] = servers(repository)
     assert len(left) == 2 and all(command_of(pid) for pid in left)
     ran = repository.nox("-s", "k8s", "--", "--environment", "trial", env=own())
-    ran.assert_only("k8s", set(), TRIAL, {"staging is production"})
+    ran.assert_only("k8s", set(), TRIAL, WHOLE)
     wait_until_gone(left)
     assert not folder.exists() and servers(repository) == []

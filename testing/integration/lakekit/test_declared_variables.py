@@ -10,13 +10,25 @@ import pytest
 if sys.version_info < (3, 10):
     pytest.skip("lake_ci needs Python 3.10", allow_module_level=True)
 
-from lake_ci.checks.kubernetes.declared_variables import known
+from lake_ci.checks.kubernetes.declared_variables import variables
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 REPOSITORY = Path(__file__).parents[3]
 
 
+def declared(program: str) -> frozenset[str]:
+    """What a program of the manifests reads, by the settings of the check."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
+    table = project["tool"]["lake_ci"]["k8s"]["programs"][program]
+    return variables(REPOSITORY, table["code"], table["settings"])
+
+
 def test_variables_of_lakekit_and_its_api_are_found() -> None:
-    found = known(REPOSITORY)
-    assert {"LAKEKIT_SOURCE", "LAKEKIT_SCRATCH", "AWS_REGION"} <= found["lakekit"]
+    lake = declared("lakekit")
+    assert {"LAKEKIT_SOURCE", "LAKEKIT_SCRATCH", "AWS_REGION"} <= lake
     api = {"LAKEKIT_API_TOKENS", "LAKEKIT_API_TOKENS_FILE", "LAKEKIT_API_GRACE"}
-    assert api <= found["lakekit-api"]
+    assert api <= declared("lakekit-api")

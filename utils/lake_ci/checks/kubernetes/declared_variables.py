@@ -1,4 +1,4 @@
-"""Which environment variables the shipped programs read, as their code says.
+"""Which environment variables a program reads, by its code.
 
 The code is read, not imported: nothing it needs has to be installed.
 """
@@ -6,81 +6,77 @@ The code is read, not imported: nothing it needs has to be installed.
 from __future__ import annotations
 
 import ast
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lake_ci.errors import LakeCiError
-
-LAKEKIT = "utils/lakekit"
-LAKEKIT_SETTINGS = f"{LAKEKIT}/cli/settings.py"
-API = "api/lakekit_api"
-API_SETTINGS = f"{API}/settings.py"
-HINT = "tell lake_ci/checks/kubernetes/declared_variables.py where it went"
+from lake_ci.errors import UsageError
 
 
-class Programs:
-    """Reads the code once, whoever asks first."""
+def variables(
+    root: Path, code: Sequence[str], settings: Mapping[str, str]
+) -> frozenset[str]:
+    """The variables that a program reads: by its settings, and by name anywhere in its
+    code. Raises UsageError for a folder or a declaration that is not there.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._read: dict[str, set[str]] | None = None
-
-    def read(self, root: Path) -> dict[str, set[str]]:
-        """What each program reads, as `known` has it."""
-        with self._lock:
-            if self._read is None:
-                self._read = known(root)
-            return self._read
-
-
-def known(root: Path) -> dict[str, set[str]]:
-    """What each program reads: by its settings, and by name anywhere in its code.
-    Raises LakeCiError.
+    Args:
+        code: the folders of its code, relative to the repository.
+        settings: by the prefix of its variables, `FILE:NAME` of the dictionary or class
+            whose keys or fields are its settings.
     """
-    lake = {
-        f"LAKEKIT_{name.upper()}" for name in _keys(root / LAKEKIT_SETTINGS, "SETTINGS")
-    }
-    api = {
-        f"LAKEKIT_API_{name.upper()}"
-        for name in _fields(root / API_SETTINGS, "Settings")
-    }
-    api |= {f"LAKEKIT_API_{name}" for name in _prefixed(root / API_SETTINGS)}
-    read = set(_read(root / LAKEKIT))
-    return {"lakekit": lake | read, "lakekit-api": api | read | set(_read(root / API))}
+    found = {name for folder in code for name in _read(root, folder)}
+    for prefix, place in settings.items():
+        found |= {f"{prefix}{name}" for name in _declared(root, place)}
+    return frozenset(found)
 
 
-def _keys(path: Path, name: str) -> list[str]:
+def _declared(root: Path, place: str) -> list[str]:
+    """The names of settings as variables have them, without their prefix."""
+    file, _, name = place.rpartition(":")
+    path = root / file
+    if not path.is_file():
+        raise UsageError(f"there is no file {file!r}")
+    body = _parsed(path).body
+    names = _keys(body, name) or _fields(body, name)
+    if not names:
+        raise UsageError(f"{file} declares no settings by a dictionary or class {name}")
+    return [*(each.upper() for each in names), *_prefixed(body)]
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as Python: {error}") from None
+
+
+def _keys(body: Sequence[ast.stmt], name: str) -> list[str]:
     """The keys of a dictionary of a module."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in body:
         if (
             isinstance(node, ast.AnnAssign)
             and isinstance(node.target, ast.Name)
             and node.target.id == name
+            and isinstance(node.value, ast.Dict)
         ):
-            if isinstance(node.value, ast.Dict):
-                return [
-                    str(key.value)
-                    for key in node.value.keys
-                    if isinstance(key, ast.Constant)
-                ]
-    raise LakeCiError(f"{path}: there is no dictionary {name}", hint=HINT)
+            keys = node.value.keys
+            return [str(each.value) for each in keys if isinstance(each, ast.Constant)]
+    return []
 
 
-def _fields(path: Path, name: str) -> list[str]:
+def _fields(body: Sequence[ast.stmt], name: str) -> list[str]:
     """The fields of a dataclass of a module."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             rows = (
                 each.target for each in node.body if isinstance(each, ast.AnnAssign)
             )
             return [row.id for row in rows if isinstance(row, ast.Name)]
-    raise LakeCiError(f"{path}: there is no class {name}", hint=HINT)
+    return []
 
 
-def _prefixed(path: Path) -> Iterator[str]:
+def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
     """The constants of a module that are a prefix and a name: `f"{PREFIX}TOKENS"`."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr):
             yield from (
                 str(part.value)
@@ -89,24 +85,33 @@ def _prefixed(path: Path) -> Iterator[str]:
             )
 
 
-def _read(folder: Path) -> Iterator[str]:
-    """The names that the code asks the environment for, written out."""
-    for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            asked: ast.expr | None = None
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.args
-            ):
-                if node.func.attr == "getenv" or (
-                    node.func.attr == "get" and _environ(node.func.value)
-                ):
-                    asked = node.args[0]
-            elif isinstance(node, ast.Subscript) and _environ(node.value):
-                asked = node.slice
+def _read(root: Path, folder: str) -> Iterator[str]:
+    """The names that the code of a folder asks the environment for, written out."""
+    files = sorted((root / folder).rglob("*.py"))
+    if not files:
+        raise UsageError(f"there is no folder {folder!r} with Python code")
+    for path in files:
+        for node in ast.walk(_parsed(path)):
+            asked = _asked(node)
             if isinstance(asked, ast.Constant) and isinstance(asked.value, str):
                 yield asked.value
+
+
+def _asked(node: ast.AST) -> ast.expr | None:
+    """What `os.environ` or `os.getenv` is asked for; None for any other code."""
+    if isinstance(node, ast.Subscript) and _environ(node.value):
+        return node.slice
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.args
+        and (
+            node.func.attr == "getenv"
+            or (node.func.attr == "get" and _environ(node.func.value))
+        )
+    ):
+        return node.args[0]
+    return None
 
 
 def _environ(node: ast.expr) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
+from lake_ci.checks.kubernetes.image_settings import TABLE, line_of
 from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered, leaves
 from lake_ci.checks.kubernetes.scans import settings
@@ -43,6 +44,7 @@ class Alike(Tool):
             for each in (staging, production)
         )
         found = self.differences(first, second, allowed)
+        found += self.unmatched({*first, *second}, allowed, bench)
         return Outcome.of(
             found, clean=f"{len(second)} values, {len(allowed)} of which may differ"
         )
@@ -68,6 +70,16 @@ class Alike(Tool):
             message = f"{key} is {said[0]} in staging and {said[1]} in production"
             found.append(manifest.finding(self.name, "differs", message, path))
         return found
+
+    def unmatched(
+        self, keys: Collection[str], allowed: Sequence[str], bench: Workbench
+    ) -> Iterator[Finding]:
+        """The patterns of values that may differ, and of which there is none."""
+        for pattern in allowed:
+            if not any(fnmatchcase(key, pattern) for key in keys):
+                line = line_of(bench.root, TABLE, pattern)
+                message = f"may_differ: no value matches {pattern!r}"
+                yield Finding(self.name, "unmatched", message, "pyproject.toml", line)
 
 
 def _nobody() -> Value:

@@ -129,7 +129,7 @@ class Build(Tool):
         itself stays as it is.
         """
         overlay = f"{FOLDER}/overlays/{self.environment}"
-        wrapper = bench.root / WORK / "build" / self.environment
+        wrapper = self.places(bench).parent
         target = os.path.relpath(bench.root / overlay, wrapper)
         write_whole(
             wrapper / "kustomization.yaml",
@@ -149,9 +149,16 @@ class Build(Tool):
         )
         if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)
+        write_whole(self.places(bench), done.stdout)
         rendered = Rendered.from_json(self.environment, str(file), done.stdout)
         self.made.set(rendered)
         return Outcome(Status.SUCCESS, count(len(rendered.manifests), "object"))
+
+    def places(self, bench: Workbench) -> Path:
+        """The file with the objects and where each value was written, for checks that
+        are processes of their own.
+        """
+        return bench.root / WORK / "build" / self.environment / "rendered.json"
 
     def refusal(self, done: Completed, overlay: str, bench: Workbench) -> Finding:
         """Why kustomize did not build, at the place that it names, where it names

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from lake_ci.checks.kubernetes.manifests import Rendered, leaves
-from lake_ci.checks.kubernetes.rule_context import Facts, Found, Rule, last
+from lake_ci.checks.kubernetes.image_settings import TABLE
+from lake_ci.checks.kubernetes.manifests import Manifest, Rendered, leaves
+from lake_ci.checks.kubernetes.rule_context import (
+    Facts,
+    Found,
+    Rule,
+    configs_of,
+    image_of,
+)
 
 LEVEL = "pod-security.kubernetes.io/enforce"
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
-# What the images run that are named after something else, `lakekit-prod` and
-# `lakekit-processor`.
-DEFAULT_PROGRAM = "lakekit"
-# The engine that an image holds, where it holds but one.
-ENGINES = {"lakekit-prod": "embedded", "lakekit-processor": "spark"}
 # By the end of its path, a value that is another object's name.
 NAMING = {
     "serviceAccountName": "ServiceAccount",
@@ -80,17 +83,16 @@ def account(tool: str, rendered: Rendered, facts: Facts) -> Found:
 
 
 def unread(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """Every key of a ConfigMap is a variable that the program it is given to reads; an
-    image is named after that.
-    """
+    """Every key of a ConfigMap is a variable that a program it is given to reads."""
     for config in rendered.of("ConfigMap"):
-        images = set(given_to(rendered, config.name))
-        programs = {
-            image if image in facts.reads else DEFAULT_PROGRAM for image in images
-        }
+        images = set(given_to(rendered, config))
+        known = [facts.images[name] for name in images if name in facts.images]
+        programs = {image.program.name: image.program.reads for image in known}
+        if images and not programs:
+            continue  # `undescribed` names the image
         who = " or ".join(sorted(programs))
-        for key in config.body.get("data", ()):
-            if not any(key in facts.reads[program] for program in programs):
+        for key in config.body.get("data") or ():
+            if not any(key in reads for reads in programs.values()):
                 message = (
                     f"{key} is no setting that {who} reads"
                     if programs
@@ -99,40 +101,67 @@ def unread(tool: str, rendered: Rendered, facts: Facts) -> Found:
                 yield config.finding(tool, "unread-setting", message, ("data", key))
 
 
-def given_to(rendered: Rendered, config: str) -> Iterator[str]:
+def given_to(rendered: Rendered, config: Manifest) -> Iterator[str]:
     """The images that are given a ConfigMap as their environment."""
     for manifest in rendered.workloads():
         for _, container in manifest.containers():
-            if config in [
-                each.get("configMapRef", {}).get("name")
-                for each in container.get("envFrom", ())
-            ]:
-                yield last(str(container.get("image", "")))
+            if config in configs_of(rendered, container):
+                yield image_of(container)
 
 
-def engine(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """A processor's engine is the one its image holds; and it is not Spark where the
-    lake is in a bucket.
-
-    lakekit refuses that for want of a log store that can put-if-absent.
+def undescribed(tool: str, rendered: Rendered, facts: Facts) -> Found:
+    """An image that is given a ConfigMap is described in pyproject.toml: else nobody
+    knows what it reads.
     """
-    for config in rendered.of("ConfigMap"):
-        data = config.body.get("data", {})
-        chosen = data.get("LAKEKIT_ENGINE")
-        place = ("data", "LAKEKIT_ENGINE")
-        if chosen == "spark" and str(data.get("LAKEKIT_LAKE")).startswith("s3"):
-            message = (
-                "Spark writes to no lake on S3 outside Databricks;"
-                " the engine there is `embedded`"
-            )
-            yield config.finding(tool, "engine", message, place)
-        for image in sorted(set(given_to(rendered, config.name))):
-            if image in ENGINES and chosen != ENGINES[image]:
+    for manifest in rendered.workloads():
+        for path, container in manifest.containers():
+            name = image_of(container)
+            if name not in facts.images and configs_of(rendered, container):
                 message = (
-                    f"{image} holds the engine {ENGINES[image]},"
-                    f" and is told to use {chosen}"
+                    f"[{TABLE}.images] in pyproject.toml does not say which program"
+                    f" {name!r} runs"
                 )
-                yield config.finding(tool, "engine", message, place)
+                yield manifest.finding(
+                    tool, "undescribed-image", message, (*path, "image")
+                )
+
+
+def needed(tool: str, rendered: Rendered, facts: Facts) -> Found:
+    """An image is given the variables that it needs, with their values: the engine that
+    it holds.
+    """
+    for manifest in rendered.workloads():
+        for path, container in manifest.containers():
+            name = image_of(container)
+            if name not in facts.images:
+                continue
+            configs = configs_of(rendered, container)
+            for key, value in facts.images[name].environment.items():
+                given, source = _given(key, container, configs)
+                if given == value:
+                    continue
+                message = f"{name} needs {key}={value}, and is given {given or 'none'}"
+                if source is None:
+                    yield manifest.finding(tool, "image-variable", message, path)
+                else:
+                    place = ("data", key)
+                    yield source.finding(tool, "image-variable", message, place)
+
+
+def _given(
+    key: str, container: Mapping[str, Any], configs: Sequence[Manifest]
+) -> tuple[str | None, Manifest | None]:
+    """The value of a variable in a container, and the ConfigMap that has it or should
+    have it; None for a variable that the container sets itself.
+    """
+    for each in container.get("env") or ():
+        if each.get("name") == key:
+            return each.get("value"), None
+    # As in Kubernetes, the last of several counts.
+    for config in reversed(configs):
+        if key in (config.body.get("data") or {}):
+            return str(config.body["data"][key]), config
+    return None, configs[0] if configs else None
 
 
 def references(tool: str, rendered: Rendered, facts: Facts) -> Found:
@@ -141,7 +170,7 @@ def references(tool: str, rendered: Rendered, facts: Facts) -> Found:
     """
     for manifest in rendered.manifests:
         for path, value in leaves(manifest.body):
-            kind = _named_kind(path)
+            kind = named_kind(path)
             if kind is None or (kind == "Secret" and value in facts.secrets):
                 continue
             if kind == "Secret":
@@ -156,7 +185,7 @@ def references(tool: str, rendered: Rendered, facts: Facts) -> Found:
                 )
 
 
-def _named_kind(path: tuple[str | int, ...]) -> str | None:
+def named_kind(path: tuple[str | int, ...]) -> str | None:
     """What kind of object the value at a path names."""
     end = ".".join(map(str, path[-2:]))
     return NAMING.get(end) or NAMING.get(end.rpartition(".")[2])
@@ -189,7 +218,8 @@ RULES: tuple[Rule, ...] = (
     namespace,
     account,
     unread,
-    engine,
+    undescribed,
+    needed,
     references,
     selectors,
 )

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from lake_ci.checks.kubernetes.manifests import Rendered
-from lake_ci.checks.kubernetes.rule_context import Facts, Found, Rule, last
+from lake_ci.checks.kubernetes.rule_context import (
+    Facts,
+    Found,
+    Rule,
+    configs_of,
+    image_of,
+    last,
+)
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
@@ -103,27 +110,33 @@ def hardened(tool: str, rendered: Rendered, facts: Facts) -> Found:
 
 
 def grace(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """A pod is not killed before the API has ended by itself: LAKEKIT_API_GRACE and the
-    pause before it.
+    """A pod is not killed before its program has ended by itself, and the pause before
+    that.
     """
     for manifest in rendered.of("Deployment"):
         for path, container in manifest.containers():
-            names = [
-                each.get("configMapRef", {}).get("name")
-                for each in container.get("envFrom", ())
-            ]
-            configs = [rendered.named("ConfigMap", name) for name in names if name]
-            said = [each.get("data", "LAKEKIT_API_GRACE") for each in configs if each]
             pause = manifest.get(*path, "lifecycle", "preStop", "sleep", "seconds") or 0
             spec = (*(manifest.pod or ()), "spec", "terminationGracePeriodSeconds")
             given = manifest.get(*spec) or 30
-            needed = pause + max((float(each) for each in said if each), default=0.0)
+            needed = pause + _seconds_to_end(rendered, container, facts)
             if given <= needed:
                 message = (
                     f"killed after {given} s,"
                     f" and may need {needed:g} s to end by itself"
                 )
                 yield manifest.finding(tool, "grace", message, spec)
+
+
+def _seconds_to_end(
+    rendered: Rendered, container: Mapping[str, Any], facts: Facts
+) -> float:
+    """What the variable that is the `grace` of the image's program says."""
+    image = facts.images.get(image_of(container))
+    if image is None or image.program.grace is None:
+        return 0.0
+    configs = configs_of(rendered, container)
+    said = [each.get("data", image.program.grace) for each in configs]
+    return max((float(each) for each in said if each), default=0.0)
 
 
 RULES: tuple[Rule, ...] = (probes, limits, images, hardened, grace)

@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lake_ci.checks.kubernetes.manifests import Rendered
+from lake_ci.checks.kubernetes.image_settings import Image
+from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.model.results import Finding, incomplete
 
 IMAGES = "reports/docker/images.json"
@@ -21,13 +23,13 @@ class Facts:
     Attributes:
         built: the names of the images that the docker session built; None where it left
             no report of all of them.
-        reads: the variables that each program reads.
+        images: what pyproject.toml says of images, by name.
         secrets: the Secrets that people make by hand, or an operator does.
         account: the cloud account of the environment.
     """
 
     built: frozenset[str] | None
-    reads: Mapping[str, set[str]]
+    images: Mapping[str, Image]
     secrets: frozenset[str]
     account: str | None
 
@@ -59,3 +61,18 @@ def built(root: Path) -> frozenset[str] | None:
 def last(image: str) -> str:
     """An image's name without registry, tag and digest."""
     return re.split(r"[:@]", image.rpartition("/")[2])[0]
+
+
+def image_of(container: Mapping[str, Any]) -> str:
+    """The name of a container's image."""
+    return last(str(container.get("image", "")))
+
+
+def configs_of(rendered: Rendered, container: Mapping[str, Any]) -> list[Manifest]:
+    """The ConfigMaps that a container is given as its environment."""
+    names = [
+        each.get("configMapRef", {}).get("name")
+        for each in container.get("envFrom") or ()
+    ]
+    found = [rendered.named("ConfigMap", name) for name in names if name]
+    return [each for each in found if each]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lake_ci.checks.kubernetes import overlay_rules, pod_rules
-from lake_ci.checks.kubernetes.declared_variables import Programs
+from lake_ci.checks.kubernetes.image_settings import Image
 from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.rule_context import Facts, built, not_compared
 from lake_ci.checks.kubernetes.scans import NOT_BUILT, settings
@@ -19,9 +21,9 @@ class Practices(Tool):
     settings that somebody reads.
     """
 
-    def __init__(self, build: Build, programs: Programs) -> None:
+    def __init__(self, build: Build, images: Mapping[str, Image]) -> None:
         self.build = build
-        self.programs = programs
+        self.images = images
         self.name = f"practices {build.environment}"
 
     def run(self, bench: Workbench) -> Outcome:
@@ -30,7 +32,7 @@ class Practices(Tool):
             return Outcome(Status.SKIPPED, NOT_BUILT)
         facts = Facts(
             built=built(bench.root),
-            reads=self.programs.read(bench.root),
+            images=self.images,
             secrets=frozenset(settings(bench)["secrets"]),
             account=accounts.setting(bench, rendered.environment, "account_id"),
         )

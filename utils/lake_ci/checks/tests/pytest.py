@@ -228,7 +228,10 @@ class Pytest(Tool):
             for element in case.findall(kind):
                 text = element.text or ""
                 file, line, rule = _raised_at(text, bench)
-                if file is None:
+                recorded = _recorded_place(case)
+                if recorded is not None:
+                    file, line = recorded
+                elif file is None:
                     file = case.get("file") or case.get("classname", "").replace(
                         ".", "/"
                     ) + "/" + case.get("name", "")
@@ -241,6 +244,17 @@ class Pytest(Tool):
                     bench.relative(file),
                     line,
                 )
+
+
+def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
+    """Where a test says that the defect is, if not in Python code:
+    `record_property("place", "k8s/base/api.yaml:12")`.
+    """
+    for each in case.iterfind("properties/property[@name='place']"):
+        file, _, line = each.get("value", "").rpartition(":")
+        if file and line.isdigit():
+            return file, int(line)
+    return None
 
 
 def _raised_at(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.kubernetes.declared_variables import (
-    API_SETTINGS,
-    LAKEKIT,
-    LAKEKIT_SETTINGS,
-    Programs,
-    known,
-)
-from lake_ci.errors import LakeCiError
+from lake_ci.checks.kubernetes.declared_variables import variables
+from lake_ci.errors import UsageError
+
+SHOP = "utils/shop"
+SETTINGS = f"{SHOP}/settings.py"
+API = "api/shop_api"
+API_SETTINGS = f"{API}/settings.py"
 
 
 def write(root: Path, path: str, text: str) -> None:
@@ -26,17 +24,17 @@ def write(root: Path, path: str, text: str) -> None:
 def code(tmp_path: Path) -> Path:
     write(
         tmp_path,
-        LAKEKIT_SETTINGS,
+        SETTINGS,
         'SETTINGS: Mapping[str, str] = {"lake": "where", "engine": "which"}\n',
     )
     write(
         tmp_path,
-        f"{LAKEKIT}/storage.py",
+        f"{SHOP}/storage.py",
         'import os\n\na = os.environ.get("AWS_REGION") or os.getenv("HOME")\nb ='
         ' os.environ["TZ"]\nc = {}.get("NO")\n',
     )
     settings = (
-        'PREFIX = "LAKEKIT_API_"\nTOKENS = f"{PREFIX}TOKENS"\n\n\nclass Settings:\n   '
+        'PREFIX = "SHOP_API_"\nTOKENS = f"{PREFIX}TOKENS"\n\n\nclass Settings:\n   '
         " port: int = 8080\n"
     )
     write(tmp_path, API_SETTINGS, settings)
@@ -47,26 +45,38 @@ def test_settings_and_variables_that_are_asked_for_by_name_are_known(
     code: Path,
 ) -> None:
     read = {"AWS_REGION", "HOME", "TZ"}
-    assert known(code) == {
-        "lakekit": {"LAKEKIT_LAKE", "LAKEKIT_ENGINE"} | read,
-        "lakekit-api": {"LAKEKIT_API_PORT", "LAKEKIT_API_TOKENS"} | read,
+    assert variables(code, [SHOP], {"SHOP_": f"{SETTINGS}:SETTINGS"}) == {
+        "SHOP_LAKE",
+        "SHOP_ENGINE",
+        *read,
+    }
+    api = {"SHOP_API_": f"{API_SETTINGS}:Settings"}
+    assert variables(code, [SHOP, API], api) == {
+        "SHOP_API_PORT",
+        "SHOP_API_TOKENS",
+        *read,
     }
 
 
-def test_the_code_is_read_once(code: Path) -> None:
-    programs = Programs()
-    first = programs.read(code)
-    shutil.rmtree(code / "utils")
-    assert programs.read(code) is first
-
-
 @pytest.mark.parametrize(
-    ("file", "what"),
-    [(LAKEKIT_SETTINGS, "dictionary SETTINGS"), (API_SETTINGS, "class Settings")],
+    ("folders", "place", "words"),
+    [
+        (["utils/gone"], f"{SETTINGS}:SETTINGS", "no folder 'utils/gone' with Python"),
+        ([SHOP], "utils/gone.py:SETTINGS", "there is no file 'utils/gone.py'"),
+        ([SHOP], f"{SETTINGS}:OTHER", f"{SETTINGS} declares no .* class OTHER"),
+        ([SHOP], f"{API_SETTINGS}:Other", f"{API_SETTINGS} declares no .* class Other"),
+        ([SHOP], "SETTINGS", "there is no file ''"),
+    ],
+    ids=["folder", "file", "dictionary", "class", "without-a-file"],
 )
-def test_settings_that_moved_are_an_error_and_not_an_empty_list(
-    code: Path, file: str, what: str
+def test_code_that_moved_is_an_error_and_not_an_empty_list(
+    code: Path, folders: list[str], place: str, words: str
 ) -> None:
-    write(code, file, "moved = True\n")
-    with pytest.raises(LakeCiError, match=f"there is no {what}"):
-        known(code)
+    with pytest.raises(UsageError, match=words):
+        variables(code, folders, {"SHOP_": place})
+
+
+def test_code_that_is_no_python_is_an_error(code: Path) -> None:
+    write(code, f"{SHOP}/broken.py", "def\n")
+    with pytest.raises(UsageError, match="broken.py cannot be read as Python"):
+        variables(code, [SHOP], {})

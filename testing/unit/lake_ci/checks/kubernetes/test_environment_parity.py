@@ -76,8 +76,8 @@ def test_names_accounts_hashes_and_what_is_declared_may_differ(
 def test_every_other_difference_is_placed_in_production(bench: Workbench) -> None:
     outcome = compared(
         bench,
-        environment("staging", "abcdefghij", minReplicas=1, pause=3),
-        environment("production", "0123456789", minReplicas=2),
+        environment("staging", "abcdefghij", minReplicas=1, pause=3, maxReplicas=1),
+        environment("production", "0123456789", minReplicas=2, maxReplicas=2),
     )
     assert [(each.file, each.line) for each in outcome.findings] == [
         ("k8s/production.yaml", 5),
@@ -91,6 +91,19 @@ def test_every_other_difference_is_placed_in_production(bench: Workbench) -> Non
         "Scaler.api.spec.pause is 3 in staging and nothing in production"
         in outcome.findings[1].message
     )
+
+
+def test_a_pattern_that_no_value_matches_is_named_with_its_line(
+    bench: Workbench,
+) -> None:
+    outcome = compared(
+        bench,
+        environment("staging", "abcdefghij", minReplicas=1),
+        environment("production", "0123456789", minReplicas=1),
+    )
+    [said] = outcome.findings
+    assert (said.rule, said.file, said.line) == ("unmatched", "pyproject.toml", 2)
+    assert "no value matches '*.spec.maxReplicas'" in said.message
 
 
 def test_a_part_is_not_compared(bench: Workbench) -> None:

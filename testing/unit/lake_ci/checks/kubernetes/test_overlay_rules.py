@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 
 from lake_ci.checks.kubernetes import overlay_rules
+from lake_ci.checks.kubernetes.image_settings import Image, Program
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.checks.kubernetes.rule_context import Facts, Rule
 from lake_ci.model.results import Finding
 
 LEVEL = {overlay_rules.LEVEL: "restricted"}
-READS = {
-    "lakekit": {"LAKEKIT_ENGINE", "LAKEKIT_LAKE"},
-    "lakekit-api": {"LAKEKIT_API_PORT"},
+SHOP = Program("shop", frozenset({"SHOP_ENGINE", "SHOP_LAKE"}))
+IMAGES = {
+    "shop-api": Image(Program("shop-api", frozenset({"SHOP_API_PORT"}))),
+    "shop-nightly": Image(SHOP, {"SHOP_ENGINE": "spark"}),
+    "shop-hourly": Image(SHOP, {"SHOP_ENGINE": "embedded"}),
 }
-FACTS = Facts(None, READS, frozenset({"tokens"}), "111122223333")
+FACTS = Facts(None, IMAGES, frozenset({"tokens"}), "111122223333")
 
 
 def thing(kind: str, name: str, **more: Any) -> Manifest:
@@ -90,70 +93,90 @@ def test_an_account_of_another_environment_is_found_anywhere() -> None:
     assert "account 999988887777, and dev's is 111122223333" in said
 
 
+def settings(**data: str) -> Manifest:
+    return thing("ConfigMap", "settings", data=data)
+
+
 def test_a_setting_is_read_by_the_program_it_is_given_to() -> None:
-    api = workload("r/lakekit-api:1", "settings")
-    assert (
-        found(
-            overlay_rules.unread,
-            api,
-            thing("ConfigMap", "settings", data={"LAKEKIT_API_PORT": "1"}),
-        )
-        == []
-    )
-    [said] = messages(
-        overlay_rules.unread,
-        api,
-        thing("ConfigMap", "settings", data={"LAKEKIT_LAKE": "x"}),
-    )
-    assert (
-        said == "ConfigMap/settings: LAKEKIT_LAKE is no setting that lakekit-api reads"
-    )
-    processor = workload("r/lakekit-prod:1", "settings")
-    assert (
-        found(
-            overlay_rules.unread,
-            processor,
-            thing("ConfigMap", "settings", data={"LAKEKIT_LAKE": "x"}),
-        )
-        == []
-    )
-    [said] = messages(
-        overlay_rules.unread, thing("ConfigMap", "settings", data={"LAKEKIT_LAKE": "x"})
-    )
-    assert said.endswith("LAKEKIT_LAKE: no pod takes it")
+    api = workload("r/shop-api:1", "settings")
+    assert found(overlay_rules.unread, api, settings(SHOP_API_PORT="1")) == []
+    lake = settings(SHOP_LAKE="x")
+    [said] = messages(overlay_rules.unread, api, lake)
+    assert said == "ConfigMap/settings: SHOP_LAKE is no setting that shop-api reads"
+    nightly = workload("r/shop-nightly:1", "settings")
+    assert found(overlay_rules.unread, nightly, lake) == []
+    assert found(overlay_rules.unread, api, nightly, lake) == []
+    [said] = messages(overlay_rules.unread, lake)
+    assert said.endswith("SHOP_LAKE: no pod takes it")
+
+
+def test_an_image_with_settings_that_nobody_describes_is_found() -> None:
+    other = workload("r/shop-other:1", "settings")
+    lake = settings(SHOP_LAKE="x")
+    [said] = found(overlay_rules.undescribed, other, lake)
+    assert (said.rule, said.file, said.line) == ("undescribed-image", "x.yaml", 1)
+    assert "does not say which program 'shop-other' runs" in said.message
+    assert found(overlay_rules.unread, other, lake) == []
+    assert found(overlay_rules.undescribed, other) == []
+    known = workload("r/shop-api:1", "settings")
+    assert found(overlay_rules.undescribed, known, lake) == []
 
 
 @pytest.mark.parametrize(
-    ("image", "engine", "lake", "words"),
+    ("image", "engine", "words"),
     [
-        ("lakekit-processor", "spark", "/lake", None),
-        ("lakekit-prod", "embedded", "s3://lake", None),
-        ("lakekit-processor", "spark", "s3://lake", "Spark writes to no lake on S3"),
+        ("shop-nightly", "spark", None),
+        ("shop-hourly", "embedded", None),
+        ("shop-api", None, None),
+        ("shop-other", "spark", None),
         (
-            "lakekit-processor",
+            "shop-nightly",
             "embedded",
-            "s3://lake",
-            "holds the engine spark, and is told to use embedded",
+            "shop-nightly needs SHOP_ENGINE=spark, and is given embedded",
         ),
         (
-            "lakekit-prod",
+            "shop-hourly",
             None,
-            "/lake",
-            "holds the engine embedded, and is told to use None",
+            "shop-hourly needs SHOP_ENGINE=embedded, and is given none",
         ),
     ],
 )
-def test_the_engine_is_the_images_and_spark_has_no_bucket(
-    image: str, engine: str | None, lake: str, words: str | None
+def test_an_image_is_given_what_it_needs_at_the_line_of_the_value(
+    image: str, engine: str | None, words: str | None
 ) -> None:
-    data = {"LAKEKIT_LAKE": lake} | ({"LAKEKIT_ENGINE": engine} if engine else {})
-    said = messages(
-        overlay_rules.engine,
-        workload(f"r/{image}:1", "settings"),
-        thing("ConfigMap", "settings", data=data),
+    data = {"SHOP_LAKE": "/lake"} | ({"SHOP_ENGINE": engine} if engine else {})
+    config = Manifest(
+        {"kind": "ConfigMap", "metadata": {"name": "settings"}, "data": data},
+        {(): ("x.yaml", 1), ("data", "SHOP_ENGINE"): ("shop.env", 7)},
     )
-    assert len(said) == (words is not None)
-    assert words is None or words in said[0]
+    said = found(overlay_rules.needed, workload(f"r/{image}:1", "settings"), config)
+    assert [(each.rule, each.file, each.line) for each in said] == (
+        [("image-variable", "shop.env", 7)] if words else []
+    )
+    assert words is None or said[0].message == f"ConfigMap/settings: {words}"
+
+
+def test_an_image_may_be_given_what_it_needs_by_its_container() -> None:
+    pod = workload("r/shop-nightly:1", "settings")
+    [container] = pod.body["spec"]["template"]["spec"]["containers"]
+    del container["envFrom"]
+    [said] = messages(overlay_rules.needed, pod)
+    assert said.startswith("Deployment/one: shop-nightly needs SHOP_ENGINE=spark")
+    container["env"] = [{"name": "SHOP_ENGINE", "value": "spark"}]
+    assert found(overlay_rules.needed, pod) == []
+    container["env"] = [{"name": "SHOP_ENGINE", "value": "embedded"}]
+    container["envFrom"] = [{"configMapRef": {"name": "settings"}}]
+    [said] = messages(overlay_rules.needed, pod, settings(SHOP_ENGINE="spark"))
+    assert "is given embedded" in said
+
+
+def test_the_last_of_several_configmaps_counts() -> None:
+    pod = workload("r/shop-nightly:1", "settings")
+    [container] = pod.body["spec"]["template"]["spec"]["containers"]
+    container["envFrom"].append({"configMapRef": {"name": "more"}})
+    more = thing("ConfigMap", "more", data={"SHOP_ENGINE": "embedded"})
+    [said] = messages(overlay_rules.needed, pod, settings(SHOP_ENGINE="spark"), more)
+    assert said.startswith("ConfigMap/more: ")
 
 
 def test_what_is_named_is_there() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Callable
 
 import pytest
 
 from lake_ci.checks.kubernetes import pod_rules
+from lake_ci.checks.kubernetes.image_settings import Image, Program
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.checks.kubernetes.rule_context import Facts, Rule
 
@@ -29,7 +31,9 @@ CONTAINER: dict[str, Any] = {
         "capabilities": {"drop": ["ALL"]},
     },
 }
-FACTS = Facts(frozenset({"lakekit-api"}), {}, frozenset(), "111122223333")
+API = Program("lakekit-api", frozenset({"LAKEKIT_API_GRACE"}), "LAKEKIT_API_GRACE")
+IMAGES = {"lakekit-api": Image(API)}
+FACTS = Facts(frozenset(IMAGES), IMAGES, frozenset(), "111122223333")
 SETTINGS = Manifest(
     {
         "kind": "ConfigMap",
@@ -152,6 +156,19 @@ def test_a_digest_stands_for_a_tag_and_without_a_report_no_image_is_unknown() ->
     rendered = deployment(lambda pod, one: one.update(image=f"nginx@sha256:{'a' * 64}"))
     facts = Facts(None, {}, frozenset(), None)
     assert list(pod_rules.images("practices dev", rendered, facts)) == []
+
+
+def test_a_program_without_a_grace_of_its_own_has_the_pause_alone() -> None:
+    def ends_after(seconds: int) -> Rendered:
+        return deployment(
+            lambda pod, one: pod.update(terminationGracePeriodSeconds=seconds)
+        )
+
+    images = {"lakekit-api": Image(Program("lakekit-api", frozenset()))}
+    for facts in (replace(FACTS, images=images), replace(FACTS, images={})):
+        assert list(pod_rules.grace("practices dev", ends_after(6), facts)) == []
+        [said] = pod_rules.grace("practices dev", ends_after(5), facts)
+        assert "killed after 5 s, and may need 5 s" in said.message
 
 
 def test_a_job_needs_no_probes() -> None:

@@ -7,11 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.kubernetes.declared_variables import (
-    API_SETTINGS,
-    LAKEKIT_SETTINGS,
-    Programs,
-)
 from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.manifests import Deleted, Made, Manifest, Rendered
 from lake_ci.checks.kubernetes.rule_context import IMAGES, built, last
@@ -26,12 +21,6 @@ def bench(bench: Workbench) -> Workbench:
     (bench.root / "pyproject.toml").write_text(
         '[tool.lake_ci.k8s]\nsecrets = ["tokens"]\n'
     )
-    for file, text in (
-        (LAKEKIT_SETTINGS, "SETTINGS: M = {}\n"),
-        (API_SETTINGS, "class Settings:\n    port: int = 1\n"),
-    ):
-        (bench.root / file).parent.mkdir(parents=True)
-        (bench.root / file).write_text(text)
     return bench
 
 
@@ -42,7 +31,7 @@ def test_findings_of_all_rules_come_in_one_row(bench: Workbench) -> None:
     )
     gone = Deleted("NetworkPolicy", "deny", "k8s/overlays/dev/x.yaml", 9)
     build.made.set(Rendered("dev", "made.yaml", (secret,), (gone,)))
-    outcome = Practices(build, Programs()).run(bench)
+    outcome = Practices(build, {}).run(bench)
     assert [(each.rule, each.file, each.line) for each in outcome.findings] == [
         ("network-policy", "k8s/overlays/dev/x.yaml", 9),
         ("pod-security", "k8s/overlays/dev/kustomization.yaml", 1),
@@ -55,11 +44,11 @@ def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compar
 ) -> None:
     build = Build("dev")
     build.made.set(sound())
-    outcome = Practices(build, Programs()).run(bench)
-    assert outcome.detail == f"12 rules; images not compared: there is no {IMAGES}"
+    outcome = Practices(build, {}).run(bench)
+    assert outcome.detail == f"13 rules; images not compared: there is no {IMAGES}"
     (bench.root / IMAGES).parent.mkdir(parents=True)
     (bench.root / IMAGES).write_text("[]")
-    assert Practices(build, Programs()).run(bench).detail == "12 rules"
+    assert Practices(build, {}).run(bench).detail == "13 rules"
 
 
 def sound(*more: Manifest) -> Rendered:
@@ -96,19 +85,19 @@ def test_partial_images_are_not_compared(bench: Workbench, partial: bool) -> Non
         partial=partial,
     )
     results.write((bench.root / IMAGES).parent, made)
-    rules = {each.rule for each in Practices(build, Programs()).run(bench).findings}
+    rules = {each.rule for each in Practices(build, {}).run(bench).findings}
     assert ("unknown-image" in rules) is not partial
     build.made = Made()
     build.made.set(sound())
     why = "arguments selected a part of docker; run `nox -s docker`"
-    detail = f"12 rules; images not compared: {why}" if partial else "12 rules"
-    assert Practices(build, Programs()).run(bench).detail == detail
+    detail = f"13 rules; images not compared: {why}" if partial else "13 rules"
+    assert Practices(build, {}).run(bench).detail == detail
 
 
 def test_what_was_not_built_is_skipped(bench: Workbench) -> None:
     build = Build("dev")
     build.made.set(None)
-    assert Practices(build, Programs()).run(bench).status is Status.SKIPPED
+    assert Practices(build, {}).run(bench).status is Status.SKIPPED
 
 
 def test_images_are_known_by_name_without_registry_and_tag(tmp_path: Path) -> None:

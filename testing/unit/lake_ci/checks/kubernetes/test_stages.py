@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lake_ci.checks.kubernetes import kustomize
 from lake_ci.checks.kubernetes.stages import stages
+from lake_ci.errors import UsageError
+from lake_ci.runner.check import Workbench
 
 
-def test_each_environment_has_all_its_rows() -> None:
+def test_each_environment_has_all_its_rows(bench: Workbench) -> None:
     chosen = kustomize.options(["--environment", "dev", "--environment", "trial"])
-    rows = [tool.name for stage in stages(chosen) for tool in stage]
+    (bench.root / "pyproject.toml").write_text("[tool.lake_ci.k8s]\n")
+    rows = [tool.name for stage in stages(bench, chosen) for tool in stage]
     kinds = ("build", "schema", "dry-run", "checkov", "practices")
     each = [f"{kind} {name}" for kind in kinds for name in ("dev", "trial")]
     assert sorted(rows) == sorted(
-        ["API server", "yaml", "staging is production", *each]
+        [
+            "API server",
+            "yaml",
+            "overlay tests",
+            "settings",
+            "staging is production",
+            *each,
+        ]
     )
     assert len(set(rows)) == len(rows)
+
+
+def test_a_wrong_setting_is_refused_before_any_check(bench: Workbench) -> None:
+    (bench.root / "pyproject.toml").write_text(
+        '[tool.lake_ci.k8s.images]\nshop = { program = "shop" }\n'
+    )
+    with pytest.raises(UsageError, match="program is 'shop'; there is no program"):
+        next(stages(bench, kustomize.options([])))

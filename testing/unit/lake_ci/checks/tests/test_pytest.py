@@ -276,6 +276,27 @@ def test_without_a_traceback_the_test_itself_is_the_place(
         assert (finding.place, finding.rule) == (place, "failure")
 
 
+@pytest.mark.parametrize(
+    ("recorded", "place"),
+    [
+        ("k8s/base/api.yaml:12", "k8s/base/api.yaml:12"),
+        ("k8s/base/api.yaml:None", "lib.py:2"),
+        ("", "lib.py:2"),
+    ],
+)
+def test_a_place_that_a_test_records_comes_before_that_of_the_traceback(
+    suite: Workbench, answering: Answering, recorded: str, place: str
+) -> None:
+    case = (
+        '<testcase classname="a" name="test_c" file="a.py" line="1"><properties>'
+        f'<property name="place" value="{recorded}"/></properties>'
+        '<failure message="no">lib.py:2: KeyError</failure></testcase>'
+    )
+    answering(writing(f"<testsuites>{case}</testsuites>", 1))
+    [finding] = Pytest("tests", ["tests"]).run(suite).findings
+    assert (finding.place, finding.rule) == (place, "KeyError")
+
+
 def test_a_green_suite_is_success_and_leaves_its_junit_in_one_file_with_the_others(
     suite: Workbench, answering: Answering
 ) -> None:

@@ -1,0 +1,136 @@
+"""The tests of the overlays are given what was rendered, and nothing that was typed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
+from lake_ci.checks.kubernetes.overlay_tests import TESTS, VARIABLE, OverlayTests
+from lake_ci.model.results import Status
+from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
+
+RULES = Path(__file__).parents[5] / TESTS / "test_overlays.py"
+JUNIT = """\
+<testsuites><testsuite><testcase classname="testing.k8s.test_overlays" name="test_x">
+<properties><property name="place" value="k8s/overlays/dev/x.env:3"/></properties>
+<failure message="Failed: no">no</failure></testcase></testsuite></testsuites>
+"""
+
+
+def builds(*made: str, failed: Sequence[str] = ()) -> list[Build]:
+    found = [Build(name) for name in (*made, *failed)]
+    for build in found:
+        rendered = Rendered(build.environment, "made.yaml", ())
+        build.made.set(None if build.environment in failed else rendered)
+    return found
+
+
+def test_pytest_is_given_what_was_built_and_no_option_of_the_session(
+    bench: Workbench,
+) -> None:
+    calls = []
+
+    def execute(
+        argv: Sequence[str], *, env: Mapping[str, str], **named: Any
+    ) -> Completed:
+        calls.append((list(argv), dict(env)))
+        [junit] = [each for each in argv if each.startswith("--junit-xml=")]
+        Path(junit.partition("=")[2]).write_text(JUNIT)
+        return Completed(tuple(argv), 1, "", "", 1.0)
+
+    bench = replace(bench, execute=execute, posargs=("--environment", "dev"), workers=4)
+    outcome = OverlayTests(builds("dev", "trial", failed=["staging"])).run(bench)
+    [(argv, env)] = calls
+    assert argv[1:4] == ["-m", "pytest", TESTS]
+    assert "--environment" not in argv
+    assert not any(each.startswith("--numprocesses") for each in argv)
+    paths = [Path(each) for each in env[VARIABLE].split(os.pathsep)]
+    assert [path.parent.name for path in paths] == ["dev", "trial"]
+    [said] = outcome.findings
+    assert (said.file, said.line) == ("k8s/overlays/dev/x.env", 3)
+
+
+def test_without_any_build_nothing_is_tested(bench: Workbench) -> None:
+    outcome = OverlayTests(builds(failed=["dev"])).run(bench)
+    assert outcome.status is Status.SKIPPED
+
+
+def rules() -> ModuleType:
+    """The module of the repository's own rules, imported anew."""
+    spec = importlib.util.spec_from_file_location("overlay_rules_of_the_lake", RULES)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_without_manifests_the_rules_refuse_to_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What pytest would skip without a word is an error of the command line."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(pytest.UsageError, match="run `nox -s k8s`"):
+        rules()
+
+
+def written(folder: Path, **data: str) -> Path:
+    """The file of an environment with one ConfigMap."""
+    metadata = {"name": "settings"}
+    thing = {"kind": "ConfigMap", "metadata": metadata, "data": data}
+    places = [[["data", key], "x.env", line] for line, key in enumerate(data, 1)]
+    folder.mkdir()
+    path = folder / "rendered.json"
+    objects = [{"object": thing, "places": places}]
+    path.write_text(json.dumps({"objects": objects, "deleted": []}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("engine", "lake", "refused"),
+    [
+        ("spark", "/lake", False),
+        ("embedded", "s3://lake", False),
+        ("spark", "s3://lake", True),
+    ],
+)
+def test_spark_and_a_lake_in_a_bucket_are_refused_at_the_line_of_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    engine: str,
+    lake: str,
+    refused: bool,
+) -> None:
+    path = written(tmp_path / "dev", LAKEKIT_LAKE=lake, LAKEKIT_ENGINE=engine)
+    monkeypatch.setenv(VARIABLE, str(path))
+    said = []
+
+    def fail(config: Manifest, key: str, message: str) -> None:
+        said.append((config.place(("data", key)), message))
+
+    module = rules()
+    [environment] = module.rendered()
+    assert environment.environment == "dev"
+    module.test_spark_has_no_lake_in_a_bucket(environment, fail)
+    assert [place for place, _ in said] == ([("x.env", 2)] if refused else [])
+
+
+def test_a_rule_that_no_configmap_is_subject_to_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "dev", LAKEKIT_LAKE="s3://lake")
+    monkeypatch.setenv(VARIABLE, str(path))
+    module = rules()
+    [environment] = module.rendered()
+    with pytest.raises(AssertionError, match="no ConfigMap of dev has LAKEKIT_ENGINE"):
+        module.test_spark_has_no_lake_in_a_bucket(environment, pytest.fail)

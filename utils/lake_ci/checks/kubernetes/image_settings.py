@@ -1,0 +1,159 @@
+"""What `[tool.lake_ci.k8s]` in pyproject.toml says of the images: the program that each
+runs, the variables that this reads, and those that the image needs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lake_ci.checks.kubernetes.declared_variables import variables
+from lake_ci.checks.lint.locks import read_project
+from lake_ci.errors import UsageError
+
+TABLE = "tool.lake_ci.k8s"
+KEYS = ("versions", "secrets", "may_differ", "accepted", "programs", "images")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that images run.
+
+    Attributes:
+        reads: the environment variables that it reads.
+        grace: the variable with the seconds that it may need to end, if it has one.
+    """
+
+    name: str
+    reads: frozenset[str]
+    grace: str | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image, by what it runs.
+
+    Attributes:
+        environment: the variables that it needs, with their values.
+    """
+
+    program: Program
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_images(root: Path) -> dict[str, Image]:
+    """The images that pyproject.toml describes, by name without registry and tag.
+
+    Raises UsageError for a setting that is misspelled, or names what is not there.
+    """
+    said = read_project(root).get("tool", {}).get("lake_ci", {}).get("k8s", {})
+    _only(said, KEYS)
+    programs = {
+        name: _program(root, name, table)
+        for name, table in _tables(said, "programs").items()
+    }
+    images = {
+        name: _image(name, table, programs)
+        for name, table in _tables(said, "images").items()
+    }
+    used = {image.program.name for image in images.values()}
+    for name in programs:
+        if name not in used:
+            raise _wrong(f"programs.{name}", "no image runs it")
+    return images
+
+
+def line_of(root: Path, table: str, name: str) -> int | None:
+    """The line of pyproject.toml that defines a key, or else names a thing, in a table
+    or those inside it; that of the table where there is none.
+    """
+    lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    inside = dict(_inside(lines, table))
+    quoted = re.escape(name)
+    for pattern in (rf'^"?{quoted}"?\s*=', rf"(?<![\w.-]){quoted}(?![\w.-])"):
+        for number, line in inside.items():
+            if re.search(pattern, line):
+                return number
+    return min(inside, default=None)
+
+
+def _inside(lines: Sequence[str], table: str) -> Iterator[tuple[int, str]]:
+    """The lines of a table and of those inside it, without comments."""
+    inside = False
+    for number, line in enumerate(lines, 1):
+        if line.startswith("["):
+            inside = f"{line.strip('[] ')}.".startswith(f"{table}.")
+        if inside and not line.startswith("#"):
+            yield number, line
+
+
+def _program(root: Path, name: str, table: Mapping[str, Any]) -> Program:
+    place = f"programs.{name}"
+    _only(table, ("code", "settings", "grace"), place)
+    code = table.get("code")
+    if not isinstance(code, list) or not all(isinstance(each, str) for each in code):
+        raise _wrong(place, "code is not a list of folders")
+    settings = _texts(table, "settings", place)
+    try:
+        reads = variables(root, code, settings)
+    except UsageError as error:
+        raise _wrong(place, error.message) from None
+    grace = table.get("grace")
+    if grace is not None and grace not in reads:
+        raise _wrong(place, f"grace is {grace!r}, which {name} does not read")
+    return Program(name, reads, grace)
+
+
+def _image(
+    name: str, table: Mapping[str, Any], programs: Mapping[str, Program]
+) -> Image:
+    place = f"images.{name}"
+    _only(table, ("program", "environment"), place)
+    program = programs.get(str(table.get("program")))
+    if program is None:
+        known = ", ".join(programs) or "no program"
+        raise _wrong(place, f"program is {table.get('program')!r}; there is {known}")
+    environment = _texts(table, "environment", place)
+    for variable in environment:
+        if variable not in program.reads:
+            raise _wrong(
+                place,
+                f"environment has {variable!r}, which {program.name} does not read",
+            )
+    return Image(program, environment)
+
+
+def _tables(said: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+    """A table of tables."""
+    found = said.get(key, {})
+    if not isinstance(found, dict):
+        raise _wrong(key, "is not a table")
+    for name, table in found.items():
+        if not isinstance(table, dict):
+            raise _wrong(f"{key}.{name}", "is not a table")
+    return found
+
+
+def _texts(table: Mapping[str, Any], key: str, place: str) -> dict[str, str]:
+    """A table of texts."""
+    found = table.get(key, {})
+    if not isinstance(found, dict) or any(
+        not isinstance(each, str) for each in found.values()
+    ):
+        raise _wrong(place, f"{key} is not a table of strings")
+    return found
+
+
+def _only(table: Mapping[str, Any], keys: tuple[str, ...], place: str = "") -> None:
+    for key in table:
+        if key not in keys:
+            known = ", ".join(keys)
+            raise _wrong(place, f"there is no setting {key!r}; there are {known}")
+
+
+def _wrong(place: str, message: str) -> UsageError:
+    table = f"{TABLE}.{place}".rstrip(".")
+    return UsageError(f"pyproject.toml: [{table}]: {message}")

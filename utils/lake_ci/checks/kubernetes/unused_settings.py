@@ -1,0 +1,69 @@
+"""What `[tool.lake_ci.k8s]` names, and no environment has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lake_ci.checks.kubernetes.image_settings import TABLE, Image, line_of
+from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.manifests import Rendered, leaves
+from lake_ci.checks.kubernetes.overlay_rules import named_kind
+from lake_ci.checks.kubernetes.rule_context import image_of
+from lake_ci.checks.kubernetes.scans import NOT_BUILT, settings
+from lake_ci.model.job import ENVIRONMENTS
+from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.runner.check import Tool, Workbench
+
+
+class UnusedSettings(Tool):
+    """Each image and each Secret that pyproject.toml names is in the manifests of some
+    environment.
+    """
+
+    name = "settings"
+
+    def __init__(self, builds: Sequence[Build], images: Mapping[str, Image]) -> None:
+        self.builds = builds
+        self.images = images
+
+    def run(self, bench: Workbench) -> Outcome:
+        if {build.environment for build in self.builds} != set(ENVIRONMENTS):
+            return Outcome(Status.SKIPPED, "not checked, for only a part was asked for")
+        rendered = [each for build in self.builds if (each := build.made.wait())]
+        if len(rendered) != len(self.builds):
+            return Outcome(Status.SKIPPED, NOT_BUILT)
+        secrets = settings(bench)["secrets"]
+        unused = [
+            ("unused-image", f"{TABLE}.images", name, "no environment runs the image")
+            for name in sorted(set(self.images) - set(_images(rendered)))
+        ]
+        unused += [
+            ("unused-secret", TABLE, name, "no environment uses the Secret")
+            for name in sorted(set(secrets) - set(_secrets(rendered)))
+        ]
+        found = [
+            Finding(
+                self.name,
+                rule,
+                f"{words} {name!r}",
+                "pyproject.toml",
+                line_of(bench.root, table, name),
+            )
+            for rule, table, name, words in unused
+        ]
+        clean = f"{len(self.images)} images, {len(secrets)} Secrets"
+        return Outcome.of(found, clean=clean)
+
+
+def _images(rendered: Sequence[Rendered]) -> Iterator[str]:
+    for each in rendered:
+        for manifest in each.workloads():
+            yield from (image_of(container) for _, container in manifest.containers())
+
+
+def _secrets(rendered: Sequence[Rendered]) -> Iterator[str]:
+    for each in rendered:
+        for manifest in each.manifests:
+            for path, value in leaves(manifest.body):
+                if named_kind(path) == "Secret":
+                    yield str(value)
