@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,28 @@ REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 CLUSTER = "cluster_id"
 
 
+# What the arguments of the run to compare with have to name: it reads the one, and
+# writes the other.
+FOLDERS = ("{sample}", "{lake}")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the sample is run on this machine, for its gold tables to be compared.
+
+    Attributes:
+        arguments: those of Python, in which `{sample}` and `{lake}` are folders.
+        path: the folders of its PYTHONPATH, relative to the repository.
+        environment: the variables that it is given.
+        unset: the variables of this process that it is not given, by patterns.
+    """
+
+    arguments: tuple[str, ...]
+    path: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Target:
     """One environment.
@@ -52,8 +74,8 @@ class Target:
             tables, and that set tables back.
         sample: the folder with the sample that is uploaded as source data; None for an
             environment with its own.
-        compare: whether the embedded engine's run of the sample says what the gold
-            tables have to hold.
+        compare: the run of the sample on this machine that says what the gold tables
+            have to hold; None where nothing does.
         limits: how long things may take.
     """
 
@@ -70,7 +92,7 @@ class Target:
     inspect: str
     restore: str
     sample: str | None
-    compare: bool
+    compare: Comparison | None
     limits: Limits
 
     @property
@@ -108,6 +130,7 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
             values[f"var.{variable}"] = str(given)
     job = _job(root, body["resources"]["jobs"], beside["job"], values)
     workspace = chosen.get("workspace", {})
+    sample = _sample(root, beside, name, body["targets"])
     place = {
         each: _resolved(f"${{var.{each}}}", values)
         for each in ("volume", "source", "lake")
@@ -125,8 +148,8 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
         job=job,
         inspect=beside["inspect"],
         restore=beside["restore"],
-        sample=beside.get("sample") if name in beside.get("sample_on", ()) else None,
-        compare=bool(beside.get("compare", False)),
+        sample=sample,
+        compare=_comparison(root, beside.get("compare"), used=sample is not None),
         limits=_limits(beside.get("limits", {})),
     )
 
@@ -197,6 +220,46 @@ def _beside(root: Path) -> dict[str, Any]:
         if not isinstance(found.get(key), str):
             raise RefusedError(f"pyproject.toml: {TABLE} names no {key}")
     return dict(found)
+
+
+def _sample(
+    root: Path, beside: Mapping[str, Any], name: str, targets: Mapping[str, Any]
+) -> str | None:
+    """The folder with the sample, for a target that is given it."""
+    sample, wanted = beside.get("sample"), beside.get("sample_on", ())
+    for each in wanted:
+        if each not in targets:
+            raise RefusedError(
+                f"pyproject.toml: {TABLE}: sample_on: there is no target {each!r}"
+            )
+    if sample is None and (wanted or "compare" in beside):
+        raise RefusedError(f"pyproject.toml: {TABLE} names no sample")
+    if sample is not None and not wanted:
+        raise RefusedError(f"pyproject.toml: {TABLE} names no sample_on")
+    if sample is None or name not in wanted:
+        return None
+    if not (root / sample).is_dir():
+        raise RefusedError(f"pyproject.toml: {TABLE}: there is no folder {sample!r}")
+    return str(sample)
+
+
+def _comparison(root: Path, said: Any, *, used: bool) -> Comparison | None:
+    """The run to compare with; where it is used, its folders have to be there."""
+    if said is None:
+        return None
+    where = f"pyproject.toml: {TABLE[:-1]}.compare]"
+    known = [each.name for each in fields(Comparison)]
+    if not isinstance(said, dict) or not set(said) <= set(known):
+        raise RefusedError(f"{where} has to be a table of {', '.join(known)}")
+    environment = said.get("environment", {})
+    lists = {key: tuple(said.get(key, ())) for key in known if key != "environment"}
+    for folder in FOLDERS:
+        if folder not in lists["arguments"]:
+            raise RefusedError(f"{where}: arguments do not name {folder}")
+    for folder in lists["path"]:
+        if used and not (root / folder).is_dir():
+            raise RefusedError(f"{where}: path: there is no folder {folder!r}")
+    return Comparison(environment=environment, **lists) if used else None
 
 
 def _limits(said: Mapping[str, Any]) -> Limits:

@@ -201,12 +201,10 @@ class Rollout:
         return pending
 
     def _embedded(self) -> Embedded | None:
-        sample = self.site.target.sample
-        if sample is None or not self.site.target.compare:
+        target = self.site.target
+        if target.sample is None or target.compare is None:
             return None
-        return Embedded(
-            self.root, self.root / sample, self.root / self.site.target.inspect
-        )
+        return Embedded(self.root, target.sample, target.inspect, target.compare)
 
     def _change(
         self, pending: Pending, current: Entry | None, embedded: Embedded | None

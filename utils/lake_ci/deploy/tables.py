@@ -11,9 +11,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from lake_ci.deploy.bundle import Comparison
 from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.ledger import RunOfOurs
 
@@ -94,25 +96,29 @@ def _same(one: str | None, two: str | None) -> bool:
 
 
 class Embedded:
-    """A run of the same medallion over the same sample with DuckDB and delta-rs, beside
-    the one on the cluster.
+    """A run over the same sample on this machine, beside the one on the cluster.
+
+    Args:
+        sample, script: the folder of the sample and the script `inspect`, relative to
+            the repository.
+        how: what is run.
     """
 
-    def __init__(self, root: Path, sample: Path, script: Path) -> None:
+    def __init__(self, root: Path, sample: str, script: str, how: Comparison) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="lake-ci-embedded-")
-        self._inspect = script
+        self._inspect = root / script
         self._lake = Path(self._folder.name) / "lake"
-        path = os.pathsep.join([str(root / "utils"), str(root / "api")])
+        path = os.pathsep.join(str(root / each) for each in how.path)
+        unset = ("DATABRICKS_*", *how.unset)
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("LAKEKIT_", "DATABRICKS_"))
+            if not any(fnmatchcase(name, pattern) for pattern in unset)
         }
-        self._env = kept | {"PYTHONPATH": path, "LAKEKIT_ENGINE": "embedded"}
+        self._env = kept | {"PYTHONPATH": path, **how.environment}
         self._root = root
-        self._process = self._start(
-            "-m", "lakekit", "run", "--source", str(sample), "--lake", str(self._lake)
-        )
+        values = {"{sample}": str(root / sample), "{lake}": str(self._lake)}
+        self._process = self._start(*(values.get(each, each) for each in how.arguments))
 
     def gold(self) -> dict[str, Any]:
         """Rows and sums of its gold tables. Raises StepError with its last lines where

@@ -335,7 +335,7 @@ def target() -> Target:
         inspect="scripts/inspect.py",
         restore="scripts/restore.py",
         sample=None,
-        compare=False,
+        compare=None,
         limits=Limits(
             request=1,
             attempts=3,

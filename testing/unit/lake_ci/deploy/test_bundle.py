@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.deploy.bundle import load, read
+from lake_ci.deploy.bundle import Comparison, load, read
 from lake_ci.deploy.errors import RefusedError
 from testing.deploys.project import make
 
 REPOSITORY = Path(__file__).resolve().parents[4]
+SAMPLE = 'job = "nightly"\nsample = "scripts"\nsample_on = ["trial"]\n'
+COMPARE = 'compare.arguments = ["-m", "shop", "{sample}", "{lake}"]\n'
 NAMES = ("production", "staging", "dev", "trial")
 
 
@@ -27,6 +29,7 @@ def test_our_own_environments_are_whole(name: str) -> None:
     assert target.job["tags"]["environment"] == name
     assert (target.host is None) == (name == "trial")
     assert (target.sample is None) == (name != "trial")
+    assert (target.compare is None) == (name != "trial")
     assert "${var.cluster_id}" in str(target.job) and str(target.job).count("${") == 2
 
 
@@ -102,6 +105,60 @@ def change(project: Path, file: str, old: str, new: str) -> None:
             "names no inspect",
         ),
         ("pyproject.toml", "busy = ", "bsy = ", "knows no limit 'bsy'"),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            'job = "nightly"\nsample = "incoming"\nsample_on = ["trial"]',
+            "there is no folder 'incoming'",
+        ),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            'job = "nightly"\nsample = "scripts"\nsample_on = ["trail"]',
+            "sample_on: there is no target 'trail'",
+        ),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            'job = "nightly"\nsample_on = ["trial"]',
+            "names no sample",
+        ),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            'job = "nightly"\nsample = "scripts"',
+            "names no sample_on",
+        ),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            'job = "nightly"\ncompare.arguments = ["{sample}", "{lake}"]',
+            "names no sample",
+        ),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            SAMPLE + "compare = true",
+            r"deploy.compare\] has to be a table of arguments, path",
+        ),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            SAMPLE + 'compare.argument = ["-m", "shop"]',
+            r"deploy.compare\] has to be a table of arguments, path",
+        ),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            SAMPLE + 'compare.arguments = ["-m", "shop", "{sample}"]',
+            "arguments do not name {lake}",
+        ),
+        (
+            "pyproject.toml",
+            'job = "nightly"',
+            SAMPLE + COMPARE + 'compare.path = ["gone"]',
+            "path: there is no folder 'gone'",
+        ),
     ],
 )
 def test_mistake_is_named_with_its_place(
@@ -110,6 +167,17 @@ def test_mistake_is_named_with_its_place(
     change(project, file, old, new)
     with pytest.raises(RefusedError, match=words):
         read(project, "trial", {})
+
+
+def test_sample_is_compared_where_it_is_uploaded(project: Path) -> None:
+    more = COMPARE + 'compare.path = ["scripts"]\ncompare.unset = ["SHOP_*"]'
+    change(project, "pyproject.toml", 'job = "nightly"', SAMPLE + more)
+    arguments = ("-m", "shop", "{sample}", "{lake}")
+    target = read(project, "trial", {})
+    assert target.sample == "scripts"
+    assert target.compare == Comparison(arguments, ("scripts",), {}, ("SHOP_*",))
+    other = read(project, "dev", {})
+    assert (other.sample, other.compare) == (None, None)
 
 
 def test_target_that_is_not_there_offers_those_that_are(project: Path) -> None:

@@ -4,12 +4,15 @@ the last digit.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lake_ci.deploy.bundle import Comparison
+from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.ledger import RunOfOurs
-from lake_ci.deploy.tables import differences, restore_arguments, strangers
+from lake_ci.deploy.tables import Embedded, differences, restore_arguments, strangers
 
 
 def gold(rows: int = 3, **sums: str | None) -> dict[str, Any]:
@@ -74,3 +77,54 @@ def test_restore_is_told_versions_and_the_time_of_our_runs() -> None:
         "--run",
         "10:300:0",
     ]
+
+
+RUN = """\
+import json, os, sys
+from pathlib import Path
+
+source, lake = sys.argv[1:]
+names = [name for name in os.environ if name.startswith(("SHOP_", "DATABRICKS_"))]
+told = {"files": sorted(os.listdir(source)), "names": sorted(names)}
+Path(lake).write_text(json.dumps(told))
+sys.exit(0 if os.environ["SHOP_ENGINE"] == "embedded" else "no such engine")
+"""
+INSPECT = """\
+import json, sys
+from pathlib import Path
+
+print(json.dumps({"lake_ci": {"gold": json.loads(Path(sys.argv[2]).read_text())}}))
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in (("code/shop.py", RUN), ("inspect.py", INSPECT), ("data/a", "")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for name in ("SHOP_LAKE", "SHOP_OTHER", "DATABRICKS_HOST"):
+        monkeypatch.setenv(name, "outside")
+    return tmp_path
+
+
+def comparison(engine: str) -> Comparison:
+    return Comparison(
+        arguments=("-m", "shop", "{sample}", "{lake}"),
+        path=("code",),
+        environment={"SHOP_ENGINE": engine},
+        unset=("SHOP_L*",),
+    )
+
+
+def test_run_to_compare_with_is_what_the_settings_say(project: Path) -> None:
+    run = Embedded(project, "data", "inspect.py", comparison("embedded"))
+    names = ["SHOP_ENGINE", "SHOP_OTHER"]
+    assert run.gold() == {"files": ["a"], "names": names}
+
+
+def test_run_to_compare_with_that_fails_is_named_with_its_last_lines(
+    project: Path,
+) -> None:
+    run = Embedded(project, "data", "inspect.py", comparison("spark"))
+    with pytest.raises(StepError, match="compare with failed\nno such engine"):
+        run.gold()
