@@ -8,22 +8,19 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lake_ci.checks.docker import layers
 from lake_ci.checks.docker.engine import SCRATCH, Engine
 from lake_ci.checks.docker.reference_lake import Outside
+from lake_ci.checks.docker.settings import BAKE, TARGETS, Settings
 from lake_ci.checks.lint.locks import read_jars
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
 from lake_ci.runner.options import Parser
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
-from lake_ci.system.pyproject import settings
 
 DOCKERFILE = "docker/Dockerfile"
-BAKE = "docker/docker-bake.hcl"
-TARGETS = ("dev", "prod", "api", "processor")
 WORK = ".cache/docker"
 
 
@@ -34,8 +31,9 @@ class Images:
     Attributes:
         engine: where they are built.
         targets: those to be built.
+        settings: what pyproject.toml says of the images.
         outside: the lake that theirs are held against.
-        version: the version of lakekit inside.
+        version: the version of the project inside.
         ids: the id of each image that was built.
         sizes: their sizes in bytes.
         labels: their labels.
@@ -44,6 +42,7 @@ class Images:
 
     engine: Engine
     targets: tuple[str, ...]
+    settings: Settings
     outside: Outside
     version: str = ""
     ids: dict[str, str] = field(default_factory=dict)
@@ -63,11 +62,6 @@ class Images:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
-
-    def settings(self, bench: Workbench) -> dict[str, Any]:
-        """`[tool.lake_ci.docker]` of pyproject.toml."""
-        found: dict[str, Any] = settings(bench.root, "docker")
-        return found
 
 
 @dataclass(frozen=True)

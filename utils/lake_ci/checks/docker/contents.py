@@ -1,7 +1,7 @@
 """What is inside the images: as small and as harmless as declared, and told in
 reports/docker/images.json.
 
-`images.json` is a list of objects: name (`lakekit-api:1.2.3`, without a registry),
+`images.json` is a list of objects: name (`PREFIX-api:1.2.3`, without a registry),
 target, id, size (bytes), labels (an object), packages (an object of Python packages and
 their versions). Beside it `sbom-<target>.json`, in CycloneDX.
 """
@@ -98,8 +98,8 @@ def objections(config: dict[str, Any], target: str) -> Iterator[tuple[str, str]]
 
 
 class Contents(OfImages):
-    """Nothing in an image becomes root by itself; no compiler, cache, test, pip or git
-    in those that run the lake.
+    """Each image contains the package that it is for, and nothing that becomes root by
+    itself; no compiler, cache, test, pip or git in those that run the lake.
     """
 
     name = "contents"
@@ -118,14 +118,12 @@ class Contents(OfImages):
             self.images.packages[target] = inside["packages"]
             self._write_sbom(target, inside, bench)
             line = stage_line(bench, target)
-            for path in inside["setuid"]:
-                message = f"{target}: {path} becomes another user by itself: chmod a-s"
-                found.append(Finding(self.name, "setuid", message, DOCKERFILE, line))
-            for path in [] if target == "dev" else [*inside["tools"], *inside["stray"]]:
-                message = (
-                    f"{target}: {path} has no place in an image that runs the lake"
+            found += [
+                Finding(self.name, rule, f"{target}: {message}", DOCKERFILE, line)
+                for rule, message in misplaced(
+                    inside, target, self.images.settings.packages.get(target)
                 )
-                found.append(Finding(self.name, "stray", message, DOCKERFILE, line))
+            ]
         packages = sum(len(each) for each in self.images.packages.values())
         return Outcome.of(
             found,
@@ -145,14 +143,31 @@ class Contents(OfImages):
             component("deb/debian", name, version)
             for name, version in sorted(inside["debian"].items())
         ]
-        about = component("oci", f"lakekit-{target}", self.images.version) | {
-            "type": "container"
-        }
+        about = component(
+            "oci", self.images.settings.image(target), self.images.version
+        ) | {"type": "container"}
         document = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
         sbom = document | {"metadata": {"component": about}, "components": components}
         write_whole(
             bench.reports / f"sbom-{target}.json", json.dumps(sbom, indent=1) + "\n"
         )
+
+
+def misplaced(
+    inside: dict[str, Any], target: str, package: str | None
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the contents of an image, as rule and message.
+
+    Args:
+        inside: what scripts/inspect_image.py printed of it.
+        package: the Python package that it must contain, if any.
+    """
+    if package is not None and package not in inside["packages"]:
+        yield "package", f"the Python package {package} is not installed"
+    for path in inside["setuid"]:
+        yield "setuid", f"{path} becomes another user by itself: chmod a-s"
+    for path in [] if target == "dev" else [*inside["tools"], *inside["stray"]]:
+        yield "stray", f"{path} has no place in an image that runs the lake"
 
 
 def component(kind: str, name: str, version: str) -> dict[str, str]:
@@ -175,7 +190,7 @@ class Size(OfImages):
     name = "size"
 
     def check(self, bench: Workbench) -> Outcome:
-        budgets = self.images.settings(bench)["megabytes"]
+        budgets = self.images.settings.megabytes
         found: list[Finding] = []
         words = []
         for target, size in self.images.sizes.items():
@@ -226,7 +241,7 @@ class Packages(Safety):
             rows = [
                 f"{name}=={version}\n"
                 for name, version in sorted(packages.items())
-                if name != "lakekit"
+                if name != self.images.settings.packages.get(target)
             ]
             write_whole(path, "".join(rows))
             files.append(path)
@@ -243,7 +258,7 @@ class Inventory(OfImages):
         images = self.images
         rows = [
             {
-                "name": f"lakekit-{target}:{tag(images.version)}",
+                "name": f"{images.settings.image(target)}:{tag(images.version)}",
                 "target": target,
                 "id": images.ids[target],
                 "size": images.sizes[target],

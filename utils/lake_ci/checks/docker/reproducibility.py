@@ -28,6 +28,7 @@ from lake_ci.checks.docker.build import (
 )
 from lake_ci.checks.docker.contents import stage_line
 from lake_ci.checks.docker.layers import Contents, Place
+from lake_ci.checks.docker.settings import Settings
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Workbench, stopped
@@ -35,24 +36,6 @@ from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
 TAG = "again"
-INPUTS = (
-    "docker",
-    "requirements",
-    "utils/lakekit",
-    "api/lakekit_api",
-    "pyproject.toml",
-    "LICENSE",
-    ".dockerignore",
-)
-# What may lie about in a checkout, and must not get into an image with it; pip's
-# settings are given to the build.
-PLANTED = (
-    ".env",
-    "utils/lakekit/.env",
-    "api/lakekit_api/credentials.json",
-    "docker/id_rsa",
-    "requirements/pip.conf",
-)
 SHOWN = 5
 KEPT = 500
 
@@ -98,7 +81,7 @@ class Again(OfImages):
                     outcome,
                     detail=(
                         f"{outcome.detail};"
-                        " but for lakekit, from layers shown so before"
+                        " but for the project's code, from layers shown so before"
                     ),
                 )
         return self._again(new, known, bench, "--no-cache")
@@ -114,7 +97,7 @@ class Again(OfImages):
         folder = images.scratch(bench, TAG)
         try:
             context = folder / "context"
-            copy_context(bench, context, word)
+            copy_context(images.settings, bench, context, word)
             done = bake(
                 images, bench, context, TAG, how, comment=f"# {word}\n", targets=targets
             )
@@ -265,15 +248,15 @@ class Proven:
         write_whole(self.path, json.dumps(both))
 
 
-def copy_context(bench: Workbench, to: Path, word: str) -> None:
+def copy_context(settings: Settings, bench: Workbench, to: Path, word: str) -> None:
     """A copy of what git knows of the checkout, and a secret in places where people
     leave them.
     """
-    for name in git.files(bench.root, *INPUTS):
+    for name in git.files(bench.root, *settings.context):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(bench.root / name, to / name)
     shutil.copytree(bench.root / WORK / "jars", to / WORK / "jars")
-    for name in PLANTED:
+    for name in settings.planted:
         (to / name).write_text(f"{word}\n", encoding="utf-8")
 
 

@@ -16,6 +16,7 @@ from lake_ci.checks.docker.contents import (
 )
 from lake_ci.checks.docker.reference_lake import Outside
 from lake_ci.checks.docker.reproducibility import Again
+from lake_ci.checks.docker.settings import Settings
 from lake_ci.checks.docker.smoke_tests import Dev, Processor, Prod
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.tests.java import Jars, Java
@@ -28,10 +29,14 @@ def stages(bench: Workbench, chosen: Options, today: date) -> Stages:
     """The checks of these targets. What the engine was given is gone when the iterator
     is closed.
     """
+    settings = Settings.read(bench.root)
     yield [Hadolint(), Java("17"), Jars()]
     with containers.engine(bench) as engine:
         made = Images(
-            engine, chosen.targets, Outside(bench.root / containers.SCRATCH / "outside")
+            engine,
+            chosen.targets,
+            settings,
+            Outside(bench.root / containers.SCRATCH / "outside"),
         )
         yield [containers.Present(engine), Build(made)]
         yield [Configuration(made), Contents(made), Size(made)]

@@ -12,6 +12,7 @@ from lake_ci.checks.docker import build
 from lake_ci.checks.docker.build import Build, Hadolint, Images
 from lake_ci.checks.docker.engine import Engine
 from lake_ci.checks.docker.reference_lake import Outside
+from lake_ci.checks.docker.settings import TARGETS, Settings
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
@@ -47,9 +48,12 @@ ERROR: target prod: failed to solve: executor failed running \
 
 
 @pytest.fixture
-def made(bench: Workbench) -> Images:
+def made(bench: Workbench, settings: Settings) -> Images:
     return Images(
-        Engine(bench, "0123"), ("prod", "api"), Outside(bench.root / "outside")
+        Engine(bench, "0123"),
+        ("prod", "api"),
+        settings,
+        Outside(bench.root / "outside"),
     )
 
 
@@ -60,10 +64,7 @@ def dockerfile(bench: Workbench, text: str) -> None:
 
 
 def test_all_targets_are_built_twice_unless_less_is_asked_for() -> None:
-    assert (
-        build.options([]) == build.Options(build.TARGETS)
-        and not build.options([]).partial
-    )
+    assert build.options([]) == build.Options(TARGETS) and not build.options([]).partial
     some = build.options(["--target", "api", "--target", "dev"])
     assert some.targets == ("dev", "api") and some.partial
     assert build.options(["--once"]).partial

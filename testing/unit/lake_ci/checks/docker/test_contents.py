@@ -54,3 +54,28 @@ def test_each_missing_label_is_named() -> None:
 def test_service_needs_a_health_check_of_its_own(test: list[str]) -> None:
     assert rules("api", Healthcheck={"Test": test}) == ["health"]
     assert rules("prod", Healthcheck={"Test": ["NONE"]}) == []
+
+
+INSIDE: dict[str, Any] = {
+    "packages": {"pond": "1.0", "sqlglot": "30.0"},
+    "setuid": [],
+    "tools": [],
+    "stray": [],
+}
+
+
+def misplaced(target: str = "prod", **changed: Any) -> list[str]:
+    inside = {**INSIDE, **changed}
+    return [rule for rule, _ in contents.misplaced(inside, target, "pond")]
+
+
+def test_image_without_the_package_it_is_for_is_named() -> None:
+    assert misplaced() == []
+    assert misplaced(packages={"sqlglot": "30.0"}) == ["package"]
+    assert list(contents.misplaced({**INSIDE, "packages": {}}, "dev", None)) == []
+
+
+def test_only_the_image_to_work_in_may_hold_tools() -> None:
+    assert misplaced(tools=["/usr/bin/git"], stray=["/src/tests"]) == ["stray"] * 2
+    assert misplaced("dev", tools=["/usr/bin/git"]) == []
+    assert misplaced("dev", setuid=["/opt/su"]) == ["setuid"]

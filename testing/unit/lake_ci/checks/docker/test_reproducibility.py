@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from lake_ci.checks.docker.build import Images
 from lake_ci.checks.docker.engine import Engine
 from lake_ci.checks.docker.reference_lake import Outside
-from lake_ci.checks.docker.reproducibility import Again, Proven
+from lake_ci.checks.docker.reproducibility import Again, Proven, copy_context
+from lake_ci.checks.docker.settings import Settings
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Workbench
 
@@ -55,31 +57,40 @@ def known(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Proven:
     return Proven(path)
 
 
-def again(
-    bench: Workbench, layers: dict[str, list[str]], shown: set[str] | None = None
-) -> Recording:
-    images = Images(
-        Engine(bench, "0123"), tuple(layers), Outside(bench.root / "outside")
-    )
-    images.ids.update({target: f"id-{target}" for target in layers})
-    return Recording(images, layers, shown or set())
+Start = Callable[..., Recording]
+
+
+@pytest.fixture
+def again(bench: Workbench, settings: Settings) -> Start:
+    """`again(layers, shown)`: the check of images with these layers."""
+
+    def start(layers: dict[str, list[str]], shown: set[str] | None = None) -> Recording:
+        images = Images(
+            Engine(bench, "0123"),
+            tuple(layers),
+            settings,
+            Outside(bench.root / "outside"),
+        )
+        images.ids.update({target: f"id-{target}" for target in layers})
+        return Recording(images, layers, shown or set())
+
+    return start
 
 
 def test_new_layers_of_dependencies_are_built_without_any_cache(
-    bench: Workbench, known: Proven
+    bench: Workbench, known: Proven, again: Start
 ) -> None:
     known.add_layers(["packages"])
-    tool = again(bench, {"api": ["new", "newer"], "prod": ["packages", "code"]})
+    tool = again({"api": ["new", "newer"], "prod": ["packages", "code"]})
     assert tool.run(bench).status is Status.SUCCESS
     assert tool.built == [(["api", "prod"], "--no-cache")]
 
 
 def test_new_code_of_the_project_is_built_anew_on_layers_that_are_known(
-    bench: Workbench, known: Proven
+    bench: Workbench, known: Proven, again: Start
 ) -> None:
     known.add_layers(["packages", "tools"])
     tool = again(
-        bench,
         {"api": ["packages", "code"], "dev": ["packages", "tools"]},
         shown={"code"},
     )
@@ -89,22 +100,22 @@ def test_new_code_of_the_project_is_built_anew_on_layers_that_are_known(
 
 
 def test_a_new_layer_that_came_out_of_the_cache_is_built_without_it(
-    bench: Workbench, known: Proven
+    bench: Workbench, known: Proven, again: Start
 ) -> None:
     known.add_layers(["packages"])
-    tool = again(bench, {"dev": ["packages", "tools"]})
+    tool = again({"dev": ["packages", "tools"]})
     tool.run(bench)
     assert tool.built == [(["dev"], ".args.BUILD"), (["dev"], "--no-cache")]
 
 
 def test_nothing_is_built_where_each_layer_or_the_very_image_is_known(
-    bench: Workbench, known: Proven
+    bench: Workbench, known: Proven, again: Start
 ) -> None:
     known.add_layers(["packages"])
-    tool = again(bench, {"api": ["packages"]})
+    tool = again({"api": ["packages"]})
     assert "shown to come out the same before" in tool.run(bench).detail
     known.add({"id-prod": "prod 0123"})
-    other = again(bench, {"prod": ["unknown"]})
+    other = again({"prod": ["unknown"]})
     assert "prod 0123" in other.run(bench).detail
     assert tool.built == other.built == []
 
@@ -119,3 +130,23 @@ def test_a_file_of_another_form_counts_as_nothing_known(
     assert known.digests() == {} and known.missing(["layer"]) == 1
     known.add_layers(["layer"])
     assert known.missing(["layer", "other"]) == 1
+
+
+def test_context_holds_a_secret_in_each_planted_file_and_nothing_outside_it(
+    bench: Workbench, settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("docker/Dockerfile", "src/pond.py", "notes.txt"):
+        (bench.root / name).parent.mkdir(exist_ok=True)
+        (bench.root / name).write_text(name)
+    (bench.root / ".cache/docker/jars").mkdir(parents=True)
+    copy_context(settings, bench, tmp_path / "context", "canary")
+    files = {
+        path.relative_to(tmp_path / "context").as_posix(): path.read_text()
+        for path in (tmp_path / "context").rglob("*")
+        if path.is_file()
+    }
+    assert files == {
+        "docker/Dockerfile": "docker/Dockerfile",
+        "src/pond.py": "src/pond.py",
+        "src/.env": "canary\n",
+    }

@@ -1,0 +1,82 @@
+"""Settings that are missing, or name what the repository does not have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci.checks.docker.settings import BAKE, TARGETS, Settings
+from lake_ci.errors import UsageError
+
+REPOSITORY = Path(__file__).resolve().parents[5]
+SOUND: dict[str, Any] = {
+    "prefix": "pond-",
+    "packages": {"prod": "pond"},
+    "context": ["docker", "src"],
+    "planted": [".env", "src/.env"],
+    "megabytes": dict.fromkeys(TARGETS, 100),
+}
+Read = Callable[..., Settings]
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return (
+            f"{{ {', '.join(f'{key} = {toml(each)}' for key, each in value.items())} }}"
+        )
+    return json.dumps(value)
+
+
+@pytest.fixture
+def read(root: Path) -> Read:
+    """The settings of a repository, with some changed; None leaves one out."""
+    for name in (BAKE, "src/pond.py"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text('variable "PREFIX" { default = "pond-" }\n')
+
+    def read(**changed: Any) -> Settings:
+        lines = [
+            f"{name} = {toml(value)}\n"
+            for name, value in {**SOUND, **changed}.items()
+            if value is not None
+        ]
+        (root / "pyproject.toml").write_text(f"[tool.lake_ci.docker]\n{''.join(lines)}")
+        return Settings.read(root)
+
+    return read
+
+
+def test_sound_settings_are_read(read: Read) -> None:
+    settings = read()
+    assert settings.image("api") == "pond-api"
+    assert settings.packages == {"prod": "pond"}
+
+
+def test_settings_of_this_repository_are_sound() -> None:
+    assert Settings.read(REPOSITORY).image("api") == "lakekit-api"
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"prefix": None}, "prefix is missing"),
+        ({"more": 1}, "more is unknown"),
+        ({"planted": []}, "planted is empty"),
+        ({"prefix": "lake-"}, "prefix: PREFIX of docker/docker-bake.hcl"),
+        ({"packages": {"batch": "pond"}}, "packages: there is no image 'batch'"),
+        ({"megabytes": {"prod": 1}}, "megabytes: there is no size for 'dev'"),
+        ({"context": ["docker", "source"]}, "context: git knows no file at 'source'"),
+        ({"planted": ["src/more/.env"]}, "planted: 'src/more/.env' is not in"),
+        ({"planted": ["k8s/.env"]}, "planted: 'k8s/.env' is not in"),
+    ],
+)
+def test_setting_that_names_nothing_is_refused(
+    read: Read, changed: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        read(**changed)
+    assert f"pyproject.toml: [tool.lake_ci.docker] {problem}" in str(raised.value)
