@@ -156,16 +156,19 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
         "pyproject.toml",
         line(checkout, "megabytes = {", "pyproject.toml"),
     )
-    signalled = named(ran, "api", "sigterm")
-    assert (
-        signalled.line == stage and "still runs 5 s after SIGTERM" in signalled.message
+    # The rows, the health check and the memory limit of the same image are as they
+    # should be.
+    [signalled] = ran.check("docker", "api").findings
+    assert (signalled.file, signalled.line) == (
+        "testing/images/test_api.py",
+        line(checkout, "after SIGTERM", "testing/images/test_api.py"),
     )
+    assert "still runs 5 s after SIGTERM" in signalled.message
     secret = named(ran, "again", "secret")
     assert (secret.file, secret.line) == (DOCKERFILE, line(checkout, "COPY . /opt/all"))
     assert "opt/all/.env" in secret.message and "canary" not in ran.output
     differs = named(ran, "again", "differs")
     assert differs.line == line(checkout, "RUN date") and "opt/built" in differs.message
-    assert ran.rows("docker")["memory limit"] == "success"
     assert ran.result("docker").partial and ran.code == 1
 
 
@@ -181,8 +184,11 @@ def test_a_wrong_result_of_the_processor_is_found_by_its_rows(
         f" {sql}\nUSER 10001:10001\n",
     )
     ran = checkout.nox("-s", "docker", "--", "--target", "processor", "--once")
-    rows = named(ran, "processor", "rows")
-    assert rows.line == line(checkout, "FROM runtime AS processor")
+    [rows] = ran.check("docker", "processor").findings
+    assert (rows.file, rows.line) == (
+        "testing/images/test_processor.py",
+        line(checkout, "other rows", "testing/images/test_processor.py"),
+    )
     assert "gold.busiest_hours" in rows.message and "silver" not in rows.message
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from testing.acceptance.conftest import Checkout
 
-SUITE = ["testing/unit/ci", "testing/unit/lake_ci", "testing/unit/workspace_emulator"]
+SUITE = [
+    f"testing/unit/{each}" for each in ("ci", "images", "lake_ci", "workspace_emulator")
+]
 LAKEKIT = ["testing/unit/lakekit", "testing/unit/lakekit_api"]
 
 

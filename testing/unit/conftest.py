@@ -1,7 +1,7 @@
 """What all unit tests share.
 
-The suite's own code, `lake_ci`, its scripts in `.ci`, and the emulator are for Python
-3.10 and up, as nox is.
+The suite's own code, `lake_ci`, its scripts in `.ci`, the tests of the images and the
+emulator are for Python 3.10 and up, as nox is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import pytest
 SUITE = [
     "ci",
     "ci/*",
+    "images",
+    "images/*",
     "lake_ci",
     "lake_ci/*",
     "workspace_emulator",
@@ -42,7 +44,7 @@ def pytest_pycollect_makemodule(module_path: Path) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what this Python leaves out, so that nobody takes its run for the whole."""
     return (
-        ["ci, lake_ci, workspace_emulator: not collected, they need Python 3.10"]
+        ["ci, images, lake_ci, workspace_emulator: not collected, need Python 3.10"]
         if collect_ignore_glob
         else []
     )

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from lake_ci.checks.docker import layers
 from lake_ci.checks.docker.engine import SCRATCH, Engine
-from lake_ci.checks.docker.reference_lake import Outside
 from lake_ci.checks.docker.settings import BAKE, TARGETS, Settings
 from lake_ci.checks.lint.locks import read_jars
 from lake_ci.model.results import Finding, Outcome, Status, count
@@ -32,7 +31,6 @@ class Images:
         engine: where they are built.
         targets: those to be built.
         settings: what pyproject.toml says of the images.
-        outside: the lake that theirs are held against.
         version: the version of the project inside.
         ids: the id of each image that was built.
         sizes: their sizes in bytes.
@@ -43,7 +41,6 @@ class Images:
     engine: Engine
     targets: tuple[str, ...]
     settings: Settings
-    outside: Outside
     version: str = ""
     ids: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lake_ci.checks.lint.locks import read_project
+from lake_ci.system.pyproject import read_project
 from lake_ci.errors import UsageError
 from lake_ci.system import git
 
@@ -28,6 +28,7 @@ class Settings:
         context: the files and folders that the images are built from.
         planted: the files in them that the reproducibility check fills with a secret.
         megabytes: the largest size of each image, by target.
+        tests: the folder of the images' tests, `test_TARGET.py`.
     """
 
     prefix: str
@@ -35,6 +36,7 @@ class Settings:
     context: Sequence[str]
     planted: Sequence[str]
     megabytes: Mapping[str, float]
+    tests: str
 
     @classmethod
     def read(cls, root: Path) -> Settings:
@@ -56,6 +58,7 @@ class Settings:
             *_unnamed_images(settings, root),
             *_unknown_targets(table),
             *_missing_paths(settings, root),
+            *_misnamed_tests(settings, root),
         ):
             raise UsageError(f"pyproject.toml: {TABLE} {problem}")
         return settings
@@ -63,6 +66,10 @@ class Settings:
     def image(self, target: str) -> str:
         """The name of an image, without registry and tag."""
         return f"{self.prefix}{target}"
+
+    def test_file(self, target: str) -> str:
+        """The tests of an image, relative to the repository."""
+        return f"{self.tests}/test_{target}.py"
 
 
 def _unnamed_images(settings: Settings, root: Path) -> list[str]:
@@ -100,3 +107,15 @@ def _missing_paths(settings: Settings, root: Path) -> list[str]:
         if not (inside and git.files(root, str(folder))):
             problems.append(f"planted: {path!r} is not in a folder of `context`")
     return problems
+
+
+def _misnamed_tests(settings: Settings, root: Path) -> list[str]:
+    """A file of tests that no image has would never run."""
+    wanted = {settings.test_file(target) for target in TARGETS}
+    there = {
+        path.relative_to(root).as_posix()
+        for path in (root / settings.tests).rglob("test_*.py")
+    }
+    return [f"tests: there is no {name}" for name in sorted(wanted - there)] + [
+        f"tests: {name} is named after no image" for name in sorted(there - wanted)
+    ]

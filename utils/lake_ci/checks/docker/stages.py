@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 
 from lake_ci.checks.docker import engine as containers
-from lake_ci.checks.docker.api_smoke_test import Api, MemoryLimit
 from lake_ci.checks.docker.build import Build, Hadolint, Images, Options
 from lake_ci.checks.docker.contents import (
     Configuration,
@@ -14,15 +13,12 @@ from lake_ci.checks.docker.contents import (
     Packages,
     Size,
 )
-from lake_ci.checks.docker.reference_lake import Outside
 from lake_ci.checks.docker.reproducibility import Again
 from lake_ci.checks.docker.settings import Settings
-from lake_ci.checks.docker.smoke_tests import Dev, Processor, Prod
+from lake_ci.checks.docker.smoke_tests import SmokeTest
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.runner.check import Stages, Workbench
-
-EXERCISES = (Dev, Prod, Processor, Api, MemoryLimit)
 
 
 def stages(bench: Workbench, chosen: Options, today: date) -> Stages:
@@ -32,15 +28,10 @@ def stages(bench: Workbench, chosen: Options, today: date) -> Stages:
     settings = Settings.read(bench.root)
     yield [Hadolint(), Java("17"), Jars()]
     with containers.engine(bench) as engine:
-        made = Images(
-            engine,
-            chosen.targets,
-            settings,
-            Outside(bench.root / containers.SCRATCH / "outside"),
-        )
+        made = Images(engine, chosen.targets, settings)
         yield [containers.Present(engine), Build(made)]
         yield [Configuration(made), Contents(made), Size(made)]
-        yield [each(made) for each in EXERCISES if each.target in chosen.targets]
+        yield [SmokeTest(made, target) for target in chosen.targets]
         yield [] if chosen.once else [Again(made)]
         yield [Packages(made, Register(bench.root, today), today)]
         yield [Inventory(made)]

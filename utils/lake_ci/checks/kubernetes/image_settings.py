@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.checks.kubernetes.declared_variables import variables
-from lake_ci.checks.lint.locks import read_project
+from lake_ci.system.pyproject import read_project
 from lake_ci.errors import UsageError
 
 TABLE = "tool.lake_ci.k8s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from lake_ci.system.processes import Completed
 
 NOTHING_SELECTED = 5
 SLOWEST = 10
+# Sets of tests that run side by side report to the same file.
+_JUNIT_LOCK = threading.Lock()
 # Options that change how pytest reports, not what it runs; with a value of their own or
 # without.
 HARMLESS = re.compile(
@@ -114,13 +117,19 @@ class Pytest(Tool):
         env = {**bench.env, **self.variables(bench)}
         attached = any(argument in DEBUGGERS for argument in bench.posargs)
         done = bench.execute(
-            command, env=env, attached=attached, echo=None if attached else _print
+            command, env=env, attached=attached, echo=None if attached else self.echo
         )
         outcome = stopped(self.name, done) or self.outcome(done, junit, bench)
         if junit.exists():
-            _append(bench.reports / "junit.xml", junit)
+            with _JUNIT_LOCK:
+                _append(bench.reports / "junit.xml", junit)
             junit.unlink()
         return outcome
+
+    def echo(self, line: str) -> None:
+        """Print a line of pytest's output as it comes."""
+        sys.stdout.write(line)
+        sys.stdout.flush()
 
     def variables(self, bench: Workbench) -> dict[str, str]:
         """The environment variables of pytest beside those of the job."""
@@ -292,11 +301,6 @@ def _name(case: ET.Element) -> str:
     `test_a[1]@group`.
     """
     return re.sub(r"@[\w-]+$", "", case.get("name", ""))
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(line)
-    sys.stdout.flush()
 
 
 def _append(junit: Path, suite: Path) -> None:

@@ -15,4 +15,5 @@ def settings() -> Settings:
         context=("docker", "src"),
         planted=("src/.env",),
         megabytes=dict.fromkeys(TARGETS, 100.0),
+        tests="testing/pond",
     )

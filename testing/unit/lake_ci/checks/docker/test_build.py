@@ -11,7 +11,6 @@ import pytest
 from lake_ci.checks.docker import build
 from lake_ci.checks.docker.build import Build, Hadolint, Images
 from lake_ci.checks.docker.engine import Engine
-from lake_ci.checks.docker.reference_lake import Outside
 from lake_ci.checks.docker.settings import TARGETS, Settings
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Status
@@ -53,7 +52,6 @@ def made(bench: Workbench, settings: Settings) -> Images:
         Engine(bench, "0123"),
         ("prod", "api"),
         settings,
-        Outside(bench.root / "outside"),
     )
 
 

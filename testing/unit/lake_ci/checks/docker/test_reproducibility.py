@@ -10,7 +10,6 @@ import pytest
 
 from lake_ci.checks.docker.build import Images
 from lake_ci.checks.docker.engine import Engine
-from lake_ci.checks.docker.reference_lake import Outside
 from lake_ci.checks.docker.reproducibility import Again, Proven, copy_context
 from lake_ci.checks.docker.settings import Settings
 from lake_ci.model.results import Outcome, Status
@@ -69,7 +68,6 @@ def again(bench: Workbench, settings: Settings) -> Start:
             Engine(bench, "0123"),
             tuple(layers),
             settings,
-            Outside(bench.root / "outside"),
         )
         images.ids.update({target: f"id-{target}" for target in layers})
         return Recording(images, layers, shown or set())

@@ -19,6 +19,7 @@ SOUND: dict[str, Any] = {
     "context": ["docker", "src"],
     "planted": [".env", "src/.env"],
     "megabytes": dict.fromkeys(TARGETS, 100),
+    "tests": "testing/pond",
 }
 Read = Callable[..., Settings]
 
@@ -34,8 +35,9 @@ def toml(value: Any) -> str:
 @pytest.fixture
 def read(root: Path) -> Read:
     """The settings of a repository, with some changed; None leaves one out."""
-    for name in (BAKE, "src/pond.py"):
-        (root / name).parent.mkdir(exist_ok=True)
+    tests = [f"testing/pond/test_{target}.py" for target in TARGETS]
+    for name in (BAKE, "src/pond.py", *tests):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text('variable "PREFIX" { default = "pond-" }\n')
 
     def read(**changed: Any) -> Settings:
@@ -71,6 +73,7 @@ def test_settings_of_this_repository_are_sound() -> None:
         ({"megabytes": {"prod": 1}}, "megabytes: there is no size for 'dev'"),
         ({"context": ["docker", "source"]}, "context: git knows no file at 'source'"),
         ({"planted": ["src/more/.env"]}, "planted: 'src/more/.env' is not in"),
+        ({"tests": "testing/lake"}, "tests: there is no testing/lake/test_api.py"),
         ({"planted": ["k8s/.env"]}, "planted: 'k8s/.env' is not in"),
     ],
 )
@@ -80,3 +83,10 @@ def test_setting_that_names_nothing_is_refused(
     with pytest.raises(UsageError) as raised:
         read(**changed)
     assert f"pyproject.toml: [tool.lake_ci.docker] {problem}" in str(raised.value)
+
+
+def test_tests_of_no_image_are_refused(read: Read, root: Path) -> None:
+    read()
+    (root / "testing/pond/test_prd.py").touch()
+    with pytest.raises(UsageError, match="test_prd.py is named after no image"):
+        read()

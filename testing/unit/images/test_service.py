@@ -6,14 +6,11 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.docker.api_smoke_test import MemoryLimit, Token, get, until
-from lake_ci.checks.docker.smoke_tests import Unmet
-from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from testing.images.containers import until
+from testing.images.service import End, decisive, get
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -60,34 +57,21 @@ def test_waiting_ends_when_it_is_true_or_when_time_is_over() -> None:
     assert not until(lambda: False, 0)
 
 
-class Containers(MemoryLimit):
-    """The exercise, with containers that end as they are told to."""
-
-    def __init__(self, *ends: str) -> None:
-        self.ends = list(ends)
-        self.removed = 0
-
-    def token(self, folder: Path) -> Token:
-        return Token("secret", folder / "tokens.env")
-
-    def start(self, token: Token, bench: Workbench, *options: str) -> str:
-        return "container"
-
-    def ask(self, *arguments: str) -> str:
-        self.removed += arguments[0] == "rm"
-        return "false " + self.ends.pop(0) if arguments[0] == "inspect" else ""
+KILLED, BY_LIMIT, FAILED = End(137, False), End(137, True), End(1, False)
 
 
-def test_a_kill_whose_reason_the_engine_lost_is_tried_again(
-    bench: Workbench, tmp_path: Path
+@pytest.mark.parametrize(
+    ("ends", "expected", "left"),
+    [
+        ([KILLED, BY_LIMIT, KILLED], BY_LIMIT, 1),
+        ([KILLED, FAILED, BY_LIMIT], FAILED, 1),
+        ([None, BY_LIMIT], None, 1),
+        ([KILLED, KILLED], KILLED, 0),
+    ],
+)
+def test_only_a_kill_whose_reason_the_engine_lost_is_tried_again(
+    ends: list[End | None], expected: End | None, left: int
 ) -> None:
-    containers = Containers("137 false", "137 true")
-    assert containers.exercise(tmp_path, bench).status is Status.SUCCESS
-    assert containers.removed == 2
-
-
-def test_a_kill_that_never_is_by_the_limit_is_a_failure(
-    bench: Workbench, tmp_path: Path
-) -> None:
-    with pytest.raises(Unmet, match="killed, 4 times, and never by the limit"):
-        Containers(*["137 false"] * 4).exercise(tmp_path, bench)
+    tries = iter(ends)
+    assert decisive(tries) == expected
+    assert len(list(tries)) == left

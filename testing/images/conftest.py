@@ -1,0 +1,59 @@
+"""The image under test, which `nox -s docker` names by environment variables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testing.images.batch import Batch
+from testing.images.containers import Engine
+from testing.images.reference_lake import ReferenceLake
+
+
+def variable(name: str) -> str:
+    """An environment variable that the session sets; its tests cannot do without."""
+    __tracebackhide__ = True
+    value = os.environ.get(name)
+    if not value:
+        pytest.fail(f"{name} is not set; run `nox -s docker`")
+    return value
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """The engine; what the tests of a module started on it is removed after them."""
+    engine = Engine(variable("LAKE_CI_IMAGE"), variable("LAKE_CI_LABEL"))
+    yield engine
+    engine.remove()
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Path:
+    """A folder that all images' tests share, and that the session removes."""
+    folder = Path(variable("LAKE_CI_SCRATCH"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(scratch: Path) -> Iterator[Path]:
+    """An empty folder of the module; in the checkout, which the engine can mount."""
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    yield folder
+    # The session removes what is not the user's to remove.
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def reference(scratch: Path) -> ReferenceLake:
+    return ReferenceLake(scratch / "reference")
+
+
+@pytest.fixture
+def batch(engine: Engine, reference: ReferenceLake, folder: Path) -> Batch:
+    return Batch(engine, reference, folder)

@@ -1,0 +1,109 @@
+"""Containers of the image under test, as confined as in production."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+Completed = subprocess.CompletedProcess[str]
+
+# A read-only root and one file system in memory for /tmp, no right beyond a plain
+# user's: as the manifests have it.
+CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+OFFLINE = "--network=none"
+# Spark unpacks native libraries there and runs them.
+TMPFS = "--tmpfs=/tmp:rw,exec,nosuid,size=1g"
+# Limits for a hang, on a machine however busy: of a command of the engine, and of a
+# container that runs to its end.
+COMMAND_SECONDS = 120
+RUN_SECONDS = 900
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The container engine, for the tests of one module.
+
+    Attributes:
+        image: the name of the image under test.
+        label: the label by which the session removes what a killed test left.
+        mark: the label of what these tests start.
+    """
+
+    image: str
+    label: str
+    mark: str = field(default_factory=lambda: f"lake-ci.test={uuid.uuid4().hex}")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (f"--label={self.label}", f"--label={self.mark}")
+
+    def ask(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> Completed:
+        """Run `docker` to its end; the test fails where that takes too long."""
+        __tracebackhide__ = True
+        try:
+            return subprocess.run(
+                ["docker", *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"docker {arguments[0]} took more than {seconds:.0f} s")
+
+    def answer(self, *arguments: str) -> str:
+        """What `docker` prints; the test fails where it exits with an error."""
+        __tracebackhide__ = True
+        done = self.ask(*arguments)
+        if done.returncode != 0:
+            pytest.fail(reason(f"docker {arguments[0]}", done))
+        return done.stdout.strip()
+
+    def run(self, *command: str, options: tuple[str, ...] = ()) -> Completed:
+        """Run a container to its end, and keep nothing of it."""
+        __tracebackhide__ = True
+        start = ("run", "--rm", *self.labels, *options, self.image)
+        return self.ask(*start, *command, seconds=RUN_SECONDS)
+
+    def volume(self) -> str:
+        """The name of a new, empty volume."""
+        __tracebackhide__ = True
+        return self.answer("volume", "create", *self.labels)
+
+    def remove(self) -> None:
+        """Remove all that the tests started, whatever state it is in."""
+        __tracebackhide__ = True
+        chosen = f"--filter=label={self.mark}"
+        containers = self.answer("ps", "--all", "--quiet", chosen).split()
+        if containers:
+            self.answer("rm", "--force", "--volumes", *containers)
+        volumes = self.answer("volume", "ls", "--quiet", chosen).split()
+        if volumes:
+            self.answer("volume", "rm", "--force", *volumes)
+
+
+def reason(what: str, done: Completed) -> str:
+    """A message for a command that failed: its exit code and its last lines, the very
+    last first, as a report may show one line only.
+    """
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-10:]
+    last = f": {lines[-1]}" if lines else ""
+    return "\n".join([f"{what} exited with {done.returncode}{last}", *lines[:-1]])
+
+
+def until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Poll a condition until it is true, or the time is up."""
+    deadline, wait = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        wait.wait(POLL_SECONDS)
+    return True

@@ -1,0 +1,76 @@
+"""The lake of the sample, made by the lakekit of the checkout outside any image: the
+results of the images are compared with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lake_ci.system.file_lock import locked
+from testing.images.containers import RUN_SECONDS, Completed, reason
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "testing/data"
+
+
+def lakekit(*arguments: str) -> Completed:
+    """Run a command of the checkout's lakekit."""
+    return subprocess.run(
+        [sys.executable, "-m", "lakekit", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "utils")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_SECONDS,
+    )
+
+
+@dataclass(frozen=True)
+class ReferenceLake:
+    """The lake, made once for the tests of all images.
+
+    Attributes:
+        folder: where it is, or will be.
+        run: what runs lakekit.
+    """
+
+    folder: Path
+    run: Callable[..., Completed] = lakekit
+
+    def make(self) -> Path:
+        """Its folder, which any user can read: an image's user is unknown here."""
+        __tracebackhide__ = True
+        # The tests of other images run at the same time, in processes of their own.
+        with locked(self.folder.with_suffix(".lock")):
+            if not self.folder.exists():
+                part = self.folder.with_suffix(".part")
+                shutil.rmtree(part, ignore_errors=True)
+                done = self.run("run", "--source", str(SAMPLE), "--lake", str(part))
+                if done.returncode != 0:
+                    pytest.fail(reason("lakekit run outside the image", done))
+                for path in [part, *part.rglob("*")]:
+                    mode = 0o555 if path.is_dir() else 0o444
+                    path.chmod(path.stat().st_mode | mode)
+                part.rename(self.folder)
+        return self.folder
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a table, as JSON has them."""
+        __tracebackhide__ = True
+        lake = str(self.make())
+        done = self.run("show", table, "--lake", lake, "--limit=1000", "--json")
+        if done.returncode != 0:
+            pytest.fail(reason(f"lakekit show {table}", done))
+        rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
+        return rows

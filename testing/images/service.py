@@ -1,0 +1,139 @@
+"""The API in a container: started, asked and waited for."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.images.containers import (
+    CONFINED,
+    OFFLINE,
+    TMPFS,
+    Engine,
+    reason,
+    until,
+)
+
+PORT = 8080
+READY_SECONDS = 60
+TOKENS = "LAKEKIT_API_TOKENS"
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of the service.
+
+    Attributes:
+        secret: what a client sends.
+        file: the file of environment variables that the container is given.
+    """
+
+    secret: str = field(repr=False)
+    file: Path
+
+
+@dataclass(frozen=True)
+class End:
+    """How a container ended.
+
+    Attributes:
+        code: its exit code.
+        by_limit: whether the kernel ended it for its memory, as the engine knows.
+        logs: what it printed last, the last line first.
+    """
+
+    code: int
+    by_limit: bool
+    logs: str = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Containers of the API over one lake."""
+
+    engine: Engine
+    lake: Path
+    token: Token
+
+    def start(self, *options: str) -> str:
+        """Start one, and return the container's id."""
+        __tracebackhide__ = True
+        # Without --rm: how it ended is read afterwards.
+        start = ("run", "--detach", *self.engine.labels, *CONFINED, TMPFS)
+        lake = f"--volume={self.lake}:/lake:ro"
+        env = f"--env-file={self.token.file}"
+        serve = (self.engine.image, "serve", "--lake=/lake")
+        return self.engine.answer(*start, lake, env, *options, *serve)
+
+    def url(self, container: str) -> str:
+        """Where a container that publishes its port answers."""
+        __tracebackhide__ = True
+        port = self.engine.answer("port", container, str(PORT))
+        return f"http://{port.splitlines()[0]}"
+
+    def logs(self, container: str) -> str:
+        """What a container printed last, the last line first."""
+        __tracebackhide__ = True
+        done = self.engine.ask("logs", "--tail=10", container)
+        return "\n".join(reversed((done.stdout + done.stderr).splitlines()))
+
+    def end(self, container: str, seconds: float) -> End | None:
+        """How a container ended; None if it still runs after so long."""
+        __tracebackhide__ = True
+        form = "--format={{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}"
+        state: list[str] = []
+
+        def ended() -> bool:
+            state[:] = self.engine.answer("inspect", form, container).split()
+            return state[0] == "false"
+
+        if not until(ended, seconds):
+            return None
+        return End(int(state[1]), state[2] == "true", self.logs(container))
+
+
+def make_token(engine: Engine, folder: Path) -> Token:
+    """A token that the image itself makes."""
+    __tracebackhide__ = True
+    options = (*CONFINED, OFFLINE, TMPFS)
+    made = engine.run("token", "--name=exercise", "--tables=*", options=options)
+    _, _, secret = made.stderr.partition("shown this once: ")
+    if made.returncode != 0 or not secret:
+        pytest.fail(reason("lakekit-api token", made))
+    file = folder / "tokens.env"
+    file.touch(mode=0o600)
+    file.write_text(f"{TOKENS}={made.stdout.strip()}\n", encoding="utf-8")
+    return Token(secret.split()[0], file)
+
+
+def decisive(ends: Iterable[End | None]) -> End | None:
+    """The first end but those by a kill whose reason the engine lost; if all are such,
+    the last.
+    """
+    end = None
+    for end in ends:
+        if end is None or end.code != 137 or end.by_limit:
+            break
+    return end
+
+
+def get(url: str, token: str | None = None) -> tuple[int, Any]:
+    """The status of an answer, and its JSON; 0 for none."""
+    request = urllib.request.Request(
+        url, headers={"Authorization": f"Bearer {token}"} if token else {}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, None
+    except (OSError, ValueError):
+        return 0, None
