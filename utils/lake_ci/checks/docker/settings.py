@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lake_ci.system.pyproject import read_project
 from lake_ci.errors import UsageError
 from lake_ci.system import git
+from lake_ci.system.pyproject import read_project
 
 TABLE = "[tool.lake_ci.docker]"
 BAKE = "docker/docker-bake.hcl"

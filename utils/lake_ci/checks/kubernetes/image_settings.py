@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.checks.kubernetes.declared_variables import variables
-from lake_ci.system.pyproject import read_project
 from lake_ci.errors import UsageError
+from lake_ci.system.pyproject import read_project
 
 TABLE = "tool.lake_ci.k8s"
 KEYS = ("versions", "secrets", "may_differ", "accepted", "programs", "images")
