@@ -172,9 +172,13 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
     assert ran.result("docker").partial and ran.code == 1
 
 
-def test_a_wrong_result_of_the_processor_is_found_by_its_rows(
+def test_a_wrong_result_of_the_processor_and_a_missing_package_are_found(
     checkout: Checkout,
 ) -> None:
+    # The image does not hold what it is said to be for.
+    checkout.replace(
+        "pyproject.toml", 'processor = "lakekit" }', 'processor = "lakekit-spark" }'
+    )
     packages = "/opt/lake/lib/python3.11/site-packages"
     sql = f"{packages}/lakekit/nyc_flights/sql/gold/busiest_hours.sql"
     seed(
@@ -184,6 +188,9 @@ def test_a_wrong_result_of_the_processor_is_found_by_its_rows(
         f" {sql}\nUSER 10001:10001\n",
     )
     ran = checkout.nox("-s", "docker", "--", "--target", "processor", "--once")
+    package = named(ran, "contents", "package")
+    assert package.line == line(checkout, "FROM runtime AS processor")
+    assert "lakekit-spark" in package.message
     [rows] = ran.check("docker", "processor").findings
     assert (rows.file, rows.line) == (
         "testing/images/test_processor.py",
