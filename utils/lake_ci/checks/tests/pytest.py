@@ -212,22 +212,23 @@ class Pytest(Tool):
         )
         if done.code != 0 and not found:
             return crashed(self.name, done)
-        skipped = sum(case.find("skipped") is not None for case in cases)
+        skipped = [_test_id(case) for case in cases if case.find("skipped") is not None]
         failed = {
             id(case)
             for case in cases
             if case.find("failure") is not None or case.find("error") is not None
         }
         words = [f"{len(failed)} failed"] if failed else []
-        words += [f"{len(cases) - len(failed) - skipped} passed"] + (
-            [f"{skipped} skipped"] if skipped else []
+        words += [f"{len(cases) - len(failed) - len(skipped)} passed"] + (
+            [f"{len(skipped)} skipped"] if skipped else []
         )
         slowest = sorted(cases, key=lambda case: -float(case.get("time", 0)))[:SLOWEST]
         data = {
+            "skipped": skipped,
             "slowest": [
                 {"test": _test_id(case), "seconds": float(case.get("time", 0))}
                 for case in slowest
-            ]
+            ],
         }
         status = Status.FAILURE if done.code else Status.SUCCESS
         return Outcome(status, ", ".join(words), tuple(found), data=data)
