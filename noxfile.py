@@ -21,7 +21,6 @@ from lake_ci.checks import docs
 from lake_ci.checks import input_audit as declarations
 from lake_ci.checks.docker import build as images
 from lake_ci.checks.docker import stages as containers
-from lake_ci.checks.docker.settings import TARGETS
 from lake_ci.checks.kubernetes import kustomize
 from lake_ci.checks.kubernetes import stages as kubernetes
 from lake_ci.checks.lint import locks
@@ -135,7 +134,7 @@ def suite(run: Run) -> None:
     inputs=["{suite}", "{code}", ".*", "docker/*", "security/*"],
     facts=["advisories", "engine"],
     variables=["BASE"],
-    reports=["images.json", *(f"sbom-{target}.json" for target in TARGETS)],
+    reports=containers.REPORTS,
     setup=["engine"],
     history=True,
     minutes=30,

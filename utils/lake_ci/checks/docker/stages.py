@@ -14,11 +14,14 @@ from lake_ci.checks.docker.contents import (
     Size,
 )
 from lake_ci.checks.docker.reproducibility import Again
-from lake_ci.checks.docker.settings import Settings
+from lake_ci.checks.docker.settings import TARGETS, Settings
 from lake_ci.checks.docker.smoke_tests import SmokeTest
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.runner.check import Stages, Workbench
+
+REPORTS = ["images.json", *(f"sbom-{target}.json" for target in TARGETS)]
+"""What the checks leave, by name."""
 
 
 def stages(bench: Workbench, chosen: Options, today: date) -> Stages:
