@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,13 +65,16 @@ def current(
         or env.get("GITHUB_REF_NAME")
         or git.branch(root)
     )
-    if name is None:
-        name = env.get("GITHUB_EVENT_NAME")
-        if name == "push" and env.get("GITHUB_REF_TYPE") == "tag":
-            name = "tag"
+    name = name or _github_event(env)
     if name not in EVENTS:
         name = "push" if branch in TRUNKS else "pull_request"
     return Event(name, branch)
+
+
+def _github_event(env: Mapping[str, str]) -> str | None:
+    name = env.get("GITHUB_EVENT_NAME")
+    is_tag = name == "push" and env.get("GITHUB_REF_TYPE") == "tag"
+    return "tag" if is_tag else name
 
 
 def select(
@@ -98,20 +101,9 @@ def select(
     skipped: dict[str, str] = {}
     passed: set[str] = set()
     for job in graph:
-        reason = _why_not(job, event)
-        # A job asked for by name runs whatever the event.
-        if job.name in wanted:
-            reason = None
-        elif wanted:
-            reason = f"only {', '.join(sorted(wanted))} asked for"
-        if job.name in unwanted:
-            reason = "asked to skip it"
+        reason = _deselected(job, event, wanted, unwanted)
         if reason is None and not wanted:
-            left_out = [
-                need for need in job.needs if need in skipped and need not in passed
-            ]
-            if left_out:
-                reason = f"needs {left_out[0]}, which does not run"
+            reason = _missing_need(job, skipped.keys() - passed)
         if reason is None and unchanged and job.name in unchanged:
             reason = unchanged[job.name]
             passed.add(job.name)
@@ -145,6 +137,29 @@ def unchanged_since(graph: Graph, root: Path, reference: str) -> dict[str, str]:
         for job in graph
         if not any(job.reads(file) for file in changed)
     }
+
+
+def _deselected(
+    job: Job, event: Event, wanted: Set[str], unwanted: Set[str]
+) -> str | None:
+    """Why the event or the options leave a job out.
+
+    A job that is requested by name runs whatever the event.
+    """
+    if job.name in unwanted:
+        return "asked to skip it"
+    if job.name in wanted:
+        return None
+    if wanted:
+        return f"only {', '.join(sorted(wanted))} asked for"
+    return _why_not(job, event)
+
+
+def _missing_need(job: Job, left_out: Set[str]) -> str | None:
+    for need in job.needs:
+        if need in left_out:
+            return f"needs {need}, which does not run"
+    return None
 
 
 def _why_not(job: Job, event: Event) -> str | None:

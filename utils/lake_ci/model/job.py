@@ -162,15 +162,7 @@ class Graph:
                     f"{where} needs {need!r}, which is not declared", hint=hint
                 )
         for event in job.events:
-            kind, _, branch = event.partition(":")
-            if kind not in EVENTS:
-                raise UsageError(
-                    f"{where}: unknown event {event!r}{nearest(kind, EVENTS)}"
-                )
-            if branch and event not in BRANCH_EVENTS:
-                message = f"{where}: no workflow run has the event {event!r}"
-                hint = f"events with a branch: {', '.join(BRANCH_EVENTS)}"
-                raise UsageError(message, hint=hint)
+            _check_event(event, where)
         for fact in job.facts:
             if fact not in FACTS:
                 raise UsageError(
@@ -187,6 +179,17 @@ class Graph:
         if name not in self.jobs:
             raise UsageError(f"no job {name!r}{nearest(name, self.jobs)}")
         return self.jobs[name]
+
+
+def _check_event(event: str, where: str) -> None:
+    """Raise UsageError for an event that starts no workflow run."""
+    kind, _, branch = event.partition(":")
+    if kind not in EVENTS:
+        raise UsageError(f"{where}: unknown event {event!r}{nearest(kind, EVENTS)}")
+    if branch and event not in BRANCH_EVENTS:
+        message = f"{where}: no workflow run has the event {event!r}"
+        hint = f"events with a branch: {', '.join(BRANCH_EVENTS)}"
+        raise UsageError(message, hint=hint)
 
 
 def nearest(word: str, known: Iterable[str] | Mapping[str, object]) -> str:
