@@ -84,6 +84,11 @@ class Recorded:
     snapshot: Snapshot
     tests: Mapping[str, Mapping[str, Any]]
 
+    @property
+    def single_tests(self) -> dict[str, Mapping[str, Any]]:
+        """The tests without the entry of what each test needs."""
+        return {name: test for name, test in self.tests.items() if name != EVERY_TEST}
+
     @classmethod
     def load(cls, path: Path) -> Recorded | None:
         """What was saved; None where nothing was, or nothing that can be read."""
@@ -112,6 +117,30 @@ class Selection:
     unknown: bool = False
 
 
+@dataclass(frozen=True)
+class _Change:
+    """The change of one file: the checksums of its blocks, before and now."""
+
+    file: str
+    old: Mapping[str, int]
+    new: Mapping[str, int]
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether more than the bodies of functions changed."""
+        return not self.new or self.old.get(REST) != self.new.get(REST)
+
+    @property
+    def reached(self) -> set[str]:
+        """The needs of tests that the change reaches."""
+        blocks = {
+            key
+            for key in self.old.keys() | self.new.keys()
+            if self.old.get(key) != self.new.get(key)
+        }
+        return {ANYTHING, *(f"{self.file}::{key}" for key in (*blocks, ANYTHING))}
+
+
 def select(recorded: Recorded, now: Snapshot, root: Path) -> Selection:
     """The tests that the changes since they were recorded may reach.
 
@@ -119,38 +148,52 @@ def select(recorded: Recorded, now: Snapshot, root: Path) -> Selection:
     that start processes. A change elsewhere in a file of tests reaches its tests, and
     any other change reaches all tests. Tests that failed run again.
     """
-    before = recorded.snapshot
-    tests = {name: test for name, test in recorded.tests.items() if name != EVERY_TEST}
-    names = sorted(before.digests.keys() | now.digests.keys())
-    changed = [
-        name for name in names if before.digests.get(name) != now.digests.get(name)
-    ]
-    chosen = {name for name, test in tests.items() if test["failed"]}
-    reached = {ANYTHING} if changed else set()
-    unknown = False
-    for name in changed:
-        old, new = before.blocks.get(name, {}), now.blocks.get(name, {})
-        if old.get(REST) != new.get(REST) or not new:
-            if not new or not _only_holds_tests(name, now, root):
-                what = "outside its functions" if old and new else "since the last run"
-                return Selection(frozenset(tests), f"{name} changed {what}")
-            unknown = True
-            chosen |= {test for test in tests if test.partition("::")[0] == name}
-        functions = {
-            key for key in old.keys() | new.keys() if old.get(key) != new.get(key)
-        }
-        reached |= {f"{name}::{key}" for key in functions} | {f"{name}::{ANYTHING}"}
-    common = reached.intersection(
-        recorded.tests.get(EVERY_TEST, {}).get("needs", ())
-    ) - {ANYTHING}
-    if common:
-        return Selection(
-            frozenset(tests), f"{min(common)} runs when tests are collected"
+    tests = recorded.single_tests
+    changes = _changes(recorded.snapshot, now)
+    reached = {need for change in changes for need in change.reached}
+    reason = _widest_change(changes, now, root) or _changed_collection(
+        recorded, reached
+    )
+    if reason is not None:
+        return Selection(frozenset(tests), reason)
+    modules = {change.file for change in changes if change.is_outside}
+
+    def is_affected(name: str) -> bool:
+        test = tests[name]
+        return (
+            test["failed"]
+            or name.partition("::")[0] in modules
+            or not reached.isdisjoint(test["needs"])
         )
-    chosen |= {
-        name for name, test in tests.items() if not reached.isdisjoint(test["needs"])
-    }
-    return Selection(frozenset(chosen), unknown=unknown)
+
+    return Selection(frozenset(filter(is_affected, tests)), unknown=bool(modules))
+
+
+def _changes(before: Snapshot, now: Snapshot) -> list[_Change]:
+    return [
+        _Change(name, before.blocks.get(name, {}), now.blocks.get(name, {}))
+        for name in sorted(before.digests.keys() | now.digests.keys())
+        if before.digests.get(name) != now.digests.get(name)
+    ]
+
+
+def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str | None:
+    """The first change that reaches all tests, in words; None if none does."""
+    for change in changes:
+        if not change.is_outside:
+            continue
+        if not change.new or not _only_holds_tests(change.file, now, root):
+            both = change.old and change.new
+            what = "outside its functions" if both else "since the last run"
+            return f"{change.file} changed {what}"
+    return None
+
+
+def _changed_collection(recorded: Recorded, reached: set[str]) -> str | None:
+    """The changed code that runs when tests are collected, in words."""
+    needs = recorded.tests.get(EVERY_TEST, {}).get("needs", ())
+    common = reached.intersection(needs) - {ANYTHING}
+    return f"{min(common)} runs when tests are collected" if common else None
 
 
 def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
@@ -187,34 +230,24 @@ class Affected(Pytest):
         )
         shutil.rmtree(folder / "run", ignore_errors=True)
         (folder / "run").mkdir(parents=True)
-        selection, total = None, 0
         if recorded is None:
+            selection = Selection(frozenset(), unknown=True)
             message = "all tests: no earlier run of `--affected` is recorded"
         else:
             selection = select(recorded, now, bench.root)
-            total = len(recorded.tests.keys() - {EVERY_TEST})
-            why = f": {selection.reason}" if selection.reason else ""
-            message = f"{len(selection.tests)} of {total} tests{why}"
+            message = _selected_text(selection, len(recorded.single_tests))
             self.selected = [recorded.tests[name] for name in selection.tests]
             left_out = json.dumps(_left_out(recorded, selection, now))
             (folder / "run" / "leave_out.json").write_text(left_out, encoding="utf-8")
         print(f"affected: {message}", flush=True)
-        if selection is not None and not selection.tests and not selection.unknown:
+        if not selection.tests and not selection.unknown:
             return Outcome(Status.SUCCESS, message)
         outcome = super().run(bench)
         if outcome.status is Status.SKIPPED:
             return Outcome(Status.SUCCESS, message)
-        kept = (
-            {}
-            if selection is None or recorded is None
-            else _unselected(recorded, selection)
-        )
         found = _read(sorted((folder / "run").glob("recorded-*.json")))
-        if (
-            found
-            and not any(finding.rule in UNFINISHED for finding in outcome.findings)
-            and not self._others(bench)
-        ):
+        if found and self._is_complete(outcome, bench):
+            kept = _unselected(recorded, selection) if recorded is not None else {}
             Recorded(now, _merged(kept, found)).save(folder / "tests.json")
         return replace(outcome, detail=f"{outcome.detail} ({message})")
 
@@ -248,6 +281,11 @@ class Affected(Pytest):
             return []
         return [f"--numprocesses={bench.workers}", "--dist=loadgroup"]
 
+    def _is_complete(self, outcome: Outcome, bench: Workbench) -> bool:
+        """Whether every selected test ran to its end."""
+        unfinished = any(finding.rule in UNFINISHED for finding in outcome.findings)
+        return not unfinished and not self._others(bench)
+
     def _others(self, bench: Workbench) -> bool:
         """Whether further arguments select: the record of such a run would not be
         whole.
@@ -279,6 +317,11 @@ def sets(
     if selects(posargs):
         return [Pytest("tests", everything)]
     return [Pytest(name, each, cover=cover) for name, each in folders.items()]
+
+
+def _selected_text(selection: Selection, total: int) -> str:
+    why = f": {selection.reason}" if selection.reason else ""
+    return f"{len(selection.tests)} of {total} tests{why}"
 
 
 def _left_out(

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,19 +160,8 @@ class Pytest(Tool):
         """What pytest is given: the folders or the typed paths inside them; None where
         all lie elsewhere.
         """
-        options: list[str] = []
-        paths: list[str] = []
-        for before, argument in zip(["", *bench.posargs], bench.posargs):
-            is_path = (
-                not argument.startswith("-")
-                and (bench.root / argument.split("::")[0]).exists()
-            )
-            (paths if is_path and before not in TAKE_A_VALUE else options).append(
-                argument
-            )
-        inside = [
-            path for path in paths if self._holds(bench.relative(path.split("::")[0]))
-        ]
+        paths, options = _paths_and_options(bench)
+        inside = [path for path in paths if self._holds(bench.relative(_file(path)))]
         if paths and not inside:
             return None
         marks = ["-m", self.marks] if self.marks else []
@@ -187,15 +176,7 @@ class Pytest(Tool):
         a crash.
         """
         if done.code == NOTHING_SELECTED:
-            if selects(bench.posargs):
-                return Outcome(Status.SKIPPED, "nothing selected")
-            where = ", ".join(self.folders)
-            return Outcome.failure(
-                self.name,
-                "no-tests",
-                f"there are no tests in {where}",
-                file=self.folders[0],
-            )
+            return self._no_tests(bench)
         if done.code not in (0, 1, 2):
             return crashed(self.name, done)
         try:
@@ -212,26 +193,21 @@ class Pytest(Tool):
         )
         if done.code != 0 and not found:
             return crashed(self.name, done)
-        skipped = [_test_id(case) for case in cases if case.find("skipped") is not None]
-        failed = {
-            id(case)
-            for case in cases
-            if case.find("failure") is not None or case.find("error") is not None
-        }
-        words = [f"{len(failed)} failed"] if failed else []
-        words += [f"{len(cases) - len(failed) - len(skipped)} passed"] + (
-            [f"{len(skipped)} skipped"] if skipped else []
-        )
-        slowest = sorted(cases, key=lambda case: -float(case.get("time", 0)))[:SLOWEST]
-        data = {
-            "skipped": skipped,
-            "slowest": [
-                {"test": _test_id(case), "seconds": float(case.get("time", 0))}
-                for case in slowest
-            ],
-        }
         status = Status.FAILURE if done.code else Status.SUCCESS
-        return Outcome(status, ", ".join(words), tuple(found), data=data)
+        skipped = [_test_id(case) for case in cases if case.find("skipped") is not None]
+        data = {"skipped": skipped, "slowest": _slowest(cases)}
+        return Outcome(status, _counts(cases), tuple(found), data=data)
+
+    def _no_tests(self, bench: Workbench) -> Outcome:
+        if selects(bench.posargs):
+            return Outcome(Status.SKIPPED, "nothing selected")
+        where = ", ".join(self.folders)
+        return Outcome.failure(
+            self.name,
+            "no-tests",
+            f"there are no tests in {where}",
+            file=self.folders[0],
+        )
 
     def _findings(self, case: ET.Element, bench: Workbench) -> Iterator[Finding]:
         for kind in ("failure", "error"):
@@ -265,6 +241,44 @@ def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
         if file and line.isdigit():
             return file, int(line)
     return None
+
+
+def _counts(cases: Sequence[ET.Element]) -> str:
+    """`1 failed, 2 passed, 3 skipped`."""
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    failed = sum(
+        case.find("failure") is not None or case.find("error") is not None
+        for case in cases
+    )
+    words = [f"{failed} failed"] if failed else []
+    words.append(f"{len(cases) - failed - skipped} passed")
+    words += [f"{skipped} skipped"] if skipped else []
+    return ", ".join(words)
+
+
+def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
+    """The tests that took the most seconds, the slowest first."""
+    slowest = sorted(cases, key=lambda case: -float(case.get("time", 0)))[:SLOWEST]
+    return [
+        {"test": _test_id(case), "seconds": float(case.get("time", 0))}
+        for case in slowest
+    ]
+
+
+def _paths_and_options(bench: Workbench) -> tuple[list[str], list[str]]:
+    """The typed arguments that name files of the repository, and all others."""
+    paths: list[str] = []
+    options: list[str] = []
+    for before, argument in zip(["", *bench.posargs], bench.posargs):
+        is_option = argument.startswith("-") or before in TAKE_A_VALUE
+        is_path = not is_option and (bench.root / _file(argument)).exists()
+        (paths if is_path else options).append(argument)
+    return paths, options
+
+
+def _file(argument: str) -> str:
+    """The path in a typed test id."""
+    return argument.split("::")[0]
 
 
 def _raised_at(

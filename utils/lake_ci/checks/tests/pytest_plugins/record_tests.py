@@ -268,26 +268,33 @@ class Recorder:
 
     def _audit(self, event: str, arguments: Tuple[Any, ...]) -> None:
         """Note processes that a test starts, and Python files that it opens."""
-        if not self._active or (event != "open" and event not in PROCESSES):
+        if not self._active:
             return
         if event == "open":
             path = arguments[0]
             if isinstance(path, (str, os.PathLike)) and os.fspath(path).endswith(".py"):
-                file = self._relative(path)
-                self._opened[self._contexts[-1]].add(f"{file}::{ANYTHING}")
-            return
-        program = arguments[0] if arguments else None
-        if event == "subprocess.Popen" and program is None:
-            program = (
-                arguments[1]
-                if isinstance(arguments[1], (str, bytes))
-                else arguments[1][0]
-            )
-        if (
-            not isinstance(program, (str, bytes, os.PathLike))
-            or os.path.basename(os.fsdecode(program)) not in HARMLESS
-        ):
-            self._opened[self._contexts[-1]].add(ANYTHING)
+                self._add_need(f"{self._relative(path)}::{ANYTHING}")
+        elif event in PROCESSES and not _is_harmless(_program(event, arguments)):
+            self._add_need(ANYTHING)
+
+    def _add_need(self, need: str) -> None:
+        self._opened[self._contexts[-1]].add(need)
+
+
+def _program(event: str, arguments: Tuple[Any, ...]) -> Any:
+    """The program that a process starts; None if the event does not name it."""
+    program = arguments[0] if arguments else None
+    if event == "subprocess.Popen" and program is None:
+        command = arguments[1]
+        return command if isinstance(command, (str, bytes)) else command[0]
+    return program
+
+
+def _is_harmless(program: Any) -> bool:
+    return (
+        isinstance(program, (str, bytes, os.PathLike))
+        and os.path.basename(os.fsdecode(program)) in HARMLESS
+    )
 
 
 def test_id(nodeid: str) -> str:
