@@ -22,14 +22,8 @@ def commands(overview: Overview) -> list[str]:
 
     What is over the cap is counted in one notice.
     """
-    errors, warnings = [], []
-    for session in overview.failed:
-        if session.why:
-            errors.append(command("error", session.why, title=session.name))
-        elif not any(check.findings for check in session.checks):
-            errors.append(
-                command("error", f"{session.headline or 'failed'}", title=session.name)
-            )
+    errors = list(_session_errors(overview))
+    warnings = []
     for session, check, finding in overview.findings():
         title = f"{session.name}, {check.name}: {finding.rule}"
         if check.status is Status.FAILURE and finding.severity == "error":
@@ -43,20 +37,29 @@ def commands(overview: Overview) -> list[str]:
         for session, check, weaker in overview.weaker()
         if not check.findings
     ]
-    over = max(len(errors) - CAP, 0), max(len(warnings) - CAP, 0)
-    rest = [
-        count(number, noun)
-        for number, noun in zip(over, ("more error", "more warning"))
-        if number
+    return [
+        *errors[:CAP],
+        *warnings[:CAP],
+        *_over_cap_notice(len(errors), len(warnings)),
     ]
-    notice = [
-        command(
-            "notice",
-            f"{' and '.join(rest)}, in reports/index.html",
-            title="Not shown here",
-        )
-    ]
-    return [*errors[:CAP], *warnings[:CAP], *(notice if rest else [])]
+
+
+def _session_errors(overview: Overview) -> Iterator[str]:
+    """An `::error` for each failed session that has no finding to show."""
+    for session in overview.failed:
+        if session.why:
+            yield command("error", session.why, title=session.name)
+        elif not any(check.findings for check in session.checks):
+            yield command("error", session.headline or "failed", title=session.name)
+
+
+def _over_cap_notice(errors: int, warnings: int) -> Iterator[str]:
+    """One `::notice` that counts the commands over the cap, if there are any."""
+    over = {"more error": errors - CAP, "more warning": warnings - CAP}
+    rest = [count(number, noun) for noun, number in over.items() if number > 0]
+    if rest:
+        text = f"{' and '.join(rest)}, in reports/index.html"
+        yield command("notice", text, title="Not shown here")
 
 
 def log(overview: Overview, token: str) -> str:

@@ -4,6 +4,7 @@ curves.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
@@ -40,36 +41,50 @@ def layout(nodes: tuple[Node, ...]) -> Layout:
     Within a level, places stand in the order of what they come from, so that few curves
     cross.
     """
-    levels: dict[str, int] = {}
-    reach: dict[str, int] = {}
-    for node in nodes:
-        needs = [need for need in node.needs if need in levels]
-        levels[node.name] = 1 + max((levels[need] for need in needs), default=-1)
-        for need in needs:
-            reach[need] = max(reach.get(need, 0), levels[node.name])
+    levels = _levels(nodes)
+    last = _last_levels(nodes, levels)
     columns: list[tuple[Slot, ...]] = []
     for level in range(max(levels.values(), default=-1) + 1):
-        slots: list[tuple[float, Slot]] = []
-        before = {slot: row for row, slot in enumerate(columns[-1])} if columns else {}
-        for node in nodes:
-            if levels[node.name] == level:
-                sources = [
-                    _source(need, level, levels)
-                    for need in node.needs
-                    if need in levels
-                ]
-                rows = [before[source] for source in sources]
-                slots.append(
-                    (sum(rows) / len(rows) if rows else 0.0, (node.name, level))
-                )
-            elif levels[node.name] < level < reach.get(node.name, 0):
-                slots.append(
-                    (float(before[(node.name, level - 1)]), (node.name, level))
-                )
-        columns.append(
-            tuple(slot for _, slot in sorted(slots, key=lambda entry: entry[0]))
-        )
+        here = [node for node in nodes if levels[node.name] <= level <= last[node.name]]
+        columns.append(_column(here, level, levels, columns[-1] if columns else ()))
     return Layout(tuple(columns), levels)
+
+
+def _levels(nodes: Iterable[Node]) -> dict[str, int]:
+    levels: dict[str, int] = {}
+    for node in nodes:
+        needs = [levels[need] for need in node.needs if need in levels]
+        levels[node.name] = 1 + max(needs, default=-1)
+    return levels
+
+
+def _last_levels(nodes: Iterable[Node], levels: dict[str, int]) -> dict[str, int]:
+    """The last level with a place of each job: its own, or one that its curves pass."""
+    last = dict(levels)
+    for node in nodes:
+        for need in node.needs:
+            if need in levels:
+                last[need] = max(last[need], levels[node.name] - 1)
+    return last
+
+
+def _column(
+    nodes: Iterable[Node], level: int, levels: dict[str, int], before: tuple[Slot, ...]
+) -> tuple[Slot, ...]:
+    """The places of a level, by the mean row of their sources in the level before."""
+
+    def mean_row(node: Node) -> float:
+        rows = [before.index(source) for source in _sources(node, level, levels)]
+        return sum(rows) / len(rows) if rows else 0.0
+
+    return tuple((node.name, level) for node in sorted(nodes, key=mean_row))
+
+
+def _sources(node: Node, level: int, levels: dict[str, int]) -> list[Slot]:
+    """The places in the level before from which curves lead to a job's place."""
+    if level > levels[node.name]:
+        return [(node.name, level - 1)]
+    return [_source(need, level, levels) for need in node.needs if need in levels]
 
 
 def _source(need: str, level: int, levels: dict[str, int]) -> Slot:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lake_ci.report.overview import Overview, Past, PastSession, State
+from lake_ci.report.overview import Overview, Past, PastSession, Session, State
 from lake_ci.report.terminal import seconds
 
 # Relative to reports/.
@@ -50,44 +50,42 @@ def _changes(overview: Overview, past: Past) -> Iterator[Change]:
     for session in overview.sessions:
         before = past.sessions.get(session.id)
         if before is None:
-            yield Change(
-                "new",
-                session.id,
-                session.name,
-                f"{session.state.word}; was not in that run",
-            )
-            continue
-        if session.result is None and session.state is not before.state:
-            kind = "failing" if session.state is State.FAILURE else "new"
-            yield Change(
-                kind,
-                session.id,
-                session.name,
-                f"{session.state.word}, was {before.state.word}: {session.why}",
-            )
-        for check in session.checks:
-            was = before.checks.get(check.name)
-            if check.status.value in BAD and was not in BAD:
-                yield Change(
-                    "failing",
-                    session.id,
-                    session.name,
-                    f"{check.name}, was {was or 'not there'}",
-                )
-            elif was in BAD and check.status.value == "success":
-                yield Change("mended", session.id, session.name, check.name)
-        by = session.seconds - before.seconds
-        ended = session.state in (State.SUCCESS, State.WARNING)
-        if (
-            ended
-            and before.seconds
-            and abs(by) >= NOTABLE_SECONDS
-            and abs(by) >= NOTABLE_SHARE * before.seconds
-        ):
-            text = f"{seconds(session.seconds)}, was {seconds(before.seconds)}"
-            yield Change(
-                "slower" if by > 0 else "faster", session.id, session.name, text
-            )
+            changes = [("new", f"{session.state.word}; was not in that run")]
+        else:
+            changes = [
+                *_state_change(session, before),
+                *_check_changes(session, before),
+                *_time_change(session, before),
+            ]
+        for kind, text in changes:
+            yield Change(kind, session.id, session.name, text)
+
+
+def _state_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
+    """The kind and the text of the change where a session has no result."""
+    if session.result is None and session.state is not before.state:
+        kind = "failing" if session.state is State.FAILURE else "new"
+        yield kind, f"{session.state.word}, was {before.state.word}: {session.why}"
+
+
+def _check_changes(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
+    """The kind and the text of each check that began or stopped to fail."""
+    for check in session.checks:
+        was = before.checks.get(check.name)
+        if check.status.value in BAD and was not in BAD:
+            yield "failing", f"{check.name}, was {was or 'not there'}"
+        elif was in BAD and check.status.value == "success":
+            yield "mended", check.name
+
+
+def _time_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
+    """The kind and the text of a notable change of a passed session's seconds."""
+    if session.state not in (State.SUCCESS, State.WARNING) or not before.seconds:
+        return
+    by = session.seconds - before.seconds
+    if abs(by) >= max(NOTABLE_SECONDS, NOTABLE_SHARE * before.seconds):
+        kind = "slower" if by > 0 else "faster"
+        yield kind, f"{seconds(session.seconds)}, was {seconds(before.seconds)}"
 
 
 def past_of(overview: Overview) -> Past:

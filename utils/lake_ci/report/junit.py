@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 
 from lake_ci.report.overview import TestCase
 from lake_ci.report.text import shorten
@@ -28,30 +29,37 @@ def tests(text: str) -> tuple[TestCase, ...]:
 
 
 def _test(case: ET.Element) -> TestCase:
-    broken = [*case.findall("failure"), *case.findall("error")]
-    outcome = (
-        "failed"
-        if broken
-        else "skipped" if case.find("skipped") is not None else "passed"
-    )
-    parts = [element.text or element.get("message") or "" for element in broken]
-    if broken:
-        captured = [*case.findall("system-out"), *case.findall("system-err")]
-        parts += [
-            f"{element.tag}:\n{element.text}"
-            for element in captured
-            if (element.text or "").strip()
-        ]
     line = _number(case.get("line"), -1.0)
     return TestCase(
         name=f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::"),
         seconds=max(_number(case.get("time"), 0.0), 0.0),
-        outcome=outcome,
+        outcome=_outcome(case),
         file=case.get("file"),
         # pytest counts the lines of a junit.xml from 0.
         line=int(line) + 1 if line >= 0 else None,
-        output=shorten("\n\n".join(part.strip() for part in parts), OUTPUT_LIMIT),
+        output=shorten("\n\n".join(_output(case)), OUTPUT_LIMIT),
     )
+
+
+def _outcome(case: ET.Element) -> str:
+    if _failures(case):
+        return "failed"
+    return "skipped" if case.find("skipped") is not None else "passed"
+
+
+def _failures(case: ET.Element) -> list[ET.Element]:
+    return [*case.findall("failure"), *case.findall("error")]
+
+
+def _output(case: ET.Element) -> Iterator[str]:
+    """The errors and the captured output of a failed test."""
+    failures = _failures(case)
+    for element in failures:
+        yield (element.text or element.get("message") or "").strip()
+    if failures:
+        for element in (*case.findall("system-out"), *case.findall("system-err")):
+            if (element.text or "").strip():
+                yield f"{element.tag}:\n{element.text}".strip()
 
 
 def _number(text: str | None, otherwise: float) -> float:

@@ -110,18 +110,22 @@ class Session:
             if self.state is State.SKIPPED
             else (self.result.cause or "").replace("-", " ")
         )
+        return "; ".join(filter(None, [self.reused, cause, *self._details]))
+
+    @property
+    def _details(self) -> list[str]:
+        """What the checks say that decided the state of the session."""
         rows = [
             check for check in self.checks if check.status.value == self.state.value
         ]
-        details = [
+        if self.state is State.SKIPPED:
+            return [check.detail for check in rows]
+        if self.state is State.SUCCESS and len(rows) != 1:
+            return [f"{len(rows)} checks passed"]
+        return [
             f"{check.name}: {check.detail}" if check.detail else check.name
             for check in rows
         ]
-        if self.state is State.SKIPPED:
-            details = [check.detail for check in rows]
-        if self.state is State.SUCCESS:
-            details = [f"{len(rows)} checks passed" if len(rows) != 1 else details[0]]
-        return "; ".join(filter(None, [self.reused, cause, *details]))
 
     @property
     def reused(self) -> str:

@@ -4,7 +4,7 @@ comparison.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -12,7 +12,7 @@ from lake_ci.model.results import Check, Finding, Status, count
 from lake_ci.report import history
 from lake_ci.report.graph import anchor
 from lake_ci.report.markdown import coverage as measured
-from lake_ci.report.overview import Overview, Session, State
+from lake_ci.report.overview import Overview, Past, Session, State
 from lake_ci.report.terminal import seconds
 from lake_ci.report.text import link, shorten, visible
 
@@ -66,37 +66,46 @@ def _failure(session: Session, base: str) -> str:
     ).replace("-", " ")
     parts = [f"<h3>{badge(session.state)} {e(session.name)}</h3>"]
     parts += [f"<p>{e(cause)}</p>"] if cause else []
-    number = 0
+    parts += [*_failed_checks(session, base), *_failed_tests(session)]
+    parts.append(f'<p class="again">Again: <code>{e(session.reproduce)}</code></p>')
+    parts.append(f'<p><a href="#{place}">All checks of {e(session.name)}</a></p>')
+    return f'<article class="failure">{"".join(parts)}</article>'
+
+
+def _failed_checks(session: Session, base: str) -> Iterator[str]:
+    """The first findings of each failed check, and the number of the others."""
+    hidden = 0
     for check in session.checks:
         if check.status is Status.FAILURE:
             rows = "".join(
                 f"<li>{_finding(found, base)}</li>"
                 for found in check.findings[:FINDINGS_SHOWN]
             )
-            parts.append(
+            yield (
                 f"<h4>{e(check.name)}"
                 f" <small>{e(check.detail)}</small></h4><ul>{rows}</ul>"
             )
-            number += max(len(check.findings) - FINDINGS_SHOWN, 0)
-    if number:
-        parts.append(
+            hidden += max(len(check.findings) - FINDINGS_SHOWN, 0)
+    if hidden:
+        yield (
             f'<p><a href="#findings?job={e(session.id)}">and'
-            f' {count(number, "more finding")} of this job</a></p>'
+            f' {count(hidden, "more finding")} of this job</a></p>'
         )
+
+
+def _failed_tests(session: Session) -> Iterator[str]:
+    """The output of the first failed tests, and the number of the others."""
     failed = [test for test in session.tests if test.outcome == "failed"]
-    parts += [
-        "<details><summary>Output of"
-        f" {e(test.name)}</summary><pre>{e(test.output)}</pre></details>"
-        for test in failed[:TESTS_SHOWN]
-    ]
+    for test in failed[:TESTS_SHOWN]:
+        yield (
+            "<details><summary>Output of"
+            f" {e(test.name)}</summary><pre>{e(test.output)}</pre></details>"
+        )
     if len(failed) > TESTS_SHOWN:
         rest = count(len(failed) - TESTS_SHOWN, "more failed test")
-        parts.append(
+        yield (
             f'<p><a href="#tests?job={e(session.id)}&amp;outcome=failed">{rest}</a></p>'
         )
-    parts.append(f'<p class="again">Again: <code>{e(session.reproduce)}</code></p>')
-    parts.append(f'<p><a href="#{place}">All checks of {e(session.name)}</a></p>')
-    return f'<article class="failure">{"".join(parts)}</article>'
 
 
 def _finding(found: Finding, base: str) -> str:
@@ -141,20 +150,7 @@ def jobs(overview: Overview) -> str:
     past = overview.previous
     rows = []
     for node in overview.nodes:
-        lines = []
-        for session in node.sessions:
-            before = past.sessions.get(session.id) if past else None
-            was = f"{before.state.word}, {seconds(before.seconds)}" if before else ""
-            name = f'<a href="#{anchor(session.id)}">{e(session.name)}</a>'
-            time = e(seconds(session.seconds)) if session.seconds else ""
-            cells = [
-                f"<td>{badge(session.state)}</td>",
-                f'<th scope="row">{name}</th>',
-                f'<td class="number">{time}</td>',
-                f'<td class="before">{e(was)}</td>' if past else "",
-                f'<td class="what">{e(shorten(session.headline, 200))}</td>',
-            ]
-            lines.append(f'<tr>{"".join(cells)}</tr>')
+        lines = [_job_row(session, past) for session in node.sessions]
         if node.skipped is not None:
             lines.append(
                 f"<tr><td>{badge(State.SKIPPED)}</td>"
@@ -168,6 +164,21 @@ def jobs(overview: Overview) -> str:
         rows.append(f'<tbody{name}>{"".join(lines)}</tbody>')
     head = ["Status", "Job", "Time", *(["Before"] if past else []), "What"]
     return table("Jobs", head, rows)
+
+
+def _job_row(session: Session, past: Past | None) -> str:
+    before = past.sessions.get(session.id) if past else None
+    was = f"{before.state.word}, {seconds(before.seconds)}" if before else ""
+    name = f'<a href="#{anchor(session.id)}">{e(session.name)}</a>'
+    time = e(seconds(session.seconds)) if session.seconds else ""
+    cells = [
+        f"<td>{badge(session.state)}</td>",
+        f'<th scope="row">{name}</th>',
+        f'<td class="number">{time}</td>',
+        f'<td class="before">{e(was)}</td>' if past else "",
+        f'<td class="what">{e(shorten(session.headline, 200))}</td>',
+    ]
+    return f'<tr>{"".join(cells)}</tr>'
 
 
 def checks(overview: Overview) -> str:
@@ -191,14 +202,7 @@ def _session(session: Session) -> str:
         java = f", Java {e(result.java)}" if result.java else ""
         facts += [f"<p>Python {e(result.python)}{java}</p>"] if result.python else []
         facts += [body] if rows else []
-        if result.artifacts:
-            links = "".join(
-                f"<li>{_artifact(name)}</li>"
-                for name in result.artifacts[:ARTIFACTS_SHOWN]
-            )
-            rest = len(result.artifacts) - ARTIFACTS_SHOWN
-            links += f"<li>and {rest:,} more</li>" if rest > 0 else ""
-            facts.append(f'<h3>Artifacts</h3><ul class="artifacts">{links}</ul>')
+        facts += [_artifacts(result.artifacts)] if result.artifacts else []
     facts.append(f'<p class="again">Again: <code>{e(session.reproduce)}</code></p>')
     time = f"<small>{e(seconds(session.seconds))}</small>" if session.seconds else ""
     return (
@@ -224,6 +228,13 @@ def _check(session: Session, check: Check) -> str:
     )
 
 
+def _artifacts(names: Sequence[str]) -> str:
+    links = "".join(f"<li>{_artifact(name)}</li>" for name in names[:ARTIFACTS_SHOWN])
+    rest = len(names) - ARTIFACTS_SHOWN
+    links += f"<li>and {rest:,} more</li>" if rest > 0 else ""
+    return f'<h3>Artifacts</h3><ul class="artifacts">{links}</ul>'
+
+
 def _artifact(name: str) -> str:
     # The page lies in reports/ itself.
     inside = name.startswith("reports/")
@@ -236,9 +247,7 @@ def _artifact(name: str) -> str:
 
 def coverage(overview: Overview, base: str) -> str:
     """Each file's share in percent, a column a variant, the lowest first."""
-    variants = [
-        (session, percent, files) for session, percent, files in measured(overview)
-    ]
+    variants = list(measured(overview))
     if not variants:
         return ""
     lowest: dict[str, float] = {}
@@ -282,25 +291,25 @@ def _panels(overview: Overview) -> Iterator[str]:
             panel: Any = check.data.get("panel")
             if isinstance(panel, dict) and isinstance(panel.get("rows"), list):
                 title = f"{session.name}: {panel.get('title') or check.name}"
-                columns = panel.get("columns")
-                rows = [
-                    row if isinstance(row, list) else [row] for row in panel["rows"]
-                ]
-                cells = [
-                    "".join(f"<td>{_cell(cell)}</td>" for cell in row)
-                    for row in rows[:ROWS_SHOWN]
-                ]
-                head = (
-                    [str(name) for name in columns] if isinstance(columns, list) else []
-                )
-                body = "".join(f"<tr>{row}</tr>" for row in cells)
-                listed = table(title, head, [f"<tbody>{body}</tbody>"])
-                yield f"<h3>{e(title)}</h3>{listed}"
-                if len(rows) > ROWS_SHOWN:
-                    yield (
-                        f'<p class="note">{count(len(rows) - ROWS_SHOWN, "more row")}'
-                        " in result.json.</p>"
-                    )
+                yield _panel(title, panel)
+
+
+def _panel(title: str, panel: Mapping[str, Any]) -> str:
+    columns = panel.get("columns")
+    head = [str(name) for name in columns] if isinstance(columns, list) else []
+    rows = [row if isinstance(row, list) else [row] for row in panel["rows"]]
+    cells = [
+        "".join(f"<td>{_cell(cell)}</td>" for cell in row) for row in rows[:ROWS_SHOWN]
+    ]
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    listed = table(title, head, [f"<tbody>{body}</tbody>"])
+    rest = len(rows) - ROWS_SHOWN
+    note = (
+        f'<p class="note">{count(rest, "more row")} in result.json.</p>'
+        if rest > 0
+        else ""
+    )
+    return f"<h3>{e(title)}</h3>{listed}{note}"
 
 
 def _cell(value: object) -> str:
