@@ -88,23 +88,26 @@ def _do(
         connection = connect(target, env, events, clock, emulator=options.emulator)
         step.detail = connection.said
     if options.break_lock:
-        with events.step("break lock") as step:
-            lock = Lock(connection.workspace, f"{target.base}/locks", clock)
-            step.detail = "; ".join(lock.break_all()) or "nobody held it"
+        _break_locks(connection, events, clock)
     site = _site(connection, events, clock, options)
     if options.status:
-        return "told", 0 if status.tell(site) else 1
+        return "told", int(not status.tell(site))
     if options.history:
         status.history(site)
         return "told", 0
-    if options.rollback is not None:
+    if built is None:
         outcome = rollback.roll_back(site, options.rollback or None)
-        return outcome, 1 if outcome in BAD else 0
-    assert built is not None
-    made, contents = release.make(root, target, built)
-    rolling = rollout.Rollout(site, made, contents, root)
-    outcome = rolling.plan() if options.dry_run else rolling.deploy()
-    return outcome, 1 if outcome in BAD else 0
+    else:
+        made, contents = release.make(root, target, built)
+        rolling = rollout.Rollout(site, made, contents, root)
+        outcome = rolling.plan() if options.dry_run else rolling.deploy()
+    return outcome, int(outcome in BAD)
+
+
+def _break_locks(connection: Connection, events: Events, clock: Clock) -> None:
+    with events.step("break lock") as step:
+        lock = Lock(connection.workspace, f"{connection.target.base}/locks", clock)
+        step.detail = "; ".join(lock.break_all()) or "nobody held it"
 
 
 def _site(

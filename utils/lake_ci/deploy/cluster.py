@@ -81,7 +81,7 @@ class Installation:
         """Where a restart is to come, wait for the runs of others before anything is
         changed. Raises StepError.
         """
-        if any(each.path != wheel for each in self.wheels()):
+        if self._others(wheel):
             self._idle()
 
     def install(self, wheel: str) -> str:
@@ -102,32 +102,25 @@ class Installation:
         Where the restart would cut the runs of others, they are waited for, up to the
         limit.
         """
-        others = [each for each in self.wheels() if each.path != wheel]
-        for each in others:
-            if each.state != LEAVING:
-                self._workspace.uninstall(self._cluster, each.path)
-        leaving = [
-            each
+        others = self._uninstall_others(wheel)
+        leaving = {
+            each.path
             for each in self.wheels()
             if each.path != wheel or each.state == LEAVING
-        ]
+        }
         if not leaving:
             return (
                 "no other version was there, so no restart"
                 if not others
                 else "removed, no restart needed"
             )
-        if wheel is not None and any(each.path == wheel for each in leaving):
+        if wheel is not None and wheel in leaving:
             # It was asked to leave by a deploy that did not come to its end: asked for
             # again, it stays.
             self._workspace.install(self._cluster, wheel)
         self._idle()
-        self._workspace.restart(self._cluster)
-        self._gone(wheel)
-        self.running()
-        if wheel is not None:
-            self._installed(wheel)
-        removed = {version(each.path) for each in leaving if each.path != wheel}
+        self._restart(wheel)
+        removed = {version(path) for path in leaving if path != wheel}
         return f"removed {', '.join(sorted(removed))}; restarted"
 
     def runs_of_others(self) -> Mapping[int, str]:
@@ -145,6 +138,21 @@ class Installation:
         late = f"the cluster must restart, which would cut {names}: not ended"
         until(look, self._limits.busy, late, self._limits, self._clock)
 
+    def _uninstall_others(self, wheel: str | None) -> list[Library]:
+        others = self._others(wheel)
+        for each in others:
+            if each.state != LEAVING:
+                self._workspace.uninstall(self._cluster, each.path)
+        return others
+
+    def _restart(self, wheel: str | None) -> None:
+        """Restart the cluster and wait until it runs with this wheel alone."""
+        self._workspace.restart(self._cluster)
+        self._gone(wheel)
+        self.running()
+        if wheel is not None:
+            self._installed(wheel)
+
     def _gone(self, wheel: str | None) -> None:
         def look() -> bool | None:
             seen = self._workspace.cluster(self._cluster)
@@ -154,7 +162,7 @@ class Installation:
                 )
             if seen.state in STOPPED:
                 return True  # `running` starts it
-            others = [each for each in self.wheels() if each.path != wheel]
+            others = self._others(wheel)
             return True if seen.state == "RUNNING" and not others else None
 
         late = f"the cluster {self._cluster} did not lose the other versions"
@@ -175,6 +183,10 @@ class Installation:
 
         late = f"{PurePosixPath(wheel).name} was not installed"
         until(look, self._limits.install, late, self._limits, self._clock)
+
+    def _others(self, wheel: str | None) -> list[Library]:
+        """The other wheels of the package on the cluster."""
+        return [each for each in self.wheels() if each.path != wheel]
 
     def _is_ours(self, path: str) -> bool:
         return PurePosixPath(path).name.split("-")[0].lower() == self._package

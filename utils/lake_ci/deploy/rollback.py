@@ -4,6 +4,7 @@ and no script of the job.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lake_ci.deploy import scheduled
@@ -43,21 +44,24 @@ def aim(entries: list[Entry], version: str | None) -> Aim:
     stack = standing(entries)
     if not stack:
         raise RefusedError("nothing is deployed, so there is nothing to roll back")
-    keep = len(stack) - 1
-    if version is not None:
-        matches = [
-            number for number, entry in enumerate(stack, 1) if entry.version == version
-        ]
-        if not matches:
-            known = ", ".join(str(entry.version) for entry in stack)
-            raise RefusedError(
-                f"{version} is not among what was deployed and not rolled back: {known}"
-            )
-        keep = matches[-1]
+    keep = len(stack) - 1 if version is None else _newest(stack, version)
     undone = stack[keep:]
     first = undone[0].number if undone else len(entries) + 1
     since = [entry for entry in entries if entry.number >= first]
     return Aim(stack[keep - 1] if keep else None, tuple(undone), tuple(since))
+
+
+def _newest(stack: Sequence[Entry], version: str) -> int:
+    """How many entries there are up to the newest one of the version."""
+    matches = [
+        number for number, entry in enumerate(stack, 1) if entry.version == version
+    ]
+    if not matches:
+        known = ", ".join(str(entry.version) for entry in stack)
+        raise RefusedError(
+            f"{version} is not among what was deployed and not rolled back: {known}"
+        )
+    return matches[-1]
 
 
 def roll_back(site: Site, version: str | None) -> str:
@@ -65,13 +69,8 @@ def roll_back(site: Site, version: str | None) -> str:
     nothing was touched.
     """
     with locked(site):
-        pending = site.ledger.pending()
-        current = site.ledger.current()
-        if pending is not None and (current is None or pending.id != current.id):
-            # What was interrupted is undone first, whatever it was: then the ledger and
-            # the cluster agree.
-            if not go_back(site, pending, f"the {pending.kind} was interrupted"):
-                return NOT_BACK
+        if not _undo_interrupted(site):
+            return NOT_BACK
         recover(site, None, "rollback")
         found = aim(site.ledger.entries(), version)
         current = site.ledger.current()
@@ -80,13 +79,7 @@ def roll_back(site: Site, version: str | None) -> str:
             with site.events.step("compare") as step:
                 step.detail = f"{current.version} is what runs: nothing to roll back"
             return UNCHANGED
-        with site.events.step("verify") as step:
-            to = site.release(found.folder) if found.folder else None
-            leaving = site.release(str(found.undone[-1].folder))
-            step.detail = (
-                f"{current.version} → {to.version if to else 'nothing deployed'}; its"
-                " files are whole"
-            )
+        to, leaving = _verify(site, current, found)
         job = site.workspace.job(site.target.job["name"])
         pending = Pending(
             site.me.id,
@@ -105,6 +98,29 @@ def roll_back(site: Site, version: str | None) -> str:
                 return ROLLED_BACK
             known = remembered(site, pending)
             return RETURNED if go_back(site, known, str(error)) else NOT_BACK
+
+
+def _undo_interrupted(site: Site) -> bool:
+    """Undo an interrupted deploy or rollback, so that ledger and cluster agree; return
+    whether that succeeded.
+    """
+    pending = site.ledger.pending()
+    current = site.ledger.current()
+    if pending is None or (current is not None and pending.id == current.id):
+        return True
+    return go_back(site, pending, f"the {pending.kind} was interrupted")
+
+
+def _verify(site: Site, current: Entry, found: Aim) -> tuple[Release | None, Release]:
+    """The release to go back to and the one to leave, whose files are complete."""
+    with site.events.step("verify") as step:
+        to = site.release(found.folder) if found.folder else None
+        leaving = site.release(str(found.undone[-1].folder))
+        step.detail = (
+            f"{current.version} → {to.version if to else 'nothing deployed'}; its"
+            " files are whole"
+        )
+    return to, leaving
 
 
 def _change(

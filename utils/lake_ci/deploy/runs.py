@@ -81,16 +81,8 @@ class Runs:
             with suppress(WorkspaceError):
                 self._workspace.cancel(run_id)
             raise
-        logs = {}
+        logs = self._logs(run)
         bad = [task for task in run.tasks if not task.good]
-        for task in run.tasks:
-            if task.started or task.good:
-                output = self._workspace.output(task.run_id)
-                logs[task.key] = output.logs
-                if task in bad:
-                    raise StepError(
-                        _failed(task, run, f"{output.logs}\n{output.error}")
-                    )
         if bad or run.result != "SUCCESS":
             first = (
                 bad[0]
@@ -99,6 +91,21 @@ class Runs:
             )
             raise StepError(_failed(first, run, ""))
         return Ended(run, logs, window(run))
+
+    def _logs(self, run: JobRun) -> dict[str, str]:
+        """What each task printed. Raises StepError for a failed task, with the end of
+        its output.
+        """
+        logs = {}
+        for task in run.tasks:
+            if task.started or task.good:
+                output = self._workspace.output(task.run_id)
+                logs[task.key] = output.logs
+                if not task.good:
+                    raise StepError(
+                        _failed(task, run, f"{output.logs}\n{output.error}")
+                    )
+        return logs
 
     def _wait(self, run_id: int, name: str, ended: Callable[[TaskRun], None]) -> JobRun:
         told: set[str] = set()

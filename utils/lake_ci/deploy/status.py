@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from lake_ci.deploy import scheduled
 from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.ledger import Entry
+from lake_ci.deploy.release import Release
 from lake_ci.deploy.site import Site
 
 
@@ -21,16 +22,8 @@ def tell(site: Site) -> bool:
         lines = [
             f"environment  {site.target.name}",
             f"cluster      {site.cluster}, {site.runtime}",
+            *_version_lines(current),
         ]
-        if current is None or current.version is None:
-            lines.append("version      nothing is deployed")
-        else:
-            lines.append(f"version      {current.version}")
-            lines.append(f"commit       {current.commit}")
-            lines.append(
-                f"since        {current.finished}, by {current.by}"
-                f" (entry {current.number})"
-            )
         for holder, stale in site.lock.holders():
             fate = "; stale: the next deploy clears it away" if stale else ""
             lines.append(f"lock         {holder}{fate}")
@@ -48,28 +41,48 @@ def tell(site: Site) -> bool:
     return not drift
 
 
+def _version_lines(current: Entry | None) -> list[str]:
+    if current is None or current.version is None:
+        return ["version      nothing is deployed"]
+    return [
+        f"version      {current.version}",
+        f"commit       {current.commit}",
+        f"since        {current.finished}, by {current.by} (entry {current.number})",
+    ]
+
+
 def _drift(site: Site, current: Entry | None) -> Iterator[str]:
     try:
         release = site.release(current.folder) if current and current.folder else None
     except StepError as error:
         yield str(error)
         return
-    wheel = release.wheel_path if release else None
-    if not site.installation.holds(wheel):
-        found = ", ".join(
-            f"{each.path.rpartition('/')[2]} {each.state}"
-            for each in site.installation.wheels()
-        )
-        yield (
-            f"the cluster holds {found or 'no wheel'}, not"
-            f" {release.wheel if release else 'none'}"
-        )
-    job = site.workspace.job(site.target.job["name"])
-    if release is not None and job is None:
-        yield f"the job {site.target.job['name']!r} is gone"
-    elif release is not None and job is not None:
-        if not scheduled.agrees(release.settings(site.cluster), job.settings):
-            yield f"the job {site.target.job['name']!r} was changed by somebody"
+    yield from _wheel_drift(site, release)
+    yield from _job_drift(site, release)
+
+
+def _wheel_drift(site: Site, release: Release | None) -> Iterator[str]:
+    if site.installation.holds(release.wheel_path if release else None):
+        return
+    found = ", ".join(
+        f"{each.path.rpartition('/')[2]} {each.state}"
+        for each in site.installation.wheels()
+    )
+    yield (
+        f"the cluster holds {found or 'no wheel'}, not"
+        f" {release.wheel if release else 'none'}"
+    )
+
+
+def _job_drift(site: Site, release: Release | None) -> Iterator[str]:
+    name = site.target.job["name"]
+    job = site.workspace.job(name)
+    if release is None:
+        return
+    if job is None:
+        yield f"the job {name!r} is gone"
+    elif not scheduled.agrees(release.settings(site.cluster), job.settings):
+        yield f"the job {name!r} was changed by somebody"
 
 
 def history(site: Site) -> None:
