@@ -173,30 +173,32 @@ class Digests:
         """The digests of files that have these statuses, without those that are not
         there, or no longer.
         """
-        known, fresh = self._known, self._fresh
-        unread = []
-        for name, status in zip(names, statuses):
-            if (
-                status
-                and known.get(name, ("",))[0] != status
-                and fresh.get(name, ("",))[0] != status
-            ):
-                unread.append((name, status))
+        unread = [
+            (name, status)
+            for name, status in zip(names, statuses)
+            if status and self._recorded(name, status) is None
+        ]
         for (name, status), said in zip(unread, by_two(self._read_all, unread)):
             if said[:1] == BELIEVED:
-                fresh[name] = status, said[1:]
+                self._fresh[name] = status, said[1:]
             else:
                 self._untrusted[name] = said[1:]
         found = {}
         for name, status in zip(names, statuses):
-            for kept in (fresh, known):
-                if status and name in kept and kept[name][0] == status:
-                    found[name] = kept[name][1]
-                    break
-            else:
-                if status and self._untrusted.get(name):
-                    found[name] = self._untrusted[name]
+            digest = self._recorded(name, status)
+            if digest is None and status:
+                digest = self._untrusted.get(name)
+            if digest:
+                found[name] = digest
         return found
+
+    def _recorded(self, name: str, status: str) -> str | None:
+        """The digest that the file had when it had this status; None if unknown."""
+        for recorded in (self._fresh, self._known):
+            then, digest = recorded.get(name, ("", ""))
+            if status and then == status:
+                return digest
+        return None
 
     def _read_all(self, files: Sequence[tuple[str, str]]) -> list[str]:
         """The digest of each file, empty where it was deleted, behind a sign for

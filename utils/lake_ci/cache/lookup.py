@@ -185,11 +185,7 @@ class Reuse:
                 elif verdict.entry is not None:
                     # Whoever takes from it takes this, also where nothing is put back,
                     # as in `nox -s plan`.
-                    left = {
-                        file.path: f"{file.mode:o} {file.sha256}"
-                        for file in verdict.entry.files
-                    }
-                    now.assume(variant, left)
+                    now.assume(variant, _file_states(verdict.entry))
                 verdicts.append(verdict)
         now.machine.save()
         return verdicts
@@ -281,17 +277,9 @@ class Reuse:
         try:
             if result.status is Status.FAILURE and result.cause in (None, "timeout"):
                 return self._contradicted(before)
-            if unfit(result) is not None:
-                return None
-            after = self.now().of(before.variant)
-            if not after.same_moment(before):
-                changed = after.differences(before.each) or ["a file was written to"]
-                return f"not kept for later runs: {changed[0]} while it ran"
-            folder = self.root / REPORTS / result.job
-            files = list(below(folder))
-            if "dist/" in before.variant.job.reports:
-                files += below(self.root / "dist")
-            self.store.keep(before.id, listing(after.each), result, self.root, files)
+            return (
+                self._keep_unchanged(before, result) if unfit(result) is None else None
+            )
         except OSError as error:
             return (
                 f"not kept for later runs: {self.store.folder}:"
@@ -299,6 +287,19 @@ class Reuse:
             )
         except UsageError as error:
             return f"not kept for later runs: {error}"
+
+    def _keep_unchanged(self, before: Fingerprint, result: Result) -> str | None:
+        """Keep a result whose inputs did not change during the run; else say which
+        did.
+        """
+        after = self.now().of(before.variant)
+        if not after.same_moment(before):
+            changed = after.differences(before.each) or ["a file was written to"]
+            return f"not kept for later runs: {changed[0]} while it ran"
+        files = list(below(self.root / REPORTS / result.job))
+        if "dist/" in before.variant.job.reports:
+            files += below(self.root / "dist")
+        self.store.keep(before.id, listing(after.each), result, self.root, files)
         return None
 
     def _contradicted(self, before: Fingerprint) -> str | None:
@@ -341,6 +342,11 @@ class Reuse:
             if nearest is None or len(found) < len(nearest):
                 nearest = found
         return nearest or ["no result of it is kept"]
+
+
+def _file_states(entry: Entry) -> dict[str, str]:
+    """The mode and the hash of each file that the job left, by its path."""
+    return {file.path: f"{file.mode:o} {file.sha256}" for file in entry.files}
 
 
 def unfit(result: Result) -> str | None:

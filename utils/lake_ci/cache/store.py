@@ -211,15 +211,7 @@ class Store:
 
         Returns the number of entries that left, and their bytes. Raises OSError.
         """
-        now = time.time()
-        for path in self.folder.glob(f"{SCRATCH}*"):
-            with contextlib.suppress(FileNotFoundError):
-                if now - path.stat().st_mtime > ABANDONED_SECONDS:
-                    shutil.rmtree(path, ignore_errors=True)
-        # The entries of older schemas are of no use to anyone.
-        for path in self.folder.glob("v*"):
-            if re.fullmatch(r"v\d+", path.name) and path != self._entries:
-                self._remove(path)
+        self._remove_leftovers()
         entries = sorted(self._sizes(), key=lambda each: each[0])
         total = sum(size for _, size, _ in entries)
         gone = freed = 0
@@ -229,6 +221,17 @@ class Store:
             if folder.name != spare and self._remove(folder):
                 total, gone, freed = total - size, gone + 1, freed + size
         return gone, freed
+
+    def _remove_leftovers(self) -> None:
+        """Remove the folders of killed processes and the entries of other schemas."""
+        now = time.time()
+        for path in self.folder.glob(f"{SCRATCH}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if now - path.stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob("v*"):
+            if re.fullmatch(r"v\d+", path.name) and path != self._entries:
+                self._remove(path)
 
     def clear(self) -> tuple[int, int]:
         """Remove every entry; their number and their bytes. Raises OSError."""
