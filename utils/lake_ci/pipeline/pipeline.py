@@ -252,6 +252,15 @@ def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
         raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
 
 
+def _exit_code(found: Sequence[Result], nox_code: int) -> int:
+    """The exit code of a pipeline with these results, whose inner nox ended so."""
+    causes = {result.cause for result in found if result.status is Status.FAILURE}
+    if causes:
+        return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
+    # All rows are fine and nox is not: it found something that no row shows.
+    return nox_code
+
+
 class Pipeline:
     """One run of a plan."""
 
@@ -300,11 +309,7 @@ class Pipeline:
         self._report()
         if interrupted:
             raise KeyboardInterrupt
-        causes = {result.cause for result in found if result.status is Status.FAILURE}
-        if causes:
-            return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
-        # All rows are fine and nox is not: it found something that no row shows.
-        return code
+        return _exit_code(found, code)
 
     def _running(self) -> list[Variant]:
         """Restore the cached results that apply, and print what runs and for how long.
@@ -312,13 +317,7 @@ class Pipeline:
         Returns the sessions that run, in the order in which they start.
         """
         cache = forecasting(self.suite, self.config)
-        verdicts: list[Verdict] = []
-        if self.mode in (Mode.PIPELINE, Mode.SESSIONS) and not self.config.install_only:
-            verdicts = cache.forecast(
-                self.plan.starts,
-                cache.now(),
-                lambda verdict: cache.put_back(verdict, self._facts) is not None,
-            )
+        verdicts = self._restore(cache)
         reused = [each.variant for each in verdicts if each.answer is Answer.REUSE]
         running = {each.session: each for each in self.variants if each not in reused}
         # Nothing is read for a run that starts no session.
@@ -328,6 +327,18 @@ class Pipeline:
             lines = [*estimate_text(planned), *forecast_text(verdicts)]
             print("\n".join(lines), flush=True)
         return [running[session] for session in planned.order if session in running]
+
+    def _restore(self, cache: Reuse) -> list[Verdict]:
+        """Restore the cached results that apply; return the verdict on each session,
+        none where no result may be reused.
+        """
+        if self.mode not in (Mode.PIPELINE, Mode.SESSIONS) or self.config.install_only:
+            return []
+        return cache.forecast(
+            self.plan.starts,
+            cache.now(),
+            lambda verdict: cache.put_back(verdict, self._facts) is not None,
+        )
 
     def _inner(self, report: Path, running: Sequence[Variant]) -> int:
         # nox starts them in this order, as far as their needs allow.

@@ -94,14 +94,7 @@ def estimate(
     # Also where a session waits for its needs before its result is reused.
     cached = frozenset(each.variant.session for each in verdicts if each.entry)
     seconds = {name: each for name, each in times.seconds.items() if name not in cached}
-    sessions = {
-        job.name: [each.session for each in job.variants] for job in plan.starts
-    }
-    needs: dict[str, list[str]] = {}
-    for job in plan.starts:
-        needed = [session for need in job.needs for session in sessions.get(need, ())]
-        # Among equals the last one starts first: the newest Python tests most.
-        needs.update((session, needed) for session in reversed(sessions[job.name]))
+    needs = _needs(plan)
     order = tuple(start_order(needs, seconds))
     path = tuple(name for name in critical_path(needs, seconds) if name not in cached)
     return Estimate(
@@ -114,6 +107,19 @@ def estimate(
         workers=workers,
         quick=_quick(plan, times, len(order) - len(cached)),
     )
+
+
+def _needs(plan: Plan) -> dict[str, list[str]]:
+    """The planned sessions that each planned session needs."""
+    sessions = {
+        job.name: [each.session for each in job.variants] for job in plan.starts
+    }
+    needs: dict[str, list[str]] = {}
+    for job in plan.starts:
+        needed = [session for need in job.needs for session in sessions.get(need, ())]
+        # Among equals the last one starts first: the newest Python tests most.
+        needs.update((session, needed) for session in reversed(sessions[job.name]))
+    return needs
 
 
 def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | None:

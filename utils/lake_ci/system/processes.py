@@ -295,21 +295,7 @@ def _members(session: int) -> dict[int, float]:
     Returns the processor seconds of each by its id; 0 on macOS.
     """
     if Path("/proc/self/stat").exists():
-        found = {}
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                with open(
-                    f"/proc/{entry}/stat", encoding="utf-8", errors="replace"
-                ) as file:
-                    # The command is in parentheses and may hold anything; see proc(5).
-                    fields = file.read().rpartition(")")[2].split()
-                if int(fields[3]) == session and fields[0] not in "ZX":
-                    # utime, stime, and those of its children: cutime, cstime.
-                    ticks = sum(map(int, fields[11:15]))
-                    found[int(entry)] = ticks / os.sysconf("SC_CLK_TCK")
-        return found
+        return _members_in_proc(session)
     # macOS shows no session ids; there a process that left the group is out of reach.
     listing = subprocess.run(
         ["ps", "-A", "-o", "pid=,pgid=,stat="],
@@ -320,3 +306,21 @@ def _members(session: int) -> dict[int, float]:
     rows = (line.split() for line in listing.stdout.splitlines())
     living = (row for row in rows if len(row) == 3 and row[2][0] != "Z")
     return {int(pid): 0.0 for pid, group, _ in living if group == str(session)}
+
+
+def _members_in_proc(session: int) -> dict[int, float]:
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(
+                f"/proc/{entry}/stat", encoding="utf-8", errors="replace"
+            ) as file:
+                # The command is in parentheses and may hold anything; see proc(5).
+                fields = file.read().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] not in "ZX":
+                # utime, stime, and those of its children: cutime, cstime.
+                ticks = sum(map(int, fields[11:15]))
+                found[int(entry)] = ticks / os.sysconf("SC_CLK_TCK")
+    return found

@@ -59,16 +59,21 @@ def _entry(head: str, item: Value, indent: str) -> Iterator[str]:
         else:
             yield f"{head} {{}}"
     elif isinstance(item, Sequence) and not isinstance(item, str):
-        if all(isinstance(part, (str, int)) for part in item):
-            yield f"{head} [{', '.join(_scalar(part, flow=True) for part in item)}]"
-        else:
-            yield head
-            for part in item:
-                yield from _item(part, indent + "  ")
+        yield from _sequence(head, item, indent)
     elif item is None:
         yield head
     else:
         yield f"{head} {_scalar(item)}"
+
+
+def _sequence(head: str, items: Sequence[Value], indent: str) -> Iterator[str]:
+    """A list: of scalars on one line, of mappings one after the other."""
+    if all(isinstance(part, (str, int)) for part in items):
+        yield f"{head} [{', '.join(_scalar(part, flow=True) for part in items)}]"
+        return
+    yield head
+    for part in items:
+        yield from _item(part, indent + "  ")
 
 
 def _item(part: Value, indent: str) -> Iterator[str]:
