@@ -191,13 +191,8 @@ class Declared(Tool):
             return Outcome(Status.WARNING, expected, weaker=expected)
         if alike(result, expected):
             return self.whole(result, done, words)
-        read = [
-            name for name in unread if (full / name).lstat().st_atime_ns != UNREAD_NS
-        ]
-        read = [name for name in read if Path(name).name not in GITS] or read
-        return self.missed(
-            result, expected, done, sorted(set(every) - set(declared)), read
-        )
+        absent = sorted(set(every) - set(declared))
+        return self.missed(result, expected, done, absent, were_read(full, unread))
 
     def files(self, bench: Workbench) -> tuple[list[str], list[str]]:
         """The files of the checkout, and those that the job declares. Raises
@@ -447,3 +442,11 @@ def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
             follow_symlinks=False,
         )
     return sorted(names)
+
+
+def were_read(copy: Path, marked: Iterable[str]) -> list[str]:
+    """The files that were read since they were marked; those that git itself reads only
+    if there are no others.
+    """
+    read = [name for name in marked if (copy / name).lstat().st_atime_ns != UNREAD_NS]
+    return [name for name in read if Path(name).name not in GITS] or read

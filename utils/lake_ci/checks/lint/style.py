@@ -56,27 +56,16 @@ class Flake8(CommandTool):
 
     def run(self, bench: Workbench) -> Outcome:
         files = python_files(bench)
-        settings = [bench.root / name for name in self.SETTINGS]
-        context = [
-            path.read_text(encoding="utf-8") if path.exists() else ""
-            for path in settings
-        ]
-        interpreter = bench.python.resolve()
-        known = KnownFiles(
-            bench.root / ".cache" / "flake8.json",
-            bench.root,
-            [*context, str(interpreter)],
-        )
+        known = self._known_files(bench)
         digests = known.digests(files)
         unknown = known.unknown(files, digests)
         if not unknown:
             return Outcome(Status.SUCCESS, f"{count(len(files), 'file')}, none changed")
         done = bench.execute(self.command(replace(bench, posargs=tuple(unknown))))
         outcome = self.outcome(done, bench)
-        judged = outcome.status is Status.SUCCESS or all(
-            finding.file for finding in outcome.findings
-        )
-        if judged and not bench.posargs:
+        # A crash is a finding without a file.
+        is_complete = all(finding.file for finding in outcome.findings)
+        if is_complete and not bench.posargs:
             wrong = {finding.file for finding in outcome.findings}
             known.keep(
                 {file: [] for file in files if bench.relative(file) not in wrong},
@@ -87,6 +76,19 @@ class Flake8(CommandTool):
                 outcome, detail=f"{count(len(files), 'file')}, {len(unknown)} changed"
             )
         return outcome
+
+    def _known_files(self, bench: Workbench) -> KnownFiles:
+        """The files that are clean by these settings and this interpreter."""
+        settings = [bench.root / name for name in self.SETTINGS]
+        context = [
+            path.read_text(encoding="utf-8") if path.exists() else ""
+            for path in settings
+        ]
+        return KnownFiles(
+            bench.root / ".cache" / "flake8.json",
+            bench.root,
+            [*context, str(bench.python.resolve())],
+        )
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
         for line in done.stdout.splitlines():

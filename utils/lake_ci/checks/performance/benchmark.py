@@ -116,21 +116,14 @@ class Benchmark(Tool):
     def run(self, bench: Workbench) -> Outcome:
         new, old = self.new.side, self.old.side
         assert new is not None  # otherwise nothing was collected
-        if self.baseline.commit is not None and old is None:
-            return Outcome(Status.SKIPPED, "the baseline could not be built")
-        if self.unchanged() and not self.options.every:
-            patterns = ", ".join(self.declared.exercises)
-            return Outcome(
-                Status.SKIPPED,
-                f"nothing it exercises has changed ({patterns}); `-- --all` runs it",
-            )
+        reason = self._skip_reason(old)
+        if reason is not None:
+            return Outcome(Status.SKIPPED, reason)
+        sides = [new] if old is None else [old, new]
         found = Generations()
-        minimum = self.options.generations or self.declared.generations
         begun = self.clock()
         while True:
-            ended = self._generation(
-                bench, [side for side in (old, new) if side], len(found.new)
-            )
+            ended = self._generation(bench, sides, len(found.new))
             if ended["new"].code != 0:
                 return stopped(self.name, ended["new"]) or self._crash(ended["new"])
             found.new.append(self._read(bench, "new"))
@@ -146,10 +139,24 @@ class Benchmark(Tool):
                 self.measured = found.measured()
                 return self._without_old(ended["old"])
             found.old.append(self._read(bench, "old"))
-            if len(found.new) >= minimum and (
-                self._tells(found) or self.clock() - begun > self.options.seconds
-            ):
+            if self._is_enough(found, begun):
                 return self._judge(found)
+
+    def _skip_reason(self, old: Side | None) -> str | None:
+        """Why there is nothing to measure; None if there is."""
+        if self.baseline.commit is not None and old is None:
+            return "the baseline could not be built"
+        if self.unchanged() and not self.options.every:
+            patterns = ", ".join(self.declared.exercises)
+            return f"nothing it exercises has changed ({patterns}); `-- --all` runs it"
+        return None
+
+    def _is_enough(self, found: Generations, begun: float) -> bool:
+        """Whether the generations so far are enough, or their time is over."""
+        minimum = self.options.generations or self.declared.generations
+        if len(found.new) < minimum:
+            return False
+        return self._tells(found) or self.clock() - begun > self.options.seconds
 
     def unchanged(self) -> bool:
         """Whether no file differs that the benchmark's figures can depend on; false
@@ -226,17 +233,8 @@ class Benchmark(Tool):
         self.measured = found.measured()
         threshold = self.options.threshold
         compared = found.compared()
-        verdicts = {name: each.verdict(threshold) for name, each in compared.items()}
-        slower = {
-            name: compared[name]
-            for name, verdict in verdicts.items()
-            if verdict is Verdict.SLOWER
-        }
-        undecided = {
-            name: compared[name]
-            for name, verdict in verdicts.items()
-            if verdict is Verdict.UNDECIDED
-        }
+        slower = _with_verdict(compared, Verdict.SLOWER, threshold)
+        undecided = _with_verdict(compared, Verdict.UNDECIDED, threshold)
         larger = self._larger(found)
         detail = (
             f"{self._seconds()}, {compared['']}; detects"
@@ -381,3 +379,14 @@ class Benchmark(Tool):
                 if each is not None
             },
         }
+
+
+def _with_verdict(
+    compared: Mapping[str, Compared], verdict: Verdict, threshold: float
+) -> dict[str, Compared]:
+    """The series with this verdict, by name."""
+    return {
+        name: each
+        for name, each in compared.items()
+        if each.verdict(threshold) is verdict
+    }

@@ -70,10 +70,9 @@ class Turns:
                 if not players[name].asks(partial(alive, name)):
                     del players[name]
             for name in order(names, rounds):
-                if name not in players:
-                    continue
-                player = players[name]
-                if not player.go() or not player.asks(partial(alive, name)):
+                if name in players and not players[name].take_turn(
+                    partial(alive, name)
+                ):
                     del players[name]
             for player in players.values():
                 player.go()
@@ -125,6 +124,10 @@ class _Player:
                     return False
             except OSError:
                 return False
+
+    def take_turn(self, alive: Callable[[], bool]) -> bool:
+        """Grant a turn and wait until it is over; false where the process ended."""
+        return self.go() and self.asks(alive)
 
     def go(self) -> bool:
         try:

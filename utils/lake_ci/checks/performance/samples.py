@@ -85,29 +85,36 @@ class Generations:
         """The ratios of each series that every process has, and that is long enough to
         be judged.
         """
-        found = {}
-        for name in self.new[0].series:
-            if not all(name in each.series for each in (*self.old, *self.new)):
-                continue
-            if (
-                name
-                and max(_median(self.old, name), _median(self.new, name))
-                < SHORTEST_SECONDS
-            ):
-                continue
-            wall = compare(
-                [each.series[name] for each in self.old],
-                [each.series[name] for each in self.new],
-            )
-            old, new = (
-                [each.cpu.get(name, []) for each in side]
-                for side in (self.old, self.new)
-            )
-            counted = all(
-                turn and min(turn) >= SHORTEST_SECONDS / 2 for turn in (*old, *new)
-            )
-            found[name] = Compared(wall, compare(old, new) if counted else None)
-        return found
+        return {
+            name: Compared(self._wall_ratio(name), self._processor_ratio(name))
+            for name in self.new[0].series
+            if self._is_judged(name)
+        }
+
+    def _is_judged(self, name: str) -> bool:
+        """Whether every process has a series, and it is long enough; the whole always
+        is.
+        """
+        if not all(name in each.series for each in (*self.old, *self.new)):
+            return False
+        longer = max(_median(self.old, name), _median(self.new, name))
+        return not name or longer >= SHORTEST_SECONDS
+
+    def _wall_ratio(self, name: str) -> Interval:
+        return compare(
+            [each.series[name] for each in self.old],
+            [each.series[name] for each in self.new],
+        )
+
+    def _processor_ratio(self, name: str) -> Interval | None:
+        """The ratio of processor seconds; None where they are too few to compare."""
+        old, new = (
+            [each.cpu.get(name, []) for each in side] for side in (self.old, self.new)
+        )
+        is_counted = all(
+            turn and min(turn) >= SHORTEST_SECONDS / 2 for turn in (*old, *new)
+        )
+        return compare(old, new) if is_counted else None
 
     def measured(self) -> Measured:
         """The figures to keep."""

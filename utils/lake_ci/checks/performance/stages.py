@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -82,6 +82,10 @@ class Collect(Tool):
             Benchmark(each, self.options, self.baseline, self.old, self.new, differs)
             for each in listed
         ]
+        return self._compared(bench, listed)
+
+    def _compared(self, bench: Workbench, listed: Sequence[Declared]) -> Outcome:
+        """The outcome with the benchmarks that only the baseline has."""
         detail = count(len(listed), "benchmark")
         if (
             self.old.side is None
@@ -97,15 +101,9 @@ class Collect(Tool):
         removed = sorted(
             {each.name for each in before} - {each.name for each in listed}
         )
-        return Outcome(
-            Status.SUCCESS,
-            (
-                f"{detail}; removed since the baseline: {', '.join(removed)}"
-                if removed
-                else detail
-            ),
-            data={"removed": removed},
-        )
+        if removed:
+            detail += f"; removed since the baseline: {', '.join(removed)}"
+        return Outcome(Status.SUCCESS, detail, data={"removed": removed})
 
     def _listed(
         self, bench: Workbench, side: Side, tree: Path

@@ -43,8 +43,9 @@ def draw(records: Sequence[Record]) -> str:
     )
 
 
-def _row(name: str, records: Sequence[Record], top: float) -> str:
-    points = [
+def _points(name: str, records: Sequence[Record]) -> list[tuple[int, float, str]]:
+    """The position, the seconds and the commit of each run of a benchmark."""
+    return [
         (
             index,
             record.benchmarks[name].series[""].seconds,
@@ -53,6 +54,10 @@ def _row(name: str, records: Sequence[Record], top: float) -> str:
         for index, record in enumerate(records)
         if name in record.benchmarks and "" in record.benchmarks[name].series
     ]
+
+
+def _row(name: str, records: Sequence[Record], top: float) -> str:
+    points = _points(name, records)
     most = max((value for _, value, _ in points), default=0.0) or 1.0
     step = (WIDTH - LABEL - 2 * MARGIN) / max(1, len(records) - 1)
     bottom = top + HEIGHT - MARGIN

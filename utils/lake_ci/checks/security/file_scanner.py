@@ -80,40 +80,43 @@ class FileScanner(Scanner):
         )
         digests = memory.digests(files)
         said, unknown = memory.said(files, digests), memory.unknown(files, digests)
-        told = Told()
-        if unknown:
-            done = bench.execute(self.scan(bench, unknown), env=self.environment(bench))
-            ended = self.ended_badly(done)
-            if ended is not None:
-                return ended
-            try:
-                told = self._told(self.document(done, bench), unknown, said, bench)
-            except UNREADABLE as error:
-                return self.unreadable(done, error)
-            if done.code != 0 and not told.weaknesses:
-                return crashed(self.name, shown(done))
+        told = self._ask(unknown, said, bench) if unknown else Told()
+        if isinstance(told, Outcome):
+            return told
         rows = {**said, **told.rows}
-        looked_at = sum(each is not None for each in rows.values())
+        looked_at = _seen(rows)
         if not looked_at:
             return Outcome.failure(self.name, "nothing", "it looked at no file")
-        known = [row for file in sorted(said) for row in said[file] or ()]
         found = [
-            *self.weaknesses({"results": known, "errors": []}, bench),
+            *self.weaknesses({"results": _sorted(said), "errors": []}, bench),
             *told.weaknesses,
         ]
-        results = [
-            *(row for file in sorted(rows) for row in rows[file] or ()),
-            *told.stray,
-        ]
+        results = [*_sorted(rows), *told.stray]
         self.write(
             {"files": looked_at, "results": results, "errors": told.errors}, bench
         )
         if unknown:
             memory.keep(self._sure(said, told, bench), digests)
-        changed = sum(each is not None for each in told.rows.values())
+        changed = _seen(told.rows)
         return self.register.settle(
             self.name, found, f"{count(looked_at, 'file')}, {changed or 'none'} changed"
         )
+
+    def _ask(
+        self, files: Sequence[str], said: Mapping[str, Said], bench: Workbench
+    ) -> Told | Outcome:
+        """What the scanner tells of files, or why it tells nothing to rely on."""
+        done = bench.execute(self.scan(bench, files), env=self.environment(bench))
+        ended = self.ended_badly(done)
+        if ended is not None:
+            return ended
+        try:
+            told = self._told(self.document(done, bench), files, said, bench)
+        except UNREADABLE as error:
+            return self.unreadable(done, error)
+        if done.code != 0 and not told.weaknesses:
+            return crashed(self.name, shown(done))
+        return told
 
     def _context(self, bench: Workbench) -> list[str]:
         """All that its answers depend on beside the file: settings, versions, and how
@@ -170,18 +173,33 @@ class FileScanner(Scanner):
         if told.stray or not unread <= {*said, *told.rows}:
             # Of which file that was is not known, and it must be told again.
             return {}
-        # Where only some files were asked about, one may have been passed over by
-        # mistake.
-        looked_at = {
-            PurePath(file).suffix for file, rows in said.items() if rows is not None
-        }
+        unsure = unread | _passed_over(said, told)
         return {
             file: rows
             for file, rows in {**said, **told.rows}.items()
-            if file not in unread
-            and (
-                rows is not None
-                or file in said
-                or PurePath(file).suffix not in looked_at
-            )
+            if file not in unsure
         }
+
+
+def _passed_over(said: Mapping[str, Said], told: Told) -> set[str]:
+    """The files that the scanner may have skipped by mistake: it looked at others of
+    the same suffix before.
+    """
+    suffixes = {
+        PurePath(file).suffix for file, rows in said.items() if rows is not None
+    }
+    return {
+        file
+        for file, rows in told.rows.items()
+        if rows is None and PurePath(file).suffix in suffixes
+    }
+
+
+def _seen(rows: Mapping[str, Said]) -> int:
+    """The number of files that the scanner looked at."""
+    return sum(each is not None for each in rows.values())
+
+
+def _sorted(rows: Mapping[str, Said]) -> list[Any]:
+    """The rows of all files, by the path of the file."""
+    return [row for file in sorted(rows) for row in rows[file] or ()]

@@ -181,9 +181,13 @@ class Rules(CommandTool):
     def command(self, bench: Workbench) -> list[str]:
         return [bench.bin("semgrep"), "scan", "--test", "--json", *SEMGREP, RULES]
 
+    def _rules(self, bench: Workbench) -> list[Path]:
+        """The files of rules, without the files of their tests."""
+        paths = sorted((bench.root / RULES).glob("*.yaml"))
+        return [path for path in paths if not path.name.endswith(".test.yaml")]
+
     def run(self, bench: Workbench) -> Outcome:
-        rules = sorted((bench.root / RULES).glob("*.yaml"))
-        rules = [path for path in rules if not path.name.endswith(".test.yaml")]
+        rules = self._rules(bench)
         if not rules:
             return Outcome.failure(
                 self.name, "nothing", f"there is no rule under {RULES}/"
