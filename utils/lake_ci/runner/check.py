@@ -156,6 +156,11 @@ def stopped(name: str, done: Completed) -> Outcome | None:
     return None
 
 
+def stopped_or_crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
+    """The outcome of a failed command whose output is not read."""
+    return stopped(name, done) or crashed(name, done, why)
+
+
 def crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
     """The outcome of a command that failed in a way its reader does not know, with its
     own last lines.

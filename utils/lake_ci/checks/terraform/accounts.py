@@ -68,19 +68,29 @@ def accounts(
     if not rest:
         yield found
         return
+    with _moto_accounts(bench, rest) as rehearsed:
+        yield found | rehearsed
+
+
+@contextmanager
+def _moto_accounts(
+    bench: Workbench, environments: Sequence[str]
+) -> Iterator[dict[str, Account]]:
+    """An account of one moto server for each environment, as long as the block runs."""
     asked = {
         name: {
             "account": setting(bench, name, "account_id") or NOBODY,
             "bucket": states(bench, name),
         }
-        for name in rest
+        for name in environments
     }
     # Too short to be redacted: nothing in moto's errors is secret.
     keys = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto"}
     argv = [str(bench.python), f"{SCRIPTS}/serve.py", json.dumps(asked)]
     with bench.serve(argv, env=isolated(bench, "moto") | keys) as line:
         said = json.loads(line)
-        for name in rest:
+        found = {}
+        for name in environments:
             env = (
                 isolated(bench, name)
                 | said["sessions"][name]

@@ -174,15 +174,11 @@ class Init(Tool):
                 f"Terraform is not installed: {how}",
                 weaker="nothing was planned",
             )
-        kept = {
-            name: value
-            for name, value in bench.env.items()
-            if not name.startswith(("TF_", "AWS_"))
-        }
-        kept |= {name: bench.env[name] for name in INHERITED if name in bench.env}
         command = [terraform, "init", "-backend=false", "-lockfile=readonly", "-json"]
         done = bench.execute(
-            command, cwd=bench.root / FOLDER, env=kept | settings(bench, "code")
+            command,
+            cwd=bench.root / FOLDER,
+            env=_download_env(bench) | settings(bench, "code"),
         )
         if done.code == 0:
             self.code.ready = True
@@ -206,6 +202,17 @@ class Init(Tool):
                 weaker=f"nothing was planned: {why}",
             )
         return outcome
+
+
+def _download_env(bench: Workbench) -> dict[str, str]:
+    """The environment that `init` downloads providers in: without credentials, and of
+    Terraform's own variables with INHERITED alone.
+    """
+    return {
+        name: value
+        for name, value in bench.env.items()
+        if name in INHERITED or not name.startswith(("TF_", "AWS_"))
+    }
 
 
 class Fmt(CommandTool):

@@ -71,13 +71,7 @@ def locate(root: Path, folder: str, address: str) -> Block | None:
     parts = INDEX.sub("", address).split(".")
     if parts[0] == "module" and len(parts) > 1:
         call = _find(root, folder, "module", (parts[1],))
-        source = (
-            next(
-                (match[1] for line in call.text if (match := SOURCE.match(line))), None
-            )
-            if call
-            else None
-        )
+        source = _source(call) if call else None
         if source is None or len(parts) == 2:
             return call
         inside = (
@@ -86,6 +80,12 @@ def locate(root: Path, folder: str, address: str) -> Block | None:
         return locate(root, inside, ".".join(parts[2:])) or call
     kind = "data" if parts[0] == "data" else "resource"
     return _find(root, folder, kind, tuple(parts[1:3] if kind == "data" else parts[:2]))
+
+
+def _source(module: Block) -> str | None:
+    """The local folder of a called module, as the call names it."""
+    matches = map(SOURCE.match, module.text)
+    return next((match[1] for match in matches if match), None)
 
 
 def _find(root: Path, folder: str, kind: str, labels: tuple[str, ...]) -> Block | None:

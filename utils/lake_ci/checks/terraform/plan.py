@@ -17,7 +17,7 @@ from lake_ci.checks.terraform.code import FOLDER, Code, judged, program, work
 from lake_ci.errors import LakeCiError, MachineError
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped, stopped_or_crashed
 from lake_ci.runner.options import Parser
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
@@ -160,40 +160,39 @@ class Plan(Planner):
         if cut is not None:
             return cut
         if done.code != 0 or "Warning: " in done.stdout:
-            # The text is for people; asked again, Terraform names the places.
-            again = self.terraform(
-                bench, account, "plan", "-json", *self.planning(account, file)
-            )
-            outcome = judged(self.name, again, bench)
-            return (
-                outcome
-                if outcome.status is not Status.SUCCESS
-                else crashed(self.name, done)
-            )
+            return self._objections(bench, account, file) or crashed(self.name, done)
         shown = self.terraform(bench, account, "show", "-json", str(file))
         if shown.code != 0:
-            return stopped(self.name, shown) or crashed(self.name, shown)
+            return stopped_or_crashed(self.name, shown)
         folder = bench.reports / self.environment
         write_whole(folder / "plan.txt", done.stdout)
         write_whole(folder / "plan.json", shown.stdout)
         self.made.set_result(folder)
         numbers = counts(json.loads(shown.stdout))
-        words = ", ".join(f"{number} to {action}" for action, number in numbers.items())
+        words = _actions_text(numbers)
         data = {"account": account.id, "rehearsed": not account.real, **numbers}
         if account.real:
-            return Outcome(
-                Status.SUCCESS, f"account {account.id}, read only: {words}", data=data
-            )
-        if self.plan_only:
-            return Outcome(
-                Status.SUCCESS, f"planned on moto, not applied: {words}", data=data
-            )
-        failed = self.rehearse(bench, account, file)
-        return failed or Outcome(
-            Status.SUCCESS,
-            f"rehearsed on moto: {words}; then none; destroyed",
-            data=data,
-        )
+            detail = f"account {account.id}, read only: {words}"
+        elif self.plan_only:
+            detail = f"planned on moto, not applied: {words}"
+        else:
+            failed = self.rehearse(bench, account, file)
+            if failed is not None:
+                return failed
+            detail = f"rehearsed on moto: {words}; then none; destroyed"
+        return Outcome(Status.SUCCESS, detail, data=data)
+
+    def _objections(
+        self, bench: Workbench, account: Account, file: Path
+    ) -> Outcome | None:
+        """What a plan objects to; None if a second plan objects to nothing.
+
+        The text of a plan is for people: only with `-json` does Terraform name places.
+        """
+        arguments = self.planning(account, file)
+        done = self.terraform(bench, account, "plan", "-json", *arguments)
+        outcome = judged(self.name, done, bench)
+        return outcome if outcome.status is not Status.SUCCESS else None
 
     def rehearse(
         self, bench: Workbench, account: Account, file: Path
@@ -217,9 +216,7 @@ class Plan(Planner):
         empty = [str(bench.python), f"{accounts.SCRIPTS}/empty.py", account.states]
         done = bench.execute(empty, env=account.env)
         if done.code != 0:
-            return stopped(self.name, done) or crashed(
-                self.name, done, "could not empty the buckets"
-            )
+            return stopped_or_crashed(self.name, done, "could not empty the buckets")
         done = self.terraform(
             bench,
             account,
@@ -265,6 +262,11 @@ class Drift(Planner):
         )
 
 
+def _actions_text(numbers: Mapping[str, int]) -> str:
+    """`2 to add, 0 to change`."""
+    return ", ".join(f"{number} to {action}" for action, number in numbers.items())
+
+
 def changes(
     planner: Planner, bench: Workbench, account: Account, rule: str, why: str
 ) -> Outcome:
@@ -280,7 +282,7 @@ def changes(
         return judged(planner.name, done, bench)
     shown = planner.terraform(bench, account, "show", "-json", str(file))
     if shown.code != 0:
-        return stopped(planner.name, shown) or crashed(planner.name, shown)
+        return stopped_or_crashed(planner.name, shown)
     found = []
     for address, action, attributes in changed(json.loads(shown.stdout)):
         block = hcl.locate(bench.root, FOLDER, address)

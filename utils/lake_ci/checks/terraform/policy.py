@@ -16,7 +16,7 @@ from lake_ci.checks.terraform import hcl
 from lake_ci.checks.terraform.code import FOLDER, isolated
 from lake_ci.checks.terraform.plan import Plan
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import settings
@@ -27,6 +27,7 @@ PRIVATE = (
     "ignore_public_acls",
     "restrict_public_buckets",
 )
+DOCUMENT = "aws_iam_policy_document"
 POLICIES = ("policy", "assume_role_policy")
 # Two environments that must be alike: what is tried in the first is what happens in the
 # second.
@@ -60,34 +61,42 @@ class Checkov(Tool):
 
     def run(self, bench: Workbench) -> Outcome:
         made(self.plans)
-        quiet = ["--skip-download", "--quiet", "--compact", "--output", "json"]
-        checkov = [bench.bin("checkov"), *quiet]
-        env = isolated(bench, "checkov")
         reports = []
-        found = []
-        passed = 0
         for kind, arguments in self.scans(bench):
-            done = bench.execute([*checkov, "--framework", kind, *arguments], env=env)
-            if done.code not in (0, 1):
-                return stopped(self.name, done) or crashed(self.name, done)
-            try:
-                rows = _reports(done)
-            except ValueError as error:
-                return crashed(
-                    self.name, done, f"printed what its reader does not know: {error}"
-                )
+            rows = self._scan(bench, kind, arguments)
+            if isinstance(rows, Outcome):
+                return rows
             reports += rows
-            checked = sum(
-                row["summary"]["passed"] + row["summary"]["failed"]
-                for row in rows
-                if "summary" in row
-            )
-            if not checked:
-                return crashed(self.name, done, f"checked nothing of {kind}")
-            passed += sum(row["summary"]["passed"] for row in rows if "summary" in row)
-            found += [finding for row in rows for finding in self.findings(row, bench)]
         write_whole(bench.reports / "checkov.json", json.dumps(reports, indent=1))
+        passed = sum(row["summary"]["passed"] for row in reports if "summary" in row)
+        found = [finding for row in reports for finding in self.findings(row, bench)]
         return Outcome.of(dict.fromkeys(found), clean=f"{passed} passed")
+
+    def _scan(
+        self, bench: Workbench, kind: str, arguments: Sequence[str]
+    ) -> list[dict[str, Any]] | Outcome:
+        """The reports of one framework, or why there are none to rely on."""
+        quiet = ["--skip-download", "--quiet", "--compact", "--output", "json"]
+        done = bench.execute(
+            [bench.bin("checkov"), *quiet, "--framework", kind, *arguments],
+            env=isolated(bench, "checkov"),
+        )
+        if done.code not in (0, 1):
+            return stopped_or_crashed(self.name, done)
+        try:
+            rows = _reports(done)
+        except ValueError as error:
+            return crashed(
+                self.name, done, f"printed what its reader does not know: {error}"
+            )
+        checked = sum(
+            row["summary"]["passed"] + row["summary"]["failed"]
+            for row in rows
+            if "summary" in row
+        )
+        return (
+            rows if checked else crashed(self.name, done, f"checked nothing of {kind}")
+        )
 
     def scans(self, bench: Workbench) -> Iterator[tuple[str, list[str]]]:
         """What is looked at, one after the other: the code, then the plans."""
@@ -254,27 +263,31 @@ Objections = Iterator[tuple[str, str, str]]
 
 def public_bucket(rows: Sequence[Resource]) -> Objections:
     """A bucket that could be made public, or is."""
-    for bucket, block in _companions(rows, "aws_s3_bucket_public_access_block"):
-        if block is None:
-            yield bucket.address, "", f"{bucket.address}: nothing blocks public access"
-        else:
-            for flag in PRIVATE:
-                if block.values.get(flag) is not True:
-                    yield block.address, flag, f"{block.address}: {flag} is not true"
+    yield from _unblocked_buckets(rows)
     for row in rows:
         if row.type == "aws_s3_bucket_acl" and str(row.values.get("acl")).startswith(
             "public"
         ):
             yield row.address, "acl", f"{row.address}: the ACL is {row.values['acl']}"
     for row, statement in _allowed(rows):
-        if "*" in _principals(statement) and not (
-            statement.get("condition") or statement.get("Condition")
-        ):
+        has_condition = statement.get("condition") or statement.get("Condition")
+        if "*" in _principals(statement) and not has_condition:
             yield (
                 row.address,
                 '"*"',
                 f"{row.address}: a statement allows everybody, without a condition",
             )
+
+
+def _unblocked_buckets(rows: Sequence[Resource]) -> Objections:
+    """Each bucket without a block of public access, and each gap in such a block."""
+    for bucket, block in _companions(rows, "aws_s3_bucket_public_access_block"):
+        if block is None:
+            yield bucket.address, "", f"{bucket.address}: nothing blocks public access"
+            continue
+        for flag in PRIVATE:
+            if block.values.get(flag) is not True:
+                yield block.address, flag, f"{block.address}: {flag} is not true"
 
 
 def unencrypted_bucket(rows: Sequence[Resource]) -> Objections:
@@ -360,25 +373,31 @@ def _allowed(rows: Sequence[Resource]) -> Iterator[tuple[Resource, Mapping[str, 
     """Each statement that allows something: of policy documents, and of policies that
     come from none of them.
     """
-    documents = [row for row in rows if row.type == "aws_iam_policy_document"]
-    for row in documents:
-        for statement in row.values.get("statement") or ():
-            if (statement.get("effect") or "Allow") == "Allow":
+    for row in rows:
+        if row.type == DOCUMENT:
+            for statement in row.values.get("statement") or ():
+                if (statement.get("effect") or "Allow") == "Allow":
+                    yield row, statement
+    for row, text in _own_policies(rows):
+        for statement in _list(json.loads(text).get("Statement")):
+            if statement.get("Effect") == "Allow":
                 yield row, statement
+
+
+def _own_policies(rows: Sequence[Resource]) -> Iterator[tuple[Resource, str]]:
+    """Each resource with a policy that comes from no policy document."""
     written = {
-        _canonical(row.values["json"]) for row in documents if row.values.get("json")
+        _canonical(row.values["json"])
+        for row in rows
+        if row.type == DOCUMENT and row.values.get("json")
     }
     for row in rows:
+        if row.type == DOCUMENT:
+            continue
         for name in POLICIES:
             text = row.values.get(name)
-            if (
-                row.type != "aws_iam_policy_document"
-                and isinstance(text, str)
-                and _canonical(text) not in written
-            ):
-                for statement in _list(json.loads(text).get("Statement")):
-                    if statement.get("Effect") == "Allow":
-                        yield row, statement
+            if isinstance(text, str) and _canonical(text) not in written:
+                yield row, text
 
 
 def _canonical(text: str) -> str:
@@ -431,13 +450,19 @@ def differences(
             yield (first | second)[address].address, "the resource", *words
             continue
         pair = first[address], second[address]
-        flat = [dict(_flat(row.values)) for row in pair]
-        for name in sorted(flat[0].keys() | flat[1].keys()):
-            left, right = (values.get(name, "not set") for values in flat)
+        for name, left, right in _unequal_values(*pair):
             path = f"{pair[0].type}.{name}"
-            if left != right and all(row.knows(name) for row in pair):
-                if not any(fnmatchcase(path, pattern) for pattern in free):
-                    yield pair[0].address, name, left, right
+            if not any(fnmatchcase(path, pattern) for pattern in free):
+                yield pair[0].address, name, left, right
+
+
+def _unequal_values(one: Resource, two: Resource) -> Iterator[tuple[str, str, str]]:
+    """The attributes that are known of both resources and differ, with both values."""
+    first, second = dict(_flat(one.values)), dict(_flat(two.values))
+    for name in sorted(first.keys() | second.keys()):
+        left, right = first.get(name, "not set"), second.get(name, "not set")
+        if left != right and one.knows(name) and two.knows(name):
+            yield name, left, right
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
