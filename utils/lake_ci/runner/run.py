@@ -253,31 +253,11 @@ class Run:
         is raised on.
         """
         with self._held:
-            if isinstance(error, NoEnvironmentError):
-                self._cause = "no-environment"
-            if isinstance(error, LakeCiError):
-                self._record(_failed(ROWS.get(self._cause, "session"), error))
-            elif isinstance(error, KeyboardInterrupt):
-                self._cause = "interrupted"
-                by = error.signal_name if isinstance(error, Interrupted) else "SIGINT"
-                self.warn(f"interrupted by {by}")
-            elif error is not None:
-                self._record(
-                    _failed("session", LakeCiError(f"{type(error).__name__}: {error}"))
-                )
-            # What only makes the machine ready for the checks is no reason to call a
-            # selection of nothing a success.
-            selectable = [
-                check for check in self._checks if check.name not in self._preparing
-            ]
-            nothing_ran = all(check.status is Status.SKIPPED for check in selectable)
-            if error is None and self.partial and selectable and nothing_ran:
-                self._record(
-                    _failed(
-                        "selection",
-                        LakeCiError(f"nothing matches: {' '.join(self.posargs)}"),
-                    )
-                )
+            if error is not None:
+                self._record_error(error)
+            elif self._matched_nothing():
+                what = f"nothing matches: {' '.join(self.posargs)}"
+                self._record(_failed("selection", LakeCiError(what)))
             self._redact_reports()
             self.result = self._redact.tree(self._result())
             if error is not None or not self.environment.install_only:
@@ -288,6 +268,34 @@ class Run:
         return isinstance(error, LakeCiError)
 
     # Inside
+
+    def _record_error(self, error: BaseException) -> None:
+        """Record in the result why the session did not come to its end."""
+        if isinstance(error, NoEnvironmentError):
+            self._cause = "no-environment"
+        if isinstance(error, LakeCiError):
+            self._record(_failed(ROWS.get(self._cause, "session"), error))
+        elif isinstance(error, KeyboardInterrupt):
+            self._cause = "interrupted"
+            by = error.signal_name if isinstance(error, Interrupted) else "SIGINT"
+            self.warn(f"interrupted by {by}")
+        else:
+            what = f"{type(error).__name__}: {error}"
+            self._record(_failed("session", LakeCiError(what)))
+
+    def _matched_nothing(self) -> bool:
+        """Whether the user's selection left every check without anything to do.
+
+        Checks that only set up the machine do not count.
+        """
+        selectable = [
+            check for check in self._checks if check.name not in self._preparing
+        ]
+        return (
+            self.partial
+            and bool(selectable)
+            and all(check.status is Status.SKIPPED for check in selectable)
+        )
 
     def _wait_for_machine(self) -> None:
         """Wait once for what the job declares to use; that does not count as its

@@ -174,20 +174,7 @@ class Suite:
                 job.function(run)
         except Exception as error:  # noqa: B902 - printed by nox with secrets
             session.error(self.redact("".join(traceback.format_exception(error))))
-        if run.result is not None and run.result.status is Status.FAILURE:
-            failed = [
-                check.name
-                for check in run.result.checks
-                if check.status is Status.FAILURE
-            ]
-            where = run.bench.relative(run.bench.reports / "result.json")
-            message = (
-                f"{', '.join(failed) or run.result.cause} failed; all of it in {where}"
-            )
-            if run.result.cause == provisioning.CAUSE:
-                with one_line():
-                    raise MachineError(f"{session.name}: {message}")
-            session.error(message)
+        _raise_if_failed(session, run)
 
     def _warn_of_incomplete_needs(self, job: Job, run: Run) -> None:
         """Report each need that left the files of a partial run."""
@@ -216,19 +203,8 @@ class Suite:
         Arguments select a part of a job or change what it does; an environment that may
         not be filled may hold anything.
         """
-        job = variant.job
         mode = lookup.mode(self.env)
-        cached = (
-            self.graph.jobs.get(job.name) is job
-            and not job.always
-            and mode is not Mode.OFF
-        )
-        if (
-            not cached
-            or posargs
-            or where.install_only
-            or (where.own and not where.may_install)
-        ):
+        if mode is Mode.OFF or not self._may_cache(variant.job, where, posargs):
             return None
         cache = self.reuse(lambda _: where.folder if where.own else None)
         now = cache.now()
@@ -240,6 +216,13 @@ class Suite:
             verdict = Verdict(variant, Answer.RUN, now.of(variant))
         now.machine.save()
         return Known(cache, verdict)
+
+    def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
+        """Whether the result of a session may depend on its inputs alone."""
+        is_cached_job = self.graph.jobs.get(job.name) is job and not job.always
+        is_whole_run = not posargs and not where.install_only
+        is_known_environment = where.may_install or not where.own
+        return is_cached_job and is_whole_run and is_known_environment
 
     def _reused(self, known: Known) -> bool:
         """Whether a kept result was put back in place of a run."""
@@ -272,6 +255,20 @@ class Known:
         it.
         """
         self.cache.now().of(self.verdict.variant)
+
+
+def _raise_if_failed(session: nox.Session, run: Run) -> None:
+    """End the nox session with an error if the result of its run is a failure."""
+    result = run.result
+    if result is None or result.status is not Status.FAILURE:
+        return
+    failed = [check.name for check in result.checks if check.status is Status.FAILURE]
+    where = run.bench.relative(run.bench.reports / "result.json")
+    message = f"{', '.join(failed) or result.cause} failed; all of it in {where}"
+    if result.cause == provisioning.CAUSE:
+        with one_line():
+            raise MachineError(f"{session.name}: {message}")
+    session.error(message)
 
 
 def _keep_nothing(result: Result) -> str | None:
