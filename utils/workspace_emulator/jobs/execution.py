@@ -12,7 +12,7 @@ from ..tree import Tree
 from . import errors
 from .attempts import Attempts, Verdict
 from .state import ENDED, Jobs, shown
-from .tasks import FAILED, SUCCESS, satisfied
+from .tasks import FAILED, SUCCESS, needs_of, satisfied
 
 MAX_LOG = 5 * 1024 * 1024
 """The bytes of a log, its last, that runs/get-output tells."""
@@ -122,31 +122,20 @@ class Execution:
 
     def _finish(self, run_id: int, results: Mapping[str, Verdict]) -> None:
         tasks = self._jobs.run(run_id)["tasks"]
-        inner = {
-            each["task_key"] for task in tasks for each in task.get("depends_on", ())
+        needed = {need for task in tasks for need in needs_of(task)}
+        failed = {
+            key: verdict
+            for key, verdict in results.items()
+            if verdict.result not in (SUCCESS, "EXCLUDED")
         }
-        leaves = [verdict for key, verdict in results.items() if key not in inner]
-        bad = [
-            verdict for verdict in leaves if verdict.result not in (SUCCESS, "EXCLUDED")
-        ]
+        bad = [verdict for key, verdict in failed.items() if key not in needed]
         if not bad:
             self._jobs.set_state(run_id, "TERMINATED", SUCCESS)
             return
-        worst = next(
-            (verdict for verdict in bad if verdict.life_cycle == "INTERNAL_ERROR"),
-            bad[0],
-        )
-        failed = [
-            key
-            for key, verdict in results.items()
-            if verdict.result not in (SUCCESS, "EXCLUDED")
-        ]
-        message = (
-            worst.message
-            if len(results) == 1
-            else f"Task(s) {', '.join(failed)} failed."
-        )
-        result = worst.result if len(results) == 1 else FAILED
+        worst = min(bad, key=lambda verdict: verdict.life_cycle != "INTERNAL_ERROR")
+        result, message = FAILED, f"Task(s) {', '.join(failed)} failed."
+        if len(results) == 1:
+            result, message = worst.result, worst.message
         self._jobs.set_state(run_id, worst.life_cycle, result, message)
 
     def _cut(self, run_id: int, result: str, message: str) -> None:
@@ -166,23 +155,15 @@ class Execution:
         try:
             while waiting or running:
                 for key, task in list(waiting.items()):
-                    needs = [each["task_key"] for each in task.get("depends_on", ())]
-                    if not all(need in results for need in needs):
+                    if not results.keys() >= set(needs_of(task)):
                         continue
                     del waiting[key]
-                    run_if = task.get("run_if", "ALL_SUCCESS")
-                    if satisfied(run_if, [results[need].result for need in needs]):
+                    if _may_run(task, results):
                         running[
                             asyncio.ensure_future(self._task(run_id, task, settings))
                         ] = key
                     else:
-                        result = UPSTREAM.get(run_if, "EXCLUDED")
-                        results[key] = Verdict(
-                            "TERMINATED", result, f"run_if {run_if} does not hold"
-                        )
-                        self._jobs.set_state(
-                            task["run_id"], "TERMINATED", result, results[key].message
-                        )
+                        results[key] = self._leave_out(task)
                 if running:
                     done, _ = await asyncio.wait(
                         running, return_when=asyncio.FIRST_COMPLETED
@@ -196,6 +177,16 @@ class Execution:
         return results
 
     # A task
+
+    def _leave_out(self, task: Mapping[str, Any]) -> Verdict:
+        """End a task that does not run, because of how those it depends on ended."""
+        run_if = _run_if(task)
+        result = UPSTREAM.get(run_if, "EXCLUDED")
+        verdict = Verdict("TERMINATED", result, f"run_if {run_if} does not hold")
+        self._jobs.set_state(
+            task["run_id"], verdict.life_cycle, verdict.result, verdict.message
+        )
+        return verdict
 
     async def _task(
         self, run_id: int, task: Mapping[str, Any], settings: Mapping[str, Any]
@@ -224,6 +215,16 @@ class Execution:
             attempt += 1
             await asyncio.sleep(int(task.get("min_retry_interval_millis", 0)) / 1000)
             task_run_id = self._jobs.add_attempt(run_id, declared, attempt)
+
+
+def _run_if(task: Mapping[str, Any]) -> str:
+    return str(task.get("run_if", "ALL_SUCCESS"))
+
+
+def _may_run(task: Mapping[str, Any], results: Mapping[str, Verdict]) -> bool:
+    """Whether a task runs, after the verdicts on those it depends on."""
+    needed = [results[need].result for need in needs_of(task)]
+    return satisfied(_run_if(task), needed)
 
 
 def _name(run_id: int) -> str:

@@ -93,7 +93,7 @@ class Jobs:
             raise invalid_parameter(
                 f"idempotency_token has more than {MAX_TOKEN} characters"
             )
-        key = f"{job_id or ''}/{token}"
+        key = _token_key(token, job_id)
         return (
             self._runs[str(self._tokens[key]["run_id"])]
             if token and key in self._tokens
@@ -135,7 +135,7 @@ class Jobs:
         for task in tasks:
             self.add_attempt(run_id, task, 0)
         if token:
-            self._tokens[f"{job_id or ''}/{token}"] = {"run_id": run_id}
+            self._tokens[_token_key(token, job_id)] = {"run_id": run_id}
         return self._runs[str(run_id)]
 
     def add_attempt(self, run_id: int, task: Mapping[str, Any], attempt: int) -> int:
@@ -232,6 +232,11 @@ class Jobs:
 
     def _number(self) -> int:
         return self._store.next_number("run")
+
+
+def _token_key(token: str, job_id: int | None) -> str:
+    """The key of an idempotency token: it holds for one job, or for one-time runs."""
+    return f"{job_id or ''}/{token}"
 
 
 def shown(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,21 +35,7 @@ SUCCESS, FAILED = "SUCCESS", "FAILED"
 
 def tasks_of(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The tasks of a job or a one-time run. Raises ApiError for what is wrong."""
-    if "tasks" in settings:
-        tasks = settings["tasks"]
-        if (
-            not isinstance(tasks, list)
-            or not all(isinstance(task, dict) for task in tasks)
-            or not tasks
-        ):
-            raise invalid_parameter("tasks must be a list of objects, and not empty")
-    else:
-        tasks = [
-            {
-                "task_key": "main",
-                **{name: settings[name] for name in settings if _of_a_task(name)},
-            }
-        ]
+    tasks = _declared(settings)
     keys = [task.get("task_key") for task in tasks]
     for number, task in enumerate(tasks):
         key = task.get("task_key")
@@ -62,6 +48,11 @@ def tasks_of(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         _check(task, keys, settings)
     _check_order(tasks)
     return tasks
+
+
+def needs_of(task: Mapping[str, Any]) -> list[str]:
+    """The keys of the tasks that a task depends on."""
+    return [each["task_key"] for each in task.get("depends_on", ())]
 
 
 def satisfied(run_if: str, results: Iterable[str]) -> bool:
@@ -105,6 +96,23 @@ def parameters_of(
 def kind_of(task: Mapping[str, Any]) -> str:
     """`python_wheel_task` or `spark_python_task`."""
     return next(kind for kind in EMULATED if kind in task)
+
+
+def _declared(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tasks as they are declared, or the one of a job that has it on its own
+    level.
+    """
+    if "tasks" not in settings:
+        task = {name: settings[name] for name in settings if _of_a_task(name)}
+        return [{"task_key": "main", **task}]
+    tasks = settings["tasks"]
+    if (
+        not isinstance(tasks, list)
+        or not all(isinstance(task, dict) for task in tasks)
+        or not tasks
+    ):
+        raise invalid_parameter("tasks must be a list of objects, and not empty")
+    return tasks
 
 
 def _of_a_task(name: str) -> bool:
@@ -193,10 +201,7 @@ def new_cluster(
 
 def _check_order(tasks: list[dict[str, Any]]) -> None:
     """Refuse tasks that wait for each other."""
-    waiting = {
-        task["task_key"]: {each["task_key"] for each in task.get("depends_on", ())}
-        for task in tasks
-    }
+    waiting = {task["task_key"]: set(needs_of(task)) for task in tasks}
     while waiting:
         free = [key for key, needs in waiting.items() if not needs & waiting.keys()]
         if not free:
