@@ -202,11 +202,15 @@ def check(library: Library) -> None:
     if len(kinds) != 1:
         raise not_a_library()
     value = library[kinds[0]]
-    named = (
-        value.get("package") if isinstance(value, dict) and kinds == ["pypi"] else value
-    )
-    if not isinstance(named, str) or not named or named.startswith("-"):
+    if kinds == ["pypi"] and isinstance(value, dict):
+        value = value.get("package")
+    if not _is_argument(value):
         raise not_a_library()
+
+
+def _is_argument(value: Any) -> bool:
+    """Whether pip takes a value as what to install, and not as an option."""
+    return isinstance(value, str) and value != "" and not value.startswith("-")
 
 
 def wheel_name(library: Library) -> str:

@@ -33,10 +33,8 @@ class Workspace:
         """
         if kind not in ("SOURCE", "AUTO", "RAW"):
             raise not_emulated(f"workspace imports of format {kind}")
-        notebook = kind == "SOURCE" or (
-            kind == "AUTO" and content.startswith(NOTEBOOK_HEADER)
-        )
-        if notebook and kind == "SOURCE" and language not in LANGUAGES:
+        notebook = _is_notebook(kind, content)
+        if kind == "SOURCE" and language not in LANGUAGES:
             raise invalid_parameter(
                 f"language must be one of {', '.join(LANGUAGES)}, not {language!r}"
             )
@@ -44,9 +42,7 @@ class Workspace:
         before = self._objects.get(self._name(file))
         try:
             self._tree.write(file, content, overwrite=overwrite)
-        except FileExistsError:
-            raise errors.already_exists(path) from None
-        except (IsADirectoryError, NotADirectoryError):
+        except (FileExistsError, IsADirectoryError, NotADirectoryError):
             raise errors.already_exists(path) from None
         now = milliseconds(time.time())
         self._objects[self._name(file)] = {
@@ -121,3 +117,10 @@ class Workspace:
         if not file.exists():
             raise errors.does_not_exist(path)
         return file
+
+
+def _is_notebook(kind: str, content: bytes) -> bool:
+    """Whether an import of that format is a notebook, not a plain file."""
+    if kind == "AUTO":
+        return content.startswith(NOTEBOOK_HEADER)
+    return kind == "SOURCE"
