@@ -11,7 +11,7 @@ import shutil
 import stat
 import sys
 from importlib.metadata import distributions
-from typing import Iterator, List, Tuple
+from typing import Dict, Iterator, Tuple
 
 ROOT_DEVICE = os.stat("/").st_dev
 TOOLS = ("cc", "gcc", "g++", "clang", "make", "ld", "git")
@@ -36,46 +36,51 @@ def files() -> Iterator[Tuple[str, os.stat_result]]:
             yield path, os.lstat(path)
 
 
-def main() -> None:
-    """Walk the image, and print what was found."""
-    setuid: List[str] = []
-    stray: List[str] = []
-    for path, facts in files():
-        name = os.path.basename(path)
-        if stat.S_ISREG(facts.st_mode) and facts.st_mode & (
-            stat.S_ISUID | stat.S_ISGID
-        ):
-            setuid.append(path)
+def is_setuid(mode: int) -> bool:
+    """Whether a path is a program that runs as its owner or group."""
+    return stat.S_ISREG(mode) and bool(mode & (stat.S_ISUID | stat.S_ISGID))
+
+
+def is_stray(path: str, mode: int) -> bool:
+    """Whether an image needs no such path: a repository, tests, pip or a cache."""
+    name = os.path.basename(path)
+    if stat.S_ISDIR(mode):
         inside = path.startswith("/opt/lake/")
-        if stat.S_ISDIR(facts.st_mode) and (
-            name == ".git" or (inside and name in ("test", "tests", "pip"))
-        ):
-            stray.append(path)
-        if (
-            stat.S_ISREG(facts.st_mode)
-            and path.startswith(CACHES)
-            and name not in ("lock", "partial")
-        ):
-            stray.append(path)
-    packages = {
-        each.metadata["Name"]: each.version
-        for each in distributions(path=[sys.path[-1]])
-    }
-    debian, name = {}, ""
+        return name == ".git" or (inside and name in ("test", "tests", "pip"))
+    return (
+        stat.S_ISREG(mode)
+        and path.startswith(CACHES)
+        and name not in ("lock", "partial")
+    )
+
+
+def debian_packages() -> Dict[str, str]:
+    """The versions of the installed Debian packages."""
+    versions, name = {}, ""
     with open("/var/lib/dpkg/status", encoding="utf-8") as status:
         for line in status:
             key, _, value = line.strip().partition(": ")
             if key == "Package":
                 name = value
             elif key == "Version" and name:
-                debian[name] = value
+                versions[name] = value
+    return versions
+
+
+def main() -> None:
+    """Walk the image, and print what was found."""
+    modes = [(path, facts.st_mode) for path, facts in files()]
+    packages = {
+        each.metadata["Name"]: each.version
+        for each in distributions(path=[sys.path[-1]])
+    }
     tools = [tool for tool in TOOLS if shutil.which(tool)]
     found = {
-        "setuid": setuid,
-        "stray": stray,
+        "setuid": [path for path, mode in modes if is_setuid(mode)],
+        "stray": [path for path, mode in modes if is_stray(path, mode)],
         "tools": tools,
         "packages": packages,
-        "debian": debian,
+        "debian": debian_packages(),
     }
     json.dump(found, sys.stdout)
 
