@@ -107,12 +107,7 @@ def _run(
     name: str, job: Mapping[str, Any], declared: Mapping[str, Any]
 ) -> Iterator[Found]:
     """A job runs the sessions declared for it, all of them and no other."""
-    sessions = [
-        session
-        for step in job.get("steps", [])
-        if "run" in step
-        for session in sessions_of(job, step)
-    ]
+    sessions = all_sessions_of(job)
     if name not in declared:
         if sessions and name != SUMMARY:
             yield (
@@ -141,6 +136,16 @@ def needs_of(job: Mapping[str, Any]) -> list[str]:
     """A job's needs; GitHub takes a single one without a list."""
     needs = job.get("needs", [])
     return [needs] if isinstance(needs, str) else list(needs)
+
+
+def all_sessions_of(job: Mapping[str, Any]) -> list[str]:
+    """The sessions that the steps of a job run."""
+    return [
+        session
+        for step in job.get("steps", [])
+        if "run" in step
+        for session in sessions_of(job, step)
+    ]
 
 
 def sessions_of(job: Mapping[str, Any], step: Mapping[str, Any]) -> list[str]:

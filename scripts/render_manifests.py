@@ -54,13 +54,7 @@ class Sources:
                 else:
                     self.take(folder / name)
         for number, patch in enumerate(said.get("patches", ())):
-            if "path" in patch:
-                self.take(folder / patch["path"])
-            elif "patch" in patch:
-                node = child(child(child(root, "patches"), number), "patch")
-                # A block's text begins in the line below its `|`.
-                below = node.start_mark.line + (node.style in ("|", ">"))
-                self.compose(str(path), patch["patch"], below)
+            self.take_patch(path, patch, child(child(root, "patches"), number))
         for each in said.get("configMapGenerator", ()):
             places = self.settings.setdefault(each["name"], [])
             for name in each.get("envs", ()):
@@ -69,6 +63,16 @@ class Sources:
             node = child(child(root, "images"), number)
             line = line_of(child(node, "newTag") or node)
             self.images[each.get("newName", each["name"])] = (str(path), line)
+
+    def take_patch(self, path: Path, patch: dict[str, Any], node: Any) -> None:
+        """Take in a patch that a kustomization names or holds, at that node."""
+        if "path" in patch:
+            self.take(path.parent / patch["path"])
+        elif "patch" in patch:
+            text = child(node, "patch")
+            # A block's text begins in the line below its `|`.
+            below = text.start_mark.line + (text.style in ("|", ">"))
+            self.compose(str(path), patch["patch"], below)
 
     def take(self, path: Path) -> None:
         """Take in a file of objects or patches."""
@@ -104,9 +108,8 @@ class Sources:
             if same or (kind == "Namespace" and file == origin):
                 yield from walk(node, [], file, below)
         if kind == "ConfigMap":
-            for generated, places in self.settings.items():
-                if name.rpartition("-")[0] == generated:
-                    yield from places
+            # Its name ends in a hash of its content.
+            yield from self.settings.get(name.rpartition("-")[0], ())
         for path, image in images(thing, []):
             if image.rpartition(":")[0] in self.images:
                 yield (path, *self.images[image.rpartition(":")[0]])
