@@ -58,7 +58,7 @@ def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
     """The tables of `catalog.schema`: their versions, and what the gold ones hold. Each
     table takes a query or two.
     """
-    from pyspark.sql import SparkSession, functions
+    from pyspark.sql import SparkSession
 
     spark = SparkSession.builder.getOrCreate()
     tables: Dict[str, Any] = {}
@@ -73,22 +73,26 @@ def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
         if versions:
             [newest] = spark.sql(f"DESCRIBE HISTORY {full} LIMIT 1").collect()
             tables[name] = {"version": int(newest["version"])}
-        if not sums or not name.startswith(GOLD):
-            continue
-        frame = spark.table(full)
-        columns = [name for name, kind in frame.dtypes if _adds_up(kind)]
-        added = [
-            functions.sum(functions.col(f"`{column}`")).alias(column)
-            for column in columns
-        ]
-        rows = functions.count(functions.lit(1)).alias("rows_")
-        [aggregated] = frame.agg(rows, *added).collect()
-        found = aggregated.asDict()
-        gold[name] = {
-            "rows": found.pop("rows_"),
-            "sums": {column: _text(value) for column, value in found.items()},
-        }
+        if sums and name.startswith(GOLD):
+            gold[name] = _totals(spark.table(full))
     return {"tables": tables, "gold": gold}
+
+
+def _totals(frame: Any) -> Dict[str, Any]:
+    """The number of rows, and the sum of each column that has one."""
+    from pyspark.sql import functions
+
+    columns = [name for name, kind in frame.dtypes if _adds_up(kind)]
+    added = [
+        functions.sum(functions.col(f"`{column}`")).alias(column) for column in columns
+    ]
+    rows = functions.count(functions.lit(1)).alias("rows_")
+    [aggregated] = frame.agg(rows, *added).collect()
+    found = aggregated.asDict()
+    return {
+        "rows": found.pop("rows_"),
+        "sums": {column: _text(value) for column, value in found.items()},
+    }
 
 
 def from_folder(lake: Path) -> Dict[str, Any]:

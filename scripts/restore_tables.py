@@ -81,17 +81,19 @@ class Restorer:
             self._spark.sql(f"DROP TABLE {full}")
             self.dropped.append(name)
         else:
-            self._spark.sql(f"RESTORE TABLE {full} TO VERSION AS OF {before}")
-            rows = self._spark.table(full).count()
-            wanted = self._spark.sql(
-                f"SELECT * FROM {full} VERSION AS OF {before}"
-            ).count()
-            if rows != wanted:
-                sys.exit(
-                    f"{name} holds {rows} rows after it was restored to version"
-                    f" {before}, which had {wanted}"
-                )
-            self.restored[name] = before
+            self._restore(name, full, before)
+
+    def _restore(self, name: str, full: str, before: int) -> None:
+        """Restore a table, and exit where it then has another number of rows."""
+        self._spark.sql(f"RESTORE TABLE {full} TO VERSION AS OF {before}")
+        rows = self._spark.table(full).count()
+        wanted = self._spark.sql(f"SELECT * FROM {full} VERSION AS OF {before}").count()
+        if rows != wanted:
+            sys.exit(
+                f"{name} holds {rows} rows after it was restored to version"
+                f" {before}, which had {wanted}"
+            )
+        self.restored[name] = before
 
 
 def main() -> None:
