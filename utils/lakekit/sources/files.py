@@ -11,12 +11,25 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Callable, Dict, List, Literal, Optional, Tuple, cast
+from typing import (
+    IO,
+    TYPE_CHECKING,
+    Callable,
+    Dict,
+    List,
+    Literal,
+    Optional,
+    Tuple,
+    cast,
+)
 
 from lakekit.declarations.tables import Source, TableSet
 from lakekit.errors import MissingExtra, SourceError, StorageError
 from lakekit.sources import csv
 from lakekit.sources.csv import CHUNK
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # an extra, which CSV files do without
 
 SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
 NOT_IN_NAMES = re.compile(r"[ ,;{}()=\x00-\x1f\x7f]")
@@ -116,43 +129,56 @@ def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
     refused.
     """
     found: Dict[str, Path] = {}
-    within = folder / source.name
-    inside = (
-        sorted(each for each in within.iterdir() if not each.name.startswith("."))
-        if within.is_dir()
-        else []
-    )
-    beside = [folder / f"{source.name}{suffix}" for suffix in SUFFIXES]
-    for file in [each for each in beside if each.exists()] + inside:
-        if not _is_utf8(file.name):
-            raise SourceError(
-                f"{ascii(str(file))} has a name that is not UTF-8", "Rename it."
-            )
-        suffix = next(
-            (each for each in reversed(SUFFIXES) if file.name.endswith(each)), None
-        )
-        if suffix is None or not file.is_file():
-            kinds = ", ".join(SUFFIXES)
-            raise SourceError(
-                f"{file} is no source file", f"Files of {source.name} end in {kinds}."
-            )
-        unpacked = file.name[: -len(suffix)] + (
-            ".parquet" if suffix == ".parquet" else ".csv"
-        )
-        name = (file.parent / unpacked).relative_to(folder).as_posix()
+    for file in _candidates(folder, source.name):
+        suffix = _suffix(file, source)
+        kind = ".parquet" if suffix == ".parquet" else ".csv"
+        unpacked = file.parent / (file.name[: -len(suffix)] + kind)
+        name = unpacked.relative_to(folder).as_posix()
         if name in found:
-            raise SourceError(
-                f"Both {found[name]} and {file} exist", "Keep the one that is meant."
-            )
+            raise _two_of_one_name(found[name], file)
         found[name] = file
-    stems = {name.rpartition(".")[0]: name for name in found}
-    for name in found:
-        if stems[name.rpartition(".")[0]] != name:
-            other = found[stems[name.rpartition(".")[0]]]
-            raise SourceError(
-                f"Both {found[name]} and {other} exist", "Keep the one that is meant."
-            )
+    last = {_stem(name): file for name, file in found.items()}
+    for name, file in found.items():
+        if file != last[_stem(name)]:
+            raise _two_of_one_name(file, last[_stem(name)])
     return [(found[name], name) for name in sorted(found)]
+
+
+def _candidates(folder: Path, name: str) -> List[Path]:
+    """The files of that name and a known suffix, and all in the folder of that name."""
+    within = folder / name
+    inside = within.iterdir() if within.is_dir() else ()
+    beside = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
+    return [file for file in beside if file.exists()] + sorted(
+        file for file in inside if not file.name.startswith(".")
+    )
+
+
+def _suffix(file: Path, source: Source) -> str:
+    """The longest known suffix of a file. Raises SourceError for a path that does not
+    name a file of a known format.
+    """
+    if not _is_utf8(file.name):
+        raise SourceError(
+            f"{ascii(str(file))} has a name that is not UTF-8", "Rename it."
+        )
+    suffix = next(
+        (each for each in reversed(SUFFIXES) if file.name.endswith(each)), None
+    )
+    if suffix is None or not file.is_file():
+        kinds = ", ".join(SUFFIXES)
+        raise SourceError(
+            f"{file} is no source file", f"Files of {source.name} end in {kinds}."
+        )
+    return suffix
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _two_of_one_name(one: Path, other: Path) -> SourceError:
+    return SourceError(f"Both {one} and {other} exist", "Keep the one that is meant.")
 
 
 def _is_utf8(name: str) -> bool:
@@ -245,23 +271,24 @@ def _parquet_header(given: Path) -> Tuple[Tuple[str, ...], int]:
         ) from error
     if not footer.metadata.num_rows:
         raise SourceError(f"{given} has no rows")
-    nested = [
-        name
-        for name, kind in zip(footer.schema_arrow.names, footer.schema_arrow.types)
-        if kind.num_fields
-    ]
-    if nested:
-        raise SourceError(f"{given} has a column {nested[0]} that is no plain value")
-    for name, kind in zip(footer.schema_arrow.names, footer.schema_arrow.types):
-        if (
-            pa.types.is_binary(kind)
-            or pa.types.is_large_binary(kind)
-            or pa.types.is_fixed_size_binary(kind)
-        ):
+    _check_plain(given, footer.schema_arrow)
+    return tuple(footer.schema_arrow.names), int(footer.metadata.num_rows)
+
+
+def _check_plain(given: Path, schema: pa.Schema) -> None:
+    """Raise SourceError for a column whose values cannot be written as plain text."""
+    from pyarrow import types
+
+    columns = list(zip(schema.names, schema.types))
+    for name, kind in columns:
+        if kind.num_fields:
+            raise SourceError(f"{given} has a column {name} that is no plain value")
+    binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    for name, kind in columns:
+        if any(is_binary(kind) for is_binary in binary):
             raise SourceError(
                 f"{given} has a column {name} of type {kind}, which has no plain text"
             )
-    return tuple(footer.schema_arrow.names), int(footer.metadata.num_rows)
 
 
 def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
