@@ -54,40 +54,12 @@ def plan_changes(table: Table, head: Optional[Head]) -> Tuple[Change, ...]:
                 table.name, "create", f"{len(table.columns)} columns", additive=True
             ),
         )
-    changes: List[Change] = []
-    stored = {column.name: column for column in head.columns}
-    for column in table.columns:
-        changes += _column(table, column, stored.get(column.name))
-    names = {column.name for column in table.columns}
-    if table.layer not in ("bronze", "quarantine"):
-        gone = [name for name in stored if name not in names]
-        changes += [
-            Change(table.name, "drop column", name, additive=False) for name in gone
-        ]
-    if head.partition != table.partition:
-        what = (
-            f"by {table.partition or 'nothing'} instead of"
-            f" {head.partition or 'nothing'}"
-        )
-        changes.append(Change(table.name, "repartition", what, additive=False))
-    declared = {constraint.name.lower() for constraint in table.constraints}
-    for constraint in table.constraints:
-        if constraint.name.lower() not in head.constraints:
-            what = f"{constraint.name}: {constraint.sql}"
-            changes.append(
-                Change(table.name, "add constraint", what, True, constraint=constraint)
-            )
-    for name in sorted(head.constraints - declared):
-        changes.append(
-            Change(
-                table.name,
-                "drop constraint",
-                name,
-                True,
-                constraint=Constraint(name, ""),
-            )
-        )
-    return tuple(changes)
+    return (
+        *_column_changes(table, head),
+        *_dropped_columns(table, head),
+        *_partition_changes(table, head),
+        *_constraint_changes(table, head),
+    )
 
 
 def apply(
@@ -129,6 +101,59 @@ def _make(engine: Engine, table: Table, change: Change) -> None:
         engine.add_constraint(table, change.constraint.name, change.constraint.sql)
     elif change.kind == "drop constraint" and change.constraint:
         engine.drop_constraint(table, change.constraint.name)
+
+
+def _column_changes(table: Table, head: Head) -> List[Change]:
+    stored = {column.name: column for column in head.columns}
+    return [
+        change
+        for column in table.columns
+        for change in _column(table, column, stored.get(column.name))
+    ]
+
+
+def _dropped_columns(table: Table, head: Head) -> List[Change]:
+    if table.layer in ("bronze", "quarantine"):
+        return []
+    declared = {column.name for column in table.columns}
+    return [
+        Change(table.name, "drop column", column.name, additive=False)
+        for column in head.columns
+        if column.name not in declared
+    ]
+
+
+def _partition_changes(table: Table, head: Head) -> List[Change]:
+    if head.partition == table.partition:
+        return []
+    what = f"by {table.partition or 'nothing'} instead of {head.partition or 'nothing'}"
+    return [Change(table.name, "repartition", what, additive=False)]
+
+
+def _constraint_changes(table: Table, head: Head) -> List[Change]:
+    declared = {constraint.name.lower() for constraint in table.constraints}
+    added = [
+        Change(
+            table.name,
+            "add constraint",
+            f"{constraint.name}: {constraint.sql}",
+            additive=True,
+            constraint=constraint,
+        )
+        for constraint in table.constraints
+        if constraint.name.lower() not in head.constraints
+    ]
+    dropped = [
+        Change(
+            table.name,
+            "drop constraint",
+            name,
+            additive=True,
+            constraint=Constraint(name, ""),
+        )
+        for name in sorted(head.constraints - declared)
+    ]
+    return added + dropped
 
 
 def _column(
