@@ -160,44 +160,36 @@ class _Run:
         """Check everything that can be, then commit: bronze file by file, then table by
         table.
         """
-        bronze, names = self._tables.layer("bronze"), [
-            table.name for table in self._tables
-        ]
-        for table in self._tables:
-            head = whole_head(self._engine, table)
-            if head is not None:
-                self._following.heads[table.name] = head
+        bronze = self._tables.layer("bronze")
+        self._read_heads()
         new = {table.name: self._new_files(table) for table in bronze}
-        made = [
+        derived = [
             table
             for table in self._tables
             if table.layer not in ("bronze", "quarantine")
         ]
-        self._steps = 2 * sum(len(files) for files in new.values()) + len(made)
-        inspected = {
-            (table.name, file.digest): self._inspect(table, file)
-            for table in bronze
-            for file in new[table.name]
-        }
+        self._steps = 2 * sum(len(files) for files in new.values()) + len(derived)
+        inspected = self._inspect_all(new)
         self._rebuilt = retried(self._evolve)
         results: Dict[str, TableResult] = {}
         for table in bronze:
             results[table.name] = self._ingest(table, new[table.name], inspected)
-        for table in made:
+        for table in derived:
             self._step(table.name)
-            before = dict(self._following.heads)
-            results[table.name] = self._update(table)
-            if table.quarantine:
-                quarantine, by = self._tables[table.quarantine], results[table.name]
-                results[quarantine.name] = self._quarantine(
-                    quarantine, by, before[quarantine.name].version
-                )
+            results.update(self._update_with_quarantine(table))
         if self._rebuilt:
-            self._following.refresh(*names)
+            self._following.refresh(*(table.name for table in self._tables))
             # What a table made anew could not be given before, such as a constraint.
             retried(self._evolve)
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
+
+    def _read_heads(self) -> None:
+        """Read the state of every table that exists. Raises DamagedTable."""
+        for table in self._tables:
+            head = whole_head(self._engine, table)
+            if head is not None:
+                self._following.heads[table.name] = head
 
     def _evolve(self) -> FrozenSet[str]:
         """Make the tables that are missing, and fit the others to their declarations;
@@ -248,6 +240,16 @@ class _Run:
                 new.append(file)
         return new
 
+    def _inspect_all(
+        self, new: Mapping[str, Sequence[OpenedFile]]
+    ) -> Mapping[Tuple[str, str], Inspected]:
+        """Inspect the new files of every bronze table; by table and digest."""
+        return {
+            (name, file.digest): self._inspect(self._tables[name], file)
+            for name, files in new.items()
+            for file in files
+        }
+
     def _inspect(self, table: Table, file: OpenedFile) -> Inspected:
         """Read a file whole. Raises SourceError; TooManyMisfits for a column that is
         not what it is declared to be.
@@ -274,13 +276,12 @@ class _Run:
         files: Sequence[OpenedFile],
         inspected: Mapping[Tuple[str, str], Inspected],
     ) -> TableResult:
-        begun, rows, changed, new_columns = time.perf_counter(), 0, False, []
+        begun, rows, changed = time.perf_counter(), 0, False
         heads = self._following.heads
         known = {column.name for column in heads[table.name].columns}
         for file in files:
             self._step(f"{table.name} from {file.name}")
             more = [name.lower() for name in file.new_columns]
-            new_columns += [name for name in more if name not in new_columns]
             missing = [Column(name) for name in more if name not in known]
             if missing:
                 self._engine.add_columns(table, missing)
@@ -293,10 +294,7 @@ class _Run:
             version = self._engine.append(table, file, self._at, note)
             if version is not None:
                 changed, rows = True, rows + found.rows
-            if version == heads[table.name].version + 1:
-                heads[table.name] = heads[table.name].after(version, note)
-            else:  # another writer was there too
-                self._following.refresh(table.name)
+            self._move_on(table, version, note)
         return TableResult(
             table.name,
             "appended" if changed else "unchanged",
@@ -305,8 +303,29 @@ class _Run:
             time.perf_counter() - begun,
             changed,
             Counts(read=rows, inserted=rows),
-            new_columns=tuple(new_columns),
+            new_columns=_new_columns(files),
         )
+
+    def _move_on(self, table: Table, version: Optional[int], note: Note) -> None:
+        """Bring the table's head up to date with a commit of this run."""
+        heads = self._following.heads
+        if version == heads[table.name].version + 1:
+            heads[table.name] = heads[table.name].after(version, note)
+        else:  # another writer was there too
+            self._following.refresh(table.name)
+
+    def _update_with_quarantine(self, table: Table) -> Dict[str, TableResult]:
+        """Update a table, and with it the table of the rows that it refuses."""
+        before = dict(self._following.heads)
+        result = self._update(table)
+        if not table.quarantine:
+            return {table.name: result}
+        quarantine = self._tables[table.quarantine]
+        version = before[quarantine.name].version
+        return {
+            table.name: result,
+            quarantine.name: self._quarantine(quarantine, result, version),
+        }
 
     def _update(self, table: Table) -> TableResult:
         """One table; again on the newest versions when another writer was first."""
@@ -348,6 +367,11 @@ class _Run:
             changed,
             counts,
         )
+
+
+def _new_columns(files: Sequence[OpenedFile]) -> Tuple[str, ...]:
+    """The columns that a source does not declare, each once, in lower case."""
+    return tuple(dict.fromkeys(c.lower() for file in files for c in file.new_columns))
 
 
 def _declared(source: Source, name: str) -> Column:
