@@ -104,13 +104,13 @@ def diff(
         )
     for lake in (a, b):
         check_lake(lake, tables)
-    found = []
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(
             engine, _Pair(a.kind, a.root, b), tables, Path(scratch)
         ) as opened:
-            for table in tables:
-                found += _compare(opened, table, (os.fspath(lake_a), os.fspath(lake_b)))
+            lakes = (os.fspath(lake_a), os.fspath(lake_b))
+            compared = [_compare(opened, table, lakes) for table in tables]
+    found = [table for table in compared if table is not None]
     if not found:
         raise LakeRefused(
             f"Neither {a} nor {b} holds one of the tables",
@@ -119,51 +119,73 @@ def diff(
     return DiffResult(str(a), str(b), tuple(found))
 
 
-def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> List[TableDiff]:
+def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> Optional[TableDiff]:
+    """How a table differs between the two lakes; None where neither has it."""
     second = replace(table, name=table.name + SECOND)
     head_a, head_b = (
         _head(engine, each, lake) for each, lake in zip((table, second), lakes)
     )
-    if head_a and head_b:
-        table = replace(table, columns=_columns(table, head_a, head_b))
-        second = replace(table, name=second.name)
-    rows_a, rows_b = (
-        engine.rows(t) if h else None for t, h in ((table, head_a), (second, head_b))
+    if head_a is None and head_b is None:
+        return None
+    if head_a is None:
+        rows = engine.rows(second)
+        return TableDiff(table.name, None, rows, 0, rows, 0, {}, ())
+    if head_b is None:
+        rows = engine.rows(table)
+        return TableDiff(table.name, rows, None, rows, 0, 0, {}, ())
+    columns = _columns(table, head_a, head_b)
+    table, second = replace(table, columns=columns), replace(second, columns=columns)
+    same = TableDiff(
+        table.name,
+        engine.rows(table),
+        engine.rows(second),
+        0,
+        0,
+        0,
+        {},
+        _shape(head_a, head_b),
     )
-    if head_a is None or head_b is None:
-        if head_a is head_b:
-            return []
-        return [
-            TableDiff(table.name, rows_a, rows_b, rows_a or 0, rows_b or 0, 0, {}, ())
-        ]
-    types_a, types_b = (
-        {(c.name, c.type) for c in head.columns} for head in (head_a, head_b)
-    )
-    shape = [f"{name} {kind} (A)" for name, kind in sorted(types_a - types_b)]
-    shape += [f"{name} {kind} (B)" for name, kind in sorted(types_b - types_a)]
     engine.read(table, "_diff_a")
     engine.read(second, "_diff_b")
     if not engine.keep("_diff_net", _net(table)):
-        return [TableDiff(table.name, rows_a, rows_b, 0, 0, 0, {}, tuple(shape))]
+        return same
+    return _with_counts(engine, table, same)
+
+
+def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
+    """Columns that only one of them has, or in another type."""
+    types_a, types_b = (
+        {(c.name, c.type) for c in head.columns} for head in (head_a, head_b)
+    )
+    return tuple(
+        f"{name} {kind} ({lake})"
+        for lake, only_here in (("A", types_a - types_b), ("B", types_b - types_a))
+        for name, kind in sorted(only_here)
+    )
+
+
+def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
+    """`same` with the numbers of rows and values that differ, by the views that
+    `_compare` has defined.
+    """
     compared = [column for column in table.columns if not column.volatile]
     values = [column for column in compared if column.name not in _key(table)]
     engine.define("_diff_pairs", _pairs(table, compared))
     engine.keep("_diff_fates", _fates(values))
-    changed = [
-        f"coalesce(sum(changed) filter (where differs_{c.name}), 0)" for c in values
-    ]
+    by_column = "".join(
+        f", coalesce(sum(changed) filter (where differs_{c.name}), 0)" for c in values
+    )
     counts = engine.query(
         "select coalesce(sum(only_a), 0), coalesce(sum(only_b), 0),"
-        f" coalesce(sum(changed), 0){''.join(f', {each}' for each in changed)}"
-        " from _diff_fates"
+        f" coalesce(sum(changed), 0){by_column} from _diff_fates"
     )[0]
-    by_column = {c.name: int(count) for c, count in zip(values, counts[3:]) if count}
-    only_a, only_b, both = (int(count) for count in counts[:3])
-    return [
-        TableDiff(
-            table.name, rows_a, rows_b, only_a, only_b, both, by_column, tuple(shape)
-        )
-    ]
+    return replace(
+        same,
+        only_a=int(counts[0]),
+        only_b=int(counts[1]),
+        changed=int(counts[2]),
+        columns={c.name: int(count) for c, count in zip(values, counts[3:]) if count},
+    )
 
 
 def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
