@@ -91,30 +91,31 @@ def _said(table: lakekit.TableResult) -> str:
     """What happened to one table, in a few words: its rows' fates, its groups, what it
     found wrong.
     """
-    counts, parts = table.counts, []
     if not table.changed:
         return "unchanged"
-    if table.mode == "groups":
-        parts.append(f"{counts.groups:,} of {table.groups_total:,} groups")
-    elif table.mode == "whole" and not counts.read:
-        parts.append(
-            "all rows" + (f" ({table.why})" if table.why not in ("", "new") else "")
-        )
-    else:
-        fates = ("inserted", "updated", "superseded", "quarantined")
-        parts += [
-            f"{getattr(counts, fate):,} {fate}"
-            for fate in fates
-            if getattr(counts, fate)
-        ]
-        parts += [f"all rows ({table.why})"] if table.why not in ("", "new") else []
+    parts = _rows_written(table)
     parts += [
         f"{unmet:,} without: {name}"
-        for name, unmet in counts.expectations.items()
+        for name, unmet in table.counts.expectations.items()
         if unmet
     ]
     parts += [f"new column {name}" for name in table.new_columns]
     return ", ".join(parts) or "progress noted"
+
+
+def _rows_written(table: lakekit.TableResult) -> List[str]:
+    """What became of the rows of a table that changed."""
+    counts = table.counts
+    reason = f" ({table.why})" if table.why not in ("", "new") else ""
+    all_rows = [f"all rows{reason}"]
+    if table.mode == "groups":
+        return [f"{counts.groups:,} of {table.groups_total:,} groups"]
+    if table.mode == "whole" and not counts.read:
+        return all_rows
+    fates = ("inserted", "updated", "superseded", "quarantined")
+    rows = {fate: getattr(counts, fate) for fate in fates}
+    parts = [f"{number:,} {fate}" for fate, number in rows.items() if number]
+    return parts + all_rows if reason else parts
 
 
 def _run_with_bar(

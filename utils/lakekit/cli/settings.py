@@ -122,12 +122,19 @@ def _file(path: Path) -> Mapping[str, str]:
                 f"{name} in {path} is no text: {value!r}",
                 f'Write {name} = "..." there.',
             )
-        relative = name in PATHS or (name == "tables" and value.endswith(".py"))
-        relative = relative or (
-            name == "lake" and "://" not in value and not SCHEMA.fullmatch(value)
-        )
-        found[name] = str(path.parent / value) if relative else value
+        found[name] = str(path.parent / value) if _is_path(name, value) else value
     return found
+
+
+def _is_path(name: str, value: str) -> bool:
+    """Whether a setting's value is a path, which may be relative to the settings'
+    file.
+    """
+    if name == "tables":
+        return value.endswith(".py")
+    if name == "lake":
+        return "://" not in value and not SCHEMA.fullmatch(value)
+    return name in PATHS
 
 
 def _known(name: str, where: str) -> str:

@@ -41,12 +41,14 @@ def tables(settings: Settings, as_json: bool) -> None:
             *([table.comment] if table.comment else []),
         ]
         click.echo(": ".join(said))
-        if table.reads:
-            click.echo(f"  reads {', '.join(table.reads)}")
-        if table.key:
-            click.echo(f"  key {', '.join(table.key)}")
-        if table.partition:
-            click.echo(f"  partition {table.partition}")
+        details = {
+            "reads": ", ".join(table.reads),
+            "key": ", ".join(table.key),
+            "partition": table.partition,
+        }
+        for what, names in details.items():
+            if names:
+                click.echo(f"  {what} {names}")
         header = ("column", "type", "", "comment")
         lines = [
             (c.name, c.type, "required" if c.required else "", c.comment)
