@@ -37,14 +37,7 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
         beside = target if target.exists() else target.parent
         with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=beside) as temporary:
             made = Path(temporary) / "project"
-            # Copied by content only: what is installed may be read-only, and a project
-            # is there to be changed.
-            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-            shutil.copytree(
-                TEMPLATE, made, ignore=ignored, copy_function=shutil.copyfile
-            )
-            for path in (made, *made.rglob("*")):
-                path.chmod(0o755 if path.is_dir() else 0o644)
+            _copy_template(made)
             _place(made, target)
     except OSError as error:
         raise StorageError(target, error.strerror or str(error)) from error
@@ -52,6 +45,16 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
         str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()
     )
     return InitResult(target, tuple(files))
+
+
+def _copy_template(target: Path) -> None:
+    """Copy the project by content only: what is installed may be read-only, and a
+    project is there to be changed.
+    """
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(TEMPLATE, target, ignore=ignored, copy_function=shutil.copyfile)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _place(made: Path, target: Path) -> None:

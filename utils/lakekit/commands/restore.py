@@ -113,18 +113,9 @@ def _restore(
 
 def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) -> None:
     """Raise VersionRefused for a version that is not there or not whole."""
-    version = next((each for each in found if each.number == number), None)
-    if version is None:
-        span = f"the log has {found[-1].number} to {found[0].number}"
-        what = f"{table.name} has no version {number}; {span}"
-    elif version.whole:
+    what = _fault(table, found, number)
+    if not what:
         return
-    elif version.unreadable:
-        what = f"{table.name}: version {number} cannot be read: {version.unreadable}"
-    else:
-        files = version.damaged or ()
-        named = ", ".join(files[:NAMED]) + (", ..." if len(files) > NAMED else "")
-        what = f"{table.name}: version {number} lacks data files: {named}"
     whole = [each.number for each in found[1:] if each.whole]
     if not whole:
         away = (
@@ -142,6 +133,21 @@ def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) ->
         f"lakekit restore {table.name} --version {whole[0]}",
         found,
     )
+
+
+def _fault(table: Table, found: Tuple[Version, ...], number: int) -> str:
+    """Why a version cannot be restored; empty where it can."""
+    version = next((each for each in found if each.number == number), None)
+    if version is None:
+        span = f"the log has {found[-1].number} to {found[0].number}"
+        return f"{table.name} has no version {number}; {span}"
+    if version.whole:
+        return ""
+    if version.unreadable:
+        return f"{table.name}: version {number} cannot be read: {version.unreadable}"
+    files = version.damaged or ()
+    named = ", ".join(files[:NAMED]) + (", ..." if len(files) > NAMED else "")
+    return f"{table.name}: version {number} lacks data files: {named}"
 
 
 def _derived(tables: TableSet, restored: Table) -> Tuple[str, ...]:

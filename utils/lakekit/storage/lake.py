@@ -57,22 +57,29 @@ def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
     """
     text = os.fspath(name)
     if text.startswith(("s3://", "s3a://")):
-        bucket, _, prefix = text.partition("://")[2].partition("/")
-        if not bucket:
-            raise LakeRefused(
-                f"The lake {text} names no bucket", "Write s3://BUCKET/PREFIX."
-            )
-        return Lake(
-            "s3",
-            "s3://" + "/".join(part for part in (bucket, prefix.strip("/")) if part),
-        )
+        return _bucket_lake(text)
     if "://" in text or text.startswith("dbfs:"):
         raise LakeRefused(
             f"The lake {text} is neither a folder nor on S3", ANOTHER_LAKE
         )
     if SCHEMA.fullmatch(text) and not Path(text).exists():
         return Lake("schema", text)
-    root = Path(text).absolute()
+    return _folder_lake(Path(text).absolute())
+
+
+def _bucket_lake(text: str) -> Lake:
+    bucket, _, prefix = text.partition("://")[2].partition("/")
+    if not bucket:
+        raise LakeRefused(
+            f"The lake {text} names no bucket", "Write s3://BUCKET/PREFIX."
+        )
+    return Lake(
+        "s3",
+        "s3://" + "/".join(part for part in (bucket, prefix.strip("/")) if part),
+    )
+
+
+def _folder_lake(root: Path) -> Lake:
     if root.parts[1:2] == ("Volumes",):
         raise LakeRefused(
             f"The lake {root} is on a volume, where two writers can both write the same"
