@@ -10,13 +10,40 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
+from typing import (
+    Any,
+    Dict,
+    FrozenSet,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
 from urllib.parse import unquote
 
 COMMIT = re.compile(r"(\d{20})\.json")
 Partition = Mapping[str, Optional[str]]
 MOST = 200
 """Commits that are read at most: after so many, Spark's checkpoints are quicker."""
+
+
+class _AddedFile(NamedTuple):
+    """A data file: its rows, where the writer counted them, its size in bytes, and its
+    partition.
+    """
+
+    rows: Optional[int]
+    size: int
+    partition: Partition
+
+    @classmethod
+    def parse(cls, action: Mapping[str, Any]) -> _AddedFile:
+        """The file that an `add` action names."""
+        stats = json.loads(action.get("stats") or "{}")
+        size = int(action["size"])
+        return cls(stats.get("numRecords"), size, action["partitionValues"])
 
 
 class FolderLog:
@@ -32,9 +59,7 @@ class FolderLog:
         self.metadata: Mapping[str, Any] = {}
         self.domains: Dict[str, Mapping[str, Any]] = {}
         self._first: Optional[Tuple[int, int]] = None
-        self._rows: Dict[str, Optional[int]] = {}
-        self._sizes: Dict[str, int] = {}
-        self._partitions: Dict[str, Partition] = {}
+        self._files: Dict[str, _AddedFile] = {}
         self._commits: List[Mapping[str, Any]] = []
         self._applications: Dict[str, int] = {}
         self._removed = False
@@ -44,8 +69,7 @@ class FolderLog:
         JSON files alone.
         """
         try:
-            names = (COMMIT.fullmatch(file.name) for file in self._folder.iterdir())
-            newest = max((int(name.group(1)) for name in names if name), default=-1)
+            newest = self._newest()
             first = (self._folder / f"{0:020}.json").stat()
             identity = (first.st_ino, first.st_mtime_ns)
             if identity != self._first or newest < self.version:
@@ -65,18 +89,22 @@ class FolderLog:
             return False
         return bool(self.protocol) and bool(self.metadata)
 
+    def _newest(self) -> int:
+        names = (COMMIT.fullmatch(file.name) for file in self._folder.iterdir())
+        return max((int(name.group(1)) for name in names if name), default=-1)
+
     def rows(self) -> Optional[int]:
         """How many rows the table has; None where a writer did not say."""
-        counts = list(self._rows.values())
+        counts = [file.rows for file in self._files.values()]
         return None if None in counts else sum(count or 0 for count in counts)
 
     def sizes(self) -> Mapping[str, int]:
         """The data files, relative to the table, and their sizes in bytes."""
-        return self._sizes
+        return {path: file.size for path, file in self._files.items()}
 
     def partitions(self) -> Iterable[Partition]:
         """Of each data file, the partition's columns and their values as text."""
-        return self._partitions.values()
+        return [file.partition for file in self._files.values()]
 
     def history(self) -> List[Tuple[int, str, Optional[str]]]:
         """Version, operation and user metadata of the commits, newest first."""
@@ -97,15 +125,10 @@ class FolderLog:
         for action in actions:
             for kind, said in action.items():
                 if kind == "add":
-                    stats = json.loads(said.get("stats") or "{}")
-                    self._rows[unquote(said["path"])] = stats.get("numRecords")
-                    self._sizes[unquote(said["path"])] = int(said["size"])
-                    self._partitions[unquote(said["path"])] = said["partitionValues"]
+                    self._files[unquote(said["path"])] = _AddedFile.parse(said)
                 elif kind == "remove":
-                    self._rows.pop(unquote(said["path"]), None)
-                    self._sizes.pop(unquote(said["path"]), None)
-                    self._partitions.pop(unquote(said["path"]), None)
-                    self._removed = self._removed or said.get("dataChange", True)
+                    self._files.pop(unquote(said["path"]), None)
+                    self._removed |= bool(said.get("dataChange", True))
                 elif kind == "metaData":
                     self.metadata = said
                 elif kind == "protocol":

@@ -21,6 +21,7 @@ from typing import (
     List,
     Mapping,
     Optional,
+    Set,
     Tuple,
 )
 from urllib.parse import unquote
@@ -95,7 +96,7 @@ def replay(files: LogFiles) -> Iterator[LogState]:
     readers do; DamagedLog is raised where there is none.
     """
     names = files.names()
-    commits = {int(found.group(1)) for found in map(COMMIT.fullmatch, names) if found}
+    commits = _commits(names)
     checkpoints = _checkpoints(names)
     if checkpoints:
         _load(files, checkpoints[-1])  # which readers begin with
@@ -115,6 +116,11 @@ def replay(files: LogFiles) -> Iterator[LogState]:
         for action in actions:
             _apply(state, action)
         yield state
+
+
+def _commits(names: List[str]) -> Set[int]:
+    """The versions of the commits."""
+    return {int(found.group(1)) for found in map(COMMIT.fullmatch, names) if found}
 
 
 def _checkpoints(names: List[str]) -> List[Tuple[int, List[str]]]:
