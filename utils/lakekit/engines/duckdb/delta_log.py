@@ -18,6 +18,7 @@ from lakekit.engines.engine import (
     Head,
     Note,
 )
+from lakekit.engines.history import Commit, newest_change, newest_note
 from lakekit.errors import DamagedTable, LakeRefused, MissingExtra, StorageError
 from lakekit.storage.lake import Lake
 
@@ -107,19 +108,10 @@ def _unreadable(delta: DeltaTable) -> str:
 
 def head(table: Table, delta: DeltaTable) -> Head:
     """The table as it is."""
-    note, data_version, foreign = None, None, False
-    for version, operation, found in _history(delta, until_note=True):
-        if operation in MAINTENANCE:
-            continue
-        if data_version is None and (found is None or found.data):
-            data_version = version
-        if found is not None or operation == "RESTORE":
-            # What a note before it says of the rows is no longer true.
-            note, foreign = found, found is None or foreign
-            break
-        foreign = True
-    # Back to the newest change of a row, where lakekit's newest commit moved on and
-    # changed none.
+    recent = _history(delta, until_note=True)
+    note, foreign = newest_note(recent)
+    data_version = newest_change(recent)
+    # Where lakekit's newest commits changed no row, an older one did.
     if data_version is None:
         data_version = _newest_change(delta)
     metadata = delta.metadata()
@@ -177,19 +169,15 @@ def restored(delta: DeltaTable, since: int = -1) -> bool:
     )
 
 
-def _history(
-    delta: DeltaTable, until_note: bool = False
-) -> List[Tuple[int, str, Optional[Note]]]:
-    """Version, operation and note of the commits, newest first; only the recent ones
-    where they hold a note.
-    """
+def _history(delta: DeltaTable, until_note: bool = False) -> List[Commit]:
+    """The commits, newest first; only the recent ones where they hold a note."""
     recent = [_entry(commit) for commit in delta.history(RECENT)]
     if (until_note and any(note for _, _, note in recent)) or len(recent) < RECENT:
         return recent
     return [_entry(commit) for commit in delta.history()]
 
 
-def _entry(commit: Dict[str, Any]) -> Tuple[int, str, Optional[Note]]:
+def _entry(commit: Dict[str, Any]) -> Commit:
     return (
         int(commit["version"]),
         str(commit.get("operation", "")),
@@ -198,11 +186,10 @@ def _entry(commit: Dict[str, Any]) -> Tuple[int, str, Optional[Note]]:
 
 
 def _newest_change(delta: DeltaTable) -> int:
+    """The newest version that changed a row, or the oldest that the log has."""
     history = _history(delta)
-    for version, operation, note in history:
-        if operation not in MAINTENANCE and (note is None or note.data):
-            return version
-    return history[-1][0]
+    changed = newest_change(history)
+    return history[-1][0] if changed is None else changed
 
 
 def columns(delta: DeltaTable) -> Tuple[Column, ...]:

@@ -16,6 +16,7 @@ from pyspark.sql.types import StructType
 
 from lakekit.declarations.tables import Column, Table
 from lakekit.engines.engine import FORBIDDEN_FEATURES, MAINTENANCE, Head, Note
+from lakekit.engines.history import Commit, newest_change, newest_note
 from lakekit.engines.spark.errors import translated
 from lakekit.engines.spark.session import on_databricks
 from lakekit.engines.spark.statements import columns_of, name
@@ -207,36 +208,13 @@ class SparkLogs:
 
     def _read_head(self, table: Table) -> Head:
         detail = self._detail(table)
-        log = self._log(table)
-        reason = log_replay.unreadable(log.metadata, log.partitions()) if log else ""
-        if reason:
-            raise DamagedTable(
-                table.name, self.location(table), f"cannot be read: {reason}", None
-            )
-        if detail["minReaderVersion"] > 1 or detail.get("clusteringColumns"):
-            features = set(detail.get("tableFeatures") or ()) & set(
-                FORBIDDEN_FEATURES
-            ) - {"generatedColumns"}
-            raise LakeRefused(
-                f"{table.name} has {', '.join(sorted(features)) or 'columnMapping'} on,"
-                " which not every supported writer handles",
-                "Switch it off: ALTER TABLE ... DROP FEATURE ... "
-                "(and REORG TABLE ... APPLY (PURGE) for deletion vectors).",
-            )
-        note, changed, foreign = None, None, False
+        self._check_values(table)
+        _check_features(table, detail)
         history = self._history(table, RECENT)
         if len(history) == RECENT and not _tells(history):
             history = self._history(table)
-        for version, operation, found in history:
-            if operation in MAINTENANCE:
-                continue
-            if changed is None and (found is None or found.data):
-                changed = version
-            if note is None and found is not None:
-                note = found
-            foreign = foreign or (note is None and found is None)
-            if operation == "RESTORE" and note is None:
-                break  # what a note before it says of the rows is no longer true
+        note, foreign = newest_note(history)
+        changed = newest_change(history)
         constraints = (
             key[len(CONSTRAINT) :].lower()
             for key in detail["properties"]
@@ -253,10 +231,17 @@ class SparkLogs:
             constraints=frozenset(constraints),
         )
 
-    def _history(
-        self, table: Table, limit: int = 0
-    ) -> List[Tuple[int, str, Optional[Note]]]:
-        """Version, operation and note of the commits, newest first."""
+    def _check_values(self, table: Table) -> None:
+        """Raise DamagedTable for values in the log that readers do not parse."""
+        log = self._log(table)
+        reason = log_replay.unreadable(log.metadata, log.partitions()) if log else ""
+        if reason:
+            raise DamagedTable(
+                table.name, self.location(table), f"cannot be read: {reason}", None
+            )
+
+    def _history(self, table: Table, limit: int = 0) -> List[Commit]:
+        """The commits, newest first."""
         log = self._log(table)
         if log is not None:
             commits = log.history()[: limit or None]
@@ -274,6 +259,21 @@ class SparkLogs:
         ]
 
 
+def _check_features(table: Table, detail: Mapping[str, Any]) -> None:
+    """Raise LakeRefused for features that lakekit's other writers do not handle."""
+    if detail["minReaderVersion"] <= 1 and not detail.get("clusteringColumns"):
+        return
+    features = set(detail.get("tableFeatures") or ()) & set(FORBIDDEN_FEATURES) - {
+        "generatedColumns"
+    }
+    raise LakeRefused(
+        f"{table.name} has {', '.join(sorted(features)) or 'columnMapping'} on,"
+        " which not every supported writer handles",
+        "Switch it off: ALTER TABLE ... DROP FEATURE ... "
+        "(and REORG TABLE ... APPLY (PURGE) for deletion vectors).",
+    )
+
+
 def _exists(file: str) -> bool:
     try:
         return bool(FolderStorage().fetch("", [file]))
@@ -281,7 +281,7 @@ def _exists(file: str) -> bool:
         return False
 
 
-def _tells(history: Sequence[Tuple[int, str, Optional[Note]]]) -> bool:
+def _tells(history: Sequence[Commit]) -> bool:
     """Whether these commits, the newest, have both lakekit's newest note and a change
     of rows.
     """
