@@ -29,6 +29,14 @@ CHECK = re.compile(r"CHECK constraint (\w+) ")
 BROKEN = re.compile(
     r"(\d+) rows? in .* violate[sd]? the new CHECK constraint \((.*)\)", re.DOTALL
 )
+BAD_ROWS = (
+    (REQUIRED, "column {} is required and has nulls"),
+    (BROKEN, "{} rows break the constraint ({})"),
+    (CHECK, "some rows break the constraint {}"),
+)
+"""What Delta says of rows that it refuses, the first that matches, and what lakekit
+says of them.
+"""
 STORAGE = re.compile(
     r"(No space left on device|Permission denied|File too large|Disk quota"
     r" exceeded|Read-only file system)"
@@ -74,21 +82,10 @@ def failure(
         whole
     ):
         return ConflictError(table)
-    required, check, broken = (
-        REQUIRED.search(whole),
-        CHECK.search(whole),
-        BROKEN.search(whole),
-    )
-    if required:
-        return ComputeError(
-            table, f"column {required.group(1)} is required and has nulls"
-        )
-    if broken:
-        return ComputeError(
-            table, f"{broken.group(1)} rows break the constraint ({broken.group(2)})"
-        )
-    if check:
-        return ComputeError(table, f"some rows break the constraint {check.group(1)}")
+    for pattern, message in BAD_ROWS:
+        found = pattern.search(whole)
+        if found:
+            return ComputeError(table, message.format(*found.groups()))
     missing = MISSING.search(whole)
     if missing:
         file = missing.group(1)

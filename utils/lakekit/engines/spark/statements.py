@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime
 import re
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
@@ -234,29 +234,19 @@ def _check_text(opened: OpenedFile) -> None:
     follows; and rows that end in CRLF in a file of LF or CR, or a last row with another
     end, which leaves a part of it in a value. Raises SourceError, with the line.
     """
-    lines, quotes, mixed, rest, last = 1, 0, False, b"", b""
-    with opened.path.open("rb") as content:
-        while True:
-            block = content.read(CHUNK)
-            whole, end, tail = (
-                (rest + block).rpartition(b"\n") if block else (rest, b"", b"")
-            )
-            try:
-                (whole + end).decode()
-            except UnicodeDecodeError as error:
-                line = lines + whole.count(b"\n", 0, error.start)
-                raise SourceError(
-                    f"{opened.given}, line {line}: not UTF-8 ({error.reason})"
-                ) from error
-            lines, quotes, rest = (
-                lines + whole.count(b"\n") + len(end),
-                quotes + whole.count(b'"'),
-                tail,
-            )
-            mixed = mixed or (opened.line_end != "\r\n" and b"\r\n" in whole + end)
-            last = (last + block[-2:])[-2:]
-            if not block:
-                break
+    lines, quotes, mixed, last = 1, 0, False, b""
+    for part in _line_blocks(opened.path):
+        try:
+            part.decode()
+        except UnicodeDecodeError as error:
+            line = lines + part.count(b"\n", 0, error.start)
+            raise SourceError(
+                f"{opened.given}, line {line}: not UTF-8 ({error.reason})"
+            ) from error
+        lines += part.count(b"\n")
+        quotes += part.count(b'"')
+        mixed = mixed or (opened.line_end != "\r\n" and b"\r\n" in part)
+        last = (last + part[-2:])[-2:]
     mixed = mixed or (
         last[-1:] in (b"\r", b"\n") and not last.endswith(opened.line_end.encode())
     )
@@ -264,6 +254,18 @@ def _check_text(opened: OpenedFile) -> None:
         fault = find_fault(opened.path, len(opened.header))
         if fault:
             raise SourceError(f"{opened.given}{fault}")
+
+
+def _line_blocks(path: Path) -> Iterator[bytes]:
+    """A file's content in blocks of whole lines, with what follows the last LF at the
+    end.
+    """
+    rest = b""
+    with path.open("rb") as content:
+        for block in iter(lambda: content.read(CHUNK), b""):
+            lines, end, rest = (rest + block).rpartition(b"\n")
+            yield lines + end
+    yield rest
 
 
 def csv_reason(opened: OpenedFile, error: str) -> str:
