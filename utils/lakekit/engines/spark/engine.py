@@ -270,13 +270,7 @@ class SparkEngine:
             ]
             if not instants:
                 return [tuple(row) for row in frame.collect()]
-            # PySpark would give times of this machine's zone, an hour of each autumn
-            # ambiguous.
-            plain = [f"_{index}" for index in range(len(frame.columns))]
-            numbers = [
-                f"unix_micros({c})" if i in instants else c for i, c in enumerate(plain)
-            ]
-            found = frame.toDF(*plain).selectExpr(*numbers).collect()
+            found = _with_micros(frame, instants).collect()
         return [
             tuple(_instant(v) if i in instants else v for i, v in enumerate(row))
             for row in found
@@ -397,17 +391,9 @@ class SparkEngine:
         """INSERT of a view's rows in the order of the stored columns; what it does not
         have is null.
         """
-        values = [
-            (
-                name(c.name)
-                if c.name in has
-                else f"CAST(NULL AS {c.type}) AS {name(c.name)}"
-            )
-            for c in stored
-        ]
         return (
             f"INSERT {into} {self._tables.reference(table)}"
-            f" SELECT {', '.join(values)} FROM {view}"
+            f" SELECT {_or_null(stored, has)} FROM {view}"
         )
 
     def _merge(self, table: Table, staged: Staged, head: Head, keys: str) -> str:
@@ -430,20 +416,13 @@ class SparkEngine:
             if literal is not None
         ]
         same = [f"t.{name(key)} = s.{name(key)}" for key in table.key]
-        going = [
-            (
-                name(c.name)
-                if c.name in table.key
-                else f"CAST(NULL AS {c.type}) AS {name(c.name)}"
-            )
-            for c in table.columns
-        ]
+        going = _or_null(table.columns, table.key)
         columns = ", ".join(map(name, declared))
         values = ", ".join(f"s.{name(column)}" for column in declared)
         gone = f"SELECT DISTINCT {', '.join(map(name, table.key))} FROM {keys}"
         return (
             f"MERGE INTO {self._tables.reference(table)} t"
-            f" USING (SELECT {', '.join(going)}, true AS _going FROM ({gone})"
+            f" USING (SELECT {going}, true AS _going FROM ({gone})"
             f" UNION ALL SELECT {columns}, false AS _going FROM {staged.view}) s"
             f" ON s._going AND {' AND '.join([*same, *within])}"
             " WHEN MATCHED THEN DELETE"
@@ -489,6 +468,30 @@ class SparkEngine:
 
 def _shape(columns: Sequence[Column]) -> FrozenSet[Tuple[str, str, bool]]:
     return frozenset((column.name, column.type, column.required) for column in columns)
+
+
+def _or_null(columns: Sequence[Column], has: Sequence[str]) -> str:
+    """SQL for the values of these columns; null for those that are not in `has`."""
+    return ", ".join(
+        (
+            name(column.name)
+            if column.name in has
+            else f"CAST(NULL AS {column.type}) AS {name(column.name)}"
+        )
+        for column in columns
+    )
+
+
+def _with_micros(frame: DataFrame, instants: Sequence[int]) -> DataFrame:
+    """The rows with instants as microseconds since 1970. PySpark would give times of
+    this machine's zone, where an hour of each autumn is ambiguous.
+    """
+    plain = [f"_{index}" for index in range(len(frame.columns))]
+    numbers = [
+        f"unix_micros({column})" if index in instants else column
+        for index, column in enumerate(plain)
+    ]
+    return frame.toDF(*plain).selectExpr(*numbers)
 
 
 def _instant(micros: Optional[int]) -> Optional[datetime.datetime]:
