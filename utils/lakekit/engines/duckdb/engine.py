@@ -388,40 +388,56 @@ class EmbeddedEngine:
         """What delta-rs does not check of files that it did not write: nulls in
         required columns, CHECK constraints.
         """
-        # What is in files has its nulls counted; a partition's values stand in the
-        # names of folders.
         counted = self._staging.in_files(staged.view)
-        files = self._staging.files(staged.view) if counted else ()
-        faults = value_limits.faults(table)
-        for column in table.columns:
-            null = f"{statements.name(column.name)} is null"
-            if column.required and (not counted or column.name == table.partition):
-                faults.append(
-                    (f"column {column.name} is required and has {{}} nulls", null)
+        if counted:
+            self._check_counted_nulls(table, staged)
+        faults = [
+            *value_limits.faults(table),
+            *(
+                (
+                    f"column {column.name} is required and has {{}} nulls",
+                    f"{statements.name(column.name)} is null",
                 )
-            elif column.required:
+                for column in table.columns
+                if column.required and (not counted or column.name == table.partition)
+            ),
+            *(
+                (
+                    f"{{}} rows break the constraint {each.name}",
+                    f"not coalesce({self.predicate(table.name, each.sql)}, false)",
+                )
+                for each in table.constraints
+            ),
+        ]
+        self._raise_faults(table, staged, faults)
+
+    def _check_counted_nulls(self, table: Table, staged: Staged) -> None:
+        """Raise ComputeError for nulls in required columns of data files, whose nulls
+        are counted; a partition's values stand in the names of folders.
+        """
+        files = self._staging.files(staged.view)
+        for column in table.columns:
+            if column.required and column.name != table.partition:
                 nulls = sum(file.nulls.get(column.name, 0) for file in files)
                 if nulls:
                     raise ComputeError(
                         table.name,
                         f"column {column.name} is required and has {nulls} nulls",
                     )
-        for constraint in table.constraints:
-            met = self.predicate(table.name, constraint.sql)
-            faults.append(
-                (
-                    f"{{}} rows break the constraint {constraint.name}",
-                    f"not coalesce({met}, false)",
-                )
-            )
+
+    def _raise_faults(
+        self, table: Table, staged: Staged, faults: Sequence[Tuple[str, str]]
+    ) -> None:
+        """Raise ComputeError for the first fault, text and SQL, that staged rows
+        have.
+        """
         if not faults:
             return
         counts = ", ".join(f"count(*) filter ({fault})" for _, fault in faults)
-        for (said, _), rows in zip(
-            faults, self.query(f"select {counts} from {staged.view}")[0]
-        ):
+        found = self.query(f"select {counts} from {staged.view}")[0]
+        for (fault, _), rows in zip(faults, found):
             if rows:
-                raise ComputeError(table.name, said.format(rows))
+                raise ComputeError(table.name, fault.format(rows))
 
     def _keep_net(
         self, table: Table, since: int, now: int, come: str, gone: str
