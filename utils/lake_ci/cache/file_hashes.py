@@ -12,20 +12,17 @@ import hashlib
 import os
 import stat
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+
+from lake_ci.system.atomic_write import write_atomically
 
 HEAD = "lake-ci digests 2"
 CHUNK = 1 << 20
 BELIEVED = "+"
-# From so many files on a second process is worth its start.
-MANY = 10_000
-T = TypeVar("T")
 # Of so many trees the digest is kept: those of the jobs, on a few branches.
 TREES = 40
 # Where the file system's own clock cannot be asked, more than the coarsest time stamps
@@ -161,13 +158,7 @@ class Digests:
     def _statuses(self, names: Sequence[str]) -> list[str]:
         """What tells that a file was written to, for each; empty if there is none."""
         root = self._root
-
-        def work(part: Sequence[str]) -> list[str]:
-            return [
-                _status(name if name[:1] == os.sep else root + name) for name in part
-            ]
-
-        return by_two(work, names)
+        return [_status(name if name[:1] == os.sep else root + name) for name in names]
 
     def _digests(self, names: Sequence[str], statuses: Sequence[str]) -> dict[str, str]:
         """The digests of files that have these statuses, without those that are not
@@ -178,7 +169,7 @@ class Digests:
             for name, status in zip(names, statuses)
             if status and self._recorded(name, status) is None
         ]
-        for (name, status), said in zip(unread, by_two(self._read_all, unread)):
+        for (name, status), said in zip(unread, self._read_all(unread)):
             if said[:1] == BELIEVED:
                 self._fresh[name] = status, said[1:]
             else:
@@ -228,7 +219,7 @@ class Digests:
     def _write(self, path: Path, parts: Sequence[str]) -> None:
         data = "\0".join([str(self._now), *parts]).encode("utf-8", "surrogateescape")
         try:
-            _replace(
+            write_atomically(
                 path, f"{HEAD} {hashlib.sha256(data).hexdigest()}\n".encode() + data
             )
         except OSError:
@@ -250,40 +241,6 @@ class Digests:
         then, *parts = data.decode("utf-8", "surrogateescape").split("\0")
         # A clock that went back may come by the times of these files once more.
         return parts if int(then) <= self._now else []
-
-
-def by_two(work: Callable[[Sequence[T]], list[str]], items: Sequence[T]) -> list[str]:
-    """What `work` makes of the items, by two processes where they are many. `work`
-    changes nothing that is kept.
-
-    Threads would wait for each other: of a file's few microseconds Python itself takes
-    half. A process that has other threads already does it alone, as a fork of it may
-    hang.
-    """
-    if len(items) < MANY or threading.active_count() > 1:
-        return work(items)
-    half = len(items) // 2
-    with tempfile.TemporaryFile() as file:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                file.write(
-                    "\0".join(work(items[half:])).encode("utf-8", "surrogateescape")
-                )
-                file.flush()
-                code = 0
-            finally:
-                os._exit(code)
-        try:
-            first = work(items[:half])
-        finally:
-            _, status = os.waitpid(child, 0)
-        if status != 0:
-            # It says itself what kept the other one from its work.
-            return first + work(items[half:])
-        file.seek(0)
-        return first + file.read().decode("utf-8", "surrogateescape").split("\0")
 
 
 def _status(path: str) -> str:
@@ -334,15 +291,3 @@ def _clock(folder: Path) -> tuple[int, int | None]:
             return said.st_mtime_ns, said.st_dev
     except OSError:
         return time.time_ns(), None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
