@@ -233,13 +233,13 @@ def test_findings_are_filtered_and_the_address_keeps_the_filter(
     expect(tab.findings()).to_have_count(5)
     tab.page.get_by_label("Severity").select_option("warning")
     expect(tab.findings()).to_have_count(3)
-    tab.page.locator("#findings-filters").get_by_label("Text").fill("MEDALLION.py")
+    tab.page.locator("#findings-filters").get_by_label("Text").fill("TEST_RUN.py")
     expect(tab.findings()).to_have_count(3)
     tab.page.locator("#findings-filters").get_by_label("Tool").select_option("mypy")
     expect(tab.findings()).to_have_count(0)
     expect(tab.page.locator("#findings-count")).to_have_text("0 of 5 findings")
     assert tab.page.url.endswith(
-        "#findings?tool=mypy&severity=warning&text=MEDALLION.py"
+        "#findings?tool=mypy&severity=warning&text=TEST_RUN.py"
     )
     again = opened(realistic, "#" + tab.page.url.partition("#")[2])
     expect(again.page.locator("#findings-count")).to_have_text("0 of 5 findings")
