@@ -355,13 +355,14 @@ def lean(original: Checkout) -> Checkout:
     """
     script = "scripts/check_workflow.py"
     text = (original.root / script).read_text(encoding="utf-8")
-    for folder in ("api", "scripts", "testing", "utils/lakekit"):
+    for folder in ("api", "scripts", "testing"):
         shutil.rmtree(original.root / folder)
         # mypy's settings name the folder.
         original.write(f"{folder}/sound.py", "ONE = 1\n")
-    for package in ("api/lakekit_api", "utils/lakekit"):
-        # As do the contracts of imports.
-        original.write(f"{package}/__init__.py", "")
+    # The contracts of imports name packages, and the rooms of lakekit.
+    original.write("api/lakekit_api/__init__.py", "")
+    for module in (original.root / "utils" / "lakekit").rglob("*.py"):
+        module.write_text("", encoding="utf-8")
     original.write(script, text)
     original.commit()
     return original

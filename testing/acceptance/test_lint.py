@@ -21,7 +21,7 @@ WORKFLOW_ROWS = {
     "zizmor",
 }
 ROWS = {"flake8", "black", "isort", "mypy", "imports", "locks"} | WORKFLOW_ROWS
-SEED = "utils/lakekit/seeded.py"
+SEED = "utils/lakekit/commands/seeded.py"
 # A file for each defect: the row that finds it, the rule, and the text.
 DEFECTS = {
     "unused_import": ("flake8", "F401", "import os  # here\n"),
@@ -65,7 +65,7 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 
 
 def defect_file(defect: str) -> str:
-    return f"utils/lakekit/{defect}.py"
+    return f"utils/lakekit/commands/{defect}.py"
 
 
 @pytest.fixture(scope="module")
