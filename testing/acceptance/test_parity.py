@@ -426,8 +426,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     checkout.replace(
         "pyproject.toml", integration, 'integration = ["testing/tiny/integration"]'
     )
-    minimum = "minimum=95 if run.python == PYTHONS[-1] else 90"
-    checkout.replace("noxfile.py", minimum, "minimum=0")
+    minimum = "minimum = 95 if run.python == PYTHONS[-1] else 90"
+    checkout.replace("noxfile.py", minimum, "minimum = 0")
     # What else build comes after has tests of its own, and may ask for a network that
     # is not here.
     checkout.replace(
