@@ -184,7 +184,9 @@ def test_finds_a_wrong_description_a_stray_file_and_a_command_that_does_not_star
     repository.replace("pyproject.toml", WHEEL, f"{WHEEL}hooks.custom = {{}}\n")
     repository.replace("pyproject.toml", SDIST, f'{SDIST[:-1]}, "hatch_build.py"]')
     repository.replace(
-        "pyproject.toml", '"lakekit.cli.main:main"', '"lakekit.cli.main:nothing"'
+        "pyproject.toml",
+        '"lakekit.cli.main:main"',
+        '"lakekit.cli.main:no_such_function"',
     )
     ran = build(repository)
     ran.assert_only("build", failed=INSTALLS | {"twine", "checksums"}, rows=ROWS)
