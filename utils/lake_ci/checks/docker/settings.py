@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.errors import UsageError
-from lake_ci.system import git
-from lake_ci.system.pyproject import read_project
+from lake_ci.system import git, pyproject
 
 TABLE = "[tool.lake_ci.docker]"
 BAKE = "docker/docker-bake.hcl"
@@ -45,7 +44,7 @@ class Settings:
         Raises:
             UsageError: one is missing, or names what is not there.
         """
-        table = read_project(root).get("tool", {}).get("lake_ci", {}).get("docker", {})
+        table = pyproject.settings(root, "docker")
         wanted = {field.name for field in fields(cls)}
         for name in sorted(wanted ^ set(table)):
             problem = "is missing" if name in wanted else "is unknown"

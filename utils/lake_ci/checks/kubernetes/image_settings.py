@@ -12,7 +12,7 @@ from typing import Any
 
 from lake_ci.checks.kubernetes.declared_variables import variables
 from lake_ci.errors import UsageError
-from lake_ci.system.pyproject import read_project
+from lake_ci.system.pyproject import settings
 
 TABLE = "tool.lake_ci.k8s"
 KEYS = ("versions", "secrets", "may_differ", "accepted", "programs", "images")
@@ -49,7 +49,7 @@ def read_images(root: Path) -> dict[str, Image]:
 
     Raises UsageError for a setting that is misspelled, or names what is not there.
     """
-    said = read_project(root).get("tool", {}).get("lake_ci", {}).get("k8s", {})
+    said = settings(root, "k8s")
     _only(said, KEYS)
     programs = {
         name: _program(root, name, table)
@@ -96,9 +96,9 @@ def _program(root: Path, name: str, table: Mapping[str, Any]) -> Program:
     code = table.get("code")
     if not isinstance(code, list) or not all(isinstance(each, str) for each in code):
         raise _wrong(place, "code is not a list of folders")
-    settings = _texts(table, "settings", place)
+    declared = _texts(table, "settings", place)
     try:
-        reads = variables(root, code, settings)
+        reads = variables(root, code, declared)
     except UsageError as error:
         raise _wrong(place, error.message) from None
     grace = table.get("grace")
