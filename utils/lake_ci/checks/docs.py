@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lake_ci.model.results import REPORTS, Outcome, Status, count
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Tool, Workbench, stopped_or_crashed
 
 
 def pictures(folder: Path) -> list[Tool]:
@@ -42,7 +42,7 @@ class Picture(Tool):
         env = {**bench.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
         done = bench.execute([*command, "nox"], env=env)
         if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         return Outcome(Status.SUCCESS, f"wrote {bench.relative(self.file)}")
 
 
@@ -74,7 +74,7 @@ class Screenshots(Tool):
         ]
         done = bench.execute(command)
         if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         self.folder.mkdir(parents=True, exist_ok=True)
         for taken, kept in self.PICTURES.items():
             shutil.copyfile(bench.reports / taken, self.folder / kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 from lake_ci.errors import UsageError
@@ -30,6 +31,21 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, command: str, description: str | None = None) -> None:
         super().__init__(command, description=description, allow_abbrev=False)
+
+    def add_part(self, option: str, parts: Sequence[str], what: str = "") -> None:
+        """Take an option that selects one of the parts of the job's work each time; the
+        list is empty where it was not typed.
+
+        Args:
+            what: what a part is called in `--help`; the option's own name without it.
+        """
+        self.add_argument(
+            option,
+            choices=parts,
+            action="append",
+            default=[],
+            help=f"only this {what or option.strip('-')}; may be repeated",
+        )
 
     def error(self, message: str) -> NoReturn:
         unknown = re.match(r"unrecognized arguments: (\S+)", message)

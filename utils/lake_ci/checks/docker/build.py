@@ -14,7 +14,14 @@ from lake_ci.checks.docker.engine import SCRATCH, Engine
 from lake_ci.checks.docker.settings import BAKE, TARGETS, Settings
 from lake_ci.checks.lint.locks import read_jars
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import (
+    CommandTool,
+    Tool,
+    Workbench,
+    crashed,
+    stopped,
+    stopped_or_crashed,
+)
 from lake_ci.runner.options import Parser
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
@@ -77,13 +84,7 @@ class Options:
 def parser() -> Parser:
     """The options of `nox -s docker`."""
     parser = Parser("nox -s docker --", "Build the images, and put them to work.")
-    parser.add_argument(
-        "--target",
-        choices=TARGETS,
-        action="append",
-        default=[],
-        help="only this image; may be repeated",
-    )
+    parser.add_part("--target", TARGETS, "image")
     parser.add_argument(
         "--once", action="store_true", help="do not build again to compare"
     )
@@ -157,7 +158,7 @@ class Build(Tool):
             "image", "inspect", *(images.name(target) for target in images.targets)
         )
         if asked.code != 0:
-            return stopped(self.name, asked) or crashed(self.name, asked)
+            return stopped_or_crashed(self.name, asked)
         for target, said in zip(images.targets, json.loads(asked.stdout)):
             images.ids[target], images.sizes[target] = said["Id"], said["Size"]
             images.labels[target] = said["Config"]["Labels"] or {}

@@ -21,7 +21,7 @@ from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.locked_packages import Pin
 from lake_ci.checks.security.safety import Safety
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import Workbench, crashed, stopped
+from lake_ci.runner.check import Workbench, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 
 INSPECT = "scripts/inspect_image.py"
@@ -40,7 +40,7 @@ class Configuration(OfImages):
         names = [self.images.name(target) for target in self.images.ids]
         done = self.images.engine.docker("image", "inspect", *names)
         if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         found: list[Finding] = []
         for target, said in zip(self.images.ids, json.loads(done.stdout)):
             found += [
@@ -113,7 +113,7 @@ class Contents(OfImages):
                 self.images.name(target), "/inspect.py", options=options
             )
             if done.code != 0:
-                return stopped(self.name, done) or crashed(self.name, done)
+                return stopped_or_crashed(self.name, done)
             inside = json.loads(done.stdout)
             self.images.packages[target] = inside["packages"]
             self._write_sbom(target, inside, bench)

@@ -19,7 +19,7 @@ from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.manifests import FOLDER, Manifest, Rendered, leaves
 from lake_ci.errors import MachineError
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Tool, Workbench, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 
 QUANTITY = re.compile(r"[+-]?[0-9.]+([eEinumkKMGTP]*[-+]?[0-9]*)")
@@ -194,7 +194,7 @@ class Diff(Tool):
             [*argv, "-k", overlay], echo=lambda line: print(line, end="")
         )
         if done.code not in (0, 1) or (done.code == 1 and not done.stdout):
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         file = bench.reports / f"{self.environment}.diff"
         write_whole(file, done.stdout)
         changed = len(re.findall(r"^\+\+\+ ", done.stdout, re.MULTILINE))

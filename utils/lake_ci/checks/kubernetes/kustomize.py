@@ -11,7 +11,13 @@ from pathlib import Path
 from lake_ci.checks.kubernetes.manifests import FOLDER, Made, Rendered
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import (
+    CommandTool,
+    Tool,
+    Workbench,
+    stopped,
+    stopped_or_crashed,
+)
 from lake_ci.runner.options import Parser
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
@@ -49,13 +55,7 @@ class Options:
 def parser() -> Parser:
     """The options of `nox -s k8s`."""
     parser = Parser("nox -s k8s --", "Check the manifests of each environment.")
-    parser.add_argument(
-        "--environment",
-        choices=ENVIRONMENTS,
-        action="append",
-        default=[],
-        help="only this environment; may be repeated",
-    )
+    parser.add_part("--environment", ENVIRONMENTS)
     parser.add_argument(
         "--diff",
         choices=ENVIRONMENTS,
@@ -148,7 +148,7 @@ class Build(Tool):
             [str(bench.python), RENDER, overlay, str(built), str(file)]
         )
         if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         write_whole(self.places(bench), done.stdout)
         rendered = Rendered.from_json(self.environment, str(file), done.stdout)
         self.made.set(rendered)

@@ -11,10 +11,10 @@ from typing import Any
 from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped_or_crashed
+from lake_ci.system import pyproject
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
-from lake_ci.system.pyproject import read_project
 
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
@@ -26,8 +26,7 @@ CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 def settings(bench: Workbench) -> dict[str, Any]:
     """What pyproject.toml says of Kubernetes."""
-    said: dict[str, Any] = read_project(bench.root)["tool"]["lake_ci"]["k8s"]
-    return said
+    return pyproject.settings(bench.root, "k8s")
 
 
 class Schema(Tool):
@@ -46,7 +45,7 @@ class Schema(Tool):
         versions = settings(bench)["versions"]
         done = bench.execute([str(bench.python), VALIDATE, rendered.file, *versions])
         if done.code not in (0, 1) or not done.stdout:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         found = []
         for row in json.loads(done.stdout):
             manifest = rendered.named(row["kind"], row["name"])
@@ -102,7 +101,7 @@ class Checkov(Tool):
             return Outcome(Status.SKIPPED, NOT_BUILT)
         done = self.scan.done(bench)
         if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         said = json.loads(done.stdout)
         if not said["checked"]:
             return crashed(self.name, done, "checked nothing")

@@ -19,7 +19,7 @@ import nox.project
 
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Finding, Outcome
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Tool, Workbench, stopped_or_crashed
 from lake_ci.runner.generated_file import FORCE, Generated
 from lake_ci.runner.options import Parser
 from lake_ci.system.environment import uv_program
@@ -221,7 +221,7 @@ class CompileLock(Tool):
         typed = [word for word in bench.posargs if word != FORCE]
         done = bench.execute([*command, *typed])
         if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         body = scratch.read_text(encoding="utf-8")
         text = render(lock.title, [lock.arguments, lock.requirements], body)
         return generated(lock.file).write(self.name, bench, text)

@@ -12,7 +12,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import (
+    CommandTool,
+    Tool,
+    Workbench,
+    stopped,
+    stopped_or_crashed,
+)
 from lake_ci.system import git, interpreters
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.environment import uv_program
@@ -38,7 +44,7 @@ class Version(Tool):
             return Outcome.failure(self.name, "no-version", problem)
         done = bench.execute([bench.bin("versioningit"), str(bench.root)])
         if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         version = done.stdout.strip()
         if git.is_dirty(bench.root):
             return Outcome(
@@ -92,7 +98,7 @@ class Build(Tool):
             build_command(bench, self.kind, bench.root, folder), env=build_env(bench)
         )
         if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         [built] = folder.glob(KINDS[self.kind])
         (bench.root / DIST).mkdir(exist_ok=True)
         file = built.replace(bench.root / DIST / built.name)
@@ -315,7 +321,7 @@ class Reproducible(OfDistributions):
                 ["/bin/sh", "-c", 'umask 077 && exec "$@"', "sh", *command], env=env
             )
             if done.code != 0:
-                return stopped(self.name, done) or crashed(self.name, done)
+                return stopped_or_crashed(self.name, done)
             [second] = folder.iterdir()
             for message, file in differences(first, second):
                 found.append(
@@ -406,12 +412,12 @@ class Install(OfDistributions):
         ):
             done = bench.execute(step)
             if done.code != 0:
-                return stopped(self.name, done) or crashed(self.name, done)
+                return stopped_or_crashed(self.name, done)
         done = bench.execute(
             [str(folder / "bin" / name), "--version"], cwd=bench.reports
         )
         if done.code != 0 or version not in done.stdout:
-            return stopped(self.name, done) or crashed(
+            return stopped_or_crashed(
                 self.name, done, f"`{name} --version` does not say {version}"
             )
         return Outcome(Status.SUCCESS, done.stdout.strip())
@@ -446,7 +452,7 @@ class Sbom(OfDistributions):
         ]
         done = bench.execute([*command, str(installed[-1])])
         if done.code != 0:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         for folder in installed:
             shutil.rmtree(folder)
         components = {

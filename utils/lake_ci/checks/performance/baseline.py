@@ -15,7 +15,7 @@ from pathlib import Path
 from lake_ci.checks.packaging.packaging import build_env, no_version
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Tool, Workbench, stopped_or_crashed
 from lake_ci.system import git
 from lake_ci.system.environment import Environment, uv_program
 
@@ -243,7 +243,7 @@ class Install(Tool):
         if done.code == 0:
             return None
         why = f"could not build the wheel of {self._what()}"
-        return stopped(self.name, done) or crashed(self.name, done, why)
+        return stopped_or_crashed(self.name, done, why)
 
     def _make_environment(self, bench: Workbench, side: Side) -> Outcome | None:
         """Make the environment that the packages of the lock are in."""
@@ -252,7 +252,7 @@ class Install(Tool):
             make += [str(bench.python), str(side.environment.folder)]
             done = bench.execute(make)
             if done.code != 0:
-                return stopped(self.name, done) or crashed(self.name, done)
+                return stopped_or_crashed(self.name, done)
         # A version from before the benchmarks has no lock for them: it is measured with
         # the packages of today.
         locked = side.tree if (side.tree / LOCK).exists() else bench.root
@@ -267,7 +267,7 @@ class Install(Tool):
         done = bench.execute(install)
         if done.code == 0:
             return None
-        return stopped(self.name, done) or crashed(self.name, done)
+        return stopped_or_crashed(self.name, done)
 
     def _what(self) -> str:
         if self.baseline is None or self.baseline.commit is None:

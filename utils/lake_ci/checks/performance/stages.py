@@ -26,7 +26,7 @@ from lake_ci.checks.performance.history import Record, append, machine, read, to
 from lake_ci.checks.performance.options import Options
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.model.results import REPORTS, TIME_FORMAT, Outcome, Status, count
-from lake_ci.runner.check import Stages, Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Stages, Tool, Workbench, stopped_or_crashed
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
@@ -116,7 +116,7 @@ class Collect(Tool):
         )
         try:
             if done.code not in (0, 5):
-                return stopped(self.name, done) or crashed(self.name, done)
+                return stopped_or_crashed(self.name, done)
             return declared(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
             # The benchmarks of a version from before the gate leave no list, and none

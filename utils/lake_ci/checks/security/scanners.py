@@ -17,7 +17,7 @@ from lake_ci.checks.security.file_scanner import LOCK, FileScanner
 from lake_ci.checks.security.sarif import Weakness
 from lake_ci.checks.security.scanner import HOME, Scanner, surroundings
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import CommandTool, Tool, Workbench, stopped_or_crashed
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import read_project
@@ -386,6 +386,6 @@ class Sarif(Tool):
         done = bench.execute(check)
         if done.code != 0:
             scratch.unlink()
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         scratch.replace(bench.reports / REPORT)
         return Outcome(Status.SUCCESS, count(len(weaknesses), "finding"))

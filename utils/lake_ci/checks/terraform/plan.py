@@ -47,13 +47,7 @@ class Options:
 def parser() -> Parser:
     """The options of `nox -s terraform`."""
     parser = Parser("nox -s terraform --", "Check, test and plan the lake's storage.")
-    parser.add_argument(
-        "--environment",
-        choices=ENVIRONMENTS,
-        action="append",
-        default=[],
-        help="only this environment; may be repeated",
-    )
+    parser.add_part("--environment", ENVIRONMENTS)
     parser.add_argument(
         "--rehearse",
         action="store_true",

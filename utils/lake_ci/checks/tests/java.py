@@ -23,7 +23,7 @@ from lake_ci.checks.lint.locks import (
 )
 from lake_ci.errors import MachineError
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Tool, Workbench, stopped, stopped_or_crashed
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import read_project
@@ -88,7 +88,7 @@ class Java(Tool):
         )
         version = VERSION.search(done.stderr)
         if done.code != 0 or version is None:
-            return stopped(self.name, done) or crashed(self.name, done)
+            return stopped_or_crashed(self.name, done)
         actual = version[1].removeprefix("1.").split(".")[0]
         if actual != self.major:
             message = f"{folder} is Java {version[1]}, not {self.major}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Tool, Workbench, crashed, stopped, stopped_or_crashed
 from lake_ci.runner.options import Parser
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
@@ -349,7 +349,7 @@ class Coverage(Tool):
         for report in _coverage_reports(bench.reports):
             done = bench.execute([str(bench.python), "-m", "coverage", *report])
             if done.code != 0:
-                return stopped(self.name, done) or crashed(self.name, done)
+                return stopped_or_crashed(self.name, done)
         measured = json.loads(
             (bench.reports / "coverage.json").read_text(encoding="utf-8")
         )
