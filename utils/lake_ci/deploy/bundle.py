@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -227,19 +227,20 @@ def _sample(
 ) -> str | None:
     """The folder with the sample, for a target that is given it."""
     sample, wanted = beside.get("sample"), beside.get("sample_on", ())
+    where = f"pyproject.toml: {TABLE}"
     for each in wanted:
         if each not in targets:
-            raise RefusedError(
-                f"pyproject.toml: {TABLE}: sample_on: there is no target {each!r}"
-            )
-    if sample is None and (wanted or "compare" in beside):
-        raise RefusedError(f"pyproject.toml: {TABLE} names no sample")
-    if sample is not None and not wanted:
-        raise RefusedError(f"pyproject.toml: {TABLE} names no sample_on")
-    if sample is None or name not in wanted:
+            raise RefusedError(f"{where}: sample_on: there is no target {each!r}")
+    if sample is None:
+        if wanted or "compare" in beside:
+            raise RefusedError(f"{where} names no sample")
+        return None
+    if not wanted:
+        raise RefusedError(f"{where} names no sample_on")
+    if name not in wanted:
         return None
     if not (root / sample).is_dir():
-        raise RefusedError(f"pyproject.toml: {TABLE}: there is no folder {sample!r}")
+        raise RefusedError(f"{where}: there is no folder {sample!r}")
     return str(sample)
 
 
@@ -251,15 +252,28 @@ def _comparison(root: Path, said: Any, *, used: bool) -> Comparison | None:
     known = [each.name for each in fields(Comparison)]
     if not isinstance(said, dict) or not set(said) <= set(known):
         raise RefusedError(f"{where} has to be a table of {', '.join(known)}")
-    environment = said.get("environment", {})
-    lists = {key: tuple(said.get(key, ())) for key in known if key != "environment"}
-    for folder in FOLDERS:
-        if folder not in lists["arguments"]:
-            raise RefusedError(f"{where}: arguments do not name {folder}")
-    for folder in lists["path"]:
-        if used and not (root / folder).is_dir():
+    made = Comparison(**{"arguments": (), **_with_tuples(said)})
+    unnamed = [folder for folder in FOLDERS if folder not in made.arguments]
+    if unnamed:
+        raise RefusedError(f"{where}: arguments do not name {unnamed[0]}")
+    if used:
+        _check_folders(root, made.path, where)
+    return made if used else None
+
+
+def _check_folders(root: Path, folders: Sequence[str], where: str) -> None:
+    """Raise RefusedError for one that is not there."""
+    for folder in folders:
+        if not (root / folder).is_dir():
             raise RefusedError(f"{where}: path: there is no folder {folder!r}")
-    return Comparison(environment=environment, **lists) if used else None
+
+
+def _with_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of TOML whose lists are tuples."""
+    return {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in table.items()
+    }
 
 
 def _limits(said: Mapping[str, Any]) -> Limits:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,10 @@ from lake_ci.runner.check import Workbench, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 
 INSPECT = "scripts/inspect_image.py"
-LABELS = ("title", "version", "revision", "source", "licenses")
+LABELS = [
+    f"org.opencontainers.image.{name}"
+    for name in ("title", "version", "revision", "source", "licenses")
+]
 MEGABYTE = 1_000_000
 
 
@@ -64,7 +67,7 @@ class Configuration(OfImages):
 
 def objections(config: dict[str, Any], target: str) -> Iterator[tuple[str, str]]:
     """What is wrong with the configuration of an image, as rule and message."""
-    user = config.get("User") or "root"
+    user, entry = config.get("User") or "root", config.get("Entrypoint") or [""]
     if not re.fullmatch(r"[1-9]\d*(:\d+)?", user):
         yield (
             "user",
@@ -74,17 +77,23 @@ def objections(config: dict[str, Any], target: str) -> Iterator[tuple[str, str]]
             ),
         )
     labels = config.get("Labels") or {}
-    for name in LABELS:
-        if not labels.get(f"org.opencontainers.image.{name}"):
-            yield "label", f"the label org.opencontainers.image.{name} is missing"
-    if (config.get("Entrypoint") or [""])[0] != "dumb-init":
+    for label in LABELS:
+        if not labels.get(label):
+            yield "label", f"the label {label} is missing"
+    if entry[0] != "dumb-init":
         yield (
             "init",
             "nothing forwards signals and reaps: begin ENTRYPOINT with dumb-init",
         )
     if config.get("StopSignal") != "SIGTERM":
         yield "signal", "STOPSIGNAL SIGTERM is missing"
-    test = (config.get("Healthcheck") or {}).get("Test")
+    yield from _health_objections(config.get("Healthcheck") or {}, target)
+
+
+def _health_objections(
+    check: Mapping[str, Any], target: str
+) -> Iterator[tuple[str, str]]:
+    test = check.get("Test")
     if not test:
         yield (
             "health",

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -82,22 +82,18 @@ class Reader:
                 [image] = json.load(_file(tar, "manifest.json"))
                 text = _file(tar, image["Config"]).read()
                 said: dict[str, Any] = json.loads(text)
-                kept = {key: value for key, value in said.items() if key not in DATED}
-                configuration = Place(CONFIGURATION, "")
-                files = [(configuration, json.dumps(kept, sort_keys=True))]
-                secrets = (
-                    [configuration] if any(word in text for word in self._words) else []
+                rows = list(
+                    zip(image["Layers"], said["rootfs"]["diff_ids"], _history(said))
                 )
-                made = [
-                    row.get("created_by", "")
-                    for row in said["history"]
-                    if not row.get("empty_layer")
-                ]
-                rows = list(zip(image["Layers"], said["rootfs"]["diff_ids"], made))
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(
                     f"{archive.name} is no archive of one image: {error}"
                 ) from None
+            kept = {key: value for key, value in said.items() if key not in DATED}
+            configuration = Place(CONFIGURATION, "")
+            files = [(configuration, json.dumps(kept, sort_keys=True))]
+            leaks = any(word in text for word in self._words)
+            secrets = [configuration] if leaks else []
             for name, digest, instruction in rows[self._base_layers :]:
                 if digest not in self._seen:
                     self._seen[digest] = self._layer(_file(tar, name))
@@ -164,6 +160,15 @@ def _file(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     if found is None:
         raise KeyError(name)
     return found
+
+
+def _history(configuration: Mapping[str, Any]) -> list[str]:
+    """What made each layer, of the history in an image's configuration."""
+    return [
+        row.get("created_by", "")
+        for row in configuration["history"]
+        if not row.get("empty_layer")
+    ]
 
 
 def _hashed(data: IO[bytes], words: Sequence[bytes]) -> tuple[str, bool]:

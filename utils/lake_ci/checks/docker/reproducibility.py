@@ -13,7 +13,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,13 +56,12 @@ class Again(OfImages):
         images = self.images
         known = Proven(bench.root / WORK / "proven.json")
         digests = known.digests()
-        if all(images.ids[target] in digests for target in images.targets):
-            shown = [digests[images.ids[target]] for target in images.targets]
+        ids = [images.ids[target] for target in images.targets]
+        if digests.keys() >= set(ids):
+            shown = [digests[each] for each in ids]
             return self._said(shown, "; these images were shown so before")
         self._base = base_layers(images, bench)
-        new = [
-            target for target in images.targets if known.missing(self._layers(target))
-        ]
+        new = self._unknown(images.targets, known)
         if not new:
             return Outcome(
                 Status.SUCCESS,
@@ -70,21 +69,19 @@ class Again(OfImages):
             )
         # The project's own code is the one layer that each commit may change.
         if all(known.missing(self._layers(target)) == 1 for target in new):
-            outcome = self._again(
-                new, known, bench, f"--set=*.args.BUILD={secrets.token_hex(8)}"
-            )
+            how = f"--set=*.args.BUILD={secrets.token_hex(8)}"
+            outcome = self._again(new, known, bench, how)
+            new = self._unknown(new, known)
             if outcome.status is not Status.SUCCESS:
                 return outcome
-            new = [target for target in new if known.missing(self._layers(target))]
             if not new:
-                return replace(
-                    outcome,
-                    detail=(
-                        f"{outcome.detail};"
-                        " but for the project's code, from layers shown so before"
-                    ),
-                )
+                why = "but for the project's code, from layers shown so before"
+                return replace(outcome, detail=f"{outcome.detail}; {why}")
         return self._again(new, known, bench, "--no-cache")
+
+    def _unknown(self, targets: Iterable[str], known: Proven) -> list[str]:
+        """The images with a layer that was not shown to come out the same."""
+        return [target for target in targets if known.missing(self._layers(target))]
 
     def _again(
         self, targets: Sequence[str], known: Proven, bench: Workbench, how: str
@@ -104,34 +101,48 @@ class Again(OfImages):
             if done.code != 0:
                 return stopped(self.name, done) or failed_step(self.name, done, bench)
             reader = layers.Reader(self._base, [word.encode()])
-            found: list[Finding] = []
-            shown: dict[str, str] = {}
-            for target in targets:
-                first, second = (
-                    self._read(target, tag, reader, folder) for tag in ("checked", TAG)
-                )
-                found += self._compared(target, first, second, bench)
-                shown[images.ids[target]] = f"{target} {second.digest[:12]}"
+            read = {
+                target: self._read_both(target, reader, folder) for target in targets
+            }
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        found = [
+            finding
+            for target, (first, second) in read.items()
+            for finding in self._compared(target, first, second, bench)
+        ]
         if found:
             return Outcome.of(found)
-        same_ids = True
-        for target in targets:
+        shown = {
+            target: f"{target} {second.digest[:12]}"
+            for target, (_, second) in read.items()
+        }
+        if self._keep(shown, known, all_anew=how == "--no-cache"):
+            compared = "; the ids are the same as well"
+        else:
+            compared = "; compared by contents, for the engine dates what it builds"
+        return self._said(list(shown.values()), compared)
+
+    def _read_both(
+        self, target: str, reader: layers.Reader, folder: Path
+    ) -> tuple[Contents, Contents]:
+        """The contents of an image as it was checked, and as it was built again."""
+        first = self._read(target, "checked", reader, folder)
+        return first, self._read(target, TAG, reader, folder)
+
+    def _keep(self, shown: Mapping[str, str], known: Proven, *, all_anew: bool) -> bool:
+        """Keep what came out the same, by image; whether the ids are the same, too."""
+        same = True
+        for target, what in shown.items():
             pairs = list(zip(self._layers(target), self._layers(target, TAG)))
             # With a cache, a layer of the very same id may have come out of it.
             # Later builds may find either of the two in the cache.
-            anew = [pair for pair in pairs if how == "--no-cache" or pair[0] != pair[1]]
+            anew = [(one, two) for one, two in pairs if all_anew or one != two]
             known.add_layers([layer for pair in anew for layer in pair])
             if not known.missing([one for one, _ in pairs]):
-                known.add({images.ids[target]: shown[images.ids[target]]})
-            same_ids &= all(one == two for one, two in pairs)
-        if same_ids:
-            return self._said(list(shown.values()), "; the ids are the same as well")
-        return self._said(
-            list(shown.values()),
-            "; compared by contents, for the engine dates what it builds",
-        )
+                known.add({self.images.ids[target]: what})
+            same &= all(one == two for one, two in pairs)
+        return same
 
     def _layers(self, target: str, tag: str = "checked") -> list[str]:
         """The ids of an image's own layers. Raises LakeCiError."""

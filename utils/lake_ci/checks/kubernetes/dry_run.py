@@ -145,22 +145,30 @@ def path_of(manifest: Manifest, text: str) -> tuple[str | int, ...]:
     """
     path: list[str | int] = []
     for match in STEP.finditer(text):
-        step = match[1] or match[2].strip('"')
         at = manifest.get(*path)
-        if match[2] and "=" in match[2]:
-            key, _, value = match[2].partition("=")
-            path.append(index(at, key, value.split(",")[0].strip('"')))
-        elif isinstance(at, Mapping) and match[1] and step not in at:
+        name, selector = match[1], match[2]
+        if isinstance(at, Mapping) and name and name not in at:
             # A key that has dots in it: the rest of the text, or as much of it as is
             # one.
             rest = text[match.start() :]
-            whole = next((str(each) for each in at if rest.startswith(str(each))), None)
-            path.append(whole or step)
+            whole = [str(each) for each in at if rest.startswith(str(each))][:1]
             if whole:
-                break
-        else:
-            path.append(int(step) if isinstance(at, list) and step.isdigit() else step)
+                return (*path, *whole)
+        path.append(_step(at, name) if name else _selected(at, selector))
     return tuple(path)
+
+
+def _selected(at: Any, selector: str) -> str | int:
+    """The key or number of what `[...]` of a server's text means in a value."""
+    key, equals, value = selector.partition("=")
+    if equals:
+        return index(at, key, value.split(",")[0].strip('"'))
+    return _step(at, selector.strip('"'))
+
+
+def _step(at: Any, step: str) -> str | int:
+    """The key, or the number in a list."""
+    return int(step) if isinstance(at, list) and step.isdigit() else step
 
 
 def index(items: Any, key: str, value: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lake_ci.checks.kubernetes.image_settings import TABLE
@@ -86,19 +86,22 @@ def unread(tool: str, rendered: Rendered, facts: Facts) -> Found:
     """Every key of a ConfigMap is a variable that a program it is given to reads."""
     for config in rendered.of("ConfigMap"):
         images = set(given_to(rendered, config))
-        known = [facts.images[name] for name in images if name in facts.images]
-        programs = {image.program.name: image.program.reads for image in known}
+        programs = _programs(images, facts)
         if images and not programs:
             continue  # `undescribed` names the image
         who = " or ".join(sorted(programs))
+        problem = f" is no setting that {who} reads" if who else ": no pod takes it"
+        read = frozenset[str]().union(*programs.values())
         for key in config.body.get("data") or ():
-            if not any(key in reads for reads in programs.values()):
-                message = (
-                    f"{key} is no setting that {who} reads"
-                    if programs
-                    else f"{key}: no pod takes it"
-                )
-                yield config.finding(tool, "unread-setting", message, ("data", key))
+            if key not in read:
+                place = ("data", key)
+                yield config.finding(tool, "unread-setting", f"{key}{problem}", place)
+
+
+def _programs(images: Iterable[str], facts: Facts) -> dict[str, frozenset[str]]:
+    """What each program of those images reads, by its name."""
+    known = [facts.images[name].program for name in images if name in facts.images]
+    return {program.name: program.reads for program in known}
 
 
 def given_to(rendered: Rendered, config: Manifest) -> Iterator[str]:

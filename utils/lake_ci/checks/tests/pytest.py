@@ -9,6 +9,7 @@ import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -186,17 +187,13 @@ class Pytest(Tool):
         cases = list(suites.iter("testcase"))
         # Each worker of pytest-xdist collects all modules, and may report the same
         # error.
-        found = list(
-            dict.fromkeys(
-                finding for case in cases for finding in self._findings(case, bench)
-            )
-        )
+        each = (self._findings(case, bench) for case in cases)
+        found = tuple(dict.fromkeys(chain.from_iterable(each)))
         if done.code != 0 and not found:
             return crashed(self.name, done)
         status = Status.FAILURE if done.code else Status.SUCCESS
-        skipped = [_test_id(case) for case in cases if case.find("skipped") is not None]
-        data = {"skipped": skipped, "slowest": _slowest(cases)}
-        return Outcome(status, _counts(cases), tuple(found), data=data)
+        data = {"skipped": _skipped(cases), "slowest": _slowest(cases)}
+        return Outcome(status, _counts(cases), found, data=data)
 
     def _no_tests(self, bench: Workbench) -> Outcome:
         if selects(bench.posargs):
@@ -245,7 +242,7 @@ def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
 
 def _counts(cases: Sequence[ET.Element]) -> str:
     """`1 failed, 2 passed, 3 skipped`."""
-    skipped = sum(case.find("skipped") is not None for case in cases)
+    skipped = len(_skipped(cases))
     failed = sum(
         case.find("failure") is not None or case.find("error") is not None
         for case in cases
@@ -254,6 +251,11 @@ def _counts(cases: Sequence[ET.Element]) -> str:
     words.append(f"{len(cases) - failed - skipped} passed")
     words += [f"{skipped} skipped"] if skipped else []
     return ", ".join(words)
+
+
+def _skipped(cases: Iterable[ET.Element]) -> list[str]:
+    """The ids of the tests that were skipped."""
+    return [_test_id(case) for case in cases if case.find("skipped") is not None]
 
 
 def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from lake_ci.checks.docker import contents
 
 SOUND: dict[str, Any] = {
     "User": "10001:10001",
-    "Labels": {f"org.opencontainers.image.{name}": "said" for name in contents.LABELS},
+    "Labels": dict.fromkeys(contents.LABELS, "said"),
     "Entrypoint": ["dumb-init", "--", "lakekit"],
     "StopSignal": "SIGTERM",
     "Healthcheck": {"Test": ["NONE"]},
