@@ -5,13 +5,10 @@ and facts of the world.
 from __future__ import annotations
 
 import hashlib
-import http.client
-import json
 import os
 import platform
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +16,6 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote
 
 import nox
 
@@ -66,7 +62,7 @@ PACKAGES = ("nox", "uv", "virtualenv")
 CREDENTIALS = re.compile(
     r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)"
 )
-ENGINE_SECONDS = 2
+ENGINE_SECONDS = 10
 BROWSER_SECONDS = 60
 # Where docker looks for its plugins, below the user's own folder of them.
 PLUGINS = (
@@ -279,18 +275,10 @@ def browser(machine: Machine) -> str:
     if program is None:
         return ""
     try:
-        asked = subprocess.run(
-            [program, "--version"],
-            env=dict(machine.env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=BROWSER_SECONDS,
-        )
+        version = _printed(machine, program, "--version", seconds=BROWSER_SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
         raise UntoldError(f"{program} does not print its version: {error}") from None
-    return f"{machine.file(Path(program))} {asked.stdout.strip()}"
+    return f"{machine.file(Path(program))} {version}"
 
 
 def engine(machine: Machine) -> str:
@@ -300,9 +288,6 @@ def engine(machine: Machine) -> str:
     An image that the engine does not hold is the registry's to name, at the moment of
     the build.
     """
-    host = machine.env.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    if not host.startswith("unix://"):
-        raise UntoldError(f"the container engine is at {host}, not on this machine")
     dockerfile = machine.root / "docker" / "Dockerfile"
     bases = re.findall(
         r"^ARG BASE=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE
@@ -310,19 +295,44 @@ def engine(machine: Machine) -> str:
     # The bake file takes it from the environment, where it is set there.
     bases = [machine.env["BASE"]] if machine.env.get("BASE") else bases
     words = [machine.program("docker"), buildx(machine)]
-    try:
-        version = _ask(host.removeprefix("unix://"), "/version")
-        words += [version["Version"], version["ApiVersion"]]
-        words += [
-            _ask(host.removeprefix("unix://"), f"/images/{quote(base)}/json")["Id"]
-            for base in bases
-        ]
-    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-        raise UntoldError(
-            "the container engine does not tell its"
-            f" version and its base image: {error}"
-        ) from None
+    host = _docker(machine, "context", "inspect", "--format={{.Endpoints.docker.Host}}")
+    if not host.startswith("unix://"):
+        raise UntoldError(f"the container engine is at {host}, not on this machine")
+    versions = "{{.Server.Version}} {{.Server.APIVersion}}"
+    words.append(_docker(machine, "version", f"--format={versions}"))
+    for base in bases:
+        words.append(_docker(machine, "image", "inspect", "--format={{.Id}}", base))
     return " ".join(words)
+
+
+def _docker(machine: Machine, *words: str) -> str:
+    """What the engine's client prints. Raises UntoldError."""
+    try:
+        return _printed(machine, "docker", *words, seconds=ENGINE_SECONDS)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        why = said[-1]
+    except (OSError, subprocess.SubprocessError) as error:
+        why = str(error)
+    raise UntoldError(
+        f"the container engine does not tell its version and its base image: {why}"
+    )
+
+
+def _printed(machine: Machine, program: str, *arguments: str, seconds: float) -> str:
+    """What a program prints. Raises OSError or SubprocessError where it cannot be run,
+    fails, or takes longer.
+    """
+    done = subprocess.run(
+        [program, *arguments],
+        env=dict(machine.env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=seconds,
+    )
+    return done.stdout.strip()
 
 
 def buildx(machine: Machine) -> str:
@@ -344,32 +354,6 @@ FACTS: Mapping[str, Callable[[Machine], str]] = {
     "engine": engine,
     "terraform": terraform,
 }
-
-
-class _Engine(http.client.HTTPConnection):
-    def __init__(self, address: str) -> None:
-        super().__init__("localhost", timeout=ENGINE_SECONDS)
-        self.address = address
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(ENGINE_SECONDS)
-        self.sock.connect(self.address)
-
-
-def _ask(address: str, path: str) -> dict[str, str]:
-    """What the engine answers. Raises OSError, HTTPException or ValueError."""
-    connection = _Engine(address)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise ValueError(f"{path} is answered with {answer.status}")
-    found: dict[str, str] = json.loads(body)
-    return found
 
 
 def _noted(environment: Path) -> str | None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import os
 import shutil
-import socketserver
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from urllib.parse import unquote
 
 import pytest
 import python_discovery
@@ -208,49 +203,54 @@ def test_an_engine_that_is_prepared_has_one_state_before_and_after(
         )
 
 
-class Engine(socketserver.ThreadingUnixStreamServer):
-    """A container engine that tells its version and one image."""
+class Engine:
+    """A container engine that tells its version and its images, by a client of its
+    own.
+    """
 
-    images: dict[str, str]
+    def __init__(self, folder: Path) -> None:
+        self._images = folder / "images"
+        self._images.mkdir()
+        self.images = {"python:3.11-slim": "sha256:1"}
+        client = folder / "docker"
+        client.write_text(CLIENT.format(images=self._images))
+        client.chmod(0o755)
+
+    @property
+    def images(self) -> dict[str, str]:
+        """The id of each image that it holds."""
+        return {unquote(file.name): file.read_text() for file in self._images.iterdir()}
+
+    @images.setter
+    def images(self, ids: dict[str, str]) -> None:
+        for file in self._images.iterdir():
+            file.unlink()
+        for name, number in ids.items():
+            (self._images / name.replace("/", "%2F")).write_text(number)
 
 
-class Answers(http.server.BaseHTTPRequestHandler):
-    server: Engine
-
-    def do_GET(self) -> None:
-        images = {
-            f"/images/{quote(name)}/json": {"Id": number}
-            for name, number in self.server.images.items()
-        }
-        known: dict[str, Any] = {
-            "/version": {"Version": "27.0", "ApiVersion": "1.46"},
-            **images,
-        }
-        body = json.dumps(known.get(self.path, {"message": "no such image"})).encode()
-        self.send_response(200 if self.path in known else 404)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        """Nothing on standard error."""
-
-    def address_string(self) -> str:
-        return "a Unix socket"
+CLIENT = """\
+#!/bin/sh
+case "$1 $2" in
+"context inspect") echo "${{DOCKER_HOST:-unix:///var/run/docker.sock}}" ;;
+"version "*)
+    [ "$DOCKER_HOST" != unix://nobody ] || {{ echo "no daemon" >&2; exit 1; }}
+    echo "27.0 1.46" ;;
+"image inspect")
+    name=$(echo "$4" | sed s,/,%2F,g)
+    [ -f "{images}/$name" ] || {{ echo "Error: No such image: $4" >&2; exit 1; }}
+    cat "{images}/$name" ;;
+esac
+"""
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.chdir(tmp_path)  # a socket's address may have about 100 characters
-    with Engine("engine", Answers) as server:
-        server.images = {"python:3.11-slim": "sha256:1"}
-        thread = threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.01}
-        )
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An engine whose client is the first on PATH."""
+    folder = tmp_path / "client"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return Engine(folder)
 
 
 def test_the_engine_counts_with_the_image_that_ours_start_from(
@@ -279,9 +279,7 @@ def test_the_engine_counts_with_the_image_that_ours_start_from(
     engine.images = {}
     with pytest.raises(
         UntoldError,
-        match=(
-            "does not tell its version and its base image: /images/.* answered with 404"
-        ),
+        match="does not tell its version and its base image: Error: No such image",
     ):
         here.fact("engine")
     with pytest.raises(UntoldError, match="does not tell"):
