@@ -449,7 +449,7 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
         {"id": 0, "seen": 2, "value": 2, "word": 0},
     )
     note = Note("d", misfits=4)
-    made = engine.append(BRONZE, opened, AT, note)
+    made = engine.append(BRONZE, opened, note)
     head = head_of(engine, BRONZE)
     assert (head.version, head.note) == (made, note)
     assert seen(engine, BRONZE, BRONZE_COLUMNS, "_source_row") == [
@@ -470,12 +470,12 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
         == frozenset()
     )
     engine.inspect(BRONZE, opened, AT)
-    assert engine.append(BRONZE, opened, AT, note) is None
+    assert engine.append(BRONZE, opened, note) is None
     assert engine.head(BRONZE) == head and engine.rows(BRONZE) == 2
     # a file without the column that an earlier one had
     other = source_file(tmp_path / "other", CSV)
     engine.inspect(BRONZE, other, AT)
-    assert engine.append(BRONZE, other, AT, Note()) == head.version + 1
+    assert engine.append(BRONZE, other, Note()) == head.version + 1
     assert sorted(seen(engine, extra, "extra, id"), key=repr) == [
         ("", "1"),
         ("\\N", "2"),
@@ -529,7 +529,7 @@ def test_line_breaks_in_values_are_no_line_ends(
     inspected = engine.inspect(BRONZE, opened, AT)
     opened.check_rows(inspected.rows)
     assert inspected.rows == len(words)
-    engine.append(BRONZE, opened, AT, NOTE)
+    engine.append(BRONZE, opened, NOTE)
     assert seen(engine, BRONZE, "id, word, _source_row") == [
         (str(index), word, index + 1) for index, word in enumerate(words)
     ]
@@ -544,7 +544,7 @@ def test_row_that_ends_in_another_way_than_the_header_is_refused(
     if rows == last or (engine.name, rows, last) == ("embedded", "\r\n", "\r"):
         engine.create(BRONZE)
         assert engine.inspect(BRONZE, opened, AT).rows == 2
-        engine.append(BRONZE, opened, AT, NOTE)
+        engine.append(BRONZE, opened, NOTE)
         assert seen(engine, BRONZE, "word", "_source_row") == [("4",), ("4",)]
         return
     with pytest.raises(
@@ -562,7 +562,7 @@ def test_blank_lines_of_one_column_are_no_rows(engine: Engine, tmp_path: Path) -
     ]
     engine.create(table)
     assert engine.inspect(table, opened, AT).rows == 3
-    engine.append(table, opened, AT, NOTE)
+    engine.append(table, opened, NOTE)
     assert seen(engine, table, "_source_row, id", "_source_row") == [
         (1, "1"),
         (2, ""),
@@ -582,7 +582,7 @@ def test_equal_files_of_two_tables_are_rows_of_both(
         engine.create(table)
         engine.inspect(table, found[name][0], AT)
     for table, name in zip(tables, "ab"):
-        assert engine.append(table, found[name][0], AT, NOTE) is not None
+        assert engine.append(table, found[name][0], NOTE) is not None
         assert seen(engine, table, "id, _source_file") == [
             ("1", f"{name}.csv"),
             ("2", f"{name}.csv"),
@@ -695,7 +695,7 @@ def test_parquet_values_come_as_the_same_strings(
     engine.create(BRONZE)
     engine.add_columns(BRONZE, [Column(f"{name}") for name in PARQUET])
     assert engine.inspect(BRONZE, opened, AT).rows == 3
-    engine.append(BRONZE, opened, AT, Note())
+    engine.append(BRONZE, opened, Note())
     wide = replace(
         BRONZE, columns=(*(Column(name) for name in PARQUET), *BRONZE.columns)
     )
@@ -809,7 +809,7 @@ def test_instants_are_in_utc_also_in_the_hour_that_comes_twice(
     opened = source_file(tmp_path / "in", CSV)
     engine.create(BRONZE)
     engine.inspect(BRONZE, opened, AT)
-    engine.append(BRONZE, opened, AT, Note())
+    engine.append(BRONZE, opened, Note())
     engine.read(BRONZE, "rows_in")
     sql = engine.transform(
         replace(ITEMS, reads=("bronze.readings",)),
@@ -836,10 +836,10 @@ def test_file_that_one_engine_took_in_is_not_taken_in_by_the_other(
     for engine in pair:
         engine.inspect(BRONZE, opened, AT)
     note = Note("d", misfits=1)
-    assert first.append(BRONZE, opened, AT, note) is not None
-    assert second.append(BRONZE, opened, AT, note) is None
+    assert first.append(BRONZE, opened, note) is not None
+    assert second.append(BRONZE, opened, note) is None
     second.inspect(BRONZE, other, AT)
-    assert second.append(BRONZE, other, AT, replace(note, misfits=2)) is not None
+    assert second.append(BRONZE, other, replace(note, misfits=2)) is not None
     assert head_of(first, BRONZE) == head_of(second, BRONZE)
     assert (
         first.notes(BRONZE, 0)
@@ -958,9 +958,9 @@ def test_schema_is_a_lake_by_name(spark: SparkSession, tmp_path: Path) -> None:
         put(engine, [], keys=[1])
         assert seen(engine) == FIRST[1:] and net(engine, made) == [(*FIRST[0], -1)]
         engine.inspect(BRONZE, opened, AT)
-        engine.append(BRONZE, opened, AT, Note())
+        engine.append(BRONZE, opened, Note())
         engine.inspect(BRONZE, opened, AT)
-        assert engine.append(BRONZE, opened, AT, Note()) is None
+        assert engine.append(BRONZE, opened, Note()) is None
         assert (
             engine.rows(BRONZE) == 2 and head_of(engine, ITEMS).columns == ITEMS.columns
         )

@@ -291,7 +291,7 @@ class _Run:
             note = Note(
                 self._following.digest(table), misfits=sum(found.misfits.values())
             )
-            version = self._engine.append(table, file, self._at, note)
+            version = self._engine.append(table, file, note)
             if version is not None:
                 changed, rows = True, rows + found.rows
             self._move_on(table, version, note)

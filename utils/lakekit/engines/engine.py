@@ -212,9 +212,7 @@ class Engine(Protocol):
         Raises SourceError where it is malformed.
         """
 
-    def append(
-        self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note
-    ) -> Optional[int]:
+    def append(self, table: Table, opened: OpenedFile, note: Note) -> Optional[int]:
         """Append an inspected file, with its origin, in one commit that carries a Delta
         transaction identifier of its content; the new version, or None when the table
         already has it.

@@ -117,9 +117,7 @@ def open_sources(
         )
     sources = [table.source for table in tables if table.source]
     return {
-        source.name: [
-            _open(folder, *f, source, scratch) for f in _files(folder, source)
-        ]
+        source.name: [_open(*f, source, scratch) for f in _files(folder, source)]
         for source in sources
     }
 
@@ -189,9 +187,7 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _open(
-    folder: Path, given: Path, name: str, source: Source, scratch: Path
-) -> OpenedFile:
+def _open(given: Path, name: str, source: Source, scratch: Path) -> OpenedFile:
     modified = _modified(given)
     path = given
     if given.suffix in (".zip", ".gz"):

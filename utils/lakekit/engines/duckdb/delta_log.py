@@ -106,7 +106,7 @@ def _unreadable(delta: DeltaTable) -> str:
     return ""
 
 
-def head(table: Table, delta: DeltaTable) -> Head:
+def head(delta: DeltaTable) -> Head:
     """The table as it is."""
     recent = _history(delta, until_note=True)
     note, foreign = newest_note(recent)

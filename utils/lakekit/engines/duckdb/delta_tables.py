@@ -39,7 +39,7 @@ class DeltaTables:
         """The table as it is, as `Engine.head` has it."""
         self.forget(table)
         delta = self.open(table)
-        return None if delta is None else delta_log.head(table, delta)
+        return None if delta is None else delta_log.head(delta)
 
     def open(self, table: Table) -> Optional[DeltaTable]:
         """The table as it was last seen, or as it is now where it has not been: reads

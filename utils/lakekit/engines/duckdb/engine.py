@@ -187,9 +187,7 @@ class EmbeddedEngine:
             {each.name: int(n) for each, n in zip(columns, first)},
         )
 
-    def append(
-        self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note
-    ) -> Optional[int]:
+    def append(self, table: Table, opened: OpenedFile, note: Note) -> Optional[int]:
         view, application = _file(table, opened), f"lakekit/{opened.digest}"
 
         def attempt() -> Optional[int]:

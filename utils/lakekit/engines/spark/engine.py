@@ -172,9 +172,7 @@ class SparkEngine:
             {column.name: int(n) for column, n in zip(columns, found[1:])},
         )
 
-    def append(
-        self, table: Table, opened: OpenedFile, at: datetime.datetime, note: Note
-    ) -> Optional[int]:
+    def append(self, table: Table, opened: OpenedFile, note: Note) -> Optional[int]:
         rows = self._sources.pop((table.name, opened.digest))
         self._view("_file", rows)
         number = 1

@@ -89,16 +89,16 @@ def test_created_table_is_as_declared(delta: DeltaTable, lake: Lake) -> None:
 def test_head_tells_the_newest_change_of_rows_and_the_note_of_it(
     delta: DeltaTable, lake: Lake
 ) -> None:
-    assert delta_log.head(TABLE, delta).note is None
+    assert delta_log.head(delta).note is None
     first = Note("one", {"silver.a": ("id", 3)})
     write(lake, first)
     write(lake, Note("one", {"silver.a": ("id", 4)}, data=False))
-    head = delta_log.head(TABLE, opened(lake))
+    head = delta_log.head(opened(lake))
     assert (head.version, head.data_version, head.foreign) == (2, 1, False)
     assert head.note is not None and head.note.reads == {"silver.a": ("id", 4)}
     opened(lake).alter.add_constraint({"x_positive": "x > 0"})
     opened(lake).optimize.compact()
-    head = delta_log.head(TABLE, opened(lake))
+    head = delta_log.head(opened(lake))
     assert (head.version, head.data_version, head.foreign, head.constraints) == (
         4,
         1,
@@ -106,7 +106,7 @@ def test_head_tells_the_newest_change_of_rows_and_the_note_of_it(
         frozenset({"x_positive"}),
     )
     write(lake, None)
-    head = delta_log.head(TABLE, opened(lake))
+    head = delta_log.head(opened(lake))
     assert (head.data_version, head.foreign) == (5, True) and head.note is not None
     assert delta_log.record_counts(opened(lake)) in ([1, 2], [2, 1])
     assert delta_log.gains_by_compaction(opened(lake))
@@ -119,7 +119,7 @@ def test_note_is_found_below_many_entries_of_others(
     write(lake, note)
     for x in range(delta_log.RECENT + 1):
         write(lake, None, x)
-    head = delta_log.head(TABLE, opened(lake))
+    head = delta_log.head(opened(lake))
     assert (head.note, head.foreign) == (note, True)
     assert delta_log.notes(opened(lake), 0)[-1] == note
     assert delta_log.notes(opened(lake), 1) == [None] * (delta_log.RECENT + 1)

@@ -201,10 +201,10 @@ def test_file_comes_in_once_with_its_origin(
     engine.create(bronze)
     found = engine.inspect(bronze, file, AT)
     assert (found.rows, sum(found.misfits.values())) == (3, 0)
-    assert engine.append(bronze, file, AT, Note("d")) == 1
+    assert engine.append(bronze, file, Note("d")) == 1
     assert engine.ingested(bronze, [file.digest, "another"]) == {file.digest}
     engine.inspect(bronze, file, AT)
-    assert engine.append(bronze, file, AT, Note("d")) is None
+    assert engine.append(bronze, file, Note("d")) is None
     first = rows(engine, bronze)[0]
     assert first == (
         "Ada",
@@ -249,7 +249,7 @@ def test_folder_whose_name_looks_like_a_column_is_none(
     bronze, file = tables["bronze.people"], opened(folder, tables, tmp_path)
     engine.create(bronze)
     engine.inspect(bronze, file, AT)
-    engine.append(bronze, file, AT, Note("d"))
+    engine.append(bronze, file, Note("d"))
     assert [row[:2] for row in rows(engine, bronze)] == [
         ("Ada", "36"),
         ("Bob", "NA"),
