@@ -12,7 +12,7 @@
    install --require-hashes` of the same locks; the package caches of both are warm.
 
 The measured and what they are compared with take turns, and medians are compared. Needs
-nox[uv]:
+nox[uv] and jinja2:
 
     .nox/acceptance/bin/python testing/performance/bench_suite.py --repeat 7
 """

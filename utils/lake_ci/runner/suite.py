@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,11 @@ class Suite:
                 raise MachineError(
                     "uv is missing: it makes the environments of all sessions",
                     hint=hint,
+                )
+            if find_spec("jinja2") is None:
+                raise MachineError(
+                    "jinja2 is missing: it makes the HTML report",
+                    hint="run `python -m pip install jinja2`",
                 )
             lookup.mode(env)
             self._paths = settings(root, "paths")

@@ -185,6 +185,22 @@ def test_without_uv_the_machine_lacks_something(
     )
 
 
+def test_without_jinja2_the_machine_lacks_something(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    handlers: None,
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(SystemExit) as raised:
+        Suite(tmp_path, {})
+    assert raised.value.code == 3
+    assert (
+        capsys.readouterr().err == "jinja2 is missing: it makes the HTML report "
+        "(run `python -m pip install jinja2`)\n"
+    )
+
+
 WAITING = """
 @suite.job(python=None, facts=["api-server"], setup=["kubernetes"])
 def k8s(run):

@@ -1,0 +1,17 @@
+"""What the block at the top of the noxfile makes nox install."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from nox.project import dependency_groups, load_toml
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_block_and_the_lock_ask_for_the_same_versions() -> None:
+    """Otherwise each nox on GitHub would install a second nox and start again."""
+    block = load_toml(ROOT / "noxfile.py")["dependencies"]
+    group = dependency_groups(load_toml(ROOT / "pyproject.toml"), "nox")
+    assert [re.sub(r"\s*;.*", "", each) for each in group] == block
