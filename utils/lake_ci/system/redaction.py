@@ -49,6 +49,10 @@ ENCODERS: tuple[Callable[[str], str], ...] = (
     lambda text: html.escape(text),
     lambda text: html.escape(text).replace("&#x27;", "&#39;"),
     lambda text: html.escape(text).replace("&#x27;", "'"),
+    # As Jinja2's templates escape it.
+    lambda text: html.escape(text)
+    .replace("&#x27;", "&#39;")
+    .replace("&quot;", "&#34;"),
     lambda text: html.escape(text, quote=False),
     lambda text: shlex.quote(text).strip("'"),
 )

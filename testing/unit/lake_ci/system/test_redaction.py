@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 from xml.etree import ElementTree as ET
 
+import markupsafe
 import pytest
 
 from lake_ci.model.results import Check, Finding, Status
@@ -45,6 +46,7 @@ def xml(text: str) -> str:
         lambda text: quote(text, safe=""),
         lambda text: quote(text, safe="!'()*"),
         html.escape,
+        lambda text: str(markupsafe.escape(text)),
         xml,
         shlex.quote,
     ],
