@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from html import escape
+from typing import NamedTuple
 
 from lake_ci.report.overview import Node, Overview, critical_path
+from lake_ci.report.rendering import render
 from lake_ci.report.terminal import seconds
 from lake_ci.report.text import one_line
 
@@ -111,18 +112,22 @@ def draw(overview: Overview) -> str:
     # The critical ones last, so that they are drawn above the others.
     edges.sort(key=critical.issuperset)
     curves = [
-        _curve(need, name, place, critical.issuperset((need, name)))
+        (_curve(need, name, place), critical.issuperset((need, name)))
         for need, name in edges
     ]
-    boxes = [_box(node, place, node.name in critical) for node in overview.nodes]
-    return (
-        f'<svg class="graph" width="{width}" height="{height}" viewBox="0 0 {width}'
-        f' {height}" role="group" aria-label="Jobs and what they'
-        f' need">{"".join(curves)}{"".join(boxes)}</svg>'
+    return render(
+        "graph.svg",
+        width=width,
+        height=height,
+        box_width=WIDTH,
+        box_height=HEIGHT,
+        curves=curves,
+        boxes=[_box(node, place, node.name in critical) for node in overview.nodes],
     )
 
 
-def _curve(need: str, name: str, place: Layout, critical: bool) -> str:
+def _curve(need: str, name: str, place: Layout) -> str:
+    """The path from the right of a job to the left of the one that needs it."""
     start, end = place.levels[need], place.levels[name]
     x, y = place.point((need, start))
     path = f"M{x + WIDTH} {y + HEIGHT // 2}"
@@ -133,24 +138,28 @@ def _curve(need: str, name: str, place: Layout, critical: bool) -> str:
         y = to_y - HEIGHT // 2
         if level < end:
             path += f"H{to_x + WIDTH}"
-    return f'<path class="{"need on-path" if critical else "need"}" d="{path}"/>'
+    return path
 
 
-def _box(node: Node, place: Layout, critical: bool) -> str:
+class _Box(NamedTuple):
+    """A job in the graph; `x` and `y` are its upper left corner."""
+
+    node: Node
+    critical: bool
+    x: int
+    y: int
+    label: str
+    short: str
+    words: str
+
+
+def _box(node: Node, place: Layout, critical: bool) -> _Box:
     x, y = place.point((node.name, place.levels[node.name]))
     name = one_line(node.name)
     short = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
     words = f"{_words(node)}, {seconds(node.seconds)}" if node.seconds else _words(node)
     label = f"{name}: {words}" + (", on the critical path" if critical else "")
-    return (
-        f'<a href="#{anchor(node.name)}" aria-label="{escape(label)}">'
-        f'<g class="{node.state.value}{" on-path" if critical else ""}">'
-        f'<rect class="box" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="7"/>'
-        f'<rect class="stripe" x="{x + 6}" y="{y + 9}" width="4" height="{HEIGHT - 18}"'
-        ' rx="2"/>'
-        f'<text class="name" x="{x + 18}" y="{y + 22}">{escape(short)}</text>'
-        f'<text class="words" x="{x + 18}" y="{y + 40}">{escape(words)}</text></g></a>'
-    )
+    return _Box(node, critical, x, y, label, short, words)
 
 
 def _words(node: Node) -> str:
@@ -160,11 +169,3 @@ def _words(node: Node) -> str:
         return node.state.word
     same = sum(session.state is node.state for session in node.sessions)
     return f"{same} of {len(node.sessions)} {node.state.word}"
-
-
-def anchor(name: str) -> str:
-    """The id of a job's or a session's place in the page."""
-    return "job-" + "".join(
-        char if char.isalnum() and char.isascii() or char in "._-" else "-"
-        for char in name
-    )

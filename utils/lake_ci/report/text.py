@@ -58,3 +58,11 @@ def link(base: str, file: str | None, line: int | None = None) -> str | None:
         return None
     path = quote(file, safe="/", errors="replace")
     return f"{base}{path}" + (f"#L{line}" if line else "")
+
+
+def anchor(name: str) -> str:
+    """The id of a job's or a session's place in the page."""
+    return "job-" + "".join(
+        char if char.isalnum() and char.isascii() or char in "._-" else "-"
+        for char in name
+    )

@@ -74,8 +74,3 @@ def test_hostile_names_stay_text_and_long_ones_are_cut(tmp_path: Path) -> None:
     assert {element.tag for element in svg.iter()} == {"svg", "a", "g", "rect", "text"}
     [name] = [text.text for text in svg.iter("text") if text.get("class") == "name"]
     assert name == "<script>documen…"
-
-
-def test_an_anchor_is_a_plain_id() -> None:
-    assert graph.anchor("tests-3.10(java17)") == "job-tests-3.10-java17-"
-    assert graph.anchor('"><é x') == "job------x"

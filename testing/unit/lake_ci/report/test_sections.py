@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def bad_day(tmp_path: Path) -> Overview:
 
 def words(text: str) -> str:
     """What of some HTML is read."""
-    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
 
 def test_a_failure_shows_findings_output_and_the_command(bad_day: Overview) -> None:
@@ -31,7 +32,7 @@ def test_a_failure_shows_findings_output_and_the_command(bad_day: Overview) -> N
     assert "tests-3.10(java17)" in text
     assert '<a href="../testing/integration/test_sample_run.py#L141">' in text
     assert "E       assert 336775 == 336776" in text
-    assert "Again: nox -s &quot;tests-3.10(java17)&quot;" in words(text)
+    assert 'Again: nox -s "tests-3.10(java17)"' in words(text)
 
 
 def test_a_failure_counts_what_it_does_not_show(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lake_ci.report.text import HIDDEN, link, one_line, shorten, visible
+from lake_ci.report.text import HIDDEN, anchor, link, one_line, shorten, visible
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,8 @@ def test_a_link_holds_a_path_and_nothing_else(
 )
 def test_what_leads_out_of_the_repository_is_no_link(file: str | None) -> None:
     assert link("../", file) is None
+
+
+def test_an_anchor_is_a_plain_id() -> None:
+    assert anchor("tests-3.10(java17)") == "job-tests-3.10-java17-"
+    assert anchor('"><é x') == "job------x"
