@@ -9,6 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tenacity import (
+    Retrying,
+    retry_base,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
+
 from lake_ci.deploy.errors import StepError, WorkspaceError
 
 Answer = TypeVar("Answer")
@@ -55,30 +64,27 @@ def again(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
     """Ask until there is an answer, as often as the limits allow. Raises the last
     WorkspaceError.
     """
-    pause = limits.pause
-    for _ in range(limits.attempts - 1):
-        try:
-            return ask()
-        except WorkspaceError as error:
-            if not error.again:
-                raise
-        clock.sleep(pause)
-        pause *= 2
-    return ask()
+    may_pass = retry_if_exception(
+        lambda error: isinstance(error, WorkspaceError) and error.again
+    )
+    return _retrying(may_pass, limits, clock)(ask)
 
 
 def stubbornly(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
     """Ask again whatever the error is about: for the last thing that is left to do.
     Raises the last WorkspaceError.
     """
+    return _retrying(retry_if_exception_type(WorkspaceError), limits, clock)(ask)
 
-    def passing() -> Answer:
-        try:
-            return ask()
-        except WorkspaceError as error:
-            raise WorkspaceError(str(error), code=error.code, again=True) from None
 
-    return again(passing, limits, clock)
+def _retrying(which: retry_base, limits: Limits, clock: Clock) -> Retrying:
+    return Retrying(
+        retry=which,
+        stop=stop_after_attempt(limits.attempts),
+        wait=wait_exponential(multiplier=limits.pause),
+        sleep=clock.sleep,
+        reraise=True,
+    )
 
 
 def until(
