@@ -83,14 +83,12 @@ def select(
     *,
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
-    unchanged: Mapping[str, str] | None = None,
 ) -> Plan:
     """Plan the jobs for an event.
 
     Args:
         only: run just these; their needs are taken as met.
         skip: leave these out, and, as GitHub does, all that need them.
-        unchanged: jobs that need not run again, with the reason; they count as passed.
 
     Raises:
         UsageError: a job that does not exist.
@@ -99,44 +97,15 @@ def select(
     unwanted = {graph.named(name).name for name in skip}
     starts: list[Job] = []
     skipped: dict[str, str] = {}
-    passed: set[str] = set()
     for job in graph:
         reason = _deselected(job, event, wanted, unwanted)
         if reason is None and not wanted:
-            reason = _missing_need(job, skipped.keys() - passed)
-        if reason is None and unchanged and job.name in unchanged:
-            reason = unchanged[job.name]
-            passed.add(job.name)
+            reason = _missing_need(job, skipped.keys())
         if reason is None:
             starts.append(job)
         else:
             skipped[job.name] = reason
     return Plan(event, tuple(starts), skipped)
-
-
-def unchanged_since(graph: Graph, root: Path, reference: str) -> dict[str, str]:
-    """The jobs none of whose inputs differ from a commit's, with the reason to give.
-
-    Raises:
-        UsageError: git knows no such commit.
-    """
-    commit = git.ask(root, "rev-parse", "--verify", "-q", f"{reference}^{{commit}}")
-    if commit is None:
-        raise UsageError(f"git knows no commit {reference!r}")
-    changed = set(
-        (git.ask(root, "diff", "--name-only", "-z", commit) or "").split("\0")
-    )
-    changed |= set(
-        (git.ask(root, "ls-files", "-z", "--others", "--exclude-standard") or "").split(
-            "\0"
-        )
-    )
-    changed.discard("")
-    return {
-        job.name: f"unchanged since {commit[:12]}"
-        for job in graph
-        if not any(job.reads(file) for file in changed)
-    }
 
 
 def _deselected(

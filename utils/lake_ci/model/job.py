@@ -6,7 +6,6 @@ import argparse
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from lake_ci.errors import UsageError
 
@@ -115,14 +114,6 @@ class Job:
         javas: tuple[str | None, ...] = self.javas or (None,)
         return tuple(
             Variant(self, python, java) for python in pythons for java in javas
-        )
-
-    def reads(self, file: str) -> bool:
-        """Whether a file of the repository is among the job's inputs; `*` in a pattern
-        spans folders.
-        """
-        return not self.inputs or any(
-            fnmatchcase(file, pattern) for pattern in self.inputs
         )
 
     def variant(self, python: str | None, java: str | None) -> Variant:

@@ -47,19 +47,14 @@ def parser(session: str) -> Parser:
         default=[],
         help="leave out this job and its dependents",
     )
-    parser.add_argument(
-        "--changed-since",
-        metavar="REF",
-        help="leave out the jobs none of whose inputs changed since",
-    )
     return parser
 
 
 def plan_of(
     graph: Graph, root: Path, env: Mapping[str, str], options: argparse.Namespace
 ) -> Plan:
-    """The plan for parsed arguments. Raises UsageError for a job, event, environment or
-    commit that is not there.
+    """The plan for parsed arguments. Raises UsageError for a job, event or environment
+    that is not there.
     """
     if options.environment is not None:
         if options.environment not in ENVIRONMENTS:
@@ -68,17 +63,8 @@ def plan_of(
         if not any(job.environment for job in graph):
             raise UsageError("no job deploys, so --environment means nothing here")
     event = events.current(root, env, name=options.event, branch=options.branch)
-    unchanged = (
-        events.unchanged_since(graph, root, options.changed_since)
-        if options.changed_since
-        else {}
-    )
     return events.select(
-        graph,
-        event,
-        only=_split(options.only),
-        skip=_split(options.skip),
-        unchanged=unchanged,
+        graph, event, only=_split(options.only), skip=_split(options.skip)
     )
 
 

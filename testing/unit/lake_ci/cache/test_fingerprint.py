@@ -16,7 +16,13 @@ import pytest
 
 from lake_ci.cache.external_inputs import Machine
 from lake_ci.cache.file_hashes import Digests
-from lake_ci.cache.fingerprint import Fingerprint, Fingerprints, from_listing, listing
+from lake_ci.cache.fingerprint import (
+    Fingerprint,
+    Fingerprints,
+    from_listing,
+    listing,
+    matcher,
+)
 from lake_ci.model.job import Graph, Job
 
 Look = Callable[..., Fingerprint]
@@ -257,3 +263,20 @@ def test_a_listing_is_read_back_whatever_the_names_hold() -> None:
     inputs = {"file a\nb": "1", "file caf\udce9": "2", "variable X": ""}
     assert from_listing(listing(inputs)) == inputs
     assert listing({"a": "bc"}) != listing({"ab": "c"})
+
+
+@pytest.mark.parametrize(
+    ("patterns", "file", "read"),
+    [
+        (("*.py",), "utils/lakekit/storage/lake.py", True),
+        (("*.py",), "README.md", False),
+        (("docs/*", "pyproject.toml"), "docs/a/b.md", True),
+        (("docs/*", "pyproject.toml"), "pyproject.toml", True),
+        (("docs/*", "pyproject.toml"), "sub/pyproject.toml", False),
+        (("*.PY",), "a.py", False),
+    ],
+)
+def test_a_job_reads_what_its_patterns_name(
+    patterns: tuple[str, ...], file: str, read: bool
+) -> None:
+    assert bool(matcher(patterns)(file)) is read

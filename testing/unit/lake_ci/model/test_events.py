@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.errors import UsageError
-from lake_ci.model.events import Event, current, select, unchanged_since
+from lake_ci.model.events import Event, current, select
 from lake_ci.model.job import ALWAYS, EVENTS, Graph, Job
 from lake_ci.runner.run import Run
 
@@ -122,56 +122,6 @@ def test_skip_overrules_only(graph: Graph) -> None:
     plan = select(graph, Event("push", "main"), only=["lint"], skip=["lint"])
     assert plan.starts == ()
     assert plan.skipped["lint"] == "asked to skip it"
-
-
-def test_an_unchanged_job_counts_as_passed_for_what_needs_it(graph: Graph) -> None:
-    plan = select(
-        graph,
-        Event("push", "develop"),
-        unchanged={"lint": "unchanged since 0123", "tests": "likewise"},
-    )
-    assert [job.name for job in plan.starts] == ["security", "build"]
-    assert plan.skipped["lint"] == "unchanged since 0123"
-
-
-def test_an_unchanged_job_whose_need_does_not_run_has_that_as_its_reason(
-    graph: Graph,
-) -> None:
-    plan = select(
-        graph, Event("push", "develop"), skip=["lint"], unchanged={"tests": "unchanged"}
-    )
-    assert [job.name for job in plan.starts] == ["security"]
-    assert plan.skipped["tests"] == "needs lint, which does not run"
-
-
-def test_what_changed_since_a_commit_is_what_git_and_the_working_tree_say(
-    root: Path, git: Callable[..., str]
-) -> None:
-    graph = Graph()
-    for name, inputs in (
-        ("lint", ("*.py",)),
-        ("docs", ("docs/*",)),
-        ("build", ("pyproject.toml",)),
-        ("all", ()),
-    ):
-        graph.add(Job(name, session, inputs=inputs))
-    first = git(root, "rev-parse", "HEAD")
-    assert set(unchanged_since(graph, root, "HEAD")) == {"lint", "docs", "build", "all"}
-
-    (root / "pyproject.toml").touch()
-    git(root, "add", ".")
-    git(root, "commit", "-qm", "second")
-    (root / "docs").mkdir()
-    (root / "docs" / "größe.md").touch()  # not yet known to git
-    unchanged = unchanged_since(graph, root, "HEAD~1")
-    assert unchanged == {"lint": f"unchanged since {first[:12]}"}
-
-
-def test_a_reference_that_git_does_not_know_is_refused(
-    graph: Graph, root: Path
-) -> None:
-    with pytest.raises(UsageError, match="git knows no commit 'v9'"):
-        unchanged_since(graph, root, "v9")
 
 
 @pytest.mark.parametrize("option", ["only", "skip"])

@@ -90,24 +90,6 @@ def test_a_job_without_a_matrix_has_one_variant_on_its_python() -> None:
     assert job("lint").variant(None, None).python == "3.11"
 
 
-@pytest.mark.parametrize(
-    ("inputs", "file", "read"),
-    [
-        ((), "anything.txt", True),
-        (("*.py",), "utils/lakekit/storage/lake.py", True),
-        (("*.py",), "README.md", False),
-        (("docs/*", "pyproject.toml"), "docs/a/b.md", True),
-        (("docs/*", "pyproject.toml"), "pyproject.toml", True),
-        (("docs/*", "pyproject.toml"), "sub/pyproject.toml", False),
-        (("*.PY",), "a.py", False),
-    ],
-)
-def test_a_job_reads_what_its_patterns_name(
-    inputs: tuple[str, ...], file: str, read: bool
-) -> None:
-    assert job("lint", inputs=inputs).reads(file) is read
-
-
 def test_the_summary_is_the_first_line_of_the_docstring() -> None:
     assert job("lint").summary == "Say what it does."
 

@@ -90,12 +90,6 @@ def test_the_arguments_choose_event_branch_and_jobs(graph: Graph, root: Path) ->
     ]
 
 
-def test_nothing_runs_again_that_did_not_change(graph: Graph, root: Path) -> None:
-    unchanged = plan(graph, root, "--changed-since", "HEAD")
-    assert unchanged.starts == ()
-    assert unchanged.skipped["lint"].startswith("unchanged since ")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
