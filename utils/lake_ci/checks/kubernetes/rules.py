@@ -17,8 +17,8 @@ RULES = (*pod_rules.RULES, *overlay_rules.RULES)
 
 
 class Practices(Tool):
-    """The environment keeps the project's own rules: probes, limits, images, network,
-    settings that somebody reads.
+    """The environment keeps the project's own rules: images, network, grace, settings
+    that somebody reads.
     """
 
     def __init__(self, build: Build, images: Mapping[str, Image]) -> None:
