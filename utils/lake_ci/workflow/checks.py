@@ -16,7 +16,6 @@ from lake_ci.system import git
 from lake_ci.system.processes import Completed
 
 WORKFLOWS = ".github/workflows"
-ACTIONS = ".github/actions"
 
 
 def workflows(bench: Workbench) -> list[str]:
