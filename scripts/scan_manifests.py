@@ -1,11 +1,10 @@
 """Run checkov's rules for Kubernetes over files of manifests.
 
-    python scripts/scan_manifests.py CKV_K8S_15,CKV_K8S_43 production.yaml staging.yaml
+    python scripts/scan_manifests.py production.yaml staging.yaml
 
-The first argument names rules that are left out. Prints JSON: `{"checked",
-"unreadable", "failed"}`, a row of `failed` with the rule, what it asks for, the file,
-the object and the value it looked at last. checkov's own command does the same, and
-loads every language that it knows before: twice the time.
+Prints JSON: `{"checked", "unreadable", "failed"}`, a row of `failed` with the rule,
+what it asks for, the file, the object and the value it looked at last. checkov's own
+command does the same, and loads every language that it knows before: twice the time.
 """
 
 from __future__ import annotations
@@ -17,11 +16,8 @@ from checkov.kubernetes.runner import Runner
 from checkov.runner_filter import RunnerFilter
 
 
-def main(accepted: str, *files: str) -> None:
-    chosen = RunnerFilter(
-        framework=["kubernetes"],
-        skip_checks=[each for each in accepted.split(",") if each],
-    )
+def main(*files: str) -> None:
+    chosen = RunnerFilter(framework=["kubernetes"])
     report = Runner().run(root_folder=None, files=list(files), runner_filter=chosen)
     failed = [
         {

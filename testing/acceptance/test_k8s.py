@@ -403,6 +403,7 @@ def test_finds_settings_of_what_no_environment_has(repository: Checkout) -> None
         ('secrets = ["api-tokens",', 'secrets = ["gone-tokens", "api-tokens",'),
         ('may_differ = [\n  "*.con', 'may_differ = [\n  "Gone.*",\n  "*.con'),
         ("[tool.lake_ci.k8s.images]\n", "[tool.lake_ci.k8s.images]\n" + GONE),
+        ("CKV_K8S_43 =", 'CKV_K8S_1 = "never broken"\nCKV_K8S_43 ='),
     ):
         repository.replace(project, old, new)
     ran = repository.nox("-s", "k8s", env=own())
@@ -411,11 +412,12 @@ def test_finds_settings_of_what_no_environment_has(repository: Checkout) -> None
     for row, rule, mark in (
         ("settings", "unused-image", "lakekit-gone"),
         ("settings", "unused-secret", "gone-tokens"),
+        ("settings", "unused-rule", "CKV_K8S_1 "),
         ("staging is production", "unmatched", "Gone.*"),
     ):
         found = ran.finding("k8s", row, rule)
         assert (found.file, found.line) == (project, line(text, mark))
-        assert mark in found.message
+        assert mark.strip() in found.message
     repository.replace(project, 'code = ["utils/lakekit"]', 'code = ["utils/gone"]')
     ran = repository.nox("-s", "k8s", env=own())
     assert ran.code == 1

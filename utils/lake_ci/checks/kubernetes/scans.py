@@ -73,13 +73,12 @@ class Scan:
     def _run(self, bench: Workbench) -> Completed:
         rendered = [build.made.wait() for build in self.builds]
         files = [bench.relative(each.file) for each in rendered if each]
-        accepted = ",".join(settings(bench)["accepted"])
         env = {
             name: value
             for name, value in bench.env.items()
             if not CHECKOV_SETTINGS.fullmatch(name)
         }
-        done = bench.execute([str(bench.python), SCAN, accepted, *files], env=env)
+        done = bench.execute([str(bench.python), SCAN, *files], env=env)
         if done.code == 0:
             write_whole(bench.reports / "checkov.json", done.stdout)
         return done
@@ -112,12 +111,13 @@ class Checkov(Tool):
     def findings(
         self, said: dict[str, Any], rendered: Rendered, bench: Workbench
     ) -> Iterator[Finding]:
-        """What concerns this environment."""
+        """What concerns this environment, but for the accepted rules."""
         file = bench.relative(rendered.file)
+        accepted = settings(bench)["accepted"]
         if any(str(each).endswith(file) for each in said["unreadable"]):
             yield Finding(self.name, "parse", "checkov cannot read the manifests", file)
         for row in said["failed"]:
-            if not file.endswith(row["file"]):
+            if row["rule"] in accepted or not file.endswith(row["file"]):
                 continue
             manifest = named(rendered, row["object"])
             if manifest is None:

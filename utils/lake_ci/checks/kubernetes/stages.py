@@ -38,5 +38,5 @@ def stages(bench: Workbench, chosen: Options) -> Stages:
                 Checkov(build, scan),
                 Practices(build, images),
             ]
-        found += [OverlayTests(builds), UnusedSettings(builds, images)]
+        found += [OverlayTests(builds), UnusedSettings(scan, images)]
         yield [*found, Alike(builds)]

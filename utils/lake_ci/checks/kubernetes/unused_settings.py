@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from lake_ci.checks.kubernetes.image_settings import TABLE, Image, line_of
-from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.manifests import Rendered, leaves
 from lake_ci.checks.kubernetes.overlay_rules import named_kind
 from lake_ci.checks.kubernetes.rule_context import image_of
-from lake_ci.checks.kubernetes.scans import NOT_BUILT, settings
+from lake_ci.checks.kubernetes.scans import NOT_BUILT, Scan, settings
 from lake_ci.model.job import ENVIRONMENTS
-from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench
 
 
 class UnusedSettings(Tool):
     """Each image and each Secret that pyproject.toml names is in the manifests of some
-    environment.
+    environment, and each rule of checkov that it accepts is broken in one.
     """
 
     name = "settings"
 
-    def __init__(self, builds: Sequence[Build], images: Mapping[str, Image]) -> None:
-        self.builds = builds
+    def __init__(self, scan: Scan, images: Mapping[str, Image]) -> None:
+        self.builds = scan.builds
+        self.scan = scan
         self.images = images
 
     def run(self, bench: Workbench) -> Outcome:
@@ -32,7 +33,11 @@ class UnusedSettings(Tool):
         rendered = [each for build in self.builds if (each := build.made.wait())]
         if len(rendered) != len(self.builds):
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        secrets = settings(bench)["secrets"]
+        scanned = self.scan.done(bench)
+        if scanned.code != 0:
+            return Outcome(Status.SKIPPED, "not checked, for checkov failed")
+        broken = {row["rule"] for row in json.loads(scanned.stdout)["failed"]}
+        secrets, accepted = settings(bench)["secrets"], settings(bench)["accepted"]
         unused = [
             ("unused-image", f"{TABLE}.images", name, "no environment runs the image")
             for name in sorted(set(self.images) - set(_images(rendered)))
@@ -40,6 +45,10 @@ class UnusedSettings(Tool):
         unused += [
             ("unused-secret", TABLE, name, "no environment uses the Secret")
             for name in sorted(set(secrets) - set(_secrets(rendered)))
+        ]
+        unused += [
+            ("unused-rule", f"{TABLE}.accepted", name, "no environment breaks the rule")
+            for name in sorted(set(accepted) - broken)
         ]
         found = [
             Finding(
@@ -51,7 +60,10 @@ class UnusedSettings(Tool):
             )
             for rule, table, name, words in unused
         ]
-        clean = f"{len(self.images)} images, {len(secrets)} Secrets"
+        clean = (
+            f"{len(self.images)} images, {len(secrets)} Secrets,"
+            f" {count(len(accepted), 'accepted rule')}"
+        )
         return Outcome.of(found, clean=clean)
 
 

@@ -116,6 +116,13 @@ def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
         },
         row
         | {"file": "reports/job/dev/manifests.yaml", "object": "Role.x.y", "path": []},
+        row
+        | {
+            "rule": "CKV_K8S_15",  # accepted
+            "file": "reports/job/dev/manifests.yaml",
+            "object": "Deployment.lake-dev.api",
+            "path": [],
+        },
     ]
     calls = answering(said(0, {"checked": 9, "unreadable": [], "failed": failed}))
     bench.env["BC_API_KEY"] = "secret"
@@ -127,7 +134,7 @@ def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
         ("reports/job/dev/manifests.yaml", None),
     ]
     assert found[0].message == "Deployment/api: a digest"
-    assert calls[0][2:] == ["CKV_K8S_15", "reports/job/dev/manifests.yaml"]
+    assert calls[0][2:] == ["reports/job/dev/manifests.yaml"]
     Checkov(build, scan).run(bench)
     assert len(calls) == 1
     assert (bench.reports / "checkov.json").exists()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import pytest
 
 from lake_ci.checks.kubernetes.image_settings import Image, Program
 from lake_ci.checks.kubernetes.kustomize import Build
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
+from lake_ci.checks.kubernetes.scans import Scan
 from lake_ci.checks.kubernetes.unused_settings import UnusedSettings
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Workbench
+from lake_ci.system.processes import Completed
 
 PROJECT = """\
 [tool.lake_ci.k8s]
@@ -22,6 +27,9 @@ secrets = [
 [tool.lake_ci.k8s.images]
 shop-api = { program = "shop" }
 shop = { program = "shop" }
+
+[tool.lake_ci.k8s.accepted]
+CKV_K8S_15 = "a reason"
 """
 
 
@@ -39,7 +47,24 @@ def pod(image: str, secret: str) -> Manifest:
     return Manifest({"kind": "Pod", "metadata": {"name": "one"}, "spec": spec})
 
 
-def checked(bench: Workbench, *made: Manifest | None) -> Outcome:
+class Scanned(Scan):
+    """A scan that found these rules broken; none: it failed."""
+
+    def __init__(self, builds: Sequence[Build], broken: Sequence[str] | None) -> None:
+        super().__init__(builds)
+        self.broken = broken
+
+    def done(self, bench: Workbench) -> Completed:
+        failed = [{"rule": rule} for rule in self.broken or ()]
+        stdout = json.dumps({"failed": failed})
+        return Completed(("python",), int(self.broken is None), stdout, "", 0.1)
+
+
+def checked(
+    bench: Workbench,
+    *made: Manifest | None,
+    broken: Sequence[str] | None = ("CKV_K8S_15",),
+) -> Outcome:
     """The row where the first environments have these pods, and the others none."""
     builds = [Build(name) for name in ENVIRONMENTS]
     for number, build in enumerate(builds):
@@ -51,13 +76,13 @@ def checked(bench: Workbench, *made: Manifest | None) -> Outcome:
         )
     shop = Image(Program("shop", frozenset()))
     images = {"shop-api": shop, "shop": shop}
-    return UnusedSettings(builds, images).run(bench)
+    return UnusedSettings(Scanned(builds, broken), images).run(bench)
 
 
 def test_what_any_environment_has_is_used(bench: Workbench) -> None:
     outcome = checked(bench, pod("shop-api", "tokens"), pod("shop", "keys"))
     assert (outcome.status, outcome.findings) == (Status.SUCCESS, ())
-    assert outcome.detail == "2 images, 2 Secrets"
+    assert outcome.detail == "2 images, 2 Secrets, 1 accepted rule"
 
 
 def test_an_image_and_a_secret_that_no_environment_has_are_found(
@@ -74,7 +99,21 @@ def test_an_image_and_a_secret_that_no_environment_has_are_found(
     ]
 
 
+def test_an_accepted_rule_that_no_environment_breaks_is_found(
+    bench: Workbench,
+) -> None:
+    pods = pod("shop-api", "tokens"), pod("shop", "keys")
+    [found] = checked(bench, *pods, broken=["CKV_K8S_43"]).findings
+    assert (found.rule, found.file, found.line) == (
+        "unused-rule",
+        "pyproject.toml",
+        12,
+    )
+    assert "CKV_K8S_15" in found.message
+    assert checked(bench, *pods, broken=None).status is Status.SKIPPED
+
+
 def test_a_part_of_the_environments_is_not_judged(bench: Workbench) -> None:
-    one = UnusedSettings([Build("dev")], {}).run(bench)
+    one = UnusedSettings(Scan([Build("dev")]), {}).run(bench)
     assert one.status is Status.SKIPPED
     assert checked(bench, pod("shop", "keys"), None).status is Status.SKIPPED
