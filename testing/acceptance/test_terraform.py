@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.model.results import Finding, Status
+from lake_ci.model.results import Status
 from testing.acceptance.conftest import (
     ENVDIR,
     LIMIT,
@@ -43,16 +43,17 @@ pytestmark = pytest.mark.skipif(
     reason="Terraform is not installed",
 )
 
-# Three buckets' worth of defects; each is marked in the line that has to be named.
+# A bucket's worth of defects, and two policies'; each is marked in the line that has to
+# be named.
 BUCKETS = """\
 resource "aws_s3_bucket" "open" { # unencrypted
   bucket = "open-${var.environment}"
 }
 
-resource "aws_s3_bucket_public_access_block" "open" {
+resource "aws_s3_bucket_public_access_block" "open" { # public
   bucket                  = aws_s3_bucket.open.bucket
   block_public_acls       = true
-  block_public_policy     = false # public
+  block_public_policy     = false
   ignore_public_acls      = true
   restrict_public_buckets = true
 }
@@ -86,6 +87,18 @@ data "aws_iam_policy_document" "all" {
 resource "aws_iam_policy" "all" {
   name   = "all"
   policy = data.aws_iam_policy_document.all.json
+}
+
+data "aws_iam_policy_document" "everybody" {
+  statement {
+    resources = ["arn:aws:s3:::open/*"]
+    actions   = ["s3:GetObject"]
+
+    principals {
+      type        = "*" # everybody
+      identifiers = ["*"]
+    }
+  }
 }
 """
 
@@ -212,31 +225,22 @@ def test_finds_a_value_of_the_wrong_type_in_one_environment(
 
 
 @pytest.mark.parametrize(
-    ("rule", "mark"),
+    ("check", "rule", "mark"),
     [
-        ("public-bucket", "# public"),
-        ("unencrypted-bucket", "# unencrypted"),
-        ("wildcard-action", "# wildcard"),
+        ("checkov", "CKV_AWS_54", "# public"),
+        ("policy", "public-bucket", "# everybody"),
+        ("policy", "unencrypted-bucket", "# unencrypted"),
+        ("policy", "wildcard-action", "# wildcard"),
     ],
 )
-def test_finds_what_the_policy_forbids(
-    seeded: tuple[Ran, dict[str, int]], rule: str, mark: str
+def test_finds_what_the_rules_of_checkov_and_of_our_own_forbid(
+    seeded: tuple[Ran, dict[str, int]], check: str, rule: str, mark: str
 ) -> None:
-    found = seeded[0].finding("terraform", "policy", rule)
+    found = seeded[0].finding("terraform", check, rule)
     assert (found.tool, found.file, found.line) == (
-        "policy",
+        check,
         "terraform/seeded.tf",
         line(BUCKETS, mark),
-    )
-
-
-def test_checkov_finds_the_public_bucket_too(
-    seeded: tuple[Ran, dict[str, int]],
-) -> None:
-    found: Finding = seeded[0].finding("terraform", "checkov", "CKV_AWS_54")
-    assert (found.file, found.line) == (
-        "terraform/seeded.tf",
-        line(BUCKETS, "public_access_block"),
     )
 
 

@@ -21,12 +21,6 @@ from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import settings
 
-PRIVATE = (
-    "block_public_acls",
-    "block_public_policy",
-    "ignore_public_acls",
-    "restrict_public_buckets",
-)
 DOCUMENT = "aws_iam_policy_document"
 POLICIES = ("policy", "assume_role_policy")
 # Two environments that must be alike: what is tried in the first is what happens in the
@@ -163,9 +157,15 @@ class Policy(Tool):
     """What holds in every environment, and what never differs between staging and
     production.
 
-    Nothing is public; every bucket is encrypted and keeps versions; no key without
-    rotation; nobody is allowed a wildcard of actions; nothing that holds data can go
-    with what is in it.
+    Nothing is public; every bucket is encrypted and keeps versions; nobody is allowed a
+    wildcard of actions; nothing that holds data can go with what is in it.
+
+    These are the rules that checkov does not have, or not in every form. It pairs a
+    bucket with its companions by how the code refers to it, not by the name that it
+    will have; its rule that a bucket declares its encryption is one that the lake's
+    buckets skip; it passes `s3:*` on a named resource, and everybody as a principal of
+    the type `*`. The flags of a block of public access and the rotation of keys are
+    left to it.
     """
 
     name = "policy"
@@ -263,7 +263,9 @@ Objections = Iterator[tuple[str, str, str]]
 
 def public_bucket(rows: Sequence[Resource]) -> Objections:
     """A bucket that could be made public, or is."""
-    yield from _unblocked_buckets(rows)
+    for bucket, block in _companions(rows, "aws_s3_bucket_public_access_block"):
+        if block is None:
+            yield bucket.address, "", f"{bucket.address}: nothing blocks public access"
     for row in rows:
         if row.type == "aws_s3_bucket_acl" and str(row.values.get("acl")).startswith(
             "public"
@@ -277,17 +279,6 @@ def public_bucket(rows: Sequence[Resource]) -> Objections:
                 '"*"',
                 f"{row.address}: a statement allows everybody, without a condition",
             )
-
-
-def _unblocked_buckets(rows: Sequence[Resource]) -> Objections:
-    """Each bucket without a block of public access, and each gap in such a block."""
-    for bucket, block in _companions(rows, "aws_s3_bucket_public_access_block"):
-        if block is None:
-            yield bucket.address, "", f"{bucket.address}: nothing blocks public access"
-            continue
-        for flag in PRIVATE:
-            if block.values.get(flag) is not True:
-                yield block.address, flag, f"{block.address}: {flag} is not true"
 
 
 def unencrypted_bucket(rows: Sequence[Resource]) -> Objections:
@@ -322,20 +313,6 @@ def wildcard_action(rows: Sequence[Resource]) -> Objections:
                 )
 
 
-def unrotated_key(rows: Sequence[Resource]) -> Objections:
-    """A key that is never rotated."""
-    for row in rows:
-        if (
-            row.type == "aws_kms_key"
-            and row.values.get("enable_key_rotation") is not True
-        ):
-            yield (
-                row.address,
-                "enable_key_rotation",
-                f"{row.address}: the key is not rotated",
-            )
-
-
 def force_destroy(rows: Sequence[Resource]) -> Objections:
     """A bucket that goes with all that is in it."""
     for row in rows:
@@ -352,7 +329,6 @@ RULES = (
     unencrypted_bucket,
     unversioned_bucket,
     wildcard_action,
-    unrotated_key,
     force_destroy,
 )
 
