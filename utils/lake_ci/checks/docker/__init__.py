@@ -1,1 +1,1 @@
-"""The images: built, compared, looked into, put to work."""
+"""Checks of the container images: lint, build, contents, size and smoke tests."""

@@ -1,4 +1,4 @@
-"""The images: their Dockerfile linted, and built side by side from the checkout."""
+"""Lints the Dockerfile and builds the images from the checkout."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ WORK = ".cache/docker"
 
 @dataclass
 class Images:
-    """What one run builds, and how far it has come.
+    """The images of one run, and what the checks have found out about them so far.
 
     Attributes:
-        engine: where they are built.
-        targets: those to be built.
-        settings: what pyproject.toml says of the images.
+        engine: the container engine that builds them.
+        targets: the images to build.
+        settings: the table of pyproject.toml about the images.
         version: the version of the project inside.
         ids: the id of each image that was built.
         sizes: their sizes in bytes.
         labels: their labels.
-        packages: the Python packages inside, by name, once they were looked at.
+        packages: the Python packages inside, by name, after `ImageContents` has run.
     """
 
     engine: Engine
@@ -55,13 +55,11 @@ class Images:
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def name(self, target: str, tag: str = "checked") -> str:
-        """The name of an image while a run has it."""
+        """The name that an image has during a run."""
         return self.engine.image(target, tag)
 
     def scratch(self, bench: Workbench, name: str) -> Path:
-        """An empty folder of this run; what one that was killed has left there is
-        gone.
-        """
+        """Make an empty folder for this run, without files of a killed run."""
         folder = bench.root / SCRATCH / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -69,8 +67,8 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What was typed after `--`."""
+class DockerOptions:
+    """The options of `nox -s docker`, as typed after `--`."""
 
     targets: tuple[str, ...]
     once: bool = False
@@ -82,8 +80,8 @@ class Options:
 
 
 def parser() -> Parser:
-    """The options of `nox -s docker`."""
-    parser = Parser("nox -s docker --", "Build the images, and put them to work.")
+    """The parser of the options of `nox -s docker`."""
+    parser = Parser("nox -s docker --", "Build the images and smoke-test them.")
     parser.add_part("--target", TARGETS, "image")
     parser.add_argument(
         "--once", action="store_true", help="do not build again to compare"
@@ -91,17 +89,17 @@ def parser() -> Parser:
     return parser
 
 
-def options(posargs: Sequence[str]) -> Options:
+def options(posargs: Sequence[str]) -> DockerOptions:
     """Read what was typed after `--`. Raises UsageError."""
     typed = parser().parse_args(list(posargs))
     chosen = typed.target or TARGETS
-    return Options(tuple(target for target in TARGETS if target in chosen), typed.once)
+    return DockerOptions(
+        tuple(target for target in TARGETS if target in chosen), typed.once
+    )
 
 
 class Hadolint(CommandTool):
-    """hadolint: the Dockerfile follows the rules of its trade, and the shell in it
-    those of ShellCheck.
-    """
+    """Lint the Dockerfile with hadolint, and its shell commands with ShellCheck."""
 
     name = "hadolint"
 
@@ -120,8 +118,8 @@ class Hadolint(CommandTool):
             )
 
 
-class OfImages(Tool):
-    """A check of the images; skipped for those that were not built."""
+class ImageCheck(Tool):
+    """Base class of the checks of built images; skipped if no image was built."""
 
     def __init__(self, images: Images) -> None:
         self.images = images
@@ -132,12 +130,12 @@ class OfImages(Tool):
         return self.check(bench)
 
     def check(self, bench: Workbench) -> Outcome:
-        """Check the images that there are."""
+        """Check the images that were built."""
         raise NotImplementedError
 
 
-class Build(Tool):
-    """The images are built from the checkout, side by side, with shared layers."""
+class BuildImages(Tool):
+    """Build the images from the checkout in parallel, with shared layers."""
 
     name = "build"
     alone = True
@@ -149,19 +147,19 @@ class Build(Tool):
         images = self.images
         if images.engine.missing:
             return Outcome(Status.SKIPPED, "there is no engine")
-        images.version = version(bench)
+        images.version = checkout_version(bench)
         gather_jars(bench)
         done = bake(images, bench, bench.root, "checked")
         if done.code != 0:
             return stopped(self.name, done) or failed_step(self.name, done, bench)
-        asked = images.engine.docker(
+        inspected = images.engine.docker(
             "image", "inspect", *(images.name(target) for target in images.targets)
         )
-        if asked.code != 0:
-            return stopped_or_crashed(self.name, asked)
-        for target, said in zip(images.targets, json.loads(asked.stdout)):
-            images.ids[target], images.sizes[target] = said["Id"], said["Size"]
-            images.labels[target] = said["Config"]["Labels"] or {}
+        if inspected.code != 0:
+            return stopped_or_crashed(self.name, inspected)
+        for target, image in zip(images.targets, json.loads(inspected.stdout)):
+            images.ids[target], images.sizes[target] = image["Id"], image["Size"]
+            images.labels[target] = image["Config"]["Labels"] or {}
         ran = steps(done)
         words = (
             f"{count(len(images.ids), 'image')} in {done.seconds:.1f} s,"
@@ -183,10 +181,11 @@ def bake(
     comment: str = "",
     targets: Sequence[str] = (),
 ) -> Completed:
-    """Build targets, all of the run's if none is named, from a context, under names of
-    this checkout.
+    """Build images from a context, and name them after this checkout.
 
-    `comment` is added to pip's settings.
+    Args:
+        comment: added to pip's settings.
+        targets: the images to build; by default all of the run.
     """
     settings = {
         "PREFIX": images.engine.prefix,
@@ -211,19 +210,16 @@ def bake(
 
 
 def source(bench: Workbench) -> str:
-    """Where the source is: what git calls `origin`, without the password that may stand
-    there.
-    """
+    """The URL of the git remote `origin`, without a password."""
     remote = git.ask(bench.root, "remote", "get-url", "origin")
     return re.sub(r"(?<=://)[^/@]*@", "", (remote or "").strip()) or "unknown"
 
 
 def pip_conf(env: Mapping[str, str]) -> str:
-    """This machine's settings of pip, as a pip.conf for the builds: the index, and how
-    it is reached.
+    """A pip.conf for the builds with this machine's package index and proxy.
 
-    From the variables of pip, or those that uv has for the same; files and folders of
-    this machine mean nothing there.
+    It is made from the variables of pip, or from those of uv with the same meaning.
+    Files and folders of this machine are left out: they do not exist in the build.
     """
     names = {
         "index-url": ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"),
@@ -239,9 +235,11 @@ def pip_conf(env: Mapping[str, str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def version(bench: Workbench) -> str:
-    """The version of the checkout, as the wheel of `nox -s build` has it. Raises
-    ValueError where git cannot tell.
+def checkout_version(bench: Workbench) -> str:
+    """The version of the checkout, the same as in the wheel of `nox -s build`.
+
+    Raises:
+        ValueError: git cannot determine the version.
     """
     done = bench.execute([str(bench.python), "-m", "versioningit"])
     if done.code != 0:
@@ -250,9 +248,7 @@ def version(bench: Workbench) -> str:
 
 
 def gather_jars(bench: Workbench) -> None:
-    """Put the locked jars where the build takes them from: a context holds no symbolic
-    links.
-    """
+    """Copy the locked jars into the build context, which may hold no symbolic links."""
     source, target = Path(bench.env["LAKE_CI_JARS"]), bench.root / WORK / "jars"
     wanted = {jar.file for jar in read_jars(bench.root)}
     if target.is_dir() and {path.name for path in target.iterdir()} == wanted:
@@ -262,9 +258,7 @@ def gather_jars(bench: Workbench) -> None:
 
 
 def steps(done: Completed) -> list[str]:
-    """The steps that a build had to take, as `STAGE NUMBER/OF`: those of the Dockerfile
-    that no cache held.
-    """
+    """The steps of the Dockerfile that were not cached, each as `STAGE NUMBER/OF`."""
     named = dict(
         re.findall(
             r"^#(\d+) \[(?:[\w-]+ )?([\w-]+ +\d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)",
@@ -277,18 +271,16 @@ def steps(done: Completed) -> list[str]:
 
 
 def failed_step(name: str, done: Completed, bench: Workbench) -> Outcome:
-    """The outcome of a build that failed: the line of the Dockerfile, and what the step
-    said last.
-    """
+    """The outcome of a failed build, with the Dockerfile line and the last output."""
     error = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE)
     if not error:
         return crashed(name, done)
     _, _, end = done.stderr.rpartition("------\n > ")
     step = re.match(r"\[[^\]]*\] (.*?):?$", end, re.MULTILINE)
     lines = (bench.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
-    line = layers.line_of(step[1], lines) if step else None
-    said = re.findall(r"^(?:#\d+ )?\d+\.\d+ (.*)$", end, re.MULTILINE)
-    message = "\n".join([error[-1], *said[-8:]])
+    line = layers.instruction_line(step[1], lines) if step else None
+    output = re.findall(r"^(?:#\d+ )?\d+\.\d+ (.*)$", end, re.MULTILINE)
+    message = "\n".join([error[-1], *output[-8:]])
     return Outcome(
         Status.FAILURE,
         error[-1][:200],

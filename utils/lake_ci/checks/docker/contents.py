@@ -1,4 +1,4 @@
-"""What is inside the images: as small and as harmless as declared, and told in
+"""Checks the configuration, contents and size of the images, and reports them in
 reports/docker/images.json.
 
 `images.json` is a list of objects: name (`PREFIX-api:1.2.3`, without a registry),
@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lake_ci.checks.docker.build import DOCKERFILE, Images, OfImages
+from lake_ci.checks.docker.build import DOCKERFILE, ImageCheck, Images
 from lake_ci.checks.security import locked_packages
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.locked_packages import Pin
@@ -32,10 +32,8 @@ LABELS = [
 MEGABYTE = 1_000_000
 
 
-class Configuration(OfImages):
-    """Each image runs as a numbered user that is not root, under an init, ends on
-    SIGTERM, and says what it is.
-    """
+class Configuration(ImageCheck):
+    """Check each image's user, labels, init process, stop signal and health check."""
 
     name = "configuration"
 
@@ -45,7 +43,7 @@ class Configuration(OfImages):
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
         found: list[Finding] = []
-        for target, said in zip(self.images.ids, json.loads(done.stdout)):
+        for target, image in zip(self.images.ids, json.loads(done.stdout)):
             found += [
                 Finding(
                     self.name,
@@ -54,7 +52,7 @@ class Configuration(OfImages):
                     DOCKERFILE,
                     stage_line(bench, target),
                 )
-                for rule, message in objections(said["Config"], target)
+                for rule, message in configuration_problems(image["Config"], target)
             ]
         return Outcome.of(
             found,
@@ -65,8 +63,10 @@ class Configuration(OfImages):
         )
 
 
-def objections(config: dict[str, Any], target: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with the configuration of an image, as rule and message."""
+def configuration_problems(
+    config: dict[str, Any], target: str
+) -> Iterator[tuple[str, str]]:
+    """The problems of an image's configuration, each as rule and message."""
     user, entry = config.get("User") or "root", config.get("Entrypoint") or [""]
     if not re.fullmatch(r"[1-9]\d*(:\d+)?", user):
         yield (
@@ -87,10 +87,10 @@ def objections(config: dict[str, Any], target: str) -> Iterator[tuple[str, str]]
         )
     if config.get("StopSignal") != "SIGTERM":
         yield "signal", "STOPSIGNAL SIGTERM is missing"
-    yield from _health_objections(config.get("Healthcheck") or {}, target)
+    yield from _health_check_problems(config.get("Healthcheck") or {}, target)
 
 
-def _health_objections(
+def _health_check_problems(
     check: Mapping[str, Any], target: str
 ) -> Iterator[tuple[str, str]]:
     test = check.get("Test")
@@ -106,9 +106,11 @@ def _health_objections(
         yield "health", "a service needs a HEALTHCHECK, and one without curl"
 
 
-class Contents(OfImages):
-    """Each image contains the package that it is for, and nothing that becomes root by
-    itself; no compiler, cache, test, pip or git in those that run the lake.
+class ImageContents(ImageCheck):
+    """Check the files in each image.
+
+    An image contains its own package and no setuid program. Images that run the lake
+    contain no compiler, cache, test, pip or git.
     """
 
     name = "contents"
@@ -165,16 +167,16 @@ class Contents(OfImages):
 def misplaced(
     inside: dict[str, Any], target: str, package: str | None
 ) -> Iterator[tuple[str, str]]:
-    """What is wrong with the contents of an image, as rule and message.
+    """The problems of an image's contents, each as rule and message.
 
     Args:
-        inside: what scripts/inspect_image.py printed of it.
+        inside: the output of scripts/inspect_image.py for the image.
         package: the Python package that it must contain, if any.
     """
     if package is not None and package not in inside["packages"]:
         yield "package", f"the Python package {package} is not installed"
     for path in inside["setuid"]:
-        yield "setuid", f"{path} becomes another user by itself: chmod a-s"
+        yield "setuid", f"{path} is setuid or setgid: chmod a-s"
     for path in [] if target == "dev" else [*inside["tools"], *inside["stray"]]:
         yield "stray", f"{path} has no place in an image that runs the lake"
 
@@ -191,10 +193,8 @@ def component(kind: str, name: str, version: str) -> dict[str, str]:
     }
 
 
-class Size(OfImages):
-    """Each image is within its budget: `[tool.lake_ci.docker.megabytes]` in
-    pyproject.toml.
-    """
+class Size(ImageCheck):
+    """Check that no image is larger than `[tool.lake_ci.docker.megabytes]` allows."""
 
     name = "size"
 
@@ -224,9 +224,7 @@ class Size(OfImages):
 
 
 class Packages(Safety):
-    """safety: no image holds a Python package with a known weakness, as they are really
-    installed there.
-    """
+    """Run safety on the Python packages that are installed in the images."""
 
     name = "packages"
     resolves = False
@@ -258,8 +256,8 @@ class Packages(Safety):
         return files, found
 
 
-class Inventory(OfImages):
-    """reports/docker/images.json says what was built."""
+class Inventory(ImageCheck):
+    """Write reports/docker/images.json, the list of the images that were built."""
 
     name = "inventory"
 
@@ -267,7 +265,7 @@ class Inventory(OfImages):
         images = self.images
         rows = [
             {
-                "name": f"{images.settings.image(target)}:{tag(images.version)}",
+                "name": f"{images.settings.image(target)}:{image_tag(images.version)}",
                 "target": target,
                 "id": images.ids[target],
                 "size": images.sizes[target],
@@ -280,8 +278,8 @@ class Inventory(OfImages):
         return Outcome(Status.SUCCESS, ", ".join(str(row["name"]) for row in rows))
 
 
-def tag(version: str) -> str:
-    """A version as a tag: a `+` is not allowed there."""
+def image_tag(version: str) -> str:
+    """The tag of an image of this version; a tag may not contain `+`."""
     return version.replace("+", "-")
 
 

@@ -1,9 +1,8 @@
-"""The container engine: whether there is one, what a run may start on it, and what a
-run must not leave there.
+"""Detects the container engine, runs its commands, and removes what a run started.
 
-Containers carry a label of the checkout, images a name of it. Both are removed when the
-session ends; what a killed session left is removed by the next one, with the processes
-that were still building or running.
+Each container has a label with the checkout's name, and the name of each image starts
+with it. Both are removed when the session ends. The next session removes what a killed
+session left, and ends the processes that are still building or running.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ GET = (
 )
 LABEL = "lake-ci.checkout"
 MARK = "LAKE_CI_ENGINE"
-# What the images' checks write for a moment.
+# Temporary files of the checks of the images.
 SCRATCH = ".cache/docker/run"
-ASKED_SECONDS = 20
+QUERY_TIMEOUT_SECONDS = 20
 
 
 @dataclass
 class Engine:
-    """An engine, as one run uses it.
+    """The container engine of one run.
 
     Attributes:
-        bench: where its commands run.
-        checkout: a short name of the checkout, the same for each of its runs.
-        version: what the engine says of itself; empty where none answers.
-        missing: what is wrong where it cannot be used.
+        bench: runs its commands.
+        checkout: a short name of the checkout, the same in each run.
+        version: the version that the engine reports; empty if none answers.
+        missing: why the engine cannot be used; empty if it can.
     """
 
     bench: Workbench
@@ -53,8 +52,9 @@ class Engine:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of its commands; processes that a killed run left behind are
-        known by the mark.
+        """The environment of its commands.
+
+        It holds a mark, by which the next run finds processes of a killed run.
         """
         return {
             **self.bench.env,
@@ -63,7 +63,7 @@ class Engine:
         }
 
     def image(self, target: str, tag: str = "checked") -> str:
-        """The name of an image of this checkout while a run has it."""
+        """The name that an image of this checkout has during a run."""
         return f"{self.prefix}{target}:{tag}"
 
     @property
@@ -75,11 +75,11 @@ class Engine:
         return self.bench.execute(["docker", *arguments], env=self.env, cwd=cwd)
 
     def run(self, image: str, *command: str, options: Sequence[str] = ()) -> Completed:
-        """Run a container to its end, and keep nothing of it."""
+        """Run a container to its end, and remove it."""
         return self.docker("run", "--rm", *self.labelled, *options, image, *command)
 
     def volume(self, name: str) -> str:
-        """An empty volume of this run, removed with it. Raises LakeCiError."""
+        """Create an empty volume, removed with the run. Raises LakeCiError."""
         made = self.docker(
             "volume", "create", *self.labelled, f"lake-ci-{self.checkout}-{name}"
         )
@@ -92,11 +92,13 @@ class Engine:
         return ["--label", f"{LABEL}={self.checkout}"]
 
     def sweep(self) -> list[str]:
-        """Remove what runs of this checkout have left: processes, containers, images.
-        Returns their names.
+        """Remove processes, containers, volumes and images of runs of this checkout.
 
-        Also after a signal, when no tool may be started any more: so not by way of the
-        bench.
+        It does not use the bench, because it also runs after a signal, when the bench
+        starts no command any more.
+
+        Returns:
+            The names of what was removed.
         """
         left = [f"process {pid}" for pid in _end_marked(self.checkout)]
         containers = self._ask(
@@ -131,18 +133,16 @@ class Engine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=ASKED_SECONDS,
+            timeout=QUERY_TIMEOUT_SECONDS,
         )
         return done.stdout.split()
 
 
 @contextlib.contextmanager
 def engine(bench: Workbench) -> Iterator[Engine]:
-    """The engine for as long as a block runs; before and after it, nothing of this
-    checkout is there.
-    """
+    """Provide the engine to a block; clean up this checkout before and after it."""
     found = Engine(bench, hashlib.sha256(str(bench.root).encode()).hexdigest()[:12])
-    _look(found)
+    _detect(found)
     if found.missing:
         yield found
         return
@@ -155,21 +155,21 @@ def engine(bench: Workbench) -> Iterator[Engine]:
         found.sweep()
 
 
-def _look(found: Engine) -> None:
+def _detect(found: Engine) -> None:
     if shutil.which("docker", path=found.bench.env.get("PATH")) is None:
         found.missing = f"there is no docker on PATH: {GET}"
         return
-    asked = found.docker(
+    answer = found.docker(
         "version", "--format", "{{.Server.Version}} {{.Server.APIVersion}}"
     )
-    if asked.code != 0:
+    if answer.code != 0:
         found.missing = (
-            f"no container engine answers: {asked.last_lines(1)}; start it, or {GET}"
+            f"no container engine answers: {answer.last_lines(1)}; start it, or {GET}"
         )
         return
-    version, _, speaks = asked.stdout.strip().partition(" ")
+    version, _, api_version = answer.stdout.strip().partition(" ")
     # buildx speaks the newest version of the API, whatever the engine understands.
-    found.bench.env.setdefault("DOCKER_API_VERSION", speaks)
+    found.bench.env.setdefault("DOCKER_API_VERSION", api_version)
     buildx = found.docker("buildx", "version")
     if buildx.code != 0:
         found.missing = f"docker has no buildx: {GET}"
@@ -178,8 +178,8 @@ def _look(found: Engine) -> None:
     found.version = f"{version}, buildx{f' {match[0]}' if match else ''}"
 
 
-class Present(Tool):
-    """A container engine with BuildKit answers."""
+class EngineCheck(Tool):
+    """Check that a container engine with BuildKit answers."""
 
     name = "engine"
 
@@ -200,9 +200,7 @@ class Present(Tool):
 
 
 def _end_marked(checkout: str) -> list[int]:
-    """End the processes that a killed run of this checkout left; on Linux, where an
-    environment can be read.
-    """
+    """Kill the processes that a killed run of this checkout left; only on Linux."""
     ended = []
     wanted = f"{MARK}={checkout}".encode()
     for folder in Path("/proc").glob("[0-9]*"):

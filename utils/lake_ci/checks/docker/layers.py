@@ -1,4 +1,4 @@
-"""What is in an image's own layers: read from the archive that `docker save` writes."""
+"""Reads an image's own layers from the archive that `docker save` writes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 1 << 20
-# Of the configuration, what says when and by what it was built, and digests of
-# archives, which hold dates.
+# Keys of the configuration with the time and the program of the build, or with digests
+# of archives, which contain dates.
 DATED = (
     "created",
     "history",
@@ -26,44 +26,41 @@ CONFIGURATION = "the configuration"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where something was found: a path, or the configuration, and the instruction that
-    made its layer.
-    """
+class LayerPath:
+    """A path in an image, or its configuration, and the instruction of its layer."""
 
     path: str
     instruction: str
 
 
 @dataclass(frozen=True)
-class Contents:
-    """An image, as far as a project makes it: the layers above its base, and its
-    configuration without dates.
+class LayerContents:
+    """The layers of an image above its base, and its configuration without dates.
 
     Attributes:
         files: for each path, kind, mode, owner and sha256, and the instruction of its
             layer; one path may be in several.
-        secrets: where one of the words that were looked for stands.
+        secrets: where one of the secret words was found.
     """
 
-    files: frozenset[tuple[Place, str]]
-    secrets: tuple[Place, ...]
+    files: frozenset[tuple[LayerPath, str]]
+    secrets: tuple[LayerPath, ...]
 
     @property
     def digest(self) -> str:
-        """A sha256 over all of it."""
+        """The sha256 of all files and of the configuration."""
         lines = sorted(f"{place.path} {facts}" for place, facts in self.files)
         return hashlib.sha256(
             "\n".join(lines).encode("utf-8", "surrogateescape")
         ).hexdigest()
 
 
-class Reader:
-    """Reads archives; a layer that several images share is read once.
+class ArchiveReader:
+    """Reads archives of images; a layer that several images share is read once.
 
     Args:
-        base_layers: how many layers of the images are their base's.
-        words: what must stand nowhere.
+        base_layers: how many layers belong to the base image.
+        words: secrets that no layer may contain.
     """
 
     def __init__(self, base_layers: int, words: Sequence[bytes] = ()) -> None:
@@ -71,8 +68,8 @@ class Reader:
         self._words = words
         self._seen: dict[str, tuple[list[tuple[str, str]], list[str]]] = {}
 
-    def read(self, archive: Path) -> Contents:
-        """The one image of an archive.
+    def read(self, archive: Path) -> LayerContents:
+        """Read the one image of an archive.
 
         Raises:
             ValueError: the archive is not as `docker save` writes it.
@@ -81,26 +78,34 @@ class Reader:
             try:
                 [image] = json.load(_file(tar, "manifest.json"))
                 text = _file(tar, image["Config"]).read()
-                said: dict[str, Any] = json.loads(text)
+                settings: dict[str, Any] = json.loads(text)
                 rows = list(
-                    zip(image["Layers"], said["rootfs"]["diff_ids"], _history(said))
+                    zip(
+                        image["Layers"],
+                        settings["rootfs"]["diff_ids"],
+                        _history(settings),
+                    )
                 )
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(
                     f"{archive.name} is no archive of one image: {error}"
                 ) from None
-            kept = {key: value for key, value in said.items() if key not in DATED}
-            configuration = Place(CONFIGURATION, "")
-            files = [(configuration, json.dumps(kept, sort_keys=True))]
+            undated = {
+                key: value for key, value in settings.items() if key not in DATED
+            }
+            configuration = LayerPath(CONFIGURATION, "")
+            files = [(configuration, json.dumps(undated, sort_keys=True))]
             leaks = any(word in text for word in self._words)
             secrets = [configuration] if leaks else []
             for name, digest, instruction in rows[self._base_layers :]:
                 if digest not in self._seen:
                     self._seen[digest] = self._layer(_file(tar, name))
                 found, places = self._seen[digest]
-                files += [(Place(path, instruction), facts) for path, facts in found]
-                secrets += [Place(path, instruction) for path in places]
-        return Contents(frozenset(files), tuple(secrets))
+                files += [
+                    (LayerPath(path, instruction), facts) for path, facts in found
+                ]
+                secrets += [LayerPath(path, instruction) for path in places]
+        return LayerContents(frozenset(files), tuple(secrets))
 
     def _layer(self, stream: IO[bytes]) -> tuple[list[tuple[str, str]], list[str]]:
         files, places = [], []
@@ -124,9 +129,8 @@ class Reader:
         return files, places
 
 
-def line_of(instruction: str, dockerfile: Sequence[str]) -> int | None:
-    """The line of a Dockerfile that holds an instruction as an image's history tells
-    it; None where none does.
+def instruction_line(instruction: str, dockerfile: Sequence[str]) -> int | None:
+    """The line of a Dockerfile with an instruction of an image's history, or None.
 
     The history leaves out flags, writes the shell of RUN, and joins continued lines.
     """
@@ -163,7 +167,7 @@ def _file(tar: tarfile.TarFile, name: str) -> IO[bytes]:
 
 
 def _history(configuration: Mapping[str, Any]) -> list[str]:
-    """What made each layer, of the history in an image's configuration."""
+    """The instruction of each layer, from the history in an image's configuration."""
     return [
         row.get("created_by", "")
         for row in configuration["history"]
@@ -172,7 +176,7 @@ def _history(configuration: Mapping[str, Any]) -> list[str]:
 
 
 def _hashed(data: IO[bytes], words: Sequence[bytes]) -> tuple[str, bool]:
-    """The sha256 of a file, and whether one of the words stands in it."""
+    """The sha256 of a file, and whether the file contains one of the words."""
     digest, found, rest = hashlib.sha256(), False, b""
     keep = max((len(word) for word in words), default=1) - 1
     while chunk := data.read(CHUNK):

@@ -1,10 +1,11 @@
-"""The images built a second time: the same comes out, and of the secrets that lie about
-nothing gets in.
+"""Builds the images a second time: the contents are the same, and no secret of the
+build folder gets into them.
 
-What comes out of the cache proves nothing, and a build without one takes minutes. So it
-is remembered by id of which layers it was shown. Where a commit brought nothing but
-code of the project, the stage that makes its wheel is run anew and all else comes from
-the cache; where any other layer is new, everything is built.
+A layer from the build cache proves nothing, and a build without a cache takes minutes.
+So `proven.json` holds the ids of the layers that were built twice with the same result.
+If a commit changes only the code of the project, the stage that builds its wheel runs
+again and all other layers come from the cache. If any other layer is new, everything is
+built without a cache.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from lake_ci.checks.docker import layers
 from lake_ci.checks.docker.build import (
     DOCKERFILE,
     WORK,
+    ImageCheck,
     Images,
-    OfImages,
     bake,
     failed_step,
 )
 from lake_ci.checks.docker.contents import stage_line
-from lake_ci.checks.docker.layers import Contents, Place
+from lake_ci.checks.docker.layers import LayerContents, LayerPath
 from lake_ci.checks.docker.settings import Settings
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Finding, Outcome, Status, count
@@ -37,12 +38,13 @@ from lake_ci.system.atomic_write import write_whole
 
 TAG = "again"
 SHOWN = 5
-KEPT = 500
+MAX_IDS = 500
 
 
-class Again(OfImages):
-    """Built again without cache, from a folder full of secrets: the same contents, and
-    no secret in them.
+class RebuildCheck(ImageCheck):
+    """Build the images again and compare them; the build folder is full of secrets.
+
+    The contents must be the same, and contain no secret.
     """
 
     name = "again"
@@ -54,41 +56,39 @@ class Again(OfImages):
 
     def check(self, bench: Workbench) -> Outcome:
         images = self.images
-        known = Proven(bench.root / WORK / "proven.json")
-        digests = known.digests()
+        verified = VerifiedIds(bench.root / WORK / "proven.json")
+        digests = verified.digests()
         ids = [images.ids[target] for target in images.targets]
         if digests.keys() >= set(ids):
             shown = [digests[each] for each in ids]
-            return self._said(shown, "; these images were shown so before")
+            return self._success(shown, "; these images were shown so before")
         self._base = base_layers(images, bench)
-        new = self._unknown(images.targets, known)
+        new = self._unverified(images.targets, verified)
         if not new:
             return Outcome(
                 Status.SUCCESS,
                 "each of the layers was shown to come out the same before",
             )
         # The project's own code is the one layer that each commit may change.
-        if all(known.missing(self._layers(target)) == 1 for target in new):
+        if all(verified.missing(self._layers(target)) == 1 for target in new):
             how = f"--set=*.args.BUILD={secrets.token_hex(8)}"
-            outcome = self._again(new, known, bench, how)
-            new = self._unknown(new, known)
+            outcome = self._rebuild(new, verified, bench, how)
+            new = self._unverified(new, verified)
             if outcome.status is not Status.SUCCESS:
                 return outcome
             if not new:
                 why = "but for the project's code, from layers shown so before"
                 return replace(outcome, detail=f"{outcome.detail}; {why}")
-        return self._again(new, known, bench, "--no-cache")
+        return self._rebuild(new, verified, bench, "--no-cache")
 
-    def _unknown(self, targets: Iterable[str], known: Proven) -> list[str]:
-        """The images with a layer that was not shown to come out the same."""
-        return [target for target in targets if known.missing(self._layers(target))]
+    def _unverified(self, targets: Iterable[str], verified: VerifiedIds) -> list[str]:
+        """The images with a layer that was not yet built twice with the same result."""
+        return [target for target in targets if verified.missing(self._layers(target))]
 
-    def _again(
-        self, targets: Sequence[str], known: Proven, bench: Workbench, how: str
+    def _rebuild(
+        self, targets: Sequence[str], verified: VerifiedIds, bench: Workbench, how: str
     ) -> Outcome:
-        """Build these again and compare; what was built anew and came out the same is
-        known from then on.
-        """
+        """Build images again, compare them, and remember the equal layers."""
         images = self.images
         word = f"canary-{secrets.token_hex(12)}"
         folder = images.scratch(bench, TAG)
@@ -100,9 +100,10 @@ class Again(OfImages):
             )
             if done.code != 0:
                 return stopped(self.name, done) or failed_step(self.name, done, bench)
-            reader = layers.Reader(self._base, [word.encode()])
+            reader = layers.ArchiveReader(self._base, [word.encode()])
             read = {
-                target: self._read_both(target, reader, folder) for target in targets
+                target: self._read_both_builds(target, reader, folder)
+                for target in targets
             }
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -117,45 +118,47 @@ class Again(OfImages):
             target: f"{target} {second.digest[:12]}"
             for target, (_, second) in read.items()
         }
-        if self._keep(shown, known, all_anew=how == "--no-cache"):
+        if self._remember(shown, verified, uncached=how == "--no-cache"):
             compared = "; the ids are the same as well"
         else:
             compared = "; compared by contents, for the engine dates what it builds"
-        return self._said(list(shown.values()), compared)
+        return self._success(list(shown.values()), compared)
 
-    def _read_both(
-        self, target: str, reader: layers.Reader, folder: Path
-    ) -> tuple[Contents, Contents]:
-        """The contents of an image as it was checked, and as it was built again."""
+    def _read_both_builds(
+        self, target: str, reader: layers.ArchiveReader, folder: Path
+    ) -> tuple[LayerContents, LayerContents]:
+        """The contents of an image from the first build and from the second."""
         first = self._read(target, "checked", reader, folder)
         return first, self._read(target, TAG, reader, folder)
 
-    def _keep(self, shown: Mapping[str, str], known: Proven, *, all_anew: bool) -> bool:
-        """Keep what came out the same, by image; whether the ids are the same, too."""
+    def _remember(
+        self, shown: Mapping[str, str], verified: VerifiedIds, *, uncached: bool
+    ) -> bool:
+        """Remember equal images and layers; return whether all ids are equal."""
         same = True
         for target, what in shown.items():
             pairs = list(zip(self._layers(target), self._layers(target, TAG)))
             # With a cache, a layer of the very same id may have come out of it.
             # Later builds may find either of the two in the cache.
-            anew = [(one, two) for one, two in pairs if all_anew or one != two]
-            known.add_layers([layer for pair in anew for layer in pair])
-            if not known.missing([one for one, _ in pairs]):
-                known.add({self.images.ids[target]: what})
+            rebuilt = [(one, two) for one, two in pairs if uncached or one != two]
+            verified.add_layers([layer for pair in rebuilt for layer in pair])
+            if not verified.missing([one for one, _ in pairs]):
+                verified.add({self.images.ids[target]: what})
             same &= all(one == two for one, two in pairs)
         return same
 
     def _layers(self, target: str, tag: str = "checked") -> list[str]:
         """The ids of an image's own layers. Raises LakeCiError."""
         name = self.images.name(target, tag)
-        asked = self.images.engine.docker(
+        answer = self.images.engine.docker(
             "image", "inspect", "--format={{json .RootFS.Layers}}", name
         )
-        if asked.code != 0:
-            raise LakeCiError(f"docker image inspect {target}: {asked.last_lines(2)}")
-        found: list[str] = json.loads(asked.stdout)
+        if answer.code != 0:
+            raise LakeCiError(f"docker image inspect {target}: {answer.last_lines(2)}")
+        found: list[str] = json.loads(answer.stdout)
         return found[self._base :]
 
-    def _said(self, digests: Sequence[str], how: str) -> Outcome:
+    def _success(self, digests: Sequence[str], how: str) -> Outcome:
         return Outcome(
             Status.SUCCESS,
             f"the same contents: {', '.join(digests)}{how}",
@@ -163,8 +166,8 @@ class Again(OfImages):
         )
 
     def _read(
-        self, target: str, tag: str, reader: layers.Reader, folder: Path
-    ) -> Contents:
+        self, target: str, tag: str, reader: layers.ArchiveReader, folder: Path
+    ) -> LayerContents:
         archive = folder / "image.tar"
         saved = self.images.engine.docker(
             "save", "--output", str(archive), self.images.name(target, tag)
@@ -177,7 +180,7 @@ class Again(OfImages):
             archive.unlink()
 
     def _compared(
-        self, target: str, first: Contents, second: Contents, bench: Workbench
+        self, target: str, first: LayerContents, second: LayerContents, bench: Workbench
     ) -> Iterator[Finding]:
         for place in second.secrets:
             yield self._finding(
@@ -187,7 +190,7 @@ class Again(OfImages):
                 place,
                 bench,
             )
-        # A secret that got in is a difference as well: said once.
+        # A secret that got in is a difference as well: it is reported once.
         leaked = {place.path for place in second.secrets}
         places = {
             place for place, _ in first.files ^ second.files if place.path not in leaked
@@ -210,31 +213,29 @@ class Again(OfImages):
             )
 
     def _finding(
-        self, rule: str, message: str, target: str, place: Place, bench: Workbench
+        self, rule: str, message: str, target: str, place: LayerPath, bench: Workbench
     ) -> Finding:
         lines = (bench.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
-        line = layers.line_of(place.instruction, lines) or stage_line(bench, target)
+        line = layers.instruction_line(place.instruction, lines) or stage_line(
+            bench, target
+        )
         return Finding(self.name, rule, message, DOCKERFILE, line)
 
 
 @dataclass
-class Proven:
-    """What was built twice with the same result: an id stands for all that is in an
-    image, or in a layer.
-    """
+class VerifiedIds:
+    """The ids of images and layers that were built twice with the same result."""
 
     path: Path
 
     def digests(self) -> dict[str, str]:
-        """Digests of contents by the id of the image; none where nothing can be
-        read.
-        """
+        """The digest of the contents by the id of the image; empty if unreadable."""
         return self._read("images")
 
     def missing(self, layers: Sequence[str]) -> int:
-        """Of how many of these layers it was not shown."""
-        known = self._read("layers")
-        return sum(layer not in known for layer in layers)
+        """How many of these layers were not yet built twice with the same result."""
+        verified = self._read("layers")
+        return sum(layer not in verified for layer in layers)
 
     def add(self, digests: Mapping[str, str]) -> None:
         """Remember these images, and the newest of the others."""
@@ -255,14 +256,12 @@ class Proven:
 
     def _write(self, kind: str, more: Mapping[str, str]) -> None:
         both = {one: self._read(one) for one in ("images", "layers")}
-        both[kind] = dict(list({**both[kind], **more}.items())[-KEPT:])
+        both[kind] = dict(list({**both[kind], **more}.items())[-MAX_IDS:])
         write_whole(self.path, json.dumps(both))
 
 
 def copy_context(settings: Settings, bench: Workbench, to: Path, word: str) -> None:
-    """A copy of what git knows of the checkout, and a secret in places where people
-    leave them.
-    """
+    """Copy the files that git lists, and write a secret where people leave them."""
     for name in git.files(bench.root, *settings.context):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(bench.root / name, to / name)
@@ -272,8 +271,10 @@ def copy_context(settings: Settings, bench: Workbench, to: Path, word: str) -> N
 
 
 def base_layers(images: Images, bench: Workbench) -> int:
-    """How many layers of the images are their base's; BuildKit may have taken it
-    without the engine's knowing it.
+    """How many layers of the images belong to the base image.
+
+    BuildKit may have used the base image although the engine does not have it; then it
+    is pulled.
     """
     text = (bench.root / DOCKERFILE).read_text(encoding="utf-8")
     base = re.search(r"^ARG BASE=(\S+)", text, re.MULTILINE)

@@ -1,6 +1,4 @@
-"""`[tool.lake_ci.docker]` of pyproject.toml: what the checks of the images need to know
-about this repository.
-"""
+"""Reads `[tool.lake_ci.docker]` of pyproject.toml, the settings of the image checks."""
 
 from __future__ import annotations
 
@@ -19,10 +17,10 @@ TARGETS = ("dev", "prod", "api", "processor")
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings, checked against the repository.
+    """The settings of the image checks, validated against the repository.
 
     Attributes:
-        prefix: what an image is called before the name of its target.
+        prefix: the part of an image's name before the target.
         packages: the Python package that an image must contain, by target.
         context: the files and folders that the images are built from.
         planted: the files in them that the reproducibility check fills with a secret.
@@ -39,10 +37,10 @@ class Settings:
 
     @classmethod
     def read(cls, root: Path) -> Settings:
-        """The settings of a repository.
+        """Read and validate the settings of a repository.
 
         Raises:
-            UsageError: one is missing, or names what is not there.
+            UsageError: a setting is missing or unknown, or names a missing file.
         """
         table = pyproject.settings(root, "docker")
         wanted = {field.name for field in fields(cls)}
@@ -109,7 +107,7 @@ def _missing_paths(settings: Settings, root: Path) -> list[str]:
 
 
 def _misnamed_tests(settings: Settings, root: Path) -> list[str]:
-    """A file of tests that no image has would never run."""
+    """Problems of file names: tests that belong to no image would never run."""
     wanted = {settings.test_file(target) for target in TARGETS}
     there = {
         path.relative_to(root).as_posix()

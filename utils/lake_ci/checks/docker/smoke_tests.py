@@ -1,5 +1,5 @@
-"""The images' smoke tests: pytest modules of the project, one for each image, that
-start containers of what was built.
+"""Runs the smoke tests of the images: for each image one pytest module of the project,
+which starts containers of it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ FOLDER = "LAKE_CI_SCRATCH"
 
 
 class SmokeTest(Pytest):
-    """The tests of an image pass: `test_IMAGE.py` in the folder that
-    `[tool.lake_ci.docker]` of pyproject.toml names.
+    """Run the smoke tests of an image: `test_IMAGE.py` in the folder `tests` of
+    `[tool.lake_ci.docker]`.
     """
 
     # Each image has containers of its own, so the tests of all run side by side.

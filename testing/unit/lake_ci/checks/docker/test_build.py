@@ -1,4 +1,4 @@
-"""How images are asked for, built, and told of."""
+"""Options, build and report of the images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.checks.docker import build
-from lake_ci.checks.docker.build import Build, Hadolint, Images
+from lake_ci.checks.docker.build import BuildImages, Hadolint, Images
 from lake_ci.checks.docker.engine import Engine
 from lake_ci.checks.docker.settings import TARGETS, Settings
 from lake_ci.errors import UsageError
@@ -62,7 +62,10 @@ def dockerfile(bench: Workbench, text: str) -> None:
 
 
 def test_all_targets_are_built_twice_unless_less_is_asked_for() -> None:
-    assert build.options([]) == build.Options(TARGETS) and not build.options([]).partial
+    assert (
+        build.options([]) == build.DockerOptions(TARGETS)
+        and not build.options([]).partial
+    )
     some = build.options(["--target", "api", "--target", "dev"])
     assert some.targets == ("dev", "api") and some.partial
     assert build.options(["--once"]).partial
@@ -121,7 +124,7 @@ def test_a_build_that_fails_without_a_step_says_what_it_said(bench: Workbench) -
 
 def test_without_an_engine_nothing_is_built(bench: Workbench, made: Images) -> None:
     made.engine.missing = "there is none"
-    assert Build(made).run(bench).status is Status.SKIPPED
+    assert BuildImages(made).run(bench).status is Status.SKIPPED
 
 
 def test_the_index_of_this_machine_reaches_pip_and_its_files_do_not() -> None:

@@ -1,4 +1,4 @@
-"""What an image's configuration is held to, and what is told of its contents."""
+"""Problems of an image's configuration and contents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ SOUND: dict[str, Any] = {
 
 
 def rules(target: str = "prod", **changed: Any) -> list[str]:
-    return [rule for rule, _ in contents.objections({**SOUND, **changed}, target)]
+    return [
+        rule
+        for rule, _ in contents.configuration_problems({**SOUND, **changed}, target)
+    ]
 
 
 def test_sound_image_is_not_objected_to() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.checks.docker import engine as containers
-from lake_ci.checks.docker.engine import SCRATCH, Present, engine
+from lake_ci.checks.docker.engine import SCRATCH, EngineCheck, engine
 from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
 from lake_ci.system.processes import Completed
@@ -30,7 +30,7 @@ esac
 
 @pytest.fixture
 def docker(bench: Workbench, tmp_path: Path) -> Path:
-    """A docker on PATH that notes what it is asked, and has one container, volume and
+    """A docker on PATH that records its commands, and has one container, volume and
     image.
     """
     folder = tmp_path / "bin"
@@ -51,7 +51,7 @@ def ok(text: str) -> Completed:
 def test_without_docker_the_row_says_where_to_get_it(bench: Workbench) -> None:
     bench.env["PATH"] = "/nowhere"
     with engine(bench) as found:
-        outcome = Present(found).run(bench)
+        outcome = EngineCheck(found).run(bench)
     assert outcome.status is Status.WARNING and outcome.weaker
     assert (
         "no docker on PATH" in outcome.detail
@@ -93,7 +93,7 @@ def test_before_and_after_a_run_nothing_of_the_checkout_is_left(
     with engine(bench) as found:
         assert not (bench.root / SCRATCH).exists()
         first = docker.read_text()
-        outcome = Present(found).run(bench)
+        outcome = EngineCheck(found).run(bench)
         assert bench.env["DOCKER_API_VERSION"] == "1.41"
         assert found.labelled == ["--label", f"lake-ci.checkout={found.checkout}"]
     asked = [

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.docker.layers import CONFIGURATION, Place, Reader, line_of
+from lake_ci.checks.docker.layers import (
+    CONFIGURATION,
+    ArchiveReader,
+    LayerPath,
+    instruction_line,
+)
 
 DOCKERFILE = """\
 FROM base AS api
@@ -68,7 +73,7 @@ def archive(
 
 
 def test_dates_and_the_base_are_no_part_of_the_contents(tmp_path: Path) -> None:
-    reader = Reader(1)
+    reader = ArchiveReader(1)
     one = reader.read(
         archive(tmp_path / "1", [layer({"base": b"1"}), layer({"x": b"a"}, mtime=1)])
     )
@@ -95,18 +100,18 @@ def test_dates_and_the_base_are_no_part_of_the_contents(tmp_path: Path) -> None:
 def test_what_differs_is_named_with_the_instruction_that_made_it(
     tmp_path: Path, other: dict[str, object], named: str
 ) -> None:
-    reader, base = Reader(1), layer({"base": b""})
+    reader, base = ArchiveReader(1), layer({"base": b""})
     one = reader.read(archive(tmp_path / "1", [base, layer({"x": b"a"})]))
     changed = layer(**other)  # type: ignore[arg-type]  # a table of keywords
     two = reader.read(archive(tmp_path / "2", [base, changed]))
     assert one.digest != two.digest
     assert {place for place, _ in one.files ^ two.files} == {
-        Place(named, "COPY /1 /x # buildkit")
+        LayerPath(named, "COPY /1 /x # buildkit")
     }
 
 
 def test_the_configuration_is_part_of_the_contents(tmp_path: Path) -> None:
-    reader, layers = Reader(1), [layer({"base": b""})]
+    reader, layers = ArchiveReader(1), [layer({"base": b""})]
     one = reader.read(archive(tmp_path / "1", layers))
     two = reader.read(archive(tmp_path / "2", layers, user="0"))
     assert {place.path for place, _ in one.files ^ two.files} == {CONFIGURATION}
@@ -114,7 +119,7 @@ def test_the_configuration_is_part_of_the_contents(tmp_path: Path) -> None:
 
 def test_a_secret_is_found_where_it_lies_across_two_chunks(tmp_path: Path) -> None:
     text = b"x" * ((1 << 20) - 3) + b"canary"
-    found = Reader(1, [b"canary"]).read(
+    found = ArchiveReader(1, [b"canary"]).read(
         archive(
             tmp_path / "1", [layer({"a": b"canary"}), layer({"b": text, "c": b"canar"})]
         )
@@ -126,7 +131,7 @@ def test_what_is_no_archive_of_one_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "image.tar"
     path.write_bytes(layer({"manifest.json": b"[]"}))
     with pytest.raises(ValueError, match=r"image\.tar is no archive of one image"):
-        Reader(0).read(path)
+        ArchiveReader(0).read(path)
 
 
 @pytest.mark.parametrize(
@@ -142,4 +147,4 @@ def test_what_is_no_archive_of_one_image_is_refused(tmp_path: Path) -> None:
 def test_the_line_of_an_instruction_is_found_by_what_the_history_says(
     instruction: str, line: int | None
 ) -> None:
-    assert line_of(instruction, DOCKERFILE) == line
+    assert instruction_line(instruction, DOCKERFILE) == line

@@ -1,4 +1,4 @@
-"""What is built a second time, and what is known of it afterwards."""
+"""Which images the rebuild check builds again, and what it remembers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import pytest
 
 from lake_ci.checks.docker.build import Images
 from lake_ci.checks.docker.engine import Engine
-from lake_ci.checks.docker.reproducibility import Again, Proven, copy_context
+from lake_ci.checks.docker.reproducibility import (
+    RebuildCheck,
+    VerifiedIds,
+    copy_context,
+)
 from lake_ci.checks.docker.settings import Settings
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Workbench
 
 
-class Recording(Again):
-    """Tells how it was to build; the layers are given, and what was built anew is known
-    afterwards.
-    """
+class Recording(RebuildCheck):
+    """A rebuild check that records builds instead of running them."""
 
     def __init__(
         self, images: Images, layers: dict[str, list[str]], shown: set[str]
@@ -32,8 +34,8 @@ class Recording(Again):
     def _layers(self, target: str, tag: str = "checked") -> list[str]:
         return self.layers[target]
 
-    def _again(
-        self, targets: object, known: Proven, bench: Workbench, how: str
+    def _rebuild(
+        self, targets: object, known: VerifiedIds, bench: Workbench, how: str
     ) -> Outcome:
         assert isinstance(targets, list)
         self.built.append((targets, how.partition("=*")[2].partition("=")[0] or how))
@@ -47,20 +49,20 @@ class Recording(Again):
 
 
 @pytest.fixture
-def known(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Proven:
+def known(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> VerifiedIds:
     monkeypatch.setattr(
         "lake_ci.checks.docker.reproducibility.base_layers", lambda images, bench: 0
     )
     path = bench.root / ".cache/docker/proven.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return Proven(path)
+    return VerifiedIds(path)
 
 
 Start = Callable[..., Recording]
 
 
 @pytest.fixture
-def again(bench: Workbench, settings: Settings) -> Start:
+def rebuild_check(bench: Workbench, settings: Settings) -> Start:
     """`again(layers, shown)`: the check of images with these layers."""
 
     def start(layers: dict[str, list[str]], shown: set[str] | None = None) -> Recording:
@@ -76,19 +78,19 @@ def again(bench: Workbench, settings: Settings) -> Start:
 
 
 def test_new_layers_of_dependencies_are_built_without_any_cache(
-    bench: Workbench, known: Proven, again: Start
+    bench: Workbench, known: VerifiedIds, rebuild_check: Start
 ) -> None:
     known.add_layers(["packages"])
-    tool = again({"api": ["new", "newer"], "prod": ["packages", "code"]})
+    tool = rebuild_check({"api": ["new", "newer"], "prod": ["packages", "code"]})
     assert tool.run(bench).status is Status.SUCCESS
     assert tool.built == [(["api", "prod"], "--no-cache")]
 
 
-def test_new_code_of_the_project_is_built_anew_on_layers_that_are_known(
-    bench: Workbench, known: Proven, again: Start
+def test_new_code_of_the_project_is_rebuilt_on_verified_layers(
+    bench: Workbench, known: VerifiedIds, rebuild_check: Start
 ) -> None:
     known.add_layers(["packages", "tools"])
-    tool = again(
+    tool = rebuild_check(
         {"api": ["packages", "code"], "dev": ["packages", "tools"]},
         shown={"code"},
     )
@@ -98,22 +100,22 @@ def test_new_code_of_the_project_is_built_anew_on_layers_that_are_known(
 
 
 def test_a_new_layer_that_came_out_of_the_cache_is_built_without_it(
-    bench: Workbench, known: Proven, again: Start
+    bench: Workbench, known: VerifiedIds, rebuild_check: Start
 ) -> None:
     known.add_layers(["packages"])
-    tool = again({"dev": ["packages", "tools"]})
+    tool = rebuild_check({"dev": ["packages", "tools"]})
     tool.run(bench)
     assert tool.built == [(["dev"], ".args.BUILD"), (["dev"], "--no-cache")]
 
 
 def test_nothing_is_built_where_each_layer_or_the_very_image_is_known(
-    bench: Workbench, known: Proven, again: Start
+    bench: Workbench, known: VerifiedIds, rebuild_check: Start
 ) -> None:
     known.add_layers(["packages"])
-    tool = again({"api": ["packages"]})
+    tool = rebuild_check({"api": ["packages"]})
     assert "shown to come out the same before" in tool.run(bench).detail
     known.add({"id-prod": "prod 0123"})
-    other = again({"prod": ["unknown"]})
+    other = rebuild_check({"prod": ["unknown"]})
     assert "prod 0123" in other.run(bench).detail
     assert tool.built == other.built == []
 
@@ -124,7 +126,7 @@ def test_a_file_of_another_form_counts_as_nothing_known(
 ) -> None:
     path = tmp_path / "proven.json"
     path.write_text(text, encoding="utf-8")
-    known = Proven(path)
+    known = VerifiedIds(path)
     assert known.digests() == {} and known.missing(["layer"]) == 1
     known.add_layers(["layer"])
     assert known.missing(["layer", "other"]) == 1
