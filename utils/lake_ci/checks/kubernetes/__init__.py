@@ -1,1 +1,1 @@
-"""The manifests: YAML, schemas, a dry-run, and rules."""
+"""Checks of the Kubernetes manifests: YAML, schemas, dry-runs and rules."""

@@ -1,6 +1,4 @@
-"""The Kubernetes API that manifests are dry-run against: a named cluster's, or a server
-of the session's own.
-"""
+"""Starts the Kubernetes API server for dry-runs, or connects to a named cluster."""
 
 from __future__ import annotations
 
@@ -37,10 +35,8 @@ HOW = (
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the server said: the status code, the object or its refusal, and its
-    warnings.
-    """
+class ApiResponse:
+    """A response of the server: status code, body (an object or an error), warnings."""
 
     code: int
     body: Mapping[str, Any]
@@ -49,33 +45,36 @@ class Answer:
 
 @dataclass(frozen=True)
 class Api:
-    """A way to the server.
+    """The address of a server.
 
     Attributes:
-        said: what the script that serves it says of it.
-        label: what people call it.
-        own: whether it is the session's own, the only one that is ever written to.
+        endpoint: output of the serving script: `socket`, or `url`, `ca` and `token`.
+        label: the server's name in messages.
+        own: whether the session started it; nothing is written to any other server.
     """
 
-    said: Mapping[str, str]
+    endpoint: Mapping[str, str]
     label: str
     own: bool
 
-    def connect(self) -> Connection:
-        """A connection, for one thread."""
-        if "socket" in self.said:
-            return Connection(_Unix(self.said["socket"]), {})
-        url = urlsplit(self.said["url"])
-        trust = ssl.create_default_context(cafile=self.said["ca"])
+    def connect(self) -> ApiConnection:
+        """Open a connection for one thread."""
+        if "socket" in self.endpoint:
+            return ApiConnection(_Unix(self.endpoint["socket"]), {})
+        url = urlsplit(self.endpoint["url"])
+        trust = ssl.create_default_context(cafile=self.endpoint["ca"])
         secure = http.client.HTTPSConnection(
             url.hostname or "", url.port, timeout=SECONDS, context=trust
         )
-        return Connection(secure, {"Authorization": f"Bearer {self.said['token']}"})
+        return ApiConnection(
+            secure, {"Authorization": f"Bearer {self.endpoint['token']}"}
+        )
 
 
 class _Unix(http.client.HTTPConnection):
-    """HTTP over a Unix socket. Its address may have about 100 characters: it is given
-    from the working folder on.
+    """HTTP over a Unix socket.
+
+    The path of a socket may have about 100 characters, so a relative path is used.
     """
 
     def __init__(self, address: str) -> None:
@@ -88,8 +87,8 @@ class _Unix(http.client.HTTPConnection):
         self.sock.connect(self.address)
 
 
-class Connection:
-    """Asks the server; an OSError or HTTPException becomes a LakeCiError."""
+class ApiConnection:
+    """Sends requests to the server; connection errors become a LakeCiError."""
 
     def __init__(
         self, connection: http.client.HTTPConnection, headers: Mapping[str, str]
@@ -98,22 +97,22 @@ class Connection:
         self._headers = headers
         self._resources: dict[str, Mapping[str, Mapping[str, Any]]] = {}
 
-    def apply(self, thing: Mapping[str, Any], *, dry_run: bool = True) -> Answer:
-        """Apply an object on the server's side, as `kubectl apply --server-side` does;
-        without `dry_run` it is kept.
+    def apply(self, thing: Mapping[str, Any], *, dry_run: bool = True) -> ApiResponse:
+        """Apply an object as `kubectl apply --server-side` does.
+
+        Args:
+            dry_run: whether the server only validates the object and does not store it.
         """
         path = self.path(thing)
-        if isinstance(path, Answer):
+        if isinstance(path, ApiResponse):
             return path
         query = f"fieldManager={FIELD_MANAGER}&fieldValidation=Strict&force=true"
         if dry_run:
             query += "&dryRun=All"
         return self.ask("PATCH", f"{path}?{query}", thing)
 
-    def path(self, thing: Mapping[str, Any]) -> str | Answer:
-        """Where the API keeps an object; the refusal of a version or a kind that it
-        does not know.
-        """
+    def path(self, thing: Mapping[str, Any]) -> str | ApiResponse:
+        """The URL path of an object, or the error for an unknown version or kind."""
         version, kind = thing["apiVersion"], thing["kind"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         if version not in self._resources:
@@ -130,7 +129,9 @@ class Connection:
                 "field": "apiVersion",
                 "message": f"the server knows no {kind} of {version}",
             }
-            return Answer(404, {"reason": "NotFound", "details": {"causes": [cause]}})
+            return ApiResponse(
+                404, {"reason": "NotFound", "details": {"causes": [cause]}}
+            )
         space = (
             f"/namespaces/{thing['metadata']['namespace']}" if row["namespaced"] else ""
         )
@@ -138,9 +139,11 @@ class Connection:
 
     def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
-    ) -> Answer:
-        """One request. Raises LakeCiError where the server cannot be asked, or answers
-        no JSON.
+    ) -> ApiResponse:
+        """Send one request.
+
+        Raises:
+            LakeCiError: the server does not answer, or does not answer with JSON.
         """
         headers = {"Accept": "application/json", **self._headers}
         if body is not None:
@@ -156,7 +159,7 @@ class Connection:
                 for header in answer.headers.get_all("Warning", [])
                 for match in WARNING.findall(header)
             )
-            return Answer(answer.status, json.loads(text), warnings)
+            return ApiResponse(answer.status, json.loads(text), warnings)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise LakeCiError(
                 f"the API server does not answer {method}"
@@ -168,13 +171,12 @@ class Connection:
 
 
 class ApiServer(Tool):
-    """A Kubernetes API server is there for the dry-runs: of the cluster that is named,
-    or the session's own.
+    """Provide a Kubernetes API server for the dry-runs, until `held` is closed.
 
-    It lives until `held` is closed.
+    It is the server of the named cluster, or one that the session starts.
 
     Attributes:
-        api: the way to it, as soon as it is ready; None where there is none.
+        api: the server's address, once it is ready; None if there is no server.
     """
 
     name = "API server"
@@ -192,17 +194,15 @@ class ApiServer(Tool):
                 self.api.set_result(None)
 
     def serve(self, bench: Workbench) -> Outcome:
-        """Start the server, or the door to the named cluster. Raises LakeCiError where
-        that fails.
-        """
+        """Start the server, or connect to the named cluster. Raises LakeCiError."""
         context, assets = bench.env.get(CONTEXT), bench.env.get(ASSETS)
         argv = [str(bench.python), SERVE, WORK]
         if context:
-            said = self.started([*argv, "--context", context], bench)
-            api = Api(said, f"the cluster of context {context}", own=False)
-            with_version = api.connect()
-            answer = with_version.ask("GET", "/version")
-            with_version.close()
+            endpoint = self.started([*argv, "--context", context], bench)
+            api = Api(endpoint, f"the cluster of context {context}", own=False)
+            connection = api.connect()
+            answer = connection.ask("GET", "/version")
+            connection.close()
             if answer.code != 200:
                 message = answer.body.get("message", answer.code)
                 raise LakeCiError(
@@ -224,17 +224,17 @@ class ApiServer(Tool):
                     f" {' and no '.join(lacking)}",
                     hint=HOW,
                 )
-            said = self.started([*argv, "--assets", assets], bench)
-            self.api.set_result(Api(said, "the session's own server", own=True))
+            endpoint = self.started([*argv, "--assets", assets], bench)
+            self.api.set_result(Api(endpoint, "the session's own server", own=True))
             return Outcome(
-                Status.SUCCESS, f"the session's own, Kubernetes {said['version']}"
+                Status.SUCCESS, f"the session's own, Kubernetes {endpoint['version']}"
             )
         why = "the manifests were held against schemas only"
         return Outcome(Status.WARNING, f"there is no API server: {HOW}", weaker=why)
 
     def started(self, argv: list[str], bench: Workbench) -> Mapping[str, str]:
-        """What the serving script says once it is ready."""
-        said: Mapping[str, str] = json.loads(
+        """Start the serving script, and return the endpoint that it prints."""
+        endpoint: Mapping[str, str] = json.loads(
             self.held.enter_context(bench.serve(argv, env=bench.env))
         )
-        return said
+        return endpoint

@@ -1,6 +1,6 @@
-"""Which environment variables a program reads, by its code.
+"""Finds the environment variables that a program reads, by parsing its code.
 
-The code is read, not imported: nothing it needs has to be installed.
+The code is not imported, so its dependencies need not be installed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from lake_ci.errors import UsageError
 def variables(
     root: Path, code: Sequence[str], settings: Mapping[str, str]
 ) -> frozenset[str]:
-    """The variables that a program reads: by its settings, and by name anywhere in its
-    code. Raises UsageError for a folder or a declaration that is not there.
+    """The environment variables that a program reads, by its settings or by name.
 
     Args:
         code: the folders of its code, relative to the repository.
         settings: by the prefix of its variables, `FILE:NAME` of the dictionary or class
             whose keys or fields are its settings.
+
+    Raises:
+        UsageError: a folder or a declaration does not exist.
     """
     found = {name for folder in code for name in _read(root, folder)}
     for prefix, place in settings.items():
@@ -86,19 +88,19 @@ def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
 
 
 def _read(root: Path, folder: str) -> Iterator[str]:
-    """The names that the code of a folder asks the environment for, written out."""
+    """The names of variables that the code of a folder reads as literals."""
     files = sorted((root / folder).rglob("*.py"))
     if not files:
         raise UsageError(f"there is no folder {folder!r} with Python code")
     for path in files:
         for node in ast.walk(_parsed(path)):
-            asked = _asked(node)
-            if isinstance(asked, ast.Constant) and isinstance(asked.value, str):
-                yield asked.value
+            name = _variable_name(node)
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield name.value
 
 
-def _asked(node: ast.AST) -> ast.expr | None:
-    """What `os.environ` or `os.getenv` is asked for; None for any other code."""
+def _variable_name(node: ast.AST) -> ast.expr | None:
+    """The argument of `os.environ` or `os.getenv`; None for any other code."""
     if isinstance(node, ast.Subscript) and _environ(node.value):
         return node.slice
     if (

@@ -1,5 +1,5 @@
-"""Dry-runs by a real API server: what it refuses and what it warns about, at the line
-that was written.
+"""Dry-runs of the manifests on a real API server; errors and warnings become findings
+at the line in the sources.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 from lake_ci.checks.kubernetes.api_server import (
     CONTEXT,
-    Answer,
     Api,
+    ApiConnection,
+    ApiResponse,
     ApiServer,
-    Connection,
 )
-from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import FOLDER, Manifest, Rendered, leaves
 from lake_ci.errors import MachineError
 from lake_ci.model.results import Finding, Outcome, Status, count
@@ -35,17 +35,15 @@ NOT_FOUND = 404
 
 
 class DryRun(Tool):
-    """The API server takes every object of the environment, and has nothing to warn
-    about; nothing is kept.
-    """
+    """Dry-run every object of an environment on the API server."""
 
-    def __init__(self, build: Build, server: ApiServer) -> None:
+    def __init__(self, build: BuildOverlay, server: ApiServer) -> None:
         self.build = build
         self.server = server
         self.name = f"dry-run {build.environment}"
 
     def run(self, bench: Workbench) -> Outcome:
-        rendered = self.build.made.wait()
+        rendered = self.build.result.wait()
         api = self.server.api.result()
         if rendered is None:
             return Outcome(Status.SKIPPED, "not asked, for it could not be built")
@@ -57,9 +55,11 @@ class DryRun(Tool):
         finally:
             connection.close()
 
-    def ask(self, rendered: Rendered, api: Api, connection: Connection) -> Outcome:
-        """Apply object by object, dry. What lives in a namespace needs it to be there:
-        a cluster has to have it.
+    def ask(self, rendered: Rendered, api: Api, connection: ApiConnection) -> Outcome:
+        """Dry-run each object.
+
+        Objects in a namespace can be applied only if the namespace exists. It is
+        created on the session's own server; a cluster must already have it.
         """
         found: list[Finding] = []
         for space in rendered.of("Namespace"):
@@ -82,19 +82,21 @@ class DryRun(Tool):
             found, clean=f"{count(len(rendered.manifests), 'object')} by {api.label}"
         )
 
-    def absent(self, manifests: list[Manifest], connection: Connection) -> str | None:
-        """A namespace that the objects live in and the server does not have."""
+    def absent(
+        self, manifests: list[Manifest], connection: ApiConnection
+    ) -> str | None:
+        """The first namespace of the objects that the server does not have, or None."""
         spaces = {each.get("metadata", "namespace") for each in manifests} - {None}
         for space in sorted(spaces):
             if connection.ask("GET", f"/api/v1/namespaces/{space}").code == NOT_FOUND:
                 return str(space)
         return None
 
-    def judge(self, manifest: Manifest, answer: Answer) -> Iterator[Finding]:
-        """What the server refuses or warns about."""
+    def judge(self, manifest: Manifest, answer: ApiResponse) -> Iterator[Finding]:
+        """A finding for each error and each warning of the server."""
         for warning in answer.warnings:
             yield manifest.finding(
-                self.name, "warning", warning, warned(manifest, warning)
+                self.name, "warning", warning, warned_path(manifest, warning)
             )
         if answer.code < 400:
             return
@@ -104,20 +106,20 @@ class DryRun(Tool):
         for cause in placed:
             message = f"{cause['field']}: {cause['message']}"
             yield manifest.finding(
-                self.name, reason, message, path_of(manifest, cause["field"])
+                self.name, reason, message, server_path(manifest, cause["field"])
             )
         if not placed:
             message = str(answer.body.get("message", answer.code))
             yield manifest.finding(
-                self.name, reason, message, refused(manifest, message)
+                self.name, reason, message, refused_path(manifest, message)
             )
 
 
-def refused(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """The path that a refusal without causes speaks of."""
+def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
+    """The path of the field that an error message without causes names."""
     undeclared = UNDECLARED.search(message)
     if undeclared:
-        return path_of(manifest, undeclared[1])
+        return server_path(manifest, undeclared[1])
     if "quantities must match" in message:
         for path, value in leaves(manifest.body):
             if QUANTITIES & set(map(str, path)) and not QUANTITY.fullmatch(str(value)):
@@ -125,9 +127,10 @@ def refused(manifest: Manifest, message: str) -> tuple[str | int, ...]:
     return ()
 
 
-def warned(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """The path that a warning names by its end, `securityContext.privileged`; else the
-    pod's.
+def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
+    """The path of the field that a warning names, else that of a security context.
+
+    A warning names the end of the path, such as `securityContext.privileged`.
     """
     for match in SETTING.finditer(message):
         wanted = tuple(
@@ -139,17 +142,16 @@ def warned(manifest: Manifest, message: str) -> tuple[str | int, ...]:
     return next(((*path, "securityContext") for path, _ in manifest.containers()), ())
 
 
-def path_of(manifest: Manifest, text: str) -> tuple[str | int, ...]:
-    """The path behind a server's `spec.containers[0].resources.limits[memory]` or
-    `.containers[name="api"].foo`.
+def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
+    """Parse a path of the server, such as `spec.containers[0].resources.limits[memory]`
+    or `.containers[name="api"].foo`.
     """
     path: list[str | int] = []
     for match in STEP.finditer(text):
         at = manifest.get(*path)
         name, selector = match[1], match[2]
         if isinstance(at, Mapping) and name and name not in at:
-            # A key that has dots in it: the rest of the text, or as much of it as is
-            # one.
+            # A key may contain dots: then the rest of the text starts with it.
             rest = text[match.start() :]
             whole = [str(each) for each in at if rest.startswith(str(each))][:1]
             if whole:
@@ -159,7 +161,7 @@ def path_of(manifest: Manifest, text: str) -> tuple[str | int, ...]:
 
 
 def _selected(at: Any, selector: str) -> str | int:
-    """The key or number of what `[...]` of a server's text means in a value."""
+    """The key or the index in a value that `[...]` of a server's path means."""
     key, equals, value = selector.partition("=")
     if equals:
         return index(at, key, value.split(",")[0].strip('"'))
@@ -167,22 +169,20 @@ def _selected(at: Any, selector: str) -> str | int:
 
 
 def _step(at: Any, step: str) -> str | int:
-    """The key, or the number in a list."""
+    """A step of a path as a key, or as an index if the value is a list."""
     return int(step) if isinstance(at, list) and step.isdigit() else step
 
 
 def index(items: Any, key: str, value: str) -> int:
-    """The number of the item that a key tells from the others."""
+    """The index of the list item whose `key` has this value; 0 if there is none."""
     for number, item in enumerate(items if isinstance(items, list) else ()):
         if isinstance(item, Mapping) and str(item.get(key)) == value:
             return number
     return 0
 
 
-class Diff(Tool):
-    """What applying the overlay would change in the cluster of KUBE_CONTEXT; nothing is
-    changed.
-    """
+class ClusterDiff(Tool):
+    """Report what applying an overlay would change in the cluster of KUBE_CONTEXT."""
 
     def __init__(self, environment: str) -> None:
         self.environment = environment

@@ -1,4 +1,4 @@
-"""Staging and production: what is tried in the one is what happens in the other."""
+"""Compares the manifests of staging and production."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from lake_ci.checks.kubernetes.image_settings import TABLE, line_of
-from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.image_settings import TABLE, setting_line
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered, leaves
-from lake_ci.checks.kubernetes.scans import settings
+from lake_ci.checks.kubernetes.scans import kubernetes_settings
 from lake_ci.checks.terraform import accounts
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench
 
-ALIKE = ("staging", "production")
+COMPARED = ("staging", "production")
 HASH = re.compile(r"-[a-z0-9]{10}$")
 Value = tuple[Manifest, tuple["str | int", ...], str]
 
 
-class Alike(Tool):
-    """Staging is as production in all but names, accounts, and what pyproject.toml lets
-    differ.
+class EnvironmentParity(Tool):
+    """Check that staging equals production.
+
+    Names, accounts and the values of `may_differ` in pyproject.toml may differ.
     """
 
     name = "staging is production"
 
-    def __init__(self, builds: Sequence[Build]) -> None:
+    def __init__(self, builds: Sequence[BuildOverlay]) -> None:
         self.builds = {build.environment: build for build in builds}
 
     def run(self, bench: Workbench) -> Outcome:
-        if not set(ALIKE) <= self.builds.keys():
+        if not set(COMPARED) <= self.builds.keys():
             return Outcome(
                 Status.SKIPPED, "not compared, for only a part was asked for"
             )
-        both = [self.builds[name].made.wait() for name in ALIKE]
+        both = [self.builds[name].result.wait() for name in COMPARED]
         staging, production = both
         if staging is None or production is None:
             return Outcome(Status.SKIPPED, "not compared, for one could not be built")
-        allowed = settings(bench)["may_differ"]
+        allowed = kubernetes_settings(bench)["may_differ"]
         first, second = (
             values(each, accounts.setting(bench, each.environment, "account_id"))
             for each in (staging, production)
@@ -55,29 +56,29 @@ class Alike(Tool):
         production: Mapping[str, Value],
         allowed: Sequence[str],
     ) -> list[Finding]:
-        """Each value that is not the same, at the place in production, or in staging
-        where production has none.
+        """A finding for each value that differs, at its line in production, or in
+        staging if production does not have it.
         """
         found = []
         for key in sorted(staging.keys() | production.keys()):
             one, two = staging.get(key), production.get(key)
-            said = [each[2] if each else "nothing" for each in (one, two)]
-            if said[0] == said[1] or any(
+            texts = [each[2] if each else "nothing" for each in (one, two)]
+            if texts[0] == texts[1] or any(
                 fnmatchcase(key, pattern) for pattern in allowed
             ):
                 continue
             manifest, path, _ = two or one or _nobody()
-            message = f"{key} is {said[0]} in staging and {said[1]} in production"
+            message = f"{key} is {texts[0]} in staging and {texts[1]} in production"
             found.append(manifest.finding(self.name, "differs", message, path))
         return found
 
     def unmatched(
         self, keys: Collection[str], allowed: Sequence[str], bench: Workbench
     ) -> Iterator[Finding]:
-        """The patterns of values that may differ, and of which there is none."""
+        """A finding for each pattern of `may_differ` that matches no value."""
         for pattern in allowed:
             if not any(fnmatchcase(key, pattern) for key in keys):
-                line = line_of(bench.root, TABLE, pattern)
+                line = setting_line(bench.root, TABLE, pattern)
                 message = f"may_differ: no value matches {pattern!r}"
                 yield Finding(self.name, "unmatched", message, "pyproject.toml", line)
 
@@ -87,8 +88,8 @@ def _nobody() -> Value:
 
 
 def values(rendered: Rendered, account: str | None) -> dict[str, Value]:
-    """Every value by `Kind.name.path`, with the environment's name and account, and
-    hashes of names, taken out.
+    """Every value by `Kind.name.path`, without the environment's name and account, and
+    without hashes in names.
     """
     generated = {
         each.name: HASH.sub("", each.name) for each in rendered.of("ConfigMap")

@@ -1,5 +1,5 @@
-"""What `[tool.lake_ci.k8s]` in pyproject.toml says of the images: the program that each
-runs, the variables that this reads, and those that the image needs.
+"""Reads `[tool.lake_ci.k8s]` of pyproject.toml: the program that each image runs, and
+the environment variables that programs and images need.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Program:
 
     Attributes:
         reads: the environment variables that it reads.
-        grace: the variable with the seconds that it may need to end, if it has one.
+        grace: the variable with its shutdown time in seconds, if it has one.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Image:
     """An image, by what it runs.
 
     Attributes:
-        environment: the variables that it needs, with their values.
+        environment: the environment variables that it needs, with their values.
     """
 
     program: Program
@@ -47,17 +47,18 @@ class Image:
 def read_images(root: Path) -> dict[str, Image]:
     """The images that pyproject.toml describes, by name without registry and tag.
 
-    Raises UsageError for a setting that is misspelled, or names what is not there.
+    Raises:
+        UsageError: a setting is unknown, or names something that does not exist.
     """
-    said = settings(root, "k8s")
-    _only(said, KEYS)
+    table = settings(root, "k8s")
+    _only(table, KEYS)
     programs = {
-        name: _program(root, name, table)
-        for name, table in _tables(said, "programs").items()
+        name: _program(root, name, program)
+        for name, program in _tables(table, "programs").items()
     }
     images = {
-        name: _image(name, table, programs)
-        for name, table in _tables(said, "images").items()
+        name: _image(name, image, programs)
+        for name, image in _tables(table, "images").items()
     }
     used = {image.program.name for image in images.values()}
     for name in programs:
@@ -66,9 +67,10 @@ def read_images(root: Path) -> dict[str, Image]:
     return images
 
 
-def line_of(root: Path, table: str, name: str) -> int | None:
-    """The line of pyproject.toml that defines a key, or else names a thing, in a table
-    or those inside it; that of the table where there is none.
+def setting_line(root: Path, table: str, name: str) -> int | None:
+    """The line of pyproject.toml that defines or names something in a table.
+
+    Tables inside the table count as well. Without such a line it is that of the table.
     """
     lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     inside = dict(_inside(lines, table))
@@ -81,7 +83,7 @@ def line_of(root: Path, table: str, name: str) -> int | None:
 
 
 def _inside(lines: Sequence[str], table: str) -> Iterator[tuple[int, str]]:
-    """The lines of a table and of those inside it, without comments."""
+    """The lines of a table and of the tables inside it, without comments."""
     inside = False
     for number, line in enumerate(lines, 1):
         if line.startswith("["):
@@ -126,19 +128,19 @@ def _image(
     return Image(program, environment)
 
 
-def _tables(said: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
-    """A table of tables."""
-    found = said.get(key, {})
+def _tables(table: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+    """The value of a key that is a table of tables."""
+    found = table.get(key, {})
     if not isinstance(found, dict):
         raise _wrong(key, "is not a table")
-    for name, table in found.items():
-        if not isinstance(table, dict):
+    for name, row in found.items():
+        if not isinstance(row, dict):
             raise _wrong(f"{key}.{name}", "is not a table")
     return found
 
 
 def _texts(table: Mapping[str, Any], key: str, place: str) -> dict[str, str]:
-    """A table of texts."""
+    """The value of a key that is a table of strings."""
     found = table.get(key, {})
     if not isinstance(found, dict) or any(
         not isinstance(each, str) for each in found.values()

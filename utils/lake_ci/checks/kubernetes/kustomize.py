@@ -1,4 +1,4 @@
-"""The overlays as written: what was typed, YAML's own rules, and building them."""
+"""Options of `nox -s k8s`, the YAML lint, and the build of each overlay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake_ci.checks.kubernetes.manifests import FOLDER, Made, Rendered
+from lake_ci.checks.kubernetes.manifests import FOLDER, BuildResult, Rendered
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import (
@@ -24,8 +24,7 @@ from lake_ci.system.processes import Completed
 
 WORK = ".cache/kubernetes"
 RENDER = "scripts/render_manifests.py"
-# kustomize names the file last, and as it sees it: relative to one of the folders it
-# went through.
+# kustomize names the file last, relative to one of the folders that it has read.
 PLACES = (
     re.compile(
         r"yaml: line (?P<line>\d+): (?P<message>[^\n]+?)(?: in File: (?P<file>\S+))?$",
@@ -40,8 +39,8 @@ PLACES = (
 
 
 @dataclass(frozen=True)
-class Options:
-    """What was typed after `--`."""
+class KubernetesOptions:
+    """The options of `nox -s k8s`, as typed after `--`."""
 
     environments: tuple[str, ...]
     diff: str | None = None
@@ -53,7 +52,7 @@ class Options:
 
 
 def parser() -> Parser:
-    """The options of `nox -s k8s`."""
+    """The parser of the options of `nox -s k8s`."""
     parser = Parser("nox -s k8s --", "Check the manifests of each environment.")
     parser.add_part("--environment", ENVIRONMENTS)
     parser.add_argument(
@@ -64,16 +63,16 @@ def parser() -> Parser:
     return parser
 
 
-def options(posargs: Sequence[str]) -> Options:
+def options(posargs: Sequence[str]) -> KubernetesOptions:
     """Read what was typed after `--`. Raises UsageError."""
     typed = parser().parse_args(list(posargs))
-    return Options(tuple(dict.fromkeys(typed.environment)) or ENVIRONMENTS, typed.diff)
+    return KubernetesOptions(
+        tuple(dict.fromkeys(typed.environment)) or ENVIRONMENTS, typed.diff
+    )
 
 
-class Yaml(CommandTool):
-    """The files are YAML as people and every reader take it alike: no tab, no key
-    twice, no bare `on`.
-    """
+class YamlLint(CommandTool):
+    """Lint the YAML files with yamllint: no tab, no duplicate key, no bare `on`."""
 
     name = "yaml"
     LINE = re.compile(
@@ -105,29 +104,28 @@ class Yaml(CommandTool):
             )
 
 
-class Build(Tool):
-    """kustomize makes the environment's objects of its overlay;
-    `reports/k8s/<environment>/manifests.yaml` holds them.
+class BuildOverlay(Tool):
+    """Build the objects of an environment with kustomize.
+
+    They are written to `reports/k8s/<environment>/manifests.yaml`.
 
     Attributes:
-        made: the objects, as soon as they are there, for the checks that read them.
+        result: the objects; other checks wait for them.
     """
 
     def __init__(self, environment: str) -> None:
         self.environment = environment
         self.name = f"build {environment}"
-        self.made = Made()
+        self.result = BuildResult()
 
     def run(self, bench: Workbench) -> Outcome:
         try:
             return self.build(bench)
         finally:
-            self.made.set(None)
+            self.result.set(None)
 
     def build(self, bench: Workbench) -> Outcome:
-        """Build it by way of a wrapper that asks for each object's origin; the overlay
-        itself stays as it is.
-        """
+        """Build a wrapper of the overlay that adds each object's origin."""
         overlay = f"{FOLDER}/overlays/{self.environment}"
         wrapper = self.places(bench).parent
         target = os.path.relpath(bench.root / overlay, wrapper)
@@ -151,25 +149,24 @@ class Build(Tool):
             return stopped_or_crashed(self.name, done)
         write_whole(self.places(bench), done.stdout)
         rendered = Rendered.from_json(self.environment, str(file), done.stdout)
-        self.made.set(rendered)
+        self.result.set(rendered)
         return Outcome(Status.SUCCESS, count(len(rendered.manifests), "object"))
 
     def places(self, bench: Workbench) -> Path:
-        """The file with the objects and where each value was written, for checks that
-        are processes of their own.
+        """The file with the objects and the source of each value.
+
+        Checks that run as processes of their own read it.
         """
         return bench.root / WORK / "build" / self.environment / "rendered.json"
 
     def refusal(self, done: Completed, overlay: str, bench: Workbench) -> Finding:
-        """Why kustomize did not build, at the place that it names, where it names
-        one.
-        """
-        said = done.stderr.strip()
-        message = said.replace(str(bench.root) + "/", "").removeprefix("error: ")
+        """The finding of a failed build, at the line that kustomize names."""
+        output = done.stderr.strip()
+        message = output.replace(str(bench.root) + "/", "").removeprefix("error: ")
         file: str | None = f"{overlay}/kustomization.yaml"
         line = 1
         for place in PLACES:
-            match = place.search(said)
+            match = place.search(output)
             if match and match["file"]:
                 named = self.found(match["file"], bench)
                 file, line = (named, int(match["line"])) if named else (file, line)
@@ -177,7 +174,7 @@ class Build(Tool):
         return Finding(self.name, "kustomize", message, file, line)
 
     def found(self, name: str, bench: Workbench) -> str | None:
-        """The one file that kustomize can mean by a name."""
+        """The file that kustomize means by a name; None if it is ambiguous."""
         paths = [
             path
             for path in (bench.root / FOLDER).rglob(Path(name).name)

@@ -1,6 +1,4 @@
-"""Manifests as kustomize made them, and where in the sources each of their values was
-written.
-"""
+"""The manifests that kustomize built, with the source file and line of each value."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from lake_ci.model.results import Finding
 
 FOLDER = "k8s"
 Path = Sequence[Union[str, int]]
-# Where the kinds that make pods keep the pod's own part.
+# The path to the pod template in each kind that creates pods.
 PODS = {
     "Pod": (),
     "Deployment": ("spec", "template"),
@@ -28,7 +26,7 @@ CONTAINERS = ("initContainers", "containers")
 
 @dataclass(frozen=True)
 class Manifest:
-    """One object.
+    """One Kubernetes object, and where its values are written.
 
     Attributes:
         body: the object.
@@ -62,9 +60,7 @@ class Manifest:
         return at
 
     def place(self, path: Path = ()) -> tuple[str | None, int | None]:
-        """File and line of a value; of what is not written anywhere, those of what
-        should hold it.
-        """
+        """File and line of a value; for a missing value, those of its parent."""
         named = self._named(path)
         for length in range(len(named), -1, -1):
             if named[:length] in self.places:
@@ -76,9 +72,7 @@ class Manifest:
         return Finding(tool, rule, f"{self.id}: {message}", *self.place(path))
 
     def step_names(self, path: Path) -> list[str]:
-        """The steps of a path as people write them: an item of a list by its name, else
-        by its number.
-        """
+        """The steps of a path; an item of a list by its name, else by its index."""
         return [step.removeprefix("name=") for step in self._named(path)]
 
     def _named(self, path: Path) -> tuple[str, ...]:
@@ -106,9 +100,7 @@ class Manifest:
 
     @property
     def pod(self) -> tuple[str, ...] | None:
-        """The path to the pod's template (labels and spec) of a workload; None for what
-        is none.
-        """
+        """The path to the pod template of a workload; None for any other object."""
         return PODS.get(self.kind)
 
     def containers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
@@ -123,7 +115,7 @@ class Manifest:
 def leaves(
     thing: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Every single value of an object, with its path."""
+    """Every scalar value of an object, with its path."""
     if isinstance(thing, Mapping):
         for key, item in thing.items():
             yield from leaves(item, (*path, str(key)))
@@ -135,8 +127,8 @@ def leaves(
 
 
 @dataclass(frozen=True)
-class Deleted:
-    """What a patch deletes."""
+class DeletedObject:
+    """An object that a patch deletes, and the file and line of the patch."""
 
     kind: str
     name: str
@@ -146,36 +138,39 @@ class Deleted:
 
 @dataclass(frozen=True)
 class Rendered:
-    """All that an overlay makes.
+    """The objects that an overlay renders.
 
     Attributes:
-        environment: whose it is.
-        file: the YAML file of all of it.
+        environment: the environment of the overlay.
+        file: the YAML file with all objects.
+        deleted: the objects that patches of the overlay delete.
     """
 
     environment: str
     file: str
     manifests: tuple[Manifest, ...]
-    deleted: tuple[Deleted, ...] = ()
+    deleted: tuple[DeletedObject, ...] = ()
 
     @classmethod
     def from_json(cls, environment: str, file: str, text: str) -> Rendered:
-        """What `scripts/render_manifests.py` prints. Raises ValueError, KeyError or
-        TypeError for anything else.
+        """Read the output of `scripts/render_manifests.py`.
+
+        Raises:
+            ValueError, KeyError, TypeError: the text has another form.
         """
-        said = json.loads(text)
+        output = json.loads(text)
         manifests = tuple(
             Manifest(
                 each["object"],
                 {tuple(path): (file_, line) for path, file_, line in each["places"]},
             )
-            for each in said["objects"]
+            for each in output["objects"]
         )
         return cls(
             environment,
             file,
             manifests,
-            tuple(Deleted(**each) for each in said["deleted"]),
+            tuple(DeletedObject(**each) for each in output["deleted"]),
         )
 
     @property
@@ -192,12 +187,12 @@ class Rendered:
         return next((each for each in self.of(kind) if each.name == name), None)
 
     def workloads(self) -> Iterator[Manifest]:
-        """The objects that make pods."""
+        """The objects that create pods."""
         return self.of(*PODS)
 
     def missing(self, tool: str, rule: str, message: str, kind: str) -> Finding:
-        """A finding about an object that is not there: at the patch that deletes it,
-        else at the overlay.
+        """A finding about a missing object: at the patch that deletes it, else at the
+        overlay.
         """
         for each in self.deleted:
             if each.kind == kind:
@@ -205,17 +200,17 @@ class Rendered:
         return Finding(tool, rule, message, f"{self.overlay}/kustomization.yaml", 1)
 
 
-class Made:
-    """What a build makes, for those that wait for it; None where there is nothing."""
+class BuildResult:
+    """The objects of a build, for checks that wait for them; None if it failed."""
 
     def __init__(self) -> None:
         self._future: Future[Rendered | None] = Future()
 
     def set(self, rendered: Rendered | None) -> None:
-        """Say what was made; only the first word counts."""
+        """Set the objects; only the first call has an effect."""
         if not self._future.done():
             self._future.set_result(rendered)
 
     def wait(self) -> Rendered | None:
-        """What was made, as soon as that is clear."""
+        """Wait for the build to end, and return its objects."""
         return self._future.result()

@@ -1,4 +1,4 @@
-"""The project's own rules for how the objects of an environment go together."""
+"""The project's own rules for the objects of an environment and their references."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from lake_ci.checks.kubernetes.image_settings import TABLE
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered, leaves
 from lake_ci.checks.kubernetes.rule_context import (
-    Facts,
-    Found,
+    Findings,
     Rule,
+    RuleContext,
     configs_of,
     image_of,
 )
 
 LEVEL = "pod-security.kubernetes.io/enforce"
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
-# By the end of its path, a value that is another object's name.
+# The kind of the object that a value names, by the end of the value's path.
 NAMING = {
     "serviceAccountName": "ServiceAccount",
     "secretName": "Secret",
@@ -33,7 +33,7 @@ NAMING = {
 }
 
 
-def network(tool: str, rendered: Rendered, facts: Facts) -> Found:
+def network(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
     """All traffic is denied that no other policy allows."""
     for policy in rendered.of("NetworkPolicy"):
         spec = policy.body["spec"]
@@ -48,10 +48,8 @@ def network(tool: str, rendered: Rendered, facts: Facts) -> Found:
     yield rendered.missing(tool, "network-policy", message, "NetworkPolicy")
 
 
-def namespace(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """The namespace holds its pods to the strictest level, and no Secret is written
-    down.
-    """
+def namespace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """The namespace enforces the level `restricted`, and no Secret is committed."""
     spaces = list(rendered.of("Namespace"))
     if not spaces:
         yield rendered.missing(
@@ -69,24 +67,24 @@ def namespace(tool: str, rendered: Rendered, facts: Facts) -> Found:
         )
 
 
-def account(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """Buckets and roles are of the environment's own account, as terraform/ has it."""
+def account(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """Buckets and roles belong to the environment's account in terraform/."""
     for manifest in rendered.manifests:
         for path, value in leaves(manifest.body):
             for number in ACCOUNT.findall(str(value)):
-                if number != facts.account:
+                if number != context.account:
                     message = (
                         f"{value}: account {number}, and {rendered.environment}'s is"
-                        f" {facts.account}"
+                        f" {context.account}"
                     )
                     yield manifest.finding(tool, "account", message, path)
 
 
-def unread(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """Every key of a ConfigMap is a variable that a program it is given to reads."""
+def unread(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """Every key of a ConfigMap is a variable that its programs read."""
     for config in rendered.of("ConfigMap"):
         images = set(given_to(rendered, config))
-        programs = _programs(images, facts)
+        programs = _programs(images, context)
         if images and not programs:
             continue  # `undescribed` names the image
         who = " or ".join(sorted(programs))
@@ -98,28 +96,26 @@ def unread(tool: str, rendered: Rendered, facts: Facts) -> Found:
                 yield config.finding(tool, "unread-setting", f"{key}{problem}", place)
 
 
-def _programs(images: Iterable[str], facts: Facts) -> dict[str, frozenset[str]]:
-    """What each program of those images reads, by its name."""
-    known = [facts.images[name].program for name in images if name in facts.images]
+def _programs(images: Iterable[str], context: RuleContext) -> dict[str, frozenset[str]]:
+    """The variables that the program of each image reads, by the program's name."""
+    known = [context.images[name].program for name in images if name in context.images]
     return {program.name: program.reads for program in known}
 
 
 def given_to(rendered: Rendered, config: Manifest) -> Iterator[str]:
-    """The images that are given a ConfigMap as their environment."""
+    """The images of the containers that have a ConfigMap as their environment."""
     for manifest in rendered.workloads():
         for _, container in manifest.containers():
             if config in configs_of(rendered, container):
                 yield image_of(container)
 
 
-def undescribed(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """An image that is given a ConfigMap is described in pyproject.toml: else nobody
-    knows what it reads.
-    """
+def undescribed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """An image with a ConfigMap is described in pyproject.toml, with what it reads."""
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
             name = image_of(container)
-            if name not in facts.images and configs_of(rendered, container):
+            if name not in context.images and configs_of(rendered, container):
                 message = (
                     f"[{TABLE}.images] in pyproject.toml does not say which program"
                     f" {name!r} runs"
@@ -129,17 +125,15 @@ def undescribed(tool: str, rendered: Rendered, facts: Facts) -> Found:
                 )
 
 
-def needed(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """An image is given the variables that it needs, with their values: the engine that
-    it holds.
-    """
+def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """An image gets the variables that it needs, with their values."""
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
             name = image_of(container)
-            if name not in facts.images:
+            if name not in context.images:
                 continue
             configs = configs_of(rendered, container)
-            for key, value in facts.images[name].environment.items():
+            for key, value in context.images[name].environment.items():
                 given, source = _given(key, container, configs)
                 if given == value:
                     continue
@@ -154,8 +148,9 @@ def needed(tool: str, rendered: Rendered, facts: Facts) -> Found:
 def _given(
     key: str, container: Mapping[str, Any], configs: Sequence[Manifest]
 ) -> tuple[str | None, Manifest | None]:
-    """The value of a variable in a container, and the ConfigMap that has it or should
-    have it; None for a variable that the container sets itself.
+    """The value of a variable in a container, and the ConfigMap that should set it.
+
+    The ConfigMap is None for a variable that the container sets itself.
     """
     for each in container.get("env") or ():
         if each.get("name") == key:
@@ -167,14 +162,12 @@ def _given(
     return None, configs[0] if configs else None
 
 
-def references(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """What a pod, an Ingress or an autoscaler names is there; Secrets are those that
-    pyproject.toml lists.
-    """
+def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """Each object that another one names exists; Secrets are in pyproject.toml."""
     for manifest in rendered.manifests:
         for path, value in leaves(manifest.body):
             kind = named_kind(path)
-            if kind is None or (kind == "Secret" and value in facts.secrets):
+            if kind is None or (kind == "Secret" and value in context.secrets):
                 continue
             if kind == "Secret":
                 message = (
@@ -189,15 +182,13 @@ def references(tool: str, rendered: Rendered, facts: Facts) -> Found:
 
 
 def named_kind(path: tuple[str | int, ...]) -> str | None:
-    """What kind of object the value at a path names."""
+    """The kind of object that the value at a path names; None if it names none."""
     end = ".".join(map(str, path[-2:]))
     return NAMING.get(end) or NAMING.get(end.rpartition(".")[2])
 
 
-def selectors(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """What selects pods selects some: a Service, a PodDisruptionBudget or a
-    NetworkPolicy of nobody is a slip.
-    """
+def selectors(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """Each selector of a Service, disruption budget or NetworkPolicy matches a pod."""
     pods = [
         each.get(*(each.pod or ()), "metadata", "labels") or {}
         for each in rendered.workloads()

@@ -1,6 +1,4 @@
-"""The tests of the repository's own rules for its overlays, run by pytest over what the
-session rendered.
-"""
+"""Runs the project's own tests of its overlays with pytest, on the rendered objects."""
 
 from __future__ import annotations
 
@@ -8,25 +6,25 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.scans import NOT_BUILT
 from lake_ci.checks.tests.pytest import Pytest
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Workbench
 
 TESTS = "testing/k8s"
-# The files that hold the rendered manifests and where they were written, as
-# `Rendered.from_json` reads them; the folder of each is named after its environment.
+# The files with the rendered manifests, as `Rendered.from_json` reads them; the folder
+# of each file is named after its environment.
 VARIABLE = "LAKE_CI_RENDERED"
 
 
 class OverlayTests(Pytest):
-    """The tests in testing/k8s pass: the rules that hold for this lake alone."""
+    """Run the tests in testing/k8s, rules that hold for this project only."""
 
-    # Others may run meanwhile: nobody else here writes the job's junit.xml.
+    # No other check of this job writes its junit.xml, so others may run meanwhile.
     alone = False
 
-    def __init__(self, builds: Sequence[Build]) -> None:
+    def __init__(self, builds: Sequence[BuildOverlay]) -> None:
         super().__init__("overlay tests", [TESTS])
         self.builds = builds
 
@@ -40,6 +38,6 @@ class OverlayTests(Pytest):
         files = [str(build.places(bench)) for build in self._built()]
         return {VARIABLE: os.pathsep.join(files)}
 
-    def _built(self) -> list[Build]:
-        """The builds that made something, as soon as all have ended."""
-        return [build for build in self.builds if build.made.wait()]
+    def _built(self) -> list[BuildOverlay]:
+        """Wait for all builds, and return those that succeeded."""
+        return [build for build in self.builds if build.result.wait()]

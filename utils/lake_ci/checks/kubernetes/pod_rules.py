@@ -1,6 +1,4 @@
-"""The project's own rules for what runs in a pod, where checkov and the namespace's
-level have none.
-"""
+"""The project's own rules for pods, beside those of checkov and of the namespace."""
 
 from __future__ import annotations
 
@@ -9,27 +7,27 @@ from typing import Any
 
 from lake_ci.checks.kubernetes.manifests import Rendered
 from lake_ci.checks.kubernetes.rule_context import (
-    Facts,
-    Found,
+    Findings,
     Rule,
+    RuleContext,
     configs_of,
     image_of,
-    last,
+    short_name,
 )
 
 STORAGE = "ephemeral-storage"
 
 
-def startup(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """A container that serves is asked whether it has started."""
+def startup(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """Each container of a service has a startup probe."""
     for manifest in rendered.of("Deployment", "StatefulSet", "DaemonSet"):
         for path, container in manifest.containers():
             if path[-2] == "containers" and "startupProbe" not in container:
                 yield manifest.finding(tool, "missing-probe", "no startupProbe", path)
 
 
-def storage(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """A container says how much of the node's disk it needs, and may take."""
+def storage(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """Each container has a request and a limit of ephemeral storage."""
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
             for kind in ("requests", "limits"):
@@ -39,24 +37,22 @@ def storage(tool: str, rendered: Rendered, facts: Facts) -> Found:
                     yield manifest.finding(tool, f"missing-{kind}", message, place)
 
 
-def images(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """An image is one that the docker session builds."""
-    if facts.built is None:
+def images(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """Each image is one that the docker session builds."""
+    if context.built is None:
         return
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
-            image = last(str(container.get("image", "")))
-            if image not in facts.built:
-                names = ", ".join(sorted(facts.built))
+            image = short_name(str(container.get("image", "")))
+            if image not in context.built:
+                names = ", ".join(sorted(context.built))
                 message = f"{image!r} is none of the images that were built: {names}"
                 place = (*path, "image")
                 yield manifest.finding(tool, "unknown-image", message, place)
 
 
-def isolated(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """A pod gets neither a token of the cluster nor the names of the services beside
-    it.
-    """
+def pod_access(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """A pod gets no service account token, and no variables for other services."""
     # checkov asks for the first as well, but names the object, not the line.
     for manifest in rendered.workloads():
         spec = (*(manifest.pod or ()), "spec")
@@ -66,34 +62,31 @@ def isolated(tool: str, rendered: Rendered, facts: Facts) -> Found:
                 yield manifest.finding(tool, "pod-access", message, (*spec, name))
 
 
-def grace(tool: str, rendered: Rendered, facts: Facts) -> Found:
-    """A pod is not killed before its program has ended by itself, and the pause before
-    that.
-    """
+def grace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """The grace period of a pod covers the preStop pause and the program's shutdown."""
     for manifest in rendered.of("Deployment"):
         for path, container in manifest.containers():
             pause = manifest.get(*path, "lifecycle", "preStop", "sleep", "seconds") or 0
             spec = (*(manifest.pod or ()), "spec", "terminationGracePeriodSeconds")
             given = manifest.get(*spec) or 30
-            needed = pause + _seconds_to_end(rendered, container, facts)
+            needed = pause + _seconds_to_end(rendered, container, context)
             if given <= needed:
                 message = (
-                    f"killed after {given} s,"
-                    f" and may need {needed:g} s to end by itself"
+                    f"killed after {given} s," f" and may need {needed:g} s to end"
                 )
                 yield manifest.finding(tool, "grace", message, spec)
 
 
 def _seconds_to_end(
-    rendered: Rendered, container: Mapping[str, Any], facts: Facts
+    rendered: Rendered, container: Mapping[str, Any], context: RuleContext
 ) -> float:
-    """What the variable that is the `grace` of the image's program says."""
-    image = facts.images.get(image_of(container))
+    """The shutdown time of a container: the value of its program's `grace` variable."""
+    image = context.images.get(image_of(container))
     if image is None or image.program.grace is None:
         return 0.0
     configs = configs_of(rendered, container)
-    said = [each.get("data", image.program.grace) for each in configs]
-    return max((float(each) for each in said if each), default=0.0)
+    values = [each.get("data", image.program.grace) for each in configs]
+    return max((float(each) for each in values if each), default=0.0)
 
 
-RULES: tuple[Rule, ...] = (startup, storage, images, isolated, grace)
+RULES: tuple[Rule, ...] = (startup, storage, images, pod_access, grace)

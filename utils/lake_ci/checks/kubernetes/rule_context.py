@@ -1,4 +1,4 @@
-"""What the rules for manifests know beside the manifests, and what a rule is."""
+"""The type of a rule for manifests, and the context that rules get."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ IMAGES = "reports/docker/images.json"
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the rules know beside the manifests.
+class RuleContext:
+    """What the rules need to know besides the manifests.
 
     Attributes:
-        built: the names of the images that the docker session built; None where it left
-            no report of all of them.
-        images: what pyproject.toml says of images, by name.
-        secrets: the Secrets that people make by hand, or an operator does.
+        built: the names of the images that the docker session built; None if there is
+            no report of all images.
+        images: the images that pyproject.toml describes, by name.
+        secrets: the Secrets that people or an operator create.
         account: the cloud account of the environment.
     """
 
@@ -34,13 +34,13 @@ class Facts:
     account: str | None
 
 
-Found = Iterator[Finding]
-# A rule is given the name of its row; its docstring says what it asks for.
-Rule = Callable[[str, Rendered, Facts], Found]
+Findings = Iterator[Finding]
+# A rule gets the name of its row; its docstring states what it requires.
+Rule = Callable[[str, Rendered, RuleContext], Findings]
 
 
 def not_compared(root: Path) -> str | None:
-    """Why manifests cannot be compared with the built images; None where they can."""
+    """Why manifests cannot be compared with the built images; None if they can."""
     path = root / IMAGES
     if not path.exists():
         return f"there is no {IMAGES}"
@@ -50,26 +50,26 @@ def not_compared(root: Path) -> str | None:
 def built(root: Path) -> frozenset[str] | None:
     """The names of all images that were built, without registry and tag.
 
-    None where the docker session left no report, or was run for some of them only.
+    None if the docker session left no report, or ran for some images only.
     """
     if not_compared(root) is not None:
         return None
     rows = json.loads((root / IMAGES).read_text(encoding="utf-8"))
-    return frozenset(last(row["name"]) for row in rows)
+    return frozenset(short_name(row["name"]) for row in rows)
 
 
-def last(image: str) -> str:
+def short_name(image: str) -> str:
     """An image's name without registry, tag and digest."""
     return re.split(r"[:@]", image.rpartition("/")[2])[0]
 
 
 def image_of(container: Mapping[str, Any]) -> str:
     """The name of a container's image."""
-    return last(str(container.get("image", "")))
+    return short_name(str(container.get("image", "")))
 
 
 def configs_of(rendered: Rendered, container: Mapping[str, Any]) -> list[Manifest]:
-    """The ConfigMaps that a container is given as its environment."""
+    """The ConfigMaps that a container has as its environment."""
     names = [
         each.get("configMapRef", {}).get("name")
         for each in container.get("envFrom") or ()

@@ -1,4 +1,4 @@
-"""The project's own rules for one environment: what no schema or server can know."""
+"""Applies the project's own rules to the manifests of one environment."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from lake_ci.checks.kubernetes import overlay_rules, pod_rules
 from lake_ci.checks.kubernetes.image_settings import Image
-from lake_ci.checks.kubernetes.kustomize import Build
-from lake_ci.checks.kubernetes.rule_context import Facts, built, not_compared
-from lake_ci.checks.kubernetes.scans import NOT_BUILT, settings
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
+from lake_ci.checks.kubernetes.rule_context import RuleContext, built, not_compared
+from lake_ci.checks.kubernetes.scans import NOT_BUILT, kubernetes_settings
 from lake_ci.checks.terraform import accounts
 from lake_ci.model.results import Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench
@@ -16,28 +16,26 @@ from lake_ci.runner.check import Tool, Workbench
 RULES = (*pod_rules.RULES, *overlay_rules.RULES)
 
 
-class Practices(Tool):
-    """The environment keeps the project's own rules: images, network, grace, settings
-    that somebody reads.
-    """
+class ProjectRules(Tool):
+    """Check an environment against the project's own rules, for pods and overlays."""
 
-    def __init__(self, build: Build, images: Mapping[str, Image]) -> None:
+    def __init__(self, build: BuildOverlay, images: Mapping[str, Image]) -> None:
         self.build = build
         self.images = images
         self.name = f"practices {build.environment}"
 
     def run(self, bench: Workbench) -> Outcome:
-        rendered = self.build.made.wait()
+        rendered = self.build.result.wait()
         if rendered is None:
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        facts = Facts(
+        context = RuleContext(
             built=built(bench.root),
             images=self.images,
-            secrets=frozenset(settings(bench)["secrets"]),
+            secrets=frozenset(kubernetes_settings(bench)["secrets"]),
             account=accounts.setting(bench, rendered.environment, "account_id"),
         )
         found = [
-            finding for rule in RULES for finding in rule(self.name, rendered, facts)
+            finding for rule in RULES for finding in rule(self.name, rendered, context)
         ]
         clean = count(len(RULES), "rule")
         why = not_compared(bench.root)

@@ -1,4 +1,4 @@
-"""What others know of good manifests: Kubernetes' own schemas, and checkov."""
+"""Validates the manifests against Kubernetes' schemas, and scans them with checkov."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped_or_crashed
@@ -19,30 +19,30 @@ from lake_ci.system.processes import Completed
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "not checked, for it could not be built"
-# With these checkov would ask a service, or skip and add checks behind the suite's
-# back.
+# With these variables checkov would call a service, or skip and add checks unnoticed.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 
-def settings(bench: Workbench) -> dict[str, Any]:
-    """What pyproject.toml says of Kubernetes."""
+def kubernetes_settings(bench: Workbench) -> dict[str, Any]:
+    """The table `[tool.lake_ci.k8s]` of pyproject.toml."""
     return pyproject.settings(bench.root, "k8s")
 
 
-class Schema(Tool):
-    """The objects are as each Kubernetes version that pyproject.toml names has them; an
-    unknown field is an error.
+class SchemaValidation(Tool):
+    """Validate the objects against each Kubernetes version in pyproject.toml.
+
+    An unknown field is an error.
     """
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: BuildOverlay) -> None:
         self.build = build
         self.name = f"schema {build.environment}"
 
     def run(self, bench: Workbench) -> Outcome:
-        rendered = self.build.made.wait()
+        rendered = self.build.result.wait()
         if rendered is None:
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        versions = settings(bench)["versions"]
+        versions = kubernetes_settings(bench)["versions"]
         done = bench.execute([str(bench.python), VALIDATE, rendered.file, *versions])
         if done.code not in (0, 1) or not done.stdout:
             return stopped_or_crashed(self.name, done)
@@ -55,23 +55,23 @@ class Schema(Tool):
         return Outcome.of(found, clean=f"Kubernetes {', '.join(versions)}")
 
 
-class Scan:
-    """One run of checkov over all environments: its start outlasts its work."""
+class CheckovScan:
+    """One run of checkov for all environments, because its start takes longest."""
 
-    def __init__(self, builds: Sequence[Build]) -> None:
+    def __init__(self, builds: Sequence[BuildOverlay]) -> None:
         self.builds = builds
         self._lock = threading.Lock()
         self._done: Completed | None = None
 
     def done(self, bench: Workbench) -> Completed:
-        """How it ended; the first caller runs it, and the others wait."""
+        """Run checkov at the first call; return how it ended at each call."""
         with self._lock:
             if self._done is None:
                 self._done = self._run(bench)
             return self._done
 
     def _run(self, bench: Workbench) -> Completed:
-        rendered = [build.made.wait() for build in self.builds]
+        rendered = [build.result.wait() for build in self.builds]
         files = [bench.relative(each.file) for each in rendered if each]
         env = {
             name: value
@@ -84,39 +84,37 @@ class Scan:
         return done
 
 
-class Checkov(Tool):
-    """checkov's rules for Kubernetes, but for those that pyproject.toml accepts with a
-    reason.
-    """
+class KubernetesCheckov(Tool):
+    """Check an environment with checkov; pyproject.toml lists the rules it skips."""
 
-    def __init__(self, build: Build, scan: Scan) -> None:
+    def __init__(self, build: BuildOverlay, scan: CheckovScan) -> None:
         self.build = build
         self.scan = scan
         self.name = f"checkov {build.environment}"
 
     def run(self, bench: Workbench) -> Outcome:
-        rendered = self.build.made.wait()
+        rendered = self.build.result.wait()
         if rendered is None:
             return Outcome(Status.SKIPPED, NOT_BUILT)
         done = self.scan.done(bench)
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
-        said = json.loads(done.stdout)
-        if not said["checked"]:
+        report = json.loads(done.stdout)
+        if not report["checked"]:
             return crashed(self.name, done, "checked nothing")
         return Outcome.of(
-            dict.fromkeys(self.findings(said, rendered, bench)), clean="no objection"
+            dict.fromkeys(self.findings(report, rendered, bench)), clean="no objection"
         )
 
     def findings(
-        self, said: dict[str, Any], rendered: Rendered, bench: Workbench
+        self, report: dict[str, Any], rendered: Rendered, bench: Workbench
     ) -> Iterator[Finding]:
-        """What concerns this environment, but for the accepted rules."""
+        """The findings of this environment, without accepted rules."""
         file = bench.relative(rendered.file)
-        accepted = settings(bench)["accepted"]
-        if any(str(each).endswith(file) for each in said["unreadable"]):
+        accepted = kubernetes_settings(bench)["accepted"]
+        if any(str(each).endswith(file) for each in report["unreadable"]):
             yield Finding(self.name, "parse", "checkov cannot read the manifests", file)
-        for row in said["failed"]:
+        for row in report["failed"]:
             if row["rule"] in accepted or not file.endswith(row["file"]):
                 continue
             manifest = named(rendered, row["object"])
@@ -126,13 +124,14 @@ class Checkov(Tool):
                 )
             else:
                 yield manifest.finding(
-                    self.name, row["rule"], row["asks"], path_of(row["path"])
+                    self.name, row["rule"], row["asks"], checkov_path(row["path"])
                 )
 
 
 def named(rendered: Rendered, resource: str) -> Manifest | None:
-    """The object that checkov means: `Deployment.lake-dev.api`, or
-    `Pod.lake-dev.api.app-api` for the pods of it.
+    """The object that checkov means by a resource, or None.
+
+    It is `Deployment.lake-dev.api`, or `Pod.lake-dev.api.app-api` for its pods.
     """
     for each in rendered.manifests:
         space = each.get("metadata", "namespace") or "default"
@@ -149,8 +148,8 @@ def named(rendered: Rendered, resource: str) -> Manifest | None:
     )
 
 
-def path_of(steps: Sequence[str]) -> tuple[str | int, ...]:
-    """The path behind checkov's `spec`, `containers`, `[0]`, `image`."""
+def checkov_path(steps: Sequence[str]) -> tuple[str | int, ...]:
+    """The path for checkov's steps `spec`, `containers`, `[0]`, `image`."""
     return tuple(
         int(step[1:-1]) if re.fullmatch(r"\[\d+\]", step) else step for step in steps
     )

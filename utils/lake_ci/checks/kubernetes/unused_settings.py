@@ -1,28 +1,29 @@
-"""What `[tool.lake_ci.k8s]` names, and no environment has."""
+"""Finds settings of `[tool.lake_ci.k8s]` that no environment uses."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from lake_ci.checks.kubernetes.image_settings import TABLE, Image, line_of
+from lake_ci.checks.kubernetes.image_settings import TABLE, Image, setting_line
 from lake_ci.checks.kubernetes.manifests import Rendered, leaves
 from lake_ci.checks.kubernetes.overlay_rules import named_kind
 from lake_ci.checks.kubernetes.rule_context import image_of
-from lake_ci.checks.kubernetes.scans import NOT_BUILT, Scan, settings
+from lake_ci.checks.kubernetes.scans import NOT_BUILT, CheckovScan, kubernetes_settings
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench
 
 
 class UnusedSettings(Tool):
-    """Each image and each Secret that pyproject.toml names is in the manifests of some
-    environment, and each rule of checkov that it accepts is broken in one.
+    """Check that an environment uses each image and Secret of pyproject.toml.
+
+    Each accepted rule of checkov must be broken by an environment.
     """
 
     name = "settings"
 
-    def __init__(self, scan: Scan, images: Mapping[str, Image]) -> None:
+    def __init__(self, scan: CheckovScan, images: Mapping[str, Image]) -> None:
         self.builds = scan.builds
         self.scan = scan
         self.images = images
@@ -30,14 +31,17 @@ class UnusedSettings(Tool):
     def run(self, bench: Workbench) -> Outcome:
         if {build.environment for build in self.builds} != set(ENVIRONMENTS):
             return Outcome(Status.SKIPPED, "not checked, for only a part was asked for")
-        rendered = [each for build in self.builds if (each := build.made.wait())]
+        rendered = [each for build in self.builds if (each := build.result.wait())]
         if len(rendered) != len(self.builds):
             return Outcome(Status.SKIPPED, NOT_BUILT)
         scanned = self.scan.done(bench)
         if scanned.code != 0:
             return Outcome(Status.SKIPPED, "not checked, for checkov failed")
         broken = {row["rule"] for row in json.loads(scanned.stdout)["failed"]}
-        secrets, accepted = settings(bench)["secrets"], settings(bench)["accepted"]
+        secrets, accepted = (
+            kubernetes_settings(bench)["secrets"],
+            kubernetes_settings(bench)["accepted"],
+        )
         unused = [
             ("unused-image", f"{TABLE}.images", name, "no environment runs the image")
             for name in sorted(set(self.images) - set(_images(rendered)))
@@ -56,7 +60,7 @@ class UnusedSettings(Tool):
                 rule,
                 f"{words} {name!r}",
                 "pyproject.toml",
-                line_of(bench.root, table, name),
+                setting_line(bench.root, table, name),
             )
             for rule, table, name, words in unused
         ]

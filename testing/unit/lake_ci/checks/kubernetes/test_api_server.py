@@ -24,8 +24,8 @@ from lake_ci.checks.kubernetes.api_server import (
     CONTEXT,
     SERVE,
     Api,
+    ApiConnection,
     ApiServer,
-    Connection,
 )
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Status
@@ -46,7 +46,7 @@ DEPLOYMENT = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Knows Deployments; notes what it is asked."""
+    """Knows Deployments, and records its requests."""
 
     protocol_version = "HTTP/1.1"
     asked: list[str] = []
@@ -100,14 +100,14 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def connection(address: str) -> Iterator[Connection]:
+def connection(address: str) -> Iterator[ApiConnection]:
     opened = Api({"socket": address}, "a cluster", own=False).connect()
     yield opened
     opened.close()
 
 
 def test_an_object_is_applied_dry_at_its_place_and_warnings_are_unquoted(
-    connection: Connection,
+    connection: ApiConnection,
 ) -> None:
     answer = connection.apply(DEPLOYMENT)
     assert (answer.code, answer.body) == (201, DEPLOYMENT)
@@ -123,7 +123,7 @@ def test_an_object_is_applied_dry_at_its_place_and_warnings_are_unquoted(
     ("version", "kind"), [("apps/v1", "Deploiment"), ("apps/v9", "Deployment")]
 )
 def test_a_kind_or_version_that_the_server_does_not_know_is_refused(
-    connection: Connection, version: str, kind: str
+    connection: ApiConnection, version: str, kind: str
 ) -> None:
     answer = connection.apply(DEPLOYMENT | {"apiVersion": version, "kind": kind})
     assert answer.code == 404
@@ -135,7 +135,7 @@ def test_a_kind_or_version_that_the_server_does_not_know_is_refused(
 
 
 def test_a_server_that_is_gone_is_an_error_that_names_the_request() -> None:
-    nobody = Connection(http.client.HTTPConnection("127.0.0.1", 1, timeout=1), {})
+    nobody = ApiConnection(http.client.HTTPConnection("127.0.0.1", 1, timeout=1), {})
     with pytest.raises(
         LakeCiError, match="the API server does not answer GET /version"
     ):
@@ -146,10 +146,10 @@ def test_a_server_that_is_gone_is_an_error_that_names_the_request() -> None:
 
 
 class Serving:
-    """Stands in for the serving script: notes its command, says what it is told to."""
+    """A fake serving script: records its command, and prints the given endpoint."""
 
-    def __init__(self, said: Mapping[str, str]) -> None:
-        self.said = said
+    def __init__(self, endpoint: Mapping[str, str]) -> None:
+        self.endpoint = endpoint
         self.argv: list[str] = []
         self.open = False
 
@@ -161,7 +161,7 @@ class Serving:
         @contextmanager
         def serving() -> Iterator[str]:
             self.open = True
-            yield json.dumps(self.said)
+            yield json.dumps(self.endpoint)
             self.open = False
 
         return serving()

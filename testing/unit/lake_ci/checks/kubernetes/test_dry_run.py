@@ -10,13 +10,19 @@ import pytest
 
 from lake_ci.checks.kubernetes.api_server import (
     CONTEXT,
-    Answer,
     Api,
+    ApiConnection,
+    ApiResponse,
     ApiServer,
-    Connection,
 )
-from lake_ci.checks.kubernetes.dry_run import Diff, DryRun, path_of, refused, warned
-from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.dry_run import (
+    ClusterDiff,
+    DryRun,
+    refused_path,
+    server_path,
+    warned_path,
+)
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.errors import MachineError
 from lake_ci.model.results import Status
@@ -67,31 +73,31 @@ SPACE = Manifest(
 )
 
 
-class Server(Connection):
+class Server(ApiConnection):
     """Answers from a list by kind, and notes what is kept."""
 
-    def __init__(self, answers: Mapping[str, Answer], *, spaces: set[str]) -> None:
+    def __init__(self, answers: Mapping[str, ApiResponse], *, spaces: set[str]) -> None:
         self.answers = answers
         self.spaces = spaces
         self.closed = False
 
-    def apply(self, thing: Mapping[str, Any], *, dry_run: bool = True) -> Answer:
+    def apply(self, thing: Mapping[str, Any], *, dry_run: bool = True) -> ApiResponse:
         if not dry_run:
             self.spaces.add(thing["metadata"]["name"])
-        return self.answers.get(thing["kind"], Answer(201, thing))
+        return self.answers.get(thing["kind"], ApiResponse(201, thing))
 
     def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
-    ) -> Answer:
-        return Answer(200 if path.rpartition("/")[2] in self.spaces else 404, {})
+    ) -> ApiResponse:
+        return ApiResponse(200 if path.rpartition("/")[2] in self.spaces else 404, {})
 
     def close(self) -> None:
         self.closed = True
 
 
 def dry_run(monkeypatch: pytest.MonkeyPatch, server: Server, *, own: bool) -> DryRun:
-    build = Build("dev")
-    build.made.set(Rendered("dev", "made.yaml", (SPACE, DEPLOYMENT)))
+    build = BuildOverlay("dev")
+    build.result.set(Rendered("dev", "made.yaml", (SPACE, DEPLOYMENT)))
     door = ApiServer(ExitStack())
     door.api.set_result(Api({}, "the server", own))
     monkeypatch.setattr(Api, "connect", lambda self: server)
@@ -141,7 +147,7 @@ def test_refusals_and_warnings_are_placed(
         'would violate PodSecurity: privileged (container "api" must not set'
         " securityContext.privileged=true)"
     )
-    answer = Answer(
+    answer = ApiResponse(
         422, {"reason": "Invalid", "details": {"causes": causes}}, (warning,)
     )
     outcome = dry_run(
@@ -174,7 +180,7 @@ def test_refusals_and_warnings_are_placed(
 def test_a_refusal_without_causes_is_placed_by_its_words(
     message: str, path: tuple[Any, ...]
 ) -> None:
-    assert refused(DEPLOYMENT, f"failed to create: {message}") == path
+    assert refused_path(DEPLOYMENT, f"failed to create: {message}") == path
 
 
 @pytest.mark.parametrize(
@@ -187,18 +193,18 @@ def test_a_refusal_without_causes_is_placed_by_its_words(
 def test_a_warning_is_placed_by_the_setting_it_names(
     message: str, path: tuple[Any, ...]
 ) -> None:
-    assert warned(DEPLOYMENT, message) == path
+    assert warned_path(DEPLOYMENT, message) == path
 
 
 def test_a_key_with_dots_in_it_is_one_step() -> None:
-    path = path_of(DEPLOYMENT, "metadata.labels.app.kubernetes.io/name")
+    path = server_path(DEPLOYMENT, "metadata.labels.app.kubernetes.io/name")
     assert path == ("metadata", "labels", "app.kubernetes.io/name")
 
 
 def test_without_build_or_server_nothing_is_asked(bench: Workbench) -> None:
-    for made, api in ((None, Api({}, "x", True)), (Rendered("dev", "x", ()), None)):
-        build, door = Build("dev"), ApiServer(ExitStack())
-        build.made.set(made)
+    for rendered, api in ((None, Api({}, "x", True)), (Rendered("dev", "x", ()), None)):
+        build, door = BuildOverlay("dev"), ApiServer(ExitStack())
+        build.result.set(rendered)
         door.api.set_result(api)
         assert DryRun(build, door).run(bench).status is Status.SKIPPED
 
@@ -209,7 +215,7 @@ def test_a_diff_is_shown_and_kept(
     bench.env[CONTEXT] = "kind-lake"
     text = "--- a\n+++ b\n+kind: CronJob\n--- c\n+++ d\n"
     calls = answering(Completed(("kubectl",), 1, text, "", 0.1))
-    outcome = Diff("dev").run(bench)
+    outcome = ClusterDiff("dev").run(bench)
     assert (outcome.status, outcome.detail) == (
         Status.SUCCESS,
         "2 objects would change; reports/job/dev.diff",
@@ -224,7 +230,10 @@ def test_a_diff_that_failed_or_has_no_cluster_is_no_success(
     with pytest.raises(
         MachineError, match="KUBE_CONTEXT=NAME nox -s k8s -- --diff dev"
     ):
-        Diff("dev").run(bench)
+        ClusterDiff("dev").run(bench)
     bench.env[CONTEXT] = "x"
     answering(Completed(("kubectl",), 1, "", 'error: context "x" does not exist', 0.1))
-    assert 'context "x" does not exist' in Diff("dev").run(bench).findings[0].message
+    assert (
+        'context "x" does not exist'
+        in ClusterDiff("dev").run(bench).findings[0].message
+    )

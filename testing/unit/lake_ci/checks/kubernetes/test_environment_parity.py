@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lake_ci.checks.kubernetes.environment_parity import Alike
-from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.environment_parity import EnvironmentParity
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Workbench
@@ -57,11 +57,11 @@ def environment(name: str, digest: str, **spec: Any) -> Rendered:
     )
 
 
-def compared(bench: Workbench, *made: Rendered | None) -> Outcome:
-    builds = [Build("staging"), Build("production")]
-    for build, rendered in zip(builds, made):
-        build.made.set(rendered)
-    return Alike(builds).run(bench)
+def compared(bench: Workbench, *built: Rendered | None) -> Outcome:
+    builds = [BuildOverlay("staging"), BuildOverlay("production")]
+    for build, rendered in zip(builds, built):
+        build.result.set(rendered)
+    return EnvironmentParity(builds).run(bench)
 
 
 def test_names_accounts_hashes_and_what_is_declared_may_differ(
@@ -107,7 +107,7 @@ def test_a_pattern_that_no_value_matches_is_named_with_its_line(
 
 
 def test_a_part_is_not_compared(bench: Workbench) -> None:
-    assert Alike([Build("dev")]).run(bench).status is Status.SKIPPED
+    assert EnvironmentParity([BuildOverlay("dev")]).run(bench).status is Status.SKIPPED
     assert (
         compared(bench, None, environment("production", "0123456789")).status
         is Status.SKIPPED

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.kubernetes.image_settings import TABLE, line_of, read_images
+from lake_ci.checks.kubernetes.image_settings import TABLE, read_images, setting_line
 from lake_ci.errors import UsageError
 
 PROJECT = """\
@@ -108,4 +108,4 @@ def test_a_setting_that_is_no_table_is_refused(root: Path, key: str) -> None:
 def test_a_setting_is_found_by_its_line(
     root: Path, table: str, name: str, line: int | None
 ) -> None:
-    assert line_of(root, table, name) == line
+    assert setting_line(root, table, name) == line

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.kubernetes.kustomize import Build, Yaml, options
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay, YamlLint, options
 from lake_ci.errors import UsageError
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Status
@@ -53,13 +53,13 @@ def test_yamllints_lines_become_findings(
         ),
     ]
     answering(ended(1, "\n".join(lines)))
-    found = Yaml().run(bench).findings
+    found = YamlLint().run(bench).findings
     assert [(each.file, each.line, each.rule) for each in found] == [
         ("k8s/base/a.yaml", 3, "syntax"),
         ("k8s/base/b.yaml", 7, "key-duplicates"),
     ]
     answering(ended(1, "Traceback"))
-    assert Yaml().run(bench).findings[0].rule == "crash"
+    assert YamlLint().run(bench).findings[0].rule == "crash"
 
 
 def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) -> None:
@@ -69,10 +69,10 @@ def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) ->
         "deleted": [],
     }
     calls = answering(ended(0, "kind: Service\n"), ended(0, json.dumps(said)))
-    build = Build("dev")
+    build = BuildOverlay("dev")
     outcome = build.run(bench)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 object")
-    rendered = build.made.wait()
+    rendered = build.result.wait()
     assert rendered is not None and rendered.manifests[0].place() == (
         "k8s/base/api.yaml",
         2,
@@ -110,17 +110,17 @@ def test_a_refusal_is_placed_where_kustomize_says(
     (bench.root / "k8s/overlays/dev").mkdir(parents=True)
     (bench.root / "k8s/overlays/dev/size.yaml").write_text("a: 1\n")
     answering(ended(1, error=said))
-    build = Build("dev")
+    build = BuildOverlay("dev")
     [found] = build.run(bench).findings
     assert (found.rule, found.file, found.line) == ("kustomize", file, line)
     assert found.message == said.removeprefix("error: ")
-    assert build.made.wait() is None
+    assert build.result.wait() is None
 
 
 def test_those_who_wait_learn_of_a_script_that_failed(
     bench: Workbench, answering: Answering
 ) -> None:
     answering(ended(0, "kind: Service\n"), ended(1, error="KeyError: 'metadata'"))
-    build = Build("dev")
+    build = BuildOverlay("dev")
     assert "KeyError" in build.run(bench).findings[0].message
-    assert build.made.wait() is None
+    assert build.result.wait() is None

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from lake_ci.checks.kubernetes.manifests import Made, Manifest, Rendered, leaves
+from lake_ci.checks.kubernetes.manifests import BuildResult, Manifest, Rendered, leaves
 
 CRON_JOB = {
     "kind": "CronJob",
@@ -107,12 +107,12 @@ def test_what_the_script_prints_is_read_with_its_places_and_deletions() -> None:
 
 
 def test_those_who_wait_for_a_build_get_its_first_word() -> None:
-    made = Made()
+    result = BuildResult()
     got: list[Rendered | None] = []
-    waiting = threading.Thread(target=lambda: got.append(made.wait()))
+    waiting = threading.Thread(target=lambda: got.append(result.wait()))
     waiting.start()
     rendered = Rendered("dev", "made.yaml", ())
-    made.set(rendered)
-    made.set(None)
+    result.set(rendered)
+    result.set(None)
     waiting.join(60)
     assert got == [rendered]

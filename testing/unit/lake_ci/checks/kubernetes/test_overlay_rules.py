@@ -9,7 +9,7 @@ import pytest
 from lake_ci.checks.kubernetes import overlay_rules
 from lake_ci.checks.kubernetes.image_settings import Image, Program
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
-from lake_ci.checks.kubernetes.rule_context import Facts, Rule
+from lake_ci.checks.kubernetes.rule_context import Rule, RuleContext
 from lake_ci.model.results import Finding
 
 LEVEL = {overlay_rules.LEVEL: "restricted"}
@@ -19,7 +19,7 @@ IMAGES = {
     "shop-nightly": Image(SHOP, {"SHOP_ENGINE": "spark"}),
     "shop-hourly": Image(SHOP, {"SHOP_ENGINE": "embedded"}),
 }
-FACTS = Facts(None, IMAGES, frozenset({"tokens"}), "111122223333")
+RULE_CONTEXT = RuleContext(None, IMAGES, frozenset({"tokens"}), "111122223333")
 
 
 def thing(kind: str, name: str, **more: Any) -> Manifest:
@@ -44,7 +44,9 @@ def workload(image: str, config: str, **more: Any) -> Manifest:
 
 
 def found(rule: Rule, *manifests: Manifest) -> list[Finding]:
-    return list(rule("practices dev", Rendered("dev", "made.yaml", manifests), FACTS))
+    return list(
+        rule("practices dev", Rendered("dev", "made.yaml", manifests), RULE_CONTEXT)
+    )
 
 
 def messages(rule: Rule, *manifests: Manifest) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.checks.kubernetes.overlay_tests import TESTS, VARIABLE, OverlayTests
 from lake_ci.model.results import Status
@@ -28,11 +28,11 @@ JUNIT = """\
 """
 
 
-def builds(*made: str, failed: Sequence[str] = ()) -> list[Build]:
-    found = [Build(name) for name in (*made, *failed)]
+def builds(*built: str, failed: Sequence[str] = ()) -> list[BuildOverlay]:
+    found = [BuildOverlay(name) for name in (*built, *failed)]
     for build in found:
         rendered = Rendered(build.environment, "made.yaml", ())
-        build.made.set(None if build.environment in failed else rendered)
+        build.result.set(None if build.environment in failed else rendered)
     return found
 
 
@@ -67,7 +67,7 @@ def test_without_any_build_nothing_is_tested(bench: Workbench) -> None:
 
 
 def rules() -> ModuleType:
-    """The module of the repository's own rules, imported anew."""
+    """Import the module of the repository's own rules again."""
     spec = importlib.util.spec_from_file_location("overlay_rules_of_the_lake", RULES)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -11,7 +11,7 @@ import pytest
 from lake_ci.checks.kubernetes import pod_rules
 from lake_ci.checks.kubernetes.image_settings import Image, Program
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
-from lake_ci.checks.kubernetes.rule_context import Facts, Rule
+from lake_ci.checks.kubernetes.rule_context import Rule, RuleContext
 
 CONTAINER: dict[str, Any] = {
     "name": "api",
@@ -26,7 +26,7 @@ CONTAINER: dict[str, Any] = {
 }
 API = Program("lakekit-api", frozenset({"LAKEKIT_API_GRACE"}), "LAKEKIT_API_GRACE")
 IMAGES = {"lakekit-api": Image(API)}
-FACTS = Facts(frozenset(IMAGES), IMAGES, frozenset(), "111122223333")
+RULE_CONTEXT = RuleContext(frozenset(IMAGES), IMAGES, frozenset(), "111122223333")
 SETTINGS = Manifest(
     {
         "kind": "ConfigMap",
@@ -60,7 +60,7 @@ def deployment(
 
 @pytest.mark.parametrize("rule", pod_rules.RULES, ids=lambda rule: str(rule.__name__))
 def test_a_good_pod_is_not_objected_to(rule: Rule) -> None:
-    assert list(rule("practices dev", deployment(), FACTS)) == []
+    assert list(rule("practices dev", deployment(), RULE_CONTEXT)) == []
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_a_good_pod_is_not_objected_to(rule: Rule) -> None:
             "were built: lakekit-api",
         ),
         (
-            pod_rules.isolated,
+            pod_rules.pod_access,
             lambda pod, one: pod.update(automountServiceAccountToken=True),
             "pod-access",
             "automountServiceAccountToken is not false",
         ),
         (
-            pod_rules.isolated,
+            pod_rules.pod_access,
             lambda pod, one: pod.pop("enableServiceLinks"),
             "pod-access",
             "enableServiceLinks is not false",
@@ -113,7 +113,7 @@ def test_a_good_pod_is_not_objected_to(rule: Rule) -> None:
 def test_a_bad_pod_is_told_what_is_wrong(
     rule: Rule, change: Callable[[Any, Any], object], name: str, words: str
 ) -> None:
-    found = list(rule("practices dev", deployment(change), FACTS))
+    found = list(rule("practices dev", deployment(change), RULE_CONTEXT))
     assert name in [each.rule for each in found]
     assert any(words in each.message for each in found)
     assert {(each.file, each.line) for each in found} == {("api.yaml", 1)}
@@ -121,8 +121,8 @@ def test_a_bad_pod_is_told_what_is_wrong(
 
 def test_without_a_report_no_image_is_unknown() -> None:
     rendered = deployment(lambda pod, one: one.update(image="nginx:1.2"))
-    facts = Facts(None, {}, frozenset(), None)
-    assert list(pod_rules.images("practices dev", rendered, facts)) == []
+    context = RuleContext(None, {}, frozenset(), None)
+    assert list(pod_rules.images("practices dev", rendered, context)) == []
 
 
 def test_a_program_without_a_grace_of_its_own_has_the_pause_alone() -> None:
@@ -132,9 +132,12 @@ def test_a_program_without_a_grace_of_its_own_has_the_pause_alone() -> None:
         )
 
     images = {"lakekit-api": Image(Program("lakekit-api", frozenset()))}
-    for facts in (replace(FACTS, images=images), replace(FACTS, images={})):
-        assert list(pod_rules.grace("practices dev", ends_after(6), facts)) == []
-        [said] = pod_rules.grace("practices dev", ends_after(5), facts)
+    for context in (
+        replace(RULE_CONTEXT, images=images),
+        replace(RULE_CONTEXT, images={}),
+    ):
+        assert list(pod_rules.grace("practices dev", ends_after(6), context)) == []
+        [said] = pod_rules.grace("practices dev", ends_after(5), context)
         assert "killed after 5 s, and may need 5 s" in said.message
 
 
@@ -145,4 +148,4 @@ def test_a_job_needs_no_probe() -> None:
         "spec": {"template": {"spec": {"containers": [{}]}}},
     }
     rendered = Rendered("dev", "made.yaml", (Manifest(body),))
-    assert list(pod_rules.startup("practices dev", rendered, FACTS)) == []
+    assert list(pod_rules.startup("practices dev", rendered, RULE_CONTEXT)) == []

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.kubernetes.kustomize import Build
-from lake_ci.checks.kubernetes.manifests import Deleted, Made, Manifest, Rendered
-from lake_ci.checks.kubernetes.rule_context import IMAGES, built, last
-from lake_ci.checks.kubernetes.rules import Practices
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
+from lake_ci.checks.kubernetes.manifests import (
+    BuildResult,
+    DeletedObject,
+    Manifest,
+    Rendered,
+)
+from lake_ci.checks.kubernetes.rule_context import IMAGES, built, short_name
+from lake_ci.checks.kubernetes.rules import ProjectRules
 from lake_ci.model import results
 from lake_ci.model.results import Result, Status
 from lake_ci.runner.check import Workbench
@@ -25,13 +30,13 @@ def bench(bench: Workbench) -> Workbench:
 
 
 def test_findings_of_all_rules_come_in_one_row(bench: Workbench) -> None:
-    build = Build("dev")
+    build = BuildOverlay("dev")
     secret = Manifest(
         {"kind": "Secret", "metadata": {"name": "x"}}, {(): ("k8s/base/x.yaml", 3)}
     )
-    gone = Deleted("NetworkPolicy", "deny", "k8s/overlays/dev/x.yaml", 9)
-    build.made.set(Rendered("dev", "made.yaml", (secret,), (gone,)))
-    outcome = Practices(build, {}).run(bench)
+    gone = DeletedObject("NetworkPolicy", "deny", "k8s/overlays/dev/x.yaml", 9)
+    build.result.set(Rendered("dev", "made.yaml", (secret,), (gone,)))
+    outcome = ProjectRules(build, {}).run(bench)
     assert [(each.rule, each.file, each.line) for each in outcome.findings] == [
         ("network-policy", "k8s/overlays/dev/x.yaml", 9),
         ("pod-security", "k8s/overlays/dev/kustomization.yaml", 1),
@@ -42,13 +47,13 @@ def test_findings_of_all_rules_come_in_one_row(bench: Workbench) -> None:
 def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compared(
     bench: Workbench,
 ) -> None:
-    build = Build("dev")
-    build.made.set(sound())
-    outcome = Practices(build, {}).run(bench)
+    build = BuildOverlay("dev")
+    build.result.set(sound())
+    outcome = ProjectRules(build, {}).run(bench)
     assert outcome.detail == f"13 rules; images not compared: there is no {IMAGES}"
     (bench.root / IMAGES).parent.mkdir(parents=True)
     (bench.root / IMAGES).write_text("[]")
-    assert Practices(build, {}).run(bench).detail == "13 rules"
+    assert ProjectRules(build, {}).run(bench).detail == "13 rules"
 
 
 def sound(*more: Manifest) -> Rendered:
@@ -67,11 +72,11 @@ def test_partial_images_are_not_compared(bench: Workbench, partial: bool) -> Non
     container = {"name": "run", "image": "registry/lakekit-prod:1.0"}
     spec = {"containers": [container]}
     body = {"kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
-    build = Build("dev")
-    build.made.set(sound(Manifest(body)))
+    build = BuildOverlay("dev")
+    build.result.set(sound(Manifest(body)))
     (bench.root / IMAGES).parent.mkdir(parents=True)
     (bench.root / IMAGES).write_text('[{"name": "lakekit-api:1.0"}]')
-    made = Result(
+    result = Result(
         run="1",
         attempt=1,
         event="push",
@@ -84,20 +89,20 @@ def test_partial_images_are_not_compared(bench: Workbench, partial: bool) -> Non
         reproduce="nox -s docker",
         partial=partial,
     )
-    results.write((bench.root / IMAGES).parent, made)
-    rules = {each.rule for each in Practices(build, {}).run(bench).findings}
+    results.write((bench.root / IMAGES).parent, result)
+    rules = {each.rule for each in ProjectRules(build, {}).run(bench).findings}
     assert ("unknown-image" in rules) is not partial
-    build.made = Made()
-    build.made.set(sound())
+    build.result = BuildResult()
+    build.result.set(sound())
     why = "arguments selected a part of docker; run `nox -s docker`"
     detail = f"13 rules; images not compared: {why}" if partial else "13 rules"
-    assert Practices(build, {}).run(bench).detail == detail
+    assert ProjectRules(build, {}).run(bench).detail == detail
 
 
 def test_what_was_not_built_is_skipped(bench: Workbench) -> None:
-    build = Build("dev")
-    build.made.set(None)
-    assert Practices(build, {}).run(bench).status is Status.SKIPPED
+    build = BuildOverlay("dev")
+    build.result.set(None)
+    assert ProjectRules(build, {}).run(bench).status is Status.SKIPPED
 
 
 def test_images_are_known_by_name_without_registry_and_tag(tmp_path: Path) -> None:
@@ -107,4 +112,4 @@ def test_images_are_known_by_name_without_registry_and_tag(tmp_path: Path) -> No
         json.dumps([{"name": "r:5000/lakekit-api:1.0"}, {"name": "lakekit-prod"}])
     )
     assert built(tmp_path) == frozenset({"lakekit-api", "lakekit-prod"})
-    assert last("a/b/c@sha256:12") == "c"
+    assert short_name("a/b/c@sha256:12") == "c"

@@ -9,9 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
-from lake_ci.checks.kubernetes.scans import Checkov, Scan, Schema, path_of
+from lake_ci.checks.kubernetes.scans import (
+    CheckovScan,
+    KubernetesCheckov,
+    SchemaValidation,
+    checkov_path,
+)
 from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
 from lake_ci.system.processes import Completed
@@ -41,20 +46,20 @@ DEPLOYMENT = Manifest(
 
 
 @pytest.fixture
-def build(bench: Workbench) -> Build:
+def build(bench: Workbench) -> BuildOverlay:
     """A build that is done."""
     (bench.root / "pyproject.toml").write_text(PROJECT)
-    build = Build("dev")
-    build.made.set(
+    build = BuildOverlay("dev")
+    build.result.set(
         Rendered("dev", str(bench.reports / "dev" / "manifests.yaml"), (DEPLOYMENT,))
     )
     return build
 
 
 @pytest.fixture
-def unbuilt() -> Build:
-    build = Build("dev")
-    build.made.set(None)
+def unbuilt() -> BuildOverlay:
+    build = BuildOverlay("dev")
+    build.result.set(None)
     return build
 
 
@@ -63,7 +68,7 @@ def said(code: int, body: object) -> Completed:
 
 
 def test_a_schemas_objection_names_versions_and_line(
-    bench: Workbench, build: Build, answering: Answering
+    bench: Workbench, build: BuildOverlay, answering: Answering
 ) -> None:
     path = ["spec", "template", "spec", "containers", 0, "image"]
     row = {
@@ -74,30 +79,33 @@ def test_a_schemas_objection_names_versions_and_line(
         "versions": ["1.34"],
     }
     calls = answering(said(1, [row]))
-    [found] = Schema(build).run(bench).findings
+    [found] = SchemaValidation(build).run(bench).findings
     assert (found.file, found.line) == ("k8s/base/api.yaml", 40)
     assert found.message == "Deployment/api: 3 is no string (Kubernetes 1.34)"
     assert calls[0][-2:] == ["1.32", "1.34"]
 
 
 def test_a_version_without_schemas_is_a_crash_and_no_success(
-    bench: Workbench, build: Build, answering: Answering
+    bench: Workbench, build: BuildOverlay, answering: Answering
 ) -> None:
     answering(
         Completed(("python",), 2, "", "there are no schemas of Kubernetes 1.99", 0.1)
     )
-    outcome = Schema(build).run(bench)
+    outcome = SchemaValidation(build).run(bench)
     assert outcome.status is Status.FAILURE
     assert "1.99" in outcome.findings[0].message
 
 
-def test_what_was_not_built_is_skipped(bench: Workbench, unbuilt: Build) -> None:
-    for tool in (Schema(unbuilt), Checkov(unbuilt, Scan([unbuilt]))):
+def test_what_was_not_built_is_skipped(bench: Workbench, unbuilt: BuildOverlay) -> None:
+    for tool in (
+        SchemaValidation(unbuilt),
+        KubernetesCheckov(unbuilt, CheckovScan([unbuilt])),
+    ):
         assert tool.run(bench).status is Status.SKIPPED
 
 
 def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
-    bench: Workbench, build: Build, answering: Answering
+    bench: Workbench, build: BuildOverlay, answering: Answering
 ) -> None:
     row = {
         "rule": "CKV_K8S_43",
@@ -126,8 +134,8 @@ def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
     ]
     calls = answering(said(0, {"checked": 9, "unreadable": [], "failed": failed}))
     bench.env["BC_API_KEY"] = "secret"
-    scan = Scan([build])
-    found = Checkov(build, scan).run(bench).findings
+    scan = CheckovScan([build])
+    found = KubernetesCheckov(build, scan).run(bench).findings
     assert [(each.file, each.line) for each in found] == [
         ("k8s/base/api.yaml", 40),
         ("k8s/base/api.yaml", 1),
@@ -135,13 +143,13 @@ def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
     ]
     assert found[0].message == "Deployment/api: a digest"
     assert calls[0][2:] == ["reports/job/dev/manifests.yaml"]
-    Checkov(build, scan).run(bench)
+    KubernetesCheckov(build, scan).run(bench)
     assert len(calls) == 1
     assert (bench.reports / "checkov.json").exists()
 
 
 def test_checkov_that_read_nothing_has_not_passed(
-    bench: Workbench, build: Build, answering: Answering
+    bench: Workbench, build: BuildOverlay, answering: Answering
 ) -> None:
     answering(
         said(
@@ -153,7 +161,10 @@ def test_checkov_that_read_nothing_has_not_passed(
             },
         )
     )
-    assert "checked nothing" in Checkov(build, Scan([build])).run(bench).detail
+    assert (
+        "checked nothing"
+        in KubernetesCheckov(build, CheckovScan([build])).run(bench).detail
+    )
     answering(
         said(
             0,
@@ -165,11 +176,15 @@ def test_checkov_that_read_nothing_has_not_passed(
         )
     )
     assert [
-        each.rule for each in Checkov(build, Scan([build])).run(bench).findings
+        each.rule
+        for each in KubernetesCheckov(build, CheckovScan([build])).run(bench).findings
     ] == ["parse"]
     answering(Completed(("python",), 1, "", "ImportError", 0.1))
-    assert Checkov(build, Scan([build])).run(bench).findings[0].rule == "crash"
+    assert (
+        KubernetesCheckov(build, CheckovScan([build])).run(bench).findings[0].rule
+        == "crash"
+    )
 
 
 def test_checkovs_paths_count_containers() -> None:
-    assert path_of(["spec", "[12]", "image"]) == ("spec", 12, "image")
+    assert checkov_path(["spec", "[12]", "image"]) == ("spec", 12, "image")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from lake_ci.checks.kubernetes.image_settings import Image, Program
-from lake_ci.checks.kubernetes.kustomize import Build
+from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
-from lake_ci.checks.kubernetes.scans import Scan
+from lake_ci.checks.kubernetes.scans import CheckovScan
 from lake_ci.checks.kubernetes.unused_settings import UnusedSettings
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Outcome, Status
@@ -47,10 +47,12 @@ def pod(image: str, secret: str) -> Manifest:
     return Manifest({"kind": "Pod", "metadata": {"name": "one"}, "spec": spec})
 
 
-class Scanned(Scan):
+class Scanned(CheckovScan):
     """A scan that found these rules broken; none: it failed."""
 
-    def __init__(self, builds: Sequence[Build], broken: Sequence[str] | None) -> None:
+    def __init__(
+        self, builds: Sequence[BuildOverlay], broken: Sequence[str] | None
+    ) -> None:
         super().__init__(builds)
         self.broken = broken
 
@@ -62,16 +64,16 @@ class Scanned(Scan):
 
 def checked(
     bench: Workbench,
-    *made: Manifest | None,
+    *built: Manifest | None,
     broken: Sequence[str] | None = ("CKV_K8S_15",),
 ) -> Outcome:
     """The row where the first environments have these pods, and the others none."""
-    builds = [Build(name) for name in ENVIRONMENTS]
+    builds = [BuildOverlay(name) for name in ENVIRONMENTS]
     for number, build in enumerate(builds):
-        manifests = made[number : number + 1]
+        manifests = built[number : number + 1]
         pods = tuple(each for each in manifests if each)
         missing = None in manifests
-        build.made.set(
+        build.result.set(
             None if missing else Rendered(build.environment, "made.yaml", pods)
         )
     shop = Image(Program("shop", frozenset()))
@@ -114,6 +116,6 @@ def test_an_accepted_rule_that_no_environment_breaks_is_found(
 
 
 def test_a_part_of_the_environments_is_not_judged(bench: Workbench) -> None:
-    one = UnusedSettings(Scan([Build("dev")]), {}).run(bench)
+    one = UnusedSettings(CheckovScan([BuildOverlay("dev")]), {}).run(bench)
     assert one.status is Status.SKIPPED
     assert checked(bench, pod("shop", "keys"), None).status is Status.SKIPPED
