@@ -278,7 +278,7 @@ def workflow(run: Run) -> None:
 def format(run: Run) -> None:
     """Mend what can be mended: isort, then black."""
     run.install("lint")
-    run.check(*style.mending())
+    run.check(*style.formatters())
 
 
 @jobs.helper(setup=["browser"])
@@ -294,6 +294,6 @@ def lock(run: Run) -> None:
     if "--check" in run.posargs:
         run.check(locks.Locks())
         return
-    run.check(*locks.compiling(ROOT))
+    run.check(*locks.compile_locks(ROOT))
     run.install("test-java17")
     run.check(java.Java("17"), java.LockJars())

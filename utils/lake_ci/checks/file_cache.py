@@ -1,9 +1,8 @@
-"""Remembers what a tool said of each file, for tools that judge each file by itself and
-keep no cache.
+"""Caches the results of tools that check each file separately and have no cache.
 
-A file is known by a digest over its path, its mode, its content, and all else that the
-tool's answer depends on; so nothing is believed of a file that changed, and nothing
-after a change of the tool, its settings or its Python.
+The key of a file is a digest of its path, mode and content, and of everything else that
+the tool's result depends on. So a result is used only if the file, the tool, its
+settings and its Python are the same.
 """
 
 from __future__ import annotations
@@ -16,44 +15,44 @@ from typing import Any, Optional
 
 from lake_ci.system.atomic_write import write_whole
 
-# What a tool said of a file, a row each; None: it does not look at such files.
-Said = Optional[list[Any]]
+# The rows that a tool reported for a file; None if it does not check such files.
+FileRows = Optional[list[Any]]
 
 
-class KnownFiles:
-    """What was said of the files, by their digests.
+class FileCache:
+    """The cached results of one tool, by the digest of the file.
 
     Args:
-        store: where it is kept; what cannot be read there is as good as nothing.
+        path: the file of the cache; an unreadable one counts as empty.
         root: the repository.
-        context: all that the tool's answer depends on beside the file.
+        context: everything else that the tool's result depends on.
     """
 
-    def __init__(self, store: Path, root: Path, context: Iterable[str]) -> None:
-        self.store = store
+    def __init__(self, path: Path, root: Path, context: Iterable[str]) -> None:
+        self.path = path
         self.root = root
         self._context = hashlib.sha256(
             "\0".join(context).encode("utf-8", "surrogateescape")
         ).digest()
         try:
-            stored = dict(json.loads(store.read_text(encoding="utf-8")))
+            stored = dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             stored = {}
-        self._said: dict[str, Said] = {
-            digest: said
-            for digest, said in stored.items()
-            if said is None or isinstance(said, list)
+        self._rows: dict[str, FileRows] = {
+            digest: rows
+            for digest, rows in stored.items()
+            if rows is None or isinstance(rows, list)
         }
 
     def digests(self, files: Iterable[str]) -> dict[str, str]:
-        """The digest of each file; none for one that cannot be read, which is the
-        tool's to tell.
+        """The digest of each file; unreadable files are left out, the tool reports
+        them.
         """
         found = {}
         for file in files:
             path = self.root / file
             try:
-                # Of a link its own mode, and what it leads to: tools pass over links.
+                # The mode is that of a link itself, because tools skip links.
                 mode, content = path.lstat().st_mode, path.read_bytes()
             except OSError:
                 continue
@@ -62,27 +61,30 @@ class KnownFiles:
             found[file] = hashlib.sha256(b"\0".join(parts)).hexdigest()
         return found
 
-    def unknown(self, files: Iterable[str], digests: Mapping[str, str]) -> list[str]:
-        """The files of which nothing is known."""
-        return [file for file in files if digests.get(file) not in self._said]
+    def uncached(self, files: Iterable[str], digests: Mapping[str, str]) -> list[str]:
+        """The files without a cached result."""
+        return [file for file in files if digests.get(file) not in self._rows]
 
-    def said(self, files: Iterable[str], digests: Mapping[str, str]) -> dict[str, Said]:
-        """What is known, of the files of which something is."""
-        known = {
-            file: digests[file] for file in files if digests.get(file) in self._said
+    def cached(
+        self, files: Iterable[str], digests: Mapping[str, str]
+    ) -> dict[str, FileRows]:
+        """The cached results of the files that have one."""
+        hits = {
+            file: digests[file] for file in files if digests.get(file) in self._rows
         }
-        return {file: self._said[digest] for file, digest in known.items()}
+        return {file: self._rows[digest] for file, digest in hits.items()}
 
-    def keep(self, said: Mapping[str, Said], digests: Mapping[str, str]) -> None:
-        """Remember this of these files, and nothing of any other.
+    def save(self, results: Mapping[str, FileRows], digests: Mapping[str, str]) -> None:
+        """Write the results of these files, and drop those of all other files.
 
-        The digests are those of before the tool ran. Of a file that has another one by
-        now nobody knows which content the tool saw.
+        Args:
+            digests: the digests from before the tool ran. If a file has another digest
+                now, its result is dropped: it may be of either content.
         """
-        now = self.digests(said)
-        kept = {
-            now[file]: said[file]
+        now = self.digests(results)
+        current = {
+            now[file]: results[file]
             for file in sorted(now)
             if now[file] == digests.get(file)
         }
-        write_whole(self.store, json.dumps(kept))
+        write_whole(self.path, json.dumps(current))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.file_cache import KnownFiles
+from lake_ci.checks.file_cache import FileCache
 
 FILES = ["a.py", "b.py"]
 
@@ -19,29 +19,29 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def files_of(folder: Path, *context: str) -> KnownFiles:
-    return KnownFiles(folder / ".cache" / "known.json", folder, context)
+def files_of(folder: Path, *context: str) -> FileCache:
+    return FileCache(folder / ".cache" / "known.json", folder, context)
 
 
 def remember(folder: Path, *files: str) -> None:
-    known = files_of(folder, "settings")
-    known.keep({file: [] for file in files}, known.digests(FILES))
+    cache = files_of(folder, "settings")
+    cache.save({file: [] for file in files}, cache.digests(FILES))
 
 
-def unknown(
+def uncached(
     folder: Path, context: str = "settings", files: list[str] = FILES
 ) -> list[str]:
-    known = files_of(folder, context)
-    return known.unknown(files, known.digests(files))
+    cache = files_of(folder, context)
+    return cache.uncached(files, cache.digests(files))
 
 
 def test_at_first_no_file_is_known(folder: Path) -> None:
-    assert unknown(folder) == FILES
+    assert uncached(folder) == FILES
 
 
 def test_only_what_was_kept_is_remembered(folder: Path) -> None:
     remember(folder, "a.py")
-    assert unknown(folder) == ["b.py"]
+    assert uncached(folder) == ["b.py"]
 
 
 def test_a_changed_file_is_unknown_also_with_its_old_size_and_time(
@@ -51,26 +51,26 @@ def test_a_changed_file_is_unknown_also_with_its_old_size_and_time(
     before = (folder / "a.py").stat()
     (folder / "a.py").write_text("# A.py\n", encoding="utf-8")
     os.utime(folder / "a.py", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert unknown(folder) == ["a.py"]
+    assert uncached(folder) == ["a.py"]
 
 
 def test_a_changed_setting_makes_all_unknown(folder: Path) -> None:
     remember(folder, *FILES)
-    assert unknown(folder) == []
-    assert unknown(folder, context="other settings") == FILES
+    assert uncached(folder) == []
+    assert uncached(folder, context="other settings") == FILES
 
 
 def test_a_file_of_the_same_content_under_another_name_is_unknown(folder: Path) -> None:
     remember(folder, *FILES)
     (folder / "a.py").rename(folder / "c.py")
-    assert unknown(folder, files=["b.py", "c.py"]) == ["c.py"]
+    assert uncached(folder, files=["b.py", "c.py"]) == ["c.py"]
 
 
 def test_what_was_said_is_told_again(folder: Path) -> None:
-    known = files_of(folder, "settings")
-    digests = known.digests(FILES)
-    known.keep({"a.py": [{"line": 3}], "b.py": None}, digests)
-    assert files_of(folder, "settings").said(FILES, digests) == {
+    cache = files_of(folder, "settings")
+    digests = cache.digests(FILES)
+    cache.save({"a.py": [{"line": 3}], "b.py": None}, digests)
+    assert files_of(folder, "settings").cached(FILES, digests) == {
         "a.py": [{"line": 3}],
         "b.py": None,
     }
@@ -85,29 +85,29 @@ def test_a_file_of_another_kind_is_unknown(folder: Path, way: str) -> None:
     else:
         path.rename(folder / "real.py")
         path.symlink_to("real.py")
-    assert unknown(folder) == ["a.py"]
+    assert uncached(folder) == ["a.py"]
 
 
 def test_a_file_that_was_another_while_the_tool_ran_is_believed_as_neither(
     folder: Path,
 ) -> None:
-    known = files_of(folder, "settings")
-    digests = known.digests(FILES)
+    cache = files_of(folder, "settings")
+    digests = cache.digests(FILES)
     before = (folder / "a.py").read_text(encoding="utf-8")
     (folder / "a.py").write_text("import os\n", encoding="utf-8")
-    known.keep({file: [] for file in FILES}, digests)
-    assert unknown(folder) == ["a.py"]
+    cache.save({file: [] for file in FILES}, digests)
+    assert uncached(folder) == ["a.py"]
     (folder / "a.py").write_text(before, encoding="utf-8")
-    assert unknown(folder) == ["a.py"]
+    assert uncached(folder) == ["a.py"]
 
 
 def test_a_file_that_is_not_there_is_unknown_and_never_kept(folder: Path) -> None:
     remember(folder, *FILES, "gone.py")
-    assert unknown(folder, files=[*FILES, "gone.py"]) == ["gone.py"]
+    assert uncached(folder, files=[*FILES, "gone.py"]) == ["gone.py"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "7", '[["a"]]', '["a"]'])
 def test_a_damaged_store_is_as_good_as_none(folder: Path, content: str) -> None:
     remember(folder, *FILES)
     (folder / ".cache" / "known.json").write_text(content, encoding="utf-8")
-    assert unknown(folder) == FILES
+    assert uncached(folder) == FILES

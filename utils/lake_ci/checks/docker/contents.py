@@ -252,7 +252,7 @@ class Packages(Safety):
             ]
             write_whole(path, "".join(rows))
             files.append(path)
-            found += locked_packages.locked(path, bench.root)
+            found += locked_packages.lock_pins(path, bench.root)
         return files, found
 
 

@@ -1,1 +1,1 @@
-"""Style, types and locks."""
+"""Checks of the Python code: style, types, imports and locks."""

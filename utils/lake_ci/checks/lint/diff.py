@@ -1,4 +1,4 @@
-"""Reads unified diffs, the one format that formatters share."""
+"""Reads unified diffs, the output that all formatters can print."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 
 
 def first_changes(text: str) -> Iterator[tuple[str, int]]:
-    """Each file of a diff, as its `---` line names it, with the first line that would
-    change (from 1).
+    """Each file of a diff, with the first line (from 1) that would change.
 
     Only a `---` line right before a `+++` line is a header: a removed line may look
     like one.

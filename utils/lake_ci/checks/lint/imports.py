@@ -1,6 +1,4 @@
-"""The direction of imports between packages: import-linter, by its contracts in
-pyproject.toml.
-"""
+"""Runs import-linter on the contracts in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -18,11 +16,11 @@ SOURCES = ("utils", "api")
 
 
 class Imports(CommandTool):
-    """Each import is allowed by every contract."""
+    """Check that every contract allows each import."""
 
     name = "imports"
-    # A contract's heading, of more than the headings around it; then either chains of
-    # imports under what they break, or packages that no layer names.
+    # The heading of a broken contract; below it either chains of forbidden imports, or
+    # packages that are in no layer.
     BROKEN = re.compile(r"^(\S+) is not allowed to import (\S+):$")
     CHAIN = re.compile(r"^- +(?P<importer>\S+) -> (?P<imported>\S+) \(l\.(?P<line>\d+)")
     UNLISTED = re.compile(r"^- (?P<module>[\w.]+)$")

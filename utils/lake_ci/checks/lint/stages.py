@@ -1,4 +1,4 @@
-"""All the checks of the Python code."""
+"""All checks of the Python code, and the formatters."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lake_ci.runner.options import Parser
 
 
 @dataclass(frozen=True)
-class Options:
-    """What was typed after `--`: the paths that flake8, mypy, isort and black take."""
+class LintOptions:
+    """The options of `nox -s lint`: paths for flake8, mypy, isort and black."""
 
     paths: Sequence[str]
 
     @property
     def partial(self) -> bool:
-        """Whether only some paths are looked at."""
+        """Whether only some paths are checked."""
         return bool(self.paths)
 
 
 def parser() -> Parser:
-    """The options of `nox -s lint`."""
+    """The parser of the options of `nox -s lint`."""
     parser = Parser("nox -s lint --", "Check style, types, locks and the workflow.")
     parser.add_argument(
         "paths", nargs="*", help="files or folders for flake8, mypy, isort and black"
@@ -33,16 +33,16 @@ def parser() -> Parser:
     return parser
 
 
-def options(posargs: Sequence[str]) -> Options:
+def options(posargs: Sequence[str]) -> LintOptions:
     """Read what was typed after `--`. Raises UsageError."""
-    return Options(parser().parse_args(list(posargs)).paths)
+    return LintOptions(parser().parse_args(list(posargs)).paths)
 
 
 def checks() -> list[Tool]:
-    """The longest first, as they run side by side."""
+    """The checks, the longest first, as they run in parallel."""
     return [Flake8(), Mypy(), Isort(), Black(), Imports(), Locks()]
 
 
-def mending() -> list[Tool]:
-    """What mends what can be mended."""
+def formatters() -> list[Tool]:
+    """The formatters of `nox -s format`."""
     return [SortImports(), Format()]

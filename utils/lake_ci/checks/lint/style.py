@@ -7,20 +7,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lake_ci.checks.file_cache import KnownFiles
+from lake_ci.checks.file_cache import FileCache
 from lake_ci.checks.lint.diff import first_changes
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Workbench
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
 
-MEND = "run `nox -s format`"
+FORMAT_HINT = "run `nox -s format`"
 
 
 def python_files(bench: Workbench) -> list[str]:
-    """The Python files to look at: those typed after `--`, else all that git tracks or
-    would track.
-    """
+    """The Python files to check: those after `--`, else all of the repository."""
     return list(bench.posargs) or list(git.files(bench.root, "*.py"))
 
 
@@ -28,12 +26,12 @@ class Flake8(CommandTool):
     """Errors, likely bugs and complexity: pyflakes, pycodestyle, mccabe, bugbear,
     comprehensions.
 
-    flake8 keeps no cache, and all its plugins here judge a file by itself: only files
-    not known to be clean are given to it.
+    flake8 has no cache, and its plugins here check each file separately. So it gets
+    only the files that are not in the suite's own cache of clean files.
     """
 
     name = "flake8"
-    # What it reads its settings from; its version and its plugins stand in the lock.
+    # Files with its settings; the lock has its version and its plugins.
     SETTINGS = (
         "pyproject.toml",
         "setup.cfg",
@@ -56,35 +54,35 @@ class Flake8(CommandTool):
 
     def run(self, bench: Workbench) -> Outcome:
         files = python_files(bench)
-        known = self._known_files(bench)
-        digests = known.digests(files)
-        unknown = known.unknown(files, digests)
-        if not unknown:
+        cache = self._file_cache(bench)
+        digests = cache.digests(files)
+        uncached = cache.uncached(files, digests)
+        if not uncached:
             return Outcome(Status.SUCCESS, f"{count(len(files), 'file')}, none changed")
-        done = bench.execute(self.command(replace(bench, posargs=tuple(unknown))))
+        done = bench.execute(self.command(replace(bench, posargs=tuple(uncached))))
         outcome = self.outcome(done, bench)
         # A crash is a finding without a file.
         is_complete = all(finding.file for finding in outcome.findings)
         if is_complete and not bench.posargs:
             wrong = {finding.file for finding in outcome.findings}
-            known.keep(
+            cache.save(
                 {file: [] for file in files if bench.relative(file) not in wrong},
                 digests,
             )
         if outcome.status is Status.SUCCESS:
             return replace(
-                outcome, detail=f"{count(len(files), 'file')}, {len(unknown)} changed"
+                outcome, detail=f"{count(len(files), 'file')}, {len(uncached)} changed"
             )
         return outcome
 
-    def _known_files(self, bench: Workbench) -> KnownFiles:
-        """The files that are clean by these settings and this interpreter."""
+    def _file_cache(self, bench: Workbench) -> FileCache:
+        """The cache of clean files, for these settings and this interpreter."""
         settings = [bench.root / name for name in self.SETTINGS]
         context = [
             path.read_text(encoding="utf-8") if path.exists() else ""
             for path in settings
         ]
-        return KnownFiles(
+        return FileCache(
             bench.root / ".cache" / "flake8.json",
             bench.root,
             [*context, str(bench.python.resolve())],
@@ -102,10 +100,9 @@ class Flake8(CommandTool):
 
 
 class Black(CommandTool):
-    """Formatting, as black has it.
+    """Check the formatting with black.
 
-    `--diff` reads nothing from black's cache: it is asked for the files alone that
-    `--check` objects to.
+    `--diff` does not use black's cache, so it gets only files that `--check` rejects.
     """
 
     name = "black"
@@ -132,7 +129,7 @@ class Black(CommandTool):
                 bench.relative(file): line for file, line in first_changes(diff.stdout)
             }
             for file in map(bench.relative, rejected):
-                message = f"black would change this; {MEND}"
+                message = f"black would change this; {FORMAT_HINT}"
                 yield Finding(self.name, "format", message, file, lines.get(file, 1))
         for match in self.PARSE.finditer(done.stderr):
             file = bench.relative(match["file"])
@@ -146,7 +143,7 @@ class Black(CommandTool):
 
 
 class Isort(CommandTool):
-    """The order of imports."""
+    """Check the order of imports with isort."""
 
     name = "isort"
 
@@ -157,12 +154,16 @@ class Isort(CommandTool):
         for file, line in first_changes(done.stdout):
             place = bench.relative(file.removesuffix(":before"))
             yield Finding(
-                self.name, "order", f"isort would change this; {MEND}", place, line
+                self.name,
+                "order",
+                f"isort would change this; {FORMAT_HINT}",
+                place,
+                line,
             )
 
 
 class Mypy(CommandTool):
-    """Types, strictly."""
+    """Check the types with mypy, in strict mode."""
 
     name = "mypy"
     # 2 where a file cannot be parsed, with rows as for 1; a wrong option, also 2,
@@ -194,8 +195,7 @@ class Mypy(CommandTool):
                     file,
                     max(row["line"], 1),
                 )
-        # A setting that mypy does not know costs it a warning and an exit code of 0: it
-        # goes on without it.
+        # For an unknown setting mypy prints a warning, and exits with 0.
         for line in done.stderr.splitlines():
             if line.startswith("pyproject.toml: "):
                 yield Finding(
@@ -206,8 +206,8 @@ class Mypy(CommandTool):
                 )
 
 
-class Mender(CommandTool):
-    """A formatter that rewrites files; it fails only where it cannot."""
+class Formatter(CommandTool):
+    """Base class of the formatters, which rewrite files."""
 
     alone = True
     finding_codes = ()
@@ -220,13 +220,13 @@ class Mender(CommandTool):
         return iter(())
 
 
-class SortImports(Mender):
-    """Sort the imports."""
+class SortImports(Formatter):
+    """Sort the imports with isort."""
 
     name = program = "isort"
 
 
-class Format(Mender):
-    """Format the code."""
+class Format(Formatter):
+    """Format the code with black."""
 
     name = program = "black"

@@ -1,1 +1,1 @@
-"""The wheel and the sdist."""
+"""Builds and checks of the wheel and the sdist."""

@@ -1,1 +1,1 @@
-"""Benchmarks of two trees, and what their difference says."""
+"""Benchmarks that compare the tree with an earlier commit."""

@@ -1,1 +1,1 @@
-"""Packages, code and secrets."""
+"""Security scans of packages, code and secrets."""

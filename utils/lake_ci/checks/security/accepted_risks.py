@@ -1,5 +1,5 @@
-"""What was accepted beforehand, in security/exceptions.toml, and what the scanners of a
-run found beside it.
+"""Reads the accepted risks in security/exceptions.toml, and applies them to the
+findings of a run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import nox.project
 
-from lake_ci.checks.security.sarif import SEVERITIES, Weakness, merged
+from lake_ci.checks.security.sarif import SEVERITIES, SecurityFinding, merged
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench
@@ -21,13 +21,13 @@ from lake_ci.system.pyproject import settings
 
 FILE = "security/exceptions.toml"
 KEYS = {"id": str, "reason": str, "owner": str, "expires": date}
-# Whoever accepts a weakness looks at it again within a year.
+# An accepted risk must be reviewed within a year.
 LONGEST_DAYS = 366
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """One exception: a weakness by its id, in one file or in all, until a date."""
+class AcceptedRisk:
+    """An accepted risk: the id of a finding, in one file or in all, until a date."""
 
     id: str
     reason: str
@@ -40,21 +40,20 @@ class Accepted:
     def tool(self) -> str:
         return self.id.partition("/")[0]
 
-    def covers(self, weakness: Weakness) -> bool:
-        """Whether the weakness is the one that was accepted."""
-        return self.id == weakness.id and self.file in (None, weakness.file)
+    def covers(self, finding: SecurityFinding) -> bool:
+        """Whether this accepts a finding."""
+        return self.id == finding.id and self.file in (None, finding.file)
 
 
 class Register:
-    """What the scanners of one run found, settled by the project's failing level and
-    its exceptions.
+    """The findings of one run, and the exceptions and failing level that apply to them.
 
     Args:
         root: the repository.
-        today: the day that the exceptions' expiry is held against.
+        today: the day for which exceptions must not have expired.
 
     Raises:
-        UsageError: pyproject.toml has no failing level, or one that is none.
+        UsageError: pyproject.toml has no valid failing level.
     """
 
     def __init__(self, root: Path, today: date) -> None:
@@ -66,22 +65,26 @@ class Register:
                 f"pyproject.toml: [tool.lake_ci.security] fail_on is {self.fail_on!r},"
                 f" not one of {levels}"
             )
-        self.accepted, self.problems = read(root, today)
-        self._found: dict[str, list[Weakness]] = {}
-        self._used: set[Accepted] = set()
+        self.accepted, self.problems = read_exceptions(root, today)
+        self._found: dict[str, list[SecurityFinding]] = {}
+        self._used: set[AcceptedRisk] = set()
 
-    def settle(self, tool: str, found: Iterable[Weakness], clean: str) -> Outcome:
-        """Take in all that a scanner found, and say how its row ends; `clean` is what
-        it looked at.
+    def settle(
+        self, tool: str, found: Iterable[SecurityFinding], clean: str
+    ) -> Outcome:
+        """Record the findings of a scanner, and return the outcome of its row.
+
+        Args:
+            clean: what was scanned, such as `12 files`.
         """
         left = []
         excused = 0
-        for weakness in merged(found):
-            covering = [each for each in self.accepted if each.covers(weakness)]
+        for finding in merged(found):
+            covering = [each for each in self.accepted if each.covers(finding)]
             self._used.update(covering)
             excused += bool(covering)
             if not covering:
-                left.append(weakness)
+                left.append(finding)
         self._found[tool] = left
         detail = clean + (f", {excused} accepted" if excused else "")
         if not left:
@@ -101,15 +104,15 @@ class Register:
         )
 
     def unfinished(self, tools: Iterable[str]) -> list[str]:
-        """Which of these scanners have not said all they had to say."""
+        """The scanners that have not reported their findings."""
         return [tool for tool in tools if tool not in self._found]
 
-    def weaknesses(self) -> list[Weakness]:
-        """The one list of what all scanners found, without what was accepted."""
-        return merged(weakness for found in self._found.values() for weakness in found)
+    def security_findings(self) -> list[SecurityFinding]:
+        """The merged findings of all scanners, without accepted ones."""
+        return merged(finding for found in self._found.values() for finding in found)
 
-    def unused(self) -> list[Accepted]:
-        """The exceptions that cover nothing, of scanners that looked."""
+    def unused(self) -> list[AcceptedRisk]:
+        """The exceptions that cover no finding of a scanner that ran."""
         return [
             each
             for each in self.accepted
@@ -117,10 +120,10 @@ class Register:
         ]
 
 
-def read(root: Path, today: date) -> tuple[list[Accepted], list[Finding]]:
-    """The exceptions that hold, and what is wrong with the others; one that has expired
-    holds no more.
-    """
+def read_exceptions(
+    root: Path, today: date
+) -> tuple[list[AcceptedRisk], list[Finding]]:
+    """The valid exceptions, and a finding for each invalid or expired one."""
     path = root / FILE
     try:
         body = nox.project.load_toml(path)
@@ -152,16 +155,16 @@ def read(root: Path, today: date) -> tuple[list[Accepted], list[Finding]]:
         ]
     accepted = []
     for row, line in zip(rows, heads):
-        wrong = objection(row, today)
+        wrong = exception_problem(row, today)
         if wrong is None:
-            accepted.append(Accepted(line=line, **row))
+            accepted.append(AcceptedRisk(line=line, **row))
         else:
             problems.append(_problem(*wrong, line))
     return accepted, problems
 
 
-def objection(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
-    """What is wrong with an exception, as rule and message; None where it holds."""
+def exception_problem(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
+    """Why an exception is invalid, as rule and message; None if it is valid."""
     name = str(row.get("id", "an exception"))
     for key, kind in KEYS.items():
         if type(row.get(key)) is not kind or not str(row[key]).strip():
@@ -176,7 +179,7 @@ def objection(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
     if unknown:
         return "incomplete", f"{name}: {unknown[0]!r} is not known here"
     if row["expires"] < today:
-        hint = f"mend it, or have the owner ({row['owner']}) decide again"
+        hint = f"fix it, or have the owner ({row['owner']}) decide again"
         return (
             "expired",
             f"the exception for {name} expired on {row['expires']}; {hint}",
@@ -193,16 +196,14 @@ def objection(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
 
 
 def _problem(rule: str, message: str, line: int) -> Finding:
-    return Finding(Exceptions.name, rule, message, FILE, line)
+    return Finding(AcceptedRisksCheck.name, rule, message, FILE, line)
 
 
-class Exceptions(Tool):
-    """Each exception has its reason, owner and date, none has expired, and each is
-    still needed.
-    """
+class AcceptedRisksCheck(Tool):
+    """Check that each exception is complete, has not expired, and is still needed."""
 
     name = "exceptions"
-    # After the scanners: which exception is used is known only then.
+    # It runs after the scanners: only then is known which exceptions are used.
     alone = True
 
     def __init__(self, register: Register) -> None:

@@ -1,6 +1,4 @@
-"""What a scanner is that judges each file by itself: it is asked only about files that
-it has not seen as they are.
-"""
+"""Base class of scanners that check each file separately, with cached results."""
 
 from __future__ import annotations
 
@@ -10,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from lake_ci.checks.file_cache import KnownFiles, Said
-from lake_ci.checks.security.sarif import Weakness
+from lake_ci.checks.file_cache import FileCache, FileRows
+from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.checks.security.scanner import UNREADABLE, Scanner, shown
 from lake_ci.model.results import Outcome, count
 from lake_ci.runner.check import Workbench, crashed
@@ -21,107 +19,108 @@ LOCK = "requirements/security.txt"
 
 
 @dataclass
-class Told:
-    """What one run of the scanner told.
+class ScanResult:
+    """The result of one run of a scanner.
 
     Attributes:
-        rows: what it found, by file, of the files that it was asked about; None: it
-            does not look at such a file.
-        stray: what it found elsewhere.
-        errors: what it could not read.
-        weaknesses: all of this as weaknesses.
+        rows: the rows of each requested file; None if the scanner does not check it.
+        stray: the rows of other files.
+        errors: the files that it could not read.
+        findings: all rows and errors as findings.
     """
 
-    rows: dict[str, Said] = field(default_factory=dict)
+    rows: dict[str, FileRows] = field(default_factory=dict)
     stray: list[Any] = field(default_factory=list)
     errors: list[Any] = field(default_factory=list)
-    weaknesses: list[Weakness] = field(default_factory=list)
+    findings: list[SecurityFinding] = field(default_factory=list)
 
 
 class FileScanner(Scanner):
-    """A scanner of files. Its document, once cleaned, has two lists of rows: `results`,
-    and `errors` for the unread.
+    """Base class of scanners of files; only files without a cached result are scanned.
+
+    The cleaned document has two lists of rows: `results`, and `errors` of unread files.
 
     Attributes:
-        settings: git patterns of the files that its answers depend on, beside the file
-            itself and its own version.
+        settings: git patterns of files that its results depend on, besides the scanned
+            file and the scanner's version.
     """
 
     settings: Sequence[str] = ()
 
     def files(self, bench: Workbench) -> Sequence[str]:
-        """The files to look at."""
+        """The files to scan."""
         raise NotImplementedError
 
     def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
-        """The command line for these files, run at the root of the repository; it may
-        look at others, too.
+        """The command line that scans these files, run at the root of the repository.
+
+        It may scan other files, too.
         """
         raise NotImplementedError
 
     def seen(
         self, document: Any, files: Sequence[str], bench: Workbench
     ) -> Iterable[str]:
-        """Which files it looked at, of those it was asked about. Raises ValueError
-        where it cannot have been these.
+        """The requested files that the scanner has scanned.
+
+        Raises:
+            ValueError: the scanner did not scan the requested files.
         """
         raise NotImplementedError
 
     def file(self, row: Any, bench: Workbench) -> str:
-        """The file that a row of the cleaned document is of."""
+        """The file of a row of the cleaned document."""
         raise NotImplementedError
 
     def run(self, bench: Workbench) -> Outcome:
         files = self.files(bench)
-        memory = KnownFiles(
+        cache = FileCache(
             bench.root / ".cache" / f"{self.name}.json",
             bench.root,
             self._context(bench),
         )
-        digests = memory.digests(files)
-        said, unknown = memory.said(files, digests), memory.unknown(files, digests)
-        told = self._ask(unknown, said, bench) if unknown else Told()
-        if isinstance(told, Outcome):
-            return told
-        rows = {**said, **told.rows}
-        looked_at = _seen(rows)
+        digests = cache.digests(files)
+        cached, uncached = cache.cached(files, digests), cache.uncached(files, digests)
+        result = self._scan_files(uncached, cached, bench) if uncached else ScanResult()
+        if isinstance(result, Outcome):
+            return result
+        rows = {**cached, **result.rows}
+        looked_at = _scanned_count(rows)
         if not looked_at:
             return Outcome.failure(self.name, "nothing", "it looked at no file")
         found = [
-            *self.weaknesses({"results": _sorted(said), "errors": []}, bench),
-            *told.weaknesses,
+            *self.security_findings({"results": _sorted(cached), "errors": []}, bench),
+            *result.findings,
         ]
-        results = [*_sorted(rows), *told.stray]
+        results = [*_sorted(rows), *result.stray]
         self.write(
-            {"files": looked_at, "results": results, "errors": told.errors}, bench
+            {"files": looked_at, "results": results, "errors": result.errors}, bench
         )
-        if unknown:
-            memory.keep(self._sure(said, told, bench), digests)
-        changed = _seen(told.rows)
+        if uncached:
+            cache.save(self._cacheable(cached, result, bench), digests)
+        changed = _scanned_count(result.rows)
         return self.register.settle(
             self.name, found, f"{count(looked_at, 'file')}, {changed or 'none'} changed"
         )
 
-    def _ask(
-        self, files: Sequence[str], said: Mapping[str, Said], bench: Workbench
-    ) -> Told | Outcome:
-        """What the scanner tells of files, or why it tells nothing to rely on."""
+    def _scan_files(
+        self, files: Sequence[str], cached: Mapping[str, FileRows], bench: Workbench
+    ) -> ScanResult | Outcome:
+        """Scan files; returns an outcome if the scanner failed."""
         done = bench.execute(self.scan(bench, files), env=self.environment(bench))
         ended = self.ended_badly(done)
         if ended is not None:
             return ended
         try:
-            told = self._told(self.document(done, bench), files, said, bench)
+            result = self._parsed(self.document(done, bench), files, cached, bench)
         except UNREADABLE as error:
             return self.unreadable(done, error)
-        if done.code != 0 and not told.weaknesses:
+        if done.code != 0 and not result.findings:
             return crashed(self.name, shown(done))
-        return told
+        return result
 
     def _context(self, bench: Workbench) -> list[str]:
-        """All that its answers depend on beside the file: settings, versions, and how
-        it is asked and read.
-        """
+        """What results depend on besides the file: settings, versions, this code."""
         names = git.files(bench.root, LOCK, *self.settings)
         texts = [
             (bench.root / name).read_text(encoding="utf-8", errors="surrogateescape")
@@ -133,73 +132,74 @@ class FileScanner(Scanner):
         ]
         return [*names, *texts, *code, str(bench.python.resolve())]
 
-    def _told(
+    def _parsed(
         self,
         document: Any,
-        asked: Sequence[str],
-        said: Mapping[str, Said],
+        files: Sequence[str],
+        cached: Mapping[str, FileRows],
         bench: Workbench,
-    ) -> Told:
-        """What the document tells of the files asked about, and of none that is known.
+    ) -> ScanResult:
+        """The rows and errors of a document, without those of cached files.
+
         Raises one of UNREADABLE.
         """
-        seen = set(self.seen(document, asked, bench))
+        seen = set(self.seen(document, files, bench))
         cleaned = self.clean(document)
         results = [
-            row for row in cleaned["results"] if self.file(row, bench) not in said
+            row for row in cleaned["results"] if self.file(row, bench) not in cached
         ]
         found: dict[str, list[Any]] = {}
         for row in results:
             found.setdefault(self.file(row, bench), []).append(row)
-        rows: dict[str, Said] = {
+        rows: dict[str, FileRows] = {
             file: found.pop(file, []) if file in seen or file in found else None
-            for file in asked
+            for file in files
         }
-        weaknesses = list(
-            self.weaknesses({"results": results, "errors": cleaned["errors"]}, bench)
+        findings = list(
+            self.security_findings(
+                {"results": results, "errors": cleaned["errors"]}, bench
+            )
         )
-        return Told(
+        return ScanResult(
             rows,
             [row for each in found.values() for row in each],
             cleaned["errors"],
-            weaknesses,
+            findings,
         )
 
-    def _sure(
-        self, said: Mapping[str, Said], told: Told, bench: Workbench
-    ) -> dict[str, Said]:
-        """What may be believed the next time."""
-        unread = {self.file(row, bench) for row in told.errors}
-        if told.stray or not unread <= {*said, *told.rows}:
-            # Of which file that was is not known, and it must be told again.
+    def _cacheable(
+        self, cached: Mapping[str, FileRows], result: ScanResult, bench: Workbench
+    ) -> dict[str, FileRows]:
+        """The results that may be cached."""
+        unread = {self.file(row, bench) for row in result.errors}
+        if result.stray or not unread <= {*cached, *result.rows}:
+            # Their file is unknown, so the next run must report them again.
             return {}
-        unsure = unread | _passed_over(said, told)
+        unsure = unread | _skipped_by_mistake(cached, result)
         return {
             file: rows
-            for file, rows in {**said, **told.rows}.items()
+            for file, rows in {**cached, **result.rows}.items()
             if file not in unsure
         }
 
 
-def _passed_over(said: Mapping[str, Said], told: Told) -> set[str]:
-    """The files that the scanner may have skipped by mistake: it looked at others of
-    the same suffix before.
-    """
+def _skipped_by_mistake(cached: Mapping[str, FileRows], result: ScanResult) -> set[str]:
+    """Files that the scanner skipped, although it scanned others of the same suffix."""
     suffixes = {
-        PurePath(file).suffix for file, rows in said.items() if rows is not None
+        PurePath(file).suffix for file, rows in cached.items() if rows is not None
     }
     return {
         file
-        for file, rows in told.rows.items()
+        for file, rows in result.rows.items()
         if rows is None and PurePath(file).suffix in suffixes
     }
 
 
-def _seen(rows: Mapping[str, Said]) -> int:
-    """The number of files that the scanner looked at."""
+def _scanned_count(rows: Mapping[str, FileRows]) -> int:
+    """The number of files that the scanner has scanned."""
     return sum(each is not None for each in rows.values())
 
 
-def _sorted(rows: Mapping[str, Said]) -> list[Any]:
+def _sorted(rows: Mapping[str, FileRows]) -> list[Any]:
     """The rows of all files, by the path of the file."""
     return [row for file in sorted(rows) for row in rows[file] or ()]

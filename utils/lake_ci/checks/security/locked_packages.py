@@ -1,5 +1,5 @@
-"""The packages that the locks pin, and the newest ones that the wheel's requirements
-allow.
+"""Reads the packages that the locks pin, and resolves the newest ones that the wheel's
+requirements allow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMPILE = (
 
 @dataclass(frozen=True)
 class Pin:
-    """A package of one version, and where it is written."""
+    """A pinned version of a package, with the file and line of the pin."""
 
     name: str
     version: str
@@ -44,25 +44,27 @@ def locks(root: Path) -> list[Path]:
     ]
 
 
-def locked(path: Path, root: Path) -> Iterator[Pin]:
-    """What a lock pins; a package may stand there several times, with markers."""
+def lock_pins(path: Path, root: Path) -> Iterator[Pin]:
+    """The pins of a lock; a package may have several, with markers."""
     file = path.relative_to(root).as_posix()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         match = PIN.match(line)
         if match:
-            yield Pin(normal(match[1]), match[2], file, number)
+            yield Pin(normalized_name(match[1]), match[2], file, number)
 
 
-def normal(name: str) -> str:
-    """A package's name as all of its spellings have it in common."""
+def normalized_name(name: str) -> str:
+    """The normalized name of a package."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def resolve(bench: Workbench, today: date) -> Path | None:
-    """A file of the newest that the wheel and its extras allow; None where it could not
-    be resolved.
+    """Resolve the newest versions that the wheel and its extras allow, into a file.
 
-    The index is asked once a day, and after a change of pyproject.toml.
+    It runs once a day, and after each change of pyproject.toml.
+
+    Returns:
+        The file, or None if they cannot be resolved.
     """
     digest = hashlib.sha256((bench.root / "pyproject.toml").read_bytes()).hexdigest()[
         :12
@@ -88,10 +90,8 @@ def resolve(bench: Workbench, today: date) -> Path | None:
     return resolved
 
 
-def required(path: Path, root: Path) -> Iterator[Pin]:
-    """What was resolved for the wheel; its place is the requirement in pyproject.toml,
-    or the list of them.
-    """
+def wheel_pins(path: Path, root: Path) -> Iterator[Pin]:
+    """The pins that were resolved for the wheel, each at its line in pyproject.toml."""
     lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     otherwise = next(
         (
@@ -101,7 +101,7 @@ def required(path: Path, root: Path) -> Iterator[Pin]:
         ),
         1,
     )
-    for pin in locked(path, root):
+    for pin in lock_pins(path, root):
         named = re.compile(rf'"{re.escape(pin.name)}\b')
         line = next(
             (number for number, line in enumerate(lines, 1) if named.search(line)),

@@ -1,6 +1,4 @@
-"""Known weaknesses of the packages that the locks pin, and of those that the wheel
-would bring along.
-"""
+"""Scans locked packages, and the newest ones that the wheel allows, with safety."""
 
 from __future__ import annotations
 
@@ -14,11 +12,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lake_ci.checks.lint.locks import MEND
+from lake_ci.checks.lint.locks import LOCK_HINT
 from lake_ci.checks.security import locked_packages
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.locked_packages import Pin
-from lake_ci.checks.security.sarif import Weakness
+from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.checks.security.scanner import Scanner
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Outcome, Status, count
@@ -26,15 +24,15 @@ from lake_ci.runner.check import Workbench
 from lake_ci.system.processes import Completed
 
 VARIABLE = "LAKE_CI_ADVISORIES"
-# Where safety 3.7 takes the live database from without an account, and all that it
-# needs for the way there.
+# The server of the live database of safety 3.7, for use without an account, and the
+# environment variables for the connection.
 LIVE = "https://pyup.io/"
 NETWORK = re.compile(
     r"SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
 )
 PROBE_SECONDS = 3
 OLD_DAYS = 30
-# safety had no network after all, or was told to come back later.
+# The exit codes of safety without a network, and for too many requests.
 NO_ANSWER = (66, 68)
 NONE = f"no advisory database: connect, or name a folder with one in {VARIABLE}"
 UNRESOLVED = "what the wheel would bring along today could not be resolved"
@@ -42,9 +40,7 @@ UNRESOLVED = "what the wheel would bring along today could not be resolved"
 
 @dataclass(frozen=True)
 class Database:
-    """An advisory database: how safety is told of it, what people call it, and of what
-    day it is.
-    """
+    """An advisory database: the arguments for safety, its name, and its date."""
 
     arguments: tuple[str, ...]
     name: str
@@ -52,9 +48,7 @@ class Database:
 
 
 def online() -> bool:
-    """Whether the live database can be reached from here, by the proxy of the
-    environment.
-    """
+    """Whether the server of the live database answers, directly or by a proxy."""
     try:
         with urllib.request.urlopen(LIVE, timeout=PROBE_SECONDS):
             return True
@@ -65,8 +59,10 @@ def online() -> bool:
 
 
 def from_folder(env: Mapping[str, str]) -> Database | None:
-    """The database that LAKE_CI_ADVISORIES names. Raises LakeCiError where there is
-    none in that folder.
+    """The database that LAKE_CI_ADVISORIES names; None if it is not set.
+
+    Raises:
+        LakeCiError: the folder contains no database.
     """
     if not env.get(VARIABLE):
         return None
@@ -90,8 +86,9 @@ def from_folder(env: Mapping[str, str]) -> Database | None:
 
 
 class Safety(Scanner):
-    """safety: no lock, and nothing the wheel would bring along, holds a version with a
-    known weakness.
+    """Check with safety that no lock pins a version with a known vulnerability.
+
+    The newest versions that the wheel's requirements allow are checked as well.
     """
 
     name = "safety"
@@ -119,13 +116,13 @@ class Safety(Scanner):
         files, self._pins = self.listed(bench)
         if not self._pins:
             return Outcome.failure(
-                self.name, "nothing", f"no package is pinned: {MEND}"
+                self.name, "nothing", f"no package is pinned: {LOCK_HINT}"
             )
         fresh = self.newest(bench)
         if fresh is not None:
             files.append(fresh)
-            self._pins += locked_packages.required(fresh, bench.root)
-        said = NONE
+            self._pins += locked_packages.wheel_pins(fresh, bench.root)
+        not_checked = NONE
         for database in databases:
             done = bench.execute(
                 self._command(bench, database, files), env=self.environment(bench)
@@ -135,19 +132,19 @@ class Safety(Scanner):
                 return self._dated(
                     self.outcome(done, bench), database, resolved=complete
                 )
-            said = f"{NONE}\n{done.last_lines(3)}"
-        return Outcome(Status.WARNING, NONE, weaker=said)
+            not_checked = f"{NONE}\n{done.last_lines(3)}"
+        return Outcome(Status.WARNING, NONE, weaker=not_checked)
 
     def listed(self, bench: Workbench) -> tuple[list[Path], list[Pin]]:
-        """The files that safety reads, and the pins in them."""
+        """The files that safety scans, and the pins in them."""
         files = locked_packages.locks(bench.root)
         return files, [
-            pin for file in files for pin in locked_packages.locked(file, bench.root)
+            pin for file in files for pin in locked_packages.lock_pins(file, bench.root)
         ]
 
     def newest(self, bench: Workbench) -> Path | None:
-        """A file of what the wheel would bring along today; None where that is not
-        asked, or could not be told.
+        """A file with the newest versions that the wheel allows today; None if that is
+        not wanted, or they cannot be resolved.
         """
         return locked_packages.resolve(bench, self.today) if self.resolves else None
 
@@ -176,7 +173,7 @@ class Safety(Scanner):
         return super().environment(bench) | network
 
     def text(self, done: Completed, bench: Workbench) -> str:
-        # Its standard output begins with a banner, whatever it is asked for.
+        # Its standard output always begins with a banner.
         raw = self._raw(bench)
         text = raw.read_text(encoding="utf-8") if raw.exists() else ""
         raw.unlink(missing_ok=True)
@@ -187,14 +184,19 @@ class Safety(Scanner):
         document["report_meta"].pop("git", None)
         return document
 
-    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
-        seen = {locked_packages.normal(name) for name in document["scanned_packages"]}
+    def security_findings(
+        self, document: Any, bench: Workbench
+    ) -> Iterator[SecurityFinding]:
+        seen = {
+            locked_packages.normalized_name(name)
+            for name in document["scanned_packages"]
+        }
         unseen = sorted({pin.name for pin in self._pins} - seen)
         if unseen:
             raise ValueError(f"it did not look at {', '.join(unseen)}")
-        # No policy file takes anything out: exceptions stand in one place.
+        # Policy files of safety do not count: exceptions are in one file only.
         for row in [*document["vulnerabilities"], *document["ignored_vulnerabilities"]]:
-            name = locked_packages.normal(row["package_name"])
+            name = locked_packages.normalized_name(row["package_name"])
             cve = f" ({row['CVE']})" if row["CVE"] else ""
             known = f"{row['vulnerability_id']}{cve}"
             affected = ", ".join(row["vulnerable_spec"])
@@ -202,7 +204,7 @@ class Safety(Scanner):
                 f"{name} {row['analyzed_version']} is affected by {known},"
                 f" as is all of {affected}"
             )
-            mend = f"run `nox -s lock -- --upgrade-package {name}`"
+            hint = f"run `nox -s lock -- --upgrade-package {name}`"
             places = [
                 pin
                 for pin in self._pins
@@ -212,10 +214,10 @@ class Safety(Scanner):
                 raise ValueError(f"{name} {row['analyzed_version']} is pinned nowhere")
             for pin in places:
                 severity = _severity(row.get("severity"))
-                yield Weakness(
+                yield SecurityFinding(
                     self.name,
                     row["vulnerability_id"],
-                    f"{message}; {mend}",
+                    f"{message}; {hint}",
                     pin.file,
                     pin.line,
                     severity,
@@ -227,9 +229,7 @@ class Safety(Scanner):
     def _dated(
         self, outcome: Outcome, database: Database, *, resolved: bool
     ) -> Outcome:
-        """The outcome with the database's name and day; an old one is a remark, a
-        failure stays a failure.
-        """
+        """The outcome with the database's name and date; a warning if it is old."""
         detail = f"{outcome.detail}, {database.name} of {database.day}"
         if outcome.status is Status.FAILURE:
             return replace(outcome, detail=detail)
@@ -249,9 +249,7 @@ class Safety(Scanner):
 
 
 def _severity(given: Any) -> str:
-    """safety's own severity where its database has one; an advisory without is taken
-    seriously.
-    """
+    """The severity of an advisory; `high` if the database has none."""
     scores = given if isinstance(given, dict) else {}
     word = str((scores.get("cvssv3") or {}).get("base_severity", "")).lower()
     return word if word in ("low", "medium") else "high"

@@ -1,6 +1,4 @@
-"""What the scanners object to as one list, and that list as SARIF for GitHub's code
-scanning.
-"""
+"""Merges the findings of the scanners, and writes them as SARIF for GitHub."""
 
 from __future__ import annotations
 
@@ -12,31 +10,29 @@ from urllib.parse import quote
 
 from lake_ci.model.results import Finding
 
-# Rising; the score is what GitHub sorts its alerts by.
+# In rising order; GitHub sorts its alerts by the score.
 SEVERITIES = {
     "low": ("note", "3.0"),
     "medium": ("warning", "5.5"),
     "high": ("error", "8.0"),
 }
-# Narrower classes that another scanner knows by the wider one's number: a password in
-# the code is a secret in the code.
+# Classes that another scanner reports as a wider one: a password in the code is also a
+# secret in the code.
 SAME_CLASS = {"CWE-259": "CWE-798"}
 
 
 @dataclass(frozen=True)
-class Weakness:
-    """What a scanner objects to.
+class SecurityFinding:
+    """A finding of a security scanner.
 
     Attributes:
         tool: the scanner.
-        rule: its name for the kind of weakness, `B602`, or of the advisory,
-            `PYSEC-2018-28`.
-        message: what is wrong and what to do; it never holds the secret that was found.
+        rule: the scanner's rule, `B602`, or the advisory, `PYSEC-2018-28`.
+        message: what is wrong and what to do; it never contains the secret itself.
         file: relative to the repository.
         line: from 1.
         severity: a key of `SEVERITIES`.
-        cwe: the class of weakness, `CWE-78`, by which scanners agree; None where it has
-            none.
+        cwe: the class of the weakness, `CWE-78`, the same for all scanners; or None.
     """
 
     tool: str
@@ -49,16 +45,16 @@ class Weakness:
 
     @property
     def id(self) -> str:
-        """The name that exceptions and SARIF know it by: `bandit/B602`."""
+        """Its id in exceptions and in SARIF: `bandit/B602`."""
         return f"{self.tool}/{self.rule}"
 
     def at_least(self, severity: str) -> bool:
-        """Whether it is as severe as that, or more."""
+        """Whether its severity is at least this one."""
         ranks = list(SEVERITIES)
         return ranks.index(self.severity) >= ranks.index(severity)
 
     def finding(self, *, fails: bool) -> Finding:
-        """The same as a row's finding."""
+        """The finding for the row of the scanner."""
         message = f"{self.message} ({self.severity})"
         return Finding(
             self.tool,
@@ -70,22 +66,22 @@ class Weakness:
         )
 
 
-def merged(weaknesses: Iterable[Weakness]) -> list[Weakness]:
-    """One list by file and line, in which no weakness of a line stands twice.
+def merged(security_findings: Iterable[SecurityFinding]) -> list[SecurityFinding]:
+    """Sort findings by file and line, and drop duplicates.
 
-    Two scanners mean the same where class, file and line are the same: the more severe
-    is kept, and names the other.
+    Findings of the same class, file and line are duplicates: the most severe one stays,
+    and its message names the others.
     """
     ranks = list(SEVERITIES)
-    kept: dict[tuple[str, int, str], Weakness] = {}
+    unique: dict[tuple[str, int, str], SecurityFinding] = {}
     others: dict[tuple[str, int, str], list[str]] = {}
     for each in sorted(
-        weaknesses,
+        security_findings,
         key=lambda one: (one.file, one.line, -ranks.index(one.severity), one.id),
     ):
         kind = SAME_CLASS.get(each.cwe, each.cwe) if each.cwe else each.id
         place = (each.file, each.line, kind)
-        first = kept.setdefault(place, each)
+        first = unique.setdefault(place, each)
         if each.id not in (first.id, *others.get(place, ())):
             others.setdefault(place, []).append(each.id)
     return [
@@ -94,13 +90,13 @@ def merged(weaknesses: Iterable[Weakness]) -> list[Weakness]:
             if place in others
             else each
         )
-        for place, each in kept.items()
+        for place, each in unique.items()
     ]
 
 
-def document(weaknesses: list[Weakness]) -> dict[str, Any]:
-    """A SARIF 2.1.0 log of one run."""
-    first = {each.id: each for each in reversed(weaknesses)}
+def document(security_findings: list[SecurityFinding]) -> dict[str, Any]:
+    """The SARIF 2.1.0 log of one run, as an object."""
+    first = {each.id: each for each in reversed(security_findings)}
     ids = sorted(first)
     driver = {"name": "nox -s security", "rules": [_rule(first[id]) for id in ids]}
     results = [
@@ -121,7 +117,7 @@ def document(weaknesses: list[Weakness]) -> dict[str, Any]:
                 }
             ],
         }
-        for each in weaknesses
+        for each in security_findings
     ]
     return {
         "$schema": (
@@ -139,12 +135,12 @@ def document(weaknesses: list[Weakness]) -> dict[str, Any]:
     }
 
 
-def text(weaknesses: list[Weakness]) -> str:
-    """The log as it is written."""
-    return json.dumps(document(weaknesses), indent=1) + "\n"
+def text(security_findings: list[SecurityFinding]) -> str:
+    """The SARIF log as text."""
+    return json.dumps(document(security_findings), indent=1) + "\n"
 
 
-def _rule(each: Weakness) -> dict[str, Any]:
+def _rule(each: SecurityFinding) -> dict[str, Any]:
     tags = ["security", *([f"external/cwe/{each.cwe.lower()}"] if each.cwe else [])]
     properties = {"tags": tags, "security-severity": SEVERITIES[each.severity][1]}
     summary = {"text": f"{each.tool}: {each.rule}"}
@@ -157,7 +153,5 @@ def _rule(each: Weakness) -> dict[str, Any]:
 
 
 def _uri(file: str) -> str:
-    """A relative path as a relative reference: what is not plain in a URI, as its bytes
-    in hexadecimal.
-    """
+    """A relative path as a relative URI, with special characters escaped."""
     return quote(file)

@@ -1,6 +1,4 @@
-"""Weaknesses of the code, and secrets in it: bandit, semgrep with the project's own
-rules, kingfisher.
-"""
+"""Scans the code with bandit, semgrep and kingfisher, and writes the SARIF report."""
 
 from __future__ import annotations
 
@@ -10,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lake_ci.checks.file_cache import KnownFiles
+from lake_ci.checks.file_cache import FileCache
 from lake_ci.checks.security import sarif
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.file_scanner import LOCK, FileScanner
-from lake_ci.checks.security.sarif import Weakness
-from lake_ci.checks.security.scanner import HOME, Scanner, surroundings
+from lake_ci.checks.security.sarif import SecurityFinding
+from lake_ci.checks.security.scanner import HOME, Scanner, minimal_env
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import CommandTool, Tool, Workbench, stopped_or_crashed
 from lake_ci.system import git
@@ -23,18 +21,16 @@ from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import read_project
 
 RULES = "security/rules"
-# What kingfisher has no rule for; its own hold beside them.
+# Rules for kingfisher in addition to its own.
 KINGFISHER_RULES = "security/secrets"
 SCHEMA = "security/sarif-schema-2.1.0.json"
 REPORT = "findings.sarif"
-# No word to anyone: no metrics, no question whether there is a newer release.
+# semgrep must not use the network: no metrics, no check for a newer release.
 SEMGREP = ("--metrics=off", "--disable-version-check")
 
 
 class Bandit(FileScanner):
-    """bandit: calls and settings in the project's own Python that are known to be
-    dangerous.
-    """
+    """Scan the project's Python code with bandit for dangerous calls and settings."""
 
     name = "bandit"
     report = "bandit.json"
@@ -58,17 +54,19 @@ class Bandit(FileScanner):
     def file(self, row: Any, bench: Workbench) -> str:
         return bench.relative(row["filename"])
 
-    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+    def security_findings(
+        self, document: Any, bench: Workbench
+    ) -> Iterator[SecurityFinding]:
         for error in document["errors"]:
             message = f"not scanned: {error['reason']}"
-            yield Weakness(
+            yield SecurityFinding(
                 self.name, "unparsed", message, self.file(error, bench), 1, "high"
             )
         for row in document["results"]:
             message = f"{_without_secret(row)}; see {row['more_info']}"
             cwe = f"CWE-{row['issue_cwe']['id']}" if row.get("issue_cwe") else None
             file, severity = self.file(row, bench), row["issue_severity"].lower()
-            yield Weakness(
+            yield SecurityFinding(
                 self.name,
                 row["test_id"],
                 message,
@@ -88,33 +86,29 @@ class Bandit(FileScanner):
 
 
 def _without_secret(row: dict[str, Any]) -> str:
-    """What bandit says; of a hard-coded password (B105 to B107) without the
-    password.
-    """
-    says = str(row["issue_text"])
-    return (
-        says.partition(":")[0] if row["test_id"] in ("B105", "B106", "B107") else says
-    )
+    """The message of bandit; for a hard-coded password (B105 to B107) without it."""
+    message = str(row["issue_text"])
+    if row["test_id"] in ("B105", "B106", "B107"):
+        return message.partition(":")[0]
+    return message
 
 
 class Semgrep(FileScanner):
-    """semgrep with the rules of security/rules, offline: what a reviewer of a lake
-    would object to.
-    """
+    """Scan with semgrep, offline, by the project's own rules in security/rules."""
 
     name = "semgrep"
     report = "semgrep.json"
     settings = (RULES, ".semgrepignore")
     SEVERITIES = {"ERROR": "high", "WARNING": "medium", "INFO": "low"}
-    # Of more files than these semgrep is faster to look at all than to tell them apart.
+    # For more files than this, semgrep is faster if it scans all files.
     FEW = 100
 
     def files(self, bench: Workbench) -> Sequence[str]:
         return git.files(bench.root)
 
     def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
-        # One process: the other scanners want the other cores, and most of its time is
-        # its start.
+        # One process: the other scanners use the other cores, and most of the time is
+        # the start of semgrep.
         scan = [
             bench.bin("semgrep"),
             "scan",
@@ -123,8 +117,8 @@ class Semgrep(FileScanner):
             *SEMGREP,
             "--disable-nosem",
         ]
-        # Named as targets they would be scanned whatever .semgrepignore says. What has
-        # a meaning in a pattern is not worth the trouble.
+        # `--include`, because semgrep scans targets even if .semgrepignore lists them.
+        # File names with the characters of a pattern cannot be included.
         few = len(files) <= self.FEW and not any(
             re.search(r"[*?\[\]{}!\\]", file) for file in files
         )
@@ -141,12 +135,14 @@ class Semgrep(FileScanner):
     def file(self, row: Any, bench: Workbench) -> str:
         return bench.relative(row.get("path") or RULES)
 
-    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+    def security_findings(
+        self, document: Any, bench: Workbench
+    ) -> Iterator[SecurityFinding]:
         for error in document["errors"]:
             line = error.get("spans", [{}])[0].get("start", {}).get("line", 1)
             kind = error["type"] if isinstance(error["type"], str) else error["type"][0]
             message = f"not scanned as a whole: {kind}"
-            yield Weakness(
+            yield SecurityFinding(
                 self.name, "unparsed", message, self.file(error, bench), line, "high"
             )
         for row in document["results"]:
@@ -155,7 +151,9 @@ class Semgrep(FileScanner):
                 "cwe"
             )
             file, line = self.file(row, bench), row["start"]["line"]
-            yield Weakness(self.name, rule, extra["message"], file, line, severity, cwe)
+            yield SecurityFinding(
+                self.name, rule, extra["message"], file, line, severity, cwe
+            )
 
     def clean(self, document: Any) -> Any:
         rows = [
@@ -172,9 +170,7 @@ class Semgrep(FileScanner):
 
 
 class Rules(CommandTool):
-    """Each rule of security/rules finds what its test file says, and nothing else; a
-    rule without tests fails.
-    """
+    """Test each rule of security/rules with its test file; a rule without one fails."""
 
     name = "semgrep rules"
 
@@ -182,7 +178,7 @@ class Rules(CommandTool):
         return [bench.bin("semgrep"), "scan", "--test", "--json", *SEMGREP, RULES]
 
     def _rules(self, bench: Workbench) -> list[Path]:
-        """The files of rules, without the files of their tests."""
+        """The files of the rules, without the test files."""
         paths = sorted((bench.root / RULES).glob("*.yaml"))
         return [path for path in paths if not path.name.endswith(".test.yaml")]
 
@@ -199,20 +195,20 @@ class Rules(CommandTool):
             return Outcome.of(untested)
         lock = bench.root / LOCK
         context = [lock.read_text(encoding="utf-8") if lock.exists() else ""]
-        known = KnownFiles(
+        cache = FileCache(
             bench.root / ".cache" / "semgrep-rules.json", bench.root, context
         )
         files = git.files(bench.root, RULES)
-        digests = known.digests(files)
+        digests = cache.digests(files)
         clean = count(len(rules), "rule")
-        if not known.unknown(files, digests):
+        if not cache.uncached(files, digests):
             return Outcome(Status.SUCCESS, f"{clean}, none changed")
         outcome = self.outcome(
-            bench.execute(self.command(bench), env=surroundings(bench)), bench
+            bench.execute(self.command(bench), env=minimal_env(bench)), bench
         )
         if outcome.status is not Status.SUCCESS:
             return outcome
-        known.keep({file: [] for file in files}, digests)
+        cache.save({file: [] for file in files}, digests)
         return Outcome(Status.SUCCESS, f"{clean} tested")
 
     def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
@@ -248,7 +244,7 @@ class Rules(CommandTool):
                     )
 
     def _untested(self, rule: Path, bench: Workbench) -> Iterator[Finding]:
-        """What semgrep passes over in silence: a rule without a test of each kind."""
+        """A finding for each kind of test that a rule lacks; semgrep ignores that."""
         place = bench.relative(rule)
         ids = re.findall(
             r"^\s*- id: (\S+)$", rule.read_text(encoding="utf-8"), re.MULTILINE
@@ -272,9 +268,7 @@ class Rules(CommandTool):
 
 
 class Secrets(FileScanner):
-    """kingfisher: no token, key or password in any file that git knows, or that a
-    distribution would hold.
-    """
+    """Scan for secrets with kingfisher, in all files of git and of distributions."""
 
     name = "secrets"
     report = "secrets.json"
@@ -282,8 +276,7 @@ class Secrets(FileScanner):
     settings = (KINGFISHER_RULES,)
 
     def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
-        # Offline and without a word to anyone; what is found is replaced by a hash,
-        # wherever it is printed.
+        # Without the network; kingfisher prints a hash in place of each secret.
         scan = [
             bench.bin("kingfisher"),
             "scan",
@@ -292,13 +285,13 @@ class Secrets(FileScanner):
             "--redact",
             "--no-ignore",
         ]
-        # A token that stands in several files is named in each.
+        # A token in several files is reported in each.
         scan += ["--no-dedup", f"--rules-path={KINGFISHER_RULES}"]
         cache = f"--rule-cache-dir={bench.root / HOME / 'kingfisher'}"
         return [*scan, cache, "--git-history=none", "--format=json", *files]
 
     def files(self, bench: Workbench) -> list[str]:
-        """What git knows, and what would be packed of what it ignores."""
+        """The files of git, and ignored files that a distribution would contain."""
         targets = (
             read_project(bench.root)["tool"]
             .get("hatch", {})
@@ -319,7 +312,7 @@ class Secrets(FileScanner):
     def seen(
         self, document: Any, files: Sequence[str], bench: Workbench
     ) -> Sequence[str]:
-        # It names no file that it found nothing in.
+        # It does not list files without findings.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("it looked at no file")
         scans = document["audit"]["summary"]
@@ -333,14 +326,16 @@ class Secrets(FileScanner):
     def file(self, row: Any, bench: Workbench) -> str:
         return bench.relative(row["path"])
 
-    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+    def security_findings(
+        self, document: Any, bench: Workbench
+    ) -> Iterator[SecurityFinding]:
         for row in document["results"]:
             rule = row["rule"].rpartition(".")[2]
             message = (
                 f"looks like a secret ({rule}): revoke it, then take it out of the file"
                 " and of the history"
             )
-            yield Weakness(
+            yield SecurityFinding(
                 self.name,
                 rule,
                 message,
@@ -351,19 +346,17 @@ class Secrets(FileScanner):
             )
 
     def clean(self, document: Any) -> Any:
-        kept = ("fingerprint", "path", "line", "confidence")
+        keys = ("fingerprint", "path", "line", "confidence")
         rows = document["findings"]
         results = [
-            {"rule": row["rule"]["id"], **{key: row["finding"][key] for key in kept}}
+            {"rule": row["rule"]["id"], **{key: row["finding"][key] for key in keys}}
             for row in rows
         ]
         return {"results": results, "errors": []}
 
 
 class Sarif(Tool):
-    """findings.sarif: all that the scanners found as one list, valid by OASIS' schema,
-    for GitHub's code scanning.
-    """
+    """Write findings.sarif with all findings, and validate it with OASIS' schema."""
 
     name = REPORT
     alone = True
@@ -375,17 +368,17 @@ class Sarif(Tool):
     def run(self, bench: Workbench) -> Outcome:
         unfinished = self.register.unfinished(scanner.name for scanner in self.scanners)
         if unfinished:
-            # GitHub would take what is missing for mended.
+            # GitHub would close the alerts of the missing findings.
             return Outcome(
                 Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish"
             )
-        weaknesses = self.register.weaknesses()
+        security_findings = self.register.security_findings()
         scratch = bench.reports / f".{REPORT}"
-        scratch.write_text(sarif.text(weaknesses), encoding="utf-8")
+        scratch.write_text(sarif.text(security_findings), encoding="utf-8")
         check = [bench.bin("check-jsonschema"), "--schemafile", SCHEMA, str(scratch)]
         done = bench.execute(check)
         if done.code != 0:
             scratch.unlink()
             return stopped_or_crashed(self.name, done)
         scratch.replace(bench.reports / REPORT)
-        return Outcome(Status.SUCCESS, count(len(weaknesses), "finding"))
+        return Outcome(Status.SUCCESS, count(len(security_findings), "finding"))

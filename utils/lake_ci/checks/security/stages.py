@@ -1,22 +1,22 @@
-"""All the scans for weaknesses and secrets."""
+"""All security scans."""
 
 from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
 
-from lake_ci.checks.security.accepted_risks import Exceptions, Register
+from lake_ci.checks.security.accepted_risks import AcceptedRisksCheck, Register
 from lake_ci.checks.security.safety import Safety
 from lake_ci.checks.security.scanners import Bandit, Rules, Sarif, Secrets, Semgrep
 from lake_ci.runner.check import Tool
 
 REPORTS = [f"{name}.json" for name in ("safety", "bandit", "semgrep", "secrets")]
-"""What the scanners leave, by name."""
+"""The names of the reports that the scanners write."""
 
 
 def checks(root: Path, today: date) -> list[Tool]:
-    """The scans, what they may leave out, and one report of all they found."""
+    """The scans, the check of the exceptions, and the report of all findings."""
     register = Register(root, today)
     bandit, semgrep = Bandit(register), Semgrep(register)
     scans = [Safety(register, today), bandit, semgrep, Secrets(register)]
-    return [*scans, Rules(), Exceptions(register), Sarif(register, scans)]
+    return [*scans, Rules(), AcceptedRisksCheck(register), Sarif(register, scans)]

@@ -1,1 +1,1 @@
-"""The code of the storage, its plans and its policy."""
+"""Checks of the Terraform code: format, tests, plans and policy."""

@@ -1,1 +1,1 @@
-"""pytest, coverage, and the Java that the tests run on."""
+"""Runs of pytest with coverage, and the Java that the tests need."""

@@ -15,11 +15,11 @@ from lake_ci.checks.lint.locks import (
     JARS_FILE,
     JARS_TITLE,
     Jar,
-    generated,
+    generated_lock,
     jar_coordinates,
-    objection,
+    lock_problem,
+    lock_text,
     read_jars,
-    render,
 )
 from lake_ci.errors import MachineError
 from lake_ci.model.results import Outcome, Status
@@ -147,9 +147,9 @@ class LockJars(Tool):
 
     def run(self, bench: Workbench) -> Outcome:
         coordinates = jar_coordinates(read_project(bench.root))
-        if objection(bench.root / JARS_FILE, JARS_TITLE, coordinates) is None:
+        if lock_problem(bench.root / JARS_FILE, JARS_TITLE, coordinates) is None:
             return Outcome(Status.SUCCESS, "unchanged")
-        refusal = generated(JARS_FILE).refusal(self.name, bench)
+        refusal = generated_lock(JARS_FILE).refusal(self.name, bench)
         if refusal is not None:
             return refusal
         with tempfile.TemporaryDirectory(dir=bench.reports) as scratch:
@@ -162,8 +162,8 @@ class LockJars(Tool):
                 lines.append(
                     f"{coordinate} --hash=sha256:{_sha256(Path(scratch) / jar.file)}\n"
                 )
-        text = render(JARS_TITLE, coordinates, "".join(lines))
-        return generated(JARS_FILE).write(self.name, bench, text)
+        text = lock_text(JARS_TITLE, coordinates, "".join(lines))
+        return generated_lock(JARS_FILE).write(self.name, bench, text)
 
 
 def fetch(coordinates: list[str], folder: Path, bench: Workbench) -> Completed:

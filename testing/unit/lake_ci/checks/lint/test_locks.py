@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.checks.lint import locks
-from lake_ci.checks.lint.locks import CompileLock, Jar, Lock, Locks
+from lake_ci.checks.lint.locks import CompileLock, Jar, Locks, RequirementsLock
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
@@ -47,13 +47,13 @@ def locked(bench: Workbench) -> Workbench:
     (bench.root / "pyproject.toml").write_text(PROJECT)
     (bench.root / "requirements").mkdir()
     project = read_project(bench.root)
-    for lock in locks.declared(project):
+    for lock in locks.declared_locks(project):
         (bench.root / lock.file).write_text(
-            locks.render(lock.title, [lock.arguments, lock.requirements], BODY)
+            locks.lock_text(lock.title, [lock.arguments, lock.requirements], BODY)
         )
     coordinates = locks.jar_coordinates(project)
     (bench.root / "requirements" / "jars.txt").write_text(
-        locks.render(locks.JARS_TITLE, coordinates, JAR)
+        locks.lock_text(locks.JARS_TITLE, coordinates, JAR)
     )
     return bench
 
@@ -118,11 +118,11 @@ def test_a_lock_without_a_digest_is_named_with_the_command_that_mends_it(
 def test_a_file_that_lock_did_not_make_is_not_overwritten_before_force(
     locked: Workbench, answering: Answering
 ) -> None:
-    lock = locks.declared(read_project(locked.root))[0]
+    lock = locks.declared_locks(read_project(locked.root))[0]
     path = locked.root / lock.file
     path.write_text("click==8.0.0 # pinned by hand\n")
     assert places(locked) == [("requirements/runtime.txt:1", "not-generated")]
-    calls = answering(compiling(BODY, []))
+    calls = answering(fake_uv(BODY, []))
     outcome = CompileLock(lock).run(locked)
     assert [each.rule for each in outcome.findings] == ["not-generated"]
     assert (calls, path.read_text()) == ([], "click==8.0.0 # pinned by hand\n")
@@ -173,7 +173,7 @@ def test_a_wrong_declaration_is_refused_by_name(
 ) -> None:
     edit(locked.root / "pyproject.toml", old, new)
     with pytest.raises(UsageError, match=words):
-        locks.declared(read_project(locked.root))
+        locks.declared_locks(read_project(locked.root))
 
 
 def test_no_pyproject_at_all_is_refused(tmp_path: Path) -> None:
@@ -184,8 +184,10 @@ def test_no_pyproject_at_all_is_refused(tmp_path: Path) -> None:
 def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
     locked: Workbench,
 ) -> None:
-    [runtime, lint, test] = locks.declared(read_project(locked.root))
-    assert lint == Lock("lint", "3.11", ("black", "pytest"), ("--group", "lint"))
+    [runtime, lint, test] = locks.declared_locks(read_project(locked.root))
+    assert lint == RequirementsLock(
+        "lint", "3.11", ("black", "pytest"), ("--group", "lint")
+    )
     assert test.requirements == ("click>=8.1", "pyspark>=3.5", "pytest")
     assert test.arguments == ("pyproject.toml", "--extra", "spark", "--group", "pytest")
     assert (runtime.file, runtime.title) == (
@@ -194,7 +196,7 @@ def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
     )
 
 
-def compiling(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
+def fake_uv(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
     """uv, as far as the tool can see it: notes the versions it is given to prefer, and
     writes the lock.
     """
@@ -211,11 +213,11 @@ def compiling(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
 def test_a_compiled_lock_is_written_once_and_then_unchanged(
     locked: Workbench, answering: Answering
 ) -> None:
-    lock = locks.declared(read_project(locked.root))[0]
+    lock = locks.declared_locks(read_project(locked.root))[0]
     path = locked.root / lock.file
     path.unlink()
     seen: list[str] = []
-    calls = answering(compiling(BODY, seen))
+    calls = answering(fake_uv(BODY, seen))
     locked.posargs = ("--upgrade",)
     assert CompileLock(lock).run(locked).detail == "wrote requirements/runtime.txt"
     assert Locks().run(locked).status is Status.SUCCESS
@@ -248,7 +250,7 @@ def test_a_compiled_lock_is_written_once_and_then_unchanged(
 def test_a_lock_that_cannot_be_compiled_is_a_failure_and_the_old_one_stays(
     locked: Workbench, answering: Answering, done: Completed, rule: str
 ) -> None:
-    lock = locks.declared(read_project(locked.root))[0]
+    lock = locks.declared_locks(read_project(locked.root))[0]
     before = (locked.root / lock.file).read_text()
     answering(done)
     outcome = CompileLock(lock).run(locked)

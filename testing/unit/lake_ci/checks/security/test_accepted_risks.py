@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.security.accepted_risks import Exceptions, Register, read
-from lake_ci.checks.security.sarif import Weakness
+from lake_ci.checks.security.accepted_risks import (
+    AcceptedRisksCheck,
+    Register,
+    read_exceptions,
+)
+from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
@@ -26,8 +30,8 @@ expires = 2026-09-30
 """
 
 
-def weakness(file: str = "a.py", severity: str = "medium") -> Weakness:
-    return Weakness("bandit", "B310", "an address", file, 3, severity)
+def make_finding(file: str = "a.py", severity: str = "medium") -> SecurityFinding:
+    return SecurityFinding("bandit", "B310", "an address", file, 3, severity)
 
 
 def register(root: Path, text: str = ONE, fail_on: str = "medium") -> Register:
@@ -40,7 +44,7 @@ def register(root: Path, text: str = ONE, fail_on: str = "medium") -> Register:
 
 
 def test_what_is_accepted_does_not_fail_and_is_counted(root: Path) -> None:
-    outcome = register(root).settle("bandit", [weakness()], "9 files")
+    outcome = register(root).settle("bandit", [make_finding()], "9 files")
     assert (outcome.status, outcome.detail, outcome.findings) == (
         Status.SUCCESS,
         "9 files, 1 accepted",
@@ -49,7 +53,9 @@ def test_what_is_accepted_does_not_fail_and_is_counted(root: Path) -> None:
 
 
 def test_the_same_weakness_in_another_file_fails(root: Path) -> None:
-    outcome = register(root).settle("bandit", [weakness(), weakness("b.py")], "9 files")
+    outcome = register(root).settle(
+        "bandit", [make_finding(), make_finding("b.py")], "9 files"
+    )
     assert outcome.status is Status.FAILURE
     assert outcome.detail == "1 finding in 9 files, 1 accepted"
     assert [each.place for each in outcome.findings] == ["b.py:3"]
@@ -57,13 +63,13 @@ def test_the_same_weakness_in_another_file_fails(root: Path) -> None:
 
 def test_an_exception_without_a_file_holds_everywhere(root: Path) -> None:
     outcome = register(root, ONE.replace('file = "a.py"\n', "")).settle(
-        "bandit", [weakness("b.py")], ""
+        "bandit", [make_finding("b.py")], ""
     )
     assert outcome.status is Status.SUCCESS
 
 
 def test_what_is_below_the_failing_level_is_a_remark(root: Path) -> None:
-    outcome = register(root, "", "high").settle("bandit", [weakness()], "9 files")
+    outcome = register(root, "", "high").settle("bandit", [make_finding()], "9 files")
     assert (outcome.status, outcome.weaker) == (Status.WARNING, None)
     assert outcome.detail == "1 finding below high in 9 files"
     assert [each.severity for each in outcome.findings] == ["warning"]
@@ -76,15 +82,15 @@ def test_a_failing_level_that_is_none_is_refused(root: Path) -> None:
 
 def test_the_list_of_all_scanners_lacks_what_was_accepted(root: Path) -> None:
     entries = register(root)
-    entries.settle("bandit", [weakness(), weakness("b.py")], "")
-    assert [each.file for each in entries.weaknesses()] == ["b.py"]
+    entries.settle("bandit", [make_finding(), make_finding("b.py")], "")
+    assert [each.file for each in entries.security_findings()] == ["b.py"]
     assert entries.unfinished(["bandit", "semgrep"]) == ["semgrep"]
 
 
 def test_an_exception_that_is_used_passes(root: Path, bench: Workbench) -> None:
     entries = register(root)
-    entries.settle("bandit", [weakness()], "")
-    outcome = Exceptions(entries).run(bench)
+    entries.settle("bandit", [make_finding()], "")
+    outcome = AcceptedRisksCheck(entries).run(bench)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 exception")
 
 
@@ -93,7 +99,7 @@ def test_an_exception_that_covers_nothing_fails_at_its_line(
 ) -> None:
     entries = register(root, "# a remark\n" + ONE)
     entries.settle("bandit", [], "")
-    [found] = Exceptions(entries).run(bench).findings
+    [found] = AcceptedRisksCheck(entries).run(bench).findings
     assert (found.rule, found.place) == ("unused", "security/exceptions.toml:2")
     assert "bandit/B310 in a.py covers nothing" in found.message
 
@@ -101,7 +107,7 @@ def test_an_exception_that_covers_nothing_fails_at_its_line(
 def test_of_a_scanner_that_did_not_finish_no_exception_is_unused(
     root: Path, bench: Workbench
 ) -> None:
-    assert Exceptions(register(root)).run(bench).status is Status.SUCCESS
+    assert AcceptedRisksCheck(register(root)).run(bench).status is Status.SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -133,11 +139,11 @@ def test_a_wrong_exception_fails_and_holds_no_more(
     root: Path, bench: Workbench, old: str, new: str, rule: str, words: str
 ) -> None:
     entries = register(root, ONE.replace(old, new))
-    assert entries.settle("bandit", [weakness()], "").status is Status.FAILURE
-    [found] = Exceptions(entries).run(bench).findings
+    assert entries.settle("bandit", [make_finding()], "").status is Status.FAILURE
+    [found] = AcceptedRisksCheck(entries).run(bench).findings
     assert (found.rule, found.file) == (rule, "security/exceptions.toml")
     assert words in found.message
 
 
 def test_without_a_file_nothing_is_accepted(tmp_path: Path) -> None:
-    assert read(tmp_path, TODAY) == ([], [])
+    assert read_exceptions(tmp_path, TODAY) == ([], [])

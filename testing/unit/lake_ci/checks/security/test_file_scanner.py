@@ -14,7 +14,7 @@ import pytest
 
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.file_scanner import FileScanner
-from lake_ci.checks.security.sarif import Weakness
+from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Workbench
 from lake_ci.system.processes import Completed
@@ -46,11 +46,15 @@ class Sniffer(FileScanner):
     def clean(self, document: Any) -> Any:
         return {"results": document["results"], "errors": document["errors"]}
 
-    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+    def security_findings(
+        self, document: Any, bench: Workbench
+    ) -> Iterator[SecurityFinding]:
         for row in document["errors"]:
-            yield Weakness(self.name, "unread", "not read", row["file"], 1, "high")
+            yield SecurityFinding(
+                self.name, "unread", "not read", row["file"], 1, "high"
+            )
         for row in document["results"]:
-            yield Weakness(
+            yield SecurityFinding(
                 self.name, "smell", "it smells", row["file"], row["line"], "high"
             )
 

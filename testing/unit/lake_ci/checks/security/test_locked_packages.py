@@ -8,11 +8,11 @@ from pathlib import Path
 
 from lake_ci.checks.security.locked_packages import (
     Pin,
-    locked,
+    lock_pins,
     locks,
-    normal,
-    required,
+    normalized_name,
     resolve,
+    wheel_pins,
 )
 from lake_ci.runner.check import Workbench
 from lake_ci.system.processes import Completed
@@ -40,14 +40,14 @@ def write_lock(root: Path, name: str = "lint.txt") -> Path:
 
 def test_every_pin_has_its_line_and_one_spelling(root: Path) -> None:
     assert [
-        (pin.name, pin.version, pin.line) for pin in locked(write_lock(root), root)
+        (pin.name, pin.version, pin.line) for pin in lock_pins(write_lock(root), root)
     ] == [
         ("jinja2", "3.1.6", 2),
         ("ruamel-yaml", "0.18", 4),
         ("ruamel-yaml", "0.19", 5),
         ("uvicorn", "0.30", 6),
     ]
-    assert normal("Ruamel.YAML_clib") == "ruamel-yaml-clib"
+    assert normalized_name("Ruamel.YAML_clib") == "ruamel-yaml-clib"
 
 
 def test_the_jars_are_no_packages(root: Path) -> None:
@@ -60,7 +60,7 @@ def test_what_is_required_stands_where_it_is_declared(root: Path) -> None:
     (root / "pyproject.toml").write_text(PROJECT)
     resolved = root / "resolved.txt"
     resolved.write_text("sqlglot==27.1\nmarkupsafe==3.0\n")
-    assert list(required(resolved, root)) == [
+    assert list(wheel_pins(resolved, root)) == [
         Pin("sqlglot", "27.1", "pyproject.toml", 3),
         Pin("markupsafe", "3.0", "pyproject.toml", 3),
     ]

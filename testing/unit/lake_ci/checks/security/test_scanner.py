@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from lake_ci.checks.security.accepted_risks import Register
-from lake_ci.checks.security.sarif import Weakness
-from lake_ci.checks.security.scanner import Scanner, masked, surroundings
+from lake_ci.checks.security.sarif import SecurityFinding
+from lake_ci.checks.security.scanner import Scanner, masked, minimal_env
 from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
 from lake_ci.system.processes import Completed
@@ -29,9 +29,11 @@ class Sniffer(Scanner):
     def looked_at(self, document: Any) -> str:
         return f"{document['files']} files"
 
-    def weaknesses(self, document: Any, bench: Workbench) -> Iterator[Weakness]:
+    def security_findings(
+        self, document: Any, bench: Workbench
+    ) -> Iterator[SecurityFinding]:
         for row in document["found"]:
-            yield Weakness(
+            yield SecurityFinding(
                 self.name, "smell", "it smells", row["file"], row["line"], "high"
             )
 
@@ -119,7 +121,7 @@ def test_a_scanner_is_told_nothing_that_could_be_a_credential(bench: Workbench) 
         "HTTPS_PROXY": "http://me:x@proxy",
         "LANG": "C",
     }
-    env = surroundings(bench)
+    env = minimal_env(bench)
     assert set(env) == {"PATH", "LANG", "HOME"}
     assert Path(env["HOME"]).is_dir()
 

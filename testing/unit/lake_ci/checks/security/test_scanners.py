@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lake_ci.checks.security.accepted_risks import Register
-from lake_ci.checks.security.sarif import Weakness
+from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.checks.security.scanners import Bandit, Rules, Sarif, Secrets, Semgrep
 from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
@@ -260,7 +260,7 @@ def test_the_list_is_written_where_it_is_valid(
     register: Register, bench: Workbench, answering: Answering
 ) -> None:
     register.settle(
-        "bandit", [Weakness("bandit", "B602", "a shell", "a.py", 3, "high")], ""
+        "bandit", [SecurityFinding("bandit", "B602", "a shell", "a.py", 3, "high")], ""
     )
     answering(printed({}, 0))
     outcome = Sarif(register, [Bandit(register)]).run(bench)

@@ -180,7 +180,7 @@ def spark(bench: Workbench) -> Workbench:
 
 def lock(bench: Workbench, sha256: str) -> None:
     coordinates = ["io.delta:delta-storage:3.3.2"]
-    text = locks.render(
+    text = locks.lock_text(
         locks.JARS_TITLE, coordinates, f"{coordinates[0]} --hash=sha256:{sha256}\n"
     )
     (bench.root / "requirements" / "jars.txt").write_text(text)
