@@ -128,7 +128,9 @@ def trials(
         benchmark_options.options(["-k", select, "--all"], folder), seconds=seconds
     )
     before = baseline.Baseline({}, "HEAD^")
-    new, old = baseline.Install("wheel"), baseline.Install("baseline wheel", before)
+    new, old = baseline.InstallVersion("wheel"), baseline.InstallVersion(
+        "baseline wheel", before
+    )
     collect = stages.Collect(chosen, before, old, new)
     with baseline.worktree(folder):
         for tool in (java.Java("17"), java.Jars(), before, new, old, collect):

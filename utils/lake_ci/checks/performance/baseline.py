@@ -1,6 +1,4 @@
-"""The two versions that are measured: this tree, and the commit it is compared with;
-each built, each installed.
-"""
+"""Builds and installs the two measured versions, this tree and the baseline."""
 
 from __future__ import annotations
 
@@ -29,34 +27,31 @@ NOTHING = "0" * 40
 
 @dataclass
 class Reference:
-    """The commit to compare with. `why` says where it comes from, or why there is
-    none.
-    """
+    """The commit to compare with, and why it was chosen or why there is none."""
 
     commit: str | None
     why: str
 
 
 def reference(
-    root: Path, env: Mapping[str, str], asked: str | None = None
+    root: Path, env: Mapping[str, str], requested: str | None = None
 ) -> Reference:
-    """The commit to compare with: the one asked for, else the one before this push,
+    """The commit to compare with: the requested one, else the one before this push,
     else the first parent.
 
-    On a laptop, where nothing was pushed, an uncommitted change is compared with the
-    commit it starts from.
+    Uncommitted changes are compared with the current commit.
 
     Raises:
-        UsageError: git knows no commit by the name asked for.
+        UsageError: the requested commit does not exist.
     """
-    if asked is not None:
-        commit = _commit(root, asked)
+    if requested is not None:
+        commit = _commit(root, requested)
         if commit is None:
             raise UsageError(
-                f"git knows no commit {asked!r}",
+                f"git knows no commit {requested!r}",
                 hint="nox -s performance -- --baseline REF",
             )
-        return Reference(commit, f"{asked} was asked for")
+        return Reference(commit, f"{requested} was asked for")
     if git.commit(root) is None:
         return Reference(None, "this is no git checkout with a commit")
     before = pushed_from(env)
@@ -81,9 +76,7 @@ def reference(
 
 
 def pushed_from(env: Mapping[str, str]) -> str | None:
-    """The commit that GitHub says the branch was at before this push; None elsewhere,
-    and for a new branch.
-    """
+    """The commit of the branch before this push, as GitHub reports it, or None."""
     if env.get("GITHUB_EVENT_NAME") != "push" or not env.get("GITHUB_EVENT_PATH"):
         return None
     try:
@@ -109,7 +102,7 @@ def _commit(root: Path, name: str) -> str | None:
     )
 
 
-def changed(root: Path, commit: str) -> set[str]:
+def changed_files(root: Path, commit: str) -> set[str]:
     """The files that differ between a commit and the tree, new ones included."""
     names = (
         git.ask(root, "diff", "--name-only", "--no-renames", "-z", commit) or ""
@@ -122,8 +115,9 @@ def changed(root: Path, commit: str) -> set[str]:
 
 @dataclass
 class Side:
-    """One of the two versions. Both lie in folders whose names are of the same length:
-    even a path's length has made programs faster or slower.
+    """One of the two versions.
+
+    The paths of both have the same length, which influences the speed of programs.
 
     Attributes:
         name: `old` or `new`.
@@ -143,9 +137,7 @@ class Side:
         return self.environment.python
 
     def variables(self, bench: Workbench) -> dict[str, str]:
-        """The environment variables of its benchmarks: of the suite its own, of the
-        packages the installed ones.
-        """
+        """The environment variables of its benchmarks."""
         env = {
             name: value
             for name, value in bench.env.items()
@@ -160,19 +152,19 @@ class Side:
 
 
 class Baseline(Tool):
-    """The commit to compare with is there."""
+    """Find the commit to compare with."""
 
     name = "baseline"
     alone = True
     prepares = True
 
-    def __init__(self, env: Mapping[str, str], asked: str | None) -> None:
+    def __init__(self, env: Mapping[str, str], requested: str | None) -> None:
         self.env = env
-        self.asked = asked
+        self.requested = requested
         self.commit: str | None = None
 
     def run(self, bench: Workbench) -> Outcome:
-        found = reference(bench.root, self.env, self.asked)
+        found = reference(bench.root, self.env, self.requested)
         self.commit = found.commit
         if found.commit is None:
             return Outcome(Status.SKIPPED, f"nothing to compare with: {found.why}")
@@ -183,10 +175,8 @@ class Baseline(Tool):
         )
 
 
-class Install(Tool):
-    """A version's wheel is built, and installed in an environment of its own with the
-    locked packages.
-    """
+class InstallVersion(Tool):
+    """Build a version's wheel, and install it in an environment of its own."""
 
     alone = True
     prepares = True
@@ -222,7 +212,7 @@ class Install(Tool):
         return outcome
 
     def _build(self, bench: Workbench, side: Side) -> Outcome | None:
-        """Build and install; None when that went well."""
+        """Build and install; returns an outcome if a step failed."""
         for step in (self._make_wheel, self._make_environment, self._install_wheel):
             outcome = step(bench, side)
             if outcome is not None:
@@ -246,15 +236,15 @@ class Install(Tool):
         return stopped_or_crashed(self.name, done, why)
 
     def _make_environment(self, bench: Workbench, side: Side) -> Outcome | None:
-        """Make the environment that the packages of the lock are in."""
+        """Create the environment with the locked packages."""
         if not side.python.exists():
             make = [uv_program() or "uv", "venv", "--quiet", "--clear", "--python"]
             make += [str(bench.python), str(side.environment.folder)]
             done = bench.execute(make)
             if done.code != 0:
                 return stopped_or_crashed(self.name, done)
-        # A version from before the benchmarks has no lock for them: it is measured with
-        # the packages of today.
+        # A version without a lock for benchmarks is measured with the packages of this
+        # tree.
         locked = side.tree if (side.tree / LOCK).exists() else bench.root
         side.environment.install(locked, PURPOSE, partial(bench.execute, cwd=locked))
         return None
@@ -283,10 +273,10 @@ class Install(Tool):
 
 
 def check_out(root: Path, tree: Path, commit: str) -> None:
-    """Make `tree` a git worktree of that commit, whatever an earlier run left there.
+    """Make `tree` a git worktree of a commit; removes an old one first.
 
     Raises:
-        LakeCiError: git refused.
+        LakeCiError: git failed.
     """
     remove(root, tree)
     if (
@@ -302,7 +292,7 @@ def check_out(root: Path, tree: Path, commit: str) -> None:
 
 @contextmanager
 def worktree(root: Path) -> Iterator[None]:
-    """Whatever worktree of the baseline is made meanwhile is gone afterwards."""
+    """Remove the worktree of the baseline at the end of a block."""
     try:
         yield
     finally:
@@ -310,7 +300,7 @@ def worktree(root: Path) -> Iterator[None]:
 
 
 def remove(root: Path, tree: Path) -> None:
-    """Remove a worktree, and what git knows of it."""
+    """Remove a worktree, and its entry in git."""
     if tree.exists():
         git.ask(root, "worktree", "remove", "--force", "--force", str(tree))
     shutil.rmtree(tree, ignore_errors=True)

@@ -1,5 +1,5 @@
-"""One benchmark of two versions in turns: the same code drives both, and only what is
-surely slower fails.
+"""Runs one benchmark on two versions, round by round; only a version that is
+significantly slower fails.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from lake_ci.checks.performance.baseline import LOCK, Baseline, Install, Side
-from lake_ci.checks.performance.history import Measured
-from lake_ci.checks.performance.interleaving import Turns
-from lake_ci.checks.performance.options import Options
-from lake_ci.checks.performance.samples import Compared, Generations, Rounds
-from lake_ci.checks.performance.statistics import Verdict
+from lake_ci.checks.performance.baseline import LOCK, Baseline, InstallVersion, Side
+from lake_ci.checks.performance.history import Measurement
+from lake_ci.checks.performance.interleaving import TurnServer
+from lake_ci.checks.performance.options import PerformanceOptions
+from lake_ci.checks.performance.samples import Comparison, Rounds, Samples
+from lake_ci.checks.performance.statistics import SpeedVerdict
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
 from lake_ci.system.processes import Completed
 
 FOLDER = "testing/performance"
-# What any benchmark's figures may depend on.
+# Files that every benchmark depends on.
 ALWAYS = (LOCK, "requirements/jars.txt", "pyproject.toml", f"{FOLDER}/*")
 ROUNDS, WARM_UPS = 6, 1
-# What a version raises that does not have something yet.
+# The errors of a version that does not have the benchmarked code yet.
 LACKING = re.compile(
     r"(?:ImportError|ModuleNotFoundError|AttributeError|TypeError: .*(?:unexpected"
     r" keyword|positional argument)).*"
@@ -36,7 +36,7 @@ LACKING = re.compile(
 
 
 @dataclass(frozen=True)
-class Declared:
+class BenchmarkSpec:
     """A benchmark as pytest collects it."""
 
     id: str
@@ -48,12 +48,14 @@ class Declared:
     rounds: int = ROUNDS
 
 
-def declared(rows: Sequence[Mapping[str, Any]]) -> list[Declared]:
-    """What the list that conftest.py wrote says. Raises KeyError, TypeError or
-    ValueError for another.
+def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
+    """Read the list of benchmarks that conftest.py has written.
+
+    Raises:
+        KeyError, TypeError, ValueError: the list has another form.
     """
     return [
-        Declared(
+        BenchmarkSpec(
             row["id"],
             row["name"],
             row["file"],
@@ -66,7 +68,7 @@ def declared(rows: Sequence[Mapping[str, Any]]) -> list[Declared]:
 
 
 def pytest_command(side: Side, *arguments: str) -> list[str]:
-    """pytest in a version's environment, on the benchmarks of this tree."""
+    """The command that runs the benchmarks of this tree on a version."""
     # pyproject.toml puts this tree's packages on the path, and makes an old version's
     # warnings errors.
     own = [
@@ -88,30 +90,30 @@ def pytest_command(side: Side, *arguments: str) -> list[str]:
 
 
 class Benchmark(Tool):
-    """No slower and no larger than the baseline, by intervals that noise does not
-    fool.
+    """Check that a benchmark is not slower, and does not need more memory, than on the
+    baseline.
     """
 
     alone = True
 
     def __init__(
         self,
-        declared: Declared,
-        options: Options,
+        spec: BenchmarkSpec,
+        options: PerformanceOptions,
         baseline: Baseline,
-        old: Install,
-        new: Install,
+        old: InstallVersion,
+        new: InstallVersion,
         differs: set[str] | None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name = declared.name
-        self.declared = declared
+        self.name = spec.name
+        self.spec = spec
         self.options = options
         self.baseline, self.old, self.new = baseline, old, new
         self.differs = differs
         self.clock = clock
-        self.measured: Measured | None = None
+        self.measured: Measurement | None = None
 
     def run(self, bench: Workbench) -> Outcome:
         new, old = self.new.side, self.old.side
@@ -120,7 +122,7 @@ class Benchmark(Tool):
         if reason is not None:
             return Outcome(Status.SKIPPED, reason)
         sides = [new] if old is None else [old, new]
-        found = Generations()
+        found = Samples()
         begun = self.clock()
         while True:
             ended = self._generation(bench, sides, len(found.new))
@@ -143,28 +145,26 @@ class Benchmark(Tool):
                 return self._judge(found)
 
     def _skip_reason(self, old: Side | None) -> str | None:
-        """Why there is nothing to measure; None if there is."""
+        """Why the benchmark is skipped; None if it is not."""
         if self.baseline.commit is not None and old is None:
             return "the baseline could not be built"
         if self.unchanged() and not self.options.every:
-            patterns = ", ".join(self.declared.exercises)
+            patterns = ", ".join(self.spec.exercises)
             return f"nothing it exercises has changed ({patterns}); `-- --all` runs it"
         return None
 
-    def _is_enough(self, found: Generations, begun: float) -> bool:
-        """Whether the generations so far are enough, or their time is over."""
-        minimum = self.options.generations or self.declared.generations
+    def _is_enough(self, found: Samples, begun: float) -> bool:
+        """Whether there are enough pairs of processes, or the time is over."""
+        minimum = self.options.generations or self.spec.generations
         if len(found.new) < minimum:
             return False
         return self._tells(found) or self.clock() - begun > self.options.seconds
 
     def unchanged(self) -> bool:
-        """Whether no file differs that the benchmark's figures can depend on; false
-        where that is not known.
-        """
-        if self.differs is None or not self.declared.exercises:
+        """Whether no file has changed that the benchmark depends on."""
+        if self.differs is None or not self.spec.exercises:
             return False
-        patterns = (*ALWAYS, *self.declared.exercises)
+        patterns = (*ALWAYS, *self.spec.exercises)
         return not any(
             fnmatchcase(file, pattern) for file in self.differs for pattern in patterns
         )
@@ -172,8 +172,8 @@ class Benchmark(Tool):
     def _generation(
         self, bench: Workbench, sides: Sequence[Side], number: int
     ) -> dict[str, Completed]:
-        """Run one pair of processes to their end, in turns."""
-        with Turns() as turns, ThreadPoolExecutor(len(sides)) as pool:
+        """Run one pair of processes to their end, which alternate round by round."""
+        with TurnServer() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
             for side in sides:
                 file = self._file(bench, side.name)
@@ -181,23 +181,21 @@ class Benchmark(Tool):
                 env = {
                     **side.variables(bench),
                     "LAKE_CI_TURNS": turns.address,
-                    "LAKE_CI_ROUNDS": str(self.declared.rounds),
-                    # The same dice for both, others for the next pair.
+                    "LAKE_CI_ROUNDS": str(self.spec.rounds),
+                    # The same seed for both processes, another one for the next pair.
                     "PYTHONHASHSEED": str(number + 1),
                     "PYTHONDONTWRITEBYTECODE": "1",
                 }
-                # Emptied by each process, and no litter in the system's folder.
+                # Each process empties it; nothing is written to the system's folder.
                 scratch = side.folder / "scratch"
-                command = pytest_command(
-                    side, self.declared.id, f"--benchmark-json={file}"
-                )
+                command = pytest_command(side, self.spec.id, f"--benchmark-json={file}")
                 command.append(f"--basetemp={scratch}")
                 running[side.name] = pool.submit(bench.execute, command, env=env)
             names = [side.name for side in sides]
             first = names if number % 2 == 0 else names[::-1]
             turns.grant(
                 first,
-                self.declared.rounds + WARM_UPS,
+                self.spec.rounds + WARM_UPS,
                 lambda name: not running[name].done(),
             )
             return {name: future.result() for name, future in running.items()}
@@ -220,21 +218,21 @@ class Benchmark(Tool):
             float(more["peak_mb"]),
         )
 
-    def _tells(self, found: Generations) -> bool:
-        """Whether another pair would tell nothing more that is asked for."""
+    def _tells(self, found: Samples) -> bool:
+        """Whether each verdict is decided, and the interval narrow enough."""
         compared = found.compared()
         undecided = any(
-            each.verdict(self.options.threshold) is Verdict.UNDECIDED
+            each.verdict(self.options.threshold) is SpeedVerdict.UNDECIDED
             for each in compared.values()
         )
         return not undecided and compared[""].narrower.half_width <= self.options.width
 
-    def _judge(self, found: Generations) -> Outcome:
+    def _judge(self, found: Samples) -> Outcome:
         self.measured = found.measured()
         threshold = self.options.threshold
         compared = found.compared()
-        slower = _with_verdict(compared, Verdict.SLOWER, threshold)
-        undecided = _with_verdict(compared, Verdict.UNDECIDED, threshold)
+        slower = _with_verdict(compared, SpeedVerdict.SLOWER, threshold)
+        undecided = _with_verdict(compared, SpeedVerdict.UNDECIDED, threshold)
         larger = self._larger(found)
         detail = (
             f"{self._seconds()}, {compared['']}; detects"
@@ -254,14 +252,14 @@ class Benchmark(Tool):
             status, detail = Status.WARNING, f"{detail}; {self._more(undecided)}"
         return Outcome(status, detail, tuple(findings), data=self._data(found))
 
-    def _slower(self, name: str, compared: Compared) -> Finding:
+    def _slower(self, name: str, compared: Comparison) -> Finding:
         allowed = f"{self.options.threshold:g} allowed"
         return self._finding(
             "slower", f"{self._named(name)} takes {compared}; {allowed}"
         )
 
-    def _larger(self, found: Generations) -> list[Finding]:
-        """The finding of more memory than is allowed; none where it is not."""
+    def _larger(self, found: Samples) -> list[Finding]:
+        """The finding of too much memory, or an empty list."""
         memory = found.memory()
         if memory is None or memory[0] <= self.options.memory:
             return []
@@ -269,8 +267,8 @@ class Benchmark(Tool):
         allowed = f"{self.options.memory:g} allowed"
         return [self._finding("memory", f"{self.name} holds {times}; {allowed}")]
 
-    def _more(self, undecided: Mapping[str, Compared]) -> str:
-        """Which series cannot be told, and how many generations would."""
+    def _more(self, undecided: Mapping[str, Comparison]) -> str:
+        """The undecided series, and how many rounds would decide them."""
         threshold = self.options.threshold
         needed = [each.narrower.pairs_needed(threshold) for each in undecided.values()]
         names = ", ".join(name or "the whole" for name in undecided)
@@ -280,19 +278,17 @@ class Benchmark(Tool):
                 f" too near {threshold:g} for any number of rounds"
             )
         pairs = max(each for each in needed if each is not None)
-        generations = -(-pairs // self.declared.rounds)
+        generations = -(-pairs // self.spec.rounds)
         again = f"nox -s performance -- -k {self.name} --generations {generations}"
         return f"cannot tell for {names}: about {pairs} rounds would (`{again}`)"
 
     def _without_old(self, ended: Completed) -> Outcome:
-        """The row where the baseline could not run the benchmark."""
-        said = [
-            line[1:].strip()
-            for line in ended.stdout.splitlines()
-            if line.startswith("E  ")
-        ]
-        why = said[-1] if said else (ended.last_lines(1) or f"exit code {ended.code}")
-        lacking = next((line for line in reversed(said) if LACKING.match(line)), None)
+        """The outcome if the baseline could not run the benchmark."""
+        errors = _error_lines(ended)
+        why = (
+            errors[-1] if errors else (ended.last_lines(1) or f"exit code {ended.code}")
+        )
+        lacking = next((line for line in reversed(errors) if LACKING.match(line)), None)
         if lacking is not None:
             detail = f"new: {self._seconds()}; the baseline lacks it ({lacking})"
             return Outcome(Status.SUCCESS, detail, data=self._data())
@@ -300,26 +296,20 @@ class Benchmark(Tool):
         return Outcome(Status.WARNING, detail, data=self._data())
 
     def _crash(self, done: Completed) -> Outcome:
-        said = [
-            line[1:].strip()
-            for line in done.stdout.splitlines()
-            if line.startswith("E  ")
-        ]
-        outcome = crashed(self.name, done, said[-1] if said else None)
+        errors = _error_lines(done)
+        outcome = crashed(self.name, done, errors[-1] if errors else None)
         finding = outcome.findings[0]
         placed = Finding(
             finding.tool,
             finding.rule,
             finding.message,
-            self.declared.file,
-            self.declared.line,
+            self.spec.file,
+            self.spec.line,
         )
         return Outcome(Status.FAILURE, outcome.detail, (placed,))
 
     def _finding(self, rule: str, message: str) -> Finding:
-        return Finding(
-            "performance", rule, message, self.declared.file, self.declared.line
-        )
+        return Finding("performance", rule, message, self.spec.file, self.spec.line)
 
     def _named(self, part: str) -> str:
         return f"{self.name}, {part}," if part else self.name
@@ -328,8 +318,8 @@ class Benchmark(Tool):
         assert self.measured is not None
         return f"{self.measured.series[''].seconds:.3g} s"
 
-    def _data(self, found: Generations | None = None) -> dict[str, Any]:
-        """What result.json keeps: the table of the report, and every round."""
+    def _data(self, found: Samples | None = None) -> dict[str, Any]:
+        """The data of the row: the table for the report, and every round."""
         assert self.measured is not None
         columns = ["series", "s", "baseline s", "ratio", "from", "to", "rounds"]
         rows = [
@@ -367,7 +357,7 @@ class Benchmark(Tool):
             }
         return data
 
-    def _interval(self, compared: Compared) -> dict[str, Any]:
+    def _interval(self, compared: Comparison) -> dict[str, Any]:
         """Both clocks, the verdict, and the smallest effect that would be detected."""
         clocks = {"wall": compared.wall, "cpu": compared.cpu}
         return {
@@ -381,9 +371,16 @@ class Benchmark(Tool):
         }
 
 
+def _error_lines(done: Completed) -> list[str]:
+    """The lines of pytest's output that report an error."""
+    return [
+        line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")
+    ]
+
+
 def _with_verdict(
-    compared: Mapping[str, Compared], verdict: Verdict, threshold: float
-) -> dict[str, Compared]:
+    compared: Mapping[str, Comparison], verdict: SpeedVerdict, threshold: float
+) -> dict[str, Comparison]:
     """The series with this verdict, by name."""
     return {
         name: each

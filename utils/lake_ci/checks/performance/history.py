@@ -1,6 +1,4 @@
-"""What was measured: one line of JSON a run, with the machine it ran on, in a file that
-only grows.
-"""
+"""The history of measurements: a file with one line of JSON for each run."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One benchmark in one run: the figures of the whole under "", those of parts under
     their names; megabytes.
     """
@@ -55,11 +53,11 @@ class Record:
     dirty: bool
     made: str
     machine: Mapping[str, object]
-    benchmarks: Mapping[str, Measured] = field(default_factory=dict)
+    benchmarks: Mapping[str, Measurement] = field(default_factory=dict)
 
 
-def machine() -> dict[str, object]:
-    """What the figures depend on beside the code."""
+def describe_machine() -> dict[str, object]:
+    """The properties of the machine that the figures depend on."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
@@ -73,7 +71,7 @@ def machine() -> dict[str, object]:
 
 
 def same_machine(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    """Whether seconds of the two can be shown in one line."""
+    """Whether seconds of two machines are comparable."""
     return all(one.get(fact) == other.get(fact) for fact in ("processor", "cores"))
 
 
@@ -96,13 +94,13 @@ def to_line(record: Record) -> str:
 
 
 def from_line(line: str) -> Record:
-    """The record that a line stands for. Raises ValueError for another text."""
+    """Read the record of a line. Raises ValueError."""
     try:
         body = json.loads(line)
         if body["schema"] != SCHEMA:
             raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
         benchmarks = {
-            str(name): Measured(
+            str(name): Measurement(
                 {
                     str(part): Figures(**figures)
                     for part, figures in row["series"].items()
@@ -124,9 +122,10 @@ def from_line(line: str) -> Record:
         raise ValueError(f"not a measurement: {error}") from None
 
 
-def read(path: Path) -> tuple[list[Record], int]:
-    """The history, oldest first, and how many of its lines cannot be read. No file is
-    an empty history.
+def read_history(path: Path) -> tuple[list[Record], int]:
+    """The records, oldest first, and the number of unreadable lines.
+
+    A missing file is an empty history.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -141,10 +140,8 @@ def read(path: Path) -> tuple[list[Record], int]:
     return records, unread
 
 
-def append(path: Path, records: Iterable[Record]) -> None:
-    """Add to the history. A reader sees the old file or the new one, and of two writers
-    neither loses its lines.
-    """
+def append_records(path: Path, records: Iterable[Record]) -> None:
+    """Append records to the history, safely for other readers and writers."""
     with locked(path.with_suffix(".lock")):
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         if before and not before.endswith("\n"):

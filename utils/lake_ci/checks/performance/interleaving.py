@@ -1,9 +1,8 @@
-"""Lets processes take turns: one works, the others wait, in an order that is fair to
-all.
+"""Interleaves processes: one runs a round while the others wait, in a fair order.
 
-Each process connects to a socket, says its name in one line, and asks for a turn with a
-`.`, at the end of the turn before, too. It is answered `!`. What a process does between
-its answer and its next `.` is its turn, and nothing else is done anywhere meanwhile.
+Each process connects to a socket and sends its name in one line. It sends `.` to
+request a turn, and gets the answer `!`. Its turn lasts until it sends the next `.`; no
+other process runs meanwhile.
 """
 
 from __future__ import annotations
@@ -15,30 +14,31 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-# How often a process that has not said anything yet is asked whether it is still there.
+# How often the server checks that a silent process still runs.
 ALIVE_SECONDS = 0.1
 
 
 def order(names: Sequence[str], rounds: int) -> Iterator[str]:
-    """Whose turn it is: `old new new old old new ...`, so that neither is always the
-    one that comes later.
+    """The order of the turns: `old new new old old new ...`.
+
+    So neither process always runs after the other.
     """
     for number in range(rounds):
         yield from names if number % 2 == 0 else reversed(names)
 
 
-class Turns:
-    """The side that grants turns; a context that listens on a socket of its own.
+class TurnServer:
+    """Grants turns to processes; a context manager that listens on a socket.
 
     Attributes:
-        address: the socket's path, short whatever the path of the repository.
+        address: the path of the socket, short for any path of the repository.
     """
 
     def __init__(self) -> None:
         self._held = contextlib.ExitStack()
         self.address = ""
 
-    def __enter__(self) -> Turns:
+    def __enter__(self) -> TurnServer:
         folder = self._held.enter_context(tempfile.TemporaryDirectory(prefix="turns-"))
         self.address = str(Path(folder) / "socket")
         self._listener = self._held.enter_context(socket.socket(socket.AF_UNIX))
@@ -53,9 +53,9 @@ class Turns:
     def grant(
         self, names: Sequence[str], rounds: int, alive: Callable[[str], bool]
     ) -> None:
-        """Let each of the processes have so many turns, then let all end.
+        """Grant each process a number of turns, then let all processes end.
 
-        A process that ends, or never comes, loses its turns; the others keep theirs.
+        A process that ends or never connects loses its turns.
 
         Args:
             alive: whether the process of that name still runs.
@@ -64,8 +64,8 @@ class Turns:
         with contextlib.ExitStack() as held:
             for player in players.values():
                 held.enter_context(player.connection)
-            # Nobody starts before all are ready: what one prepares must not disturb
-            # another's first turn.
+            # All processes must be ready first: the setup of one must not disturb the
+            # first turn of another.
             for name in [name for name in names if name in players]:
                 if not players[name].asks(partial(alive, name)):
                     del players[name]
@@ -79,8 +79,8 @@ class Turns:
 
     def _players(
         self, names: Sequence[str], alive: Callable[[str], bool]
-    ) -> dict[str, _Player]:
-        players: dict[str, _Player] = {}
+    ) -> dict[str, _Client]:
+        players: dict[str, _Client] = {}
 
         def awaited() -> bool:
             return any(name not in players and alive(name) for name in names)
@@ -88,33 +88,33 @@ class Turns:
         while awaited():
             with contextlib.suppress(TimeoutError):
                 connection, _ = self._listener.accept()
-                player = _Player(connection)
+                player = _Client(connection)
                 name = player.name(awaited)
                 if name in names:
                     players[name] = player
         return players
 
 
-class _Player:
-    """One process, seen from here."""
+class _Client:
+    """The connection to one process."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.connection.settimeout(ALIVE_SECONDS)
 
     def name(self, awaited: Callable[[], bool]) -> str:
-        """Read its name; the part read so far if no process is awaited any more."""
-        said = b""
-        while not said.endswith(b"\n") and awaited():
+        """Read the name; only a part of it if no process is awaited any more."""
+        line = b""
+        while not line.endswith(b"\n") and awaited():
             with contextlib.suppress(TimeoutError):
                 byte = self.connection.recv(1)
                 if not byte:
                     break
-                said += byte
-        return said.decode("utf-8", errors="replace").strip()
+                line += byte
+        return line.decode("utf-8", errors="replace").strip()
 
     def asks(self, alive: Callable[[], bool]) -> bool:
-        """Wait until it asks for its next turn; false where it ended instead."""
+        """Wait until it requests its next turn; false if it ended instead."""
         while True:
             running = alive()
             try:
@@ -126,7 +126,7 @@ class _Player:
                 return False
 
     def take_turn(self, alive: Callable[[], bool]) -> bool:
-        """Grant a turn and wait until it is over; false where the process ended."""
+        """Grant a turn, and wait until it is over; false if the process ended."""
         return self.go() and self.asks(alive)
 
     def go(self) -> bool:

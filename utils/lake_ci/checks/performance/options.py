@@ -1,4 +1,4 @@
-"""What `nox -s performance` is asked for, on the command line and in pyproject.toml."""
+"""The options of `nox -s performance`, of the command line and pyproject.toml."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from lake_ci.system.pyproject import settings
 
 
 @dataclass(frozen=True)
-class Options:
-    """What was typed after `--`, and pyproject.toml's `[tool.lake_ci.performance]`.
+class PerformanceOptions:
+    """The options after `--`, and those of `[tool.lake_ci.performance]`.
 
     Attributes:
         baseline: the commit to compare with; None for the one before.
@@ -43,7 +43,7 @@ class Options:
 
 
 def parser() -> Parser:
-    """The options of `nox -s performance`."""
+    """The parser of the options of `nox -s performance`."""
     parser = Parser("nox -s performance --", "Benchmark this tree against another.")
     parser.add_argument(
         "--baseline", metavar="COMMIT", help="the other tree; else the commit before"
@@ -66,14 +66,14 @@ def parser() -> Parser:
     return parser
 
 
-def options(posargs: Sequence[str], root: Path) -> Options:
-    """Read what follows `--`, over what pyproject.toml says. Raises UsageError."""
+def options(posargs: Sequence[str], root: Path) -> PerformanceOptions:
+    """Read the options after `--`, which override pyproject.toml. Raises UsageError."""
     declared = settings(root, "performance")
     typed = parser().parse_args(list(posargs))
     if typed.generations is not None and typed.generations < 1:
         parser().error("--generations is a number from 1 on")
     seconds = declared["seconds"] if typed.seconds is None else typed.seconds
-    return Options(
+    return PerformanceOptions(
         baseline=typed.baseline,
         every=typed.all,
         select=typed.select,

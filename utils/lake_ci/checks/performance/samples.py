@@ -1,6 +1,4 @@
-"""What pairs of processes measured of one benchmark, old and new in turns, and the
-ratios that follow from it.
-"""
+"""The measurements of pairs of processes of one benchmark, and their ratios."""
 
 from __future__ import annotations
 
@@ -8,18 +6,22 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lake_ci.checks.performance.history import Figures, Measured
-from lake_ci.checks.performance.statistics import Interval, Verdict, compare
+from lake_ci.checks.performance.history import Figures, Measurement
+from lake_ci.checks.performance.statistics import Interval, SpeedVerdict, compare
 
-# A part that takes less in both versions is not judged: the clock and the scheduler
-# make its figures.
+# A part that is shorter than this in both versions is not judged: the clock and the
+# scheduler determine its time.
 SHORTEST_SECONDS = 0.01
 
 
 @dataclass
 class Rounds:
-    """What one process measured: seconds of the whole under "", of parts under their
-    names, and of the processor.
+    """The measurements of one process.
+
+    Attributes:
+        series: the seconds of each round, of the whole under "" and of parts by name.
+        cpu: the same in seconds of the processor.
+        peak_mb: the peak memory in megabytes.
     """
 
     series: dict[str, list[float]]
@@ -28,34 +30,35 @@ class Rounds:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One series in two clocks: what a person waits for, and the seconds of the
-    processor (None: too few to count).
+class Comparison:
+    """The ratio of one series, by the wall clock and by processor time.
+
+    Attributes:
+        cpu: None if the processor time is too short to measure.
     """
 
     wall: Interval
     cpu: Interval | None = None
 
-    def verdict(self, threshold: float) -> Verdict:
-        """What the clock says; where it cannot tell, for the machine is busy with other
-        things, what the processor says.
+    def verdict(self, threshold: float) -> SpeedVerdict:
+        """The verdict of the wall clock; if it is undecided, that of processor time.
 
-        The processor's word for "not slower" is taken only where the clock's best guess
-        agrees: waiting costs no processor time.
+        "Not slower" by processor time counts only if the ratio of the wall clock is
+        below the threshold as well, because waiting costs no processor time.
         """
-        said = self.wall.verdict(threshold)
-        if said is not Verdict.UNDECIDED or self.cpu is None:
-            return said
+        first = self.wall.verdict(threshold)
+        if first is not SpeedVerdict.UNDECIDED or self.cpu is None:
+            return first
         second = self.cpu.verdict(threshold)
         return (
-            Verdict.UNDECIDED
-            if second is Verdict.FINE and self.wall.ratio > threshold
+            SpeedVerdict.UNDECIDED
+            if second is SpeedVerdict.FINE and self.wall.ratio > threshold
             else second
         )
 
     @property
     def narrower(self) -> Interval:
-        """The clock that tells more."""
+        """The interval of the clock that is more precise."""
         if self.cpu is not None and self.cpu.half_width < self.wall.half_width:
             return self.cpu
         return self.wall
@@ -75,26 +78,22 @@ class Compared:
 
 
 @dataclass
-class Generations:
-    """What all pairs of processes of a benchmark measured, so far."""
+class Samples:
+    """The measurements of all pairs of processes of a benchmark, so far."""
 
     old: list[Rounds] = field(default_factory=list)
     new: list[Rounds] = field(default_factory=list)
 
-    def compared(self) -> dict[str, Compared]:
-        """The ratios of each series that every process has, and that is long enough to
-        be judged.
-        """
+    def compared(self) -> dict[str, Comparison]:
+        """The ratio of each series that every process has and that is long enough."""
         return {
-            name: Compared(self._wall_ratio(name), self._processor_ratio(name))
+            name: Comparison(self._wall_ratio(name), self._processor_ratio(name))
             for name in self.new[0].series
             if self._is_judged(name)
         }
 
     def _is_judged(self, name: str) -> bool:
-        """Whether every process has a series, and it is long enough; the whole always
-        is.
-        """
+        """Whether every process has a series and it is long enough; "" always is."""
         if not all(name in each.series for each in (*self.old, *self.new)):
             return False
         longer = max(_median(self.old, name), _median(self.new, name))
@@ -107,7 +106,7 @@ class Generations:
         )
 
     def _processor_ratio(self, name: str) -> Interval | None:
-        """The ratio of processor seconds; None where they are too few to compare."""
+        """The ratio of processor seconds; None if they are too few to compare."""
         old, new = (
             [each.cpu.get(name, []) for each in side] for side in (self.old, self.new)
         )
@@ -116,8 +115,8 @@ class Generations:
         )
         return compare(old, new) if is_counted else None
 
-    def measured(self) -> Measured:
-        """The figures to keep."""
+    def measured(self) -> Measurement:
+        """The figures for the history."""
         compared = self.compared() if self.old else {}
         figures = {}
         for name in self.new[0].series:
@@ -138,12 +137,10 @@ class Generations:
             if self.old
             else None
         )
-        return Measured(figures, round(new, 1), old)
+        return Measurement(figures, round(new, 1), old)
 
     def memory(self) -> tuple[float, float] | None:
-        """The smallest and the largest ratio of peak memory of a pair; None where the
-        system tells no peaks.
-        """
+        """The smallest and the largest ratio of peak memory; None if not measured."""
         ratios = [
             new.peak_mb / old.peak_mb
             for old, new in zip(self.old, self.new)

@@ -1,4 +1,4 @@
-"""The benchmarks that there are, and the history of what they measured."""
+"""Collects and runs the benchmarks, and records their history."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from pathlib import Path
 from lake_ci.checks.performance import trend
 from lake_ci.checks.performance.baseline import (
     Baseline,
-    Install,
+    InstallVersion,
     Side,
-    changed,
+    changed_files,
     worktree,
 )
 from lake_ci.checks.performance.benchmark import (
     FOLDER,
     Benchmark,
-    Declared,
-    declared,
+    BenchmarkSpec,
     pytest_command,
+    read_specs,
 )
-from lake_ci.checks.performance.history import Record, append, machine, read, to_line
-from lake_ci.checks.performance.options import Options
+from lake_ci.checks.performance.history import (
+    Record,
+    append_records,
+    describe_machine,
+    read_history,
+    to_line,
+)
+from lake_ci.checks.performance.options import PerformanceOptions
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.model.results import REPORTS, TIME_FORMAT, Outcome, Status, count
 from lake_ci.runner.check import Stages, Tool, Workbench, stopped_or_crashed
@@ -33,14 +39,16 @@ from lake_ci.system.atomic_write import write_whole
 HISTORY = f"{REPORTS}/.history/performance.jsonl"
 
 
-def stages(bench: Workbench, chosen: Options, env: Mapping[str, str]) -> Stages:
-    """The benchmarks, once both sides are built.
+def stages(
+    bench: Workbench, chosen: PerformanceOptions, env: Mapping[str, str]
+) -> Stages:
+    """The builds of both versions, then the benchmarks.
 
     Args:
-        env: where GitHub tells what was pushed.
+        env: the environment variables, among them those of GitHub about the push.
     """
     before = Baseline(env, chosen.baseline)
-    new, old = Install("wheel"), Install("baseline wheel", before)
+    new, old = InstallVersion("wheel"), InstallVersion("baseline wheel", before)
     found = Collect(chosen, before, old, new)
     with worktree(bench.root):
         yield [Java("17"), Jars(), before, new, old, found]
@@ -48,13 +56,17 @@ def stages(bench: Workbench, chosen: Options, env: Mapping[str, str]) -> Stages:
 
 
 class Collect(Tool):
-    """The benchmarks there are, and those that only the baseline has."""
+    """Collect the benchmarks, and report those that only the baseline has."""
 
     name = "benchmarks"
     alone = True
 
     def __init__(
-        self, options: Options, baseline: Baseline, old: Install, new: Install
+        self,
+        options: PerformanceOptions,
+        baseline: Baseline,
+        old: InstallVersion,
+        new: InstallVersion,
     ) -> None:
         self.options = options
         self.baseline = baseline
@@ -76,7 +88,9 @@ class Collect(Tool):
             )
             return Outcome.failure(self.name, "none", why, file=FOLDER)
         differs = (
-            changed(bench.root, self.baseline.commit) if self.baseline.commit else None
+            changed_files(bench.root, self.baseline.commit)
+            if self.baseline.commit
+            else None
         )
         self.benchmarks = [
             Benchmark(each, self.options, self.baseline, self.old, self.new, differs)
@@ -84,7 +98,7 @@ class Collect(Tool):
         ]
         return self._compared(bench, listed)
 
-    def _compared(self, bench: Workbench, listed: Sequence[Declared]) -> Outcome:
+    def _compared(self, bench: Workbench, listed: Sequence[BenchmarkSpec]) -> Outcome:
         """The outcome with the benchmarks that only the baseline has."""
         detail = count(len(listed), "benchmark")
         if (
@@ -107,7 +121,7 @@ class Collect(Tool):
 
     def _listed(
         self, bench: Workbench, side: Side, tree: Path
-    ) -> list[Declared] | Outcome:
+    ) -> list[BenchmarkSpec] | Outcome:
         file = bench.reports / f".list-{side.name}.json"
         select = ["-k", self.options.select] if self.options.select else []
         env = {**side.variables(bench), "LAKE_CI_LIST": str(file)}
@@ -117,19 +131,16 @@ class Collect(Tool):
         try:
             if done.code not in (0, 5):
                 return stopped_or_crashed(self.name, done)
-            return declared(json.loads(file.read_text(encoding="utf-8")))
+            return read_specs(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
-            # The benchmarks of a version from before the gate leave no list, and none
-            # of them is one of the gate's.
+            # A version from before these benchmarks writes no list.
             return []
         finally:
             file.unlink(missing_ok=True)
 
 
 class History(Tool):
-    """What was measured is kept: benchmarks.json of this run, a line in the history,
-    and its picture.
-    """
+    """Write benchmarks.json, add a line to the history, and draw its trend."""
 
     name = "history"
     alone = True
@@ -150,18 +161,18 @@ class History(Tool):
             baseline=self.collect.baseline.commit,
             dirty=git.is_dirty(bench.root),
             made=datetime.now(timezone.utc).strftime(TIME_FORMAT),
-            machine=machine(),
+            machine=describe_machine(),
             benchmarks=measured,
         )
         write_whole(bench.reports / "benchmarks.json", to_line(record))
         path = bench.root / HISTORY
-        # A part of the benchmarks is shown and not kept.
+        # A partial run is shown, but not added to the history.
         if not self.collect.options.partial:
-            append(path, [record])
-        records, unread = read(path)
+            append_records(path, [record])
+        records, unread = read_history(path)
         if self.collect.options.partial:
             records.append(record)
-        write_whole(bench.reports / "history.svg", trend.draw(records))
+        write_whole(bench.reports / "history.svg", trend.draw_trend(records))
         detail = f"{count(len(records), 'run')} in {HISTORY}"
         if unread:
             return Outcome(

@@ -10,7 +10,7 @@ The estimate is the mean of the middle 40 % of the pairs: a neighbour's burst of
 makes a few pairs arbitrarily bad, and with 20 % left out at each end, Wilcox's usual
 choice, a burst in every tenth pair cost an eighth of the detections. The interval comes
 from a bootstrap in two stages, first generations, then pairs within each, for two
-processes of the very same code differ by themselves (memory layout, hash seeds, what
+processes of the very same code differ as well (memory layout, hash seeds, what
 the JIT made of it). Percentiles are taken a little further out than 2.5 and 97.5, as
 small samples ask for: Hesterberg, "What Teachers Should Know About the Bootstrap",
 2015, section 4.2; for the trimmed mean see Wilcox, "Introduction to Robust Estimation
@@ -30,8 +30,8 @@ TRIMMED = 0.3
 RESAMPLES = 1000
 LEVEL = 0.95
 POWER = 0.95
-# The interval's width varies from run to run; found by simulation, so that what is said
-# to be detected is.
+# The interval's width varies from run to run. This factor comes from a simulation: with
+# it, a ratio of `detects` is detected as often as promised.
 VARYING = 1.15
 # Fewer pairs give a bootstrap nothing to choose from: its interval would be far too
 # narrow.
@@ -39,8 +39,8 @@ MINIMUM_PAIRS = 5
 NORMAL = NormalDist()
 
 
-class Verdict(Enum):
-    """What an interval says of a threshold."""
+class SpeedVerdict(Enum):
+    """The position of an interval relative to a threshold."""
 
     SLOWER = "slower"
     FINE = "fine"
@@ -49,8 +49,9 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A ratio, new by old, with its 95 % interval; above 1 is slower. `pairs` is how
-    many it was made of.
+    """A ratio, new by old, with its 95 % interval and the number of pairs.
+
+    A ratio above 1 is slower.
     """
 
     ratio: float
@@ -68,13 +69,13 @@ class Interval:
         """The standard error of the ratio's logarithm, as the interval implies it."""
         return math.log(self.high / self.low) / (2 * NORMAL.inv_cdf((1 + LEVEL) / 2))
 
-    def verdict(self, threshold: float) -> Verdict:
+    def verdict(self, threshold: float) -> SpeedVerdict:
         """Slower when the whole interval lies beyond the threshold; undecided when the
         threshold lies inside.
         """
         if self.low > threshold:
-            return Verdict.SLOWER
-        return Verdict.UNDECIDED if self.high > threshold else Verdict.FINE
+            return SpeedVerdict.SLOWER
+        return SpeedVerdict.UNDECIDED if self.high > threshold else SpeedVerdict.FINE
 
     def detects(self, threshold: float) -> float:
         """The smallest true ratio that would be found beyond the threshold about 19
@@ -104,8 +105,8 @@ def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
         raise ValueError("no values")
     ordered = sorted(values)
     cut = int(len(ordered) * share)
-    kept = ordered[cut : len(ordered) - cut]
-    return math.fsum(kept) / len(kept)
+    middle = ordered[cut : len(ordered) - cut]
+    return math.fsum(middle) / len(middle)
 
 
 def compare(
@@ -117,8 +118,7 @@ def compare(
     """Compare two series of generations, each the rounds of one process; the n-th
     rounds of both are a pair.
 
-    The same input always gives the same interval: the bootstrap's dice have a fixed
-    seed.
+    The same input always gives the same interval: the random generator is seeded.
 
     Raises:
         ValueError: the series differ in shape, hold a value that is not above 0, or are
@@ -142,12 +142,12 @@ def compare(
 
 
 def _resampled(generations: Sequence[Sequence[float]], resamples: int) -> list[float]:
-    dice = random.Random(len(generations))
+    generator = random.Random(len(generations))
     estimates = []
     for _ in range(resamples):
         drawn: list[float] = []
-        for generation in dice.choices(generations, k=len(generations)):
-            drawn += dice.choices(generation, k=len(generation))
+        for generation in generator.choices(generations, k=len(generations)):
+            drawn += generator.choices(generation, k=len(generation))
         estimates.append(trimmed_mean(drawn))
     return sorted(estimates)
 

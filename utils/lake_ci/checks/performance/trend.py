@@ -1,6 +1,4 @@
-"""The history of the benchmarks as one picture: a line for each, oldest run at the
-left.
-"""
+"""Draws the history of the benchmarks as SVG, with a line for each benchmark."""
 
 from __future__ import annotations
 
@@ -34,9 +32,8 @@ class _Row(NamedTuple):
     points: Sequence[_Point]
 
 
-def draw(records: Sequence[Record]) -> str:
-    """The newest runs on the machine of the last one, as the text of an SVG file; empty
-    where there are none.
+def draw_trend(records: Sequence[Record]) -> str:
+    """Draw the newest runs on the last run's machine, as the text of an SVG file.
 
     Each line has a scale of its own, from zero to its slowest run, so that its slope
     can be read as a share.

@@ -9,22 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lake_ci.checks.performance.baseline import Baseline, Install, Side
-from lake_ci.checks.performance.benchmark import Benchmark, Declared
-from lake_ci.checks.performance.options import Options
+from lake_ci.checks.performance.baseline import Baseline, InstallVersion, Side
+from lake_ci.checks.performance.benchmark import Benchmark, BenchmarkSpec
+from lake_ci.checks.performance.options import PerformanceOptions
 from lake_ci.model.results import Outcome
 from lake_ci.runner.check import Workbench
 from lake_ci.system.environment import Environment
 from lake_ci.system.processes import Completed
 
-MERGE = Declared(
+MERGE = BenchmarkSpec(
     "testing/performance/test_merges.py::test_merge",
     "merge",
     "testing/performance/test_merges.py",
     30,
     ("utils/lakekit/*",),
 )
-ONCE = Options(seconds=0)
+ONCE = PerformanceOptions(seconds=0)
 # Rounds that are never quite alike, and never far apart.
 EVEN = [0.100, 0.102, 0.101, 0.103, 0.100, 0.101]
 WILD = [0.100, 0.190, 0.110, 0.250, 0.090, 0.170]
@@ -88,16 +88,16 @@ def benchmark(
     *,
     old: bool = True,
     differs: set[str] | None = None,
-    given: Options = ONCE,
-    said: Declared = MERGE,
+    given: PerformanceOptions = ONCE,
+    spec: BenchmarkSpec = MERGE,
     clock: Callable[[], float] = lambda: 0.0,
 ) -> Benchmark:
     before = Baseline({}, None)
     before.commit = "b" * 40 if old else None
-    installed, new = Install("baseline wheel", before), Install("wheel")
+    installed, new = InstallVersion("baseline wheel", before), InstallVersion("wheel")
     new.side = side(bench.root, "new")
     installed.side = side(bench.root, "old") if old else None
-    return Benchmark(said, given, before, installed, new, differs, clock=clock)
+    return Benchmark(spec, given, before, installed, new, differs, clock=clock)
 
 
 def judged(bench: Workbench, runs: Runs, **how: Any) -> Outcome:

@@ -11,8 +11,8 @@ import pytest
 from lake_ci.checks.performance import baseline
 from lake_ci.checks.performance.baseline import (
     Baseline,
-    Install,
-    changed,
+    InstallVersion,
+    changed_files,
     check_out,
     pushed_from,
     reference,
@@ -124,7 +124,7 @@ def test_changed_files_are_those_committed_edited_added_and_removed(
 ) -> None:
     (root / "new").write_text("not added")
     (root / ".gitignore").unlink()
-    assert changed(root, commits[0]) == {"file", "new", ".gitignore"}
+    assert changed_files(root, commits[0]) == {"file", "new", ".gitignore"}
 
 
 def test_a_worktree_is_made_whatever_was_there_and_leaves_nothing(
@@ -160,7 +160,7 @@ def test_a_baseline_that_cannot_be_built_is_a_failure_with_the_next_command(
     answering(Completed(("build",), 1, "", "ValueError: requires-python", 0.1))
     before = Baseline({}, None)
     before.run(bench)
-    tool = Install("baseline wheel", before)
+    tool = InstallVersion("baseline wheel", before)
     outcome = tool.run(bench)
     assert outcome.status is Status.FAILURE
     assert commits[1][:12] in outcome.detail
@@ -170,7 +170,7 @@ def test_a_baseline_that_cannot_be_built_is_a_failure_with_the_next_command(
 
 
 def test_without_a_baseline_there_is_nothing_to_install(bench: Workbench) -> None:
-    outcome = Install("baseline wheel", Baseline({}, None)).run(bench)
+    outcome = InstallVersion("baseline wheel", Baseline({}, None)).run(bench)
     assert (outcome.status, outcome.detail) == (Status.SKIPPED, "there is no baseline")
 
 
@@ -198,7 +198,7 @@ def test_both_sides_lie_in_paths_of_one_length_and_take_their_own_suite(
     before = Baseline({}, "HEAD^")
     before.run(bench)
     with worktree(root):
-        new, old = Install("wheel"), Install("baseline wheel", before)
+        new, old = InstallVersion("wheel"), InstallVersion("baseline wheel", before)
         assert [tool.run(bench).detail for tool in (new, old)] == [
             "lakekit-1.0.0-py3-none-any.whl"
         ] * 2

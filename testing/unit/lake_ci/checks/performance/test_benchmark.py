@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from lake_ci.checks.performance.benchmark import Declared
-from lake_ci.checks.performance.options import Options
+from lake_ci.checks.performance.benchmark import BenchmarkSpec
+from lake_ci.checks.performance.options import PerformanceOptions
 from lake_ci.model.results import Status
 from lake_ci.runner.check import Workbench
 from testing.unit.lake_ci.checks.performance.measured import (
@@ -109,13 +109,13 @@ def test_more_rounds_are_run_while_time_is_left_and_nothing_is_told(
 ) -> None:
     runs = Runs(WILD, WILD[::-1], cpu=(0.0, 0.0))
     # Each pair of processes takes two seconds: the one that starts in time is the last.
-    judged(bench, runs, given=Options(seconds=20))
+    judged(bench, runs, given=PerformanceOptions(seconds=20))
     assert len(runs.started) == 22
 
 
 def test_generations_can_be_asked_for(bench: Workbench) -> None:
     runs = Runs(EVEN, EVEN)
-    judged(bench, runs, given=Options(seconds=0, generations=7))
+    judged(bench, runs, given=PerformanceOptions(seconds=0, generations=7))
     assert len(runs.started) == 14
 
 
@@ -151,11 +151,14 @@ def test_whatever_its_figures_may_depend_on_makes_it_run(
 def test_when_in_doubt_it_runs(bench: Workbench) -> None:
     assert not benchmark(bench, differs=None).unchanged()
     assert not benchmark(
-        bench, differs=set(), said=Declared("a", "a", "a", 1, ())
+        bench, differs=set(), spec=BenchmarkSpec("a", "a", "a", 1, ())
     ).unchanged()
     assert (
         judged(
-            bench, Runs(EVEN, EVEN), differs=set(), given=Options(seconds=0, every=True)
+            bench,
+            Runs(EVEN, EVEN),
+            differs=set(),
+            given=PerformanceOptions(seconds=0, every=True),
         ).status
         is Status.SUCCESS
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.checks.performance import history
-from lake_ci.checks.performance.history import Figures, Measured, Record
+from lake_ci.checks.performance.history import Figures, Measurement, Record
 
 RECORD = Record(
     "c" * 40,
@@ -17,7 +17,7 @@ RECORD = Record(
     "2026-01-31T02:00:00Z",
     {"processor": "A", "cores": 2},
     {
-        "merge": Measured(
+        "merge": Measurement(
             {"": Figures(0.5, 0.4, 1.25, 1.2, 1.3, pairs=24), "silver": Figures(0.1)},
             250.0,
             240.0,
@@ -35,21 +35,21 @@ def test_a_record_survives_its_line() -> None:
 
 def test_lines_are_added_and_none_is_lost(tmp_path: Path) -> None:
     path = tmp_path / ".history" / "performance.jsonl"
-    history.append(path, [RECORD])
-    history.append(path, [RECORD, RECORD])
-    assert history.read(path) == ([RECORD] * 3, 0)
+    history.append_records(path, [RECORD])
+    history.append_records(path, [RECORD, RECORD])
+    assert history.read_history(path) == ([RECORD] * 3, 0)
 
 
 def test_what_cannot_be_read_is_counted_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "performance.jsonl"
     path.write_text('{"schema": 9}\n[]\nhalf a li', encoding="utf-8")
-    history.append(path, [RECORD])
-    assert history.read(path) == ([RECORD], 3)
+    history.append_records(path, [RECORD])
+    assert history.read_history(path) == ([RECORD], 3)
     assert path.read_text(encoding="utf-8").startswith('{"schema": 9}\n')
 
 
 def test_no_file_is_an_empty_history(tmp_path: Path) -> None:
-    assert history.read(tmp_path / "performance.jsonl") == ([], 0)
+    assert history.read_history(tmp_path / "performance.jsonl") == ([], 0)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_another_text_is_no_record(line: str) -> None:
 
 
 def test_the_machine_is_described_by_what_figures_depend_on() -> None:
-    facts = history.machine()
+    facts = history.describe_machine()
     assert facts["cores"] and facts["processor"] and facts["python"]
     assert history.same_machine(facts, {**facts, "load": 9.0})
     assert not history.same_machine(facts, {**facts, "cores": 96})

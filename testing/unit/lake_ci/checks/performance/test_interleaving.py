@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.performance.interleaving import Turns, order
+from lake_ci.checks.performance.interleaving import TurnServer, order
 
 # Asks for turns and notes each; `stop` after so many ends without a word.
 PLAYER = """
@@ -33,7 +33,7 @@ def play(
     log: Path, rounds: int, turns: dict[str, int], absent: tuple[str, ...] = ()
 ) -> list[str]:
     """Let processes have `rounds` turns, each wanting so many; what they noted."""
-    with Turns() as granting:
+    with TurnServer() as granting:
         running = {
             name: subprocess.Popen(
                 [
@@ -95,7 +95,7 @@ def test_one_that_never_comes_is_not_waited_for(tmp_path: Path) -> None:
 def test_the_address_is_short_wherever_temporary_files_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Turns() as granting:
+    with TurnServer() as granting:
         assert len(granting.address) < 100
         folder = Path(granting.address).parent
     assert not folder.exists()

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.checks.performance import history
-from lake_ci.checks.performance.options import Options
+from lake_ci.checks.performance.options import PerformanceOptions
 from lake_ci.checks.performance.stages import HISTORY, Collect, History
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Workbench
 from lake_ci.system.processes import Completed
 from testing.unit.lake_ci.checks.performance.measured import EVEN, ONCE, Runs, benchmark
 
-ANY = Options()
+ANY = PerformanceOptions()
 
 # What there is
 
@@ -43,7 +43,7 @@ def listing(*names: str) -> Any:
 
 
 def collected(
-    bench: Workbench, execute: Any, given: Options = ANY
+    bench: Workbench, execute: Any, given: PerformanceOptions = ANY
 ) -> tuple[Collect, Outcome]:
     made = benchmark(bench, given=given)
     collect = Collect(given, made.baseline, made.old, made.new)
@@ -60,11 +60,11 @@ def test_names_the_benchmarks_that_were_removed(bench: Workbench) -> None:
     collect, outcome = collected(bench, listing("merge", "api", "only-old"))
     assert outcome.detail == "2 benchmarks; removed since the baseline: only-old"
     assert [each.name for each in collect.benchmarks] == ["merge", "api"]
-    assert collect.benchmarks[0].declared.rounds == 3
+    assert collect.benchmarks[0].spec.rounds == 3
 
 
 def test_a_selection_of_nothing_fails(bench: Workbench) -> None:
-    _, outcome = collected(bench, listing(), Options(select="nosuch"))
+    _, outcome = collected(bench, listing(), PerformanceOptions(select="nosuch"))
     assert outcome.status is Status.FAILURE
     assert "no benchmark matches -k 'nosuch'" in outcome.detail
 
@@ -80,7 +80,7 @@ def test_benchmarks_that_cannot_be_collected_are_a_crash(bench: Workbench) -> No
 # What is kept
 
 
-def measured(bench: Workbench, given: Options) -> Collect:
+def measured(bench: Workbench, given: PerformanceOptions) -> Collect:
     """A collection whose one benchmark was measured."""
     made = benchmark(bench, given=given)
     made.run(bench)
@@ -94,9 +94,9 @@ def test_measured_figures_enter_the_history_and_a_selection_does_not(
 ) -> None:
     bench.execute = Runs(EVEN, EVEN)
     for select, kept in (("merge", 0), (None, 1), (None, 2)):
-        collect = measured(bench, Options(seconds=0, select=select))
+        collect = measured(bench, PerformanceOptions(seconds=0, select=select))
         assert History(collect).run(bench).status is Status.SUCCESS
-        records, _ = history.read(bench.root / HISTORY)
+        records, _ = history.read_history(bench.root / HISTORY)
         assert len(records) == kept
         assert (
             (bench.reports / "history.svg")
@@ -105,7 +105,7 @@ def test_measured_figures_enter_the_history_and_a_selection_does_not(
         )
         line = (bench.reports / "benchmarks.json").read_text(encoding="utf-8")
         assert history.from_line(line).benchmarks["merge"].series[""].pairs == 24
-    [record, _] = history.read(bench.root / HISTORY)[0]
+    [record, _] = history.read_history(bench.root / HISTORY)[0]
     assert record.baseline == "b" * 40
 
 

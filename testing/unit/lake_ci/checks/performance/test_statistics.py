@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lake_ci.checks.performance.statistics import (
     Interval,
-    Verdict,
+    SpeedVerdict,
     compare,
     trimmed_mean,
 )
@@ -59,7 +59,7 @@ def measured(
 
 def shares(
     ratio: float, trials: int, *, noise: float = 0.03, bursts: float = 0.05
-) -> dict[Verdict, float]:
+) -> dict[SpeedVerdict, float]:
     """How often each verdict is given, of so many simulated comparisons."""
     dice = random.Random(7)
     said = [
@@ -68,23 +68,23 @@ def shares(
         ).verdict(THRESHOLD)
         for _ in range(trials)
     ]
-    return {verdict: said.count(verdict) / trials for verdict in Verdict}
+    return {verdict: said.count(verdict) / trials for verdict in SpeedVerdict}
 
 
 def test_same_code_never_fails_on_a_noisy_machine() -> None:
-    assert shares(1.0, 400)[Verdict.SLOWER] == 0.0
+    assert shares(1.0, 400)[SpeedVerdict.SLOWER] == 0.0
 
 
 def test_same_code_hardly_ever_fails_with_bursts_and_threefold_noise() -> None:
-    assert shares(1.0, 400, noise=0.15, bursts=0.2)[Verdict.SLOWER] <= 0.005
+    assert shares(1.0, 400, noise=0.15, bursts=0.2)[SpeedVerdict.SLOWER] <= 0.005
 
 
 def test_exactly_the_threshold_fails_no_more_often_than_the_interval_promises() -> None:
-    assert shares(THRESHOLD, 400)[Verdict.SLOWER] <= 0.05
+    assert shares(THRESHOLD, 400)[SpeedVerdict.SLOWER] <= 0.05
 
 
 def test_a_third_slower_is_found_nineteen_times_of_twenty() -> None:
-    assert shares(1.3, 200)[Verdict.SLOWER] >= 0.95
+    assert shares(1.3, 200)[SpeedVerdict.SLOWER] >= 0.95
 
 
 @pytest.mark.parametrize("process", [0.0, 0.02])
@@ -104,7 +104,7 @@ def test_a_slowdown_of_the_size_that_is_said_to_be_detected_is_detected() -> Non
         for _ in range(50)
     )[25]
     assert 1.15 < detects < 1.4
-    assert shares(detects, 200)[Verdict.SLOWER] >= 0.9
+    assert shares(detects, 200)[SpeedVerdict.SLOWER] >= 0.9
 
 
 def test_a_drift_of_the_machine_that_both_feel_leaves_no_trace() -> None:
@@ -161,13 +161,13 @@ def test_rounds_without_a_partner_are_refused() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
-        (1.16, 1.4, Verdict.SLOWER),
-        (0.9, 1.15, Verdict.FINE),
-        (1.15, 1.2, Verdict.UNDECIDED),
+        (1.16, 1.4, SpeedVerdict.SLOWER),
+        (0.9, 1.15, SpeedVerdict.FINE),
+        (1.15, 1.2, SpeedVerdict.UNDECIDED),
     ],
 )
 def test_only_a_whole_interval_beyond_the_threshold_is_slower(
-    low: float, high: float, verdict: Verdict
+    low: float, high: float, verdict: SpeedVerdict
 ) -> None:
     assert Interval(math.sqrt(low * high), low, high, 16).verdict(THRESHOLD) is verdict
 

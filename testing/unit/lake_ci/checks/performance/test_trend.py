@@ -5,8 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
-from lake_ci.checks.performance.history import Figures, Measured, Record
-from lake_ci.checks.performance.trend import draw
+from lake_ci.checks.performance.history import Figures, Measurement, Record
+from lake_ci.checks.performance.trend import draw_trend
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -21,17 +21,19 @@ def record(
         False,
         "2026-01-31T02:00:00Z",
         machine,
-        {name: Measured({"": Figures(seconds)})},
+        {name: Measurement({"": Figures(seconds)})},
     )
 
 
 def test_no_runs_are_no_picture() -> None:
-    assert draw([]) == ""
+    assert draw_trend([]) == ""
 
 
 def test_each_benchmark_has_a_line_with_a_point_a_run() -> None:
     root = ET.fromstring(
-        draw([record("a" * 40, 1.0), record("b" * 40, 0.5), record("c" * 40, 1.0)])
+        draw_trend(
+            [record("a" * 40, 1.0), record("b" * 40, 0.5), record("c" * 40, 1.0)]
+        )
     )
     points = root.findall(f"{SVG}circle")
     titles = [point.findtext(f"{SVG}title") for point in points]
@@ -46,12 +48,12 @@ def test_each_benchmark_has_a_line_with_a_point_a_run() -> None:
 
 
 def test_runs_on_another_machine_are_left_out() -> None:
-    text = draw([record("a" * 40, 9.0, cores=96), record("b" * 40, 1.0)])
+    text = draw_trend([record("a" * 40, 9.0, cores=96), record("b" * 40, 1.0)])
     assert "aaaa" not in text and "bbbb" in text
 
 
 def test_a_benchmark_that_some_runs_lack_has_the_points_it_has() -> None:
-    text = draw(
+    text = draw_trend(
         [
             record("a" * 40, 1.0),
             record("b" * 40, 1.0, name="api"),
@@ -64,4 +66,4 @@ def test_a_benchmark_that_some_runs_lack_has_the_points_it_has() -> None:
 
 
 def test_names_are_escaped() -> None:
-    assert "<script>" not in draw([record("<script>", 1.0, name="<script>")])
+    assert "<script>" not in draw_trend([record("<script>", 1.0, name="<script>")])
