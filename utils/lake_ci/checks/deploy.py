@@ -35,7 +35,7 @@ END_CHECK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Options:
+class DeployOptions:
     """What was typed after `--`.
 
     Attributes:
@@ -89,7 +89,7 @@ def parser(environment: str = TRIAL) -> Parser:
 
 def options(
     posargs: Sequence[str], env: Mapping[str, str], *, pipeline: bool = False
-) -> Options:
+) -> DeployOptions:
     """Read what was typed after `--`; in the pipeline a trial leaves nothing behind.
     Raises UsageError.
     """
@@ -103,12 +103,12 @@ def options(
     if typed.rollback is not None:
         command += ["--rollback", *([typed.rollback] if typed.rollback else [])]
     deploys = not (typed.status or typed.history or typed.rollback is not None)
-    return Options(
+    return DeployOptions(
         typed.environment, tuple(command), deploys, typed.tear_down or pipeline
     )
 
 
-class Artifacts(Tool):
+class ArtifactsCheck(Tool):
     """The wheel is the one that was built, by its checksum, and of the commit that is
     checked out.
     """
@@ -116,12 +116,12 @@ class Artifacts(Tool):
     name = "artifacts"
     alone = True
 
-    def __init__(self, asked: Options) -> None:
-        self.asked = asked
-        self.good = not asked.deploys
+    def __init__(self, chosen: DeployOptions) -> None:
+        self.chosen = chosen
+        self.good = not chosen.deploys
 
     def run(self, bench: Workbench) -> Outcome:
-        if not self.asked.deploys:
+        if not self.chosen.deploys:
             return Outcome(Status.SKIPPED, "nothing is deployed")
         try:
             built = artifacts.verify(bench.root)
@@ -134,23 +134,23 @@ class Artifacts(Tool):
         )
 
 
-def stages(bench: Workbench, asked: Options) -> Stages:
+def stages(bench: Workbench, chosen: DeployOptions) -> Stages:
     """The steps of the deploy, each a stage. The workspace of a trial ends when the
     iterator is closed.
     """
-    built = Artifacts(asked)
+    built = ArtifactsCheck(chosen)
     yield [built]
     if not built.good:
         return
-    if asked.environment == TRIAL:
+    if chosen.environment == TRIAL:
         yield [Java("17"), Jars()]
-    with workspace(bench, asked) as env:
-        for step in Deployment(bench, asked, env).steps():
+    with workspace(bench, chosen) as env:
+        for step in DeployProcess(bench, chosen, env).steps():
             yield [step]
 
 
 @contextmanager
-def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
+def workspace(bench: Workbench, chosen: DeployOptions) -> Iterator[dict[str, str]]:
     """The environment variables of a deploy: the user's own, or for a trial those of an
     emulator that runs meanwhile.
 
@@ -158,12 +158,12 @@ def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
     finds the first.
     """
     utils = str(bench.root / "utils")
-    if asked.environment != TRIAL:
+    if chosen.environment != TRIAL:
         yield {**bench.env, "PYTHONPATH": utils}
         return
     state = bench.root / STATE
     # Nothing of a real workspace: a trial must not reach one by accident.
-    kept = {
+    inherited = {
         name: value
         for name, value in bench.env.items()
         if not name.startswith("DATABRICKS_")
@@ -174,9 +174,9 @@ def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
     }
     argv = [str(bench.python), "-m", "workspace_emulator", "--state", str(state)]
     try:
-        with bench.serve(argv, env={**kept, **testing}) as line:
+        with bench.serve(argv, env={**inherited, **testing}) as line:
             yield {
-                **kept,
+                **inherited,
                 "PYTHONPATH": utils,
                 "DATABRICKS_HOST": line.strip(),
                 "DATABRICKS_TOKEN": testing["WORKSPACE_EMULATOR_TOKEN"],
@@ -184,29 +184,29 @@ def workspace(bench: Workbench, asked: Options) -> Iterator[dict[str, str]]:
                 "DATABRICKS_CONFIG_FILE": os.devnull,
             }
     finally:
-        if asked.tear_down:
+        if chosen.tear_down:
             shutil.rmtree(state, ignore_errors=True)
 
 
-class Deployment:
+class DeployProcess:
     """The process, and its events as they come."""
 
     def __init__(
-        self, bench: Workbench, asked: Options, env: Mapping[str, str]
+        self, bench: Workbench, chosen: DeployOptions, env: Mapping[str, str]
     ) -> None:
         self.over = False
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._said: list[str] = []
+        self._texts: list[str] = []
         self._ended: list[Completed | BaseException] = []
         argv = [
             str(bench.python),
             "-m",
             "lake_ci.deploy",
             "--environment",
-            asked.environment,
-            *asked.command,
+            chosen.environment,
+            *chosen.command,
         ]
-        argv += ["--emulator"] if asked.environment == TRIAL else []
+        argv += ["--emulator"] if chosen.environment == TRIAL else []
 
         def run() -> None:
             try:
@@ -217,10 +217,10 @@ class Deployment:
         self._thread = threading.Thread(target=run, name="deploy", daemon=True)
         self._thread.start()
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[DeployStep]:
         """A row for each step, as many as there come."""
         while not self.over:
-            yield Step(self)
+            yield DeployStep(self)
 
     def next(self) -> dict[str, Any] | None:
         """The next step that has ended, or the result of all; None where the process
@@ -235,7 +235,7 @@ class Deployment:
                     continue
                 return None
             if event["event"] == "text":
-                self._said.append(event["text"])
+                self._texts.append(event["text"])
                 print(event["text"], flush=True)
             elif event["event"] in ("end", "result"):
                 return event
@@ -249,9 +249,9 @@ class Deployment:
         return ended
 
     @property
-    def said(self) -> str:
+    def last_text(self) -> str:
         """What it said last."""
-        return self._said[-1] if self._said else ""
+        return self._texts[-1] if self._texts else ""
 
     def _take(self, line: str) -> None:
         try:
@@ -263,13 +263,13 @@ class Deployment:
             self._events.put(event)
 
 
-class Step(Tool):
+class DeployStep(Tool):
     """One step of a deploy; which one is known when it has ended."""
 
     name = "deploy"
     alone = True
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: DeployProcess) -> None:
         self.deployment = deployment
 
     def run(self, bench: Workbench) -> Outcome:
@@ -298,7 +298,7 @@ class Step(Tool):
         outcome = str(event["outcome"])
         if done.code == 0:
             return Outcome(Status.SUCCESS, outcome)
-        message = self.deployment.said or outcome
+        message = self.deployment.last_text or outcome
         return Outcome(
             Status.FAILURE,
             outcome,

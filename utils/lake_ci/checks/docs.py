@@ -1,4 +1,4 @@
-"""The pictures of the README: a run in the terminal, and its report in a browser."""
+"""Makes the pictures of the README: a run in a terminal, and its report."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lake_ci.runner.check import Tool, Workbench, stopped_or_crashed
 
 
 def pictures(folder: Path) -> list[Tool]:
-    """Both kinds, written to a folder."""
+    """The rows that write both kinds of pictures to a folder."""
     return [Picture(folder / "run.svg"), Screenshots(folder)]
 
 
 class Picture(Tool):
-    """Run the pipeline in a terminal and draw what a person sees."""
+    """Run the pipeline in a terminal, and draw its output as SVG."""
 
     name = "picture"
     alone = True
@@ -36,8 +36,7 @@ class Picture(Tool):
             "--then",
             "✅ lint",
         ]
-        # The run's own `nox`, whatever stands on PATH; and a run that runs, whatever
-        # earlier ones have found.
+        # The `nox` of this run, not of PATH; and all jobs run, without cached results.
         path = os.pathsep.join([str(Path(sys.executable).parent), bench.env["PATH"]])
         env = {**bench.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
         done = bench.execute([*command, "nox"], env=env)
@@ -76,6 +75,6 @@ class Screenshots(Tool):
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
         self.folder.mkdir(parents=True, exist_ok=True)
-        for taken, kept in self.PICTURES.items():
-            shutil.copyfile(bench.reports / taken, self.folder / kept)
+        for source, target in self.PICTURES.items():
+            shutil.copyfile(bench.reports / source, self.folder / target)
         return Outcome(Status.SUCCESS, f"wrote {count(len(self.PICTURES), 'picture')}")

@@ -158,7 +158,7 @@ class Copies:
             )
 
 
-class Declared(Tool):
+class InputAudit(Tool):
     """The job comes out the same where only what it declares is there."""
 
     alone = True
@@ -175,7 +175,7 @@ class Declared(Tool):
             return Outcome(Status.SKIPPED, "always runs: nothing of it is ever reused")
         every, declared = self.files(bench)
         narrow = self.copies.make(f"{job.name}-declared", declared)
-        done, result = self.play(bench, narrow)
+        done, result = self.run_job(bench, narrow)
         cut = stopped(self.name, done)
         if cut is not None:
             return cut
@@ -186,10 +186,10 @@ class Declared(Tool):
             return self.whole(result, done, words)
         full = self.copies.make(f"{job.name}-all", every)
         unread = mark_unread(full, set(every) - set(declared))
-        _, expected = self.play(bench, full)
+        _, expected = self.run_job(bench, full)
         if isinstance(expected, str):
             return Outcome(Status.WARNING, expected, weaker=expected)
-        if alike(result, expected):
+        if same_result(result, expected):
             return self.whole(result, done, words)
         absent = sorted(set(every) - set(declared))
         return self.missed(result, expected, done, absent, were_read(full, unread))
@@ -212,7 +212,7 @@ class Declared(Tool):
         except UntoldError as error:
             raise LakeCiError(str(error)) from None
 
-    def play(self, bench: Workbench, copy: Path) -> tuple[Completed, Result | str]:
+    def run_job(self, bench: Workbench, copy: Path) -> tuple[Completed, Result | str]:
         """Run the job in a copy; its result, or why it could not be run."""
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
@@ -256,7 +256,11 @@ class Declared(Tool):
         return Outcome(
             Status.FAILURE,
             message,
-            (Finding(self.name, "fails", f"{message}: {hint}\n{told(result)}"),),
+            (
+                Finding(
+                    self.name, "fails", f"{message}: {hint}\n{failure_text(result)}"
+                ),
+            ),
         )
 
     def missed(
@@ -268,7 +272,7 @@ class Declared(Tool):
         read: Sequence[str],
     ) -> Outcome:
         """The outcome where the job reads what it does not declare."""
-        text = f"{told(result)}\n{done.stdout}\n{done.stderr}".replace(
+        text = f"{failure_text(result)}\n{done.stdout}\n{done.stderr}".replace(
             f"{self.copies.folder}/{self.name}-declared/", ""
         )
         named = named_in(text, absent)
@@ -277,11 +281,11 @@ class Declared(Tool):
             f"{self.variant.session} does not come out the same without the files it"
             " does not declare"
         )
-        mend = f"add them to `inputs` of {self.name} in noxfile.py"
+        hint = f"add them to `inputs` of {self.name} in noxfile.py"
         changed = "; ".join(differing(result, expected)) or "other files are left"
         if not likely:
             words = (
-                f"{message} ({changed}); which of them it reads cannot be told: {mend}"
+                f"{message} ({changed}); which of them it reads cannot be told: {hint}"
             )
             return Outcome(
                 Status.FAILURE, message, (Finding(self.name, "undeclared", words),)
@@ -290,7 +294,7 @@ class Declared(Tool):
             Finding(
                 self.name,
                 "undeclared",
-                f"{name} is read and not declared ({changed}); {mend}",
+                f"{name} is read and not declared ({changed}); {hint}",
                 file=name,
             )
             for name in likely[:NAMED]
@@ -303,7 +307,7 @@ class Declared(Tool):
 
 
 @dataclass(frozen=True)
-class Options:
+class InputAuditOptions:
     """What was typed after `--`: the jobs to look at; none for all."""
 
     jobs: Sequence[str]
@@ -321,9 +325,9 @@ def parser() -> Parser:
     return parser
 
 
-def options(posargs: Sequence[str]) -> Options:
+def options(posargs: Sequence[str]) -> InputAuditOptions:
     """Read what was typed after `--`. Raises UsageError."""
-    return Options(parser().parse_args(list(posargs)).jobs)
+    return InputAuditOptions(parser().parse_args(list(posargs)).jobs)
 
 
 def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
@@ -349,7 +353,7 @@ def checks(
     """
     copies = Copies(root, Path(folder))
     return [
-        Declared(graph, variant, copies) for variant in chosen(graph, names, itself)
+        InputAudit(graph, variant, copies) for variant in chosen(graph, names, itself)
     ]
 
 
@@ -363,7 +367,7 @@ def passed(result: Result) -> bool:
     return result.status in (Status.SUCCESS, Status.WARNING)
 
 
-def alike(one: Result, other: Result) -> bool:
+def same_result(one: Result, other: Result) -> bool:
     """Whether two results of a job say the same: rows, how each ended, what they object
     to, and the files left.
     """
@@ -404,7 +408,7 @@ def _files(result: Result) -> list[str]:
     )
 
 
-def told(result: Result) -> str:
+def failure_text(result: Result) -> str:
     """What a result says of its failures."""
     lines = []
     for check in result.checks:

@@ -33,18 +33,18 @@ from lake_ci.system.processes import Completed
 def test_options(
     typed: tuple[str, ...], environment: str, command: tuple[str, ...], deploys: bool
 ) -> None:
-    asked = deploy.options(typed, {})
-    assert (asked.environment, asked.command, asked.deploys) == (
+    chosen = deploy.options(typed, {})
+    assert (chosen.environment, chosen.command, chosen.deploys) == (
         environment,
         command,
         deploys,
     )
-    assert not asked.tear_down
+    assert not chosen.tear_down
 
 
 def test_environment_of_the_dispatch_is_taken_and_a_pipeline_tears_down() -> None:
-    asked = deploy.options((), {"DEPLOY_ENVIRONMENT": "staging"}, pipeline=True)
-    assert (asked.environment, asked.tear_down) == ("staging", True)
+    chosen = deploy.options((), {"DEPLOY_ENVIRONMENT": "staging"}, pipeline=True)
+    assert (chosen.environment, chosen.tear_down) == ("staging", True)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_wrong_usage_is_said(typed: tuple[str, ...], words: str) -> None:
 
 
 def test_artifacts_that_are_not_there_are_refused(bench: Workbench) -> None:
-    tool = deploy.Artifacts(deploy.options((), {}))
+    tool = deploy.ArtifactsCheck(deploy.options((), {}))
     outcome = tool.run(bench)
     assert outcome.status is Status.FAILURE and not tool.good
     assert "nox -s build" in outcome.findings[0].message
 
 
 def test_status_needs_no_artifacts(bench: Workbench) -> None:
-    tool = deploy.Artifacts(deploy.options(("--status",), {}))
+    tool = deploy.ArtifactsCheck(deploy.options(("--status",), {}))
     assert tool.run(bench).status is Status.SKIPPED and tool.good
 
 
@@ -82,7 +82,7 @@ def rows(bench: Workbench, code: int, *events: Any) -> list[tuple[str, Outcome]]
 
     bench.execute = execute
     found = []
-    for step in deploy.Deployment(bench, deploy.options((), {}), {}).steps():
+    for step in deploy.DeployProcess(bench, deploy.options((), {}), {}).steps():
         outcome = step.run(bench)
         found.append((step.name, outcome))
     return found

@@ -16,14 +16,14 @@ from lake_ci.checks import input_audit
 from lake_ci.checks.input_audit import (
     UNREAD_NS,
     Copies,
-    alike,
     checks,
     chosen,
     differing,
+    failure_text,
     mark_unread,
     named_in,
     options,
-    told,
+    same_result,
 )
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.job import Graph, Job
@@ -169,8 +169,8 @@ def test_results_are_alike_whatever_they_took_and_whichever_commit_they_are_of()
             "reports/lint/one.json",
         ),
     )
-    assert alike(RESULT, other)
-    assert not alike(RESULT, replace(other, artifacts=()))
+    assert same_result(RESULT, other)
+    assert not same_result(RESULT, replace(other, artifacts=()))
     fewer = replace(
         RESULT,
         checks=(Check("style", Status.SUCCESS, 1.0, "11 files, 29 passed in 3 s"),),
@@ -222,6 +222,6 @@ def test_what_failed_is_told_with_its_findings() -> None:
         (Finding("flake8", "F401", "unused", "a.py", 3),),
     )
     assert (
-        told(replace(RESULT, checks=(failed,)))
+        failure_text(replace(RESULT, checks=(failed,)))
         == "style: 1 finding\na.py:3 F401 unused"
     )

@@ -80,7 +80,7 @@ def build_env(bench: Workbench) -> dict[str, str]:
     return {**bench.env, "SOURCE_DATE_EPOCH": str(git.commit_time(bench.root))}
 
 
-class Build(Tool):
+class BuildDistribution(Tool):
     """Build a distribution with python -m build. Nothing stays in dist/ of a build that
     failed, or of an older one.
     """
@@ -108,7 +108,7 @@ class Build(Tool):
         )
 
 
-class OfDistributions(Tool):
+class DistributionCheck(Tool):
     """A check of what was built; skipped where nothing was."""
 
     def run(self, bench: Workbench) -> Outcome:
@@ -139,7 +139,7 @@ class _Command(CommandTool):
         return [bench.bin(self.program), *self.arguments]
 
 
-class Twine(OfDistributions):
+class Twine(DistributionCheck):
     """twine check --strict: the metadata is what an index takes, and the description
     can be rendered.
     """
@@ -186,7 +186,7 @@ class Twine(OfDistributions):
         return self.Command(self.name, "twine", arguments).run(bench)
 
 
-class WheelContents(OfDistributions):
+class WheelContents(DistributionCheck):
     """check-wheel-contents: no stray top-level name, bytecode, duplicate or empty
     folder in the wheel.
     """
@@ -214,7 +214,7 @@ class WheelContents(OfDistributions):
         ).run(bench)
 
 
-class Contents(OfDistributions):
+class DistributionContents(DistributionCheck):
     """Wheel and sdist hold every file of the packages that git knows, and nothing
     else.
     """
@@ -281,7 +281,7 @@ class Contents(OfDistributions):
             yield Finding(self.name, "unexpected", message, bench.relative(archive), 1)
 
 
-class Reproducible(OfDistributions):
+class ReproducibilityCheck(DistributionCheck):
     """The same bytes again: under another umask, time zone and hash seed, and the wheel
     from the unpacked sdist.
     """
@@ -323,7 +323,7 @@ class Reproducible(OfDistributions):
             if done.code != 0:
                 return stopped_or_crashed(self.name, done)
             [second] = folder.iterdir()
-            for message, file in differences(first, second):
+            for message, file in archive_differences(first, second):
                 found.append(
                     Finding(
                         self.name, "differs", f"{first.name}, {how}: {message}", file, 1
@@ -333,7 +333,7 @@ class Reproducible(OfDistributions):
         return Outcome.of(found, clean="twice, and from the sdist")
 
 
-def differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
+def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
     """What differs between two archives, as a message and the member's name; nothing
     where the bytes are equal.
     """
@@ -373,7 +373,7 @@ def install_folder(bench: Workbench, python: str) -> Path:
     return bench.reports / f".install-{python}"
 
 
-class Install(OfDistributions):
+class InstallWheel(DistributionCheck):
     """The wheel installs into an empty environment, with the locked dependencies alone,
     and its command starts.
     """
@@ -385,11 +385,11 @@ class Install(OfDistributions):
     def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
         folder = install_folder(bench, self.python)
         uv = uv_program() or "uv"
-        made = bench.execute(
+        venv = bench.execute(
             [uv, "venv", "--quiet", "--python", self.python, str(folder)]
         )
-        if made.code != 0:
-            cut = stopped(self.name, made)
+        if venv.code != 0:
+            cut = stopped(self.name, venv)
             if cut is not None:
                 return cut
             message = interpreters.missing(self.python, bench.env)
@@ -423,7 +423,7 @@ class Install(OfDistributions):
         return Outcome(Status.SUCCESS, done.stdout.strip())
 
 
-class Sbom(OfDistributions):
+class Sbom(DistributionCheck):
     """A CycloneDX bill of materials of what the wheel installs."""
 
     name = "sbom"
@@ -470,7 +470,7 @@ class Sbom(OfDistributions):
         return Outcome(Status.SUCCESS, count(len(components), "component"))
 
 
-class Checksums(OfDistributions):
+class Checksums(DistributionCheck):
     """SHA256SUMS of the wheel and the sdist, for whoever takes them from here."""
 
     name = "checksums"

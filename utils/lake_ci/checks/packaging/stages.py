@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lake_ci.checks.packaging.packaging import (
-    Build,
+    BuildDistribution,
     Checksums,
-    Contents,
-    Install,
-    Reproducible,
+    DistributionContents,
+    InstallWheel,
+    ReproducibilityCheck,
     Sbom,
     Twine,
     Version,
@@ -22,6 +22,12 @@ def checks(pythons: Sequence[str]) -> list[Tool]:
     """Each distribution built, compared with the repository, and installed on each of
     the Pythons.
     """
-    built = [Version(), Build("wheel"), Build("sdist"), Twine(), WheelContents()]
-    compared = [Contents(), Checksums(), Reproducible()]
-    return [*built, *compared, *map(Install, pythons), Sbom(pythons)]
+    built = [
+        Version(),
+        BuildDistribution("wheel"),
+        BuildDistribution("sdist"),
+        Twine(),
+        WheelContents(),
+    ]
+    compared = [DistributionContents(), Checksums(), ReproducibilityCheck()]
+    return [*built, *compared, *map(InstallWheel, pythons), Sbom(pythons)]

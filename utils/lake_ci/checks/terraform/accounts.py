@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake_ci.checks.terraform.code import FOLDER, isolated, mirror, settings
+from lake_ci.checks.terraform.code import FOLDER, isolated, mirror, terraform_variables
 from lake_ci.errors import LakeCiError
 from lake_ci.runner.check import Workbench
 
@@ -77,7 +77,7 @@ def _moto_accounts(
     bench: Workbench, environments: Sequence[str]
 ) -> Iterator[dict[str, Account]]:
     """An account of one moto server for each environment, as long as the block runs."""
-    asked = {
+    requested = {
         name: {
             "account": setting(bench, name, "account_id") or NOBODY,
             "bucket": states(bench, name),
@@ -86,17 +86,19 @@ def _moto_accounts(
     }
     # Too short to be redacted: nothing in moto's errors is secret.
     keys = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto"}
-    argv = [str(bench.python), f"{SCRIPTS}/serve.py", json.dumps(asked)]
+    argv = [str(bench.python), f"{SCRIPTS}/serve.py", json.dumps(requested)]
     with bench.serve(argv, env=isolated(bench, "moto") | keys) as line:
-        said = json.loads(line)
+        response = json.loads(line)
         found = {}
         for name in environments:
             env = (
                 isolated(bench, name)
-                | said["sessions"][name]
-                | {"AWS_ENDPOINT_URL": said["endpoint"]}
+                | response["sessions"][name]
+                | {"AWS_ENDPOINT_URL": response["endpoint"]}
             )
-            found[name] = Account(asked[name]["account"], asked[name]["bucket"], env)
+            found[name] = Account(
+                requested[name]["account"], requested[name]["bucket"], env
+            )
         yield found
 
 
@@ -123,11 +125,13 @@ def caller(bench: Workbench) -> str | None:
 
 def real(bench: Workbench, environment: str) -> Account:
     """The environment's account at AWS, by the credentials that are there."""
-    kept = {
+    inherited = {
         name: value for name, value in bench.env.items() if not name.startswith("TF_")
     }
     env = (
-        kept | settings(bench, environment) | {"TF_CLI_CONFIG_FILE": str(mirror(bench))}
+        inherited
+        | terraform_variables(bench, environment)
+        | {"TF_CLI_CONFIG_FILE": str(mirror(bench))}
     )
     account = setting(bench, environment, "account_id") or NOBODY
     return Account(account, states(bench, environment), env, real=True)

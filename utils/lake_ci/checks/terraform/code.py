@@ -95,11 +95,11 @@ def isolated(bench: Workbench, purpose: str) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_MAX_ATTEMPTS": "3",
         "TF_CLI_CONFIG_FILE": str(mirror(bench)),
-        **settings(bench, purpose),
+        **terraform_variables(bench, purpose),
     }
 
 
-def settings(bench: Workbench, purpose: str) -> dict[str, str]:
+def terraform_variables(bench: Workbench, purpose: str) -> dict[str, str]:
     """What every Terraform of the suite is told."""
     return {
         "TF_DATA_DIR": str(work(bench, purpose)),
@@ -178,7 +178,7 @@ class Init(Tool):
         done = bench.execute(
             command,
             cwd=bench.root / FOLDER,
-            env=_download_env(bench) | settings(bench, "code"),
+            env=_download_env(bench) | terraform_variables(bench, "code"),
         )
         if done.code == 0:
             self.code.ready = True

@@ -26,7 +26,7 @@ CHANGES = 2
 
 
 @dataclass(frozen=True)
-class Options:
+class TerraformOptions:
     """What was typed after `--`."""
 
     environments: tuple[str, ...]
@@ -64,10 +64,10 @@ def parser() -> Parser:
     return parser
 
 
-def options(posargs: Sequence[str]) -> Options:
+def options(posargs: Sequence[str]) -> TerraformOptions:
     """Read what was typed after `--`. Raises UsageError."""
     typed = parser().parse_args(list(posargs))
-    return Options(
+    return TerraformOptions(
         tuple(typed.environment) or ENVIRONMENTS,
         typed.rehearse,
         typed.plan_only,
@@ -278,7 +278,7 @@ def changes(
     if shown.code != 0:
         return stopped_or_crashed(planner.name, shown)
     found = []
-    for address, action, attributes in changed(json.loads(shown.stdout)):
+    for address, action, attributes in planned_changes(json.loads(shown.stdout)):
         block = hcl.locate(bench.root, FOLDER, address)
         message = f"{address}: {action} of {attributes} {why}"
         where = (
@@ -293,7 +293,7 @@ def changes(
     )
 
 
-def changed(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def planned_changes(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """What a plan changes: address, action, and the names of the attributes."""
     for row in plan.get("resource_changes", ()):
         change = row["change"]

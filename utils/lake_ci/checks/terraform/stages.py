@@ -11,12 +11,12 @@ from lake_ci.checks.terraform.code import (
     Validate,
     Variables,
 )
-from lake_ci.checks.terraform.plan import Drift, Options, Plan
+from lake_ci.checks.terraform.plan import Drift, Plan, TerraformOptions
 from lake_ci.checks.terraform.policy import Checkov, Policy
 from lake_ci.runner.check import Stages, Workbench
 
 
-def stages(bench: Workbench, chosen: Options) -> Stages:
+def stages(bench: Workbench, chosen: TerraformOptions) -> Stages:
     """The checks of these environments. Rehearsed accounts are gone when the iterator
     is closed.
     """

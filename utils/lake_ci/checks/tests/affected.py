@@ -72,7 +72,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class LastRuns:
     """What is known of the last run of each test.
 
     Attributes:
@@ -90,7 +90,7 @@ class Recorded:
         return {name: test for name, test in self.tests.items() if name != EVERY_TEST}
 
     @classmethod
-    def load(cls, path: Path) -> Recorded | None:
+    def load(cls, path: Path) -> LastRuns | None:
         """What was saved; None where nothing was, or nothing that can be read."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -141,7 +141,7 @@ class _Change:
         return {ANYTHING, *(f"{self.file}::{key}" for key in (*blocks, ANYTHING))}
 
 
-def select(recorded: Recorded, now: Snapshot, root: Path) -> Selection:
+def select_affected(recorded: LastRuns, now: Snapshot, root: Path) -> Selection:
     """The tests that the changes since they were recorded may reach.
 
     A change in a function's body reaches the tests that ran the function, and the tests
@@ -189,7 +189,7 @@ def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str
     return None
 
 
-def _changed_collection(recorded: Recorded, reached: set[str]) -> str | None:
+def _changed_collection(recorded: LastRuns, reached: set[str]) -> str | None:
     """The changed code that runs when tests are collected, in words."""
     needs = recorded.tests.get(EVERY_TEST, {}).get("needs", ())
     common = reached.intersection(needs) - {ANYTHING}
@@ -224,7 +224,7 @@ class Affected(Pytest):
 
     def run(self, bench: Workbench) -> Outcome:
         folder = self._folder(bench)
-        recorded = Recorded.load(folder / "tests.json")
+        recorded = LastRuns.load(folder / "tests.json")
         now = Snapshot.of(
             bench.root, self.inputs, recorded.snapshot if recorded else None
         )
@@ -234,7 +234,7 @@ class Affected(Pytest):
             selection = Selection(frozenset(), unknown=True)
             message = "all tests: no earlier run of `--affected` is recorded"
         else:
-            selection = select(recorded, now, bench.root)
+            selection = select_affected(recorded, now, bench.root)
             message = _selected_text(selection, len(recorded.single_tests))
             self.selected = [recorded.tests[name] for name in selection.tests]
             left_out = json.dumps(_left_out(recorded, selection, now))
@@ -247,8 +247,10 @@ class Affected(Pytest):
             return Outcome(Status.SUCCESS, message)
         found = _read(sorted((folder / "run").glob("recorded-*.json")))
         if found and self._is_complete(outcome, bench):
-            kept = _unselected(recorded, selection) if recorded is not None else {}
-            Recorded(now, _merged(kept, found)).save(folder / "tests.json")
+            unselected = (
+                _unselected(recorded, selection) if recorded is not None else {}
+            )
+            LastRuns(now, _merged(unselected, found)).save(folder / "tests.json")
         return replace(outcome, detail=f"{outcome.detail} ({message})")
 
     def arguments(self, bench: Workbench) -> list[str] | None:
@@ -296,7 +298,7 @@ class Affected(Pytest):
         return bench.root / FOLDER / bench.reports.name
 
 
-def sets(
+def pytest_rows(
     folders: Mapping[str, Sequence[str]],
     cover: Sequence[str],
     posargs: Sequence[str],
@@ -325,7 +327,7 @@ def _selected_text(selection: Selection, total: int) -> str:
 
 
 def _left_out(
-    recorded: Recorded, selection: Selection, now: Snapshot
+    recorded: LastRuns, selection: Selection, now: Snapshot
 ) -> dict[str, list[str]]:
     """The tests not to run, and the unchanged files that hold no other."""
     tests = recorded.tests.keys() - selection.tests - {EVERY_TEST}
@@ -337,7 +339,7 @@ def _left_out(
 
 
 def _unselected(
-    recorded: Recorded, selection: Selection
+    recorded: LastRuns, selection: Selection
 ) -> dict[str, Mapping[str, Any]]:
     return {
         name: test
@@ -352,13 +354,13 @@ def _read(paths: Iterable[Path]) -> list[dict[str, Mapping[str, Any]]]:
 
 
 def _merged(
-    kept: Mapping[str, Mapping[str, Any]],
+    unselected: Mapping[str, Mapping[str, Any]],
     found: Iterable[Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """Everything that is known now; what every test needs is what any process has
     found.
     """
-    tests = dict(kept)
+    tests = dict(unselected)
     common = set(tests.get(EVERY_TEST, {}).get("needs", ()))
     for each in found:
         common.update(each[EVERY_TEST]["needs"])

@@ -29,7 +29,7 @@ class Folders:
     cover: Sequence[str]
 
 
-def declared(root: Path, name: str) -> Folders:
+def declared_folders(root: Path, name: str) -> Folders:
     """The folders that `[tool.lake_ci.tests.<name>]` of pyproject.toml declares.
 
     Raises:
@@ -59,11 +59,11 @@ def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list
             that start a JVM: what starts none knows no Java.
         minimum: the percentage of lines that are to be covered at least.
     """
-    folders = declared(run.root, name)
+    folders = declared_folders(run.root, name)
     provided: list[Tool] = [Java(run.java or javas[-1]), Jars()]
     if run.java not in (None, javas[-1]) and not run.partial:
         return [*provided, Pytest("integration", folders.integration, marks="jvm")]
     kinds = {"unit": folders.unit, "integration": folders.integration}
     inputs = run.variant.job.inputs
-    tests = affected.sets(kinds, folders.cover, run.posargs, inputs)
+    tests = affected.pytest_rows(kinds, folders.cover, run.posargs, inputs)
     return [*provided, *tests, Coverage(minimum=minimum)]

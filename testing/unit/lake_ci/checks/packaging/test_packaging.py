@@ -138,7 +138,7 @@ def test_a_shallow_clone_without_a_tag_is_refused_with_the_command_that_mends_it
         outcome.detail == "this clone is shallow and has no version tag: "
         "run `git fetch --unshallow --tags`"
     )
-    assert packaging.Build("wheel").run(project) == Outcome(
+    assert packaging.BuildDistribution("wheel").run(project) == Outcome(
         Status.SKIPPED, "there is no version"
     )
 
@@ -192,7 +192,7 @@ def test_a_build_lands_in_dist_with_the_dates_of_the_commit(
     project: Workbench, answering: Answering, git: Git, kind: str, name: str
 ) -> None:
     calls = answering(building(name))
-    assert packaging.Build(kind).run(project) == Outcome(
+    assert packaging.BuildDistribution(kind).run(project) == Outcome(
         Status.SUCCESS, f"{name}, 2.5 kB"
     )
     assert [path.name for path in (project.root / "dist").iterdir()] == [name]
@@ -207,7 +207,7 @@ def test_a_failed_build_leaves_nothing_in_dist(
     project: Workbench, answering: Answering, done: Completed
 ) -> None:
     answering(done)
-    assert packaging.Build("wheel").run(project).status is Status.FAILURE
+    assert packaging.BuildDistribution("wheel").run(project).status is Status.FAILURE
     assert not (project.root / "dist").exists()
 
 
@@ -216,9 +216,9 @@ def test_a_failed_build_leaves_nothing_in_dist(
     [
         packaging.Twine(),
         packaging.WheelContents(),
-        packaging.Contents(),
-        packaging.Reproducible(),
-        packaging.Install("3.10"),
+        packaging.DistributionContents(),
+        packaging.ReproducibilityCheck(),
+        packaging.InstallWheel("3.10"),
         packaging.Sbom(["3.10"]),
         packaging.Checksums(),
     ],
@@ -232,7 +232,7 @@ def test_what_was_not_built_is_not_checked(built: Workbench, tool: Tool) -> None
 
 def test_a_check_of_distributions_must_say_what_it_checks(built: Workbench) -> None:
     with pytest.raises(NotImplementedError):
-        packaging.OfDistributions().run(built)
+        packaging.DistributionCheck().run(built)
 
 
 # twine and check-wheel-contents, on what those printed for broken packages
@@ -320,7 +320,9 @@ def test_both_pass_clean_packages_and_crash_on_words_they_do_not_know(
 
 
 def test_every_file_of_the_package_and_no_other_is_success(built: Workbench) -> None:
-    assert packaging.Contents().run(built) == Outcome(Status.SUCCESS, "7 and 6 files")
+    assert packaging.DistributionContents().run(built) == Outcome(
+        Status.SUCCESS, "7 and 6 files"
+    )
 
 
 def test_a_file_that_is_missing_or_too_much_is_named(built: Workbench) -> None:
@@ -332,7 +334,7 @@ def test_a_file_that_is_missing_or_too_much_is_named(built: Workbench) -> None:
     pack_sdist(dist / "lakekit-1.0.tar.gz", {**sdist, ".env": b"secret"})
     assert [
         (finding.rule, finding.place, finding.message)
-        for finding in packaging.Contents().run(built).findings
+        for finding in packaging.DistributionContents().run(built).findings
     ] == [
         (
             "missing",
@@ -361,7 +363,8 @@ def test_a_new_file_that_git_does_not_ignore_belongs_into_both(
 ) -> None:
     (built.root / "utils" / "lakekit" / "new.py").touch()
     assert [
-        finding.message for finding in packaging.Contents().run(built).findings
+        finding.message
+        for finding in packaging.DistributionContents().run(built).findings
     ] == [
         "lakekit-1.0-py3-none-any.whl lacks lakekit/new.py",
         "lakekit-1.0.tar.gz lacks utils/lakekit/new.py",
@@ -392,7 +395,7 @@ def test_the_same_bytes_three_times_are_success_and_leave_nothing_behind(
     built: Workbench, answering: Answering
 ) -> None:
     calls = answering(rebuilding(WHEEL, SDIST))
-    assert packaging.Reproducible().run(built) == Outcome(
+    assert packaging.ReproducibilityCheck().run(built) == Outcome(
         Status.SUCCESS, "twice, and from the sdist"
     )
     assert len(calls) == 3
@@ -406,7 +409,7 @@ def test_other_bytes_are_named_with_the_file_and_the_build(
     answering(rebuilding({**WHEEL, "lakekit/__init__.py": b"built = 12:00"}, SDIST))
     assert [
         (finding.place, finding.message)
-        for finding in packaging.Reproducible().run(built).findings
+        for finding in packaging.ReproducibilityCheck().run(built).findings
     ] == [
         (
             "lakekit/__init__.py:1",
@@ -424,7 +427,7 @@ def test_a_second_build_that_fails_is_a_failure(
     built: Workbench, answering: Answering, done: Completed
 ) -> None:
     answering(done)
-    assert packaging.Reproducible().run(built).status is Status.FAILURE
+    assert packaging.ReproducibilityCheck().run(built).status is Status.FAILURE
 
 
 @pytest.mark.parametrize(
@@ -453,7 +456,7 @@ def test_differences_of_wheels_are_told_by_file(
     first = pack_wheel(tmp_path / "a.whl", WHEEL)
     assert (
         list(
-            packaging.differences(
+            packaging.archive_differences(
                 first, pack_wheel(tmp_path / "again" / "a.whl", second)
             )
         )
@@ -467,12 +470,14 @@ def test_differences_of_sdists_are_told_by_file_or_date(tmp_path: Path) -> None:
         pack_sdist(tmp_path / "a.tar.gz", SDIST),
         tmp_path / "again" / "a.tar.gz",
     )
-    assert list(packaging.differences(first, pack_sdist(again, SDIST))) == []
-    assert list(packaging.differences(first, pack_sdist(again, SDIST, date=1))) == [
-        ("only dates, modes or order differ", "a.tar.gz")
-    ]
+    assert list(packaging.archive_differences(first, pack_sdist(again, SDIST))) == []
     assert list(
-        packaging.differences(first, pack_sdist(again, {**SDIST, "README.md": b"x"}))
+        packaging.archive_differences(first, pack_sdist(again, SDIST, date=1))
+    ) == [("only dates, modes or order differ", "a.tar.gz")]
+    assert list(
+        packaging.archive_differences(
+            first, pack_sdist(again, {**SDIST, "README.md": b"x"})
+        )
     ) == [("lakekit-1.0/README.md differs", "lakekit-1.0/README.md")]
 
 
@@ -480,7 +485,7 @@ def test_another_version_is_a_difference_of_name(tmp_path: Path) -> None:
     first, second = pack_wheel(tmp_path / "a-1.whl", WHEEL), pack_wheel(
         tmp_path / "a-2.whl", WHEEL
     )
-    assert list(packaging.differences(first, second)) == [
+    assert list(packaging.archive_differences(first, second)) == [
         ("is now called a-2.whl", "a-1.whl")
     ]
 
@@ -492,7 +497,7 @@ def test_the_wheel_installs_with_the_locked_dependencies_alone_and_starts(
     built: Workbench, answering: Answering
 ) -> None:
     calls = answering(*[completed()] * 4, completed(stdout="lakekit 1.0\n"))
-    assert packaging.Install("3.10").run(built) == Outcome(
+    assert packaging.InstallWheel("3.10").run(built) == Outcome(
         Status.SUCCESS, "lakekit 1.0"
     )
     venv, dependencies, wheel, check, start = calls
@@ -511,7 +516,7 @@ def test_a_missing_python_is_a_weaker_check_that_says_how_to_get_it(
     built: Workbench, answering: Answering
 ) -> None:
     answering(completed(2, stderr="error: No interpreter found for Python 3.9"))
-    outcome = packaging.Install("3.9").run(built)
+    outcome = packaging.InstallWheel("3.9").run(built)
     assert (outcome.status, outcome.detail) == (Status.WARNING, "no Python 3.9")
     assert outcome.weaker is not None
     assert "uv python install 3.9" in outcome.weaker
@@ -522,7 +527,7 @@ def test_a_step_at_the_time_limit_is_a_timeout(
     built: Workbench, answering: Answering, step: int
 ) -> None:
     answering(*[completed()] * step, CUT_SHORT)
-    assert packaging.Install("3.10").run(built).findings[0].rule == "timeout"
+    assert packaging.InstallWheel("3.10").run(built).findings[0].rule == "timeout"
 
 
 @pytest.mark.parametrize(
@@ -547,7 +552,7 @@ def test_a_step_that_fails_is_a_failure_with_its_last_lines(
     built: Workbench, answering: Answering, done: list[Completed], words: str
 ) -> None:
     answering(*done)
-    outcome = packaging.Install("3.10").run(built)
+    outcome = packaging.InstallWheel("3.10").run(built)
     assert outcome.status is Status.FAILURE
     assert words in outcome.detail
     assert outcome.findings[0].message.endswith(done[-1].last_lines())

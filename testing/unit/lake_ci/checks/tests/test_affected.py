@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lake_ci.checks.tests import affected
-from lake_ci.checks.tests.affected import Affected, Recorded
+from lake_ci.checks.tests.affected import Affected, LastRuns
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import Workbench
 from lake_ci.system import git
@@ -223,11 +223,11 @@ def run(repository: Workbench) -> Outcome:
     return Affected("tests", ["tests"], inputs=["*"]).run(repository)
 
 
-def recorded(repository: Workbench) -> Recorded:
+def recorded(repository: Workbench) -> LastRuns:
     path = (
         repository.root / ".cache" / "affected" / repository.reports.name / "tests.json"
     )
-    found = Recorded.load(path)
+    found = LastRuns.load(path)
     assert found is not None
     return found
 
@@ -281,7 +281,7 @@ def test_affected_tests_include_all_that_a_mutant_breaks(
     for name, (file, old, new) in MUTANTS.items():
         edit(repository, file, old, new)
         now = affected.Snapshot.of(repository.root, ["*"], known.snapshot)
-        selection = affected.select(known, now, repository.root)
+        selection = affected.select_affected(known, now, repository.root)
         # pytest counts an error of a shared fixture's end for any test that happens to
         # be the last.
         broken = (
@@ -341,7 +341,7 @@ def test_affected_record_of_a_narrower_run_is_not_kept(repository: Workbench) ->
 def test_sets_selection_starts_pytest_once(
     posargs: tuple[str, ...], rows: dict[str, list[str]]
 ) -> None:
-    made = affected.sets(
+    made = affected.pytest_rows(
         {"fast": ["tests"], "slow": ["slow", "api"]}, ["lib"], posargs, ["*"]
     )
     assert {each.name: list(each.folders) for each in made} == rows

@@ -14,7 +14,7 @@ decorators, class bodies.
 """
 
 
-class Block(NamedTuple):
+class CodeBlock(NamedTuple):
     """A part of a file: the checksum of its syntax tree, without comments and layout,
     and its lines.
     """
@@ -28,7 +28,7 @@ class _Splitter(ast.NodeTransformer):
     """Takes the bodies out of functions, the inner ones first."""
 
     def __init__(self) -> None:
-        self.blocks: Dict[str, Block] = {}
+        self.blocks: Dict[str, CodeBlock] = {}
         self._names: List[str] = []
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
@@ -53,11 +53,13 @@ class _Splitter(ast.NodeTransformer):
         while key in self.blocks:  # a property and its setter
             key += "'"
         first = min(line for line in _lines(node.body[0]))
-        self.blocks[key] = Block(_checksum(node.body), first, node.end_lineno or first)
+        self.blocks[key] = CodeBlock(
+            _checksum(node.body), first, node.end_lineno or first
+        )
         node.body = [ast.Pass()]
 
 
-def split(source: str) -> Dict[str, Block]:
+def split(source: str) -> Dict[str, CodeBlock]:
     """The blocks of a file by qualified name; a file that cannot be parsed is one
     block.
     """
@@ -65,13 +67,13 @@ def split(source: str) -> Dict[str, Block]:
     try:
         tree = ast.parse(source)
     except SyntaxError:
-        return {REST: Block(zlib.crc32(source.encode()), 1, last)}
+        return {REST: CodeBlock(zlib.crc32(source.encode()), 1, last)}
     splitter = _Splitter()
     rest = splitter.visit(tree)
-    return {**splitter.blocks, REST: Block(_checksum(rest.body), 1, last)}
+    return {**splitter.blocks, REST: CodeBlock(_checksum(rest.body), 1, last)}
 
 
-def by_line(blocks: Dict[str, Block]) -> Dict[int, str]:
+def by_line(blocks: Dict[str, CodeBlock]) -> Dict[int, str]:
     """The key of the innermost function around each line that lies in one."""
     keys: Dict[int, str] = {}
     widest_first = sorted(blocks, key=lambda key: blocks[key].first - blocks[key].last)
