@@ -1,9 +1,8 @@
-"""The session `deploy`: what was typed, the artifacts, the workspace of a trial, and a
+"""The session `deploy`: options, artifacts, the emulated workspace of a trial, and a
 row for each step of the deploy.
 
-The deploy itself is a process of its own, `python -m lake_ci.deploy`, in the session's
-environment: it needs packages that the noxfile does without, and it is ended as a whole
-with the session.
+The deploy runs as a process, `python -m lake_ci.deploy`, in the session's environment.
+It needs packages that the noxfile does not have, and it ends with the session.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ END_CHECK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class DeployOptions:
-    """What was typed after `--`.
+    """The options of `nox -s deploy`, as typed after `--`.
 
     Attributes:
-        environment: where to.
-        command: what the process is told beside that.
-        deploys: whether it is a deploy, which needs what was built.
-        tear_down: whether the emulator's state goes when it ends.
+        environment: the environment to deploy to.
+        command: further arguments of the process.
+        deploys: whether it is a deploy, which needs the artifacts.
+        tear_down: whether the emulator's state is removed at the end.
     """
 
     environment: str
@@ -52,12 +51,12 @@ class DeployOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether it is something else than a deploy."""
+        """Whether it is not a whole deploy."""
         return not self.deploys or "--dry-run" in self.command
 
 
 def parser(environment: str = TRIAL) -> Parser:
-    """The options of `nox -s deploy`; the environment is the one without."""
+    """The parser of the options of `nox -s deploy`, with the default environment."""
     parser = Parser("nox -s deploy --", "Deploy what `nox -s build` has built.")
     parser.add_argument(
         "--environment",
@@ -90,8 +89,10 @@ def parser(environment: str = TRIAL) -> Parser:
 def options(
     posargs: Sequence[str], env: Mapping[str, str], *, pipeline: bool = False
 ) -> DeployOptions:
-    """Read what was typed after `--`; in the pipeline a trial leaves nothing behind.
-    Raises UsageError.
+    """Read the options after `--`. Raises UsageError.
+
+    Args:
+        pipeline: whether the whole pipeline runs, so that a trial is torn down.
     """
     chosen = parser(env.get("DEPLOY_ENVIRONMENT") or TRIAL)
     typed = chosen.parse_args(list(posargs))
@@ -109,9 +110,7 @@ def options(
 
 
 class ArtifactsCheck(Tool):
-    """The wheel is the one that was built, by its checksum, and of the commit that is
-    checked out.
-    """
+    """Check the checksum of the wheel, and that it is of the current commit."""
 
     name = "artifacts"
     alone = True
@@ -135,8 +134,9 @@ class ArtifactsCheck(Tool):
 
 
 def stages(bench: Workbench, chosen: DeployOptions) -> Stages:
-    """The steps of the deploy, each a stage. The workspace of a trial ends when the
-    iterator is closed.
+    """The steps of the deploy, each as a stage.
+
+    The emulated workspace of a trial ends when the iterator is closed.
     """
     built = ArtifactsCheck(chosen)
     yield [built]
@@ -151,18 +151,17 @@ def stages(bench: Workbench, chosen: DeployOptions) -> Stages:
 
 @contextmanager
 def workspace(bench: Workbench, chosen: DeployOptions) -> Iterator[dict[str, str]]:
-    """The environment variables of a deploy: the user's own, or for a trial those of an
-    emulator that runs meanwhile.
+    """Provide the environment variables of a deploy to a block.
 
-    What the emulator's workspace holds stays in `.cache/trial`, so that a second deploy
-    finds the first.
+    They are the user's own. For a trial they are those of a workspace emulator, which
+    runs as long as the block. Its state stays in `.cache/trial` for the next deploy.
     """
     utils = str(bench.root / "utils")
     if chosen.environment != TRIAL:
         yield {**bench.env, "PYTHONPATH": utils}
         return
     state = bench.root / STATE
-    # Nothing of a real workspace: a trial must not reach one by accident.
+    # No variable of a real workspace: a trial must not reach one by accident.
     inherited = {
         name: value
         for name, value in bench.env.items()
@@ -189,7 +188,7 @@ def workspace(bench: Workbench, chosen: DeployOptions) -> Iterator[dict[str, str
 
 
 class DeployProcess:
-    """The process, and its events as they come."""
+    """The process of a deploy, and the events that it prints."""
 
     def __init__(
         self, bench: Workbench, chosen: DeployOptions, env: Mapping[str, str]
@@ -218,13 +217,15 @@ class DeployProcess:
         self._thread.start()
 
     def steps(self) -> Iterator[DeployStep]:
-        """A row for each step, as many as there come."""
+        """A row for each step, until the process ends."""
         while not self.over:
             yield DeployStep(self)
 
     def next(self) -> dict[str, Any] | None:
-        """The next step that has ended, or the result of all; None where the process
-        ended without one.
+        """Wait for the end of a step, or for the result of the deploy.
+
+        Returns:
+            The event, or None if the process ended without a result.
         """
         while True:
             alive = self._thread.is_alive()
@@ -241,7 +242,7 @@ class DeployProcess:
                 return event
 
     def completed(self) -> Completed:
-        """How the process ended."""
+        """Wait for the process to end. Raises the error that ended it."""
         self._thread.join()
         [ended] = self._ended
         if isinstance(ended, BaseException):
@@ -250,21 +251,21 @@ class DeployProcess:
 
     @property
     def last_text(self) -> str:
-        """What it said last."""
+        """The last text that it printed; empty if none."""
         return self._texts[-1] if self._texts else ""
 
     def _take(self, line: str) -> None:
         try:
             event = json.loads(line)
         except ValueError:
-            # What a library prints is no event; it is shown where the process fails.
+            # Output of a library is not an event; it is shown if the process fails.
             return
         if isinstance(event, dict) and "event" in event:
             self._events.put(event)
 
 
 class DeployStep(Tool):
-    """One step of a deploy; which one is known when it has ended."""
+    """The row of one step of a deploy; its name is known when the step has ended."""
 
     name = "deploy"
     alone = True
@@ -292,7 +293,7 @@ class DeployStep(Tool):
         )
 
     def result(self, event: Mapping[str, Any] | None, done: Completed) -> Outcome:
-        """The row for all of it."""
+        """The outcome of the whole deploy."""
         if event is None or done.code != event["code"]:
             return crashed(self.name, done)
         outcome = str(event["outcome"])

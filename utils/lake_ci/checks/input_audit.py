@@ -1,5 +1,5 @@
-"""The check of what jobs declare to read: each is run in a copy of the repository that
-holds nothing else.
+"""Checks the declared inputs of jobs: runs each job in a copy of the repository that
+contains only the declared files.
 """
 
 from __future__ import annotations
@@ -37,28 +37,32 @@ AUTHOR = (
     "-c",
     "commit.gpgsign=false",
 )
-# What no git lists and every checkout may have: it is made by the suite and checked
-# against locks.
+# Folders that git ignores and each checkout may have: the suite makes them, and checks
+# them against locks.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
 SETTLED_SECONDS = 10
-# What git itself reads whenever it lists files: what comes of it is in the list.
+# Files that git itself reads to list files; their effect is in the list.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
-# What differs between any two runs in the words of a row: times, sizes, and ids, which
-# hang on the commit.
+# The parts of a row's text that differ between any two runs: times, sizes, and ids that
+# depend on the commit.
 NOISE = re.compile(
     r"\d+(\.\d+)? ?(s|ms|min|MB|times)\b|\b(?=[0-9a-f]*\d)g?[0-9a-f]{7,}\b"
     r"|\d+\.\d+\.\d+\.dev\S+"
 )
-# An access time that every read changes, on a file system that notes reads at least
+# An access time that every read changes, on a file system that records reads at least
 # once a day.
 UNREAD_NS = 10**9
 
 
 @dataclass
 class Copies:
-    """The copies of one run, and what the jobs have left in them for those that take
-    it.
+    """The copies of one run, and the jobs' artifacts in them for other jobs.
+
+    Attributes:
+        root: the repository.
+        folder: the folder of the copies.
+        left: the copy of each job that has passed, by name.
     """
 
     root: Path
@@ -66,21 +70,20 @@ class Copies:
     left: dict[str, Path] = field(default_factory=dict)
 
     def make(self, name: str, files: Iterable[str]) -> Path:
-        """A clone whose newest commit holds these files alone, as they are in the
-        checkout.
+        """Make a clone whose newest commit contains only these files of the checkout.
 
-        Tags, history, branch and `origin` are the checkout's; the commit bears the date
-        of the one it stands for.
+        Tags, history, branch and `origin` are those of the checkout. The commit has the
+        date of the checkout's commit.
 
         Raises:
-            LakeCiError: git could not make it.
+            LakeCiError: git failed.
         """
         copy = self.folder / name
         self._git(
             self.root, "clone", "--quiet", "--no-checkout", str(self.root), str(copy)
         )
         self._fill(copy, files)
-        # Nor is a mark on it a change to git, which would read it to see.
+        # Otherwise git takes a mark on a file for a change, and reads the file.
         self._git(copy, "config", "core.trustCtime", "false")
         origin = git.ask(self.root, "remote", "get-url", "origin")
         self._git(
@@ -104,21 +107,19 @@ class Copies:
         return copy
 
     def _fill(self, copy: Path, files: Iterable[str]) -> None:
-        """Copy files as they are in the checkout."""
+        """Copy files of the checkout, with uncommitted changes."""
         for file in files:
             target = copy / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self.root / file, target, follow_symlinks=False)
-            # git reads a file that is younger than its index again and again, which
-            # would look like the job's reading.
+            # git rereads files that are newer than its index, which would look like
+            # reads of the job.
             settled = time.time() - SETTLED_SECONDS
             if target.lstat().st_mtime > settled:
                 os.utime(target, (settled, settled), follow_symlinks=False)
 
     def _lend(self, copy: Path) -> None:
-        """Link to what no git lists: none of it is to be committed, and no scanner is
-        to follow it.
-        """
+        """Link to the folders in LENT, and exclude the links from git."""
         for lent in LENT:
             (self.root / lent).mkdir(parents=True, exist_ok=True)
             (copy / lent).parent.mkdir(parents=True, exist_ok=True)
@@ -127,8 +128,10 @@ class Copies:
         exclude.write_text("".join(f"/{lent}\n" for lent in LENT), encoding="utf-8")
 
     def take(self, copy: Path, job: Job, graph: Graph) -> str | None:
-        """Give a copy what the job takes from its needs; the need that has left
-        nothing, where there is one.
+        """Copy the artifacts that a job takes from other jobs.
+
+        Returns:
+            The first job that has left no artifacts, or None.
         """
         for need in job.takes:
             if need not in self.left:
@@ -159,7 +162,7 @@ class Copies:
 
 
 class InputAudit(Tool):
-    """The job comes out the same where only what it declares is there."""
+    """Check that a job has the same result with only its declared inputs."""
 
     alone = True
 
@@ -195,9 +198,7 @@ class InputAudit(Tool):
         return self.missed(result, expected, done, absent, were_read(full, unread))
 
     def files(self, bench: Workbench) -> tuple[list[str], list[str]]:
-        """The files of the checkout, and those that the job declares. Raises
-        LakeCiError.
-        """
+        """All files of the checkout, and the declared ones. Raises LakeCiError."""
         digests = Digests(bench.root, bench.root / ".cache" / "digests")
         prints = Fingerprints(
             self.graph, Machine(bench.root, bench.env, digests, date.today())
@@ -213,7 +214,7 @@ class InputAudit(Tool):
             raise LakeCiError(str(error)) from None
 
     def run_job(self, bench: Workbench, copy: Path) -> tuple[Completed, Result | str]:
-        """Run the job in a copy; its result, or why it could not be run."""
+        """Run the job in a copy; returns its result, or why it could not run."""
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
         if absent is not None:
@@ -223,8 +224,8 @@ class InputAudit(Tool):
             )
             return Completed((), 0, "", "", 0.0), message
         env = {**bench.env, SWITCH: Mode.OFF.value}
-        # By their real place: what nox makes anew holds its path, and stays when the
-        # copy is gone.
+        # The real path of the environments: nox writes it into new ones, which stay
+        # after the copy is removed.
         lent = f"--envdir={(copy / '.nox').resolve()}"
         done = bench.execute(
             [sys.executable, "-m", "nox", lent, "-s", self.variant.session],
@@ -240,9 +241,7 @@ class InputAudit(Tool):
         return done, result
 
     def whole(self, result: Result, done: Completed, words: str) -> Outcome:
-        """The outcome where the copy made no difference, or nothing was left out of
-        it.
-        """
+        """The outcome of a job with the same result, or that declares all files."""
         if passed(result):
             weak = [check.weaker for check in result.checks if check.weaker]
             if weak:
@@ -271,7 +270,7 @@ class InputAudit(Tool):
         absent: Sequence[str],
         read: Sequence[str],
     ) -> Outcome:
-        """The outcome where the job reads what it does not declare."""
+        """The outcome of a job that reads files that it does not declare."""
         text = f"{failure_text(result)}\n{done.stdout}\n{done.stderr}".replace(
             f"{self.copies.folder}/{self.name}-declared/", ""
         )
@@ -308,18 +307,18 @@ class InputAudit(Tool):
 
 @dataclass(frozen=True)
 class InputAuditOptions:
-    """What was typed after `--`: the jobs to look at; none for all."""
+    """The options of `nox -s inputs`: the jobs to check; none for all."""
 
     jobs: Sequence[str]
 
     @property
     def partial(self) -> bool:
-        """Whether only some jobs are looked at."""
+        """Whether only some jobs are checked."""
         return bool(self.jobs)
 
 
 def parser() -> Parser:
-    """The options of `nox -s inputs`."""
+    """The parser of the options of `nox -s inputs`."""
     parser = Parser("nox -s inputs --", "Run jobs on what they declare to read.")
     parser.add_argument("jobs", nargs="*", metavar="JOB", help="only this job")
     return parser
@@ -331,16 +330,19 @@ def options(posargs: Sequence[str]) -> InputAuditOptions:
 
 
 def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
-    """The sessions to look at: of each job, or of those that are named, the one on the
-    newest Python and Java.
+    """The sessions to check: for each job the one on the newest Python and Java.
+
+    Args:
+        names: the jobs to check; none for all.
+        itself: the job of this check.
 
     Raises:
-        UsageError: a job that is not there.
+        UsageError: a job does not exist.
     """
     jobs = [graph.named(name) for name in names] or [
         job for job in graph if job.name != itself
     ]
-    # What a job takes is made first.
+    # The jobs whose artifacts a job takes run first.
     wanted = {need for job in jobs for need in job.takes} | {job.name for job in jobs}
     return [job.variants[-1] for job in graph if job.name in wanted]
 
@@ -348,8 +350,11 @@ def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
 def checks(
     graph: Graph, root: Path, names: Sequence[str], folder: str | Path, itself: str
 ) -> list[Tool]:
-    """A check for each job, working in a folder outside the checkout: tools look for
-    settings in folders above.
+    """The checks of the jobs.
+
+    Args:
+        folder: a folder for the copies, outside the checkout, because tools look for
+            settings in parent folders.
     """
     copies = Copies(root, Path(folder))
     return [
@@ -358,24 +363,22 @@ def checks(
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """The folder for the copies, gone when it is left."""
+    """A temporary folder for the copies."""
     return tempfile.TemporaryDirectory(prefix="lake-ci-inputs-")
 
 
 def passed(result: Result) -> bool:
-    """Whether what a job has left may be taken."""
+    """Whether other jobs may take the artifacts of a job."""
     return result.status in (Status.SUCCESS, Status.WARNING)
 
 
 def same_result(one: Result, other: Result) -> bool:
-    """Whether two results of a job say the same: rows, how each ended, what they object
-    to, and the files left.
-    """
+    """Whether two results of a job have equal rows, findings and artifacts."""
     return not differing(one, other) and _files(one) == _files(other)
 
 
 def differing(one: Result, other: Result) -> list[str]:
-    """The rows that ended otherwise, each with how."""
+    """The rows that differ, each with both values."""
     first, second = _rows(one), _rows(other)
     absent = ("absent", "")
     found = []
@@ -399,9 +402,7 @@ def _rows(result: Result) -> dict[str, tuple[str, ...]]:
 
 
 def _files(result: Result) -> list[str]:
-    """The artifacts; what bears the version in its name by its kind alone, as the
-    copy's commit is another one.
-    """
+    """The artifacts; without versions, because the commit of a copy is another one."""
     return sorted(
         re.sub(r"^dist/.*?(\.whl|\.tar\.gz)$", r"dist/*\1", name)
         for name in result.artifacts
@@ -409,7 +410,7 @@ def _files(result: Result) -> list[str]:
 
 
 def failure_text(result: Result) -> str:
-    """What a result says of its failures."""
+    """The rows of a result that did not succeed, with their findings, as text."""
     lines = []
     for check in result.checks:
         if check.status is not Status.SUCCESS:
@@ -422,7 +423,7 @@ def failure_text(result: Result) -> str:
 
 
 def named_in(text: str, files: Sequence[str]) -> list[str]:
-    """The files that a text names, by their path from the repository on."""
+    """The files whose path, relative to the repository, is in a text."""
     return [
         name
         for name in files
@@ -431,8 +432,10 @@ def named_in(text: str, files: Sequence[str]) -> list[str]:
 
 
 def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
-    """Mark files so that reading one shows; none where the file system does not note
-    reads.
+    """Mark files so that reads can be detected.
+
+    Returns:
+        The marked files; none if the file system does not record reads.
     """
     probe = copy / ".git" / "HEAD"
     os.utime(probe, ns=(UNREAD_NS, probe.stat().st_mtime_ns))
@@ -449,8 +452,9 @@ def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
 
 
 def were_read(copy: Path, marked: Iterable[str]) -> list[str]:
-    """The files that were read since they were marked; those that git itself reads only
-    if there are no others.
+    """The files that were read since they were marked.
+
+    Files that git itself reads are listed only if there are no others.
     """
     read = [name for name in marked if (copy / name).lstat().st_atime_ns != UNREAD_NS]
     return [name for name in read if Path(name).name not in GITS] or read

@@ -1,4 +1,4 @@
-"""The wheel and the sdist: built the same everywhere, checked, and installed."""
+"""Builds, checks and installs the wheel and the sdist."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ KINDS = {"wheel": "*.whl", "sdist": "*.tar.gz"}
 
 
 class Version(Tool):
-    """The version comes from git's tags; a dirty tree is said, a clone that has no tags
-    is refused.
-    """
+    """Determine the version from git's tags; a dirty tree is a warning."""
 
     name = "version"
     alone = True
@@ -54,9 +52,7 @@ class Version(Tool):
 
 
 def no_version(root: Path) -> str | None:
-    """Why git cannot tell the version here, and the command that mends it; None where
-    it can.
-    """
+    """Why git cannot determine the version, with the command that fixes it; or None."""
     if git.commit(root) is None:
         return "this is no git checkout with a commit: run `git clone` and build there"
     if git.is_shallow(root) and git.version_tag(root) is None:
@@ -68,22 +64,18 @@ def no_version(root: Path) -> str | None:
 
 
 def build_command(bench: Workbench, kind: str, source: Path, folder: Path) -> list[str]:
-    """Build one kind of distribution with the locked back end, into a folder."""
+    """The command that builds one kind of distribution with the locked back end."""
     build = [str(bench.python), "-m", "build", f"--{kind}", "--no-isolation"]
     return [*build, "--outdir", str(folder), str(source)]
 
 
 def build_env(bench: Workbench) -> dict[str, str]:
-    """The dates in the archives are those of the commit, so that another day gives the
-    same bytes.
-    """
+    """The environment of a build, with the commit's date for all files in archives."""
     return {**bench.env, "SOURCE_DATE_EPOCH": str(git.commit_time(bench.root))}
 
 
 class BuildDistribution(Tool):
-    """Build a distribution with python -m build. Nothing stays in dist/ of a build that
-    failed, or of an older one.
-    """
+    """Build a distribution with python -m build; dist/ contains no older one."""
 
     alone = True
 
@@ -109,7 +101,7 @@ class BuildDistribution(Tool):
 
 
 class DistributionCheck(Tool):
-    """A check of what was built; skipped where nothing was."""
+    """Base class of the checks of distributions; skipped if they were not built."""
 
     def run(self, bench: Workbench) -> Outcome:
         wheel, sdist = (
@@ -123,12 +115,12 @@ class DistributionCheck(Tool):
         return self.check(wheel, sdist, bench)
 
     def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
-        """Check the two files."""
+        """Check the wheel and the sdist."""
         raise NotImplementedError
 
 
 class _Command(CommandTool):
-    """A command over the two files, run for one of the checks below."""
+    """A command on the wheel and the sdist, for one of the checks below."""
 
     def __init__(self, name: str, program: str, arguments: Iterable[str]) -> None:
         self.name = name
@@ -140,9 +132,7 @@ class _Command(CommandTool):
 
 
 class Twine(DistributionCheck):
-    """twine check --strict: the metadata is what an index takes, and the description
-    can be rendered.
-    """
+    """Check the metadata and the description with `twine check --strict`."""
 
     name = "twine"
 
@@ -187,9 +177,7 @@ class Twine(DistributionCheck):
 
 
 class WheelContents(DistributionCheck):
-    """check-wheel-contents: no stray top-level name, bytecode, duplicate or empty
-    folder in the wheel.
-    """
+    """Check the files of the wheel with check-wheel-contents."""
 
     name = "check-wheel-contents"
 
@@ -215,9 +203,7 @@ class WheelContents(DistributionCheck):
 
 
 class DistributionContents(DistributionCheck):
-    """Wheel and sdist hold every file of the packages that git knows, and nothing
-    else.
-    """
+    """Check that wheel and sdist contain exactly the packages' files in git."""
 
     name = "contents"
 
@@ -251,8 +237,7 @@ class DistributionContents(DistributionCheck):
                 for member in archive.getmembers()
                 if member.isfile()
             ]
-        # hatchling always adds these two: the metadata, and what tells it what to leave
-        # out.
+        # hatchling always adds the metadata and .gitignore.
         expected = {"PKG-INFO": "pyproject.toml", ".gitignore": ".gitignore"}
         expected.update(
             {
@@ -282,8 +267,10 @@ class DistributionContents(DistributionCheck):
 
 
 class ReproducibilityCheck(DistributionCheck):
-    """The same bytes again: under another umask, time zone and hash seed, and the wheel
-    from the unpacked sdist.
+    """Check that a second build gives the same bytes.
+
+    It uses another umask, time zone and hash seed. The wheel is also built from the
+    sdist.
     """
 
     name = "reproducible"
@@ -334,9 +321,7 @@ class ReproducibilityCheck(DistributionCheck):
 
 
 def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
-    """What differs between two archives, as a message and the member's name; nothing
-    where the bytes are equal.
-    """
+    """The differences of two archives, each as a message and the member's name."""
     if first.name != second.name:
         yield f"is now called {second.name}", first.name
     elif first.read_bytes() != second.read_bytes():
@@ -352,9 +337,7 @@ def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
 
 
 def _members(archive: Path) -> dict[str, bytes]:
-    """The content of each file of an archive; RECORD, which only repeats the others,
-    left out.
-    """
+    """The content of each file of an archive, without RECORD, a list of the others."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             return {
@@ -374,9 +357,7 @@ def install_folder(bench: Workbench, python: str) -> Path:
 
 
 class InstallWheel(DistributionCheck):
-    """The wheel installs into an empty environment, with the locked dependencies alone,
-    and its command starts.
-    """
+    """Install the wheel with its locked dependencies, and start its command."""
 
     def __init__(self, python: str) -> None:
         self.python = python
@@ -424,7 +405,7 @@ class InstallWheel(DistributionCheck):
 
 
 class Sbom(DistributionCheck):
-    """A CycloneDX bill of materials of what the wheel installs."""
+    """Write a CycloneDX bill of materials of the installed wheel."""
 
     name = "sbom"
     alone = True
@@ -471,7 +452,7 @@ class Sbom(DistributionCheck):
 
 
 class Checksums(DistributionCheck):
-    """SHA256SUMS of the wheel and the sdist, for whoever takes them from here."""
+    """Write SHA256SUMS of the wheel and the sdist."""
 
     name = "checksums"
 

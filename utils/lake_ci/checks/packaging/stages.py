@@ -1,4 +1,4 @@
-"""All the checks of the wheel and the sdist."""
+"""All checks of the wheel and the sdist."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from lake_ci.runner.check import Tool
 
 
 def checks(pythons: Sequence[str]) -> list[Tool]:
-    """Each distribution built, compared with the repository, and installed on each of
-    the Pythons.
-    """
+    """The builds, the checks, and the installation on each of the Pythons."""
     built = [
         Version(),
         BuildDistribution("wheel"),

@@ -18,7 +18,7 @@ from lake_ci.checks.performance.baseline import LOCK, Baseline, InstallVersion, 
 from lake_ci.checks.performance.history import Measurement
 from lake_ci.checks.performance.interleaving import TurnServer
 from lake_ci.checks.performance.options import PerformanceOptions
-from lake_ci.checks.performance.samples import Comparison, Rounds, Samples
+from lake_ci.checks.performance.samples import Rounds, Samples, SeriesRatio
 from lake_ci.checks.performance.statistics import SpeedVerdict
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped
@@ -252,7 +252,7 @@ class Benchmark(Tool):
             status, detail = Status.WARNING, f"{detail}; {self._more(undecided)}"
         return Outcome(status, detail, tuple(findings), data=self._data(found))
 
-    def _slower(self, name: str, compared: Comparison) -> Finding:
+    def _slower(self, name: str, compared: SeriesRatio) -> Finding:
         allowed = f"{self.options.threshold:g} allowed"
         return self._finding(
             "slower", f"{self._named(name)} takes {compared}; {allowed}"
@@ -267,7 +267,7 @@ class Benchmark(Tool):
         allowed = f"{self.options.memory:g} allowed"
         return [self._finding("memory", f"{self.name} holds {times}; {allowed}")]
 
-    def _more(self, undecided: Mapping[str, Comparison]) -> str:
+    def _more(self, undecided: Mapping[str, SeriesRatio]) -> str:
         """The undecided series, and how many rounds would decide them."""
         threshold = self.options.threshold
         needed = [each.narrower.pairs_needed(threshold) for each in undecided.values()]
@@ -357,7 +357,7 @@ class Benchmark(Tool):
             }
         return data
 
-    def _interval(self, compared: Comparison) -> dict[str, Any]:
+    def _interval(self, compared: SeriesRatio) -> dict[str, Any]:
         """Both clocks, the verdict, and the smallest effect that would be detected."""
         clocks = {"wall": compared.wall, "cpu": compared.cpu}
         return {
@@ -379,8 +379,8 @@ def _error_lines(done: Completed) -> list[str]:
 
 
 def _with_verdict(
-    compared: Mapping[str, Comparison], verdict: SpeedVerdict, threshold: float
-) -> dict[str, Comparison]:
+    compared: Mapping[str, SeriesRatio], verdict: SpeedVerdict, threshold: float
+) -> dict[str, SeriesRatio]:
     """The series with this verdict, by name."""
     return {
         name: each

@@ -30,7 +30,7 @@ class Rounds:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SeriesRatio:
     """The ratio of one series, by the wall clock and by processor time.
 
     Attributes:
@@ -84,10 +84,10 @@ class Samples:
     old: list[Rounds] = field(default_factory=list)
     new: list[Rounds] = field(default_factory=list)
 
-    def compared(self) -> dict[str, Comparison]:
+    def compared(self) -> dict[str, SeriesRatio]:
         """The ratio of each series that every process has and that is long enough."""
         return {
-            name: Comparison(self._wall_ratio(name), self._processor_ratio(name))
+            name: SeriesRatio(self._wall_ratio(name), self._processor_ratio(name))
             for name in self.new[0].series
             if self._is_judged(name)
         }

@@ -1,5 +1,5 @@
-"""The accounts that environments are planned in: real ones with credentials, those of a
-moto server without.
+"""Provides the AWS account of each environment: a real one if there are credentials,
+else one of a moto server.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from lake_ci.errors import LakeCiError
 from lake_ci.runner.check import Workbench
 
 SCRIPTS = "testing/aws"
-# Any of them makes AWS' own clients find credentials, which they then use without
-# asking.
+# With any of these variables AWS' clients find credentials.
 CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_PROFILE",
@@ -25,7 +24,7 @@ CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-# Of an account that no .tfvars names; Terraform then says what is wrong with the file.
+# The account of an environment whose .tfvars file names none; Terraform reports that.
 NOBODY = "000000000000"
 
 
@@ -35,9 +34,9 @@ class Account:
 
     Attributes:
         id: its twelve digits.
-        states: the bucket of Terraform's states, as the backend's configuration has it.
-        env: the whole environment of the processes that work in it.
-        real: whether it is AWS' own, which is only ever read.
+        states: the bucket of Terraform's states, from the backend's configuration.
+        env: the whole environment of the processes that use it.
+        real: whether it is a real AWS account, which is only read.
     """
 
     id: str
@@ -50,10 +49,10 @@ class Account:
 def accounts(
     bench: Workbench, environments: Sequence[str], *, rehearse: bool = False
 ) -> Iterator[dict[str, Account]]:
-    """The account of each environment, for as long as the block runs.
+    """Provide the account of each environment to a block.
 
-    Credentials are of one account: the environment that lives there is planned in it,
-    all others are rehearsed in accounts of one moto server.
+    The environment whose account the credentials belong to is planned in that account.
+    All others are rehearsed in accounts of a moto server.
 
     Raises:
         LakeCiError: AWS does not accept the credentials, or moto did not start.
@@ -76,7 +75,7 @@ def accounts(
 def _moto_accounts(
     bench: Workbench, environments: Sequence[str]
 ) -> Iterator[dict[str, Account]]:
-    """An account of one moto server for each environment, as long as the block runs."""
+    """Provide an account of a moto server for each environment to a block."""
     requested = {
         name: {
             "account": setting(bench, name, "account_id") or NOBODY,
@@ -103,11 +102,10 @@ def _moto_accounts(
 
 
 def caller(bench: Workbench) -> str | None:
-    """The account that the credentials of the environment are of; None where there are
-    none.
+    """The account of the credentials in the environment; None if there are none.
 
     Raises:
-        LakeCiError: there are some, and AWS does not accept them.
+        LakeCiError: AWS does not accept the credentials.
     """
     present = [name for name in CREDENTIALS if bench.env.get(name)]
     if not present:
@@ -124,7 +122,7 @@ def caller(bench: Workbench) -> str | None:
 
 
 def real(bench: Workbench, environment: str) -> Account:
-    """The environment's account at AWS, by the credentials that are there."""
+    """The real AWS account of an environment, with the user's credentials."""
     inherited = {
         name: value for name, value in bench.env.items() if not name.startswith("TF_")
     }
@@ -138,16 +136,14 @@ def real(bench: Workbench, environment: str) -> Account:
 
 
 def states(bench: Workbench, environment: str) -> str:
-    """The bucket that the environment's backend keeps Terraform's states in."""
+    """The bucket for Terraform's states of an environment."""
     return setting(bench, environment, "bucket", "s3.tfbackend") or ""
 
 
 def setting(
     bench: Workbench, environment: str, name: str, suffix: str = "tfvars"
 ) -> str | None:
-    """A text that a file of the environment sets; None where it sets none of that
-    name.
-    """
+    """A string that a file of the environment sets; None if it does not."""
     path = Path(bench.root, FOLDER, "environments", f"{environment}.{suffix}")
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     match = re.search(rf'^\s*{name}\s*=\s*"([^"]+)"', text, re.MULTILINE)

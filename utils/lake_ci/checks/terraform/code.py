@@ -1,5 +1,5 @@
-"""Terraform's own checks of its code: format, variables, validity, tests. No account is
-needed for any of them.
+"""Checks of the Terraform code that need no account: format, variables, validity and
+tests.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ from lake_ci.system.processes import Completed
 FOLDER = "terraform"
 GET = "https://developer.hashicorp.com/terraform/install"
 PROVIDER = re.compile(r"provider\s+(?:registry\.terraform\.io/)?([\w-]+/[\w-]+)")
-# What Terraform says when it cannot reach the registry, as opposed to what it says of a
-# provider that is not there.
+# The errors of Terraform if it cannot reach the registry, not those for a provider that
+# does not exist.
 UNREACHABLE = re.compile(
     r"could not connect|failed to request discovery document|dial tcp|no such host",
     re.I,
 )
-# Where the providers come from is the machine's business, and the one thing of
-# Terraform's that is inherited.
+# The only variables of Terraform that are inherited: the source of the providers is a
+# setting of the machine.
 INHERITED = ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
 
 
 @dataclass
 class Code:
-    """How far terraform/ has been found fit for the checks that follow; each check says
-    so of its own part.
+    """Which checks of the code have passed, for the checks that depend on them.
+
+    Attributes:
+        ready: whether `init` has passed.
+        valid: whether `validate` has passed.
     """
 
     ready: bool = False
@@ -46,23 +49,19 @@ class Code:
 
 
 def program(bench: Workbench) -> str | None:
-    """Terraform's program, None where there is none."""
+    """The path of the program `terraform`, or None."""
     return shutil.which("terraform", path=bench.env.get("PATH"))
 
 
 def work(bench: Workbench, name: str) -> Path:
-    """The folder of Terraform's own files (TF_DATA_DIR) for one purpose; it outlives
-    the run.
-    """
+    """The folder of Terraform's own files (TF_DATA_DIR) for one purpose."""
     return bench.root / ".cache" / "terraform" / name
 
 
 def mirror(bench: Workbench) -> Path:
-    """A CLI configuration that takes the providers from where `Init` has put them, and
-    from nowhere else.
+    """Write a CLI configuration that uses only the providers that `Init` downloaded.
 
-    So no environment downloads or copies one, and a rehearsal asks nothing of the
-    network.
+    So no environment downloads or copies a provider, and a rehearsal needs no network.
     """
     path = work(bench, "mirror.tfrc")
     folder = (
@@ -80,9 +79,7 @@ def mirror(bench: Workbench) -> Path:
 
 
 def isolated(bench: Workbench, purpose: str) -> dict[str, str]:
-    """An environment built from nothing: no credential, no endpoint, no proxy and no
-    option of the machine is in it.
-    """
+    """A minimal environment, without credentials, endpoints, proxies and options."""
     home = work(bench, purpose) / "home"
     home.mkdir(parents=True, exist_ok=True)
     for name in ("config", "credentials"):
@@ -100,7 +97,7 @@ def isolated(bench: Workbench, purpose: str) -> dict[str, str]:
 
 
 def terraform_variables(bench: Workbench, purpose: str) -> dict[str, str]:
-    """What every Terraform of the suite is told."""
+    """The environment variables of every Terraform command."""
     return {
         "TF_DATA_DIR": str(work(bench, purpose)),
         "TF_IN_AUTOMATION": "1",
@@ -110,15 +107,15 @@ def terraform_variables(bench: Workbench, purpose: str) -> dict[str, str]:
 
 
 def diagnostics(tool: str, text: str, bench: Workbench) -> list[Finding]:
-    """What Terraform objects to, from its lines of JSON or from the one object that
-    `validate` prints.
+    """The findings in the JSON output of a Terraform command.
 
-    Raises ValueError where a line that should be JSON is none.
+    Raises:
+        ValueError: a line is not JSON.
     """
     found = []
     for row in _rows(text):
         message = f"{row['summary']}: {row.get('detail', '')}".strip(": \n")
-        # Up to where a summary begins to tell names and ids.
+        # The part of a summary before names and ids.
         rule = re.sub(r"\W+", "-", re.split(r"[:(]", row["summary"])[0].lower()).strip(
             "-"
         )
@@ -146,17 +143,15 @@ def _rows(text: str) -> Iterator[dict[str, Any]]:
 
 
 def messages(text: str) -> Iterator[dict[str, Any]]:
-    """The messages of a Terraform command that prints one object of JSON a line.
+    """The messages of a Terraform command that prints one JSON object per line.
 
-    `init -json` says some things of the backend in plain text between them.
+    `init -json` prints some lines of plain text between them.
     """
     return (json.loads(line) for line in text.splitlines() if line.startswith("{"))
 
 
 class Init(Tool):
-    """Terraform is installed, and its providers are here in the versions and with the
-    hashes that the lock says.
-    """
+    """Download the locked providers with `terraform init`."""
 
     name = "init"
     alone = True
@@ -205,8 +200,8 @@ class Init(Tool):
 
 
 def _download_env(bench: Workbench) -> dict[str, str]:
-    """The environment that `init` downloads providers in: without credentials, and of
-    Terraform's own variables with INHERITED alone.
+    """The environment of `init`: without credentials, and with the variables of
+    Terraform in INHERITED only.
     """
     return {
         name: value
@@ -216,7 +211,7 @@ def _download_env(bench: Workbench) -> dict[str, str]:
 
 
 class Fmt(CommandTool):
-    """The files are formatted as `terraform fmt` has it."""
+    """Check the format with `terraform fmt`."""
 
     name = "fmt"
     finding_codes = (2, 3)
@@ -258,9 +253,7 @@ class Fmt(CommandTool):
 
 
 class Variables(Tool):
-    """Each environment has its .tfvars, and each name in it is a variable's; Terraform
-    itself would only warn.
-    """
+    """Check that each environment has a .tfvars file, with declared variables only."""
 
     name = "tfvars"
 
@@ -301,9 +294,7 @@ class Variables(Tool):
 
 
 class Validate(Tool):
-    """The code is valid: names, types and arguments, of the tests too; a warning
-    counts.
-    """
+    """Check the code and its tests with `terraform validate`; warnings count."""
 
     name = "validate"
 
@@ -324,10 +315,9 @@ class Validate(Tool):
 
 
 class UnitTests(Tool):
-    """The tests of terraform/tests pass, with a provider that is made up.
+    """Run the tests in terraform/tests, with a mocked provider.
 
-    They wait for what is handed to them as `after`, when other checks leave the
-    processor to them.
+    They wait for the futures in `after`, so that other checks can use the processor.
     """
 
     name = "test"
@@ -367,9 +357,7 @@ class UnitTests(Tool):
 def judged(
     tool: str, done: Completed, bench: Workbench, codes: Sequence[int] = (0, 1)
 ) -> Outcome:
-    """The outcome of a Terraform command that printed JSON: what it objects to,
-    warnings included.
-    """
+    """The outcome of a Terraform command with JSON output; warnings are findings."""
     cut = stopped(tool, done)
     if cut is not None:
         return cut

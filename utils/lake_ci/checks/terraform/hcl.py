@@ -1,8 +1,7 @@
-"""Where things stand in Terraform's files: just enough of HCL to give a finding its
-file and line.
+"""Finds blocks and assignments in Terraform's files, for the line of a finding.
 
-It relies on what `terraform fmt` makes of a file: a block begins and ends at the
-beginning of a line.
+It relies on the format of `terraform fmt`: a block begins and ends at the beginning of
+a line.
 """
 
 from __future__ import annotations
@@ -23,9 +22,7 @@ NO_CODE = re.compile(r'"(?:[^"\\]|\\.)*"|#.*|//.*|/\*.*?\*/')
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a file: `resource "aws_s3_bucket" "lake" { ... }`, from its first line
-    (from 1) on.
-    """
+    """A block of a file, `resource "aws_s3_bucket" "lake" { ... }`; lines from 1."""
 
     kind: str
     labels: tuple[str, ...]
@@ -34,7 +31,7 @@ class Block:
     text: tuple[str, ...]
 
     def line_of(self, text: str) -> int:
-        """The first line of it that holds a text; its own first one where none does."""
+        """The first line of the block with a text; its first line if none has it."""
         return next(
             (
                 self.line + at
@@ -46,7 +43,7 @@ class Block:
 
 
 def blocks(root: Path, folder: str) -> Iterator[Block]:
-    """The top-level blocks of a folder's .tf files, its subfolders left out."""
+    """The top-level blocks of the .tf files in a folder, without subfolders."""
     for path in sorted((root / folder).glob("*.tf")):
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         for at, line in enumerate(lines):
@@ -62,11 +59,11 @@ def blocks(root: Path, folder: str) -> Iterator[Block]:
 
 
 def locate(root: Path, folder: str, address: str) -> Block | None:
-    """The block that declares a resource, data source or module, by its address; None
-    where there is none.
+    """The block that declares a resource, data source or module, by its address; or
+    None.
 
-    `module.lake.aws_s3_bucket.this["a"]` is followed through the module `lake`, as long
-    as modules are local folders.
+    `module.lake.aws_s3_bucket.this["a"]` is searched in the module `lake` if its source
+    is a local folder.
     """
     parts = INDEX.sub("", address).split(".")
     if parts[0] == "module" and len(parts) > 1:
@@ -83,7 +80,7 @@ def locate(root: Path, folder: str, address: str) -> Block | None:
 
 
 def _source(module: Block) -> str | None:
-    """The local folder of a called module, as the call names it."""
+    """The local folder in the source of a module; None for a remote one."""
     matches = map(SOURCE.match, module.text)
     return next((match[1] for match in matches if match), None)
 
@@ -100,8 +97,9 @@ def _find(root: Path, folder: str, kind: str, labels: tuple[str, ...]) -> Block 
 
 
 def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] | None:
-    """The file and line that ask for a provider, `hashicorp/aws`; the root's, which
-    pins it, before the modules'.
+    """The file and line that require a provider, `hashicorp/aws`.
+
+    The root module, which pins it, comes before the others.
     """
     wanted = re.compile(rf'source\s*=\s*"(?:[\w.-]+/)?{re.escape(provider)}"')
     for path in sorted(
@@ -116,9 +114,7 @@ def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] 
 
 
 def assignments(text: str) -> Iterator[tuple[str, int]]:
-    """The names that a .tfvars file gives values to, each with its line; what stands
-    inside a value is left out.
-    """
+    """The names that a .tfvars file assigns, each with its line."""
     depth = 0
     until: str | None = None
     for number, line in enumerate(text.splitlines(), 1):

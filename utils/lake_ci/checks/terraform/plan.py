@@ -1,5 +1,5 @@
-"""Plans: read only in a real account, and in one of moto's rehearsed whole: plan,
-apply, plan again, destroy.
+"""Plans the environments: read only in a real account; in an account of moto the whole
+sequence of plan, apply, plan and destroy is rehearsed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHANGES = 2
 
 @dataclass(frozen=True)
 class TerraformOptions:
-    """What was typed after `--`."""
+    """The options of `nox -s terraform`, as typed after `--`."""
 
     environments: tuple[str, ...]
     rehearse: bool = False
@@ -45,7 +45,7 @@ class TerraformOptions:
 
 
 def parser() -> Parser:
-    """The options of `nox -s terraform`."""
+    """The parser of the options of `nox -s terraform`."""
     parser = Parser("nox -s terraform --", "Check, test and plan the lake's storage.")
     parser.add_part("--environment", ENVIRONMENTS)
     parser.add_argument(
@@ -76,7 +76,7 @@ def options(posargs: Sequence[str]) -> TerraformOptions:
 
 
 class Planner(Tool):
-    """Runs Terraform for one environment in its account."""
+    """Base class of rows that run Terraform in the account of an environment."""
 
     def __init__(self, code: Code, environment: str) -> None:
         self.code = code
@@ -85,12 +85,12 @@ class Planner(Tool):
     def terraform(
         self, bench: Workbench, account: Account, command: str, *arguments: str
     ) -> Completed:
-        """Run one command of Terraform's to its end."""
+        """Run one Terraform command to its end."""
         argv = [program(bench) or "terraform", command, *arguments]
         return bench.execute(argv, cwd=bench.root / FOLDER, env=account.env)
 
     def init(self, bench: Workbench, account: Account) -> Outcome:
-        """Use the environment's backend; the provider is linked, not copied."""
+        """Run `init` with the environment's backend; the provider is linked."""
         backend = f"-backend-config=environments/{self.environment}.s3.tfbackend"
         arguments = ["-reconfigure", "-lockfile=readonly", backend, "-json"]
         return judged(
@@ -98,9 +98,7 @@ class Planner(Tool):
         )
 
     def planning(self, account: Account, file: Path) -> list[str]:
-        """The arguments of a plan. Nothing is written to a real account, not even a
-        lock.
-        """
+        """The arguments of a plan; a real account is not even locked."""
         lock = ["-lock=false"] if account.real else []
         return [
             f"-var-file=environments/{self.environment}.tfvars",
@@ -110,12 +108,11 @@ class Planner(Tool):
 
 
 class Plan(Planner):
-    """The environment's plan can be made; rehearsed, it can also be applied, leaves
-    nothing to change, and can go.
+    """Plan an environment; in an account of moto also apply, plan again and destroy.
 
     Attributes:
-        made: the folder of plan.json and plan.txt as soon as they are there, for those
-            that read plans; None where there will be none.
+        made: the folder with plan.json and plan.txt, for checks that wait for the plan;
+            None if there is no plan.
     """
 
     def __init__(
@@ -142,7 +139,7 @@ class Plan(Planner):
                 self.made.set_result(None)
 
     def plan(self, bench: Workbench, account: Account) -> Outcome:
-        """Plan, and rehearse the rest where the account is moto's."""
+        """Plan; in an account of moto rehearse the rest as well."""
         begun = self.init(bench, account)
         if begun.status is not Status.SUCCESS:
             return begun
@@ -179,9 +176,9 @@ class Plan(Planner):
     def _objections(
         self, bench: Workbench, account: Account, file: Path
     ) -> Outcome | None:
-        """What a plan objects to; None if a second plan objects to nothing.
+        """Plan a second time with `-json`, and return its errors and warnings, or None.
 
-        The text of a plan is for people: only with `-json` does Terraform name places.
+        Only with `-json` does Terraform print files and lines.
         """
         arguments = self.planning(account, file)
         done = self.terraform(bench, account, "plan", "-json", *arguments)
@@ -191,7 +188,7 @@ class Plan(Planner):
     def rehearse(
         self, bench: Workbench, account: Account, file: Path
     ) -> Outcome | None:
-        """Apply the plan, plan again, and destroy; None where all of it went well."""
+        """Apply the plan, plan again, and destroy; returns the outcome of a failure."""
         values = f"-var-file=environments/{self.environment}.tfvars"
         done = self.terraform(bench, account, "apply", "-json", str(file))
         if done.code != 0:
@@ -205,8 +202,8 @@ class Plan(Planner):
         )
         if found.status is not Status.SUCCESS:
             return found
-        # A bucket goes only when it is empty: `force_destroy` would make that so in
-        # production, too.
+        # Only an empty bucket can be destroyed; `force_destroy` would apply to
+        # production as well.
         empty = [str(bench.python), f"{accounts.SCRIPTS}/empty.py", account.states]
         done = bench.execute(empty, env=account.env)
         if done.code != 0:
@@ -224,9 +221,7 @@ class Plan(Planner):
 
 
 class Drift(Planner):
-    """What the account of an environment holds is what terraform/ says; with
-    credentials, read only.
-    """
+    """Report where the account of an environment differs from the code, read only."""
 
     def __init__(self, code: Code, environment: str) -> None:
         super().__init__(code, environment)
@@ -264,9 +259,7 @@ def _actions_text(numbers: Mapping[str, int]) -> str:
 def changes(
     planner: Planner, bench: Workbench, account: Account, rule: str, why: str
 ) -> Outcome:
-    """Plan against what is there; each change that is planned is a finding, at the
-    block that declares it.
-    """
+    """Plan again; each planned change is a finding at the block that declares it."""
     file = work(bench, planner.environment) / "again"
     arguments = planner.planning(account, file)
     done = planner.terraform(
@@ -294,7 +287,7 @@ def changes(
 
 
 def planned_changes(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """What a plan changes: address, action, and the names of the attributes."""
+    """The changes of a plan: address, action, and the names of the attributes."""
     for row in plan.get("resource_changes", ()):
         change = row["change"]
         if row["mode"] == "managed" and change["actions"] != ["no-op"]:
@@ -309,8 +302,9 @@ def planned_changes(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def counts(plan: Mapping[str, Any]) -> dict[str, int]:
-    """How many resources a plan adds, changes and destroys; one that is replaced is
-    both added and destroyed.
+    """How many resources a plan adds, changes and destroys.
+
+    A replaced resource counts as added and destroyed.
     """
     actions: Iterable[str] = [
         action

@@ -1,4 +1,4 @@
-"""All the checks of `terraform/`, as they depend on each other."""
+"""All checks of `terraform/`, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from lake_ci.runner.check import Stages, Workbench
 
 
 def stages(bench: Workbench, chosen: TerraformOptions) -> Stages:
-    """The checks of these environments. Rehearsed accounts are gone when the iterator
-    is closed.
+    """The checks of the chosen environments, stage by stage.
+
+    The moto server ends when the iterator is closed.
     """
     code = Code()
     yield [Init(code), Fmt(), Variables(), Validate(code)]

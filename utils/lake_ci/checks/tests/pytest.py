@@ -1,4 +1,4 @@
-"""Tests and their coverage: pytest, read from its JUnit XML."""
+"""Runs tests with pytest, reads its JUnit XML, and checks the coverage."""
 
 from __future__ import annotations
 
@@ -23,27 +23,24 @@ NOTHING_SELECTED = 5
 SLOWEST = 10
 # Sets of tests that run side by side report to the same file.
 _JUNIT_LOCK = threading.Lock()
-# Options that change how pytest reports, not what it runs; with a value of their own or
-# without.
+# Options that change pytest's report, not the tests that run.
 HARMLESS = re.compile(
     r"-v+|-q+|-s|-l|-r\w+|--verbose|--quiet|--showlocals|--capture=\w+|--color=\w+"
     r"|--tb=\w+|--durations(-min)?=\S+|--no-header"
 )
 DEBUGGERS = ("--pdb", "--trace")
-# Their values may be called like a folder: `-k api` names no path.
+# The value of such an option may look like a path: `-k api`.
 TAKE_A_VALUE = ("-k", "-m", "-p", "-o", "-c", "-W", "--deselect", "--ignore")
 
 
 def selects(arguments: Sequence[str]) -> bool:
-    """Whether pytest arguments may run less than everything: any but the few that only
-    change the report.
-    """
+    """Whether arguments may select tests: any but those that only change the report."""
     return any(not HARMLESS.fullmatch(argument) for argument in arguments)
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What was typed after `--`, for pytest."""
+    """The arguments after `--`, for pytest."""
 
     words: Sequence[str]
 
@@ -54,7 +51,7 @@ class Arguments:
 
 
 def parser(session: str, *, affected: bool = False) -> Parser:
-    """The options of a session of tests, for its `--help`."""
+    """The parser of the options of a session of tests, for its `--help`."""
     parser = Parser(f"nox -s {session} --", "Run tests by pytest.")
     if affected:
         parser.add_argument(
@@ -69,12 +66,13 @@ def parser(session: str, *, affected: bool = False) -> Parser:
 
 
 class Pytest(Tool):
-    """A set of tests passes. Arguments after `--` go to pytest; paths among them go to
-    the set they lie in.
+    """Run a set of tests with pytest.
+
+    Arguments after `--` are passed to pytest; paths only to the set that they are in.
 
     Args:
         name: the row's name.
-        folders: where the tests lie.
+        folders: the folders of the tests.
         cover: the folders of code whose coverage is measured.
         marks: run only the tests that this expression of pytest markers selects.
     """
@@ -106,14 +104,14 @@ class Pytest(Tool):
             *arguments,
             f"--junit-xml={junit}",
         ]
-        # The classic family is the one that names a test's file and line.
+        # Only this family contains a test's file and line.
         command += [
             "--override-ini=junit_family=xunit1",
             "--override-ini=junit_log_passing_tests=false",
         ]
         command += self.plugins(bench)
         command += ["--color=yes"] if sys.stdout.isatty() else []
-        # As pytest-xdist does: one module that cannot be imported stops no other test.
+        # As in pytest-xdist, a module that cannot be imported stops no other test.
         command += ["--continue-on-collection-errors", *self.distribution(bench)]
         env = {**bench.env, **self.variables(bench)}
         attached = any(argument in DEBUGGERS for argument in bench.posargs)
@@ -128,38 +126,35 @@ class Pytest(Tool):
         return outcome
 
     def echo(self, line: str) -> None:
-        """Print a line of pytest's output as it comes."""
+        """Print a line of pytest's output at once."""
         sys.stdout.write(line)
         sys.stdout.flush()
 
     def variables(self, bench: Workbench) -> dict[str, str]:
-        """The environment variables of pytest beside those of the job."""
+        """Additional environment variables for pytest."""
         return {"COVERAGE_FILE": str(bench.reports / f".coverage.{self.name}")}
 
     def plugins(self, bench: Workbench) -> list[str]:
-        """The options of pytest-cov. A selection is not measured: it takes longer, and
-        `Coverage` judges none.
-        """
+        """The options of pytest-cov; none for a selection, which `Coverage` skips."""
         if not self.cover or selects(bench.posargs):
             return []
-        # The minimum is for all suites together: `Coverage` judges it, pytest-cov would
-        # for each alone.
+        # `Coverage` checks the minimum for all sets together; pytest-cov would check
+        # each set.
         return [f"--cov={path}" for path in self.cover] + [
             "--cov-report=",
             "--cov-fail-under=0",
         ]
 
     def distribution(self, bench: Workbench) -> list[str]:
-        """The options of pytest-xdist. A selection is run by one process: starting more
-        takes longer.
-        """
+        """The options of pytest-xdist; none for a selection, which one process runs."""
         if bench.workers == 1 or selects(bench.posargs):
             return []
         return [f"--numprocesses={bench.workers}", "--dist=loadgroup"]
 
     def arguments(self, bench: Workbench) -> list[str] | None:
-        """What pytest is given: the folders or the typed paths inside them; None where
-        all lie elsewhere.
+        """The arguments of pytest: the set's folders, or the typed paths in them.
+
+        None if all typed paths are in other folders.
         """
         paths, options = _paths_and_options(bench)
         inside = [path for path in paths if self._holds(bench.relative(_file(path)))]
@@ -169,13 +164,11 @@ class Pytest(Tool):
         return [*(inside or self.folders), *marks, *options]
 
     def _holds(self, path: str) -> bool:
-        """Whether a path, relative to the repository, lies in one of the folders."""
+        """Whether a path, relative to the repository, is in one of the folders."""
         return any(Path(path).is_relative_to(folder) for folder in self.folders)
 
     def outcome(self, done: Completed, junit: Path, bench: Workbench) -> Outcome:
-        """What the JUnit XML says; a run without one, or with none that can be read, is
-        a crash.
-        """
+        """The outcome by the JUnit XML; without a readable one it is a crash."""
         if done.code == NOTHING_SELECTED:
             return self._no_tests(bench)
         if done.code not in (0, 1, 2):
@@ -230,7 +223,7 @@ class Pytest(Tool):
 
 
 def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
-    """Where a test says that the defect is, if not in Python code:
+    """The place of a defect that a test records, for defects outside of Python code:
     `record_property("place", "k8s/base/api.yaml:12")`.
     """
     for each in case.iterfind("properties/property[@name='place']"):
@@ -286,9 +279,7 @@ def _file(argument: str) -> str:
 def _raised_at(
     text: str, bench: Workbench
 ) -> tuple[str | None, int | None, str | None]:
-    """The last place in the repository that a traceback names, and what was raised:
-    `file.py:41: KeyError`.
-    """
+    """The last file and line of the repository in a traceback, and the exception."""
     place: tuple[str | None, int | None, str | None] = (None, None, None)
     for match in re.finditer(
         r"^(?:E\s+File \")?([^\s:\"][^:\"\n]*\.py)(?:\", line |:)(\d+)(?:: ?(\w+)?)?",
@@ -296,7 +287,7 @@ def _raised_at(
         re.MULTILINE,
     ):
         path = bench.root / match[1]
-        # The job's environment lies in the repository too, under .nox.
+        # The job's environment is in the repository too, under .nox.
         if path.is_file() and not path.is_relative_to(bench.python.parent.parent):
             place = (match[1], int(match[2]), match[3] or place[2])
     raised = re.findall(
@@ -335,9 +326,7 @@ def _append(junit: Path, suite: Path) -> None:
 
 
 class Coverage(Tool):
-    """Branch coverage of all tests of the job together reaches a minimum, in
-    percent.
-    """
+    """Check that the branch coverage of all tests of the job reaches a minimum."""
 
     name = "coverage"
     alone = True
@@ -385,7 +374,7 @@ class Coverage(Tool):
 
 
 def _coverage_reports(folder: Path) -> Iterator[list[str]]:
-    """The arguments of coverage that make one report after the other."""
+    """The arguments of coverage for each report."""
     common = ["-q", f"--data-file={folder / '.coverage'}"]
     measured = map(str, sorted(folder.glob(".coverage.*")))
     yield ["combine", "--keep", *common, *measured]

@@ -1,4 +1,4 @@
-"""All the tests of a session: what they run on, the tests by kind, their coverage."""
+"""The rows of a session of tests: Java, jars, the tests, and their coverage."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ TABLE = "tool.lake_ci.tests"
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders of a session's tests, and of the code whose coverage is measured,
-    relative to the repository.
+    """The folders of a session's tests and of the covered code.
+
+    All are relative to the repository.
     """
 
     unit: Sequence[str]
@@ -33,7 +34,7 @@ def declared_folders(root: Path, name: str) -> Folders:
     """The folders that `[tool.lake_ci.tests.<name>]` of pyproject.toml declares.
 
     Raises:
-        UsageError: it declares none by that name, or one that does not exist.
+        UsageError: the name is not declared, or a folder does not exist.
     """
     tables = settings(root, "tests")
     if name not in tables:
@@ -55,9 +56,9 @@ def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list
 
     Args:
         name: which tests, of `[tool.lake_ci.tests]`.
-        javas: the Javas of the matrix. The last one runs all tests, the others those
-            that start a JVM: what starts none knows no Java.
-        minimum: the percentage of lines that are to be covered at least.
+        javas: the Javas of the matrix. The last one runs all tests, the others only
+            those that start a JVM.
+        minimum: the least coverage, in percent.
     """
     folders = declared_folders(run.root, name)
     provided: list[Tool] = [Java(run.java or javas[-1]), Jars()]

@@ -127,7 +127,7 @@ def test_a_version_that_cannot_be_told_is_a_failure(
     assert packaging.Version().run(project).status is Status.FAILURE
 
 
-def test_a_shallow_clone_without_a_tag_is_refused_with_the_command_that_mends_it(
+def test_a_shallow_clone_without_a_tag_is_refused_with_the_fix(
     project: Workbench, tmp_path: Path, git: Git
 ) -> None:
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{project.root}", "shallow")

@@ -1,6 +1,4 @@
-"""A benchmark of the gate whose processes are stood in for: what they would have
-measured is given.
-"""
+"""A benchmark with fake processes, whose measurements are given."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ def side(root: Path, name: str) -> Side:
 
 
 class Runs:
-    """Stands in for both processes of a generation: leaves what the plugin would."""
+    """Fakes both processes of a pair: writes the file of the plugin."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lake_ci.checks.performance.samples import Comparison
+from lake_ci.checks.performance.samples import SeriesRatio
 from lake_ci.checks.performance.statistics import Interval, SpeedVerdict
 
 
@@ -31,4 +31,4 @@ def test_the_clock_decides_and_the_processor_helps(
         for each in (wall, cpu)
     ]
     assert clocks[0] is not None
-    assert Comparison(clocks[0], clocks[1]).verdict(1.15) is verdict
+    assert SeriesRatio(clocks[0], clocks[1]).verdict(1.15) is verdict

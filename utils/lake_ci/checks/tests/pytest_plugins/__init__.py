@@ -1,3 +1,1 @@
-"""Plugins that the suite gives to pytest; they run on the Python of the tests and
-import nothing of lake_ci.
-"""
+"""Plugins for pytest, which run on the Python of the tests and import no lake_ci."""

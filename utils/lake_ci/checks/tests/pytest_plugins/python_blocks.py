@@ -1,6 +1,4 @@
-"""The parts of a Python file that change apart from each other: each function's body,
-and all the rest.
-"""
+"""Splits a Python file into blocks: each function's body, and all the rest."""
 
 from __future__ import annotations
 
@@ -9,15 +7,13 @@ import zlib
 from typing import Dict, List, NamedTuple
 
 REST = ""
-"""The key of what is in no function's body: imports, constants, signatures,
+"""The key of the code outside of function bodies: imports, constants, signatures,
 decorators, class bodies.
 """
 
 
 class CodeBlock(NamedTuple):
-    """A part of a file: the checksum of its syntax tree, without comments and layout,
-    and its lines.
-    """
+    """A block of a file: the checksum of its syntax tree, and its lines."""
 
     checksum: int
     first: int
@@ -60,9 +56,7 @@ class _Splitter(ast.NodeTransformer):
 
 
 def split(source: str) -> Dict[str, CodeBlock]:
-    """The blocks of a file by qualified name; a file that cannot be parsed is one
-    block.
-    """
+    """The blocks of a file by qualified name; an unparsable file is one block."""
     last = source.count("\n") + 1
     try:
         tree = ast.parse(source)
@@ -74,7 +68,7 @@ def split(source: str) -> Dict[str, CodeBlock]:
 
 
 def by_line(blocks: Dict[str, CodeBlock]) -> Dict[int, str]:
-    """The key of the innermost function around each line that lies in one."""
+    """The key of the innermost function, for each line in a function."""
     keys: Dict[int, str] = {}
     widest_first = sorted(blocks, key=lambda key: blocks[key].first - blocks[key].last)
     for key in widest_first:

@@ -1,5 +1,4 @@
-"""Records which functions each test runs, and leaves out the tests that no change
-reaches.
+"""Records which functions each test runs, and leaves out the unaffected tests.
 
 pytest loads it by `-p record_tests`. The folder that LAKE_CI_AFFECTED names holds
 `leave_out.json`, the ids of the tests to leave out; each process that runs tests writes
@@ -53,7 +52,7 @@ CACHED = type(functools.lru_cache(lambda: None))
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Record from the first import on, and leave tests out."""
+    """Start to record before the first import, and leave tests out."""
     folder = Path(os.environ["LAKE_CI_AFFECTED"])
     early_config.pluginmanager.register(
         Recorder(early_config.rootpath, folder), RECORDER
@@ -73,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class LeaveOut:
-    """Deselects tests; a file of which all tests are left out is not imported."""
+    """Deselects tests; a file without remaining tests is not imported."""
 
     def __init__(self, ids: Dict[str, List[str]]) -> None:
         self._files = set(ids["files"])
@@ -95,7 +94,7 @@ class LeaveOut:
 
 
 class Recorder:
-    """Attributes what runs to the test, or the shared fixture, for which it runs."""
+    """Records the code that runs for each test or shared fixture."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root, self._folder = root, folder
@@ -127,7 +126,7 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        # It knows of fixtures that the test asked for by name as well.
+        # It includes fixtures that the test requested by name.
         request = getattr(item, "_request", None)
         self._fixtures[test_id(item.nodeid)].update(
             getattr(request or item, "fixturenames", ())
@@ -177,7 +176,7 @@ class Recorder:
         self._data.unlink()
 
     def stop(self) -> None:
-        """Record no more."""
+        """Stop recording."""
         self._active = False
         self._coverage.stop()
         self._coverage.save()
@@ -220,9 +219,7 @@ class Recorder:
         return os.path.relpath(path, self._root).replace(os.sep, "/")
 
     def _attribute_imports(self) -> None:
-        """Attribute what runs while a module of the repository is imported to all
-        tests: it is imported once.
-        """
+        """Record code that runs at import for all tests: it runs only once."""
         loader = importlib.machinery.SourceFileLoader
         execute, inside = loader.exec_module, str(self._root) + os.sep
 
@@ -237,7 +234,7 @@ class Recorder:
             finally:
                 self._leave()
 
-        # There is no hook for it, so a double takes its place.
+        # There is no hook for it, so the method is replaced.
         loader.exec_module = exec_module  # type: ignore[method-assign,assignment]  # so
 
     def _enter(self, context: str) -> None:
@@ -267,7 +264,7 @@ class Recorder:
                         each.cache_clear()
 
     def _audit(self, event: str, arguments: Tuple[Any, ...]) -> None:
-        """Note processes that a test starts, and Python files that it opens."""
+        """Record the processes that a test starts, and the Python files it opens."""
         if not self._active:
             return
         if event == "open":
