@@ -1,4 +1,4 @@
-"""What is remembered of files, and what makes it forgotten."""
+"""Which results of files are cached, and what invalidates them."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def uncached(
     return cache.uncached(files, cache.digests(files))
 
 
-def test_at_first_no_file_is_known(folder: Path) -> None:
+def test_an_empty_cache_has_no_file(folder: Path) -> None:
     assert uncached(folder) == FILES
 
 
-def test_only_what_was_kept_is_remembered(folder: Path) -> None:
+def test_only_saved_files_are_cached(folder: Path) -> None:
     remember(folder, "a.py")
     assert uncached(folder) == ["b.py"]
 
 
-def test_a_changed_file_is_unknown_also_with_its_old_size_and_time(
+def test_a_changed_file_of_old_size_and_time_is_uncached(
     folder: Path,
 ) -> None:
     remember(folder, *FILES)
@@ -54,19 +54,19 @@ def test_a_changed_file_is_unknown_also_with_its_old_size_and_time(
     assert uncached(folder) == ["a.py"]
 
 
-def test_a_changed_setting_makes_all_unknown(folder: Path) -> None:
+def test_a_changed_setting_invalidates_all_files(folder: Path) -> None:
     remember(folder, *FILES)
     assert uncached(folder) == []
     assert uncached(folder, context="other settings") == FILES
 
 
-def test_a_file_of_the_same_content_under_another_name_is_unknown(folder: Path) -> None:
+def test_a_renamed_file_is_uncached(folder: Path) -> None:
     remember(folder, *FILES)
     (folder / "a.py").rename(folder / "c.py")
     assert uncached(folder, files=["b.py", "c.py"]) == ["c.py"]
 
 
-def test_what_was_said_is_told_again(folder: Path) -> None:
+def test_cached_rows_are_returned(folder: Path) -> None:
     cache = files_of(folder, "settings")
     digests = cache.digests(FILES)
     cache.save({"a.py": [{"line": 3}], "b.py": None}, digests)
@@ -77,7 +77,7 @@ def test_what_was_said_is_told_again(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["mode", "link"])
-def test_a_file_of_another_kind_is_unknown(folder: Path, way: str) -> None:
+def test_a_file_of_another_mode_is_uncached(folder: Path, way: str) -> None:
     remember(folder, *FILES)
     path = folder / "a.py"
     if way == "mode":
@@ -88,7 +88,7 @@ def test_a_file_of_another_kind_is_unknown(folder: Path, way: str) -> None:
     assert uncached(folder) == ["a.py"]
 
 
-def test_a_file_that_was_another_while_the_tool_ran_is_believed_as_neither(
+def test_a_file_that_changes_during_the_run_is_not_cached(
     folder: Path,
 ) -> None:
     cache = files_of(folder, "settings")
@@ -101,13 +101,13 @@ def test_a_file_that_was_another_while_the_tool_ran_is_believed_as_neither(
     assert uncached(folder) == ["a.py"]
 
 
-def test_a_file_that_is_not_there_is_unknown_and_never_kept(folder: Path) -> None:
+def test_a_missing_file_is_never_cached(folder: Path) -> None:
     remember(folder, *FILES, "gone.py")
     assert uncached(folder, files=[*FILES, "gone.py"]) == ["gone.py"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "7", '[["a"]]', '["a"]'])
-def test_a_damaged_store_is_as_good_as_none(folder: Path, content: str) -> None:
+def test_a_corrupt_cache_counts_as_empty(folder: Path, content: str) -> None:
     remember(folder, *FILES)
     (folder / ".cache" / "known.json").write_text(content, encoding="utf-8")
     assert uncached(folder) == FILES

@@ -141,7 +141,7 @@ def test_the_index_of_this_machine_reaches_pip_and_its_files_do_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("remote", "said"),
+    ("remote", "expected"),
     [
         ("https://me:word@example.org/lake.git", "https://example.org/lake.git"),
         ("git@example.org:lake.git", "git@example.org:lake.git"),
@@ -149,11 +149,11 @@ def test_the_index_of_this_machine_reaches_pip_and_its_files_do_not() -> None:
     ],
 )
 def test_the_source_holds_no_password(
-    bench: Workbench, git: Callable[..., str], remote: str | None, said: str
+    bench: Workbench, git: Callable[..., str], remote: str | None, expected: str
 ) -> None:
     if remote:
         git(bench.root, "remote", "add", "origin", remote)
-    assert build.source(bench) == said
+    assert build.source(bench) == expected
 
 
 def test_settings_go_by_variables_and_never_by_the_command_line(

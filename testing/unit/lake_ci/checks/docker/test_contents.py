@@ -10,7 +10,7 @@ from lake_ci.checks.docker import contents
 
 SOUND: dict[str, Any] = {
     "User": "10001:10001",
-    "Labels": dict.fromkeys(contents.LABELS, "said"),
+    "Labels": dict.fromkeys(contents.LABELS, "a text"),
     "Entrypoint": ["dumb-init", "--", "lakekit"],
     "StopSignal": "SIGTERM",
     "Healthcheck": {"Test": ["NONE"]},

@@ -39,9 +39,9 @@ def docker(bench: Workbench, tmp_path: Path) -> Path:
     (folder / "docker").chmod(0o755)
     bench.env |= {
         "PATH": f"{folder}:{os.environ['PATH']}",
-        "LOG": str(tmp_path / "asked"),
+        "LOG": str(tmp_path / "commands"),
     }
-    return tmp_path / "asked"
+    return tmp_path / "commands"
 
 
 def ok(text: str) -> Completed:
@@ -60,7 +60,7 @@ def test_without_docker_the_row_says_where_to_get_it(bench: Workbench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"),
+    ("answers", "expected"),
     [
         (
             [Completed((), 1, "", "Cannot connect to the Docker daemon", 0.1)],
@@ -77,11 +77,11 @@ def test_an_engine_that_cannot_be_used_is_none(
     docker: Path,
     answering: Answering,
     answers: list[Completed],
-    said: str,
+    expected: str,
 ) -> None:
     answering(*answers)
     with engine(bench) as found:
-        assert said in found.missing
+        assert expected in found.missing
     assert not docker.exists()
 
 
@@ -96,12 +96,12 @@ def test_before_and_after_a_run_nothing_of_the_checkout_is_left(
         outcome = EngineCheck(found).run(bench)
         assert bench.env["DOCKER_API_VERSION"] == "1.41"
         assert found.labelled == ["--label", f"lake-ci.checkout={found.checkout}"]
-    asked = [
+    commands = [
         line
         for line in docker.read_text().removeprefix(first).splitlines()
         if line.startswith(("rm", "volume rm"))
     ]
-    assert asked == [
+    assert commands == [
         "rm --force --volumes c1",
         "volume rm --force v1",
         "rmi --force lake-ci-x/api:checked",

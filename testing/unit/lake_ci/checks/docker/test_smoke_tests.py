@@ -1,4 +1,4 @@
-"""The tests of an image as a row: what pytest is given, and what is made of its
+"""The tests of an image as a row: the arguments of pytest, and the outcome of its
 report.
 """
 

@@ -1,5 +1,6 @@
-"""How the API server is chosen, started and asked; the answers come from a real server
-on loopback or a Unix socket.
+"""How the API server is chosen, started and queried.
+
+The answers come from a real server on loopback or a Unix socket.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
     """Knows Deployments, and records its requests."""
 
     protocol_version = "HTTP/1.1"
-    asked: list[str] = []
+    requests: list[str] = []
 
     def do_GET(self) -> None:
         known: dict[str, Mapping[str, Any]] = {
@@ -68,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(
         self, code: int, body: Mapping[str, Any], warning: str | None = None
     ) -> None:
-        self.asked.append(f"{self.command} {self.path}")
+        self.requests.append(f"{self.command} {self.path}")
         text = json.dumps(body).encode()
         self.send_response(code)
         if warning:
@@ -78,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the test reads `asked`."""
+        """Nothing: the test reads `requests`."""
 
     def address_string(self) -> str:
         return "a socket"
@@ -90,9 +91,9 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server on a Unix socket; what it is asked is in `Handler.asked`."""
+    """A server on a Unix socket; its requests are in `Handler.requests`."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Handler, "asked", [])
+    monkeypatch.setattr(Handler, "requests", [])
     with UnixServer("socket", Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield str(tmp_path / "socket")
@@ -114,9 +115,9 @@ def test_an_object_is_applied_dry_at_its_place_and_warnings_are_unquoted(
     assert answer.warnings == ('would violate "restricted"',)
     query = "fieldManager=lake-ci&fieldValidation=Strict&force=true"
     path = "/apis/apps/v1/namespaces/lake/deployments/api"
-    assert Handler.asked == ["GET /apis/apps/v1", f"PATCH {path}?{query}&dryRun=All"]
+    assert Handler.requests == ["GET /apis/apps/v1", f"PATCH {path}?{query}&dryRun=All"]
     connection.apply(DEPLOYMENT, dry_run=False)
-    assert Handler.asked[2:] == [f"PATCH {path}?{query}"]
+    assert Handler.requests[2:] == [f"PATCH {path}?{query}"]
 
 
 @pytest.mark.parametrize(

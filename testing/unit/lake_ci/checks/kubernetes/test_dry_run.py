@@ -74,7 +74,7 @@ SPACE = Manifest(
 
 
 class Server(ApiConnection):
-    """Answers from a list by kind, and notes what is kept."""
+    """Answers from a list by kind, and records what is stored."""
 
     def __init__(self, answers: Mapping[str, ApiResponse], *, spaces: set[str]) -> None:
         self.answers = answers

@@ -101,9 +101,13 @@ def test_a_pattern_that_no_value_matches_is_named_with_its_line(
         environment("staging", "abcdefghij", minReplicas=1),
         environment("production", "0123456789", minReplicas=1),
     )
-    [said] = outcome.findings
-    assert (said.rule, said.file, said.line) == ("unmatched", "pyproject.toml", 2)
-    assert "no value matches '*.spec.maxReplicas'" in said.message
+    [finding] = outcome.findings
+    assert (finding.rule, finding.file, finding.line) == (
+        "unmatched",
+        "pyproject.toml",
+        2,
+    )
+    assert "no value matches '*.spec.maxReplicas'" in finding.message
 
 
 def test_a_part_is_not_compared(bench: Workbench) -> None:

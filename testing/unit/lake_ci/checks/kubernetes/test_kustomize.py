@@ -64,11 +64,11 @@ def test_yamllints_lines_become_findings(
 
 def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) -> None:
     thing = {"kind": "Service", "metadata": {"name": "api"}}
-    said = {
+    output = {
         "objects": [{"object": thing, "places": [[[], "k8s/base/api.yaml", 2]]}],
         "deleted": [],
     }
-    calls = answering(ended(0, "kind: Service\n"), ended(0, json.dumps(said)))
+    calls = answering(ended(0, "kind: Service\n"), ended(0, json.dumps(output)))
     build = BuildOverlay("dev")
     outcome = build.run(bench)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 object")
@@ -85,7 +85,7 @@ def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) ->
 
 
 @pytest.mark.parametrize(
-    ("said", "file", "line"),
+    ("output", "file", "line"),
     [
         (
             "error: MalformedYAMLError: yaml: line 6: found a tab in File: size.yaml",
@@ -105,15 +105,15 @@ def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) ->
     ],
 )
 def test_a_refusal_is_placed_where_kustomize_says(
-    bench: Workbench, answering: Answering, said: str, file: str, line: int
+    bench: Workbench, answering: Answering, output: str, file: str, line: int
 ) -> None:
     (bench.root / "k8s/overlays/dev").mkdir(parents=True)
     (bench.root / "k8s/overlays/dev/size.yaml").write_text("a: 1\n")
-    answering(ended(1, error=said))
+    answering(ended(1, error=output))
     build = BuildOverlay("dev")
     [found] = build.run(bench).findings
     assert (found.rule, found.file, found.line) == ("kustomize", file, line)
-    assert found.message == said.removeprefix("error: ")
+    assert found.message == output.removeprefix("error: ")
     assert build.result.wait() is None
 
 

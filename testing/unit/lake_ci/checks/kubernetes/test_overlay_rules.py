@@ -59,8 +59,10 @@ def test_traffic_is_denied_by_a_policy_that_opens_nothing() -> None:
         found(overlay_rules.network, thing("NetworkPolicy", "deny", spec=closed)) == []
     )
     for spec in ({**closed, "egress": [{}]}, {**closed, "policyTypes": ["Ingress"]}):
-        [said] = found(overlay_rules.network, thing("NetworkPolicy", "deny", spec=spec))
-        assert (said.rule, said.file) == (
+        [finding] = found(
+            overlay_rules.network, thing("NetworkPolicy", "deny", spec=spec)
+        )
+        assert (finding.rule, finding.file) == (
             "network-policy",
             "k8s/overlays/dev/kustomization.yaml",
         )
@@ -88,11 +90,11 @@ def test_an_account_of_another_environment_is_found_anywhere() -> None:
         )
         == []
     )
-    [said] = messages(
+    [message] = messages(
         overlay_rules.account,
         thing("ConfigMap", "x", data={"A": f"{lake}999988887777"}),
     )
-    assert "account 999988887777, and dev's is 111122223333" in said
+    assert "account 999988887777, and dev's is 111122223333" in message
 
 
 def settings(**data: str) -> Manifest:
@@ -103,21 +105,25 @@ def test_a_setting_is_read_by_the_program_it_is_given_to() -> None:
     api = workload("r/shop-api:1", "settings")
     assert found(overlay_rules.unread, api, settings(SHOP_API_PORT="1")) == []
     lake = settings(SHOP_LAKE="x")
-    [said] = messages(overlay_rules.unread, api, lake)
-    assert said == "ConfigMap/settings: SHOP_LAKE is no setting that shop-api reads"
+    [message] = messages(overlay_rules.unread, api, lake)
+    assert message == "ConfigMap/settings: SHOP_LAKE is no setting that shop-api reads"
     nightly = workload("r/shop-nightly:1", "settings")
     assert found(overlay_rules.unread, nightly, lake) == []
     assert found(overlay_rules.unread, api, nightly, lake) == []
-    [said] = messages(overlay_rules.unread, lake)
-    assert said.endswith("SHOP_LAKE: no pod takes it")
+    [message] = messages(overlay_rules.unread, lake)
+    assert message.endswith("SHOP_LAKE: no pod takes it")
 
 
 def test_an_image_with_settings_that_nobody_describes_is_found() -> None:
     other = workload("r/shop-other:1", "settings")
     lake = settings(SHOP_LAKE="x")
-    [said] = found(overlay_rules.undescribed, other, lake)
-    assert (said.rule, said.file, said.line) == ("undescribed-image", "x.yaml", 1)
-    assert "does not say which program 'shop-other' runs" in said.message
+    [finding] = found(overlay_rules.undescribed, other, lake)
+    assert (finding.rule, finding.file, finding.line) == (
+        "undescribed-image",
+        "x.yaml",
+        1,
+    )
+    assert "does not say which program 'shop-other' runs" in finding.message
     assert found(overlay_rules.unread, other, lake) == []
     assert found(overlay_rules.undescribed, other) == []
     known = workload("r/shop-api:1", "settings")
@@ -151,25 +157,25 @@ def test_an_image_is_given_what_it_needs_at_the_line_of_the_value(
         {"kind": "ConfigMap", "metadata": {"name": "settings"}, "data": data},
         {(): ("x.yaml", 1), ("data", "SHOP_ENGINE"): ("shop.env", 7)},
     )
-    said = found(overlay_rules.needed, workload(f"r/{image}:1", "settings"), config)
-    assert [(each.rule, each.file, each.line) for each in said] == (
+    findings = found(overlay_rules.needed, workload(f"r/{image}:1", "settings"), config)
+    assert [(each.rule, each.file, each.line) for each in findings] == (
         [("image-variable", "shop.env", 7)] if words else []
     )
-    assert words is None or said[0].message == f"ConfigMap/settings: {words}"
+    assert words is None or findings[0].message == f"ConfigMap/settings: {words}"
 
 
 def test_an_image_may_be_given_what_it_needs_by_its_container() -> None:
     pod = workload("r/shop-nightly:1", "settings")
     [container] = pod.body["spec"]["template"]["spec"]["containers"]
     del container["envFrom"]
-    [said] = messages(overlay_rules.needed, pod)
-    assert said.startswith("Deployment/one: shop-nightly needs SHOP_ENGINE=spark")
+    [message] = messages(overlay_rules.needed, pod)
+    assert message.startswith("Deployment/one: shop-nightly needs SHOP_ENGINE=spark")
     container["env"] = [{"name": "SHOP_ENGINE", "value": "spark"}]
     assert found(overlay_rules.needed, pod) == []
     container["env"] = [{"name": "SHOP_ENGINE", "value": "embedded"}]
     container["envFrom"] = [{"configMapRef": {"name": "settings"}}]
-    [said] = messages(overlay_rules.needed, pod, settings(SHOP_ENGINE="spark"))
-    assert "is given embedded" in said
+    [message] = messages(overlay_rules.needed, pod, settings(SHOP_ENGINE="spark"))
+    assert "is given embedded" in message
 
 
 def test_the_last_of_several_configmaps_counts() -> None:
@@ -177,8 +183,8 @@ def test_the_last_of_several_configmaps_counts() -> None:
     [container] = pod.body["spec"]["template"]["spec"]["containers"]
     container["envFrom"].append({"configMapRef": {"name": "more"}})
     more = thing("ConfigMap", "more", data={"SHOP_ENGINE": "embedded"})
-    [said] = messages(overlay_rules.needed, pod, settings(SHOP_ENGINE="spark"), more)
-    assert said.startswith("ConfigMap/more: ")
+    [message] = messages(overlay_rules.needed, pod, settings(SHOP_ENGINE="spark"), more)
+    assert message.startswith("ConfigMap/more: ")
 
 
 def test_what_is_named_is_there() -> None:
@@ -197,8 +203,8 @@ def test_what_is_named_is_there() -> None:
         "Deployment/one: there is no ConfigMap 'settings'"
     ]
     other = workload("x:1", "settings", volumes=[{"secret": {"secretName": "keys"}}])
-    [said] = messages(overlay_rules.references, other, *there)
-    assert "the Secret 'keys' is not listed in pyproject.toml" in said
+    [message] = messages(overlay_rules.references, other, *there)
+    assert "the Secret 'keys' is not listed in pyproject.toml" in message
 
 
 def test_what_selects_pods_selects_some() -> None:
@@ -209,5 +215,5 @@ def test_what_selects_pods_selects_some() -> None:
     budget = thing(
         "PodDisruptionBudget", "one", spec={"selector": {"matchLabels": {"app": "two"}}}
     )
-    [said] = messages(overlay_rules.selectors, pod, budget)
-    assert said == "PodDisruptionBudget/one: no pod has the labels {'app': 'two'}"
+    [message] = messages(overlay_rules.selectors, pod, budget)
+    assert message == "PodDisruptionBudget/one: no pod has the labels {'app': 'two'}"

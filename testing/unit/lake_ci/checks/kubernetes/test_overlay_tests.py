@@ -57,8 +57,8 @@ def test_pytest_is_given_what_was_built_and_no_option_of_the_session(
     assert not any(each.startswith("--numprocesses") for each in argv)
     paths = [Path(each) for each in env[VARIABLE].split(os.pathsep)]
     assert [path.parent.name for path in paths] == ["dev", "trial"]
-    [said] = outcome.findings
-    assert (said.file, said.line) == ("k8s/overlays/dev/x.env", 3)
+    [finding] = outcome.findings
+    assert (finding.file, finding.line) == ("k8s/overlays/dev/x.env", 3)
 
 
 def test_without_any_build_nothing_is_tested(bench: Workbench) -> None:
@@ -113,16 +113,16 @@ def test_spark_and_a_lake_in_a_bucket_are_refused_at_the_line_of_the_engine(
 ) -> None:
     path = written(tmp_path / "dev", LAKEKIT_LAKE=lake, LAKEKIT_ENGINE=engine)
     monkeypatch.setenv(VARIABLE, str(path))
-    said = []
+    reported = []
 
     def fail(config: Manifest, key: str, message: str) -> None:
-        said.append((config.place(("data", key)), message))
+        reported.append((config.place(("data", key)), message))
 
     module = rules()
     [environment] = module.rendered()
     assert environment.environment == "dev"
     module.test_spark_has_no_lake_in_a_bucket(environment, fail)
-    assert [place for place, _ in said] == ([("x.env", 2)] if refused else [])
+    assert [place for place, _ in reported] == ([("x.env", 2)] if refused else [])
 
 
 def test_a_rule_that_no_configmap_is_subject_to_fails(

@@ -137,8 +137,8 @@ def test_a_program_without_a_grace_of_its_own_has_the_pause_alone() -> None:
         replace(RULE_CONTEXT, images={}),
     ):
         assert list(pod_rules.grace("practices dev", ends_after(6), context)) == []
-        [said] = pod_rules.grace("practices dev", ends_after(5), context)
-        assert "killed after 5 s, and may need 5 s" in said.message
+        [finding] = pod_rules.grace("practices dev", ends_after(5), context)
+        assert "killed after 5 s, and may need 5 s" in finding.message
 
 
 def test_a_job_needs_no_probe() -> None:

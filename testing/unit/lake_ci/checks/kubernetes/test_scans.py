@@ -63,7 +63,7 @@ def unbuilt() -> BuildOverlay:
     return build
 
 
-def said(code: int, body: object) -> Completed:
+def completed(code: int, body: object) -> Completed:
     return Completed(("python",), code, json.dumps(body), "", 0.1)
 
 
@@ -78,7 +78,7 @@ def test_a_schemas_objection_names_versions_and_line(
         "message": "3 is no string",
         "versions": ["1.34"],
     }
-    calls = answering(said(1, [row]))
+    calls = answering(completed(1, [row]))
     [found] = SchemaValidation(build).run(bench).findings
     assert (found.file, found.line) == ("k8s/base/api.yaml", 40)
     assert found.message == "Deployment/api: 3 is no string (Kubernetes 1.34)"
@@ -132,7 +132,7 @@ def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
             "path": [],
         },
     ]
-    calls = answering(said(0, {"checked": 9, "unreadable": [], "failed": failed}))
+    calls = answering(completed(0, {"checked": 9, "unreadable": [], "failed": failed}))
     bench.env["BC_API_KEY"] = "secret"
     scan = CheckovScan([build])
     found = KubernetesCheckov(build, scan).run(bench).findings
@@ -152,7 +152,7 @@ def test_checkov_that_read_nothing_has_not_passed(
     bench: Workbench, build: BuildOverlay, answering: Answering
 ) -> None:
     answering(
-        said(
+        completed(
             0,
             {
                 "checked": 0,
@@ -166,7 +166,7 @@ def test_checkov_that_read_nothing_has_not_passed(
         in KubernetesCheckov(build, CheckovScan([build])).run(bench).detail
     )
     answering(
-        said(
+        completed(
             0,
             {
                 "checked": 3,

@@ -1,4 +1,4 @@
-"""The locks: in step with pyproject.toml, or not, and told offline."""
+"""The locks: whether they match pyproject.toml, and how they are compiled."""
 
 from __future__ import annotations
 

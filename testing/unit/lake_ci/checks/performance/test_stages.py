@@ -1,4 +1,4 @@
-"""The benchmarks that are found, and what is kept of what they measured."""
+"""Collecting the benchmarks, and their history."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_benchmarks_that_cannot_be_collected_are_a_crash(bench: Workbench) -> No
     assert outcome.findings[0].rule == "crash"
 
 
-# What is kept
+# The history
 
 
 def measured(bench: Workbench, given: PerformanceOptions) -> Collect:
@@ -93,11 +93,11 @@ def test_measured_figures_enter_the_history_and_a_selection_does_not(
     bench: Workbench,
 ) -> None:
     bench.execute = Runs(EVEN, EVEN)
-    for select, kept in (("merge", 0), (None, 1), (None, 2)):
+    for select, count in (("merge", 0), (None, 1), (None, 2)):
         collect = measured(bench, PerformanceOptions(seconds=0, select=select))
         assert History(collect).run(bench).status is Status.SUCCESS
         records, _ = history.read_history(bench.root / HISTORY)
-        assert len(records) == kept
+        assert len(records) == count
         assert (
             (bench.reports / "history.svg")
             .read_text(encoding="utf-8")

@@ -62,13 +62,13 @@ def shares(
 ) -> dict[SpeedVerdict, float]:
     """How often each verdict is given, of so many simulated comparisons."""
     dice = random.Random(7)
-    said = [
+    verdicts = [
         compare(
             *measured(dice, ratio, noise=noise, bursts=bursts), resamples=300
         ).verdict(THRESHOLD)
         for _ in range(trials)
     ]
-    return {verdict: said.count(verdict) / trials for verdict in SpeedVerdict}
+    return {verdict: verdicts.count(verdict) / trials for verdict in SpeedVerdict}
 
 
 def test_same_code_never_fails_on_a_noisy_machine() -> None:

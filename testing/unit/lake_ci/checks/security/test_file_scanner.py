@@ -1,6 +1,4 @@
-"""A scanner of files is asked about what changed alone, and says what it would say of
-all.
-"""
+"""A scanner of files scans only changed files, and reports the findings of all."""
 
 from __future__ import annotations
 
@@ -60,18 +58,18 @@ class Sniffer(FileScanner):
 
 
 class Nose:
-    """Answers in the scanner's place, and notes what it was asked about."""
+    """A fake scanner, which records the files that it scans."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.asked: list[list[str]] = []
+        self.scanned: list[list[str]] = []
         self.more: list[dict[str, Any]] = []
         self.blind: set[str] = set()
         self.code: int | None = None
 
     def __call__(self, argv: Sequence[str], **options: Any) -> Completed:
         files = list(argv[1:])
-        self.asked.append(files)
+        self.scanned.append(files)
         texts = {
             file: (self.root / file).read_text()
             for file in files
@@ -120,7 +118,7 @@ def test_the_first_time_all_is_asked_about_and_then_nothing(
 ) -> None:
     assert run(bench).detail == "2 files, 2 changed"
     assert run(bench).detail == "2 files, none changed"
-    assert nose.asked == [FILES]
+    assert nose.scanned == [FILES]
     assert report(bench) == {"files": 2, "results": [], "errors": []}
 
 
@@ -130,7 +128,7 @@ def test_what_was_found_is_said_again_without_asking(
     (bench.root / "a.py").write_text("it smells\n")
     first, left = run(bench), report(bench)
     second = run(bench)
-    assert nose.asked == [FILES]
+    assert nose.scanned == [FILES]
     assert places(first) == places(second) == ["a.py:1"]
     assert first.status is second.status is Status.FAILURE
     assert (
@@ -148,7 +146,7 @@ def test_only_what_changed_is_asked_about(bench: Workbench, nose: Nose) -> None:
     (bench.root / "a.py").write_text("no more\n")
     outcome = run(bench)
     assert places(outcome) == ["b.py:1"]
-    assert nose.asked[1:] == [["b.py"], ["a.py"]]
+    assert nose.scanned[1:] == [["b.py"], ["a.py"]]
     assert outcome.detail == "1 finding in 2 files, 1 changed"
 
 
@@ -169,7 +167,7 @@ def test_with_other_settings_all_is_asked_about(
     (bench.root / name).parent.mkdir(exist_ok=True)
     (bench.root / name).write_text("keen = true\n")
     run(bench)
-    assert nose.asked == [FILES, FILES]
+    assert nose.scanned == [FILES, FILES]
 
 
 def test_a_file_that_could_not_be_read_is_asked_about_again(
@@ -178,7 +176,7 @@ def test_a_file_that_could_not_be_read_is_asked_about_again(
     (bench.root / "a.py").write_text("[\n")
     assert [each.rule for each in run(bench).findings] == ["unread"]
     assert [each.rule for each in run(bench).findings] == ["unread"]
-    assert nose.asked == [FILES, ["a.py"]]
+    assert nose.scanned == [FILES, ["a.py"]]
 
 
 def test_what_is_found_in_no_file_is_told_and_not_remembered(
@@ -187,7 +185,7 @@ def test_what_is_found_in_no_file_is_told_and_not_remembered(
     nose.more = [{"file": "a.zip/inside", "line": 7}]
     nose.code = 1
     assert places(run(bench)) == places(run(bench)) == ["a.zip/inside:7"]
-    assert nose.asked == [FILES, FILES]
+    assert nose.scanned == [FILES, FILES]
 
 
 def test_a_file_that_was_passed_over_by_mistake_is_asked_about_again(
@@ -201,7 +199,7 @@ def test_a_file_that_was_passed_over_by_mistake_is_asked_about_again(
     run(bench)
     nose.blind = set()
     assert places(run(bench)) == ["a.py:1"]
-    assert nose.asked[1:] == [["a.py", "notes.md"], ["a.py"]]
+    assert nose.scanned[1:] == [["a.py", "notes.md"], ["a.py"]]
 
 
 def test_a_crash_leaves_what_was_known(bench: Workbench, nose: Nose) -> None:

@@ -1,4 +1,4 @@
-"""Which database is asked, what an answer is worth, where a vulnerable pin stands."""
+"""The database that safety uses, its age, and the lines of vulnerable pins."""
 
 from __future__ import annotations
 

@@ -120,9 +120,9 @@ def test_sarif_has_a_rule_for_each_id_and_a_result_for_each_weakness() -> None:
 
 
 def test_the_committed_schema_is_the_one_whose_sha256_stands_beside_it() -> None:
-    said, name = (
+    expected, name = (
         (SECURITY / "sarif-schema-2.1.0.json.sha256")
         .read_text(encoding="utf-8")
         .split()
     )
-    assert hashlib.sha256((SECURITY / name).read_bytes()).hexdigest() == said
+    assert hashlib.sha256((SECURITY / name).read_bytes()).hexdigest() == expected

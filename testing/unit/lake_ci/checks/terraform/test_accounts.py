@@ -30,10 +30,11 @@ def bench(bench: Workbench) -> Workbench:
 
     @contextmanager
     def serve(argv: list[str], *, env: Mapping[str, str]) -> Iterator[str]:
-        asked = json.loads(argv[-1])
+        requests = json.loads(argv[-1])
         bench.notes.append(argv[-1])
         sessions = {
-            name: {"AWS_ACCESS_KEY_ID": each["account"]} for name, each in asked.items()
+            name: {"AWS_ACCESS_KEY_ID": each["account"]}
+            for name, each in requests.items()
         }
         yield json.dumps({"endpoint": "http://127.0.0.1:1", "sessions": sessions})
         bench.notes.append("stopped")

@@ -1,4 +1,4 @@
-"""Terraform's own checks: what its output becomes, and what its processes are told."""
+"""Terraform's own checks: findings of its output, and its environment."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def diagnostic(
     return {"severity": "error", "summary": summary, "detail": detail, **place}
 
 
-def said(code: int, *rows: dict[str, Any], before: str = "") -> Completed:
+def completed(code: int, *rows: dict[str, Any], before: str = "") -> Completed:
     """What a command that prints messages in JSON has printed."""
     lines = [json.dumps({"type": "diagnostic", "diagnostic": row}) for row in rows]
     return Completed(("terraform",), code, before + "\n".join(lines), "", 1.0)
@@ -96,7 +96,7 @@ def test_init_takes_the_providers_from_the_machine_and_no_credential_or_option(
     def execute(argv: list[str], **options: Any) -> Completed:
         if "init" in argv:
             seen.update(options["env"])
-            return said(0, before="Initializing the backend...\n")
+            return completed(0, before="Initializing the backend...\n")
         return Completed(("terraform",), 0, '{"terraform_version": "1.11.4"}', "", 0.1)
 
     bench.execute = execute
@@ -120,7 +120,7 @@ def test_a_provider_that_cannot_be_found_is_named_where_it_is_asked_for(
         " none match 5.1.2"
     )
     answering(
-        said(1, diagnostic("Failed to query available provider packages", detail))
+        completed(1, diagnostic("Failed to query available provider packages", detail))
     )
     outcome = Init(Code()).run(bench)
     assert (outcome.status, outcome.weaker) == (Status.FAILURE, None)
@@ -135,7 +135,7 @@ def test_a_registry_out_of_reach_is_a_weaker_check_that_names_a_missing_configur
 ) -> None:
     bench.env["TF_CLI_CONFIG_FILE"] = "/nowhere/terraform.tfrc"
     answering(
-        said(
+        completed(
             1,
             diagnostic(
                 "Failed", "could not connect to registry.example: lookup: no such host"

@@ -1,4 +1,4 @@
-"""The Java of a job, asked of the JVM itself, and the locked jars."""
+"""The version of a job's Java, and the locked jars."""
 
 from __future__ import annotations
 
