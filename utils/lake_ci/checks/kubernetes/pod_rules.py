@@ -71,9 +71,7 @@ def grace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
             given = manifest.get(*spec) or 30
             needed = pause + _seconds_to_end(rendered, container, context)
             if given <= needed:
-                message = (
-                    f"killed after {given} s," f" and may need {needed:g} s to end"
-                )
+                message = f"killed after {given} s, and may need {needed:g} s to end"
                 yield manifest.finding(tool, "grace", message, spec)
 
 
