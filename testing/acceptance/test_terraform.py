@@ -174,6 +174,13 @@ def seeded(
         encoding="utf-8"
     )
     lines["type"] = line(text, "retention")
+    repository.replace(
+        "pyproject.toml",
+        '  "aws_cloudwatch_metric_alarm.threshold",\n',
+        '  "aws_cloudwatch_metric_alarm.threshold",\n  "aws_gone.name",\n',
+    )
+    text = (repository.root / "pyproject.toml").read_text(encoding="utf-8")
+    lines["unmatched"] = line(text, "aws_gone.name")
     return (
         repository.nox("-s", "terraform", "--", "--rehearse", *PLAN_ONLY, *PRODUCTION),
         lines,
@@ -256,6 +263,15 @@ def test_finds_a_difference_between_staging_and_production(
         '"ObjectWriter" in staging and "BucketOwnerEnforced" in production'
         in found.message
     )
+
+
+def test_finds_a_pattern_of_differences_that_matches_nothing(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
+    ran, lines = seeded
+    found = ran.finding("terraform", "policy", "unmatched")
+    assert (found.file, found.line) == ("pyproject.toml", lines["unmatched"])
+    assert "aws_gone.name" in found.message
 
 
 def test_finds_a_variable_that_the_code_uses_and_nobody_declared(

@@ -33,8 +33,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(command, description=description, allow_abbrev=False)
 
     def add_part(self, option: str, parts: Sequence[str], what: str = "") -> None:
-        """Take an option that selects one of the parts of the job's work each time; the
-        list is empty where it was not typed.
+        """Add an option that selects one part of the job's work each time it is typed.
+
+        The value is the list of the selected parts, each once, in the order of `parts`;
+        empty if the option was not typed.
 
         Args:
             what: what a part is called in `--help`; the option's own name without it.
@@ -42,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             option,
             choices=parts,
-            action="append",
+            action=_SelectParts,
             default=[],
             help=f"only this {what or option.strip('-')}; may be repeated",
         )
@@ -56,3 +58,16 @@ class Parser(argparse.ArgumentParser):
     def _known(self) -> list[str]:
         options = (option for each in self._actions for option in each.option_strings)
         return [option for option in options if option.startswith("--")]
+
+
+class _SelectParts(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        selected = {*getattr(namespace, self.dest), values}
+        parts = [part for part in self.choices or () if part in selected]
+        setattr(namespace, self.dest, parts)

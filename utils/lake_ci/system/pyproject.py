@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +35,28 @@ def settings(root: Path, name: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise UsageError(f"{FILE}: tool.lake_ci.{name} is not a table")
     return table
+
+
+def setting_line(root: Path, table: str, name: str) -> int | None:
+    """The line of pyproject.toml that defines or names something in a table.
+
+    Tables inside the table count as well. Without such a line it is that of the table.
+    """
+    lines = (root / FILE).read_text(encoding="utf-8").splitlines()
+    inside = dict(_inside(lines, table))
+    quoted = re.escape(name)
+    for pattern in (rf'^"?{quoted}"?\s*=', rf"(?<![\w.-]){quoted}(?![\w.-])"):
+        for number, line in inside.items():
+            if re.search(pattern, line):
+                return number
+    return min(inside, default=None)
+
+
+def _inside(lines: Sequence[str], table: str) -> Iterator[tuple[int, str]]:
+    """The lines of a table and of the tables inside it, without comments."""
+    inside = False
+    for number, line in enumerate(lines, 1):
+        if line.startswith("["):
+            inside = f"{line.strip('[] ')}.".startswith(f"{table}.")
+        if inside and not line.startswith("#"):
+            yield number, line

@@ -47,6 +47,23 @@ def test_wrong_usage_names_what_is_wrong_and_the_help(
     assert "nox -s first -- --help" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("typed", "parts"),
+    [
+        ("", []),
+        ("--part b", ["b"]),
+        ("--part c --part a", ["a", "c"]),
+        ("--part a --part a", ["a"]),
+    ],
+)
+def test_parts_are_selected_once_and_in_their_own_order(
+    typed: str, parts: list[str]
+) -> None:
+    parser = Parser("nox -s first --", "Does it first.")
+    parser.add_part("--part", ["a", "b", "c"])
+    assert parser.parse_args(typed.split()).part == parts
+
+
 @pytest.mark.parametrize("word", ["--help", "-h"])
 def test_help_is_printed_and_nothing_runs(
     nox_run: Nox, capsys: pytest.CaptureFixture[str], word: str

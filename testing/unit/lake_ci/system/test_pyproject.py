@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.errors import UsageError
-from lake_ci.system.pyproject import read_project, settings
+from lake_ci.system.pyproject import read_project, setting_line, settings
 
 
 def test_a_table_of_the_suite_is_read_and_a_missing_one_is_empty(
@@ -37,3 +37,29 @@ def test_a_file_or_table_that_is_none_is_one_line(
 def test_a_missing_file_is_said_where_the_project_is_needed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pyproject.toml: .*No such file"):
         read_project(tmp_path)
+
+
+LINES = """\
+[tool.lake_ci.k8s]
+secrets = ["tokens", "keys"]
+# shop-other is commented out
+[tool.lake_ci.k8s.images]
+shop-nightly = { program = "shop" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "line"),
+    [
+        ("tool.lake_ci.k8s", "tokens", 2),
+        ("tool.lake_ci.k8s", "shop-nightly", 5),
+        ("tool.lake_ci.k8s.images", "shop-other", 4),
+        ("tool.lake_ci.k8s", "shop-other", 1),
+        ("tool.lake_ci.terraform", "x", None),
+    ],
+)
+def test_a_setting_is_found_by_its_line(
+    tmp_path: Path, table: str, name: str, line: int | None
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(LINES)
+    assert setting_line(tmp_path, table, name) == line

@@ -92,10 +92,7 @@ def parser() -> Parser:
 def options(posargs: Sequence[str]) -> DockerOptions:
     """Read what was typed after `--`. Raises UsageError."""
     typed = parser().parse_args(list(posargs))
-    chosen = typed.target or TARGETS
-    return DockerOptions(
-        tuple(target for target in TARGETS if target in chosen), typed.once
-    )
+    return DockerOptions(tuple(typed.target) or TARGETS, typed.once)
 
 
 class Hadolint(CommandTool):

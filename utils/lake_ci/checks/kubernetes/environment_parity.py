@@ -6,13 +6,14 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from lake_ci.checks.kubernetes.image_settings import TABLE, setting_line
+from lake_ci.checks.kubernetes.image_settings import TABLE
 from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered, leaves
 from lake_ci.checks.kubernetes.scans import kubernetes_settings
 from lake_ci.checks.terraform import accounts
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Tool, Workbench
+from lake_ci.system.pyproject import setting_line
 
 COMPARED = ("staging", "production")
 HASH = re.compile(r"-[a-z0-9]{10}$")

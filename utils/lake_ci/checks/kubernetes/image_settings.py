@@ -4,8 +4,7 @@ the environment variables that programs and images need.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,31 +64,6 @@ def read_images(root: Path) -> dict[str, Image]:
         if name not in used:
             raise _wrong(f"programs.{name}", "no image runs it")
     return images
-
-
-def setting_line(root: Path, table: str, name: str) -> int | None:
-    """The line of pyproject.toml that defines or names something in a table.
-
-    Tables inside the table count as well. Without such a line it is that of the table.
-    """
-    lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
-    inside = dict(_inside(lines, table))
-    quoted = re.escape(name)
-    for pattern in (rf'^"?{quoted}"?\s*=', rf"(?<![\w.-]){quoted}(?![\w.-])"):
-        for number, line in inside.items():
-            if re.search(pattern, line):
-                return number
-    return min(inside, default=None)
-
-
-def _inside(lines: Sequence[str], table: str) -> Iterator[tuple[int, str]]:
-    """The lines of a table and of the tables inside it, without comments."""
-    inside = False
-    for number, line in enumerate(lines, 1):
-        if line.startswith("["):
-            inside = f"{line.strip('[] ')}.".startswith(f"{table}.")
-        if inside and not line.startswith("#"):
-            yield number, line
 
 
 def _program(root: Path, name: str, table: Mapping[str, Any]) -> Program:

@@ -66,9 +66,7 @@ def parser() -> Parser:
 def options(posargs: Sequence[str]) -> KubernetesOptions:
     """Read what was typed after `--`. Raises UsageError."""
     typed = parser().parse_args(list(posargs))
-    return KubernetesOptions(
-        tuple(dict.fromkeys(typed.environment)) or ENVIRONMENTS, typed.diff
-    )
+    return KubernetesOptions(tuple(typed.environment) or ENVIRONMENTS, typed.diff)
 
 
 class YamlLint(CommandTool):

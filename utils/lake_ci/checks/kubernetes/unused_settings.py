@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from lake_ci.checks.kubernetes.image_settings import TABLE, Image, setting_line
+from lake_ci.checks.kubernetes.image_settings import TABLE, Image
 from lake_ci.checks.kubernetes.manifests import Rendered, leaves
 from lake_ci.checks.kubernetes.overlay_rules import named_kind
 from lake_ci.checks.kubernetes.rule_context import image_of
@@ -13,6 +13,7 @@ from lake_ci.checks.kubernetes.scans import NOT_BUILT, CheckovScan, kubernetes_s
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench
+from lake_ci.system.pyproject import setting_line
 
 
 class UnusedSettings(Tool):

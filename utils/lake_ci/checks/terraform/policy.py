@@ -19,13 +19,14 @@ from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Tool, Workbench, crashed, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
-from lake_ci.system.pyproject import settings
+from lake_ci.system.pyproject import setting_line, settings
 
 DOCUMENT = "aws_iam_policy_document"
 POLICIES = ("policy", "assume_role_policy")
 # Two environments that must be alike: what is tried in the first is what happens in the
 # second.
 ALIKE = ("staging", "production")
+TABLE = "tool.lake_ci.terraform"
 
 
 def made(plans: Sequence[Plan]) -> dict[str, Path]:
@@ -190,21 +191,36 @@ class Policy(Tool):
                 finding = self.finding(bench, rule, address, text, message)
                 found.setdefault(finding, []).append(environment)
         if all(environment in plans for environment in ALIKE):
-            free = settings(bench.root, "terraform")["may_differ"]
-            staging, production = (plans[name] for name in ALIKE)
-            for address, attribute, one, two in differences(staging, production, free):
-                message = (
-                    f"{address}: {attribute} is {one} in"
-                    f" staging and {two} in production"
-                )
-                found[
-                    self.finding(
-                        bench, "differs", address, attribute.split(".")[0], message
-                    )
-                ] = list(ALIKE)
+            differing = self.differing(bench, *(plans[name] for name in ALIKE))
+            found.update((finding, list(ALIKE)) for finding in differing)
         return Outcome.of(
             found, clean=f"{count(len(plans), 'plan')}, {count(len(RULES), 'rule')}"
         )
+
+    def differing(
+        self,
+        bench: Workbench,
+        staging: Sequence[Resource],
+        production: Sequence[Resource],
+    ) -> Iterator[Finding]:
+        """A finding for each attribute that differs and may not, and for each pattern
+        of `may_differ` that matches no attribute.
+        """
+        may_differ = settings(bench.root, "terraform")["may_differ"]
+        for address, attribute, one, two in differences(
+            staging, production, may_differ
+        ):
+            message = (
+                f"{address}: {attribute} is {one} in staging and {two} in production"
+            )
+            name = attribute.split(".")[0]
+            yield self.finding(bench, "differs", address, name, message)
+        paths = set(attributes([*staging, *production]))
+        for pattern in may_differ:
+            if not any(fnmatchcase(path, pattern) for path in paths):
+                line = setting_line(bench.root, TABLE, pattern)
+                message = f"may_differ: no attribute matches {pattern!r}"
+                yield Finding(self.name, "unmatched", message, "pyproject.toml", line)
 
     def finding(
         self, bench: Workbench, rule: str, address: str, text: str, message: str
@@ -430,6 +446,15 @@ def differences(
             path = f"{pair[0].type}.{name}"
             if not any(fnmatchcase(path, pattern) for pattern in free):
                 yield pair[0].address, name, left, right
+
+
+def attributes(rows: Iterable[Resource]) -> Iterator[str]:
+    """Each attribute of these resources as `type.path`, also where its value is known
+    only after the apply.
+    """
+    for row in rows:
+        for values in (row.values, row.unknown):
+            yield from (f"{row.type}.{path}" for path, _ in _flat(values))
 
 
 def _unequal_values(one: Resource, two: Resource) -> Iterator[tuple[str, str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.kubernetes.image_settings import TABLE, read_images, setting_line
+from lake_ci.checks.kubernetes.image_settings import TABLE, read_images
 from lake_ci.errors import UsageError
 
 PROJECT = """\
@@ -93,19 +93,3 @@ def test_a_setting_that_is_no_table_is_refused(root: Path, key: str) -> None:
     (root / "pyproject.toml").write_text(f"[tool.lake_ci.k8s]\n{key}.x = 1\n")
     with pytest.raises(UsageError, match=rf"{key}.x\]: is not a table"):
         read_images(root)
-
-
-@pytest.mark.parametrize(
-    ("table", "name", "line"),
-    [
-        (TABLE, "tokens", 2),
-        (f"{TABLE}.images", "shop-nightly", 11),
-        (f"{TABLE}.images", "shop-other", 10),
-        (TABLE, "shop-other", 1),
-        ("tool.lake_ci.terraform", "x", None),
-    ],
-)
-def test_a_setting_is_found_by_its_line(
-    root: Path, table: str, name: str, line: int | None
-) -> None:
-    assert setting_line(root, table, name) == line

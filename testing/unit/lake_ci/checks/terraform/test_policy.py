@@ -322,6 +322,29 @@ def test_a_finding_of_several_environments_is_one_at_the_line_that_says_so(
     assert len(outcome.findings) == 2
 
 
+def test_a_pattern_of_what_may_differ_that_matches_nothing_is_found(
+    bench: Workbench,
+) -> None:
+    patterns = '["aws_s3_bucket.bucket",\n"aws_s3_bucket.bukcet"]'
+    (bench.root / "pyproject.toml").write_text(
+        f"[tool.lake_ci.terraform]\nmay_differ = {patterns}\n"
+    )
+    rows = [{"address": "aws_s3_bucket.lake", "values": {"bucket": "lake"}}]
+    plans = [planned(bench, name, rows) for name in ("staging", "production")]
+    found = {
+        (each.rule, each.file, each.line): each.message
+        for each in Policy(plans).run(bench).findings
+    }
+    message = found["unmatched", "pyproject.toml", 3]
+    assert message == "may_differ: no attribute matches 'aws_s3_bucket.bukcet'"
+    assert [rule for rule, *_ in found].count("unmatched") == 1
+
+
+def test_an_attribute_that_only_the_apply_tells_is_an_attribute() -> None:
+    row = policy.Resource("aws_x.a", "aws_x", {"name": "a"}, {"id": True})
+    assert set(policy.attributes([row])) == {"aws_x.name", "aws_x.id"}
+
+
 def test_staging_and_production_are_compared_and_the_difference_is_named(
     bench: Workbench,
 ) -> None:
