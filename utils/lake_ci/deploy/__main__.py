@@ -16,11 +16,11 @@ from pathlib import Path
 
 from lake_ci.deploy import artifacts, bundle, release, rollback, rollout, status
 from lake_ci.deploy.connect import Connection, connect
+from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import RefusedError
 from lake_ci.deploy.events import Events
 from lake_ci.deploy.lock import Lock, this_process
 from lake_ci.deploy.retries import Clock
-from lake_ci.deploy.site import Site
 from lake_ci.errors import LakeCiError
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.system import signals
@@ -89,17 +89,17 @@ def _do(
         step.detail = connection.said
     if options.break_lock:
         _break_locks(connection, events, clock)
-    site = _site(connection, events, clock, options)
+    context = _context(connection, events, clock, options)
     if options.status:
-        return "told", int(not status.tell(site))
+        return "told", int(not status.tell(context))
     if options.history:
-        status.history(site)
+        status.history(context)
         return "told", 0
     if built is None:
-        outcome = rollback.roll_back(site, options.rollback or None)
+        outcome = rollback.roll_back(context, options.rollback or None)
     else:
         made, contents = release.make(root, target, built)
-        rolling = rollout.Rollout(site, made, contents, root)
+        rolling = rollout.Rollout(context, made, contents, root)
         outcome = rolling.plan() if options.dry_run else rolling.deploy()
     return outcome, int(outcome in BAD)
 
@@ -110,14 +110,14 @@ def _break_locks(connection: Connection, events: Events, clock: Clock) -> None:
         step.detail = "; ".join(lock.break_all()) or "nobody held it"
 
 
-def _site(
+def _context(
     connection: Connection, events: Events, clock: Clock, options: argparse.Namespace
-) -> Site:
+) -> DeployContext:
     target = connection.target
     does = "deploys to" if options.rollback is None else "rolls back"
     what = f"{does} {target.name}"
     me = this_process(what, target.limits.whole, clock)
-    return Site(
+    return DeployContext(
         connection.workspace,
         target,
         connection.cluster,

@@ -7,17 +7,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lake_ci.deploy import scheduled
-from lake_ci.deploy.back import go_back, restored, told
+from lake_ci.deploy import scheduled_job
+from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
 from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs, standing
 from lake_ci.deploy.lock import LostLockError
-from lake_ci.deploy.recovery import ended_well, locked, recover, remembered
 from lake_ci.deploy.release import Release
+from lake_ci.deploy.resume import (
+    finish_interrupted,
+    forget_if_complete,
+    hold_lock,
+    read_pending,
+)
 from lake_ci.deploy.retries import stubbornly
 from lake_ci.deploy.rollout import NOT_BACK, RETURNED, UNCHANGED
-from lake_ci.deploy.site import Site
 from lake_ci.deploy.tables import versions
+from lake_ci.deploy.undo import describe_restore, restore_tables, undo_deploy
 
 ROLLED_BACK = "rolled back"
 
@@ -64,58 +69,60 @@ def _newest(stack: Sequence[Entry], version: str) -> int:
     return matches[-1]
 
 
-def roll_back(site: Site, version: str | None) -> str:
+def roll_back(context: DeployContext, version: str | None) -> str:
     """All of it, under the lock. Returns how it ended; raises RefusedError where
     nothing was touched.
     """
-    with locked(site):
-        if not _undo_interrupted(site):
+    with hold_lock(context):
+        if not _undo_interrupted(context):
             return NOT_BACK
-        recover(site, None, "rollback")
-        found = aim(site.ledger.entries(), version)
-        current = site.ledger.current()
+        finish_interrupted(context, None, "rollback")
+        found = aim(context.ledger.entries(), version)
+        current = context.ledger.current()
         assert current is not None
         if not found.undone:
-            with site.events.step("compare") as step:
+            with context.events.step("compare") as step:
                 step.detail = f"{current.version} is what runs: nothing to roll back"
             return UNCHANGED
-        to, leaving = _verify(site, current, found)
-        job = site.workspace.job(site.target.job["name"])
+        to, leaving = _verify(context, current, found)
+        job = context.workspace.job(context.target.job["name"])
         pending = Pending(
-            site.me.id,
+            context.me.id,
             "rollback",
             leaving.folder,
             to.version if to else None,
             job=dict(job.settings) if job else None,
         )
-        site.ledger.note(pending)
+        context.ledger.note(pending)
         try:
-            return _change(site, pending, current, found, to, leaving)
+            return _change(context, pending, current, found, to, leaving)
         except LostLockError:
             raise
         except (StepError, WorkspaceError) as error:
-            if ended_well(site, pending):
+            if forget_if_complete(context, pending):
                 return ROLLED_BACK
-            known = remembered(site, pending)
-            return RETURNED if go_back(site, known, str(error)) else NOT_BACK
+            known = read_pending(context, pending)
+            return RETURNED if undo_deploy(context, known, str(error)) else NOT_BACK
 
 
-def _undo_interrupted(site: Site) -> bool:
+def _undo_interrupted(context: DeployContext) -> bool:
     """Undo an interrupted deploy or rollback, so that ledger and cluster agree; return
     whether that succeeded.
     """
-    pending = site.ledger.pending()
-    current = site.ledger.current()
+    pending = context.ledger.pending()
+    current = context.ledger.current()
     if pending is None or (current is not None and pending.id == current.id):
         return True
-    return go_back(site, pending, f"the {pending.kind} was interrupted")
+    return undo_deploy(context, pending, f"the {pending.kind} was interrupted")
 
 
-def _verify(site: Site, current: Entry, found: Aim) -> tuple[Release | None, Release]:
+def _verify(
+    context: DeployContext, current: Entry, found: Aim
+) -> tuple[Release | None, Release]:
     """The release to go back to and the one to leave, whose files are complete."""
-    with site.events.step("verify") as step:
-        to = site.release(found.folder) if found.folder else None
-        leaving = site.release(str(found.undone[-1].folder))
+    with context.events.step("verify") as step:
+        to = context.release(found.folder) if found.folder else None
+        leaving = context.release(str(found.undone[-1].folder))
         step.detail = (
             f"{current.version} → {to.version if to else 'nothing deployed'}; its"
             " files are whole"
@@ -124,75 +131,77 @@ def _verify(site: Site, current: Entry, found: Aim) -> tuple[Release | None, Rel
 
 
 def _change(
-    site: Site,
+    context: DeployContext,
     pending: Pending,
     current: Entry,
     found: Aim,
     to: Release | None,
     leaving: Release,
 ) -> str:
-    pending = _look(site, pending, leaving)
-    _install(site, to)
-    with site.events.step("replace") as step:
-        step.detail = site.installation.clear(to.wheel_path if to else None)
-    pending = _set_tables_back(site, pending, found, leaving)
-    _assert_version(site, to, leaving)
-    with site.events.step("job") as step:
-        settings = to.settings(site.cluster) if to else None
-        name = site.target.job["name"]
-        step.detail = f"{name} {scheduled.put_back(site.workspace, name, settings)}"
-    with site.events.step("ledger") as step:
-        site.lock.check(site.me)
-        entry = site.ledger.append(site.entry(pending, to, current))
-        stubbornly(site.ledger.forget, site.target.limits, site.clock)
+    pending = _look(context, pending, leaving)
+    _install(context, to)
+    with context.events.step("replace") as step:
+        step.detail = context.installation.clear(to.wheel_path if to else None)
+    pending = _set_tables_back(context, pending, found, leaving)
+    _assert_version(context, to, leaving)
+    with context.events.step("job") as step:
+        settings = to.settings(context.cluster) if to else None
+        name = context.target.job["name"]
+        step.detail = (
+            f"{name} {scheduled_job.restore(context.workspace, name, settings)}"
+        )
+    with context.events.step("ledger") as step:
+        context.lock.check(context.me)
+        entry = context.ledger.append(context.entry(pending, to, current))
+        stubbornly(context.ledger.forget, context.target.limits, context.clock)
         step.detail = f"entry {entry.number}: {entry.version or 'nothing deployed'}"
         step.data = {"entry": entry.number, "version": entry.version}
     return ROLLED_BACK
 
 
-def _look(site: Site, pending: Pending, leaving: Release) -> Pending:
+def _look(context: DeployContext, pending: Pending, leaving: Release) -> Pending:
     """Note the versions of the tables before anything is changed."""
-    with site.events.step("before") as step:
-        site.installation.running()
-        before = site.inspect(leaving, "before", "--versions")
+    with context.events.step("before") as step:
+        context.installation.running()
+        before = context.inspect(leaving, "before", "--versions")
         pending = replace(pending, tables=versions(before))
-        site.ledger.note(pending)
+        context.ledger.note(pending)
         step.detail = (
             f"{leaving.package} {before['version']}, {len(before['tables'])} tables"
         )
     return pending
 
 
-def _install(site: Site, to: Release | None) -> None:
-    with site.events.step("install") as step:
-        site.installation.make_room(to.wheel_path if to else None)
+def _install(context: DeployContext, to: Release | None) -> None:
+    with context.events.step("install") as step:
+        context.installation.make_room(to.wheel_path if to else None)
         step.detail = (
-            f"{to.wheel} {site.installation.install(to.wheel_path)}"
+            f"{to.wheel} {context.installation.install(to.wheel_path)}"
             if to
             else "nothing to install"
         )
 
 
 def _set_tables_back(
-    site: Site, pending: Pending, found: Aim, leaving: Release
+    context: DeployContext, pending: Pending, found: Aim, leaving: Release
 ) -> Pending:
     """Set tables back to before the first of the releases that go, where none but the
     runs of the deploys since changed them.
     """
-    with site.events.step("tables") as step:
-        ours = site.seen([run for entry in found.since for run in entry.runs])
+    with context.events.step("tables") as step:
+        ours = context.seen([run for entry in found.since for run in entry.runs])
 
         def started(run_id: int) -> None:
-            begun = RunOfOurs(run_id, int(1000 * site.clock.now()), 0)
-            site.ledger.note(replace(pending, runs=(begun,)))
+            begun = RunOfOurs(run_id, int(1000 * context.clock.now()), 0)
+            context.ledger.note(replace(pending, runs=(begun,)))
 
-        token = f"{site.me.id}-rollback"
-        said, run = restored(
-            site, leaving, found.undone[0].tables, ours, token, started=started
+        token = f"{context.me.id}-rollback"
+        said, run = restore_tables(
+            context, leaving, found.undone[0].tables, ours, token, started=started
         )
         ended = replace(pending, runs=(run,))
-        site.ledger.note(ended)
-        step.detail = "; ".join(told(said))
+        context.ledger.note(ended)
+        step.detail = "; ".join(describe_restore(said))
         step.findings.extend(
             f"{name} was left: {why}" for name, why in said["left"].items()
         )
@@ -200,9 +209,11 @@ def _set_tables_back(
     return ended
 
 
-def _assert_version(site: Site, to: Release | None, leaving: Release) -> None:
-    with site.events.step("version") as step:
-        inside = site.inspect(to or leaving, "after", "--versions")
+def _assert_version(
+    context: DeployContext, to: Release | None, leaving: Release
+) -> None:
+    with context.events.step("version") as step:
+        inside = context.inspect(to or leaving, "after", "--versions")
         wanted = to.version if to else None
         if inside["version"] != wanted:
             raise StepError(

@@ -10,16 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lake_ci.deploy import scheduled
-from lake_ci.deploy.back import go_back
+from lake_ci.deploy import scheduled_job
 from lake_ci.deploy.client import TaskRun
+from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
 from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs
 from lake_ci.deploy.lock import LostLockError
-from lake_ci.deploy.recovery import ended_well, locked, recover, remembered
 from lake_ci.deploy.release import MANIFEST, Release
+from lake_ci.deploy.resume import (
+    finish_interrupted,
+    forget_if_complete,
+    hold_lock,
+    read_pending,
+)
 from lake_ci.deploy.retries import stubbornly
-from lake_ci.deploy.site import Site
 from lake_ci.deploy.tables import (
     Embedded,
     differences,
@@ -27,6 +31,7 @@ from lake_ci.deploy.tables import (
     strangers,
     versions,
 )
+from lake_ci.deploy.undo import undo_deploy
 
 INSPECT = "inspect"
 DEPLOYED, UNCHANGED, RETURNED, PLANNED = "deployed", "unchanged", "returned", "planned"
@@ -35,14 +40,14 @@ NOT_BACK = "not returned"
 
 @dataclass
 class Rollout:
-    """Deploys one release to one site.
+    """Deploys one release to one environment.
 
     Args:
         contents: the release's files by name.
         root: the repository.
     """
 
-    site: Site
+    context: DeployContext
     release: Release
     contents: Mapping[str, bytes]
     root: Path
@@ -51,9 +56,9 @@ class Rollout:
         """All of it, under the lock. Returns how it ended; raises RefusedError where
         nothing was touched.
         """
-        with locked(self.site):
-            pending = recover(self.site, self.release, "deploy")
-            current = self.site.ledger.current()
+        with hold_lock(self.context):
+            pending = finish_interrupted(self.context, self.release, "deploy")
+            current = self.context.ledger.current()
             if pending is None and self._stands(current):
                 return UNCHANGED
             self._upload()
@@ -64,19 +69,23 @@ class Rollout:
             except LostLockError:
                 raise
             except (StepError, WorkspaceError) as error:
-                if ended_well(self.site, pending):
+                if forget_if_complete(self.context, pending):
                     return DEPLOYED
-                known = remembered(self.site, pending)
-                return RETURNED if go_back(self.site, known, str(error)) else NOT_BACK
+                known = read_pending(self.context, pending)
+                return (
+                    RETURNED
+                    if undo_deploy(self.context, known, str(error))
+                    else NOT_BACK
+                )
             finally:
                 if embedded is not None:
                     embedded.drop()
 
     def plan(self) -> str:
         """Say what a deploy would do; read only, and without the lock."""
-        site, current = self.site, self.site.ledger.current()
-        with site.events.step("plan") as step:
-            if site.ledger.pending() is not None:
+        context, current = self.context, self.context.ledger.current()
+        with context.events.step("plan") as step:
+            if context.ledger.pending() is not None:
                 step.findings.append(
                     "a deploy was interrupted here:"
                     " it would be gone on with, or undone, first"
@@ -90,15 +99,15 @@ class Rollout:
                 wheels = (
                     ", ".join(
                         wheel.path.rpartition("/")[2]
-                        for wheel in site.installation.wheels()
+                        for wheel in context.installation.wheels()
                     )
                     or "no wheel"
                 )
                 words = [
                     f"{before or 'nothing'} → {self.release.version}",
                     f"{len(self.contents)} files to {self.release.folder}",
-                    f"on {site.cluster}: {wheels} → {self.release.wheel}",
-                    f"then run {', '.join(site.target.scripts)}",
+                    f"on {context.cluster}: {wheels} → {self.release.wheel}",
+                    f"then run {', '.join(context.target.scripts)}",
                 ]
                 step.detail = "; ".join(words)
             self._refuse_other_bytes()
@@ -107,7 +116,7 @@ class Rollout:
     # The steps
 
     def _stands(self, current: Entry | None) -> bool:
-        with self.site.events.step("compare") as step:
+        with self.context.events.step("compare") as step:
             self._refuse_other_bytes()
             unchanged = self._is_unchanged(current)
             if unchanged and current is not None:
@@ -125,19 +134,20 @@ class Rollout:
     def _is_unchanged(self, current: Entry | None) -> bool:
         if current is None or current.folder != self.release.folder:
             return False
-        if not self.site.installation.holds(self.release.wheel_path):
+        if not self.context.installation.holds(self.release.wheel_path):
             return False
-        job = self.site.workspace.job(self.site.target.job["name"])
-        return job is not None and scheduled.agrees(
-            self.release.settings(self.site.cluster), job.settings
+        job = self.context.workspace.job(self.context.target.job["name"])
+        return job is not None and scheduled_job.agrees(
+            self.release.settings(self.context.cluster), job.settings
         )
 
     def _refuse_other_bytes(self) -> None:
         folder, _, digest = self.release.folder.rpartition("/")
-        for name in self.site.workspace.names(folder):
+        for name in self.context.workspace.names(folder):
             if (
                 name != digest
-                and self.site.workspace.read(f"{folder}/{name}/{MANIFEST}") is not None
+                and self.context.workspace.read(f"{folder}/{name}/{MANIFEST}")
+                is not None
             ):
                 raise RefusedError(
                     f"{self.release.version} is known with other bytes"
@@ -146,8 +156,8 @@ class Rollout:
                 )
 
     def _upload(self) -> None:
-        workspace, folder = self.site.workspace, self.release.folder
-        with self.site.events.step("upload") as step:
+        workspace, folder = self.context.workspace, self.release.folder
+        with self.context.events.step("upload") as step:
             manifest = f"{folder}/{MANIFEST}"
             whole = workspace.read(manifest) is not None
             new = 0
@@ -172,15 +182,15 @@ class Rollout:
         self._sample()
 
     def _sample(self) -> None:
-        target = self.site.target
+        target = self.context.target
         if target.sample is None:
             return
-        with self.site.events.step("sample") as step:
+        with self.context.events.step("sample") as step:
             files = dict(sample_files(self.root / target.sample))
             for name, path in files.items():
                 content = path.read_bytes()
-                if self.site.workspace.read(f"{target.source}/{name}") != content:
-                    self.site.workspace.write(
+                if self.context.workspace.read(f"{target.source}/{name}") != content:
+                    self.context.workspace.write(
                         f"{target.source}/{name}", content, overwrite=True
                     )
             step.detail = f"{len(files)} files of {target.sample} in {target.source}"
@@ -189,19 +199,19 @@ class Rollout:
         """Note in the workspace that a deploy is under way, before anything that runs
         there is changed.
         """
-        job = self.site.workspace.job(self.site.target.job["name"])
+        job = self.context.workspace.job(self.context.target.job["name"])
         pending = Pending(
-            self.site.me.id,
+            self.context.me.id,
             "deploy",
             self.release.folder,
             self.release.version,
             job=dict(job.settings) if job else None,
         )
-        self.site.ledger.note(pending)
+        self.context.ledger.note(pending)
         return pending
 
     def _embedded(self) -> Embedded | None:
-        target = self.site.target
+        target = self.context.target
         if target.sample is None or target.compare is None:
             return None
         return Embedded(self.root, target.sample, target.inspect, target.compare)
@@ -209,13 +219,13 @@ class Rollout:
     def _change(
         self, pending: Pending, current: Entry | None, embedded: Embedded | None
     ) -> str:
-        site = self.site
-        with site.events.step("before") as step:
-            site.installation.running()
-            before = site.inspect(self.release, "before", "--versions")
+        context = self.context
+        with context.events.step("before") as step:
+            context.installation.running()
+            before = context.inspect(self.release, "before", "--versions")
             if pending.tables is None:
                 pending = replace(pending, tables=versions(before))
-                site.ledger.note(pending)
+                context.ledger.note(pending)
             step.detail = (
                 f"{self.release.package} {before['version']}"
                 if before["version"]
@@ -224,27 +234,27 @@ class Rollout:
             step.detail += (
                 f", {len(before['packages'])} packages, {len(before['tables'])} tables"
             )
-        with site.events.step("install") as step:
-            site.installation.make_room(self.release.wheel_path)
-            done = site.installation.install(self.release.wheel_path)
+        with context.events.step("install") as step:
+            context.installation.make_room(self.release.wheel_path)
+            done = context.installation.install(self.release.wheel_path)
             step.detail = f"{self.release.wheel} {done}"
-        with site.events.step("replace") as step:
-            step.detail = site.installation.clear(self.release.wheel_path)
+        with context.events.step("replace") as step:
+            step.detail = context.installation.clear(self.release.wheel_path)
         pending, found = self._run_scripts(pending)
         self._assert(before, found)
         self._compare(found, embedded)
-        with site.events.step("job") as step:
-            job, done = scheduled.bring(
-                site.workspace, self.release.settings(site.cluster)
+        with context.events.step("job") as step:
+            job, done = scheduled_job.upsert(
+                context.workspace, self.release.settings(context.cluster)
             )
-            step.detail = f"{site.target.job['name']} ({job}) {done}"
-        with site.events.step("ledger") as step:
-            site.lock.check(site.me)
+            step.detail = f"{context.target.job['name']} ({job}) {done}"
+        with context.events.step("ledger") as step:
+            context.lock.check(context.me)
             gold = found["gold"]
-            entry = site.ledger.append(
-                site.entry(pending, self.release, current, job=job, gold=gold)
+            entry = context.ledger.append(
+                context.entry(pending, self.release, current, job=job, gold=gold)
             )
-            stubbornly(site.ledger.forget, site.target.limits, site.clock)
+            stubbornly(context.ledger.forget, context.target.limits, context.clock)
             step.detail = (
                 f"entry {entry.number}: {entry.version} of {self.release.commit[:12]}"
             )
@@ -260,20 +270,20 @@ class Rollout:
         """The job's own tasks, then a look from inside, as one run: after one that
         fails none is started.
         """
-        site = self.site
+        context = self.context
         noted = pending
 
         def started(run_id: int) -> None:
             nonlocal noted
             if run_id not in [run.id for run in noted.runs]:
                 # Until it has ended, everything from now on may be its work.
-                begun = RunOfOurs(run_id, int(1000 * site.clock.now()), 0)
+                begun = RunOfOurs(run_id, int(1000 * context.clock.now()), 0)
                 noted = replace(noted, runs=(*noted.runs, begun))
-            site.ledger.note(noted)
+            context.ledger.note(noted)
 
         def ended(task: TaskRun) -> None:
             name = "inside" if task.key == INSPECT else task.key
-            site.events.row(
+            context.events.row(
                 name,
                 "success",
                 f"run {task.run_id}",
@@ -287,22 +297,22 @@ class Rollout:
             f"{self.release.package} {self.release.version}",
             f"{noted.id}-scripts-{noted.attempt}",
         )
-        with site.events.step("scripts") as step:
-            run = site.runs.once(name, token, tasks, started=started, ended=ended)
+        with context.events.step("scripts") as step:
+            run = context.runs.once(name, token, tasks, started=started, ended=ended)
             ours = tuple(each for each in noted.runs if each.id != run.window.id)
             noted = replace(noted, runs=(*ours, run.window))
-            site.ledger.note(noted)
+            context.ledger.note(noted)
             step.detail = f"{len(tasks)} tasks in run {run.run.id}"
             # Redacted before it is cut: a part of a secret would not be recognized.
-            logs = site.events.redact.tree(run.logs)
+            logs = context.events.redact.tree(run.logs)
             step.data = {"output": {key: log[-4000:] for key, log in logs.items()}}
         return noted, run.told(INSPECT)
 
     def _tasks(self) -> list[dict[str, Any]]:
         """The job's own tasks, and after all of them the look from inside."""
-        cluster, package = self.site.cluster, self.release.package
+        cluster, package = self.context.cluster, self.release.package
         tasks = self.release.once(cluster)
-        arguments = ["--package", package, "--lake", self.site.target.lake, "--gold"]
+        arguments = ["--package", package, "--lake", self.context.target.lake, "--gold"]
         last = [{"task_key": task["task_key"]} for task in tasks]
         look = self.release.task(
             INSPECT, self.release.inspect, cluster, *arguments, depends_on=last
@@ -310,7 +320,7 @@ class Rollout:
         return [*tasks, look]
 
     def _assert(self, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-        with self.site.events.step("version") as step:
+        with self.context.events.step("version") as step:
             if found["version"] != self.release.version:
                 raise StepError(
                     f"inside the cluster runs {self.release.package}"
@@ -330,9 +340,9 @@ class Rollout:
 
     def _compare(self, found: Mapping[str, Any], embedded: Embedded | None) -> None:
         gold = found["gold"]
-        with self.site.events.step("gold") as step:
+        with self.context.events.step("gold") as step:
             if not gold:
-                raise StepError(f"there is no gold table in {self.site.target.lake}")
+                raise StepError(f"there is no gold table in {self.context.target.lake}")
             rows = ", ".join(
                 f"{name} {table['rows']:,}" for name, table in sorted(gold.items())
             )

@@ -6,34 +6,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lake_ci.deploy import scheduled
+from lake_ci.deploy import scheduled_job
+from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.ledger import Entry
 from lake_ci.deploy.release import Release
-from lake_ci.deploy.site import Site
 
 
-def tell(site: Site) -> bool:
+def tell(context: DeployContext) -> bool:
     """Show the status of an environment, and return whether the cluster is what the
     ledger says.
     """
-    current, pending = site.ledger.current(), site.ledger.pending()
-    with site.events.step("status") as step:
+    current, pending = context.ledger.current(), context.ledger.pending()
+    with context.events.step("status") as step:
         lines = [
-            f"environment  {site.target.name}",
-            f"cluster      {site.cluster}, {site.runtime}",
+            f"environment  {context.target.name}",
+            f"cluster      {context.cluster}, {context.runtime}",
             *_version_lines(current),
         ]
-        for holder, stale in site.lock.holders():
+        for holder, stale in context.lock.holders():
             fate = "; stale: the next deploy clears it away" if stale else ""
             lines.append(f"lock         {holder}{fate}")
-        drift = list(_drift(site, current))
+        drift = list(_drift(context, current))
         if pending is not None and (current is None or pending.id != current.id):
             drift.append(
                 f"a {pending.kind} of {pending.version} did not come to its end; deploy"
                 " again to finish it"
             )
-        site.events.text("\n".join(lines))
+        context.events.text("\n".join(lines))
         step.detail = (current and current.version) or "nothing is deployed"
         if drift:
             step.findings.extend(drift)
@@ -51,22 +51,24 @@ def _version_lines(current: Entry | None) -> list[str]:
     ]
 
 
-def _drift(site: Site, current: Entry | None) -> Iterator[str]:
+def _drift(context: DeployContext, current: Entry | None) -> Iterator[str]:
     try:
-        release = site.release(current.folder) if current and current.folder else None
+        release = (
+            context.release(current.folder) if current and current.folder else None
+        )
     except StepError as error:
         yield str(error)
         return
-    yield from _wheel_drift(site, release)
-    yield from _job_drift(site, release)
+    yield from _wheel_drift(context, release)
+    yield from _job_drift(context, release)
 
 
-def _wheel_drift(site: Site, release: Release | None) -> Iterator[str]:
-    if site.installation.holds(release.wheel_path if release else None):
+def _wheel_drift(context: DeployContext, release: Release | None) -> Iterator[str]:
+    if context.installation.holds(release.wheel_path if release else None):
         return
     found = ", ".join(
         f"{each.path.rpartition('/')[2]} {each.state}"
-        for each in site.installation.wheels()
+        for each in context.installation.wheels()
     )
     yield (
         f"the cluster holds {found or 'no wheel'}, not"
@@ -74,26 +76,26 @@ def _wheel_drift(site: Site, release: Release | None) -> Iterator[str]:
     )
 
 
-def _job_drift(site: Site, release: Release | None) -> Iterator[str]:
-    name = site.target.job["name"]
-    job = site.workspace.job(name)
+def _job_drift(context: DeployContext, release: Release | None) -> Iterator[str]:
+    name = context.target.job["name"]
+    job = context.workspace.job(name)
     if release is None:
         return
     if job is None:
         yield f"the job {name!r} is gone"
-    elif not scheduled.agrees(release.settings(site.cluster), job.settings):
+    elif not scheduled_job.agrees(release.settings(context.cluster), job.settings):
         yield f"the job {name!r} was changed by somebody"
 
 
-def history(site: Site) -> None:
+def history(context: DeployContext) -> None:
     """Show the whole ledger, newest first."""
-    with site.events.step("history") as step:
-        entries = site.ledger.entries()
+    with context.events.step("history") as step:
+        entries = context.ledger.entries()
         lines = [
             f"{entry.number:>4}  {entry.finished}  {entry.kind:<9}"
             f" {entry.version or '-':<32} {(entry.commit or '-')[:12]:<12} "
             f" {entry.by}{'  ' + entry.said if entry.said else ''}"
             for entry in reversed(entries)
         ]
-        site.events.text("\n".join(lines) or "nothing was ever deployed")
+        context.events.text("\n".join(lines) or "nothing was ever deployed")
         step.detail = f"{len(entries)} entries"

@@ -22,12 +22,12 @@ from lake_ci.deploy.client import (
     ScheduledJob,
     TaskRun,
 )
+from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import WorkspaceError
 from lake_ci.deploy.events import Events
 from lake_ci.deploy.lock import Holder, machine
 from lake_ci.deploy.release import Release, parse
 from lake_ci.deploy.retries import Clock, Limits
-from lake_ci.deploy.site import Site
 
 BASE = "/Volumes/main/shop/artifacts/shop/trial"
 CLUSTER = "0101-cluster"
@@ -269,7 +269,7 @@ class Scene:
     said: list[dict[str, Any]] = field(default_factory=list)
     process: int = 41
 
-    def site(self, **options: Any) -> Site:
+    def context(self, **options: Any) -> DeployContext:
         """A deploy's own view, as a new process has it; the ones before are gone."""
         self.process += 1
         me = Holder(
@@ -283,7 +283,7 @@ class Scene:
             2e9,
         )
         events = Events(lambda line: self.said.append(json.loads(line)))
-        site = Site(
+        context = DeployContext(
             self.workspace,
             self.target,
             CLUSTER,
@@ -292,8 +292,8 @@ class Scene:
             self.clock,
             me,
         )
-        site.lock._alive = lambda holder: holder.process == self.process
-        return site
+        context.lock._alive = lambda holder: holder.process == self.process
+        return context
 
     def row(self, name: str) -> dict[str, Any]:
         """The last row of that name."""

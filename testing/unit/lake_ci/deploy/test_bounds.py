@@ -27,6 +27,7 @@ from lake_ci.deploy.bundle import Target
 from lake_ci.deploy.cli import DatabricksCli
 from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.cluster import Installation
+from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import StepError, WorkspaceError
 from lake_ci.deploy.events import Events
 from lake_ci.deploy.ledger import Entry, Ledger, Pending, RunOfOurs
@@ -35,7 +36,6 @@ from lake_ci.deploy.release import Release
 from lake_ci.deploy.retries import Clock, Limits
 from lake_ci.deploy.runs import Runs
 from lake_ci.deploy.sdk import SdkClock, limit_pages
-from lake_ci.deploy.site import Site
 from lake_ci.deploy.workspace import Databricks
 from lake_ci.errors import LakeCiError
 
@@ -75,7 +75,11 @@ PENDING: dict[str, Any] = {
     },
 }
 WAITS = ("running", "make_room", "install", "clear")
-POLLING = {"Runs.once", "Site.inspect", *(f"Installation.{name}" for name in WAITS)}
+POLLING = {
+    "Runs.once",
+    "DeployContext.inspect",
+    *(f"Installation.{name}" for name in WAITS),
+}
 PENDING_CLI = {"clusters": [], "jobs": [], "run_id": 1, "job_id": 1, "settings": {}}
 # Of a lost connection the CLI prints the error of requests, of a refusal the answer.
 BUSY = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "try again"}
@@ -84,7 +88,7 @@ CLI_SAYS = {
     "dropped": "requests.exceptions.ConnectionError: Remote end closed connection",
 }
 # What does not fail where the workspace does: an end that is not known stays unknown.
-TOLERANT = {"Site.seen", "Site.entry"}
+TOLERANT = {"DeployContext.seen", "DeployContext.entry"}
 
 
 ENTRY = Entry(1, "deploy", "me", None, None, None, None, "x", "15", "me", "", "")
@@ -372,7 +376,7 @@ def test_introspection_finds_what_asks_a_workspace() -> None:
         Ledger,
         Lock,
         Runs,
-        Site,
+        DeployContext,
     }
     protocol = {name for name in vars(Workspace) if not name.startswith("_")}
     assert {name for kind, name in methods() if kind is Databricks} >= protocol

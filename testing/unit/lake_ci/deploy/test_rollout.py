@@ -34,7 +34,7 @@ STEPS += ["version", "gold", "job", "ledger", "unlock"]
 
 
 def deploy(scene: Scene, made: tuple[Release, dict[str, bytes]]) -> str:
-    return Rollout(scene.site(), *made, Path()).deploy()
+    return Rollout(scene.context(), *made, Path()).deploy()
 
 
 def assert_whole(scene: Scene, release: Release | None) -> None:
@@ -44,7 +44,7 @@ def assert_whole(scene: Scene, release: Release | None) -> None:
     workspace = scene.workspace
     assert workspace.names(f"{BASE}/locks") == []
     assert f"{BASE}/pending.json" not in workspace.files
-    current = scene.site().ledger.current()
+    current = scene.context().ledger.current()
     wheel = release.wheel_path if release else None
     assert {(each.path, each.state) for each in workspace.libraries.values()} == (
         {(wheel, "INSTALLED")} if wheel else set()
@@ -66,7 +66,7 @@ def test_first_deploy_installs_runs_and_records(scene: Scene, built: Built) -> N
     assert scene.steps == STEPS
     assert_whole(scene, made[0])
     assert not scene.workspace.asked("restart")
-    entry = scene.site().ledger.current()
+    entry = scene.context().ledger.current()
     assert entry is not None
     assert (entry.version, entry.commit, entry.previous) == ("1.0", "c" * 40, None)
     assert entry.gold == {"gold_sales": {"rows": 3, "sums": {"price": "7.5"}}}
@@ -95,7 +95,7 @@ def test_upgrade_removes_the_old_wheel_and_restarts_once(
     assert deploy(scene, made) == DEPLOYED
     assert_whole(scene, made[0])
     assert len(scene.workspace.asked("restart")) == 1
-    entry = scene.site().ledger.current()
+    entry = scene.context().ledger.current()
     assert entry is not None
     assert (entry.number, entry.previous, entry.tables) == (2, 1, {"gold_sales": 0})
 
@@ -132,7 +132,7 @@ def test_failed_library_returns_with_its_own_messages(
     assert deploy(scene, built("1.0")) == RETURNED
     assert "no matching distribution" in scene.row("install")["findings"][0]
     assert_whole(scene, None)
-    assert scene.site().ledger.entries()[0].kind == "returned"
+    assert scene.context().ledger.entries()[0].kind == "returned"
 
 
 def test_failed_script_returns_to_the_old_version_and_restores_its_tables(
@@ -343,17 +343,17 @@ def test_rollback_goes_to_the_version_before(scene: Scene, built: Built) -> None
     old = built("1.0")
     deploy(scene, old)
     deploy(scene, built("1.1"))
-    assert roll_back(scene.site(), None) == ROLLED_BACK
+    assert roll_back(scene.context(), None) == ROLLED_BACK
     assert_whole(scene, old[0])
-    assert [entry.kind for entry in scene.site().ledger.entries()] == [
+    assert [entry.kind for entry in scene.context().ledger.entries()] == [
         "deploy",
         "deploy",
         "rollback",
     ]
-    assert roll_back(scene.site(), None) == ROLLED_BACK
+    assert roll_back(scene.context(), None) == ROLLED_BACK
     assert_whole(scene, None)
     with pytest.raises(RefusedError, match="nothing to roll back"):
-        roll_back(scene.site(), None)
+        roll_back(scene.context(), None)
 
 
 def test_rollback_to_a_version_that_is_not_known_offers_those_that_are(
@@ -361,7 +361,7 @@ def test_rollback_to_a_version_that_is_not_known_offers_those_that_are(
 ) -> None:
     deploy(scene, built("1.0"))
     with pytest.raises(RefusedError, match="2.0 is not among .*: 1.0"):
-        roll_back(scene.site(), "2.0")
+        roll_back(scene.context(), "2.0")
 
 
 def test_rollback_that_fails_goes_back_to_what_ran(scene: Scene, built: Built) -> None:
@@ -369,7 +369,7 @@ def test_rollback_that_fails_goes_back_to_what_ran(scene: Scene, built: Built) -
     new = built("1.1")
     deploy(scene, new)
     scene.workspace.break_at["uninstall"] = WorkspaceError("no", again=False)
-    assert roll_back(scene.site(), None) == RETURNED
+    assert roll_back(scene.context(), None) == RETURNED
     assert_whole(scene, new[0])
 
 
@@ -386,7 +386,7 @@ def test_plan_says_what_would_change_and_changes_nothing(
     scene: Scene, built: Built
 ) -> None:
     release, contents = built("1.0")
-    assert Rollout(scene.site(), release, contents, Path()).plan() == "planned"
+    assert Rollout(scene.context(), release, contents, Path()).plan() == "planned"
     assert "nothing → 1.0" in scene.row("plan")["detail"]
     assert scene.workspace.calls == []
 
@@ -394,18 +394,18 @@ def test_plan_says_what_would_change_and_changes_nothing(
 def test_lock_that_could_not_be_made_sure_of_does_not_stay(
     scene: Scene, built: Built
 ) -> None:
-    site = scene.site()
+    context = scene.context()
     real = scene.workspace.read
 
     def read(path: str) -> bytes | None:
-        if path.endswith(f"{site.me.id}.json"):
+        if path.endswith(f"{context.me.id}.json"):
             raise WorkspaceError("the token has expired")
         return real(path)
 
     # What was written cannot be read again.
     scene.workspace.read = read  # type: ignore[method-assign]  # a double
     with pytest.raises(WorkspaceError, match="expired"):
-        Rollout(site, *built("1.0"), Path()).deploy()
+        Rollout(context, *built("1.0"), Path()).deploy()
     assert scene.workspace.names(f"{BASE}/locks") == []
 
 
@@ -419,13 +419,13 @@ def test_failure_after_the_ledger_was_written_is_no_failure(
 
 
 def test_a_secret_of_an_error_is_not_in_the_ledger(scene: Scene, built: Built) -> None:
-    site = scene.site()
-    site.events.hide("dapi0123456789abcdef")
+    context = scene.context()
+    context.events.hide("dapi0123456789abcdef")
     scene.workspace.break_at["submit"] = WorkspaceError(
         "bad header 'Bearer dapi0123456789abcdef\\n'"
     )
-    assert Rollout(site, *built("1.0"), Path()).deploy() == RETURNED
-    [entry] = site.ledger.entries()
+    assert Rollout(context, *built("1.0"), Path()).deploy() == RETURNED
+    [entry] = context.ledger.entries()
     assert "bad header 'Bearer [hidden]\\n'" in entry.said
     assert not any(
         b"0123456789abcdef" in content for content in scene.workspace.files.values()
@@ -436,8 +436,8 @@ def test_a_secret_of_an_error_is_not_in_the_ledger(scene: Scene, built: Built) -
 def test_output_that_is_cut_holds_no_part_of_a_secret(
     scene: Scene, built: Built
 ) -> None:
-    site, real = scene.site(), scene.workspace.output
-    site.events.hide("dapi0123456789abcdef")
+    context, real = scene.context(), scene.workspace.output
+    context.events.hide("dapi0123456789abcdef")
 
     def output(task_run_id: int) -> Output:
         # The last 4000 characters, which are shown, begin within the secret.
@@ -445,6 +445,6 @@ def test_output_that_is_cut_holds_no_part_of_a_secret(
         return Output(f"dapi0123456789abcdef{'x' * (3990 - len(logs))}\n{logs}", "")
 
     scene.workspace.output = output  # type: ignore[method-assign]  # a long log
-    assert Rollout(site, *built("1.0"), Path()).deploy() == DEPLOYED
+    assert Rollout(context, *built("1.0"), Path()).deploy() == DEPLOYED
     shown = scene.row("scripts")["data"]["output"]["fill"]
     assert len(shown) > 3900 and "abcdef" not in shown

@@ -19,7 +19,7 @@ Damage = Callable[[Double], None]
 @pytest.fixture
 def deployed(scene: Scene, built: Callable[..., tuple[object, object]]) -> Scene:
     pair = built("1.0")
-    Rollout(scene.site(), *pair, Path()).deploy()  # type: ignore[arg-type]  # a pair
+    Rollout(scene.context(), *pair, Path()).deploy()  # type: ignore[arg-type]  # a pair
     return scene
 
 
@@ -28,7 +28,7 @@ def text(scene: Scene) -> str:
 
 
 def test_what_runs_since_when_and_by_which_commit(deployed: Scene) -> None:
-    assert tell(deployed.site())
+    assert tell(deployed.context())
     for words in (
         "version      1.0",
         f"commit       {'c' * 40}",
@@ -39,7 +39,7 @@ def test_what_runs_since_when_and_by_which_commit(deployed: Scene) -> None:
 
 
 def test_nothing_is_deployed_is_a_status(scene: Scene) -> None:
-    assert tell(scene.site())
+    assert tell(scene.context())
     assert "nothing is deployed" in text(scene)
 
 
@@ -81,21 +81,21 @@ def other_bytes(workspace: Double) -> None:
 )
 def test_drift_is_named(deployed: Scene, damage: Damage, words: str) -> None:
     damage(deployed.workspace)
-    assert not tell(deployed.site())
+    assert not tell(deployed.context())
     assert words in "\n".join(deployed.row("status")["findings"])
 
 
 def test_deploy_that_did_not_end_is_drift(deployed: Scene) -> None:
-    deployed.site().ledger.note(Pending("other", "deploy", f"{BASE}/2.0/x", "2.0"))
-    assert not tell(deployed.site())
+    deployed.context().ledger.note(Pending("other", "deploy", f"{BASE}/2.0/x", "2.0"))
+    assert not tell(deployed.context())
     assert "a deploy of 2.0 did not come to its end" in deployed.row("status")["detail"]
 
 
 def test_history_is_newest_first(
     deployed: Scene, built: Callable[..., tuple[object, object]]
 ) -> None:
-    pair = built("1.1")
-    Rollout(deployed.site(), *pair, Path()).deploy()  # type: ignore[arg-type]  # a pair
-    history(deployed.site())
+    context, pair = deployed.context(), built("1.1")
+    Rollout(context, *pair, Path()).deploy()  # type: ignore[arg-type]  # a pair
+    history(deployed.context())
     first, second = text(deployed).splitlines()
     assert "1.1" in first and "1.0" in second

@@ -1,5 +1,5 @@
-"""The scheduled job of an environment: found by its name, made where it is missing,
-changed only where it differs.
+"""Creates, updates and restores the scheduled job of an environment, which is found by
+its name.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from typing import Any
 from lake_ci.deploy.client import Workspace
 
 
-def bring(workspace: Workspace, settings: Mapping[str, Any]) -> tuple[int, str]:
-    """Create or update the job; its id, and what was done."""
+def upsert(workspace: Workspace, settings: Mapping[str, Any]) -> tuple[int, str]:
+    """Create the job, or update it if its settings differ. Returns its id and one of
+    `created`, `unchanged` and `updated`.
+    """
     found = workspace.job(settings["name"])
     if found is None:
         return workspace.create_job(settings), "created"
@@ -21,10 +23,12 @@ def bring(workspace: Workspace, settings: Mapping[str, Any]) -> tuple[int, str]:
     return found.id, "updated"
 
 
-def put_back(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -> str:
-    """Make the job what it was: these settings, or not there; what was done."""
+def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -> str:
+    """Give the job its settings from before a deploy, or delete it if there was none.
+    Returns what was done.
+    """
     if before is not None:
-        return bring(workspace, before)[1]
+        return upsert(workspace, before)[1]
     found = workspace.job(name)
     if found is None:
         return "was not there"
@@ -33,7 +37,9 @@ def put_back(workspace: Workspace, name: str, before: Mapping[str, Any] | None) 
 
 
 def agrees(wanted: Any, found: Any) -> bool:
-    """Whether settings hold all that is wanted; the workspace adds its defaults."""
+    """Whether the settings contain all wanted values. Other keys are defaults that the
+    workspace adds.
+    """
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(
             agrees(value, found.get(key)) for key, value in wanted.items()

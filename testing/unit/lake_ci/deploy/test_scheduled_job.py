@@ -1,4 +1,4 @@
-"""The scheduled job is made once and changed only where it differs."""
+"""The scheduled job is created once and updated only if its settings differ."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lake_ci.deploy.scheduled import agrees, bring, put_back
+from lake_ci.deploy.scheduled_job import agrees, restore, upsert
 from testing.unit.lake_ci.deploy.conftest import Double
 
 SETTINGS: dict[str, Any] = {
@@ -17,18 +17,18 @@ SETTINGS: dict[str, Any] = {
 
 
 def test_job_is_created_then_left_then_updated(workspace: Double) -> None:
-    assert bring(workspace, SETTINGS) == (7, "created")
+    assert upsert(workspace, SETTINGS) == (7, "created")
     workspace.jobs[7]["timeout_seconds"] = 0  # a default that the workspace adds
-    assert bring(workspace, SETTINGS) == (7, "unchanged")
-    assert bring(workspace, {**SETTINGS, "tags": {"x": "2"}}) == (7, "updated")
+    assert upsert(workspace, SETTINGS) == (7, "unchanged")
+    assert upsert(workspace, {**SETTINGS, "tags": {"x": "2"}}) == (7, "updated")
     assert [call[0] for call in workspace.calls] == ["create_job", "reset_job"]
 
 
-def test_job_is_put_back_to_what_it_was(workspace: Double) -> None:
-    assert put_back(workspace, "job", None) == "was not there"
-    bring(workspace, SETTINGS)
-    assert put_back(workspace, "job", SETTINGS) == "unchanged"
-    assert put_back(workspace, "job", None) == "deleted"
+def test_restore_gives_the_job_its_old_settings(workspace: Double) -> None:
+    assert restore(workspace, "job", None) == "was not there"
+    upsert(workspace, SETTINGS)
+    assert restore(workspace, "job", SETTINGS) == "unchanged"
+    assert restore(workspace, "job", None) == "deleted"
     assert workspace.jobs == {}
 
 

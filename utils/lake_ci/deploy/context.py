@@ -1,5 +1,5 @@
-"""Where a deploy works: one workspace, one environment and its cluster, with all that
-keeps track of it.
+"""The context of a deploy: one workspace, one environment and its cluster, with ledger,
+lock and runs.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from lake_ci.deploy.runs import Runs, window
 
 
 @dataclass
-class Site:
-    """An environment in its workspace, and who works there.
+class DeployContext:
+    """The workspace, the environment and the services that all steps of a deploy use.
 
     Attributes:
         cluster: the cluster's id; `runtime` is its Databricks runtime.
-        me: this deploy, as the lock names it.
+        me: this deploy as holder of the lock.
     """
 
     workspace: Workspace
@@ -51,7 +51,7 @@ class Site:
         )
 
     def release(self, folder: str) -> Release:
-        """A release that lies on the volume, every file verified. Raises StepError."""
+        """Read a release from the volume and verify each file. Raises StepError."""
         content = self.workspace.read(f"{folder}/{MANIFEST}")
         try:
             found = releases.parse(content or b"")
@@ -64,19 +64,19 @@ class Site:
         return found
 
     def inspect(self, release: Release, name: str, *options: str) -> dict[str, Any]:
-        """What a release's script `inspect` tells of the cluster and the lake, from
-        inside. Raises StepError.
+        """Run a release's script `inspect` on the cluster, and return its result:
+        packages and tables. Raises StepError.
         """
         arguments = ["--package", release.package, "--lake", self.target.lake, *options]
         task = release.task("inspect", release.inspect, self.cluster, *arguments)
-        # It only reads: one token a process is enough, and a run that a signal
-        # cancelled is not met again.
+        # The script only reads, so one token for each process is enough. A new process
+        # never gets the canceled run of an earlier one.
         return self.runs.once(
             f"{self.target.package} {name}", f"{self.me.id}-{name}", [task]
         ).told("inspect")
 
     def seen(self, runs: Sequence[RunOfOurs]) -> tuple[RunOfOurs, ...]:
-        """The runs with their ends, for those that had none when they were noted."""
+        """Look up the end of the runs that had not ended when they were recorded."""
         found = []
         for run in runs:
             if not run.ended:
@@ -92,7 +92,7 @@ class Site:
         previous: Entry | None,
         **more: Any,
     ) -> Entry:
-        """The ledger's entry for a deploy that ends now."""
+        """Make the ledger's entry for a deploy that ends now."""
         entry = Entry(
             number=0,
             kind=pending.kind,
@@ -114,5 +114,5 @@ class Site:
 
 
 def stamp(seconds: float) -> str:
-    """A time as results write it."""
+    """Format seconds since 1970 as `2026-01-31T12:00:00Z`, as in results."""
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

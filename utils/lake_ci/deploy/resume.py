@@ -1,0 +1,107 @@
+"""What deploy and rollback share: both hold the lock, and first resume or undo an
+interrupted deploy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from lake_ci.deploy.context import DeployContext
+from lake_ci.deploy.errors import StepError, WorkspaceError
+from lake_ci.deploy.ledger import Pending
+from lake_ci.deploy.release import Release
+from lake_ci.deploy.retries import stubbornly
+from lake_ci.deploy.undo import undo_deploy
+
+
+@contextmanager
+def hold_lock(context: DeployContext) -> Iterator[None]:
+    """Hold the environment's lock for a `with` block, and always release it."""
+    try:
+        with context.events.step("lock") as step:
+            cleared = context.lock.take(context.me)
+            step.detail = f"held by {context.me.who}"
+            if cleared:
+                step.detail += f"; cleared away that of {cleared[0]}, which is gone"
+    except BaseException:
+        # Whatever the error is, a lock file that was written must not stay.
+        with suppress(WorkspaceError):
+            context.lock.give_back(context.me)
+        raise
+    try:
+        yield
+    except KeyboardInterrupt:
+        # There may be less than a second left. If the lock is not released, it is
+        # stale: its process is gone.
+        with suppress(WorkspaceError):
+            context.lock.give_back(context.me)
+        raise
+    except BaseException:
+        with suppress(WorkspaceError):
+            _unlock(context)
+        raise
+    _unlock(context)
+
+
+def _unlock(context: DeployContext) -> None:
+    with context.events.step("unlock") as step:
+        # Nothing is worse than a lock that stays.
+        stubbornly(
+            lambda: context.lock.give_back(context.me),
+            context.target.limits,
+            context.clock,
+        )
+        step.detail = "given back"
+
+
+def forget_if_complete(context: DeployContext, pending: Pending) -> bool:
+    """Forget a pending deploy whose entry is in the ledger. Returns whether it was: its
+    error came after the deploy had succeeded.
+    """
+    try:
+        current = context.ledger.current()
+        if current is None or current.id != pending.id:
+            return False
+        stubbornly(context.ledger.forget, context.target.limits, context.clock)
+    except WorkspaceError:
+        return False  # the undo sends the same requests, and reports the error
+    return True
+
+
+def read_pending(context: DeployContext, pending: Pending) -> Pending:
+    """Read the pending deploy from the workspace; return `pending` if that fails."""
+    with suppress(WorkspaceError):
+        return context.ledger.pending() or pending
+    return pending
+
+
+def finish_interrupted(
+    context: DeployContext, release: Release | None, kind: str
+) -> Pending | None:
+    """Finish an interrupted deploy: return it to be resumed, or undo it.
+
+    It is resumed if this deploy has the same kind and the same release, and undone
+    otherwise, or if its tables were being restored already. Raises StepError if it
+    cannot be undone.
+    """
+    pending = context.ledger.pending()
+    if pending is None:
+        return None
+    current = context.ledger.current()
+    if current is not None and current.id == pending.id:
+        context.ledger.forget()
+        return None
+    folder = release.folder if release else None
+    if pending.kind == kind and pending.folder == folder and not pending.restoring:
+        with context.events.step("resume") as step:
+            step.detail = (
+                f"a deploy of {pending.version} was interrupted; going on with it"
+            )
+        return replace(pending, runs=context.seen(pending.runs))
+    if not undo_deploy(
+        context, pending, f"the deploy of {pending.version} was interrupted"
+    ):
+        raise StepError("what an interrupted deploy left could not be undone")
+    return None
