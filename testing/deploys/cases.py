@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testing.deploys.harness import DeployHarness, Ran, finish, kill
 from testing.deploys.project import make
-from testing.deploys.theatre import Ran, Theatre, finish, kill
 
 FIRST, UPGRADE, ROLLBACK = "first deploy", "upgrade", "rollback"
 PLAYS = {FIRST: (None, "1.0"), UPGRADE: ("1.0", "1.1"), ROLLBACK: ("1.1", "1.0")}
@@ -89,32 +89,32 @@ class Stage:
         }
         self.requests: dict[str, list[tuple[str, str]]] = {}
         state = folder / "state"
-        with Theatre(state) as theatre:
+        with DeployHarness(state) as harness:
             # The cluster is there before the first deploy, as in a real workspace.
-            assert theatre.deploy(self.projects["1.0"], "--status").code == 0
+            assert harness.deploy(self.projects["1.0"], "--status").code == 0
         for play in (FIRST, UPGRADE, ROLLBACK):
             shutil.copytree(state, folder / play, symlinks=True)
-            with Theatre(state) as theatre:
+            with DeployHarness(state) as harness:
                 since = max(
-                    (request["number"] for request in theatre.requests()), default=0
+                    (request["number"] for request in harness.requests()), default=0
                 )
-                ran = self.play(theatre, play)
+                ran = self.play(harness, play)
                 assert ran.code == 0, ran.output
                 # Before this asks anything itself.
-                made = theatre.requests(since)
+                made = harness.requests(since)
                 self.requests[play] = distinct(
                     [each for each in made if not each["path"].startswith("/emulator")]
                 )
-                wrong = theatre.wrong(PLAYS[play][1])
+                wrong = harness.wrong(PLAYS[play][1])
                 assert wrong == [], wrong
 
-    def play(self, theatre: Theatre, play: str) -> Ran:
-        return finish(self.start(theatre, play))
+    def play(self, harness: DeployHarness, play: str) -> Ran:
+        return finish(self.start(harness, play))
 
-    def start(self, theatre: Theatre, play: str) -> Any:
+    def start(self, harness: DeployHarness, play: str) -> Any:
         if play == ROLLBACK:
-            return theatre.start(self.projects["1.1"], "--rollback")
-        return theatre.start(self.projects[str(PLAYS[play][1])])
+            return harness.start(self.projects["1.1"], "--rollback")
+        return harness.start(self.projects[str(PLAYS[play][1])])
 
     def cases(self) -> Iterator[Case]:
         """All of them."""
@@ -130,12 +130,12 @@ class Stage:
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             state = Path(scratch) / "state"
             shutil.copytree(self.folder / case.play, state, symlinks=True)
-            with Theatre(state) as theatre:
+            with DeployHarness(state) as harness:
                 try:
                     ran = (
-                        self._killed(theatre, case)
+                        self._killed(harness, case)
                         if case.fault in KILLS
-                        else self._faulty(theatre, case)
+                        else self._faulty(harness, case)
                     )
                 except MissedError as error:
                     return Verdict(
@@ -143,14 +143,14 @@ class Stage:
                     )
                 old, new = PLAYS[case.play]
                 version = new if ran.code == 0 else old
-                wrong = theatre.wrong(version)
-                rows = theatre.rows()
+                wrong = harness.wrong(version)
+                rows = harness.rows()
                 expected = [
                     each for each in ("1.0", "1.1") if version and each <= version
                 ]
                 if rows != expected:
                     wrong.append(f"the gold table was written by {rows}")
-                if "Traceback" in ran.output or theatre.token in ran.output:
+                if "Traceback" in ran.output or harness.token in ran.output:
                     wrong.append(f"the output: {ran.output[-2000:]}")
                 if wrong:
                     wrong.append(ran.output[-3000:])
@@ -158,51 +158,51 @@ class Stage:
             case, ran.outcome, version, tuple(wrong), time.monotonic() - start
         )
 
-    def _faulty(self, theatre: Theatre, case: Case) -> Ran:
+    def _faulty(self, harness: DeployHarness, case: Case) -> Ran:
         fault = (
             {"fields": state_of(case.path), **FAULTS[case.fault]}
             if case.fault == "wrong state"
             else FAULTS[case.fault]
         )
-        order = theatre.order(method=case.method, path=case.path, count=1, **fault)
-        ran = self.play(theatre, case.play)
-        if not theatre.reached(order, 0):
+        order = harness.order(method=case.method, path=case.path, count=1, **fault)
+        ran = self.play(harness, case.play)
+        if not harness.reached(order, 0):
             raise MissedError(f"the fault did not go off\n{ran.output}")
         return ran
 
-    def _killed(self, theatre: Theatre, case: Case) -> Ran:
+    def _killed(self, harness: DeployHarness, case: Case) -> Ran:
         """Killed while the request is held, and typed again."""
-        order = theatre.order(
+        order = harness.order(
             kind="hold",
             when=KILLS[case.fault],
             method=case.method,
             path=case.path,
             count=1,
         )
-        process = self.start(theatre, case.play)
-        reached = theatre.reached(order)
+        process = self.start(harness, case.play)
+        reached = harness.reached(order)
         kill(process)
         output = process.communicate()[0]
         if not reached:
             raise MissedError(f"the request did not come\n{output}")
-        theatre.ask("DELETE", "/emulator/faults")
+        harness.ask("DELETE", "/emulator/faults")
         again = (
-            self.play(theatre, case.play)
+            self.play(harness, case.play)
             if case.play != ROLLBACK
-            else self._again(theatre)
+            else self._again(harness)
         )
         return again
 
-    def _again(self, theatre: Theatre) -> Ran:
+    def _again(self, harness: DeployHarness) -> Ran:
         # A rollback that was through before it was killed would go one version further
         # when it is typed again.
         live = [
             entry["version"]
-            for entry in theatre.ledger()
+            for entry in harness.ledger()
             if entry["kind"] in ("deploy", "rollback")
         ]
         arguments = ["--rollback", "1.0"] if live[-1] == "1.0" else ["--rollback"]
-        return theatre.deploy(self.projects["1.1"], *arguments)
+        return harness.deploy(self.projects["1.1"], *arguments)
 
 
 def distinct(requests: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -242,7 +242,7 @@ def main() -> int:
             for verdict in pool.map(stage.try_out, cases):
                 failed += bool(verdict.wrong)
                 case = verdict.case
-                said = "; ".join(verdict.wrong) or "whole"
+                problems = "; ".join(verdict.wrong) or "whole"
                 row = (
                     case.play,
                     case.method,
@@ -250,7 +250,7 @@ def main() -> int:
                     case.fault,
                     verdict.outcome,
                     str(verdict.version),
-                    said,
+                    problems,
                 )
                 print("\t".join([*row, f"{verdict.seconds:.1f}"]), flush=True)
         print(f"{len(cases) - failed} passed, {failed} failed", flush=True)

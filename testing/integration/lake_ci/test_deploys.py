@@ -20,8 +20,8 @@ if sys.version_info < (3, 10):  # as lake_ci and the emulator
     pytest.skip("the deploy needs Python 3.10", allow_module_level=True)
 
 from testing.deploys.cases import FIRST, ROLLBACK, UPGRADE, Case, Stage
+from testing.deploys.harness import DeployHarness, finish, kill
 from testing.deploys.project import BASE, LAKE, make
-from testing.deploys.theatre import Theatre, finish, kill
 
 # They share a stage that takes half a minute to make.
 pytestmark = pytest.mark.xdist_group("deploys")
@@ -42,10 +42,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 
 
 @pytest.fixture
-def theatre(stage: Stage, tmp_path: Path) -> Iterator[Theatre]:
+def harness(stage: Stage, tmp_path: Path) -> Iterator[DeployHarness]:
     """A workspace in which 1.0 is deployed."""
     shutil.copytree(stage.folder / UPGRADE, tmp_path / "state", symlinks=True)
-    with Theatre(tmp_path / "state") as opened:
+    with DeployHarness(tmp_path / "state") as opened:
         yield opened
 
 
@@ -60,61 +60,61 @@ def test_fault_leaves_the_old_version_or_the_new_one_whole(
 
 
 def test_second_deploy_changes_nothing_and_says_so(
-    stage: Stage, theatre: Theatre
+    stage: Stage, harness: DeployHarness
 ) -> None:
-    before = theatre.ledger()
-    ran = theatre.deploy(stage.projects["1.0"])
+    before = harness.ledger()
+    ran = harness.deploy(stage.projects["1.0"])
     assert (ran.code, ran.outcome) == (0, "unchanged")
     assert "nothing to change" in ran.row("compare")["detail"]
-    assert theatre.ledger() == before
-    assert theatre.wrong("1.0") == []
+    assert harness.ledger() == before
+    assert harness.wrong("1.0") == []
 
 
 def test_version_with_other_bytes_is_refused(
-    stage: Stage, theatre: Theatre, tmp_path: Path
+    stage: Stage, harness: DeployHarness, tmp_path: Path
 ) -> None:
     other = make(tmp_path / "other", "1.0", fill="print('other')")
-    ran = theatre.deploy(other)
+    ran = harness.deploy(other)
     assert ran.code == 2
     assert "1.0 is known with other bytes" in ran.output
-    assert theatre.wrong("1.0") == []
+    assert harness.wrong("1.0") == []
 
 
 @pytest.mark.long
 def test_script_that_fails_returns_to_the_old_version_and_its_tables(
-    stage: Stage, theatre: Theatre, tmp_path: Path
+    stage: Stage, harness: DeployHarness, tmp_path: Path
 ) -> None:
     fill = (
         "import shop\nadd(lake().lake / 'gold_sales.json', shop.VERSION)\n"
         "raise SystemExit('the till is empty')"
     )
-    ran = theatre.deploy(make(tmp_path / "bad", "1.1", fill=fill))
+    ran = harness.deploy(make(tmp_path / "bad", "1.1", fill=fill))
     assert (ran.code, ran.outcome) == (1, "returned")
     assert "the till is empty" in ran.row("scripts")["findings"][0]
     assert "restored gold_sales to version 0" in ran.row("return")["detail"]
-    assert theatre.wrong("1.0") == []
-    assert theatre.rows() == ["1.0"]
+    assert harness.wrong("1.0") == []
+    assert harness.rows() == ["1.0"]
 
 
 @pytest.mark.long
 def test_rollback_that_fails_after_it_set_tables_back_returns_them_as_well(
-    stage: Stage, theatre: Theatre
+    stage: Stage, harness: DeployHarness
 ) -> None:
-    assert theatre.deploy(stage.projects["1.1"]).code == 0
-    theatre.order(
+    assert harness.deploy(stage.projects["1.1"]).code == 0
+    harness.order(
         kind="expired-token", method="POST", path="/api/2.1/jobs/reset", count=1
     )
-    ran = theatre.deploy(stage.projects["1.1"], "--rollback")
+    ran = harness.deploy(stage.projects["1.1"], "--rollback")
     assert (ran.code, ran.outcome) == (1, "returned")
     assert ran.row("tables")["detail"] == "restored gold_sales to version 0"
     assert "restored gold_sales to version 1" in ran.row("return")["detail"]
-    assert theatre.wrong("1.1") == []
-    assert theatre.rows() == ["1.0", "1.1"]
+    assert harness.wrong("1.1") == []
+    assert harness.rows() == ["1.0", "1.1"]
 
 
 @pytest.mark.long
 def test_way_back_killed_while_it_restores_is_gone_to_the_end_by_the_next_deploy(
-    stage: Stage, theatre: Theatre, tmp_path: Path
+    stage: Stage, harness: DeployHarness, tmp_path: Path
 ) -> None:
     fill = (
         "import shop\nadd(lake().lake / 'gold_sales.json', shop.VERSION)\n"
@@ -123,22 +123,22 @@ def test_way_back_killed_while_it_restores_is_gone_to_the_end_by_the_next_deploy
     bad = make(tmp_path / "bad", "1.1", fill=fill)
     submit = {"method": "POST", "path": "/api/2.1/jobs/runs/submit"}
     # The look before, the scripts, and then the tables.
-    order = theatre.order(kind="hold", when="after", skip=2, count=1, **submit)
-    process = theatre.start(bad)
-    assert theatre.reached(order)
+    order = harness.order(kind="hold", when="after", skip=2, count=1, **submit)
+    process = harness.start(bad)
+    assert harness.reached(order)
     kill(process)
     process.communicate()
-    theatre.ask("DELETE", "/emulator/faults")
-    ran = theatre.deploy(stage.projects["1.0"])
+    harness.ask("DELETE", "/emulator/faults")
+    ran = harness.deploy(stage.projects["1.0"])
     assert (ran.code, ran.outcome) == (0, "unchanged")
     assert "restored gold_sales to version 0" in ran.row("return")["detail"]
-    assert theatre.wrong("1.0") == []
-    assert theatre.rows() == ["1.0"]
+    assert harness.wrong("1.0") == []
+    assert harness.rows() == ["1.0"]
 
 
 @pytest.mark.long
 def test_table_that_somebody_else_wrote_to_is_left_and_named(
-    stage: Stage, theatre: Theatre, tmp_path: Path
+    stage: Stage, harness: DeployHarness, tmp_path: Path
 ) -> None:
     notes = "[{'at': 1, 'rows': 'theirs'}]"
     check = (
@@ -146,106 +146,108 @@ def test_table_that_somebody_else_wrote_to_is_left_and_named(
         f" 'notes.json'\nfile.write_text(str({notes}).replace(chr(39),"
         " chr(34)))\nassert False"
     )
-    ran = theatre.deploy(make(tmp_path / "bad", "1.1", check=check))
+    ran = harness.deploy(make(tmp_path / "bad", "1.1", check=check))
     assert (ran.code, ran.outcome) == (1, "returned")
     assert "restored gold_sales to version 0" in ran.row("return")["detail"]
     assert "left notes: a commit is of somebody else" in ran.row("return")["detail"]
-    assert sorted(theatre.names(LAKE)) == ["gold_sales.json", "notes.json"]
+    assert sorted(harness.names(LAKE)) == ["gold_sales.json", "notes.json"]
 
 
 @pytest.mark.long
 def test_two_at_once_the_second_is_refused_by_the_name_of_the_first(
-    stage: Stage, theatre: Theatre
+    stage: Stage, harness: DeployHarness
 ) -> None:
-    order = theatre.order(
+    order = harness.order(
         kind="hold", method="POST", path="/api/2.0/libraries/install", count=1
     )
-    first = theatre.start(stage.projects["1.1"])
-    assert theatre.reached(order)
-    second = theatre.deploy(stage.projects["1.1"])
+    first = harness.start(stage.projects["1.1"])
+    assert harness.reached(order)
+    second = harness.deploy(stage.projects["1.1"])
     assert second.code == 2
     assert (
         f"process {first.pid}" in second.output
         and "another deploy holds the lock" in second.output
     )
-    theatre.ask("POST", f"/emulator/faults/{order}/release", {})
+    harness.ask("POST", f"/emulator/faults/{order}/release", {})
     assert finish(first).outcome == "deployed"
-    assert theatre.wrong("1.1") == []
+    assert harness.wrong("1.1") == []
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_a_deploy_with_its_run_and_its_lock(
-    stage: Stage, theatre: Theatre, tmp_path: Path, number: signal.Signals
+    stage: Stage, harness: DeployHarness, tmp_path: Path, number: signal.Signals
 ) -> None:
     slow = make(tmp_path / "slow", "1.1", fill="time.sleep(6000)")
-    order = theatre.order(
+    order = harness.order(
         kind="hold", method="GET", path="/api/2.*/jobs/runs/get", skip=4, count=1
     )
-    process = theatre.start(slow)
-    assert theatre.reached(order)
-    theatre.ask("POST", f"/emulator/faults/{order}/release", {})
+    process = harness.start(slow)
+    assert harness.reached(order)
+    harness.ask("POST", f"/emulator/faults/{order}/release", {})
     process.send_signal(number)
     ran = finish(process)
     assert (ran.code, ran.outcome) == (130, "interrupted")
-    assert theatre.names(f"{BASE}/locks") == []
+    assert harness.names(f"{BASE}/locks") == []
     assert (
-        theatre.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get("runs", [])
+        harness.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get("runs", [])
         == []
     )
     # And the next deploy begins by undoing what this one began.
-    assert theatre.deploy(stage.projects["1.0"]).code == 0
-    assert theatre.wrong("1.0") == []
+    assert harness.deploy(stage.projects["1.0"]).code == 0
+    assert harness.wrong("1.0") == []
 
 
 @pytest.mark.long
 def test_parent_that_is_gone_takes_its_deploy_along(
-    stage: Stage, theatre: Theatre
+    stage: Stage, harness: DeployHarness
 ) -> None:
-    order = theatre.order(
+    order = harness.order(
         kind="hold", method="POST", path="/api/2.0/libraries/install", count=1
     )
-    process = theatre.start(
+    process = harness.start(
         stage.projects["1.1"], below=["sh", "-c", '"$@"; true', "sh"]
     )
-    assert theatre.reached(order)
+    assert harness.reached(order)
     process.kill()
     # The output ends when the last process that holds it does.
     ran = finish(process)
     assert ran.events[-1]["outcome"] == "interrupted"
-    theatre.ask("DELETE", "/emulator/faults")
-    assert theatre.names(f"{BASE}/locks") == []
-    assert theatre.deploy(stage.projects["1.1"]).outcome == "deployed"
-    assert theatre.wrong("1.1") == []
+    harness.ask("DELETE", "/emulator/faults")
+    assert harness.names(f"{BASE}/locks") == []
+    assert harness.deploy(stage.projects["1.1"]).outcome == "deployed"
+    assert harness.wrong("1.1") == []
 
 
 @pytest.mark.long
-def test_no_token_in_any_output_or_process_list(stage: Stage, theatre: Theatre) -> None:
-    order = theatre.order(
+def test_no_token_in_any_output_or_process_list(
+    stage: Stage, harness: DeployHarness
+) -> None:
+    order = harness.order(
         kind="hold", method="POST", path="/api/2.0/libraries/install", count=1
     )
-    process = theatre.start(stage.projects["1.1"])
-    assert theatre.reached(order)
+    process = harness.start(stage.projects["1.1"])
+    assert harness.reached(order)
     listing = subprocess.run(
         ["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True
     ).stdout
     assert "databricks libraries install" in listing
-    assert theatre.token not in listing
-    theatre.ask("POST", f"/emulator/faults/{order}/release", {})
-    assert theatre.token not in finish(process).output
+    assert harness.token not in listing
+    harness.ask("POST", f"/emulator/faults/{order}/release", {})
+    assert harness.token not in finish(process).output
     written = [
         path
-        for path in theatre.state.rglob("*")
+        for path in harness.state.rglob("*")
         if path.is_file() and path.suffix in (".json", ".jsonl", ".log")
     ]
     assert written
-    assert not [path for path in written if theatre.token.encode() in path.read_bytes()]
+    assert not [path for path in written if harness.token.encode() in path.read_bytes()]
 
 
 def test_other_environment_without_credentials_is_refused(
-    stage: Stage, theatre: Theatre
+    stage: Stage, harness: DeployHarness
 ) -> None:
-    since = theatre.requests()[-1]["number"]
+    since = harness.requests()[-1]["number"]
     for environment in ("dev", "staging", "production"):
         argv = [sys.executable, "-m", "lake_ci.deploy", "--environment", environment]
         argv += ["--root", str(stage.projects["1.0"])]
@@ -260,13 +262,13 @@ def test_other_environment_without_credentials_is_refused(
         assert done.returncode == 3
         assert f"there are no credentials for {environment}" in done.stdout
         assert "set DATABRICKS_HOST with DATABRICKS_TOKEN" in done.stdout
-    assert theatre.requests(since) == []
+    assert harness.requests(since) == []
 
 
 def test_credentials_of_another_workspace_are_refused(
-    stage: Stage, theatre: Theatre
+    stage: Stage, harness: DeployHarness
 ) -> None:
     # The emulator's address, where the bundle says https://dev.invalid.
-    ran = theatre.deploy(stage.projects["1.0"], "--environment", "dev")
+    ran = harness.deploy(stage.projects["1.0"], "--environment", "dev")
     assert ran.code == 3
     assert "and dev is in https://dev.invalid" in ran.output

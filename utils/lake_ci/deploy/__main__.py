@@ -86,7 +86,7 @@ def _do(
     built = artifacts.verify(root) if deploys else None
     with events.step("workspace") as step:
         connection = connect(target, env, events, clock, emulator=options.emulator)
-        step.detail = connection.said
+        step.detail = connection.summary
     if options.break_lock:
         _break_locks(connection, events, clock)
     context = _context(connection, events, clock, options)

@@ -121,12 +121,12 @@ def _metadata(wheel: Path) -> tuple[str, str]:
                 for each in archive.namelist()
                 if each.endswith(".dist-info/METADATA")
             ]
-            said = Parser().parsestr(
+            metadata = Parser().parsestr(
                 archive.read(name).decode("utf-8"), headersonly=True
             )
     except (OSError, ValueError, zipfile.BadZipFile):
         raise RefusedError(f"{DIST}/{wheel.name} is no wheel", BUILD) from None
-    return str(said["Name"]), str(said["Version"])
+    return str(metadata["Name"]), str(metadata["Version"])
 
 
 def _is_of(root: Path, version: str, commit: str) -> bool:

@@ -124,8 +124,8 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
             f"{FILE}: target {name!r} names no cluster", f"set BUNDLE_VAR_{CLUSTER}"
         )
     values = {"bundle.target": name, "bundle.name": body["bundle"]["name"]}
-    for variable, said in variables.items():
-        given = _given(variable, said, env)
+    for variable, declared in variables.items():
+        given = _given(variable, declared, env)
         if variable != CLUSTER and given is not None:
             values[f"var.{variable}"] = str(given)
     job = _job(root, body["resources"]["jobs"], beside["job"], values)
@@ -159,24 +159,24 @@ def _variables(
 ) -> dict[str, Mapping[str, Any]]:
     """What is said of each variable, by the target or else by the bundle."""
     own = chosen.get("variables", {})
-    said = {
+    declared = {
         name: own.get(name, declared) for name, declared in body["variables"].items()
     }
     return {
         name: each if isinstance(each, Mapping) else {"default": each}
-        for name, each in said.items()
+        for name, each in declared.items()
     }
 
 
-def _given(variable: str, said: Mapping[str, Any], env: Mapping[str, str]) -> Any:
-    return env.get(f"BUNDLE_VAR_{variable}", said.get("default"))
+def _given(variable: str, declared: Mapping[str, Any], env: Mapping[str, str]) -> Any:
+    return env.get(f"BUNDLE_VAR_{variable}", declared.get("default"))
 
 
-def _cluster(said: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, bool]:
+def _cluster(declared: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, bool]:
     """The id of the cluster, or its name and that it is looked up."""
-    given = _given(CLUSTER, said, env)
+    given = _given(CLUSTER, declared, env)
     if given is None:
-        return str(said.get("lookup", {}).get("cluster", "")), True
+        return str(declared.get("lookup", {}).get("cluster", "")), True
     return str(given), False
 
 
@@ -214,8 +214,8 @@ def load(root: Path) -> dict[str, Any]:
 
 
 def _beside(root: Path) -> dict[str, Any]:
-    said = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    found = said.get("tool", {}).get("lake_ci", {}).get("deploy", {})
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    found = settings.get("tool", {}).get("lake_ci", {}).get("deploy", {})
     for key in ("package", "job", "inspect", "restore"):
         if not isinstance(found.get(key), str):
             raise RefusedError(f"pyproject.toml: {TABLE} names no {key}")
@@ -244,15 +244,15 @@ def _sample(
     return str(sample)
 
 
-def _comparison(root: Path, said: Any, *, used: bool) -> Comparison | None:
+def _comparison(root: Path, settings: Any, *, used: bool) -> Comparison | None:
     """The run to compare with; where it is used, its folders have to be there."""
-    if said is None:
+    if settings is None:
         return None
     where = f"pyproject.toml: {TABLE[:-1]}.compare]"
     known = [each.name for each in fields(Comparison)]
-    if not isinstance(said, dict) or not set(said) <= set(known):
+    if not isinstance(settings, dict) or not set(settings) <= set(known):
         raise RefusedError(f"{where} has to be a table of {', '.join(known)}")
-    made = Comparison(**{"arguments": (), **_with_tuples(said)})
+    made = Comparison(**{"arguments": (), **_with_tuples(settings)})
     unnamed = [folder for folder in FOLDERS if folder not in made.arguments]
     if unnamed:
         raise RefusedError(f"{where}: arguments do not name {unnamed[0]}")
@@ -276,15 +276,15 @@ def _with_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _limits(said: Mapping[str, Any]) -> Limits:
+def _limits(settings: Mapping[str, Any]) -> Limits:
     known = {field.name for field in fields(Limits)}
-    unknown = sorted(set(said) - known)
+    unknown = sorted(set(settings) - known)
     if unknown:
         raise RefusedError(
             f"pyproject.toml: {TABLE} knows no limit {unknown[0]!r}",
             f"there are {sorted(known)}",
         )
-    return Limits(**said)
+    return Limits(**settings)
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:

@@ -55,12 +55,12 @@ class DatabricksCli:
     ) -> None:
         self._program = str(program)
         self._seconds = seconds
-        kept = {
+        inherited = {
             name: value
             for name, value in env.items()
             if not name.startswith("DATABRICKS_")
         }
-        self._env = kept | {
+        self._env = inherited | {
             "DATABRICKS_HOST": host,
             "DATABRICKS_TOKEN": token,
             "DATABRICKS_CONFIG_FILE": os.devnull,
@@ -84,9 +84,9 @@ class DatabricksCli:
         try:
             return json.loads(text)
         except ValueError:
-            said = self._redact(text).strip()[-300:] or "nothing"
+            printed = self._redact(text).strip()[-300:] or "nothing"
             raise WorkspaceError(
-                f"{_name(arguments)} printed no JSON: {said}", again=True
+                f"{_name(arguments)} printed no JSON: {printed}", retryable=True
             ) from None
 
     def text(self, *arguments: str) -> str:
@@ -110,16 +110,16 @@ class DatabricksCli:
         except subprocess.TimeoutExpired:
             raise WorkspaceError(
                 f"{_name(arguments)} had no answer within {self._seconds:g} s",
-                again=True,
+                retryable=True,
             ) from None
         if done.returncode != 0:
             raise failed(arguments, self._redact(done.stdout + done.stderr))
         return done.stdout
 
 
-def failed(arguments: Sequence[str], said: str) -> WorkspaceError:
+def failed(arguments: Sequence[str], output: str) -> WorkspaceError:
     """The error that a command's own words stand for."""
-    text = said.strip()
+    text = output.strip()
     match = re.search(r"^Error: (b['\"].*['\"])$", text, re.MULTILINE | re.DOTALL)
     if match:
         try:
@@ -127,21 +127,25 @@ def failed(arguments: Sequence[str], said: str) -> WorkspaceError:
             code, message = str(body["error_code"]), str(body["message"])
         except (ValueError, SyntaxError, KeyError, TypeError):
             # An answer that is no JSON comes from a proxy, or was cut short.
-            return WorkspaceError(f"{_name(arguments)}: {match[1][:300]}", again=True)
+            return WorkspaceError(
+                f"{_name(arguments)}: {match[1][:300]}", retryable=True
+            )
         return WorkspaceError(
-            f"{_name(arguments)}: {code}: {message}", code=code, again=code in PASSING
+            f"{_name(arguments)}: {code}: {message}",
+            code=code,
+            retryable=code in PASSING,
         )
     if "authentication information" in text or "Authorization failed" in text:
         hint = "the workspace does not accept the credentials (any more)"
         return WorkspaceError(f"{_name(arguments)}: {hint}", code="UNAUTHENTICATED")
-    again = bool(
+    retryable = bool(
         re.search(
             r"Connection|Timeout|ChunkedEncoding|IncompleteRead|JSONDecode"
             r"|RemoteDisconnected",
             text,
         )
     )
-    return WorkspaceError(f"{_name(arguments)}: {text[-300:]}", again=again)
+    return WorkspaceError(f"{_name(arguments)}: {text[-300:]}", retryable=retryable)
 
 
 def _name(arguments: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
-"""What a deploy asks of a workspace: a protocol of few methods, and the answers as
-plain values.
+"""The protocol of the requests that a deploy sends to a workspace, and plain values for
+the answers.
 
-`workspace.Databricks` does it with the real clients; the unit tests bring a double that
-records.
+`workspace.Databricks` implements it with the real clients; the unit tests use a fake
+that records the calls.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-# The states of a library from which it goes nowhere by itself.
+# The states of a library that do not change without a request.
 BROKEN = ("FAILED", "SKIPPED")
 LEAVING = "UNINSTALL_ON_RESTART"
 ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
@@ -19,8 +19,8 @@ ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster as it is. `state` is Databricks' own word: PENDING, RUNNING,
-    RESTARTING, TERMINATED, ...
+    """A cluster. `state` is one of Databricks' states: PENDING, RUNNING, RESTARTING,
+    TERMINATED, ...
     """
 
     id: str
@@ -32,8 +32,8 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Library:
-    """A wheel on a cluster. `path` is where it was installed from; `state` Databricks'
-    own word.
+    """A wheel on a cluster. `path` is the file it was installed from; `state` is one of
+    Databricks' states.
     """
 
     path: str
@@ -43,8 +43,8 @@ class Library:
 
 @dataclass(frozen=True)
 class TaskRun:
-    """A task of a run; times in seconds since 1970, 0 while they are not known;
-    `seconds` without what it waited for.
+    """A task of a run. Times are in seconds since 1970, 0 while they are unknown;
+    `seconds` is the execution time without waiting.
     """
 
     key: str
@@ -62,13 +62,13 @@ class TaskRun:
 
     @property
     def good(self) -> bool:
-        # A run that ends as FAILED is TERMINATED, too: only the result tells.
+        # A failed run is TERMINATED, too: only the result differs.
         return self.state == "TERMINATED" and self.result == "SUCCESS"
 
 
 @dataclass(frozen=True)
 class JobRun:
-    """A one-time run and its tasks, in the order the workspace tells them."""
+    """A one-time run and its tasks, in the order of the workspace's answer."""
 
     id: int
     state: str
@@ -91,37 +91,37 @@ class Output:
 
 @dataclass(frozen=True)
 class ScheduledJob:
-    """A job that the workspace starts by itself."""
+    """A job that the workspace starts on a schedule."""
 
     id: int
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Workspace(Protocol):
-    """Every method raises WorkspaceError where the workspace refuses, or does not
-    answer.
+    """The requests of a deploy. Each method raises WorkspaceError if the workspace
+    rejects the request or does not answer.
     """
 
     def user(self) -> str:
-        """Who the credentials are of."""
+        """The name of the user or service principal of the credentials."""
         ...
 
     def read(self, path: str) -> bytes | None:
-        """A file of a volume; None where there is none."""
+        """Read a file of a volume; None if it does not exist."""
         ...
 
     def write(self, path: str, content: bytes, *, overwrite: bool) -> bool:
-        """Write a file of a volume whole. Returns False where it exists and may not be
+        """Write a complete file of a volume. Returns False if it exists and may not be
         overwritten.
         """
         ...
 
     def delete(self, path: str) -> None:
-        """Delete a file of a volume; one that is not there is no error."""
+        """Delete a file of a volume; a missing file is not an error."""
         ...
 
     def names(self, folder: str) -> Sequence[str]:
-        """The names of what a folder of a volume holds; none for no folder."""
+        """List the names in a folder of a volume; empty if the folder is missing."""
         ...
 
     def find_cluster(self, name: str) -> str | None:

@@ -1,5 +1,5 @@
-"""Brings a cluster to run exactly one version of the wheel: nothing is restarted that
-need not be, and no run is cut.
+"""Installs exactly one version of the wheel on a cluster, without a needless restart
+and without interrupting other runs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from lake_ci.deploy.client import BROKEN, LEAVING, Cluster, Library, Workspace
 from lake_ci.deploy.errors import StepError
-from lake_ci.deploy.retries import Clock, Limits, until
+from lake_ci.deploy.retries import Clock, Limits, poll_until
 
 DEAD = ("ERROR", "UNKNOWN")
 STOPPED = ("TERMINATED",)
@@ -19,7 +19,7 @@ class Installation:
     """The package on the cluster.
 
     Args:
-        package: the distribution's name; wheels of it are told by their file names.
+        package: the distribution's name; its wheels are found by their file names.
     """
 
     def __init__(
@@ -45,48 +45,48 @@ class Installation:
         ]
 
     def holds(self, wheel: str | None) -> bool:
-        """Whether the cluster has exactly this wheel of the package installed; None: no
-        wheel of it.
+        """Whether exactly this wheel of the package is installed; with None, whether
+        none is.
         """
         found = {(each.path, each.state) for each in self.wheels()}
         return found == ({(wheel, "INSTALLED")} if wheel else set())
 
     def running(self) -> Cluster:
-        """Wait until the cluster runs; one that is terminated is started. Raises
+        """Start the cluster if it is terminated, and poll until it runs. Raises
         StepError.
         """
-        asked = False
+        started = False
 
         def look() -> Cluster | None:
-            nonlocal asked
+            nonlocal started
             seen = self._workspace.cluster(self._cluster)
             if seen.state in DEAD:
                 raise StepError(
                     f"the cluster {seen.name} is in state {seen.state}: {seen.message}"
                 )
             if seen.state in STOPPED:
-                if asked:
+                if started:
                     raise StepError(
                         f"the cluster {seen.name} was started,"
                         f" and terminated: {seen.message}"
                     )
                 self._workspace.start(self._cluster)
-                asked = True
+                started = True
             return seen if seen.state == "RUNNING" else None
 
         late = f"the cluster {self._cluster} did not run"
-        return until(look, self._limits.start, late, self._limits, self._clock)
+        return poll_until(look, self._limits.start, late, self._limits, self._clock)
 
-    def make_room(self, wheel: str | None) -> None:
-        """Where a restart is to come, wait for the runs of others before anything is
-        changed. Raises StepError.
+    def wait_until_idle(self, wheel: str | None) -> None:
+        """If the install needs a restart, wait until no run uses the cluster. Raises
+        StepError.
         """
         if self._others(wheel):
             self._idle()
 
     def install(self, wheel: str) -> str:
-        """Install a wheel and wait until it is. Raises StepError with the library's own
-        messages.
+        """Install a wheel and poll until it is installed. Raises StepError with the
+        library's messages.
         """
         known = {each.path: each for each in self.wheels()}
         if wheel in known and known[wheel].state == "INSTALLED":
@@ -96,11 +96,10 @@ class Installation:
         return "installed"
 
     def clear(self, wheel: str | None) -> str:
-        """Remove every other wheel of the package, and restart where that is what it
-        takes. Raises StepError.
+        """Uninstall every other wheel of the package, and restart the cluster if that
+        is needed. Raises StepError.
 
-        Where the restart would cut the runs of others, they are waited for, up to the
-        limit.
+        The restart waits for active runs, up to the limit `busy`.
         """
         others = self._uninstall_others(wheel)
         leaving = {
@@ -115,8 +114,8 @@ class Installation:
                 else "removed, no restart needed"
             )
         if wheel is not None and wheel in leaving:
-            # It was asked to leave by a deploy that did not come to its end: asked for
-            # again, it stays.
+            # An interrupted deploy has uninstalled it; a new install request cancels
+            # that.
             self._workspace.install(self._cluster, wheel)
         self._idle()
         self._restart(wheel)
@@ -124,7 +123,7 @@ class Installation:
         return f"removed {', '.join(sorted(removed))}; restarted"
 
     def runs_of_others(self) -> Mapping[int, str]:
-        """What a restart would cut."""
+        """The runs that a restart would interrupt: id and name."""
         return self._workspace.active_runs(self._cluster)
 
     def _idle(self) -> None:
@@ -136,7 +135,7 @@ class Installation:
             for number, name in self.runs_of_others().items()
         )
         late = f"the cluster must restart, which would cut {names}: not ended"
-        until(look, self._limits.busy, late, self._limits, self._clock)
+        poll_until(look, self._limits.busy, late, self._limits, self._clock)
 
     def _uninstall_others(self, wheel: str | None) -> list[Library]:
         others = self._others(wheel)
@@ -166,23 +165,23 @@ class Installation:
             return True if seen.state == "RUNNING" and not others else None
 
         late = f"the cluster {self._cluster} did not lose the other versions"
-        until(look, self._limits.start, late, self._limits, self._clock)
+        poll_until(look, self._limits.start, late, self._limits, self._clock)
 
     def _installed(self, wheel: str) -> None:
         def look() -> bool | None:
             for each in self.wheels():
                 if each.path == wheel and each.state in BROKEN:
-                    said = "; ".join(each.messages) or "it says no more"
+                    reason = "; ".join(each.messages) or "it says no more"
                     raise StepError(
                         f"{PurePosixPath(wheel).name} is {each.state}"
-                        f" on the cluster: {said}"
+                        f" on the cluster: {reason}"
                     )
                 if each.path == wheel and each.state == "INSTALLED":
                     return True
             return None
 
         late = f"{PurePosixPath(wheel).name} was not installed"
-        until(look, self._limits.install, late, self._limits, self._clock)
+        poll_until(look, self._limits.install, late, self._limits, self._clock)
 
     def _others(self, wheel: str | None) -> list[Library]:
         """The other wheels of the package on the cluster."""

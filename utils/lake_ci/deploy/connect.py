@@ -41,13 +41,13 @@ TOKEN = re.compile(rf"[!-~]{{{SHORTEST},}}")
 
 @dataclass(frozen=True)
 class Connection:
-    """A workspace that has answered, and the cluster in it. `said` is for people."""
+    """A workspace that has answered, and the cluster in it. `summary` is for people."""
 
     workspace: Workspace
     target: Target
     cluster: str
     runtime: str
-    said: str
+    summary: str
 
 
 def connect(
@@ -83,7 +83,7 @@ def connect(
     workspace = Databricks(sdk, cli, target.limits, clock)
     user = workspace.user()
     if emulator:
-        workspace.ask(lambda: furnish(sdk, target))
+        workspace.ask(lambda: provision(sdk, target))
     cluster = _cluster(workspace, target)
     runtime = workspace.cluster(cluster).runtime
     return Connection(
@@ -114,7 +114,7 @@ def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
         # One way to send a file, for all sizes that occur here.
         "disable_experimental_files_api_client": True,
         "http_timeout_seconds": target.limits.request,
-        # What it does not send again by itself, `retries.again` does.
+        # `retries.retry` sends the requests again that the SDK does not.
         "retry_timeout_seconds": int(max(1.0, target.limits.request)),
     }
     if target.profile and "DATABRICKS_HOST" not in env:
@@ -122,27 +122,27 @@ def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
     try:
         return Config(**options)
     except ValueError as error:
-        said = str(error).splitlines()[0].partition(". Config:")[0]
+        reason = str(error).splitlines()[0].partition(". Config:")[0]
         raise NoWorkspaceError(
-            f"there are no credentials for {target.name}: {said}", WAYS
+            f"there are no credentials for {target.name}: {reason}", WAYS
         ) from None
 
 
 def _token(config: Config, target: Target) -> str:
-    """The bearer token, however it was come by: the one thing that databricks-cli
-    takes.
+    """The bearer token of any kind of credentials: databricks-cli accepts nothing
+    else.
     """
     try:
-        said = config.authenticate().get("Authorization", "")
+        header = config.authenticate().get("Authorization", "")
     except (ValueError, OSError, DatabricksError) as error:
         raise NoWorkspaceError(
             f"no token for {target.name} could be had: {error}", WAYS
         ) from None
-    if not said.startswith("Bearer "):
+    if not header.startswith("Bearer "):
         raise NoWorkspaceError(
             f"the credentials for {target.name} give no bearer token", WAYS
         )
-    token = said.removeprefix("Bearer ")
+    token = header.removeprefix("Bearer ")
     if not TOKEN.fullmatch(token):
         raise NoWorkspaceError(
             f"the token for {target.name} is not {SHORTEST} or more ASCII characters",
@@ -157,7 +157,7 @@ def _secrets(config: Config) -> list[str]:
     return [str(getattr(config, name)) for name in names if getattr(config, name)]
 
 
-def furnish(sdk: WorkspaceClient, target: Target) -> None:
+def provision(sdk: WorkspaceClient, target: Target) -> None:
     """Make what Terraform and people have made in a real workspace: the volumes, and
     the cluster.
     """

@@ -17,7 +17,7 @@ from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.cluster import Installation
 from lake_ci.deploy.errors import StepError, WorkspaceError
 from lake_ci.deploy.events import Events
-from lake_ci.deploy.ledger import Entry, Ledger, Pending, RunOfOurs
+from lake_ci.deploy.ledger import DeployRun, Entry, Ledger, Pending
 from lake_ci.deploy.lock import Holder, Lock
 from lake_ci.deploy.release import MANIFEST, Release
 from lake_ci.deploy.retries import Clock
@@ -73,9 +73,9 @@ class DeployContext:
         # never gets the canceled run of an earlier one.
         return self.runs.once(
             f"{self.target.package} {name}", f"{self.me.id}-{name}", [task]
-        ).told("inspect")
+        ).result("inspect")
 
-    def seen(self, runs: Sequence[RunOfOurs]) -> tuple[RunOfOurs, ...]:
+    def seen(self, runs: Sequence[DeployRun]) -> tuple[DeployRun, ...]:
         """Look up the end of the runs that had not ended when they were recorded."""
         found = []
         for run in runs:

@@ -1,4 +1,4 @@
-"""What stops a deploy: refused before anything is touched, failed after, or a workspace
+"""The errors of a deploy: refused before a change, failed after one, or a workspace
 that does not answer.
 """
 
@@ -8,28 +8,26 @@ from lake_ci.errors import LakeCiError, MachineError
 
 
 class RefusedError(LakeCiError):
-    """The deploy may not begin: nothing was changed."""
+    """The deploy is refused: nothing was changed."""
 
 
 class NoWorkspaceError(MachineError):
-    """There are no credentials of a workspace, or they are of another one: nothing was
+    """There are no credentials, or they are of another workspace: nothing was
     changed.
     """
 
 
 class StepError(LakeCiError):
-    """A step did not do what it is there for; the deploy goes back to the last good
-    version.
-    """
+    """A step failed: the deploy is undone."""
 
 
 class WorkspaceError(LakeCiError):
-    """The workspace refused a request, or did not answer it.
+    """The workspace rejected a request, or did not answer it.
 
     Attributes:
-        code: Databricks' own error code, such as RESOURCE_DOES_NOT_EXIST; empty where
-            there was no answer.
-        again: whether the same request may go through when it is sent again.
+        code: Databricks' error code, such as RESOURCE_DOES_NOT_EXIST; empty if there
+            was no answer.
+        retryable: whether the same request may succeed if it is sent again.
     """
 
     def __init__(  # noqa: B042 - never pickled
@@ -38,8 +36,8 @@ class WorkspaceError(LakeCiError):
         hint: str | None = None,
         *,
         code: str = "",
-        again: bool = False,
+        retryable: bool = False,
     ) -> None:
         super().__init__(message, hint)
         self.code = code
-        self.again = again
+        self.retryable = retryable

@@ -1,5 +1,5 @@
-"""What a deploy tells while it runs: one JSON object a line, a pair for each step,
-without any secret in it.
+"""The events that a deploy prints while it runs: one JSON object per line, two for each
+step, with secrets redacted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lake_ci.system.redaction import Redactor
 
 @dataclass
 class Step:
-    """A step that runs: what its row will say.
+    """A running step, with the status and the detail that its row will show.
 
     Attributes:
         status: `success`, `skipped` or `warning`; a step that raises ends as `failure`.
@@ -53,7 +53,7 @@ class Events:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Announce a step, and tell how it ended, whatever ends it."""
+        """Print an event when a step begins and when it ends, even by an error."""
         step = Step(name)
         start = time.monotonic()
         self._say({"event": "begin", "step": name})
@@ -71,7 +71,7 @@ class Events:
             step.findings.append(step.detail)
             raise
         finally:
-            told = {
+            outcome = {
                 "status": step.status,
                 "detail": step.detail,
                 "findings": step.findings,
@@ -82,32 +82,34 @@ class Events:
                     "event": "end",
                     "step": name,
                     "seconds": round(time.monotonic() - start, 3),
-                    **told,
+                    **outcome,
                 }
             )
 
     def row(
         self, name: str, status: str, detail: str, seconds: float = 0.0, **data: Any
     ) -> None:
-        """Tell of something that took its time elsewhere, such as a task on the
+        """Print both events of a step that ran elsewhere, such as a task on the
         cluster.
         """
         findings = [detail] if status == "failure" else []
         self._say({"event": "begin", "step": name})
-        told = {
+        outcome = {
             "status": status,
             "detail": detail.splitlines()[0],
             "findings": findings,
             "data": data,
         }
-        self._say({"event": "end", "step": name, "seconds": round(seconds, 3), **told})
+        self._say(
+            {"event": "end", "step": name, "seconds": round(seconds, 3), **outcome}
+        )
 
     def text(self, text: str) -> None:
-        """Say something to the person who waits."""
+        """Print a text for the user."""
         self._say({"event": "text", "text": text})
 
     def result(self, outcome: str, code: int, **data: Any) -> None:
-        """Say how all of it ended; the last event."""
+        """Print the last event: the outcome and the exit code."""
         self._say({"event": "result", "outcome": outcome, "code": code, "data": data})
 
     def _say(self, event: dict[str, Any]) -> None:

@@ -1,5 +1,5 @@
-"""What was deployed: one file an entry, never written over; and what is under way, for
-whoever has to finish it.
+"""The ledger of deploys: one file for each entry, never overwritten; and the pending
+file of a deploy that has not ended.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from typing import Any
 from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.errors import StepError, WorkspaceError
 
-# What leaves an environment as it says; `returned` tells of a deploy that was undone.
+# The kinds of entries that change what is deployed; `returned` is a deploy that was
+# undone.
 LIVE = ("deploy", "rollback")
 
 
 @dataclass(frozen=True)
-class RunOfOurs:
-    """A one-time run of a deploy, and when it ran, in milliseconds since 1970: a
-    table's commit in between is its own.
+class DeployRun:
+    """A one-time run of a deploy and its time window, in milliseconds since 1970: it
+    made the commits of a table in that window.
 
-    `ended` is 0 while it runs. `tasks` are the ids of its tasks, by which Databricks
-    notes who made a commit.
+    `ended` is 0 while it runs. `tasks` are the ids of its tasks, which Databricks
+    records in each commit.
     """
 
     id: int
@@ -64,26 +65,27 @@ class Entry:
     job: int | None = None
     previous: int | None = None
     tables: Mapping[str, int] = field(default_factory=dict)
-    runs: Sequence[RunOfOurs] = ()
+    runs: Sequence[DeployRun] = ()
     gold: Mapping[str, Any] = field(default_factory=dict)
     said: str = ""
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A deploy under way, as the workspace remembers it when the deploy itself is gone.
+    """A deploy that has begun and not ended, as stored in the workspace: the next
+    deploy resumes or undoes it.
 
     Attributes:
-        id: of the deploy, which its entry will bear.
-        kind: what its entry will be.
+        id: of the deploy, and of the entry that it will write.
+        kind: the kind of that entry.
         folder: the release's folder; None for a rollback to nothing.
         attempt: counts the times the scripts were started, for their idempotency
             tokens.
         tables: as in `Entry`; None until they are known.
         runs: as in `Entry`.
         job: the settings of the scheduled job from before, where there was one.
-        restoring: the idempotency token of the run by which a way back sets its tables
-            back; empty before that.
+        restoring: the idempotency token of the run that restores the tables in an undo;
+            empty before that.
     """
 
     id: str
@@ -92,7 +94,7 @@ class Pending:
     version: str | None
     attempt: int = 1
     tables: Mapping[str, int] | None = None
-    runs: Sequence[RunOfOurs] = ()
+    runs: Sequence[DeployRun] = ()
     job: Mapping[str, Any] | None = None
     restoring: str = ""
 
@@ -106,8 +108,8 @@ class Ledger:
         self._pending = f"{base}/pending.json"
 
     def current(self) -> Entry | None:
-        """What the ledger says is deployed; None where nothing ever was. `folder` is
-        None where nothing is.
+        """The entry of the deployed version; None before the first deploy. Its `folder`
+        is None if a rollback removed everything.
         """
         for number in reversed(self._numbers()):
             entry = self.entry(number)
@@ -116,11 +118,11 @@ class Ledger:
         return None
 
     def entries(self) -> list[Entry]:
-        """All of it, oldest first."""
+        """All entries, oldest first."""
         return [self.entry(number) for number in self._numbers()]
 
     def entry(self, number: int) -> Entry:
-        """The entry of that number. Raises StepError where it cannot be read."""
+        """Read the entry of that number. Raises StepError if it cannot be read."""
         content = self._workspace.read(self._path(number))
         try:
             body = json.loads(content or b"")
@@ -131,8 +133,8 @@ class Ledger:
             ) from None
 
     def append(self, entry: Entry) -> Entry:
-        """Write the next entry; the one of this deploy that is there already, from
-        before an interruption, is kept.
+        """Write the next entry. If the last entry is this deploy's, from before an
+        interruption, return that one.
         """
         numbers = self._numbers()
         if (
@@ -152,8 +154,8 @@ class Ledger:
         return numbered
 
     def pending(self) -> Pending | None:
-        """The deploy that began and did not end. Raises StepError where it cannot be
-        read.
+        """Read the deploy that began and did not end; None if there is none. Raises
+        StepError if the file cannot be read.
         """
         content = self._workspace.read(self._pending)
         if content is None:
@@ -165,13 +167,13 @@ class Ledger:
             raise StepError(f"{self._pending} cannot be read") from None
 
     def note(self, pending: Pending) -> None:
-        """Remember how far a deploy is."""
+        """Store the progress of a deploy."""
         self._workspace.write(
             self._pending, json.dumps(asdict(pending)).encode(), overwrite=True
         )
 
     def forget(self) -> None:
-        """The deploy under way has ended."""
+        """Delete the pending file: the deploy has ended."""
         self._workspace.delete(self._pending)
 
     def _numbers(self) -> list[int]:
@@ -188,15 +190,15 @@ class Ledger:
         return f"{self._folder}/{number:06d}.json"
 
 
-def _runs(body: Mapping[str, Any]) -> tuple[RunOfOurs, ...]:
+def _runs(body: Mapping[str, Any]) -> tuple[DeployRun, ...]:
     return tuple(
-        RunOfOurs(**{**run, "tasks": tuple(run["tasks"])}) for run in body["runs"]
+        DeployRun(**{**run, "tasks": tuple(run["tasks"])}) for run in body["runs"]
     )
 
 
-def standing(entries: Sequence[Entry]) -> list[Entry]:
-    """The releases that stand on one another, the live one last: a rollback takes away
-    those above it.
+def release_stack(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that a rollback can choose from, the live one last: a rollback
+    removes those after its target.
     """
     stack: list[Entry] = []
     for entry in entries:

@@ -1,9 +1,9 @@
-"""One deploy at a time: a lock on the volume that names its holder, ends with it, and
-is never taken from the living.
+"""The lock of an environment: one deploy at a time. A lock file on the volume names its
+holder, and is stale when the holder's process is gone.
 
-Each holder writes a file of its own name and then looks who else has one: of two that
-come at once at least one sees the other. A stale lock is deleted by its name, so that
-nobody can delete the lock of one who came in between.
+Each holder writes a file of its own name and then lists the others' files: of two that
+start at the same time at least one sees the other. A stale lock is deleted by its name,
+so that no deploy can delete the lock of one that started in between.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
 from lake_ci.deploy.retries import Clock
 
-# A clock that goes wrong by less than this takes nobody's lock away.
+# A live lock does not expire as long as clocks differ by less than this.
 SKEW_SECONDS = 300.0
 TRIES = 3
 
@@ -60,11 +60,11 @@ class Holder:
 
 
 class LostLockError(StepError):
-    """Somebody broke the lock: what is done from here on could cross another deploy."""
+    """Somebody broke the lock: another deploy may run now, so this one must stop."""
 
 
 def this_process(what: str, seconds: float, clock: Clock, who: str = "") -> Holder:
-    """This process as a holder, for at most so many seconds."""
+    """Make the holder for this process; its lock expires after so many seconds."""
     name = who or f"{_user()}@{socket.gethostname()}"
     now = clock.now()
     return Holder(
@@ -101,8 +101,8 @@ class Lock:
         self._alive = alive or lives
 
     def take(self, me: Holder) -> list[Holder]:
-        """Take the lock. Returns the stale holders that were cleared away. Raises
-        RefusedError naming a live one.
+        """Acquire the lock. Returns the holders of stale locks that were deleted.
+        Raises RefusedError with the holder's name if the lock is held.
         """
         cleared: list[Holder] = []
         held = self._living(cleared)
@@ -118,8 +118,8 @@ class Lock:
                 )
             if self._living(cleared, but=me.id) is None:
                 return cleared
-            # Two came at once, and both may have seen the other: both step back, and
-            # not for equally long.
+            # Two started at the same time, and each may see the other: both delete
+            # their lock and wait for a random time.
             self._workspace.delete(self._path(me.id))
             self._clock.sleep(random.uniform(0.1, 1.0))
             held = self._living(cleared)
@@ -130,7 +130,7 @@ class Lock:
         )
 
     def check(self, me: Holder) -> None:
-        """Raise LostLockError where the lock is not held any more."""
+        """Raise LostLockError if the lock is no longer held."""
         if self._read(me.id) != me:
             raise LostLockError(
                 "the lock was broken by somebody,"
@@ -138,20 +138,20 @@ class Lock:
             )
 
     def give_back(self, me: Holder) -> None:
-        """Let the next one in."""
+        """Release the lock."""
         self._workspace.delete(self._path(me.id))
 
     def break_all(self) -> list[str]:
-        """Delete every lock, whoever holds it; who held them."""
-        told = []
+        """Delete every lock, live or stale. Returns the former holders."""
+        holders = []
         for name in self._workspace.names(self._folder):
             holder = self._read(name.removesuffix(".json"))
-            told.append(str(holder) if holder else f"somebody ({name})")
+            holders.append(str(holder) if holder else f"somebody ({name})")
             self._workspace.delete(f"{self._folder}/{name}")
-        return told
+        return holders
 
     def holders(self) -> Iterator[tuple[Holder, bool]]:
-        """Everyone who has a lock here, and whether it is stale."""
+        """The holders of all locks, and whether each lock is stale."""
         for name in self._workspace.names(self._folder):
             holder = self._read(name.removesuffix(".json"))
             if holder is not None:
@@ -192,8 +192,8 @@ class Lock:
 
 
 def lives(holder: Holder) -> bool:
-    """Whether a holder of this machine still runs: its process is there, and is the
-    same.
+    """Whether a holder's process still runs on this machine, and its id was not
+    reused.
     """
     try:
         os.kill(holder.process, 0)
@@ -205,12 +205,12 @@ def lives(holder: Holder) -> bool:
 
 
 def born(process: int) -> str:
-    """When a process was started, in the kernel's own count; empty where the system
-    does not tell.
+    """The start time of a process in clock ticks since boot; empty if the system does
+    not provide it.
     """
     with suppress(OSError, IndexError):
-        # The command's name stands in parentheses and may hold anything; the 20th field
-        # after it is the start.
+        # The command's name is in parentheses and may contain anything; the 20th field
+        # after it is the start time.
         return (
             Path(f"/proc/{process}/stat")
             .read_text(errors="replace")
@@ -221,8 +221,8 @@ def born(process: int) -> str:
 
 
 def machine() -> str:
-    """What tells this machine's processes from those of any other, a container's
-    included.
+    """An id of this machine, its boot and its process namespace: a container has
+    another one.
     """
     parts = [socket.gethostname()]
     with suppress(OSError):

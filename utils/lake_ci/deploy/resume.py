@@ -12,7 +12,7 @@ from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import StepError, WorkspaceError
 from lake_ci.deploy.ledger import Pending
 from lake_ci.deploy.release import Release
-from lake_ci.deploy.retries import stubbornly
+from lake_ci.deploy.retries import retry_always
 from lake_ci.deploy.undo import undo_deploy
 
 
@@ -48,7 +48,7 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
 def _unlock(context: DeployContext) -> None:
     with context.events.step("unlock") as step:
         # Nothing is worse than a lock that stays.
-        stubbornly(
+        retry_always(
             lambda: context.lock.give_back(context.me),
             context.target.limits,
             context.clock,
@@ -64,7 +64,7 @@ def forget_if_complete(context: DeployContext, pending: Pending) -> bool:
         current = context.ledger.current()
         if current is None or current.id != pending.id:
             return False
-        stubbornly(context.ledger.forget, context.target.limits, context.clock)
+        retry_always(context.ledger.forget, context.target.limits, context.clock)
     except WorkspaceError:
         return False  # the undo sends the same requests, and reports the error
     return True

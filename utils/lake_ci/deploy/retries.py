@@ -1,5 +1,5 @@
-"""Sends a request again that may go through the next time, and waits for what a
-workspace does in its own time.
+"""Retries requests that may succeed the next time, and polls a workspace until it has
+finished an action.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Clock:
-    """The time, and a way to let it pass; tests bring their own."""
+    """The time and the sleep function; tests replace both."""
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -33,14 +33,14 @@ class Clock:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long things may take, in seconds but for `attempts`;
+    """The time limits of a deploy, in seconds except for `attempts`.
     `[tool.lake_ci.deploy.limits]` sets them.
 
     Attributes:
         request: one request, or one command of the CLI.
-        attempts: how often a request is sent whose failure may pass.
+        attempts: how often a request with a retryable error is sent.
         pause: before the second attempt; twice as long before each further one.
-        poll: between two looks at what the workspace does.
+        poll: between two requests of a poll.
         start: until a cluster runs.
         install: until a wheel is installed.
         run: until a one-time run has ended.
@@ -60,19 +60,21 @@ class Limits:
     whole: float = 120 * 60.0
 
 
-def again(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
-    """Ask until there is an answer, as often as the limits allow. Raises the last
-    WorkspaceError.
+def retry(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
+    """Send a request, and retry it while its error is retryable and the limits allow
+    it. Raises the last WorkspaceError.
     """
     may_pass = retry_if_exception(
-        lambda error: isinstance(error, WorkspaceError) and error.again
+        lambda error: isinstance(error, WorkspaceError) and error.retryable
     )
     return _retrying(may_pass, limits, clock)(ask)
 
 
-def stubbornly(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
-    """Ask again whatever the error is about: for the last thing that is left to do.
-    Raises the last WorkspaceError.
+def retry_always(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
+    """Send a request, and retry it after any WorkspaceError, as often as the limits
+    allow. Raises the last one.
+
+    For cleanup that must not be left out, such as releasing the lock.
     """
     return _retrying(retry_if_exception_type(WorkspaceError), limits, clock)(ask)
 
@@ -87,19 +89,23 @@ def _retrying(which: retry_base, limits: Limits, clock: Clock) -> Retrying:
     )
 
 
-def until(
+def poll_until(
     look: Callable[[], Answer | None],
     seconds: float,
     late: str,
     limits: Limits,
     clock: Clock,
 ) -> Answer:
-    """Look until there is something to see. Raises StepError, with the words of `late`,
-    after so many seconds.
+    """Call `look` until it returns something other than None or the time limit is
+    reached.
+
+    Args:
+        seconds: the time limit.
+        late: the message of the StepError that the time limit raises.
     """
     deadline = clock.now() + seconds
-    # Small things are done at once; what takes minutes need not be asked about five
-    # times a second.
+    # Short actions end at once; an action of minutes does not need five requests a
+    # second.
     pause = min(0.2, limits.poll)
     while True:
         seen = look()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from lake_ci.deploy import scheduled_job
 from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
-from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs, standing
+from lake_ci.deploy.ledger import DeployRun, Entry, Pending, release_stack
 from lake_ci.deploy.lock import LostLockError
 from lake_ci.deploy.release import Release
 from lake_ci.deploy.resume import (
@@ -19,7 +19,7 @@ from lake_ci.deploy.resume import (
     hold_lock,
     read_pending,
 )
-from lake_ci.deploy.retries import stubbornly
+from lake_ci.deploy.retries import retry_always
 from lake_ci.deploy.rollout import NOT_BACK, RETURNED, UNCHANGED
 from lake_ci.deploy.tables import versions
 from lake_ci.deploy.undo import describe_restore, restore_tables, undo_deploy
@@ -28,7 +28,7 @@ ROLLED_BACK = "rolled back"
 
 
 @dataclass(frozen=True)
-class Aim:
+class RollbackTarget:
     """Where a rollback goes: an entry of the ledger, None for what was before the first
     deploy; and what it undoes.
     """
@@ -42,18 +42,20 @@ class Aim:
         return self.entry.folder if self.entry else None
 
 
-def aim(entries: list[Entry], version: str | None) -> Aim:
+def find_target(entries: list[Entry], version: str | None) -> RollbackTarget:
     """The entry of that version, or the one before the live one. Raises RefusedError
     that offers what there is.
     """
-    stack = standing(entries)
+    stack = release_stack(entries)
     if not stack:
         raise RefusedError("nothing is deployed, so there is nothing to roll back")
     keep = len(stack) - 1 if version is None else _newest(stack, version)
     undone = stack[keep:]
     first = undone[0].number if undone else len(entries) + 1
     since = [entry for entry in entries if entry.number >= first]
-    return Aim(stack[keep - 1] if keep else None, tuple(undone), tuple(since))
+    return RollbackTarget(
+        stack[keep - 1] if keep else None, tuple(undone), tuple(since)
+    )
 
 
 def _newest(stack: Sequence[Entry], version: str) -> int:
@@ -77,7 +79,7 @@ def roll_back(context: DeployContext, version: str | None) -> str:
         if not _undo_interrupted(context):
             return NOT_BACK
         finish_interrupted(context, None, "rollback")
-        found = aim(context.ledger.entries(), version)
+        found = find_target(context.ledger.entries(), version)
         current = context.ledger.current()
         assert current is not None
         if not found.undone:
@@ -117,7 +119,7 @@ def _undo_interrupted(context: DeployContext) -> bool:
 
 
 def _verify(
-    context: DeployContext, current: Entry, found: Aim
+    context: DeployContext, current: Entry, found: RollbackTarget
 ) -> tuple[Release | None, Release]:
     """The release to go back to and the one to leave, whose files are complete."""
     with context.events.step("verify") as step:
@@ -134,7 +136,7 @@ def _change(
     context: DeployContext,
     pending: Pending,
     current: Entry,
-    found: Aim,
+    found: RollbackTarget,
     to: Release | None,
     leaving: Release,
 ) -> str:
@@ -153,7 +155,7 @@ def _change(
     with context.events.step("ledger") as step:
         context.lock.check(context.me)
         entry = context.ledger.append(context.entry(pending, to, current))
-        stubbornly(context.ledger.forget, context.target.limits, context.clock)
+        retry_always(context.ledger.forget, context.target.limits, context.clock)
         step.detail = f"entry {entry.number}: {entry.version or 'nothing deployed'}"
         step.data = {"entry": entry.number, "version": entry.version}
     return ROLLED_BACK
@@ -174,7 +176,7 @@ def _look(context: DeployContext, pending: Pending, leaving: Release) -> Pending
 
 def _install(context: DeployContext, to: Release | None) -> None:
     with context.events.step("install") as step:
-        context.installation.make_room(to.wheel_path if to else None)
+        context.installation.wait_until_idle(to.wheel_path if to else None)
         step.detail = (
             f"{to.wheel} {context.installation.install(to.wheel_path)}"
             if to
@@ -183,7 +185,7 @@ def _install(context: DeployContext, to: Release | None) -> None:
 
 
 def _set_tables_back(
-    context: DeployContext, pending: Pending, found: Aim, leaving: Release
+    context: DeployContext, pending: Pending, found: RollbackTarget, leaving: Release
 ) -> Pending:
     """Set tables back to before the first of the releases that go, where none but the
     runs of the deploys since changed them.
@@ -192,20 +194,20 @@ def _set_tables_back(
         ours = context.seen([run for entry in found.since for run in entry.runs])
 
         def started(run_id: int) -> None:
-            begun = RunOfOurs(run_id, int(1000 * context.clock.now()), 0)
+            begun = DeployRun(run_id, int(1000 * context.clock.now()), 0)
             context.ledger.note(replace(pending, runs=(begun,)))
 
         token = f"{context.me.id}-rollback"
-        said, run = restore_tables(
+        result, run = restore_tables(
             context, leaving, found.undone[0].tables, ours, token, started=started
         )
         ended = replace(pending, runs=(run,))
         context.ledger.note(ended)
-        step.detail = "; ".join(describe_restore(said))
+        step.detail = "; ".join(describe_restore(result))
         step.findings.extend(
-            f"{name} was left: {why}" for name, why in said["left"].items()
+            f"{name} was left: {why}" for name, why in result["left"].items()
         )
-        step.status = "warning" if said["left"] else "success"
+        step.status = "warning" if result["left"] else "success"
     return ended
 
 

@@ -14,7 +14,7 @@ from lake_ci.deploy import scheduled_job
 from lake_ci.deploy.client import TaskRun
 from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
-from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs
+from lake_ci.deploy.ledger import DeployRun, Entry, Pending
 from lake_ci.deploy.lock import LostLockError
 from lake_ci.deploy.release import MANIFEST, Release
 from lake_ci.deploy.resume import (
@@ -23,12 +23,12 @@ from lake_ci.deploy.resume import (
     hold_lock,
     read_pending,
 )
-from lake_ci.deploy.retries import stubbornly
+from lake_ci.deploy.retries import retry_always
 from lake_ci.deploy.tables import (
     Embedded,
-    differences,
+    gold_differences,
     sample_files,
-    strangers,
+    unexpected_package_changes,
     versions,
 )
 from lake_ci.deploy.undo import undo_deploy
@@ -235,7 +235,7 @@ class Rollout:
                 f", {len(before['packages'])} packages, {len(before['tables'])} tables"
             )
         with context.events.step("install") as step:
-            context.installation.make_room(self.release.wheel_path)
+            context.installation.wait_until_idle(self.release.wheel_path)
             done = context.installation.install(self.release.wheel_path)
             step.detail = f"{self.release.wheel} {done}"
         with context.events.step("replace") as step:
@@ -254,7 +254,7 @@ class Rollout:
             entry = context.ledger.append(
                 context.entry(pending, self.release, current, job=job, gold=gold)
             )
-            stubbornly(context.ledger.forget, context.target.limits, context.clock)
+            retry_always(context.ledger.forget, context.target.limits, context.clock)
             step.detail = (
                 f"entry {entry.number}: {entry.version} of {self.release.commit[:12]}"
             )
@@ -277,7 +277,7 @@ class Rollout:
             nonlocal noted
             if run_id not in [run.id for run in noted.runs]:
                 # Until it has ended, everything from now on may be its work.
-                begun = RunOfOurs(run_id, int(1000 * context.clock.now()), 0)
+                begun = DeployRun(run_id, int(1000 * context.clock.now()), 0)
                 noted = replace(noted, runs=(*noted.runs, begun))
             context.ledger.note(noted)
 
@@ -306,7 +306,7 @@ class Rollout:
             # Redacted before it is cut: a part of a secret would not be recognized.
             logs = context.events.redact.tree(run.logs)
             step.data = {"output": {key: log[-4000:] for key, log in logs.items()}}
-        return noted, run.told(INSPECT)
+        return noted, run.result(INSPECT)
 
     def _tasks(self) -> list[dict[str, Any]]:
         """The job's own tasks, and after all of them the look from inside."""
@@ -326,7 +326,7 @@ class Rollout:
                     f"inside the cluster runs {self.release.package}"
                     f" {found['version']}, not {self.release.version}"
                 )
-            wrong = strangers(before, found)
+            wrong = unexpected_package_changes(before, found)
             if wrong:
                 step.findings.extend(wrong)
                 raise StepError(
@@ -349,7 +349,7 @@ class Rollout:
             if embedded is None:
                 step.detail = f"queried, {len(gold)} tables: {rows}"
                 return
-            wrong = differences(embedded.gold(), gold)
+            wrong = gold_differences(embedded.gold(), gold)
             if wrong:
                 raise StepError(
                     "the gold tables are not what the embedded run makes:"

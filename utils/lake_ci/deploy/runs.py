@@ -1,5 +1,5 @@
-"""One-time runs on the cluster: started once however often they are asked for, waited
-for, and never left behind.
+"""Runs tasks on the cluster as one-time runs: submits them once, waits for their end,
+and cancels those that take too long.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 from lake_ci.deploy.client import JobRun, TaskRun, Workspace
 from lake_ci.deploy.errors import StepError, WorkspaceError
-from lake_ci.deploy.ledger import RunOfOurs
-from lake_ci.deploy.retries import Clock, Limits, until
+from lake_ci.deploy.ledger import DeployRun
+from lake_ci.deploy.retries import Clock, Limits, poll_until
 
 # How much of a failed task's output its row shows.
 TAIL_LINES = 15
@@ -22,15 +22,15 @@ MARK = "lake_ci"
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that has ended: its tasks, what each printed, and when it ran."""
+    """A run that has ended, with the log of each task and the time window."""
 
     run: JobRun
     logs: Mapping[str, str]
-    window: RunOfOurs
+    window: DeployRun
 
-    def told(self, key: str) -> dict[str, Any]:
-        """What one of our scripts told as JSON in its last line. Raises StepError where
-        it told nothing.
+    def result(self, key: str) -> dict[str, Any]:
+        """Parse the JSON that one of the release's scripts printed as its last line.
+        Raises StepError if there is none.
         """
         for line in reversed(self.logs.get(key, "").splitlines()):
             with suppress(ValueError):
@@ -38,7 +38,7 @@ class Ended:
                 if isinstance(body, dict) and MARK in body:
                     return dict(body[MARK])
         raise StepError(
-            f"the task {key} (run {self.run.id}) ended well and told nothing"
+            f"the task {key} (run {self.run.id}) succeeded, but printed no result"
         )
 
 
@@ -59,14 +59,14 @@ class Runs:
         started: Callable[[int], None] = lambda run_id: None,
         ended: Callable[[TaskRun], None] = lambda task: None,
     ) -> Ended:
-        """Run tasks to their end and fetch what each printed.
+        """Submit tasks as one run, wait for its end, and fetch the log of each task.
 
         Args:
             name: of the run, for people.
-            token: the same one again gives the same run.
+            token: the idempotency token: the same token gives the same run.
             tasks: as the API wants them.
-            started: told the run's id.
-            ended: told of each task that ended well, when it has.
+            started: called with the run's id.
+            ended: called with each task that has succeeded.
 
         Raises:
             StepError: a task failed, with the end of its output; or the run did not end
@@ -93,8 +93,8 @@ class Runs:
         return Ended(run, logs, window(run))
 
     def _logs(self, run: JobRun) -> dict[str, str]:
-        """What each task printed. Raises StepError for a failed task, with the end of
-        its output.
+        """Fetch the log of each task. Raises StepError for a failed task, with the end
+        of its output.
         """
         logs = {}
         for task in run.tasks:
@@ -108,22 +108,22 @@ class Runs:
         return logs
 
     def _wait(self, run_id: int, name: str, ended: Callable[[TaskRun], None]) -> JobRun:
-        told: set[str] = set()
+        reported: set[str] = set()
 
         def look() -> JobRun | None:
             run = self._workspace.run(run_id)
             for task in run.tasks:
-                if task.over and task.good and task.key not in told:
-                    told.add(task.key)
+                if task.over and task.good and task.key not in reported:
+                    reported.add(task.key)
                     ended(task)
             return run if run.over else None
 
         try:
             late = f"{name} (run {run_id}) did not end, and was cancelled"
-            return until(look, self._limits.run, late, self._limits, self._clock)
+            return poll_until(look, self._limits.run, late, self._limits, self._clock)
         except StepError:
             self._workspace.cancel(run_id)
-            until(
+            poll_until(
                 lambda: True if self._workspace.run(run_id).over else None,
                 self._limits.run,
                 f"{name} (run {run_id}) was cancelled and did not end",
@@ -133,13 +133,15 @@ class Runs:
             raise
 
 
-def window(run: JobRun) -> RunOfOurs:
-    """When a run's tasks ran; a task that has not ended has no end yet."""
+def window(run: JobRun) -> DeployRun:
+    """The time from the start of a run's first task to the end of its last; the end is
+    0 while a task runs.
+    """
     started = [task.started for task in run.tasks if task.started]
     ended = [task.ended for task in run.tasks if task.ended]
     over = run.over and len(ended) == len(started)
     end = int(1000 * max(ended, default=0)) if over else 0
-    return RunOfOurs(
+    return DeployRun(
         run.id,
         int(1000 * min(started, default=0)),
         end,
@@ -147,9 +149,9 @@ def window(run: JobRun) -> RunOfOurs:
     )
 
 
-def _failed(task: TaskRun, run: JobRun, said: str) -> str:
+def _failed(task: TaskRun, run: JobRun, output: str) -> str:
     state = " ".join(word for word in (task.state, task.result) if word)
     head = f"the task {task.key} (run {run.id}) ended as {state}"
     message = task.message or run.message
-    lines = [line for line in said.strip().splitlines() if line.strip()][-TAIL_LINES:]
+    lines = [line for line in output.strip().splitlines() if line.strip()][-TAIL_LINES:]
     return "\n".join([f"{head}: {message}" if message else head, *lines])

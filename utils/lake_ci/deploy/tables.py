@@ -1,5 +1,5 @@
-"""The tables of a deploy: what they were before it, what they hold after it, and what
-they would hold if all is well.
+"""Checks what a deploy does to tables and packages, and runs the sample on this machine
+to compare the gold tables.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any
 
 from lake_ci.deploy.bundle import Comparison
 from lake_ci.deploy.errors import StepError
-from lake_ci.deploy.ledger import RunOfOurs
+from lake_ci.deploy.ledger import DeployRun
 
 # Sums of floating-point numbers depend on the order that an engine adds them in.
 TOLERANCE = 1e-9
 
 
-def versions(told: Mapping[str, Any]) -> dict[str, int]:
-    """The Delta version of each table, as the script `inspect` told it."""
-    return {name: int(table["version"]) for name, table in told["tables"].items()}
+def versions(inspected: Mapping[str, Any]) -> dict[str, int]:
+    """The Delta version of each table in the result of the script `inspect`."""
+    return {name: int(table["version"]) for name, table in inspected["tables"].items()}
 
 
 def restore_arguments(
-    before: Mapping[str, int], runs: Sequence[RunOfOurs]
+    before: Mapping[str, int], runs: Sequence[DeployRun]
 ) -> list[str]:
-    """What the script `restore` is told: each table's version from before, and when our
-    own runs wrote.
+    """The arguments of the script `restore`: the version of each table before the
+    deploy, and the time windows of the deploy's runs.
     """
     words = []
     for name, version in sorted(before.items()):
@@ -43,13 +43,15 @@ def restore_arguments(
     return words
 
 
-def strangers(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What an install changed beside the package and its own dependencies, a message
-    each.
+def unexpected_package_changes(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[str]:
+    """The packages that an install changed although they are neither the package nor
+    its dependencies, one message for each.
 
     Args:
-        before, after: what the script `inspect` told: `packages` by name, and `own`
-            with the names of the package and of all that it depends on.
+        before, after: results of the script `inspect`: `packages` by name, and `own`
+            with the names of the package and all its dependencies.
     """
     had, has = before["packages"], after["packages"]
     own = {*before["own"], *after["own"]}
@@ -60,9 +62,11 @@ def strangers(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Where the gold tables hold something else than the embedded run of the same files
-    does, a message each.
+def gold_differences(
+    expected: Mapping[str, Any], found: Mapping[str, Any]
+) -> list[str]:
+    """Compare the gold tables with those of the embedded run of the same files. Returns
+    one message for each difference in rows or sums.
     """
     wrong = []
     for name in sorted({*expected, *found}):
@@ -96,7 +100,7 @@ def _same(one: str | None, two: str | None) -> bool:
 
 
 class Embedded:
-    """A run over the same sample on this machine, beside the one on the cluster.
+    """Runs the sample on this machine, at the same time as the job on the cluster.
 
     Args:
         sample, script: the folder of the sample and the script `inspect`, relative to
@@ -110,27 +114,29 @@ class Embedded:
         self._lake = Path(self._folder.name) / "lake"
         path = os.pathsep.join(str(root / each) for each in how.path)
         unset = ("DATABRICKS_*", *how.unset)
-        kept = {
+        inherited = {
             name: value
             for name, value in os.environ.items()
             if not any(fnmatchcase(name, pattern) for pattern in unset)
         }
-        self._env = kept | {"PYTHONPATH": path, **how.environment}
+        self._env = inherited | {"PYTHONPATH": path, **how.environment}
         self._root = root
         values = {"{sample}": str(root / sample), "{lake}": str(self._lake)}
         self._process = self._start(*(values.get(each, each) for each in how.arguments))
 
     def gold(self) -> dict[str, Any]:
-        """Rows and sums of its gold tables. Raises StepError with its last lines where
-        it failed.
+        """Wait for the run and return rows and sums of its gold tables. Raises
+        StepError with its last lines if it failed.
         """
         with self._folder:
             self._end(self._process)
-            said = self._end(self._start(str(self._inspect), "--lake", str(self._lake)))
-        return dict(json.loads(said.splitlines()[-1])["lake_ci"]["gold"])
+            printed = self._end(
+                self._start(str(self._inspect), "--lake", str(self._lake))
+            )
+        return dict(json.loads(printed.splitlines()[-1])["lake_ci"]["gold"])
 
     def drop(self) -> None:
-        """End it where it still runs: nobody asks any more."""
+        """Kill the run if it is still active, and delete its folder."""
         self._process.kill()
         self._process.communicate()
         self._folder.cleanup()
@@ -155,8 +161,8 @@ class Embedded:
 
 
 def sample_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a sample that are sources: by name, without what only tells of them
-    or makes them.
+    """The source files of a sample, with their names. Scripts and notes are
+    left out.
     """
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in (

@@ -13,10 +13,10 @@ from lake_ci.deploy import scheduled_job
 from lake_ci.deploy.client import ENDED
 from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import StepError
-from lake_ci.deploy.ledger import Entry, Pending, RunOfOurs
+from lake_ci.deploy.ledger import DeployRun, Entry, Pending
 from lake_ci.deploy.lock import LostLockError
 from lake_ci.deploy.release import Release
-from lake_ci.deploy.retries import until
+from lake_ci.deploy.retries import poll_until
 from lake_ci.deploy.tables import restore_arguments
 from lake_ci.errors import LakeCiError
 
@@ -62,7 +62,7 @@ def undo_deploy(context: DeployContext, pending: Pending, why: str) -> bool:
 
 def _undo_all(
     context: DeployContext, last: Entry | None, pending: Pending
-) -> tuple[Release | None, list[str], list[str], Sequence[RunOfOurs]]:
+) -> tuple[Release | None, list[str], list[str], Sequence[DeployRun]]:
     """Undo each part.
 
     Returns the restored release, the parts that were undone, the errors of the parts
@@ -70,7 +70,7 @@ def _undo_all(
     """
     undone: list[str] = []
     failed: list[str] = []
-    runs: Sequence[RunOfOurs] = ()
+    runs: Sequence[DeployRun] = ()
     release = _attempt(
         failed, "the last good release", lambda: _last_good(context, last)
     )
@@ -80,13 +80,13 @@ def _undo_all(
         _attempt(
             failed, "the job", lambda: undone.append(_job(context, release, pending))
         )
-        said, runs = _attempt(
+        restored, runs = _attempt(
             failed, "the tables", lambda: _tables(context, pending)
         ) or (
             [],
             (),
         )
-        undone += said
+        undone += restored
     return release, undone, failed, runs
 
 
@@ -94,11 +94,11 @@ def restore_tables(
     context: DeployContext,
     release: Release,
     tables: Mapping[str, int],
-    runs: Sequence[RunOfOurs],
+    runs: Sequence[DeployRun],
     token: str,
     *,
     started: Callable[[int], None] = lambda run_id: None,
-) -> tuple[dict[str, Any], RunOfOurs]:
+) -> tuple[dict[str, Any], DeployRun]:
     """Restore the tables that these runs changed, unless somebody else changed them
     later.
 
@@ -113,7 +113,7 @@ def restore_tables(
     run = context.runs.once(
         f"{release.package} restore", token, [task], started=started
     )
-    return run.told("restore"), run.window
+    return run.result("restore"), run.window
 
 
 def describe_restore(found: Mapping[str, Any]) -> list[str]:
@@ -132,7 +132,7 @@ def describe_restore(found: Mapping[str, Any]) -> list[str]:
     return words or ["no table had changed"]
 
 
-def stop_runs(context: DeployContext, runs: Sequence[RunOfOurs]) -> None:
+def stop_runs(context: DeployContext, runs: Sequence[DeployRun]) -> None:
     """Cancel the active runs of a dead deploy, and wait until they have ended."""
     for run in runs:
         if run.ended or context.workspace.run(run.id).state in ENDED:
@@ -143,7 +143,7 @@ def stop_runs(context: DeployContext, runs: Sequence[RunOfOurs]) -> None:
             return True if context.workspace.run(number).over else None
 
         limits = context.target.limits
-        until(
+        poll_until(
             look,
             limits.start,
             f"the run {run.id} was cancelled and did not end",
@@ -176,7 +176,7 @@ def _wheel(context: DeployContext, release: Release | None) -> str:
 
 def _tables(
     context: DeployContext, pending: Pending
-) -> tuple[list[str], Sequence[RunOfOurs]]:
+) -> tuple[list[str], Sequence[DeployRun]]:
     if pending.tables is None or not pending.runs or pending.folder is None:
         return ["no table was touched"], ()
     # The script is that of the release to undo: its upload was complete before anything
@@ -198,7 +198,7 @@ def _tables(
                 started=begun.append,
             )
             return describe_restore(found), (run,)
-        runs += context.seen([RunOfOurs(number, 0, 0) for number in begun])
+        runs += context.seen([DeployRun(number, 0, 0) for number in begun])
     # Written before the request: the next undo can submit the same run.
     context.ledger.note(replace(pending, runs=tuple(runs), restoring=mine))
     found, run = restore_tables(context, used, pending.tables, runs, mine)

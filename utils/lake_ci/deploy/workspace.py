@@ -25,7 +25,7 @@ from lake_ci.deploy.client import (
     TaskRun,
 )
 from lake_ci.deploy.errors import WorkspaceError
-from lake_ci.deploy.retries import Clock, Limits, again
+from lake_ci.deploy.retries import Clock, Limits, retry
 
 Answer = TypeVar("Answer")
 PASSING = (
@@ -59,7 +59,9 @@ class Databricks:
         def ask() -> bytes:
             answer = self._sdk.files.download(path)
             if answer.contents is None:
-                raise WorkspaceError(f"{path}: the answer has no content", again=True)
+                raise WorkspaceError(
+                    f"{path}: the answer has no content", retryable=True
+                )
             content = answer.contents.read()
             if answer.content_length is not None and len(content) != int(
                 answer.content_length
@@ -67,7 +69,7 @@ class Databricks:
                 raise WorkspaceError(
                     f"{path}: only {len(content)} of"
                     f" {answer.content_length} bytes came",
-                    again=True,
+                    retryable=True,
                 )
             return content
 
@@ -132,7 +134,7 @@ class Databricks:
         def ask() -> Cluster:
             seen = self._sdk.clusters.get(cluster_id)
             if seen.state is None:
-                raise WorkspaceError(f"{cluster_id} has no state", again=True)
+                raise WorkspaceError(f"{cluster_id} has no state", retryable=True)
             name, runtime = seen.cluster_name or "", seen.spark_version or ""
             message = seen.state_message or ""
             return Cluster(cluster_id, name, seen.state.value, runtime, message)
@@ -150,7 +152,7 @@ class Databricks:
             self._cli.text("clusters", what, "--cluster-id", cluster_id)
 
         try:
-            again(ask, self._limits, self._clock)
+            retry(ask, self._limits, self._clock)
         except WorkspaceError as error:
             # It was asked for before, and that answer was lost: what counts is the
             # state that it comes to.
@@ -194,7 +196,7 @@ class Databricks:
 
     def submit(self, body: Mapping[str, Any]) -> int:
         arguments = ("runs", "submit", "--json", json.dumps(body), *JOBS)
-        return self._command(lambda said: int(said["run_id"]), *arguments)
+        return self._command(lambda answer: int(answer["run_id"]), *arguments)
 
     def run(self, run_id: int) -> JobRun:
         seen = self.ask(lambda: self._sdk.jobs.get_run(run_id))
@@ -212,9 +214,9 @@ class Databricks:
         return JobRun(run_id, *_state(seen.state), tasks)
 
     def output(self, task_run_id: int) -> Output:
-        def read(said: Any) -> Output:
-            error = said.get("error") or said.get("error_trace") or ""
-            return Output(str(said.get("logs") or ""), str(error))
+        def read(answer: Any) -> Output:
+            error = answer.get("error") or answer.get("error_trace") or ""
+            return Output(str(answer.get("logs") or ""), str(error))
 
         arguments = ("runs", "get-output", "--run-id", str(task_run_id), *JOBS)
         return self._command(read, *arguments)
@@ -224,12 +226,12 @@ class Databricks:
         self.ask(lambda: self._sdk.jobs.cancel_run(run_id))
 
     def job(self, name: str) -> ScheduledJob | None:
-        number = again(lambda: self._job_id(name), self._limits, self._clock)
+        number = retry(lambda: self._job_id(name), self._limits, self._clock)
         if number is None:
             return None
 
-        def read(said: Any) -> ScheduledJob:
-            return ScheduledJob(number, dict(said["settings"]))
+        def read(answer: Any) -> ScheduledJob:
+            return ScheduledJob(number, dict(answer["settings"]))
 
         return self._command(read, "jobs", "get", "--job-id", str(number), *JOBS)
 
@@ -244,9 +246,9 @@ class Databricks:
             if found is not None:
                 return found
             arguments = ("jobs", "create", "--json", json.dumps(settings), *JOBS)
-            return self._once(lambda said: int(said["job_id"]), *arguments)
+            return self._once(lambda answer: int(answer["job_id"]), *arguments)
 
-        return again(create, self._limits, self._clock)
+        return retry(create, self._limits, self._clock)
 
     def reset_job(self, job_id: int, settings: Mapping[str, Any]) -> None:
         self._say(
@@ -277,7 +279,7 @@ class Databricks:
             except DatabricksError as error:
                 passing = isinstance(error, PASSING)
                 raise WorkspaceError(
-                    str(error).strip(), code=_code(error), again=passing
+                    str(error).strip(), code=_code(error), retryable=passing
                 ) from None
             except (
                 requests.RequestException,
@@ -292,9 +294,9 @@ class Databricks:
                 # reason.
                 cause = f": {error.__cause__}" if error.__cause__ else ""
                 message = f"{type(error).__name__}: {error}{cause}"
-                raise WorkspaceError(message, again=True) from None
+                raise WorkspaceError(message, retryable=True) from None
 
-        return again(translated, self._limits, self._clock)
+        return retry(translated, self._limits, self._clock)
 
     def _job_id(self, name: str) -> int | None:
         """The id of the job of that name. Raises WorkspaceError for several."""
@@ -314,22 +316,22 @@ class Databricks:
         return found[0] if found else None
 
     def _command(self, read: Callable[[Any], Answer], *arguments: str) -> Answer:
-        return again(lambda: self._once(read, *arguments), self._limits, self._clock)
+        return retry(lambda: self._once(read, *arguments), self._limits, self._clock)
 
     def _once(self, read: Callable[[Any], Answer], *arguments: str) -> Answer:
         """Run a command once. Raises WorkspaceError where `read` finds no answer."""
-        said = self._cli.json(*arguments)
+        answer = self._cli.json(*arguments)
         try:
-            return read(said)
+            return read(answer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             command = " ".join(arguments[:2])
             raise WorkspaceError(
                 f"databricks {command} has an unexpected answer: {error!r}",
-                again=True,
+                retryable=True,
             ) from None
 
     def _say(self, *arguments: str) -> None:
-        again(lambda: self._cli.text(*arguments), self._limits, self._clock)
+        retry(lambda: self._cli.text(*arguments), self._limits, self._clock)
 
 
 def _code(error: DatabricksError) -> str:

@@ -1,6 +1,4 @@
-"""A workspace in memory that records what it is asked, and a small release to deploy to
-it.
-"""
+"""A fake workspace in memory that records its calls, and a small release to deploy."""
 
 from __future__ import annotations
 
@@ -49,11 +47,11 @@ JOB = {
 
 
 @dataclass
-class Double:
+class FakeWorkspace:
     """`client.Workspace` in memory.
 
     Attributes:
-        calls: what it was asked, in order, but for what only looks.
+        calls: the calls that change something, in order.
         files: the volume.
         running: the wheel that the cluster's processes see: what was installed when it
             last started, or was new then.
@@ -93,7 +91,7 @@ class Double:
         if name in self.lose_at:
             raise self.lose_at.pop(name)
 
-    def asked(self, name: str) -> list[tuple[Any, ...]]:
+    def calls_of(self, name: str) -> list[tuple[Any, ...]]:
         return [call[1:] for call in self.calls if call[0] == name]
 
     def user(self) -> str:
@@ -191,9 +189,9 @@ class Double:
                     self.now + 1,
                 )
             )
-            told = self.restored if key == "restore" else self._inside()
+            output = self.restored if key == "restore" else self._inside()
             log = (
-                "\n".join(["noise", json.dumps({"lake_ci": told})])
+                "\n".join(["noise", json.dumps({"lake_ci": output})])
                 if not bad
                 else "division by zero"
             )
@@ -261,12 +259,12 @@ class Double:
 
 @dataclass
 class Scene:
-    """An environment to deploy to, and what the deploy said."""
+    """An environment to deploy to, and the events of the deploys."""
 
-    workspace: Double
+    workspace: FakeWorkspace
     target: Target
     clock: Clock
-    said: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     process: int = 41
 
     def context(self, **options: Any) -> DeployContext:
@@ -282,7 +280,7 @@ class Scene:
             self.clock.now(),
             2e9,
         )
-        events = Events(lambda line: self.said.append(json.loads(line)))
+        events = Events(lambda line: self.events.append(json.loads(line)))
         context = DeployContext(
             self.workspace,
             self.target,
@@ -299,13 +297,13 @@ class Scene:
         """The last row of that name."""
         return [
             event
-            for event in self.said
+            for event in self.events
             if event["event"] == "end" and event["step"] == name
         ][-1]
 
     @property
     def steps(self) -> list[str]:
-        return [event["step"] for event in self.said if event["event"] == "end"]
+        return [event["step"] for event in self.events if event["event"] == "end"]
 
 
 @pytest.fixture
@@ -350,12 +348,12 @@ def target() -> Target:
 
 
 @pytest.fixture
-def workspace() -> Double:
-    return Double()
+def workspace() -> FakeWorkspace:
+    return FakeWorkspace()
 
 
 @pytest.fixture
-def scene(workspace: Double, target: Target, clock: Clock) -> Scene:
+def scene(workspace: FakeWorkspace, target: Target, clock: Clock) -> Scene:
     return Scene(workspace, target, clock)
 
 
@@ -400,7 +398,7 @@ def built(target: Target) -> Callable[..., tuple[Release, dict[str, bytes]]]:
 
 @pytest.fixture
 def lost() -> WorkspaceError:
-    return WorkspaceError("no answer", again=True)
+    return WorkspaceError("no answer", retryable=True)
 
 
 @pytest.fixture

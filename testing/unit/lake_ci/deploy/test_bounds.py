@@ -30,7 +30,7 @@ from lake_ci.deploy.cluster import Installation
 from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import StepError, WorkspaceError
 from lake_ci.deploy.events import Events
-from lake_ci.deploy.ledger import Entry, Ledger, Pending, RunOfOurs
+from lake_ci.deploy.ledger import DeployRun, Entry, Ledger, Pending
 from lake_ci.deploy.lock import Holder, Lock
 from lake_ci.deploy.release import Release
 from lake_ci.deploy.retries import Clock, Limits
@@ -74,7 +74,7 @@ PENDING: dict[str, Any] = {
         ]
     },
 }
-WAITS = ("running", "make_room", "install", "clear")
+WAITS = ("running", "wait_until_idle", "install", "clear")
 POLLING = {
     "Runs.once",
     "DeployContext.inspect",
@@ -109,8 +109,8 @@ VALUES: dict[str, Any] = {
     "release": RELEASE,
     "entry": ENTRY,
     "previous": ENTRY,
-    "pending": Pending("me", "deploy", None, None, runs=[RunOfOurs(1, 1, 0)]),
-    "runs": [RunOfOurs(1, 1, 0)],
+    "pending": Pending("me", "deploy", None, None, runs=[DeployRun(1, 1, 0)]),
+    "runs": [DeployRun(1, 1, 0)],
     "tasks": [],
     "settings": {"name": "nightly"},
     "body": {"run_name": "x"},
@@ -321,8 +321,8 @@ def clients() -> list[type]:
             own = inspect.isclass(kind) and kind.__module__ == module.name
             if own and kind is not Workspace:
                 parameters = inspect.signature(kind).parameters.values()
-                asked = {str(parameter.annotation) for parameter in parameters}
-                if asked & {"Workspace", "WorkspaceClient", "DatabricksCli"}:
+                annotations = {str(parameter.annotation) for parameter in parameters}
+                if annotations & {"Workspace", "WorkspaceClient", "DatabricksCli"}:
                     found.add(kind)
     return sorted(found, key=lambda kind: kind.__name__)
 

@@ -48,11 +48,11 @@ def cli(tmp_path: Path, host: str, seconds: float = 600) -> DatabricksCli:
 
 
 def test_token_goes_by_the_environment_alone(tmp_path: Path) -> None:
-    told = cli(tmp_path, "https://example.com").json(
+    printed = cli(tmp_path, "https://example.com").json(
         "clusters", "get", "--cluster-id", "x"
     )
-    assert told["argv"] == ["clusters", "get", "--cluster-id", "x"]
-    assert told["env"] == {
+    assert printed["argv"] == ["clusters", "get", "--cluster-id", "x"]
+    assert printed["env"] == {
         "DATABRICKS_HOST": "https://example.com",
         "DATABRICKS_TOKEN": "dapi-secret",
         "DATABRICKS_CONFIG_FILE": "/dev/null",
@@ -76,7 +76,7 @@ def test_command_without_an_answer_is_ended(tmp_path: Path) -> None:
         WorkspaceError, match=r"databricks sleep had no answer within 0.2 s"
     ) as caught:
         cli(tmp_path, "https://example.com", seconds=0.2).text("sleep")
-    assert caught.value.again
+    assert caught.value.retryable
 
 
 def test_error_of_a_command_has_its_code(tmp_path: Path) -> None:
@@ -84,15 +84,15 @@ def test_error_of_a_command_has_its_code(tmp_path: Path) -> None:
         WorkspaceError, match="databricks fail: INVALID_STATE: Running"
     ) as caught:
         cli(tmp_path, "https://example.com").text("fail")
-    assert (caught.value.code, caught.value.again) == ("INVALID_STATE", False)
+    assert (caught.value.code, caught.value.retryable) == ("INVALID_STATE", False)
 
 
-def test_output_that_is_no_json_may_be_asked_for_again(tmp_path: Path) -> None:
+def test_output_that_is_not_json_is_retryable(tmp_path: Path) -> None:
     with pytest.raises(
         WorkspaceError, match="databricks chat printed no JSON: no JSON"
     ) as caught:
         cli(tmp_path, "https://example.com").json("chat")
-    assert caught.value.again
+    assert caught.value.retryable
 
 
 def body(code: str) -> str:
@@ -100,7 +100,7 @@ def body(code: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "again"),
+    ("output", "code", "retryable"),
     [
         (body("TEMPORARILY_UNAVAILABLE"), "TEMPORARILY_UNAVAILABLE", True),
         (body("REQUEST_LIMIT_EXCEEDED"), "REQUEST_LIMIT_EXCEEDED", True),
@@ -123,9 +123,9 @@ def body(code: str) -> str:
         ("Usage: databricks ...", "", False),
     ],
 )
-def test_errors(said: str, code: str, again: bool) -> None:
-    error = failed(["runs", "submit", "--json", "{}"], said)
-    assert (error.code, error.again) == (code, again)
+def test_errors(output: str, code: str, retryable: bool) -> None:
+    error = failed(["runs", "submit", "--json", "{}"], output)
+    assert (error.code, error.retryable) == (code, retryable)
     assert str(error).startswith("databricks runs submit: ")
 
 
@@ -152,4 +152,4 @@ def test_a_program_that_is_missing_is_an_error_with_its_name(tmp_path: Path) -> 
         WorkspaceError, match="databricks could not be started: No such file"
     ) as caught:
         missing.json("runs", "list")
-    assert not caught.value.again
+    assert not caught.value.retryable

@@ -112,12 +112,12 @@ def test_connect_hides_the_token_in_all_that_follows(
     server: Server, here: pytest.MonkeyPatch, target: Target, clock: Clock
 ) -> None:
     here.setenv("DATABRICKS_TOKEN", TOKEN)
-    said: list[str] = []
-    events = Events(said.append)
+    lines: list[str] = []
+    events = Events(lines.append)
     with pytest.raises(WorkspaceError), events.step("workspace"):
         connect(replace(target, host=server.url), os.environ, events, clock)
     assert server.headers[0] == f"Bearer {TOKEN}"
-    assert "Bearer [hidden]" in said[-1] and TOKEN not in "".join(said)
+    assert "Bearer [hidden]" in lines[-1] and TOKEN not in "".join(lines)
 
 
 def test_a_token_that_ends_in_a_line_break_is_used_without_it_and_not_shown(
@@ -150,10 +150,10 @@ def test_an_unexpected_error_ends_as_a_result_without_its_secrets(
         raise ValueError(f"Invalid header value {TOKEN.encode()!r}")
 
     monkeypatch.setattr(command, "_do", fail)
-    said: list[str] = []
+    lines: list[str] = []
     code = command.main(
-        ["--environment", "dev"], {}, Events(said.append, Redactor([TOKEN]))
+        ["--environment", "dev"], {}, Events(lines.append, Redactor([TOKEN]))
     )
-    text, result = map(json.loads, said)
+    text, result = map(json.loads, lines)
     assert (code, result["outcome"], result["code"]) == (1, "failed", 1)
     assert "ValueError: Invalid header value b'[hidden]'" in text["text"]

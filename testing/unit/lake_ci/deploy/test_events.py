@@ -1,4 +1,4 @@
-"""Every step is told with how it ended, and no secret is."""
+"""Each step has an event for its end, and secrets are redacted."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from lake_ci.system.redaction import Redactor
 
 
 @pytest.fixture
-def said() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
 @pytest.fixture
-def events(said: list[str]) -> Events:
-    return Events(said.append, Redactor(["dapi-secret-1"]))
+def events(lines: list[str]) -> Events:
+    return Events(lines.append, Redactor(["dapi-secret-1"]))
 
 
-def ends(said: list[str]) -> list[dict[str, Any]]:
-    return [event for event in map(json.loads, said) if event["event"] == "end"]
+def ends(lines: list[str]) -> list[dict[str, Any]]:
+    return [event for event in map(json.loads, lines) if event["event"] == "end"]
 
 
-def test_step_that_fails_says_why_and_raises_on(
-    events: Events, said: list[str]
+def test_step_that_fails_reports_the_error_and_raises_it(
+    events: Events, lines: list[str]
 ) -> None:
     with pytest.raises(StepError), events.step("install"):
         raise StepError("first line\nsecond line")
-    [end] = ends(said)
+    [end] = ends(lines)
     assert (end["status"], end["detail"], end["findings"]) == (
         "failure",
         "first line",
@@ -39,14 +39,16 @@ def test_step_that_fails_says_why_and_raises_on(
     )
 
 
-def test_step_that_is_interrupted_is_told_too(events: Events, said: list[str]) -> None:
+def test_step_that_is_interrupted_ends_as_failure(
+    events: Events, lines: list[str]
+) -> None:
     with pytest.raises(KeyboardInterrupt), events.step("scripts"):
         raise KeyboardInterrupt
-    assert ends(said)[0]["status"] == "failure"
+    assert ends(lines)[0]["status"] == "failure"
 
 
 def test_secrets_are_hidden_wherever_they_stand(
-    events: Events, said: list[str]
+    events: Events, lines: list[str]
 ) -> None:
     events.hide("dapi-secret-2")
     with events.step("dapi-secret-1") as step:
@@ -56,13 +58,13 @@ def test_secrets_are_hidden_wherever_they_stand(
     events.text("dapi-secret-1")
     events.row("task", "failure", "dapi-secret-2")
     events.result("dapi-secret-1", 0)
-    assert "dapi-" not in "".join(said)
-    assert "x [hidden] y" in said[1]
+    assert "dapi-" not in "".join(lines)
+    assert "x [hidden] y" in lines[1]
 
 
-def test_a_secret_is_redacted_before_it_is_encoded(said: list[str]) -> None:
+def test_a_secret_is_redacted_before_it_is_encoded(lines: list[str]) -> None:
     secret = 'dapi"first line\nsecond line\n'
-    events = Events(said.append, Redactor([secret]))
+    events = Events(lines.append, Redactor([secret]))
     events.text(f"Invalid header value {secret!r} and {secret}")
-    [event] = map(json.loads, said)
+    [event] = map(json.loads, lines)
     assert "first" not in event["text"] and "second" not in event["text"]

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lake_ci.deploy.errors import StepError, WorkspaceError
-from lake_ci.deploy.ledger import Entry, Ledger, Pending, RunOfOurs, standing
-from testing.unit.lake_ci.deploy.conftest import BASE, Double
+from lake_ci.deploy.ledger import DeployRun, Entry, Ledger, Pending, release_stack
+from testing.unit.lake_ci.deploy.conftest import BASE, FakeWorkspace
 
 
 def entry(number: int, kind: str, version: str | None, identity: str = "") -> Entry:
@@ -31,7 +31,7 @@ def entry(number: int, kind: str, version: str | None, identity: str = "") -> En
 
 
 @pytest.fixture
-def ledger(workspace: Double) -> Ledger:
+def ledger(workspace: FakeWorkspace) -> Ledger:
     return Ledger(workspace, BASE)
 
 
@@ -39,7 +39,7 @@ def test_entry_is_read_as_it_was_written(ledger: Ledger) -> None:
     written = ledger.append(
         replace(
             entry(0, "deploy", "1.0"),
-            runs=(RunOfOurs(1, 2, 3, (4, 5)),),
+            runs=(DeployRun(1, 2, 3, (4, 5)),),
             tables={"t": 7},
         )
     )
@@ -55,7 +55,7 @@ def test_entry_of_the_same_deploy_is_not_written_twice(ledger: Ledger) -> None:
 
 
 def test_entry_of_somebody_else_is_never_written_over(
-    ledger: Ledger, workspace: Double
+    ledger: Ledger, workspace: FakeWorkspace
 ) -> None:
     ledger.append(entry(0, "deploy", "1.0"))
     workspace.files[f"{BASE}/ledger/000002.json"] = b"theirs"
@@ -66,14 +66,14 @@ def test_entry_of_somebody_else_is_never_written_over(
     assert workspace.files[f"{BASE}/ledger/000002.json"] == b"theirs"
 
 
-def test_what_was_undone_is_told_and_is_not_current(ledger: Ledger) -> None:
+def test_undone_deploy_is_listed_and_is_not_current(ledger: Ledger) -> None:
     live = ledger.append(entry(0, "deploy", "1.0", "first"))
     ledger.append(entry(0, "returned", None, "second"))
     assert ledger.current() == live
     assert [each.kind for each in ledger.entries()] == ["deploy", "returned"]
 
 
-def test_damage_is_named(ledger: Ledger, workspace: Double) -> None:
+def test_damage_is_named(ledger: Ledger, workspace: FakeWorkspace) -> None:
     workspace.files[f"{BASE}/ledger/000001.json"] = b"{}"
     with pytest.raises(StepError, match="000001.json cannot be read"):
         ledger.current()
@@ -83,7 +83,7 @@ def test_damage_is_named(ledger: Ledger, workspace: Double) -> None:
 
 
 def test_pending_is_remembered_until_it_is_forgotten(
-    ledger: Ledger, workspace: Double
+    ledger: Ledger, workspace: FakeWorkspace
 ) -> None:
     assert ledger.pending() is None
     pending = Pending(
@@ -92,7 +92,7 @@ def test_pending_is_remembered_until_it_is_forgotten(
         "/f",
         "1.0",
         tables={"t": 1},
-        runs=(RunOfOurs(1, 2, 0, (3,)),),
+        runs=(DeployRun(1, 2, 0, (3,)),),
         job={"name": "j"},
     )
     ledger.note(pending)
@@ -105,7 +105,7 @@ def test_pending_is_remembered_until_it_is_forgotten(
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("kinds", "expected"),
     [
         ([], []),
         ([("deploy", "1")], ["1"]),
@@ -120,8 +120,10 @@ def test_pending_is_remembered_until_it_is_forgotten(
         ([("deploy", "1"), ("returned", None), ("deploy", "2")], ["1", "2"]),
     ],
 )
-def test_standing(told: list[tuple[str, str | None]], expected: list[str]) -> None:
+def test_release_stack(
+    kinds: list[tuple[str, str | None]], expected: list[str]
+) -> None:
     entries = [
-        entry(number, kind, version) for number, (kind, version) in enumerate(told, 1)
+        entry(number, kind, version) for number, (kind, version) in enumerate(kinds, 1)
     ]
-    assert [each.version for each in standing(entries)] == expected
+    assert [each.version for each in release_stack(entries)] == expected

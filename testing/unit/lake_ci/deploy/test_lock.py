@@ -22,7 +22,7 @@ from lake_ci.deploy.lock import (
     this_process,
 )
 from lake_ci.deploy.retries import Clock
-from testing.unit.lake_ci.deploy.conftest import Double
+from testing.unit.lake_ci.deploy.conftest import FakeWorkspace
 
 FOLDER = "/Volumes/a/b/c/locks"
 
@@ -33,16 +33,16 @@ def me(clock: Clock) -> Holder:
 
 
 @pytest.fixture
-def lock(workspace: Double, clock: Clock) -> Lock:
+def lock(workspace: FakeWorkspace, clock: Clock) -> Lock:
     return Lock(workspace, FOLDER, clock)
 
 
-def held(workspace: Double, holder: Holder) -> None:
+def held(workspace: FakeWorkspace, holder: Holder) -> None:
     workspace.files[f"{FOLDER}/{holder.id}.json"] = json.dumps(asdict(holder)).encode()
 
 
 def test_lock_that_is_given_back_can_be_taken_again(
-    lock: Lock, me: Holder, workspace: Double
+    lock: Lock, me: Holder, workspace: FakeWorkspace
 ) -> None:
     assert lock.take(me) == []
     lock.check(me)
@@ -51,7 +51,7 @@ def test_lock_that_is_given_back_can_be_taken_again(
     assert lock.take(replace(me, id="other")) == []
 
 
-def test_second_is_refused_and_told_who_deploys(lock: Lock, me: Holder) -> None:
+def test_second_deploy_is_refused_with_the_holders_name(lock: Lock, me: Holder) -> None:
     lock.take(me)
     with pytest.raises(
         RefusedError,
@@ -61,7 +61,7 @@ def test_second_is_refused_and_told_who_deploys(lock: Lock, me: Holder) -> None:
 
 
 def test_lock_of_a_process_that_is_gone_is_cleared_away(
-    workspace: Double, clock: Clock, me: Holder
+    workspace: FakeWorkspace, clock: Clock, me: Holder
 ) -> None:
     dead = replace(me, id="dead")
     held(workspace, dead)
@@ -71,7 +71,7 @@ def test_lock_of_a_process_that_is_gone_is_cleared_away(
 
 
 def test_lock_of_another_machine_stands_until_it_expires(
-    lock: Lock, me: Holder, workspace: Double, clock: Clock
+    lock: Lock, me: Holder, workspace: FakeWorkspace, clock: Clock
 ) -> None:
     theirs = replace(me, id="theirs", machine="elsewhere")
     held(workspace, theirs)
@@ -82,7 +82,7 @@ def test_lock_of_another_machine_stands_until_it_expires(
 
 
 def test_of_two_that_come_at_once_not_both_deploy(
-    lock: Lock, me: Holder, workspace: Double
+    lock: Lock, me: Holder, workspace: FakeWorkspace
 ) -> None:
     """The other one's lock appears right after this one has looked."""
     real: Callable[..., bool] = workspace.write
@@ -105,7 +105,7 @@ def test_lock_that_was_broken_is_noticed(lock: Lock, me: Holder) -> None:
 
 
 def test_lock_that_cannot_be_read_is_not_passed_over(
-    lock: Lock, me: Holder, workspace: Double
+    lock: Lock, me: Holder, workspace: FakeWorkspace
 ) -> None:
     workspace.files[f"{FOLDER}/odd.json"] = b"{"
     with pytest.raises(WorkspaceError, match="--break-lock"):

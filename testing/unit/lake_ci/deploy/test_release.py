@@ -22,8 +22,8 @@ def made(tmp_path: Path) -> Release:
 
 
 def test_same_files_have_the_same_address(made: Release, tmp_path: Path) -> None:
-    again = release(projects.make(tmp_path / "two", "1.0"))
-    assert again.folder == made.folder
+    same = release(projects.make(tmp_path / "two", "1.0"))
+    assert same.folder == made.folder
     assert made.folder.startswith(f"{projects.BASE}/1.0/")
 
 

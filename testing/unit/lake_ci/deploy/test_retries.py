@@ -7,15 +7,15 @@ from __future__ import annotations
 import pytest
 
 from lake_ci.deploy.errors import StepError, WorkspaceError
-from lake_ci.deploy.retries import Clock, Limits, again, until
+from lake_ci.deploy.retries import Clock, Limits, poll_until, retry
 
 LIMITS = Limits(attempts=3, pause=1, poll=2)
 
 
-def test_passing_failure_is_asked_again_with_longer_pauses(clock: Clock) -> None:
+def test_retryable_error_is_retried_with_longer_pauses(clock: Clock) -> None:
     answers: list[WorkspaceError | int] = [
-        WorkspaceError("a", again=True),
-        WorkspaceError("b", again=True),
+        WorkspaceError("a", retryable=True),
+        WorkspaceError("b", retryable=True),
         7,
     ]
 
@@ -26,36 +26,36 @@ def test_passing_failure_is_asked_again_with_longer_pauses(clock: Clock) -> None
         return answer
 
     start = clock.now()
-    assert again(ask, LIMITS, clock) == 7
+    assert retry(ask, LIMITS, clock) == 7
     assert clock.now() - start == 3
 
 
 def test_last_failure_is_raised(clock: Clock) -> None:
-    asked: list[int] = []
+    calls: list[int] = []
 
     def ask() -> None:
-        asked.append(1)
-        raise WorkspaceError("no", again=True)
+        calls.append(1)
+        raise WorkspaceError("no", retryable=True)
 
     with pytest.raises(WorkspaceError, match="no"):
-        again(ask, LIMITS, clock)
-    assert len(asked) == 3
+        retry(ask, LIMITS, clock)
+    assert len(calls) == 3
 
 
-def test_refusal_is_not_asked_again(clock: Clock) -> None:
-    asked: list[int] = []
+def test_error_that_is_not_retryable_is_raised_at_once(clock: Clock) -> None:
+    calls: list[int] = []
 
     def ask() -> None:
-        asked.append(1)
+        calls.append(1)
         raise WorkspaceError("no")
 
     with pytest.raises(WorkspaceError):
-        again(ask, LIMITS, clock)
-    assert len(asked) == 1
+        retry(ask, LIMITS, clock)
+    assert len(calls) == 1
 
 
 def test_wait_ends_with_its_reason(clock: Clock) -> None:
     start = clock.now()
     with pytest.raises(StepError, match="it did not come within 10 s"):
-        until(lambda: None, 10, "it did not come", LIMITS, clock)
+        poll_until(lambda: None, 10, "it did not come", LIMITS, clock)
     assert 10 <= clock.now() - start <= 12

@@ -65,7 +65,7 @@ def test_first_deploy_installs_runs_and_records(scene: Scene, built: Built) -> N
     assert deploy(scene, made) == DEPLOYED
     assert scene.steps == STEPS
     assert_whole(scene, made[0])
-    assert not scene.workspace.asked("restart")
+    assert not scene.workspace.calls_of("restart")
     entry = scene.context().ledger.current()
     assert entry is not None
     assert (entry.version, entry.commit, entry.previous) == ("1.0", "c" * 40, None)
@@ -94,7 +94,7 @@ def test_upgrade_removes_the_old_wheel_and_restarts_once(
     made = built("1.1")
     assert deploy(scene, made) == DEPLOYED
     assert_whole(scene, made[0])
-    assert len(scene.workspace.asked("restart")) == 1
+    assert len(scene.workspace.calls_of("restart")) == 1
     entry = scene.context().ledger.current()
     assert entry is not None
     assert (entry.number, entry.previous, entry.tables) == (2, 1, {"gold_sales": 0})
@@ -121,7 +121,7 @@ def test_terminated_cluster_is_started(scene: Scene, built: Built) -> None:
     scene.workspace.state = "TERMINATED"
     made = built("1.0")
     assert deploy(scene, made) == DEPLOYED
-    assert scene.workspace.asked("start") == [()]
+    assert scene.workspace.calls_of("start") == [()]
     assert_whole(scene, made[0])
 
 
@@ -187,7 +187,7 @@ def test_runs_of_others_are_waited_for_and_never_cut(
     deploy(scene, old)
     scene.workspace.others = {5: "their report"}
     assert deploy(scene, built("1.1")) == RETURNED
-    assert not scene.workspace.asked("restart")
+    assert not scene.workspace.calls_of("restart")
     assert "which would cut their report (5)" in scene.row("install")["detail"]
     assert_whole(scene, old[0])
 
@@ -221,7 +221,7 @@ def test_what_cannot_be_undone_now_is_undone_by_the_next_deploy(
 def test_job_of_somebody_elses_making_is_given_back(scene: Scene, built: Built) -> None:
     theirs = {"name": "shop nightly", "tasks": [], "tags": {}}
     scene.workspace.jobs[3] = dict(theirs)
-    scene.workspace.break_at["write"] = WorkspaceError("never mind", again=False)
+    scene.workspace.break_at["write"] = WorkspaceError("never mind", retryable=False)
     with pytest.raises(WorkspaceError):
         deploy(scene, built("1.0"))
     scene.workspace.result = "FAILED"
@@ -229,10 +229,10 @@ def test_job_of_somebody_elses_making_is_given_back(scene: Scene, built: Built) 
     assert scene.workspace.jobs == {3: theirs}
 
 
-@pytest.mark.parametrize("again", ["1.0", "1.1"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("lost", [False, True], ids=["before", "after"])
-def test_way_back_that_is_killed_at_its_restore_is_gone_to_the_end_by_the_next_deploy(
-    scene: Scene, built: Built, again: str, lost: bool
+def test_undo_killed_at_its_restore_is_finished_by_the_next_deploy(
+    scene: Scene, built: Built, version: str, lost: bool
 ) -> None:
     old = built("1.0")
     deploy(scene, old)
@@ -253,18 +253,20 @@ def test_way_back_that_is_killed_at_its_restore_is_gone_to_the_end_by_the_next_d
     with pytest.raises(SystemExit):
         deploy(scene, built("1.1"))
     scene.workspace.result = "SUCCESS"
-    assert deploy(scene, built(again)) == (UNCHANGED if again == "1.0" else DEPLOYED)
+    assert deploy(scene, built(version)) == (
+        UNCHANGED if version == "1.0" else DEPLOYED
+    )
     assert "no table had changed" in scene.row("return")["detail"]
     restores = [
         token
-        for name, token in scene.workspace.asked("submit")
+        for name, token in scene.workspace.calls_of("submit")
         if name == "shop restore"
     ]
-    assert len(set(restores)) == 1, "one run, asked for again by whoever finds the note"
-    assert_whole(scene, built(again)[0])
+    assert len(set(restores)) == 1, "the retry submits the same run"
+    assert_whole(scene, built(version)[0])
 
 
-def test_way_back_whose_restore_failed_starts_another(
+def test_undo_whose_restore_failed_starts_another_run(
     scene: Scene, built: Built
 ) -> None:
     old = built("1.0")
@@ -368,7 +370,7 @@ def test_rollback_that_fails_goes_back_to_what_ran(scene: Scene, built: Built) -
     deploy(scene, built("1.0"))
     new = built("1.1")
     deploy(scene, new)
-    scene.workspace.break_at["uninstall"] = WorkspaceError("no", again=False)
+    scene.workspace.break_at["uninstall"] = WorkspaceError("no", retryable=False)
     assert roll_back(scene.context(), None) == RETURNED
     assert_whole(scene, new[0])
 
@@ -430,7 +432,7 @@ def test_a_secret_of_an_error_is_not_in_the_ledger(scene: Scene, built: Built) -
     assert not any(
         b"0123456789abcdef" in content for content in scene.workspace.files.values()
     )
-    assert "0123456789abcdef" not in str(scene.said)
+    assert "0123456789abcdef" not in str(scene.events)
 
 
 def test_output_that_is_cut_holds_no_part_of_a_secret(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lake_ci.deploy.scheduled_job import agrees, restore, upsert
-from testing.unit.lake_ci.deploy.conftest import Double
+from testing.unit.lake_ci.deploy.conftest import FakeWorkspace
 
 SETTINGS: dict[str, Any] = {
     "name": "job",
@@ -16,7 +16,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def test_job_is_created_then_left_then_updated(workspace: Double) -> None:
+def test_job_is_created_then_left_then_updated(workspace: FakeWorkspace) -> None:
     assert upsert(workspace, SETTINGS) == (7, "created")
     workspace.jobs[7]["timeout_seconds"] = 0  # a default that the workspace adds
     assert upsert(workspace, SETTINGS) == (7, "unchanged")
@@ -24,7 +24,7 @@ def test_job_is_created_then_left_then_updated(workspace: Double) -> None:
     assert [call[0] for call in workspace.calls] == ["create_job", "reset_job"]
 
 
-def test_restore_gives_the_job_its_old_settings(workspace: Double) -> None:
+def test_restore_gives_the_job_its_old_settings(workspace: FakeWorkspace) -> None:
     assert restore(workspace, "job", None) == "was not there"
     upsert(workspace, SETTINGS)
     assert restore(workspace, "job", SETTINGS) == "unchanged"

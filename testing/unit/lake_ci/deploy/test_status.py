@@ -11,9 +11,9 @@ from lake_ci.deploy.client import Library
 from lake_ci.deploy.ledger import Pending
 from lake_ci.deploy.rollout import Rollout
 from lake_ci.deploy.status import history, tell
-from testing.unit.lake_ci.deploy.conftest import BASE, Double, Scene
+from testing.unit.lake_ci.deploy.conftest import BASE, FakeWorkspace, Scene
 
-Damage = Callable[[Double], None]
+Damage = Callable[[FakeWorkspace], None]
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def deployed(scene: Scene, built: Callable[..., tuple[object, object]]) -> Scene
 
 
 def text(scene: Scene) -> str:
-    return "\n".join(event["text"] for event in scene.said if event["event"] == "text")
+    return "\n".join(
+        event["text"] for event in scene.events if event["event"] == "text"
+    )
 
 
 def test_what_runs_since_when_and_by_which_commit(deployed: Scene) -> None:
@@ -43,7 +45,7 @@ def test_nothing_is_deployed_is_a_status(scene: Scene) -> None:
     assert "nothing is deployed" in text(scene)
 
 
-def other_wheel(workspace: Double) -> None:
+def other_wheel(workspace: FakeWorkspace) -> None:
     workspace.libraries = {
         "/x/shop-2.0-py3-none-any.whl": Library(
             "/x/shop-2.0-py3-none-any.whl", "INSTALLED"
@@ -51,15 +53,15 @@ def other_wheel(workspace: Double) -> None:
     }
 
 
-def no_job(workspace: Double) -> None:
+def no_job(workspace: FakeWorkspace) -> None:
     workspace.jobs.clear()
 
 
-def other_job(workspace: Double) -> None:
+def other_job(workspace: FakeWorkspace) -> None:
     workspace.jobs[7]["tags"] = {}
 
 
-def other_bytes(workspace: Double) -> None:
+def other_bytes(workspace: FakeWorkspace) -> None:
     [path] = [path for path in workspace.files if path.endswith("fill.py")]
     workspace.files[path] = b"other"
 

@@ -11,8 +11,13 @@ import pytest
 
 from lake_ci.deploy.bundle import Comparison
 from lake_ci.deploy.errors import StepError
-from lake_ci.deploy.ledger import RunOfOurs
-from lake_ci.deploy.tables import Embedded, differences, restore_arguments, strangers
+from lake_ci.deploy.ledger import DeployRun
+from lake_ci.deploy.tables import (
+    Embedded,
+    gold_differences,
+    restore_arguments,
+    unexpected_package_changes,
+)
 
 
 def gold(rows: int = 3, **sums: str | None) -> dict[str, Any]:
@@ -44,7 +49,7 @@ def gold(rows: int = 3, **sums: str | None) -> dict[str, Any]:
 def test_gold_is_compared_by_rows_and_sums(
     expected: dict[str, Any], found: dict[str, Any], words: list[str]
 ) -> None:
-    assert differences(expected, found) == words
+    assert gold_differences(expected, found) == words
 
 
 def test_only_the_package_and_what_it_needs_may_change() -> None:
@@ -56,16 +61,16 @@ def test_only_the_package_and_what_it_needs_may_change() -> None:
         "packages": {"numpy": "2", "shop": "2", "click": "8", "new": "1"},
         "own": ["shop", "click"],
     }
-    assert strangers(before, after) == [
+    assert unexpected_package_changes(before, after) == [
         "gone: 1 before, gone now",
         "new: not there before, 1 now",
         "numpy: 1 before, 2 now",
     ]
 
 
-def test_restore_is_told_versions_and_the_time_of_our_runs() -> None:
+def test_restore_arguments_name_versions_and_times_of_runs() -> None:
     words = restore_arguments(
-        {"b": 2, "a": 1}, [RunOfOurs(7, 100, 200, (8, 9)), RunOfOurs(10, 300, 0)]
+        {"b": 2, "a": 1}, [DeployRun(7, 100, 200, (8, 9)), DeployRun(10, 300, 0)]
     )
     assert words == [
         "--table",
@@ -85,8 +90,8 @@ from pathlib import Path
 
 source, lake = sys.argv[1:]
 names = [name for name in os.environ if name.startswith(("SHOP_", "DATABRICKS_"))]
-told = {"files": sorted(os.listdir(source)), "names": sorted(names)}
-Path(lake).write_text(json.dumps(told))
+written = {"files": sorted(os.listdir(source)), "names": sorted(names)}
+Path(lake).write_text(json.dumps(written))
 sys.exit(0 if os.environ["SHOP_ENGINE"] == "embedded" else "no such engine")
 """
 INSPECT = """\

@@ -27,10 +27,10 @@ class Cli:
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
-        self.asked: list[str] = []
+        self.commands: list[str] = []
 
     def json(self, *arguments: str) -> Any:
-        self.asked.append(" ".join(arguments[:2]))
+        self.commands.append(" ".join(arguments[:2]))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -71,7 +71,7 @@ def test_what_is_not_there_reads_as_none_lists_as_nothing_and_is_deleted_already
     there.delete("/Volumes/a")
 
 
-def test_half_a_file_is_asked_for_again(clock: Clock) -> None:
+def test_truncated_download_is_retried(clock: Clock) -> None:
     answers = [b"ha", b"half"]
 
     def download(path: str) -> Any:
@@ -88,7 +88,7 @@ def test_a_file_that_only_ever_comes_in_half_is_an_error(clock: Clock) -> None:
         files(clock, download=download).read("/Volumes/a")
 
 
-def test_what_another_wrote_first_is_told_and_nothing_else_is_taken_for_it(
+def test_write_of_an_existing_file_returns_false(
     clock: Clock,
 ) -> None:
     there = files(clock, upload=raising(sdk_errors.AlreadyExists("exists")))
@@ -103,7 +103,7 @@ def test_what_another_wrote_first_is_told_and_nothing_else_is_taken_for_it(
         denied.write("/Volumes/lock", b"me", overwrite=False)
 
 
-def test_an_answer_of_another_shape_is_asked_for_again_and_never_a_traceback(
+def test_malformed_sdk_answer_is_retried_then_raised(
     clock: Clock,
 ) -> None:
     with pytest.raises(WorkspaceError, match="KeyError: 'user'"):
@@ -125,16 +125,16 @@ def test_a_name_that_two_clusters_have_is_refused_with_both(clock: Clock) -> Non
         workspace(Cli({"clusters": rows}), clock).find_cluster("lake")
 
 
-def test_a_start_whose_answer_was_lost_is_not_an_error_when_it_is_asked_for_again(
+def test_start_that_is_retried_after_a_lost_answer_succeeds(
     clock: Clock,
 ) -> None:
-    lost = WorkspaceError("no answer", again=True)
+    lost = WorkspaceError("no answer", retryable=True)
     started = WorkspaceError(
         "the cluster is in an unexpected state Pending", code="INVALID_STATE"
     )
     cli = Cli(lost, started)
     workspace(cli, clock).start("01-a")
-    assert cli.asked == ["clusters start"] * 2
+    assert cli.commands == ["clusters start"] * 2
     with pytest.raises(WorkspaceError, match="no such cluster"):
         workspace(
             Cli(WorkspaceError("no such cluster", code="INVALID_PARAMETER_VALUE")),
@@ -201,24 +201,24 @@ def test_a_run_that_has_no_state_yet_is_pending(clock: Clock) -> None:
 def test_a_job_whose_creation_was_not_answered_is_found_by_its_name_and_made_once(
     clock: Clock,
 ) -> None:
-    lost = WorkspaceError("no answer", again=True)
+    lost = WorkspaceError("no answer", retryable=True)
     settings = {"name": "nightly"}
     found = {"jobs": [{"job_id": 7, "settings": settings}]}
     cli = Cli(lost, found)
     assert workspace(cli, clock).create_job(settings) == 7
-    assert cli.asked == ["jobs create", "jobs list"]
+    assert cli.commands == ["jobs create", "jobs list"]
     cli = Cli(lost, {}, {"job_id": 8})
     assert workspace(cli, clock).create_job(settings) == 8
-    assert cli.asked == ["jobs create", "jobs list", "jobs create"]
+    assert cli.commands == ["jobs create", "jobs list", "jobs create"]
 
 
 def test_create_job_ends_after_the_declared_attempts(clock: Clock) -> None:
-    busy = WorkspaceError("503", code="TEMPORARILY_UNAVAILABLE", again=True)
+    busy = WorkspaceError("503", code="TEMPORARILY_UNAVAILABLE", retryable=True)
     answers: list[Any] = [busy, {}]
     cli = Cli(*answers * 20)
     with pytest.raises(WorkspaceError, match="503"):
         workspace(cli, clock).create_job({"name": "nightly"})
-    assert cli.asked == [
+    assert cli.commands == [
         "jobs create",
         "jobs list",
         "jobs create",
@@ -228,7 +228,7 @@ def test_create_job_ends_after_the_declared_attempts(clock: Clock) -> None:
     assert clock.now() == pytest.approx(1_000_000 + 0.1 + 0.2)
 
 
-def test_an_answer_of_the_cli_of_another_shape_is_asked_for_again(clock: Clock) -> None:
+def test_malformed_cli_answer_is_retried(clock: Clock) -> None:
     cli = Cli({"error": "?"}, {"run_id": 5})
     assert workspace(cli, clock).submit({}) == 5
     with pytest.raises(WorkspaceError, match="databricks runs submit .* KeyError"):

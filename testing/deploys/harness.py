@@ -52,7 +52,7 @@ class Ran:
         ][-1]
 
 
-class Theatre:
+class DeployHarness:
     """A workspace kept in a folder, for as long as a `with` block."""
 
     def __init__(self, state: Path) -> None:
@@ -60,7 +60,7 @@ class Theatre:
         self.token = f"dapi{secrets.token_hex(16)}"
         self.url = ""
 
-    def __enter__(self) -> Theatre:
+    def __enter__(self) -> DeployHarness:
         env = environment() | {
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "utils")]),
             "WORKSPACE_EMULATOR_TOKEN": self.token,
