@@ -19,7 +19,6 @@ from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import REPORTS, TIME_FORMAT, Result
 from lake_ci.report import history, html, junit, markdown
 from lake_ci.report.annotations import log
-from lake_ci.report.objections import objection
 from lake_ci.report.overview import (
     Node,
     Overview,
@@ -30,6 +29,7 @@ from lake_ci.report.overview import (
     TestCase,
     Workers,
 )
+from lake_ci.report.result_validation import rejection_reason
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
@@ -248,7 +248,9 @@ def _choose(
         except (BadResultError, RecursionError) as error:
             refused.append(Refused(name, str(error).removeprefix(f"{path}: ")))
             continue
-        reason = objection(result, planned, run=run, attempt=attempt, commit=commit)
+        reason = rejection_reason(
+            result, planned, run=run, attempt=attempt, commit=commit
+        )
         if reason is None:
             candidates.setdefault(result.job, []).append((path.parent, result))
         else:

@@ -1,5 +1,5 @@
-"""What GitHub's log is told: workflow commands that mark the lines of the diff, and the
-text around them.
+"""The text for GitHub's log: workflow commands that annotate lines of the diff, and the
+results around them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from lake_ci.report import terminal
 from lake_ci.report.overview import Overview, State
 from lake_ci.report.text import shorten, visible
 
-# GitHub shows so many of each kind a step, and drops the others without a word.
+# GitHub shows so many of each kind for a step, and drops the others silently.
 CAP = 10
 MESSAGE_LIMIT = 4000
 
@@ -63,8 +63,8 @@ def _over_cap_notice(errors: int, warnings: int) -> Iterator[str]:
 
 
 def log(overview: Overview, token: str) -> str:
-    """The text for GitHub's log: what did not fail folded away, the failures in plain
-    sight, then the commands.
+    """The text for GitHub's log: passed sessions in a folded group, then failures, then
+    workflow commands.
 
     Args:
         token: a word that no tool can guess: between two lines with it, GitHub takes no
@@ -102,8 +102,8 @@ def command(kind: str, message: str, **properties: str | int | None) -> str:
         for name, value in properties.items()
         if value is not None
     )
-    said = _escape(shorten(message, MESSAGE_LIMIT))
-    return f"::{kind}{' ' if values else ''}{values}::{said}"
+    text = _escape(shorten(message, MESSAGE_LIMIT))
+    return f"::{kind}{' ' if values else ''}{values}::{text}"
 
 
 def _annotation(kind: str, finding: Finding, title: str) -> str:

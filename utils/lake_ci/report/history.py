@@ -12,7 +12,7 @@ from lake_ci.report.terminal import seconds
 
 # Relative to reports/.
 FILE = ".history/runs.json"
-KEPT = 20
+MAX_RUNS = 20
 SCHEMA = 1
 # A session counts as slower or faster from a fifth and five seconds on: less is the
 # machine's mood.
@@ -24,7 +24,7 @@ BAD = {"failure"}
 class Change:
     """One difference from the run before, of a session by its id and name.
 
-    `kind` is failing, mended, new, slower or faster.
+    `kind` is failing, fixed, new, slower or faster.
     """
 
     kind: str
@@ -40,7 +40,7 @@ def compare(overview: Overview) -> tuple[Change, ...]:
     past = overview.previous
     if past is None:
         return ()
-    order = ["failing", "mended", "new", "slower", "faster"]
+    order = ["failing", "fixed", "new", "slower", "faster"]
     return tuple(
         sorted(_changes(overview, past), key=lambda change: order.index(change.kind))
     )
@@ -75,7 +75,7 @@ def _check_changes(session: Session, before: PastSession) -> Iterator[tuple[str,
         if check.status.value in BAD and was not in BAD:
             yield "failing", f"{check.name}, was {was or 'not there'}"
         elif was in BAD and check.status.value == "success":
-            yield "mended", check.name
+            yield "fixed", check.name
 
 
 def _time_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
@@ -114,7 +114,7 @@ def to_text(runs: Sequence[Past]) -> str:
     """The newest runs as the text of the history's file."""
     return (
         json.dumps(
-            {"schema": SCHEMA, "runs": [asdict(run) for run in runs[-KEPT:]]},
+            {"schema": SCHEMA, "runs": [asdict(run) for run in runs[-MAX_RUNS:]]},
             ensure_ascii=True,
         )
         + "\n"

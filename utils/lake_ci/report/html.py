@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from lake_ci.report import efficiency, embedded, graph, sections, timeline
-from lake_ci.report.embedded import Embedded
+from lake_ci.report import efficiency, graph, page_data, sections, timeline
 from lake_ci.report.overview import Overview
+from lake_ci.report.page_data import PageData
 from lake_ci.report.rendering import render
 
 
@@ -34,7 +34,7 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
             f"source_url {source_url!r} is no https:// address that ends in /"
         )
     base = source_url or "../"
-    lists = embedded.embed(overview, base)
+    lists = page_data.build(overview, base)
     style, script = asset("report.css"), asset("report.js")
     text = render(
         "page.html",
@@ -60,7 +60,7 @@ class _Part(NamedTuple):
     body: str
 
 
-def _parts(overview: Overview, lists: Embedded, base: str) -> Iterator[_Part]:
+def _parts(overview: Overview, lists: PageData, base: str) -> Iterator[_Part]:
     """The sections in their order. What is short and bounded stands first; the two long
     lists stand last, where nothing is below them to be missed.
     """

@@ -55,10 +55,10 @@ def cut(text: str, limit: int, where: str) -> str:
         return text
     lines = text.splitlines(keepends=True)
     room = limit - len(_left_out(len(lines), where).encode())
-    kept = sum(
+    fitting = sum(
         size <= room for size in accumulate(len(line.encode()) for line in lines)
     )
-    return "".join(lines[:kept]) + _left_out(len(lines) - kept, where)
+    return "".join(lines[:fitting]) + _left_out(len(lines) - fitting, where)
 
 
 def plain(text: str) -> str:

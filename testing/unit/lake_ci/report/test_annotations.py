@@ -1,4 +1,4 @@
-"""What GitHub's log is told."""
+"""The text for GitHub's log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def test_a_finding_marks_its_line(tmp_path: Path) -> None:
 
 
 def test_properties_and_messages_are_escaped() -> None:
-    said = command(
+    text = command(
         "error", "100 %,\r\na: b\n::error::x", file="a,b:c%.py", line=None, title="x\ny"
     )
     assert (
-        said == "::error file=a%2Cb%3Ac%25.py,title=x%0Ay::100 %25,%0Aa: b%0A::error::x"
+        text == "::error file=a%2Cb%3Ac%25.py,title=x%0Ay::100 %25,%0Aa: b%0A::error::x"
     )
     assert command("notice", "plain") == "::notice::plain"
     assert "\n" not in command("error", samples.HOSTILE, title=samples.HOSTILE)
@@ -57,7 +57,7 @@ def test_what_is_no_error_is_a_warning_and_what_passed_says_nothing(
     )
 
 
-def test_a_failure_without_a_finding_is_said_too(tmp_path: Path) -> None:
+def test_failure_without_a_finding_is_an_error_too(tmp_path: Path) -> None:
     samples.overview_of(
         tmp_path, docker=[Check("build", Status.FAILURE, detail="no luck")]
     )
@@ -74,13 +74,13 @@ def test_what_is_over_githubs_cap_is_counted_in_one_notice(tmp_path: Path) -> No
     overview = samples.overview_of(
         tmp_path, lint=[samples.failed("mypy", *errors, *warnings)]
     )
-    said = commands(overview)
+    lines = commands(overview)
     assert [
-        sum(line.startswith(f"::{kind} ") for line in said)
+        sum(line.startswith(f"::{kind} ") for line in lines)
         for kind in ("error", "warning", "notice")
     ] == [10, 10, 1]
     assert (
-        said[-1]
+        lines[-1]
         == "::notice title=Not shown here::15 more errors and 1 more warning, in"
         " reports/index.html"
     )
@@ -114,13 +114,13 @@ def test_failures_stand_outside_the_group_and_tools_cannot_give_commands(
 
 
 def test_a_session_without_a_result_is_in_the_log(tmp_path: Path) -> None:
-    said = log(samples.collect(tmp_path), "word").splitlines()
-    assert "❌ lint: it left no result" in said[said.index("::endgroup::") :]
+    lines = log(samples.collect(tmp_path), "word").splitlines()
+    assert "❌ lint: it left no result" in lines[lines.index("::endgroup::") :]
 
 
 def test_a_good_run_has_nothing_outside_the_group(tmp_path: Path) -> None:
-    said = log(samples.overview_of(tmp_path), "word").splitlines()
-    assert (said[0], said[-1]) == (
+    lines = log(samples.overview_of(tmp_path), "word").splitlines()
+    assert (lines[0], lines[-1]) == (
         "::group::14 sessions without a failure",
         "::endgroup::",
     )
@@ -128,8 +128,8 @@ def test_a_good_run_has_nothing_outside_the_group(tmp_path: Path) -> None:
 
 def test_a_run_in_which_all_failed_has_no_group(tmp_path: Path) -> None:
     overview = samples.collect(tmp_path)
-    said = log(replace(overview, nodes=overview.nodes[:1]), "word").splitlines()
-    assert said == [
+    lines = log(replace(overview, nodes=overview.nodes[:1]), "word").splitlines()
+    assert lines == [
         "::stop-commands::word",
         "❌ lint: it left no result",
         "::word::",

@@ -105,7 +105,7 @@ def test_what_fails_now_stands_first_then_what_was_mended(tmp_path: Path) -> Non
     del sessions["build"]
     assert changes(replace(overview, past=(past(sessions=sessions),))) == [
         ("failing", "docker", "mypy, was success"),
-        ("mended", "lint", "flake8"),
+        ("fixed", "lint", "flake8"),
         ("new", "build", "passed; was not in that run"),
     ]
 

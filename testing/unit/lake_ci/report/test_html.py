@@ -234,8 +234,8 @@ def test_every_id_is_there_once_and_every_link_inside_leads_somewhere(
 def test_the_page_says_what_it_leaves_out(
     bad_day: Overview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lake_ci.report.embedded.FINDINGS_LIMIT", 3)
-    monkeypatch.setattr("lake_ci.report.embedded.TESTS_LIMIT", 26)
+    monkeypatch.setattr("lake_ci.report.page_data.FINDINGS_LIMIT", 3)
+    monkeypatch.setattr("lake_ci.report.page_data.TESTS_LIMIT", 26)
     text = html.page(bad_day)
     assert "2 more findings are in the result.json of their jobs alone." in text
     assert (

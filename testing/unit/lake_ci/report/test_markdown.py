@@ -239,7 +239,7 @@ def test_the_previous_run_is_compared_with(tmp_path: Path) -> None:
     )
     assert lines == [
         "Run `before` of 2026-01-30T02:00:00Z: ✅ passed",
-        "- mended: lint: check",
+        "- fixed: lint: check",
     ]
 
 
@@ -338,9 +338,9 @@ def test_a_long_report_is_cut_on_a_line_and_counts_the_rest() -> None:
     cut = markdown.cut(text, 500, "reports/summary.md")
     assert len(cut.encode()) <= 500
     lines = cut.splitlines()
-    kept = len(lines) - 2
-    assert lines[kept - 1] == f"✅ line {kept - 1}"
+    shown = len(lines) - 2
+    assert lines[shown - 1] == f"✅ line {shown - 1}"
     assert (
         lines[-1]
-        == f"… {1000 - kept} lines left out; all of it is in reports/summary.md"
+        == f"… {1000 - shown} lines left out; all of it is in reports/summary.md"
     )

@@ -126,10 +126,10 @@ def test_a_reused_session_says_since_when_and_takes_no_time_of_this_run(
     overview = samples.collect(tmp_path, plan)
     [session] = [each for each in overview.sessions if each.id == "lint"]
     assert session.result is not None and session.span is not None
-    kept = replace(
+    result = replace(
         session.result, reused={"run": "before", "since": "2026-01-30T23:59:59Z"}
     )
-    reused = replace(session, result=kept)
+    reused = replace(session, result=result)
     assert reused.headline.startswith("as of 2026-01-30 23:59 UTC, run before; ")
     assert reused.span is None
     assert reused.seconds == session.seconds

@@ -90,7 +90,7 @@ def test_the_run_before_stands_beside_this_one(bad_day: Overview) -> None:
     )
     text = words(sections.comparison(overview))
     assert "Run before of 2026-01-30T02:00:00Z, commit 781e32854715 : ❌ failed" in text
-    assert "mended lint mypy" in text
+    assert "fixed lint mypy" in text
     assert sections.comparison(bad_day) == ""
 
 

@@ -1,4 +1,4 @@
-"""The lists inside the page."""
+"""The data for the page's script."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.model.results import Check, Finding, Status
-from lake_ci.report import embedded
+from lake_ci.report import page_data
 from lake_ci.report.overview import TestCase
 from testing.unit.lake_ci.report import samples
 
@@ -27,7 +27,7 @@ def test_findings_hold_numbers_of_words_and_those_that_fail_stand_first(
     overview = samples.overview_of(
         tmp_path, lint=[remark], docker=[samples.failed("mypy", ERROR)]
     )
-    body = json.loads(embedded.embed(overview, "../").json)
+    body = json.loads(page_data.build(overview, "../").json)
     words, [first, second] = body["words"], body["findings"]
     assert [words[number] for number in first[1:6]] == [
         "docker",
@@ -57,8 +57,8 @@ def test_a_findings_id_stays_the_same_and_is_its_own(tmp_path: Path) -> None:
         docker=[samples.failed("x", ERROR)],
         lint=[samples.failed("mypy", ERROR)],
     )
-    ids = [row[0] for row in json.loads(embedded.embed(one, "../").json)["findings"]]
-    again = [row[0] for row in json.loads(embedded.embed(two, "../").json)["findings"]]
+    ids = [row[0] for row in json.loads(page_data.build(one, "../").json)["findings"]]
+    again = [row[0] for row in json.loads(page_data.build(two, "../").json)["findings"]]
     assert len(set(ids)) == 3
     assert ids[1] == f"{ids[0]}-2"
     assert again[0] == ids[0]
@@ -67,8 +67,8 @@ def test_a_findings_id_stays_the_same_and_is_its_own(tmp_path: Path) -> None:
 def test_what_is_left_out_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "FINDINGS_LIMIT", 2)
-    monkeypatch.setattr(embedded, "TESTS_LIMIT", 2)
+    monkeypatch.setattr(page_data, "FINDINGS_LIMIT", 2)
+    monkeypatch.setattr(page_data, "TESTS_LIMIT", 2)
     overview = samples.overview_of(
         tmp_path, lint=[samples.failed("mypy", ERROR, ERROR, ERROR)]
     )
@@ -79,7 +79,7 @@ def test_what_is_left_out_is_counted(
     )
     session = replace(overview.nodes[0].sessions[0], tests=tests)
     node = replace(overview.nodes[0], sessions=(session,))
-    lists = embedded.embed(replace(overview, nodes=(node,)), "../")
+    lists = page_data.build(replace(overview, nodes=(node,)), "../")
     assert (
         lists.findings,
         lists.findings_left_out,
@@ -94,13 +94,13 @@ def test_what_is_left_out_is_counted(
 def test_a_long_message_is_cut(tmp_path: Path) -> None:
     long = replace(ERROR, message="x" * 10_000)
     overview = samples.overview_of(tmp_path, lint=[samples.failed("mypy", long)])
-    message = json.loads(embedded.embed(overview, "../").json)["findings"][0][8]
+    message = json.loads(page_data.build(overview, "../").json)["findings"][0][8]
     assert "… 6,000 characters left out …" in message
 
 
 def test_hostile_text_ends_no_script_and_comes_back_as_it_is_shown() -> None:
-    text = embedded.to_script([samples.HOSTILE.replace("\ud800", "")])
+    text = page_data.to_script([samples.HOSTILE.replace("\ud800", "")])
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == [samples.HOSTILE.replace("\ud800", "")]
     with pytest.raises(ValueError, match="not JSON compliant"):
-        embedded.to_script(float("nan"))
+        page_data.to_script(float("nan"))

@@ -1,4 +1,4 @@
-"""Why a result that was found does not count in a run."""
+"""Checks whether a result file belongs to a run, and has the declared types."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS = ("run", "event", "job", "session", "started", "reproduce")
 OPTIONAL_TEXTS = ("commit", "cause", "python", "java")
 
 
-def objection(
+def rejection_reason(
     result: Result,
     planned: Collection[str],
     *,
@@ -29,10 +29,10 @@ def objection(
     attempt: int,
     commit: str | None,
 ) -> str | None:
-    """Why a result does not count in this run; None where it does.
+    """The reason why this run rejects a result; None if it accepts it.
 
     Args:
-        planned: the ids of the sessions that were planned.
+        planned: the ids of the planned sessions.
     """
     wrong = next(_malformed(result), None)
     if wrong is not None:
@@ -53,22 +53,22 @@ def objection(
 
 
 def _malformed(result: Result) -> Iterator[str]:
-    """The fields that hold another type than declared: JSON of the right shape may
-    still hold anything.
+    """The fields whose value has another type than declared: valid JSON may still
+    contain anything.
     """
-    yield from _unfit(result, RESULT_FIELDS)
+    yield from _invalid_fields(result, RESULT_FIELDS)
     if not all(map(_is_text, (*result.artifacts, *result.warnings))):
         yield "artifacts or warnings"
     for check in result.checks:
-        if any(_unfit(check, CHECK_FIELDS)):
+        if any(_invalid_fields(check, CHECK_FIELDS)):
             yield f"check {check.name!r}"
         for found in check.findings:
-            if any(_unfit(found, FINDING_FIELDS)):
+            if any(_invalid_fields(found, FINDING_FIELDS)):
                 yield f"a finding of {check.name!r}"
 
 
-def _unfit(value: Result | Check | Finding, fields: Fields) -> Iterator[str]:
-    """The names of the fields that do not hold what they are declared to."""
+def _invalid_fields(value: Result | Check | Finding, fields: Fields) -> Iterator[str]:
+    """The names of the fields whose value has another type than declared."""
     return (name for name, fits in fields if not fits(getattr(value, name)))
 
 
@@ -92,7 +92,7 @@ def _or_none(fits: Rule) -> Rule:
     return lambda value: value is None or fits(value)
 
 
-# In the order in which they are objected to.
+# In the order in which they are checked.
 RESULT_FIELDS: Fields = (
     *((name, _is_text) for name in TEXTS),
     *((name, _or_none(_is_text)) for name in OPTIONAL_TEXTS),

@@ -1,4 +1,4 @@
-"""Why a result does not count."""
+"""Which results a run rejects, and the reasons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lake_ci.model.results import Finding, Result
-from lake_ci.report.objections import objection
+from lake_ci.report.result_validation import rejection_reason
 from testing.unit.lake_ci.report import samples
 
 GOOD = samples.result_of(
@@ -18,8 +18,8 @@ GOOD = samples.result_of(
 CHECK = GOOD.checks[0]
 
 
-def said(result: Result, commit: str | None = samples.COMMIT) -> str | None:
-    return objection(result, {"lint"}, run=samples.RUN, attempt=2, commit=commit)
+def rejection(result: Result, commit: str | None = samples.COMMIT) -> str | None:
+    return rejection_reason(result, {"lint"}, run=samples.RUN, attempt=2, commit=commit)
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def said(result: Result, commit: str | None = samples.COMMIT) -> str | None:
     ],
 )
 def test_a_result_of_this_run_counts(result: Result) -> None:
-    assert said(result) is None
+    assert rejection(result) is None
 
 
 def test_a_result_without_a_commit_counts_where_the_run_has_none() -> None:
-    assert said(replace(GOOD, commit=None), commit=None) is None
+    assert rejection(replace(GOOD, commit=None), commit=None) is None
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_result_without_a_commit_counts_where_the_run_has_none() -> None:
 def test_any_other_is_refused_with_the_reason(
     change: dict[str, Any], reason: str
 ) -> None:
-    assert said(replace(GOOD, **change)) == reason
+    assert rejection(replace(GOOD, **change)) == reason
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,6 @@ def test_any_other_is_refused_with_the_reason(
 def test_a_malformed_finding_is_named_by_its_check(change: dict[str, Any]) -> None:
     found = replace(CHECK.findings[0], **change)
     assert (
-        said(replace(GOOD, checks=(replace(CHECK, findings=(found,)),)))
+        rejection(replace(GOOD, checks=(replace(CHECK, findings=(found,)),)))
         == "is malformed: a finding of 'mypy'"
     )

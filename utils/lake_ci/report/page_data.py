@@ -1,6 +1,4 @@
-"""The lists that the page's script shows, as JSON that is safe inside HTML: findings
-and tests.
-"""
+"""The findings and tests for the page's script, as JSON that is safe inside HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ MESSAGE_LIMIT = 4_000
 
 @dataclass
 class Table:
-    """Texts that many rows share, each kept once; a row holds its number."""
+    """Texts that many rows share, each stored once; a row contains its number."""
 
     rows: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
@@ -35,8 +33,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """The JSON, and how many rows there were and are in it."""
+class PageData:
+    """The JSON, the number of its rows, and the number of rows left out."""
 
     json: str
     findings: int
@@ -45,14 +43,14 @@ class Embedded:
     tests_left_out: int
 
 
-def embed(overview: Overview, base: str) -> Embedded:
-    """Findings in the order of the graph, those that make a job fail first, and tests
-    by their time.
+def build(overview: Overview, base: str) -> PageData:
+    """Build the page's data: findings in the order of the graph, errors first, and
+    tests, the slowest first.
 
-    A failed test is never left out for a slow one that passed.
+    A failed test is never left out in favor of a slow one that passed.
 
     Args:
-        base: the address below which the repository's files lie.
+        base: the address of the repository's files.
     """
     words, files = Table(), Table()
     found = sorted(
@@ -60,12 +58,12 @@ def embed(overview: Overview, base: str) -> Embedded:
     )
     findings = _finding_rows(found[:FINDINGS_LIMIT], words, files)
     tests = [(session, test) for session in overview.sessions for test in session.tests]
-    kept = sorted(
+    selected = sorted(
         tests, key=lambda entry: (entry[1].outcome != "failed", -entry[1].seconds)
     )[:TESTS_LIMIT]
     rows = [
         _test_row(session, test, words, files)
-        for session, test in sorted(kept, key=lambda entry: -entry[1].seconds)
+        for session, test in sorted(selected, key=lambda entry: -entry[1].seconds)
     ]
     body = {
         "words": words.rows,
@@ -75,7 +73,7 @@ def embed(overview: Overview, base: str) -> Embedded:
         "findings": findings,
         "tests": rows,
     }
-    return Embedded(
+    return PageData(
         to_script(body),
         len(findings),
         len(rows),
