@@ -106,7 +106,7 @@ def inputs(run: Run) -> None:
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
 def pipeline(session: nox.Session) -> None:
     """All jobs."""
-    graph.play(suite, session)
+    graph.run_pipeline(suite, session)
 
 
 @nox.session(venv_backend="none", default=False)

@@ -60,4 +60,4 @@ def second(run: Run) -> None:
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
 def pipeline(session: nox.Session) -> None:
     """Both jobs."""
-    graph.play(suite, session)
+    graph.run_pipeline(suite, session)

@@ -73,7 +73,7 @@ def nightly(run: Run) -> None:
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
 def pipeline(session: nox.Session) -> None:
     """The whole graph."""
-    graph.play(suite, session)
+    graph.run_pipeline(suite, session)
 
 
 @nox.session(venv_backend="none")

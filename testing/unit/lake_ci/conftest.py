@@ -57,7 +57,7 @@ class Shell(Tool):
 @nox.session(venv_backend="none", allow_parallel=False)
 def pipeline(session):
     \"\"\"The whole graph.\"\"\"
-    graph.play(suite, session)
+    graph.run_pipeline(suite, session)
 
 
 @nox.session(venv_backend="none", default=False)

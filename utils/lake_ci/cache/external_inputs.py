@@ -73,7 +73,7 @@ PLUGINS = (
 )
 
 
-class UntoldError(Exception):
+class UnknownInputError(Exception):
     """What a result leans on cannot be told: the job has to run. Says why."""
 
 
@@ -143,7 +143,7 @@ class Machine:
         the one that nox finds.
 
         Raises:
-            UntoldError: there is none yet that could be asked.
+            UnknownInputError: there is none yet that could be asked.
         """
         noted = _noted(environment) if environment is not None else None
         if noted is not None:
@@ -152,7 +152,7 @@ class Machine:
             self._found[version] = self._find(version)
         found = self._found[version]
         if found is None:
-            raise UntoldError(f"there is no Python {version} yet")
+            raise UnknownInputError(f"there is no Python {version} yet")
         return found
 
     @cached_property
@@ -180,13 +180,13 @@ class Machine:
         where there is none.
 
         Raises:
-            UntoldError: it cannot be read.
+            UnknownInputError: it cannot be read.
         """
         try:
             real = os.path.realpath(path)
             digest = self.outside.of([real]).get(real, "")
         except OSError as error:
-            raise UntoldError(f"{path}: {error.strerror}") from None
+            raise UnknownInputError(f"{path}: {error.strerror}") from None
         return digest
 
     def folder(self, path: Path, pattern: str = "*") -> str:
@@ -208,8 +208,8 @@ class Machine:
         self.outside.save()
 
     def fact(self, name: str) -> str:
-        """A fact of the world outside, by its name in `FACTS`. Raises UntoldError where
-        it cannot be told.
+        """A fact of the world outside, by its name in `FACTS`. Raises UnknownInputError
+        where it cannot be told.
 
         What is still being prepared is known by its identity, before and after.
         """
@@ -242,7 +242,7 @@ def terraform(machine: Machine) -> str:
         if CREDENTIALS.fullmatch(name) and machine.env[name]
     )
     if named:
-        raise UntoldError(f"{named[0]} is set: the plans are of a real account")
+        raise UnknownInputError(f"{named[0]} is set: the plans are of a real account")
     settings = machine.env.get("TF_CLI_CONFIG_FILE")
     return (
         f"{machine.program('terraform')}"
@@ -255,7 +255,7 @@ def api_server(machine: Machine) -> str:
     when its owner likes.
     """
     if machine.env.get("KUBE_CONTEXT"):
-        raise UntoldError("KUBE_CONTEXT names a cluster, which changes by itself")
+        raise UnknownInputError("KUBE_CONTEXT names a cluster, which changes by itself")
     assets = machine.env.get("KUBEBUILDER_ASSETS")
     if not assets:
         return "none"
@@ -277,7 +277,9 @@ def browser(machine: Machine) -> str:
     try:
         version = _printed(machine, program, "--version", seconds=BROWSER_SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
-        raise UntoldError(f"{program} does not print its version: {error}") from None
+        raise UnknownInputError(
+            f"{program} does not print its version: {error}"
+        ) from None
     return f"{machine.file(Path(program))} {version}"
 
 
@@ -297,7 +299,9 @@ def engine(machine: Machine) -> str:
     words = [machine.program("docker"), buildx(machine)]
     host = _docker(machine, "context", "inspect", "--format={{.Endpoints.docker.Host}}")
     if not host.startswith("unix://"):
-        raise UntoldError(f"the container engine is at {host}, not on this machine")
+        raise UnknownInputError(
+            f"the container engine is at {host}, not on this machine"
+        )
     versions = "{{.Server.Version}} {{.Server.APIVersion}}"
     words.append(_docker(machine, "version", f"--format={versions}"))
     for base in bases:
@@ -306,15 +310,15 @@ def engine(machine: Machine) -> str:
 
 
 def _docker(machine: Machine, *words: str) -> str:
-    """What the engine's client prints. Raises UntoldError."""
+    """What the engine's client prints. Raises UnknownInputError."""
     try:
         return _printed(machine, "docker", *words, seconds=ENGINE_SECONDS)
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
-        why = said[-1]
+        lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        why = lines[-1]
     except (OSError, subprocess.SubprocessError) as error:
         why = str(error)
-    raise UntoldError(
+    raise UnknownInputError(
         f"the container engine does not tell its version and its base image: {why}"
     )
 

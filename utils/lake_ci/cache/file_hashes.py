@@ -62,10 +62,10 @@ class Digests:
             nothing else.
     """
 
-    def __init__(self, root: Path, kept: Path) -> None:
+    def __init__(self, root: Path, cache_file: Path) -> None:
         self._root = f"{root}{os.sep}"
-        self._kept = kept
-        self._now, self._device = _clock(kept.parent)
+        self._cache_file = cache_file
+        self._now, self._device = _clock(cache_file.parent)
         self._fresh: dict[str, tuple[str, str]] = {}
         self._untrusted: dict[str, str] = {}
         self._ahead: tuple[Sequence[str], list[str]] = ((), [])
@@ -98,8 +98,8 @@ class Digests:
         known, statuses = self._ahead
         if names != known:
             statuses = self._statuses(names)
-        said = "\0".join([*names, *statuses])
-        moment = hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
+        text = "\0".join([*names, *statuses])
+        moment = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
         self._largest = max(self._largest, names, key=len)
         if moment in self._last[0]:
             self._trees[moment] = self._last[0][moment]
@@ -126,22 +126,22 @@ class Digests:
                 for name, pair in {**self._known, **self._fresh}.items()
                 for part in (name, *pair)
             ]
-            self._write(self._kept, flat)
+            self._write(self._cache_file, flat)
             self._known.update(self._fresh)
             self._fresh = {}
-        kept = dict([*self._last[0].items(), *self._trees.items()][-TREES:])
-        if kept != self._last[0]:
-            flat = [part for pair in kept.items() for part in pair]
+        trees = dict([*self._last[0].items(), *self._trees.items()][-TREES:])
+        if trees != self._last[0]:
+            flat = [part for pair in trees.items() for part in pair]
             self._write(
-                self._kept.with_suffix(".trees"),
+                self._cache_file.with_suffix(".trees"),
                 [str(len(flat)), *flat, *self._largest],
             )
-            self._last = kept, list(self._largest)
+            self._last = trees, list(self._largest)
 
     @cached_property
     def _known(self) -> dict[str, tuple[str, str]]:
         """The status and digest of each file that an earlier run looked at."""
-        parts = self._read(self._kept)
+        parts = self._read(self._cache_file)
         return dict(zip(parts[0::3], zip(parts[1::3], parts[2::3])))
 
     @cached_property
@@ -149,7 +149,7 @@ class Digests:
         """The moment and the digest of trees all of whose digests were believed, and
         the names of the largest.
         """
-        parts = self._read(self._kept.with_suffix(".trees"))
+        parts = self._read(self._cache_file.with_suffix(".trees"))
         if not parts:
             return {}, []
         end = 1 + int(parts[0])
@@ -169,11 +169,11 @@ class Digests:
             for name, status in zip(names, statuses)
             if status and self._recorded(name, status) is None
         ]
-        for (name, status), said in zip(unread, self._read_all(unread)):
-            if said[:1] == BELIEVED:
-                self._fresh[name] = status, said[1:]
+        for (name, status), entry in zip(unread, self._read_all(unread)):
+            if entry[:1] == BELIEVED:
+                self._fresh[name] = status, entry[1:]
             else:
-                self._untrusted[name] = said[1:]
+                self._untrusted[name] = entry[1:]
         found = {}
         for name, status in zip(names, statuses):
             digest = self._recorded(name, status)
@@ -198,20 +198,20 @@ class Digests:
         found = []
         for name, status in files:
             try:
-                digest, said = _read(name if name[:1] == os.sep else self._root + name)
+                digest, info = _read(name if name[:1] == os.sep else self._root + name)
             except (FileNotFoundError, NotADirectoryError):
                 found.append(" ")
                 continue
             limit = (
                 self._now
-                if said.st_dev == self._device
+                if info.st_dev == self._device
                 else self._now - UNKNOWN_CLOCK_NS
             )
             # The status is of before and `said` of after the reading.
             sure = (
-                _told(said) == status
-                and said.st_ctime_ns < limit
-                and said.st_mtime_ns < limit
+                _stat_key(info) == status
+                and info.st_ctime_ns < limit
+                and info.st_mtime_ns < limit
             )
             found.append(f"{BELIEVED if sure else ' '}{digest}")
         return found
@@ -245,13 +245,13 @@ class Digests:
 
 def _status(path: str) -> str:
     try:
-        return _told(os.lstat(path))
+        return _stat_key(os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
         return ""
 
 
-def _told(said: os.stat_result) -> str:
-    return f"{said.st_size} {said.st_mtime_ns} {said.st_ctime_ns} {said.st_ino}"
+def _stat_key(info: os.stat_result) -> str:
+    return f"{info.st_size} {info.st_mtime_ns} {info.st_ctime_ns} {info.st_ino}"
 
 
 def _read(path: str) -> tuple[str, os.stat_result]:
@@ -274,10 +274,10 @@ def _read(path: str) -> tuple[str, os.stat_result]:
         found = hashlib.sha256()
         while data := os.read(handle, CHUNK):
             found.update(data)
-        said = os.fstat(handle)
+        info = os.fstat(handle)
     finally:
         os.close(handle)
-    return f"{stat.S_IMODE(said.st_mode):o} {found.hexdigest()}", said
+    return f"{stat.S_IMODE(info.st_mode):o} {found.hexdigest()}", info
 
 
 def _clock(folder: Path) -> tuple[int, int | None]:
@@ -287,7 +287,7 @@ def _clock(folder: Path) -> tuple[int, int | None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            said = os.fstat(file.fileno())
-            return said.st_mtime_ns, said.st_dev
+            info = os.fstat(file.fileno())
+            return info.st_mtime_ns, info.st_dev
     except OSError:
         return time.time_ns(), None

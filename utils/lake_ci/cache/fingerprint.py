@@ -17,7 +17,7 @@ from fnmatch import translate
 from functools import cached_property
 from pathlib import Path
 
-from lake_ci.cache.external_inputs import Machine, UntoldError
+from lake_ci.cache.external_inputs import Machine, UnknownInputError
 from lake_ci.cache.file_hashes import Tree
 from lake_ci.errors import BadResultError
 from lake_ci.model import results
@@ -41,13 +41,13 @@ class Fingerprint:
         inputs: each thing by its name (`variable TZ`, `fact advisories`), with a
             digest; its files as one, `files`.
         tree: its files.
-        untold: why it cannot be told; None where it can.
+        unknown_input: why an input cannot be determined; None if all can be.
     """
 
     variant: Variant
     inputs: Mapping[str, str] = field(default_factory=dict)
     tree: Tree | None = None
-    untold: str | None = None
+    unknown_input: str | None = None
 
     @cached_property
     def id(self) -> str:
@@ -106,7 +106,7 @@ class Fingerprints:
         self.machine = machine
         self.environment = environment
         self._trees: dict[tuple[str, ...], Tree] = {}
-        self._told: dict[str, str] = {}
+        self._fact_digests: dict[str, str] = {}
         self._left: dict[str, Mapping[str, str]] = {}
 
     def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
@@ -138,18 +138,18 @@ class Fingerprints:
                     variant.python, self.environment(variant)
                 )
             inputs["session"] = f"{SCHEMA} {variant.session}"
-        except UntoldError as error:
-            return Fingerprint(variant, untold=str(error))
+        except UnknownInputError as error:
+            return Fingerprint(variant, unknown_input=str(error))
         except OSError as error:
             return Fingerprint(
-                variant, untold=f"{error.filename or job.name}: {error.strerror}"
+                variant, unknown_input=f"{error.filename or job.name}: {error.strerror}"
             )
         return Fingerprint(variant, inputs, tree)
 
     @cached_property
     def listed(self) -> list[str]:
         """The files that git tracks, or would track, whether they are there or not.
-        Raises UntoldError without git.
+        Raises UnknownInputError without git.
         """
         command = [
             "ls-files",
@@ -163,23 +163,23 @@ class Fingerprints:
         # looks at files meanwhile.
         with tempfile.TemporaryFile() as output:
             try:
-                asked = subprocess.Popen(
+                listing_process = subprocess.Popen(
                     ["git", *command],
                     cwd=self.machine.root,
                     stdout=output,
                     stderr=subprocess.DEVNULL,
                 )
             except OSError as error:
-                raise UntoldError(f"git: {error.strerror}") from None
-            with asked:
+                raise UnknownInputError(f"git: {error.strerror}") from None
+            with listing_process:
                 self.machine.digests.look_ahead()
-            if asked.returncode != 0:
-                raise UntoldError("this is no git checkout")
+            if listing_process.returncode != 0:
+                raise UnknownInputError("this is no git checkout")
             output.seek(0)
             text = output.read().decode("utf-8", "surrogateescape")
         if "/\0" in text:
             nested = next(name for name in text.split("\0") if name.endswith("/"))
-            raise UntoldError(
+            raise UnknownInputError(
                 f"{nested} is a repository of its own: git does not list what is in it"
             )
         return sorted(text.split("\0")[:-1])
@@ -200,9 +200,9 @@ class Fingerprints:
         return self.machine.variables(job.variables)
 
     def _fact(self, name: str) -> str:
-        if name not in self._told:
-            self._told[name] = self.machine.fact(name)
-        return self._told[name]
+        if name not in self._fact_digests:
+            self._fact_digests[name] = self.machine.fact(name)
+        return self._fact_digests[name]
 
     @cached_property
     def _git(self) -> dict[str, str]:
@@ -243,18 +243,20 @@ class Fingerprints:
 
 
 def taken(root: Path, variant: Variant) -> list[str]:
-    """The files that a session has left for those that take them. Raises UntoldError
-    where it has not passed.
+    """The files that a session has left for those that take them. Raises
+    UnknownInputError where it has not passed.
     """
     folder = root / REPORTS / variant.id
     try:
         result = results.read(folder)
     except BadResultError:
-        raise UntoldError(f"{variant.session} has left no result to take") from None
+        raise UnknownInputError(
+            f"{variant.session} has left no result to take"
+        ) from None
     if result.status not in (Status.SUCCESS, Status.WARNING):
-        raise UntoldError(f"{variant.session} did not pass")
+        raise UnknownInputError(f"{variant.session} did not pass")
     if result.partial:
-        raise UntoldError(f"{variant.session} was run in part")
+        raise UnknownInputError(f"{variant.session} was run in part")
     found = list(below(folder))
     if "dist/" in variant.job.reports:
         found += below(root / "dist")

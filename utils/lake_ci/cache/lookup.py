@@ -21,7 +21,7 @@ from lake_ci.cache.fingerprint import (
     from_listing,
     listing,
 )
-from lake_ci.cache.restore import Place
+from lake_ci.cache.restore import OutputRestorer
 from lake_ci.cache.store import DamagedError, Entry, Store
 from lake_ci.errors import UsageError
 from lake_ci.model import results
@@ -32,7 +32,7 @@ from lake_ci.system.file_lock import locked
 from lake_ci.system.pyproject import settings
 
 SWITCH = "LAKE_CI_CACHE"
-PLACE = "LAKE_CI_STORE"
+FOLDER_VARIABLE = "LAKE_CI_STORE"
 MEGABYTES = 500
 # Of the kept results of a session, those that a difference is looked for in.
 COMPARED = 8
@@ -61,18 +61,18 @@ def mode(env: Mapping[str, str]) -> Mode:
     run asks the world anew. On GitHub each job of a pipeline is a session of its own,
     so that the sessions reuse.
     """
-    said = env.get(SWITCH, "")
-    if said not in {each.value for each in Mode}:
+    value = env.get(SWITCH, "")
+    if value not in {each.value for each in Mode}:
         words = [each.value for each in Mode if each.value]
-        raise UsageError(f"{SWITCH}={said!r}: no such word{nearest(said, words)}")
-    if Mode(said) is Mode.OFF or env.get("GITHUB_REF_TYPE") == "tag":
+        raise UsageError(f"{SWITCH}={value!r}: no such word{nearest(value, words)}")
+    if Mode(value) is Mode.OFF or env.get("GITHUB_REF_TYPE") == "tag":
         return Mode.OFF
     if env.get("GITHUB_EVENT_NAME") == "schedule":
         return Mode.REFRESH
     return (
         Mode.SESSIONS
-        if said == "" and env.get("GITHUB_ACTIONS") == "true"
-        else Mode(said)
+        if value == "" and env.get("GITHUB_ACTIONS") == "true"
+        else Mode(value)
     )
 
 
@@ -104,15 +104,15 @@ class Verdict:
     def why(self, shown: int = 3) -> str:
         """The reason in one line, with the first inputs that differ."""
         if self.entry is not None:
-            kept = self.entry.result
-            return ", ".join([as_of(kept.run, ended(kept)), *self.reasons])
+            result = self.entry.result
+            return ", ".join([as_of(result.run, ended(result)), *self.reasons])
         more = len(self.reasons) - shown
         return ", ".join(self.reasons[:shown]) + (
             f", and {count(more, 'more input')}" if more > 0 else ""
         )
 
 
-class Reuse:
+class ResultCache:
     """The kept results of one checkout.
 
     Args:
@@ -140,11 +140,11 @@ class Reuse:
 
     @cached_property
     def store(self) -> Store:
-        return Store(place(self.root, self.env), limit(self.root))
+        return Store(store_folder(self.root, self.env), limit(self.root))
 
     @cached_property
-    def _place(self) -> Place:
-        return Place(self.root)
+    def _restorer(self) -> OutputRestorer:
+        return OutputRestorer(self.root)
 
     def now(self) -> Fingerprints:
         """The inputs as they are at this moment."""
@@ -210,9 +210,9 @@ class Reuse:
         if variant.job.always:
             return Verdict(variant, Answer.RUN, reasons=("always runs",))
         fingerprint = now.of(variant)
-        if fingerprint.untold is not None:
+        if fingerprint.unknown_input is not None:
             return Verdict(
-                variant, Answer.RUN, fingerprint, reasons=(fingerprint.untold,)
+                variant, Answer.RUN, fingerprint, reasons=(fingerprint.unknown_input,)
             )
         try:
             entry = self.store.find(fingerprint.id)
@@ -238,7 +238,7 @@ class Reuse:
         entries = self.store.of(variant.id)
         return entries[0].result.seconds if entries else None
 
-    def put_back(self, verdict: Verdict, facts: Mapping[str, Any]) -> Result | None:
+    def restore(self, verdict: Verdict, facts: Mapping[str, Any]) -> Result | None:
         """Put back what a kept result left, as it was, and return the result as one of
         this run.
 
@@ -255,10 +255,10 @@ class Reuse:
             lambda holder: self._out(f"waiting for another run of {variant.session}"),
         ):
             try:
-                self._place.put(entry, variant)
-                kept = entry.result
-                reused = {"run": kept.run, "since": ended(kept)}
-                result = replace(kept, **facts, reused=reused)
+                self._restorer.restore(entry, variant)
+                original = entry.result
+                reused = {"run": original.run, "since": ended(original)}
+                result = replace(original, **facts, reused=reused)
                 results.write(self.root / REPORTS / variant.id, result)
             except (DamagedError, OSError) as error:
                 self._out(
@@ -272,13 +272,15 @@ class Reuse:
         """Keep a result that has just been written; what is worth a word, where there
         is something.
         """
-        if before.untold is not None or before.variant.job.always:
+        if before.unknown_input is not None or before.variant.job.always:
             return None
         try:
             if result.status is Status.FAILURE and result.cause in (None, "timeout"):
                 return self._contradicted(before)
             return (
-                self._keep_unchanged(before, result) if unfit(result) is None else None
+                self._keep_unchanged(before, result)
+                if uncacheable_reason(result) is None
+                else None
             )
         except OSError as error:
             return (
@@ -325,7 +327,7 @@ class Reuse:
         """Whether the result could be put back: the plan says what a run finds."""
         assert verdict.entry is not None
         try:
-            self._place.check(verdict.entry, verdict.variant)
+            self._restorer.check(verdict.entry, verdict.variant)
         except (DamagedError, OSError) as error:
             self._out(f"{verdict.variant.session} runs: {error}")
             return False
@@ -349,7 +351,7 @@ def _file_states(entry: Entry) -> dict[str, str]:
     return {file.path: f"{file.mode:o} {file.sha256}" for file in entry.files}
 
 
-def unfit(result: Result) -> str | None:
+def uncacheable_reason(result: Result) -> str | None:
     """Why a result says nothing for a later run; None where it does."""
     if result.partial:
         return "it is of a part of the job"
@@ -375,12 +377,12 @@ def ended(result: Result) -> str:
     )
 
 
-def place(root: Path, env: Mapping[str, str]) -> Path:
+def store_folder(root: Path, env: Mapping[str, str]) -> Path:
     """Where results are kept: where LAKE_CI_STORE says, else in the main worktree, for
     all worktrees of the clone.
     """
-    if env.get(PLACE):
-        return Path(root, env[PLACE])
+    if env.get(FOLDER_VARIABLE):
+        return Path(root, env[FOLDER_VARIABLE])
     common = Path(
         root, git.ask(root, "rev-parse", "--git-common-dir") or ".git"
     ).resolve()

@@ -12,18 +12,18 @@ from pathlib import Path
 
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.cache.fingerprint import below
-from lake_ci.cache.store import Entry, Kept
+from lake_ci.cache.store import CachedFile, Entry
 from lake_ci.model.job import Variant
 from lake_ci.model.results import REPORTS
 
 
-class Place:
+class OutputRestorer:
     """The folders of one checkout that jobs leave something in."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def put(self, entry: Entry, variant: Variant) -> None:
+    def restore(self, entry: Entry, variant: Variant) -> None:
         """Put back what is not there as it was.
 
         Every file is compared before the first one is moved; folders change places
@@ -77,7 +77,7 @@ class Place:
         self._digests.save()
         return todo
 
-    def _in(self, folder: Path, entry: Entry) -> list[Kept]:
+    def _in(self, folder: Path, entry: Entry) -> list[CachedFile]:
         return [
             file
             for file in entry.files

@@ -37,7 +37,7 @@ class DamagedError(LakeCiError):
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedFile:
     """A file of an entry: where it belongs, relative to the repository, and what it
     holds.
     """
@@ -65,8 +65,8 @@ class Entry:
     fingerprint: str
     job: str
     result: Result
-    kept: float
-    files: tuple[Kept, ...]
+    stored_at: float
+    files: tuple[CachedFile, ...]
     inputs_sha256: str
 
     @property
@@ -83,7 +83,7 @@ class Entry:
             raise DamagedError(f"{self.folder / INPUTS} is damaged")
         return data
 
-    def copy(self, file: Kept, target: Path) -> None:
+    def copy(self, file: CachedFile, target: Path) -> None:
         """Put a file where it is wanted, and look at each byte of it on the way. Raises
         DamagedError, OSError.
         """
@@ -93,7 +93,7 @@ class Entry:
                 copy.write(data)
         target.chmod(file.mode)
 
-    def read(self, file: Kept) -> Iterator[bytes]:
+    def read(self, file: CachedFile) -> Iterator[bytes]:
         """The content of a file. Raises DamagedError, at the latest after the last
         part.
         """
@@ -150,7 +150,7 @@ class Store:
                 entry = _load(folder)
                 if entry.job == job:
                     found.append(entry)
-        return sorted(found, key=lambda entry: entry.kept, reverse=True)
+        return sorted(found, key=lambda entry: entry.stored_at, reverse=True)
 
     def keep(
         self,
@@ -169,7 +169,7 @@ class Store:
         self._entries.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=SCRATCH))
         try:
-            kept = [
+            copies = [
                 _take(path, path.relative_to(root).as_posix(), scratch / f"{number}")
                 for number, path in enumerate(sorted(files))
             ]
@@ -181,7 +181,7 @@ class Store:
                 "kept": time.time(),
                 "inputs": hashlib.sha256(inputs).hexdigest(),
                 "files": [
-                    [file.path, file.sha256, file.mode, file.size] for file in kept
+                    [file.path, file.sha256, file.mode, file.size] for file in copies
                 ],
                 "result": results.to_json(result),
             }
@@ -282,7 +282,7 @@ def _load(folder: Path) -> Entry:
         body: dict[str, Any] = json.loads(text)
         if body["schema"] != SCHEMA:
             raise ValueError(f"schema {body['schema']}")
-        files = tuple(Kept(*row) for row in body["files"])
+        files = tuple(CachedFile(*row) for row in body["files"])
         result = results.from_json(body["result"])
         entry = Entry(
             folder,
@@ -315,14 +315,14 @@ def _belongs(path: str, job: str, folder: Path) -> None:
         raise DamagedError(f"{folder} names {path}, which is no file of {job}")
 
 
-def _take(source: Path, name: str, target: Path) -> Kept:
+def _take(source: Path, name: str, target: Path) -> CachedFile:
     found, size = hashlib.sha256(), 0
     with source.open("rb") as file, target.open("wb") as copy:
         while data := file.read(CHUNK):
             found.update(data)
             copy.write(data)
             size += len(data)
-    return Kept(name, found.hexdigest(), source.stat().st_mode & 0o777, size)
+    return CachedFile(name, found.hexdigest(), source.stat().st_mode & 0o777, size)
 
 
 def _read(path: Path) -> bytes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from lake_ci.cache.external_inputs import Machine, UntoldError
+from lake_ci.cache.external_inputs import Machine, UnknownInputError
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.cache.fingerprint import Fingerprints
 from lake_ci.cache.lookup import SWITCH, Mode
@@ -210,7 +210,7 @@ class InputAudit(Tool):
             return here, [
                 name for name in prints.selected(self.variant.job) if name in set(here)
             ]
-        except UntoldError as error:
+        except UnknownInputError as error:
             raise LakeCiError(str(error)) from None
 
     def run_job(self, bench: Workbench, copy: Path) -> tuple[Completed, Result | str]:

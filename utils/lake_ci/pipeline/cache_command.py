@@ -11,12 +11,12 @@ from lake_ci.cache.store import Store
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import count
 from lake_ci.runner.options import Parser
-from lake_ci.runner.suite import Suite, one_line
+from lake_ci.runner.suite import Suite, exit_on_error
 
 
 def manage(suite: Suite, session: nox.Session) -> None:
     """Do what was typed after `nox -s cache --`; its status where nothing was."""
-    with one_line(suite.redact):
+    with exit_on_error(suite.redact):
         parser = Parser("nox -s cache --", __doc__)
         chosen = parser.add_mutually_exclusive_group()
         chosen.add_argument(
@@ -29,7 +29,7 @@ def manage(suite: Suite, session: nox.Session) -> None:
         )
         chosen.add_argument("--clear", action="store_true", help="remove all of it")
         options = parser.parse_args(session.posargs)
-        folder = lookup.place(suite.root, suite.env)
+        folder = lookup.store_folder(suite.root, suite.env)
         print(
             tell(
                 Store(folder, lookup.limit(suite.root)),
@@ -54,7 +54,7 @@ def tell(store: Store, *, prune: bool, clear: bool) -> str:
     except OSError as error:
         raise LakeCiError(
             f"{store.folder}: {error.strerror}",
-            hint=f"{lookup.PLACE} names another folder",
+            hint=f"{lookup.FOLDER_VARIABLE} names another folder",
         ) from None
 
 

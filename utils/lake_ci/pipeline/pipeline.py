@@ -22,7 +22,7 @@ from typing import Any
 import nox
 
 from lake_ci.cache import lookup
-from lake_ci.cache.lookup import SWITCH, Answer, Mode, Reuse, Verdict
+from lake_ci.cache.lookup import SWITCH, Answer, Mode, ResultCache, Verdict
 from lake_ci.errors import BadResultError, MachineError, UsageError
 from lake_ci.model import results
 from lake_ci.model.events import Plan
@@ -54,7 +54,7 @@ from lake_ci.report.overview import Overview, Workers
 from lake_ci.runner import nox_adapter
 from lake_ci.runner.options import Parser
 from lake_ci.runner.run import facts
-from lake_ci.runner.suite import PLAN, Suite, one_line
+from lake_ci.runner.suite import PLAN, Suite, exit_on_error
 from lake_ci.system import git, interpreters, provisioning
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.file_lock import locked, sign
@@ -83,11 +83,11 @@ def arguments() -> Parser:
     return found
 
 
-def play(suite: Suite, session: nox.Session) -> None:
+def run_pipeline(suite: Suite, session: nox.Session) -> None:
     """The session `pipeline`. Ends the process with DESIGN's exit codes: 0, 1, 2, 3 or
     130.
     """
-    with one_line(suite.redact):
+    with exit_on_error(suite.redact):
         options = arguments().parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
         another = "`nox -- --event E --branch B` simulates another"
@@ -113,7 +113,7 @@ def play(suite: Suite, session: nox.Session) -> None:
 
 def show_plan(suite: Suite, session: nox.Session) -> None:
     """The session `plan`: print what would run, and run nothing."""
-    with one_line(suite.redact):
+    with exit_on_error(suite.redact):
         found = parser("-s plan ")
         found.add_argument("--json", action="store_true", help="for a program")
         found.add_argument(
@@ -133,7 +133,7 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
         # Standard output is the plan's alone: a program may read it.
         cache = forecasting(suite, config, lambda text: print(text, file=sys.stderr))
         verdicts: list[Verdict] = []
-        mode = played_mode(suite, plan)
+        mode = cache_mode(suite, plan)
         if mode in (Mode.PIPELINE, Mode.SESSIONS):
             verdicts = cache.forecast(plan.starts, cache.now())
         if options.why is not None:
@@ -154,24 +154,26 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
 
 
 def expected(
-    suite: Suite, variants: Collection[Variant], cache: Reuse, mode: Mode
+    suite: Suite, variants: Collection[Variant], cache: ResultCache, mode: Mode
 ) -> Durations:
     """Return how long these sessions take, for a run and for `nox -s plan`."""
     cached = cache.seconds if mode is not Mode.OFF else None
     return durations(suite.root, suite.graph, variants, cached)
 
 
-def played_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
+def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
     """What may be done with kept results when this plan is played, as on GitHub."""
-    played = {
+    variables = {
         "tag": {"GITHUB_REF_TYPE": "tag"},
         "schedule": {"GITHUB_EVENT_NAME": "schedule"},
     }
-    said = lookup.mode({**suite.env, **played.get(plan.event.name, {})})
-    return Mode.REFRESH if no_cache and said is not Mode.OFF else said
+    mode = lookup.mode({**suite.env, **variables.get(plan.event.name, {})})
+    return Mode.REFRESH if no_cache and mode is not Mode.OFF else mode
 
 
-def forecasting(suite: Suite, config: Any, out: Callable[[str], None] = print) -> Reuse:
+def forecasting(
+    suite: Suite, config: Any, out: Callable[[str], None] = print
+) -> ResultCache:
     """What earlier runs have found, for sessions whose environments nox keeps where its
     options say.
     """
@@ -191,7 +193,7 @@ def summarize(suite: Suite, session: nox.Session) -> None:
     On GitHub that is the run it is part of; elsewhere the last pipeline of this
     checkout.
     """
-    with one_line(suite.redact):
+    with exit_on_error(suite.redact):
         env = suite.env
         run, arguments = env.get("GITHUB_RUN_ID"), list(session.posargs)
         shared: Workers | None = None
@@ -200,11 +202,13 @@ def summarize(suite: Suite, session: nox.Session) -> None:
         plan = plan_of(
             suite.graph, suite.root, env, parser("-s summary ").parse_args(arguments)
         )
-        said = {
-            job: str(told["result"])
-            for job, told in json.loads(env.get("NEEDS") or "{}").items()
+        github_results = {
+            job: str(entry["result"])
+            for job, entry in json.loads(env.get("NEEDS") or "{}").items()
         }
-        code = summary.write(_overview(suite, plan, run, said, shared), suite.root, env)
+        code = summary.write(
+            _overview(suite, plan, run, github_results, shared), suite.root, env
+        )
         text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
         # On GitHub `write` has logged it, guarded against text that the runner would
         # take for commands.
@@ -220,7 +224,7 @@ def _overview(
     suite: Suite,
     plan: Plan,
     run: str,
-    said: Mapping[str, str] | None = None,
+    github_results: Mapping[str, str] | None = None,
     shared: Workers | None = None,
 ) -> Overview:
     overview = summary.collect(
@@ -231,7 +235,7 @@ def _overview(
         attempt=int(suite.env.get("GITHUB_RUN_ATTEMPT", "1")),
         commit=git.commit(suite.root),
         dirty=git.is_dirty(suite.root),
-        said=said,
+        github_results=github_results,
         workers=shared,
     )
     return suite.redact.tree(overview)
@@ -279,7 +283,7 @@ class Pipeline:
         self.arguments = list(arguments)
         self.run_id = suite.env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
         self.variants = plan.variants
-        self.mode = played_mode(suite, plan, no_cache=options.no_cache)
+        self.mode = cache_mode(suite, plan, no_cache=options.no_cache)
         number = nox_adapter.workers(config, options.parallel)
         self.workers = Workers(number, os.cpu_count() or 1, time.time())
 
@@ -328,7 +332,7 @@ class Pipeline:
             print("\n".join(lines), flush=True)
         return [running[session] for session in planned.order if session in running]
 
-    def _restore(self, cache: Reuse) -> list[Verdict]:
+    def _restore(self, cache: ResultCache) -> list[Verdict]:
         """Restore the cached results that apply; return the verdict on each session,
         none where no result may be reused.
         """
@@ -337,7 +341,7 @@ class Pipeline:
         return cache.forecast(
             self.plan.starts,
             cache.now(),
-            lambda verdict: cache.put_back(verdict, self._facts) is not None,
+            lambda verdict: cache.restore(verdict, self._facts) is not None,
         )
 
     def _inner(self, report: Path, running: Sequence[Variant]) -> int:
@@ -364,7 +368,7 @@ class Pipeline:
         return done.code
 
     def _results(
-        self, nox_says: Mapping[str, Mapping[str, Any]], *, interrupted: bool
+        self, nox_report: Mapping[str, Mapping[str, Any]], *, interrupted: bool
     ) -> list[Result]:
         """The result of each planned session; one that left none gets one here, with
         nox's reason.
@@ -377,8 +381,8 @@ class Pipeline:
                 if result.run == self.run_id:
                     found.append(result)
                     continue
-            told = nox_says.get(variant.session)
-            made = self._stand_in(variant, told, interrupted=interrupted)
+            entry = nox_report.get(variant.session)
+            made = self._stand_in(variant, entry, interrupted=interrupted)
             result = self.suite.redact.tree(made)
             results.write(folder, result)
             found.append(result)
@@ -402,14 +406,14 @@ class Pipeline:
         """What all results made here say alike; asked of git once, as an interrupted
         run has little time.
         """
-        told = {"LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name}
-        return facts(self.suite.root, {**self.suite.env, **told})
+        variables = {"LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name}
+        return facts(self.suite.root, {**self.suite.env, **variables})
 
     def _stand_in(
-        self, variant: Variant, said: Mapping[str, Any] | None, *, interrupted: bool
+        self, variant: Variant, entry: Mapping[str, Any] | None, *, interrupted: bool
     ) -> Result:
-        check, cause = self._why_absent(said, interrupted=interrupted)
-        seconds = round(float((said or {}).get("duration", 0.0)), 3)
+        check, cause = self._why_absent(entry, interrupted=interrupted)
+        seconds = round(float((entry or {}).get("duration", 0.0)), 3)
         # nox says how long it took, not when; it has ended by now.
         started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
         return Result(
@@ -424,17 +428,17 @@ class Pipeline:
         )
 
     def _why_absent(
-        self, said: Mapping[str, Any] | None, *, interrupted: bool
+        self, entry: Mapping[str, Any] | None, *, interrupted: bool
     ) -> tuple[Check, str | None]:
         """The row of a session that left no result, and the cause, by nox's words."""
-        if said is None:
+        if entry is None:
             why, cause = (
                 ("interrupted before it started", "interrupted")
                 if interrupted
                 else ("not started after the first failure (-x)", None)
             )
             return Check("session", Status.SKIPPED, detail=why), cause
-        missing = nox_adapter.missing_interpreter(said)
+        missing = nox_adapter.missing_interpreter(entry)
         if missing is not None:
             message = interpreters.missing(missing, self.suite.env)
             finding = Finding("nox", "interpreter", message)
@@ -443,12 +447,12 @@ class Pipeline:
             )
             strict = self.suite.strict
             return Check.from_outcome("interpreter", outcome, 0.0, strict=strict), None
-        need = nox_adapter.failed_need(said)
+        need = nox_adapter.failed_need(entry)
         if need is not None:
             why = f"needs {need}, which did not pass"
             return Check("session", Status.SKIPPED, detail=why), "need-failed"
         message = (
-            str(said.get("reason") or "")
+            str(entry.get("reason") or "")
             or "nox could not make the environment; its own words stand above"
         )
         findings = (Finding("nox", "no-result", message),)

@@ -51,7 +51,7 @@ def collect(
     commit: str | None,
     dirty: bool = False,
     running: bool = False,
-    said: Mapping[str, str] | None = None,
+    github_results: Mapping[str, str] | None = None,
     itself: str = "summary",
     workers: Workers | None = None,
     clock: Callable[[], float] = time.time,
@@ -73,7 +73,7 @@ def collect(
     reports = root / REPORTS
     planned = {variant.id for job in plan.starts for variant in job.variants}
     found, refused = _choose(reports, planned, run, attempt, commit)
-    gathering = _Gathering(reports, found, refused, running, said or {})
+    gathering = _Gathering(reports, found, refused, running, github_results or {})
     past, notes = _past(reports / history.FILE)
     return Overview(
         run=run,
@@ -153,7 +153,7 @@ class _Gathering:
     found: Mapping[str, tuple[Path, Result]]
     refused: Sequence[Refused]
     running: bool
-    said: Mapping[str, str]
+    github_results: Mapping[str, str]
 
     def nodes(self, graph: Graph, plan: Plan, itself: str) -> Iterator[Node]:
         """Every job of the graph but `itself`, with its sessions or why it has none."""
@@ -176,8 +176,8 @@ class _Gathering:
         sessions = tuple(
             self._session(job, variant, states) for variant in job.variants
         )
-        said = self.said.get(job.name)
-        if said in ("failure", "cancelled") and all(
+        github_result = self.github_results.get(job.name)
+        if github_result in ("failure", "cancelled") and all(
             each.state is not State.FAILURE for each in sessions
         ):
             # Of a matrix GitHub tells only the whole, so that none of its sessions can
@@ -186,7 +186,7 @@ class _Gathering:
                 replace(
                     each,
                     state=State.FAILURE,
-                    why=f"it says {each.state.word}, GitHub says {said}",
+                    why=f"it says {each.state.word}, GitHub says {github_result}",
                 )
                 for each in sessions
             )
@@ -198,9 +198,9 @@ class _Gathering:
         empty = Session(
             variant.id, variant.session, job.name, variant.reproduce, State.FAILURE
         )
-        said = self.said.get(job.name)
+        github_result = self.github_results.get(job.name)
         if variant.id not in self.found:
-            state, why = self._absent(job, variant, states, said)
+            state, why = self._absent(job, variant, states, github_result)
             return replace(empty, state=state, why=why)
         folder, result = self.found[variant.id]
         tests, note = _tests(folder / "junit.xml")
@@ -213,7 +213,11 @@ class _Gathering:
         )
 
     def _absent(
-        self, job: Job, variant: Variant, states: Mapping[str, State], said: str | None
+        self,
+        job: Job,
+        variant: Variant,
+        states: Mapping[str, State],
+        github_result: str | None,
     ) -> tuple[State, str]:
         if self.running:
             return State.RUNNING, "has not ended yet"
@@ -222,9 +226,9 @@ class _Gathering:
             for need in job.needs
             if states.get(need) in (State.FAILURE, State.SKIPPED)
         ]
-        if stopped and said in (None, "skipped"):
+        if stopped and github_result in (None, "skipped"):
             return State.SKIPPED, f"needs {stopped[0]}, which did not pass"
-        if said == "skipped":
+        if github_result == "skipped":
             return State.SKIPPED, "skipped by GitHub"
         file = f"{REPORTS}/{variant.id}/{results.FILE_NAME}"
         for refused in self.refused:

@@ -95,13 +95,13 @@ def read_report(path: Path) -> dict[str, Mapping[str, Any]]:
     return {signature: entry for entry in sessions for signature in entry["signatures"]}
 
 
-def missing_interpreter(said: Mapping[str, Any]) -> str | None:
+def missing_interpreter(entry: Mapping[str, Any]) -> str | None:
     """The Python that a session of a report was not run for want of."""
-    found = MISSING.search(str(said.get("reason") or ""))
+    found = MISSING.search(str(entry.get("reason") or ""))
     return found[1] if found else None
 
 
-def failed_need(said: Mapping[str, Any]) -> str | None:
+def failed_need(entry: Mapping[str, Any]) -> str | None:
     """The session that a session of a report was not run for the failure of."""
-    found = FAILED_NEED.fullmatch(str(said.get("reason") or ""))
-    return found[1] if found and said["result"] == "aborted" else None
+    found = FAILED_NEED.fullmatch(str(entry.get("reason") or ""))
+    return found[1] if found and entry["result"] == "aborted" else None

@@ -167,7 +167,7 @@ class Run:
             for together in [[tool] for tool in group] if alone else [group]:
                 self._run_together(together)
 
-    def check_in_turn(self, stages: Stages) -> None:
+    def run_stages(self, stages: Stages) -> None:
         """Check stage by stage; whatever happens, what the stages held has ended
         then.
         """

@@ -17,7 +17,7 @@ from typing import Any
 import nox
 
 from lake_ci.cache import lookup
-from lake_ci.cache.lookup import Answer, Mode, Reuse, Verdict
+from lake_ci.cache.lookup import Answer, Mode, ResultCache, Verdict
 from lake_ci.errors import LakeCiError, MachineError, UsageError
 from lake_ci.model import results
 from lake_ci.model.job import Graph, Job, Variant, nearest
@@ -57,7 +57,7 @@ class Suite:
             self.planned = frozenset(json.loads(env[PLAN]))
             signals.end_with_parent()
         signals.install()
-        with one_line(self.redact):
+        with exit_on_error(self.redact):
             if uv_program() is None:
                 hint = "run `python -m pip install 'nox[uv]'`"
                 raise MachineError(
@@ -85,7 +85,7 @@ class Suite:
         """Declare a job of the pipeline; the options are the attributes of `Job`."""
 
         def decorate(function: Function) -> Job:
-            with one_line(self.redact):
+            with exit_on_error(self.redact):
                 names = tuple(need.name for need in needs)
                 job = self._declared(_job(function, needs=names, **declaration))
                 self.graph.add(job)
@@ -157,12 +157,12 @@ class Suite:
             return
         variant = job.variant(str(session.python) if job.pythons else None, java)
         made = nox_adapter.environment(session)
-        with one_line(self.redact):
-            known = self._known(variant, made, session.posargs)
-        if known is not None and self._reused(known):
+        with exit_on_error(self.redact):
+            cached = self._look_up(variant, made, session.posargs)
+        if cached is not None and self._reused(cached):
             return
-        keep = known.keep if known is not None else _keep_nothing
-        observe = known.observe if known is not None else _observe_nothing
+        keep = cached.keep if cached is not None else _keep_nothing
+        observe = cached.observe if cached is not None else _observe_nothing
         workers = processors() if self.planned is None else 1
         try:
             run = Run(
@@ -194,15 +194,15 @@ class Suite:
         self,
         environment: Callable[[Variant], Path | None],
         out: Callable[[str], None] = print,
-    ) -> Reuse:
+    ) -> ResultCache:
         """What earlier runs have found; `environment` is the folder of a session's
         environment.
         """
-        return Reuse(self.graph, self.root, self.env, environment, out=out)
+        return ResultCache(self.graph, self.root, self.env, environment, out=out)
 
-    def _known(
+    def _look_up(
         self, variant: Variant, where: Environment, posargs: Sequence[str]
-    ) -> Known | None:
+    ) -> CachedVerdict | None:
         """What is known of a session before it runs; None for one whose result is no
         matter of later runs.
 
@@ -221,7 +221,7 @@ class Suite:
         else:
             verdict = Verdict(variant, Answer.RUN, now.of(variant))
         now.machine.save()
-        return Known(cache, verdict)
+        return CachedVerdict(cache, verdict)
 
     def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
         """Whether the result of a session may depend on its inputs alone."""
@@ -230,11 +230,11 @@ class Suite:
         is_known_environment = where.may_install or not where.own
         return is_cached_job and is_whole_run and is_known_environment
 
-    def _reused(self, known: Known) -> bool:
+    def _reused(self, cached: CachedVerdict) -> bool:
         """Whether a kept result was put back in place of a run."""
-        if known.verdict.entry is None:
+        if cached.verdict.entry is None:
             return False
-        result = known.cache.put_back(known.verdict, facts(self.root, self.env))
+        result = cached.cache.restore(cached.verdict, facts(self.root, self.env))
         if result is None:
             return False
         print(terminal.job(result), flush=True)
@@ -242,10 +242,10 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class Known:
+class CachedVerdict:
     """What was known of a session before it ran."""
 
-    cache: Reuse
+    cache: ResultCache
     verdict: Verdict
 
     def keep(self, result: Result) -> str | None:
@@ -272,7 +272,7 @@ def _raise_if_failed(session: nox.Session, run: Run) -> None:
     where = run.bench.relative(run.bench.reports / "result.json")
     message = f"{', '.join(failed) or result.cause} failed; all of it in {where}"
     if result.cause == provisioning.CAUSE:
-        with one_line():
+        with exit_on_error():
             raise MachineError(f"{session.name}: {message}")
     session.error(message)
 
@@ -295,7 +295,7 @@ def processors() -> int:
 
 
 @contextmanager
-def one_line(redact: Callable[[str], str] = str) -> Iterator[None]:
+def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
     """Turn a LakeCiError into one line on standard error and its exit code; a closed
     pipe (`| head`) into silence.
 

@@ -64,18 +64,18 @@ class Environment:
 
     def variables(self, env: Mapping[str, str]) -> dict[str, str]:
         """The environment variables of the tools that run in it."""
-        kept = {
+        variables = {
             name: value for name, value in env.items() if not PRIVATE.fullmatch(name)
         }
-        kept["PATH"] = os.pathsep.join(
+        variables["PATH"] = os.pathsep.join(
             [str(self.folder / "bin"), env.get("PATH", os.defpath)]
         )
-        kept["VIRTUAL_ENV"] = str(self.folder)
+        variables["VIRTUAL_ENV"] = str(self.folder)
         # uv otherwise trusts its own list of certificates alone, which no company's
         # proxy is on.
-        kept.setdefault("UV_SYSTEM_CERTS", "1")
-        kept.setdefault("PYTHONUNBUFFERED", "1")
-        return kept
+        variables.setdefault("UV_SYSTEM_CERTS", "1")
+        variables.setdefault("PYTHONUNBUFFERED", "1")
+        return variables
 
     def install(
         self, root: Path, purpose: str, execute: Callable[..., Completed]

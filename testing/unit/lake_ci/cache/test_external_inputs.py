@@ -14,7 +14,7 @@ import pytest
 import python_discovery
 
 from lake_ci.cache import external_inputs as module
-from lake_ci.cache.external_inputs import Machine, UntoldError
+from lake_ci.cache.external_inputs import Machine, UnknownInputError
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.model.job import FACTS
 
@@ -108,20 +108,20 @@ def test_the_interpreter_is_the_one_that_nox_makes_environments_of(
     machine = make(PATH=f"{tmp_path}:{os.defpath}")
     assert machine.interpreter(version, None) == make().interpreter(version, None)
     for other in ("3.97", "3.98", "3.99"):
-        with pytest.raises(UntoldError, match=f"there is no Python {other} yet"):
+        with pytest.raises(UnknownInputError, match=f"there is no Python {other} yet"):
             machine.interpreter(other, None)
 
 
 def test_a_python_is_looked_for_once_for_all_sessions(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    listing_process: list[str] = []
     find = python_discovery.get_interpreter
 
     def asking(
         version: str, env: Mapping[str, str]
     ) -> python_discovery.PythonInfo | None:
-        asked.append(version)
+        listing_process.append(version)
         return find(version, env=env)
 
     monkeypatch.setattr(python_discovery, "get_interpreter", asking)
@@ -129,9 +129,9 @@ def test_a_python_is_looked_for_once_for_all_sessions(
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert machine.interpreter(version, None) == machine.interpreter(version, None)
     for _ in range(2):
-        with pytest.raises(UntoldError, match="there is no Python 3.97 yet"):
+        with pytest.raises(UnknownInputError, match="there is no Python 3.97 yet"):
             machine.interpreter("3.97", None)
-    assert asked == [version, "3.97"]
+    assert listing_process == [version, "3.97"]
 
 
 def test_terraform_counts_with_its_settings_and_not_at_all_with_credentials(
@@ -143,7 +143,7 @@ def test_terraform_counts_with_its_settings_and_not_at_all_with_credentials(
     settings.write_text("disable_checkpoint = true")
     assert make(TF_CLI_CONFIG_FILE=str(settings)).fact("terraform") != before
     with pytest.raises(
-        UntoldError, match="AWS_PROFILE is set: the plans are of a real account"
+        UnknownInputError, match="AWS_PROFILE is set: the plans are of a real account"
     ):
         make(AWS_PROFILE="me").fact("terraform")
 
@@ -173,7 +173,7 @@ def test_the_browser_counts_by_its_program_and_version(
     version.write_text("Chromium 156\n")
     assert make(PATH=str(tmp_path)).fact("browser").endswith(" Chromium 156")
     version.unlink()
-    with pytest.raises(UntoldError, match="chromium does not print its version"):
+    with pytest.raises(UnknownInputError, match="chromium does not print its version"):
         make(PATH=str(tmp_path)).fact("browser")
     assert make(PATH=str(tmp_path / "none")).fact("browser") == ""
 
@@ -197,7 +197,7 @@ def test_an_engine_that_is_prepared_has_one_state_before_and_after(
     assert machine.fact("engine") == "one of a kind"
     engine.images = {"python:3.11-slim": "sha256:2"}
     assert machine.fact("engine").endswith(" sha256:2")
-    with pytest.raises(UntoldError, match="not on this machine"):
+    with pytest.raises(UnknownInputError, match="not on this machine"):
         make(DOCKER_HOST="tcp://other:2375", LAKE_CI_PROVISIONING=str(folder)).fact(
             "engine"
         )
@@ -278,12 +278,12 @@ def test_the_engine_counts_with_the_image_that_ours_start_from(
     assert here.fact("engine") != changed
     engine.images = {}
     with pytest.raises(
-        UntoldError,
+        UnknownInputError,
         match="does not tell its version and its base image: Error: No such image",
     ):
         here.fact("engine")
-    with pytest.raises(UntoldError, match="does not tell"):
+    with pytest.raises(UnknownInputError, match="does not tell"):
         make(DOCKER_HOST="unix://nobody").fact("engine")
-    with pytest.raises(UntoldError, match="not on this machine"):
+    with pytest.raises(UnknownInputError, match="not on this machine"):
         make(DOCKER_HOST="tcp://other:2375").fact("engine")
     shutil.rmtree(root / "docker")

@@ -63,9 +63,9 @@ def test_a_file_of_this_very_moment_is_read_again(
     tmp_path: Path, look: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one").write_text("1")
-    said = (tmp_path / "one").stat()
+    info = (tmp_path / "one").stat()
     monkeypatch.setattr(
-        file_hashes, "_clock", lambda folder: (said.st_ctime_ns, said.st_dev)
+        file_hashes, "_clock", lambda folder: (info.st_ctime_ns, info.st_dev)
     )
     noted = reads(monkeypatch)
     assert look("one") == look("one")
@@ -79,12 +79,12 @@ def test_another_content_of_the_same_size_and_time_is_seen(
     file.write_text("1")
     age(file, monkeypatch)
     before = look("one")
-    said = file.stat()
+    info = file.stat()
     file.write_text("2")
-    os.utime(file, ns=(said.st_atime_ns, said.st_mtime_ns))
+    os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
     assert (file.stat().st_size, file.stat().st_mtime_ns) == (
-        said.st_size,
-        said.st_mtime_ns,
+        info.st_size,
+        info.st_mtime_ns,
     )
     assert look("one") != before
 
@@ -95,9 +95,9 @@ def test_nothing_is_believed_once_the_clock_went_back(
     (tmp_path / "one").write_text("1")
     age(tmp_path / "one", monkeypatch)
     look("one")
-    said = (tmp_path / "one").stat()
+    info = (tmp_path / "one").stat()
     monkeypatch.setattr(
-        file_hashes, "_clock", lambda folder: (said.st_ctime_ns + 1, said.st_dev)
+        file_hashes, "_clock", lambda folder: (info.st_ctime_ns + 1, info.st_dev)
     )
     noted = reads(monkeypatch)
     look("one")
@@ -108,16 +108,16 @@ def test_without_the_file_systems_clock_only_what_is_surely_old_is_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one").write_text("1")
-    said = (tmp_path / "one").stat()
+    info = (tmp_path / "one").stat()
     for seconds, again in ((2, ["one"]), (4, [])):
-        kept = tmp_path / f"kept-{seconds}"
-        now = said.st_ctime_ns + seconds * 10**9
+        cache_file = tmp_path / f"kept-{seconds}"
+        now = info.st_ctime_ns + seconds * 10**9
         monkeypatch.setattr(file_hashes, "_clock", lambda folder, now=now: (now, None))
-        first = Digests(tmp_path, kept)
+        first = Digests(tmp_path, cache_file)
         first.of(["one"])
         first.save()
         noted = reads(monkeypatch)
-        Digests(tmp_path, kept).of(["one"])
+        Digests(tmp_path, cache_file).of(["one"])
         assert noted == again
 
 
@@ -174,8 +174,8 @@ def test_a_damaged_file_of_digests_costs_time_alone(
     (tmp_path / "one").write_text("1")
     age(tmp_path / "one", monkeypatch)
     first = look("one")
-    kept = tmp_path / ".cache" / "digests"
-    kept.write_bytes(damage(kept.read_bytes()))
+    cache_file = tmp_path / ".cache" / "digests"
+    cache_file.write_bytes(damage(cache_file.read_bytes()))
     noted = reads(monkeypatch)
     assert look("one") == first
     assert noted == ["one"]

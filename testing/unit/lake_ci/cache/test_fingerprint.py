@@ -106,8 +106,8 @@ def test_each_way_in_which_a_file_can_differ_is_named(root: Path, look: Look) ->
     (root / "name").rename(root / "Name")
     (root / "link").unlink()
     (root / "link").symlink_to("mode")
-    said = look().differences(before.each)
-    assert said == [
+    differences = look().differences(before.each)
+    assert differences == [
         "Name is new",
         "gone is gone",
         "link changed",
@@ -136,15 +136,15 @@ def test_variables_that_tools_heed_and_declared_ones_count(look: Look) -> None:
         look({"EDITOR": "vi", "LAKE_CI_RUN": "1", "LAKE_CI_STORE": "/x"}).id
         == before.id
     )
-    said = look({"TZ": "UTC", "LAKE_CI_STRICT": "1"}).differences(before.each)
-    assert said == ["variable LAKE_CI_STRICT is new", "variable TZ is new"]
+    differences = look({"TZ": "UTC", "LAKE_CI_STRICT": "1"}).differences(before.each)
+    assert differences == ["variable LAKE_CI_STRICT is new", "variable TZ is new"]
     assert look({"EDITOR": "vi"}, variables=("EDITOR",)).differences(before.each) == [
         "variable EDITOR is new"
     ]
 
 
 def test_a_python_that_is_not_there_cannot_be_told(look: Look) -> None:
-    assert look(python="3.99").untold == "there is no Python 3.99 yet"
+    assert look(python="3.99").unknown_input == "there is no Python 3.99 yet"
 
 
 def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
@@ -159,7 +159,7 @@ def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
     ) == ["fact advisories changed"]
     (tmp_path / "advisories" / "insecure_full.json").write_text("{}")
     assert look(env, facts=("advisories",)).id != before.id
-    assert look({"KUBE_CONTEXT": "kind"}, facts=("api-server",)).untold == (
+    assert look({"KUBE_CONTEXT": "kind"}, facts=("api-server",)).unknown_input == (
         "KUBE_CONTEXT names a cluster, which changes by itself"
     )
 
@@ -167,7 +167,7 @@ def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
 def test_what_is_taken_from_a_need_counts_by_content_without_its_result(
     root: Path, look: Look
 ) -> None:
-    assert look(takes=("docker",)).untold == "docker has left no result to take"
+    assert look(takes=("docker",)).unknown_input == "docker has left no result to take"
     left(root, "success", "{}")
     before = look(takes=("docker",))
     assert {"taken reports/docker/images.json", "taken dist/wheel"} <= set(
@@ -180,9 +180,9 @@ def test_what_is_taken_from_a_need_counts_by_content_without_its_result(
         "reports/docker/images.json changed"
     ]
     left(root, "failure", "[]")
-    assert look(takes=("docker",)).untold == "docker did not pass"
+    assert look(takes=("docker",)).unknown_input == "docker did not pass"
     left(root, "success", "[]", partial=True)
-    assert look(takes=("docker",)).untold == "docker was run in part"
+    assert look(takes=("docker",)).unknown_input == "docker was run in part"
 
 
 def left(
@@ -232,8 +232,12 @@ def test_a_job_with_history_depends_on_the_commit_and_another_does_not(
     history = look(history=True)
     git(root, "tag", "v1.0.0")
     (root / "new").write_text("")
-    said = look(history=True).differences(history.each)
-    assert said == ["new is new", "git tags changed", "git uncommitted changes changed"]
+    differences = look(history=True).differences(history.each)
+    assert differences == [
+        "new is new",
+        "git tags changed",
+        "git uncommitted changes changed",
+    ]
 
 
 def test_what_git_does_not_list_cannot_be_told(
@@ -242,13 +246,13 @@ def test_what_git_does_not_list_cannot_be_told(
     git(root, "init", "--quiet", "nested")
     (root / "nested" / "file").write_text("")
     assert (
-        look().untold
+        look().unknown_input
         == "nested/ is a repository of its own: git does not list what is in it"
     )
     git(root / "nested", "add", ".")
     git(root / "nested", "commit", "--quiet", "--message=nested")
     git(root, "-c", "advice.addEmbeddedRepo=false", "add", "nested")
-    assert look().untold == "nested: git does not list what is in it"
+    assert look().unknown_input == "nested: git does not list what is in it"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -256,7 +260,7 @@ def test_a_file_that_cannot_be_read_makes_the_job_run(root: Path, look: Look) ->
     (root / "secret").write_text("")
     (root / "secret").chmod(0)
     assert stat.S_IMODE((root / "secret").stat().st_mode) == 0
-    assert "Permission denied" in (look().untold or "")
+    assert "Permission denied" in (look().unknown_input or "")
 
 
 def test_a_listing_is_read_back_whatever_the_names_hold() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lake_ci.cache import lookup
-from lake_ci.cache.lookup import Mode, mode, unfit
+from lake_ci.cache.lookup import Mode, mode, uncacheable_reason
 from lake_ci.errors import UsageError
 from lake_ci.model import results
 from lake_ci.model.results import Check, Result, Status
@@ -116,10 +116,10 @@ def test_nothing_runs_twice_but_what_always_runs(
     assert again.run == jobs.nox.result("fourth").run != found.run
     assert (jobs.root / "dist" / "whole").read_text() == "a"
     assert (jobs.root / "reports" / "first" / "left.txt").read_text() == "a"
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
         f"as of {lookup.ended(found)[:16].replace('T', ' ')} UTC, run {found.run}"
-        in said
+        in output
     )
     summary = (jobs.root / "reports" / "summary.md").read_text()
     assert summary.count(f"run {found.run}") >= 3
@@ -151,7 +151,7 @@ def test_a_change_runs_what_reads_it_and_the_plan_says_why_before(
     jobs.write("b/one", "other")
     jobs.write("b/two", "new")
     planned = jobs.planned(capsys)
-    assert {name: said["answer"] for name, said in planned.items()} == {
+    assert {name: row["answer"] for name, row in planned.items()} == {
         "first": "reuse",
         "second": "run",
         "third": "reuse",
@@ -172,7 +172,7 @@ def test_who_takes_from_a_job_runs_only_where_that_leaves_something_else(
 ) -> None:
     jobs.run()
     jobs.write("a/two", "more")  # the first reads it, and leaves the same
-    assert {name: said["answer"] for name, said in jobs.planned(capsys).items()} == {
+    assert {name: row["answer"] for name, row in jobs.planned(capsys).items()} == {
         "first": "run",
         "second": "later",
         "third": "later",
@@ -209,8 +209,10 @@ def test_a_variable_counts_by_its_value_which_is_never_shown(
         f"variable {name} is new" in each["reasons"] for each in planned.values()
     )
     assert "secret" not in json.dumps(planned)
-    kept = jobs.root.glob(".cache/**/*")
-    assert not any(b"secret" in path.read_bytes() for path in kept if path.is_file())
+    cached_files = jobs.root.glob(".cache/**/*")
+    assert not any(
+        b"secret" in path.read_bytes() for path in cached_files if path.is_file()
+    )
 
 
 def test_a_session_that_is_named_runs_and_what_it_finds_is_kept(jobs: Reusing) -> None:
@@ -306,8 +308,8 @@ def test_a_store_that_cannot_be_written_to_is_read_all_the_same(
     capsys.readouterr()
     assert jobs.run("-s", "first") == ["first"]
     assert (
-        "not kept for later runs: " in (said := capsys.readouterr().out)
-        and "Permission denied" in said
+        "not kept for later runs: " in (output := capsys.readouterr().out)
+        and "Permission denied" in output
     )
 
 
@@ -346,10 +348,12 @@ def test_what_is_declared_or_set_wrongly_is_one_line(
 ) -> None:
     (jobs.root / "pyproject.toml").write_text("[tool.lake_ci.cache]\nmegabytes = -1\n")
     assert (jobs.run("-s", "first"), jobs.code) == (["first"], 0)
-    said = "pyproject.toml: tool.lake_ci.cache.megabytes is -1, and is to be a number"
-    assert f"not kept for later runs: {said}" in capsys.readouterr().out
+    message = (
+        "pyproject.toml: tool.lake_ci.cache.megabytes is -1, and is to be a number"
+    )
+    assert f"not kept for later runs: {message}" in capsys.readouterr().out
     assert (jobs.run(), jobs.code) == ([], 2)
-    assert capsys.readouterr().err.count(said) == 1
+    assert capsys.readouterr().err.count(message) == 1
     monkeypatch.setenv("LAKE_CI_CACHE", "on")
     assert (jobs.run("-s", "first"), jobs.code) == ([], 2)
     assert "LAKE_CI_CACHE='on': no such word" in capsys.readouterr().err
@@ -416,7 +420,7 @@ def test_only_what_was_done_in_full_is_kept(
         "reproduce": "nox -s lint",
         "checks": (Check("one", Status.SUCCESS),),
     }
-    assert unfit(Result(**{**fields, **change})) == why
+    assert uncacheable_reason(Result(**{**fields, **change})) == why
 
 
 def test_readers_of_results_without_the_word_reused_read_on() -> None:

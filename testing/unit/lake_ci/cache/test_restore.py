@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.cache.restore import Place
+from lake_ci.cache.restore import OutputRestorer
 from lake_ci.cache.store import DamagedError, Entry, Store
 from lake_ci.model.job import Job
 from lake_ci.model.results import Check, Result, Status
@@ -23,7 +23,7 @@ def build(run: Run) -> None:
 VARIANT = Job("build", build, reports=("SHA256SUMS", "dist/")).variants[0]
 
 
-class Kept:
+class Checkout:
     """A checkout whose job left a report and dist/, and the store that has them."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,8 +60,8 @@ class Kept:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    return Kept(tmp_path)
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
 
 
 def content(root: Path) -> dict[str, str]:
@@ -77,57 +77,57 @@ def content(root: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "lost", ["all", "a file", "a mode", "a word", "nothing but its place"]
 )
-def test_what_is_not_as_it_was_is_put_back(kept: Kept, lost: str) -> None:
-    whole = content(kept.root)
+def test_what_is_not_as_it_was_is_put_back(checkout: Checkout, lost: str) -> None:
+    whole = content(checkout.root)
     if lost == "all":
-        shutil.rmtree(kept.root)
-        kept.root.mkdir()
+        shutil.rmtree(checkout.root)
+        checkout.root.mkdir()
     elif lost == "a file":
-        kept.wheel.unlink()
+        checkout.wheel.unlink()
     elif lost == "a mode":
-        kept.wheel.chmod(0o644)
+        checkout.wheel.chmod(0o644)
     elif lost == "a word":
-        kept.wheel.write_text("THE lake.whl")
+        checkout.wheel.write_text("THE lake.whl")
     else:
-        (kept.root / "dist" / "older.whl").write_text("of another commit")
-    Place(kept.root).put(kept.entry, VARIANT)
-    assert content(kept.root) == whole
-    assert kept.wheel.stat().st_mode & 0o777 == 0o600
+        (checkout.root / "dist" / "older.whl").write_text("of another commit")
+    OutputRestorer(checkout.root).restore(checkout.entry, VARIANT)
+    assert content(checkout.root) == whole
+    assert checkout.wheel.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_there_as_it_was_is_left_alone(kept: Kept) -> None:
-    before = [file.stat() for file in kept.files]
-    Place(kept.root).put(kept.entry, VARIANT)
-    assert [file.stat().st_ino for file in kept.files] == [
+def test_what_is_there_as_it_was_is_left_alone(checkout: Checkout) -> None:
+    before = [file.stat() for file in checkout.files]
+    OutputRestorer(checkout.root).restore(checkout.entry, VARIANT)
+    assert [file.stat().st_ino for file in checkout.files] == [
         each.st_ino for each in before
     ]
 
 
-def test_a_damaged_entry_moves_nothing(kept: Kept) -> None:
-    kept.wheel.write_text("mine")
-    (kept.report / "SHA256SUMS").write_text("mine, too")
-    now = content(kept.root)
-    for file in (kept.store.folder / "v1" / PRINT).glob("[0-9]"):
+def test_a_damaged_entry_moves_nothing(checkout: Checkout) -> None:
+    checkout.wheel.write_text("mine")
+    (checkout.report / "SHA256SUMS").write_text("mine, too")
+    now = content(checkout.root)
+    for file in (checkout.store.folder / "v1" / PRINT).glob("[0-9]"):
         file.write_text("damaged")
-    place = Place(kept.root)
+    restorer = OutputRestorer(checkout.root)
     with pytest.raises(DamagedError):
-        place.check(kept.entry, VARIANT)
+        restorer.check(checkout.entry, VARIANT)
     with pytest.raises(DamagedError):
-        place.put(kept.entry, VARIANT)
-    assert content(kept.root) == now
+        restorer.restore(checkout.entry, VARIANT)
+    assert content(checkout.root) == now
 
 
-def test_a_check_puts_nothing_back(kept: Kept) -> None:
-    kept.wheel.unlink()
-    Place(kept.root).check(kept.entry, VARIANT)
-    assert not kept.wheel.exists()
+def test_a_check_puts_nothing_back(checkout: Checkout) -> None:
+    checkout.wheel.unlink()
+    OutputRestorer(checkout.root).check(checkout.entry, VARIANT)
+    assert not checkout.wheel.exists()
 
 
-def test_what_a_killed_run_left_half_put_back_goes(kept: Kept) -> None:
-    half = kept.root / "reports" / ".back-build-killed"
+def test_what_a_killed_run_left_half_put_back_goes(checkout: Checkout) -> None:
+    half = checkout.root / "reports" / ".back-build-killed"
     half.mkdir()
-    other = kept.root / "reports" / ".back-buildings-living"
+    other = checkout.root / "reports" / ".back-buildings-living"
     other.mkdir()
-    Place(kept.root).put(kept.entry, VARIANT)
+    OutputRestorer(checkout.root).restore(checkout.entry, VARIANT)
     assert not half.exists()
     assert other.exists()

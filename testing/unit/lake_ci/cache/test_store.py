@@ -84,8 +84,8 @@ def test_a_damaged_entry_is_refused_and_says_which_file(
         entry = store.find(PRINT)
         assert entry is not None
         entry.inputs()
-        for kept in entry.files:
-            entry.copy(kept, tmp_path / "back" / kept.path)
+        for cached in entry.files:
+            entry.copy(cached, tmp_path / "back" / cached.path)
 
 
 def test_an_entry_under_another_fingerprint_and_one_of_another_shape_are_refused(
@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(
     store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
     real, left = module._take, [1]
 
-    def full(source: Path, name: str, target: Path) -> module.Kept:
+    def full(source: Path, name: str, target: Path) -> module.CachedFile:
         if not left:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         left.pop()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.cache.lookup import limit, place
+from lake_ci.cache.lookup import limit, store_folder
 from lake_ci.cache.store import Store
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.pipeline.cache_command import tell
@@ -71,24 +71,24 @@ def test_a_store_that_cannot_be_written_to_is_one_line(
 def test_the_store_lies_where_the_variable_says_else_in_the_main_worktree(
     root: Path,
 ) -> None:
-    assert place(root, {}) == root / ".cache" / "results"
-    assert place(root, {"LAKE_CI_STORE": "/elsewhere"}) == Path("/elsewhere")
-    assert place(root, {"LAKE_CI_STORE": "below"}) == root / "below"
+    assert store_folder(root, {}) == root / ".cache" / "results"
+    assert store_folder(root, {"LAKE_CI_STORE": "/elsewhere"}) == Path("/elsewhere")
+    assert store_folder(root, {"LAKE_CI_STORE": "below"}) == root / "below"
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"), [("", 500), ("[tool.lake_ci.cache]\nmegabytes = 7\n", 7)]
+    ("text", "expected"), [("", 500), ("[tool.lake_ci.cache]\nmegabytes = 7\n", 7)]
 )
-def test_the_limit_is_declared(root: Path, said: str, expected: int) -> None:
+def test_the_limit_is_declared(root: Path, text: str, expected: int) -> None:
     assert limit(root) == 500 * 10**6
-    (root / "pyproject.toml").write_text(said)
+    (root / "pyproject.toml").write_text(text)
     assert limit(root) == expected * 10**6
 
 
 @pytest.mark.parametrize(
-    "said", ["[tool.lake_ci.cache]\nmegabytes = 'many'\n", "megabytes = \n"]
+    "text", ["[tool.lake_ci.cache]\nmegabytes = 'many'\n", "megabytes = \n"]
 )
-def test_a_limit_that_is_none_is_refused(root: Path, said: str) -> None:
-    (root / "pyproject.toml").write_text(said)
+def test_a_limit_that_is_none_is_refused(root: Path, text: str) -> None:
+    (root / "pyproject.toml").write_text(text)
     with pytest.raises(UsageError, match="pyproject.toml: "):
         limit(root)

@@ -22,7 +22,7 @@ class GitHub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.issues: list[dict[str, Any]] = []
-        self.asked: list[tuple[str, str, Any]] = []
+        self.requests: list[tuple[str, str, Any]] = []
         self.code = 200
 
     @property
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
-        self.server.asked.append((self.command, self.path, body))
+        self.server.requests.append((self.command, self.path, body))
         reply: object = {"html_url": f"https://github.example{self.path}"}
         if self.command == "GET":
             reply = self.server.issues
@@ -75,7 +75,7 @@ def test_the_first_failure_opens_an_issue_that_names_the_run(github: GitHub) -> 
         github_issue.tell("# 1 failed", github.env)
         == "https://github.example/repos/o/r/issues"
     )
-    assert github.asked[1] == (
+    assert github.requests[1] == (
         "POST",
         "/repos/o/r/issues",
         {
@@ -92,14 +92,14 @@ def test_a_further_failure_is_a_comment_on_the_open_issue(github: GitHub) -> Non
         {"title": github_issue.TITLE, "number": 3},
     ]
     github_issue.tell("# 1 failed", github.env)
-    assert [asked[:2] for asked in github.asked[1:]] == [
+    assert [request[:2] for request in github.requests[1:]] == [
         ("POST", "/repos/o/r/issues/3/comments")
     ]
 
 
 def test_a_text_too_long_for_an_issue_is_cut_at_a_line(github: GitHub) -> None:
     github_issue.tell("a line\n" * 20_000, github.env)
-    body = github.asked[1][2]["body"]
+    body = github.requests[1][2]["body"]
     assert len(body) < 65_536
     assert body.endswith("a line\n\n(cut)")
 

@@ -375,10 +375,10 @@ def test_on_github_the_summary_is_that_of_the_run_and_heeds_what_github_says(
 def test_a_failed_nightly_run_is_told_where_people_look(
     two: Nox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    texts: list[str] = []
 
     def tell(text: str, env: Mapping[str, str]) -> str:
-        told.append(text)
+        texts.append(text)
         return "https://github.example/issues/1"
 
     monkeypatch.setattr(github_issue, "tell", tell)
@@ -393,7 +393,7 @@ def test_a_failed_nightly_run_is_told_where_people_look(
     monkeypatch.setenv("LINT", "exit 1")
     assert two.here("-s", "lint") == 1
     assert two.here("-s", "summary") == 1
-    assert "lint" in told[0]
+    assert "lint" in texts[0]
 
 
 # The pieces
@@ -423,13 +423,13 @@ def made(root: Path, handlers: None) -> Iterator[Pipeline]:
 
 
 def stand_in(
-    made: Pipeline, said: dict[str, Any] | None, *, interrupted: bool = False
+    made: Pipeline, entry: dict[str, Any] | None, *, interrupted: bool = False
 ) -> Result:
-    return made._results({"lint": said} if said else {}, interrupted=interrupted)[0]
+    return made._results({"lint": entry} if entry else {}, interrupted=interrupted)[0]
 
 
 @pytest.mark.parametrize(
-    ("said", "interrupted", "status", "cause", "words"),
+    ("entry", "interrupted", "status", "cause", "words"),
     [
         (None, False, Status.SKIPPED, None, "not started after the first failure (-x)"),
         (
@@ -476,13 +476,13 @@ def stand_in(
 )
 def test_a_job_that_left_no_result_gets_one_with_noxs_reason(
     made: Pipeline,
-    said: dict[str, Any] | None,
+    entry: dict[str, Any] | None,
     interrupted: bool,
     status: Status,
     cause: str | None,
     words: str,
 ) -> None:
-    result = stand_in(made, said, interrupted=interrupted)
+    result = stand_in(made, entry, interrupted=interrupted)
     assert (result.status, result.cause, result.run, result.event) == (
         status,
         cause,

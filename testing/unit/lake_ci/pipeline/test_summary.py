@@ -98,10 +98,10 @@ def test_an_unreadable_result_is_refused_by_name_and_counts_as_failure(
 ) -> None:
     (good / "reports" / "lint" / "result.json").write_text(text, encoding="utf-8")
     overview = samples.collect(good)
-    said = refused(overview)["reports/lint/result.json"]
-    assert reason in said
-    assert str(good) not in said
-    assert one(overview, "lint").why == f"its result does not count: {said}"
+    message = refused(overview)["reports/lint/result.json"]
+    assert reason in message
+    assert str(good) not in message
+    assert one(overview, "lint").why == f"its result does not count: {message}"
     assert overview.exit_code == 1
 
 
@@ -211,8 +211,8 @@ def test_a_session_that_has_not_ended_fails_nothing_while_the_run_goes_on(
 def test_githubs_word_that_a_job_failed_outweighs_its_results(
     good: Path, graph: Graph
 ) -> None:
-    said = {"lint": "cancelled", "tests": "failure", "build": "success"}
-    overview = samples.collect(good, said=said)
+    github_results = {"lint": "cancelled", "tests": "failure", "build": "success"}
+    overview = samples.collect(good, github_results=github_results)
     assert one(overview, "lint").state is State.FAILURE
     assert one(overview, "lint").headline == "it says passed, GitHub says cancelled"
     assert one(overview, "build").state is State.SUCCESS
@@ -225,7 +225,7 @@ def test_githubs_word_that_a_job_failed_outweighs_its_results(
     )
     tests = [
         each.state
-        for each in samples.collect(good, said=said).sessions
+        for each in samples.collect(good, github_results=github_results).sessions
         if each.job == "tests"
     ]
     assert tests == [State.FAILURE] + [State.SUCCESS] * 5
@@ -238,7 +238,9 @@ def test_githubs_word_tells_skipped_from_lost(good: Path, graph: Graph) -> None:
         good,
         samples.result_of(graph.jobs["docker"].variants[0], samples.failed("build")),
     )
-    overview = samples.collect(good, said={"k8s": "failure", "security": "skipped"})
+    overview = samples.collect(
+        good, github_results={"k8s": "failure", "security": "skipped"}
+    )
     assert (one(overview, "k8s").state, one(overview, "k8s").why) == (
         State.FAILURE,
         "it left no result",
@@ -359,14 +361,14 @@ def test_annotations_are_printed_on_github_and_nowhere_else(
             graph.jobs["lint"].variants[0], samples.failed("mypy", found)
         ),
     )
-    overview, said = samples.collect(good), list[str]()
-    assert summary.write(overview, good, {}, out=said.append) == 1
-    assert said == []
+    overview, lines = samples.collect(good), list[str]()
+    assert summary.write(overview, good, {}, out=lines.append) == 1
+    assert lines == []
     assert (
-        summary.write(overview, good, {"GITHUB_ACTIONS": "true"}, out=said.append) == 1
+        summary.write(overview, good, {"GITHUB_ACTIONS": "true"}, out=lines.append) == 1
     )
     assert (
-        said[0].splitlines()[-1]
+        lines[0].splitlines()[-1]
         == "::error file=utils/a.py,line=7,title=lint%2C mypy%3A arg-type::wrong"
     )
 

@@ -69,7 +69,7 @@ def test_the_inner_nox_gets_the_outer_ones_options_and_runs_in_parallel(
 
 
 @pytest.mark.parametrize(
-    "said, missing, need",
+    "entry, missing, need",
     [
         ({"reason": "Python interpreter 3.9 not found"}, "3.9", None),
         ({"reason": "Prerequisite session build was not successful"}, None, "build"),
@@ -78,11 +78,11 @@ def test_the_inner_nox_gets_the_outer_ones_options_and_runs_in_parallel(
     ],
 )
 def test_noxs_words_tell_what_was_missing(
-    said: dict[str, str | None], missing: str | None, need: str | None
+    entry: dict[str, str | None], missing: str | None, need: str | None
 ) -> None:
-    said = {"result": "aborted", **said}
-    assert nox_adapter.missing_interpreter(said) == missing
-    assert nox_adapter.failed_need(said) == need
+    entry = {"result": "aborted", **entry}
+    assert nox_adapter.missing_interpreter(entry) == missing
+    assert nox_adapter.failed_need(entry) == need
 
 
 def private_uses(source: str, name: str) -> Iterator[str]:

@@ -86,13 +86,13 @@ def session(run: Run) -> None:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def printed() -> list[str]:
     """What the runs of `make` told the terminal."""
     return []
 
 
 @pytest.fixture
-def make(root: Path, venv: Path, said: list[str]) -> Make:
+def make(root: Path, venv: Path, printed: list[str]) -> Make:
     """Makes a run of the job `lint` in a real, empty environment."""
 
     def make(
@@ -103,7 +103,7 @@ def make(root: Path, venv: Path, said: list[str]) -> Make:
         install_only: bool = False,
         python: str | None = None,
         java: str | None = None,
-        out: Callable[[str], None] = said.append,
+        out: Callable[[str], None] = printed.append,
         provisioned: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
@@ -137,7 +137,7 @@ def read(root: Path, job: str = "lint") -> Result:
 
 
 def test_a_good_run_leaves_a_result_with_all_there_is_to_know(
-    make: Make, root: Path, said: list[str]
+    make: Make, root: Path, printed: list[str]
 ) -> None:
     with make(reports=("junit.xml",)) as run:
         (run.bench.reports / "junit.xml").touch()
@@ -164,8 +164,8 @@ def test_a_good_run_leaves_a_result_with_all_there_is_to_know(
     assert result.artifacts == ("reports/lint/junit.xml",)
     assert result.warnings == ("the tree is odd",)
     assert result.reproduce == "nox -s lint"
-    assert "note: the tree is odd" in said
-    assert any("one" in line and "fine" in line for line in said)
+    assert "note: the tree is odd" in printed
+    assert any("one" in line and "fine" in line for line in printed)
 
 
 def test_a_matrix_run_has_a_folder_of_its_own(make: Make, root: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_lock_that_cannot_be_installed_is_a_row_with_its_cause(
 
 
 def test_an_empty_lock_is_really_installed_and_said(
-    make: Make, root: Path, said: list[str]
+    make: Make, root: Path, printed: list[str]
 ) -> None:
     (root / "requirements").mkdir()
     (root / "requirements" / "lint.txt").write_text("# nothing\n")
@@ -261,7 +261,7 @@ def test_an_empty_lock_is_really_installed_and_said(
         len(
             [
                 line
-                for line in said
+                for line in printed
                 if line.startswith("installed requirements/lint.txt in ")
             ]
         )
@@ -312,7 +312,7 @@ def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
         clock=clock,
         provisioned=lambda: observed.append("after the wait"),
     ) as run:
-        run.check_in_turn(one_stage([Answer("one")]))
+        run.run_stages(one_stage([Answer("one")]))
         run.check(Answer("two"))
     assert read(root).status is Status.SUCCESS
     assert (read(root).seconds, read(root).waited_seconds) == (0, 3600)
@@ -510,7 +510,7 @@ def test_a_selection_that_matches_something_is_partial_and_no_failure(
 
 
 def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
-    make: Make, root: Path, said: list[str]
+    make: Make, root: Path, printed: list[str]
 ) -> None:
     class Meeting(Tool):
         """Ends only once the other one has started."""
@@ -537,8 +537,8 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     others_ended = threading.Event()
 
     def out(line: str) -> None:
-        said.append(line)
-        if len(said) == 2:
+        printed.append(line)
+        if len(printed) == 2:
             others_ended.set()
 
     a, b = threading.Event(), threading.Event()
@@ -547,7 +547,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     result = read(root)
     assert result.status is Status.SUCCESS
     assert [check.name for check in result.checks] == ["last to end", "first", "second"]
-    assert "last to end" in said[2]
+    assert "last to end" in printed[2]
 
 
 def test_a_tool_that_must_be_alone_has_nothing_beside_it(
@@ -601,7 +601,7 @@ def test_a_stage_is_made_after_the_one_before_and_what_it_holds_ends_with_the_ru
     with pytest.raises(KeyboardInterrupt) if error is not None else nullcontext():
         with make() as run:
             try:
-                run.check_in_turn(stages())
+                run.run_stages(stages())
             finally:
                 log.append("after")
     assert log == ["1\n", "ended", "after"]
@@ -623,10 +623,10 @@ def test_what_stages_hold_ends_at_once_when_a_check_is_interrupted(
     def interrupted(*tools: Tool) -> None:
         raise Interrupted("SIGTERM")
 
-    kept = stages()  # whoever holds it still, as a traceback does
+    stages_held = stages()  # whoever holds it still, as a traceback does
     with pytest.raises(Interrupted), make() as run:
         monkeypatch.setattr(run, "check", interrupted)
-        run.check_in_turn(kept)
+        run.run_stages(stages_held)
     assert log == ["ended"]
 
 
@@ -672,13 +672,13 @@ def test_what_is_in_dist_is_an_artifact_of_the_job_that_builds(
 
 
 def test_a_second_run_in_the_same_environment_waits_and_says_so(
-    make: Make, said: list[str]
+    make: Make, printed: list[str]
 ) -> None:
     waiting = threading.Event()
     order: list[str] = []
 
     def hear(text: str) -> None:
-        said.append(text)
+        printed.append(text)
         waiting.set()
 
     def second() -> None:
@@ -692,7 +692,7 @@ def test_a_second_run_in_the_same_environment_waits_and_says_so(
         order.append("first")
     thread.join(LIMIT)
     assert order == ["first", "second"]
-    assert "waiting for another run of lint" in said
+    assert "waiting for another run of lint" in printed
 
 
 @pytest.mark.parametrize(
@@ -705,19 +705,19 @@ def test_a_second_run_in_the_same_environment_waits_and_says_so(
 def test_the_run_is_named_as_the_pipeline_or_github_names_it(
     root: Path, env: dict[str, str], run: str, attempt: int
 ) -> None:
-    said = facts(root, env)
-    assert (said["run"], said["attempt"]) == (run, attempt)
+    values = facts(root, env)
+    assert (values["run"], values["attempt"]) == (run, attempt)
 
 
 def test_facts_are_those_of_the_checkout(root: Path, git: Callable[..., str]) -> None:
-    said = facts(root, {"LAKE_CI_EVENT": "schedule"})
-    assert (said["event"], said["commit"], said["dirty"]) == (
+    values = facts(root, {"LAKE_CI_EVENT": "schedule"})
+    assert (values["event"], values["commit"], values["dirty"]) == (
         "schedule",
         git(root, "rev-parse", "HEAD"),
         False,
     )
-    assert len(said["run"]) == 12
-    assert facts(root, {})["run"] != said["run"]
+    assert len(values["run"]) == 12
+    assert facts(root, {})["run"] != values["run"]
     (root / "new.py").touch()
     assert facts(root, {})["dirty"] is True
 
@@ -759,18 +759,18 @@ SECRETS = {"DATABRICKS_TOKEN": f"{SECRET}\n"}
     ],
 )
 def test_a_secret_of_a_tool_is_neither_printed_nor_in_the_result(
-    make: Make, root: Path, said: list[str], tool: Tool
+    make: Make, root: Path, printed: list[str], tool: Tool
 ) -> None:
     with make(env=SECRETS) as run:
         run.check(tool)
     written = (root / "reports" / "lint" / "result.json").read_text(encoding="utf-8")
-    assert "[hidden]" in written and "[hidden]" in "".join(said)
-    assert "0123456789" not in written + "".join(said)
+    assert "[hidden]" in written and "[hidden]" in "".join(printed)
+    assert "0123456789" not in written + "".join(printed)
 
 
 @pytest.mark.parametrize("error", [LakeCiError(SECRET), RuntimeError(SECRET)])
 def test_a_secret_of_an_error_or_a_note_is_neither_printed_nor_in_the_result(
-    make: Make, root: Path, said: list[str], error: Exception
+    make: Make, root: Path, printed: list[str], error: Exception
 ) -> None:
     with (
         pytest.raises(RuntimeError)
@@ -782,7 +782,7 @@ def test_a_secret_of_an_error_or_a_note_is_neither_printed_nor_in_the_result(
             raise error
     written = (root / "reports" / "lint" / "result.json").read_text(encoding="utf-8")
     assert read(root).warnings == ("with [hidden]",)
-    assert "0123456789" not in written + "".join(said)
+    assert "0123456789" not in written + "".join(printed)
 
 
 def test_a_report_of_a_tool_is_redacted_with_a_note_and_others_stay_as_they_are(

@@ -16,7 +16,7 @@ import pytest
 
 from lake_ci import errors
 from lake_ci.errors import MachineError
-from lake_ci.runner.suite import Suite, one_line
+from lake_ci.runner.suite import Suite, exit_on_error
 from lake_ci.system import signals
 from lake_ci.system.environment import Environment
 
@@ -256,7 +256,7 @@ def test_what_is_reused_does_not_wait_and_is_known_by_the_same_inputs(
 def test_an_error_becomes_one_line_and_its_exit_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit) as raised, one_line():
+    with pytest.raises(SystemExit) as raised, exit_on_error():
         raise MachineError("no engine", hint="start one")
     assert raised.value.code == 3
     assert capsys.readouterr().err == "no engine (start one)\n"
@@ -264,7 +264,7 @@ def test_an_error_becomes_one_line_and_its_exit_code(
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     program = (
-        "from lake_ci.runner.suite import one_line\nwith one_line():\n    "
+        "from lake_ci.runner.suite import exit_on_error\nwith exit_on_error():\n    "
         "print('a' * 1_000_000, flush=True)\n"
     )
     path = str(Path(errors.__file__).parents[1])

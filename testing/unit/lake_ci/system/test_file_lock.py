@@ -47,13 +47,13 @@ def test_who_waits_is_told_who_holds_and_gets_the_lock_in_the_end(
     with holder(path) as process:
 
         def waiting(text: str) -> None:
-            told.append(text)
+            holders.append(text)
             process.communicate()  # ends the holder's input, and so the holder
 
-        told: list[str] = []
+        holders: list[str] = []
         with locked(path, waiting):
             assert process.poll() == 0
-    assert told == ["process 4711"]
+    assert holders == ["process 4711"]
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:

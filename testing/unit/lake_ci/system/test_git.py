@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.system import git as asked
+from lake_ci.system import git as module
 
 Git = Callable[..., str]
 
@@ -16,40 +16,40 @@ def test_a_folder_without_git_knows_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert asked.branch(tmp_path) is None
-    assert asked.commit(tmp_path) is None
-    assert asked.is_dirty(tmp_path) is False
-    assert asked.commit_time(tmp_path) == 0
-    assert asked.files(tmp_path) == ()
-    assert asked.is_shallow(tmp_path) is False
-    assert asked.version_tag(tmp_path) is None
+    assert module.branch(tmp_path) is None
+    assert module.commit(tmp_path) is None
+    assert module.is_dirty(tmp_path) is False
+    assert module.commit_time(tmp_path) == 0
+    assert module.files(tmp_path) == ()
+    assert module.is_shallow(tmp_path) is False
+    assert module.version_tag(tmp_path) is None
 
 
 def test_a_machine_without_git_knows_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(root))
-    assert asked.commit(root) is None
-    assert asked.files(root) == ()
+    assert module.commit(root) is None
+    assert module.files(root) == ()
 
 
 def test_a_repository_without_a_commit_has_a_branch_only(
     tmp_path: Path, git: Git
 ) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
-    assert asked.branch(tmp_path) == "main"
-    assert asked.commit(tmp_path) is None
+    assert module.branch(tmp_path) == "main"
+    assert module.commit(tmp_path) is None
 
 
 def test_branch_commit_and_time_are_those_of_the_checkout(root: Path, git: Git) -> None:
-    assert asked.branch(root) == "feature"
-    assert asked.commit(root) == git(root, "rev-parse", "HEAD")
-    assert str(asked.commit_time(root)) == git(root, "log", "-1", "--format=%ct")
+    assert module.branch(root) == "feature"
+    assert module.commit(root) == git(root, "rev-parse", "HEAD")
+    assert str(module.commit_time(root)) == git(root, "log", "-1", "--format=%ct")
 
 
 def test_a_detached_checkout_has_no_branch(root: Path, git: Git) -> None:
     git(root, "checkout", "-q", "--detach")
-    assert asked.branch(root) is None
+    assert module.branch(root) is None
 
 
 def test_ignored_files_do_not_make_the_tree_dirty_and_untracked_ones_do(
@@ -57,9 +57,9 @@ def test_ignored_files_do_not_make_the_tree_dirty_and_untracked_ones_do(
 ) -> None:
     (root / "reports").mkdir()
     (root / "reports" / "x.txt").touch()
-    assert not asked.is_dirty(root)
+    assert not module.is_dirty(root)
     (root / "new.py").touch()
-    assert asked.is_dirty(root)
+    assert module.is_dirty(root)
 
 
 def test_files_are_those_tracked_or_to_be_tracked_that_exist(
@@ -77,8 +77,8 @@ def test_files_are_those_tracked_or_to_be_tracked_that_exist(
     git(root, "add", ".")
     (root / "deleted.py").unlink()
     (root / "new.py").touch()
-    assert asked.files(root, "*.py") == ("a b/größe.py", "kept.py", "new.py")
-    assert asked.files(root, "a b") == ("a b/größe.py",)
+    assert module.files(root, "*.py") == ("a b/größe.py", "kept.py", "new.py")
+    assert module.files(root, "a b") == ("a b/größe.py",)
 
 
 def test_a_file_in_conflict_is_named_once(root: Path, git: Git) -> None:
@@ -93,20 +93,20 @@ def test_a_file_in_conflict_is_named_once(root: Path, git: Git) -> None:
     git(root, "commit", "-qam", "mine")
     with pytest.raises(Exception, match="merge"):
         git(root, "merge", "other")
-    assert asked.files(root, "*.py") == ("x.py",)
+    assert module.files(root, "*.py") == ("x.py",)
 
 
 def test_the_newest_version_tag_behind_the_commit_counts(root: Path, git: Git) -> None:
     git(root, "tag", "v1.0.0")
     git(root, "tag", "nightly")
     git(root, "commit", "-q", "--allow-empty", "-m", "second")
-    assert asked.version_tag(root) == "v1.0.0"
+    assert module.version_tag(root) == "v1.0.0"
     git(root, "tag", "v1.1.0")
-    assert asked.version_tag(root) == "v1.1.0"
+    assert module.version_tag(root) == "v1.1.0"
 
 
 def test_a_clone_of_depth_one_is_shallow(root: Path, tmp_path: Path, git: Git) -> None:
     git(root, "commit", "-q", "--allow-empty", "-m", "second")
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{root}", "shallow")
-    assert asked.is_shallow(tmp_path / "shallow")
-    assert not asked.is_shallow(root)
+    assert module.is_shallow(tmp_path / "shallow")
+    assert not module.is_shallow(root)

@@ -80,10 +80,10 @@ def test_redactor_replaces_basic_authentication_of_any_user(
     for text in (f"{user}:{secret}", f"{user}:{secret} and more"):
         encoded = encode(text.encode()).decode()
         redacted = Redactor([secret])(f"Authorization: Basic {encoded}")
-        kept = redacted.removeprefix("Authorization: Basic ").split(HIDDEN)
-        assert len(kept) == 2
+        visible = redacted.removeprefix("Authorization: Basic ").split(HIDDEN)
+        assert len(visible) == 2
         # What is left on each side holds at most one whole character of the secret.
-        assert len(kept[0]) <= len(encode(f"{user}:".encode()).rstrip(b"=")) + 1
+        assert len(visible[0]) <= len(encode(f"{user}:".encode()).rstrip(b"=")) + 1
 
 
 @pytest.mark.parametrize("around", ["{}\n", " {}", "\r\n{}\t"])

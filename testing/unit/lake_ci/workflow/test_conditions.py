@@ -87,7 +87,7 @@ def variables(trigger: Trigger) -> dict[str, str]:
     return found | {"GITHUB_REF_NAME": name, "GITHUB_HEAD_REF": head}
 
 
-def asked(trigger: Trigger) -> list[str]:
+def plan_arguments(trigger: Trigger) -> list[str]:
     """The arguments of `nox -s plan` for an event."""
     tag = trigger.event == "push" and trigger.ref_type == "tag"
     name = trigger.ref.split("/", 2)[2]
@@ -116,7 +116,7 @@ def test_github_starts_what_the_plan_names_and_publishes_a_tag(
     trigger = TRIGGERS[name]
     started = github.ran(github.run(workflow, trigger))
     assert started == DECLARED[name] | closing(name)
-    here = names(planned(graph, {}, *asked(trigger)))
+    here = names(planned(graph, {}, *plan_arguments(trigger)))
     assert here == names(planned(graph, variables(trigger))) == DECLARED[name]
 
 
@@ -126,7 +126,7 @@ def test_after_a_job_that_did_not_pass_github_skips_what_the_plan_skips(
     name: str, outcome: str, graph: Graph, workflow: Workflow
 ) -> None:
     trigger = TRIGGERS[name]
-    arguments = asked(trigger)
+    arguments = plan_arguments(trigger)
     for bad in sorted(DECLARED[name]):
         results = github.run(workflow, trigger, {bad: outcome})
         # The summary passes here: that alone must not release anything.
@@ -183,7 +183,7 @@ def test_github_and_the_plan_agree_on_any_graph() -> None:
     for graph in graphs():
         workflow = github.parse(render(graph))
         for trigger in TRIGGERS.values():
-            event = Event(asked(trigger)[1], asked(trigger)[3])
+            event = Event(plan_arguments(trigger)[1], plan_arguments(trigger)[3])
             results = github.run(workflow, trigger)
             plan = select(graph, event)
             assert github.ran(results) - {SUMMARY, PUBLISH} == names(plan), graph
