@@ -276,7 +276,7 @@ def workflow(run: Run) -> None:
 
 @jobs.helper()
 def format(run: Run) -> None:
-    """Mend what can be mended: isort, then black."""
+    """Fix formatting: isort, then black."""
     run.install("lint")
     run.check(*style.formatters())
 

@@ -202,7 +202,7 @@ def no_session_left() -> Iterator[None]:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Signals are heeded, also where a shell in the background ignores SIGINT;
+    """Signals are handled, also if a background shell ignores SIGINT;
     afterwards all is as before.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,5 +1,5 @@
-"""What a job's result leans on beside the repository's files: variables, interpreters,
-and facts of the world.
+"""The inputs of a job outside the repository: environment variables, interpreters,
+tools and external state.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import nox
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.system import provisioning
 
-# Variables that tools heed, whichever job runs them. What the suite's own processes
+# Variables that tools read, whichever job runs them. What the suite's own processes
 # tell each other, and where results are kept, is not among them.
 VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|LD_.*|COLUMNS|NO_COLOR|FORCE_COLOR|CI"
@@ -74,7 +74,7 @@ PLUGINS = (
 
 
 class UnknownInputError(Exception):
-    """What a result leans on cannot be told: the job has to run. Says why."""
+    """An input cannot be determined, so the job runs. The message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Machine:
         return Digests(self.root, self.root / ".cache" / "digests-outside")
 
     def variables(self, declared: Sequence[str] = ()) -> dict[str, str]:
-        """A digest of each variable that is set and that tools heed; a value is never
+        """A digest of each variable that is set and that tools read; values are never
         shown.
         """
         return {
@@ -116,8 +116,8 @@ class Machine:
 
     @cached_property
     def common(self) -> dict[str, str]:
-        """What every job leans on: the suite's own Python and tools, the platform,
-        Java, a person's settings.
+        """The inputs of every job: the suite's Python and tools, the platform, Java,
+        and the user's settings.
         """
         found = {
             "suite's Python": f"{sys.version} {sys.base_prefix}",
@@ -255,7 +255,9 @@ def api_server(machine: Machine) -> str:
     when its owner likes.
     """
     if machine.env.get("KUBE_CONTEXT"):
-        raise UnknownInputError("KUBE_CONTEXT names a cluster, which changes by itself")
+        raise UnknownInputError(
+            "KUBE_CONTEXT names a cluster, which changes without notice"
+        )
     assets = machine.env.get("KUBEBUILDER_ASSETS")
     if not assets:
         return "none"

@@ -1,5 +1,4 @@
-"""What files hold, as digests that are computed again only for a file that may have
-changed.
+"""Digests of files, computed again only for files that may have changed.
 
 git's own object ids are not used: they are of the text that its filters make, so that
 two files of other line ends have one id, and its index believes `assume-unchanged`.
@@ -47,8 +46,8 @@ class Tree:
 
 
 class Digests:
-    """The digests of files below a folder, kept between runs with the status that each
-    file had when it was read.
+    """The digests of files below a folder, cached between runs with the status that
+    each file had when it was read.
 
     A digest is believed while the file's size, both times in nanoseconds, and inode are
     what they were (its mode and its owner cannot change without a time), and only where
@@ -58,8 +57,8 @@ class Digests:
 
     Args:
         root: the folder that relative names start from.
-        kept: the file between runs; one that is missing or damaged costs time and
-            nothing else.
+        cache_file: stores the digests between runs; if it is missing or corrupt, all
+            files are read again.
     """
 
     def __init__(self, root: Path, cache_file: Path) -> None:
@@ -115,7 +114,7 @@ class Digests:
         return Tree(digest, moment, lambda: found)
 
     def save(self) -> None:
-        """Keep what was learned. Nothing is said where it cannot be written: the next
+        """Write the new digests to the cache file. Write errors are ignored: the next
         run reads the files again.
         """
         # What another process learned meanwhile is not taken over: it costs that
@@ -156,7 +155,9 @@ class Digests:
         return dict(zip(parts[1:end:2], parts[2:end:2])), parts[end:]
 
     def _statuses(self, names: Sequence[str]) -> list[str]:
-        """What tells that a file was written to, for each; empty if there is none."""
+        """The status of each file, which changes when it is written to; empty if it
+        does not exist.
+        """
         root = self._root
         return [_status(name if name[:1] == os.sep else root + name) for name in names]
 

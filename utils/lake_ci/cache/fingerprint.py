@@ -1,7 +1,7 @@
-"""The fingerprint of a session: all that its result leans on, each thing with a digest.
+"""The fingerprint of a session: all inputs of its result, each with a digest.
 
-Two runs of a session with one fingerprint have one result. What cannot be told makes
-the session run.
+Two runs of a session with the same fingerprint have the same result. If an input cannot
+be determined, the session runs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SUITE = ("noxfile.py", "pyproject.toml", "requirements/*", "utils/lake_ci/*")
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a session's result leans on.
+    """The inputs of a session's result.
 
     Attributes:
         variant: the session.
@@ -110,13 +110,13 @@ class Fingerprints:
         self._left: dict[str, Mapping[str, str]] = {}
 
     def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
-        """Take these files, by name and digest, for what a session leaves, whatever
-        lies there at the moment.
+        """Use these files, by name and digest, as the output of a session, whatever
+        files are there now.
         """
         self._left[variant.id] = files
 
     def of(self, variant: Variant) -> Fingerprint:
-        """The fingerprint of a session; it says so where one cannot be told."""
+        """The fingerprint of a session; `unknown_input` is set if there is none."""
         job = variant.job
         try:
             tree = self._tree(job)
@@ -229,8 +229,8 @@ class Fingerprints:
         }
 
     def _taken(self, job: Job) -> dict[str, str]:
-        """What the job takes from its needs, by content: the same again leaves its
-        fingerprint as it was.
+        """The digests of the files that the job takes from its needs: the same content
+        gives the same fingerprint.
         """
         found: dict[str, str] = {}
         for need in job.takes:

@@ -1,5 +1,5 @@
-"""Which results of earlier runs hold for this one, and why not the others; they are put
-back, and new ones kept.
+"""The result cache: finds cached results that apply to this run, restores their output,
+and stores new results.
 """
 
 from __future__ import annotations
@@ -34,32 +34,31 @@ from lake_ci.system.pyproject import settings
 SWITCH = "LAKE_CI_CACHE"
 FOLDER_VARIABLE = "LAKE_CI_STORE"
 MEGABYTES = 500
-# Of the kept results of a session, those that a difference is looked for in.
+# How many cached results of a session are compared to explain why it runs.
 COMPARED = 8
 
 
 class Mode(str, Enum):
-    """What may be done with kept results; the value is that of the variable
+    """How the result cache is used; the values are those of the variable
     LAKE_CI_CACHE.
     """
 
     OFF = "off"
-    """Nothing is read, and nothing kept."""
+    """The cache is neither read nor written."""
     REFRESH = "refresh"
-    """Everything runs; what passes is kept."""
+    """Every session runs, and successes are cached."""
     PIPELINE = ""
-    """A bare `nox` reuses what holds; a session asked for by name runs."""
+    """A bare `nox` uses cached results; a session requested by name runs."""
     SESSIONS = "sessions"
-    """A session asked for by name reuses what holds, too."""
+    """A session requested by name uses cached results, too."""
 
 
 def mode(env: Mapping[str, str]) -> Mode:
-    """What this run may do. Raises UsageError for a word that LAKE_CI_CACHE does not
-    know.
+    """The cache mode of this run. Raises UsageError for an unknown value of
+    LAKE_CI_CACHE.
 
-    What is released is made of nothing that an earlier run has left, and the nightly
-    run asks the world anew. On GitHub each job of a pipeline is a session of its own,
-    so that the sessions reuse.
+    A release does not use cached results, and the nightly run refreshes them. On GitHub
+    each job of a pipeline is a session of its own, so sessions use cached results.
     """
     value = env.get(SWITCH, "")
     if value not in {each.value for each in Mode}:
@@ -77,7 +76,7 @@ def mode(env: Mapping[str, str]) -> Mode:
 
 
 class Answer(Enum):
-    """What becomes of a session."""
+    """Whether a session runs, is reused, or is decided later."""
 
     REUSE = "reuse"
     RUN = "run"
@@ -86,13 +85,13 @@ class Answer(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a session, and why.
+    """Whether a session runs or its cached result is reused, and why.
 
     Attributes:
-        answer: `LATER` where that hangs on needs that run first.
-        entry: the result that holds.
-        reasons: why it runs: the inputs that differ from the nearest kept result, or
-            what keeps it from being reused.
+        answer: `LATER` if that depends on needs that run first.
+        entry: the cached result that applies.
+        reasons: why it runs: the inputs that differ from the nearest cached result, or
+            why no cached result may be used.
     """
 
     variant: Variant
@@ -113,12 +112,12 @@ class Verdict:
 
 
 class ResultCache:
-    """The kept results of one checkout.
+    """The cached results of one checkout.
 
     Args:
         environment: the folder of a session's environment; None for a session that has
             none.
-        out: where a person reads what is worth a word.
+        out: prints a message for the user.
     """
 
     def __init__(
@@ -147,7 +146,7 @@ class ResultCache:
         return OutputRestorer(self.root)
 
     def now(self) -> Fingerprints:
-        """The inputs as they are at this moment."""
+        """The fingerprints of the current inputs."""
         digests = Digests(self.root, self.root / ".cache" / "digests")
         machine = Machine(self.root, self.env, digests, self._today())
         return Fingerprints(self.graph, machine, self._environment)
@@ -158,7 +157,7 @@ class ResultCache:
         now: Fingerprints,
         met: Callable[[Verdict], bool] | None = None,
     ) -> list[Verdict]:
-        """What becomes of each session of these jobs, in order.
+        """Decide for each session of these jobs, in order, whether it runs.
 
         A session whose needs do not all hold waits for them: where one fails it is
         skipped, as it is without a store.
@@ -206,7 +205,7 @@ class ResultCache:
         return replace(verdict, answer=Answer.LATER, reasons=(reason,))
 
     def look(self, variant: Variant, now: Fingerprints) -> Verdict:
-        """Whether a kept result holds for a session at this moment."""
+        """Look up a cached result of a session with the current inputs."""
         if variant.job.always:
             return Verdict(variant, Answer.RUN, reasons=("always runs",))
         fingerprint = now.of(variant)
@@ -239,13 +238,13 @@ class ResultCache:
         return entries[0].result.seconds if entries else None
 
     def restore(self, verdict: Verdict, facts: Mapping[str, Any]) -> Result | None:
-        """Put back what a kept result left, as it was, and return the result as one of
-        this run.
+        """Restore the output of a cached result, and return the result as one of this
+        run.
 
-        None, and a word on it, where that failed; the session has to run then.
+        Returns None and prints a message if that fails: the session runs then.
 
         Args:
-            facts: what all results of this run say alike.
+            facts: the fields that all results of this run share.
         """
         entry, variant = verdict.entry, verdict.variant
         assert entry is not None
@@ -269,8 +268,8 @@ class ResultCache:
         return result
 
     def keep(self, before: Fingerprint, result: Result) -> str | None:
-        """Keep a result that has just been written; what is worth a word, where there
-        is something.
+        """Store a new result in the cache if it may be cached. Returns a note for the
+        user, or None.
         """
         if before.unknown_input is not None or before.variant.job.always:
             return None
@@ -291,8 +290,8 @@ class ResultCache:
             return f"not kept for later runs: {error}"
 
     def _keep_unchanged(self, before: Fingerprint, result: Result) -> str | None:
-        """Keep a result whose inputs did not change during the run; else say which
-        did.
+        """Store a result if its inputs did not change during the run; else return a
+        note that names a changed input.
         """
         after = self.now().of(before.variant)
         if not after.same_moment(before):
@@ -305,8 +304,8 @@ class ResultCache:
         return None
 
     def _contradicted(self, before: Fingerprint) -> str | None:
-        """The same inputs passed before and fail now: nobody may rely on that result
-        any more.
+        """Drop the cached success of the same inputs that fail now. Returns a note, or
+        None if there was none.
         """
         try:
             entry = self.store.find(before.id)
@@ -324,7 +323,7 @@ class ResultCache:
         )
 
     def _is_whole(self, verdict: Verdict) -> bool:
-        """Whether the result could be put back: the plan says what a run finds."""
+        """Whether the result could be restored, for a plan that restores nothing."""
         assert verdict.entry is not None
         try:
             self._restorer.check(verdict.entry, verdict.variant)
@@ -334,7 +333,7 @@ class ResultCache:
         return True
 
     def _differences(self, fingerprint: Fingerprint) -> list[str]:
-        """What differs from the kept result that is nearest."""
+        """The inputs that differ from the nearest cached result."""
         nearest: list[str] | None = None
         for entry in self.store.of(fingerprint.variant.id)[:COMPARED]:
             try:
@@ -352,7 +351,7 @@ def _file_states(entry: Entry) -> dict[str, str]:
 
 
 def uncacheable_reason(result: Result) -> str | None:
-    """Why a result says nothing for a later run; None where it does."""
+    """The reason why a result must not be cached; None if it may be."""
     if result.partial:
         return "it is of a part of the job"
     if result.cause is not None:
@@ -368,7 +367,7 @@ def uncacheable_reason(result: Result) -> str | None:
 
 
 def ended(result: Result) -> str:
-    """When a session ended, in UTC: since then its result is known to be true."""
+    """When a session ended, in UTC: its result is of that time."""
     start = datetime.strptime(result.started, TIME_FORMAT)
     return (
         (start + timedelta(seconds=result.seconds))
@@ -378,8 +377,8 @@ def ended(result: Result) -> str:
 
 
 def store_folder(root: Path, env: Mapping[str, str]) -> Path:
-    """Where results are kept: where LAKE_CI_STORE says, else in the main worktree, for
-    all worktrees of the clone.
+    """The store's folder: LAKE_CI_STORE, or else a folder in the main worktree, shared
+    by all worktrees of the clone.
     """
     if env.get(FOLDER_VARIABLE):
         return Path(root, env[FOLDER_VARIABLE])

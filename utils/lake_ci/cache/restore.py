@@ -1,5 +1,5 @@
-"""Puts back what a kept result left in a checkout: its report, and dist/ where the job
-makes it.
+"""Restores the output of a cached result in a checkout: its report, and dist/ if the
+job builds it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from lake_ci.model.results import REPORTS
 
 
 class OutputRestorer:
-    """The folders of one checkout that jobs leave something in."""
+    """Restores the output of cached results in one checkout."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def restore(self, entry: Entry, variant: Variant) -> None:
-        """Put back what is not there as it was.
+        """Restore the folders whose content differs from the entry.
 
-        Every file is compared before the first one is moved; folders change places
-        whole, dist/ first.
+        All files are verified before the first one is moved; whole folders are
+        replaced, dist/ first.
 
         Raises:
-            DamagedError: the entry is not whole; nothing was moved.
+            DamagedError: the entry is corrupt; nothing was moved.
             OSError: a file could not be written.
         """
         reports = self.root / REPORTS
@@ -54,8 +54,8 @@ class OutputRestorer:
                 (Path(scratch) / folder.name).rename(folder)
 
     def check(self, entry: Entry, variant: Variant) -> None:
-        """Put nothing back, and raise DamagedError where `put` would: the entry is read
-        as far as it is needed.
+        """Raise DamagedError if `restore` would raise it, without restoring: the needed
+        files are read.
         """
         for folder in self._missing(entry, variant):
             for file in self._in(folder, entry):
@@ -64,8 +64,8 @@ class OutputRestorer:
 
     @cached_property
     def _digests(self) -> Digests:
-        # Not in the file of `Machine.outside`: each writes its own whole, and would
-        # undo what the other has learned.
+        # Not in the file of `Machine.outside`: each writes its whole file, and would
+        # delete the digests of the other.
         return Digests(self.root, self.root / ".cache" / "digests-left")
 
     def _missing(self, entry: Entry, variant: Variant) -> list[Path]:
@@ -85,7 +85,7 @@ class OutputRestorer:
         ]
 
     def _holds(self, folder: Path, entry: Entry) -> bool:
-        """Whether a folder holds exactly what it would be given."""
+        """Whether a folder contains exactly the files of the entry."""
         wanted = {
             file.path: f"{file.mode:o} {file.sha256}"
             for file in self._in(folder, entry)

@@ -1,5 +1,5 @@
-"""Results that are kept for later runs: one folder an entry, named by its fingerprint,
-written whole or not at all.
+"""The store of cached results: one folder for each entry, named by its fingerprint and
+written atomically.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from lake_ci.model.results import Result
 SCHEMA = 1
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
-# What a killed process has left behind is in nobody's way; after so long nobody writes
-# to it any more.
+# The age at which a scratch folder counts as left by a killed process, and is removed.
 ABANDONED_SECONDS = 3600
 # The folder may be any that LAKE_CI_STORE names, and hold more than a store.
 SCRATCH = "lake-ci-"
@@ -33,13 +32,13 @@ CHUNK = 1 << 20
 
 
 class DamagedError(LakeCiError):
-    """An entry that is not what was written: it counts as none."""
+    """A corrupt entry: the job runs as if there were none."""
 
 
 @dataclass(frozen=True)
 class CachedFile:
-    """A file of an entry: where it belongs, relative to the repository, and what it
-    holds.
+    """A file of an entry: its path relative to the repository, and its content's
+    digest.
     """
 
     path: str
@@ -50,15 +49,15 @@ class CachedFile:
 
 @dataclass(frozen=True)
 class Entry:
-    """A kept result.
+    """A cached result.
 
     Attributes:
-        folder: where it is kept.
-        fingerprint: of what it is the result.
+        folder: the entry's folder in the store.
+        fingerprint: of the inputs.
         job: the name of its folder under `reports/`.
-        result: as it was written.
-        kept: when it was kept, in seconds since 1970.
-        files: what it left.
+        result: the content of its result.json.
+        stored_at: when it was stored, in seconds since 1970.
+        files: the output of the job.
     """
 
     folder: Path
@@ -75,7 +74,7 @@ class Entry:
         return sum(file.size for file in self.files)
 
     def inputs(self) -> bytes:
-        """What the result leaned on, as `fingerprint.listing` wrote it. Raises
+        """Read the inputs of the result, as `fingerprint.listing` wrote them. Raises
         DamagedError.
         """
         data = _read(self.folder / INPUTS)
@@ -84,9 +83,7 @@ class Entry:
         return data
 
     def copy(self, file: CachedFile, target: Path) -> None:
-        """Put a file where it is wanted, and look at each byte of it on the way. Raises
-        DamagedError, OSError.
-        """
+        """Copy a file to a path and verify its digest. Raises DamagedError, OSError."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as copy:
             for data in self.read(file):
@@ -94,8 +91,8 @@ class Entry:
         target.chmod(file.mode)
 
     def read(self, file: CachedFile) -> Iterator[bytes]:
-        """The content of a file. Raises DamagedError, at the latest after the last
-        part.
+        """Read a file in chunks. Raises DamagedError after the last chunk if the digest
+        differs.
         """
         source = self.folder / f"{self.files.index(file)}"
         found = hashlib.sha256()
@@ -118,9 +115,8 @@ class Store:
     read is compared with its digest.
 
     Args:
-        folder: the store; made when there is something to keep.
-        limit: its size in bytes; the entries that were not used for the longest time
-            leave first.
+        folder: the store; created for the first entry.
+        limit: its size in bytes; the least recently used entries are evicted.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -160,11 +156,12 @@ class Store:
         root: Path,
         files: Iterable[Path],
     ) -> None:
-        """Keep a result with the files it left, in place of an older one, and hold the
-        store to its size.
+        """Store a result with its output, in place of an older one, and evict entries
+        over the limit.
 
         Raises:
-            OSError: the store cannot be written to, or is full; it is as it was then.
+            OSError: the store cannot be written to, or the disk is full; the store is
+                unchanged then.
         """
         self._entries.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=SCRATCH))
@@ -199,17 +196,17 @@ class Store:
         self.prune(spare=fingerprint)
 
     def drop(self, fingerprint: str) -> bool:
-        """Remove an entry; whether there was one. Raises OSError."""
+        """Remove an entry. Returns whether there was one. Raises OSError."""
         return self._remove(self._entries / fingerprint)
 
     def prune(self, *, spare: str | None = None) -> tuple[int, int]:
-        """Remove what is over the limit, oldest use first, and what killed processes
-        have left.
+        """Evict the least recently used entries over the limit, and remove what killed
+        processes have left.
 
         Args:
-            spare: the entry that stays whatever its size.
+            spare: the entry that is not evicted.
 
-        Returns the number of entries that left, and their bytes. Raises OSError.
+        Returns the number of evicted entries, and their bytes. Raises OSError.
         """
         self._remove_leftovers()
         entries = sorted(self._sizes(), key=lambda each: each[0])
@@ -234,7 +231,7 @@ class Store:
                 self._remove(path)
 
     def clear(self) -> tuple[int, int]:
-        """Remove every entry; their number and their bytes. Raises OSError."""
+        """Remove every entry. Returns their number and their bytes. Raises OSError."""
         sizes = [
             size for _, size, folder in list(self._sizes()) if self._remove(folder)
         ]

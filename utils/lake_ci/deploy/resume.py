@@ -96,9 +96,7 @@ def finish_interrupted(
     folder = release.folder if release else None
     if pending.kind == kind and pending.folder == folder and not pending.restoring:
         with context.events.step("resume") as step:
-            step.detail = (
-                f"a deploy of {pending.version} was interrupted; going on with it"
-            )
+            step.detail = f"a deploy of {pending.version} was interrupted; resuming it"
         return replace(pending, runs=context.seen(pending.runs))
     if not undo_deploy(
         context, pending, f"the deploy of {pending.version} was interrupted"

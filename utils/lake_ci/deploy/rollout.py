@@ -88,7 +88,7 @@ class Rollout:
             if context.ledger.pending() is not None:
                 step.findings.append(
                     "a deploy was interrupted here:"
-                    " it would be gone on with, or undone, first"
+                    " it would be resumed or undone first"
                 )
             if self._is_unchanged(current):
                 step.detail = (

@@ -1,4 +1,6 @@
-"""databricks-sdk within the limits of a deploy; by itself it pages without end."""
+"""databricks-sdk with the time limits of a deploy, and a limit on the pages of
+a list.
+"""
 
 from __future__ import annotations
 

@@ -72,8 +72,8 @@ class Job:
         takes: the needs whose files it reads (not their result.json); it reads nothing
             of the others.
         facts: what of the world outside its result leans on, by the names of `FACTS`.
-        variables: environment variables that it reads, beside those that every job
-            heeds (`external_inputs.VARIABLES`).
+        variables: environment variables that it reads, in addition to those of every
+            job (`external_inputs.VARIABLES`).
         always: whether it runs whatever was found before: what it does cannot be put
             back.
         environment: whether it deploys, to the environment that the dispatch names.

@@ -1,6 +1,4 @@
-"""The session `cache`: how much is kept of earlier runs, where, and how to be rid of
-it.
-"""
+"""The session `cache`: shows, prunes or clears the result cache."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from lake_ci.runner.suite import Suite, exit_on_error
 
 
 def manage(suite: Suite, session: nox.Session) -> None:
-    """Do what was typed after `nox -s cache --`; its status where nothing was."""
+    """Run the command after `nox -s cache --`; without one, print the status."""
     with exit_on_error(suite.redact):
         parser = Parser("nox -s cache --", __doc__)
         chosen = parser.add_mutually_exclusive_group()
@@ -40,8 +38,8 @@ def manage(suite: Suite, session: nox.Session) -> None:
 
 
 def tell(store: Store, *, prune: bool, clear: bool) -> str:
-    """Prune or clear a store, or neither, and say what is so. Raises LakeCiError where
-    it cannot be written to.
+    """Prune or clear a store, or neither, and return its status as text. Raises
+    LakeCiError if it cannot be written to.
     """
     try:
         if clear:

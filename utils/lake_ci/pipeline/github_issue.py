@@ -1,5 +1,5 @@
-"""The one GitHub issue that tells of failed nightly runs: opened by the first, updated
-by those that follow.
+"""Reports failed nightly runs in one GitHub issue: the first failure opens it, later
+ones add a comment.
 """
 
 from __future__ import annotations
@@ -78,5 +78,5 @@ def _call(
         ) from None
     except (OSError, ValueError) as error:
         raise LakeCiError(
-            f"GitHub could not be told of the failed run: {error}"
+            f"the issue on GitHub could not be written: {error}"
         ) from None

@@ -1,5 +1,5 @@
-"""Runs the whole graph: plans the event, lets one inner nox run it, and tells what came
-of it.
+"""Runs the pipeline: plans the event, runs the sessions in an inner nox, and writes the
+reports.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def arguments() -> Parser:
     found.add_argument(
         "--no-cache",
         action="store_true",
-        help="run all, whatever earlier runs have found",
+        help="ignore cached results",
     )
     return found
 
@@ -162,7 +162,7 @@ def expected(
 
 
 def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
-    """What may be done with kept results when this plan is played, as on GitHub."""
+    """The cache mode of a run of this plan, as on GitHub."""
     variables = {
         "tag": {"GITHUB_REF_TYPE": "tag"},
         "schedule": {"GITHUB_EVENT_NAME": "schedule"},
@@ -174,9 +174,7 @@ def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
 def forecasting(
     suite: Suite, config: Any, out: Callable[[str], None] = print
 ) -> ResultCache:
-    """What earlier runs have found, for sessions whose environments nox keeps where its
-    options say.
-    """
+    """The result cache, with the environment folders that nox's options define."""
 
     def environment(variant: Variant) -> Path | None:
         if variant.job.python is None and not variant.job.pythons:
@@ -215,7 +213,7 @@ def summarize(suite: Suite, session: nox.Session) -> None:
         if env.get("GITHUB_ACTIONS") != "true":
             print(text)
         if code != 0 and plan.event.name == "schedule" and env.get("GITHUB_TOKEN"):
-            print(f"told of it in {github_issue.tell(text, env)}")
+            print(f"reported in {github_issue.tell(text, env)}")
     if code != 0:
         sys.exit(code)
 

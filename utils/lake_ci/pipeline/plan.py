@@ -25,13 +25,13 @@ def parser(session: str) -> Parser:
     """The arguments that say what to plan, after `nox --` or `nox -s plan --`."""
     parser = Parser(f"nox {session}--", __doc__)
     parser.add_argument(
-        "--event", metavar="E", help=f"play this event: {', '.join(EVENTS)}"
+        "--event", metavar="E", help=f"simulate this event: {', '.join(EVENTS)}"
     )
-    parser.add_argument("--branch", metavar="B", help="play it on this branch")
+    parser.add_argument("--branch", metavar="B", help="simulate it on this branch")
     parser.add_argument(
         "--environment",
         metavar="E",
-        help="deploy there (a deploy is played on trial otherwise)",
+        help="deploy there (default: trial)",
     )
     parser.add_argument(
         "--only",

@@ -64,8 +64,9 @@ def collect(
         commit: what the run checks; results of another commit are refused.
         running: whether the run goes on: a session without a result has not ended yet
             then, and did not fail.
-        said: GitHub's own word on jobs (`needs.<job>.result`): one it calls failed did
-            not pass, whatever its results say, and one it calls skipped was.
+        github_results: GitHub's result of each job (`needs.<job>.result`): a job that
+            it reports as failed did not pass, whatever its results are, and one that it
+            reports as skipped was skipped.
         itself: the job that makes the report, and so has no result to show.
         workers: the machine that ran all sessions; None: each had one of its own.
         clock: the time of the report, in seconds since 1970.

@@ -143,7 +143,9 @@ class CommandTool(Tool):
 
 
 def stopped(name: str, done: Completed) -> Outcome | None:
-    """The outcome of a command that was cut short, or None if it ended by itself."""
+    """The outcome of a command that was interrupted or timed out; None for any
+    other.
+    """
     if done.stopped == "timeout":
         message = f"ended after {done.seconds:.0f} s by the job's time limit"
         return Outcome.failure(

@@ -87,7 +87,7 @@ def workers(config: Any, parallel: str | None) -> int:
 
 
 def read_report(path: Path) -> dict[str, Mapping[str, Any]]:
-    """nox's own word on each session, by its full name; nothing where it wrote none."""
+    """Read nox's report: each session's entry by its full name; empty without one."""
     try:
         sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
     except (OSError, ValueError, KeyError):
@@ -96,12 +96,12 @@ def read_report(path: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def missing_interpreter(entry: Mapping[str, Any]) -> str | None:
-    """The Python that a session of a report was not run for want of."""
+    """The missing Python version because of which nox did not run a session, if any."""
     found = MISSING.search(str(entry.get("reason") or ""))
     return found[1] if found else None
 
 
 def failed_need(entry: Mapping[str, Any]) -> str | None:
-    """The session that a session of a report was not run for the failure of."""
+    """The failed need because of which nox did not run a session, if any."""
     found = FAILED_NEED.fullmatch(str(entry.get("reason") or ""))
     return found[1] if found and entry["result"] == "aborted" else None

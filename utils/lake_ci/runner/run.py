@@ -168,9 +168,7 @@ class Run:
                 self._run_together(together)
 
     def run_stages(self, stages: Stages) -> None:
-        """Check stage by stage; whatever happens, what the stages held has ended
-        then.
-        """
+        """Run the checks stage by stage, and always close the stages at the end."""
         try:
             self._wait_for_machine()
             for stage in stages:

@@ -195,7 +195,7 @@ class Suite:
         environment: Callable[[Variant], Path | None],
         out: Callable[[str], None] = print,
     ) -> ResultCache:
-        """What earlier runs have found; `environment` is the folder of a session's
+        """The result cache; `environment` returns the folder of a session's
         environment.
         """
         return ResultCache(self.graph, self.root, self.env, environment, out=out)
@@ -203,11 +203,11 @@ class Suite:
     def _look_up(
         self, variant: Variant, where: Environment, posargs: Sequence[str]
     ) -> CachedVerdict | None:
-        """What is known of a session before it runs; None for one whose result is no
-        matter of later runs.
+        """Look up a session in the result cache before it runs; None if its result must
+        not be cached.
 
-        Arguments select a part of a job or change what it does; an environment that may
-        not be filled may hold anything.
+        That is so with arguments, which select a part of a job or change what it does,
+        and in an environment that the suite may not install into.
         """
         mode = lookup.mode(self.env)
         if mode is Mode.OFF or not self._may_cache(variant.job, where, posargs):
@@ -231,7 +231,9 @@ class Suite:
         return is_cached_job and is_whole_run and is_known_environment
 
     def _reused(self, cached: CachedVerdict) -> bool:
-        """Whether a kept result was put back in place of a run."""
+        """Restore the cached result if there is one. Returns whether it was
+        restored.
+        """
         if cached.verdict.entry is None:
             return False
         result = cached.cache.restore(cached.verdict, facts(self.root, self.env))
@@ -243,13 +245,13 @@ class Suite:
 
 @dataclass(frozen=True)
 class CachedVerdict:
-    """What was known of a session before it ran."""
+    """The verdict of the result cache on a session, from before it ran."""
 
     cache: ResultCache
     verdict: Verdict
 
     def keep(self, result: Result) -> str | None:
-        """Keep its result, where it is one to keep."""
+        """Store its result in the cache if it may be cached."""
         return (
             self.cache.keep(self.verdict.fingerprint, result)
             if self.verdict.fingerprint
@@ -296,8 +298,8 @@ def processors() -> int:
 
 @contextmanager
 def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
-    """Turn a LakeCiError into one line on standard error and its exit code; a closed
-    pipe (`| head`) into silence.
+    """Print a LakeCiError as one line and exit with its code; exit silently on a closed
+    pipe (`| head`).
 
     Args:
         redact: for the error's text.

@@ -92,7 +92,7 @@ class Processes:
             echo: called with each line as it comes.
             attached: give it the terminal, and leave it in this process's group;
                 nothing is captured then.
-            grace: the seconds it has to end by itself when it is stopped.
+            grace: the seconds between SIGTERM and SIGKILL when it is stopped.
 
         Raises:
             OSError: the command could not be started.

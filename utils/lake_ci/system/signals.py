@@ -39,8 +39,8 @@ def install() -> None:
 
 
 def end_with_parent() -> None:
-    """Send this process a SIGTERM once its parent is gone, so that no orphan deploys on
-    by itself.
+    """Send this process a SIGTERM once its parent is gone, so that no orphan continues
+    a deploy.
 
     A kill -9 of the outer nox reaches nobody else; a changed parent id is the one trace
     it leaves on every system.

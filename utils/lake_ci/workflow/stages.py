@@ -9,5 +9,5 @@ from lake_ci.workflow.workflow import InSync
 
 
 def checks(graph: Graph) -> list[Tool]:
-    """ci.yml is what the graph declares, and sound by itself."""
+    """Check that ci.yml matches the graph and is a valid workflow."""
     return [InSync(graph), Schema(), Actionlint(), Zizmor(), Sessions(graph)]

@@ -19,7 +19,7 @@ from lake_ci.workflow.yaml import Commented, Value, dump
 
 FILE = ".github/workflows/ci.yml"
 WORKFLOW = Generated(FILE, session="workflow", source="noxfile.py")
-MEND = "run `nox -s workflow`"
+HOW_TO_FIX = "run `nox -s workflow`"
 RUNNER = "ubuntu-24.04"
 # The job's own limit ends its tools and writes a result; GitHub's, this much later,
 # would write none.
@@ -295,11 +295,11 @@ class InSync(Tool):
             min(len(before), len(after)) + 1,
         )
         message = "\n".join(
-            [f"the file is not what the declarations make; {MEND}", *diff]
+            [f"the file is not what the declarations make; {HOW_TO_FIX}", *diff]
         )
         return Outcome(
             Status.FAILURE,
-            f"out of step; {MEND}",
+            f"out of step; {HOW_TO_FIX}",
             (Finding(self.name, "in-sync", message, FILE, max(line, 1)),),
         )
 

@@ -37,7 +37,7 @@ def test_every_fact_that_a_job_may_name_can_be_asked() -> None:
 
 
 def test_only_variables_that_tools_heed_count_and_no_value_is_shown(make: Make) -> None:
-    heeded = {
+    respected = {
         "LANG": "C",
         "AWS_REGION": "eu",
         "https_proxy": "x",
@@ -51,8 +51,8 @@ def test_only_variables_that_tools_heed_count_and_no_value_is_shown(make: Make) 
         "SSH_TTY": "x",
         "OLDPWD": "/",
     }
-    found = make(**heeded, **ignored).variables(("TERM",))
-    assert set(found) == {*heeded, "PATH", "HOME", "TERM"}
+    found = make(**respected, **ignored).variables(("TERM",))
+    assert set(found) == {*respected, "PATH", "HOME", "TERM"}
     assert all(len(text) == 64 for text in found.values())
     assert make(LANG="C").variables()["LANG"] != make(LANG="D").variables()["LANG"]
 

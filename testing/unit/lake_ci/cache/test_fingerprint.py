@@ -160,7 +160,7 @@ def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
     (tmp_path / "advisories" / "insecure_full.json").write_text("{}")
     assert look(env, facts=("advisories",)).id != before.id
     assert look({"KUBE_CONTEXT": "kind"}, facts=("api-server",)).unknown_input == (
-        "KUBE_CONTEXT names a cluster, which changes by itself"
+        "KUBE_CONTEXT names a cluster, which changes without notice"
     )
 
 

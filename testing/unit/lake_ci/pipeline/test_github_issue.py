@@ -125,6 +125,6 @@ def test_a_refusal_is_an_error_with_what_to_do(
 def test_a_server_that_is_not_there_is_an_error(github: GitHub) -> None:
     env = {**github.env, "GITHUB_API_URL": "http://127.0.0.1:1"}
     with pytest.raises(
-        LakeCiError, match="GitHub could not be told of the failed run: .*refused"
+        LakeCiError, match="the issue on GitHub could not be written: .*refused"
     ):
         github_issue.tell("text", env)

@@ -45,7 +45,7 @@ def tests(run):
 
 @suite.helper(python=None)
 def format(run):
-    \"\"\"Mend the code.\"\"\"
+    \"\"\"Format the code.\"\"\"
     run.check(Shell("true"))
 """
 
@@ -59,7 +59,7 @@ def test_a_declared_job_is_a_session_with_its_name_docstring_and_matrix(
     assert "lint -> Look at the code." in listing
     assert f"tests-{THIS}(java11) -> Test the code." in listing
     assert f"tests-{THIS}(java17) -> Test the code." in listing
-    assert "format -> Mend the code." in listing
+    assert "format -> Format the code." in listing
 
 
 def test_one_session_runs_exactly_that_session(nox_run: Nox) -> None:
