@@ -1,5 +1,5 @@
-"""What was built, before it goes anywhere: whole by its checksums, and of the commit
-that is checked out.
+"""Verifies the built wheel before a deploy: its checksums, and that it was built from
+the commit that is checked out.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Artifacts:
 
 
 def verify(root: Path) -> Artifacts:
-    """The wheel in `dist/`, verified. Raises RefusedError that says what is wrong and
-    what to type.
+    """Verify the wheel in `dist/`. Raises RefusedError with the problem and the next
+    command.
     """
     commit = _clean_commit(root)
     part = results.incomplete((root / CHECKSUMS).parent)

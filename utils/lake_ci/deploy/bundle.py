@@ -1,5 +1,5 @@
-"""The environments and the scheduled job, as databricks.yml and `[tool.lake_ci.deploy]`
-in pyproject.toml tell them.
+"""Reads the environments and the scheduled job from databricks.yml and
+`[tool.lake_ci.deploy]` in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
 def _variables(
     body: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> dict[str, Mapping[str, Any]]:
-    """What is said of each variable, by the target or else by the bundle."""
+    """The declaration of each variable: the target's, or else the bundle's."""
     own = chosen.get("variables", {})
     declared = {
         name: own.get(name, declared) for name, declared in body["variables"].items()

@@ -1,5 +1,5 @@
-"""Into the workspace: by Databricks' own variables, profiles or OIDC, and only into the
-one that is meant.
+"""Connects to the workspace of an environment with Databricks' variables, profiles or
+OIDC, and refuses credentials of another workspace.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def _secrets(config: Config) -> list[str]:
 
 
 def provision(sdk: WorkspaceClient, target: Target) -> None:
-    """Make what Terraform and people have made in a real workspace: the volumes, and
-    the cluster.
+    """Create the volumes and the cluster in the emulator; Terraform and people do that
+    in a real workspace.
     """
     for path in (target.base, target.source):
         _, _, catalog, schema, volume, *_ = path.split("/")

@@ -1,5 +1,5 @@
-"""Back to an earlier release on purpose: the same steps, with the files on the volume
-and no script of the job.
+"""Rolls an environment back to an earlier release: the steps of a deploy, with files
+that are already on the volume and without the job's scripts.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ROLLED_BACK = "rolled back"
 
 @dataclass(frozen=True)
 class RollbackTarget:
-    """Where a rollback goes: an entry of the ledger, None for what was before the first
-    deploy; and what it undoes.
+    """The target of a rollback: an entry of the ledger, or None for the state before
+    the first deploy; and the entries that it undoes.
     """
 
     entry: Entry | None
@@ -43,8 +43,8 @@ class RollbackTarget:
 
 
 def find_target(entries: list[Entry], version: str | None) -> RollbackTarget:
-    """The entry of that version, or the one before the live one. Raises RefusedError
-    that offers what there is.
+    """Find the entry of that version, or the one before the live one. Raises
+    RefusedError that lists the versions.
     """
     stack = release_stack(entries)
     if not stack:
@@ -72,8 +72,8 @@ def _newest(stack: Sequence[Entry], version: str) -> int:
 
 
 def roll_back(context: DeployContext, version: str | None) -> str:
-    """All of it, under the lock. Returns how it ended; raises RefusedError where
-    nothing was touched.
+    """Roll back under the lock. Returns the outcome; raises RefusedError if nothing was
+    changed.
     """
     with hold_lock(context):
         if not _undo_interrupted(context):
@@ -187,8 +187,8 @@ def _install(context: DeployContext, to: Release | None) -> None:
 def _set_tables_back(
     context: DeployContext, pending: Pending, found: RollbackTarget, leaving: Release
 ) -> Pending:
-    """Set tables back to before the first of the releases that go, where none but the
-    runs of the deploys since changed them.
+    """Restore the tables to their versions before the first undone release, unless
+    others than the deploys since then changed them.
     """
     with context.events.step("tables") as step:
         ours = context.seen([run for entry in found.since for run in entry.runs])

@@ -1,5 +1,5 @@
-"""A deploy, step by step: what fails after something was changed takes the environment
-back to the last good version.
+"""Deploys a release step by step: if a step fails after something was changed, the
+deploy is undone.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Rollout:
     root: Path
 
     def deploy(self) -> str:
-        """All of it, under the lock. Returns how it ended; raises RefusedError where
-        nothing was touched.
+        """Deploy under the lock. Returns the outcome; raises RefusedError if nothing
+        was changed.
         """
         with hold_lock(self.context):
             pending = finish_interrupted(self.context, self.release, "deploy")
@@ -82,7 +82,7 @@ class Rollout:
                     embedded.drop()
 
     def plan(self) -> str:
-        """Say what a deploy would do; read only, and without the lock."""
+        """Print what a deploy would do: read-only, and without the lock."""
         context, current = self.context, self.context.ledger.current()
         with context.events.step("plan") as step:
             if context.ledger.pending() is not None:
@@ -196,8 +196,8 @@ class Rollout:
             step.detail = f"{len(files)} files of {target.sample} in {target.source}"
 
     def _begin(self) -> Pending:
-        """Note in the workspace that a deploy is under way, before anything that runs
-        there is changed.
+        """Write the pending file of this deploy, before anything that runs in the
+        workspace is changed.
         """
         job = self.context.workspace.job(self.context.target.job["name"])
         pending = Pending(
@@ -267,8 +267,8 @@ class Rollout:
         return DEPLOYED
 
     def _run_scripts(self, pending: Pending) -> tuple[Pending, dict[str, Any]]:
-        """The job's own tasks, then a look from inside, as one run: after one that
-        fails none is started.
+        """Run the job's tasks and then the script `inspect` as one run, which stops at
+        the first failure.
         """
         context = self.context
         noted = pending
@@ -309,7 +309,7 @@ class Rollout:
         return noted, run.result(INSPECT)
 
     def _tasks(self) -> list[dict[str, Any]]:
-        """The job's own tasks, and after all of them the look from inside."""
+        """The job's tasks, followed by the script `inspect`."""
         cluster, package = self.context.cluster, self.release.package
         tasks = self.release.once(cluster)
         arguments = ["--package", package, "--lake", self.context.target.lake, "--gold"]

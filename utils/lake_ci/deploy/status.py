@@ -1,5 +1,5 @@
-"""What runs where, since when and by which commit; where the cluster is not what the
-ledger says; and all that was.
+"""Prints the status of an environment: deployed version, commit, deployment time and
+drift; and the history of its deploys.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from lake_ci.deploy.release import Release
 
 
 def tell(context: DeployContext) -> bool:
-    """Show the status of an environment, and return whether the cluster is what the
-    ledger says.
+    """Print the status of an environment. Returns whether the cluster matches the
+    ledger.
     """
     current, pending = context.ledger.current(), context.ledger.pending()
     with context.events.step("status") as step:
@@ -88,7 +88,7 @@ def _job_drift(context: DeployContext, release: Release | None) -> Iterator[str]
 
 
 def history(context: DeployContext) -> None:
-    """Show the whole ledger, newest first."""
+    """Print all entries of the ledger, newest first."""
     with context.events.step("history") as step:
         entries = context.ledger.entries()
         lines = [

@@ -1,5 +1,5 @@
-"""The workspace by the real clients: databricks-cli where it can, databricks-sdk for
-volumes, looking and waiting.
+"""Sends a deploy's requests with the real clients: databricks-cli where possible,
+databricks-sdk for volumes and polling.
 """
 
 from __future__ import annotations
@@ -269,8 +269,8 @@ class Databricks:
                 raise
 
     def ask(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask by the SDK, again where that may help. Raises WorkspaceError, whatever
-        the SDK raises.
+        """Send a request with the SDK, with retries. Raises WorkspaceError for any
+        error of the SDK.
         """
 
         def translated() -> Answer:
