@@ -283,7 +283,7 @@ def test_options_select_environments_and_all_is_the_default() -> None:
     )
     assert not rehearsal.options(["--rehearse"]).partial
     chosen = rehearsal.options(["--environment", "dev", "--environment", "trial"])
-    assert (chosen.environments, chosen.partial) == (("dev", "trial"), True)
+    assert (chosen.environments, chosen.partial) == (("trial", "dev"), True)
     assert rehearsal.options(["--drift", "staging"]).partial
     assert rehearsal.options(["--plan-only"]).partial
     with pytest.raises(UsageError, match="invalid choice: 'qa'"):
