@@ -176,7 +176,7 @@ class Answer:
         if cursor is not None and cursor.edition != snapshot.edition:
             raise Problem(
                 410,
-                f"{table.name} has been made anew since that page;"
+                f"{table.name} was rebuilt after that page was read;"
                 " start again without after.",
             )
         return snapshot

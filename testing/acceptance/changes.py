@@ -314,7 +314,7 @@ def written_and_put_back(trial: Trial) -> frozenset[str]:
 def broken(trial: Trial) -> frozenset[str]:
     path = trial.regular()
     path.write_text("BROKEN", encoding="utf-8")
-    trial.env["MENDED"] = path.relative_to(trial.root).as_posix()
+    trial.env["BROKEN_FILE"] = path.relative_to(trial.root).as_posix()
     return trial.touches(path)
 
 
@@ -473,11 +473,11 @@ CHANGES: tuple[Callable[[Trial], frozenset[str]], ...] = (
 )
 
 
-def mend(trial: Trial) -> None:
-    """Mend what the change before has broken, so that not all that follows fails."""
-    broken_file = trial.env.pop("MENDED", None)
+def repair(trial: Trial) -> None:
+    """Fix the file that the previous change broke, so that later changes can pass."""
+    broken_file = trial.env.pop("BROKEN_FILE", None)
     if broken_file is not None and (trial.root / broken_file).is_file():
-        (trial.root / broken_file).write_text("mended\n", encoding="utf-8")
+        (trial.root / broken_file).write_text("repaired\n", encoding="utf-8")
 
 
 def run(
@@ -497,10 +497,10 @@ def run(
     for count in range(number):
         queue = queue or trial.chance.sample(CHANGES, len(CHANGES))
         change = queue.pop()
-        mended = "MENDED" in trial.env
-        mend(trial)
-        # What was mended is a change of its own, to any job.
-        trial.step(_also(change) if mended else change)
+        repaired = "BROKEN_FILE" in trial.env
+        repair(trial)
+        # The repair changes a file too, which may be an input of any job.
+        trial.step(_also(change) if repaired else change)
         if (count + 1) % 25 == 0:
             say(report(trial))
     return trial

@@ -23,8 +23,8 @@ from lake_ci.model.results import Check, Finding, Result, Status
 from lake_ci.system import git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# By their real place: in a copy of the repository they are lent, and what is made anew
-# outlives the copy.
+# Resolved, because a copy of the repository links to these environments: one that is
+# rebuilt is used again after the copy is gone.
 ENVDIR = (REPOSITORY / ".nox").resolve()
 # Seconds after which a wait is taken for a hang, on a machine however busy.
 LIMIT = 120
@@ -405,7 +405,7 @@ def start() -> Iterator[Start]:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             start_new_session=True,
-            preexec_fn=heed_signals,
+            preexec_fn=reset_signals,
         )
         started.append(process)
         return process
@@ -432,9 +432,9 @@ def wait_until_gone(watched: Mapping[int, int]) -> None:
         os.close(handle)
 
 
-def heed_signals() -> None:
-    """Let a child heed the signals that a background shell or nohup told this process
-    to ignore.
+def reset_signals() -> None:
+    """Let a child process handle SIGINT and SIGHUP, which a background shell or nohup
+    makes this process ignore.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -150,8 +150,8 @@ def place_of(test: Path) -> str:
 
 
 def tokens() -> dict[str, str]:
-    """Tokens that look real and are none, made up anew: written out they would be
-    reported wherever this file goes.
+    """Return fake tokens that look real. They are generated, because a scanner would
+    report them if they were literals in this file.
     """
     chance = random.Random(2026)
     letters = string.ascii_letters + string.digits

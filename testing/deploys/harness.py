@@ -133,7 +133,7 @@ class DeployHarness:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             start_new_session=True,
-            preexec_fn=heed_signals,
+            preexec_fn=reset_signals,
         )
 
     def deploy(self, project: Path, *arguments: str) -> Ran:
@@ -256,9 +256,9 @@ class DeployHarness:
         ]
 
 
-def heed_signals() -> None:
-    """Let a child heed the signals that a background shell or nohup told this process
-    to ignore.
+def reset_signals() -> None:
+    """Let a child process handle SIGINT and SIGHUP, which a background shell or nohup
+    makes this process ignore.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -6,10 +6,10 @@ twice, and seeded ones, many times.
         -k merge --transform silver.orders --trials 20
 
 Each size has a copy of the repository in which one transform does so much more work for
-the processor. Both versions are built and installed once a size, and then measured and
-judged anew in every trial, by the gate's own code. A row counts the trials that failed,
-those that could not tell, and those whose interval excludes 1: a slow-down below the
-threshold is to be seen, not to fail.
+the processor. Both versions are built and installed once per size. Every trial
+measures and judges them with the benchmark's own code. A row counts the trials that
+failed, those that were inconclusive, and those whose interval excludes 1: a slow-down
+below the threshold should be seen, but should not fail.
 """
 
 from __future__ import annotations

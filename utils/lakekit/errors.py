@@ -33,7 +33,7 @@ class SourceError(LakekitError):
     exit_code = 2
 
     def __init__(
-        self, what: str, next_step: str = "Mend or replace the file, then run again."
+        self, what: str, next_step: str = "Fix or replace the file, then run again."
     ) -> None:
         super().__init__(f"{what}. Nothing was written.", next_step)
 
@@ -101,7 +101,7 @@ class ComputeError(LakekitError):
 
 
 class ConstraintBroken(LakekitError):
-    """A constraint that was declared anew is broken by rows that exist. Nothing was
+    """Existing rows break a constraint that is new in the declaration. Nothing was
     changed.
     """
 
@@ -119,8 +119,8 @@ class ConstraintBroken(LakekitError):
 
 
 class RebuildRefused(LakekitError):
-    """A declaration asks for what only making a table anew can give. Nothing was
-    changed.
+    """A change in a declaration needs a rebuild of its table, and the rebuild is not
+    allowed. Nothing was changed.
     """
 
     exit_code = 2
@@ -129,13 +129,13 @@ class RebuildRefused(LakekitError):
         self, table: str, what: str, possible: bool
     ) -> None:
         super().__init__(
-            f"{table}: {what} needs every row made anew. Nothing was changed.",
+            f"{table}: {what} needs a rebuild of the table. Nothing was changed.",
             (
                 "See `lakekit plan`, then run again with --allow-rebuild."
                 if possible
                 else (
-                    "Bronze is what came, and cannot be made anew: take the change"
-                    " back, or ingest into a new lake."
+                    "A bronze table cannot be rebuilt: undo the change, or ingest into"
+                    " a new lake."
                 )
             ),
         )

@@ -142,24 +142,24 @@ class Server:
     ) -> web.StreamResponse:
         """Answer a request, whatever becomes of it, and record it."""
 
-        async def heed() -> web.StreamResponse:
+        async def handle() -> web.StreamResponse:
             if request.path != OPEN:
                 self.identity.check(request.headers.get("Authorization"))
             return await handler(request)
 
         if request.path.startswith(admin.ADMIN):
-            return await answered(heed)
+            return await answered(handle)
         number, start = self.record.next_number(), time.monotonic()
         rule = self.faults.hit(request.method, request.path)
         status: int | None = None
         try:
             if rule is None:
-                answer = await answered(heed)
+                answer = await answered(handle)
             else:
                 ordered = rule
                 answer = await answered(
                     lambda: injected(
-                        ordered, request, lambda: answered(heed), self.background
+                        ordered, request, lambda: answered(handle), self.background
                     )
                 )
             status = answer.status

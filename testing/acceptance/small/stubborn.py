@@ -1,8 +1,8 @@
-"""A tool that heeds no request to end, nor do its child and the child's child, which
-has a group of its own.
+"""A tool that survives SIGINT, SIGHUP and SIGTERM, as do its child and its grandchild.
+The grandchild has its own process group.
 
-Each holds the pipe `tools` open as long as it lives, and writes into it: its process
-id, and when it is asked to end.
+Every process keeps the pipe `tools` open while it lives, and writes to it: its process
+id, and a line for every SIGTERM.
 """
 
 import os

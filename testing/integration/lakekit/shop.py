@@ -1,8 +1,8 @@
-"""A shop's customers and orders: the tables that the proofs of the merges are made on,
-and what they should hold.
+"""A shop's customers and orders: the tables that the merge tests run on, and the rows
+that they should hold.
 
-`expected` says it anew, in plain Python over the rows of all files at once: no SQL, no
-increments, no Delta.
+`expected` computes those rows independently, in plain Python over the rows of all
+files at once: without SQL, increments or Delta.
 """
 
 from __future__ import annotations

@@ -378,7 +378,7 @@ def test_shape_follows_the_declaration(engine: Engine) -> None:
         )
     engine.drop_constraint(more, "small")
     assert head_of(engine, more).constraints == frozenset()
-    # Made anew with another type and without some columns.
+    # Rebuilt with another type and without some columns.
     other = (
         Column("id", "bigint", required=True, comment="Wide"),
         Column("month", "date", required=True),

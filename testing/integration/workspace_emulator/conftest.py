@@ -76,8 +76,8 @@ def cli(
     env |= emulator.cli_environment({}) | {"HOME": home}
 
     def run(*arguments: str) -> SimpleNamespace:
-        # In this process: to import it anew for each command takes longer than all that
-        # the command does.
+        # In this process: importing it again for each command takes longer than the
+        # command.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             done = CliRunner(env=env).invoke(databricks, arguments)

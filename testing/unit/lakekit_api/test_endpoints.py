@@ -81,7 +81,7 @@ def test_pages_stay_in_the_version_they_began_in(
     assert keys(client.get("/gold/trips")) == ["9z"]
 
 
-def test_page_of_a_table_made_anew_is_gone(client: TestClient, lake: Path) -> None:
+def test_page_of_a_rebuilt_table_is_gone(client: TestClient, lake: Path) -> None:
     first = client.get("/gold/trips?limit=3").json()
     shutil.rmtree(lake / TRIPS.folder)
     write(lake, TRIPS, [trip(9, "z")])

@@ -166,7 +166,7 @@ def test_table_that_is_not_made_yet_appears_when_it_is(make: Make, lake: Path) -
     assert run(main()) == 1
 
 
-def test_table_made_anew_is_another_table(make: Make, lake: Path) -> None:
+def test_rebuilt_table_is_another_table(make: Make, lake: Path) -> None:
     store = make()
 
     async def main() -> List[Any]:

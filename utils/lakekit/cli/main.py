@@ -46,7 +46,7 @@ def cli() -> None:
 @click.option(
     "--allow-rebuild",
     is_flag=True,
-    help="Make tables anew whose declaration asks for it.",
+    help="Rebuild tables whose schema changed.",
 )
 def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
     """Bring every table of the lake up to date with the source files.
@@ -184,7 +184,7 @@ def plan(settings: Settings, as_json: bool) -> None:
         for c in result.changes
     ]
     lines += [
-        (name, "make anew", "its declaration or its SQL changed", "")
+        (name, "rebuild", "its declaration or its SQL changed", "")
         for name in result.made_anew
     ]
     click.echo(

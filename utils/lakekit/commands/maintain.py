@@ -109,10 +109,12 @@ def maintain(
 
 
 def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
-    """The tables that follow a table and have not seen its newest change of rows, with
-    the version they have seen. One that was made from another table of that name, or by
-    nobody known, is made anew by the next run; a quarantine is written beside the table
-    that refuses rows, and its note stays as old as the last of them.
+    """Return the tables that read table `name` and lack its newest change of rows, with
+    the version that each has read.
+
+    Left out are a table that was made from another table of that name, or by an unknown
+    writer, because the next run rebuilds it; and a quarantine, because its note is as
+    old as the last row that was refused.
     """
     found: Dict[str, int] = {}
     for follower, head in heads.items():
@@ -149,9 +151,9 @@ def _maintain(
 
 
 def _news(engine: Engine, table: Table, since: int) -> bool:
-    """Whether rows came or went since that version, as far as it can still be read.
-    Rows written again as they were are none; nor is a history that is gone already: the
-    next run then makes the follower anew.
+    """Whether rows were added or removed since that version. Rows that were rewritten
+    unchanged do not count. A history that can no longer be read does not count either:
+    the next run then rebuilds the table that reads this one.
     """
     if not engine.changes(table, since, "_news"):
         return False

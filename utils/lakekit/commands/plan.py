@@ -19,8 +19,8 @@ from lakekit.transforms.lineage import digest
 
 @dataclass(frozen=True)
 class PlanResult:
-    """Changes to the shape of tables, and the tables whose rows the next run makes anew
-    because of their declaration.
+    """Schema changes of tables, and the tables that the next run rebuilds because their
+    declaration or SQL changed.
     """
 
     lake: str

@@ -57,7 +57,7 @@ class TableResult:
         groups_total: groups that the table has, where it is made by groups.
         new_columns: columns that a source has and its declaration lacks; they are in
             bronze.
-        why: what made the whole table anew.
+        why: why the whole table was rebuilt.
     """
 
     table: str
@@ -179,7 +179,7 @@ class _Run:
             results.update(self._update_with_quarantine(table))
         if self._rebuilt:
             self._following.refresh(*(table.name for table in self._tables))
-            # What a table made anew could not be given before, such as a constraint.
+            # Changes that a rebuilt table could not take before, such as a constraint.
             retried(self._evolve)
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
@@ -192,8 +192,8 @@ class _Run:
                 self._following.heads[table.name] = head
 
     def _evolve(self) -> FrozenSet[str]:
-        """Make the tables that are missing, and fit the others to their declarations;
-        those to be made anew.
+        """Create missing tables and alter the others to match their declarations.
+        Return the names of the tables to rebuild.
         """
         heads = self._following.heads
         changes = [

@@ -1,8 +1,8 @@
-"""What a declaration asks of the table that exists: what can be added, and what needs
-every row made anew.
+"""Schema changes that a declaration requires of its existing table: additive ones, and
+those that need a rebuild.
 
-A CHECK constraint is known by its name: Delta rewrites its SQL, so a new text under an
-old name cannot be seen.
+A CHECK constraint is identified by its name: Delta rewrites its SQL, so a new
+expression under an old name is not detected.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between a declaration and its table. An additive one touches no
-    row that exists; any other needs the rows to be made anew, which a table that is
-    made from another can be and bronze cannot.
+    """One difference between a declaration and its table. An additive change touches no
+    existing row. Any other change needs a rebuild, which is impossible for bronze
+    tables: they are not computed from another table.
     """
 
     table: str
@@ -42,8 +42,7 @@ class Change:
 
 
 def plan_changes(table: Table, head: Optional[Head]) -> Tuple[Change, ...]:
-    """What the declaration asks of the table as it is; nothing for a table that is as
-    declared.
+    """Return the changes that make the table match its declaration.
 
     Columns that only the table has are dropped, but for bronze and quarantine tables,
     which grow with their sources.
@@ -65,11 +64,11 @@ def plan_changes(table: Table, head: Optional[Head]) -> Tuple[Change, ...]:
 def apply(
     engine: Engine, tables: TableSet, changes: Sequence[Change], allow_rebuild: bool
 ) -> FrozenSet[str]:
-    """Make the additive changes; the names of the tables whose rows must be made anew.
+    """Make the additive changes, and return the names of the tables to rebuild.
 
-    Everything is looked at before anything is done. Raises ConstraintBroken, with the
-    number of rows that break a new constraint; RebuildRefused for a rebuild that was
-    not allowed, or that bronze asks for.
+    All changes are checked before the first is made. Raises ConstraintBroken, with the
+    number of rows that break a new constraint; RebuildRefused for a rebuild that is not
+    allowed, or of a bronze table.
     """
     rebuilt = frozenset(change.table for change in changes if not change.additive)
     for change in changes:

@@ -1,9 +1,8 @@
-"""What each table has seen of those it reads.
+"""The versions of its input tables that each table has read.
 
-It stands in the note of its newest commit: the version of each table read, up to which
-its rows are in. A note may be older than what was really read, never newer, so a run
-that died or met another is made good by the next: every update is the same again when
-it is done twice.
+The note in a table's newest commit holds the version of each input table whose rows it
+contains. A note may be older than the version that was read, never newer: updates are
+idempotent, so the next run repeats what an aborted or concurrent run may have done.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from lakekit.engines.engine import Engine, Head, Note, Staged
 
 
 def digest(tables: TableSet, table: Table) -> str:
-    """What the rows of a table are made by; another digest makes the table anew."""
+    """Return a digest of a table's definition; a table is rebuilt when it changes."""
     said = ["lakekit 2", table.canonical(), tables.query(table)]
     if table.update == "merge":
         # Its types and its missing mark say which values convert.
@@ -33,7 +32,7 @@ def followed(table: Table) -> Tuple[str, ...]:
 
 
 class AllRowsNeeded(Exception):
-    """A table cannot follow by its new rows alone; `why` says what makes it anew."""
+    """The new rows alone cannot update a table; `why` states why it is rebuilt."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -109,10 +108,8 @@ class Following:
         if not self.engine.changes(self.tables[read], since, view):
             raise AllRowsNeeded(f"the history of {read} does not reach back")
 
-    def made_otherwise(self, table: Table) -> str:
-        """Why all rows are to be made anew; empty when only what is new has to be
-        looked at.
-        """
+    def rebuild_reason(self, table: Table) -> str:
+        """Return why the whole table must be rebuilt; empty if new rows are enough."""
         head = self.heads[table.name]
         if head.note is None:
             return "new"

@@ -41,8 +41,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class Updated:
-    """An update that was committed, or had nothing to commit. `why` says what made the
-    whole table anew.
+    """The result of an update, which may have had nothing to commit. `why` states why
+    the whole table was rebuilt.
     """
 
     mode: str
@@ -77,7 +77,7 @@ class Fresh:
 
     @property
     def whole(self) -> bool:
-        """Whether the table is made anew."""
+        """Whether the whole table is rebuilt."""
         return self.why is not None
 
 

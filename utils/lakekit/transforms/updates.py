@@ -33,7 +33,7 @@ class Updates:
         why = (
             "its declaration asks for it"
             if rebuild
-            else self._following.made_otherwise(table)
+            else self._following.rebuild_reason(table)
         )
         moved = self._following.moved(table)
         if not why and not moved:

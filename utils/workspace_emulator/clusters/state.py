@@ -134,7 +134,7 @@ class Clusters:
         if state != "RUNNING":
             raise errors.unexpected_state(cluster_id, state)
         self._stopping(cluster_id, "restarted")
-        self._start(cluster_id, "RESTARTING", "Making the environment anew")
+        self._start(cluster_id, "RESTARTING", "Recreating the environment")
 
     def delete(self, cluster_id: str) -> None:
         """Terminate a cluster; it can be started again."""

@@ -27,12 +27,11 @@ class FileAnswer(web.FileResponse):
 async def injected(
     rule: Rule,
     request: web.Request,
-    heed: Callable[[], Awaitable[web.StreamResponse]],
+    handle: Callable[[], Awaitable[web.StreamResponse]],
     background: Background,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> web.StreamResponse:
-    """The answer to a request that a fault has come over; `heed` makes the one it would
-    have had.
+    """Answer a request that a fault applies to; `handle` makes the answer without it.
 
     Raises:
         ApiError: the answer is to be an error.
@@ -40,8 +39,8 @@ async def injected(
     if rule.when == "before":
         refuse(rule, request)
         await wait(rule, request, background, sleep)
-        return await heed()
-    answer = await heed()
+        return await handle()
+    answer = await handle()
     refuse(rule, request)
     await wait(rule, request, background, sleep)
     if rule.kind == "truncate":

@@ -35,7 +35,7 @@ class Record:
             opened.write(json.dumps(request) + "\n")
 
     def clear(self) -> None:
-        """Begin anew; the numbers go on."""
+        """Remove all recorded requests; numbering continues."""
         self.requests.clear()
         self._file.unlink(missing_ok=True)
 

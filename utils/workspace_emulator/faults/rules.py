@@ -24,8 +24,8 @@ class Rule:
             answer in its middle, `slow` waits, `hold` waits until it is released or the
             caller is gone, `state` overwrites fields of the answer wherever they stand
             (null removes them), `expired-token` answers as to one.
-        when: `before` the request is heeded, which then it never is (but for slow and
-            hold), or `after` it was.
+        when: `before` the request is handled (only slow and hold then handle it at
+            all), or `after`.
         skip: how many requests that match pass first.
         count: how many go wrong after that; None: all.
         status: of `status`, with `error_code`, `message` and `headers` to go with it.

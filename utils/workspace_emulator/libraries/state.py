@@ -23,11 +23,11 @@ UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
 
 
 class Libraries:
-    """Each cluster's libraries in the order they were asked for.
+    """The libraries of every cluster, in the order of the install requests.
 
     A running cluster's tasks never see a package change: a library that would replace
-    one that is installed is only rehearsed beside the environment, and is INSTALLED for
-    good when the next start makes the environment anew.
+    an installed package is only resolved in a dry run. It is INSTALLED when the next
+    start recreates the environment.
     """
 
     def __init__(

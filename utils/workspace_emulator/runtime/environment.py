@@ -102,9 +102,7 @@ class Environment:
         )
 
     async def make(self, template: Template) -> None:
-        """Make it anew, as the template is, with none of its bytes copied where the
-        file system can link.
-        """
+        """Create it as a clone of the template, by links where the file system can."""
         source = await template.ready()
         cloning = asyncio.ensure_future(
             asyncio.to_thread(_clone, source.folder, self.folder)
@@ -119,8 +117,8 @@ class Environment:
             raise InstallError(f"{error.filename}: {error.strerror}") from None
 
     async def create(self, lock: Path) -> None:
-        """Make it anew from a lock, compiled, so that nothing that is cloned from it
-        compiles again.
+        """Replace it by an environment that is installed from a lock. Its modules are
+        compiled, so that its clones need not compile them.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.parent.mkdir(parents=True, exist_ok=True)

@@ -23,8 +23,8 @@ class SparkUnavailable(Exception):
 class Spark:
     """Where tasks attach: the port and the secret of the JVM's gateway.
 
-    A workspace's clusters share their tables, so that they share one metastore. Derby,
-    which keeps it here, serves one process at a time: hence one JVM.
+    The clusters of a workspace share their tables, and therefore one metastore. Derby,
+    which stores it, serves one process at a time: so there is one JVM.
     """
 
     def __init__(self, folder: Path, jars: Path | None, template: Template) -> None:

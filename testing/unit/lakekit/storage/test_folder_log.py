@@ -85,7 +85,7 @@ def test_compaction_takes_no_row_away(table: Path) -> None:
     assert log.rows() == 5 and log.holds(frozenset({"lakekit/a"}))
 
 
-def test_table_made_anew_under_the_name_is_another(table: Path) -> None:
+def test_rebuilt_table_of_the_same_name_is_another(table: Path) -> None:
     log = read(table)
     shutil.rmtree(table)
     write_deltalake(str(table), rows(7))

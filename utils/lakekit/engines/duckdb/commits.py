@@ -91,9 +91,9 @@ class Commits:
         keys: str,
         touched: Sequence[Any],
     ) -> int:
-        """Put staged rows in the place of those with the keys, by writing the
-        partitions anew that have any: `touched` where rows go, and those where rows
-        come. The table's own rows are read as `_target`. Raises ConflictError.
+        """Replace the rows with these keys by the staged rows. Rewrites the partitions
+        that lose rows (`touched`) and those that gain rows. The table's own rows are
+        read as `_target`. Raises ConflictError.
         """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         rows = (

@@ -71,7 +71,7 @@ class DeltaTables:
         return delta_log.load(table, self.location(table), version)
 
     def forget(self, table: Table) -> None:
-        """Open the table anew when it is asked for next."""
+        """Drop the cached table, so that the next use opens it again."""
         self._seen.pop(table.name, None)
 
     def move_on(self, table: Table) -> int:

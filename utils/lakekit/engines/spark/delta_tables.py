@@ -111,8 +111,8 @@ class SparkTables(SparkLogs):
         )
 
     def replace(self, table: Table, columns: Sequence[Column]) -> None:
-        """Make the table anew with these columns, empty: Spark takes NOT NULL from a
-        definition, never from rows.
+        """Replace the table by an empty one with these columns: Spark takes NOT NULL
+        from a definition, never from rows.
         """
         builder = DeltaTable.replace(self._spark).comment(table.comment)
         location = self.location(table)

@@ -235,8 +235,8 @@ class SparkEngine:
             signed = changed.selectExpr(
                 *columns, f"CASE WHEN {gone} THEN -1L ELSE 1L END AS _sign"
             )
-            # A whole partition or table written anew comes as all its rows going and
-            # coming.
+            # A rewritten partition or table is reported as all its rows removed and
+            # added again.
             net = (
                 signed.groupBy(*columns)
                 .agg({"_sign": "sum"})
