@@ -86,10 +86,10 @@ def main() -> None:
             f"{table['table']:<28} {table['rows_a']:>10,}"
             f" {table['rows_b']:>10,} {differ:>12}"
         )
-    said = "they differ" if code else "no difference"
+    verdict = "they differ" if code else "no difference"
     print(
-        f"diff      {seconds:7.1f} s  {said} (rows: embedded, Spark, only in the one /"
-        " only in the other / changed)"
+        f"diff      {seconds:7.1f} s  {verdict} (rows: embedded, Spark,"
+        " only in embedded / only in Spark / changed)"
     )
     sys.exit(code)
 

@@ -153,7 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     here = packages()
     folder = Path(options.lake)
-    told = (
+    tables = (
         from_folder(folder)
         if folder.is_dir()
         else from_spark(options.lake, not options.gold, not options.versions)
@@ -164,7 +164,7 @@ def main() -> None:
         "version": here.get(_name(options.package)),
         "own": own,
     }
-    print(json.dumps({"lake_ci": {**facts, "packages": here, **told}}))
+    print(json.dumps({"lake_ci": {**facts, "packages": here, **tables}}))
 
 
 if __name__ == "__main__":

@@ -45,21 +45,23 @@ class Sources:
     def read(self, folder: Path) -> None:
         """Take in a kustomization, after those that it builds upon."""
         path = folder / KUSTOMIZATION
-        said = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        kustomization = yaml.load(
+            path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
+        )
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         for section in SECTIONS:
-            for name in said.get(section, ()):
+            for name in kustomization.get(section, ()):
                 if (folder / name).is_dir():
                     self.read(Path(os.path.normpath(folder / name)))
                 else:
                     self.take(folder / name)
-        for number, patch in enumerate(said.get("patches", ())):
+        for number, patch in enumerate(kustomization.get("patches", ())):
             self.take_patch(path, patch, child(child(root, "patches"), number))
-        for each in said.get("configMapGenerator", ()):
+        for each in kustomization.get("configMapGenerator", ()):
             places = self.settings.setdefault(each["name"], [])
             for name in each.get("envs", ()):
                 places += assignments(folder / name)
-        for number, each in enumerate(said.get("images", ())):
+        for number, each in enumerate(kustomization.get("images", ())):
             node = child(child(root, "images"), number)
             line = line_of(child(node, "newTag") or node)
             self.images[each.get("newName", each["name"])] = (str(path), line)

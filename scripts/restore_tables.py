@@ -39,8 +39,10 @@ class Run:
         """
         job = commit["job"]
         if job is not None:
-            told = job.asDict()
-            return bool({str(told.get("runId")), str(told.get("jobRunId"))} & self.ids)
+            values = job.asDict()
+            return bool(
+                {str(values.get("runId")), str(values.get("jobRunId"))} & self.ids
+            )
         if commit["notebook"] is not None:
             return False
         at = int(commit["timestamp"].timestamp() * 1000)
@@ -130,12 +132,12 @@ def main() -> None:
         restorer.back(name, before.get(name))
     for name in sorted(set(before) - set(there)):
         restorer.left[name] = "it is not there any more"
-    told = {
+    outcome = {
         "restored": restorer.restored,
         "dropped": restorer.dropped,
         "left": restorer.left,
     }
-    print(json.dumps({"lake_ci": told}))
+    print(json.dumps({"lake_ci": outcome}))
 
 
 if __name__ == "__main__":

@@ -291,14 +291,14 @@ def main(argv: list[str]) -> int:
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--assets", type=Path)
     kind.add_argument("--context")
-    asked = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    with own_folder(asked.folder) as folder:
+    with own_folder(options.folder) as folder:
         served = (
-            own_server(asked.assets, folder)
-            if asked.assets
-            else door(asked.context, folder)
+            own_server(options.assets, folder)
+            if options.assets
+            else door(options.context, folder)
         )
         try:
             with served as how:

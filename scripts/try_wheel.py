@@ -81,9 +81,9 @@ def main() -> None:
     """Install, make a project, run it twice, compare."""
     options = parsed()
     # What finds an index and trusts it; nothing by which a checkout could be imported.
-    kept = ("PATH", "HOME", "UV_", "PIP_", "SSL_")
+    prefixes = ("PATH", "HOME", "UV_", "PIP_", "SSL_")
     environment = {
-        name: value for name, value in os.environ.items() if name.startswith(kept)
+        name: value for name, value in os.environ.items() if name.startswith(prefixes)
     }
     with tempfile.TemporaryDirectory(prefix="try-wheel-") as scratch:
         empty, made = Path(scratch, "empty"), Path(scratch, "environment")

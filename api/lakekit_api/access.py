@@ -80,7 +80,7 @@ class Access:
             logging.DEBUG if quiet else logging.INFO if status < 500 else logging.ERROR
         )
         # The path and not the query: its values are the caller's business.
-        said = {
+        request_fields = {
             "method": scope["method"],
             "path": scope["path"],
             "status": status,
@@ -89,6 +89,6 @@ class Access:
         log(
             level,
             "answered",
-            **said,
+            **request_fields,
             **{name: known[name] for name in LOGGED if name in known},
         )

@@ -126,7 +126,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     a path does not take.
     """
     if isinstance(error, HTTPException):
-        said = {
+        details = {
             404: (
                 "There is nothing at this path;"
                 " /tables and /openapi.json tell what there is."
@@ -134,7 +134,7 @@ async def _problem(request: Request, error: Exception) -> Response:
         }
         error = Problem(
             error.status_code,
-            said.get(error.status_code, str(error.detail)),
+            details.get(error.status_code, str(error.detail)),
             error.headers,
         )
     assert isinstance(error, Problem)

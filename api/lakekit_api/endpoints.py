@@ -80,8 +80,10 @@ def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
             opened = [
                 table for table in tables if token is None or token.opens(table.name)
             ]
-            said = [await _describe(table, store) for table in opened]
-        return Response(to_json({"tables": said}), 200, CACHING, "application/json")
+            descriptions = [await _describe(table, store) for table in opened]
+        return Response(
+            to_json({"tables": descriptions}), 200, CACHING, "application/json"
+        )
 
     return list_tables
 
@@ -130,9 +132,8 @@ class Answer:
             cache,
         )
         self._names = [column.name for column in paging.table.columns]
-        self._kept, self._queried = metrics.pages.labels("cache"), metrics.pages.labels(
-            "query"
-        )
+        self._cache_hits = metrics.pages.labels("cache")
+        self._cache_misses = metrics.pages.labels("query")
 
     def endpoint(self) -> Any:
         """The function that FastAPI calls."""
@@ -160,9 +161,9 @@ class Answer:
         if body is None:
             body = await self._query(page, snapshot, query)
             self._cache.put(key, body)
-            self._queried.inc()
+            self._cache_misses.inc()
         else:
-            self._kept.inc()
+            self._cache_hits.inc()
         return Response(body, 200, headers, "application/json")
 
     async def _snapshot(self, page: Page) -> Snapshot:
@@ -190,15 +191,14 @@ class Answer:
         if len(rows) > page.limit:
             rows = rows[: page.limit]
             given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-            kept = [
+            parameters = [
                 (name, text) for name, text in given if name not in ("after", "version")
             ]
             cursor = self._paging.cursor(
                 page, snapshot.version, snapshot.edition, rows[-1]
             )
-            following = (
-                f"{path_of(self._paging.table)}?{urlencode([*kept, ('after', cursor)])}"
-            )
+            parameters.append(("after", cursor))
+            following = f"{path_of(self._paging.table)}?{urlencode(parameters)}"
         return to_json(
             {
                 "table": self._paging.table.name,
@@ -233,15 +233,15 @@ def service_router(
         responses={503: {"description": "Not every one."}},
     )
     async def readyz() -> JSONResponse:
-        said: Dict[str, str] = {}
+        states: Dict[str, str] = {}
         for table in tables:
             try:
                 await store.newest(table)
-                said[table.name] = "ok"
+                states[table.name] = "ok"
             except Problem as problem:
-                said[table.name] = problem.detail
-        ready = all(word == "ok" for word in said.values())
-        body = {"status": "ready" if ready else "not ready", "tables": said}
+                states[table.name] = problem.detail
+        ready = all(word == "ok" for word in states.values())
+        body = {"status": "ready" if ready else "not ready", "tables": states}
         return JSONResponse(body, 200 if ready else 503)
 
     text = {

@@ -99,35 +99,35 @@ def where(
     for parameter, texts in given.items():
         if parameter not in known:
             continue
-        asked = known[parameter]
-        column = name(asked.column.name)
-        if asked.repeats:
+        condition = known[parameter]
+        column = name(condition.column.name)
+        if condition.repeats:
             if len(texts) > MOST_VALUES:
                 raise WrongParameter(
                     parameter, f"{parameter} is given more than {MOST_VALUES} times."
                 )
             conditions.append(f"{column} IN ({', '.join('?' * len(texts))})")
-            bound += [_value(asked, text) for text in texts]
-        elif asked.operation == "null":
+            bound += [_value(condition, text) for text in texts]
+        elif condition.operation == "null":
             text = once(parameter, texts)
             if text not in ("true", "false"):
                 raise WrongParameter(parameter, f"{parameter} is true or false.")
             conditions.append(f"{column} IS {'' if text == 'true' else 'NOT '}NULL")
         else:
-            conditions.append(f"{column} {COMPARISONS[asked.operation]} ?")
-            bound.append(_value(asked, once(parameter, texts)))
+            conditions.append(f"{column} {COMPARISONS[condition.operation]} ?")
+            bound.append(_value(condition, once(parameter, texts)))
     return conditions, bound
 
 
-def _value(asked: Filter, text: str) -> Any:
+def _value(condition: Filter, text: str) -> Any:
     if len(text) > values.LONGEST:
         raise WrongParameter(
-            asked.parameter,
-            f"{asked.parameter} is longer than {values.LONGEST} characters.",
+            condition.parameter,
+            f"{condition.parameter} is longer than {values.LONGEST} characters.",
         )
     try:
-        return values.parse(asked.column.type, text)
+        return values.parse(condition.column.type, text)
     except ValueError as error:
         raise WrongParameter(
-            asked.parameter, f"{asked.parameter}: the value {error}."
+            condition.parameter, f"{condition.parameter}: the value {error}."
         ) from None

@@ -1,6 +1,4 @@
-"""Logs as JSON, one object a line, on standard output: what a cluster's log collector
-takes as it is.
-"""
+"""Logs as JSON on standard output, one object per line, for a log collector."""
 
 from __future__ import annotations
 
@@ -12,12 +10,12 @@ from typing import Any, Dict
 import orjson
 
 LOGGER = "lakekit_api"
-EXTRA = "said"
+EXTRA = "fields"
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line. What is logged under `extra={"said": {...}}` stands beside
-    the message.
+    """Formats a record as one line of JSON. The fields of `extra={"fields": {...}}` are
+    added beside the message.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -41,6 +39,6 @@ def configure(level: str) -> None:
     logging.getLogger(LOGGER).setLevel(level.upper())
 
 
-def log(level: int, message: str, *, error: bool = False, **said: Any) -> None:
-    """Log a message with what is known beside it; `error` adds the one in hand."""
-    logging.getLogger(LOGGER).log(level, message, extra={EXTRA: said}, exc_info=error)
+def log(level: int, message: str, *, error: bool = False, **fields: Any) -> None:
+    """Log a message with its fields; `error` adds the exception being handled."""
+    logging.getLogger(LOGGER).log(level, message, extra={EXTRA: fields}, exc_info=error)

@@ -255,12 +255,14 @@ def _page(table: Table, path: str) -> Json:
     }
 
 
-def _filter(asked: Filter) -> Json:
-    column = asked.column
-    if asked.operation == "null":
-        said = f"Whether {column.name} is missing."
+def _filter(condition: Filter) -> Json:
+    column = condition.column
+    if condition.operation == "null":
+        description = f"Whether {column.name} is missing."
         return _parameter(
-            asked.parameter, said, {"type": "string", "enum": ["true", "false"]}
+            condition.parameter,
+            description,
+            {"type": "string", "enum": ["true", "false"]},
         )
     schema = value(column)
     if column.type == "string":
@@ -268,15 +270,25 @@ def _filter(asked: Filter) -> Json:
     if column.type in ("date", "timestamp"):
         schema["pattern"] = f"^{PATTERNS[column.type]}$"
     words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
-    if asked.operation != "eq":
-        said = f"{column.name} is {words[asked.operation]} this."
-        return _parameter(asked.parameter, said, schema, example=EXAMPLES[column.type])
-    said = (
+    if condition.operation != "eq":
+        description = f"{column.name} is {words[condition.operation]} this."
+        return _parameter(
+            condition.parameter, description, schema, example=EXAMPLES[column.type]
+        )
+    description = (
         f"{column.name} is this, or one of these if repeated. {column.comment}".strip()
     )
     several = {"type": "array", "items": schema, "minItems": 1, "maxItems": MOST_VALUES}
-    return _parameter(asked.parameter, said, several, example=[EXAMPLES[column.type]])
+    return _parameter(
+        condition.parameter, description, several, example=[EXAMPLES[column.type]]
+    )
 
 
-def _parameter(name: str, said: str, schema: Json, **more: Any) -> Json:
-    return {"name": name, "in": "query", "description": said, "schema": schema, **more}
+def _parameter(name: str, description: str, schema: Json, **more: Any) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "description": description,
+        "schema": schema,
+        **more,
+    }

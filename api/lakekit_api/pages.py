@@ -127,7 +127,7 @@ class Paging:
         """The columns asked for, then those of the key that are not among them: the
         order of rows is always total.
         """
-        asked: Dict[str, Order] = {}
+        orders: Dict[str, Order] = {}
         for word in words:
             descending = word.startswith("-")
             column = word[1:] if descending else word
@@ -136,10 +136,10 @@ class Paging:
                     "sort",
                     "sort takes columns of the table, with commas; -COLUMN descends.",
                 )
-            asked.setdefault(column, Order(self._columns[column], descending))
+            orders.setdefault(column, Order(self._columns[column], descending))
         for column in self.table.key or self._columns:
-            asked.setdefault(column, Order(self._columns[column], False))
-        return tuple(asked.values())
+            orders.setdefault(column, Order(self._columns[column], False))
+        return tuple(orders.values())
 
     def _whole(
         self,

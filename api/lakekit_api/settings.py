@@ -1,5 +1,5 @@
-"""Every setting of the service, said once: `lakekit-api serve` has a flag for each, and
-reads `LAKEKIT_API_<NAME>` where the flag is not given. Deployments take their names
+"""Definitions of the service's settings. `lakekit-api serve` has a flag for every one,
+and reads `LAKEKIT_API_<NAME>` if the flag is not given. Deployments take their names
 from `variables`.
 """
 
@@ -17,10 +17,10 @@ secret has no flag: `ps` shows flags.
 
 
 def _setting(
-    default: Any, said: str, smallest: float = 0, largest: Optional[int] = None
+    default: Any, description: str, smallest: float = 0, largest: Optional[int] = None
 ) -> Any:
     return dataclasses.field(
-        default=default, metadata={"help": said, "min": smallest, "max": largest}
+        default=default, metadata={"help": description, "min": smallest, "max": largest}
     )
 
 

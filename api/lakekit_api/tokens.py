@@ -60,10 +60,10 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
     """
     found = []
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
-        said = line.partition("#")[0].strip()
-        if not said:
+        entry = line.partition("#")[0].strip()
+        if not entry:
             continue
-        match = LINE.fullmatch(said)
+        match = LINE.fullmatch(entry)
         if match is None:
             raise StartRefused(
                 f"{source}, line {number}, is not NAME TABLES sha256:HEX", MAKE

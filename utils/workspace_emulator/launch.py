@@ -85,12 +85,12 @@ class Emulator:
         if self._jars is not None:
             env[JARS] = str(self._jars)
         log = self.state / "emulator.log"
-        with log.open("ab") as said:
+        with log.open("ab") as stderr:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=said,
+                stderr=stderr,
                 env=env,
                 text=True,
             )
@@ -130,10 +130,14 @@ class Emulator:
 
     def sdk_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """What databricks-sdk reads to reach it."""
-        kept = {
+        inherited = {
             name: value for name, value in base.items() if not name.startswith(FOREIGN)
         }
-        return {**kept, "DATABRICKS_HOST": self.url, "DATABRICKS_TOKEN": self.token}
+        return {
+            **inherited,
+            "DATABRICKS_HOST": self.url,
+            "DATABRICKS_TOKEN": self.token,
+        }
 
     def cli_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """What databricks-cli 0.18 reads to reach it: it drops a host's port, so that

@@ -303,7 +303,7 @@ def test_refusal_is_a_problem_with_the_request_id_of_the_log(
     assert b"connection: close" in headers
     assert f"x-request-id: {problem['request_id']}".encode() in headers
     [record] = [each for each in caplog.records if each.getMessage() == "refused"]
-    said = record.said  # type: ignore[attr-defined]  # logs.log adds it
+    said = record.fields  # type: ignore[attr-defined]  # logs.log adds it
     assert (said["status"], said["request_id"]) == (414, problem["request_id"])
 
 

@@ -75,19 +75,19 @@ def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
         return
     header = ("table", "rows", "version", "seconds", "")
     lines = [
-        (t.table, f"{t.rows:,}", str(t.version), f"{t.seconds:.2f}", _said(t))
+        (t.table, f"{t.rows:,}", str(t.version), f"{t.seconds:.2f}", _outcome(t))
         for t in result.tables
         if t.rows or t.changed or not t.table.startswith("quarantine.")
     ]
     click.echo(table_of(header, lines, right=(1, 2, 3)))
     written = sum(table.changed for table in result.tables)
-    said = (
+    summary = (
         f"{written} of {len(result.tables)} tables written" if written else "unchanged"
     )
-    click.echo(f"{said}, {result.seconds:.1f} s, in {result.lake}")
+    click.echo(f"{summary}, {result.seconds:.1f} s, in {result.lake}")
 
 
-def _said(table: lakekit.TableResult) -> str:
+def _outcome(table: lakekit.TableResult) -> str:
     """What happened to one table, in a few words: its rows' fates, its groups, what it
     found wrong.
     """

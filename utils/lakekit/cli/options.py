@@ -75,14 +75,13 @@ def version_option(program: str) -> Callable[[Command], Command]:
         click.echo(f"{program} {version}")
         context.exit()
 
-    said = "Print the version."
     return click.option(
         "--version",
         is_flag=True,
         is_eager=True,
         expose_value=False,
         callback=show,
-        help=said,
+        help="Print the version.",
     )
 
 
@@ -92,9 +91,9 @@ def exit_code(
     arguments: Optional[Sequence[str]] = None,
     interrupted: str = "",
 ) -> int:
-    """Run a command line: 0 to 4, or 130 after Ctrl-C, as `lakekit.errors` has them. An
-    error is told, with the next step, and `interrupted` where there is something to say
-    of that.
+    """Run a command line and return its exit code: 0 to 4, or 130 after Ctrl-C, as
+    defined in `lakekit.errors`. Errors are printed with their next step; after Ctrl-C,
+    `interrupted` is printed unless it is empty.
     """
     # delta-rs logs harmless warnings (1.2) and the conflicts that we report ourselves
     # (1.6) to stderr.

@@ -109,13 +109,13 @@ def _file(path: Path) -> Mapping[str, str]:
     if not path.exists():
         return {}
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(
             f"{path} cannot be read: {error}", f"Correct {path}."
         ) from error
     found = {}
-    for name, value in said.items():
+    for name, value in document.items():
         _known(name, f"the key {name} in {path}")
         if not isinstance(value, str):
             raise SettingsError(

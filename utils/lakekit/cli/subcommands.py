@@ -36,11 +36,11 @@ def tables(settings: Settings, as_json: bool) -> None:
         )
         return
     for table in result.tables:
-        said = [
+        title = [
             f"{table.name} ({table.update})",
             *([table.comment] if table.comment else []),
         ]
-        click.echo(": ".join(said))
+        click.echo(": ".join(title))
         details = {
             "reads": ", ".join(table.reads),
             "key": ", ".join(table.key),
@@ -146,7 +146,7 @@ def diff(settings: Settings, as_json: bool, lake_a: str, lake_b: str) -> int:
             f"{t.only_a:,}",
             f"{t.only_b:,}",
             f"{t.changed:,}",
-            _said(t),
+            _differences(t),
         )
         for t in result.tables
     ]
@@ -162,7 +162,7 @@ def _rows(rows: Optional[int]) -> str:
     return "missing" if rows is None else f"{rows:,}"
 
 
-def _said(table: lakekit.TableDiff) -> str:
+def _differences(table: lakekit.TableDiff) -> str:
     parts = [f"{name} in {rows:,}" for name, rows in table.columns.items()]
     return ", ".join([*parts, *table.shape])
 

@@ -99,23 +99,25 @@ def quality(
 
 def _checks(engine: Engine, table: Table) -> List[Check]:
     """All checks of a table, in one pass over its rows."""
-    said: List[Tuple[Kind, str, Severity, str]] = [
+    predicates: List[Tuple[Kind, str, Severity, str]] = [
         ("expectation", each.name, each.severity, each.sql)
         for each in table.expectations
     ]
-    said += [("constraint", each.name, "fail", each.sql) for each in table.constraints]
-    if not said:
+    predicates += [
+        ("constraint", each.name, "fail", each.sql) for each in table.constraints
+    ]
+    if not predicates:
         return []
     engine.read(table, "_checked")
     counts = [
-        f"count(*) filter (where {unmet(engine, table, sql)})" for *_, sql in said
+        f"count(*) filter (where {unmet(engine, table, sql)})" for *_, sql in predicates
     ]
     rows, *found = engine.query(f"select count(*), {', '.join(counts)} from _checked")[
         0
     ]
     return [
         Check(table.name, kind, name, severity, int(count), int(rows))
-        for (kind, name, severity, _), count in zip(said, found)
+        for (kind, name, severity, _), count in zip(predicates, found)
     ]
 
 

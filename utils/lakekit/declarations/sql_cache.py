@@ -33,7 +33,7 @@ class Rewrites:
 
             return transpile.duckdb(transpile.parse_predicate(table, sql), table)
 
-        return self._kept(["predicate", sql], rewrite)
+        return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
         """A table's SQL file, its tables replaced by views. Raises SqlRefused,
@@ -46,9 +46,9 @@ class Rewrites:
             query = transpile.parse_query(table, sql, views)
             return transpile.duckdb(transpile.with_views(query, views), table)
 
-        return self._kept(["query", sql, dict(views)], rewrite)
+        return self._cached(["query", sql, dict(views)], rewrite)
 
-    def _kept(self, what: object, rewrite: Callable[[], str]) -> str:
+    def _cached(self, what: object, rewrite: Callable[[], str]) -> str:
         if self._folder is None or self._rewriter is None:
             return rewrite()
         key = hashlib.sha256(
@@ -66,10 +66,10 @@ def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
     """`lakekit` in the user's cache folder, by the XDG convention; None for a user
     without a home.
     """
-    said = environment.get("XDG_CACHE_HOME", "")
+    folder = environment.get("XDG_CACHE_HOME", "")
     try:
         return (
-            Path(said) if os.path.isabs(said) else Path.home() / ".cache"
+            Path(folder) if os.path.isabs(folder) else Path.home() / ".cache"
         ) / "lakekit"
     except RuntimeError:
         return None

@@ -208,15 +208,15 @@ class Table:
         it: they change without a row being computed again.
         """
         source = replace(self.source, misfits=0.0) if self.source else None
-        said = asdict(replace(self, comment="", constraints=(), source=source))
+        parts = asdict(replace(self, comment="", constraints=(), source=source))
         columns = [
-            *said["columns"],
-            *(said["source"]["columns"] if said["source"] else ()),
+            *parts["columns"],
+            *(parts["source"]["columns"] if parts["source"] else ()),
         ]
         for column in columns:
-            for part in ("comment", "tolerance", "volatile"):
-                del column[part]
-        return json.dumps(said, sort_keys=True)
+            for key in ("comment", "tolerance", "volatile"):
+                del column[key]
+        return json.dumps(parts, sort_keys=True)
 
 
 def bronze(source: Source, comment: str = "") -> Table:

@@ -95,13 +95,16 @@ class Note:
     def parse(cls, text: Optional[str]) -> Optional[Note]:
         """The note of a commit; None for the commit of another writer."""
         try:
-            said = json.loads(text or "")["lakekit"]
+            content = json.loads(text or "")["lakekit"]
             reads = {
                 name: (str(found[0]), int(found[1]))
-                for name, found in said["reads"].items()
+                for name, found in content["reads"].items()
             }
             return cls(
-                str(said["digest"]), reads, bool(said["data"]), int(said["misfits"])
+                str(content["digest"]),
+                reads,
+                bool(content["data"]),
+                int(content["misfits"]),
             )
         except (ValueError, KeyError, TypeError):
             return None

@@ -123,20 +123,20 @@ class FolderLog:
     def _read(self, actions: List[Mapping[str, Any]]) -> None:
         commit: Mapping[str, Any] = {}
         for action in actions:
-            for kind, said in action.items():
+            for kind, content in action.items():
                 if kind == "add":
-                    self._files[unquote(said["path"])] = _AddedFile.parse(said)
+                    self._files[unquote(content["path"])] = _AddedFile.parse(content)
                 elif kind == "remove":
-                    self._files.pop(unquote(said["path"]), None)
-                    self._removed |= bool(said.get("dataChange", True))
+                    self._files.pop(unquote(content["path"]), None)
+                    self._removed |= bool(content.get("dataChange", True))
                 elif kind == "metaData":
-                    self.metadata = said
+                    self.metadata = content
                 elif kind == "protocol":
-                    self.protocol = said
+                    self.protocol = content
                 elif kind == "domainMetadata":
-                    self.domains[said["domain"]] = said
+                    self.domains[content["domain"]] = content
                 elif kind == "txn":
-                    self._applications[said["appId"]] = int(said["version"])
+                    self._applications[content["appId"]] = int(content["version"])
                 elif kind == "commitInfo":
-                    commit = said
+                    commit = content
         self._commits.append(commit)

@@ -36,12 +36,12 @@ class Restored:
 
 def states(files: LogFiles, version: int) -> Tuple[LogState, LogState]:
     """The table at that version and at the newest one. Raises DamagedLog, KeyError."""
-    kept: Dict[int, LogState] = {}
+    copies: Dict[int, LogState] = {}
     state = LogState(-1)
     for state in replay(files):
         if state.version == version:
-            kept[version] = copy.deepcopy(state)
-    return kept[version], state
+            copies[version] = copy.deepcopy(state)
+    return copies[version], state
 
 
 def difference(target: LogState, newest: LogState) -> Tuple[List[str], List[str]]:

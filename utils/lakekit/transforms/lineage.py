@@ -16,11 +16,11 @@ from lakekit.engines.engine import Engine, Head, Note, Staged
 
 def digest(tables: TableSet, table: Table) -> str:
     """Return a digest of a table's definition; a table is rebuilt when it changes."""
-    said = ["lakekit 2", table.canonical(), tables.query(table)]
+    parts = ["lakekit 2", table.canonical(), tables.query(table)]
     if table.update == "merge":
         # Its types and its missing mark say which values convert.
-        said.append(tables[table.reads[0]].canonical())
-    return hashlib.sha256("\0".join(said).encode()).hexdigest()
+        parts.append(tables[table.reads[0]].canonical())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def followed(table: Table) -> Tuple[str, ...]:

@@ -41,21 +41,21 @@ class Record:
 
 
 def redacted(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A body as it may be kept: contents and secrets are their size, variables their
-    names.
+    """Return a body without its secrets: contents and secrets are replaced by their
+    size, and variables are reduced to their names.
     """
-    kept: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, value in body.items():
         if name in SECRET:
-            kept[name] = f"({len(str(value))} characters)"
+            result[name] = f"({len(str(value))} characters)"
         elif name == "spark_env_vars" and isinstance(value, dict):
-            kept[name] = dict.fromkeys(value, "(not recorded)")
+            result[name] = dict.fromkeys(value, "(not recorded)")
         elif isinstance(value, dict):
-            kept[name] = redacted(value)
+            result[name] = redacted(value)
         elif isinstance(value, list):
-            kept[name] = [
+            result[name] = [
                 redacted(each) if isinstance(each, dict) else each for each in value
             ]
         else:
-            kept[name] = value
-    return kept
+            result[name] = value
+    return result

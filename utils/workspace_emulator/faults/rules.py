@@ -148,12 +148,12 @@ def overwritten(value: Any, new: Mapping[str, Any]) -> Any:
         return [overwritten(each, new) for each in value]
     if not isinstance(value, dict):
         return value
-    kept = {
+    remaining = {
         name: each
         for name, each in value.items()
         if name not in new or new[name] is not None
     }
     return {
         name: new[name] if name in new else overwritten(each, new)
-        for name, each in kept.items()
+        for name, each in remaining.items()
     }

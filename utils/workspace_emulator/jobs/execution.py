@@ -87,12 +87,12 @@ class Execution:
             if len({task["task_key"] for task in run["tasks"]}) > 1:
                 raise errors.many_tasks()
             return {**self.output(run["tasks"][-1]["run_id"]), "metadata": shown(run)}
-        said = self._attempts.log(run_id)
-        text = self._tree.show(said[-MAX_LOG:].decode(errors="replace"))
+        log = self._attempts.log(run_id)
+        text = self._tree.show(log[-MAX_LOG:].decode(errors="replace"))
         found = {
             "metadata": shown(run),
             "logs": text,
-            "logs_truncated": len(said) > MAX_LOG,
+            "logs_truncated": len(log) > MAX_LOG,
         }
         for name in ("error", "error_trace"):
             if run.get(name):

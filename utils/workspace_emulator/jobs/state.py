@@ -73,12 +73,12 @@ class Jobs:
         self, job_id: int, settings: Mapping[str, Any], removed: list[str]
     ) -> None:
         """Change some of a job's settings and remove others."""
-        kept = {
+        remaining = {
             name: value
             for name, value in self.job(job_id)["settings"].items()
             if name not in removed
         }
-        self.reset(job_id, {**kept, **settings})
+        self.reset(job_id, {**remaining, **settings})
 
     def delete(self, job_id: int) -> None:
         """Forget a job; its runs stay."""

@@ -78,7 +78,7 @@ class Environment:
     """A folder with Python and packages.
 
     Raises:
-        InstallError: from any method, with what uv said.
+        InstallError: from any method, with the output of uv.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -134,9 +134,9 @@ class Environment:
 
     async def changes(self, arguments: Sequence[str]) -> Changes:
         """What installing these would change."""
-        said = await self._pip("install", "--dry-run", *arguments)
+        output = await self._pip("install", "--dry-run", *arguments)
         found: dict[str, set[str]] = {"+": set(), "-": set()}
-        for sign, name in CHANGE.findall(said):
+        for sign, name in CHANGE.findall(output):
             found[sign].add(normalized(name))
         return Changes(frozenset(found["+"]), frozenset(found["-"]))
 
@@ -215,8 +215,8 @@ def _program() -> str:
 
 
 async def _uv(*arguments: str) -> str:
-    """Run uv; what it said. Ended with the emulator, for a cancelled task must leave no
-    process.
+    """Run uv and return its output. Kills it when the task is cancelled, so that no
+    process is left.
     """
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     process = await asyncio.create_subprocess_exec(
@@ -236,10 +236,10 @@ async def _uv(*arguments: str) -> str:
         raise
     text = output.decode(errors="replace")
     if process.returncode != 0:
-        said = [
+        lines = [
             line
             for line in text.strip().splitlines()
             if not line.startswith("Using Python")
         ]
-        raise InstallError("\n".join(said))
+        raise InstallError("\n".join(lines))
     return text

@@ -50,12 +50,14 @@ class TaskProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         here, there = socket.socketpair()
         with here, there:
-            told = {
+            settings = {
                 **task,
                 "result": str(self.folder / "result.json"),
                 "control": there.fileno(),
             }
-            (self.folder / "task.json").write_text(json.dumps(told), encoding="utf-8")
+            (self.folder / "task.json").write_text(
+                json.dumps(settings), encoding="utf-8"
+            )
             with self.log.open("wb") as log:
                 self._process = process = await asyncio.create_subprocess_exec(
                     str(self._environment.python),

@@ -76,14 +76,14 @@ class Spark:
             json.dumps(self._settings([str(jar) for jar in jars])), encoding="utf-8"
         )
         log = self._folder / "driver.log"
-        with log.open("wb") as said:
+        with log.open("wb") as stderr:
             self._process = process = await asyncio.create_subprocess_exec(
                 str(environment.python),
                 str(DRIVER),
                 str(settings),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=said,
+                stderr=stderr,
                 cwd=self._folder,
                 env={
                     "PATH": os.defpath,

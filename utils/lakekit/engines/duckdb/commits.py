@@ -61,7 +61,7 @@ class Commits:
                 self._staging.discard(view)
             else:
                 self._write(table, delta, files, "append", note, transaction)
-                self._staging.kept(view)
+                self._staging.release(view)
         except CommitFailedError as error:
             raise ConflictError(table.name) from error
         except DeltaError as error:
@@ -163,7 +163,7 @@ class Commits:
             raise StorageError(
                 Path(self._tables.location(table)), delta_log.first_line(error)
             ) from error
-        self._staging.kept(view)
+        self._staging.release(view)
         self._tables.move_on(table)
         return head.version + 1
 

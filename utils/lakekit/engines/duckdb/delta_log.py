@@ -194,7 +194,7 @@ def _newest_change(delta: DeltaTable) -> int:
 
 def columns(delta: DeltaTable) -> Tuple[Column, ...]:
     """The columns as stored."""
-    said = json.loads(delta.schema().to_json())["fields"]
+    fields = json.loads(delta.schema().to_json())["fields"]
     return tuple(
         Column(
             field["name"],
@@ -202,7 +202,7 @@ def columns(delta: DeltaTable) -> Tuple[Column, ...]:
             not field["nullable"],
             str(field.get("metadata", {}).get("comment", "")),
         )
-        for field in said
+        for field in fields
     )
 
 

@@ -272,8 +272,8 @@ class Staging:
         """The data files staged by that name."""
         return self._staged[view].files
 
-    def kept(self, view: str) -> None:
-        """Staged files have become part of their table."""
+    def release(self, view: str) -> None:
+        """Forget staged files without deleting them: they are part of their table."""
         self._staged.pop(view)
 
     def discard(self, view: str) -> None:

@@ -202,8 +202,8 @@ def csv_reason(error: str) -> str:
 
 
 def storage_reason(error: str) -> str:
-    """What the system said of a file that could not be written: it follows the file's
-    name; DuckDB 2 wraps both in JSON.
+    """Return the operating system's reason why a file could not be written. It follows
+    the file's name; DuckDB 2 wraps both in JSON.
     """
-    said = re.search(r'": ([A-Z][^"]+)', error)
-    return said.group(1) if said else error.strip().partition("\n")[0]
+    reason = re.search(r'": ([A-Z][^"]+)', error)
+    return reason.group(1) if reason else error.strip().partition("\n")[0]

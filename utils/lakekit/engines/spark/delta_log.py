@@ -246,16 +246,16 @@ class SparkLogs:
         if log is not None:
             commits = log.history()[: limit or None]
             return [
-                (version, operation, Note.parse(said))
-                for version, operation, said in commits
+                (version, operation, Note.parse(metadata))
+                for version, operation, metadata in commits
             ]
         limited = f" LIMIT {limit}" if limit else ""
         rows = self._spark.sql(
             f"DESCRIBE HISTORY {self.reference(table)}{limited}"
         ).select("version", "operation", "userMetadata")
         return [
-            (int(version), str(operation), Note.parse(said))
-            for version, operation, said in rows.collect()
+            (int(version), str(operation), Note.parse(metadata))
+            for version, operation, metadata in rows.collect()
         ]
 
 

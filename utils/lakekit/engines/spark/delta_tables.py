@@ -89,17 +89,17 @@ class SparkTables(SparkLogs):
             shutil.rmtree(made, ignore_errors=True)
 
     def _definition(self, table: Table, reference: str) -> str:
-        said = dict(PROPERTIES)
+        properties = dict(PROPERTIES)
         if not on_databricks():
             # With the table in one commit; there by ADD CONSTRAINT alone.
-            said.update(
+            properties.update(
                 {
                     f"{CONSTRAINT}{each.name.lower()}": each.sql
                     for each in table.constraints
                 }
             )
-        properties = ", ".join(
-            f"{text(key)} = {text(value)}" for key, value in said.items()
+        assignments = ", ".join(
+            f"{text(key)} = {text(value)}" for key, value in properties.items()
         )
         partition = (
             f" PARTITIONED BY ({name(table.partition)})" if table.partition else ""
@@ -107,7 +107,7 @@ class SparkTables(SparkLogs):
         return (
             f"CREATE TABLE IF NOT EXISTS {reference} ({columns_ddl(table.columns)})"
             f" USING DELTA{partition} COMMENT {text(table.comment)}"
-            f" TBLPROPERTIES ({properties})"
+            f" TBLPROPERTIES ({assignments})"
         )
 
     def replace(self, table: Table, columns: Sequence[Column]) -> None:

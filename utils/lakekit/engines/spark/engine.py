@@ -102,9 +102,9 @@ class SparkEngine:
         return self._tables.damaged_files(table)
 
     def rows(self, table: Table) -> int:
-        said = self._tables.rows(table)
-        if said is not None:
-            return said
+        rows = self._tables.rows(table)
+        if rows is not None:
+            return rows
         with translated(table.name, self._tables.location(table)):
             return int(
                 self._spark.sql(f"SELECT count(*) FROM {self._now(table)}").collect()[
@@ -155,7 +155,9 @@ class SparkEngine:
             f"count_if({self.misfit(column, opened.source)})" for column in columns
         ]
         try:
-            rows = self._kept(statements.read_source(self._spark, opened, origin))
+            rows = self._materialized(
+                statements.read_source(self._spark, opened, origin)
+            )
             found = rows.selectExpr("count(*)", *counts).collect()[0]
         except FAILURES as error:
             why = reason(error)
@@ -242,7 +244,7 @@ class SparkEngine:
                 .agg({"_sign": "sum"})
                 .withColumnRenamed("sum(_sign)", "_sign")
             )
-            self._view(view, self._kept(net.where("_sign <> 0")))
+            self._view(view, self._materialized(net.where("_sign <> 0")))
         except FAILURES:
             # Vacuumed, cleaned out of the log, without a feed, or of another schema.
             return False
@@ -254,7 +256,7 @@ class SparkEngine:
 
     def keep(self, view: str, sql: str) -> int:
         with translated(view, self._lake.root):
-            rows = self._kept(self._spark.sql(sql))
+            rows = self._materialized(self._spark.sql(sql))
             self._view(view, rows)
             return int(rows.count())
 
@@ -289,7 +291,7 @@ class SparkEngine:
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         with translated(table.name, self._lake.root):
-            rows = self._kept(statements.declared(table, self._spark.sql(sql)))
+            rows = self._materialized(statements.declared(table, self._spark.sql(sql)))
             self._view(view, rows)
             return Staged(view, int(rows.count()))
 
@@ -308,9 +310,11 @@ class SparkEngine:
             return self._commit(
                 table, self._merge(table, staged, head, keys), note, head.version + 1
             )
-        kept = table.source is not None or table.layer == "quarantine"
+        keeps_columns = table.source is not None or table.layer == "quarantine"
         more = [
-            column for column in head.columns if kept and column.name not in declared
+            column
+            for column in head.columns
+            if keeps_columns and column.name not in declared
         ]
         version = head.version + 1
         if head.partition != table.partition or _shape(head.columns) != _shape(
@@ -368,13 +372,13 @@ class SparkEngine:
         rows.createOrReplaceTempView(view)
         self._views[view] = rows
 
-    def _kept(self, rows: DataFrame) -> DataFrame:
-        """The rows, computed once, whatever becomes of the tables and files they are
-        made of.
+    def _materialized(self, rows: DataFrame) -> DataFrame:
+        """Compute the rows once and return them, independent of later changes to the
+        tables and files that they are read from.
         """
         if not self._local:
             return rows.localCheckpoint()
-        folder = statements.file(self._scratch / f"kept-{next(self._numbers)}")
+        folder = statements.file(self._scratch / f"rows-{next(self._numbers)}")
         rows.write.parquet(folder)
         return self._spark.read.schema(rows.schema).parquet(folder)
 

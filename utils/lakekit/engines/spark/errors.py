@@ -58,7 +58,7 @@ def reason(error: BaseException) -> str:
     causes = [
         line.partition(": ")[2] for line in lines if line.startswith("Caused by: ")
     ]
-    said = (
+    cause = (
         causes[-1]
         if causes
         else next(
@@ -66,7 +66,7 @@ def reason(error: BaseException) -> str:
         )
     )
     return (
-        re.sub(r"^(?:: )?(?:[\w$]+\.)+[\w$]+: ", "", said).strip()
+        re.sub(r"^(?:: )?(?:[\w$]+\.)+[\w$]+: ", "", cause).strip()
         or type(error).__name__
     )
 

@@ -55,8 +55,8 @@ def file(path: Path) -> str:
     """A file or folder for Spark's readers and writers of this machine; on a Databricks
     volume, for all machines'.
     """
-    said = str(path.absolute())
-    return said if said.startswith("/Volumes/") else f"file:{said}"
+    location = str(path.absolute())
+    return location if location.startswith("/Volumes/") else f"file:{location}"
 
 
 def pattern(path: Path) -> str:
@@ -277,12 +277,12 @@ def csv_reason(opened: OpenedFile, error: str) -> str:
 
 def columns_ddl(columns: Sequence[Column]) -> str:
     """Columns as CREATE TABLE and ADD COLUMNS take them."""
-    said = []
+    definitions = []
     for column in columns:
         required = " NOT NULL" if column.required else ""
         comment = f" COMMENT {text(column.comment)}" if column.comment else ""
-        said.append(f"{name(column.name)} {column.type}{required}{comment}")
-    return ", ".join(said)
+        definitions.append(f"{name(column.name)} {column.type}{required}{comment}")
+    return ", ".join(definitions)
 
 
 def columns_of(schema: StructType) -> Tuple[Column, ...]:
@@ -305,5 +305,5 @@ def literal(value: Any) -> Optional[str]:
     kinds = {int: "{}", datetime.date: "DATE '{}'", datetime.datetime: "TIMESTAMP '{}'"}
     if isinstance(value, str):
         return text(value)
-    said = kinds.get(type(value))
-    return None if said is None else said.format(value)
+    template = kinds.get(type(value))
+    return None if template is None else template.format(value)
