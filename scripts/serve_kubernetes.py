@@ -38,7 +38,7 @@ ASK_AGAIN_SECONDS = 0.05
 LAST_LINES = 8
 
 
-class Ended(Exception):
+class ServerEndedError(Exception):
     """A program ended that should have gone on; with the end of its log."""
 
 
@@ -135,8 +135,8 @@ def wait_until(
     processes: dict[str, subprocess.Popen[bytes]],
     folder: Path,
 ) -> None:
-    """Wait until `ready()`. Raises Ended where one of the processes ends before, or the
-    time is over.
+    """Wait until `ready()`. Raises ServerEndedError where one of the processes ends
+    before, or the time is over.
     """
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
@@ -145,9 +145,9 @@ def wait_until(
                 code = process.wait(ASK_AGAIN_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
-            raise Ended(f"{name} ended with {code}\n{log_of(folder, name)}")
+            raise ServerEndedError(f"{name} ended with {code}\n{log_of(folder, name)}")
         if time.monotonic() > deadline:
-            raise Ended(
+            raise ServerEndedError(
                 f"not ready within {READY_SECONDS}"
                 f" s\n{log_of(folder, list(processes)[-1])}"
             )
@@ -305,7 +305,7 @@ def main(argv: list[str]) -> int:
                 print(json.dumps(how), flush=True)
                 # The end of it is the one thing that also a killed parent tells.
                 sys.stdin.read()
-        except (Ended, OSError) as error:
+        except (ServerEndedError, OSError) as error:
             print(error, file=sys.stderr)
             return 1
     return 0

@@ -13,7 +13,7 @@ from typing import Any, Dict, Optional
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lakekit_api.errors import Problem, respond
+from lakekit_api.errors import ProblemError, respond
 from lakekit_api.logs import log
 from lakekit_api.metrics import Metrics
 
@@ -60,7 +60,7 @@ class Access:
             # word of it.
             log(logging.ERROR, "failed", error=True, request_id=request_id)
             if status is None:
-                problem = Problem(
+                problem = ProblemError(
                     500,
                     "The service failed;"
                     " its log holds the reason under this request's id.",

@@ -15,7 +15,7 @@ from lakekit.declarations.tables import Table, TableSet
 from lakekit.storage.lake import find_lake
 from lakekit_api.access import Access
 from lakekit_api.endpoints import data_router, service_router
-from lakekit_api.errors import Problem, StartRefused, respond
+from lakekit_api.errors import ProblemError, StartupError, respond
 from lakekit_api.metrics import Metrics
 from lakekit_api.settings import Settings
 from lakekit_api.snapshots import Reader
@@ -26,12 +26,12 @@ LAYER = "gold"
 
 
 def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
-    """The service over the gold tables of a lake. Raises StartRefused, or LakeRefused
-    for a place that holds no lake.
+    """The service over the gold tables of a lake. Raises StartupError, or
+    InvalidLakeError for a place that holds no lake.
     """
     check_access(settings, tokens)
     if not settings.lake:
-        raise StartRefused("No lake is named", "Add --lake, or set LAKEKIT_API_LAKE.")
+        raise StartupError("No lake is named", "Add --lake, or set LAKEKIT_API_LAKE.")
     tables = served(settings.declarations)
     metrics = Metrics()
     store = Store(
@@ -55,26 +55,26 @@ def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
     app.state.metrics = metrics
     app.include_router(data_router(tables, tokens, store, settings, metrics))
     app.include_router(service_router(tables, store, metrics))
-    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _problem)
     app.add_middleware(Access, metrics=metrics)
     return app
 
 
 def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
-    """Refuse to serve everybody by mistake. Raises StartRefused."""
+    """Refuse to serve everybody by mistake. Raises StartupError."""
     if settings.no_auth and tokens:
-        raise StartRefused(
+        raise StartupError(
             "Tokens are given, and none shall be asked for",
             "Leave out --no-auth or the tokens.",
         )
     if settings.no_auth and not is_loopback(settings.host):
-        raise StartRefused(
+        raise StartupError(
             f"--no-auth would open the tables to all who reach {settings.host}",
             "Listen on 127.0.0.1, or give tokens with --tokens FILE.",
         )
     if not settings.no_auth and not tokens:
-        raise StartRefused(
+        raise StartupError(
             "No token is configured, so nobody could read anything",
             f"{MAKE} Then add --tokens-file FILE.",
         )
@@ -91,23 +91,23 @@ def is_loopback(host: str) -> bool:
 
 
 def served(declarations: str) -> Sequence[Table]:
-    """The gold tables of the declarations at MODULE:NAME. Raises StartRefused."""
+    """The gold tables of the declarations at MODULE:NAME. Raises StartupError."""
     module, _, attribute = declarations.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise StartRefused(
+        raise StartupError(
             f"There are no declarations {declarations}: {error}",
             "Name them as MODULE:NAME.",
         ) from None
     if not isinstance(found, TableSet):
-        raise StartRefused(
+        raise StartupError(
             f"{declarations} is no lakekit.declarations.tables.TableSet",
             "Name one as MODULE:NAME.",
         )
     tables = found.layer(LAYER)
     if not tables:
-        raise StartRefused(
+        raise StartupError(
             f"{declarations} declares no {LAYER} table",
             f"Declare one named {LAYER}.NAME.",
         )
@@ -132,10 +132,10 @@ async def _problem(request: Request, error: Exception) -> Response:
                 " /tables and /openapi.json tell what there is."
             )
         }
-        error = Problem(
+        error = ProblemError(
             error.status_code,
             details.get(error.status_code, str(error.detail)),
             error.headers,
         )
-    assert isinstance(error, Problem)
+    assert isinstance(error, ProblemError)
     return respond(error, request.state.request_id)

@@ -12,7 +12,7 @@ import click
 from lakekit.cli.options import exit_code, version_option
 from lakekit_api import settings, tokens
 from lakekit_api.app import served
-from lakekit_api.errors import StartRefused
+from lakekit_api.errors import StartupError
 from lakekit_api.serve import serve as run_server
 from lakekit_api.settings import Settings
 
@@ -88,7 +88,7 @@ def _tokens(chosen: Settings) -> Tuple[tokens.Token, ...]:
             reason = (
                 error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
             )
-            raise StartRefused(f"{chosen.tokens_file}: {reason}", tokens.MAKE) from None
+            raise StartupError(f"{chosen.tokens_file}: {reason}", tokens.MAKE) from None
         found += tokens.read(text, chosen.tokens_file, names)
     return found
 

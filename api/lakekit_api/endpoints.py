@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from lakekit.declarations.tables import Table
 from lakekit_api import openapi
 from lakekit_api.cache import PageCache
-from lakekit_api.errors import Problem
+from lakekit_api.errors import ProblemError
 from lakekit_api.guard import guard
 from lakekit_api.limits import Slots
 from lakekit_api.metrics import Metrics
@@ -92,7 +92,7 @@ async def _describe(table: Table, store: Store) -> Dict[str, Any]:
     snapshot = None
     try:
         snapshot = await store.newest(table)
-    except Problem as problem:
+    except ProblemError as problem:
         if problem.status != 404:
             raise
     return {
@@ -175,7 +175,7 @@ class Answer:
             else self._store.at(table, version)
         )
         if cursor is not None and cursor.edition != snapshot.edition:
-            raise Problem(
+            raise ProblemError(
                 410,
                 f"{table.name} was rebuilt after that page was read;"
                 " start again without after.",
@@ -238,7 +238,7 @@ def service_router(
             try:
                 await store.newest(table)
                 states[table.name] = "ok"
-            except Problem as problem:
+            except ProblemError as problem:
                 states[table.name] = problem.detail
         ready = all(word == "ok" for word in states.values())
         body = {"status": "ready" if ready else "not ready", "tables": states}

@@ -15,19 +15,19 @@ from lakekit.errors import LakekitError
 MEDIA_TYPE = "application/problem+json"
 
 
-class StartRefused(LakekitError):
+class StartupError(LakekitError):
     """The service does not start as asked."""
 
     exit_code = 2
 
 
-class PortTaken(LakekitError):
+class AddressInUseError(LakekitError):
     """The address cannot be listened on."""
 
     exit_code = 3
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     """An answer that is no success. The detail is for the client: no path, no token, no
     SQL in it.
     """
@@ -41,15 +41,17 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
 
-class WrongParameter(Problem):
+class InvalidParameterError(ProblemError):
     """A parameter that there is not, or whose value means nothing."""
 
-    def __init__(self, parameter: str, detail: str, status: int = 400) -> None:
+    def __init__(  # noqa: B042  # never pickled
+        self, parameter: str, detail: str, status: int = 400
+    ) -> None:
         super().__init__(status, detail)
         self.parameter = parameter
 
 
-def respond(problem: Problem, request_id: str) -> Response:
+def respond(problem: ProblemError, request_id: str) -> Response:
     """The problem as an answer."""
     body: Dict[str, Any] = {
         "type": "about:blank",
@@ -58,6 +60,6 @@ def respond(problem: Problem, request_id: str) -> Response:
         "detail": problem.detail,
         "request_id": request_id,
     }
-    if isinstance(problem, WrongParameter):
+    if isinstance(problem, InvalidParameterError):
         body["parameter"] = problem.parameter
     return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from lakekit.declarations.tables import Column, Table
 from lakekit.engines.duckdb.statements import name
 from lakekit_api import values
-from lakekit_api.errors import WrongParameter
+from lakekit_api.errors import InvalidParameterError
 
 COMPARISONS: Mapping[str, str] = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 RESERVED = ("sort", "limit", "after", "version")
@@ -56,8 +56,8 @@ def filters(table: Table) -> Dict[str, Filter]:
 
 
 def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
-    """The parameters of a query string. Raises WrongParameter for one that the endpoint
-    does not have.
+    """The parameters of a query string. Raises InvalidParameterError for one that the
+    endpoint does not have.
     """
     try:
         pairs = parse_qsl(
@@ -66,7 +66,7 @@ def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
             max_num_fields=MOST_PARAMETERS,
         )
     except ValueError:
-        raise WrongParameter(
+        raise InvalidParameterError(
             "", f"There are more than {MOST_PARAMETERS} parameters."
         ) from None
     found: Dict[str, List[str]] = {}
@@ -74,7 +74,7 @@ def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
         if parameter not in known:
             nearest = difflib.get_close_matches(parameter[: values.LONGEST], known, n=1)
             hint = f" Did you mean {nearest[0]}?" if nearest else ""
-            raise WrongParameter(
+            raise InvalidParameterError(
                 parameter[: values.LONGEST], f"There is no such parameter here.{hint}"
             )
         found.setdefault(parameter, []).append(text)
@@ -82,9 +82,9 @@ def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
 
 
 def once(parameter: str, texts: Sequence[str]) -> str:
-    """The text of a parameter that may not be repeated. Raises WrongParameter."""
+    """Return the text of a parameter. Raises InvalidParameterError for a repeated one."""
     if len(texts) > 1:
-        raise WrongParameter(
+        raise InvalidParameterError(
             parameter, f"{parameter} is given {len(texts)} times; give it once."
         )
     return texts[0]
@@ -93,7 +93,7 @@ def once(parameter: str, texts: Sequence[str]) -> str:
 def where(
     known: Mapping[str, Filter], given: Mapping[str, List[str]]
 ) -> Tuple[List[str], List[Any]]:
-    """SQL conditions and the values bound to them. Raises WrongParameter."""
+    """SQL conditions and the values bound to them. Raises InvalidParameterError."""
     conditions: List[str] = []
     bound: List[Any] = []
     for parameter, texts in given.items():
@@ -103,7 +103,7 @@ def where(
         column = name(condition.column.name)
         if condition.repeats:
             if len(texts) > MOST_VALUES:
-                raise WrongParameter(
+                raise InvalidParameterError(
                     parameter, f"{parameter} is given more than {MOST_VALUES} times."
                 )
             conditions.append(f"{column} IN ({', '.join('?' * len(texts))})")
@@ -111,7 +111,7 @@ def where(
         elif condition.operation == "null":
             text = once(parameter, texts)
             if text not in ("true", "false"):
-                raise WrongParameter(parameter, f"{parameter} is true or false.")
+                raise InvalidParameterError(parameter, f"{parameter} is true or false.")
             conditions.append(f"{column} IS {'' if text == 'true' else 'NOT '}NULL")
         else:
             conditions.append(f"{column} {COMPARISONS[condition.operation]} ?")
@@ -121,13 +121,13 @@ def where(
 
 def _value(condition: Filter, text: str) -> Any:
     if len(text) > values.LONGEST:
-        raise WrongParameter(
+        raise InvalidParameterError(
             condition.parameter,
             f"{condition.parameter} is longer than {values.LONGEST} characters.",
         )
     try:
         return values.parse(condition.column.type, text)
     except ValueError as error:
-        raise WrongParameter(
+        raise InvalidParameterError(
             condition.parameter, f"{condition.parameter}: the value {error}."
         ) from None

@@ -7,7 +7,7 @@ from typing import Annotated, Awaitable, Callable, Optional, Sequence
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from lakekit_api.errors import Problem
+from lakekit_api.errors import ProblemError
 from lakekit_api.tokens import Token, find
 
 REALM = 'Bearer realm="lakekit"'
@@ -24,7 +24,7 @@ def guard(tokens: Sequence[Token]) -> Callable[..., Awaitable[None]]:
 
     async def check(request: Request, scopes: SecurityScopes, given: Given) -> None:
         if given is None:
-            raise Problem(
+            raise ProblemError(
                 401,
                 "Send a token: Authorization: Bearer TOKEN.",
                 {"WWW-Authenticate": REALM},
@@ -32,7 +32,7 @@ def guard(tokens: Sequence[Token]) -> Callable[..., Awaitable[None]]:
         token = find(tokens, given.credentials)
         if token is None:
             headers = {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
-            raise Problem(401, "The token is not known here.", headers)
+            raise ProblemError(401, "The token is not known here.", headers)
         request.state.client = token.name
         request.state.token = token
         for table in scopes.scopes:
@@ -42,6 +42,6 @@ def guard(tokens: Sequence[Token]) -> Callable[..., Awaitable[None]]:
                         f'{REALM}, error="insufficient_scope", scope="{table}"'
                     )
                 }
-                raise Problem(403, f"The token does not open {table}.", headers)
+                raise ProblemError(403, f"The token does not open {table}.", headers)
 
     return check

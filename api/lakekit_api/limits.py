@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import Dict, Iterator
 
-from lakekit_api.errors import Problem
+from lakekit_api.errors import ProblemError
 
 RETRY_AFTER = 1
 
@@ -22,15 +22,15 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Hold one slot. Raises Problem 429. Called on the event loop only, so it needs
-        no lock.
+        """Hold one slot. Raises ProblemError 429. Called on the event loop only, so it
+        needs no lock.
         """
         if self.taken >= self.limit:
             detail = (
                 f"{self.limit} requests are in hand already; try again in"
                 f" {RETRY_AFTER} s."
             )
-            raise Problem(429, detail, {"Retry-After": str(RETRY_AFTER)})
+            raise ProblemError(429, detail, {"Retry-After": str(RETRY_AFTER)})
         self.taken += 1
         try:
             yield

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from lakekit.declarations.tables import Column, Table
 from lakekit.engines.duckdb.statements import name
 from lakekit_api import values
-from lakekit_api.errors import WrongParameter
+from lakekit_api.errors import InvalidParameterError
 from lakekit_api.filters import Filter, filters, once, read_parameters, where
 
 LARGEST_VERSION = 2**63 - 1
@@ -96,7 +96,7 @@ class Paging:
         self._known = ("sort", "limit", "after", "version", *self.filters)
 
     def read(self, query: bytes) -> Page:
-        """Understand a query string. Raises WrongParameter."""
+        """Understand a query string. Raises InvalidParameterError."""
         given = read_parameters(query, self._known)
         conditions, bound = where(self.filters, given)
         order = self._order(
@@ -110,7 +110,7 @@ class Paging:
             else None
         )
         if cursor is not None and version not in (None, cursor.version):
-            raise WrongParameter(
+            raise InvalidParameterError(
                 "version",
                 "after continues a page of another version; leave version out.",
             )
@@ -132,7 +132,7 @@ class Paging:
             descending = word.startswith("-")
             column = word[1:] if descending else word
             if column not in self._columns:
-                raise WrongParameter(
+                raise InvalidParameterError(
                     "sort",
                     "sort takes columns of the table, with commas; -COLUMN descends.",
                 )
@@ -158,7 +158,7 @@ class Paging:
             and len(text) < 20
             and least <= int(text) <= most
         ):
-            raise WrongParameter(
+            raise InvalidParameterError(
                 parameter, f"{parameter} is a whole number from {least} to {most}."
             )
         return int(text)
@@ -179,7 +179,7 @@ class Paging:
             ]
             return Cursor(version, str(edition), tuple(restored))
         except (ValueError, TypeError):
-            raise WrongParameter("after", NO_CURSOR, 404) from None
+            raise InvalidParameterError("after", NO_CURSOR, 404) from None
 
 
 def _spell(order: Sequence[Order]) -> str:

@@ -16,7 +16,7 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from lakekit_api.errors import Problem, respond
+from lakekit_api.errors import ProblemError, respond
 from lakekit_api.limits import IdleConnections
 from lakekit_api.logs import log
 from lakekit_api.metrics import Metrics
@@ -32,7 +32,7 @@ MAX_DISCARDED = 64 * 1024
 """Bytes read after a refusal: a client that is still sending reads no answer."""
 
 
-class PipelineFull(Exception):
+class PipelineFullError(Exception):
     """A client pipelines more requests than MAX_PIPELINED."""
 
 
@@ -60,7 +60,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._closing = False
         self._discarded = 0
         self._unsent = 0
-        self._refusal: Optional[Problem] = None
+        self._refusal: Optional[ProblemError] = None
         self._in_flight = 0  # requests whose answer is not complete
         # The request that is being read:
         self._received = 0  # its bytes, and blank lines before it
@@ -76,7 +76,7 @@ class LimitedProtocol(HttpToolsProtocol):
         limit = self._settings.max_connections
         if len(self.connections) > limit and not self._idle.evict():
             detail = f"All {limit} connections are in use."
-            self._respond(Problem(503, detail, {"Retry-After": "1"}))
+            self._respond(ProblemError(503, detail, {"Retry-After": "1"}))
             self._close()
             return
         self._idle.add(self.transport)
@@ -107,25 +107,25 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         except httptools.HttpParserError as error:
             cause = error.__context__
-            if isinstance(cause, PipelineFull):
+            if isinstance(cause, PipelineFullError):
                 self._stop()
-            elif isinstance(cause, Problem):
+            elif isinstance(cause, ProblemError):
                 self._refuse(cause)
             else:
-                self._refuse(Problem(400, "The request is not valid HTTP/1.1."))
+                self._refuse(ProblemError(400, "The request is not valid HTTP/1.1."))
             return
         # What the parser takes without a callback: unfinished headers, blanks, chunk
         # headers.
         if not self._head_done and self._received > self._max_head:
             limit = self._max_head
             detail = f"The request line and headers are longer than {limit} bytes."
-            self._refuse(Problem(431, detail))
+            self._refuse(ProblemError(431, detail))
         elif self._received > self._max_head + self._settings.max_body:
             self._refuse(self._body_too_large())
 
     def on_message_begin(self) -> None:
         if self._in_flight >= MAX_PIPELINED:
-            raise PipelineFull
+            raise PipelineFullError
         self._unset_keepalive_if_required()
         self._begun = True
         self._header_bytes = self._body_bytes = 0
@@ -134,7 +134,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         limit = self._settings.max_url
         if len(self.url) + len(url) > limit:
-            raise Problem(414, f"The URL is longer than {limit} bytes.")
+            raise ProblemError(414, f"The URL is longer than {limit} bytes.")
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -142,12 +142,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._header_bytes += len(name) + len(value) + 4  # colon, space, line end
         if self._header_bytes > settings.max_header_bytes:
             limit = settings.max_header_bytes
-            raise Problem(431, f"The headers are longer than {limit} bytes.")
+            raise ProblemError(431, f"The headers are longer than {limit} bytes.")
         if self._head_done:
             return  # a trailer is not a header (RFC 9110, 6.5.1)
         if len(self.headers) == settings.max_headers:
             limit = settings.max_headers
-            raise Problem(431, f"The request has more than {limit} headers.")
+            raise ProblemError(431, f"The request has more than {limit} headers.")
         HttpToolsProtocol.on_header(self, name, value)
         if self.headers[-1][0] == b"content-length" and int(value) > settings.max_body:
             raise self._body_too_large()
@@ -204,7 +204,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._closing:
             self._unset_write_timer()
 
-    def _refuse(self, problem: Problem) -> None:
+    def _refuse(self, problem: ProblemError) -> None:
         """Answer the request that is being read with a problem, in its turn."""
         if self._head_done:
             if self.cycle.response_started:
@@ -241,7 +241,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refusal = None
             self._linger()
 
-    def _respond(self, problem: Problem) -> None:
+    def _respond(self, problem: ProblemError) -> None:
         request_id = uuid.uuid4().hex
         self._metrics.refused.labels(str(problem.status)).inc()
         log(
@@ -301,7 +301,7 @@ class LimitedProtocol(HttpToolsProtocol):
         elif not self.transport.is_closing():
             limit = self._settings.read_timeout
             detail = f"The request did not arrive within {limit:g} s."
-            self._refuse(Problem(408, detail))
+            self._refuse(ProblemError(408, detail))
 
     def _limit_writing(self) -> None:
         self._unset_write_timer()
@@ -325,5 +325,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
-    def _body_too_large(self) -> Problem:
-        return Problem(413, f"The body is longer than {self._settings.max_body} bytes.")
+    def _body_too_large(self) -> ProblemError:
+        return ProblemError(
+            413, f"The body is longer than {self._settings.max_body} bytes."
+        )

@@ -20,7 +20,7 @@ if sys.platform != "win32":
 
 from lakekit_api import settings as known
 from lakekit_api.app import create_app
-from lakekit_api.errors import PortTaken, StartRefused
+from lakekit_api.errors import AddressInUseError, StartupError
 from lakekit_api.limits import IdleConnections
 from lakekit_api.logs import configure, log
 from lakekit_api.protocol import LimitedProtocol
@@ -38,10 +38,10 @@ def serve(
     """Serve until a signal. After SIGTERM requests in flight are answered, and the
     process exits with 0.
 
-    Raises StartRefused, PortTaken.
+    Raises StartupError, AddressInUseError.
     """
     if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise StartRefused(
+        raise StartupError(
             f"{settings.log_level} is no log level",
             "Use debug, info, warning or error.",
         )
@@ -104,7 +104,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 def allow_connections(count: int) -> None:
     """Let the process open files for so many connections.
 
-    Raises StartRefused if the hard limit of open files is too low.
+    Raises StartupError if the hard limit of open files is too low.
     """
     if sys.platform == "win32":
         return
@@ -113,7 +113,7 @@ def allow_connections(count: int) -> None:
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
-        raise StartRefused(
+        raise StartupError(
             f"{count} connections need {needed} open files, and the limit is {hard}",
             "Lower --max-connections, or raise the limit (ulimit -Hn).",
         )
@@ -130,7 +130,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise PortTaken(
+        raise AddressInUseError(
             f"{host}:{port} cannot be listened on: {error.strerror}",
             "Name another with --host and --port.",
         ) from None

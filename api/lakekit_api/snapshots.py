@@ -16,7 +16,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from lakekit.declarations.tables import Table
 from lakekit.engines.duckdb.statements import data_files, declared_columns, name
-from lakekit.errors import LakeRefused, MissingExtra, StorageError
+from lakekit.errors import InvalidLakeError, MissingExtraError, StorageError
 from lakekit.storage.files import storage_of
 from lakekit.storage.lake import Lake
 
@@ -27,10 +27,10 @@ try:
 
     from lakekit.engines.duckdb import delta_log
 except ModuleNotFoundError as missing:
-    raise MissingExtra(str(missing.name), "api") from missing
+    raise MissingExtraError(str(missing.name), "api") from missing
 
 
-class VersionGone(Exception):
+class VersionGoneError(Exception):
     """The version was there once, and its log entry or its files have been removed
     since.
     """
@@ -76,7 +76,7 @@ class Reader:
 
     def __init__(self, lake: Lake, memory: str) -> None:
         if lake.kind == "schema":
-            raise LakeRefused(
+            raise InvalidLakeError(
                 f"The lake {lake} is a schema, which Spark knows by name",
                 "Name a folder or s3://BUCKET/PREFIX.",
             )
@@ -105,7 +105,7 @@ class Reader:
 
     def head(self, table: Table) -> Optional[Head]:
         """The newest version; None where the lake has no such table. Raises
-        StorageError, LakeRefused.
+        StorageError, InvalidLakeError.
         """
         delta = delta_log.open_table(self.lake, table)
         return (
@@ -113,7 +113,7 @@ class Reader:
         )
 
     def load(self, table: Table, head: Head) -> Snapshot:
-        """Read a version. Raises VersionGone, StorageError."""
+        """Read a version. Raises VersionGoneError, StorageError."""
         location = self.lake.location(table)
         scratch = self._scratch / f"load-{next(self._numbers)}"
         try:
@@ -123,7 +123,7 @@ class Reader:
             )
             return self._load(table, head, files)
         except (DeltaError, FileNotFoundError) as error:
-            raise VersionGone(table.name, head.version, str(error)) from error
+            raise VersionGoneError(table.name, head.version, str(error)) from error
         except (duckdb.Error, OSError) as error:
             raise StorageError(
                 Path(location), str(error).strip().partition("\n")[0]

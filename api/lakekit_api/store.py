@@ -27,18 +27,18 @@ from typing import (
 
 from lakekit.declarations.tables import Table
 from lakekit.errors import LakekitError
-from lakekit_api.errors import Problem
+from lakekit_api.errors import ProblemError
 from lakekit_api.logs import log
 from lakekit_api.metrics import Metrics
 from lakekit_api.settings import Settings
-from lakekit_api.snapshots import Head, Reader, Snapshot, VersionGone
+from lakekit_api.snapshots import Head, Reader, Snapshot, VersionGoneError
 
 PATIENCE = 10
 LOADERS = 4
 T = TypeVar("T")
 
 
-class Followed:
+class TableState:
     """A table, its newest version that is loaded, and when that was known to be the
     newest.
     """
@@ -67,8 +67,8 @@ class Store:
             metrics,
             clock,
         )
-        self._followed: Mapping[str, Followed] = {
-            table.name: Followed(table) for table in tables
+        self._followed: Mapping[str, TableState] = {
+            table.name: TableState(table) for table in tables
         }
         self._old: OrderedDict[Tuple[str, Head], Snapshot] = OrderedDict()
         self._loading: Dict[Tuple[str, Head], asyncio.Future[Snapshot]] = {}
@@ -82,8 +82,8 @@ class Store:
         self._reader.close()
 
     async def newest(self, table: Table) -> Snapshot:
-        """The newest version. Raises Problem 404 where the lake has no such table yet,
-        503 where it cannot be read.
+        """The newest version. Raises ProblemError 404 where the lake has no such table
+        yet, 503 where it cannot be read.
         """
         followed = self._followed[table.name]
         age, refresh = self._clock() - followed.confirmed, self._settings.refresh
@@ -95,23 +95,23 @@ class Store:
         if followed.snapshot is None or age >= refresh * PATIENCE:
             try:
                 await self._in_time(asyncio.shield(followed.look))
-            except (LakekitError, VersionGone):
-                raise Problem(
+            except (LakekitError, VersionGoneError):
+                raise ProblemError(
                     503, f"{table.name} cannot be read now; the log says why."
                 ) from None
         if followed.snapshot is None:
-            raise Problem(404, f"The lake holds no {table.name} yet.")
+            raise ProblemError(404, f"The lake holds no {table.name} yet.")
         return followed.snapshot
 
     async def at(self, table: Table, version: int) -> Snapshot:
-        """A version, the newest or an older one. Raises Problem: 404 one that never
-        was, 410 one that is gone.
+        """A version, the newest or an older one. Raises ProblemError: 404 one that
+        never was, 410 one that is gone.
         """
         newest = await self.newest(table)
         if version == newest.version:
             return newest
         if version > newest.version:
-            raise Problem(
+            raise ProblemError(
                 404, f"The newest version of {table.name} is {newest.version}."
             )
         key = (table.name, Head(version, newest.head.table_id))
@@ -125,12 +125,12 @@ class Store:
                 )
             try:
                 return await self._in_time(asyncio.shield(self._loading[key]))
-            except VersionGone:
-                raise Problem(
+            except VersionGoneError:
+                raise ProblemError(
                     410, f"Version {version} of {table.name} has been removed."
                 ) from None
             except LakekitError:
-                raise Problem(
+                raise ProblemError(
                     503, f"{table.name} cannot be read now; the log says why."
                 ) from None
         self._old.move_to_end(key)
@@ -140,7 +140,7 @@ class Store:
         self, snapshot: Snapshot, sql: str, bound: Sequence[Any]
     ) -> List[Tuple[Any, ...]]:
         """The rows of a query over a snapshot, which stays until the query has ended.
-        Raises Problem 504.
+        Raises ProblemError 504.
         """
         cursor = self._reader.cursor()
 
@@ -154,11 +154,11 @@ class Store:
                 self._queries, run, snapshot
             )
             return await self._in_time(running)
-        except Problem:
+        except ProblemError:
             cursor.interrupt()
             raise
 
-    async def _look(self, followed: Followed) -> None:
+    async def _look(self, followed: TableState) -> None:
         started, table = self._clock(), followed.table
         head = await self._run(self._reader.head, table)
         if head is None:
@@ -176,7 +176,7 @@ class Store:
             )
         followed.confirmed = started
 
-    def _looked(self, followed: Followed, done: asyncio.Future[None]) -> None:
+    def _looked(self, followed: TableState, done: asyncio.Future[None]) -> None:
         followed.look = None
         if not done.cancelled() and done.exception() is not None:
             self._metrics.failed_looks.labels(followed.table.name).inc()
@@ -212,7 +212,7 @@ class Store:
         try:
             return await asyncio.wait_for(awaited, self._settings.timeout)
         except asyncio.TimeoutError:
-            raise Problem(
+            raise ProblemError(
                 504,
                 "The answer took longer than"
                 f" {self._settings.timeout:g} s; ask for less.",

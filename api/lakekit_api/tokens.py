@@ -15,7 +15,7 @@ import secrets
 from dataclasses import dataclass
 from typing import FrozenSet, Optional, Sequence, Tuple
 
-from lakekit_api.errors import StartRefused
+from lakekit_api.errors import StartupError
 
 LINE = re.compile(
     r"(?P<name>[\w.@-]{1,64})\s+(?P<tables>\S+)\s+sha256:(?P<digest>[0-9a-f]{64})"
@@ -41,13 +41,13 @@ class Token:
 
 
 def make(name: str, tables: Sequence[str]) -> Tuple[str, Token]:
-    """A new secret, and what is kept of it. Raises StartRefused for a name that a line
+    """A new secret, and what is kept of it. Raises StartupError for a name that a line
     cannot hold.
     """
     secret = f"lkt_{secrets.token_urlsafe(32)}"
     token = Token(name, frozenset(tables), _digest(secret))
     if LINE.fullmatch(token.line()) is None:
-        raise StartRefused(
+        raise StartupError(
             f"{name!r} is no name for a token",
             "Use up to 64 letters, digits and . _ @ -",
         )
@@ -55,7 +55,7 @@ def make(name: str, tables: Sequence[str]) -> Tuple[str, Token]:
 
 
 def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
-    """The tokens of a file or a variable. Raises StartRefused, which names the line and
+    """The tokens of a file or a variable. Raises StartupError, which names the line and
     never shows it.
     """
     found = []
@@ -65,7 +65,7 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
             continue
         match = LINE.fullmatch(entry)
         if match is None:
-            raise StartRefused(
+            raise StartupError(
                 f"{source}, line {number}, is not NAME TABLES sha256:HEX", MAKE
             )
         tables = frozenset(match["tables"].split(","))
@@ -80,7 +80,7 @@ def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
     """
     for table in sorted(tables - set(declared) - {ALL}):
         nearest = difflib.get_close_matches(table, declared, n=1, cutoff=0.0)
-        raise StartRefused(
+        raise StartupError(
             f"{where}: there is no table {table}",
             f"Did you mean {nearest[0] if nearest else ALL}?",
         )

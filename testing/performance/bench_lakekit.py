@@ -138,14 +138,14 @@ queries = {
         left join s_weather w on w.origin = h.origin and w.time_hour = h.time_hour
         order by h.time_hour, h.origin''',
     "busiest_hours": '''
-        select row_number() over (order by flights desc, time_hour)::int as place, *
+        select row_number() over (order by flights desc, time_hour)::int as rank, *
         from (
           select time_hour, count(*) as flights,
             count(*) filter (cancelled) as cancelled,
             count(distinct carrier) as carriers, count(distinct dest) as destinations,
             avg(dep_delay) as mean_dep_delay
           from f group by all)
-        order by place limit 100''',
+        order by rank limit 100''',
 }
 for name, query in queries.items():
     keep(f"gold/{name}.parquet", query)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from lakekit.commands.ddl import DdlResult, DescribeResult, ddl, describe
 from lakekit.commands.diff import DiffResult, TableDiff, diff
 from lakekit.commands.init import InitResult, init
-from lakekit.commands.maintain import Maintained, MaintainResult, maintain
+from lakekit.commands.maintain import MaintainResult, TableMaintenance, maintain
 from lakekit.commands.plan import PlanResult, plan
 from lakekit.commands.quality import Check, QualityResult, quality
 from lakekit.commands.restore import RestoreResult, restore
@@ -27,7 +27,7 @@ __all__ = [
     "InitResult",
     "LakekitError",
     "MaintainResult",
-    "Maintained",
+    "TableMaintenance",
     "PlanResult",
     "QualityResult",
     "RestoreResult",

@@ -38,7 +38,7 @@ class SourceError(LakekitError):
         super().__init__(f"{what}. Nothing was written.", next_step)
 
 
-class TooManyMisfits(SourceError):
+class ConversionError(SourceError):
     """More of a column's values than its source allows do not convert: the file is not
     what it is declared to be.
     """
@@ -53,13 +53,13 @@ class TooManyMisfits(SourceError):
         )
 
 
-class LakeRefused(LakekitError):
+class InvalidLakeError(LakekitError):
     """The folder named as the lake cannot be one, or holds no such table yet."""
 
     exit_code = 2
 
 
-class UnknownTable(LakekitError):
+class UnknownTableError(LakekitError):
     """A table name that nobody declared."""
 
     exit_code = 2
@@ -79,7 +79,7 @@ class DeclarationError(LakekitError):
         )
 
 
-class SqlRefused(LakekitError):
+class UnsupportedSqlError(LakekitError):
     """A transform holds SQL that is not known to mean the same on both engines."""
 
     def __init__(self, table: str, what: str) -> None:
@@ -100,7 +100,7 @@ class ComputeError(LakekitError):
         )
 
 
-class ConstraintBroken(LakekitError):
+class ConstraintViolationError(LakekitError):
     """Existing rows break a constraint that is new in the declaration. Nothing was
     changed.
     """
@@ -118,7 +118,7 @@ class ConstraintBroken(LakekitError):
         )
 
 
-class RebuildRefused(LakekitError):
+class RebuildRequiredError(LakekitError):
     """A change in a declaration needs a rebuild of its table, and the rebuild is not
     allowed. Nothing was changed.
     """
@@ -147,7 +147,7 @@ class SettingsError(LakekitError):
     exit_code = 2
 
 
-class FolderRefused(LakekitError):
+class FolderNotEmptyError(LakekitError):
     """A project is made in a new or an empty folder only."""
 
     exit_code = 2
@@ -159,7 +159,7 @@ class FolderRefused(LakekitError):
         )
 
 
-class RetentionRefused(LakekitError):
+class RetentionTooShortError(LakekitError):
     """Fewer hours than Delta's guard allows."""
 
     exit_code = 2
@@ -171,7 +171,7 @@ class RetentionRefused(LakekitError):
         )
 
 
-class ExpectationFailed(LakekitError):
+class ExpectationFailedError(LakekitError):
     """Rows do not meet an expectation of severity fail. The table stays as it was."""
 
     def __init__(  # noqa: B042  # never pickled
@@ -210,7 +210,7 @@ class StorageError(LakekitError):
         )
 
 
-class DamagedTable(LakekitError):
+class DamagedTableError(LakekitError):
     """A table cannot be read: a data file is missing or not as it was written, or its
     log holds what no reader takes. Nothing was changed.
 
@@ -230,7 +230,7 @@ class DamagedTable(LakekitError):
         self.file, self.reason = file, reason
 
 
-class ReaderTooOld(LakekitError):
+class ReaderTooOldError(LakekitError):
     """The engine cannot open a version that is whole: deltalake 1.2 parses the values
     of older commits as well, also after a restore. Nothing was changed.
     """
@@ -245,7 +245,7 @@ class ReaderTooOld(LakekitError):
         )
 
 
-class DamagedLog(LakekitError):
+class DamagedLogError(LakekitError):
     """A file of a table's log is missing or damaged, so that no newer version can be
     read.
     """
@@ -271,7 +271,7 @@ class DamagedLog(LakekitError):
         )
 
 
-class MissingExtra(LakekitError):
+class MissingExtraError(LakekitError):
     """A package of an extra is not installed."""
 
     exit_code = 3

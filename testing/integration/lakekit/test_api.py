@@ -210,7 +210,7 @@ def test_commit_of_another_writer_is_served(lake: Path) -> None:
     with served(lake, "--refresh", "0") as service:
         before = service.get(PATHS[-1])
         delta = DeltaTable(str(lake / HOURS.folder))
-        delta.delete("place = 1")
+        delta.delete("rank = 1")
         after = service.get(PATHS[-1])
         past = service.get(f"{PATHS[-1]}?version={before['version']}")
     assert after["version"] > before["version"] and after["rows"] == before["rows"][1:]

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 
 import lakekit
 from lakekit.commands.run import RunResult
-from lakekit.errors import TooManyMisfits
+from lakekit.errors import ConversionError
 from lakekit.nyc_flights.tables import TABLES
 
 Place = Tuple[str, int]
@@ -161,7 +161,7 @@ def test_file_of_mostly_misfits_is_refused_and_nothing_written(
     flights = source / "flights" / "2013-01-01.csv"
     flights.write_text(flights.read_text().replace(",UA,", ",NA,"))
     with pytest.raises(
-        TooManyMisfits, match="2013-01-01.csv, column carrier: .* at most 5% may fail"
+        ConversionError, match="2013-01-01.csv, column carrier: .* at most 5% may fail"
     ):
         lakekit.run(source, tmp_path / "lake")
     assert not (tmp_path / "lake").exists()

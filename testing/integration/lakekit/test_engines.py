@@ -34,12 +34,12 @@ from lakekit.engines.engine import Engine, Head, Note
 from lakekit.errors import (
     ComputeError,
     ConflictError,
-    DamagedTable,
+    DamagedTableError,
     DeclarationError,
-    LakeRefused,
+    InvalidLakeError,
     SourceError,
-    SqlRefused,
     StorageError,
+    UnsupportedSqlError,
 )
 from lakekit.sources.files import OpenedFile, open_sources
 from lakekit.storage.lake import Lake
@@ -605,7 +605,7 @@ def test_data_file_that_is_gone_or_cut_off_is_damage(
     assert reason.startswith("has ")
     file.unlink()
     assert engine.damaged_files(table) == {str(file): "is missing"}
-    with pytest.raises(DamagedTable) as caught:
+    with pytest.raises(DamagedTableError) as caught:
         whole_head(engine, table)
     assert caught.value.next_step == f"lakekit restore gold.damaged --version {whole}"
 
@@ -627,7 +627,7 @@ def test_data_file_that_is_gone_is_damage_to_spark_where_the_log_is_a_checkpoint
         assert set(engine.damaged_files(PLAIN).values()) == {"is missing"}
         engine.read(PLAIN, "gone")
         with pytest.raises(
-            DamagedTable, match="gold.plain is damaged: .*parquet is missing"
+            DamagedTableError, match="gold.plain is damaged: .*parquet is missing"
         ):
             engine.query("select id from gone")
 
@@ -787,7 +787,7 @@ def test_sql_means_the_same(engine: Engine) -> None:
         engine.transform(
             table, "select 1 as x from silver.other", {"silver.items": "dates"}
         )
-    with pytest.raises(SqlRefused, match="silver.items"):
+    with pytest.raises(UnsupportedSqlError, match="silver.items"):
         engine.transform(
             table,
             "select dayofweek(y) as x from silver.items",
@@ -797,7 +797,7 @@ def test_sql_means_the_same(engine: Engine) -> None:
         "select count(*) from dates where"
         f" {engine.predicate('t', 'm = 2 and d is not null')}"
     ) == [(2,)]
-    with pytest.raises(SqlRefused, match="t: "):
+    with pytest.raises(UnsupportedSqlError, match="t: "):
         engine.predicate("t", "rand() < 0.5")
     assert engine.keep("kept", "select distinct m from dates") == 1
     assert engine.query("select m from kept") == [(2,)]
@@ -1000,7 +1000,9 @@ def test_bucket_without_a_log_store_is_refused(
     from lakekit.engines.spark.engine import SparkEngine
 
     lake = Lake("s3", "s3://bucket/lake")
-    with pytest.raises(LakeRefused, match="s3://bucket/lake is on S3.*same version"):
+    with pytest.raises(
+        InvalidLakeError, match="s3://bucket/lake is on S3.*same version"
+    ):
         SparkEngine(lake, TableSet((), tmp_path), tmp_path, spark)
     assert spark.conf.get("spark.sql.ansi.enabled") == "true"
 

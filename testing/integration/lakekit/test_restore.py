@@ -21,8 +21,8 @@ import lakekit
 from lakekit.cli.main import call
 from lakekit.cli.settings import Settings
 from lakekit.declarations.tables import TableSet
-from lakekit.errors import DamagedTable
-from lakekit.storage.versions import VersionRefused
+from lakekit.errors import DamagedTableError
+from lakekit.storage.versions import UnrestorableVersionError
 from testing.integration.lakekit import shop
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def test_file_of_damaged_content_is_repaired_by_an_older_version(
     file.write_bytes(
         content[:20] + bytes(byte ^ 0x5A for byte in content[20:120]) + content[120:]
     )
-    with pytest.raises(DamagedTable) as damaged:
+    with pytest.raises(DamagedTableError) as damaged:
         lakekit.show("bronze.orders", lake, tables=shop.TABLES)
     assert damaged.value.next_step == "lakekit restore bronze.orders"
     lakekit.restore("bronze.orders", lake, 1, tables=shop.TABLES)
@@ -324,11 +324,12 @@ def test_table_of_a_schema_is_restored_by_spark(
         (detail,) = spark.sql(f"DESCRIBE DETAIL {lake}.bronze_sales").collect()
         for file in Path(detail["location"][len("file:") :]).glob("*.parquet"):
             file.unlink()
-        with pytest.raises(DamagedTable) as damaged:
+        with pytest.raises(DamagedTableError) as damaged:
             lakekit.show("bronze.sales", lake, engine="spark", tables=tables)
         assert damaged.value.next_step == "lakekit restore bronze.sales"
         with pytest.raises(
-            VersionRefused, match="version 2 lacks data files: .*whole versions: 0"
+            UnrestorableVersionError,
+            match="version 2 lacks data files: .*whole versions: 0",
         ):
             lakekit.restore("bronze.sales", lake, 2, engine="spark", tables=tables)
         done = lakekit.restore("bronze.sales", lake, 0, engine="spark", tables=tables)

@@ -24,7 +24,7 @@ import lakekit
 from lakekit.declarations.tables import Column, Source, Table, TableSet, bronze
 from lakekit.engines.duckdb.engine import EmbeddedEngine
 from lakekit.engines.engine import Note
-from lakekit.errors import DamagedTable, LakeRefused
+from lakekit.errors import DamagedTableError, InvalidLakeError
 from lakekit.storage.lake import find_lake
 from testing.integration.lakekit import shop
 
@@ -166,7 +166,8 @@ def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
         lambda: lakekit.run(source, lake, tables=shop.TABLES),
     ):
         with pytest.raises(
-            DamagedTable, match="silver.orders is damaged: s3://lakes/.* is missing"
+            DamagedTableError,
+            match="silver.orders is damaged: s3://lakes/.* is missing",
         ) as caught:
             command()
         assert caught.value.next_step == "lakekit restore silver.orders --version 0"
@@ -203,7 +204,7 @@ def test_partition_whose_folder_has_too_long_a_name_is_restored(
         lambda: lakekit.run(tmp_path, lake, tables=tables),
     ):
         with pytest.raises(
-            DamagedTable, match="a name of more than 255 bytes"
+            DamagedTableError, match="a name of more than 255 bytes"
         ) as damaged:
             command()
         assert damaged.value.next_step == "lakekit restore silver.ports --version 1"
@@ -231,10 +232,10 @@ def test_table_on_s3_that_delta_rs_cannot_open_is_left_to_spark(
     action = AddAction("part-0.parquet", 1, {"month": "0001-01-01 (BC)"}, 0, True, "{}")
     with pytest.raises(DeltaError):  # delta-rs cannot read its own commit
         delta.create_write_transaction([action], "append", delta.schema(), ["month"])
-    with pytest.raises(DamagedTable) as damaged:
+    with pytest.raises(DamagedTableError) as damaged:
         lakekit.run(source, lake, tables=shop.TABLES)
     assert damaged.value.next_step == "lakekit restore silver.orders --version 1"
-    with pytest.raises(LakeRefused) as refused:
+    with pytest.raises(InvalidLakeError) as refused:
         lakekit.restore("silver.orders", lake, 1, tables=shop.TABLES)
     assert refused.value.next_step == "Add --engine spark."
 

@@ -248,8 +248,8 @@ def test_gold_values(lake: Path) -> None:
         row["late_15_min"] == 0 and row["mean_dep_delay"] is None for row in none_left
     )
     hours = everything(lake, "gold.busiest_hours")
-    hours.sort(key=lambda row: int(row["place"]))
-    assert [row["place"] for row in hours] == list(range(1, 54))
+    hours.sort(key=lambda row: int(row["rank"]))
+    assert [row["rank"] for row in hours] == list(range(1, 54))
     assert hours[0]["time_hour"] == datetime.datetime(2013, 1, 1, 11, tzinfo=UTC)
     assert [row["flights"] for row in hours] == sorted(
         (row["flights"] for row in hours), reverse=True

@@ -28,7 +28,7 @@ class Lakekit:
             (log / "part.parquet").touch(mode=0o600)
         if arguments[0] == self.fails:
             return Completed(arguments, 3, "", "reading\nno such source\n")
-        return Completed(arguments, 0, json.dumps({"rows": [{"place": 1}]}), "")
+        return Completed(arguments, 0, json.dumps({"rows": [{"rank": 1}]}), "")
 
 
 def test_lake_is_made_once_and_any_user_may_read_it(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_lake_is_made_once_and_any_user_may_read_it(tmp_path: Path) -> None:
     # The tests of each image have an object of their own.
     for each in (lake, ReferenceLake(tmp_path / "lake", lakekit)):
         assert each.make() == tmp_path / "lake"
-    assert lake.rows("gold.busiest_hours") == [{"place": 1}]
+    assert lake.rows("gold.busiest_hours") == [{"rank": 1}]
     assert lakekit.calls == ["run", "show"]
     assert (tmp_path / "lake" / "gold").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "lake" / "gold" / "part.parquet").stat().st_mode & 0o777 == 0o644

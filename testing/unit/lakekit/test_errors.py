@@ -11,17 +11,22 @@ from lakekit import errors
     ("error", "code"),
     [
         (errors.SourceError("flights.csv is empty"), 2),
-        (errors.TooManyMisfits("flights.csv", "dep_delay", 30, 100, 0.05, "int"), 2),
-        (errors.ExpectationFailed("silver.x", "x is known", 3), 1),
-        (errors.LakeRefused("lake is a file", "Name a folder."), 2),
-        (errors.UnknownTable("gold.x", "gold.y"), 2),
+        (errors.ConversionError("flights.csv", "dep_delay", 30, 100, 0.05, "int"), 2),
+        (errors.ExpectationFailedError("silver.x", "x is known", 3), 1),
+        (errors.InvalidLakeError("lake is a file", "Name a folder."), 2),
+        (errors.UnknownTableError("gold.x", "gold.y"), 2),
         (errors.DeclarationError("gold.x", "is declared twice"), 1),
-        (errors.SqlRefused("gold.x", "no SELECT"), 1),
+        (errors.UnsupportedSqlError("gold.x", "no SELECT"), 1),
         (errors.ComputeError("gold.x", "out of range"), 1),
         (errors.ConflictError("gold.x"), 1),
         (errors.StorageError(Path("lake"), "No space left on device"), 3),
-        (errors.MissingExtra("duckdb", "embedded"), 3),
-        (errors.DamagedTable("gold.x", "gold/x/part-1.parquet", "is missing", 7), 4),
+        (errors.MissingExtraError("duckdb", "embedded"), 3),
+        (
+            errors.DamagedTableError(
+                "gold.x", "gold/x/part-1.parquet", "is missing", 7
+            ),
+            4,
+        ),
     ],
 )
 def test_each_error_has_its_exit_code_and_a_next_step(
@@ -32,7 +37,7 @@ def test_each_error_has_its_exit_code_and_a_next_step(
 
 
 def test_refused_column_is_told_with_its_share_of_misfits() -> None:
-    error = errors.TooManyMisfits("flights.csv", "dep_delay", 30, 1000, 0.02, "int")
+    error = errors.ConversionError("flights.csv", "dep_delay", 30, 1000, 0.02, "int")
     assert (
         str(error)
         == "flights.csv, column dep_delay: 30 of 1,000 values are no int; at most 2%"
@@ -42,6 +47,6 @@ def test_refused_column_is_told_with_its_share_of_misfits() -> None:
 
 def test_missing_extra_says_what_to_install() -> None:
     assert (
-        errors.MissingExtra("duckdb", "embedded").next_step
+        errors.MissingExtraError("duckdb", "embedded").next_step
         == 'pip install "lakekit[embedded]"'
     )

@@ -9,16 +9,16 @@ from typing import List
 import pytest
 
 from lakekit.declarations.tables import TableSet
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit_api import Settings, create_app
 from lakekit_api.app import check_access, is_loopback, served
-from lakekit_api.errors import StartRefused
+from lakekit_api.errors import StartupError
 from lakekit_api.tokens import Token
 
 
 def test_service_without_tokens_does_not_start(settings: Settings) -> None:
-    with pytest.raises(StartRefused, match="No token is configured") as caught:
+    with pytest.raises(StartupError, match="No token is configured") as caught:
         create_app(settings)
     assert "lakekit-api token" in caught.value.next_step
 
@@ -27,7 +27,7 @@ def test_service_without_tokens_does_not_start(settings: Settings) -> None:
 def test_no_auth_is_refused_where_others_can_reach_it(
     host: str, settings: Settings
 ) -> None:
-    with pytest.raises(StartRefused, match="--no-auth would open the tables"):
+    with pytest.raises(StartupError, match="--no-auth would open the tables"):
         check_access(dataclasses.replace(settings, no_auth=True, host=host), ())
 
 
@@ -40,14 +40,14 @@ def test_no_auth_is_taken_on_loopback(host: str, settings: Settings) -> None:
 def test_tokens_that_would_not_be_asked_for_are_refused(
     settings: Settings, tokens: List[Token]
 ) -> None:
-    with pytest.raises(StartRefused, match="Tokens are given"):
+    with pytest.raises(StartupError, match="Tokens are given"):
         check_access(dataclasses.replace(settings, no_auth=True), tokens)
 
 
 def test_lake_must_be_named_and_be_one(settings: Settings, tokens: List[Token]) -> None:
-    with pytest.raises(StartRefused, match="No lake is named"):
+    with pytest.raises(StartupError, match="No lake is named"):
         create_app(dataclasses.replace(settings, lake=""), tokens)
-    with pytest.raises(LakeRefused, match="a schema, which Spark knows"):
+    with pytest.raises(InvalidLakeError, match="a schema, which Spark knows"):
         create_app(dataclasses.replace(settings, lake="main.lake"), tokens)
 
 
@@ -66,7 +66,7 @@ def test_gold_tables_are_served() -> None:
     ],
 )
 def test_declarations_that_are_none_are_refused(name: str) -> None:
-    with pytest.raises(StartRefused, match="declarations|TableSet"):
+    with pytest.raises(StartupError, match="declarations|TableSet"):
         served(name)
 
 
@@ -74,5 +74,5 @@ def test_declarations_without_gold_are_refused(monkeypatch: pytest.MonkeyPatch) 
     module = types.ModuleType("declared_empty")
     module.TABLES = TableSet((), Path())  # type: ignore[attr-defined]  # made here
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    with pytest.raises(StartRefused, match="declares no gold table"):
+    with pytest.raises(StartupError, match="declares no gold table"):
         served("declared_empty:TABLES")

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import json
 
-from lakekit_api.errors import Problem, WrongParameter, respond
+from lakekit_api.errors import InvalidParameterError, ProblemError, respond
 
 
 def test_problem_is_json_as_rfc_9457_has_it() -> None:
-    answer = respond(Problem(410, "It is gone.", {"Retry-After": "1"}), "id-1")
+    answer = respond(ProblemError(410, "It is gone.", {"Retry-After": "1"}), "id-1")
     assert (answer.status_code, answer.media_type, answer.headers["retry-after"]) == (
         410,
         "application/problem+json",
@@ -23,6 +23,8 @@ def test_problem_is_json_as_rfc_9457_has_it() -> None:
 
 def test_wrong_parameter_is_named() -> None:
     assert (
-        json.loads(bytes(respond(WrongParameter("n", "No."), "id-1").body))["parameter"]
+        json.loads(bytes(respond(InvalidParameterError("n", "No."), "id-1").body))[
+            "parameter"
+        ]
         == "n"
     )

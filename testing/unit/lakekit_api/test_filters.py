@@ -4,7 +4,7 @@ from typing import Any, List
 
 import pytest
 
-from lakekit_api.errors import WrongParameter
+from lakekit_api.errors import InvalidParameterError
 from lakekit_api.filters import MOST_PARAMETERS, filters, read_parameters, where
 from testing.unit.lakekit_api.trips import TRIPS
 
@@ -51,7 +51,7 @@ def test_parameter_becomes_a_condition_with_bound_values(
 def test_parameter_that_means_nothing_is_named(
     query: str, parameter: str, said: str
 ) -> None:
-    with pytest.raises(WrongParameter, match=".") as caught:
+    with pytest.raises(InvalidParameterError, match=".") as caught:
         ask(query)
     assert caught.value.parameter == parameter and said in caught.value.detail
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lakekit.declarations.tables import Column, Table
 from lakekit_api import values
-from lakekit_api.errors import WrongParameter
+from lakekit_api.errors import InvalidParameterError
 from lakekit_api.pages import Paging
 from testing.unit.lakekit_api.trips import TRIPS
 
@@ -68,7 +68,7 @@ def test_key_completes_the_order() -> None:
 def test_page_that_cannot_be_is_refused(
     query: str, parameter: str, status: int
 ) -> None:
-    with pytest.raises(WrongParameter, match=".") as caught:
+    with pytest.raises(InvalidParameterError, match=".") as caught:
         PAGING.read(query.encode())
     assert (caught.value.parameter, caught.value.status) == (parameter, status)
 

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from lakekit_api import Settings
-from lakekit_api.errors import PortTaken, StartRefused
+from lakekit_api.errors import AddressInUseError, StartupError
 from lakekit_api.serve import RESERVED_FILES, allow_connections, serve
 
 
@@ -32,14 +32,14 @@ def test_port_that_is_taken_is_named(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            PortTaken, match=f"127.0.0.1:{port} cannot be listened on"
+            AddressInUseError, match=f"127.0.0.1:{port} cannot be listened on"
         ) as caught:
             serve(dataclasses.replace(settings, no_auth=True, port=port), (), {})
     assert caught.value.exit_code == 3
 
 
 def test_unknown_log_level_is_refused(settings: Settings) -> None:
-    with pytest.raises(StartRefused, match="loud is no log level"):
+    with pytest.raises(StartupError, match="loud is no log level"):
         serve(dataclasses.replace(settings, no_auth=True, log_level="loud"), (), {})
 
 
@@ -102,5 +102,5 @@ def test_more_connections_than_open_files_are_refused(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 600))
-    with pytest.raises(StartRefused, match="512 connections need 768 open files"):
+    with pytest.raises(StartupError, match="512 connections need 768 open files"):
         serve(dataclasses.replace(settings, no_auth=True), (), {})

@@ -11,9 +11,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lakekit.declarations.tables import Column, Table
-from lakekit.errors import LakeRefused, StorageError
+from lakekit.errors import InvalidLakeError, StorageError
 from lakekit.storage.lake import Lake, find_lake
-from lakekit_api.snapshots import Head, Reader, Snapshot, VersionGone
+from lakekit_api.snapshots import Head, Reader, Snapshot, VersionGoneError
 from testing.unit.lakekit_api.trips import NOON, TRIPS, trip, write
 
 
@@ -80,9 +80,9 @@ def test_version_whose_files_are_gone_is_told_apart(reader: Reader, lake: Path) 
     write(lake, TRIPS, [trip(9, "z")])
     delta = DeltaTable(str(lake / TRIPS.folder))
     delta.vacuum(0, dry_run=False, enforce_retention_duration=False)
-    with pytest.raises(VersionGone):
+    with pytest.raises(VersionGoneError):
         reader.load(TRIPS, Head(0, str(delta.metadata().id)))
-    with pytest.raises(VersionGone):
+    with pytest.raises(VersionGoneError):
         reader.load(TRIPS, Head(99, str(delta.metadata().id)))
 
 
@@ -98,7 +98,7 @@ def test_table_that_is_not_there_has_no_head(reader: Reader) -> None:
 
 
 def test_schema_of_a_catalog_is_refused() -> None:
-    with pytest.raises(LakeRefused, match="a schema, which Spark knows"):
+    with pytest.raises(InvalidLakeError, match="a schema, which Spark knows"):
         Reader(Lake("schema", "main.lake"), "1GB")
 
 

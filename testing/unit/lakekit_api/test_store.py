@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from lakekit.errors import StorageError
 from lakekit.storage.lake import find_lake
 from lakekit_api import Settings
-from lakekit_api.errors import Problem
+from lakekit_api.errors import ProblemError
 from lakekit_api.metrics import Metrics
 from lakekit_api.snapshots import Reader
 from lakekit_api.store import PATIENCE, Store
@@ -70,8 +70,8 @@ def run(awaited: Awaitable[Any]) -> Any:
     return asyncio.run(main())
 
 
-def refused(awaited: Awaitable[Any]) -> Problem:
-    with pytest.raises(Problem) as caught:
+def refused(awaited: Awaitable[Any]) -> ProblemError:
+    with pytest.raises(ProblemError) as caught:
         run(awaited)
     return caught.value
 
@@ -158,7 +158,7 @@ def test_table_that_is_not_made_yet_appears_when_it_is(make: Make, lake: Path) -
     store = make()
 
     async def main() -> int:
-        with pytest.raises(Problem, match="holds no gold.trips yet"):
+        with pytest.raises(ProblemError, match="holds no gold.trips yet"):
             await store.newest(TRIPS)
         write(lake, TRIPS, [trip(9, "z")])
         return (await store.newest(TRIPS)).rows
@@ -214,7 +214,7 @@ def test_query_that_takes_too_long_is_stopped(make: Make) -> None:
 
     async def main() -> Any:
         snapshot = await patient.newest(TRIPS)
-        with pytest.raises(Problem, match="longer than 0.2 s") as caught:
+        with pytest.raises(ProblemError, match="longer than 0.2 s") as caught:
             await store.query(snapshot, SLOW, [1])
         assert caught.value.status == 504
         # The one thread is free again only if the query was stopped.

@@ -6,7 +6,7 @@ from typing import Any, List
 import pytest
 
 from lakekit_api import tokens
-from lakekit_api.errors import StartRefused
+from lakekit_api.errors import StartupError
 
 NAMES = ["gold.trips", "gold.other"]
 
@@ -67,7 +67,7 @@ def test_every_hash_is_compared_in_constant_time(
 )
 def test_line_that_is_none_is_named_by_number_and_not_shown(line: str) -> None:
     with pytest.raises(
-        StartRefused, match=r"^tokens.txt, line 2, is not NAME TABLES"
+        StartupError, match=r"^tokens.txt, line 2, is not NAME TABLES"
     ) as caught:
         tokens.read(f"\n{line}", "tokens.txt", NAMES)
     assert line not in str(caught.value)
@@ -76,12 +76,12 @@ def test_line_that_is_none_is_named_by_number_and_not_shown(line: str) -> None:
 def test_scope_that_no_table_has_is_refused_with_the_nearest() -> None:
     line = tokens.make("me", ["gold.trip"])[1].line()
     with pytest.raises(
-        StartRefused, match="line 1: there is no table gold.trip"
+        StartupError, match="line 1: there is no table gold.trip"
     ) as caught:
         tokens.read(line, "tokens.txt", NAMES)
     assert caught.value.next_step == "Did you mean gold.trips?"
 
 
 def test_name_that_a_line_cannot_hold_is_refused() -> None:
-    with pytest.raises(StartRefused, match="'a b' is no name"):
+    with pytest.raises(StartupError, match="'a b' is no name"):
         tokens.make("a b", ["*"])

@@ -16,8 +16,8 @@ import click
 
 from lakekit.cli.settings import SETTINGS, settings_here
 from lakekit.engines.open import ENGINES
-from lakekit.errors import DamagedTable, LakekitError
-from lakekit.storage.versions import VersionRefused
+from lakekit.errors import DamagedTableError, LakekitError
+from lakekit.storage.versions import UnrestorableVersionError
 
 Command = Callable[..., Any]
 
@@ -33,7 +33,7 @@ def uses(*names: str) -> Callable[[Command], Command]:
             flags = {name: given.pop(name) for name in names}
             try:
                 return command(settings=settings_here(flags), **given)
-            except (DamagedTable, VersionRefused) as error:
+            except (DamagedTableError, UnrestorableVersionError) as error:
                 error.next_step += repeated(flags)
                 raise
 

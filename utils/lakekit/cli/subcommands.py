@@ -13,7 +13,7 @@ import lakekit
 from lakekit.cli.options import plain, print_json, repeated, table_of, uses
 from lakekit.cli.settings import Settings
 from lakekit.commands.maintain import RETAIN_HOURS
-from lakekit.storage.versions import VersionRefused
+from lakekit.storage.versions import UnrestorableVersionError
 
 LISTED = 20
 """Versions that `restore` prints."""
@@ -210,7 +210,7 @@ def maintain(
     return int(result.refused)
 
 
-def _done(table: lakekit.Maintained, dry_run: bool) -> Tuple[str, str, str]:
+def _done(table: lakekit.TableMaintenance, dry_run: bool) -> Tuple[str, str, str]:
     if dry_run:
         files = "left as they are"
     elif table.compacted:
@@ -258,7 +258,7 @@ def restore(
             tables=settings.table_set(),
             dry_run=dry_run,
         )
-    except VersionRefused as refused:
+    except UnrestorableVersionError as refused:
         click.echo(_listing(refused.versions), err=True)
         raise
     if as_json:

@@ -9,7 +9,7 @@ from typing import List, Mapping, Tuple
 
 from lakekit.declarations.tables import Column, Table, TableSet
 from lakekit.engines.engine import SWITCHED_OFF, TABLE_PROPERTIES
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import find_lake
 
@@ -39,14 +39,14 @@ class DdlResult:
 
 def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
     """The DDL that makes all tables in `catalog.schema`, each named `layer_table`.
-    Raises LakeRefused for another name.
+    Raises InvalidLakeError for another name.
 
     Databricks has no ADD CONSTRAINT IF NOT EXISTS: a constraint is dropped if it exists
     and added again, which looks at every row again.
     """
     lake = find_lake(schema)
     if lake.kind != "schema":
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"{schema} is no schema of a catalog",
             "Write CATALOG.SCHEMA, such as main.flights.",
         )

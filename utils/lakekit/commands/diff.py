@@ -15,7 +15,7 @@ from lakekit.commands.damage import whole_head
 from lakekit.declarations.tables import Column, Table, TableSet, Type
 from lakekit.engines.engine import Engine, Head
 from lakekit.engines.open import open_engine
-from lakekit.errors import DamagedTable, LakeRefused
+from lakekit.errors import DamagedTableError, InvalidLakeError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import Lake, check_lake, find_lake
 from lakekit.transforms.merge import ROW
@@ -92,13 +92,13 @@ def diff(
     Nothing is written.
 
     Values are equal when they are the same, doubles also within their column's declared
-    tolerance (relative); volatile columns are left out. Raises LakeRefused for lakes of
-    two kinds, which no engine reads at once, and where neither holds a table, and
-    DamagedTable.
+    tolerance (relative); volatile columns are left out. Raises InvalidLakeError for
+    lakes of two kinds, which no engine reads at once, and where neither holds a table,
+    and DamagedTableError.
     """
     a, b = find_lake(lake_a), find_lake(lake_b)
     if a.kind != b.kind:
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"{a} is {KINDS[a.kind]} and {b} is {KINDS[b.kind]}",
             "Copy one of them to where the other is.",
         )
@@ -112,7 +112,7 @@ def diff(
             compared = [_compare(opened, table, lakes) for table in tables]
     found = [table for table in compared if table is not None]
     if not found:
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"Neither {a} nor {b} holds one of the tables",
             "lakekit run --source DIR --lake LAKE",
         )
@@ -189,13 +189,13 @@ def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
 
 
 def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
-    """The table as it is in that lake. Raises DamagedTable, whose command names the
-    lake.
+    """The table as it is in that lake. Raises DamagedTableError, whose command names
+    the lake.
     """
     name = table.name[: -len(SECOND)] if table.name.endswith(SECOND) else table.name
     try:
         return whole_head(engine, table, name)
-    except DamagedTable as error:
+    except DamagedTableError as error:
         error.next_step += f" --lake {shlex.quote(lake)}"
         raise
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Tuple, Union
 
-from lakekit.errors import FolderRefused, StorageError
+from lakekit.errors import FolderNotEmptyError, StorageError
 
 TEMPLATE = Path(__file__).parents[1] / "template"
 
@@ -25,12 +25,12 @@ class InitResult:
 
 
 def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
-    """Make a project in a new or empty folder. Raises FolderRefused, StorageError:
-    nothing is written.
+    """Make a project in a new or empty folder. Raises FolderNotEmptyError,
+    StorageError: nothing is written.
     """
     target = Path(folder).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FolderRefused(str(target))
+        raise FolderNotEmptyError(str(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # On the same disk, so that moving is renaming.

@@ -14,7 +14,7 @@ from lakekit.commands.damage import whole_head
 from lakekit.declarations.tables import Table, TableSet
 from lakekit.engines.engine import Engine, Head
 from lakekit.engines.open import open_engine
-from lakekit.errors import LakeRefused, RetentionRefused
+from lakekit.errors import InvalidLakeError, RetentionTooShortError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import check_lake, find_lake
 
@@ -25,7 +25,7 @@ that is younger.
 
 
 @dataclass(frozen=True)
-class Maintained:
+class TableMaintenance:
     """What was done for one table.
 
     Attributes:
@@ -50,7 +50,7 @@ class MaintainResult:
     lake: str
     dry_run: bool
     retain_hours: int
-    tables: Tuple[Maintained, ...]
+    tables: Tuple[TableMaintenance, ...]
 
     @property
     def refused(self) -> bool:
@@ -73,14 +73,14 @@ def maintain(
 
     Time travel goes back no further afterwards. Nothing is deleted of a table whose
     changes another table has not taken in yet: `run` finds them in the files of the
-    version which that table has seen. Raises RetentionRefused for less than seven days,
-    LakeRefused where there is no table, DamagedTable.
+    version which that table has seen. Raises RetentionTooShortError for less than seven
+    days, InvalidLakeError where there is no table, DamagedTableError.
     """
     if retain_hours < RETAIN_HOURS:
-        raise RetentionRefused(retain_hours, RETAIN_HOURS)
+        raise RetentionTooShortError(retain_hours, RETAIN_HOURS)
     place = find_lake(lake)
     check_lake(place, tables)
-    done: List[Maintained] = []
+    done: List[TableMaintenance] = []
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             heads = {
@@ -101,7 +101,7 @@ def maintain(
                         )
                     )
     if not done:
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"{lake} holds none of the tables",
             f"lakekit run --source DIR --lake {lake}",
         )
@@ -132,7 +132,7 @@ def _maintain(
     followers: Mapping[str, int],
     dry_run: bool,
     hours: int,
-) -> Maintained:
+) -> TableMaintenance:
     files: Mapping[str, int] = {"files_removed": 0, "files_added": 0}
     if not dry_run:
         files = engine.optimize(table)
@@ -145,7 +145,7 @@ def _maintain(
     if deleted and not waiting and not dry_run:
         deleted = engine.vacuum(table, hours, dry_run=False)
     count = 0 if waiting else len(deleted)
-    return Maintained(
+    return TableMaintenance(
         table.name, files["files_removed"], files["files_added"], count, waiting
     )
 

@@ -42,7 +42,7 @@ def plan(
     """What the next run would do to the tables of the lake before any row is read.
     Nothing is written.
 
-    Raises DamagedTable.
+    Raises DamagedTableError.
     """
     place = find_lake(lake)
     check_lake(place, tables)

@@ -14,7 +14,7 @@ from lakekit.commands.damage import whole_head
 from lakekit.declarations.tables import Severity, Table, TableSet
 from lakekit.engines.engine import Engine
 from lakekit.engines.open import open_engine
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import check_lake, find_lake
 from lakekit.transforms.rules import unmet
@@ -74,7 +74,7 @@ def quality(
     """Hold the rows of the lake's tables, whoever wrote them, to their declarations.
     Nothing is written.
 
-    Raises LakeRefused when the lake holds none of the tables, DamagedTable.
+    Raises InvalidLakeError when the lake holds none of the tables, DamagedTableError.
     """
     place = find_lake(lake)
     check_lake(place, tables)
@@ -90,7 +90,7 @@ def quality(
                 else:
                     checks += _checks(opened, table)
     if len(missing) == len(tables):
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"{lake} holds none of the tables",
             f"lakekit run --source DIR --lake {lake}",
         )

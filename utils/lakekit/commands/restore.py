@@ -13,10 +13,10 @@ from typing import List, Optional, Tuple, Union
 from lakekit.declarations.tables import Table, TableSet
 from lakekit.engines.engine import Engine
 from lakekit.engines.open import open_engine
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import Lake, check_lake, find_lake
-from lakekit.storage.versions import Version, VersionRefused
+from lakekit.storage.versions import UnrestorableVersionError, Version
 
 NAMED = 3
 """Missing files, and whole versions, that a message names."""
@@ -64,9 +64,9 @@ def restore(
     The next `run` ends with every table as its sources and declarations say: it derives
     a restored silver or gold table again from what it reads, and all tables that read a
     restored one; it ingests files again that a restored bronze table no longer has, if
-    they are still in the source folder. Raises UnknownTable, LakeRefused for a table
-    that is not there, VersionRefused for a version that is not whole, DamagedLog,
-    ConflictError.
+    they are still in the source folder. Raises UnknownTableError, InvalidLakeError for
+    a table that is not there, UnrestorableVersionError for a version that is not whole,
+    DamagedLogError, ConflictError.
     """
     declared, place = tables[table], find_lake(lake)
     check_lake(place, tables)
@@ -74,7 +74,7 @@ def restore(
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             found = opened.versions(declared)
             if not found:
-                raise LakeRefused(
+                raise InvalidLakeError(
                     f"{lake} holds no table {table}",
                     f"lakekit run --source DIR --lake {lake}",
                 )
@@ -112,7 +112,7 @@ def _restore(
 
 
 def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) -> None:
-    """Raise VersionRefused for a version that is not there or not whole."""
+    """Raise UnrestorableVersionError for a version that is not there or not whole."""
     what = _fault(table, found, number)
     if not what:
         return
@@ -122,13 +122,13 @@ def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) ->
             f"If version {found[0].number} is not whole,"
             f" move {lake.location(table)} away"
         )
-        raise VersionRefused(
+        raise UnrestorableVersionError(
             f"{what}; no older version is whole",
             f"{away}, then: lakekit run --source DIR",
             found,
         )
     more = f" and {len(whole) - NAMED} more" if len(whole) > NAMED else ""
-    raise VersionRefused(
+    raise UnrestorableVersionError(
         f"{what}; whole versions: {', '.join(map(str, whole[:NAMED]))}{more}",
         f"lakekit restore {table.name} --version {whole[0]}",
         found,

@@ -28,16 +28,16 @@ from typing import (
 
 from lakekit.commands.damage import whole_head
 from lakekit.declarations.tables import Column, Source, Table, TableSet
-from lakekit.engines.engine import Engine, Inspected, Note
+from lakekit.engines.engine import Engine, FileInspection, Note
 from lakekit.engines.open import open_engine
 from lakekit.engines.retries import retried
-from lakekit.errors import ConflictError, SourceError, StorageError, TooManyMisfits
+from lakekit.errors import ConflictError, ConversionError, SourceError, StorageError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.sources.files import OpenedFile, open_sources
 from lakekit.storage.lake import check_lake, find_lake
 from lakekit.transforms import evolution
-from lakekit.transforms.lineage import Following
-from lakekit.transforms.merge import Counts, Updated
+from lakekit.transforms.lineage import Lineage
+from lakekit.transforms.merge import Counts, UpdateOutcome
 from lakekit.transforms.updates import Updates
 
 Progress = Callable[[str, int, int], None]
@@ -107,9 +107,10 @@ def run(
     """Bring the lake's tables up to date with the source files.
 
     `now` is when the files count as ingested, in UTC; `memory` bounds what DuckDB
-    holds, such as `2GB`. Raises a LakekitError: SourceError, LakeRefused or
-    DamagedTable before anything is written, ConflictError or StorageError with every
-    table whole at its old or its new version, MissingExtra without the engine's extra.
+    holds, such as `2GB`. Raises a LakekitError: SourceError, InvalidLakeError or
+    DamagedTableError before anything is written, ConflictError or StorageError with
+    every table whole at its old or its new version, MissingExtraError without the
+    engine's extra.
     """
     started = time.perf_counter()
     source, place = Path(source), find_lake(lake)
@@ -151,8 +152,8 @@ class _Run:
     ) -> None:
         self._engine, self._tables, self._opened, self._at = engine, tables, opened, at
         self._allow_rebuild, self._progress = allow_rebuild, progress
-        self._following = Following(engine, tables)
-        self._updates = Updates(self._following)
+        self._lineage = Lineage(engine, tables)
+        self._updates = Updates(self._lineage)
         self._rebuilt: FrozenSet[str] = frozenset()
         self._done, self._steps = 0, 1
 
@@ -178,24 +179,24 @@ class _Run:
             self._step(table.name)
             results.update(self._update_with_quarantine(table))
         if self._rebuilt:
-            self._following.refresh(*(table.name for table in self._tables))
+            self._lineage.refresh(*(table.name for table in self._tables))
             # Changes that a rebuilt table could not take before, such as a constraint.
             retried(self._evolve)
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
 
     def _read_heads(self) -> None:
-        """Read the state of every table that exists. Raises DamagedTable."""
+        """Read the state of every table that exists. Raises DamagedTableError."""
         for table in self._tables:
             head = whole_head(self._engine, table)
             if head is not None:
-                self._following.heads[table.name] = head
+                self._lineage.heads[table.name] = head
 
     def _evolve(self) -> FrozenSet[str]:
         """Create missing tables and alter the others to match their declarations.
         Return the names of the tables to rebuild.
         """
-        heads = self._following.heads
+        heads = self._lineage.heads
         changes = [
             c
             for t in self._tables
@@ -206,7 +207,7 @@ class _Run:
                 self._engine, self._tables, changes, self._allow_rebuild
             )
         finally:
-            self._following.refresh(*{change.table for change in changes})
+            self._lineage.refresh(*{change.table for change in changes})
 
     def _step(self, doing: str) -> None:
         self._progress(doing, self._done, self._steps)
@@ -219,7 +220,7 @@ class _Run:
         assert table.source is not None
         files, exists = (
             self._opened[table.source.name],
-            table.name in self._following.heads,
+            table.name in self._lineage.heads,
         )
         if not files and not exists:
             name = table.source.name
@@ -242,7 +243,7 @@ class _Run:
 
     def _inspect_all(
         self, new: Mapping[str, Sequence[OpenedFile]]
-    ) -> Mapping[Tuple[str, str], Inspected]:
+    ) -> Mapping[Tuple[str, str], FileInspection]:
         """Inspect the new files of every bronze table; by table and digest."""
         return {
             (name, file.digest): self._inspect(self._tables[name], file)
@@ -250,8 +251,8 @@ class _Run:
             for file in files
         }
 
-    def _inspect(self, table: Table, file: OpenedFile) -> Inspected:
-        """Read a file whole. Raises SourceError; TooManyMisfits for a column that is
+    def _inspect(self, table: Table, file: OpenedFile) -> FileInspection:
+        """Read a file whole. Raises SourceError; ConversionError for a column that is
         not what it is declared to be.
         """
         self._step(f"check {file.name}")
@@ -260,7 +261,7 @@ class _Run:
         for name, misfits in found.misfits.items():
             if misfits > file.source.misfits * found.rows:
                 kind = _declared(file.source, name).type
-                raise TooManyMisfits(
+                raise ConversionError(
                     str(file.given),
                     name,
                     misfits,
@@ -274,10 +275,10 @@ class _Run:
         self,
         table: Table,
         files: Sequence[OpenedFile],
-        inspected: Mapping[Tuple[str, str], Inspected],
+        inspected: Mapping[Tuple[str, str], FileInspection],
     ) -> TableResult:
         begun, rows, changed = time.perf_counter(), 0, False
-        heads = self._following.heads
+        heads = self._lineage.heads
         known = {column.name for column in heads[table.name].columns}
         for file in files:
             self._step(f"{table.name} from {file.name}")
@@ -285,11 +286,11 @@ class _Run:
             missing = [Column(name) for name in more if name not in known]
             if missing:
                 self._engine.add_columns(table, missing)
-                self._following.refresh(table.name)
+                self._lineage.refresh(table.name)
                 known.update(more)
             found = inspected[table.name, file.digest]
             note = Note(
-                self._following.digest(table), misfits=sum(found.misfits.values())
+                self._lineage.digest(table), misfits=sum(found.misfits.values())
             )
             version = self._engine.append(table, file, note)
             if version is not None:
@@ -299,7 +300,7 @@ class _Run:
             table.name,
             "appended" if changed else "unchanged",
             self._engine.rows(table),
-            self._following.heads[table.name].version,
+            self._lineage.heads[table.name].version,
             time.perf_counter() - begun,
             changed,
             Counts(read=rows, inserted=rows),
@@ -308,15 +309,15 @@ class _Run:
 
     def _move_on(self, table: Table, version: Optional[int], note: Note) -> None:
         """Bring the table's head up to date with a commit of this run."""
-        heads = self._following.heads
+        heads = self._lineage.heads
         if version == heads[table.name].version + 1:
             heads[table.name] = heads[table.name].after(version, note)
         else:  # another writer was there too
-            self._following.refresh(table.name)
+            self._lineage.refresh(table.name)
 
     def _update_with_quarantine(self, table: Table) -> Dict[str, TableResult]:
         """Update a table, and with it the table of the rows that it refuses."""
-        before = dict(self._following.heads)
+        before = dict(self._lineage.heads)
         result = self._update(table)
         if not table.quarantine:
             return {table.name: result}
@@ -329,18 +330,18 @@ class _Run:
 
     def _update(self, table: Table) -> TableResult:
         """One table; again on the newest versions when another writer was first."""
-        begun, before = time.perf_counter(), self._following.heads[table.name].version
+        begun, before = time.perf_counter(), self._lineage.heads[table.name].version
         touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
 
-        def update() -> Updated:
+        def update() -> UpdateOutcome:
             try:
                 return self._updates.update(table, rebuild=table.name in self._rebuilt)
             except ConflictError:
-                self._following.refresh(*touched, *table.reads)
+                self._lineage.refresh(*touched, *table.reads)
                 raise
 
         done = retried(update)
-        head, rows = self._following.heads[table.name], self._engine.rows(table)
+        head, rows = self._lineage.heads[table.name], self._engine.rows(table)
         return TableResult(
             table.name,
             done.mode,
@@ -354,7 +355,7 @@ class _Run:
         )
 
     def _quarantine(self, table: Table, by: TableResult, before: int) -> TableResult:
-        head = self._following.heads[table.name]
+        head = self._lineage.heads[table.name]
         counts = replace(Counts(), inserted=by.counts.quarantined)
         changed = by.changed and head.version != before
         rows = self._engine.rows(table)

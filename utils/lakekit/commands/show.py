@@ -11,7 +11,7 @@ from typing import Any, Dict, Tuple, Union
 from lakekit.commands.damage import whole_head
 from lakekit.declarations.tables import TableSet
 from lakekit.engines.open import open_engine
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import find_lake
 
@@ -34,8 +34,8 @@ def show(
     engine: str = "embedded",
     tables: TableSet = TABLES,
 ) -> ShowResult:
-    """The first rows of a table. Raises UnknownTable, DamagedTable, and LakeRefused
-    when the lake does not hold the table yet.
+    """The first rows of a table. Raises UnknownTableError, DamagedTableError, and
+    InvalidLakeError when the lake does not hold the table yet.
     """
     declared = tables[table]
     columns = tuple(column.name for column in declared.columns)
@@ -44,7 +44,7 @@ def show(
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             head = whole_head(opened, declared)
             if head is None:
-                raise LakeRefused(
+                raise InvalidLakeError(
                     f"{lake} holds no table {table}",
                     f"lakekit run --source DIR --lake {lake}",
                 )

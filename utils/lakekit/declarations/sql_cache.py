@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Callable, Mapping, Optional
 
 
-class Rewrites:
+class SqlCache:
     """Databricks SQL in DuckDB's. Without a folder that is this user's own, every text
     is rewritten again.
     """
@@ -26,7 +26,7 @@ class Rewrites:
         self._folder, self._rewriter = folder, _rewriter() if folder else None
 
     def predicate(self, table: str, sql: str) -> str:
-        """A declared predicate. Raises SqlRefused."""
+        """A declared predicate. Raises UnsupportedSqlError."""
 
         def rewrite() -> str:
             from lakekit.declarations import transpile
@@ -36,7 +36,7 @@ class Rewrites:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """A table's SQL file, its tables replaced by views. Raises SqlRefused,
+        """A table's SQL file, its tables replaced by views. Raises UnsupportedSqlError,
         DeclarationError where it reads more.
         """
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Iterator, List, Literal, Mapping, Optional, Tuple
 
-from lakekit.errors import DeclarationError, UnknownTable
+from lakekit.errors import DeclarationError, UnknownTableError
 
 Type = Literal["string", "boolean", "int", "bigint", "double", "date", "timestamp"]
 """Databricks' names. A timestamp is an instant, kept in UTC; there is no type for a
@@ -283,13 +283,13 @@ class TableSet:
     def __getitem__(self, name: str) -> Table:
         """The table of that name.
 
-        Raises UnknownTable, with the nearest name there is.
+        Raises UnknownTableError, with the nearest name there is.
         """
         for table in self.tables:
             if table.name == name:
                 return table
         names = [table.name for table in self.tables]
-        raise UnknownTable(
+        raise UnknownTableError(
             name, difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
         )
 

@@ -15,7 +15,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
-from lakekit.errors import DeclarationError, SqlRefused
+from lakekit.errors import DeclarationError, UnsupportedSqlError
 
 CLAUSES: FrozenSet[type] = frozenset(
     {
@@ -84,12 +84,14 @@ UNPARSED = ("make_date",)
 def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
     """One SELECT of the table's SQL file, whose tables are just those in `reads`.
 
-    Raises SqlRefused for SQL that does not parse, is not one query, or holds what is
-    not let through, DeclarationError for other tables than declared.
+    Raises UnsupportedSqlError for SQL that does not parse, is not one query, or holds
+    what is not let through, DeclarationError for other tables than declared.
     """
     query = _parse(table, sql)
     if not isinstance(query, exp.Query):
-        raise SqlRefused(table, "an SQL file holds one SELECT and nothing else")
+        raise UnsupportedSqlError(
+            table, "an SQL file holds one SELECT and nothing else"
+        )
     inside = {cte.alias for cte in query.find_all(exp.CTE)}
     found = {
         ".".join(part.name for part in node.parts) for node in query.find_all(exp.Table)
@@ -103,10 +105,12 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
 
 
 def parse_predicate(table: str, sql: str) -> exp.Expr:
-    """A declared predicate. Raises SqlRefused."""
+    """A declared predicate. Raises UnsupportedSqlError."""
     predicate = _parse(table, sql)
     if isinstance(predicate, exp.Query) or predicate.find(exp.Select):
-        raise SqlRefused(table, f"`{sql}` is no predicate over the columns of one row")
+        raise UnsupportedSqlError(
+            table, f"`{sql}` is no predicate over the columns of one row"
+        )
     return predicate
 
 
@@ -132,7 +136,7 @@ def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
 
 def duckdb(expression: exp.Expr, table: str) -> str:
     """The expression in DuckDB's SQL. A date that does not exist is null there too.
-    Raises SqlRefused.
+    Raises UnsupportedSqlError.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:
@@ -145,20 +149,20 @@ def duckdb(expression: exp.Expr, table: str) -> str:
             dialect="duckdb", unsupported_level=ErrorLevel.RAISE
         )
     except SqlglotError as error:
-        raise SqlRefused(table, " ".join(str(error).split())) from error
+        raise UnsupportedSqlError(table, " ".join(str(error).split())) from error
 
 
 def _parse(table: str, sql: str) -> exp.Expr:
     try:
         parsed = sqlglot.parse(sql, read="databricks", error_level=ErrorLevel.RAISE)
     except SqlglotError as error:
-        raise SqlRefused(table, " ".join(str(error).split())) from error
+        raise UnsupportedSqlError(table, " ".join(str(error).split())) from error
     if len(parsed) != 1 or parsed[0] is None:
-        raise SqlRefused(table, f"`{sql.strip()[:60]}` is not one statement")
+        raise UnsupportedSqlError(table, f"`{sql.strip()[:60]}` is not one statement")
     for part in parsed[0].walk():
         passed_on = isinstance(part, exp.Anonymous) and part.name.lower() in UNPARSED
         if type(part) not in CONSTRUCTS and not passed_on:
-            raise SqlRefused(
+            raise UnsupportedSqlError(
                 table,
                 f"`{part.sql('databricks')}`"
                 f" ({type(part).__name__}) is not let through",

@@ -15,7 +15,7 @@ from typing import Any, FrozenSet, List, Mapping, Optional, Protocol, Sequence, 
 
 from lakekit.declarations.tables import Column, Source, Table
 from lakekit.sources.files import OpenedFile
-from lakekit.storage.log_restore import Restored
+from lakekit.storage.log_restore import RestoreOutcome
 from lakekit.storage.versions import Version
 
 MAINTENANCE = frozenset(
@@ -144,7 +144,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Inspected:
+class FileInspection:
     """A source file that was read to its end: its rows, and by column the values that
     do not convert.
     """
@@ -176,7 +176,8 @@ class Engine(Protocol):
 
     def head(self, table: Table) -> Optional[Head]:
         """The table as it is; None when there is none. Raises StorageError,
-        DamagedTable for one that cannot be read, LakeRefused for a forbidden feature.
+        DamagedTableError for one that cannot be read, InvalidLakeError for a forbidden
+        feature.
         """
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
@@ -185,7 +186,7 @@ class Engine(Protocol):
         StorageError.
 
         Spark finds none in a lake that is not a folder; there, reading the rows raises
-        DamagedTable.
+        DamagedTableError.
         """
 
     def rows(self, table: Table) -> int:
@@ -210,7 +211,7 @@ class Engine(Protocol):
 
     def inspect(
         self, table: Table, opened: OpenedFile, at: datetime.datetime
-    ) -> Inspected:
+    ) -> FileInspection:
         """Read a source file to its end, to be appended as ingested at that time.
         Raises SourceError where it is malformed.
         """
@@ -255,11 +256,12 @@ class Engine(Protocol):
         """
 
     def predicate(self, table: str, sql: str) -> str:
-        """A declared predicate in this engine's SQL. Raises SqlRefused."""
+        """A declared predicate in this engine's SQL. Raises UnsupportedSqlError."""
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
         """The table's SQL file in this engine's SQL, its tables replaced by views.
-        Raises SqlRefused, DeclarationError where it reads other tables than declared.
+        Raises UnsupportedSqlError, DeclarationError where it reads other tables than
+        declared.
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
@@ -296,13 +298,13 @@ class Engine(Protocol):
     def versions(self, table: Table) -> Tuple[Version, ...]:
         """Every version that the table's log has, newest first; none for no table. No
         version is opened, so the newest may be one that cannot be read. Raises
-        DamagedLog.
+        DamagedLogError.
         """
 
-    def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
+    def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         """Make a whole version of the table the newest by a commit, or (`dry_run`) only
-        count its files. Raises ConflictError, VersionRefused, LakeRefused for a table
-        with other features than lakekit's.
+        count its files. Raises ConflictError, UnrestorableVersionError,
+        InvalidLakeError for a table with other features than lakekit's.
         """
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lakekit.declarations.tables import TableSet
 from lakekit.engines.engine import Engine
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.storage.lake import Lake
 
 ENGINES = ("embedded", "spark")
@@ -15,12 +15,12 @@ ENGINES = ("embedded", "spark")
 def open_engine(
     name: str, lake: Lake, tables: TableSet, scratch: Path, *, memory: str = ""
 ) -> Engine:
-    """The engine of that name for one lake. Raises MissingExtra, and LakeRefused for a
-    lake it cannot keep.
+    """The engine of that name for one lake. Raises MissingExtraError, and
+    InvalidLakeError for a lake it cannot keep.
     """
     if name == "embedded":
         if lake.kind == "schema":
-            raise LakeRefused(
+            raise InvalidLakeError(
                 f"The lake {lake} is a schema, which Spark knows by name",
                 "Add --engine spark.",
             )

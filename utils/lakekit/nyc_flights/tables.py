@@ -270,7 +270,7 @@ GOLD_HOUR = Table(
 GOLD_BUSIEST_HOURS = Table(
     "gold.busiest_hours",
     (
-        Column("place", "int", required=True),
+        Column("rank", "int", required=True),
         Column("time_hour", "timestamp", required=True),
         Column("flights", "bigint", required=True),
         Column("cancelled", "bigint", required=True),
@@ -281,7 +281,7 @@ GOLD_BUSIEST_HOURS = Table(
     reads=("gold.departures_by_hour",),
     sql="gold/busiest_hours.sql",
     comment="The hundred hours with the most scheduled departures from all airports",
-    key=("place",),
+    key=("rank",),
     update="whole",
 )
 

@@ -24,7 +24,7 @@ from typing import (
 )
 
 from lakekit.declarations.tables import Source, TableSet
-from lakekit.errors import MissingExtra, SourceError, StorageError
+from lakekit.errors import MissingExtraError, SourceError, StorageError
 from lakekit.sources import csv
 from lakekit.sources.csv import CHUNK
 
@@ -258,7 +258,7 @@ def _parquet_header(given: Path) -> Tuple[Tuple[str, ...], int]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ModuleNotFoundError as error:
-        raise MissingExtra("pyarrow", "embedded") from error
+        raise MissingExtraError("pyarrow", "embedded") from error
     try:
         footer = pq.ParquetFile(given)
     except (pa.ArrowException, OSError) as error:

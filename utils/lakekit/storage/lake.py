@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Union
 
 from lakekit.declarations.tables import LAYERS, Table, TableSet
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 
 ANOTHER_LAKE = "Name a new or empty folder, or a lake that lakekit made, with --lake."
 SCHEMA = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
@@ -52,14 +52,14 @@ class Lake:
 
 def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
     """The lake of that name. A name with one dot and no slash is `catalog.schema`,
-    unless a folder has it; `./a.b` is always a folder. Raises LakeRefused for a place
-    that cannot hold one.
+    unless a folder has it; `./a.b` is always a folder. Raises InvalidLakeError for a
+    place that cannot hold one.
     """
     text = os.fspath(name)
     if text.startswith(("s3://", "s3a://")):
         return _bucket_lake(text)
     if "://" in text or text.startswith("dbfs:"):
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"The lake {text} is neither a folder nor on S3", ANOTHER_LAKE
         )
     if SCHEMA.fullmatch(text) and not Path(text).exists():
@@ -70,7 +70,7 @@ def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
 def _bucket_lake(text: str) -> Lake:
     bucket, _, prefix = text.partition("://")[2].partition("/")
     if not bucket:
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"The lake {text} names no bucket", "Write s3://BUCKET/PREFIX."
         )
     return Lake(
@@ -81,14 +81,14 @@ def _bucket_lake(text: str) -> Lake:
 
 def _folder_lake(root: Path) -> Lake:
     if root.parts[1:2] == ("Volumes",):
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"The lake {root} is on a volume, where two writers can both write the same"
             " version of a Delta log",
             "Name a catalog.schema, and keep sources and wheels on the volume.",
         )
     for sign in MISREAD:
         if sign in str(root):
-            raise LakeRefused(
+            raise InvalidLakeError(
                 f"The lake {root} has a {sign} in its path, which is misread",
                 ANOTHER_LAKE,
             )
@@ -99,23 +99,24 @@ def check_lake(lake: Lake, tables: TableSet) -> None:
     """Refuse a folder that lakekit did not make: nothing of anybody else's is ever
     written over.
 
-    A folder that does not exist, or is empty, will become a lake. Raises LakeRefused.
+    A folder that does not exist, or is empty, will become a lake. Raises
+    InvalidLakeError.
     """
     if lake.kind != "folder":
         return
     root = lake.path
     if root.exists() and not root.is_dir():
-        raise LakeRefused(f"The lake {root} is a file, not a folder", ANOTHER_LAKE)
+        raise InvalidLakeError(f"The lake {root} is a file, not a folder", ANOTHER_LAKE)
     if not root.exists():
         return
     for layer in sorted(root.iterdir()):
         if layer.name not in LAYERS or not layer.is_dir():
-            raise LakeRefused(
+            raise InvalidLakeError(
                 f"The folder {root} is no lake: it holds {layer.name}", ANOTHER_LAKE
             )
         for folder in sorted(layer.iterdir()):
             if not _is_table(folder, tables):
-                raise LakeRefused(
+                raise InvalidLakeError(
                     f"The folder {root} is no lake: {folder} is no Delta table",
                     ANOTHER_LAKE,
                 )

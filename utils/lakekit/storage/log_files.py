@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Protocol
 
 from lakekit.declarations.tables import Table
-from lakekit.errors import LakeRefused, StorageError
+from lakekit.errors import InvalidLakeError, StorageError
 from lakekit.storage.files import s3_filesystem
 from lakekit.storage.lake import Lake
 
@@ -35,7 +35,7 @@ class LogFiles(Protocol):
 
     def create(self, name: str, content: bytes) -> None:
         """Write a new file of the log, in one step. Raises FileExistsError, and
-        LakeRefused where that cannot be done.
+        InvalidLakeError where that cannot be done.
         """
 
     def data_files(self) -> Dict[str, int]:
@@ -101,7 +101,7 @@ class S3LogFiles:
                 return bytes(stream.read())
 
     def create(self, name: str, content: bytes) -> None:
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"{self.location} is on S3, where lakekit commits nothing to a table that"
             " delta-rs cannot open",
             "Add --engine spark.",
@@ -140,11 +140,11 @@ def _storage(place: Path) -> Iterator[None]:
 
 
 def log_files(lake: Lake, table: Table) -> LogFiles:
-    """The files of a table. Raises LakeRefused for a lake that Spark alone can look
-    into.
+    """The files of a table. Raises InvalidLakeError for a lake that Spark alone can
+    look into.
     """
     if lake.kind == "schema":
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"The lake {lake} is a schema, which Spark knows by name",
             "Add --engine spark.",
         )

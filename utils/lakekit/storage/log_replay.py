@@ -27,7 +27,7 @@ from typing import (
 from urllib.parse import unquote
 
 from lakekit.declarations.value_limits import LONGEST_NAME, is_too_long
-from lakekit.errors import DamagedLog, MissingExtra
+from lakekit.errors import DamagedLogError, MissingExtraError
 from lakekit.storage.folder_log import COMMIT, Partition
 from lakekit.storage.log_files import LogFiles
 from lakekit.storage.versions import Version
@@ -67,7 +67,7 @@ class LogState:
 def versions(files: LogFiles) -> Tuple[Version, ...]:
     """Every version that the log still has, newest first; none for no table.
 
-    Raises DamagedLog where the newest version cannot be replayed.
+    Raises DamagedLogError where the newest version cannot be replayed.
     """
     there, found = files.data_files(), []
     for state in replay(files):
@@ -93,7 +93,7 @@ def replay(files: LogFiles) -> Iterator[LogState]:
     """Each version, oldest first, as one object that moves on.
 
     Where commits are missing or damaged, the next checkpoint is gone on from, as
-    readers do; DamagedLog is raised where there is none.
+    readers do; DamagedLogError is raised where there is none.
     """
     names = files.names()
     commits = _commits(names)
@@ -106,7 +106,7 @@ def replay(files: LogFiles) -> Iterator[LogState]:
         version = state.version + 1
         try:
             actions = _commit(files, version, commits)
-        except DamagedLog:
+        except DamagedLogError:
             later = [each for each in checkpoints if each[0] >= version]
             if not later:
                 raise
@@ -138,12 +138,12 @@ def _checkpoints(names: List[str]) -> List[Tuple[int, List[str]]]:
 def _commit(files: LogFiles, version: int, there: Collection[int]) -> List[Action]:
     name = f"{version:020}.json"
     if version not in there:
-        raise DamagedLog(files.location, name, "is missing", version)
+        raise DamagedLogError(files.location, name, "is missing", version)
     try:
         text = files.read(name).decode("utf-8")
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     except ValueError as error:
-        raise DamagedLog(files.location, name, "is damaged", version) from error
+        raise DamagedLogError(files.location, name, "is damaged", version) from error
 
 
 def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
@@ -152,14 +152,16 @@ def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ModuleNotFoundError as error:
-        raise MissingExtra("pyarrow", "embedded") from error
+        raise MissingExtraError("pyarrow", "embedded") from error
     version, names = checkpoint
     actions: List[Action] = []
     for name in names:
         try:
             rows = pq.ParquetFile(BytesIO(files.read(name))).read(columns=COLUMNS)
         except (pa.ArrowException, OSError) as error:
-            raise DamagedLog(files.location, name, "is damaged", version) from error
+            raise DamagedLogError(
+                files.location, name, "is damaged", version
+            ) from error
         actions += [
             {kind: _without_nulls(content)}
             for row in rows.to_pylist(maps_as_pydicts="strict")

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from lakekit.errors import ConflictError, LakeRefused
+from lakekit.errors import ConflictError, InvalidLakeError
 from lakekit.storage.log_files import LogFiles
 from lakekit.storage.log_replay import Action, LogState, replay
 
@@ -24,7 +24,7 @@ commit.
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoreOutcome:
     """A restore: the version that it committed, None in a dry run, and how many data
     files are part of the table again (`added`) or no longer (`removed`).
     """
@@ -35,7 +35,9 @@ class Restored:
 
 
 def states(files: LogFiles, version: int) -> Tuple[LogState, LogState]:
-    """The table at that version and at the newest one. Raises DamagedLog, KeyError."""
+    """The table at that version and at the newest one. Raises DamagedLogError,
+    KeyError.
+    """
     copies: Dict[int, LogState] = {}
     state = LogState(-1)
     for state in replay(files):
@@ -55,14 +57,14 @@ def write_restore(
     table: str, files: LogFiles, target: LogState, newest: LogState
 ) -> int:
     """Commit the restore; the version. Raises ConflictError when another writer was
-    first, LakeRefused for a table with features that this commit does not know.
+    first, InvalidLakeError for a table with features that this commit does not know.
     """
     if (
         newest.protocol["minReaderVersion"] > 1
         or newest.protocol["minWriterVersion"] > WRITER
         or newest.metadata.get("configuration", {}).get("delta.appendOnly") == "true"
     ):
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"{table} has Delta features on that lakekit's own restore does not know",
             "Add --engine spark.",
         )

@@ -32,7 +32,7 @@ class Version:
         return not self.damaged and not self.unreadable
 
 
-class VersionRefused(LakekitError):
+class UnrestorableVersionError(LakekitError):
     """A version that a table cannot be restored to. `versions` are those that it has,
     newest first, as far as they are known. Nothing was changed.
     """

@@ -12,7 +12,7 @@ from typing import FrozenSet, Iterable, List, Literal, Optional, Sequence, Tuple
 
 from lakekit.declarations.tables import Column, Constraint, Table, TableSet
 from lakekit.engines.engine import Engine, Head
-from lakekit.errors import ConstraintBroken, RebuildRefused
+from lakekit.errors import ConstraintViolationError, RebuildRequiredError
 
 Kind = Literal[
     "create",
@@ -66,9 +66,9 @@ def apply(
 ) -> FrozenSet[str]:
     """Make the additive changes, and return the names of the tables to rebuild.
 
-    All changes are checked before the first is made. Raises ConstraintBroken, with the
-    number of rows that break a new constraint; RebuildRefused for a rebuild that is not
-    allowed, or of a bronze table.
+    All changes are checked before the first is made. Raises ConstraintViolationError,
+    with the number of rows that break a new constraint; RebuildRequiredError for a
+    rebuild that is not allowed, or of a bronze table.
     """
     rebuilt = frozenset(change.table for change in changes if not change.additive)
     for change in changes:
@@ -85,7 +85,7 @@ def apply(
 def _check_allowed(table: Table, change: Change, allow_rebuild: bool) -> None:
     possible = table.layer != "bronze"
     if not change.additive and not (allow_rebuild and possible):
-        raise RebuildRefused(
+        raise RebuildRequiredError(
             change.table, f"{change.kind} {change.what}", possible=possible
         )
 
@@ -179,9 +179,9 @@ def _column(
 
 
 def _check_constraint(engine: Engine, table: Table, change: Change) -> None:
-    """Raise ConstraintBroken when rows that exist do not meet a constraint to be added.
-    One over a new column is met: Delta asks for true, and a null column gives null, so
-    the column must come with `IS NULL OR`.
+    """Raise ConstraintViolationError when rows that exist do not meet a constraint to
+    be added. One over a new column is met: Delta asks for true, and a null column gives
+    null, so the column must come with `IS NULL OR`.
     """
     constraint = change.constraint
     if change.kind != "add constraint" or constraint is None:
@@ -192,4 +192,4 @@ def _check_constraint(engine: Engine, table: Table, change: Change) -> None:
         f"select count(*) from _constrained where not coalesce({met}, false)"
     )[0][0]
     if broken:
-        raise ConstraintBroken(table.name, constraint.name, int(broken))
+        raise ConstraintViolationError(table.name, constraint.name, int(broken))

@@ -31,7 +31,7 @@ def followed(table: Table) -> Tuple[str, ...]:
     return (*table.reads, table.quarantine) if table.quarantine else table.reads
 
 
-class AllRowsNeeded(Exception):
+class IncrementalUpdateError(Exception):
     """The new rows alone cannot update a table; `why` states why it is rebuilt."""
 
     def __init__(self, why: str) -> None:
@@ -39,7 +39,7 @@ class AllRowsNeeded(Exception):
         self.why = why
 
 
-class Following:
+class Lineage:
     """The tables of one run. `heads` has each as it was last seen: renewed by
     `refresh`, and moved on by a commit.
     """
@@ -102,11 +102,12 @@ class Following:
 
     def changes(self, table: Table, read: str, view: str) -> None:
         """Define a view over what changed in a table read since its rows were put in,
-        as `Engine.changes` does. Raises AllRowsNeeded where that can no longer be read.
+        as `Engine.changes` does. Raises IncrementalUpdateError where that can no longer
+        be read.
         """
         since = self.since(table, read)
         if not self.engine.changes(self.tables[read], since, view):
-            raise AllRowsNeeded(f"the history of {read} does not reach back")
+            raise IncrementalUpdateError(f"the history of {read} does not reach back")
 
     def rebuild_reason(self, table: Table) -> str:
         """Return why the whole table must be rebuilt; empty if new rows are enough."""

@@ -15,7 +15,7 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 from lakekit.declarations.tables import Table
 from lakekit.engines.engine import Staged
 from lakekit.errors import DeclarationError
-from lakekit.transforms.lineage import AllRowsNeeded, Following
+from lakekit.transforms.lineage import IncrementalUpdateError, Lineage
 from lakekit.transforms.rules import doubled, judge, misfit_rule, refusal_rule
 
 ROW = ("_source_sha256", "_source_row")
@@ -40,7 +40,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Updated:
+class UpdateOutcome:
     """The result of an update, which may have had nothing to commit. `why` states why
     the whole table was rebuilt.
     """
@@ -62,7 +62,7 @@ before the merge.
 
 
 @dataclass(frozen=True)
-class Fresh:
+class NewRows:
     """The bronze rows that are looked at: those of a view, and their number.
 
     Attributes:
@@ -82,7 +82,7 @@ class Fresh:
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConvertedRows:
     """The fresh rows by whether all their values convert: a view of the `good` ones,
     and one that has those among the `checked` ones which a `_rule` refuses.
     """
@@ -93,7 +93,7 @@ class Converted:
 
 
 @dataclass(frozen=True)
-class Judged:
+class CheckedRows:
     """A view of the typed rows, those that the table refuses by a `_rule`."""
 
     view: str
@@ -101,7 +101,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Taken:
+class MergedRows:
     """The rows that come into the table; so many of them have a key that is new."""
 
     staged: Staged
@@ -111,16 +111,16 @@ class Taken:
 class Merge:
     """One merge into one table."""
 
-    def __init__(self, following: Following, table: Table) -> None:
-        self._following, self._table = following, table
-        self._engine, self._tables = following.engine, following.tables
+    def __init__(self, lineage: Lineage, table: Table) -> None:
+        self._lineage, self._table = lineage, table
+        self._engine, self._tables = lineage.engine, lineage.tables
         self._follows = self._tables[table.reads[0]]
         self._quarantine = self._tables[table.quarantine]
         self._key = ", ".join(table.key)
         self._columns = ", ".join(column.name for column in table.columns)
         self._bronze = ", ".join(column.name for column in self._follows.columns)
 
-    def run(self, why: str, moved: Sequence[str]) -> Updated:
+    def run(self, why: str, moved: Sequence[str]) -> UpdateOutcome:
         """Merge, and say what became of each row; all of them where there is a `why`,
         else those that the `moved` tables touch.
         """
@@ -128,7 +128,7 @@ class Merge:
         if not why:
             try:
                 return self._merge(self._part(moved))
-            except AllRowsNeeded as needed:
+            except IncrementalUpdateError as needed:
                 why = needed.why
         return self._merge(self._all(why))
 
@@ -140,8 +140,8 @@ class Merge:
         engine.read(table, PRESENT)
         engine.read(self._quarantine, QUARANTINED)
 
-    def _merge(self, fresh: Fresh) -> Updated:
-        """Merge those rows. Raises AllRowsNeeded where they do not suffice."""
+    def _merge(self, fresh: NewRows) -> UpdateOutcome:
+        """Merge those rows. Raises IncrementalUpdateError where they do not suffice."""
         converted = self._convert(fresh)
         typed = self._transform(fresh, converted)
         expectations = judge(self._engine, self._table, typed)
@@ -157,15 +157,17 @@ class Merge:
             expectations=expectations,
         )
         self._commit(taken.staged, settled, fresh.whole)
-        return Updated("whole" if fresh.whole else "merged", counts, fresh.why or "")
+        return UpdateOutcome(
+            "whole" if fresh.whole else "merged", counts, fresh.why or ""
+        )
 
-    def _all(self, why: str) -> Fresh:
+    def _all(self, why: str) -> NewRows:
         self._engine.define("fresh", f"select {self._bronze} from {FOLLOWED}")
-        return Fresh("fresh", self._count("fresh"), why)
+        return NewRows("fresh", self._count("fresh"), why)
 
-    def _part(self, moved: Sequence[str]) -> Fresh:
-        """The new bronze rows, and those to be looked at again. Raises AllRowsNeeded
-        where that cannot be told.
+    def _part(self, moved: Sequence[str]) -> NewRows:
+        """The new bronze rows, and those to be looked at again. Raises
+        IncrementalUpdateError where that cannot be told.
         """
         parts = [self._new()] if self._follows.name in moved else []
         own = (self._follows.name, self._quarantine.name)
@@ -182,19 +184,19 @@ class Merge:
         if not parts:
             parts = [f"select {self._bronze} from {FOLLOWED} where false"]
         rows = self._engine.keep("fresh", " union ".join(parts))
-        return Fresh("fresh", rows, doubtful=doubtful)
+        return NewRows("fresh", rows, doubtful=doubtful)
 
     def _changes(self, name: str) -> str:
         """The view of what changed in a followed table."""
         view = f"news_{view_of(name)}"
-        self._following.changes(self._table, name, view)
+        self._lineage.changes(self._table, name, view)
         return view
 
     def _new(self) -> str:
         """SQL for the bronze rows that came."""
         view = self._changes(self._follows.name)
         if self._count(view, "_sign < 0"):
-            raise AllRowsNeeded(f"rows were removed from {self._follows.name}")
+            raise IncrementalUpdateError(f"rows were removed from {self._follows.name}")
         return f"select {self._bronze} from {view}"
 
     def _touched(self, name: str) -> List[str]:
@@ -206,7 +208,7 @@ class Merge:
             return []
         joins = [join for join in self._table.joins if join.read == name]
         if not joins:
-            raise AllRowsNeeded(
+            raise IncrementalUpdateError(
                 f"{name} changed, and no Join says which rows it touches"
             )
         rows = ", ".join(f"p.{column}" for column in ROW)
@@ -239,20 +241,18 @@ class Merge:
         same = " and ".join(f"a.{column} = f.{column}" for column in ROW)
         return [f"select {columns} from {FOLLOWED} f join again a on {same}"]
 
-    def _convert(self, fresh: Fresh) -> Converted:
+    def _convert(self, fresh: NewRows) -> ConvertedRows:
         """Tell the rows whose values all convert from the others.
 
         By the notes of their files, for new rows; those that are looked at again were
         converted before, but for what the quarantine has or had.
         """
-        engine, converted = self._engine, Converted("good", "checked", 0)
+        engine, converted = self._engine, ConvertedRows("good", "checked", 0)
         since = (
-            -1
-            if fresh.whole
-            else self._following.since(self._table, self._follows.name)
+            -1 if fresh.whole else self._lineage.since(self._table, self._follows.name)
         )
         notes = engine.notes(self._follows, since)
-        declared = self._following.digest(self._follows)
+        declared = self._lineage.digest(self._follows)
         known = all(
             note is not None and note.digest == declared and not note.misfits
             for note in notes
@@ -277,7 +277,7 @@ class Merge:
         misfits = self._count(converted.checked, "_rule is not null")
         return replace(converted, misfits=misfits)
 
-    def _transform(self, fresh: Fresh, converted: Converted) -> Staged:
+    def _transform(self, fresh: NewRows, converted: ConvertedRows) -> Staged:
         """What the table's SQL makes of the good rows. Raises DeclarationError unless
         it is one row of each.
         """
@@ -295,35 +295,35 @@ class Merge:
             )
         return typed
 
-    def _find_refused(self, fresh: Fresh, typed: Staged) -> Judged:
-        """Find the rows that the table refuses. Raises AllRowsNeeded where one of them
-        was in: an older row of the same key may have to come back.
+    def _find_refused(self, fresh: NewRows, typed: Staged) -> CheckedRows:
+        """Find the rows that the table refuses. Raises IncrementalUpdateError where one
+        of them was in: an older row of the same key may have to come back.
         """
         columns = f"{self._columns}, {refusal_rule(self._engine, self._table)} as _rule"
         self._engine.define("judged", f"select {columns} from {typed.view}")
-        judged = Judged("judged", self._count("judged", "_rule is not null"))
+        judged = CheckedRows("judged", self._count("judged", "_rule is not null"))
         if (
             judged.refused
             and not fresh.whole
             and self._count_joined(judged.view, PRESENT, ROW, "a._rule is not null")
         ):
-            raise AllRowsNeeded("a row that was in is refused now")
+            raise IncrementalUpdateError("a row that was in is refused now")
         return judged
 
-    def _take(self, fresh: Fresh, typed: Staged, judged: Judged) -> Taken:
+    def _take(self, fresh: NewRows, typed: Staged, judged: CheckedRows) -> MergedRows:
         """The latest row of each key, beside those that are present."""
         engine, table = self._engine, self._table
         if fresh.whole:
             if not judged.refused and not doubled(engine, typed.view, table.key):
-                return Taken(typed, typed.rows)
+                return MergedRows(typed, typed.rows)
             winners = engine.stage(table, "winners", self._winners(judged))
-            return Taken(winners, winners.rows)
+            return MergedRows(winners, winners.rows)
         held = self._keep_held(judged)
         winners = engine.stage(table, "winners", self._winners(judged, held), part=True)
         replaced = self._count_joined(winners.view, held, table.key)
-        return Taken(winners, winners.rows - replaced)
+        return MergedRows(winners, winners.rows - replaced)
 
-    def _keep_held(self, judged: Judged) -> str:
+    def _keep_held(self, judged: CheckedRows) -> str:
         """Keep the rows present of the keys that are taken now: what tells which is the
         latest; the name.
         """
@@ -338,7 +338,7 @@ class Merge:
         )
         return "held"
 
-    def _winners(self, judged: Judged, held: Optional[str] = None) -> str:
+    def _winners(self, judged: CheckedRows, held: Optional[str] = None) -> str:
         """SQL for the latest row of each key, of those taken now; among those held
         where there are any.
         """
@@ -365,7 +365,7 @@ class Merge:
         return f"select {self._columns} from ({ranked}) r where _nth = 1 and _new = 1"
 
     def _settle_quarantine(
-        self, fresh: Fresh, converted: Converted, judged: Judged
+        self, fresh: NewRows, converted: ConvertedRows, judged: CheckedRows
     ) -> Optional[int]:
         """Put the rows refused now in the place of what the quarantine held of the rows
         looked at; the version made.
@@ -386,21 +386,21 @@ class Merge:
         )
         staged = engine.stage(quarantine, "refused", rows, part=not fresh.whole)
         engine.define("looked_at", f"select {', '.join(ROW)} from {fresh.view}")
-        note = self._following.note(self._table)
-        return self._following.commit(
+        note = self._lineage.note(self._table)
+        return self._lineage.commit(
             quarantine, staged, note, keys=None if fresh.whole else "looked_at"
         )
 
     def _commit(self, final: Staged, settled: Optional[int], whole: bool) -> None:
-        following, table = self._following, self._table
-        note = following.note(table, data=whole or bool(final.rows), quarantine=settled)
+        lineage, table = self._lineage, self._table
+        note = lineage.note(table, data=whole or bool(final.rows), quarantine=settled)
         if whole:
-            following.commit(table, final, note)
+            lineage.commit(table, final, note)
         elif final.rows:
             self._engine.define("taken", f"select {self._key} from {final.view}")
-            following.commit(table, final, note, keys="taken")
+            lineage.commit(table, final, note, keys="taken")
         else:
-            following.advance(table, note)
+            lineage.advance(table, note)
 
     def _count(self, view: str, where: str = "true") -> int:
         return int(

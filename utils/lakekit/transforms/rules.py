@@ -9,7 +9,7 @@ from typing import Dict, Sequence
 from lakekit.declarations import value_limits
 from lakekit.declarations.tables import Table
 from lakekit.engines.engine import Engine, Staged
-from lakekit.errors import ExpectationFailed
+from lakekit.errors import ExpectationFailedError
 
 
 def misfit_rule(engine: Engine, source: Table) -> str:
@@ -66,8 +66,8 @@ def doubled(engine: Engine, view: str, key: Sequence[str]) -> bool:
 
 
 def judge(engine: Engine, table: Table, staged: Staged) -> Dict[str, int]:
-    """How many rows do not meet each expectation. Raises ExpectationFailed for one that
-    has to be met.
+    """How many rows do not meet each expectation. Raises ExpectationFailedError for one
+    that has to be met.
     """
     if not table.expectations:
         return {}
@@ -79,7 +79,7 @@ def judge(engine: Engine, table: Table, staged: Staged) -> Dict[str, int]:
     counts = {e.name: int(n or 0) for e, n in zip(table.expectations, found)}
     for expectation in table.expectations:
         if expectation.severity == "fail" and counts[expectation.name]:
-            raise ExpectationFailed(
+            raise ExpectationFailedError(
                 table.name, expectation.name, counts[expectation.name]
             )
     return counts

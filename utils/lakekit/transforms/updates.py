@@ -11,43 +11,43 @@ from typing import Mapping, Sequence
 from lakekit.declarations.tables import Table
 from lakekit.engines.engine import Staged
 from lakekit.errors import ComputeError, DeclarationError
-from lakekit.transforms.lineage import AllRowsNeeded, Following
-from lakekit.transforms.merge import Counts, Merge, Updated, view_of
+from lakekit.transforms.lineage import IncrementalUpdateError, Lineage
+from lakekit.transforms.merge import Counts, Merge, UpdateOutcome, view_of
 from lakekit.transforms.rules import doubled, judge
 
 
 class Updates:
     """The updates of one run."""
 
-    def __init__(self, following: Following) -> None:
-        self._following = following
-        self._engine, self._tables = following.engine, following.tables
+    def __init__(self, lineage: Lineage) -> None:
+        self._lineage = lineage
+        self._engine, self._tables = lineage.engine, lineage.tables
 
-    def update(self, table: Table, rebuild: bool = False) -> Updated:
+    def update(self, table: Table, rebuild: bool = False) -> UpdateOutcome:
         """Bring one table up to date with what it reads, in one commit (and one for its
         quarantine), or none.
 
         Raises ConflictError when another writer was first, ComputeError,
-        DeclarationError, SqlRefused, ExpectationFailed.
+        DeclarationError, UnsupportedSqlError, ExpectationFailedError.
         """
         why = (
             "its declaration asks for it"
             if rebuild
-            else self._following.rebuild_reason(table)
+            else self._lineage.rebuild_reason(table)
         )
-        moved = self._following.moved(table)
+        moved = self._lineage.moved(table)
         if not why and not moved:
-            return Updated("unchanged")
+            return UpdateOutcome("unchanged")
         if table.update == "merge":
-            return Merge(self._following, table).run(why, moved)
+            return Merge(self._lineage, table).run(why, moved)
         if table.update == "groups" and not why:
             try:
                 return self._groups(table, moved)
-            except AllRowsNeeded as needed:
+            except IncrementalUpdateError as needed:
                 why = needed.why
         return self._whole(table, why)
 
-    def _whole(self, table: Table, why: str) -> Updated:
+    def _whole(self, table: Table, why: str) -> UpdateOutcome:
         engine = self._engine
         views = {}
         for name in table.reads:
@@ -59,15 +59,17 @@ class Updates:
             groups=staged.rows,
             expectations=judge(self._engine, table, staged),
         )
-        self._following.commit(table, staged, self._following.note(table))
-        return Updated("whole", counts, why or "it ranks all rows")
+        self._lineage.commit(table, staged, self._lineage.note(table))
+        return UpdateOutcome("whole", counts, why or "it ranks all rows")
 
-    def _groups(self, table: Table, moved: Sequence[str]) -> Updated:
-        """The update of the groups that changed rows touch. Raises AllRowsNeeded."""
+    def _groups(self, table: Table, moved: Sequence[str]) -> UpdateOutcome:
+        """The update of the groups that changed rows touch. Raises
+        IncrementalUpdateError.
+        """
         affected = self._engine.keep("affected", self._touched(table, moved))
         if not affected:
-            self._following.advance(table, self._following.note(table, data=False))
-            return Updated("noted")
+            self._lineage.advance(table, self._lineage.note(table, data=False))
+            return UpdateOutcome("noted")
         views = {name: self._rows_of(table, name, "affected") for name in table.reads}
         staged = self._stage(table, views, part=True)
         self._check_groups(table, staged, "affected")
@@ -76,16 +78,14 @@ class Updates:
             inserted=staged.rows,
             expectations=judge(self._engine, table, staged),
         )
-        self._following.commit(
-            table, staged, self._following.note(table), keys="affected"
-        )
-        return Updated("groups", counts)
+        self._lineage.commit(table, staged, self._lineage.note(table), keys="affected")
+        return UpdateOutcome("groups", counts)
 
     def _touched(self, table: Table, moved: Sequence[str]) -> str:
         """SQL for the keys of the groups that changed rows are in."""
         key, parts = ", ".join(table.key), []
         for index, name in enumerate(moved):
-            self._following.changes(table, name, f"changed_{index}")
+            self._lineage.changes(table, name, f"changed_{index}")
             parts.append(f"select {key} from changed_{index}")
         return f"select distinct {key} from ({' union all '.join(parts)}) t"
 

@@ -12,8 +12,8 @@ from typing import Any
 from ..clusters.state import Clusters
 from ..errors import ApiError
 from ..libraries.state import Libraries
-from ..runtime.process import Ended, TaskProcess
-from ..runtime.spark import Spark, SparkUnavailable
+from ..runtime.process import ProcessResult, TaskProcess
+from ..runtime.spark import Spark, SparkUnavailableError
 from ..secrets.state import REFERENCE, Secrets
 from ..tree import Tree
 from .state import Jobs
@@ -195,7 +195,7 @@ class Attempts:
         async def ask() -> dict[str, Any]:
             try:
                 gateway = await self._spark.gateway()
-            except SparkUnavailable as error:
+            except SparkUnavailableError as error:
                 return {"error": str(error)}
             return {
                 **gateway,
@@ -211,7 +211,7 @@ class Attempts:
                 attempt.process.kill()
 
 
-def verdict_of(ended: Ended, reason: str) -> Verdict:
+def verdict_of(ended: ProcessResult, reason: str) -> Verdict:
     """What the end of a process means; a reason to end it goes before its exit code."""
     if reason:
         return Verdict("INTERNAL_ERROR", FAILED, reason)

@@ -19,7 +19,7 @@ Ask = Callable[[], Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessResult:
     """How a process ended.
 
     Attributes:
@@ -45,7 +45,9 @@ class TaskProcess:
         self._ask_spark = ask_spark
         self._process: asyncio.subprocess.Process | None = None
 
-    async def run(self, task: Mapping[str, Any], variables: Mapping[str, str]) -> Ended:
+    async def run(
+        self, task: Mapping[str, Any], variables: Mapping[str, str]
+    ) -> ProcessResult:
         """Run it to its end; cancelled, it is killed with all it started."""
         self.folder.mkdir(parents=True, exist_ok=True)
         here, there = socket.socketpair()
@@ -115,13 +117,13 @@ class TaskProcess:
         finally:
             writer.close()
 
-    def _ended(self, code: int) -> Ended:
+    def _ended(self, code: int) -> ProcessResult:
         try:
             result = json.loads(
                 (self.folder / "result.json").read_text(encoding="utf-8")
             )
         except FileNotFoundError:
-            return Ended(
+            return ProcessResult(
                 code, f"The Python process exited with code {code}" if code else ""
             )
-        return Ended(code, result["error"], result["error_trace"])
+        return ProcessResult(code, result["error"], result["error_trace"])

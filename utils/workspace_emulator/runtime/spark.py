@@ -16,7 +16,7 @@ DRIVER = Path(__file__).resolve().parents[1] / "inside" / "spark_driver.py"
 START_SECONDS = 120
 
 
-class SparkUnavailable(Exception):
+class SparkUnavailableError(Exception):
     """Spark could not be started; the text says why."""
 
 
@@ -37,7 +37,7 @@ class Spark:
 
     async def gateway(self) -> dict[str, Any]:
         """`{"port": ..., "secret": ...}` of the running JVM, started where it is not.
-        Raises SparkUnavailable.
+        Raises SparkUnavailableError.
         """
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
@@ -62,7 +62,7 @@ class Spark:
     async def _start(self) -> dict[str, Any]:
         jars = sorted(self._jars.glob("*.jar")) if self._jars else []
         if not jars:
-            raise SparkUnavailable(
+            raise SparkUnavailableError(
                 "Spark has no Delta: start the emulator with --jars FOLDER or"
                 " LAKE_CI_JARS, a folder of the jars that requirements/jars.txt locks"
             )
@@ -70,7 +70,7 @@ class Spark:
         try:
             await environment.make(self._template)
         except InstallError as error:
-            raise SparkUnavailable(str(error)) from None
+            raise SparkUnavailableError(str(error)) from None
         settings = self._folder / "settings.json"
         settings.write_text(
             json.dumps(self._settings([str(jar) for jar in jars])), encoding="utf-8"
@@ -105,7 +105,7 @@ class Spark:
                 .strip()
                 .splitlines()[-5:]
             )
-            raise SparkUnavailable("\n".join(["Spark did not start:", *said_last]))
+            raise SparkUnavailableError("\n".join(["Spark did not start:", *said_last]))
         gateway: dict[str, Any] = json.loads(line)
         return gateway
 

@@ -15,7 +15,7 @@ from lakekit.commands.init import TEMPLATE
 from lakekit.declarations.tables import Table
 from lakekit.engines.duckdb.engine import EmbeddedEngine
 from lakekit.engines.engine import Head
-from lakekit.errors import DamagedTable, ReaderTooOld
+from lakekit.errors import DamagedTableError, ReaderTooOldError
 from lakekit.storage.lake import find_lake
 from lakekit.template.tables import TABLES
 
@@ -106,7 +106,7 @@ def test_newest_version_without_a_damaged_file_is_named(
     (lost,) = set(DeltaTable(gold).file_uris()) - kept
     write_deltalake(gold, rows.slice(4, 2), mode="append")
     Path(lost).unlink()
-    with pytest.raises(DamagedTable, match=Path(lost).name) as caught:
+    with pytest.raises(DamagedTableError, match=Path(lost).name) as caught:
         lakekit.show("gold.sales_by_day", shop, tables=TABLES)
     assert (
         caught.value.next_step
@@ -120,7 +120,7 @@ def test_log_that_does_not_reach_back_leaves_the_version_open(shop: Path) -> Non
     table.create_checkpoint()
     for version in range(table.version()):
         (shop / f"gold/sales_by_day/_delta_log/{version:020}.json").unlink()
-    with pytest.raises(DamagedTable) as caught:
+    with pytest.raises(DamagedTableError) as caught:
         lakekit.quality(shop, tables=TABLES)
     assert caught.value.next_step == "lakekit restore gold.sales_by_day"
 
@@ -155,7 +155,7 @@ def test_file_of_the_right_size_that_cannot_be_read_is_damage(
     )
     lost.write_bytes(content)
     with pytest.raises(
-        DamagedTable,
+        DamagedTableError,
         match=f"gold.sales_by_day is damaged: .*{lost.name} cannot be read",
     ):
         lakekit.show("gold.sales_by_day", shop, tables=TABLES)
@@ -166,10 +166,13 @@ def test_whole_table_that_the_engine_cannot_open_is_no_damage(
 ) -> None:
     class Old(EmbeddedEngine):
         def head(self, table: Table) -> Optional[Head]:
-            raise DamagedTable(table.name, "place", "cannot be read: no date", None)
+            raise DamagedTableError(
+                table.name, "place", "cannot be read: no date", None
+            )
 
     with Old(find_lake(shop), TABLES, tmp_path) as engine:
         with pytest.raises(
-            ReaderTooOld, match="gold.sales_by_day cannot be read: no date; its newest"
+            ReaderTooOldError,
+            match="gold.sales_by_day cannot be read: no date; its newest",
         ):
             whole_head(engine, TABLES["gold.sales_by_day"])

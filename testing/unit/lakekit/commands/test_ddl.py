@@ -8,7 +8,7 @@ from sqlglot import exp
 
 import lakekit
 from lakekit.declarations.tables import Column, TableSet
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.template.tables import TABLES as ORDERS
 
@@ -98,7 +98,7 @@ def test_quotes_and_backslashes_of_comments_come_through() -> None:
 
 @pytest.mark.parametrize("name", ["flights", "a.b.c", "s3://bucket/x", "/tmp/x"])
 def test_name_that_is_no_schema_is_refused(name: str) -> None:
-    with pytest.raises(LakeRefused) as caught:
+    with pytest.raises(InvalidLakeError) as caught:
         lakekit.ddl(name)
     assert "CATALOG.SCHEMA" in caught.value.next_step
 

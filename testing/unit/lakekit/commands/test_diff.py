@@ -10,7 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 
 import lakekit
 from lakekit.commands.init import TEMPLATE
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.template.tables import TABLES
 
 Edit = Callable[[pa.Table], pa.Table]
@@ -138,13 +138,13 @@ def test_column_that_only_one_lake_has_is_a_difference(
     ("other", "why"), [("s3://bucket/lake", "on S3"), ("main.orders", "a schema")]
 )
 def test_lakes_of_two_kinds_are_refused(other: str, why: str, shop: Path) -> None:
-    with pytest.raises(LakeRefused, match=why) as caught:
+    with pytest.raises(InvalidLakeError, match=why) as caught:
         lakekit.diff(shop, other, tables=TABLES)
     assert "Copy one" in caught.value.next_step
 
 
 def test_two_empty_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(LakeRefused, match="Neither"):
+    with pytest.raises(InvalidLakeError, match="Neither"):
         lakekit.diff(tmp_path / "none", tmp_path / "neither", tables=TABLES)
 
 

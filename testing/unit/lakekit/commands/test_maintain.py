@@ -11,7 +11,7 @@ from deltalake import DeltaTable, write_deltalake
 import lakekit
 from lakekit.commands.maintain import behind
 from lakekit.engines.engine import Head, Note
-from lakekit.errors import LakeRefused, RetentionRefused
+from lakekit.errors import InvalidLakeError, RetentionTooShortError
 from lakekit.template.tables import TABLES
 
 GOLD = "gold/sales_by_day"
@@ -44,7 +44,7 @@ def age(lake: Path, days: int = 30) -> None:
             os.utime(file, (then, then))
 
 
-def of(result: lakekit.MaintainResult, table: str) -> lakekit.Maintained:
+def of(result: lakekit.MaintainResult, table: str) -> lakekit.TableMaintenance:
     return next(each for each in result.tables if each.table == table)
 
 
@@ -123,7 +123,7 @@ def test_less_than_seven_days_is_refused(
     hours: int, shop: Path, files: Callable[[Path], Any]
 ) -> None:
     before = files(shop)
-    with pytest.raises(RetentionRefused, match=f"{hours} hours") as caught:
+    with pytest.raises(RetentionTooShortError, match=f"{hours} hours") as caught:
         lakekit.maintain(shop, tables=TABLES, retain_hours=hours)
     assert (
         caught.value.exit_code == 2
@@ -133,7 +133,7 @@ def test_less_than_seven_days_is_refused(
 
 
 def test_lake_without_tables_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LakeRefused, match="holds none of the tables"):
+    with pytest.raises(InvalidLakeError, match="holds none of the tables"):
         lakekit.maintain(tmp_path / "none", tables=TABLES)
 
 

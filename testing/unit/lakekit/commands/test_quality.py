@@ -9,7 +9,7 @@ from deltalake import DeltaTable, write_deltalake
 
 import lakekit
 from lakekit.declarations.tables import Constraint, Expectation, TableSet
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.template.tables import TABLES
 
 
@@ -84,5 +84,5 @@ def test_table_that_is_not_there_is_named_and_none_at_all_refused(
         (*(t for t in TABLES if t.layer != "quarantine"), more), TABLES.sql
     )
     assert lakekit.quality(shop, tables=tables).missing == ("gold.more",)
-    with pytest.raises(LakeRefused, match="holds none of the tables"):
+    with pytest.raises(InvalidLakeError, match="holds none of the tables"):
         lakekit.quality(tmp_path / "none", tables=TABLES)

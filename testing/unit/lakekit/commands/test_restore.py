@@ -11,9 +11,14 @@ from deltalake import DeltaTable, write_deltalake
 import lakekit
 from lakekit.cli.main import call
 from lakekit.commands.init import TEMPLATE
-from lakekit.errors import ConflictError, DamagedLog, LakeRefused, UnknownTable
+from lakekit.errors import (
+    ConflictError,
+    DamagedLogError,
+    InvalidLakeError,
+    UnknownTableError,
+)
 from lakekit.storage.log_files import FolderLogFiles
-from lakekit.storage.versions import VersionRefused
+from lakekit.storage.versions import UnrestorableVersionError
 from lakekit.template.tables import TABLES
 
 GOLD = "gold.sales_by_day"
@@ -97,7 +102,7 @@ def test_version_that_lacks_files_is_refused_by_their_names(
     for rows in (4, 3):
         overwrite(shop, rows)
     lost, before = lose(shop, 2), files(shop)
-    with pytest.raises(VersionRefused) as refused:
+    with pytest.raises(UnrestorableVersionError) as refused:
         lakekit.restore(GOLD, shop, 2, tables=TABLES)
     assert f"version 2 lacks data files: {lost.name}; whole versions: 1, 0." in str(
         refused.value
@@ -109,7 +114,7 @@ def test_version_that_lacks_files_is_refused_by_their_names(
 @pytest.mark.parametrize("version", [7, -1])
 def test_version_that_is_not_there_is_refused(version: int, shop: Path) -> None:
     with pytest.raises(
-        VersionRefused, match=f"no version {version}; the log has 0 to 1;"
+        UnrestorableVersionError, match=f"no version {version}; the log has 0 to 1;"
     ):
         lakekit.restore(GOLD, shop, version, tables=TABLES)
 
@@ -120,7 +125,9 @@ def test_table_without_a_whole_version_can_be_made_again(shop: Path) -> None:
     log = shop / "gold/sales_by_day/_delta_log"
     DeltaTable(str(log.parent)).create_checkpoint()
     (log / f"{0:020}.json").unlink()
-    with pytest.raises(VersionRefused, match="no older version is whole") as refused:
+    with pytest.raises(
+        UnrestorableVersionError, match="no older version is whole"
+    ) as refused:
         lakekit.restore(GOLD, shop, 1, tables=TABLES)
     assert f"move {log.parent} away, then: lakekit run" in refused.value.next_step
     shutil.rmtree(log.parent)
@@ -133,7 +140,9 @@ def test_damaged_commit_is_named_with_a_way_out(shop: Path) -> None:
     overwrite(shop, 2)
     commit = shop / "gold/sales_by_day/_delta_log" / f"{2:020}.json"
     commit.write_text(commit.read_text()[:-9])
-    with pytest.raises(DamagedLog, match=f"{commit} is damaged: version 2") as damaged:
+    with pytest.raises(
+        DamagedLogError, match=f"{commit} is damaged: version 2"
+    ) as damaged:
         lakekit.restore(GOLD, shop, 1, tables=TABLES)
     assert "version 1 is then the newest" in damaged.value.next_step
     commit.unlink()
@@ -141,9 +150,9 @@ def test_damaged_commit_is_named_with_a_way_out(shop: Path) -> None:
 
 
 def test_unknown_and_missing_tables_are_refused(shop: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownTable):
+    with pytest.raises(UnknownTableError):
         lakekit.restore("gold.sales", shop, tables=TABLES)
-    with pytest.raises(LakeRefused, match="holds no table"):
+    with pytest.raises(InvalidLakeError, match="holds no table"):
         lakekit.restore(GOLD, tmp_path / "none", tables=TABLES)
 
 

@@ -14,7 +14,7 @@ import lakekit
 from lakekit.commands.run import RunResult
 from lakekit.declarations.tables import Column, Source, TableSet, bronze
 from lakekit.engines.duckdb.engine import EmbeddedEngine
-from lakekit.errors import LakeRefused, SourceError, StorageError, TooManyMisfits
+from lakekit.errors import ConversionError, InvalidLakeError, SourceError, StorageError
 
 Files = Callable[[Path], Dict[str, bytes]]
 HEADER = "name,age,seen,weight\n"
@@ -113,7 +113,7 @@ def test_column_of_too_many_misfits_is_refused_and_nothing_written(
         HEADER + "Ada,a,NA,NA\nBob,b,NA,NA\nCy,3,NA,NA\n"
     )
     with pytest.raises(
-        TooManyMisfits,
+        ConversionError,
         match="column age: 2 of 3 values are no int; at most 50% may fail",
     ):
         lakekit.run(source, tmp_path / "lake", tables=tables)
@@ -267,7 +267,7 @@ def test_source_is_needed_the_first_time_only(
 
 
 def test_foreign_folder_is_refused(source: Path, tables: TableSet) -> None:
-    with pytest.raises(LakeRefused):
+    with pytest.raises(InvalidLakeError):
         lakekit.run(source, source, tables=tables)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import lakekit
 from lakekit.declarations.tables import TableSet
-from lakekit.errors import LakeRefused, UnknownTable
+from lakekit.errors import InvalidLakeError, UnknownTableError
 
 
 def test_first_rows_in_the_order_of_the_table(
@@ -29,7 +29,7 @@ def test_first_rows_in_the_order_of_the_table(
 def test_table_that_is_not_there_yet_says_what_makes_it(
     tables: TableSet, tmp_path: Path
 ) -> None:
-    with pytest.raises(LakeRefused, match="holds no table gold.ages") as caught:
+    with pytest.raises(InvalidLakeError, match="holds no table gold.ages") as caught:
         lakekit.show("gold.ages", tmp_path / "none", tables=tables)
     assert (
         caught.value.next_step == f"lakekit run --source DIR --lake {tmp_path / 'none'}"
@@ -40,5 +40,5 @@ def test_table_that_is_not_there_yet_says_what_makes_it(
 def test_unknown_table_is_told_before_anything_is_opened(
     tables: TableSet, tmp_path: Path
 ) -> None:
-    with pytest.raises(UnknownTable, match="gold.age"):
+    with pytest.raises(UnknownTableError, match="gold.age"):
         lakekit.show("gold.age", tmp_path / "none", tables=tables)

@@ -10,8 +10,8 @@ import pytest
 from sqlglot import exp
 
 from lakekit.declarations import sql_cache, transpile
-from lakekit.declarations.sql_cache import Rewrites, cache_folder
-from lakekit.errors import DeclarationError, SqlRefused
+from lakekit.declarations.sql_cache import SqlCache, cache_folder
+from lakekit.errors import DeclarationError, UnsupportedSqlError
 
 QUERY = "select a.n from silver.a"
 VIEWS = {"silver.a": "v"}
@@ -32,14 +32,14 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> List[str]:
     return asked
 
 
-def both(kept: Rewrites) -> List[str]:
+def both(kept: SqlCache) -> List[str]:
     return [kept.query("gold.g", QUERY, VIEWS), kept.predicate("gold.g", PREDICATE)]
 
 
 def test_text_is_rewritten_once(tmp_path: Path, parsed: List[str]) -> None:
-    first = both(Rewrites(tmp_path / "kept"))
+    first = both(SqlCache(tmp_path / "kept"))
     assert first == ["SELECT a.n FROM v AS a", "n IS NULL OR n > 0"]
-    assert both(Rewrites(tmp_path / "kept")) == first
+    assert both(SqlCache(tmp_path / "kept")) == first
     assert parsed == [QUERY, PREDICATE]
     assert sorted(file.suffix for file in (tmp_path / "kept").iterdir()) == [
         ".sql",
@@ -48,12 +48,12 @@ def test_text_is_rewritten_once(tmp_path: Path, parsed: List[str]) -> None:
 
 
 def test_what_is_kept_needs_no_sqlglot(tmp_path: Path) -> None:
-    both(Rewrites(tmp_path))
+    both(SqlCache(tmp_path))
     code = f"""if True:
         import sys
         from pathlib import Path
-        from lakekit.declarations.sql_cache import Rewrites
-        kept = Rewrites(Path({str(tmp_path)!r})).predicate("t", {PREDICATE!r})
+        from lakekit.declarations.sql_cache import SqlCache
+        kept = SqlCache(Path({str(tmp_path)!r})).predicate("t", {PREDICATE!r})
         print(kept, "sqlglot" in sys.modules)"""
     paths = {"PYTHONPATH": str(Path(sql_cache.__file__).parents[2])}
     said = subprocess.run(
@@ -70,19 +70,19 @@ def test_what_is_kept_needs_no_sqlglot(tmp_path: Path) -> None:
 def test_each_thing_that_a_text_depends_on_is_part_of_its_key(
     tmp_path: Path, parsed: List[str], what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both(Rewrites(tmp_path))
+    both(SqlCache(tmp_path))
     if what == "SQL":
-        Rewrites(tmp_path).query("gold.g", f"{QUERY} where true", VIEWS)
+        SqlCache(tmp_path).query("gold.g", f"{QUERY} where true", VIEWS)
     elif what == "views":
-        assert "FROM w AS a" in Rewrites(tmp_path).query(
+        assert "FROM w AS a" in SqlCache(tmp_path).query(
             "gold.g", QUERY, {"silver.a": "w"}
         )
     elif what == "kind":
-        with pytest.raises(SqlRefused):
-            Rewrites(tmp_path).predicate("gold.g", QUERY)
+        with pytest.raises(UnsupportedSqlError):
+            SqlCache(tmp_path).predicate("gold.g", QUERY)
     else:
         monkeypatch.setattr(sql_cache, "_rewriter", lambda: "sqlglot of tomorrow")
-        both(Rewrites(tmp_path))
+        both(SqlCache(tmp_path))
     assert len(parsed) > 2
 
 
@@ -92,25 +92,25 @@ def test_each_thing_that_a_text_depends_on_is_part_of_its_key(
 def test_damaged_file_is_written_again(
     tmp_path: Path, parsed: List[str], damage: bytes
 ) -> None:
-    first = both(Rewrites(tmp_path))
+    first = both(SqlCache(tmp_path))
     for file in tmp_path.iterdir():
         file.write_bytes(damage)
-    assert both(Rewrites(tmp_path)) == first and len(parsed) == 4
-    assert both(Rewrites(tmp_path)) == first and len(parsed) == 4
+    assert both(SqlCache(tmp_path)) == first and len(parsed) == 4
+    assert both(SqlCache(tmp_path)) == first and len(parsed) == 4
 
 
 def test_file_of_another_user_is_not_believed(
     tmp_path: Path, parsed: List[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both(Rewrites(tmp_path))
+    both(SqlCache(tmp_path))
     monkeypatch.setattr(os, "getuid", lambda: 4242)
-    both(Rewrites(tmp_path))
+    both(SqlCache(tmp_path))
     assert len(parsed) == 4
 
 
 def test_folder_that_cannot_be_made_or_is_none_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert both(Rewrites(tmp_path / "file" / "kept")) == both(Rewrites(None))
+    assert both(SqlCache(tmp_path / "file" / "kept")) == both(SqlCache(None))
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file"]
 
 
@@ -121,16 +121,16 @@ def test_half_a_text_is_not_left(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    both(Rewrites(tmp_path))
+    both(SqlCache(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_refusals_are_not_kept(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(DeclarationError):
-            Rewrites(tmp_path).query("gold.g", QUERY, {"silver.b": "v"})
-        with pytest.raises(SqlRefused):
-            Rewrites(tmp_path).predicate("gold.g", "dayofweek(n) = 1")
+            SqlCache(tmp_path).query("gold.g", QUERY, {"silver.b": "v"})
+        with pytest.raises(UnsupportedSqlError):
+            SqlCache(tmp_path).predicate("gold.g", "dayofweek(n) = 1")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,5 +158,5 @@ def test_code_that_cannot_be_read_keeps_nothing(
     monkeypatch.setattr(
         sql_cache, "__file__", str(tmp_path / "lakekit.zip" / "rewrites.py")
     )
-    both(Rewrites(tmp_path / "kept"))
+    both(SqlCache(tmp_path / "kept"))
     assert not (tmp_path / "kept").exists()

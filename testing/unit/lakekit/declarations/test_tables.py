@@ -16,7 +16,7 @@ from lakekit.declarations.tables import (
     TableSet,
     bronze,
 )
-from lakekit.errors import DeclarationError, UnknownTable
+from lakekit.errors import DeclarationError, UnknownTableError
 
 A = Table("silver.a", (Column("x"),), sql="a.sql")
 B = Table("gold.b", (Column("x"),), reads=("silver.a",), sql="b.sql")
@@ -141,7 +141,7 @@ def test_declarations_that_do_not_fit_are_refused(
 def test_unknown_table_names_the_nearest() -> None:
     tables = TableSet((A, B), Path())
     assert tables["gold.b"] is B and len(tables) == 2
-    with pytest.raises(UnknownTable) as caught:
+    with pytest.raises(UnknownTableError) as caught:
         tables["golds.b"]
     assert caught.value.next_step == "Did you mean gold.b?"
 

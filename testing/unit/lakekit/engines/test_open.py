@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lakekit.engines.open import open_engine
-from lakekit.errors import LakeRefused, MissingExtra
+from lakekit.errors import InvalidLakeError, MissingExtraError
 from lakekit.storage.lake import Lake, find_lake
 from lakekit.template.tables import TABLES
 
@@ -21,7 +21,7 @@ def test_embedded_engine_opens_a_folder(tmp_path: Path) -> None:
 
 
 def test_embedded_engine_keeps_no_schema_of_a_catalog(tmp_path: Path) -> None:
-    with pytest.raises(LakeRefused, match="main.flights") as caught:
+    with pytest.raises(InvalidLakeError, match="main.flights") as caught:
         open_engine("embedded", Lake("schema", "main.flights"), TABLES, tmp_path)
     assert caught.value.next_step == "Add --engine spark."
 
@@ -43,7 +43,7 @@ def test_missing_package_is_told_with_its_extra(
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, module, raising=False)
     with pytest.raises(
-        MissingExtra, match=f"The package {package} is not installed"
+        MissingExtraError, match=f"The package {package} is not installed"
     ) as caught:
         open_engine(engine, find_lake(tmp_path / "lake"), TABLES, tmp_path)
     assert (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lakekit.declarations.tables import TableSet
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.storage.lake import Lake, check_lake, find_lake
 
 
@@ -49,13 +49,13 @@ def test_folder_that_holds_anything_else_is_refused(
     foreign = tmp_path / "lake" / path
     foreign.parent.mkdir(parents=True)
     foreign.touch()
-    with pytest.raises(LakeRefused, match=f"is no lake.*{named}"):
+    with pytest.raises(InvalidLakeError, match=f"is no lake.*{named}"):
         check_lake(find_lake(tmp_path / "lake"), tables)
 
 
 def test_file_is_no_lake(tmp_path: Path, tables: TableSet) -> None:
     (tmp_path / "lake").touch()
-    with pytest.raises(LakeRefused, match="is a file"):
+    with pytest.raises(InvalidLakeError, match="is a file"):
         check_lake(find_lake(tmp_path / "lake"), tables)
 
 
@@ -94,7 +94,7 @@ def test_table_has_its_place_in_each_kind_of_lake(tables: TableSet) -> None:
 def test_place_that_cannot_hold_a_lake_is_refused_with_the_reason(
     name: str, reason: str
 ) -> None:
-    with pytest.raises(LakeRefused, match=reason):
+    with pytest.raises(InvalidLakeError, match=reason):
         find_lake(name)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lakekit.declarations.tables import Column, Table
-from lakekit.errors import LakeRefused, StorageError
+from lakekit.errors import InvalidLakeError, StorageError
 from lakekit.storage.lake import Lake
 from lakekit.storage.log_files import FolderLogFiles, log_files
 
@@ -43,5 +43,5 @@ def test_table_that_is_not_there_has_no_files(tmp_path: Path) -> None:
 def test_lake_says_where_the_files_are(tmp_path: Path) -> None:
     lake = Lake("folder", str(tmp_path))
     assert log_files(lake, TABLE).location == f"{tmp_path}/gold/t"
-    with pytest.raises(LakeRefused, match="Spark"):
+    with pytest.raises(InvalidLakeError, match="Spark"):
         log_files(Lake("schema", "main.flights"), TABLE)

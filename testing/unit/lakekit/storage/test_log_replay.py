@@ -8,7 +8,7 @@ from deltalake import DeltaTable, Field, Schema
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
-from lakekit.errors import DamagedLog
+from lakekit.errors import DamagedLogError
 from lakekit.storage.log_files import FolderLogFiles
 from lakekit.storage.log_replay import replay, versions
 from lakekit.storage.versions import Version
@@ -111,7 +111,7 @@ def test_damaged_commit_without_a_checkpoint_is_named(damage: str) -> None:
         del files.log[name]
     else:
         files.log[name] = files.log[name][:-5]
-    with pytest.raises(DamagedLog, match=f"{name} is .*: version 1 and later"):
+    with pytest.raises(DamagedLogError, match=f"{name} is .*: version 1 and later"):
         versions(files)
 
 
@@ -161,6 +161,6 @@ def test_checkpoint_is_gone_on_from_behind_a_damaged_commit(table: Path) -> None
 def test_damaged_checkpoint_is_named(table: Path) -> None:
     name = f"{3:020}.checkpoint.parquet"
     (table / "_delta_log" / name).write_bytes(b"PAR1")
-    with pytest.raises(DamagedLog, match=f"{name} is damaged") as damaged:
+    with pytest.raises(DamagedLogError, match=f"{name} is damaged") as damaged:
         versions(FolderLogFiles(str(table)))
     assert "_last_checkpoint" in damaged.value.next_step

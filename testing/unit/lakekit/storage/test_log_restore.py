@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from lakekit.errors import ConflictError, LakeRefused
+from lakekit.errors import ConflictError, InvalidLakeError
 from lakekit.storage.log_replay import LogState, replay
 from lakekit.storage.log_restore import actions, states, write_restore
 from testing.unit.lakekit.fake_log import FakeFiles, add, log_of, metadata, remove
@@ -73,7 +73,7 @@ def test_table_with_other_features_is_left_to_spark(protocol: Any) -> None:
     files = files_of(
         {"protocol": {"minReaderVersion": reader, "minWriterVersion": writer}}
     )
-    with pytest.raises(LakeRefused) as refused:
+    with pytest.raises(InvalidLakeError) as refused:
         write_restore("gold.t", files, *states(files, 1))
     assert refused.value.next_step == "Add --engine spark."
     assert f"{4:020}.json" not in files.names()
@@ -84,5 +84,5 @@ def test_append_only_table_is_not_taken_from() -> None:
     newest = LogState(
         3, newest.protocol, {"configuration": {"delta.appendOnly": "true"}}
     )
-    with pytest.raises(LakeRefused):
+    with pytest.raises(InvalidLakeError):
         write_restore("gold.t", files_of(), target, newest)

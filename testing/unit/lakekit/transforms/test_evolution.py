@@ -15,7 +15,7 @@ from lakekit.declarations.tables import (
     bronze,
 )
 from lakekit.engines.engine import Head
-from lakekit.errors import ConstraintBroken, RebuildRefused
+from lakekit.errors import ConstraintViolationError, RebuildRequiredError
 from lakekit.template.tables import TABLES
 from lakekit.transforms.evolution import Change, apply, plan_changes
 
@@ -187,7 +187,8 @@ def test_constraint_that_rows_break_is_refused_with_their_count_and_nothing_done
 ):
     engine = Recorder(broken=1234)
     with pytest.raises(
-        ConstraintBroken, match="1,234 rows break the new constraint price_not_negative"
+        ConstraintViolationError,
+        match="1,234 rows break the new constraint price_not_negative",
     ) as caught:
         applied(
             engine,
@@ -200,7 +201,7 @@ def test_rebuild_needs_to_be_allowed_and_then_names_the_table() -> None:
     engine, stored = Recorder(), head_of(
         SILVER, partition="item", columns=without("customer")
     )
-    with pytest.raises(RebuildRefused) as caught:
+    with pytest.raises(RebuildRequiredError) as caught:
         applied(engine, stored)
     assert caught.value.exit_code == 2 and "--allow-rebuild" in caught.value.next_step
     assert engine.calls == []
@@ -209,7 +210,7 @@ def test_rebuild_needs_to_be_allowed_and_then_names_the_table() -> None:
 
 def test_bronze_rebuild_is_refused_even_when_allowed() -> None:
     required = tuple(column for column in BRONZE.columns if column.name != "item")
-    with pytest.raises(RebuildRefused, match="bronze.orders") as caught:
+    with pytest.raises(RebuildRequiredError, match="bronze.orders") as caught:
         applied(
             Recorder(),
             head_of(BRONZE, columns=required),

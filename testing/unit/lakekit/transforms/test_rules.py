@@ -7,7 +7,7 @@ import pytest
 from lakekit.declarations.tables import Column, Expectation, Table, TableSet
 from lakekit.engines.duckdb.engine import EmbeddedEngine
 from lakekit.engines.engine import Staged
-from lakekit.errors import ExpectationFailed
+from lakekit.errors import ExpectationFailedError
 from lakekit.transforms.rules import doubled, judge, misfit_rule, refusal_rule
 
 TABLE = Table(
@@ -73,7 +73,7 @@ def test_unmet_expectations_are_counted_and_one_that_has_to_be_met_ends_it(
         TABLE, expectations=(Expectation("n is known", "n > 0", "fail"),)
     )
     with pytest.raises(
-        ExpectationFailed, match="1 rows do not meet the expectation 'n is known'"
+        ExpectationFailedError, match="1 rows do not meet the expectation 'n is known'"
     ):
         judge(engine, must, Staged("judged", 3))
     assert doubled(engine, "judged", ("k",)) and not doubled(

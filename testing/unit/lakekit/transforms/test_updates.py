@@ -7,7 +7,7 @@ import pytest
 
 import lakekit
 from lakekit.declarations.tables import Expectation, Table, TableSet
-from lakekit.errors import ComputeError, DeclarationError, ExpectationFailed
+from lakekit.errors import ComputeError, DeclarationError, ExpectationFailedError
 
 HEADER = "name,age,seen,weight\n"
 
@@ -57,7 +57,7 @@ def test_expectation_that_must_be_met_stops_before_the_table_is_written(
         tables, dataclasses.replace(tables["gold.ages"], expectations=must)
     )
     with pytest.raises(
-        ExpectationFailed,
+        ExpectationFailedError,
         match="gold.ages: 2 rows do not meet the expectation 'someone is old'",
     ):
         lakekit.run(source, tmp_path / "lake", tables=strict)

@@ -16,7 +16,12 @@ from lakekit.engines.duckdb import delta_log, statements
 from lakekit.engines.duckdb.delta_tables import DeltaTables
 from lakekit.engines.duckdb.staging import DataFile, Staging
 from lakekit.engines.engine import Head, Note
-from lakekit.errors import ConflictError, LakeRefused, MissingExtra, StorageError
+from lakekit.errors import (
+    ConflictError,
+    InvalidLakeError,
+    MissingExtraError,
+    StorageError,
+)
 from lakekit.storage.files import Storage
 
 try:
@@ -25,7 +30,7 @@ try:
     from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError, DeltaError
 except ModuleNotFoundError as missing:
-    raise MissingExtra(str(missing.name), "embedded") from missing
+    raise MissingExtraError(str(missing.name), "embedded") from missing
 
 OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
 """delta-rs before 1.6 writes no transaction identifier with files that it did not write
@@ -174,7 +179,7 @@ class Commits:
         writer can.
         """
         if OLD_WRITER:
-            raise LakeRefused(
+            raise InvalidLakeError(
                 f"{table.name} keeps its partitioning with deltalake {DELTALAKE}, and"
                 " stays as it was",
                 "Run once with deltalake 1.6 or newer, which needs Python 3.10, or with"

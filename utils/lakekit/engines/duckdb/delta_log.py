@@ -19,14 +19,19 @@ from lakekit.engines.engine import (
     Note,
 )
 from lakekit.engines.history import Commit, newest_change, newest_note
-from lakekit.errors import DamagedTable, LakeRefused, MissingExtra, StorageError
+from lakekit.errors import (
+    DamagedTableError,
+    InvalidLakeError,
+    MissingExtraError,
+    StorageError,
+)
 from lakekit.storage.lake import Lake
 
 try:
     from deltalake import DeltaTable, Field, Schema
     from deltalake.exceptions import DeltaError, TableNotFoundError
 except ModuleNotFoundError as missing:
-    raise MissingExtra(str(missing.name), "embedded") from missing
+    raise MissingExtraError(str(missing.name), "embedded") from missing
 if TYPE_CHECKING:
     import pyarrow as pa  # 40 ms, which most runs need not pay
 
@@ -44,11 +49,11 @@ there.
 
 def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
     """The newest version; None when there is no such table. Raises StorageError,
-    DamagedTable, LakeRefused.
+    DamagedTableError, InvalidLakeError.
     """
     location = lake.location(table)
     if lake.kind == "schema":
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"The lake {lake} is a schema, which Spark knows by name",
             "Add --engine spark.",
         )
@@ -63,7 +68,7 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
         features = set(protocol.reader_features or ()) & set(FORBIDDEN_FEATURES) or {
             "columnMapping"
         }
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"{table.name} has {', '.join(sorted(features))} on, which not every"
             " supported writer handles",
             "Switch it off: ALTER TABLE ... DROP FEATURE ... (and REORG TABLE ... APPLY"
@@ -74,7 +79,7 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
 
 def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTable:
     """A version, the newest by default. Raises TableNotFoundError, StorageError, and
-    DamagedTable for one that delta-rs or Arrow cannot read.
+    DamagedTableError for one that delta-rs or Arrow cannot read.
     """
     try:
         delta = DeltaTable(location, version=version)
@@ -85,11 +90,11 @@ def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTab
         reason = first_line(error)
         if isinstance(error, OSError) or OUTSIDE.search(reason):
             raise StorageError(Path(location), reason) from error
-        raise DamagedTable(
+        raise DamagedTableError(
             table.name, location, f"cannot be read: {reason}", None
         ) from error
     if reason:
-        raise DamagedTable(table.name, location, f"cannot be read: {reason}", None)
+        raise DamagedTableError(table.name, location, f"cannot be read: {reason}", None)
     return delta
 
 

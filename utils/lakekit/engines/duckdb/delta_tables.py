@@ -11,17 +11,17 @@ from typing import Dict, Iterator, Optional
 from lakekit.declarations.tables import Table
 from lakekit.engines.duckdb import delta_log
 from lakekit.engines.engine import Head
-from lakekit.errors import ConflictError, MissingExtra, StorageError
+from lakekit.errors import ConflictError, MissingExtraError, StorageError
 from lakekit.storage import log_restore
 from lakekit.storage.lake import Lake
 from lakekit.storage.log_files import LogFiles
-from lakekit.storage.log_restore import Restored
+from lakekit.storage.log_restore import RestoreOutcome
 
 try:
     from deltalake import DeltaTable
     from deltalake.exceptions import CommitFailedError, DeltaError
 except ModuleNotFoundError as missing:
-    raise MissingExtra(str(missing.name), "embedded") from missing
+    raise MissingExtraError(str(missing.name), "embedded") from missing
 
 
 class DeltaTables:
@@ -65,8 +65,8 @@ class DeltaTables:
         return delta
 
     def before(self, table: Table, version: int) -> DeltaTable:
-        """An older version. Raises DamagedTable where it cannot be read, and where the
-        log no longer has it.
+        """An older version. Raises DamagedTableError where it cannot be read, and where
+        the log no longer has it.
         """
         return delta_log.load(table, self.location(table), version)
 
@@ -86,23 +86,23 @@ class DeltaTables:
 
     def restore(
         self, table: Table, files: LogFiles, version: int, dry_run: bool
-    ) -> Restored:
+    ) -> RestoreOutcome:
         """Make an older version the newest, as `Engine.restore` does: by delta-rs, or
         where it cannot open the newest version by a commit of lakekit's own.
         """
         target, newest = log_restore.states(files, version)
         added, removed = map(len, log_restore.difference(target, newest))
         if dry_run:
-            return Restored(None, added, removed)
+            return RestoreOutcome(None, added, removed)
         self.forget(table)
         try:
             delta = DeltaTable(self.location(table))
         except (DeltaError, ValueError):  # a partition value, a null where none may be
             made = log_restore.write_restore(table.name, files, target, newest)
-            return Restored(made, added, removed)
+            return RestoreOutcome(made, added, removed)
         with self.changing(table):
             delta.restore(version)
-        return Restored(delta.version(), added, removed)
+        return RestoreOutcome(delta.version(), added, removed)
 
     @contextmanager
     def changing(self, table: Table) -> Iterator[None]:

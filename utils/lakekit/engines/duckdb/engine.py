@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from lakekit.declarations import value_limits
-from lakekit.declarations.sql_cache import Rewrites, cache_folder
+from lakekit.declarations.sql_cache import SqlCache, cache_folder
 from lakekit.declarations.tables import Column, Source, Table, TableSet
 from lakekit.engines.duckdb import delta_log, statements
 from lakekit.engines.duckdb.delta_tables import DeltaTables
 from lakekit.engines.duckdb.staging import DataFile, Staging
-from lakekit.engines.engine import Head, Inspected, Note, Staged
+from lakekit.engines.engine import FileInspection, Head, Note, Staged
 from lakekit.engines.retries import retried
 from lakekit.errors import (
     ComputeError,
     ConflictError,
-    DamagedTable,
-    MissingExtra,
+    DamagedTableError,
+    MissingExtraError,
     SourceError,
     StorageError,
 )
@@ -36,7 +36,7 @@ from lakekit.storage import log_replay
 from lakekit.storage.files import storage_of
 from lakekit.storage.lake import Lake
 from lakekit.storage.log_files import log_files
-from lakekit.storage.log_restore import Restored
+from lakekit.storage.log_restore import RestoreOutcome
 from lakekit.storage.versions import Version
 
 try:
@@ -44,7 +44,7 @@ try:
     from deltalake import Transaction
     from deltalake.exceptions import DeltaError
 except ModuleNotFoundError as missing:
-    raise MissingExtra(str(missing.name), "embedded") from missing
+    raise MissingExtraError(str(missing.name), "embedded") from missing
 
 from lakekit.engines.duckdb.commits import Commits
 
@@ -67,7 +67,7 @@ class EmbeddedEngine:
         self._staging = Staging(scratch, memory)
         self._tables = DeltaTables(lake)
         self._commits = Commits(self._tables, self._storage, self._staging)
-        self._rewrites = Rewrites(cache_folder(os.environ))
+        self._sql_cache = SqlCache(cache_folder(os.environ))
         self._scans: Dict[Shape, str] = {}
         self._views: Dict[str, Shape] = {}
         self._nets: Set[str] = set()
@@ -150,7 +150,7 @@ class EmbeddedEngine:
 
     def inspect(
         self, table: Table, opened: OpenedFile, at: datetime.datetime
-    ) -> Inspected:
+    ) -> FileInspection:
         kinds: List[str] = []
         if opened.format == "parquet":
             scan = (
@@ -182,7 +182,7 @@ class EmbeddedEngine:
             for each in columns
         )
         first = self.query(f"SELECT {counts} FROM {view}")[0]
-        return Inspected(
+        return FileInspection(
             sum(file.rows for file in files),
             {each.name: int(n) for each, n in zip(columns, first)},
         )
@@ -221,7 +221,7 @@ class EmbeddedEngine:
                 try:
                     files = self._fetch(table, delta_log.uris(delta))
                 except FileNotFoundError as error:
-                    raise DamagedTable(
+                    raise DamagedTableError(
                         table.name, str(error), "is missing", None
                     ) from error
                 self._scans[at] = self._staging.over(
@@ -246,7 +246,7 @@ class EmbeddedEngine:
             gone, come = self._fetch(table, sorted(old - new)), self._fetch(
                 table, sorted(new - old)
             )
-        except (DeltaError, FileNotFoundError, StorageError, DamagedTable):
+        except (DeltaError, FileNotFoundError, StorageError, DamagedTableError):
             return False
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         came = self._staging.over(table, come, delta_log.partition(now))
@@ -273,10 +273,10 @@ class EmbeddedEngine:
         return statements.misfit(column, source)
 
     def predicate(self, table: str, sql: str) -> str:
-        return self._rewrites.predicate(table, sql)
+        return self._sql_cache.predicate(table, sql)
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
-        return self._rewrites.query(table.name, sql, views)
+        return self._sql_cache.query(table.name, sql, views)
 
     # Writing
 
@@ -363,7 +363,7 @@ class EmbeddedEngine:
     def versions(self, table: Table) -> Tuple[Version, ...]:
         return log_replay.versions(log_files(self._lake, table))
 
-    def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
+    def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         return self._tables.restore(
             table, log_files(self._lake, table), version, dry_run
         )

@@ -15,13 +15,13 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 from lakekit.declarations.tables import Table, Type
 from lakekit.engines.duckdb import statements
-from lakekit.errors import DamagedTable, MissingExtra, StorageError
+from lakekit.errors import DamagedTableError, MissingExtraError, StorageError
 
 try:
     import duckdb
     from deltalake.transaction import AddAction
 except ModuleNotFoundError as missing:
-    raise MissingExtra(str(missing.name), "embedded") from missing
+    raise MissingExtraError(str(missing.name), "embedded") from missing
 
 PLAIN = re.compile(r"[A-Za-z0-9-]+")
 """Partition values that stand in the name of a folder as they are, whoever writes
@@ -100,9 +100,9 @@ class Staging:
                 folder.rmdir()
 
     def execute(self, sql: str) -> List[Tuple[Any, ...]]:
-        """All rows of one statement. Raises DamagedTable where a data file cannot be
-        read. DuckDB turns a Ctrl-C while it computes into a RuntimeError; it is undone
-        here.
+        """All rows of one statement. Raises DamagedTableError where a data file cannot
+        be read. DuckDB turns a Ctrl-C while it computes into a RuntimeError; it is
+        undone here.
         """
         try:
             return self.duckdb.execute(sql).fetchall()
@@ -118,8 +118,8 @@ class Staging:
             raise
 
     def _check_scanned(self) -> None:
-        """Read all data files again, one by one. Raises DamagedTable for the first that
-        cannot be read."""
+        """Read all data files again, one by one. Raises DamagedTableError for the first
+        that cannot be read."""
         for table, files in self._scanned.items():
             for file in files:
                 try:
@@ -129,7 +129,7 @@ class Staging:
                     )
                 except duckdb.Error as error:
                     reason = str(error).partition("\n")[0]
-                    raise DamagedTable(
+                    raise DamagedTableError(
                         table, str(file), f"cannot be read ({reason})", None
                     ) from error
 

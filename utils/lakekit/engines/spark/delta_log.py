@@ -20,7 +20,7 @@ from lakekit.engines.history import Commit, newest_change, newest_note
 from lakekit.engines.spark.errors import translated
 from lakekit.engines.spark.session import on_databricks
 from lakekit.engines.spark.statements import columns_of, name
-from lakekit.errors import DamagedTable, LakeRefused, StorageError
+from lakekit.errors import DamagedTableError, InvalidLakeError, StorageError
 from lakekit.storage import log_replay
 from lakekit.storage.files import FolderStorage
 from lakekit.storage.folder_log import COMMIT, FolderLog
@@ -232,11 +232,11 @@ class SparkLogs:
         )
 
     def _check_values(self, table: Table) -> None:
-        """Raise DamagedTable for values in the log that readers do not parse."""
+        """Raise DamagedTableError for values in the log that readers do not parse."""
         log = self._log(table)
         reason = log_replay.unreadable(log.metadata, log.partitions()) if log else ""
         if reason:
-            raise DamagedTable(
+            raise DamagedTableError(
                 table.name, self.location(table), f"cannot be read: {reason}", None
             )
 
@@ -260,13 +260,13 @@ class SparkLogs:
 
 
 def _check_features(table: Table, detail: Mapping[str, Any]) -> None:
-    """Raise LakeRefused for features that lakekit's other writers do not handle."""
+    """Raise InvalidLakeError for features that other lakekit writers do not handle."""
     if detail["minReaderVersion"] <= 1 and not detail.get("clusteringColumns"):
         return
     features = set(detail.get("tableFeatures") or ()) & set(FORBIDDEN_FEATURES) - {
         "generatedColumns"
     }
-    raise LakeRefused(
+    raise InvalidLakeError(
         f"{table.name} has {', '.join(sorted(features)) or 'columnMapping'} on,"
         " which not every supported writer handles",
         "Switch it off: ALTER TABLE ... DROP FEATURE ... "

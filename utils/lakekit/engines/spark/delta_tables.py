@@ -25,8 +25,8 @@ from lakekit.engines.spark.statements import columns_ddl, name, text
 from lakekit.errors import ConflictError, StorageError
 from lakekit.storage import log_replay
 from lakekit.storage.log_files import FolderLogFiles
-from lakekit.storage.log_restore import Restored
-from lakekit.storage.versions import Version, VersionRefused
+from lakekit.storage.log_restore import RestoreOutcome
+from lakekit.storage.versions import UnrestorableVersionError, Version
 
 PROPERTIES: Mapping[str, str] = {
     **TABLE_PROPERTIES,
@@ -237,7 +237,7 @@ class SparkTables(SparkLogs):
             for version, millis, operation in found
         )
 
-    def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
+    def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         """Make an older version the newest, as `Engine.restore` does."""
         reference, location = self.reference(table), self.location(table)
         self._seen.pop(table.name, None)
@@ -246,7 +246,7 @@ class SparkTables(SparkLogs):
                 set(self._spark.sql(f"SELECT * FROM {reference} {at}").inputFiles())
                 for at in ("", f"VERSION AS OF {version}")
             )
-        done = Restored(None, len(after - before), len(before - after))
+        done = RestoreOutcome(None, len(after - before), len(before - after))
         if dry_run:
             return done
         try:
@@ -255,7 +255,7 @@ class SparkTables(SparkLogs):
             missing = MISSING.search(str(error))
             if missing is None:
                 raise failure(table.name, location, error, StorageError) from error
-            raise VersionRefused(
+            raise UnrestorableVersionError(
                 f"{table.name}: version {version} lacks data files: {missing.group(1)}",
                 f"lakekit restore {table.name}",
             ) from error

@@ -19,7 +19,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tupl
 from lakekit.errors import (
     ComputeError,
     ConflictError,
-    MissingExtra,
+    MissingExtraError,
     SourceError,
     StorageError,
 )
@@ -28,11 +28,11 @@ try:
     import delta  # noqa: F401  # what is imported below then finds it
     from pyspark.sql import DataFrame, SparkSession
 except ModuleNotFoundError as missing:
-    raise MissingExtra(str(missing.name), "spark") from missing
+    raise MissingExtraError(str(missing.name), "spark") from missing
 
 from lakekit.declarations import transpile, value_limits
 from lakekit.declarations.tables import Column, Source, Table, TableSet
-from lakekit.engines.engine import Head, Inspected, Note, Staged
+from lakekit.engines.engine import FileInspection, Head, Note, Staged
 from lakekit.engines.spark import statements
 from lakekit.engines.spark.delta_tables import SparkTables
 from lakekit.engines.spark.errors import FAILURES, reason, translated
@@ -40,7 +40,7 @@ from lakekit.engines.spark.session import check_place, on_databricks, spark_sess
 from lakekit.engines.spark.statements import name, text
 from lakekit.sources.files import OpenedFile
 from lakekit.storage.lake import Lake
-from lakekit.storage.log_restore import Restored
+from lakekit.storage.log_restore import RestoreOutcome
 from lakekit.storage.versions import Version
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -143,7 +143,7 @@ class SparkEngine:
 
     def inspect(
         self, table: Table, opened: OpenedFile, at: datetime.datetime
-    ) -> Inspected:
+    ) -> FileInspection:
         origin = {
             "_source_file": text(opened.name),
             "_source_sha256": text(opened.digest),
@@ -169,7 +169,7 @@ class SparkEngine:
             raise SourceError(f"{opened.given}{why}") from error
         opened.check_unchanged()
         self._sources[table.name, opened.digest] = rows
-        return Inspected(
+        return FileInspection(
             int(found[0]),
             {column.name: int(n) for column, n in zip(columns, found[1:])},
         )
@@ -357,7 +357,7 @@ class SparkEngine:
     def versions(self, table: Table) -> Tuple[Version, ...]:
         return self._tables.versions(table)
 
-    def restore(self, table: Table, version: int, dry_run: bool) -> Restored:
+    def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         return self._tables.restore(table, version, dry_run)
 
     # Inside
@@ -502,6 +502,6 @@ def _instant(micros: Optional[int]) -> Optional[datetime.datetime]:
 
 def _written(expression: Any) -> str:
     """SQL as Databricks takes it, or rewritten for Spark outside it, which lacks
-    QUALIFY. Raises SqlRefused.
+    QUALIFY. Raises UnsupportedSqlError.
     """
     return str(expression.sql(dialect="databricks" if on_databricks() else "spark"))

@@ -15,7 +15,7 @@ from lakekit.declarations.tables import LAYERS
 from lakekit.errors import (
     ComputeError,
     ConflictError,
-    DamagedTable,
+    DamagedTableError,
     LakekitError,
     StorageError,
 )
@@ -92,7 +92,9 @@ def failure(
         folders = re.findall(rf"/({'|'.join(LAYERS)})[/_](\w+)(?=/)", file)
         name = ".".join(folders[-1]) if folders else table
         # A query reads tables that its caller alone knows.
-        return DamagedTable(name if "." in name else "TABLE", file, "is missing", None)
+        return DamagedTableError(
+            name if "." in name else "TABLE", file, "is missing", None
+        )
     storage = STORAGE.search(whole)
     if storage:
         return StorageError(Path(place), storage.group(1))

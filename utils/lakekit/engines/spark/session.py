@@ -13,7 +13,7 @@ from typing import Dict, Iterator, Mapping, Optional
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from lakekit.errors import LakeRefused, MissingExtra
+from lakekit.errors import InvalidLakeError, MissingExtraError
 from lakekit.storage.lake import Lake
 
 JARS = "LAKEKIT_JARS"
@@ -54,12 +54,12 @@ def on_databricks() -> bool:
 
 def check_place(lake: Lake, session: SparkSession) -> None:
     """Refuse a lake on S3 where two writers can both write the same version of a Delta
-    log. Raises LakeRefused.
+    log. Raises InvalidLakeError.
     """
     if lake.kind != "s3" or on_databricks():
         return
     if not any(session.conf.get(name, None) for name in LOG_STORES):
-        raise LakeRefused(
+        raise InvalidLakeError(
             f"The lake {lake} is on S3, where Spark without a log store lets two"
             " writers write the same version",
             "Use --engine embedded,"
@@ -139,7 +139,7 @@ def _start(scratch: Path) -> SparkSession:
     try:
         from delta import configure_spark_with_delta_pip
     except ModuleNotFoundError as error:
-        raise MissingExtra("delta-spark", "spark") from error
+        raise MissingExtraError("delta-spark", "spark") from error
     session: SparkSession = configure_spark_with_delta_pip(builder).getOrCreate()
     return session
 

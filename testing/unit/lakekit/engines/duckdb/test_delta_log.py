@@ -14,7 +14,7 @@ from deltalake.transaction import AddAction
 from lakekit.declarations.tables import Column, Table
 from lakekit.engines.duckdb import delta_log
 from lakekit.engines.engine import Note
-from lakekit.errors import DamagedTable, LakeRefused, StorageError
+from lakekit.errors import DamagedTableError, InvalidLakeError, StorageError
 from lakekit.storage.lake import Lake
 
 TABLE = Table(
@@ -166,7 +166,9 @@ def test_forbidden_feature_is_refused_with_the_way_out(
         )
         + "\n"
     )
-    with pytest.raises(LakeRefused, match="gold.t has deletionVectors on") as caught:
+    with pytest.raises(
+        InvalidLakeError, match="gold.t has deletionVectors on"
+    ) as caught:
         delta_log.open_table(lake, TABLE)
     assert "DROP FEATURE" in caught.value.next_step
 
@@ -183,7 +185,7 @@ def test_table_of_a_partition_value_that_is_no_date_is_damaged(
     except (DeltaError, ValueError):
         pass  # the commit is there, and delta-rs cannot read it
     with pytest.raises(
-        DamagedTable, match="gold.t is damaged: .*/gold/t cannot be read: "
+        DamagedTableError, match="gold.t is damaged: .*/gold/t cannot be read: "
     ):
         delta_log.open_table(lake, TABLE)
     assert delta_log.load(TABLE, lake.location(TABLE), 0).version() == 0
@@ -194,7 +196,7 @@ def test_table_of_a_column_name_with_nul_is_damaged(
 ) -> None:
     delta.alter.add_columns([Field("a\0b", PrimitiveType("string"))])
     with pytest.raises(
-        DamagedTable, match="the column name 'a.x00b' has the character NUL"
+        DamagedTableError, match="the column name 'a.x00b' has the character NUL"
     ):
         delta_log.open_table(lake, TABLE)
 
@@ -217,7 +219,7 @@ def test_damaged_log_is_damage_and_a_schema_is_for_spark(
     delta: DeltaTable, lake: Lake
 ) -> None:
     (Path(lake.location(TABLE)) / "_delta_log" / f"{0:020}.json").write_text("{")
-    with pytest.raises(DamagedTable, match="gold/t"):
+    with pytest.raises(DamagedTableError, match="gold/t"):
         delta_log.open_table(lake, TABLE)
-    with pytest.raises(LakeRefused, match="is a schema"):
+    with pytest.raises(InvalidLakeError, match="is a schema"):
         delta_log.open_table(Lake("schema", "main.shop"), TABLE)

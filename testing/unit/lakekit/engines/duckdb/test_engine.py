@@ -15,9 +15,9 @@ from lakekit.engines.engine import Head, Note
 from lakekit.errors import (
     ComputeError,
     ConflictError,
-    DamagedTable,
+    DamagedTableError,
     DeclarationError,
-    MissingExtra,
+    MissingExtraError,
     SourceError,
     StorageError,
 )
@@ -235,7 +235,7 @@ def test_data_file_that_goes_while_the_engine_is_open_is_damage(
     (file,) = Path(engine._lake.location(table)).rglob("part-*.parquet")
     file.unlink()
     with pytest.raises(
-        DamagedTable, match=f"{table.name} is damaged: .*{file.name} is missing"
+        DamagedTableError, match=f"{table.name} is damaged: .*{file.name} is missing"
     ):
         engine.read(table, "gone")
 
@@ -308,7 +308,7 @@ def test_interrupt_while_duckdb_computes_is_an_interrupt(
 def test_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     monkeypatch.delitem(sys.modules, "lakekit.engines.duckdb.engine")
-    with pytest.raises(MissingExtra, match="duckdb"):
+    with pytest.raises(MissingExtraError, match="duckdb"):
         import lakekit.engines.duckdb.engine  # noqa: F401  # under test
     assert duckdb.__name__ == "duckdb"
 

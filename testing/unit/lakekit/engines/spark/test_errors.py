@@ -9,7 +9,7 @@ import pytest
 from lakekit.errors import (
     ComputeError,
     ConflictError,
-    DamagedTable,
+    DamagedTableError,
     LakekitError,
     StorageError,
 )
@@ -78,7 +78,7 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
                 "Caused by: java.io.X: File file:/a lake/gold/x/p=1/part-1.parquet does"
                 " not exist\nIt is"
             ),
-            DamagedTable,
+            DamagedTableError,
             "gold.x is damaged: /a lake/gold/x/p=1/part-1.parquet is missing",
         ),
         (
@@ -86,7 +86,7 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
                 "Caused by: java.io.X: File file:/w/a.db/gold_x/part-1.parquet does not"
                 " exist\nIt is"
             ),
-            DamagedTable,
+            DamagedTableError,
             "gold.x is damaged: /w/a.db/gold_x/part-1.parquet is missing",
         ),
         (
@@ -94,7 +94,7 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
                 "Error while reading file dbfs:/tables/1/part-1.parquet. File does not"
                 " exist."
             ),
-            DamagedTable,
+            DamagedTableError,
             "TABLE is damaged: dbfs:/tables/1/part-1.parquet is missing",
         ),
         ("something else", ComputeError, "t could not be computed: something else"),

@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 import pytest
 
-from lakekit.errors import LakeRefused
+from lakekit.errors import InvalidLakeError
 from lakekit.storage.lake import Lake
 
 
@@ -21,7 +21,7 @@ def test_bucket_needs_a_log_store_outside_databricks(
     from lakekit.engines.spark.session import check_place
 
     bucket = Lake("s3", "s3://bucket")
-    with pytest.raises(LakeRefused, match="s3://bucket is on S3"):
+    with pytest.raises(InvalidLakeError, match="s3://bucket is on S3"):
         check_place(bucket, session({}))
     check_place(
         bucket,
