@@ -82,7 +82,7 @@ def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
 
 
 def once(parameter: str, texts: Sequence[str]) -> str:
-    """Return the text of a parameter. Raises InvalidParameterError for a repeated one."""
+    """Return the text of a parameter. Raises InvalidParameterError if it repeats."""
     if len(texts) > 1:
         raise InvalidParameterError(
             parameter, f"{parameter} is given {len(texts)} times; give it once."
