@@ -80,7 +80,7 @@ variable "github_repository" {
 }
 
 variable "alarm_gb" {
-  description = "How large the lake may grow, old versions included, before somebody is told; in gigabytes."
+  description = "Size of the lake, with old versions, above which an alarm is sent; in gigabytes."
   type        = number
 
   validation {
@@ -90,7 +90,7 @@ variable "alarm_gb" {
 }
 
 variable "alarm_emails" {
-  description = "Who is told when the lake outgrows `alarm_gb`."
+  description = "E-mail addresses that get the alarm when the lake is larger than `alarm_gb`."
   type        = set(string)
 
   validation {

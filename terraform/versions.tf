@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # What differs between environments stands in environments/<environment>.s3.tfbackend, given to `terraform init`.
+  # Settings that differ between environments are in environments/<environment>.s3.tfbackend, passed to `terraform init`.
   backend "s3" {
     encrypt      = true
     use_lockfile = true

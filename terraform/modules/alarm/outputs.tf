@@ -1,4 +1,4 @@
 output "topic_arn" {
-  description = "Where the alarms are told."
+  description = "ARN of the topic that alarms are sent to."
   value       = aws_sns_topic.this.arn
 }

@@ -19,11 +19,11 @@ variable "limit_gb" {
 }
 
 variable "emails" {
-  description = "Who is told; each address has to be confirmed once."
+  description = "E-mail addresses that get the alarms; each must be confirmed once."
   type        = set(string)
 }
 
 variable "key_alias" {
-  description = "The alias of the key that encrypts what is told."
+  description = "The alias of the key that encrypts the topic."
   type        = string
 }
