@@ -141,7 +141,7 @@ def suite(run: Run) -> None:
     parser=images.parser,
 )
 def docker(run: Run) -> None:
-    """The images: linted, built twice alike, put to work."""
+    """The images: linted, built twice and compared, smoke-tested."""
     chosen = run.options(images.options)
     run.install("docker")
     run.run_stages(containers.stages(run.bench, chosen, date.today()))
@@ -186,7 +186,7 @@ def build(run: Run) -> None:
     parser=benchmarking.parser,
 )
 def performance(run: Run) -> None:
-    """Benchmark this tree against the commit before it, in turns."""
+    """Benchmark this tree against the previous commit, interleaved."""
     chosen = run.options(lambda words: benchmarking.options(words, ROOT))
     run.install("performance")
     run.run_stages(benchmarks.stages(run.bench, chosen, jobs.env))

@@ -74,7 +74,7 @@ def own_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def one_at_a_time(parent: Path) -> Iterator[None]:
-    """Folders come and go in turns."""
+    """Serialize the creation and removal of folders."""
     with (parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -65,7 +65,7 @@ def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
     """Refuse to serve everybody by mistake. Raises StartupError."""
     if settings.no_auth and tokens:
         raise StartupError(
-            "Tokens are given, and none shall be asked for",
+            "Tokens are given together with --no-auth",
             "Leave out --no-auth or the tokens.",
         )
     if settings.no_auth and not is_loopback(settings.host):
@@ -127,10 +127,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     """
     if isinstance(error, HTTPException):
         details = {
-            404: (
-                "There is nothing at this path;"
-                " /tables and /openapi.json tell what there is."
-            )
+            404: ("There is nothing at this path;" " see /tables and /openapi.json.")
         }
         error = ProblemError(
             error.status_code,

@@ -1,6 +1,4 @@
-"""What a client is told when it gets no rows (RFC 9457 problems), and why a service
-does not start.
-"""
+"""Errors of the API: HTTP error responses (RFC 9457 problems), and startup errors."""
 
 from __future__ import annotations
 
@@ -16,20 +14,20 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class StartupError(LakekitError):
-    """The service does not start as asked."""
+    """The options or tokens of the service are invalid, so it does not start."""
 
     exit_code = 2
 
 
 class AddressInUseError(LakekitError):
-    """The address cannot be listened on."""
+    """The service cannot listen on its address."""
 
     exit_code = 3
 
 
 class ProblemError(Exception):
-    """An answer that is no success. The detail is for the client: no path, no token, no
-    SQL in it.
+    """An HTTP error response. The detail is sent to the client, so it must not contain
+    a path, a token or SQL.
     """
 
     def __init__(
@@ -42,7 +40,7 @@ class ProblemError(Exception):
 
 
 class InvalidParameterError(ProblemError):
-    """A parameter that there is not, or whose value means nothing."""
+    """A query parameter is unknown, or its value is invalid."""
 
     def __init__(  # noqa: B042  # never pickled
         self, parameter: str, detail: str, status: int = 400
@@ -52,7 +50,7 @@ class InvalidParameterError(ProblemError):
 
 
 def respond(problem: ProblemError, request_id: str) -> Response:
-    """The problem as an answer."""
+    """Return the error as a problem JSON response."""
     body: Dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,

@@ -12,7 +12,7 @@ RETRY_AFTER = 1
 
 
 class Slots:
-    """A bound on requests in hand: one more is refused at once, rather than made to
+    """A limit of concurrent requests: one more is refused at once, rather than made to
     wait behind all the others.
     """
 
@@ -27,7 +27,7 @@ class Slots:
         """
         if self.taken >= self.limit:
             detail = (
-                f"{self.limit} requests are in hand already; try again in"
+                f"{self.limit} requests are in progress already; try again in"
                 f" {RETRY_AFTER} s."
             )
             raise ProblemError(429, detail, {"Retry-After": str(RETRY_AFTER)})

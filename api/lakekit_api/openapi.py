@@ -37,7 +37,7 @@ REFUSALS: Mapping[int, str] = {
     ),
     410: "The version has been removed.",
     414: "The URL is too long; fewer values make it shorter.",
-    429: "Too many requests are in hand; Retry-After says when to come again.",
+    429: "Too many concurrent requests; Retry-After states when to retry.",
     431: "The headers are too many, or too long.",
     503: "The lake cannot be read now.",
     504: "The query took too long, and was stopped.",
@@ -178,7 +178,7 @@ def page_schema(table: Table) -> Json:
 
 
 def page_operation(paging: Paging, path: str) -> Json:
-    """What FastAPI does not know by itself of the endpoint of a table's rows."""
+    """Return what FastAPI cannot infer about the endpoint of a table's rows."""
     return {
         "parameters": [
             *(_filter(each) for each in paging.filters.values()),

@@ -26,9 +26,9 @@ def _setting(
 
 @dataclass(frozen=True)
 class Settings:
-    """What a service is started with. Times are in seconds."""
+    """The settings of a service. Times are in seconds."""
 
-    lake: str = _setting("", "The lake: a folder or s3://BUCKET/PREFIX.")
+    lake: str = _setting("", "Lake: a folder or s3://BUCKET/PREFIX.")
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(
         8080, "Port to listen on; 0 takes a free one and logs it.", 0, 65535
@@ -36,50 +36,48 @@ class Settings:
     tokens_file: str = _setting(
         "", "File of token hashes, as `lakekit-api token` prints them."
     )
-    no_auth: bool = _setting(False, "Ask for no token; on a loopback address only.")
+    no_auth: bool = _setting(False, "Serve without tokens; only on a loopback address.")
     declarations: str = _setting(
         "lakekit.nyc_flights.tables:TABLES", "The tables' declarations, MODULE:NAME."
     )
-    limit: int = _setting(100, "Rows of a page where the request names no limit.", 1)
-    max_limit: int = _setting(1000, "Rows that a page may have at most.", 1)
-    timeout: float = _setting(
-        10.0, "Time that a query may take; then it is stopped.", 0.001
-    )
+    limit: int = _setting(100, "Rows per page if the request has no limit.", 1)
+    max_limit: int = _setting(1000, "Maximum number of rows per page.", 1)
+    timeout: float = _setting(10.0, "Time limit of a query.", 0.001)
     concurrency: int = _setting(
-        64, "Data requests in hand at once; one more is answered 429.", 1
+        64, "Maximum number of concurrent data requests; more get 429.", 1
     )
     threads: int = _setting(2, "Queries that run at once.", 1)
     refresh: float = _setting(
-        1.0, "A table's log is looked at for a new version at most this often."
+        1.0, "Minimum time between two checks of a table for a new version."
     )
     memory: str = _setting(
         "1GB",
-        "Memory for tables and queries; what exceeds it goes to a temporary folder.",
+        "Memory limit for tables and queries; more is spilled to a temporary folder.",
     )
     versions: int = _setting(
-        8, "Old versions that stay loaded for ?version= and for pages begun on them.", 1
+        8, "Old versions that stay loaded, for ?version= and for next pages.", 1
     )
     cache: int = _setting(
-        64, "Megabytes of answered pages that are kept; 0 keeps none."
+        64, "Size of the cache of response pages in megabytes; 0 disables it."
     )
     grace: float = _setting(
-        20.0, "Time that requests in flight have to end after SIGTERM."
+        20.0, "Time that requests in flight may take to end after SIGTERM."
     )
     max_connections: int = _setting(
         512,
-        "Connections at most; one more replaces the one idle longest, or gets 503.",
+        "Maximum number of connections; one more closes the longest idle, or gets 503.",
         1,
     )
-    max_url: int = _setting(8192, "Bytes of a URL at most; a longer one gets 414.", 64)
-    max_headers: int = _setting(100, "Headers of a request at most; more get 431.", 1)
+    max_url: int = _setting(8192, "Maximum bytes of a URL; a longer one gets 414.", 64)
+    max_headers: int = _setting(100, "Maximum number of headers; more get 431.", 1)
     max_header_bytes: int = _setting(
         16384,
-        "Bytes of a request's headers at most; more get 431.",
+        "Maximum bytes of a request's headers; more get 431.",
         256,
     )
     max_body: int = _setting(
         16384,
-        "Bytes of a body at most, though no endpoint needs one; more get 413.",
+        "Maximum bytes of a body, although no endpoint needs one; more get 413.",
     )
     read_timeout: float = _setting(
         20.0,
@@ -88,7 +86,7 @@ class Settings:
     )
     write_timeout: float = _setting(
         30.0,
-        "Seconds without reading an answer after which a client is cut off.",
+        "Seconds without reading a response after which a client is disconnected.",
         0.001,
     )
     keep_alive_timeout: int = _setting(

@@ -1,9 +1,8 @@
-"""Every error that lakekit raises on purpose, with its exit code and the next step to
-take.
+"""The errors that lakekit raises, with their exit codes and next steps.
 
-Exit codes: 1 the run could not be completed; 2 the user's input is refused and nothing
-was written; 3 the machine lacks something (space, permission, a package); 4 a table is
-damaged; 130 interrupted.
+Exit codes: 1 the run could not be completed; 2 the user's input is invalid and nothing
+was written; 3 the machine lacks space, a permission or a package; 4 a table is damaged;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +12,9 @@ from typing import ClassVar, Optional
 
 
 class LakekitError(Exception):
-    """What failed and where (`str(error)`), and what to do next (`error.next_step`)."""
+    """Base class of all errors. `str(error)` states what failed and where;
+    `error.next_step` is the next command or action.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -26,8 +27,8 @@ class LakekitError(Exception):
 
 
 class SourceError(LakekitError):
-    """A source file is missing, damaged or not as declared. Raised before the first
-    commit.
+    """A source file is missing, damaged, or does not match its declaration. Raised
+    before the first commit.
     """
 
     exit_code = 2
@@ -39,8 +40,8 @@ class SourceError(LakekitError):
 
 
 class ConversionError(SourceError):
-    """More of a column's values than its source allows do not convert: the file is not
-    what it is declared to be.
+    """More values of a column fail to convert to its type than its source allows. The
+    whole file is refused.
     """
 
     def __init__(  # noqa: B042  # never pickled
@@ -54,13 +55,13 @@ class ConversionError(SourceError):
 
 
 class InvalidLakeError(LakekitError):
-    """The folder named as the lake cannot be one, or holds no such table yet."""
+    """The location is not a valid lake, or the lake does not have the table yet."""
 
     exit_code = 2
 
 
 class UnknownTableError(LakekitError):
-    """A table name that nobody declared."""
+    """No table of that name is declared."""
 
     exit_code = 2
 
@@ -69,9 +70,7 @@ class UnknownTableError(LakekitError):
 
 
 class DeclarationError(LakekitError):
-    """A declaration and its SQL, or two declarations, do not fit together. Nothing was
-    written.
-    """
+    """A declaration contradicts its SQL or another declaration. Nothing was written."""
 
     def __init__(self, table: str, what: str) -> None:
         super().__init__(
@@ -80,7 +79,7 @@ class DeclarationError(LakekitError):
 
 
 class UnsupportedSqlError(LakekitError):
-    """A transform holds SQL that is not known to mean the same on both engines."""
+    """A transform uses SQL that may give different results on the two engines."""
 
     def __init__(self, table: str, what: str) -> None:
         super().__init__(
@@ -91,7 +90,7 @@ class UnsupportedSqlError(LakekitError):
 
 
 class ComputeError(LakekitError):
-    """A transform failed on the data. Nothing was written."""
+    """A transform failed on the source data. Nothing was written."""
 
     def __init__(self, table: str, reason: str) -> None:
         super().__init__(
@@ -142,25 +141,25 @@ class RebuildRequiredError(LakekitError):
 
 
 class SettingsError(LakekitError):
-    """A setting is unknown, missing or of the wrong kind."""
+    """A setting is unknown, missing or of the wrong type."""
 
     exit_code = 2
 
 
 class FolderNotEmptyError(LakekitError):
-    """A project is made in a new or an empty folder only."""
+    """`lakekit init` needs a new or an empty folder."""
 
     exit_code = 2
 
     def __init__(self, folder: str) -> None:  # noqa: B042  # never pickled
         super().__init__(
-            f"{folder} exists, and is no empty folder",
+            f"{folder} exists and is not an empty folder",
             "Name a new folder: lakekit init DIR",
         )
 
 
 class RetentionTooShortError(LakekitError):
-    """Fewer hours than Delta's guard allows."""
+    """The retention period is shorter than Delta's minimum."""
 
     exit_code = 2
 
@@ -172,21 +171,21 @@ class RetentionTooShortError(LakekitError):
 
 
 class ExpectationFailedError(LakekitError):
-    """Rows do not meet an expectation of severity fail. The table stays as it was."""
+    """Rows do not meet an expectation of severity `fail`. The table is unchanged."""
 
     def __init__(  # noqa: B042  # never pickled
         self, table: str, expectation: str, rows: int
     ) -> None:
         super().__init__(
             f"{table}: {rows:,} rows do not meet the expectation {expectation!r}; the"
-            " table stays as it was",
+            " table is unchanged",
             "Correct the source data, or declare the expectation with severity drop or"
             " warn, then run again.",
         )
 
 
 class ConflictError(LakekitError):
-    """Another writer committed to a table between our reading and our writing it."""
+    """Another writer committed to a table after this run read it."""
 
     def __init__(self, table: str) -> None:  # noqa: B042  # never pickled
         super().__init__(
@@ -196,8 +195,8 @@ class ConflictError(LakekitError):
 
 
 class StorageError(LakekitError):
-    """No permission, no space, or a damaged file in the lake. Every table is whole, at
-    its old or its new version.
+    """The lake cannot be read or written: no permission, no space, or a damaged file.
+    Every table is complete, at its old or its new version.
     """
 
     exit_code = 3
@@ -205,17 +204,17 @@ class StorageError(LakekitError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
             f"{path}: {reason}",
-            "See to the space and the permissions there, then run again: it resumes"
+            "Check the space and the permissions there, then run again: it resumes"
             " after the tables already written.",
         )
 
 
 class DamagedTableError(LakekitError):
-    """A table cannot be read: a data file is missing or not as it was written, or its
-    log holds what no reader takes. Nothing was changed.
+    """A table cannot be read: a data file is missing or was modified, or its log has an
+    invalid entry. Nothing was changed.
 
-    `file` is a data file, or the table's place, and `reason` what is wrong with it.
-    `whole` is the newest version that is not damaged; None where it is not known.
+    `file` is the data file, or the table's location, and `reason` states the damage.
+    `whole` is the newest version that is not damaged; None if it is not known.
     """
 
     exit_code = 4
@@ -231,22 +230,22 @@ class DamagedTableError(LakekitError):
 
 
 class ReaderTooOldError(LakekitError):
-    """The engine cannot open a version that is whole: deltalake 1.2 parses the values
-    of older commits as well, also after a restore. Nothing was changed.
+    """The installed deltalake cannot open a version that is not damaged: deltalake 1.2
+    also parses older commits, even after a restore. Nothing was changed.
     """
 
     exit_code = 3
 
     def __init__(self, table: str, reason: str) -> None:
         super().__init__(
-            f"{table} {reason}; its newest version is whole, and an older one has what"
-            " the installed deltalake cannot pass over",
+            f"{table} {reason}; its newest version is not damaged, but an older one has"
+            " values that the installed deltalake cannot skip",
             "Use Python 3.10 or newer, whose deltalake can. Or add --engine spark.",
         )
 
 
 class DamagedLogError(LakekitError):
-    """A file of a table's log is missing or damaged, so that no newer version can be
+    """A file of a table's log is missing or damaged, so its newer versions cannot be
     read.
     """
 
@@ -258,7 +257,7 @@ class DamagedLogError(LakekitError):
         super().__init__(
             f"{location}/_delta_log/{file} {what}:"
             f" version {version} and later cannot be read",
-            "Put the file back from a copy of the lake. "
+            "Restore the file from a copy of the lake. "
             + (
                 "Or move it and _last_checkpoint away:"
                 " readers then use the commits before it."
@@ -272,7 +271,7 @@ class DamagedLogError(LakekitError):
 
 
 class MissingExtraError(LakekitError):
-    """A package of an extra is not installed."""
+    """A package that is part of an extra is not installed."""
 
     exit_code = 3
 

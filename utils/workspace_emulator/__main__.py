@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--state",
         type=Path,
-        help="the folder to keep the workspace in; without it, none is kept",
+        help="the folder that stores the workspace; default: a temporary one",
     )
     options.add_argument(
         "--faults", type=Path, help="a JSON file: a list of faults to begin with"
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 async def serve(
     folder: Path, token: str, port: int, jars: Path | None, faults: Path | None
 ) -> None:
-    """Serve until it is told to end."""
+    """Serve until the emulator is stopped."""
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

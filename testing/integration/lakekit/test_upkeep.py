@@ -122,7 +122,7 @@ def test_project_from_an_empty_folder_to_gold(tmp_path: Path) -> None:
     shown = json.loads(lakekit_command(tmp_path, "show", "gold.sales_by_day", "--json"))
     assert [row for row in shown["rows"] if row["item"] == "teapot"] != []
     refused = lakekit_command(tmp_path, "init", ".", code=2)
-    assert "no empty folder" in refused and "Next: " in refused
+    assert "not an empty folder" in refused and "Next: " in refused
 
 
 def test_next_run_after_maintenance_makes_nothing_anew(

@@ -1,8 +1,8 @@
-"""What a command is told: by flags, then by LAKEKIT_* in the environment, then by
+"""Settings of a command: from flags, then from LAKEKIT_* variables, then from
 `lakekit.toml` in the working folder.
 
-`SETTINGS` is the one list of them. The tables are those of a Python file or module that
-defines TABLES; without one, the New York flights.
+`SETTINGS` lists all of them. The tables come from a Python file or module that defines
+TABLES; the default is the New York flights.
 """
 
 from __future__ import annotations

@@ -169,13 +169,15 @@ def _differences(table: lakekit.TableDiff) -> str:
 
 @click.command()
 @uses("lake", "engine", "tables")
-@click.option("--dry-run", is_flag=True, help="Only say which files would be deleted.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only print which files would be deleted."
+)
 @click.option(
     "--retain-hours",
     type=int,
     default=RETAIN_HOURS,
     show_default=True,
-    help="Keep what versions of so many hours name; time travel goes back no further.",
+    help="Retention period in hours; time travel goes back no further.",
 )
 def maintain(
     settings: Settings, as_json: bool, dry_run: bool, retain_hours: int

@@ -1,1 +1,1 @@
-"""What each command does, callable from Python."""
+"""The commands of lakekit, as Python functions."""

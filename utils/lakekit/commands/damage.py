@@ -1,5 +1,6 @@
-"""Tables whose data files are not as their log says: noticed before a command uses
-them.
+"""Detects damaged tables: data files that are missing or differ from the log.
+
+Commands check their tables with it before they use them.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from lakekit.storage.versions import Version
 
 
 def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
-    """The table as `Engine.head` has it, with all its data files there.
+    """Return the table as `Engine.head` does, after checking that all its data files
+    exist.
 
     Raises DamagedTableError, with the newest version that is not damaged, and
-    ReaderTooOldError where that is the one that the engine cannot open. Both call the
-    table `name` where the engine has another name for it.
+    ReaderTooOldError if the engine cannot open that version. Both errors name the table
+    `name` if the engine uses another name for it.
     """
     try:
         head = engine.head(table)
@@ -42,7 +44,7 @@ def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
 
 
 def _versions(engine: Engine, table: Table) -> Tuple[Version, ...]:
-    """The versions in the log, newest first; none where it cannot be read either."""
+    """Return the versions in the log, newest first; empty if the log cannot be read."""
     try:
         return engine.versions(table)
     except (DamagedLogError, MissingExtraError, StorageError):

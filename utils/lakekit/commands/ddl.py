@@ -1,6 +1,4 @@
-"""The tables' declarations as a person reads them, and as Databricks' SQL makes them in
-a schema of Unity Catalog.
-"""
+"""Describes the declared tables, and generates their Databricks SQL DDL."""
 
 from __future__ import annotations
 
@@ -18,16 +16,14 @@ PROPERTIES: Mapping[str, str] = {**TABLE_PROPERTIES, **SWITCHED_OFF}
 
 @dataclass(frozen=True)
 class DescribeResult:
-    """The declared tables in the order they are made, with the quarantine that comes
-    with each merged one.
-    """
+    """The declared tables in the order of their updates, with the quarantine tables."""
 
     tables: Tuple[Table, ...]
 
 
 @dataclass(frozen=True)
 class DdlResult:
-    """Statements to run in order; each may be run again and then changes nothing."""
+    """SQL statements to run in order. Running them again changes nothing."""
 
     schema: str
     statements: Tuple[str, ...]
@@ -38,11 +34,11 @@ class DdlResult:
 
 
 def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
-    """The DDL that makes all tables in `catalog.schema`, each named `layer_table`.
-    Raises InvalidLakeError for another name.
+    """Return the DDL for all tables in `catalog.schema`; tables are named
+    `layer_table`. Raises InvalidLakeError for an invalid name.
 
     Databricks has no ADD CONSTRAINT IF NOT EXISTS: a constraint is dropped if it exists
-    and added again, which looks at every row again.
+    and added again, which validates every row again.
     """
     lake = find_lake(schema)
     if lake.kind != "schema":
@@ -65,8 +61,8 @@ def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
 
 
 def describe(*, tables: TableSet = TABLES) -> DescribeResult:
-    """What the command `lakekit tables` prints. (A function of that name would hide the
-    module `lakekit.declarations.tables`.)
+    """Return what the command `lakekit tables` prints. (A function of that name would
+    hide the module `lakekit.declarations.tables`.)
     """
     return DescribeResult(tuple(tables))
 
@@ -101,8 +97,8 @@ def _quoted(name: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A string literal. Databricks takes two quotes in one for the end of a string and
-    the start of the next.
+    """Return a string literal. Databricks reads two adjacent quotes as the end of a
+    string and the start of the next.
     """
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

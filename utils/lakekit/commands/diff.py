@@ -1,5 +1,7 @@
-"""Two lakes made from the same declarations, compared row by row: what one engine made
-against the other, a lake against its copy, yesterday's code against today's.
+"""Compares two lakes with the same declarations row by row.
+
+For instance the lakes of two engines, a lake and its copy, or the lakes of two
+versions of the code.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ name has the sign.
 
 @dataclass(frozen=True)
 class _Pair(Lake):
-    """Two lakes as one, so that one engine can read both."""
+    """Presents two lakes as one, so that one engine can read both."""
 
     second: Lake
 
@@ -41,14 +43,17 @@ class _Pair(Lake):
 
 @dataclass(frozen=True)
 class TableDiff:
-    """How one table differs.
+    """The differences of one table between two lakes.
 
     Attributes:
-        rows_a, rows_b: rows in each lake; None where the table is missing. only_a,
-        only_b: rows whose key the other lake does not have, or has less often. changed:
-        rows of one key that differ in another column. columns: of the changed rows, how
-        many differ in each column that differs. shape: columns that only one of them
-        has, or in another type, as `NAME TYPE (LAKE)`.
+        rows_a: rows in lake A; None if the table is missing there.
+        rows_b: rows in lake B; None if the table is missing there.
+        only_a: rows whose key lake B does not have, or has less often.
+        only_b: rows whose key lake A does not have, or has less often.
+        changed: rows with the same key that differ in another column.
+        columns: the number of changed rows that differ, by column.
+        shape: columns that only one lake has, or that have another type, as
+            `NAME TYPE (LAKE)`.
     """
 
     table: str
@@ -62,14 +67,14 @@ class TableDiff:
 
     @property
     def differs(self) -> bool:
-        """Whether the two are not the same table."""
+        """Whether the two tables differ."""
         missing = (self.rows_a is None) != (self.rows_b is None)
         return missing or bool(self.only_a or self.only_b or self.changed or self.shape)
 
 
 @dataclass(frozen=True)
 class DiffResult:
-    """Every declared table that one of the lakes has."""
+    """The differences of every declared table that exists in one of the lakes."""
 
     lake_a: str
     lake_b: str
@@ -88,13 +93,12 @@ def diff(
     engine: str = "embedded",
     tables: TableSet = TABLES,
 ) -> DiffResult:
-    """Compare the newest versions of all tables of two lakes, whoever wrote them.
-    Nothing is written.
+    """Compare the newest versions of all tables of two lakes. Nothing is written.
 
-    Values are equal when they are the same, doubles also within their column's declared
-    tolerance (relative); volatile columns are left out. Raises InvalidLakeError for
-    lakes of two kinds, which no engine reads at once, and where neither holds a table,
-    and DamagedTableError.
+    Doubles are equal within the declared relative tolerance of their column; other
+    values must be identical; volatile columns are ignored. Raises InvalidLakeError for
+    lakes of two kinds, which no engine reads at once, or if neither lake has a table;
+    DamagedTableError.
     """
     a, b = find_lake(lake_a), find_lake(lake_b)
     if a.kind != b.kind:
@@ -120,7 +124,7 @@ def diff(
 
 
 def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> Optional[TableDiff]:
-    """How a table differs between the two lakes; None where neither has it."""
+    """Return the differences of a table; None if neither lake has it."""
     second = replace(table, name=table.name + SECOND)
     head_a, head_b = (
         _head(engine, each, lake) for each, lake in zip((table, second), lakes)
@@ -153,7 +157,7 @@ def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> Optional[Tab
 
 
 def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
-    """Columns that only one of them has, or in another type."""
+    """Return the columns that only one table has, or that have another type."""
     types_a, types_b = (
         {(c.name, c.type) for c in head.columns} for head in (head_a, head_b)
     )
@@ -165,8 +169,8 @@ def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
 
 
 def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
-    """`same` with the numbers of rows and values that differ, by the views that
-    `_compare` has defined.
+    """Return `same` with the numbers of rows and values that differ, from the views of
+    `_compare`.
     """
     compared = [column for column in table.columns if not column.volatile]
     values = [column for column in compared if column.name not in _key(table)]
@@ -189,8 +193,8 @@ def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
 
 
 def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
-    """The table as it is in that lake. Raises DamagedTableError, whose command names
-    the lake.
+    """Return the table in that lake. Raises DamagedTableError, whose command names the
+    lake.
     """
     name = table.name[: -len(SECOND)] if table.name.endswith(SECOND) else table.name
     try:
@@ -201,8 +205,8 @@ def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
 
 
 def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
-    """The declared columns, and those beside them that both tables have as the same
-    type, as bronze has new ones.
+    """Return the declared columns, and the undeclared ones that both tables have with
+    the same type, such as new columns in bronze.
     """
     declared, both = {column.name for column in table.columns}, {
         (c.name, c.type) for c in head_b.columns
@@ -217,8 +221,8 @@ def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
 
 
 def _key(table: Table) -> Tuple[str, ...]:
-    """What identifies a row: where it came from, in bronze; the declared key; or all
-    columns that are exact.
+    """Return the columns that identify a row: the origin in bronze, the declared key,
+    or all columns with exact values.
     """
     exact = tuple(
         column.name
@@ -229,8 +233,8 @@ def _key(table: Table) -> Tuple[str, ...]:
 
 
 def _net(table: Table) -> str:
-    """Rows, with volatile columns left out, that are not the same number of times in
-    both.
+    """Define the rows, without volatile columns, that occur a different number of times
+    in the two lakes.
     """
     columns = ", ".join(column.name for column in table.columns if not column.volatile)
     both = (

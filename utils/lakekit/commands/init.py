@@ -1,6 +1,4 @@
-"""A new project: one CSV, three tables, and the commands that run them; written by
-`lakekit init`.
-"""
+"""Creates a new project for `lakekit init`: one CSV, three tables and the settings."""
 
 from __future__ import annotations
 
@@ -18,15 +16,15 @@ TEMPLATE = Path(__file__).parents[1] / "template"
 
 @dataclass(frozen=True)
 class InitResult:
-    """The project's folder, and its files relative to it."""
+    """The folder of the project, and its files, relative to the folder."""
 
     folder: Path
     files: Tuple[str, ...]
 
 
 def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
-    """Make a project in a new or empty folder. Raises FolderNotEmptyError,
-    StorageError: nothing is written.
+    """Create a project in a new or empty folder. Raises FolderNotEmptyError,
+    StorageError; then nothing is written.
     """
     target = Path(folder).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -48,8 +46,8 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
 
 
 def _copy_template(target: Path) -> None:
-    """Copy the project by content only: what is installed may be read-only, and a
-    project is there to be changed.
+    """Copy the template by content only: installed files may be read-only, but the
+    project must be writable.
     """
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(TEMPLATE, target, ignore=ignored, copy_function=shutil.copyfile)
@@ -58,8 +56,8 @@ def _copy_template(target: Path) -> None:
 
 
 def _place(made: Path, target: Path) -> None:
-    """Put the project where it is wanted. An empty folder that is there stays the
-    folder it is: a shell may be in it.
+    """Move the project to its folder. An existing empty folder is not replaced, because
+    a shell may be in it.
     """
     if not target.exists():
         made.replace(target)

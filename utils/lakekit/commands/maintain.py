@@ -1,6 +1,4 @@
-"""Care of the tables' files: small ones are put together, and those that no version
-needs any more are deleted.
-"""
+"""Maintenance of table files: compacts small files and deletes unused ones."""
 
 from __future__ import annotations
 
@@ -26,14 +24,14 @@ that is younger.
 
 @dataclass(frozen=True)
 class TableMaintenance:
-    """What was done for one table.
+    """The result of the maintenance of one table.
 
     Attributes:
-        compacted: data files that were put together into `written`; both 0 where
-            nothing would be gained.
-        deleted: files that were deleted or, in a dry run, would be.
-        waiting: tables that have not taken in all changes of this one, so that nothing
-            was deleted.
+        compacted: number of data files that were merged into `written` files; both are
+            0 if compaction gains nothing.
+        deleted: number of files that were deleted or, in a dry run, would be.
+        waiting: tables that have not read all changes of this table; nothing is deleted
+            until they have.
     """
 
     table: str
@@ -45,7 +43,7 @@ class TableMaintenance:
 
 @dataclass(frozen=True)
 class MaintainResult:
-    """Every table there is. A dry run compacts nothing and deletes nothing."""
+    """The result of every existing table. A dry run compacts and deletes nothing."""
 
     lake: str
     dry_run: bool
@@ -54,9 +52,7 @@ class MaintainResult:
 
     @property
     def refused(self) -> bool:
-        """Whether files stand that would be deleted, because a table has not consumed
-        them.
-        """
+        """Whether files were not deleted because another table still needs them."""
         return any(table.waiting for table in self.tables)
 
 
@@ -68,13 +64,13 @@ def maintain(
     dry_run: bool = False,
     retain_hours: int = RETAIN_HOURS,
 ) -> MaintainResult:
-    """Compact each table's small files, then delete the files that no version of the
-    last `retain_hours` names.
+    """Compact the small files of each table, then delete files that no version of the
+    last `retain_hours` uses.
 
-    Time travel goes back no further afterwards. Nothing is deleted of a table whose
-    changes another table has not taken in yet: `run` finds them in the files of the
-    version which that table has seen. Raises RetentionTooShortError for less than seven
-    days, InvalidLakeError where there is no table, DamagedTableError.
+    Time travel then goes back no further. Files of a table are not deleted if another
+    table has not read its newest changes: `run` reads the changes from these files.
+    Raises RetentionTooShortError for less than seven days, InvalidLakeError if there is
+    no table, DamagedTableError.
     """
     if retain_hours < RETAIN_HOURS:
         raise RetentionTooShortError(retain_hours, RETAIN_HOURS)

@@ -1,4 +1,4 @@
-"""What the declarations would change in the tables that exist."""
+"""Compares the declarations with the existing tables, for `lakekit plan`."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def plan(
     engine: str = "embedded",
     tables: TableSet = TABLES,
 ) -> PlanResult:
-    """What the next run would do to the tables of the lake before any row is read.
-    Nothing is written.
+    """Return what the next run would change in the schemas of the tables. Nothing is
+    written.
 
     Raises DamagedTableError.
     """

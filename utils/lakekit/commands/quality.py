@@ -1,6 +1,4 @@
-"""What the rows that there are should be, and how many are not: expectations,
-constraints, and what was refused.
-"""
+"""Checks expectations and constraints on the stored rows, for `lakekit quality`."""
 
 from __future__ import annotations
 
@@ -24,8 +22,8 @@ Kind = Literal["expectation", "constraint"]
 
 @dataclass(frozen=True)
 class Check:
-    """One predicate over one table, and how many of its rows do not meet it. A
-    constraint has the severity `fail`.
+    """One predicate on one table, and how many of its rows do not meet it. A constraint
+    has the severity `fail`.
     """
 
     table: str
@@ -37,16 +35,14 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Whether rows are there that should not be: those of an expectation of
-        severity `warn` may.
-        """
+        """Whether rows do not meet the predicate, unless its severity is `warn`."""
         return self.unmet > 0 and self.severity != "warn"
 
 
 @dataclass(frozen=True)
 class QualityResult:
-    """Every check of every table there is; `quarantined` has by quarantine table and
-    rule how many rows it holds.
+    """The checks of every existing table. `quarantined` has the number of rows by
+    quarantine table and rule.
     """
 
     lake: str
@@ -71,10 +67,10 @@ def quality(
     engine: str = "embedded",
     tables: TableSet = TABLES,
 ) -> QualityResult:
-    """Hold the rows of the lake's tables, whoever wrote them, to their declarations.
-    Nothing is written.
+    """Check the stored rows of the lake's tables against their declarations. Nothing is
+    written.
 
-    Raises InvalidLakeError when the lake holds none of the tables, DamagedTableError.
+    Raises InvalidLakeError if the lake has none of the tables; DamagedTableError.
     """
     place = find_lake(lake)
     check_lake(place, tables)
@@ -98,7 +94,7 @@ def quality(
 
 
 def _checks(engine: Engine, table: Table) -> List[Check]:
-    """All checks of a table, in one pass over its rows."""
+    """Return all checks of a table, computed in one pass over its rows."""
     predicates: List[Tuple[Kind, str, Severity, str]] = [
         ("expectation", each.name, each.severity, each.sql)
         for each in table.expectations

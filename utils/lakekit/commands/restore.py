@@ -1,6 +1,4 @@
-"""Setting one table back to an older version, also where its newest version cannot be
-read.
-"""
+"""Restores an older version of a table, even if its newest version cannot be read."""
 
 from __future__ import annotations
 
@@ -24,17 +22,18 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """A table's versions, and what became of it.
+    """The versions of a table, and the result of its restore.
 
     Attributes:
         newest: the newest version before the restore.
-        restored: the version whose rows the table has again; None where none was
+        restored: the version whose rows the table has again; None if no version was
             requested.
-        committed: the version that the restore made; None in a dry run, or where
+        committed: the version that the restore committed; None in a dry run, or if
             nothing had to be done.
-        added, removed: data files that are part of the newest version again, or no
-        longer. derived: the tables that the next run derives again from what they read.
-        versions: every version that the log has, newest first, as it was before.
+        added: number of data files that are part of the newest version again.
+        removed: number of data files that are no longer part of it.
+        derived: the tables that the next run recomputes from their input tables.
+        versions: all versions in the log before the restore, newest first.
     """
 
     table: str
@@ -58,15 +57,15 @@ def restore(
     tables: TableSet = TABLES,
     dry_run: bool = False,
 ) -> RestoreResult:
-    """Make an older version of a table the newest, by one commit; without a version,
-    look at the versions only.
+    """Restore an older version of a table with one commit; without a version, only list
+    the versions.
 
-    The next `run` ends with every table as its sources and declarations say: it derives
-    a restored silver or gold table again from what it reads, and all tables that read a
-    restored one; it ingests files again that a restored bronze table no longer has, if
-    they are still in the source folder. Raises UnknownTableError, InvalidLakeError for
-    a table that is not there, UnrestorableVersionError for a version that is not whole,
-    DamagedLogError, ConflictError.
+    The next `run` brings all tables up to date with their sources and declarations: it
+    recomputes a restored silver or gold table, and all tables that read a restored
+    table; it ingests files again that a restored bronze table no longer has, if they
+    are still in the source folder. Raises UnknownTableError; InvalidLakeError if the
+    table does not exist; UnrestorableVersionError for a damaged version;
+    DamagedLogError; ConflictError.
     """
     declared, place = tables[table], find_lake(lake)
     check_lake(place, tables)
@@ -112,7 +111,7 @@ def _restore(
 
 
 def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) -> None:
-    """Raise UnrestorableVersionError for a version that is not there or not whole."""
+    """Raise UnrestorableVersionError for a version that is missing or damaged."""
     what = _fault(table, found, number)
     if not what:
         return
@@ -136,7 +135,7 @@ def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) ->
 
 
 def _fault(table: Table, found: Tuple[Version, ...], number: int) -> str:
-    """Why a version cannot be restored; empty where it can."""
+    """Return why a version cannot be restored; empty if it can."""
     version = next((each for each in found if each.number == number), None)
     if version is None:
         span = f"the log has {found[-1].number} to {found[0].number}"
@@ -151,9 +150,7 @@ def _fault(table: Table, found: Tuple[Version, ...], number: int) -> str:
 
 
 def _derived(tables: TableSet, restored: Table) -> Tuple[str, ...]:
-    """The table, unless it is ingested, and all that read it or what is derived from
-    it.
-    """
+    """Return the table, unless it is ingested, and all tables that depend on it."""
     found: List[str] = [restored.name]
     for table in tables:
         if table.name != restored.name and any(read in found for read in table.reads):

@@ -1,9 +1,8 @@
-"""The run: new source files into bronze, then each silver and gold table up to date
-with what it reads.
+"""Ingests new source files into bronze, then updates the silver and gold tables.
 
-All sources are opened and checked before the first commit. Every commit leaves its
-table whole and says, in its note, up to where it has seen what it reads; so a run that
-died, at whatever point, is resumed by the next, and a run without news commits nothing.
+All sources are opened and checked before the first commit. The note of each commit
+states which versions of the input tables it includes. So an interrupted run is resumed
+by the next, and a run without new files commits nothing.
 """
 
 from __future__ import annotations
@@ -46,17 +45,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class TableResult:
-    """One table after a run.
+    """The result of a run for one table.
 
     Attributes:
         mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`:
-            what came changes no row here.
-        seconds: what this run spent on it.
+            the changes of the input tables affect no row of this table.
+        seconds: time that this run spent on the table.
         changed: whether the run committed to it.
-        counts: what became of the rows; see `lakekit.transforms.merge.Counts`.
-        groups_total: groups that the table has, where it is made by groups.
-        new_columns: columns that a source has and its declaration lacks; they are in
-            bronze.
+        counts: numbers of rows; see `lakekit.transforms.merge.Counts`.
+        groups_total: number of groups of a table that is updated by groups.
+        new_columns: columns of the source that are not declared; bronze stores them.
         why: why the whole table was rebuilt.
     """
 
@@ -74,7 +72,7 @@ class TableResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Every declared table, in the order they are made."""
+    """The results of all declared tables, in the order of their updates."""
 
     source: Path
     lake: str
@@ -106,10 +104,10 @@ def run(
 ) -> RunResult:
     """Bring the lake's tables up to date with the source files.
 
-    `now` is when the files count as ingested, in UTC; `memory` bounds what DuckDB
-    holds, such as `2GB`. Raises a LakekitError: SourceError, InvalidLakeError or
-    DamagedTableError before anything is written, ConflictError or StorageError with
-    every table whole at its old or its new version, MissingExtraError without the
+    `now` is the ingestion time of the files, in UTC; `memory` limits the memory of
+    DuckDB, such as `2GB`. Raises a LakekitError: SourceError, InvalidLakeError or
+    DamagedTableError before anything is written; ConflictError or StorageError with
+    every table complete at its old or its new version; MissingExtraError without the
     engine's extra.
     """
     started = time.perf_counter()
@@ -139,7 +137,7 @@ def run(
 
 
 class _Run:
-    """One run's state."""
+    """The state of one run."""
 
     def __init__(
         self,
@@ -158,9 +156,7 @@ class _Run:
         self._done, self._steps = 0, 1
 
     def results(self) -> Tuple[TableResult, ...]:
-        """Check everything that can be, then commit: bronze file by file, then table by
-        table.
-        """
+        """Check all sources, then commit: bronze file by file, then table by table."""
         bronze = self._tables.layer("bronze")
         self._read_heads()
         new = {table.name: self._new_files(table) for table in bronze}
@@ -214,8 +210,8 @@ class _Run:
         self._done += 1
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
-        """The files of a source that bronze does not hold, by content; two of the same
-        content count once.
+        """Return the files of a source whose content is not in bronze yet. Files with
+        the same content count once.
         """
         assert table.source is not None
         files, exists = (
@@ -252,8 +248,8 @@ class _Run:
         }
 
     def _inspect(self, table: Table, file: OpenedFile) -> FileInspection:
-        """Read a file whole. Raises SourceError; ConversionError for a column that is
-        not what it is declared to be.
+        """Read a whole file. Raises SourceError; ConversionError for a column with too
+        many values that do not convert.
         """
         self._step(f"check {file.name}")
         found = self._engine.inspect(table, file, self._at)
@@ -316,7 +312,7 @@ class _Run:
             self._lineage.refresh(table.name)
 
     def _update_with_quarantine(self, table: Table) -> Dict[str, TableResult]:
-        """Update a table, and with it the table of the rows that it refuses."""
+        """Update a table and its quarantine table."""
         before = dict(self._lineage.heads)
         result = self._update(table)
         if not table.quarantine:
@@ -329,7 +325,9 @@ class _Run:
         }
 
     def _update(self, table: Table) -> TableResult:
-        """One table; again on the newest versions when another writer was first."""
+        """Update one table; retry on the newest versions if another writer committed
+        first.
+        """
         begun, before = time.perf_counter(), self._lineage.heads[table.name].version
         touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
 
@@ -371,7 +369,7 @@ class _Run:
 
 
 def _new_columns(files: Sequence[OpenedFile]) -> Tuple[str, ...]:
-    """The columns that a source does not declare, each once, in lower case."""
+    """Return the undeclared columns of a source, without duplicates, in lower case."""
     return tuple(dict.fromkeys(c.lower() for file in files for c in file.new_columns))
 
 

@@ -1,4 +1,4 @@
-"""Looking into a lake: the first rows of one table."""
+"""Shows the first rows of a table, for `lakekit show`."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def show(
     engine: str = "embedded",
     tables: TableSet = TABLES,
 ) -> ShowResult:
-    """The first rows of a table. Raises UnknownTableError, DamagedTableError, and
-    InvalidLakeError when the lake does not hold the table yet.
+    """Return the first rows of a table. Raises UnknownTableError, DamagedTableError,
+    and InvalidLakeError if the table does not exist yet.
     """
     declared = tables[table]
     columns = tuple(column.name for column in declared.columns)

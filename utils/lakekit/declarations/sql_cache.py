@@ -1,9 +1,9 @@
-"""Rewritten SQL, kept on disk: to import sqlglot and rewrite a lake's SQL takes as long
-as a day's news.
+"""A cache on disk for rewritten SQL: importing sqlglot and rewriting a lake's SQL takes
+as long as an update with one day of new files.
 
-What is kept stands under the digest of all it depends on: the SQL, the views put in,
-the code here that says what is let through, and sqlglot's version. Nothing is ever out
-of date, then, and a file may be deleted at any time.
+The key is the digest of everything that a result depends on: the SQL, the views, the
+code that decides which SQL is allowed, and sqlglot's version. Entries are never out of
+date, and a file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Callable, Mapping, Optional
 
 
 class SqlCache:
-    """Databricks SQL in DuckDB's. Without a folder that is this user's own, every text
-    is rewritten again.
+    """Rewrites Databricks SQL to DuckDB SQL, and caches the results. Without a folder
+    that only this user can write to, nothing is cached.
     """
 
     def __init__(self, folder: Optional[Path]) -> None:
         self._folder, self._rewriter = folder, _rewriter() if folder else None
 
     def predicate(self, table: str, sql: str) -> str:
-        """A declared predicate. Raises UnsupportedSqlError."""
+        """Return a declared predicate in DuckDB SQL. Raises UnsupportedSqlError."""
 
         def rewrite() -> str:
             from lakekit.declarations import transpile
@@ -36,8 +36,8 @@ class SqlCache:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """A table's SQL file, its tables replaced by views. Raises UnsupportedSqlError,
-        DeclarationError where it reads more.
+        """Return a table's SQL in DuckDB SQL, its tables replaced by views. Raises
+        UnsupportedSqlError, DeclarationError where it reads more.
         """
 
         def rewrite() -> str:
@@ -77,7 +77,7 @@ def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
 
 def _rewriter() -> Optional[str]:
     """What rewrites: the code here, and the version of a sqlglot that is found and not
-    imported; None where they cannot be told, as in a zip file.
+    imported; None if they cannot be determined, as in a zip file.
     """
     found = importlib.util.find_spec("sqlglot")
     try:

@@ -1,8 +1,7 @@
-"""How a table is declared: its columns, key, partitioning and checks, the SQL that
-makes it and what it reads.
+"""Classes to declare tables: columns, key, partitioning, checks, SQL and input tables.
 
-Nothing here knows any particular table; `lakekit.nyc_flights.tables` is one set of
-declarations. Both engines, the commands and the API read these.
+The engines, the commands and the API read these declarations.
+`lakekit.nyc_flights.tables` is an example of a set of tables.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from typing import Callable, Iterator, List, Literal, Mapping, Optional, Tuple
 from lakekit.errors import DeclarationError, UnknownTableError
 
 Type = Literal["string", "boolean", "int", "bigint", "double", "date", "timestamp"]
-"""Databricks' names. A timestamp is an instant, kept in UTC; there is no type for a
-time without a zone.
+"""Column types, by their names in Databricks. A timestamp is an instant, stored in UTC;
+there is no type for a time without a zone.
 """
 
 Severity = Literal["warn", "drop", "fail"]
-"""What an unmet expectation does: be counted; send the row to quarantine; stop the
-run before the table is written.
+"""The effect of an unmet expectation: `warn` counts the row, `drop` moves it to
+quarantine, `fail` stops the run before the table is written.
 """
 
 Update = Literal["append", "merge", "groups", "whole"]
-"""How a table follows what it reads: `append` bronze rows of new files; `merge` new
-bronze rows by key, the latest winning; recompute the `groups` (keys) that changed rows
-touch; recompute the `whole` table.
+"""How a table is updated from its input tables: `append` adds the rows of new files;
+`merge` merges new bronze rows by key, and the latest row wins; `groups` recomputes the
+groups (keys) of changed rows; `whole` recomputes the whole table.
 """
 
 LAYERS = ("bronze", "silver", "quarantine", "gold")
@@ -38,10 +37,10 @@ IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
 
 @dataclass(frozen=True)
 class Column:
-    """A column.
+    """A column of a table or of a source file.
 
     Attributes:
-        required: NOT NULL in Delta; in a source, a value that may not be the missing
+        required: NOT NULL in Delta; in a source, the value must not be the missing
             mark.
         tolerance: relative difference that `diff` and parity tests allow, for doubles
             whose last bits depend on the order of a sum.
@@ -59,8 +58,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A CHECK constraint of the Delta table: every writer is held to it. A null result
-    counts as broken, as in Delta.
+    """A CHECK constraint of the Delta table, enforced for every writer. A null result
+    violates it, as in Delta.
     """
 
     name: str
@@ -69,8 +68,8 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What rows of a table are expected to be, as an SQL predicate over its columns; a
-    null result counts as unmet.
+    """An SQL predicate over the columns that every row of a table should meet. A null
+    result does not meet it.
     """
 
     name: str
@@ -100,22 +99,23 @@ INGESTED_AT = Column(
     volatile=True,
 )
 ORIGIN = (SOURCE_FILE, SOURCE_SHA256, SOURCE_ROW, INGESTED_AT)
-"""Where a row came from: in every bronze and every merged table. (`_source_sha256`,
-`_source_row`) identifies a row.
+"""The columns for the origin of a row, in every bronze and merged table.
+(`_source_sha256`, `_source_row`) identifies a row.
 """
 
 LATEST = ("_source_file", "_ingested_at", "_source_row")
-"""Which of two rows of one key is the latest when a table declares no order of its own:
-files by name, so that any order of arrival gives the same table; the later ingest of a
-file issued again under its name; the later row.
+"""The default order that decides which of two rows with the same key is the latest. The
+file name comes first, so that the order of arrival does not matter; then the later
+ingest of a file that was replaced under its name; then the later row.
 """
 
 
 @dataclass(frozen=True)
 class Join:
-    """How a merged table joins another it reads: pairs of (column there, column here),
-    all equal. When rows change there, the rows here that match them are made again; a
-    table read without a Join makes everything again.
+    """How a merged table joins another input table `read`: `on` has pairs of (column of
+    the input table, column of the merged table) that must be equal. When rows of the
+    input table change, the matching rows are recomputed. A change in an input table
+    without a Join recomputes all rows.
     """
 
     read: str
@@ -124,12 +124,12 @@ class Join:
 
 @dataclass(frozen=True)
 class Source:
-    """Files of one kind: `NAME.csv`, `NAME.csv.zip`, `NAME.csv.gz` or `NAME.parquet` in
-    the source folder, or any number of such files in a folder NAME there. `columns`
-    carry the types that silver casts the strings to.
+    """The source files of one bronze table: `NAME.csv`, `NAME.csv.zip`, `NAME.csv.gz`
+    or `NAME.parquet` in the source folder, or any number of such files in its subfolder
+    NAME. `columns` have the types that silver casts the strings to.
 
     Attributes:
-        missing: how a file writes "no value".
+        missing: the text that means "no value" in a file.
         misfits: share of a column's values, 0 to 1, that may fail to convert before the
             whole file is refused.
     """
@@ -176,12 +176,12 @@ class Table:
 
     @property
     def folder(self) -> Path:
-        """Where the table lies, relative to its lake."""
+        """The path of the table, relative to its lake."""
         return Path(*self.name.split("."))
 
     @property
     def quarantine(self) -> str:
-        """The table that takes the rows which a merged table refuses."""
+        """Name of the quarantine table of a merged table; empty for other tables."""
         return (
             f"quarantine.{self.name.partition('.')[2]}"
             if self.update == "merge"
@@ -190,7 +190,7 @@ class Table:
 
     @property
     def order(self) -> Tuple[str, ...]:
-        """The columns by which the latest row of a key is known, most significant
+        """The columns that decide which row of a key is the latest, most significant
         first.
         """
         return self.latest + tuple(name for name in LATEST if name not in self.latest)
@@ -203,9 +203,9 @@ class Table:
         raise KeyError(name)
 
     def canonical(self) -> str:
-        """What the rows depend on, as text that changes when, and only when, that does.
-        Comments, tolerances, CHECK constraints and the share of misfits are not among
-        it: they change without a row being computed again.
+        """Return the parts of the declaration that the rows depend on, as text. It
+        leaves out comments, tolerances, CHECK constraints and the share of misfits:
+        changing them needs no recomputation.
         """
         source = replace(self.source, misfits=0.0) if self.source else None
         parts = asdict(replace(self, comment="", constraints=(), source=source))
@@ -220,8 +220,8 @@ class Table:
 
 
 def bronze(source: Source, comment: str = "") -> Table:
-    """The bronze table of a source: its columns as the strings they came as, and where
-    each row came from.
+    """Return the bronze table of a source: its columns as strings, and the origin of
+    each row.
     """
     strings = tuple(
         Column(c.name, required=True, comment=c.comment) for c in source.columns
@@ -236,8 +236,8 @@ def bronze(source: Source, comment: str = "") -> Table:
 
 
 def quarantine(table: Table, follows: Table) -> Table:
-    """The quarantine of a merged table: the bronze row as it came, and the rule that it
-    broke.
+    """Return the quarantine table of a merged table: the unchanged bronze rows, and the
+    rule that each row violates.
     """
     rule = Column(
         "_rule",
@@ -257,8 +257,8 @@ def quarantine(table: Table, follows: Table) -> Table:
 
 @dataclass(frozen=True)
 class TableSet:
-    """Tables in an order in which each comes after all that it reads, and the folder of
-    their SQL files. The quarantine of each merged table is added after it.
+    """A set of tables and the folder of their SQL files. Every table must come after
+    its input tables. The quarantine of a merged table is added after it.
     """
 
     tables: Tuple[Table, ...]

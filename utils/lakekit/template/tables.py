@@ -42,7 +42,7 @@ SILVER_ORDERS = Table(
     ),
     reads=("bronze.orders",),
     sql="silver/orders.sql",
-    comment="Every order once, as it was last told",
+    comment="Latest version of every order",
     key=("order_id",),
     constraints=(Constraint("price_not_negative", "price >= 0"),),
     expectations=(

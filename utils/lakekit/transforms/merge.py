@@ -167,7 +167,7 @@ class Merge:
 
     def _part(self, moved: Sequence[str]) -> NewRows:
         """The new bronze rows, and those to be looked at again. Raises
-        IncrementalUpdateError where that cannot be told.
+        IncrementalUpdateError if they cannot be determined.
         """
         parts = [self._new()] if self._follows.name in moved else []
         own = (self._follows.name, self._quarantine.name)

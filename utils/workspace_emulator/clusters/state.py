@@ -78,8 +78,8 @@ class Clusters:
                 self._background.spawn(_name(cluster_id), self._bring_up(cluster_id))
 
     def create(self, wanted: Mapping[str, Any], source: str = "API") -> Document:
-        """Make a cluster, which then starts by itself. Raises ApiError for a runtime
-        that is not emulated.
+        """Create a cluster and start it in the background. Raises ApiError for a
+        runtime that is not emulated.
         """
         version = wanted.get("spark_version")
         if not isinstance(version, str):
@@ -168,7 +168,7 @@ class Clusters:
         return self.state(cluster_id) == "RUNNING"
 
     def state(self, cluster_id: str) -> str:
-        """Its state; of a cluster that was deleted for good, TERMINATED."""
+        """Return its state; TERMINATED for a cluster that was permanently deleted."""
         return str(self._clusters.get(cluster_id, {"state": "TERMINATED"})["state"])
 
     async def settled(self, cluster_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What a caller without the right token is told."""
+"""Errors for a caller without a valid token."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ OBJECT = {"object_id": "/authorization/tokens", "object_type": "tokens"}
 
 
 class Identity:
-    """Tokens are kept as their sha256: the state folder opens no workspace."""
+    """Stores tokens as their sha256, so that the state folder contains no secret."""
 
     def __init__(
         self, store: Store, admin_token: str, clock: Callable[[], float] = time.time
@@ -75,7 +75,7 @@ class Identity:
         }
 
     def create(self, comment: str, lifetime: int | None) -> dict[str, Any]:
-        """Make a token; its value is told this once. `lifetime` is in seconds."""
+        """Create a token; its value is returned only here. `lifetime` is in seconds."""
         if lifetime is not None and lifetime <= 0:
             raise invalid_parameter("lifetime_seconds must be positive")
         value = f"dapi{secrets.token_hex(16)}"

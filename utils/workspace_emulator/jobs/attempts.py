@@ -33,7 +33,7 @@ class Verdict:
 
 @dataclass
 class Attempt:
-    """A process under way, and why it was ended where it was not by itself."""
+    """A running process, and the reason if the emulator ended it."""
 
     cluster_id: str
     process: TaskProcess
@@ -143,7 +143,7 @@ class Attempts:
         return verdict_of(ended, attempt.reason)
 
     def _program(self, run_id: int, task: Mapping[str, Any]) -> dict[str, Any]:
-        """What the process is told to call, the workspace's paths made real ones."""
+        """Return what the process calls, with real paths for the workspace's."""
         run = self._jobs.run(run_id)
         given = run["overriding_parameters"]
         values = {

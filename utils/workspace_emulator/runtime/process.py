@@ -34,7 +34,7 @@ class ProcessResult:
 
 
 class TaskProcess:
-    """One attempt of a task. Its folder keeps what it was told, its log and how it
+    """One attempt of a task. Its folder has its settings, its log and how it
     ended.
     """
 

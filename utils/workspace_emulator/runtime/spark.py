@@ -45,7 +45,7 @@ class Spark:
             return self._gateway
 
     async def stop(self) -> None:
-        """End the JVM; it ends by itself when the emulator is gone, for then its
+        """End the JVM; it also ends when the emulator is gone, because then its
         standard input ends.
         """
         process, self._process = self._process, None

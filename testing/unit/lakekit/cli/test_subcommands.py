@@ -32,10 +32,7 @@ def lines_of(text: str) -> List[List[str]]:
 
 def test_tables_prints_each_declaration(printed: Any) -> None:
     code, out = printed("tables")
-    assert (
-        code == 0
-        and "silver.orders (merge): Every order once, as it was last told" in out
-    )
+    assert code == 0 and "silver.orders (merge): Latest version of every order" in out
     assert "  reads bronze.orders\n  key order_id\n" in out
     assert ["price", "double", "required", "Of", "one,", "in", "euros"] in lines_of(out)
     code, out = printed("tables", "--json")

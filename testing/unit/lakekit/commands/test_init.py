@@ -36,7 +36,7 @@ def test_project_is_made_in_a_new_or_an_empty_folder(
 
 def test_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(FolderNotEmptyError, match="no empty folder") as caught:
+    with pytest.raises(FolderNotEmptyError, match="not an empty folder") as caught:
         lakekit.init(tmp_path)
     assert caught.value.exit_code == 2 and [
         each.name for each in tmp_path.iterdir()

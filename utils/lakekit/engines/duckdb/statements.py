@@ -122,8 +122,8 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> str:
-    """The query with each column cast to its declared type; `found` has the names and
-    types it has by itself.
+    """Return the query with its columns cast to their declared types; `found` has the
+    names and types of the query's columns.
 
     Raises DeclarationError where they differ. Integers may differ in width: the cast
     checks the range.

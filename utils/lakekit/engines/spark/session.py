@@ -145,7 +145,7 @@ def _start(scratch: Path) -> SparkSession:
 
 
 def _stop(session: SparkSession) -> None:
-    """Stop Spark and the JVM that was started for it, which PySpark by itself keeps
+    """Stop Spark and the JVM that was started for it, which PySpark otherwise keeps
     until Python ends.
     """
     session.stop()
