@@ -1,9 +1,9 @@
-"""What an engine does for a run: keep Delta tables and answer SQL. `embedded` and
-`spark` are the two there are.
+"""The interface of an engine, which stores Delta tables and runs SQL for a lake.
 
-The logic of a run (`lakekit.commands.run`, `lakekit.transforms.updates`) is written
-once, as SQL that both engines take as it stands: lower-case names, joins, `row_number`,
-`count(*)`, `case`. What differs between them stands behind these methods.
+The two engines are `embedded` and `spark`. The logic of a run (`lakekit.commands.run`,
+`lakekit.transforms.updates`) is written once, as SQL that both engines accept:
+lower-case names, joins, `row_number`, `count(*)`, `case`. The methods here hide the
+differences.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ FORBIDDEN_FEATURES: Tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Note:
-    """What lakekit writes into a commit, as JSON under `lakekit` in the commit's user
-    metadata.
+    """The metadata that lakekit adds to a commit, as JSON under `lakekit` in the
+    commit's user metadata.
 
     Attributes:
-        digest: of the declaration and the SQL that the rows were made by.
-        reads: each table read: its Delta table id, and the version up to which its rows
-            are in.
-        data: false for a commit that changes no row and only moves `reads` on.
-        misfits: for a bronze file, how many of its values do not convert to the
+        digest: digest of the declaration and the SQL that produced the rows.
+        reads: by input table, its Delta table id and the version up to which its rows
+            are included.
+        data: false for a commit that changes no row and only updates `reads`.
+        misfits: for a bronze file, the number of values that do not convert to their
             declared types.
     """
 
@@ -88,12 +88,12 @@ class Note:
     misfits: int = 0
 
     def text(self) -> str:
-        """The note as it goes into the commit."""
+        """The note as JSON, for the commit."""
         return json.dumps({"lakekit": asdict(self)}, sort_keys=True)
 
     @classmethod
     def parse(cls, text: Optional[str]) -> Optional[Note]:
-        """The note of a commit; None for the commit of another writer."""
+        """Return the note of a commit; None for a commit of another writer."""
         try:
             content = json.loads(text or "")["lakekit"]
             reads = {
@@ -112,17 +112,17 @@ class Note:
 
 @dataclass(frozen=True)
 class Head:
-    """A table as it is.
+    """The newest state of a table.
 
     Attributes:
-        id: Delta's table id: another one is another table, made under the same name.
-        version: the newest version.
+        id: Delta's table id; a table that was recreated under the same name has
+        another. version: the newest version.
         data_version: the newest version that changed a row; later ones are maintenance.
-        note: of the newest commit that lakekit made to the rows; None where there is
+        note: the note of lakekit's newest commit that changed rows; None if there is
             none.
-        foreign: another writer changed rows after that.
-        columns: names, types and required or not, as stored; a type that lakekit does
-            not know stands in its own name.
+        foreign: whether another writer changed rows after that commit.
+        columns: names, types and nullability, as stored; a type that lakekit does not
+            know has its own name.
         constraints: names of the CHECK constraints, in lower case.
     """
 
@@ -136,7 +136,9 @@ class Head:
     constraints: FrozenSet[str]
 
     def after(self, version: int, note: Note) -> Head:
-        """The table after a commit of rows, or of a note alone, to this version."""
+        """Return the state after a commit of rows, or of a note only, with this
+        version.
+        """
         data_version = version if note.data else self.data_version
         return replace(
             self, version=version, data_version=data_version, note=note, foreign=False
@@ -145,8 +147,8 @@ class Head:
 
 @dataclass(frozen=True)
 class FileInspection:
-    """A source file that was read to its end: its rows, and by column the values that
-    do not convert.
+    """The result of reading a whole source file: its number of rows, and by column the
+    number of values that do not convert.
     """
 
     rows: int
@@ -155,7 +157,7 @@ class FileInspection:
 
 @dataclass(frozen=True)
 class Staged:
-    """Rows computed for a table and not yet part of it, readable in SQL by the name of
+    """Rows that are computed for a table but not committed yet; SQL reads them as
     `view`.
     """
 
@@ -164,8 +166,8 @@ class Staged:
 
 
 class Engine(Protocol):
-    """One connection to one lake; a context manager that clears up what was staged and
-    never committed.
+    """A connection to one lake. As a context manager it deletes staged rows that were
+    not committed.
     """
 
     name: str
@@ -175,30 +177,31 @@ class Engine(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def head(self, table: Table) -> Optional[Head]:
-        """The table as it is; None when there is none. Raises StorageError,
-        DamagedTableError for one that cannot be read, InvalidLakeError for a forbidden
-        feature.
+        """Return the newest state of a table; None if it does not exist. Raises
+        StorageError; DamagedTableError if it cannot be read; InvalidLakeError for an
+        unsupported feature.
         """
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
-        """The data files of the version that `head` last saw that are missing or of
-        another size than the log says: path or URL of each, and what is wrong. Raises
-        StorageError.
+        """Return the data files that are missing or have another size than in the log:
+        their path or URL, and the reason. Checks the version that `head` last read.
+        Raises StorageError.
 
         Spark finds none in a lake that is not a folder; there, reading the rows raises
         DamagedTableError.
         """
 
     def rows(self, table: Table) -> int:
-        """How many rows the newest version has."""
+        """Return the number of rows of the newest version."""
 
     def create(self, table: Table) -> None:
-        """Make the empty table: columns with comments, partitioning, properties, CHECK
-        constraints. Idempotent: one that another writer has made meanwhile stands.
+        """Create an empty table: columns with comments, partitioning, properties, CHECK
+        constraints. Idempotent: a table that another writer created meanwhile is not
+        changed.
         """
 
     def add_columns(self, table: Table, columns: Sequence[Column]) -> None:
-        """Add columns that may be null."""
+        """Add nullable columns."""
 
     def add_constraint(self, table: Table, name: str, sql: str) -> None:
         """Add a CHECK constraint that all rows meet."""
@@ -207,68 +210,66 @@ class Engine(Protocol):
         """Drop a CHECK constraint."""
 
     def ingested(self, table: Table, digests: Sequence[str]) -> FrozenSet[str]:
-        """Those of the digests whose files a bronze table holds rows of."""
+        """Return those of the digests whose files have rows in a bronze table."""
 
     def inspect(
         self, table: Table, opened: OpenedFile, at: datetime.datetime
     ) -> FileInspection:
-        """Read a source file to its end, to be appended as ingested at that time.
-        Raises SourceError where it is malformed.
+        """Read a whole source file, to be appended with that ingestion time. Raises
+        SourceError if it is malformed.
         """
 
     def append(self, table: Table, opened: OpenedFile, note: Note) -> Optional[int]:
-        """Append an inspected file, with its origin, in one commit that carries a Delta
-        transaction identifier of its content; the new version, or None when the table
-        already has it.
+        """Append an inspected file, with its origin columns, in one commit. The commit
+        has a Delta transaction identifier of the content. Return the new version, or
+        None if the table already has the file.
         """
 
     def read(self, table: Table, view: str) -> None:
-        """Define a view over the version that `head` last saw, or the newest where it
-        has not: the declared columns and no others, in the declared types.
+        """Define a view of the version that `head` last read, or else of the newest:
+        only the declared columns, in their declared types.
         """
 
     def changes(self, table: Table, since: int, view: str) -> bool:
-        """Define a view over the net difference between version `since` and the newest:
-        the columns, and `_sign`, +n for a row that came n times and -n for one that
-        went. False when that version can no longer be read, and when the table was set
-        back since: that version may be damaged.
+        """Define a view of the net difference between version `since` and the newest:
+        the columns, and `_sign`, +n for a row that was added n times and -n for a row
+        that was removed n times. Return False if that version can no longer be read, or
+        if the table was restored since, because that version may be damaged.
         """
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
-        """The notes of all commits after that version that changed rows; None for each
-        of another writer's.
+        """Return the notes of all commits after that version that changed rows; None
+        for a commit of another writer.
         """
 
     def define(self, view: str, sql: str) -> None:
-        """Define a view by SQL that both engines understand."""
+        """Define a view by SQL that both engines accept."""
 
     def keep(self, view: str, sql: str) -> int:
-        """Compute SQL once, keep the rows under that name, and count them. For few
-        rows.
-        """
+        """Run SQL once, store its few rows under that name, and count them."""
 
     def query(self, sql: str) -> List[Tuple[Any, ...]]:
-        """All rows of SQL that both engines understand; timestamps are aware."""
+        """Return all rows of SQL that both engines accept; timestamps are aware."""
 
     def misfit(self, column: Column, source: Source) -> str:
-        """SQL that is true of a string that does not convert to the column's type, or
-        is missing where it may not be.
+        """Return SQL that is true for a string that does not convert to the column's
+        type, or that is missing in a required column.
         """
 
     def predicate(self, table: str, sql: str) -> str:
-        """A declared predicate in this engine's SQL. Raises UnsupportedSqlError."""
+        """Return a predicate in this engine's SQL. Raises UnsupportedSqlError."""
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
-        """The table's SQL file in this engine's SQL, its tables replaced by views.
-        Raises UnsupportedSqlError, DeclarationError where it reads other tables than
+        """Return the table's SQL in this engine's SQL, its tables replaced by views.
+        Raises UnsupportedSqlError; DeclarationError if it reads other tables than
         declared.
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
-        """Compute the rows of a table, each column as declared, and let them be read as
-        `view`; `part` says that they will be committed with `keys`, beside rows that
-        are there. Raises ComputeError, and DeclarationError where names or types differ
-        from the declaration (integers may differ in width).
+        """Compute the rows of a table in their declared types, readable as `view`.
+        `part` means that they will be committed with `keys`, beside existing rows.
+        Raises ComputeError; DeclarationError if names or types differ from the
+        declaration (integers may differ in width).
         """
 
     def commit(
@@ -279,35 +280,35 @@ class Engine(Protocol):
         note: Note,
         keys: Optional[str] = None,
     ) -> int:
-        """Make staged rows part of the table in one Delta commit; the version.
+        """Commit staged rows to the table in one Delta commit, and return the version.
 
-        Without `keys` they become the whole content. With the name of a view that holds
-        key columns, rows of the table with those keys go and the staged rows come.
-        Raises ConflictError when the table has moved on from `head`, ComputeError for a
-        null in a required column or a broken CHECK constraint.
+        Without `keys` they replace the whole content. With the name of a view of key
+        columns, they replace the rows with those keys. Raises ConflictError if the
+        table has changed since `head`; ComputeError for a null in a required column or
+        a violated CHECK constraint.
         """
 
     def advance(self, table: Table, head: Head, note: Note) -> int:
-        """Commit a note and no row. Raises ConflictError."""
+        """Commit a note without rows. Raises ConflictError."""
 
     def optimize(self, table: Table) -> Mapping[str, int]:
-        """Compact small files: `files_removed`, `files_added`; no commit where nothing
-        is gained.
+        """Compact small files. Return `files_removed`, `files_added`; makes no commit
+        if compaction gains nothing.
         """
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
-        """Every version that the table's log has, newest first; none for no table. No
-        version is opened, so the newest may be one that cannot be read. Raises
+        """Return all versions in the table's log, newest first; empty if there is no
+        table. No version is opened, so the newest may be unreadable. Raises
         DamagedLogError.
         """
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
-        """Make a whole version of the table the newest by a commit, or (`dry_run`) only
-        count its files. Raises ConflictError, UnrestorableVersionError,
-        InvalidLakeError for a table with other features than lakekit's.
+        """Restore an undamaged version of the table with a commit, or (`dry_run`) only
+        count its files. Raises ConflictError, UnrestorableVersionError;
+        InvalidLakeError for a table with features that lakekit does not use.
         """
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        """Delete (or list) the files that no version of the last `hours` names,
-        relative to the table.
+        """Delete (or list) the files that no version of the last `hours` uses, relative
+        to the table.
         """

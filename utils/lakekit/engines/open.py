@@ -1,4 +1,4 @@
-"""Opening an engine by its name; its libraries are imported only then."""
+"""Opens an engine by its name; its libraries are imported only then."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ENGINES = ("embedded", "spark")
 def open_engine(
     name: str, lake: Lake, tables: TableSet, scratch: Path, *, memory: str = ""
 ) -> Engine:
-    """The engine of that name for one lake. Raises MissingExtraError, and
-    InvalidLakeError for a lake it cannot keep.
+    """Return the engine of that name for one lake. Raises MissingExtraError;
+    InvalidLakeError for a lake that the engine does not support.
     """
     if name == "embedded":
         if lake.kind == "schema":

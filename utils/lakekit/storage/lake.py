@@ -1,6 +1,4 @@
-"""Where a lake is: a folder, an `s3://` prefix, or a schema of a catalog that Spark
-knows by name.
-"""
+"""The location of a lake: a folder, an `s3://` prefix, or a catalog schema of Spark."""
 
 from __future__ import annotations
 
@@ -23,15 +21,15 @@ a folder `a=b` for a column.
 
 @dataclass(frozen=True)
 class Lake:
-    """A place for tables. `root` is an absolute path, an `s3://bucket/prefix` without a
-    slash at its end, or `catalog.schema`.
+    """The location of a lake. `root` is an absolute path, an `s3://bucket/prefix`
+    without a trailing slash, or `catalog.schema`.
     """
 
     kind: Literal["folder", "s3", "schema"]
     root: str
 
     def location(self, table: Table) -> str:
-        """The table's path or URL; in a schema its name there,
+        """Return the table's path or URL; in a schema its name
         `catalog.schema.layer_table`.
         """
         layer, _, short = table.name.partition(".")
@@ -42,7 +40,7 @@ class Lake:
 
     @property
     def path(self) -> Path:
-        """The folder of a lake that is one."""
+        """The folder of the lake, if it is a folder."""
         assert self.kind == "folder", self
         return Path(self.root)
 
@@ -51,9 +49,9 @@ class Lake:
 
 
 def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
-    """The lake of that name. A name with one dot and no slash is `catalog.schema`,
-    unless a folder has it; `./a.b` is always a folder. Raises InvalidLakeError for a
-    place that cannot hold one.
+    """Return the lake of that name. A name with one dot and no slash is
+    `catalog.schema`, unless a folder has it; `./a.b` is always a folder. Raises
+    InvalidLakeError for an invalid location.
     """
     text = os.fspath(name)
     if text.startswith(("s3://", "s3a://")):
@@ -96,11 +94,10 @@ def _folder_lake(root: Path) -> Lake:
 
 
 def check_lake(lake: Lake, tables: TableSet) -> None:
-    """Refuse a folder that lakekit did not make: nothing of anybody else's is ever
-    written over.
+    """Raise InvalidLakeError for a folder that lakekit did not create, so that other
+    files are never overwritten.
 
-    A folder that does not exist, or is empty, will become a lake. Raises
-    InvalidLakeError.
+    A folder that does not exist, or is empty, will become a lake.
     """
     if lake.kind != "folder":
         return
@@ -123,8 +120,8 @@ def check_lake(lake: Lake, tables: TableSet) -> None:
 
 
 def _is_table(folder: Path, tables: TableSet) -> bool:
-    """A folder with a Delta log, or what a killed first run leaves: a declared table's
-    folder with data files only.
+    """Whether a folder has a Delta log, or is a declared table's folder with only data
+    files, as a killed first run leaves it.
     """
     if (folder / "_delta_log").is_dir():
         return True

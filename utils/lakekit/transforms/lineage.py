@@ -24,9 +24,9 @@ def digest(tables: TableSet, table: Table) -> str:
 
 
 def followed(table: Table) -> Tuple[str, ...]:
-    """The tables whose versions a table's note has: those it reads, and its quarantine.
-    A run that dies between its two commits has taken rows out of the quarantine that
-    are nowhere else yet; by that version the next one finds them.
+    """Return the tables whose versions are in a table's note: its input tables and its
+    quarantine. A run that dies between its two commits has removed rows from the
+    quarantine that are not in the table yet; the next run finds them by that version.
     """
     return (*table.reads, table.quarantine) if table.quarantine else table.reads
 
@@ -40,8 +40,8 @@ class IncrementalUpdateError(Exception):
 
 
 class Lineage:
-    """The tables of one run. `heads` has each as it was last seen: renewed by
-    `refresh`, and moved on by a commit.
+    """The tables of one run and what they have read. `heads` has their states: updated
+    by `refresh` and by commits.
     """
 
     def __init__(self, engine: Engine, tables: TableSet) -> None:
@@ -50,13 +50,13 @@ class Lineage:
         self._digests: Dict[str, str] = {}
 
     def digest(self, table: Table) -> str:
-        """What the rows of a table are made by."""
+        """Return the digest of a table's definition."""
         if table.name not in self._digests:
             self._digests[table.name] = digest(self.tables, table)
         return self._digests[table.name]
 
     def refresh(self, *names: str) -> None:
-        """Look at tables again; one that is missing has no head."""
+        """Read the states of tables again; a missing table has no head."""
         for name in names:
             head = self.engine.head(self.tables[name])
             if head is None:
@@ -67,8 +67,8 @@ class Lineage:
     def commit(
         self, table: Table, staged: Staged, note: Note, keys: Optional[str] = None
     ) -> int:
-        """Commit staged rows as `Engine.commit` does, to the table as it was last seen;
-        the version.
+        """Commit staged rows as `Engine.commit` does, to the table as it was last read;
+        return the version.
         """
         head = self.heads[table.name]
         version = self.engine.commit(table, staged, head, note, keys)
@@ -76,7 +76,7 @@ class Lineage:
         return version
 
     def advance(self, table: Table, note: Note) -> None:
-        """Commit a note and no row, to the table as it was last seen."""
+        """Commit a note without rows, to the table as it was last read."""
         head = self.heads[table.name]
         self.heads[table.name] = head.after(
             self.engine.advance(table, head, note), note
@@ -85,8 +85,8 @@ class Lineage:
     def note(
         self, table: Table, data: bool = True, quarantine: Optional[int] = None
     ) -> Note:
-        """What a commit made now says of itself; `quarantine` is the version that this
-        update has made of it.
+        """Return the note for a commit made now; `quarantine` is the version that this
+        update committed to the quarantine.
         """
         heads = {name: self.heads[name] for name in followed(table)}
         reads = {name: (head.id, head.data_version) for name, head in heads.items()}
@@ -95,15 +95,15 @@ class Lineage:
         return Note(self.digest(table), reads, data)
 
     def since(self, table: Table, read: str) -> int:
-        """The version of a table read up to which its rows are in."""
+        """Return the version of an input table up to which its rows are included."""
         note = self.heads[table.name].note
         assert note is not None, table.name
         return note.reads[read][1]
 
     def changes(self, table: Table, read: str, view: str) -> None:
-        """Define a view over what changed in a table read since its rows were put in,
-        as `Engine.changes` does. Raises IncrementalUpdateError where that can no longer
-        be read.
+        """Define a view of the changes of an input table since its rows were last
+        included, as `Engine.changes` does. Raises IncrementalUpdateError if they can no
+        longer be read.
         """
         since = self.since(table, read)
         if not self.engine.changes(self.tables[read], since, view):
@@ -129,7 +129,7 @@ class Lineage:
         return ""
 
     def moved(self, table: Table) -> List[str]:
-        """The followed tables that have rows which are not in."""
+        """Return the input tables with rows that are not included yet."""
         return [name for name in followed(table) if self._has_moved(table, name)]
 
     def _has_moved(self, table: Table, read: str) -> bool:

@@ -1,10 +1,9 @@
-"""The merge: the bronze rows that are new, or that changed tables beside them touch, by
-key into a silver table.
+"""Merges new and affected bronze rows by key into a silver table.
 
-When a table beside them changes, the rows present and the refused ones are looked at
-again. A row that a later one of its key has superseded is not: should a change have it
-refused now, it stays superseded, and is missing from the quarantine that a full run
-would make. The silver table is the same.
+When a joined table changes, the existing and the quarantined rows that it affects are
+checked again. Superseded rows are not: a row that the change would now refuse stays
+superseded, and is missing from the quarantine that a full run would produce. The silver
+table is the same.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ ROW = ("_source_sha256", "_source_row")
 
 @dataclass(frozen=True)
 class Counts:
-    """What an update did, in rows; `expectations` has how many rows did not meet each,
-    of those looked at.
+    """The numbers of rows of an update; `expectations` has how many of the checked rows
+    did not meet each.
 
     Every row read is inserted, updated (replaces the older row of its key), superseded
     (by a later row of its key) or quarantined.
@@ -51,7 +50,7 @@ class UpdateOutcome:
 
 
 def view_of(name: str) -> str:
-    """The view that a table is read by."""
+    """Return the name of the view for a table."""
     return "v_" + name.replace(".", "_")
 
 
@@ -63,11 +62,12 @@ before the merge.
 
 @dataclass(frozen=True)
 class NewRows:
-    """The bronze rows that are looked at: those of a view, and their number.
+    """The bronze rows to merge: a view and their number.
 
     Attributes:
-        why: why they are all that there are; None for a part of them.
-        doubtful: some may not convert, whatever the notes of their files say.
+        why: why they are all rows of the table; None for a part of them.
+        doubtful: some may not convert, even if the notes of their files have no
+        misfits.
     """
 
     view: str
@@ -83,8 +83,8 @@ class NewRows:
 
 @dataclass(frozen=True)
 class ConvertedRows:
-    """The fresh rows by whether all their values convert: a view of the `good` ones,
-    and one that has those among the `checked` ones which a `_rule` refuses.
+    """The new rows after conversion: `good` is the view of rows whose values all
+    convert; `checked` is the view of rows with the `_rule` that refuses them.
     """
 
     good: str
@@ -94,7 +94,7 @@ class ConvertedRows:
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """A view of the typed rows, those that the table refuses by a `_rule`."""
+    """A view of the typed rows; refused rows have a `_rule`."""
 
     view: str
     refused: int
@@ -102,7 +102,7 @@ class CheckedRows:
 
 @dataclass(frozen=True)
 class MergedRows:
-    """The rows that come into the table; so many of them have a key that is new."""
+    """The rows to commit to the table, and how many of them have a new key."""
 
     staged: Staged
     inserted: int
@@ -121,8 +121,8 @@ class Merge:
         self._bronze = ", ".join(column.name for column in self._follows.columns)
 
     def run(self, why: str, moved: Sequence[str]) -> UpdateOutcome:
-        """Merge, and say what became of each row; all of them where there is a `why`,
-        else those that the `moved` tables touch.
+        """Merge, and return the numbers of rows: all rows if there is a `why`, else
+        those that the `moved` tables affect.
         """
         self._read()
         if not why:

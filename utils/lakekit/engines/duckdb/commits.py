@@ -1,9 +1,8 @@
-"""What the embedded engine commits: data files that DuckDB has written, named in a
-table's log by delta-rs.
+"""The commits of the embedded engine: delta-rs adds data files of DuckDB to the log.
 
-A commit is made only while the table still is at the version that was read. A staged
-file that never gets its commit is deleted; one that a killed process leaves is removed
-by Delta's VACUUM like any other file that no version names.
+A commit is made only if the table is still at the version that was read. A staged file
+that is not committed is deleted; a file of a killed process is removed by Delta's
+VACUUM, like any file that no version uses.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Commits:
     def append(
         self, table: Table, view: str, note: Note, transaction: Transaction
     ) -> int:
-        """Append staged rows to the table as it was seen; the version. Raises
+        """Append staged rows to the table as it was read; return the version. Raises
         ConflictError.
         """
         delta, files = self._tables.now(table), self._staging.files(view)
@@ -76,7 +75,9 @@ class Commits:
         return self._tables.move_on(table)
 
     def replace(self, table: Table, view: str, head: Head, note: Note) -> int:
-        """Make staged rows the whole content; the version. Raises ConflictError."""
+        """Replace the whole content by staged rows; return the version. Raises
+        ConflictError.
+        """
         delta = self._tables.at(table, head)
         if set(delta_log.partition(delta)) == ({table.partition} - {""}):
             return self._commit(table, view, head, note, "overwrite")
@@ -84,7 +85,7 @@ class Commits:
         return head.version + 1
 
     def add(self, table: Table, view: str, head: Head, note: Note) -> int:
-        """Add staged rows; the version. Raises ConflictError."""
+        """Add staged rows; return the version. Raises ConflictError."""
         return self._commit(table, view, head, note, "append")
 
     def merge(
@@ -127,7 +128,7 @@ class Commits:
         return self._commit(table, merged, head, note, "overwrite", partitions)
 
     def advance(self, table: Table, head: Head, note: Note) -> int:
-        """Commit a note and no row; the version. Raises ConflictError."""
+        """Commit a note without rows; return the version. Raises ConflictError."""
         try:
             self._write(table, self._tables.at(table, head), [], "append", note)
         except CommitFailedError as error:
@@ -175,8 +176,8 @@ class Commits:
     def _repartition(
         self, table: Table, delta: DeltaTable, view: str, note: Note
     ) -> None:
-        """Replace rows, schema and partitioning in one commit, which only delta-rs' own
-        writer can.
+        """Replace rows, schema and partitioning in one commit, which only the writer of
+        delta-rs supports.
         """
         if OLD_WRITER:
             raise InvalidLakeError(

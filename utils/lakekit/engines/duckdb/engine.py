@@ -1,10 +1,10 @@
-"""The engine of one machine: DuckDB computes and writes Parquet, delta-rs keeps the
-Delta log.
+"""The embedded engine: DuckDB computes and writes Parquet, delta-rs writes the Delta
+log.
 
-Rows are first staged, and then made current by one commit, made only while the table
-still is at the version that was read (`lakekit.engines.duckdb.commits`). Rows that will
-be a table's whole content are staged as its data files; those that come beside others
-are held, and written once, with the others.
+Rows are first staged. One commit makes them current, only if the table is still at the
+version that was read (`lakekit.engines.duckdb.commits`). Rows that replace the whole
+content of a table are staged as its data files; rows that are added to others are held,
+and written once, together with the others.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Shape = Tuple[str, Tuple[Column, ...], int]
 
 
 class EmbeddedEngine:
-    """One run's connection to one lake in a folder or on S3. The scratch folder takes
+    """A connection to one lake in a folder or on S3. The scratch folder is used for
     what does not fit in memory.
     """
 
@@ -371,8 +371,8 @@ class EmbeddedEngine:
     # Inside
 
     def _stage_files(self, table: Table, view: str, query: str) -> Tuple[DataFile, ...]:
-        """Write rows as data files of the table where they are to stay, or on S3 to be
-        sent from.
+        """Write rows as data files at their final path or, for S3, to the folder that
+        they are uploaded from.
         """
         self._views.pop(view, None)
         return self._staging.write(
@@ -383,8 +383,8 @@ class EmbeddedEngine:
         return self._storage.fetch(self._lake.location(table), uris)
 
     def _check(self, table: Table, staged: Staged) -> None:
-        """What delta-rs does not check of files that it did not write: nulls in
-        required columns, CHECK constraints.
+        """Check nulls in required columns and CHECK constraints, which delta-rs does
+        not check in files that it did not write.
         """
         counted = self._staging.in_files(staged.view)
         if counted:
@@ -410,8 +410,8 @@ class EmbeddedEngine:
         self._raise_faults(table, staged, faults)
 
     def _check_counted_nulls(self, table: Table, staged: Staged) -> None:
-        """Raise ComputeError for nulls in required columns of data files, whose nulls
-        are counted; a partition's values stand in the names of folders.
+        """Raise ComputeError for nulls in required columns of data files, by their null
+        counts; partition values are in the names of folders.
         """
         files = self._staging.files(staged.view)
         for column in table.columns:
@@ -440,8 +440,8 @@ class EmbeddedEngine:
     def _keep_net(
         self, table: Table, since: int, now: int, come: str, gone: str
     ) -> str:
-        """Keep the net difference between two versions, that of rows which come and
-        rows which go; its name.
+        """Store the net difference between two versions, with added and removed rows;
+        return its name.
         """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         both = (
@@ -457,12 +457,12 @@ class EmbeddedEngine:
 
 
 def _file(table: Table, opened: OpenedFile) -> str:
-    """The name of a source file's rows; another table may have a file of equal
-    content.
+    """Return the name for the rows of a source file; another table may have a file with
+    the same content.
     """
     return f"_file_{'_'.join(table.folder.parts)}_{opened.digest}"
 
 
 def _net(table: Table, since: int, now: int) -> str:
-    """The name of the net difference between two versions."""
+    """Return the name of the net difference between two versions."""
     return f"_net_{'_'.join(table.folder.parts)}_{since}_{now}"
