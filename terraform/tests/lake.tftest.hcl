@@ -98,7 +98,7 @@ run "an_external_id_is_one_of_databricks" {
   expect_failures = [var.databricks_external_id]
 }
 
-run "somebody_is_told" {
+run "alarm_is_sent" {
   command = plan
 
   variables {

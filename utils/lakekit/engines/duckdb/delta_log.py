@@ -212,9 +212,7 @@ def columns(delta: DeltaTable) -> Tuple[Column, ...]:
 
 
 def _type(stored: Any) -> Any:
-    """Our name of a stored type; one that lakekit does not know stands in its own
-    name.
-    """
+    """Return lakekit's name of a stored type; an unknown type has its own name."""
     return (
         FROM_DELTA.get(stored, stored)
         if isinstance(stored, str)

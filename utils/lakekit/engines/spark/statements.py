@@ -286,9 +286,7 @@ def columns_ddl(columns: Sequence[Column]) -> str:
 
 
 def columns_of(schema: StructType) -> Tuple[Column, ...]:
-    """The columns of a stored table; a type that lakekit does not know stands in its
-    own name.
-    """
+    """Return the columns of a stored table; an unknown type has its own name."""
     return tuple(map(_column, schema.fields))
 
 
