@@ -93,7 +93,7 @@ def terraform(run: Run) -> None:
     """The lake's storage on AWS: validate, test, plan, policy."""
     chosen = run.options(rehearsal.options)
     run.install("terraform")
-    run.run_stages(infrastructure.stages(run.bench, chosen))
+    run.run_stages(infrastructure.stages(run.ctx, chosen))
 
 
 @jobs.job(
@@ -144,7 +144,7 @@ def docker(run: Run) -> None:
     """The images: linted, built twice and compared, smoke-tested."""
     chosen = run.options(images.options)
     run.install("docker")
-    run.run_stages(containers.stages(run.bench, chosen, date.today()))
+    run.run_stages(containers.stages(run.ctx, chosen, date.today()))
 
 
 @jobs.job(
@@ -161,7 +161,7 @@ def k8s(run: Run) -> None:
     """The manifests: schemas, a real dry-run, best practices."""
     chosen = run.options(kustomize.options)
     run.install("k8s")
-    run.run_stages(kubernetes.stages(run.bench, chosen))
+    run.run_stages(kubernetes.stages(run.ctx, chosen))
 
 
 @jobs.job(
@@ -189,7 +189,7 @@ def performance(run: Run) -> None:
     """Benchmark this tree against the previous commit, interleaved."""
     chosen = run.options(lambda words: benchmarking.options(words, ROOT))
     run.install("performance")
-    run.run_stages(benchmarks.stages(run.bench, chosen, jobs.env))
+    run.run_stages(benchmarks.stages(run.ctx, chosen, jobs.env))
 
 
 @jobs.job(
@@ -209,7 +209,7 @@ def deploy(run: Run) -> None:
         lambda words: deploying.options(words, jobs.env, pipeline=whole)
     )
     run.install("deploy")
-    run.run_stages(deploying.stages(run.bench, asked))
+    run.run_stages(deploying.stages(run.ctx, asked))
 
 
 @jobs.job(

@@ -29,7 +29,7 @@ from typing import Protocol
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.errors import LakeCiError, MachineError, UsageError
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system import git, signals
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.environment import Environment
@@ -184,7 +184,7 @@ def variables(root: Path, group: str, execute: Execute) -> dict[str, str]:
     def run(argv: Sequence[str], **options: object) -> Completed:
         return execute(argv, env=env)
 
-    bench = Workbench(root, root / REPORTS, environment.python, env, run)
+    bench = CheckContext(root, root / REPORTS, environment.python, env, run)
     for tool in (Java(JAVA), Jars()):
         outcome = tool.run(bench)
         if outcome.status is not Status.SUCCESS:

@@ -19,7 +19,7 @@ from typing import Protocol
 import pytest
 
 from lake_ci.model import results
-from lake_ci.model.results import Check, Finding, Result, Status
+from lake_ci.model.results import CheckResult, Finding, Result, Status
 from lake_ci.system import git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -117,7 +117,7 @@ class Ran:
         """What `reports/<job>/result.json` says."""
         return results.read(self.root / "reports" / job)
 
-    def check(self, job: str, name: str) -> Check:
+    def check(self, job: str, name: str) -> CheckResult:
         """One row of a result."""
         [row] = [row for row in self.result(job).checks if row.name == name]
         return row

@@ -17,7 +17,7 @@ from scripts.screenshot_report import ARGUMENTS, LIMIT, VIEWS, chromium, take
 
 from lake_ci.model.events import Event, select
 from lake_ci.model.job import Graph, Job
-from lake_ci.model.results import Check, Finding, Status
+from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.pipeline import summary
 from lake_ci.report import html
 from testing.unit.lake_ci.report import samples
@@ -123,7 +123,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Finding("tool", "rule", "message", "../../etc/passwd", 1),
     ]
     panel = {"title": bad, "columns": [bad], "rows": [[bad]]}
-    check = Check(
+    check = CheckResult(
         bad,
         Status.FAILURE,
         1.0,

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lake_ci.runner.check import Tool
+    from lake_ci.runner.check import Check
     from lake_ci.system.processes import Completed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -216,12 +216,12 @@ class Recorder:
     partial = False
 
     def __init__(self) -> None:
-        self.tools: list[Tool] = []
+        self.tools: list[Check] = []
 
     def install(self, purpose: str) -> None:
         pass
 
-    def check(self, *tools: Tool) -> None:
+    def check(self, *tools: Check) -> None:
         self.tools += tools
 
 
@@ -233,13 +233,13 @@ def lint_commands(bench: Bench) -> dict[str, Callable[[], None]]:
     noxfile = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(noxfile)
     # noxfile.py has put their folder on the path.
-    from lake_ci.runner.check import CommandTool, Workbench
+    from lake_ci.runner.check import CommandCheck, CheckContext
     from lake_ci.system.environment import Environment
 
     recorder = Recorder()
     noxfile.lint.function(recorder)
     environment = Environment(bench.environments / "lint")
-    workbench = Workbench(
+    context = CheckContext(
         root=bench.root,
         reports=bench.root / "reports" / "lint",
         python=environment.python,
@@ -248,9 +248,9 @@ def lint_commands(bench: Bench) -> dict[str, Callable[[], None]]:
     )
     commands: dict[str, Callable[[], None]] = {}
     for tool in recorder.tools:
-        if isinstance(tool, CommandTool):
-            argv = tool.command(workbench)
-            env = {**workbench.env, **tool.environment(workbench)}
+        if isinstance(tool, CommandCheck):
+            argv = tool.command(context)
+            env = {**context.env, **tool.environment(context)}
             commands[tool.name] = partial(bench.call, argv, env=env, check=False)
     return commands
 

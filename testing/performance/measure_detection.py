@@ -35,7 +35,7 @@ from lake_ci.checks.performance import options as benchmark_options
 from lake_ci.checks.performance import stages
 from lake_ci.checks.tests import java
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system import git
 from lake_ci.system.environment import Environment
 from lake_ci.system.processes import Completed, Processes
@@ -95,8 +95,8 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def workbench(folder: Path) -> Workbench:
-    """A workbench of the session's environment, in the copy."""
+def check_context(folder: Path) -> CheckContext:
+    """The context of the session's environment, in the copy."""
     processes = Processes()
     environment = Environment(ROOT / ".nox" / "performance")
     env = environment.variables(os.environ)
@@ -108,7 +108,7 @@ def workbench(folder: Path) -> Workbench:
 
     reports = folder / "reports" / "performance"
     reports.mkdir(parents=True)
-    return Workbench(folder, reports, environment.python, env, execute)
+    return CheckContext(folder, reports, environment.python, env, execute)
 
 
 def demand(outcome: Outcome) -> None:
@@ -123,7 +123,7 @@ def trials(
     folder: Path, select: str, table: str, number: int, seconds: float
 ) -> Iterator[Trial]:
     """Measure and judge the benchmark so many times."""
-    bench = workbench(folder)
+    bench = check_context(folder)
     chosen = replace(
         benchmark_options.options(["-k", select, "--all"], folder), seconds=seconds
     )

@@ -80,7 +80,7 @@ def test_workflow_text(measure: Measure) -> None:
 def write_results(root: Path, variants: Iterable[Any]) -> None:
     """A result with findings and a JUnit file of each variant."""
     from lake_ci.model import results
-    from lake_ci.model.results import Check, Finding, Result, Status
+    from lake_ci.model.results import CheckResult, Finding, Result, Status
 
     cases = "".join(
         f'<testcase classname="tests" name="test_{case}" time="0.1"/>'
@@ -91,8 +91,8 @@ def write_results(root: Path, variants: Iterable[Any]) -> None:
         for number in range(20)
     )
     checks = (
-        Check("mypy", Status.FAILURE, 1.0, "20 findings", found),
-        Check("black", Status.SUCCESS),
+        CheckResult("mypy", Status.FAILURE, 1.0, "20 findings", found),
+        CheckResult("black", Status.SUCCESS),
     )
     for variant in variants:
         folder = root / "reports" / variant.id

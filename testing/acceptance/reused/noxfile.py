@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "utils"))
 from lake_ci.checks import input_audit as declarations
 from lake_ci.model.results import Outcome, Status
 from lake_ci.pipeline import pipeline as graph
-from lake_ci.runner.check import Tool, Workbench, crashed
+from lake_ci.runner.check import Check, CheckContext, crashed
 from lake_ci.runner.run import Run
 from lake_ci.runner.suite import Suite
 
@@ -25,7 +25,7 @@ nox.options.allow_parallel = True
 suite = Suite(ROOT)
 
 
-class Look(Tool):
+class Look(Check):
     """What a job reads, as a digest."""
 
     name = "look"
@@ -34,15 +34,15 @@ class Look(Tool):
         self.arguments = arguments
         self.leaves = leaves
 
-    def run(self, bench: Workbench) -> Outcome:
-        done = bench.execute([str(bench.python), "look.py", *self.arguments])
+    def run(self, ctx: CheckContext) -> Outcome:
+        done = ctx.execute([str(ctx.python), "look.py", *self.arguments])
         if done.code != 0:
             return crashed(self.name, done)
         said = done.stdout.strip()
-        (bench.reports / "seen.txt").write_text(said, encoding="utf-8")
+        (ctx.reports / "seen.txt").write_text(said, encoding="utf-8")
         if self.leaves:
-            (bench.root / "dist").mkdir(exist_ok=True)
-            (bench.root / "dist" / self.leaves).write_text(said, encoding="utf-8")
+            (ctx.root / "dist").mkdir(exist_ok=True)
+            (ctx.root / "dist" / self.leaves).write_text(said, encoding="utf-8")
         return Outcome(Status.SUCCESS, said)
 
 
@@ -55,7 +55,7 @@ class Look(Tool):
 )
 def transforms(run: Run) -> None:
     """The SQL, in a dialect, with the advisories of the day."""
-    outside = run.bench.env.get("LAKE_CI_ADVISORIES")
+    outside = run.ctx.env.get("LAKE_CI_ADVISORIES")
     run.check(
         Look(
             "sql/*",

@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "utils"))
 
 from lake_ci.model.results import Finding
 from lake_ci.pipeline import pipeline as graph
-from lake_ci.runner.check import CommandTool, Workbench
+from lake_ci.runner.check import CheckContext, CommandCheck
 from lake_ci.runner.run import Run
 from lake_ci.runner.suite import Suite
 from lake_ci.system.processes import Completed
@@ -32,16 +32,16 @@ if RUNNERS.exists():
     os.open(RUNNERS, os.O_WRONLY)
 
 
-class Script(CommandTool):
+class Script(CommandCheck):
     """A script of this folder."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def command(self, bench: Workbench) -> list[str]:
-        return [str(bench.python), f"{self.name}.py"]
+    def command(self, ctx: CheckContext) -> list[str]:
+        return [str(ctx.python), f"{self.name}.py"]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterable[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterable[Finding]:
         return ()
 
 

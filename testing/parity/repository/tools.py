@@ -5,34 +5,34 @@ import re
 import zipfile
 
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import CommandTool, Tool, crashed
+from lake_ci.runner.check import Check, CommandCheck, crashed
 
 
-class Compile(CommandTool):
+class Compile(CommandCheck):
     """Every file of a folder compiles."""
 
     def __init__(self, folder):
         self.folder = folder
         self.name = f"compile {folder}"
 
-    def command(self, bench):
-        return [str(bench.python), "-m", "compileall", "-q", self.folder]
+    def command(self, ctx):
+        return [str(ctx.python), "-m", "compileall", "-q", self.folder]
 
-    def findings(self, done, bench):
+    def findings(self, done, ctx):
         for file, line in re.findall(r'File "(.+)", line (\d+)', done.stdout):
             yield Finding(
-                self.name, "syntax", "does not compile", bench.relative(file), int(line)
+                self.name, "syntax", "does not compile", ctx.relative(file), int(line)
             )
 
 
-class Unittest(CommandTool):
+class Unittest(CommandCheck):
     """The unit tests pass."""
 
     name = "unittest"
 
-    def command(self, bench):
+    def command(self, ctx):
         return [
-            str(bench.python),
+            str(ctx.python),
             "-m",
             "unittest",
             "discover",
@@ -42,24 +42,24 @@ class Unittest(CommandTool):
             ".",
         ]
 
-    def findings(self, done, bench):
+    def findings(self, done, ctx):
         places = re.findall(r'File "(.+/tests/.+)", line (\d+)', done.stderr)
         for test, (file, line) in zip(
             re.findall(r"^FAIL: (\w+)", done.stderr, re.M), places
         ):
-            yield Finding(self.name, "failure", test, bench.relative(file), int(line))
+            yield Finding(self.name, "failure", test, ctx.relative(file), int(line))
 
 
-class Zip(Tool):
+class Zip(Check):
     """The application as one file, the same bytes each time."""
 
     name = "zip"
 
-    def run(self, bench):
-        dist = bench.root / "dist"
+    def run(self, ctx):
+        dist = ctx.root / "dist"
         dist.mkdir(exist_ok=True)
         with zipfile.ZipFile(dist / "app.pyz", "w") as archive:
-            source = (bench.root / "app" / "greeting.py").read_text(encoding="utf-8")
+            source = (ctx.root / "app" / "greeting.py").read_text(encoding="utf-8")
             archive.writestr(
                 zipfile.ZipInfo("__main__.py"), f"{source}\nprint(greet('lake'))\n"
             )
@@ -67,19 +67,19 @@ class Zip(Tool):
         return Outcome(Status.SUCCESS, f"sha256 {digest[:16]}")
 
 
-class RunApp(Tool):
+class RunApp(Check):
     """The file that was built runs here."""
 
     def __init__(self, name):
         self.name = name
 
-    def run(self, bench):
-        file = bench.root / "dist" / "app.pyz"
+    def run(self, ctx):
+        file = ctx.root / "dist" / "app.pyz"
         if not file.exists():
             return Outcome.failure(
                 self.name, "missing", "dist/app.pyz was not handed on"
             )
-        done = bench.execute([str(bench.python), str(file)])
+        done = ctx.execute([str(ctx.python), str(file)])
         if done.code != 0:
             return crashed(self.name, done)
         digest = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""A clean environment, real git repositories, and a workbench whose commands a test
+"""A clean environment, real git repositories, and a check context whose commands a test
 answers itself.
 """
 
@@ -19,7 +19,7 @@ import pytest
 
 from lake_ci.model import results
 from lake_ci.model.results import Result
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 NOXFILE = """\
@@ -32,7 +32,7 @@ import nox
 from lake_ci.pipeline import pipeline as graph
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.suite import Suite
-from lake_ci.runner.check import Tool, crashed, stopped
+from lake_ci.runner.check import Check, crashed, stopped
 
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"
@@ -43,12 +43,12 @@ suite = Suite(Path(__file__).resolve().parent)
 nox.options.error_on_missing_interpreters = suite.strict
 
 
-class Shell(Tool):
+class Shell(Check):
     def __init__(self, command):
         self.name = self.command = command
 
-    def run(self, bench):
-        done = bench.execute(["/bin/sh", "-c", self.command])
+    def run(self, ctx):
+        done = ctx.execute(["/bin/sh", "-c", self.command])
         if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)
         return Outcome(Status.SUCCESS, done.stdout.strip())
@@ -146,8 +146,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(root: Path, tmp_path: Path) -> Workbench:
-    """A workbench on which every command is a surprise, until `answering` says what it
+def ctx(root: Path, tmp_path: Path) -> CheckContext:
+    """A context on which every command is a surprise, until `answering` says what it
     prints.
     """
     reports = root / "reports" / "job"
@@ -156,7 +156,7 @@ def bench(root: Path, tmp_path: Path) -> Workbench:
     def surprise(argv: list[str], **options: Any) -> Completed:
         raise AssertionError(f"unexpected command: {argv}")
 
-    return Workbench(
+    return CheckContext(
         root=root,
         reports=reports,
         python=tmp_path / "environment" / "bin" / "python",
@@ -166,8 +166,8 @@ def bench(root: Path, tmp_path: Path) -> Workbench:
 
 
 @pytest.fixture
-def answering(bench: Workbench) -> Callable[..., list[list[str]]]:
-    """`answering(first, second)`: what the bench's next commands print; the last
+def answering(ctx: CheckContext) -> Callable[..., list[list[str]]]:
+    """`answering(first, second)`: what the context's next commands print; the last
     answers all that follow.
 
     An answer is a `Completed`, or a function of the command that makes one. Returns the
@@ -184,7 +184,7 @@ def answering(bench: Workbench) -> Callable[..., list[list[str]]]:
             calls.append(list(argv))
             return answer if isinstance(answer, Completed) else answer(list(argv))
 
-        bench.execute = execute
+        ctx.execute = execute
         return calls
 
     return prepare

@@ -24,7 +24,7 @@ from lake_ci.deploy.errors import RefusedError
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.job import ENVIRONMENTS, nearest
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Stages, Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Check, CheckContext, Stages, crashed, stopped
 from lake_ci.runner.options import Parser
 from lake_ci.system.processes import Completed
 
@@ -109,7 +109,7 @@ def options(
     )
 
 
-class ArtifactsCheck(Tool):
+class ArtifactsCheck(Check):
     """Check the checksum of the wheel, and that it is of the current commit."""
 
     name = "artifacts"
@@ -119,11 +119,11 @@ class ArtifactsCheck(Tool):
         self.chosen = chosen
         self.good = not chosen.deploys
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if not self.chosen.deploys:
             return Outcome(Status.SKIPPED, "nothing is deployed")
         try:
-            built = artifacts.verify(bench.root)
+            built = artifacts.verify(ctx.root)
         except RefusedError as error:
             return Outcome.failure(self.name, "refused", str(error))
         self.good = True
@@ -133,7 +133,7 @@ class ArtifactsCheck(Tool):
         )
 
 
-def stages(bench: Workbench, chosen: DeployOptions) -> Stages:
+def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
     """The steps of the deploy, each as a stage.
 
     The emulated workspace of a trial ends when the iterator is closed.
@@ -144,36 +144,36 @@ def stages(bench: Workbench, chosen: DeployOptions) -> Stages:
         return
     if chosen.environment == TRIAL:
         yield [Java("17"), Jars()]
-    with workspace(bench, chosen) as env:
-        for step in DeployProcess(bench, chosen, env).steps():
+    with workspace(ctx, chosen) as env:
+        for step in DeployProcess(ctx, chosen, env).steps():
             yield [step]
 
 
 @contextmanager
-def workspace(bench: Workbench, chosen: DeployOptions) -> Iterator[dict[str, str]]:
+def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, str]]:
     """Provide the environment variables of a deploy to a block.
 
     They are the user's own. For a trial they are those of a workspace emulator, which
     runs as long as the block. Its state stays in `.cache/trial` for the next deploy.
     """
-    utils = str(bench.root / "utils")
+    utils = str(ctx.root / "utils")
     if chosen.environment != TRIAL:
-        yield {**bench.env, "PYTHONPATH": utils}
+        yield {**ctx.env, "PYTHONPATH": utils}
         return
-    state = bench.root / STATE
+    state = ctx.root / STATE
     # No variable of a real workspace: a trial must not reach one by accident.
     inherited = {
         name: value
-        for name, value in bench.env.items()
+        for name, value in ctx.env.items()
         if not name.startswith("DATABRICKS_")
     }
     testing = {
         "PYTHONPATH": utils,
         "WORKSPACE_EMULATOR_TOKEN": f"dapi{secrets.token_hex(16)}",
     }
-    argv = [str(bench.python), "-m", "workspace_emulator", "--state", str(state)]
+    argv = [str(ctx.python), "-m", "workspace_emulator", "--state", str(state)]
     try:
-        with bench.serve(argv, env={**inherited, **testing}) as line:
+        with ctx.serve(argv, env={**inherited, **testing}) as line:
             yield {
                 **inherited,
                 "PYTHONPATH": utils,
@@ -191,14 +191,14 @@ class DeployProcess:
     """The process of a deploy, and the events that it prints."""
 
     def __init__(
-        self, bench: Workbench, chosen: DeployOptions, env: Mapping[str, str]
+        self, ctx: CheckContext, chosen: DeployOptions, env: Mapping[str, str]
     ) -> None:
         self.over = False
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._texts: list[str] = []
         self._ended: list[Completed | BaseException] = []
         argv = [
-            str(bench.python),
+            str(ctx.python),
             "-m",
             "lake_ci.deploy",
             "--environment",
@@ -209,7 +209,7 @@ class DeployProcess:
 
         def run() -> None:
             try:
-                self._ended.append(bench.execute(argv, env=env, echo=self._take))
+                self._ended.append(ctx.execute(argv, env=env, echo=self._take))
             except LakeCiError as error:
                 self._ended.append(error)
 
@@ -264,7 +264,7 @@ class DeployProcess:
             self._events.put(event)
 
 
-class DeployStep(Tool):
+class DeployStep(Check):
     """The row of one step of a deploy; its name is known when the step has ended."""
 
     name = "deploy"
@@ -273,7 +273,7 @@ class DeployStep(Tool):
     def __init__(self, deployment: DeployProcess) -> None:
         self.deployment = deployment
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         event = self.deployment.next()
         if event is None or event["event"] == "result":
             self.deployment.over = True

@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 from lake_ci.model.results import REPORTS, Outcome, Status, count
-from lake_ci.runner.check import Tool, Workbench, stopped_or_crashed
+from lake_ci.runner.check import Check, CheckContext, stopped_or_crashed
 
 
-def pictures(folder: Path) -> list[Tool]:
+def pictures(folder: Path) -> list[Check]:
     """The rows that write both kinds of pictures to a folder."""
     return [Picture(folder / "run.svg"), Screenshots(folder)]
 
 
-class Picture(Tool):
+class Picture(Check):
     """Run the pipeline in a terminal, and draw its output as SVG."""
 
     name = "picture"
@@ -25,10 +25,10 @@ class Picture(Tool):
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         command = [
-            str(bench.python),
+            str(ctx.python),
             "scripts/draw_run.py",
             str(self.file),
             "--first",
@@ -37,15 +37,15 @@ class Picture(Tool):
             "✅ lint",
         ]
         # The `nox` of this run, not of PATH; and all jobs run, without cached results.
-        path = os.pathsep.join([str(Path(sys.executable).parent), bench.env["PATH"]])
-        env = {**bench.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
-        done = bench.execute([*command, "nox"], env=env)
+        path = os.pathsep.join([str(Path(sys.executable).parent), ctx.env["PATH"]])
+        env = {**ctx.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
+        done = ctx.execute([*command, "nox"], env=env)
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
-        return Outcome(Status.SUCCESS, f"wrote {bench.relative(self.file)}")
+        return Outcome(Status.SUCCESS, f"wrote {ctx.relative(self.file)}")
 
 
-class Screenshots(Tool):
+class Screenshots(Check):
     """Open the report of the last run in a browser and take the README's pictures of
     it.
     """
@@ -61,20 +61,20 @@ class Screenshots(Tool):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, bench: Workbench) -> Outcome:
-        report = bench.root / REPORTS / "index.html"
+    def run(self, ctx: CheckContext) -> Outcome:
+        report = ctx.root / REPORTS / "index.html"
         if not report.exists():
             return Outcome(Status.SKIPPED, "no run has left a report")
         command = [
-            str(bench.python),
+            str(ctx.python),
             "scripts/screenshot_report.py",
             str(report),
-            str(bench.reports),
+            str(ctx.reports),
         ]
-        done = bench.execute(command)
+        done = ctx.execute(command)
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
         self.folder.mkdir(parents=True, exist_ok=True)
         for source, target in self.PICTURES.items():
-            shutil.copyfile(bench.reports / source, self.folder / target)
+            shutil.copyfile(ctx.reports / source, self.folder / target)
         return Outcome(Status.SUCCESS, f"wrote {count(len(self.PICTURES), 'picture')}")

@@ -24,7 +24,7 @@ from lake_ci.errors import BadResultError, LakeCiError
 from lake_ci.model import results
 from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import REPORTS, Finding, Outcome, Result, Status, count
-from lake_ci.runner.check import Tool, Workbench, stopped
+from lake_ci.runner.check import Check, CheckContext, stopped
 from lake_ci.runner.options import Parser
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
@@ -161,7 +161,7 @@ class Copies:
             )
 
 
-class InputAudit(Tool):
+class InputAudit(Check):
     """Check that a job has the same result with only its declared inputs."""
 
     alone = True
@@ -172,13 +172,13 @@ class InputAudit(Tool):
         self.copies = copies
         self.name = variant.job.name
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         job = self.variant.job
         if job.always:
             return Outcome(Status.SKIPPED, "always runs: nothing of it is ever reused")
-        every, declared = self.files(bench)
+        every, declared = self.files(ctx)
         narrow = self.copies.make(f"{job.name}-declared", declared)
-        done, result = self.run_job(bench, narrow)
+        done, result = self.run_job(ctx, narrow)
         cut = stopped(self.name, done)
         if cut is not None:
             return cut
@@ -189,7 +189,7 @@ class InputAudit(Tool):
             return self.whole(result, done, words)
         full = self.copies.make(f"{job.name}-all", every)
         unread = mark_unread(full, set(every) - set(declared))
-        _, expected = self.run_job(bench, full)
+        _, expected = self.run_job(ctx, full)
         if isinstance(expected, str):
             return Outcome(Status.WARNING, expected, weaker=expected)
         if same_result(result, expected):
@@ -197,23 +197,21 @@ class InputAudit(Tool):
         absent = sorted(set(every) - set(declared))
         return self.missed(result, expected, done, absent, were_read(full, unread))
 
-    def files(self, bench: Workbench) -> tuple[list[str], list[str]]:
+    def files(self, ctx: CheckContext) -> tuple[list[str], list[str]]:
         """All files of the checkout, and the declared ones. Raises LakeCiError."""
-        digests = Digests(bench.root, bench.root / ".cache" / "digests")
+        digests = Digests(ctx.root, ctx.root / ".cache" / "digests")
         prints = Fingerprints(
-            self.graph, Machine(bench.root, bench.env, digests, date.today())
+            self.graph, Machine(ctx.root, ctx.env, digests, date.today())
         )
         try:
-            here = [
-                name for name in prints.listed if os.path.lexists(bench.root / name)
-            ]
+            here = [name for name in prints.listed if os.path.lexists(ctx.root / name)]
             return here, [
                 name for name in prints.selected(self.variant.job) if name in set(here)
             ]
         except UnknownInputError as error:
             raise LakeCiError(str(error)) from None
 
-    def run_job(self, bench: Workbench, copy: Path) -> tuple[Completed, Result | str]:
+    def run_job(self, ctx: CheckContext, copy: Path) -> tuple[Completed, Result | str]:
         """Run the job in a copy; returns its result, or why it could not run."""
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
@@ -223,11 +221,11 @@ class InputAudit(Tool):
                 " and that did not pass in its copy"
             )
             return Completed((), 0, "", "", 0.0), message
-        env = {**bench.env, SWITCH: Mode.OFF.value}
+        env = {**ctx.env, SWITCH: Mode.OFF.value}
         # The real path of the environments: nox writes it into new ones, which stay
         # after the copy is removed.
         lent = f"--envdir={(copy / '.nox').resolve()}"
-        done = bench.execute(
+        done = ctx.execute(
             [sys.executable, "-m", "nox", lent, "-s", self.variant.session],
             cwd=copy,
             env=env,
@@ -349,7 +347,7 @@ def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
 
 def checks(
     graph: Graph, root: Path, names: Sequence[str], folder: str | Path, itself: str
-) -> list[Tool]:
+) -> list[Check]:
     """The checks of the jobs.
 
     Args:

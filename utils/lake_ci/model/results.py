@@ -106,7 +106,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """A named row of a job's result. `seconds` is wall time.
 
     `data["panel"]`, where a check brings it, is shown in reports/index.html as a table
@@ -125,7 +125,7 @@ class Check:
     @classmethod
     def from_outcome(
         cls, name: str, outcome: Outcome, seconds: float, *, strict: bool
-    ) -> Check:
+    ) -> CheckResult:
         """The row for an outcome; in strict mode a weaker check is a failure."""
         status = outcome.status
         if outcome.weaker is not None:
@@ -167,7 +167,7 @@ class Result:
     started: str
     seconds: float
     reproduce: str
-    checks: tuple[Check, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
     cause: str | None = None
     partial: bool = False
     python: str | None = None
@@ -243,7 +243,9 @@ def from_json(body: Mapping[str, Any]) -> Result:
     for row in body["checks"]:
         findings = tuple(Finding(**finding) for finding in row["findings"])
         checks.append(
-            Check(**{**row, "status": Status(row["status"]), "findings": findings})
+            CheckResult(
+                **{**row, "status": Status(row["status"]), "findings": findings}
+            )
         )
     fields.update(checks=tuple(checks))
     fields.update(artifacts=tuple(body["artifacts"]), warnings=tuple(body["warnings"]))

@@ -30,7 +30,7 @@ from lake_ci.model.job import Variant
 from lake_ci.model.results import (
     REPORTS,
     TIME_FORMAT,
-    Check,
+    CheckResult,
     Finding,
     Outcome,
     Result,
@@ -427,7 +427,7 @@ class Pipeline:
 
     def _why_absent(
         self, entry: Mapping[str, Any] | None, *, interrupted: bool
-    ) -> tuple[Check, str | None]:
+    ) -> tuple[CheckResult, str | None]:
         """The row of a session that left no result, and the cause, by nox's words."""
         if entry is None:
             why, cause = (
@@ -435,7 +435,7 @@ class Pipeline:
                 if interrupted
                 else ("not started after the first failure (-x)", None)
             )
-            return Check("session", Status.SKIPPED, detail=why), cause
+            return CheckResult("session", Status.SKIPPED, detail=why), cause
         missing = nox_adapter.missing_interpreter(entry)
         if missing is not None:
             message = interpreters.missing(missing, self.suite.env)
@@ -444,17 +444,22 @@ class Pipeline:
                 Status.WARNING, f"no Python {missing}", (finding,), weaker=message
             )
             strict = self.suite.strict
-            return Check.from_outcome("interpreter", outcome, 0.0, strict=strict), None
+            return (
+                CheckResult.from_outcome("interpreter", outcome, 0.0, strict=strict),
+                None,
+            )
         need = nox_adapter.failed_need(entry)
         if need is not None:
             why = f"needs {need}, which did not pass"
-            return Check("session", Status.SKIPPED, detail=why), "need-failed"
+            return CheckResult("session", Status.SKIPPED, detail=why), "need-failed"
         message = (
             str(entry.get("reason") or "")
             or "nox could not make the environment; its own words stand above"
         )
         findings = (Finding("nox", "no-result", message),)
-        check = Check("environment", Status.FAILURE, detail=message, findings=findings)
+        check = CheckResult(
+            "environment", Status.FAILURE, detail=message, findings=findings
+        )
         return check, "no-environment"
 
 

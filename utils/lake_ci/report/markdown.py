@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
-from lake_ci.model.results import Check, Finding, Status, count
+from lake_ci.model.results import CheckResult, Finding, Status, count
 from lake_ci.report import efficiency, history
 from lake_ci.report.overview import Overview, Session, State
 from lake_ci.report.terminal import seconds
@@ -183,7 +183,7 @@ def _not_checked(overview: Overview) -> Iterator[str]:
     yield from (f"- {plain(note)}" for note in overview.notes)
 
 
-def _left(session: Session) -> list[Check]:
+def _left(session: Session) -> list[CheckResult]:
     """The skipped checks of a session that is not skipped as a whole."""
     if session.state is State.SKIPPED:
         return []

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from enum import Enum
 
 from lake_ci.model import schedule
-from lake_ci.model.results import TIME_FORMAT, Check, Finding, Result
+from lake_ci.model.results import TIME_FORMAT, CheckResult, Finding, Result
 
 
 class State(str, Enum):
@@ -94,7 +94,7 @@ class Session:
         return self.result.seconds if self.result else 0.0
 
     @property
-    def checks(self) -> tuple[Check, ...]:
+    def checks(self) -> tuple[CheckResult, ...]:
         return self.result.checks if self.result else ()
 
     @property
@@ -319,14 +319,14 @@ class Overview:
         ]
         return ", ".join(words) or "nothing to run"
 
-    def weaker(self) -> Iterator[tuple[Session, Check, str]]:
+    def weaker(self) -> Iterator[tuple[Session, CheckResult, str]]:
         """Every check that was not fully done, with what was not checked."""
         for session in self.sessions:
             for check in session.checks:
                 if check.weaker is not None:
                     yield session, check, check.weaker
 
-    def findings(self) -> Iterator[tuple[Session, Check, Finding]]:
+    def findings(self) -> Iterator[tuple[Session, CheckResult, Finding]]:
         """Every finding, in the order of the graph."""
         for session in self.sessions:
             for check in session.checks:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lake_ci.model.results import Check, Finding, Status
+from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.report.overview import Overview, Session, TestCase
 from lake_ci.report.text import link, shorten, visible
 
@@ -83,7 +83,7 @@ def build(overview: Overview, base: str) -> PageData:
 
 
 def _finding_rows(
-    found: Iterable[tuple[Session, Check, Finding]], words: Table, files: Table
+    found: Iterable[tuple[Session, CheckResult, Finding]], words: Table, files: Table
 ) -> list[list[Any]]:
     """A row for each finding, beginning with its id; its texts enter the tables."""
     seen: dict[str, int] = {}
@@ -129,7 +129,7 @@ def _place(each: Finding | TestCase, files: Table) -> tuple[int, int]:
     return -1 if each.file is None else files.number(each.file), each.line or 0
 
 
-def _fails(check: Check, found: Finding) -> bool:
+def _fails(check: CheckResult, found: Finding) -> bool:
     return check.status is Status.FAILURE and found.severity == "error"
 
 

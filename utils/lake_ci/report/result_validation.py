@@ -9,7 +9,7 @@ from typing import TypeAlias
 from lake_ci.model.results import (
     OPTIONAL_SECONDS,
     TIME_FORMAT,
-    Check,
+    CheckResult,
     Finding,
     Result,
     is_seconds,
@@ -67,7 +67,9 @@ def _malformed(result: Result) -> Iterator[str]:
                 yield f"a finding of {check.name!r}"
 
 
-def _invalid_fields(value: Result | Check | Finding, fields: Fields) -> Iterator[str]:
+def _invalid_fields(
+    value: Result | CheckResult | Finding, fields: Fields
+) -> Iterator[str]:
     """The names of the fields whose value has another type than declared."""
     return (name for name, fits in fields if not fits(getattr(value, name)))
 

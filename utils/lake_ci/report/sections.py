@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from lake_ci.model.results import Check, Status
+from lake_ci.model.results import CheckResult, Status
 from lake_ci.report import history
 from lake_ci.report.markdown import coverage as measured
 from lake_ci.report.overview import Overview, Session, State, TestCase
@@ -26,7 +26,7 @@ class _Failure(NamedTuple):
 
     session: Session
     cause: str
-    checks: Sequence[Check]
+    checks: Sequence[CheckResult]
     findings_left_out: int
     tests: Sequence[TestCase]
 

@@ -9,13 +9,13 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 
-from lake_ci.model.results import Check, Finding, Result, Status, count
+from lake_ci.model.results import CheckResult, Finding, Result, Status, count
 
 WIDTH = 80
 SHOWN = 10
 
 
-def row(check: Check, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
+def row(check: CheckResult, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
     """One check, its first findings below it, and how many more there are."""
     words = (
         f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"

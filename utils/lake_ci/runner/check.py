@@ -24,7 +24,7 @@ def _serves_nothing(
 
 
 @dataclass
-class Workbench:
+class CheckContext:
     """Where a tool works.
 
     Attributes:
@@ -67,7 +67,7 @@ class Workbench:
         return str(self.python.parent / name)
 
 
-class Tool:
+class Check:
     """A check: one row of the result. A subclass's docstring is what a user reads about
     it.
 
@@ -81,7 +81,7 @@ class Tool:
     alone = False
     prepares = False
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         """Check, and say what was found. An OSError or ValueError counts as a crash of
         the tool.
         """
@@ -91,10 +91,10 @@ class Tool:
 # The checks of a job, those that may run side by side as one stage. A stage is made
 # when the one before has ended, and may depend on what that found; what the stages need
 # meanwhile (a server, a container) ends when it is closed.
-Stages = Generator[Sequence[Tool], None, None]
+Stages = Generator[Sequence[Check], None, None]
 
 
-class CommandTool(Tool):
+class CommandCheck(Check):
     """A tool that is one command, whose exit code says whether it found anything.
 
     Attributes:
@@ -104,27 +104,25 @@ class CommandTool(Tool):
 
     finding_codes: Sequence[int] = (1,)
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         """The command line, run at the root of the repository."""
         raise NotImplementedError
 
-    def environment(self, bench: Workbench) -> Mapping[str, str]:
+    def environment(self, ctx: CheckContext) -> Mapping[str, str]:
         """What the command's environment has beside the job's."""
         return {}
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterable[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterable[Finding]:
         """What the command found. Raises ValueError for output it does not know."""
         raise NotImplementedError
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         return self.outcome(
-            bench.execute(
-                self.command(bench), env={**bench.env, **self.environment(bench)}
-            ),
-            bench,
+            ctx.execute(self.command(ctx), env={**ctx.env, **self.environment(ctx)}),
+            ctx,
         )
 
-    def outcome(self, done: Completed, bench: Workbench) -> Outcome:
+    def outcome(self, done: Completed, ctx: CheckContext) -> Outcome:
         """What the ended command has to say."""
         cut = stopped(self.name, done)
         if cut is not None:
@@ -132,7 +130,7 @@ class CommandTool(Tool):
         if done.code not in (0, *self.finding_codes):
             return crashed(self.name, done)
         try:
-            found = tuple(self.findings(done, bench))
+            found = tuple(self.findings(done, ctx))
         except (ValueError, KeyError, TypeError) as error:
             return crashed(
                 self.name, done, f"printed what its reader does not know: {error}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.atomic_write import write_whole
 
 FORCE = "--force"
@@ -35,12 +35,12 @@ class Generated:
         """What the file begins with."""
         return f"{self._mark} from {self.source}; do not edit."
 
-    def foreign(self, tool: str, bench: Workbench) -> Finding | None:
+    def foreign(self, tool: str, ctx: CheckContext) -> Finding | None:
         """The finding about a file that the session did not make; None for any other.
 
         An empty file holds nothing to lose.
         """
-        path = bench.root / self.file
+        path = ctx.root / self.file
         if not path.exists():
             return None
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -54,20 +54,20 @@ class Generated:
         )
         return Finding(tool, FOREIGN, message, self.file, 1)
 
-    def refusal(self, tool: str, bench: Workbench) -> Outcome | None:
+    def refusal(self, tool: str, ctx: CheckContext) -> Outcome | None:
         """The failure of a session that would overwrite somebody's own file."""
-        found = None if FORCE in bench.posargs else self.foreign(tool, bench)
+        found = None if FORCE in ctx.posargs else self.foreign(tool, ctx)
         if found is None:
             return None
         detail = f"{self.file} is not a file that `nox -s {self.session}` made"
         return Outcome(Status.FAILURE, detail, (found,))
 
-    def write(self, tool: str, bench: Workbench, text: str) -> Outcome:
+    def write(self, tool: str, ctx: CheckContext, text: str) -> Outcome:
         """Write the file, whole or not at all; a failure where it is not ours."""
-        refusal = self.refusal(tool, bench)
+        refusal = self.refusal(tool, ctx)
         if refusal is not None:
             return refusal
-        path = bench.root / self.file
+        path = ctx.root / self.file
         if path.exists() and path.read_bytes() == text.encode("utf-8"):
             return Outcome(Status.SUCCESS, "unchanged")
         write_whole(path, text)

@@ -24,14 +24,14 @@ from lake_ci.model.job import Variant
 from lake_ci.model.results import (
     REPORTS,
     TIME_FORMAT,
-    Check,
+    CheckResult,
     Finding,
     Outcome,
     Result,
     Status,
 )
 from lake_ci.report import terminal
-from lake_ci.runner.check import Stages, Tool, Workbench, crashed
+from lake_ci.runner.check import Check, CheckContext, Stages, crashed
 from lake_ci.runner.options import Options
 from lake_ci.system import git, provisioning
 from lake_ci.system.environment import Environment
@@ -104,7 +104,7 @@ class Run:
         self._redact = Redactor.of(env)
         self._processes = Processes(clock, self._redact)
         self._held = ExitStack()
-        self._checks: list[Check] = []
+        self._checks: list[CheckResult] = []
         self._warnings: list[str] = []
         self._cause: str | None = None
         self._preparing: set[str] = set()
@@ -112,13 +112,13 @@ class Run:
         self._made = self._start = clock()
         self._processor_start = processor_seconds()
         self._deadline = self._start + variant.job.minutes * 60
-        self.bench = self._workbench(workers)
+        self.ctx = self._workbench(workers)
 
-    def _workbench(self, workers: int) -> Workbench:
+    def _workbench(self, workers: int) -> CheckContext:
         # What no event starts is a helper, and leaves nothing that a summary would have
         # to tell apart.
         reports = REPORTS if self.variant.job.events else HELPERS
-        return Workbench(
+        return CheckContext(
             root=self.root,
             reports=self.root / reports / self.variant.id,
             python=self.environment.python,
@@ -154,7 +154,7 @@ class Run:
         self.partial = chosen.partial
         return chosen
 
-    def check(self, *tools: Tool) -> None:
+    def check(self, *tools: Check) -> None:
         """Run tools and record a row for each: side by side, but for those that must be
         alone.
         """
@@ -198,7 +198,7 @@ class Run:
             return self._processes.run(
                 argv,
                 cwd=cwd or self.root,
-                env=self.bench.env if env is None else env,
+                env=self.ctx.env if env is None else env,
                 deadline=self._deadline,
                 echo=echo,
                 attached=attached,
@@ -237,8 +237,8 @@ class Run:
             )
         self._start = self._clock()
         self._deadline = self._start + self.variant.job.minutes * 60
-        shutil.rmtree(self.bench.reports, ignore_errors=True)
-        self.bench.reports.mkdir(parents=True)
+        shutil.rmtree(self.ctx.reports, ignore_errors=True)
+        self.ctx.reports.mkdir(parents=True)
         return self
 
     def __exit__(
@@ -259,7 +259,7 @@ class Run:
             self._redact_reports()
             self.result = self._redact.tree(self._result())
             if error is not None or not self.environment.install_only:
-                results.write(self.bench.reports, self.result)
+                results.write(self.ctx.reports, self.result)
                 note = self._ended(self.result)
                 if note is not None:
                     self._say(f"note: {note}")
@@ -317,20 +317,20 @@ class Run:
         if waited:
             self._provisioned()
 
-    def _run_together(self, tools: list[Tool]) -> None:
+    def _run_together(self, tools: list[Check]) -> None:
         if self._clock() >= self._deadline:
             for tool in tools:
                 self._record(
-                    Check(
+                    CheckResult(
                         tool.name,
                         Status.SKIPPED,
                         detail="not started: the job's time limit was reached",
                     )
                 )
             return
-        rows: dict[int, Check] = {}
+        rows: dict[int, CheckResult] = {}
 
-        def work(number: int, tool: Tool) -> None:
+        def work(number: int, tool: Check) -> None:
             rows[number] = self._run_one(tool)
 
         with ThreadPoolExecutor(max_workers=len(tools)) as pool:
@@ -349,7 +349,7 @@ class Run:
                 # In the order of the declaration, and after a signal too: an ended tool
                 # still has its row.
                 pool.shutdown()
-                unstarted = Check(
+                unstarted = CheckResult(
                     "", Status.SKIPPED, detail="not started: the run was interrupted"
                 )
                 self._checks += [
@@ -357,10 +357,10 @@ class Run:
                     for number, tool in enumerate(tools)
                 ]
 
-    def _run_one(self, tool: Tool) -> Check:
+    def _run_one(self, tool: Check) -> CheckResult:
         start = time.monotonic()
         try:
-            outcome = tool.run(self.bench)
+            outcome = tool.run(self.ctx)
         except LakeCiError as error:
             outcome = Outcome.failure(tool.name, "error", str(error))
         except Exception as error:  # noqa: B902 - the other tools' rows stay
@@ -369,15 +369,15 @@ class Run:
         self._java_version = outcome.data.get("java", self._java_version)
         if any(finding.rule == "timeout" for finding in outcome.findings):
             self._cause = "timeout"
-        check = Check.from_outcome(
+        check = CheckResult.from_outcome(
             tool.name, outcome, time.monotonic() - start, strict=self.strict
         )
         return self._shown(check)
 
-    def _record(self, check: Check) -> None:
+    def _record(self, check: CheckResult) -> None:
         self._checks.append(self._shown(check))
 
-    def _shown(self, check: Check) -> Check:
+    def _shown(self, check: CheckResult) -> CheckResult:
         """The redacted check, after its row was printed."""
         redacted = self._redact.tree(check)
         self._say(terminal.row(redacted))
@@ -385,10 +385,10 @@ class Run:
 
     def _redact_reports(self) -> None:
         """Replace secrets in what the tools themselves have written."""
-        for report in sorted(self.bench.reports.rglob("*")):
+        for report in sorted(self.ctx.reports.rglob("*")):
             if report.is_symlink() or not report.is_file():
                 continue
-            name = self.bench.relative(report)
+            name = self.ctx.relative(report)
             try:
                 if self._redact.file(report):
                     self.warn(f"{name} contained a secret, now replaced by {HIDDEN}")
@@ -402,7 +402,7 @@ class Run:
     def _result(self) -> Result:
         reports = sorted(
             path
-            for path in self.bench.reports.rglob("*")
+            for path in self.ctx.reports.rglob("*")
             if path.name in self.variant.job.reports
         )
         if "dist/" in self.variant.job.reports:
@@ -426,7 +426,7 @@ class Run:
             partial=self.partial,
             python=self.environment.python_version,
             java=self._java_version,
-            artifacts=tuple(self.bench.relative(path) for path in reports),
+            artifacts=tuple(self.ctx.relative(path) for path in reports),
             warnings=tuple(self._warnings),
         )
 
@@ -444,9 +444,9 @@ def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _failed(name: str, error: LakeCiError) -> Check:
+def _failed(name: str, error: LakeCiError) -> CheckResult:
     message = str(error)
     finding = Finding(name, type(error).__name__, message)
-    return Check(
+    return CheckResult(
         name, Status.FAILURE, detail=message.splitlines()[0], findings=(finding,)
     )

@@ -271,7 +271,7 @@ def _raise_if_failed(session: nox.Session, run: Run) -> None:
     if result is None or result.status is not Status.FAILURE:
         return
     failed = [check.name for check in result.checks if check.status is Status.FAILURE]
-    where = run.bench.relative(run.bench.reports / "result.json")
+    where = run.ctx.relative(run.ctx.reports / "result.json")
     message = f"{', '.join(failed) or result.cause} failed; all of it in {where}"
     if result.cause == provisioning.CAUSE:
         with exit_on_error():

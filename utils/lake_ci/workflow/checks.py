@@ -11,45 +11,45 @@ from pathlib import Path
 
 from lake_ci.model.job import Graph
 from lake_ci.model.results import Finding
-from lake_ci.runner.check import CommandTool, Workbench
+from lake_ci.runner.check import CheckContext, CommandCheck
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
 
 WORKFLOWS = ".github/workflows"
 
 
-def workflows(bench: Workbench) -> list[str]:
+def workflows(ctx: CheckContext) -> list[str]:
     """The workflow files that git knows."""
-    return list(git.files(bench.root, f"{WORKFLOWS}/*.yml"))
+    return list(git.files(ctx.root, f"{WORKFLOWS}/*.yml"))
 
 
-class Schema(CommandTool):
+class Schema(CommandCheck):
     """The workflow files have the shape that GitHub's schema gives them."""
 
     name = "workflow schema"
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         check = [
-            bench.bin("check-jsonschema"),
+            ctx.bin("check-jsonschema"),
             "--builtin-schema",
             "vendor.github-workflows",
         ]
-        return [*check, "--output-format", "json", *workflows(bench)]
+        return [*check, "--output-format", "json", *workflows(ctx)]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         report = json.loads(done.stdout)
         for error in report["errors"]:
             # A wrong step makes the whole job wrong by every alternative the schema
             # has: the deepest match says why.
             match = error.get("best_deep_match") or error
             place = match["path"].removeprefix("$.")
-            file = bench.relative(error["filename"])
+            file = ctx.relative(error["filename"])
             yield Finding(
                 self.name,
                 "schema",
                 f"{place}: {match['message']}",
                 file,
-                _line_of(bench, file, place),
+                _line_of(ctx, file, place),
             )
         for error in report.get("parse_errors", ()):
             line = re.search(r"line (\d+)", error["message"])
@@ -57,16 +57,16 @@ class Schema(CommandTool):
                 self.name,
                 "parse",
                 error["message"],
-                bench.relative(error["filename"]),
+                ctx.relative(error["filename"]),
                 int(line[1]) if line else 1,
             )
 
 
-def _line_of(bench: Workbench, file: str, place: str) -> int:
+def _line_of(ctx: CheckContext, file: str, place: str) -> int:
     """The line where a path such as `jobs.lint.steps[0]` begins, as far as its keys can
     be followed.
     """
-    lines = Path(bench.root, file).read_text(encoding="utf-8").splitlines()
+    lines = Path(ctx.root, file).read_text(encoding="utf-8").splitlines()
     at = 0
     for key in re.findall(r"[\w-]+", re.sub(r"\[\d+\]", "", place)):
         for number in range(at, len(lines)):
@@ -76,36 +76,36 @@ def _line_of(bench: Workbench, file: str, place: str) -> int:
     return at + 1
 
 
-class Actionlint(CommandTool):
+class Actionlint(CommandCheck):
     """actionlint: expressions, contexts, needs and inputs of the workflow files are
     right.
     """
 
     name = "actionlint"
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         # Its calls to other linters depend on what a machine happens to have.
         return [
-            bench.bin("actionlint"),
+            ctx.bin("actionlint"),
             "-shellcheck=",
             "-pyflakes=",
             "-format",
             "{{json .}}",
-            *workflows(bench),
+            *workflows(ctx),
         ]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for row in json.loads(done.stdout):
             yield Finding(
                 self.name,
                 row["kind"],
                 row["message"],
-                bench.relative(row["filepath"]),
+                ctx.relative(row["filepath"]),
                 row["line"],
             )
 
 
-class Zizmor(CommandTool):
+class Zizmor(CommandCheck):
     """zizmor, as an auditor and offline: no injection, no unpinned action, no right
     that is not needed.
     """
@@ -113,9 +113,9 @@ class Zizmor(CommandTool):
     name = "zizmor"
     finding_codes = (11, 12, 13, 14)
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         audit = [
-            bench.bin("zizmor"),
+            ctx.bin("zizmor"),
             "--persona=auditor",
             "--offline",
             "--strict-collection",
@@ -123,7 +123,7 @@ class Zizmor(CommandTool):
         ]
         return [*audit, "--format=json-v1", ".github"]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for row in json.loads(done.stdout):
             primary = next(
                 place
@@ -137,10 +137,10 @@ class Zizmor(CommandTool):
                 f"{row['desc']} ({severity}):"
                 f" {primary['symbolic']['annotation']}; {row['url']}"
             )
-            yield Finding(self.name, row["ident"], message, bench.relative(file), line)
+            yield Finding(self.name, row["ident"], message, ctx.relative(file), line)
 
 
-class Sessions(CommandTool):
+class Sessions(CommandCheck):
     """Each job of ci.yml has at most five steps and runs a session that exists; its
     `needs:` are those declared.
     """
@@ -150,7 +150,7 @@ class Sessions(CommandTool):
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         declared = {
             job.name: {
                 "needs": list(job.needs),
@@ -159,13 +159,13 @@ class Sessions(CommandTool):
             for job in self.graph
         }
         return [
-            str(bench.python),
+            str(ctx.python),
             "scripts/check_workflow.py",
             f"{WORKFLOWS}/ci.yml",
             json.dumps(declared),
         ]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for row in json.loads(done.stdout):
             yield Finding(
                 self.name, row["rule"], row["message"], row["file"], row["line"]

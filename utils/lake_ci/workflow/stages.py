@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from lake_ci.model.job import Graph
-from lake_ci.runner.check import Tool
+from lake_ci.runner.check import Check
 from lake_ci.workflow.checks import Actionlint, Schema, Sessions, Zizmor
 from lake_ci.workflow.workflow import InSync
 
 
-def checks(graph: Graph) -> list[Tool]:
+def checks(graph: Graph) -> list[Check]:
     """Check that ci.yml matches the graph and is a valid workflow."""
     return [InSync(graph), Schema(), Actionlint(), Zizmor(), Sessions(graph)]

@@ -11,7 +11,7 @@ from lake_ci.errors import UsageError
 from lake_ci.model.events import Event, select
 from lake_ci.model.job import ENVIRONMENTS, TRUNKS, Graph, Job
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Tool, Workbench
+from lake_ci.runner.check import Check, CheckContext
 from lake_ci.runner.generated_file import FORCE, Generated
 from lake_ci.runner.options import Parser
 from lake_ci.workflow.conditions import condition, release
@@ -261,13 +261,13 @@ def parser() -> Parser:
     return parser
 
 
-def tool(graph: Graph, posargs: Sequence[str]) -> Tool:
+def tool(graph: Graph, posargs: Sequence[str]) -> Check:
     """What `nox -s workflow` does with these arguments. Raises UsageError."""
     typed = parser().parse_args(list(posargs))
     return InSync(graph) if typed.check else Write(graph)
 
 
-class InSync(Tool):
+class InSync(Check):
     """The committed workflow file is the one that the declarations make."""
 
     name = "workflow"
@@ -275,11 +275,11 @@ class InSync(Tool):
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
-    def run(self, bench: Workbench) -> Outcome:
-        foreign = WORKFLOW.foreign(self.name, bench)
+    def run(self, ctx: CheckContext) -> Outcome:
+        foreign = WORKFLOW.foreign(self.name, ctx)
         if foreign is not None:
             return Outcome(Status.FAILURE, "not a generated file", (foreign,))
-        path = bench.root / FILE
+        path = ctx.root / FILE
         before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         after = render(self.graph).splitlines()
         diff = list(
@@ -304,7 +304,7 @@ class InSync(Tool):
         )
 
 
-class Write(Tool):
+class Write(Check):
     """Write the workflow file from the declarations, in place of no other file."""
 
     name = "workflow"
@@ -313,5 +313,5 @@ class Write(Tool):
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
-    def run(self, bench: Workbench) -> Outcome:
-        return WORKFLOW.write(self.name, bench, render(self.graph))
+    def run(self, ctx: CheckContext) -> Outcome:
+        return WORKFLOW.write(self.name, ctx, render(self.graph))

@@ -19,7 +19,7 @@ from lake_ci.cache import lookup
 from lake_ci.cache.lookup import Mode, mode, uncacheable_reason
 from lake_ci.errors import UsageError
 from lake_ci.model import results
-from lake_ci.model.results import Check, Result, Status
+from lake_ci.model.results import CheckResult, Result, Status
 
 if TYPE_CHECKING:
     from testing.unit.lake_ci.conftest import Nox
@@ -389,17 +389,22 @@ def test_a_word_that_is_none_is_refused() -> None:
     ("change", "why"),
     [
         ({}, None),
-        ({"checks": (Check("one", Status.WARNING),)}, None),
+        ({"checks": (CheckResult("one", Status.WARNING),)}, None),
         ({"partial": True}, "it is of a part of the job"),
         ({"cause": "interrupted"}, "it was cut short: interrupted"),
-        ({"checks": (Check("one", Status.FAILURE),)}, "it is a failure"),
+        ({"checks": (CheckResult("one", Status.FAILURE),)}, "it is a failure"),
         ({"checks": ()}, "it is a skipped"),
         (
-            {"checks": (Check("one", Status.WARNING, weaker="x"),)},
+            {"checks": (CheckResult("one", Status.WARNING, weaker="x"),)},
             "one was checked in a weaker mode",
         ),
         (
-            {"checks": (Check("two", Status.SUCCESS), Check("one", Status.SKIPPED))},
+            {
+                "checks": (
+                    CheckResult("two", Status.SUCCESS),
+                    CheckResult("one", Status.SKIPPED),
+                )
+            },
             "one was skipped",
         ),
     ],
@@ -418,7 +423,7 @@ def test_only_what_was_done_in_full_is_kept(
         "started": "2026-01-31T02:00:00Z",
         "seconds": 1.0,
         "reproduce": "nox -s lint",
-        "checks": (Check("one", Status.SUCCESS),),
+        "checks": (CheckResult("one", Status.SUCCESS),),
     }
     assert uncacheable_reason(Result(**{**fields, **change})) == why
 

@@ -10,7 +10,7 @@ import pytest
 from lake_ci.cache.restore import OutputRestorer
 from lake_ci.cache.store import DamagedError, Entry, Store
 from lake_ci.model.job import Job
-from lake_ci.model.results import Check, Result, Status
+from lake_ci.model.results import CheckResult, Result, Status
 from lake_ci.runner.run import Run
 
 PRINT = "f" * 64
@@ -36,7 +36,7 @@ class Checkout:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f"the {file.name}")
         self.wheel.chmod(0o600)
-        checks = (Check("wheel", Status.SUCCESS),)
+        checks = (CheckResult("wheel", Status.SUCCESS),)
         result = Result(
             "0123456789ab",
             1,

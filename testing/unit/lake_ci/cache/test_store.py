@@ -20,7 +20,7 @@ import pytest
 
 from lake_ci.cache import store as module
 from lake_ci.cache.store import DamagedError, Store
-from lake_ci.model.results import Check, Result, Status, to_json
+from lake_ci.model.results import CheckResult, Result, Status, to_json
 
 RESULT = Result(
     run="0123456789ab",
@@ -33,7 +33,7 @@ RESULT = Result(
     started="2026-01-31T02:00:00Z",
     seconds=1.5,
     reproduce="nox -s lint",
-    checks=(Check("style", Status.SUCCESS),),
+    checks=(CheckResult("style", Status.SUCCESS),),
 )
 PRINT = "f" * 64
 REPOSITORY = Path(__file__).resolve().parents[4]

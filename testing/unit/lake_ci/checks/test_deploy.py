@@ -15,7 +15,7 @@ import pytest
 from lake_ci.checks import deploy
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 
@@ -60,19 +60,19 @@ def test_wrong_usage_is_said(typed: tuple[str, ...], words: str) -> None:
         deploy.options(typed, {})
 
 
-def test_artifacts_that_are_not_there_are_refused(bench: Workbench) -> None:
+def test_artifacts_that_are_not_there_are_refused(ctx: CheckContext) -> None:
     tool = deploy.ArtifactsCheck(deploy.options((), {}))
-    outcome = tool.run(bench)
+    outcome = tool.run(ctx)
     assert outcome.status is Status.FAILURE and not tool.good
     assert "nox -s build" in outcome.findings[0].message
 
 
-def test_status_needs_no_artifacts(bench: Workbench) -> None:
+def test_status_needs_no_artifacts(ctx: CheckContext) -> None:
     tool = deploy.ArtifactsCheck(deploy.options(("--status",), {}))
-    assert tool.run(bench).status is Status.SKIPPED and tool.good
+    assert tool.run(ctx).status is Status.SKIPPED and tool.good
 
 
-def rows(bench: Workbench, code: int, *events: Any) -> list[tuple[str, Outcome]]:
+def rows(ctx: CheckContext, code: int, *events: Any) -> list[tuple[str, Outcome]]:
     """The rows of a deploy that tells these events."""
 
     def execute(argv: list[str], *, env: Any, echo: Callable[[str], None]) -> Completed:
@@ -80,10 +80,10 @@ def rows(bench: Workbench, code: int, *events: Any) -> list[tuple[str, Outcome]]
             echo(event if isinstance(event, str) else json.dumps(event))
         return Completed(tuple(argv), code, "", "the last line", 1.0)
 
-    bench.execute = execute
+    ctx.execute = execute
     found = []
-    for step in deploy.DeployProcess(bench, deploy.options((), {}), {}).steps():
-        outcome = step.run(bench)
+    for step in deploy.DeployProcess(ctx, deploy.options((), {}), {}).steps():
+        outcome = step.run(ctx)
         found.append((step.name, outcome))
     return found
 
@@ -100,10 +100,10 @@ def end(step: str, status: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def test_each_step_is_a_row_with_its_own_time(bench: Workbench) -> None:
+def test_each_step_is_a_row_with_its_own_time(ctx: CheckContext) -> None:
     result = {"event": "result", "outcome": "deployed", "code": 0}
     found = rows(
-        bench,
+        ctx,
         0,
         {"event": "begin", "step": "lock"},
         end("lock", "success"),
@@ -118,20 +118,20 @@ def test_each_step_is_a_row_with_its_own_time(bench: Workbench) -> None:
 
 
 def test_failure_is_told_with_what_was_said(
-    bench: Workbench, capsys: pytest.CaptureFixture[str]
+    ctx: CheckContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = {"event": "text", "text": "there are no credentials for dev"}
     failed = end("workspace", "failure", findings=["no"])
     found = rows(
-        bench, 3, failed, text, {"event": "result", "outcome": "failed", "code": 3}
+        ctx, 3, failed, text, {"event": "result", "outcome": "failed", "code": 3}
     )
     assert [outcome.status for _, outcome in found] == [Status.FAILURE, Status.FAILURE]
     assert found[1][1].findings[0].message == "there are no credentials for dev"
     assert "there are no credentials for dev" in capsys.readouterr().out
 
 
-def test_process_that_ends_without_a_result_is_a_failure(bench: Workbench) -> None:
-    [(name, outcome)] = rows(bench, -9)
+def test_process_that_ends_without_a_result_is_a_failure(ctx: CheckContext) -> None:
+    [(name, outcome)] = rows(ctx, -9)
     assert (name, outcome.status) == ("deploy", Status.FAILURE)
     assert (
         "ended by signal 9" in outcome.detail
@@ -139,8 +139,8 @@ def test_process_that_ends_without_a_result_is_a_failure(bench: Workbench) -> No
     )
 
 
-def test_trial_reaches_no_real_workspace(bench: Workbench) -> None:
-    bench.env |= {"DATABRICKS_HOST": "https://real", "DATABRICKS_CLIENT_SECRET": "s"}
+def test_trial_reaches_no_real_workspace(ctx: CheckContext) -> None:
+    ctx.env |= {"DATABRICKS_HOST": "https://real", "DATABRICKS_CLIENT_SECRET": "s"}
     served: list[dict[str, str]] = []
 
     @contextmanager
@@ -149,10 +149,10 @@ def test_trial_reaches_no_real_workspace(bench: Workbench) -> None:
         assert not any("dapi" in word for word in argv)
         yield "http://127.0.0.1:1\n"
 
-    bench.serve = serve
-    state = Path(bench.root / deploy.STATE)
+    ctx.serve = serve
+    state = Path(ctx.root / deploy.STATE)
     state.mkdir(parents=True)
-    with deploy.workspace(bench, deploy.options(("--tear-down",), {})) as env:
+    with deploy.workspace(ctx, deploy.options(("--tear-down",), {})) as env:
         assert env["DATABRICKS_HOST"] == "http://127.0.0.1:1"
         assert env["DATABRICKS_TOKEN"] == served[0]["WORKSPACE_EMULATOR_TOKEN"]
         assert (
@@ -161,7 +161,7 @@ def test_trial_reaches_no_real_workspace(bench: Workbench) -> None:
     assert not state.exists()
 
 
-def test_other_environment_keeps_the_users_own_credentials(bench: Workbench) -> None:
-    bench.env["DATABRICKS_HOST"] = "https://real"
-    with deploy.workspace(bench, deploy.options(("--environment", "dev"), {})) as env:
+def test_other_environment_keeps_the_users_own_credentials(ctx: CheckContext) -> None:
+    ctx.env["DATABRICKS_HOST"] = "https://real"
+    with deploy.workspace(ctx, deploy.options(("--environment", "dev"), {})) as env:
         assert env["DATABRICKS_HOST"] == "https://real"

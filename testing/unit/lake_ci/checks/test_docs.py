@@ -9,16 +9,16 @@ import pytest
 
 from lake_ci.checks.docs import Picture, Screenshots
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
 
 
-def test_a_drawn_picture_is_named(bench: Workbench, answering: Answering) -> None:
-    file = bench.root / "docs" / "run.svg"
+def test_a_drawn_picture_is_named(ctx: CheckContext, answering: Answering) -> None:
+    file = ctx.root / "docs" / "run.svg"
     calls = answering(Completed((), 0, "", "", 0.1))
-    assert Picture(file).run(bench) == Outcome(Status.SUCCESS, "wrote docs/run.svg")
+    assert Picture(file).run(ctx) == Outcome(Status.SUCCESS, "wrote docs/run.svg")
     assert calls[0][1:3] == ["scripts/draw_run.py", str(file)]
     assert file.parent.is_dir()
 
@@ -31,17 +31,17 @@ def test_a_drawn_picture_is_named(bench: Workbench, answering: Answering) -> Non
     ],
 )
 def test_a_picture_that_was_not_drawn_is_a_failure(
-    bench: Workbench, answering: Answering, tmp_path: Path, done: Completed, rule: str
+    ctx: CheckContext, answering: Answering, tmp_path: Path, done: Completed, rule: str
 ) -> None:
     answering(done)
-    outcome = Picture(tmp_path / "run.svg").run(bench)
+    outcome = Picture(tmp_path / "run.svg").run(ctx)
     assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, rule)
 
 
 def test_screenshots_are_taken_of_the_last_report_and_kept_under_their_names(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    (bench.root / "reports" / "index.html").write_text("a report", encoding="utf-8")
+    (ctx.root / "reports" / "index.html").write_text("a report", encoding="utf-8")
 
     def take(argv: list[str]) -> Completed:
         for name in ("desktop.png", "desktop-dark.png", "phone.png", "phone-dark.png"):
@@ -49,8 +49,8 @@ def test_screenshots_are_taken_of_the_last_report_and_kept_under_their_names(
         return Completed((), 0, "", "", 0.1)
 
     answering(take)
-    folder = bench.root / "pictures"
-    assert Screenshots(folder).run(bench) == Outcome(Status.SUCCESS, "wrote 3 pictures")
+    folder = ctx.root / "pictures"
+    assert Screenshots(folder).run(ctx) == Outcome(Status.SUCCESS, "wrote 3 pictures")
     assert {path.name: path.read_text() for path in folder.iterdir()} == {
         "report.png": "desktop.png",
         "report-dark.png": "desktop-dark.png",
@@ -58,15 +58,15 @@ def test_screenshots_are_taken_of_the_last_report_and_kept_under_their_names(
     }
 
 
-def test_without_a_report_there_is_nothing_to_take(bench: Workbench) -> None:
-    assert Screenshots(bench.root / "pictures").run(bench).status is Status.SKIPPED
+def test_without_a_report_there_is_nothing_to_take(ctx: CheckContext) -> None:
+    assert Screenshots(ctx.root / "pictures").run(ctx).status is Status.SKIPPED
 
 
 def test_a_browser_that_fails_is_a_failure(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    (bench.root / "reports" / "index.html").write_text("a report", encoding="utf-8")
+    (ctx.root / "reports" / "index.html").write_text("a report", encoding="utf-8")
     answering(Completed((), 3, "", "no Chromium: run `apt-get install chromium`", 0.1))
-    outcome = Screenshots(bench.root / "pictures").run(bench)
+    outcome = Screenshots(ctx.root / "pictures").run(ctx)
     assert outcome.status is Status.FAILURE
     assert "apt-get install chromium" in outcome.findings[0].message

@@ -27,7 +27,7 @@ from lake_ci.checks.input_audit import (
 )
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.job import Graph, Job
-from lake_ci.model.results import Check, Finding, Result, Status
+from lake_ci.model.results import CheckResult, Finding, Result, Status
 from lake_ci.system import git as git_
 
 RESULT = Result(
@@ -41,7 +41,7 @@ RESULT = Result(
     started="2026-01-31T02:00:00Z",
     seconds=1.0,
     reproduce="nox -s lint",
-    checks=(Check("style", Status.SUCCESS, 1.0, "12 files, 29 passed in 0.05s"),),
+    checks=(CheckResult("style", Status.SUCCESS, 1.0, "12 files, 29 passed in 0.05s"),),
     artifacts=(
         "dist/lakekit-0.1.0.dev2+g123abcd-py3-none-any.whl",
         "reports/lint/one.json",
@@ -163,7 +163,9 @@ def test_results_are_alike_whatever_they_took_and_whichever_commit_they_are_of()
         RESULT,
         run="2",
         seconds=9.0,
-        checks=(Check("style", Status.SUCCESS, 9.0, "12 files, 29 passed in 0.08s"),),
+        checks=(
+            CheckResult("style", Status.SUCCESS, 9.0, "12 files, 29 passed in 0.08s"),
+        ),
         artifacts=(
             "dist/lakekit-0.1.0.dev3+gabcdef1-py3-none-any.whl",
             "reports/lint/one.json",
@@ -173,12 +175,14 @@ def test_results_are_alike_whatever_they_took_and_whichever_commit_they_are_of()
     assert not same_result(RESULT, replace(other, artifacts=()))
     fewer = replace(
         RESULT,
-        checks=(Check("style", Status.SUCCESS, 1.0, "11 files, 29 passed in 3 s"),),
+        checks=(
+            CheckResult("style", Status.SUCCESS, 1.0, "11 files, 29 passed in 3 s"),
+        ),
     )
     assert differing(fewer, RESULT) == [
         "style: '11 files, 29 passed in …', not '12 files, 29 passed in …'"
     ]
-    failed = replace(RESULT, checks=(Check("types", Status.FAILURE),))
+    failed = replace(RESULT, checks=(CheckResult("types", Status.FAILURE),))
     assert differing(failed, RESULT) == [
         "style: 'absent', not 'success'",
         "types: 'failure', not 'absent'",
@@ -214,7 +218,7 @@ def test_a_reading_is_seen_where_the_file_system_notes_it(
 
 
 def test_what_failed_is_told_with_its_findings() -> None:
-    failed = Check(
+    failed = CheckResult(
         "style",
         Status.FAILURE,
         1.0,

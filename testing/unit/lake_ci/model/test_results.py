@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from lake_ci.errors import BadResultError
 from lake_ci.model import results
-from lake_ci.model.results import Check, Finding, Outcome, Result, Status
+from lake_ci.model.results import CheckResult, Finding, Outcome, Result, Status
 
 
-def result(*checks: Check, cause: str | None = None) -> Result:
+def result(*checks: CheckResult, cause: str | None = None) -> Result:
     return Result(
         run="4711",
         attempt=1,
@@ -38,7 +38,7 @@ def result(*checks: Check, cause: str | None = None) -> Result:
     )
 
 
-FAILED = Check(
+FAILED = CheckResult(
     "unit",
     Status.FAILURE,
     12.1,
@@ -54,9 +54,9 @@ FAILED = Check(
     ),
     data={"slowest": [{"test": "test_merge", "seconds": 1.5}]},
 )
-PASSED = Check("integration", Status.SUCCESS)
-WARNED = Check("java", Status.WARNING, weaker="nothing ran on Java 17")
-SKIPPED = Check("coverage", Status.SKIPPED)
+PASSED = CheckResult("integration", Status.SUCCESS)
+WARNED = CheckResult("java", Status.WARNING, weaker="nothing ran on Java 17")
+SKIPPED = CheckResult("coverage", Status.SKIPPED)
 
 
 def test_files_of_a_partial_run_are_incomplete(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ FINDINGS = st.builds(
     TEXTS,
 )
 CHECKS = st.builds(
-    Check,
+    CheckResult,
     TEXTS,
     st.sampled_from(Status),
     st.floats(0, 1e6),
@@ -161,7 +161,9 @@ CHECKS = st.builds(
 
 
 @given(st.lists(CHECKS, max_size=3))
-def test_any_checks_survive_the_round_trip_through_json(checks: list[Check]) -> None:
+def test_any_checks_survive_the_round_trip_through_json(
+    checks: list[CheckResult],
+) -> None:
     written = result(*checks)
     assert (
         results.from_json(json.loads(json.dumps(results.to_json(written)))) == written
@@ -185,7 +187,7 @@ def test_any_checks_survive_the_round_trip_through_json(checks: list[Check]) -> 
     ],
 )
 def test_a_job_is_as_good_as_its_worst_check_and_never_passed_when_cut_short(
-    checks: tuple[Check, ...], cause: str | None, status: Status
+    checks: tuple[CheckResult, ...], cause: str | None, status: Status
 ) -> None:
     assert result(*checks, cause=cause).status is status
 
@@ -273,7 +275,7 @@ def test_a_weaker_check_is_a_warning_and_in_strict_mode_a_failure(
     strict: bool, status: Status
 ) -> None:
     outcome = Outcome(Status.SUCCESS, weaker="no network")
-    check = Check.from_outcome("safety", outcome, 1.23456, strict=strict)
+    check = CheckResult.from_outcome("safety", outcome, 1.23456, strict=strict)
     assert (check.status, check.weaker, check.detail, check.seconds) == (
         status,
         "no network",
@@ -286,7 +288,7 @@ def test_a_weaker_check_is_a_warning_and_in_strict_mode_a_failure(
 def test_advice_is_a_warning_in_any_mode(strict: bool) -> None:
     outcome = Outcome(Status.WARNING, "the tree is dirty")
     assert (
-        Check.from_outcome("version", outcome, 0.1, strict=strict).status
+        CheckResult.from_outcome("version", outcome, 0.1, strict=strict).status
         is Status.WARNING
     )
 

@@ -11,7 +11,7 @@ import pytest
 
 from lake_ci.errors import UsageError
 from lake_ci.model.job import Variant
-from lake_ci.model.results import Check, Status
+from lake_ci.model.results import CheckResult, Status
 from lake_ci.pipeline.durations import DEFAULT_SECONDS, Durations, durations
 from lake_ci.report import history
 from lake_ci.report.overview import Past, PastSession, State
@@ -84,7 +84,7 @@ def test_the_first_source_that_knows_the_session_counts(
     [
         {"partial": True},
         {"cause": "timeout"},
-        {"checks": (Check("one", Status.FAILURE),)},
+        {"checks": (CheckResult("one", Status.FAILURE),)},
         {"seconds": float("nan")},
         {"seconds": "10"},
     ],

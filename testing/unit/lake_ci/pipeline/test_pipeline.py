@@ -18,7 +18,7 @@ import pytest
 from lake_ci.model import results
 from lake_ci.model.events import Event, Plan
 from lake_ci.model.job import Job, Variant
-from lake_ci.model.results import Check, Result, Status
+from lake_ci.model.results import CheckResult, Result, Status
 from lake_ci.pipeline import github_issue, pipeline
 from lake_ci.pipeline.pipeline import Pipeline
 from lake_ci.runner.run import Run
@@ -555,7 +555,7 @@ def exit_code(
             result = replace(
                 result, job=variant.id, session=variant.session, cause=cause
             )
-            result = replace(result, checks=(Check("one", status),))
+            result = replace(result, checks=(CheckResult("one", status),))
             results.write(made.suite.root / "reports" / variant.id, result)
         return nox_code
 
@@ -630,7 +630,7 @@ def record(root: Path, seconds: Mapping[str, float]) -> None:
             started="2026-01-31T02:00:00Z",
             seconds=each,
             reproduce="",
-            checks=(Check("one", Status.SUCCESS),),
+            checks=(CheckResult("one", Status.SUCCESS),),
         )
         results.write(root / "reports" / name, result)
 
@@ -754,11 +754,11 @@ from lake_ci.model.results import Finding
 TOKEN = os.environ["DATABRICKS_TOKEN"]
 
 
-class Leak(Tool):
+class Leak(Check):
     name = "leak"
 
-    def run(self, bench):
-        (bench.reports / "junit.xml").write_text(
+    def run(self, ctx):
+        (ctx.reports / "junit.xml").write_text(
             '<testsuites><testcase name="a">'
             f"<failure>{TOKEN}</failure></testcase></testsuites>"
         )

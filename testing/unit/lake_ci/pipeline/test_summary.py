@@ -12,7 +12,7 @@ import pytest
 
 from lake_ci.model.events import Event, select
 from lake_ci.model.job import Graph
-from lake_ci.model.results import Check, Finding, Status
+from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.pipeline import summary
 from lake_ci.report.overview import Overview, Session, State
 from testing.unit.lake_ci.report import samples
@@ -415,7 +415,9 @@ def test_a_warning_is_no_failure_and_a_failed_check_is(
     variant = graph.jobs["lint"].variants[0]
     samples.leave(
         good,
-        samples.result_of(variant, Check("plan", Status.WARNING, weaker="not all")),
+        samples.result_of(
+            variant, CheckResult("plan", Status.WARNING, weaker="not all")
+        ),
     )
     overview = samples.collect(good)
     assert (overview.state, overview.exit_code) == (State.WARNING, 0)

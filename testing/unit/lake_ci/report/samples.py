@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 from lake_ci.model import results
 from lake_ci.model.events import Event, Plan, select
 from lake_ci.model.job import ALWAYS, Graph, Job, Variant
-from lake_ci.model.results import Check, Finding, Result, Status
+from lake_ci.model.results import CheckResult, Finding, Result, Status
 from lake_ci.pipeline import summary
 from lake_ci.report.overview import Overview
 from lake_ci.runner.run import Run
@@ -86,16 +86,18 @@ def plan_of(graph: Graph, *, event: str = "push", branch: str = "main") -> Plan:
     return select(graph, Event(event, branch))
 
 
-def passed(name: str, detail: str = "", seconds: float = 1.0, **data: Any) -> Check:
+def passed(
+    name: str, detail: str = "", seconds: float = 1.0, **data: Any
+) -> CheckResult:
     """A check that passed."""
-    return Check(name, Status.SUCCESS, seconds, detail, data=data)
+    return CheckResult(name, Status.SUCCESS, seconds, detail, data=data)
 
 
 def failed(
     name: str, *findings: Finding, detail: str = "", seconds: float = 1.0
-) -> Check:
+) -> CheckResult:
     """A check that failed with these findings."""
-    return Check(
+    return CheckResult(
         name,
         Status.FAILURE,
         seconds,
@@ -106,7 +108,7 @@ def failed(
 
 def result_of(
     variant: Variant,
-    *checks: Check,
+    *checks: CheckResult,
     minute: float = 0,
     seconds: float = 10,
     **fields: Any,
@@ -159,7 +161,7 @@ def collect(root: Path, plan: Plan | None = None, **options: Any) -> Overview:
     return summary.collect(root, graph, plan or plan_of(graph), **{**fixed, **options})
 
 
-def overview_of(tmp_path: Path, **changed: Sequence[Check]) -> Overview:
+def overview_of(tmp_path: Path, **changed: Sequence[CheckResult]) -> Overview:
     """The overview of a push to main on which all passed, but these sessions with these
     checks.
     """
@@ -232,7 +234,7 @@ def bad_lint(variant: Variant) -> Result:
     return result_of(
         variant,
         passed("black", "124 files", 0.9),
-        Check("flake8", Status.WARNING, 1.2, "3 remarks", remarks),
+        CheckResult("flake8", Status.WARNING, 1.2, "3 remarks", remarks),
         passed("mypy", "", 4.4),
         seconds=9.4,
     )
@@ -244,7 +246,7 @@ def bad_security(variant: Variant) -> Result:
         variant,
         passed("bandit", "", 2.0),
         passed("semgrep", "61 rules", 21.0),
-        Check("safety", Status.WARNING, 1.0, "the advisories are 9 days old"),
+        CheckResult("safety", Status.WARNING, 1.0, "the advisories are 9 days old"),
         seconds=24.5,
     )
 
@@ -259,7 +261,7 @@ def bad_terraform(variant: Variant) -> Result:
         variant,
         passed("fmt", "", 0.2),
         passed("validate", "", 3.0),
-        Check("plan", Status.WARNING, 6.0, "1 of 4 environments", weaker=weaker),
+        CheckResult("plan", Status.WARNING, 6.0, "1 of 4 environments", weaker=weaker),
         seconds=11.2,
     )
 
@@ -267,7 +269,7 @@ def bad_terraform(variant: Variant) -> Result:
 def not_reached(job: Job) -> Result:
     """A session that was skipped for the first of its needs."""
     detail = f"needs {job.needs[0]}, which did not pass"
-    row = Check("session", Status.SKIPPED, detail=detail)
+    row = CheckResult("session", Status.SKIPPED, detail=detail)
     return result_of(job.variants[0], row, cause="need-failed", seconds=0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lake_ci.model.results import Check, Finding, Status
+from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.report.annotations import command, commands, log
 from testing.unit.lake_ci.report import samples
 
@@ -39,11 +39,11 @@ def test_what_is_no_error_is_a_warning_and_what_passed_says_nothing(
         tmp_path,
         lint=[
             samples.failed("mypy", remark),
-            Check("flake8", Status.WARNING, findings=(ERROR,)),
+            CheckResult("flake8", Status.WARNING, findings=(ERROR,)),
         ],
-        security=[Check("bandit", Status.SUCCESS, findings=(ERROR,))],
+        security=[CheckResult("bandit", Status.SUCCESS, findings=(ERROR,))],
         docker=[
-            Check(
+            CheckResult(
                 "build", Status.WARNING, detail="no engine", weaker="no image was built"
             )
         ],
@@ -59,7 +59,7 @@ def test_what_is_no_error_is_a_warning_and_what_passed_says_nothing(
 
 def test_failure_without_a_finding_is_an_error_too(tmp_path: Path) -> None:
     samples.overview_of(
-        tmp_path, docker=[Check("build", Status.FAILURE, detail="no luck")]
+        tmp_path, docker=[CheckResult("build", Status.FAILURE, detail="no luck")]
     )
     (tmp_path / "reports" / "lint" / "result.json").unlink()
     assert commands(samples.collect(tmp_path)) == [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lake_ci.model.results import Check, Status
+from lake_ci.model.results import CheckResult, Status
 from lake_ci.report import efficiency
 from lake_ci.report.efficiency import Efficiency
 from lake_ci.report.overview import Node, Overview, Session, State, Workers
@@ -60,7 +60,7 @@ def of(*ran: Session, workers: Workers | None = TWO) -> Efficiency:
 
 
 REUSED = {"run": "before", "since": "2026-01-30T00:00:00Z"}
-FAILED = {"checks": (Check("one", Status.FAILURE),)}
+FAILED = {"checks": (CheckResult("one", Status.FAILURE),)}
 # lint and security begin; docker needs tests, of which one variant ran.
 LINT = ran("lint", 0, 10, 10.0)
 TESTS = ran("tests", 12, 60, 100.0)

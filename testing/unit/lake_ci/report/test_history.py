@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.model.results import Check, Status
+from lake_ci.model.results import CheckResult, Status
 from lake_ci.report import history
 from lake_ci.report.overview import Overview, Past, PastSession, State
 from testing.unit.lake_ci.report import samples
@@ -95,7 +95,7 @@ def test_nothing_differs_from_the_same_and_there_is_nothing_to_say_without_a_run
 
 
 def test_what_fails_now_stands_first_then_what_was_mended(tmp_path: Path) -> None:
-    broken = Check("mypy", Status.FAILURE)
+    broken = CheckResult("mypy", Status.FAILURE)
     overview = samples.overview_of(
         tmp_path, lint=[samples.passed("flake8")], docker=[broken]
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.model.results import Check, Finding, Status
+from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.report import html
 from lake_ci.report.overview import Overview, Past, Refused, Session, State, TestCase
 from testing.unit.lake_ci.report import samples
@@ -90,7 +90,7 @@ def hostile_session(session: Session) -> Session:
     found = Finding(bad, bad, bad, bad, 1, bad)
     panel = {"title": bad, "columns": [bad, ""], "rows": [[bad, None], bad]}
     data = {"percent": 1, "files": {bad: 1}, "panel": panel}
-    check = Check(bad, Status.FAILURE, 1.0, bad, (found,), f"{bad}!", data)
+    check = CheckResult(bad, Status.FAILURE, 1.0, bad, (found,), f"{bad}!", data)
     result = samples.result_of(
         samples.design().jobs["lint"].variants[0],
         check,

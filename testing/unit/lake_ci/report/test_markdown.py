@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.model.results import Check, Finding, Status
+from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.report import markdown
 from lake_ci.report.overview import Past, PastSession, Refused, State
 from testing.unit.lake_ci.report import samples
@@ -92,7 +92,7 @@ def test_skipped_checks_unreadable_reports_and_notes_count_as_not_checked(
 ) -> None:
     checks = [
         samples.passed("flake8"),
-        Check("mypy", Status.SKIPPED, detail="the time limit was reached"),
+        CheckResult("mypy", Status.SKIPPED, detail="the time limit was reached"),
     ]
     overview = samples.overview_of(tmp_path, lint=checks)
     (tmp_path / "reports" / "docker" / "junit.xml").write_text("<", encoding="utf-8")
@@ -283,7 +283,7 @@ def test_a_code_span_holds_whatever_it_is_given(text: str, span: str) -> None:
 def test_hostile_text_in_every_field_breaks_nothing(tmp_path: Path) -> None:
     bad = samples.HOSTILE
     found = Finding(bad, bad, bad, bad, 1, bad)
-    check = Check(
+    check = CheckResult(
         bad, Status.FAILURE, 1.0, bad, (found,), bad, {"percent": 1, "files": {bad: 1}}
     )
     overview = samples.overview_of(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.model.results import Check, Status
+from lake_ci.model.results import CheckResult, Status
 from lake_ci.report.overview import Node, Overview, Session, State, critical_path
 from testing.unit.lake_ci.report import samples
 
@@ -81,20 +81,28 @@ def test_the_tally_counts_jobs_that_were_not_planned_too(tmp_path: Path) -> None
         ((samples.passed("a"), samples.passed("b")), None, "2 checks passed"),
         ((samples.passed("a", "12 passed"),), None, "a: 12 passed"),
         (
-            (samples.passed("a"), Check("b", Status.FAILURE), samples.failed("c")),
+            (
+                samples.passed("a"),
+                CheckResult("b", Status.FAILURE),
+                samples.failed("c"),
+            ),
             None,
             "b; c: 0 findings",
         ),
-        ((Check("b", Status.FAILURE, detail="cut"),), "timeout", "timeout; b: cut"),
         (
-            (Check("session", Status.SKIPPED, detail="needs x"),),
+            (CheckResult("b", Status.FAILURE, detail="cut"),),
+            "timeout",
+            "timeout; b: cut",
+        ),
+        (
+            (CheckResult("session", Status.SKIPPED, detail="needs x"),),
             "need-failed",
             "needs x",
         ),
     ],
 )
 def test_the_headline_says_what_matters(
-    checks: tuple[Check, ...], cause: str | None, headline: str
+    checks: tuple[CheckResult, ...], cause: str | None, headline: str
 ) -> None:
     variant = samples.design().jobs["lint"].variants[0]
     result = replace(samples.result_of(variant, *checks), cause=cause)

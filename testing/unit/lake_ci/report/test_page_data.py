@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.model.results import Check, Finding, Status
+from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.report import page_data
 from lake_ci.report.overview import TestCase
 from testing.unit.lake_ci.report import samples
@@ -19,7 +19,7 @@ ERROR = Finding("mypy", "arg-type", "wrong", "utils/a.py", 7)
 def test_findings_hold_numbers_of_words_and_those_that_fail_stand_first(
     tmp_path: Path,
 ) -> None:
-    remark = Check(
+    remark = CheckResult(
         "flake8",
         Status.WARNING,
         findings=(Finding("flake8", "E1", "remark", severity="warning"),),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lake_ci.model.results import Check, Finding, Status
+from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.report import sections
 from lake_ci.report.overview import Overview, Past, PastSession, State, TestCase
 from testing.unit.lake_ci.report import samples
@@ -242,7 +242,7 @@ def test_refused_results_are_named(bad_day: Overview) -> None:
 
 
 def test_a_check_that_repeats_what_was_not_checked_says_it_once(tmp_path: Path) -> None:
-    check = Check("plan", Status.WARNING, detail="no engine", weaker="no engine")
+    check = CheckResult("plan", Status.WARNING, detail="no engine", weaker="no engine")
     assert (
         words(sections.checks(samples.overview_of(tmp_path, lint=[check]))).count(
             "no engine"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lake_ci.model.results import Check, Finding, Result, Status
+from lake_ci.model.results import CheckResult, Finding, Result, Status
 from lake_ci.report import terminal
 
 
@@ -30,18 +30,21 @@ RESULT = Result(
     started="2026-01-31T02:00:00Z",
     seconds=81.2,
     reproduce='nox -s "tests-3.10(java17)"',
-    checks=(Check("unit", Status.SUCCESS, 80.04, "212 passed"),),
+    checks=(CheckResult("unit", Status.SUCCESS, 80.04, "212 passed"),),
 )
 
 
 def test_a_row_says_how_the_check_ended_how_long_it_took_and_what_of_it() -> None:
-    row = terminal.row(Check("unit", Status.SUCCESS, 12.34, "212 passed"), symbols=True)
+    row = terminal.row(
+        CheckResult("unit", Status.SUCCESS, 12.34, "212 passed"), symbols=True
+    )
     assert row == "✅ unit                     12.3 s  212 passed"
 
 
 def test_a_row_names_place_rule_and_message_of_each_finding() -> None:
     row = terminal.row(
-        Check("flake8", Status.FAILURE, 0.5, "1 finding", findings(1)), symbols=True
+        CheckResult("flake8", Status.FAILURE, 0.5, "1 finding", findings(1)),
+        symbols=True,
     )
     assert row.splitlines() == [
         "❌ flake8                    0.5 s  1 finding",
@@ -61,7 +64,7 @@ def test_beyond_the_tenth_finding_only_their_number_is_shown(
     number: int, last: str | None
 ) -> None:
     lines = terminal.row(
-        Check("flake8", Status.FAILURE, findings=findings(number)), symbols=True
+        CheckResult("flake8", Status.FAILURE, findings=findings(number)), symbols=True
     ).splitlines()
     shown = [line for line in lines if "F401" in line]
     assert len(shown) == 10
@@ -70,12 +73,12 @@ def test_beyond_the_tenth_finding_only_their_number_is_shown(
 
 def test_a_finding_without_a_place_or_a_message_is_still_shown() -> None:
     bare = (Finding("pytest", "crash", ""), Finding("pytest", "crash", "first\nsecond"))
-    row = terminal.row(Check("unit", Status.FAILURE, findings=bare), symbols=True)
+    row = terminal.row(CheckResult("unit", Status.FAILURE, findings=bare), symbols=True)
     assert row.splitlines()[1:] == ["     crash", "     crash  first", "       second"]
 
 
 def test_what_was_not_checked_is_said_once() -> None:
-    check = Check(
+    check = CheckResult(
         "java", Status.WARNING, 0.0, "no Java", weaker="nothing ran on Java 17"
     )
     assert terminal.row(check, symbols=True).splitlines()[1:] == [
@@ -89,7 +92,7 @@ def test_long_messages_are_wrapped_and_paths_never_broken() -> None:
     path = "testing/unit/" + "a-very-long-folder-name/" * 5 + "test_it.py"
     found = (Finding("pytest", "AssertionError", "word " * 40, path, 3),)
     lines = terminal.row(
-        Check("unit", Status.FAILURE, findings=found), symbols=True
+        CheckResult("unit", Status.FAILURE, findings=found), symbols=True
     ).splitlines()
     assert f"{path}:3" in lines[1].split()
     assert all(len(line) <= 77 for line in lines if path not in line)
@@ -99,7 +102,7 @@ def test_long_messages_are_wrapped_and_paths_never_broken() -> None:
 def test_a_long_detail_is_cut_on_a_terminal_and_kept_on_github(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check = Check("version", Status.SUCCESS, 0.1, "x" * 100)
+    check = CheckResult("version", Status.SUCCESS, 0.1, "x" * 100)
     row = terminal.row(check, symbols=True)
     assert len(row) == 77
     assert row.endswith("x…")
@@ -113,8 +116,8 @@ def test_the_table_shows_every_job_its_checks_and_the_tally() -> None:
         session="lint",
         reproduce="nox -s lint",
         checks=(
-            Check("mypy", Status.SUCCESS, 3.0),
-            Check("flake8", Status.FAILURE, 0.5, "1 finding", findings(1)),
+            CheckResult("mypy", Status.SUCCESS, 3.0),
+            CheckResult("flake8", Status.FAILURE, 0.5, "1 finding", findings(1)),
         ),
         warnings=("the tree is dirty",),
     )
@@ -125,7 +128,7 @@ def test_the_table_shows_every_job_its_checks_and_the_tally() -> None:
         RESULT,
         session="docs",
         seconds=200.0,
-        checks=(Check("links", Status.WARNING, 1.0, "old"),),
+        checks=(CheckResult("links", Status.WARNING, 1.0, "old"),),
     )
     table = terminal.table(
         [RESULT, failed, unmet, warned],
@@ -169,7 +172,7 @@ def test_a_terminal_without_the_symbols_gets_words(
         sys, "stdout", type("Terminal", (io.StringIO,), {"encoding": encoding})()
     )
     assert terminal.mark(Status.SUCCESS) == mark
-    assert terminal.row(Check("unit", Status.SUCCESS)).startswith(mark)
+    assert terminal.row(CheckResult("unit", Status.SUCCESS)).startswith(mark)
 
 
 @pytest.mark.parametrize(

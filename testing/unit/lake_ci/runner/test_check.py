@@ -9,24 +9,24 @@ import pytest
 
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Finding, Status
-from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed
+from lake_ci.runner.check import Check, CheckContext, CommandCheck, crashed
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
 
 
-class Grep(CommandTool):
+class Grep(CommandCheck):
     """Lines `file:line` are findings; `odd` is what its reader does not know."""
 
     name = "grep"
 
-    def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin("grep"), *bench.posargs]
+    def command(self, ctx: CheckContext) -> list[str]:
+        return [ctx.bin("grep"), *ctx.posargs]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for line in done.stdout.splitlines():
             file, number = line.split(":")
-            yield Finding("grep", "todo", "a TODO", bench.relative(file), int(number))
+            yield Finding("grep", "todo", "a TODO", ctx.relative(file), int(number))
 
 
 def completed(
@@ -36,21 +36,21 @@ def completed(
 
 
 def test_findings_are_a_failure_with_each_of_them(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     calls = answering(completed(1, "a.py:3\nb.py:4\n"))
-    bench.posargs = ("TODO",)
-    outcome = Grep().run(bench)
+    ctx.posargs = ("TODO",)
+    outcome = Grep().run(ctx)
     assert (outcome.status, outcome.detail) == (Status.FAILURE, "2 findings")
     assert [finding.place for finding in outcome.findings] == ["a.py:3", "b.py:4"]
-    assert calls == [[bench.bin("grep"), "TODO"]]
+    assert calls == [[ctx.bin("grep"), "TODO"]]
 
 
 def test_no_findings_and_code_zero_is_success(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     answering(completed(0))
-    assert Grep().run(bench).status is Status.SUCCESS
+    assert Grep().run(ctx).status is Status.SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_no_findings_and_code_zero_is_success(
     ],
 )
 def test_what_the_reader_does_not_know_is_a_crash_with_the_last_lines(
-    bench: Workbench, answering: Answering, done: Completed, words: str
+    ctx: CheckContext, answering: Answering, done: Completed, words: str
 ) -> None:
     answering(done)
-    outcome = Grep().run(bench)
+    outcome = Grep().run(ctx)
     assert outcome.status is Status.FAILURE
     [finding] = outcome.findings
     assert (finding.tool, finding.rule) == ("grep", "crash")
@@ -101,10 +101,10 @@ def test_a_crash_shows_the_end_of_a_long_output_only() -> None:
     ],
 )
 def test_a_command_that_was_cut_short_is_a_failure_whatever_it_printed(
-    bench: Workbench, answering: Answering, stopped: str, rule: str, message: str
+    ctx: CheckContext, answering: Answering, stopped: str, rule: str, message: str
 ) -> None:
     answering(completed(0, "a.py:3\n", "still at b.py\n", stopped))
-    outcome = Grep().run(bench)
+    outcome = Grep().run(ctx)
     assert outcome.status is Status.FAILURE
     assert [(finding.rule, finding.message) for finding in outcome.findings] == [
         (rule, message)
@@ -112,22 +112,22 @@ def test_a_command_that_was_cut_short_is_a_failure_whatever_it_printed(
 
 
 def test_paths_are_relative_to_the_repository_where_they_lie_inside(
-    bench: Workbench, tmp_path: Path
+    ctx: CheckContext, tmp_path: Path
 ) -> None:
-    assert bench.relative(bench.root / "a" / "b.py") == "a/b.py"
-    assert bench.relative("a/b.py") == "a/b.py"
-    assert bench.relative(tmp_path / "elsewhere.py") == str(tmp_path / "elsewhere.py")
+    assert ctx.relative(ctx.root / "a" / "b.py") == "a/b.py"
+    assert ctx.relative("a/b.py") == "a/b.py"
+    assert ctx.relative(tmp_path / "elsewhere.py") == str(tmp_path / "elsewhere.py")
 
 
-def test_a_tool_must_say_what_it_does(bench: Workbench) -> None:
+def test_a_tool_must_say_what_it_does(ctx: CheckContext) -> None:
     with pytest.raises(NotImplementedError):
-        Tool().run(bench)
+        Check().run(ctx)
     with pytest.raises(NotImplementedError):
-        CommandTool().command(bench)
+        CommandCheck().command(ctx)
     with pytest.raises(NotImplementedError):
-        CommandTool().findings(completed(0), bench)
+        CommandCheck().findings(completed(0), ctx)
 
 
-def test_a_bench_without_servers_says_so(bench: Workbench) -> None:
+def test_a_bench_without_servers_says_so(ctx: CheckContext) -> None:
     with pytest.raises(LakeCiError, match="moto: there is nothing to serve it here"):
-        bench.serve(["moto"], env={})
+        ctx.serve(["moto"], env={})

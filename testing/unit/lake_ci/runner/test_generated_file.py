@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.runner.generated_file import FOREIGN, Generated
 
 TABLE = Generated("docs/table.md", session="table", source="data.csv")
@@ -15,32 +15,32 @@ TEXT = f"{TABLE.first_line}\nnew\n"
 OWN = b"# My table\r\nby hand\n"
 
 
-def before(bench: Workbench, content: bytes) -> Path:
-    path = bench.root / TABLE.file
+def before(ctx: CheckContext, content: bytes) -> Path:
+    path = ctx.root / TABLE.file
     path.parent.mkdir()
     path.write_bytes(content)
     return path
 
 
-def test_a_missing_file_is_written_and_then_unchanged(bench: Workbench) -> None:
-    assert TABLE.foreign("table", bench) is None
-    written = TABLE.write("table", bench, TEXT)
+def test_a_missing_file_is_written_and_then_unchanged(ctx: CheckContext) -> None:
+    assert TABLE.foreign("table", ctx) is None
+    written = TABLE.write("table", ctx, TEXT)
     assert written == Outcome(Status.SUCCESS, "wrote docs/table.md")
-    assert (bench.root / TABLE.file).read_text() == TEXT
-    assert TABLE.write("table", bench, TEXT).detail == "unchanged"
+    assert (ctx.root / TABLE.file).read_text() == TEXT
+    assert TABLE.write("table", ctx, TEXT).detail == "unchanged"
 
 
 @pytest.mark.parametrize("content", [b"", TEXT.replace("new", "old").encode()])
-def test_an_own_or_empty_file_is_overwritten(bench: Workbench, content: bytes) -> None:
-    path = before(bench, content)
-    assert TABLE.write("table", bench, TEXT).status is Status.SUCCESS
+def test_an_own_or_empty_file_is_overwritten(ctx: CheckContext, content: bytes) -> None:
+    path = before(ctx, content)
+    assert TABLE.write("table", ctx, TEXT).status is Status.SUCCESS
     assert path.read_text() == TEXT
 
 
 @pytest.mark.parametrize("content", [OWN, b"\n" + TEXT.encode(), b"\xff\xfe\x00"])
-def test_a_file_of_somebody_else_stays(bench: Workbench, content: bytes) -> None:
-    path = before(bench, content)
-    outcome = TABLE.write("table", bench, TEXT)
+def test_a_file_of_somebody_else_stays(ctx: CheckContext, content: bytes) -> None:
+    path = before(ctx, content)
+    outcome = TABLE.write("table", ctx, TEXT)
     [finding] = outcome.findings
     assert (outcome.status, finding.rule) == (Status.FAILURE, FOREIGN)
     assert finding.place == "docs/table.md:1"
@@ -51,8 +51,8 @@ def test_a_file_of_somebody_else_stays(bench: Workbench, content: bytes) -> None
     assert path.read_bytes() == content
 
 
-def test_force_replaces_a_file_of_somebody_else(bench: Workbench) -> None:
-    path = before(bench, OWN)
-    bench.posargs = ("--force",)
-    assert TABLE.write("table", bench, TEXT).detail == "wrote docs/table.md"
+def test_force_replaces_a_file_of_somebody_else(ctx: CheckContext) -> None:
+    path = before(ctx, OWN)
+    ctx.posargs = ("--force",)
+    assert TABLE.write("table", ctx, TEXT).detail == "wrote docs/table.md"
     assert path.read_text() == TEXT

@@ -21,7 +21,7 @@ from lake_ci.errors import Interrupted, LakeCiError, MachineError
 from lake_ci.model import results
 from lake_ci.model.job import Job
 from lake_ci.model.results import TIME_FORMAT, Finding, Outcome, Result, Status
-from lake_ci.runner.check import Stages, Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Check, CheckContext, Stages, crashed, stopped
 from lake_ci.runner.run import Run, facts
 from lake_ci.system import provisioning, signals
 from lake_ci.system.environment import Environment
@@ -35,20 +35,20 @@ PYTHON = ".".join(map(str, sys.version_info[:3]))
 FINE = Outcome(Status.SUCCESS, "fine")
 
 
-class Answer(Tool):
+class Answer(Check):
     """Says what it was told to say."""
 
     def __init__(self, name: str, outcome: Outcome | Exception = FINE) -> None:
         self.name = name
         self.outcome = outcome
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
 
 
-class Shell(Tool):
+class Shell(Check):
     """Runs a shell command, as tools run theirs."""
 
     def __init__(self, name: str, command: str, *, alone: bool = False) -> None:
@@ -57,8 +57,8 @@ class Shell(Tool):
         self.alone = alone
         self.echo: Callable[[str], None] | None = None
 
-    def run(self, bench: Workbench) -> Outcome:
-        done = bench.execute(["/bin/sh", "-c", self.command], echo=self.echo)
+    def run(self, ctx: CheckContext) -> Outcome:
+        done = ctx.execute(["/bin/sh", "-c", self.command], echo=self.echo)
         if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)
         return Outcome(Status.SUCCESS, done.stdout.strip())
@@ -140,8 +140,8 @@ def test_a_good_run_leaves_a_result_with_all_there_is_to_know(
     make: Make, root: Path, printed: list[str]
 ) -> None:
     with make(reports=("junit.xml",)) as run:
-        (run.bench.reports / "junit.xml").touch()
-        (run.bench.reports / "other.xml").touch()
+        (run.ctx.reports / "junit.xml").touch()
+        (run.ctx.reports / "other.xml").touch()
         run.check(
             Answer("one"),
             Answer("two", Outcome(Status.SUCCESS, "17", data={"java": "17.0.9"})),
@@ -320,7 +320,7 @@ def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
     assert observed == ["after the wait"]
 
 
-def one_stage(tools: list[Tool]) -> Stages:
+def one_stage(tools: list[Check]) -> Stages:
     yield tools
 
 
@@ -401,9 +401,9 @@ def test_at_the_time_limit_the_running_tool_is_ended_and_no_further_one_started(
     class Slow(Shell):
         """Runs into the time limit once its command has printed."""
 
-        def run(self, bench: Workbench) -> Outcome:
+        def run(self, ctx: CheckContext) -> Outcome:
             clock.event = printed
-            return super().run(bench)
+            return super().run(ctx)
 
     slow_tool = Slow("slow", "echo so far; sleep 6000", alone=True)
     slow_tool.echo = lambda line: printed.set()
@@ -512,7 +512,7 @@ def test_a_selection_that_matches_something_is_partial_and_no_failure(
 def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     make: Make, root: Path, printed: list[str]
 ) -> None:
-    class Meeting(Tool):
+    class Meeting(Check):
         """Ends only once the other one has started."""
 
         def __init__(
@@ -520,17 +520,17 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
         ) -> None:
             self.name, self.mine, self.other = name, mine, other
 
-        def run(self, bench: Workbench) -> Outcome:
+        def run(self, ctx: CheckContext) -> Outcome:
             self.mine.set()
             met = self.other.wait(LIMIT)
             return Outcome(Status.SUCCESS if met else Status.FAILURE)
 
-    class Last(Tool):
+    class Last(Check):
         """Ends only once the rows of two others were printed."""
 
         name = "last to end"
 
-        def run(self, bench: Workbench) -> Outcome:
+        def run(self, ctx: CheckContext) -> Outcome:
             assert others_ended.wait(LIMIT)
             return FINE
 
@@ -557,18 +557,18 @@ def test_a_tool_that_must_be_alone_has_nothing_beside_it(
     running: list[str] = []
     lock = threading.Lock()
 
-    class Counting(Tool):
+    class Counting(Check):
         """Notes how many ran when it started."""
 
         def __init__(self, name: str, alone: bool) -> None:
             self.name, self.alone = name, alone
 
-        def run(self, bench: Workbench) -> Outcome:
+        def run(self, ctx: CheckContext) -> Outcome:
             with lock:
                 running.append(self.name)
                 if self.alone:
                     at_once.append(len(running))
-            bench.execute(["true"])
+            ctx.execute(["true"])
             with lock:
                 running.remove(self.name)
             return Outcome(Status.SUCCESS)
@@ -620,7 +620,7 @@ def test_what_stages_hold_ends_at_once_when_a_check_is_interrupted(
         finally:
             log.append("ended")
 
-    def interrupted(*tools: Tool) -> None:
+    def interrupted(*tools: Check) -> None:
         raise Interrupted("SIGTERM")
 
     stages_held = stages()  # whoever holds it still, as a traceback does
@@ -653,9 +653,9 @@ def test_commands_run_at_the_root_in_the_jobs_environment_unless_told_otherwise(
 
 def test_reports_of_the_last_run_are_gone(make: Make, root: Path) -> None:
     with make() as run:
-        (run.bench.reports / "old.xml").touch()
+        (run.ctx.reports / "old.xml").touch()
     with make() as run:
-        assert not (run.bench.reports / "old.xml").exists()
+        assert not (run.ctx.reports / "old.xml").exists()
 
 
 def test_what_is_in_dist_is_an_artifact_of_the_job_that_builds(
@@ -664,7 +664,7 @@ def test_what_is_in_dist_is_an_artifact_of_the_job_that_builds(
     (root / "dist").mkdir()
     (root / "dist" / "lakekit-1.0-py3-none-any.whl").touch()
     with make(reports=("dist/", "SHA256SUMS")) as run:
-        (run.bench.reports / "SHA256SUMS").touch()
+        (run.ctx.reports / "SHA256SUMS").touch()
     assert read(root).artifacts == (
         "reports/lint/SHA256SUMS",
         "dist/lakekit-1.0-py3-none-any.whl",
@@ -728,7 +728,7 @@ def test_a_server_of_a_run_is_there_for_as_long_as_the_block(make: Make) -> None
         "-c",
         "import sys; print('ready', flush=True); sys.stdin.read()",
     ]
-    with make() as run, run.bench.serve(program, env=os.environ) as line:
+    with make() as run, run.ctx.serve(program, env=os.environ) as line:
         assert line == "ready\n"
 
 
@@ -759,7 +759,7 @@ SECRETS = {"DATABRICKS_TOKEN": f"{SECRET}\n"}
     ],
 )
 def test_a_secret_of_a_tool_is_neither_printed_nor_in_the_result(
-    make: Make, root: Path, printed: list[str], tool: Tool
+    make: Make, root: Path, printed: list[str], tool: Check
 ) -> None:
     with make(env=SECRETS) as run:
         run.check(tool)
@@ -789,8 +789,8 @@ def test_a_report_of_a_tool_is_redacted_with_a_note_and_others_stay_as_they_are(
     make: Make, root: Path
 ) -> None:
     with make(env=SECRETS, reports=("junit.xml", "plan.bin")) as run:
-        (run.bench.reports / "junit.xml").write_text(f'<a b="{html.escape(SECRET)}"/>')
-        (run.bench.reports / "plan.bin").write_bytes(b"\xff\x00")
+        (run.ctx.reports / "junit.xml").write_text(f'<a b="{html.escape(SECRET)}"/>')
+        (run.ctx.reports / "plan.bin").write_bytes(b"\xff\x00")
         run.check(Answer("one"))
     reports = root / "reports" / "lint"
     assert (reports / "junit.xml").read_text() == '<a b="[hidden]"/>'

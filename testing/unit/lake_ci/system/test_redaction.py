@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import markupsafe
 import pytest
 
-from lake_ci.model.results import Check, Finding, Status
+from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.system.redaction import HIDDEN, Redactor, strip_secrets
 
 TOKEN = "dapi0123456789abcdef"
@@ -213,13 +213,13 @@ class Holder:
 
 def test_tree_redacts_every_text_and_keeps_all_else() -> None:
     found = Finding("deploy", "error", f"Bearer {TOKEN}", f"{TOKEN}.py", 7)
-    check = Check(
+    check = CheckResult(
         "deploy", Status.FAILURE, 1.5, TOKEN, (found,), None, {TOKEN: [TOKEN, 1, None]}
     )
     redacted = Redactor([TOKEN]).tree(Holder((check, 2.5, True)))
     hidden = Finding("deploy", "error", f"Bearer {HIDDEN}", f"{HIDDEN}.py", 7)
     data = {HIDDEN: [HIDDEN, 1, None]}
-    expected = Check("deploy", Status.FAILURE, 1.5, HIDDEN, (hidden,), None, data)
+    expected = CheckResult("deploy", Status.FAILURE, 1.5, HIDDEN, (hidden,), None, data)
     assert redacted == Holder((expected, 2.5, True))
     row = redacted.rows[0]
     assert row.status is Status.FAILURE  # type: ignore[attr-defined]  # a Check

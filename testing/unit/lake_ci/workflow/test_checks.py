@@ -9,7 +9,7 @@ import pytest
 
 from lake_ci.model.job import Graph, Job
 from lake_ci.model.results import Status
-from lake_ci.runner.check import CommandTool, Workbench
+from lake_ci.runner.check import CheckContext, CommandCheck
 from lake_ci.runner.run import Run
 from lake_ci.system.processes import Completed
 from lake_ci.workflow.checks import Actionlint, Schema, Sessions, Zizmor
@@ -107,12 +107,12 @@ failed to load file://.github/workflows/bad.yml as workflow
 
 
 @pytest.fixture
-def seeded(bench: Workbench) -> Workbench:
+def seeded(ctx: CheckContext) -> CheckContext:
     """A repository with that workflow."""
-    folder = bench.root / ".github" / "workflows"
+    folder = ctx.root / ".github" / "workflows"
     folder.mkdir(parents=True)
     (folder / "ci.yml").write_text(WORKFLOW)
-    return bench
+    return ctx
 
 
 def session(run: Run) -> None:
@@ -133,7 +133,7 @@ def graph() -> Graph:
 
 
 def test_the_schemas_objections_are_placed_where_the_deepest_wrong_key_begins(
-    seeded: Workbench, answering: Answering
+    seeded: CheckContext, answering: Answering
 ) -> None:
     answering(completed(1, SCHEMA))
     assert [
@@ -151,7 +151,7 @@ def test_the_schemas_objections_are_placed_where_the_deepest_wrong_key_begins(
 
 
 def test_a_file_that_is_no_yaml_is_a_finding(
-    seeded: Workbench, answering: Answering
+    seeded: CheckContext, answering: Answering
 ) -> None:
     answering(completed(1, SCHEMA_PARSE))
     [finding] = Schema().run(seeded).findings
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_yaml_is_a_finding(
 
 
 def test_actionlints_objections_have_their_line_and_kind(
-    seeded: Workbench, answering: Answering
+    seeded: CheckContext, answering: Answering
 ) -> None:
     answering(completed(1, ACTIONLINT))
     assert [
@@ -177,7 +177,7 @@ def test_actionlints_objections_have_their_line_and_kind(
 
 
 def test_zizmors_objections_have_their_line_severity_and_page(
-    seeded: Workbench, answering: Answering
+    seeded: CheckContext, answering: Answering
 ) -> None:
     answering(completed(13, ZIZMOR))
     [finding] = Zizmor().run(seeded).findings
@@ -191,7 +191,7 @@ def test_zizmors_objections_have_their_line_severity_and_page(
 
 
 def test_the_declared_jobs_are_handed_to_the_check_of_sessions(
-    seeded: Workbench, answering: Answering
+    seeded: CheckContext, answering: Answering
 ) -> None:
     row = {
         "rule": "needs",
@@ -225,7 +225,7 @@ def test_the_declared_jobs_are_handed_to_the_check_of_sessions(
     ],
 )
 def test_a_clean_workflow_is_success_and_anything_unknown_a_crash(
-    seeded: Workbench, answering: Answering, tool: CommandTool, clean: str
+    seeded: CheckContext, answering: Answering, tool: CommandCheck, clean: str
 ) -> None:
     calls = answering(completed(0, clean))
     assert tool.run(seeded).status is Status.SUCCESS

@@ -12,7 +12,7 @@ import pytest
 from lake_ci.errors import UsageError
 from lake_ci.model.job import EVENTS, Graph, Job
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.runner.run import Run
 from lake_ci.workflow import workflow
 
@@ -167,35 +167,35 @@ def test_nothing_is_published_where_no_tag_starts_the_build() -> None:
 
 
 @pytest.fixture
-def written(bench: Workbench, graph: Graph) -> Path:
-    assert workflow.Write(graph).run(bench) == Outcome(
+def written(ctx: CheckContext, graph: Graph) -> Path:
+    assert workflow.Write(graph).run(ctx) == Outcome(
         Status.SUCCESS, "wrote .github/workflows/ci.yml"
     )
-    return bench.root / ".github" / "workflows" / "ci.yml"
+    return ctx.root / ".github" / "workflows" / "ci.yml"
 
 
 def test_what_was_written_is_in_sync_and_not_written_again(
-    bench: Workbench, graph: Graph, written: Path
+    ctx: CheckContext, graph: Graph, written: Path
 ) -> None:
     assert written.read_text() == workflow.render(graph)
-    assert workflow.InSync(graph).run(bench).status is Status.SUCCESS
-    assert workflow.Write(graph).run(bench).detail == "unchanged"
+    assert workflow.InSync(graph).run(ctx).status is Status.SUCCESS
+    assert workflow.Write(graph).run(ctx).detail == "unchanged"
 
 
 def test_a_workflow_of_somebody_else_stays_and_is_no_diff(
-    bench: Workbench, graph: Graph, written: Path
+    ctx: CheckContext, graph: Graph, written: Path
 ) -> None:
     own = "name: ci\non: push\njobs: {}\n"
     written.write_text(own)
     for tool in (workflow.Write(graph), workflow.InSync(graph)):
-        outcome = tool.run(bench)
+        outcome = tool.run(ctx)
         [finding] = outcome.findings
         assert (outcome.status, finding.rule) == (Status.FAILURE, "not-generated")
         assert finding.place == ".github/workflows/ci.yml:1"
         assert "nox -s workflow -- --force" in finding.message
         assert written.read_text() == own
-    bench.posargs = ("--force",)
-    assert workflow.Write(graph).run(bench).status is Status.SUCCESS
+    ctx.posargs = ("--force",)
+    assert workflow.Write(graph).run(ctx).status is Status.SUCCESS
     assert written.read_text() == workflow.render(graph)
 
 
@@ -208,10 +208,10 @@ def test_arguments_choose_between_writing_and_comparing(graph: Graph) -> None:
 
 
 def test_an_edit_by_hand_is_shown_as_a_diff_with_its_line_and_the_command_that_mends_it(
-    bench: Workbench, graph: Graph, written: Path
+    ctx: CheckContext, graph: Graph, written: Path
 ) -> None:
     written.write_text(written.read_text().replace("ubuntu-24.04", "ubuntu-latest", 1))
-    outcome = workflow.InSync(graph).run(bench)
+    outcome = workflow.InSync(graph).run(ctx)
     [finding] = outcome.findings
     at = written.read_text().splitlines().index("    runs-on: ubuntu-latest") + 1
     assert (outcome.status, finding.place) == (
@@ -231,12 +231,12 @@ def test_an_edit_by_hand_is_shown_as_a_diff_with_its_line_and_the_command_that_m
     ],
 )
 def test_a_missing_or_truncated_file_is_out_of_step(
-    bench: Workbench, graph: Graph, written: Path, text: str | None, line: int
+    ctx: CheckContext, graph: Graph, written: Path, text: str | None, line: int
 ) -> None:
     written.unlink()
     if text is not None:
         written.write_text(text)
-    [finding] = workflow.InSync(graph).run(bench).findings
+    [finding] = workflow.InSync(graph).run(ctx).findings
     assert finding.line == line
 
 

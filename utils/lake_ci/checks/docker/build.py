@@ -15,9 +15,9 @@ from lake_ci.checks.docker.settings import BAKE, TARGETS, Settings
 from lake_ci.checks.lint.locks import read_jars
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import (
-    CommandTool,
-    Tool,
-    Workbench,
+    Check,
+    CheckContext,
+    CommandCheck,
     crashed,
     stopped,
     stopped_or_crashed,
@@ -58,9 +58,9 @@ class Images:
         """The name that an image has during a run."""
         return self.engine.image(target, tag)
 
-    def scratch(self, bench: Workbench, name: str) -> Path:
+    def scratch(self, ctx: CheckContext, name: str) -> Path:
         """Make an empty folder for this run, without files of a killed run."""
-        folder = bench.root / SCRATCH / name
+        folder = ctx.root / SCRATCH / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
@@ -95,43 +95,43 @@ def options(posargs: Sequence[str]) -> DockerOptions:
     return DockerOptions(tuple(typed.target) or TARGETS, typed.once)
 
 
-class Hadolint(CommandTool):
+class Hadolint(CommandCheck):
     """Lint the Dockerfile with hadolint, and its shell commands with ShellCheck."""
 
     name = "hadolint"
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         return [
-            bench.bin("hadolint"),
+            ctx.bin("hadolint"),
             "--format=json",
             "--failure-threshold=style",
             DOCKERFILE,
         ]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for row in json.loads(done.stdout):
             yield Finding(
                 self.name, row["code"], row["message"], row["file"], row["line"]
             )
 
 
-class ImageCheck(Tool):
+class ImageCheck(Check):
     """Base class of the checks of built images; skipped if no image was built."""
 
     def __init__(self, images: Images) -> None:
         self.images = images
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if not self.images.ids:
             return Outcome(Status.SKIPPED, "no image was built")
-        return self.check(bench)
+        return self.check(ctx)
 
-    def check(self, bench: Workbench) -> Outcome:
+    def check(self, ctx: CheckContext) -> Outcome:
         """Check the images that were built."""
         raise NotImplementedError
 
 
-class BuildImages(Tool):
+class BuildImages(Check):
     """Build the images from the checkout in parallel, with shared layers."""
 
     name = "build"
@@ -140,15 +140,15 @@ class BuildImages(Tool):
     def __init__(self, images: Images) -> None:
         self.images = images
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         images = self.images
         if images.engine.missing:
             return Outcome(Status.SKIPPED, "there is no engine")
-        images.version = checkout_version(bench)
-        gather_jars(bench)
-        done = bake(images, bench, bench.root, "checked")
+        images.version = checkout_version(ctx)
+        gather_jars(ctx)
+        done = bake(images, ctx, ctx.root, "checked")
         if done.code != 0:
-            return stopped(self.name, done) or failed_step(self.name, done, bench)
+            return stopped(self.name, done) or failed_step(self.name, done, ctx)
         inspected = images.engine.docker(
             "image", "inspect", *(images.name(target) for target in images.targets)
         )
@@ -171,7 +171,7 @@ class BuildImages(Tool):
 
 def bake(
     images: Images,
-    bench: Workbench,
+    ctx: CheckContext,
     context: Path,
     tag: str,
     *options: str,
@@ -188,10 +188,10 @@ def bake(
         "PREFIX": images.engine.prefix,
         "TAG": tag,
         "VERSION": images.version,
-        "REVISION": git.commit(bench.root) or "unknown",
-        "SOURCE": source(bench),
-        "SOURCE_DATE_EPOCH": str(git.commit_time(bench.root)),
-        "LAKE_CI_PIP_CONF": pip_conf(bench.env) + comment,
+        "REVISION": git.commit(ctx.root) or "unknown",
+        "SOURCE": source(ctx),
+        "SOURCE_DATE_EPOCH": str(git.commit_time(ctx.root)),
+        "LAKE_CI_PIP_CONF": pip_conf(ctx.env) + comment,
     }
     command = [
         "docker",
@@ -203,12 +203,12 @@ def bake(
         *options,
         *(targets or images.targets),
     ]
-    return bench.execute(command, cwd=context, env={**images.engine.env, **settings})
+    return ctx.execute(command, cwd=context, env={**images.engine.env, **settings})
 
 
-def source(bench: Workbench) -> str:
+def source(ctx: CheckContext) -> str:
     """The URL of the git remote `origin`, without a password."""
-    remote = git.ask(bench.root, "remote", "get-url", "origin")
+    remote = git.ask(ctx.root, "remote", "get-url", "origin")
     return re.sub(r"(?<=://)[^/@]*@", "", (remote or "").strip()) or "unknown"
 
 
@@ -232,22 +232,22 @@ def pip_conf(env: Mapping[str, str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def checkout_version(bench: Workbench) -> str:
+def checkout_version(ctx: CheckContext) -> str:
     """The version of the checkout, the same as in the wheel of `nox -s build`.
 
     Raises:
         ValueError: git cannot determine the version.
     """
-    done = bench.execute([str(bench.python), "-m", "versioningit"])
+    done = ctx.execute([str(ctx.python), "-m", "versioningit"])
     if done.code != 0:
         raise ValueError(f"versioningit cannot tell the version: {done.last_lines(1)}")
     return done.stdout.strip()
 
 
-def gather_jars(bench: Workbench) -> None:
+def gather_jars(ctx: CheckContext) -> None:
     """Copy the locked jars into the build context, which may hold no symbolic links."""
-    source, target = Path(bench.env["LAKE_CI_JARS"]), bench.root / WORK / "jars"
-    wanted = {jar.file for jar in read_jars(bench.root)}
+    source, target = Path(ctx.env["LAKE_CI_JARS"]), ctx.root / WORK / "jars"
+    wanted = {jar.file for jar in read_jars(ctx.root)}
     if target.is_dir() and {path.name for path in target.iterdir()} == wanted:
         return
     shutil.rmtree(target, ignore_errors=True)
@@ -267,14 +267,14 @@ def steps(done: Completed) -> list[str]:
     return sorted({name for number, name in named.items() if number not in cached})
 
 
-def failed_step(name: str, done: Completed, bench: Workbench) -> Outcome:
+def failed_step(name: str, done: Completed, ctx: CheckContext) -> Outcome:
     """The outcome of a failed build, with the Dockerfile line and the last output."""
     error = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE)
     if not error:
         return crashed(name, done)
     _, _, end = done.stderr.rpartition("------\n > ")
     step = re.match(r"\[[^\]]*\] (.*?):?$", end, re.MULTILINE)
-    lines = (bench.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
+    lines = (ctx.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
     line = layers.instruction_line(step[1], lines) if step else None
     output = re.findall(r"^(?:#\d+ )?\d+\.\d+ (.*)$", end, re.MULTILINE)
     message = "\n".join([error[-1], *output[-8:]])

@@ -21,7 +21,7 @@ from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.locked_packages import Pin
 from lake_ci.checks.security.safety import Safety
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import Workbench, stopped_or_crashed
+from lake_ci.runner.check import CheckContext, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 
 INSPECT = "scripts/inspect_image.py"
@@ -37,7 +37,7 @@ class Configuration(ImageCheck):
 
     name = "configuration"
 
-    def check(self, bench: Workbench) -> Outcome:
+    def check(self, ctx: CheckContext) -> Outcome:
         names = [self.images.name(target) for target in self.images.ids]
         done = self.images.engine.docker("image", "inspect", *names)
         if done.code != 0:
@@ -50,7 +50,7 @@ class Configuration(ImageCheck):
                     rule,
                     f"{target}: {message}",
                     DOCKERFILE,
-                    stage_line(bench, target),
+                    stage_line(ctx, target),
                 )
                 for rule, message in configuration_problems(image["Config"], target)
             ]
@@ -115,11 +115,11 @@ class ImageContents(ImageCheck):
 
     name = "contents"
 
-    def check(self, bench: Workbench) -> Outcome:
+    def check(self, ctx: CheckContext) -> Outcome:
         found: list[Finding] = []
         for target in self.images.ids:
             options = ["--network=none", "--user=0:0", "--entrypoint=python"]
-            options += [f"--volume={bench.root / INSPECT}:/inspect.py:ro"]
+            options += [f"--volume={ctx.root / INSPECT}:/inspect.py:ro"]
             done = self.images.engine.run(
                 self.images.name(target), "/inspect.py", options=options
             )
@@ -127,8 +127,8 @@ class ImageContents(ImageCheck):
                 return stopped_or_crashed(self.name, done)
             inside = json.loads(done.stdout)
             self.images.packages[target] = inside["packages"]
-            self._write_sbom(target, inside, bench)
-            line = stage_line(bench, target)
+            self._write_sbom(target, inside, ctx)
+            line = stage_line(ctx, target)
             found += [
                 Finding(self.name, rule, f"{target}: {message}", DOCKERFILE, line)
                 for rule, message in misplaced(
@@ -144,7 +144,7 @@ class ImageContents(ImageCheck):
         )
 
     def _write_sbom(
-        self, target: str, inside: dict[str, Any], bench: Workbench
+        self, target: str, inside: dict[str, Any], ctx: CheckContext
     ) -> None:
         components = [
             component("pypi", name, version)
@@ -160,7 +160,7 @@ class ImageContents(ImageCheck):
         document = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
         sbom = document | {"metadata": {"component": about}, "components": components}
         write_whole(
-            bench.reports / f"sbom-{target}.json", json.dumps(sbom, indent=1) + "\n"
+            ctx.reports / f"sbom-{target}.json", json.dumps(sbom, indent=1) + "\n"
         )
 
 
@@ -198,7 +198,7 @@ class Size(ImageCheck):
 
     name = "size"
 
-    def check(self, bench: Workbench) -> Outcome:
+    def check(self, ctx: CheckContext) -> Outcome:
         budgets = self.images.settings.megabytes
         found: list[Finding] = []
         words = []
@@ -215,7 +215,7 @@ class Size(ImageCheck):
                         "budget",
                         message,
                         "pyproject.toml",
-                        budget_line(bench, target),
+                        budget_line(ctx, target),
                     )
                 )
         return Outcome.of(
@@ -235,16 +235,16 @@ class Packages(Safety):
         super().__init__(register, today, **more)
         self.images = images
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if not self.images.packages:
             return Outcome(Status.SKIPPED, "no image was looked into")
-        return super().run(bench)
+        return super().run(ctx)
 
-    def listed(self, bench: Workbench) -> tuple[list[Path], list[Pin]]:
+    def listed(self, ctx: CheckContext) -> tuple[list[Path], list[Pin]]:
         files: list[Path] = []
         found: list[Pin] = []
         for target, packages in self.images.packages.items():
-            path = bench.reports / f"packages-{target}.txt"
+            path = ctx.reports / f"packages-{target}.txt"
             rows = [
                 f"{name}=={version}\n"
                 for name, version in sorted(packages.items())
@@ -252,7 +252,7 @@ class Packages(Safety):
             ]
             write_whole(path, "".join(rows))
             files.append(path)
-            found += locked_packages.lock_pins(path, bench.root)
+            found += locked_packages.lock_pins(path, ctx.root)
         return files, found
 
 
@@ -261,7 +261,7 @@ class Inventory(ImageCheck):
 
     name = "inventory"
 
-    def check(self, bench: Workbench) -> Outcome:
+    def check(self, ctx: CheckContext) -> Outcome:
         images = self.images
         rows = [
             {
@@ -274,7 +274,7 @@ class Inventory(ImageCheck):
             }
             for target in images.ids
         ]
-        write_whole(bench.reports / "images.json", json.dumps(rows, indent=1) + "\n")
+        write_whole(ctx.reports / "images.json", json.dumps(rows, indent=1) + "\n")
         return Outcome(Status.SUCCESS, ", ".join(str(row["name"]) for row in rows))
 
 
@@ -283,9 +283,9 @@ def image_tag(version: str) -> str:
     return version.replace("+", "-")
 
 
-def stage_line(bench: Workbench, target: str) -> int:
+def stage_line(ctx: CheckContext, target: str) -> int:
     """The line of the Dockerfile where a target's stage begins."""
-    lines = (bench.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
+    lines = (ctx.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
     return next(
         (
             n
@@ -296,9 +296,9 @@ def stage_line(bench: Workbench, target: str) -> int:
     )
 
 
-def budget_line(bench: Workbench, target: str) -> int:
+def budget_line(ctx: CheckContext, target: str) -> int:
     """The line of pyproject.toml that holds a target's budget."""
-    lines = (bench.root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    lines = (ctx.root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     start = (
         lines.index("[tool.lake_ci.docker]") if "[tool.lake_ci.docker]" in lines else 0
     )

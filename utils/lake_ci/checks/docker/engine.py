@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Tool, Workbench
+from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.processes import Completed
 
 GET = (
@@ -39,13 +39,13 @@ class Engine:
     """The container engine of one run.
 
     Attributes:
-        bench: runs its commands.
+        ctx: runs its commands.
         checkout: a short name of the checkout, the same in each run.
         version: the version that the engine reports; empty if none answers.
         missing: why the engine cannot be used; empty if it can.
     """
 
-    bench: Workbench
+    ctx: CheckContext
     checkout: str
     version: str = ""
     missing: str = ""
@@ -57,7 +57,7 @@ class Engine:
         It holds a mark, by which the next run finds processes of a killed run.
         """
         return {
-            **self.bench.env,
+            **self.ctx.env,
             MARK: self.checkout,
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
         }
@@ -72,7 +72,7 @@ class Engine:
 
     def docker(self, *arguments: str, cwd: Path | None = None) -> Completed:
         """Run `docker` to its end, within the job's time limit."""
-        return self.bench.execute(["docker", *arguments], env=self.env, cwd=cwd)
+        return self.ctx.execute(["docker", *arguments], env=self.env, cwd=cwd)
 
     def run(self, image: str, *command: str, options: Sequence[str] = ()) -> Completed:
         """Run a container to its end, and remove it."""
@@ -94,8 +94,8 @@ class Engine:
     def sweep(self) -> list[str]:
         """Remove processes, containers, volumes and images of runs of this checkout.
 
-        It does not use the bench, because it also runs after a signal, when the bench
-        starts no command any more.
+        It does not use `ctx`, because it also runs after a signal, when `ctx` starts
+        no command any more.
 
         Returns:
             The names of what was removed.
@@ -118,7 +118,7 @@ class Engine:
         )
         if images:
             self._ask("rmi", "--force", *images)
-        shutil.rmtree(self.bench.root / SCRATCH, ignore_errors=True)
+        shutil.rmtree(self.ctx.root / SCRATCH, ignore_errors=True)
         named = {"container": containers, "volume": volumes, "image": images}
         return [
             *left,
@@ -128,7 +128,7 @@ class Engine:
     def _ask(self, *arguments: str) -> list[str]:
         done = subprocess.run(
             ["docker", *arguments],
-            env=self.bench.env,
+            env=self.ctx.env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -139,16 +139,16 @@ class Engine:
 
 
 @contextlib.contextmanager
-def engine(bench: Workbench) -> Iterator[Engine]:
+def engine(ctx: CheckContext) -> Iterator[Engine]:
     """Provide the engine to a block; clean up this checkout before and after it."""
-    found = Engine(bench, hashlib.sha256(str(bench.root).encode()).hexdigest()[:12])
+    found = Engine(ctx, hashlib.sha256(str(ctx.root).encode()).hexdigest()[:12])
     _detect(found)
     if found.missing:
         yield found
         return
     swept = found.sweep()
     if swept:
-        bench.notes.append(f"an earlier run had left {', '.join(swept)}")
+        ctx.notes.append(f"an earlier run had left {', '.join(swept)}")
     try:
         yield found
     finally:
@@ -156,7 +156,7 @@ def engine(bench: Workbench) -> Iterator[Engine]:
 
 
 def _detect(found: Engine) -> None:
-    if shutil.which("docker", path=found.bench.env.get("PATH")) is None:
+    if shutil.which("docker", path=found.ctx.env.get("PATH")) is None:
         found.missing = f"there is no docker on PATH: {GET}"
         return
     answer = found.docker(
@@ -169,7 +169,7 @@ def _detect(found: Engine) -> None:
         return
     version, _, api_version = answer.stdout.strip().partition(" ")
     # buildx speaks the newest version of the API, whatever the engine understands.
-    found.bench.env.setdefault("DOCKER_API_VERSION", api_version)
+    found.ctx.env.setdefault("DOCKER_API_VERSION", api_version)
     buildx = found.docker("buildx", "version")
     if buildx.code != 0:
         found.missing = f"docker has no buildx: {GET}"
@@ -178,7 +178,7 @@ def _detect(found: Engine) -> None:
     found.version = f"{version}, buildx{f' {match[0]}' if match else ''}"
 
 
-class EngineCheck(Tool):
+class EngineCheck(Check):
     """Check that a container engine with BuildKit answers."""
 
     name = "engine"
@@ -186,14 +186,14 @@ class EngineCheck(Tool):
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if self.engine.missing:
             return Outcome(
                 Status.WARNING,
                 self.engine.missing,
                 weaker=f"no image was built: {self.engine.missing}",
             )
-        swept = "; ".join(bench.notes)
+        swept = "; ".join(ctx.notes)
         return Outcome(
             Status.SUCCESS, f"{self.engine.version}{f'; {swept}' if swept else ''}"
         )

@@ -32,7 +32,7 @@ from lake_ci.checks.docker.layers import LayerContents, LayerPath
 from lake_ci.checks.docker.settings import Settings
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import Workbench, stopped
+from lake_ci.runner.check import CheckContext, stopped
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
@@ -54,15 +54,15 @@ class RebuildCheck(ImageCheck):
         super().__init__(images)
         self._base = 0
 
-    def check(self, bench: Workbench) -> Outcome:
+    def check(self, ctx: CheckContext) -> Outcome:
         images = self.images
-        verified = VerifiedIds(bench.root / WORK / "proven.json")
+        verified = VerifiedIds(ctx.root / WORK / "proven.json")
         digests = verified.digests()
         ids = [images.ids[target] for target in images.targets]
         if digests.keys() >= set(ids):
             shown = [digests[each] for each in ids]
             return self._success(shown, "; these images were shown so before")
-        self._base = base_layers(images, bench)
+        self._base = base_layers(images, ctx)
         new = self._unverified(images.targets, verified)
         if not new:
             return Outcome(
@@ -72,34 +72,34 @@ class RebuildCheck(ImageCheck):
         # The project's own code is the one layer that each commit may change.
         if all(verified.missing(self._layers(target)) == 1 for target in new):
             how = f"--set=*.args.BUILD={secrets.token_hex(8)}"
-            outcome = self._rebuild(new, verified, bench, how)
+            outcome = self._rebuild(new, verified, ctx, how)
             new = self._unverified(new, verified)
             if outcome.status is not Status.SUCCESS:
                 return outcome
             if not new:
                 why = "but for the project's code, from layers shown so before"
                 return replace(outcome, detail=f"{outcome.detail}; {why}")
-        return self._rebuild(new, verified, bench, "--no-cache")
+        return self._rebuild(new, verified, ctx, "--no-cache")
 
     def _unverified(self, targets: Iterable[str], verified: VerifiedIds) -> list[str]:
         """The images with a layer that was not yet built twice with the same result."""
         return [target for target in targets if verified.missing(self._layers(target))]
 
     def _rebuild(
-        self, targets: Sequence[str], verified: VerifiedIds, bench: Workbench, how: str
+        self, targets: Sequence[str], verified: VerifiedIds, ctx: CheckContext, how: str
     ) -> Outcome:
         """Build images again, compare them, and remember the equal layers."""
         images = self.images
         word = f"canary-{secrets.token_hex(12)}"
-        folder = images.scratch(bench, TAG)
+        folder = images.scratch(ctx, TAG)
         try:
             context = folder / "context"
-            copy_context(images.settings, bench, context, word)
+            copy_context(images.settings, ctx, context, word)
             done = bake(
-                images, bench, context, TAG, how, comment=f"# {word}\n", targets=targets
+                images, ctx, context, TAG, how, comment=f"# {word}\n", targets=targets
             )
             if done.code != 0:
-                return stopped(self.name, done) or failed_step(self.name, done, bench)
+                return stopped(self.name, done) or failed_step(self.name, done, ctx)
             reader = layers.ArchiveReader(self._base, [word.encode()])
             read = {
                 target: self._read_both_builds(target, reader, folder)
@@ -110,7 +110,7 @@ class RebuildCheck(ImageCheck):
         found = [
             finding
             for target, (first, second) in read.items()
-            for finding in self._compared(target, first, second, bench)
+            for finding in self._compared(target, first, second, ctx)
         ]
         if found:
             return Outcome.of(found)
@@ -180,7 +180,11 @@ class RebuildCheck(ImageCheck):
             archive.unlink()
 
     def _compared(
-        self, target: str, first: LayerContents, second: LayerContents, bench: Workbench
+        self,
+        target: str,
+        first: LayerContents,
+        second: LayerContents,
+        ctx: CheckContext,
     ) -> Iterator[Finding]:
         for place in second.secrets:
             yield self._finding(
@@ -188,7 +192,7 @@ class RebuildCheck(ImageCheck):
                 f"{target}: a secret of the build got into {place.path}",
                 target,
                 place,
-                bench,
+                ctx,
             )
         # A secret that got in is a difference as well: it is reported once.
         leaked = {place.path for place in second.secrets}
@@ -201,7 +205,7 @@ class RebuildCheck(ImageCheck):
                 f"{target}: {place.path} is another in a second build",
                 target,
                 place,
-                bench,
+                ctx,
             )
         if len(places) > SHOWN:
             message = (
@@ -209,15 +213,15 @@ class RebuildCheck(ImageCheck):
                 " more are others in a second build"
             )
             yield Finding(
-                self.name, "differs", message, DOCKERFILE, stage_line(bench, target)
+                self.name, "differs", message, DOCKERFILE, stage_line(ctx, target)
             )
 
     def _finding(
-        self, rule: str, message: str, target: str, place: LayerPath, bench: Workbench
+        self, rule: str, message: str, target: str, place: LayerPath, ctx: CheckContext
     ) -> Finding:
-        lines = (bench.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
+        lines = (ctx.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
         line = layers.instruction_line(place.instruction, lines) or stage_line(
-            bench, target
+            ctx, target
         )
         return Finding(self.name, rule, message, DOCKERFILE, line)
 
@@ -260,23 +264,23 @@ class VerifiedIds:
         write_whole(self.path, json.dumps(both))
 
 
-def copy_context(settings: Settings, bench: Workbench, to: Path, word: str) -> None:
+def copy_context(settings: Settings, ctx: CheckContext, to: Path, word: str) -> None:
     """Copy the files that git lists, and write a secret where people leave them."""
-    for name in git.files(bench.root, *settings.context):
+    for name in git.files(ctx.root, *settings.context):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(bench.root / name, to / name)
-    shutil.copytree(bench.root / WORK / "jars", to / WORK / "jars")
+        shutil.copy2(ctx.root / name, to / name)
+    shutil.copytree(ctx.root / WORK / "jars", to / WORK / "jars")
     for name in settings.planted:
         (to / name).write_text(f"{word}\n", encoding="utf-8")
 
 
-def base_layers(images: Images, bench: Workbench) -> int:
+def base_layers(images: Images, ctx: CheckContext) -> int:
     """How many layers of the images belong to the base image.
 
     BuildKit may have used the base image although the engine does not have it; then it
     is pulled.
     """
-    text = (bench.root / DOCKERFILE).read_text(encoding="utf-8")
+    text = (ctx.root / DOCKERFILE).read_text(encoding="utf-8")
     base = re.search(r"^ARG BASE=(\S+)", text, re.MULTILINE)
     name = base[1] if base else ""
     ask = ["image", "inspect", "--format={{len .RootFS.Layers}}", name]

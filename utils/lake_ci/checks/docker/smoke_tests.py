@@ -12,7 +12,7 @@ from lake_ci.checks.docker.build import Images
 from lake_ci.checks.docker.engine import LABEL, SCRATCH
 from lake_ci.checks.tests.pytest import Pytest
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 # The environment variables that the tests read: the image's name, the label for all
@@ -34,31 +34,31 @@ class SmokeTest(Pytest):
         super().__init__(target, [images.settings.test_file(target)])
         self.images = images
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if self.name not in self.images.ids:
             return Outcome(Status.SKIPPED, f"{self.name} was not built")
         # The arguments of the session name images, not tests.
-        return super().run(replace(bench, posargs=(), workers=1))
+        return super().run(replace(ctx, posargs=(), workers=1))
 
-    def arguments(self, bench: Workbench) -> list[str] | None:
+    def arguments(self, ctx: CheckContext) -> list[str] | None:
         # Processes side by side would overwrite each other's cache.
         return [*self.folders, "-p", "no:cacheprovider"]
 
-    def variables(self, bench: Workbench) -> dict[str, str]:
+    def variables(self, ctx: CheckContext) -> dict[str, str]:
         engine = self.images.engine
         return {
-            **super().variables(bench),
+            **super().variables(ctx),
             **engine.env,
             IMAGE: self.images.name(self.name),
             CONTAINER_LABEL: f"{LABEL}={engine.checkout}",
-            FOLDER: str(bench.root / SCRATCH),
+            FOLDER: str(ctx.root / SCRATCH),
         }
 
     def echo(self, line: str) -> None:
         """Print nothing yet: the lines of several images would be mixed."""
 
-    def outcome(self, done: Completed, junit: Path, bench: Workbench) -> Outcome:
-        outcome = super().outcome(done, junit, bench)
+    def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
+        outcome = super().outcome(done, junit, ctx)
         if outcome.status is not Status.SUCCESS:
             sys.stdout.write(done.stdout)
             return outcome

@@ -18,24 +18,24 @@ from lake_ci.checks.docker.settings import TARGETS, Settings
 from lake_ci.checks.docker.smoke_tests import SmokeTest
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.tests.java import Jars, Java
-from lake_ci.runner.check import Stages, Workbench
+from lake_ci.runner.check import CheckContext, Stages
 
 REPORTS = ["images.json", *(f"sbom-{target}.json" for target in TARGETS)]
 """The names of the reports that the checks write."""
 
 
-def stages(bench: Workbench, chosen: DockerOptions, today: date) -> Stages:
+def stages(ctx: CheckContext, chosen: DockerOptions, today: date) -> Stages:
     """The checks of the chosen images, stage by stage.
 
     Containers, volumes and images are removed when the iterator is closed.
     """
-    settings = Settings.read(bench.root)
+    settings = Settings.read(ctx.root)
     yield [Hadolint(), Java("17"), Jars()]
-    with containers.engine(bench) as engine:
+    with containers.engine(ctx) as engine:
         made = Images(engine, chosen.targets, settings)
         yield [containers.EngineCheck(engine), BuildImages(made)]
         yield [Configuration(made), ImageContents(made), Size(made)]
         yield [SmokeTest(made, target) for target in chosen.targets]
         yield [] if chosen.once else [RebuildCheck(made)]
-        yield [Packages(made, Register(bench.root, today), today)]
+        yield [Packages(made, Register(ctx.root, today), today)]
         yield [Inventory(made)]

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from lake_ci.checks.kubernetes.kustomize import WORK
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Tool, Workbench
+from lake_ci.runner.check import Check, CheckContext
 
 SERVE = "scripts/serve_kubernetes.py"
 CONTEXT = "KUBE_CONTEXT"
@@ -170,7 +170,7 @@ class ApiConnection:
         self._connection.close()
 
 
-class ApiServer(Tool):
+class ApiServer(Check):
     """Provide a Kubernetes API server for the dry-runs, until `held` is closed.
 
     It is the server of the named cluster, or one that the session starts.
@@ -186,19 +186,19 @@ class ApiServer(Tool):
         self.held = held
         self.api: Future[Api | None] = Future()
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         try:
-            return self.serve(bench)
+            return self.serve(ctx)
         finally:
             if not self.api.done():
                 self.api.set_result(None)
 
-    def serve(self, bench: Workbench) -> Outcome:
+    def serve(self, ctx: CheckContext) -> Outcome:
         """Start the server, or connect to the named cluster. Raises LakeCiError."""
-        context, assets = bench.env.get(CONTEXT), bench.env.get(ASSETS)
-        argv = [str(bench.python), SERVE, WORK]
+        context, assets = ctx.env.get(CONTEXT), ctx.env.get(ASSETS)
+        argv = [str(ctx.python), SERVE, WORK]
         if context:
-            endpoint = self.started([*argv, "--context", context], bench)
+            endpoint = self.started([*argv, "--context", context], ctx)
             api = Api(endpoint, f"the cluster of context {context}", own=False)
             connection = api.connect()
             answer = connection.ask("GET", "/version")
@@ -224,7 +224,7 @@ class ApiServer(Tool):
                     f" {' and no '.join(lacking)}",
                     hint=HOW,
                 )
-            endpoint = self.started([*argv, "--assets", assets], bench)
+            endpoint = self.started([*argv, "--assets", assets], ctx)
             self.api.set_result(Api(endpoint, "the session's own server", own=True))
             return Outcome(
                 Status.SUCCESS, f"the session's own, Kubernetes {endpoint['version']}"
@@ -232,9 +232,9 @@ class ApiServer(Tool):
         why = "the manifests were held against schemas only"
         return Outcome(Status.WARNING, f"there is no API server: {HOW}", weaker=why)
 
-    def started(self, argv: list[str], bench: Workbench) -> Mapping[str, str]:
+    def started(self, argv: list[str], ctx: CheckContext) -> Mapping[str, str]:
         """Start the serving script, and return the endpoint that it prints."""
         endpoint: Mapping[str, str] = json.loads(
-            self.held.enter_context(bench.serve(argv, env=bench.env))
+            self.held.enter_context(ctx.serve(argv, env=ctx.env))
         )
         return endpoint

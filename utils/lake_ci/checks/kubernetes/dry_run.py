@@ -19,7 +19,7 @@ from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import FOLDER, Manifest, Rendered, leaves
 from lake_ci.errors import MachineError
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import Tool, Workbench, stopped_or_crashed
+from lake_ci.runner.check import Check, CheckContext, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 
 QUANTITY = re.compile(r"[+-]?[0-9.]+([eEinumkKMGTP]*[-+]?[0-9]*)")
@@ -34,7 +34,7 @@ SETTING = re.compile(r"([A-Za-z][\w.]*)=")
 NOT_FOUND = 404
 
 
-class DryRun(Tool):
+class DryRun(Check):
     """Dry-run every object of an environment on the API server."""
 
     def __init__(self, build: BuildOverlay, server: ApiServer) -> None:
@@ -42,7 +42,7 @@ class DryRun(Tool):
         self.server = server
         self.name = f"dry-run {build.environment}"
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         rendered = self.build.result.wait()
         api = self.server.api.result()
         if rendered is None:
@@ -181,15 +181,15 @@ def index(items: Any, key: str, value: str) -> int:
     return 0
 
 
-class ClusterDiff(Tool):
+class ClusterDiff(Check):
     """Report what applying an overlay would change in the cluster of KUBE_CONTEXT."""
 
     def __init__(self, environment: str) -> None:
         self.environment = environment
         self.name = f"diff {environment}"
 
-    def run(self, bench: Workbench) -> Outcome:
-        context = bench.env.get(CONTEXT)
+    def run(self, ctx: CheckContext) -> Outcome:
+        context = ctx.env.get(CONTEXT)
         if not context:
             hint = (
                 f"{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}; `kubectl"
@@ -197,16 +197,16 @@ class ClusterDiff(Tool):
             )
             raise MachineError("no cluster is named to compare with", hint=hint)
         overlay = f"{FOLDER}/overlays/{self.environment}"
-        argv = [bench.bin("kubectl"), f"--context={context}", "diff"]
-        done = bench.execute(
+        argv = [ctx.bin("kubectl"), f"--context={context}", "diff"]
+        done = ctx.execute(
             [*argv, "-k", overlay], echo=lambda line: print(line, end="")
         )
         if done.code not in (0, 1) or (done.code == 1 and not done.stdout):
             return stopped_or_crashed(self.name, done)
-        file = bench.reports / f"{self.environment}.diff"
+        file = ctx.reports / f"{self.environment}.diff"
         write_whole(file, done.stdout)
         changed = len(re.findall(r"^\+\+\+ ", done.stdout, re.MULTILINE))
         return Outcome(
             Status.SUCCESS,
-            f"{count(changed, 'object')} would change; {bench.relative(file)}",
+            f"{count(changed, 'object')} would change; {ctx.relative(file)}",
         )

@@ -12,7 +12,7 @@ from lake_ci.checks.kubernetes.manifests import Manifest, Rendered, leaves
 from lake_ci.checks.kubernetes.scans import kubernetes_settings
 from lake_ci.checks.terraform import accounts
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Tool, Workbench
+from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.pyproject import setting_line
 
 COMPARED = ("staging", "production")
@@ -20,7 +20,7 @@ HASH = re.compile(r"-[a-z0-9]{10}$")
 Value = tuple[Manifest, tuple["str | int", ...], str]
 
 
-class EnvironmentParity(Tool):
+class EnvironmentParity(Check):
     """Check that staging equals production.
 
     Names, accounts and the values of `may_differ` in pyproject.toml may differ.
@@ -31,7 +31,7 @@ class EnvironmentParity(Tool):
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
         self.builds = {build.environment: build for build in builds}
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if not set(COMPARED) <= self.builds.keys():
             return Outcome(
                 Status.SKIPPED, "not compared, for only a part was asked for"
@@ -40,13 +40,13 @@ class EnvironmentParity(Tool):
         staging, production = both
         if staging is None or production is None:
             return Outcome(Status.SKIPPED, "not compared, for one could not be built")
-        allowed = kubernetes_settings(bench)["may_differ"]
+        allowed = kubernetes_settings(ctx)["may_differ"]
         first, second = (
-            values(each, accounts.setting(bench, each.environment, "account_id"))
+            values(each, accounts.setting(ctx, each.environment, "account_id"))
             for each in (staging, production)
         )
         found = self.differences(first, second, allowed)
-        found += self.unmatched({*first, *second}, allowed, bench)
+        found += self.unmatched({*first, *second}, allowed, ctx)
         return Outcome.of(
             found, clean=f"{len(second)} values, {len(allowed)} of which may differ"
         )
@@ -74,12 +74,12 @@ class EnvironmentParity(Tool):
         return found
 
     def unmatched(
-        self, keys: Collection[str], allowed: Sequence[str], bench: Workbench
+        self, keys: Collection[str], allowed: Sequence[str], ctx: CheckContext
     ) -> Iterator[Finding]:
         """A finding for each pattern of `may_differ` that matches no value."""
         for pattern in allowed:
             if not any(fnmatchcase(key, pattern) for key in keys):
-                line = setting_line(bench.root, TABLE, pattern)
+                line = setting_line(ctx.root, TABLE, pattern)
                 message = f"may_differ: no value matches {pattern!r}"
                 yield Finding(self.name, "unmatched", message, "pyproject.toml", line)
 

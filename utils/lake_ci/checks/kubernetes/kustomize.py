@@ -12,9 +12,9 @@ from lake_ci.checks.kubernetes.manifests import FOLDER, BuildResult, Rendered
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import (
-    CommandTool,
-    Tool,
-    Workbench,
+    Check,
+    CheckContext,
+    CommandCheck,
     stopped,
     stopped_or_crashed,
 )
@@ -69,7 +69,7 @@ def options(posargs: Sequence[str]) -> KubernetesOptions:
     return KubernetesOptions(tuple(typed.environment) or ENVIRONMENTS, typed.diff)
 
 
-class YamlLint(CommandTool):
+class YamlLint(CommandCheck):
     """Lint the YAML files with yamllint: no tab, no duplicate key, no bare `on`."""
 
     name = "yaml"
@@ -78,21 +78,21 @@ class YamlLint(CommandTool):
         r" \((?P<rule>[\w-]+)\))?$"
     )
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         return [
-            bench.bin("yamllint"),
+            ctx.bin("yamllint"),
             "--strict",
             "--format=parsable",
             f"--config-file={FOLDER}/.yamllint",
             FOLDER,
         ]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for line in done.stdout.splitlines():
             match = self.LINE.match(line)
             if match is None:
                 raise ValueError(line)
-            file = bench.relative(match["file"])
+            file = ctx.relative(match["file"])
             yield Finding(
                 self.name,
                 match["rule"] or "syntax",
@@ -102,7 +102,7 @@ class YamlLint(CommandTool):
             )
 
 
-class BuildOverlay(Tool):
+class BuildOverlay(Check):
     """Build the objects of an environment with kustomize.
 
     They are written to `reports/k8s/<environment>/manifests.yaml`.
@@ -116,66 +116,64 @@ class BuildOverlay(Tool):
         self.name = f"build {environment}"
         self.result = BuildResult()
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         try:
-            return self.build(bench)
+            return self.build(ctx)
         finally:
             self.result.set(None)
 
-    def build(self, bench: Workbench) -> Outcome:
+    def build(self, ctx: CheckContext) -> Outcome:
         """Build a wrapper of the overlay that adds each object's origin."""
         overlay = f"{FOLDER}/overlays/{self.environment}"
-        wrapper = self.places(bench).parent
-        target = os.path.relpath(bench.root / overlay, wrapper)
+        wrapper = self.places(ctx).parent
+        target = os.path.relpath(ctx.root / overlay, wrapper)
         write_whole(
             wrapper / "kustomization.yaml",
             f"resources: [{target}]\nbuildMetadata: [originAnnotations]\n",
         )
-        done = bench.execute([bench.bin("kubectl"), "kustomize", str(wrapper)])
+        done = ctx.execute([ctx.bin("kubectl"), "kustomize", str(wrapper)])
         if done.code != 0:
             return stopped(self.name, done) or Outcome.of(
-                [self.refusal(done, overlay, bench)]
+                [self.refusal(done, overlay, ctx)]
             )
         built = wrapper / "built.yaml"
         write_whole(built, done.stdout)
-        file = bench.reports / self.environment / "manifests.yaml"
+        file = ctx.reports / self.environment / "manifests.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        done = bench.execute(
-            [str(bench.python), RENDER, overlay, str(built), str(file)]
-        )
+        done = ctx.execute([str(ctx.python), RENDER, overlay, str(built), str(file)])
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
-        write_whole(self.places(bench), done.stdout)
+        write_whole(self.places(ctx), done.stdout)
         rendered = Rendered.from_json(self.environment, str(file), done.stdout)
         self.result.set(rendered)
         return Outcome(Status.SUCCESS, count(len(rendered.manifests), "object"))
 
-    def places(self, bench: Workbench) -> Path:
+    def places(self, ctx: CheckContext) -> Path:
         """The file with the objects and the source of each value.
 
         Checks that run as processes of their own read it.
         """
-        return bench.root / WORK / "build" / self.environment / "rendered.json"
+        return ctx.root / WORK / "build" / self.environment / "rendered.json"
 
-    def refusal(self, done: Completed, overlay: str, bench: Workbench) -> Finding:
+    def refusal(self, done: Completed, overlay: str, ctx: CheckContext) -> Finding:
         """The finding of a failed build, at the line that kustomize names."""
         output = done.stderr.strip()
-        message = output.replace(str(bench.root) + "/", "").removeprefix("error: ")
+        message = output.replace(str(ctx.root) + "/", "").removeprefix("error: ")
         file: str | None = f"{overlay}/kustomization.yaml"
         line = 1
         for place in PLACES:
             match = place.search(output)
             if match and match["file"]:
-                named = self.found(match["file"], bench)
+                named = self.found(match["file"], ctx)
                 file, line = (named, int(match["line"])) if named else (file, line)
                 break
         return Finding(self.name, "kustomize", message, file, line)
 
-    def found(self, name: str, bench: Workbench) -> str | None:
+    def found(self, name: str, ctx: CheckContext) -> str | None:
         """The file that kustomize means by a name; None if it is ambiguous."""
         paths = [
             path
-            for path in (bench.root / FOLDER).rglob(Path(name).name)
+            for path in (ctx.root / FOLDER).rglob(Path(name).name)
             if str(path).endswith("/" + name)
         ]
-        return bench.relative(paths[0]) if len(paths) == 1 else None
+        return ctx.relative(paths[0]) if len(paths) == 1 else None

@@ -10,7 +10,7 @@ from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.scans import NOT_BUILT
 from lake_ci.checks.tests.pytest import Pytest
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 
 TESTS = "testing/k8s"
 # The files with the rendered manifests, as `Rendered.from_json` reads them; the folder
@@ -28,14 +28,14 @@ class OverlayTests(Pytest):
         super().__init__("overlay tests", [TESTS])
         self.builds = builds
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if not self._built():
             return Outcome(Status.SKIPPED, NOT_BUILT)
         # What was typed after `--` is not meant for pytest here.
-        return super().run(replace(bench, posargs=(), workers=1))
+        return super().run(replace(ctx, posargs=(), workers=1))
 
-    def variables(self, bench: Workbench) -> dict[str, str]:
-        files = [str(build.places(bench)) for build in self._built()]
+    def variables(self, ctx: CheckContext) -> dict[str, str]:
+        files = [str(build.places(ctx)) for build in self._built()]
         return {VARIABLE: os.pathsep.join(files)}
 
     def _built(self) -> list[BuildOverlay]:

@@ -11,12 +11,12 @@ from lake_ci.checks.kubernetes.rule_context import RuleContext, built, not_compa
 from lake_ci.checks.kubernetes.scans import NOT_BUILT, kubernetes_settings
 from lake_ci.checks.terraform import accounts
 from lake_ci.model.results import Outcome, Status, count
-from lake_ci.runner.check import Tool, Workbench
+from lake_ci.runner.check import Check, CheckContext
 
 RULES = (*pod_rules.RULES, *overlay_rules.RULES)
 
 
-class ProjectRules(Tool):
+class ProjectRules(Check):
     """Check an environment against the project's own rules, for pods and overlays."""
 
     def __init__(self, build: BuildOverlay, images: Mapping[str, Image]) -> None:
@@ -24,21 +24,21 @@ class ProjectRules(Tool):
         self.images = images
         self.name = f"practices {build.environment}"
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         rendered = self.build.result.wait()
         if rendered is None:
             return Outcome(Status.SKIPPED, NOT_BUILT)
         context = RuleContext(
-            built=built(bench.root),
+            built=built(ctx.root),
             images=self.images,
-            secrets=frozenset(kubernetes_settings(bench)["secrets"]),
-            account=accounts.setting(bench, rendered.environment, "account_id"),
+            secrets=frozenset(kubernetes_settings(ctx)["secrets"]),
+            account=accounts.setting(ctx, rendered.environment, "account_id"),
         )
         found = [
             finding for rule in RULES for finding in rule(self.name, rendered, context)
         ]
         clean = count(len(RULES), "rule")
-        why = not_compared(bench.root)
+        why = not_compared(ctx.root)
         if why is not None:
             clean += f"; images not compared: {why}"
         return Outcome.of(found, clean=clean)

@@ -11,7 +11,7 @@ from typing import Any
 from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped_or_crashed
+from lake_ci.runner.check import Check, CheckContext, crashed, stopped_or_crashed
 from lake_ci.system import pyproject
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
@@ -23,12 +23,12 @@ NOT_BUILT = "not checked, for it could not be built"
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 
-def kubernetes_settings(bench: Workbench) -> dict[str, Any]:
+def kubernetes_settings(ctx: CheckContext) -> dict[str, Any]:
     """The table `[tool.lake_ci.k8s]` of pyproject.toml."""
-    return pyproject.settings(bench.root, "k8s")
+    return pyproject.settings(ctx.root, "k8s")
 
 
-class SchemaValidation(Tool):
+class SchemaValidation(Check):
     """Validate the objects against each Kubernetes version in pyproject.toml.
 
     An unknown field is an error.
@@ -38,12 +38,12 @@ class SchemaValidation(Tool):
         self.build = build
         self.name = f"schema {build.environment}"
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         rendered = self.build.result.wait()
         if rendered is None:
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        versions = kubernetes_settings(bench)["versions"]
-        done = bench.execute([str(bench.python), VALIDATE, rendered.file, *versions])
+        versions = kubernetes_settings(ctx)["versions"]
+        done = ctx.execute([str(ctx.python), VALIDATE, rendered.file, *versions])
         if done.code not in (0, 1) or not done.stdout:
             return stopped_or_crashed(self.name, done)
         found = []
@@ -63,28 +63,28 @@ class CheckovScan:
         self._lock = threading.Lock()
         self._done: Completed | None = None
 
-    def done(self, bench: Workbench) -> Completed:
+    def done(self, ctx: CheckContext) -> Completed:
         """Run checkov at the first call; return how it ended at each call."""
         with self._lock:
             if self._done is None:
-                self._done = self._run(bench)
+                self._done = self._run(ctx)
             return self._done
 
-    def _run(self, bench: Workbench) -> Completed:
+    def _run(self, ctx: CheckContext) -> Completed:
         rendered = [build.result.wait() for build in self.builds]
-        files = [bench.relative(each.file) for each in rendered if each]
+        files = [ctx.relative(each.file) for each in rendered if each]
         env = {
             name: value
-            for name, value in bench.env.items()
+            for name, value in ctx.env.items()
             if not CHECKOV_SETTINGS.fullmatch(name)
         }
-        done = bench.execute([str(bench.python), SCAN, *files], env=env)
+        done = ctx.execute([str(ctx.python), SCAN, *files], env=env)
         if done.code == 0:
-            write_whole(bench.reports / "checkov.json", done.stdout)
+            write_whole(ctx.reports / "checkov.json", done.stdout)
         return done
 
 
-class KubernetesCheckov(Tool):
+class KubernetesCheckov(Check):
     """Check an environment with checkov; pyproject.toml lists the rules it skips."""
 
     def __init__(self, build: BuildOverlay, scan: CheckovScan) -> None:
@@ -92,26 +92,26 @@ class KubernetesCheckov(Tool):
         self.scan = scan
         self.name = f"checkov {build.environment}"
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         rendered = self.build.result.wait()
         if rendered is None:
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        done = self.scan.done(bench)
+        done = self.scan.done(ctx)
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
         report = json.loads(done.stdout)
         if not report["checked"]:
             return crashed(self.name, done, "checked nothing")
         return Outcome.of(
-            dict.fromkeys(self.findings(report, rendered, bench)), clean="no objection"
+            dict.fromkeys(self.findings(report, rendered, ctx)), clean="no objection"
         )
 
     def findings(
-        self, report: dict[str, Any], rendered: Rendered, bench: Workbench
+        self, report: dict[str, Any], rendered: Rendered, ctx: CheckContext
     ) -> Iterator[Finding]:
         """The findings of this environment, without accepted rules."""
-        file = bench.relative(rendered.file)
-        accepted = kubernetes_settings(bench)["accepted"]
+        file = ctx.relative(rendered.file)
+        accepted = kubernetes_settings(ctx)["accepted"]
         if any(str(each).endswith(file) for each in report["unreadable"]):
             yield Finding(self.name, "parse", "checkov cannot read the manifests", file)
         for row in report["failed"]:

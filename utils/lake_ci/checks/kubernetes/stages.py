@@ -21,10 +21,10 @@ from lake_ci.checks.kubernetes.scans import (
     SchemaValidation,
 )
 from lake_ci.checks.kubernetes.unused_settings import UnusedSettings
-from lake_ci.runner.check import Stages, Tool, Workbench
+from lake_ci.runner.check import Check, CheckContext, Stages
 
 
-def stages(bench: Workbench, chosen: KubernetesOptions) -> Stages:
+def stages(ctx: CheckContext, chosen: KubernetesOptions) -> Stages:
     """The checks of the chosen environments, in one stage.
 
     Each check waits for the build of its environment. The API server runs until the
@@ -37,10 +37,10 @@ def stages(bench: Workbench, chosen: KubernetesOptions) -> Stages:
         yield [ClusterDiff(chosen.diff)]
         return
     builds = [BuildOverlay(name) for name in chosen.environments]
-    scan, images = CheckovScan(builds), read_images(bench.root)
+    scan, images = CheckovScan(builds), read_images(ctx.root)
     with ExitStack() as held:
         server = ApiServer(held)
-        found: list[Tool] = [server, YamlLint(), *builds]
+        found: list[Check] = [server, YamlLint(), *builds]
         for build in builds:
             found += [
                 SchemaValidation(build),

@@ -12,11 +12,11 @@ from lake_ci.checks.kubernetes.rule_context import image_of
 from lake_ci.checks.kubernetes.scans import NOT_BUILT, CheckovScan, kubernetes_settings
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import Tool, Workbench
+from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.pyproject import setting_line
 
 
-class UnusedSettings(Tool):
+class UnusedSettings(Check):
     """Check that an environment uses each image and Secret of pyproject.toml.
 
     Each accepted rule of checkov must be broken by an environment.
@@ -29,19 +29,19 @@ class UnusedSettings(Tool):
         self.scan = scan
         self.images = images
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if {build.environment for build in self.builds} != set(ENVIRONMENTS):
             return Outcome(Status.SKIPPED, "not checked, for only a part was asked for")
         rendered = [each for build in self.builds if (each := build.result.wait())]
         if len(rendered) != len(self.builds):
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        scanned = self.scan.done(bench)
+        scanned = self.scan.done(ctx)
         if scanned.code != 0:
             return Outcome(Status.SKIPPED, "not checked, for checkov failed")
         broken = {row["rule"] for row in json.loads(scanned.stdout)["failed"]}
         secrets, accepted = (
-            kubernetes_settings(bench)["secrets"],
-            kubernetes_settings(bench)["accepted"],
+            kubernetes_settings(ctx)["secrets"],
+            kubernetes_settings(ctx)["accepted"],
         )
         unused = [
             ("unused-image", f"{TABLE}.images", name, "no environment runs the image")
@@ -61,7 +61,7 @@ class UnusedSettings(Tool):
                 rule,
                 f"{words} {name!r}",
                 "pyproject.toml",
-                setting_line(bench.root, table, name),
+                setting_line(ctx.root, table, name),
             )
             for rule, table, name, words in unused
         ]

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lake_ci.model.results import Finding
-from lake_ci.runner.check import CommandTool, Workbench
+from lake_ci.runner.check import CheckContext, CommandCheck
 from lake_ci.system.processes import Completed
 
 # Where the packages that the contracts name are found.
 SOURCES = ("utils", "api")
 
 
-class Imports(CommandTool):
+class Imports(CommandCheck):
     """Check that every contract allows each import."""
 
     name = "imports"
@@ -26,30 +26,30 @@ class Imports(CommandTool):
     UNLISTED = re.compile(r"^- (?P<module>[\w.]+)$")
     SYNTAX = re.compile(r"^Syntax error in (?P<file>.+), line (?P<line>\d+):", re.M)
 
-    def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin("lint-imports"), "--no-cache", "--no-logo", "pyproject.toml"]
+    def command(self, ctx: CheckContext) -> list[str]:
+        return [ctx.bin("lint-imports"), "--no-cache", "--no-logo", "pyproject.toml"]
 
-    def environment(self, bench: Workbench) -> Mapping[str, str]:
-        paths = os.pathsep.join(str(bench.root / source) for source in SOURCES)
+    def environment(self, ctx: CheckContext) -> Mapping[str, str]:
+        paths = os.pathsep.join(str(ctx.root / source) for source in SOURCES)
         return {"PYTHONPATH": paths, "COLUMNS": "1000"}
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         broken = ""
         for line in done.stdout.splitlines():
             if heading := self.BROKEN.match(line):
                 broken = f"{heading[1]} may not import {heading[2]}"
             elif chain := self.CHAIN.match(line):
                 message = f"{broken}: this imports {chain['imported']}"
-                file = _file(bench.root, chain["importer"])
+                file = _file(ctx.root, chain["importer"])
                 yield Finding(self.name, "layer", message, file, int(chain["line"]))
             elif unlisted := self.UNLISTED.match(line):
                 module = unlisted["module"]
                 message = f"{module} is in no layer of [tool.importlinter]"
                 yield Finding(
-                    self.name, "unlisted", message, _file(bench.root, module), 1
+                    self.name, "unlisted", message, _file(ctx.root, module), 1
                 )
         for match in self.SYNTAX.finditer(done.stdout + done.stderr):
-            file = bench.relative(match["file"])
+            file = ctx.relative(match["file"])
             message = "cannot be parsed"
             yield Finding(self.name, "syntax", message, file, int(match["line"]))
 

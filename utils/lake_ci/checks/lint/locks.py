@@ -18,7 +18,7 @@ import nox.project
 
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Finding, Outcome
-from lake_ci.runner.check import Tool, Workbench, stopped_or_crashed
+from lake_ci.runner.check import Check, CheckContext, stopped_or_crashed
 from lake_ci.runner.generated_file import FORCE, Generated
 from lake_ci.runner.options import Parser
 from lake_ci.system.environment import uv_program
@@ -153,13 +153,13 @@ def parser() -> Parser:
     return parser
 
 
-class Locks(Tool):
+class Locks(Check):
     """Check that the locks match pyproject.toml, and were not edited by hand."""
 
     name = "locks"
 
-    def run(self, bench: Workbench) -> Outcome:
-        project = read_project(bench.root)
+    def run(self, ctx: CheckContext) -> Outcome:
+        project = read_project(ctx.root)
         expected: list[tuple[str, str, object]] = [
             (lock.file, lock.title, [lock.arguments, lock.requirements])
             for lock in declared_locks(project)
@@ -168,8 +168,8 @@ class Locks(Tool):
             expected.append((JARS_FILE, JARS_TITLE, jar_coordinates(project)))
         found = []
         for file, title, inputs in expected:
-            foreign = generated_lock(file).foreign(self.name, bench)
-            wrong = lock_problem(bench.root / file, title, inputs)
+            foreign = generated_lock(file).foreign(self.name, ctx)
+            wrong = lock_problem(ctx.root / file, title, inputs)
             if foreign is not None:
                 found.append(foreign)
             elif wrong is not None:
@@ -177,19 +177,19 @@ class Locks(Tool):
                     Finding(self.name, "out-of-step", f"{wrong}; {LOCK_HINT}", file, 1)
                 )
         known = {file for file, _, _ in expected}
-        for path in sorted((bench.root / FOLDER).glob("*.txt")):
-            if bench.relative(path) not in known:
+        for path in sorted((ctx.root / FOLDER).glob("*.txt")):
+            if ctx.relative(path) not in known:
                 message = (
                     "no lock of this name is declared in pyproject.toml: declare it, "
                     f"or move the file out of {FOLDER}/"
                 )
                 found.append(
-                    Finding(self.name, "unknown", message, bench.relative(path), 1)
+                    Finding(self.name, "unknown", message, ctx.relative(path), 1)
                 )
         return Outcome.of(found, clean=f"{len(expected)} locks")
 
 
-class CompileLock(Tool):
+class CompileLock(Check):
     """Compile one lock with uv, for all platforms and with hashes.
 
     Versions stay the same without `--upgrade`.
@@ -199,13 +199,13 @@ class CompileLock(Tool):
         self.lock = lock
         self.name = lock.purpose
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         lock = self.lock
-        refusal = generated_lock(lock.file).refusal(self.name, bench)
+        refusal = generated_lock(lock.file).refusal(self.name, ctx)
         if refusal is not None:
             return refusal
-        path = bench.root / lock.file
-        scratch = bench.reports / f"{lock.purpose}.txt"
+        path = ctx.root / lock.file
+        scratch = ctx.reports / f"{lock.purpose}.txt"
         if path.exists():
             scratch.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
         command = [
@@ -225,16 +225,16 @@ class CompileLock(Tool):
             "--output-file",
             str(scratch),
         ]
-        typed = [word for word in bench.posargs if word != FORCE]
-        done = bench.execute([*command, *typed])
+        typed = [word for word in ctx.posargs if word != FORCE]
+        done = ctx.execute([*command, *typed])
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
         body = scratch.read_text(encoding="utf-8")
         text = lock_text(lock.title, [lock.arguments, lock.requirements], body)
-        return generated_lock(lock.file).write(self.name, bench, text)
+        return generated_lock(lock.file).write(self.name, ctx, text)
 
 
-def compile_locks(root: Path) -> list[Tool]:
+def compile_locks(root: Path) -> list[Check]:
     """A row for each declared lock to compile. Raises UsageError."""
     return [CompileLock(lock) for lock in declared_locks(read_project(root))]
 

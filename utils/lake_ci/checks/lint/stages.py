@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lake_ci.checks.lint.imports import Imports
 from lake_ci.checks.lint.locks import Locks
 from lake_ci.checks.lint.style import Black, Flake8, Format, Isort, Mypy, SortImports
-from lake_ci.runner.check import Tool
+from lake_ci.runner.check import Check
 from lake_ci.runner.options import Parser
 
 
@@ -38,11 +38,11 @@ def options(posargs: Sequence[str]) -> LintOptions:
     return LintOptions(parser().parse_args(list(posargs)).paths)
 
 
-def checks() -> list[Tool]:
+def checks() -> list[Check]:
     """The checks, the longest first, as they run in parallel."""
     return [Flake8(), Mypy(), Isort(), Black(), Imports(), Locks()]
 
 
-def formatters() -> list[Tool]:
+def formatters() -> list[Check]:
     """The formatters of `nox -s format`."""
     return [SortImports(), Format()]

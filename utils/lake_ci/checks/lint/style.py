@@ -10,19 +10,19 @@ from dataclasses import replace
 from lake_ci.checks.file_cache import FileCache
 from lake_ci.checks.lint.diff import first_changes
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import CommandTool, Workbench
+from lake_ci.runner.check import CheckContext, CommandCheck
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
 
 FORMAT_HINT = "run `nox -s format`"
 
 
-def python_files(bench: Workbench) -> list[str]:
+def python_files(ctx: CheckContext) -> list[str]:
     """The Python files to check: those after `--`, else all of the repository."""
-    return list(bench.posargs) or list(git.files(bench.root, "*.py"))
+    return list(ctx.posargs) or list(git.files(ctx.root, "*.py"))
 
 
-class Flake8(CommandTool):
+class Flake8(CommandCheck):
     """Errors, likely bugs and complexity: pyflakes, pycodestyle, mccabe, bugbear,
     comprehensions.
 
@@ -41,32 +41,32 @@ class Flake8(CommandTool):
     )
     LINE = re.compile(r"^(?P<file>.+?)\t(?P<line>\d+)\t(?P<rule>\w+)\t(?P<message>.*)$")
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         format_ = "%(path)s\t%(row)d\t%(code)s\t%(text)s"
         # One process: the other tools want the other cores, and starting flake8's pool
         # costs more than it saves.
         return [
-            bench.bin("flake8"),
+            ctx.bin("flake8"),
             "--jobs=1",
             f"--format={format_}",
-            *python_files(bench),
+            *python_files(ctx),
         ]
 
-    def run(self, bench: Workbench) -> Outcome:
-        files = python_files(bench)
-        cache = self._file_cache(bench)
+    def run(self, ctx: CheckContext) -> Outcome:
+        files = python_files(ctx)
+        cache = self._file_cache(ctx)
         digests = cache.digests(files)
         uncached = cache.uncached(files, digests)
         if not uncached:
             return Outcome(Status.SUCCESS, f"{count(len(files), 'file')}, none changed")
-        done = bench.execute(self.command(replace(bench, posargs=tuple(uncached))))
-        outcome = self.outcome(done, bench)
+        done = ctx.execute(self.command(replace(ctx, posargs=tuple(uncached))))
+        outcome = self.outcome(done, ctx)
         # A crash is a finding without a file.
         is_complete = all(finding.file for finding in outcome.findings)
-        if is_complete and not bench.posargs:
+        if is_complete and not ctx.posargs:
             wrong = {finding.file for finding in outcome.findings}
             cache.save(
-                {file: [] for file in files if bench.relative(file) not in wrong},
+                {file: [] for file in files if ctx.relative(file) not in wrong},
                 digests,
             )
         if outcome.status is Status.SUCCESS:
@@ -75,31 +75,31 @@ class Flake8(CommandTool):
             )
         return outcome
 
-    def _file_cache(self, bench: Workbench) -> FileCache:
+    def _file_cache(self, ctx: CheckContext) -> FileCache:
         """The cache of clean files, for these settings and this interpreter."""
-        settings = [bench.root / name for name in self.SETTINGS]
+        settings = [ctx.root / name for name in self.SETTINGS]
         context = [
             path.read_text(encoding="utf-8") if path.exists() else ""
             for path in settings
         ]
         return FileCache(
-            bench.root / ".cache" / "flake8.json",
-            bench.root,
-            [*context, str(bench.python.resolve())],
+            ctx.root / ".cache" / "flake8.json",
+            ctx.root,
+            [*context, str(ctx.python.resolve())],
         )
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for line in done.stdout.splitlines():
             match = self.LINE.match(line)
             if match is None:
                 raise ValueError(line)
-            file = bench.relative(match["file"])
+            file = ctx.relative(match["file"])
             yield Finding(
                 self.name, match["rule"], match["message"], file, int(match["line"])
             )
 
 
-class Black(CommandTool):
+class Black(CommandCheck):
     """Check the formatting with black.
 
     `--diff` does not use black's cache, so it gets only files that `--check` rejects.
@@ -118,41 +118,41 @@ class Black(CommandTool):
         r"^error: cannot format (?P<file>.+?): (?P<message>.+)$", re.MULTILINE
     )
 
-    def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin("black"), "--check", *python_files(bench)]
+    def command(self, ctx: CheckContext) -> list[str]:
+        return [ctx.bin("black"), "--check", *python_files(ctx)]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         rejected = self.REJECTED.findall(done.stderr)
         if rejected:
-            diff = bench.execute([bench.bin("black"), "--diff", "--quiet", *rejected])
+            diff = ctx.execute([ctx.bin("black"), "--diff", "--quiet", *rejected])
             lines = {
-                bench.relative(file): line for file, line in first_changes(diff.stdout)
+                ctx.relative(file): line for file, line in first_changes(diff.stdout)
             }
-            for file in map(bench.relative, rejected):
+            for file in map(ctx.relative, rejected):
                 message = f"black would change this; {FORMAT_HINT}"
                 yield Finding(self.name, "format", message, file, lines.get(file, 1))
         for match in self.PARSE.finditer(done.stderr):
-            file = bench.relative(match["file"])
+            file = ctx.relative(match["file"])
             yield Finding(
                 self.name, "parse", match["message"], file, int(match["line"])
             )
         for match in self.FORMAT.finditer(done.stderr):
             yield Finding(
-                self.name, "error", match["message"], bench.relative(match["file"]), 1
+                self.name, "error", match["message"], ctx.relative(match["file"]), 1
             )
 
 
-class Isort(CommandTool):
+class Isort(CommandCheck):
     """Check the order of imports with isort."""
 
     name = "isort"
 
-    def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin("isort"), "--check-only", "--diff", *python_files(bench)]
+    def command(self, ctx: CheckContext) -> list[str]:
+        return [ctx.bin("isort"), "--check-only", "--diff", *python_files(ctx)]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for file, line in first_changes(done.stdout):
-            place = bench.relative(file.removesuffix(":before"))
+            place = ctx.relative(file.removesuffix(":before"))
             yield Finding(
                 self.name,
                 "order",
@@ -162,7 +162,7 @@ class Isort(CommandTool):
             )
 
 
-class Mypy(CommandTool):
+class Mypy(CommandCheck):
     """Check the types with mypy, in strict mode."""
 
     name = "mypy"
@@ -170,15 +170,15 @@ class Mypy(CommandTool):
     # prints none and is a crash.
     finding_codes = (1, 2)
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         return [
-            bench.bin("mypy"),
+            ctx.bin("mypy"),
             "--output=json",
             "--no-error-summary",
-            *bench.posargs,
+            *ctx.posargs,
         ]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for line in done.stdout.splitlines():
             row = json.loads(line)
             if row["severity"] == "error":
@@ -187,7 +187,7 @@ class Mypy(CommandTool):
                     if row.get("hint")
                     else row["message"]
                 )
-                file = bench.relative(row["file"])
+                file = ctx.relative(row["file"])
                 yield Finding(
                     self.name,
                     row["code"] or "error",
@@ -206,17 +206,17 @@ class Mypy(CommandTool):
                 )
 
 
-class Formatter(CommandTool):
+class Formatter(CommandCheck):
     """Base class of the formatters, which rewrite files."""
 
     alone = True
     finding_codes = ()
     program = ""
 
-    def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin(self.program), "--quiet", *python_files(bench)]
+    def command(self, ctx: CheckContext) -> list[str]:
+        return [ctx.bin(self.program), "--quiet", *python_files(ctx)]
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         return iter(())
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import (
-    CommandTool,
-    Tool,
-    Workbench,
+    Check,
+    CheckContext,
+    CommandCheck,
     stopped,
     stopped_or_crashed,
 )
@@ -29,22 +29,22 @@ DIST = "dist"
 KINDS = {"wheel": "*.whl", "sdist": "*.tar.gz"}
 
 
-class Version(Tool):
+class Version(Check):
     """Determine the version from git's tags; a dirty tree is a warning."""
 
     name = "version"
     alone = True
 
-    def run(self, bench: Workbench) -> Outcome:
-        shutil.rmtree(bench.root / DIST, ignore_errors=True)
-        problem = no_version(bench.root)
+    def run(self, ctx: CheckContext) -> Outcome:
+        shutil.rmtree(ctx.root / DIST, ignore_errors=True)
+        problem = no_version(ctx.root)
         if problem is not None:
             return Outcome.failure(self.name, "no-version", problem)
-        done = bench.execute([bench.bin("versioningit"), str(bench.root)])
+        done = ctx.execute([ctx.bin("versioningit"), str(ctx.root)])
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
         version = done.stdout.strip()
-        if git.is_dirty(bench.root):
+        if git.is_dirty(ctx.root):
             return Outcome(
                 Status.WARNING, f"{version}: the tree is dirty; commit before a release"
             )
@@ -63,18 +63,20 @@ def no_version(root: Path) -> str | None:
     return None
 
 
-def build_command(bench: Workbench, kind: str, source: Path, folder: Path) -> list[str]:
+def build_command(
+    ctx: CheckContext, kind: str, source: Path, folder: Path
+) -> list[str]:
     """The command that builds one kind of distribution with the locked back end."""
-    build = [str(bench.python), "-m", "build", f"--{kind}", "--no-isolation"]
+    build = [str(ctx.python), "-m", "build", f"--{kind}", "--no-isolation"]
     return [*build, "--outdir", str(folder), str(source)]
 
 
-def build_env(bench: Workbench) -> dict[str, str]:
+def build_env(ctx: CheckContext) -> dict[str, str]:
     """The environment of a build, with the commit's date for all files in archives."""
-    return {**bench.env, "SOURCE_DATE_EPOCH": str(git.commit_time(bench.root))}
+    return {**ctx.env, "SOURCE_DATE_EPOCH": str(git.commit_time(ctx.root))}
 
 
-class BuildDistribution(Tool):
+class BuildDistribution(Check):
     """Build a distribution with python -m build; dist/ contains no older one."""
 
     alone = True
@@ -82,44 +84,44 @@ class BuildDistribution(Tool):
     def __init__(self, kind: str) -> None:
         self.name = self.kind = kind
 
-    def run(self, bench: Workbench) -> Outcome:
-        if no_version(bench.root) is not None:
+    def run(self, ctx: CheckContext) -> Outcome:
+        if no_version(ctx.root) is not None:
             return Outcome(Status.SKIPPED, "there is no version")
-        folder = bench.reports / f".{self.kind}"
-        done = bench.execute(
-            build_command(bench, self.kind, bench.root, folder), env=build_env(bench)
+        folder = ctx.reports / f".{self.kind}"
+        done = ctx.execute(
+            build_command(ctx, self.kind, ctx.root, folder), env=build_env(ctx)
         )
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
         [built] = folder.glob(KINDS[self.kind])
-        (bench.root / DIST).mkdir(exist_ok=True)
-        file = built.replace(bench.root / DIST / built.name)
+        (ctx.root / DIST).mkdir(exist_ok=True)
+        file = built.replace(ctx.root / DIST / built.name)
         folder.rmdir()
         return Outcome(
             Status.SUCCESS, f"{file.name}, {file.stat().st_size / 1000:,.1f} kB"
         )
 
 
-class DistributionCheck(Tool):
+class DistributionCheck(Check):
     """Base class of the checks of distributions; skipped if they were not built."""
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         wheel, sdist = (
-            next((bench.root / DIST).glob(pattern), None) for pattern in KINDS.values()
+            next((ctx.root / DIST).glob(pattern), None) for pattern in KINDS.values()
         )
         if wheel is None or sdist is None:
             return Outcome(
                 Status.SKIPPED,
                 f"{'the wheel' if wheel is None else 'the sdist'} was not built",
             )
-        return self.check(wheel, sdist, bench)
+        return self.check(wheel, sdist, ctx)
 
-    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+    def check(self, wheel: Path, sdist: Path, ctx: CheckContext) -> Outcome:
         """Check the wheel and the sdist."""
         raise NotImplementedError
 
 
-class _Command(CommandTool):
+class _Command(CommandCheck):
     """A command on the wheel and the sdist, for one of the checks below."""
 
     def __init__(self, name: str, program: str, arguments: Iterable[str]) -> None:
@@ -127,8 +129,8 @@ class _Command(CommandTool):
         self.program = program
         self.arguments = list(arguments)
 
-    def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin(self.program), *self.arguments]
+    def command(self, ctx: CheckContext) -> list[str]:
+        return [ctx.bin(self.program), *self.arguments]
 
 
 class Twine(DistributionCheck):
@@ -137,13 +139,13 @@ class Twine(DistributionCheck):
     name = "twine"
 
     class Command(_Command):
-        def environment(self, bench: Workbench) -> dict[str, str]:
+        def environment(self, ctx: CheckContext) -> dict[str, str]:
             # twine breaks its lines at the terminal's width, in the middle of a
             # message.
             return {"COLUMNS": "1000"}
 
-        def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
-            readme = read_project(bench.root)["project"].get("readme", "pyproject.toml")
+        def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
+            readme = read_project(ctx.root)["project"].get("readme", "pyproject.toml")
             seen = set()
             # The lines below a message that are indented belong to it; one of them
             # names the line.
@@ -165,15 +167,15 @@ class Twine(DistributionCheck):
                     int(line[1]) if line else 1,
                 )
 
-    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+    def check(self, wheel: Path, sdist: Path, ctx: CheckContext) -> Outcome:
         arguments = [
             "--no-color",
             "check",
             "--strict",
-            bench.relative(wheel),
-            bench.relative(sdist),
+            ctx.relative(wheel),
+            ctx.relative(sdist),
         ]
-        return self.Command(self.name, "twine", arguments).run(bench)
+        return self.Command(self.name, "twine", arguments).run(ctx)
 
 
 class WheelContents(DistributionCheck):
@@ -182,7 +184,7 @@ class WheelContents(DistributionCheck):
     name = "check-wheel-contents"
 
     class Command(_Command):
-        def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+        def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
             for match in re.finditer(
                 r"^(?P<file>\S+\.whl): (?P<rule>W\d+): (?P<message>.+)$",
                 done.stdout,
@@ -192,14 +194,14 @@ class WheelContents(DistributionCheck):
                     self.name,
                     match["rule"],
                     match["message"],
-                    bench.relative(match["file"]),
+                    ctx.relative(match["file"]),
                     1,
                 )
 
-    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+    def check(self, wheel: Path, sdist: Path, ctx: CheckContext) -> Outcome:
         return self.Command(
-            self.name, "check-wheel-contents", [bench.relative(wheel)]
-        ).run(bench)
+            self.name, "check-wheel-contents", [ctx.relative(wheel)]
+        ).run(ctx)
 
 
 class DistributionContents(DistributionCheck):
@@ -207,8 +209,8 @@ class DistributionContents(DistributionCheck):
 
     name = "contents"
 
-    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
-        targets = read_project(bench.root)["tool"]["hatch"]["build"]["targets"]
+    def check(self, wheel: Path, sdist: Path, ctx: CheckContext) -> Outcome:
+        targets = read_project(ctx.root)["tool"]["hatch"]["build"]["targets"]
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
         info = next(name.partition("/")[0] for name in names if ".dist-info/" in name)
@@ -225,10 +227,10 @@ class DistributionContents(DistributionCheck):
             expected.update(
                 {
                     Path(file).relative_to(parent).as_posix(): file
-                    for file in git.files(bench.root, package)
+                    for file in git.files(ctx.root, package)
                 }
             )
-        found = list(self._compare(wheel, expected, names, bench))
+        found = list(self._compare(wheel, expected, names, ctx))
         total = len(names)
 
         with tarfile.open(sdist) as archive:
@@ -242,10 +244,10 @@ class DistributionContents(DistributionCheck):
         expected.update(
             {
                 file: file
-                for file in git.files(bench.root, *targets["sdist"]["only-include"])
+                for file in git.files(ctx.root, *targets["sdist"]["only-include"])
             }
         )
-        found += self._compare(sdist, expected, names, bench)
+        found += self._compare(sdist, expected, names, ctx)
         return Outcome.of(found, clean=f"{total} and {len(names)} files")
 
     def _compare(
@@ -253,7 +255,7 @@ class DistributionContents(DistributionCheck):
         archive: Path,
         expected: dict[str, str],
         actual: list[str],
-        bench: Workbench,
+        ctx: CheckContext,
     ) -> Iterator[Finding]:
         for name in sorted(expected.keys() - set(actual)):
             yield Finding(
@@ -263,7 +265,7 @@ class DistributionContents(DistributionCheck):
             message = (
                 f"{archive.name} holds {name}, which no package of the repository has"
             )
-            yield Finding(self.name, "unexpected", message, bench.relative(archive), 1)
+            yield Finding(self.name, "unexpected", message, ctx.relative(archive), 1)
 
 
 class ReproducibilityCheck(DistributionCheck):
@@ -275,14 +277,14 @@ class ReproducibilityCheck(DistributionCheck):
 
     name = "reproducible"
 
-    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+    def check(self, wheel: Path, sdist: Path, ctx: CheckContext) -> Outcome:
         env = {
-            **build_env(bench),
+            **build_env(ctx),
             "TZ": "Pacific/Kiritimati",
             "PYTHONHASHSEED": "4711",
             "LC_ALL": "C",
         }
-        scratch = bench.reports / ".again"
+        scratch = ctx.reports / ".again"
         found = []
         with tarfile.open(sdist) as archive:
             archive.extractall(scratch, filter="data")
@@ -291,20 +293,20 @@ class ReproducibilityCheck(DistributionCheck):
             (
                 sdist,
                 "sdist",
-                bench.root,
+                ctx.root,
                 "built a second time, with another umask, time zone and hash seed",
             ),
             (
                 wheel,
                 "wheel",
-                bench.root,
+                ctx.root,
                 "built a second time, with another umask, time zone and hash seed",
             ),
             (wheel, "wheel", unpacked, "built from the unpacked sdist"),
         ):
             folder = scratch / f"{kind}-{source.name}"
-            command = build_command(bench, kind, source, folder)
-            done = bench.execute(
+            command = build_command(ctx, kind, source, folder)
+            done = ctx.execute(
                 ["/bin/sh", "-c", 'umask 077 && exec "$@"', "sh", *command], env=env
             )
             if done.code != 0:
@@ -352,8 +354,8 @@ def _members(archive: Path) -> dict[str, bytes]:
         return {name: file.read() for name, file in files.items() if file is not None}
 
 
-def install_folder(bench: Workbench, python: str) -> Path:
-    return bench.reports / f".install-{python}"
+def install_folder(ctx: CheckContext, python: str) -> Path:
+    return ctx.reports / f".install-{python}"
 
 
 class InstallWheel(DistributionCheck):
@@ -363,17 +365,17 @@ class InstallWheel(DistributionCheck):
         self.python = python
         self.name = f"install {python}"
 
-    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
-        folder = install_folder(bench, self.python)
+    def check(self, wheel: Path, sdist: Path, ctx: CheckContext) -> Outcome:
+        folder = install_folder(ctx, self.python)
         uv = uv_program() or "uv"
-        venv = bench.execute(
+        venv = ctx.execute(
             [uv, "venv", "--quiet", "--python", self.python, str(folder)]
         )
         if venv.code != 0:
             cut = stopped(self.name, venv)
             if cut is not None:
                 return cut
-            message = interpreters.missing(self.python, bench.env)
+            message = interpreters.missing(self.python, ctx.env)
             return Outcome(Status.WARNING, f"no Python {self.python}", weaker=message)
         name, version = wheel.name.split("-")[:2]
         install = [uv, "pip", "install", "--quiet", "--python", str(folder)]
@@ -391,12 +393,10 @@ class InstallWheel(DistributionCheck):
             ],
             [uv, "pip", "check", "--quiet", "--python", str(folder)],
         ):
-            done = bench.execute(step)
+            done = ctx.execute(step)
             if done.code != 0:
                 return stopped_or_crashed(self.name, done)
-        done = bench.execute(
-            [str(folder / "bin" / name), "--version"], cwd=bench.reports
-        )
+        done = ctx.execute([str(folder / "bin" / name), "--version"], cwd=ctx.reports)
         if done.code != 0 or version not in done.stdout:
             return stopped_or_crashed(
                 self.name, done, f"`{name} --version` does not say {version}"
@@ -413,17 +413,17 @@ class Sbom(DistributionCheck):
     def __init__(self, pythons: Iterable[str]) -> None:
         self.pythons = list(pythons)
 
-    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
+    def check(self, wheel: Path, sdist: Path, ctx: CheckContext) -> Outcome:
         installed = [
             folder
             for python in self.pythons
-            if (folder := install_folder(bench, python)).is_dir()
+            if (folder := install_folder(ctx, python)).is_dir()
         ]
         if not installed:
             return Outcome(Status.SKIPPED, "the wheel was installed nowhere")
-        file = bench.reports / "sbom.json"
+        file = ctx.reports / "sbom.json"
         command = [
-            bench.bin("cyclonedx-py"),
+            ctx.bin("cyclonedx-py"),
             "environment",
             "--output-reproducible",
             "--of",
@@ -431,7 +431,7 @@ class Sbom(DistributionCheck):
             "-o",
             str(file),
         ]
-        done = bench.execute([*command, str(installed[-1])])
+        done = ctx.execute([*command, str(installed[-1])])
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
         for folder in installed:
@@ -456,8 +456,8 @@ class Checksums(DistributionCheck):
 
     name = "checksums"
 
-    def check(self, wheel: Path, sdist: Path, bench: Workbench) -> Outcome:
-        files = sorted((bench.root / DIST).iterdir())
+    def check(self, wheel: Path, sdist: Path, ctx: CheckContext) -> Outcome:
+        files = sorted((ctx.root / DIST).iterdir())
         if files != sorted([wheel, sdist]):
             others = ", ".join(
                 file.name for file in files if file not in (wheel, sdist)
@@ -469,5 +469,5 @@ class Checksums(DistributionCheck):
             f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
             for file in files
         ]
-        write_whole(bench.reports / "SHA256SUMS", "".join(lines))
+        write_whole(ctx.reports / "SHA256SUMS", "".join(lines))
         return Outcome(Status.SUCCESS, count(len(files), "file"))

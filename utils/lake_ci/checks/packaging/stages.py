@@ -15,10 +15,10 @@ from lake_ci.checks.packaging.packaging import (
     Version,
     WheelContents,
 )
-from lake_ci.runner.check import Tool
+from lake_ci.runner.check import Check
 
 
-def checks(pythons: Sequence[str]) -> list[Tool]:
+def checks(pythons: Sequence[str]) -> list[Check]:
     """The builds, the checks, and the installation on each of the Pythons."""
     built = [
         Version(),

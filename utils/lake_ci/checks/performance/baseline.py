@@ -13,7 +13,7 @@ from pathlib import Path
 from lake_ci.checks.packaging.packaging import build_env, no_version
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, stopped_or_crashed
+from lake_ci.runner.check import Check, CheckContext, stopped_or_crashed
 from lake_ci.system import git
 from lake_ci.system.environment import Environment, uv_program
 
@@ -136,11 +136,11 @@ class Side:
     def python(self) -> Path:
         return self.environment.python
 
-    def variables(self, bench: Workbench) -> dict[str, str]:
+    def variables(self, ctx: CheckContext) -> dict[str, str]:
         """The environment variables of its benchmarks."""
         env = {
             name: value
-            for name, value in bench.env.items()
+            for name, value in ctx.env.items()
             if not name.startswith(("PYTEST_", "PYTHON"))
         }
         return {
@@ -151,7 +151,7 @@ class Side:
         }
 
 
-class Baseline(Tool):
+class Baseline(Check):
     """Find the commit to compare with."""
 
     name = "baseline"
@@ -163,8 +163,8 @@ class Baseline(Tool):
         self.requested = requested
         self.commit: str | None = None
 
-    def run(self, bench: Workbench) -> Outcome:
-        found = reference(bench.root, self.env, self.requested)
+    def run(self, ctx: CheckContext) -> Outcome:
+        found = reference(ctx.root, self.env, self.requested)
         self.commit = found.commit
         if found.commit is None:
             return Outcome(Status.SKIPPED, f"nothing to compare with: {found.why}")
@@ -175,7 +175,7 @@ class Baseline(Tool):
         )
 
 
-class InstallVersion(Tool):
+class InstallVersion(Check):
     """Build a version's wheel, and install it in an environment of its own."""
 
     alone = True
@@ -186,35 +186,35 @@ class InstallVersion(Tool):
         self.baseline = baseline
         self.side: Side | None = None
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if self.baseline is not None and self.baseline.commit is None:
             return Outcome(Status.SKIPPED, "there is no baseline")
         short = "new" if self.baseline is None else "old"
-        folder = bench.root / WORK / short
-        session = bench.python.parent.parent
+        folder = ctx.root / WORK / short
+        session = ctx.python.parent.parent
         environment = Environment(session.with_name(f"{session.name}-{short}"))
         side = Side(
             short,
             folder,
-            bench.root if self.baseline is None else bench.root / TREE,
+            ctx.root if self.baseline is None else ctx.root / TREE,
             environment,
         )
         folder.mkdir(parents=True, exist_ok=True)
         if self.baseline is not None and self.baseline.commit is not None:
-            check_out(bench.root, side.tree, self.baseline.commit)
+            check_out(ctx.root, side.tree, self.baseline.commit)
         if no_version(side.tree) is not None:
             return Outcome.failure(self.name, "no-version", str(no_version(side.tree)))
-        outcome = self._build(bench, side)
+        outcome = self._build(ctx, side)
         if outcome is None:
             self.side = side
             [wheel] = (folder / "dist").glob("*.whl")
             return Outcome(Status.SUCCESS, wheel.name)
         return outcome
 
-    def _build(self, bench: Workbench, side: Side) -> Outcome | None:
+    def _build(self, ctx: CheckContext, side: Side) -> Outcome | None:
         """Build and install; returns an outcome if a step failed."""
         for step in (self._make_wheel, self._make_environment, self._install_wheel):
-            outcome = step(bench, side)
+            outcome = step(ctx, side)
             if outcome is not None:
                 return outcome
         suite = side.folder / "suite"
@@ -225,36 +225,36 @@ class InstallVersion(Tool):
             shutil.copytree(side.tree / SUITE, suite / Path(SUITE).name, ignore=ignore)
         return None
 
-    def _make_wheel(self, bench: Workbench, side: Side) -> Outcome | None:
+    def _make_wheel(self, ctx: CheckContext, side: Side) -> Outcome | None:
         shutil.rmtree(side.folder / "dist", ignore_errors=True)
-        command = [str(bench.python), "-m", "build", "--wheel", "--no-isolation"]
+        command = [str(ctx.python), "-m", "build", "--wheel", "--no-isolation"]
         command += ["--outdir", str(side.folder / "dist"), str(side.tree)]
-        done = bench.execute(command, env=build_env(bench), cwd=side.tree)
+        done = ctx.execute(command, env=build_env(ctx), cwd=side.tree)
         if done.code == 0:
             return None
         why = f"could not build the wheel of {self._what()}"
         return stopped_or_crashed(self.name, done, why)
 
-    def _make_environment(self, bench: Workbench, side: Side) -> Outcome | None:
+    def _make_environment(self, ctx: CheckContext, side: Side) -> Outcome | None:
         """Create the environment with the locked packages."""
         if not side.python.exists():
             make = [uv_program() or "uv", "venv", "--quiet", "--clear", "--python"]
-            make += [str(bench.python), str(side.environment.folder)]
-            done = bench.execute(make)
+            make += [str(ctx.python), str(side.environment.folder)]
+            done = ctx.execute(make)
             if done.code != 0:
                 return stopped_or_crashed(self.name, done)
         # A version without a lock for benchmarks is measured with the packages of this
         # tree.
-        locked = side.tree if (side.tree / LOCK).exists() else bench.root
-        side.environment.install(locked, PURPOSE, partial(bench.execute, cwd=locked))
+        locked = side.tree if (side.tree / LOCK).exists() else ctx.root
+        side.environment.install(locked, PURPOSE, partial(ctx.execute, cwd=locked))
         return None
 
-    def _install_wheel(self, bench: Workbench, side: Side) -> Outcome | None:
+    def _install_wheel(self, ctx: CheckContext, side: Side) -> Outcome | None:
         [wheel] = (side.folder / "dist").glob("*.whl")
         install = [uv_program() or "uv", "pip", "install", "--quiet", "--no-deps"]
         install += ["--no-index", "--reinstall", "--compile-bytecode"]
         install += ["--python", str(side.python), str(wheel)]
-        done = bench.execute(install)
+        done = ctx.execute(install)
         if done.code == 0:
             return None
         return stopped_or_crashed(self.name, done)

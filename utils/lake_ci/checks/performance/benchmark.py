@@ -21,7 +21,7 @@ from lake_ci.checks.performance.options import PerformanceOptions
 from lake_ci.checks.performance.samples import Rounds, Samples, SeriesRatio
 from lake_ci.checks.performance.statistics import SpeedVerdict
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Check, CheckContext, crashed, stopped
 from lake_ci.system.processes import Completed
 
 FOLDER = "testing/performance"
@@ -89,7 +89,7 @@ def pytest_command(side: Side, *arguments: str) -> list[str]:
     ]
 
 
-class Benchmark(Tool):
+class Benchmark(Check):
     """Check that a benchmark is not slower, and does not need more memory, than on the
     baseline.
     """
@@ -115,7 +115,7 @@ class Benchmark(Tool):
         self.clock = clock
         self.measured: Measurement | None = None
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         new, old = self.new.side, self.old.side
         assert new is not None  # otherwise nothing was collected
         reason = self._skip_reason(old)
@@ -125,10 +125,10 @@ class Benchmark(Tool):
         found = Samples()
         begun = self.clock()
         while True:
-            ended = self._generation(bench, sides, len(found.new))
+            ended = self._generation(ctx, sides, len(found.new))
             if ended["new"].code != 0:
                 return stopped(self.name, ended["new"]) or self._crash(ended["new"])
-            found.new.append(self._read(bench, "new"))
+            found.new.append(self._read(ctx, "new"))
             if old is None:
                 self.measured = found.measured()
                 return Outcome(
@@ -140,7 +140,7 @@ class Benchmark(Tool):
                 found.old.clear()
                 self.measured = found.measured()
                 return self._without_old(ended["old"])
-            found.old.append(self._read(bench, "old"))
+            found.old.append(self._read(ctx, "old"))
             if self._is_enough(found, begun):
                 return self._judge(found)
 
@@ -170,16 +170,16 @@ class Benchmark(Tool):
         )
 
     def _generation(
-        self, bench: Workbench, sides: Sequence[Side], number: int
+        self, ctx: CheckContext, sides: Sequence[Side], number: int
     ) -> dict[str, Completed]:
         """Run one pair of processes to their end, which alternate round by round."""
         with TurnServer() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
             for side in sides:
-                file = self._file(bench, side.name)
+                file = self._file(ctx, side.name)
                 file.unlink(missing_ok=True)
                 env = {
-                    **side.variables(bench),
+                    **side.variables(ctx),
                     "LAKE_CI_TURNS": turns.address,
                     "LAKE_CI_ROUNDS": str(self.spec.rounds),
                     # The same seed for both processes, another one for the next pair.
@@ -190,7 +190,7 @@ class Benchmark(Tool):
                 scratch = side.folder / "scratch"
                 command = pytest_command(side, self.spec.id, f"--benchmark-json={file}")
                 command.append(f"--basetemp={scratch}")
-                running[side.name] = pool.submit(bench.execute, command, env=env)
+                running[side.name] = pool.submit(ctx.execute, command, env=env)
             names = [side.name for side in sides]
             first = names if number % 2 == 0 else names[::-1]
             turns.grant(
@@ -200,11 +200,11 @@ class Benchmark(Tool):
             )
             return {name: future.result() for name, future in running.items()}
 
-    def _file(self, bench: Workbench, side: str) -> Path:
-        return bench.reports / f".{self.name}-{side}.json"
+    def _file(self, ctx: CheckContext, side: str) -> Path:
+        return ctx.reports / f".{self.name}-{side}.json"
 
-    def _read(self, bench: Workbench, side: str) -> Rounds:
-        file = self._file(bench, side)
+    def _read(self, ctx: CheckContext, side: str) -> Rounds:
+        file = self._file(ctx, side)
         [body] = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
         file.unlink()
         more = body["extra_info"]

@@ -32,7 +32,7 @@ from lake_ci.checks.performance.history import (
 from lake_ci.checks.performance.options import PerformanceOptions
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.model.results import REPORTS, TIME_FORMAT, Outcome, Status, count
-from lake_ci.runner.check import Stages, Tool, Workbench, stopped_or_crashed
+from lake_ci.runner.check import Check, CheckContext, Stages, stopped_or_crashed
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
@@ -40,7 +40,7 @@ HISTORY = f"{REPORTS}/.history/performance.jsonl"
 
 
 def stages(
-    bench: Workbench, chosen: PerformanceOptions, env: Mapping[str, str]
+    ctx: CheckContext, chosen: PerformanceOptions, env: Mapping[str, str]
 ) -> Stages:
     """The builds of both versions, then the benchmarks.
 
@@ -50,12 +50,12 @@ def stages(
     before = Baseline(env, chosen.baseline)
     new, old = InstallVersion("wheel"), InstallVersion("baseline wheel", before)
     found = Collect(chosen, before, old, new)
-    with worktree(bench.root):
+    with worktree(ctx.root):
         yield [Java("17"), Jars(), before, new, old, found]
     yield [*found.benchmarks, History(found)]
 
 
-class Collect(Tool):
+class Collect(Check):
     """Collect the benchmarks, and report those that only the baseline has."""
 
     name = "benchmarks"
@@ -74,10 +74,10 @@ class Collect(Tool):
         self.new = new
         self.benchmarks: list[Benchmark] = []
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if self.new.side is None:
             return Outcome(Status.SKIPPED, "the wheel was not built")
-        listed = self._listed(bench, self.new.side, bench.root)
+        listed = self._listed(ctx, self.new.side, ctx.root)
         if isinstance(listed, Outcome):
             return listed
         if not listed:
@@ -88,7 +88,7 @@ class Collect(Tool):
             )
             return Outcome.failure(self.name, "none", why, file=FOLDER)
         differs = (
-            changed_files(bench.root, self.baseline.commit)
+            changed_files(ctx.root, self.baseline.commit)
             if self.baseline.commit
             else None
         )
@@ -96,9 +96,9 @@ class Collect(Tool):
             Benchmark(each, self.options, self.baseline, self.old, self.new, differs)
             for each in listed
         ]
-        return self._compared(bench, listed)
+        return self._compared(ctx, listed)
 
-    def _compared(self, bench: Workbench, listed: Sequence[BenchmarkSpec]) -> Outcome:
+    def _compared(self, ctx: CheckContext, listed: Sequence[BenchmarkSpec]) -> Outcome:
         """The outcome with the benchmarks that only the baseline has."""
         detail = count(len(listed), "benchmark")
         if (
@@ -107,7 +107,7 @@ class Collect(Tool):
             or self.options.partial
         ):
             return Outcome(Status.SUCCESS, detail)
-        before = self._listed(bench, self.old.side, self.old.side.tree)
+        before = self._listed(ctx, self.old.side, self.old.side.tree)
         if isinstance(before, Outcome):
             return Outcome(
                 Status.SUCCESS, f"{detail}; those of the baseline cannot be listed"
@@ -120,12 +120,12 @@ class Collect(Tool):
         return Outcome(Status.SUCCESS, detail, data={"removed": removed})
 
     def _listed(
-        self, bench: Workbench, side: Side, tree: Path
+        self, ctx: CheckContext, side: Side, tree: Path
     ) -> list[BenchmarkSpec] | Outcome:
-        file = bench.reports / f".list-{side.name}.json"
+        file = ctx.reports / f".list-{side.name}.json"
         select = ["-k", self.options.select] if self.options.select else []
-        env = {**side.variables(bench), "LAKE_CI_LIST": str(file)}
-        done = bench.execute(
+        env = {**side.variables(ctx), "LAKE_CI_LIST": str(file)}
+        done = ctx.execute(
             pytest_command(side, FOLDER, "--collect-only", *select), env=env, cwd=tree
         )
         try:
@@ -139,7 +139,7 @@ class Collect(Tool):
             file.unlink(missing_ok=True)
 
 
-class History(Tool):
+class History(Check):
     """Write benchmarks.json, add a line to the history, and draw its trend."""
 
     name = "history"
@@ -148,7 +148,7 @@ class History(Tool):
     def __init__(self, collect: Collect) -> None:
         self.collect = collect
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         measured = {
             each.name: each.measured
             for each in self.collect.benchmarks
@@ -157,22 +157,22 @@ class History(Tool):
         if not measured:
             return Outcome(Status.SKIPPED, "nothing was measured")
         record = Record(
-            commit=git.commit(bench.root),
+            commit=git.commit(ctx.root),
             baseline=self.collect.baseline.commit,
-            dirty=git.is_dirty(bench.root),
+            dirty=git.is_dirty(ctx.root),
             made=datetime.now(timezone.utc).strftime(TIME_FORMAT),
             machine=describe_machine(),
             benchmarks=measured,
         )
-        write_whole(bench.reports / "benchmarks.json", to_line(record))
-        path = bench.root / HISTORY
+        write_whole(ctx.reports / "benchmarks.json", to_line(record))
+        path = ctx.root / HISTORY
         # A partial run is shown, but not added to the history.
         if not self.collect.options.partial:
             append_records(path, [record])
         records, unread = read_history(path)
         if self.collect.options.partial:
             records.append(record)
-        write_whole(bench.reports / "history.svg", trend.draw_trend(records))
+        write_whole(ctx.reports / "history.svg", trend.draw_trend(records))
         detail = f"{count(len(records), 'run')} in {HISTORY}"
         if unread:
             return Outcome(

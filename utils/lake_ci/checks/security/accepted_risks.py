@@ -16,7 +16,7 @@ import nox.project
 from lake_ci.checks.security.sarif import SEVERITIES, SecurityFinding, merged
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import Tool, Workbench
+from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.pyproject import settings
 
 FILE = "security/exceptions.toml"
@@ -199,7 +199,7 @@ def _problem(rule: str, message: str, line: int) -> Finding:
     return Finding(AcceptedRisksCheck.name, rule, message, FILE, line)
 
 
-class AcceptedRisksCheck(Tool):
+class AcceptedRisksCheck(Check):
     """Check that each exception is complete, has not expired, and is still needed."""
 
     name = "exceptions"
@@ -209,7 +209,7 @@ class AcceptedRisksCheck(Tool):
     def __init__(self, register: Register) -> None:
         self.register = register
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         found = list(self.register.problems)
         for each in self.register.unused():
             place = f" in {each.file}" if each.file else ""

@@ -12,7 +12,7 @@ from lake_ci.checks.file_cache import FileCache, FileRows
 from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.checks.security.scanner import UNREADABLE, Scanner, shown
 from lake_ci.model.results import Outcome, count
-from lake_ci.runner.check import Workbench, crashed
+from lake_ci.runner.check import CheckContext, crashed
 from lake_ci.system import git
 
 LOCK = "requirements/security.txt"
@@ -47,11 +47,11 @@ class FileScanner(Scanner):
 
     settings: Sequence[str] = ()
 
-    def files(self, bench: Workbench) -> Sequence[str]:
+    def files(self, ctx: CheckContext) -> Sequence[str]:
         """The files to scan."""
         raise NotImplementedError
 
-    def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
+    def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
         """The command line that scans these files, run at the root of the repository.
 
         It may scan other files, too.
@@ -59,7 +59,7 @@ class FileScanner(Scanner):
         raise NotImplementedError
 
     def seen(
-        self, document: Any, files: Sequence[str], bench: Workbench
+        self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Iterable[str]:
         """The requested files that the scanner has scanned.
 
@@ -68,20 +68,20 @@ class FileScanner(Scanner):
         """
         raise NotImplementedError
 
-    def file(self, row: Any, bench: Workbench) -> str:
+    def file(self, row: Any, ctx: CheckContext) -> str:
         """The file of a row of the cleaned document."""
         raise NotImplementedError
 
-    def run(self, bench: Workbench) -> Outcome:
-        files = self.files(bench)
+    def run(self, ctx: CheckContext) -> Outcome:
+        files = self.files(ctx)
         cache = FileCache(
-            bench.root / ".cache" / f"{self.name}.json",
-            bench.root,
-            self._context(bench),
+            ctx.root / ".cache" / f"{self.name}.json",
+            ctx.root,
+            self._context(ctx),
         )
         digests = cache.digests(files)
         cached, uncached = cache.cached(files, digests), cache.uncached(files, digests)
-        result = self._scan_files(uncached, cached, bench) if uncached else ScanResult()
+        result = self._scan_files(uncached, cached, ctx) if uncached else ScanResult()
         if isinstance(result, Outcome):
             return result
         rows = {**cached, **result.rows}
@@ -89,75 +89,75 @@ class FileScanner(Scanner):
         if not looked_at:
             return Outcome.failure(self.name, "nothing", "it looked at no file")
         found = [
-            *self.security_findings({"results": _sorted(cached), "errors": []}, bench),
+            *self.security_findings({"results": _sorted(cached), "errors": []}, ctx),
             *result.findings,
         ]
         results = [*_sorted(rows), *result.stray]
         self.write(
-            {"files": looked_at, "results": results, "errors": result.errors}, bench
+            {"files": looked_at, "results": results, "errors": result.errors}, ctx
         )
         if uncached:
-            cache.save(self._cacheable(cached, result, bench), digests)
+            cache.save(self._cacheable(cached, result, ctx), digests)
         changed = _scanned_count(result.rows)
         return self.register.settle(
             self.name, found, f"{count(looked_at, 'file')}, {changed or 'none'} changed"
         )
 
     def _scan_files(
-        self, files: Sequence[str], cached: Mapping[str, FileRows], bench: Workbench
+        self, files: Sequence[str], cached: Mapping[str, FileRows], ctx: CheckContext
     ) -> ScanResult | Outcome:
         """Scan files; returns an outcome if the scanner failed."""
-        done = bench.execute(self.scan(bench, files), env=self.environment(bench))
+        done = ctx.execute(self.scan(ctx, files), env=self.environment(ctx))
         ended = self.ended_badly(done)
         if ended is not None:
             return ended
         try:
-            result = self._parsed(self.document(done, bench), files, cached, bench)
+            result = self._parsed(self.document(done, ctx), files, cached, ctx)
         except UNREADABLE as error:
             return self.unreadable(done, error)
         if done.code != 0 and not result.findings:
             return crashed(self.name, shown(done))
         return result
 
-    def _context(self, bench: Workbench) -> list[str]:
+    def _context(self, ctx: CheckContext) -> list[str]:
         """What results depend on besides the file: settings, versions, this code."""
-        names = git.files(bench.root, LOCK, *self.settings)
+        names = git.files(ctx.root, LOCK, *self.settings)
         texts = [
-            (bench.root / name).read_text(encoding="utf-8", errors="surrogateescape")
+            (ctx.root / name).read_text(encoding="utf-8", errors="surrogateescape")
             for name in names
         ]
         code = [
             Path(inspect.getfile(each)).read_text(encoding="utf-8")
             for each in (type(self), FileScanner)
         ]
-        return [*names, *texts, *code, str(bench.python.resolve())]
+        return [*names, *texts, *code, str(ctx.python.resolve())]
 
     def _parsed(
         self,
         document: Any,
         files: Sequence[str],
         cached: Mapping[str, FileRows],
-        bench: Workbench,
+        ctx: CheckContext,
     ) -> ScanResult:
         """The rows and errors of a document, without those of cached files.
 
         Raises one of UNREADABLE.
         """
-        seen = set(self.seen(document, files, bench))
+        seen = set(self.seen(document, files, ctx))
         cleaned = self.clean(document)
         results = [
-            row for row in cleaned["results"] if self.file(row, bench) not in cached
+            row for row in cleaned["results"] if self.file(row, ctx) not in cached
         ]
         found: dict[str, list[Any]] = {}
         for row in results:
-            found.setdefault(self.file(row, bench), []).append(row)
+            found.setdefault(self.file(row, ctx), []).append(row)
         rows: dict[str, FileRows] = {
             file: found.pop(file, []) if file in seen or file in found else None
             for file in files
         }
         findings = list(
             self.security_findings(
-                {"results": results, "errors": cleaned["errors"]}, bench
+                {"results": results, "errors": cleaned["errors"]}, ctx
             )
         )
         return ScanResult(
@@ -168,10 +168,10 @@ class FileScanner(Scanner):
         )
 
     def _cacheable(
-        self, cached: Mapping[str, FileRows], result: ScanResult, bench: Workbench
+        self, cached: Mapping[str, FileRows], result: ScanResult, ctx: CheckContext
     ) -> dict[str, FileRows]:
         """The results that may be cached."""
-        unread = {self.file(row, bench) for row in result.errors}
+        unread = {self.file(row, ctx) for row in result.errors}
         if result.stray or not unread <= {*cached, *result.rows}:
             # Their file is unknown, so the next run must report them again.
             return {}

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from lake_ci.checks.lint.locks import FOLDER
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.environment import uv_program
 from lake_ci.system.pyproject import read_project
 
@@ -58,7 +58,7 @@ def normalized_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def resolve(bench: Workbench, today: date) -> Path | None:
+def resolve(ctx: CheckContext, today: date) -> Path | None:
     """Resolve the newest versions that the wheel and its extras allow, into a file.
 
     It runs once a day, and after each change of pyproject.toml.
@@ -66,15 +66,13 @@ def resolve(bench: Workbench, today: date) -> Path | None:
     Returns:
         The file, or None if they cannot be resolved.
     """
-    digest = hashlib.sha256((bench.root / "pyproject.toml").read_bytes()).hexdigest()[
-        :12
-    ]
-    folder = bench.root / CACHE
+    digest = hashlib.sha256((ctx.root / "pyproject.toml").read_bytes()).hexdigest()[:12]
+    folder = ctx.root / CACHE
     resolved = folder / f"{today}-{digest}.txt"
     if not resolved.exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        floor = read_project(bench.root)["project"]["requires-python"].strip("><=~ ")
+        floor = read_project(ctx.root)["project"]["requires-python"].strip("><=~ ")
         scratch = folder / ".scratch"
         command = [
             uv_program() or "uv",
@@ -84,7 +82,7 @@ def resolve(bench: Workbench, today: date) -> Path | None:
             "--output-file",
             str(scratch),
         ]
-        if bench.execute(command).code != 0 or not scratch.exists():
+        if ctx.execute(command).code != 0 or not scratch.exists():
             return None
         scratch.replace(resolved)
     return resolved

@@ -20,7 +20,7 @@ from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.checks.security.scanner import Scanner
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Outcome, Status, count
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 VARIABLE = "LAKE_CI_ADVISORIES"
@@ -107,52 +107,50 @@ class Safety(Scanner):
         self.online = online
         self._pins: list[Pin] = []
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         databases = [Database((), "live database", self.today)] if self.online() else []
-        folder = from_folder(bench.env)
+        folder = from_folder(ctx.env)
         databases += [folder] if folder else []
         if not databases:
             return Outcome(Status.WARNING, NONE, weaker=NONE)
-        files, self._pins = self.listed(bench)
+        files, self._pins = self.listed(ctx)
         if not self._pins:
             return Outcome.failure(
                 self.name, "nothing", f"no package is pinned: {LOCK_HINT}"
             )
-        fresh = self.newest(bench)
+        fresh = self.newest(ctx)
         if fresh is not None:
             files.append(fresh)
-            self._pins += locked_packages.wheel_pins(fresh, bench.root)
+            self._pins += locked_packages.wheel_pins(fresh, ctx.root)
         not_checked = NONE
         for database in databases:
-            done = bench.execute(
-                self._command(bench, database, files), env=self.environment(bench)
+            done = ctx.execute(
+                self._command(ctx, database, files), env=self.environment(ctx)
             )
             if done.code not in NO_ANSWER:
                 complete = fresh is not None or not self.resolves
-                return self._dated(
-                    self.outcome(done, bench), database, resolved=complete
-                )
+                return self._dated(self.outcome(done, ctx), database, resolved=complete)
             not_checked = f"{NONE}\n{done.last_lines(3)}"
         return Outcome(Status.WARNING, NONE, weaker=not_checked)
 
-    def listed(self, bench: Workbench) -> tuple[list[Path], list[Pin]]:
+    def listed(self, ctx: CheckContext) -> tuple[list[Path], list[Pin]]:
         """The files that safety scans, and the pins in them."""
-        files = locked_packages.locks(bench.root)
+        files = locked_packages.locks(ctx.root)
         return files, [
-            pin for file in files for pin in locked_packages.lock_pins(file, bench.root)
+            pin for file in files for pin in locked_packages.lock_pins(file, ctx.root)
         ]
 
-    def newest(self, bench: Workbench) -> Path | None:
+    def newest(self, ctx: CheckContext) -> Path | None:
         """A file with the newest versions that the wheel allows today; None if that is
         not wanted, or they cannot be resolved.
         """
-        return locked_packages.resolve(bench, self.today) if self.resolves else None
+        return locked_packages.resolve(ctx, self.today) if self.resolves else None
 
     def _command(
-        self, bench: Workbench, database: Database, files: list[Path]
+        self, ctx: CheckContext, database: Database, files: list[Path]
     ) -> list[str]:
         check = [
-            bench.bin("safety"),
+            ctx.bin("safety"),
             "--disable-optional-telemetry",
             "check",
             *database.arguments,
@@ -160,21 +158,21 @@ class Safety(Scanner):
         return [
             *check,
             *(f"--file={file}" for file in files),
-            f"--save-json={self._raw(bench)}",
+            f"--save-json={self._raw(ctx)}",
         ]
 
-    def _raw(self, bench: Workbench) -> Path:
-        return bench.reports / ".safety.json"
+    def _raw(self, ctx: CheckContext) -> Path:
+        return ctx.reports / ".safety.json"
 
-    def environment(self, bench: Workbench) -> dict[str, str]:
+    def environment(self, ctx: CheckContext) -> dict[str, str]:
         network = {
-            name: value for name, value in bench.env.items() if NETWORK.fullmatch(name)
+            name: value for name, value in ctx.env.items() if NETWORK.fullmatch(name)
         }
-        return super().environment(bench) | network
+        return super().environment(ctx) | network
 
-    def text(self, done: Completed, bench: Workbench) -> str:
+    def text(self, done: Completed, ctx: CheckContext) -> str:
         # Its standard output always begins with a banner.
-        raw = self._raw(bench)
+        raw = self._raw(ctx)
         text = raw.read_text(encoding="utf-8") if raw.exists() else ""
         raw.unlink(missing_ok=True)
         return text
@@ -185,7 +183,7 @@ class Safety(Scanner):
         return document
 
     def security_findings(
-        self, document: Any, bench: Workbench
+        self, document: Any, ctx: CheckContext
     ) -> Iterator[SecurityFinding]:
         seen = {
             locked_packages.normalized_name(name)

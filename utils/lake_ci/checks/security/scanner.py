@@ -16,7 +16,7 @@ from typing import Any
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.model.results import Outcome
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Check, CheckContext, crashed, stopped
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
@@ -31,7 +31,7 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 STRING = re.compile(r'"(?:[^"\\]|\\.)*("\s*:|"|$)')
 
 
-class Scanner(Tool):
+class Scanner(Check):
     """Base class of the scanners of the repository.
 
     Attributes:
@@ -45,7 +45,7 @@ class Scanner(Tool):
     def __init__(self, register: Register) -> None:
         self.register = register
 
-    def text(self, done: Completed, bench: Workbench) -> str:
+    def text(self, done: Completed, ctx: CheckContext) -> str:
         """The JSON that the command printed or wrote."""
         return done.stdout
 
@@ -54,7 +54,7 @@ class Scanner(Tool):
         raise NotImplementedError
 
     def security_findings(
-        self, document: Any, bench: Workbench
+        self, document: Any, ctx: CheckContext
     ) -> Iterable[SecurityFinding]:
         """The findings of a document.
 
@@ -67,24 +67,24 @@ class Scanner(Tool):
         """What was scanned, such as `12 files`. Raises ValueError if nothing was."""
         raise NotImplementedError
 
-    def environment(self, bench: Workbench) -> dict[str, str]:
+    def environment(self, ctx: CheckContext) -> dict[str, str]:
         """The whole environment of the command."""
-        return minimal_env(bench)
+        return minimal_env(ctx)
 
-    def outcome(self, done: Completed, bench: Workbench) -> Outcome:
+    def outcome(self, done: Completed, ctx: CheckContext) -> Outcome:
         """The outcome of the command; writes the report if the document is readable."""
         ended = self.ended_badly(done)
         if ended is not None:
             return ended
         try:
-            document = self.document(done, bench)
+            document = self.document(done, ctx)
             looked_at = self.looked_at(document)
-            found = list(self.security_findings(document, bench))
+            found = list(self.security_findings(document, ctx))
         except UNREADABLE as error:
             return self.unreadable(done, error)
         if done.code != 0 and not found:
             return crashed(self.name, shown(done))
-        self.write(self.clean(document), bench)
+        self.write(self.clean(document), ctx)
         return self.register.settle(self.name, found, looked_at)
 
     def ended_badly(self, done: Completed) -> Outcome | None:
@@ -94,9 +94,9 @@ class Scanner(Tool):
             return crashed(self.name, shown(done))
         return cut
 
-    def document(self, done: Completed, bench: Workbench) -> Any:
+    def document(self, done: Completed, ctx: CheckContext) -> Any:
         """The document of the command. Raises ValueError."""
-        return json.JSONDecoder().raw_decode(self.text(done, bench).lstrip())[0]
+        return json.JSONDecoder().raw_decode(self.text(done, ctx).lstrip())[0]
 
     def unreadable(self, done: Completed, error: Exception) -> Outcome:
         """The outcome of a command with an incomplete or unknown document."""
@@ -104,18 +104,18 @@ class Scanner(Tool):
             self.name, shown(done), f"left what its reader does not know: {error}"
         )
 
-    def write(self, document: Any, bench: Workbench) -> None:
+    def write(self, document: Any, ctx: CheckContext) -> None:
         """Write the cleaned document as the report."""
-        write_whole(bench.reports / self.report, json.dumps(document, indent=1) + "\n")
+        write_whole(ctx.reports / self.report, json.dumps(document, indent=1) + "\n")
 
 
-def minimal_env(bench: Workbench) -> dict[str, str]:
+def minimal_env(ctx: CheckContext) -> dict[str, str]:
     """An environment without credentials, and with an empty home folder."""
-    home = bench.root / HOME
+    home = ctx.root / HOME
     home.mkdir(parents=True, exist_ok=True)
     return {
         name: value
-        for name, value in bench.env.items()
+        for name, value in ctx.env.items()
         if ALLOWED_VARIABLES.fullmatch(name)
     } | {"HOME": str(home)}
 

@@ -15,7 +15,7 @@ from lake_ci.checks.security.file_scanner import LOCK, FileScanner
 from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.checks.security.scanner import HOME, Scanner, minimal_env
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import CommandTool, Tool, Workbench, stopped_or_crashed
+from lake_ci.runner.check import Check, CheckContext, CommandCheck, stopped_or_crashed
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import read_project
@@ -36,36 +36,36 @@ class Bandit(FileScanner):
     report = "bandit.json"
     settings = ("pyproject.toml",)
 
-    def files(self, bench: Workbench) -> list[str]:
+    def files(self, ctx: CheckContext) -> list[str]:
         paths = self.register.settings["bandit"]
-        return [file for file in git.files(bench.root, *paths) if file.endswith(".py")]
+        return [file for file in git.files(ctx.root, *paths) if file.endswith(".py")]
 
-    def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
-        scan = [bench.bin("bandit"), "--configfile=pyproject.toml", "--ignore-nosec"]
+    def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
+        scan = [ctx.bin("bandit"), "--configfile=pyproject.toml", "--ignore-nosec"]
         return [*scan, "--quiet", "--format=json", *files]
 
-    def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> set[str]:
-        seen = {bench.relative(name) for name in document["metrics"]}
+    def seen(self, document: Any, files: Sequence[str], ctx: CheckContext) -> set[str]:
+        seen = {ctx.relative(name) for name in document["metrics"]}
         unseen = [file for file in files if file not in seen]
         if unseen:
             raise ValueError(f"it did not look at {', '.join(unseen)}")
         return seen
 
-    def file(self, row: Any, bench: Workbench) -> str:
-        return bench.relative(row["filename"])
+    def file(self, row: Any, ctx: CheckContext) -> str:
+        return ctx.relative(row["filename"])
 
     def security_findings(
-        self, document: Any, bench: Workbench
+        self, document: Any, ctx: CheckContext
     ) -> Iterator[SecurityFinding]:
         for error in document["errors"]:
             message = f"not scanned: {error['reason']}"
             yield SecurityFinding(
-                self.name, "unparsed", message, self.file(error, bench), 1, "high"
+                self.name, "unparsed", message, self.file(error, ctx), 1, "high"
             )
         for row in document["results"]:
             message = f"{_without_secret(row)}; see {row['more_info']}"
             cwe = f"CWE-{row['issue_cwe']['id']}" if row.get("issue_cwe") else None
-            file, severity = self.file(row, bench), row["issue_severity"].lower()
+            file, severity = self.file(row, ctx), row["issue_severity"].lower()
             yield SecurityFinding(
                 self.name,
                 row["test_id"],
@@ -103,14 +103,14 @@ class Semgrep(FileScanner):
     # For more files than this, semgrep is faster if it scans all files.
     FEW = 100
 
-    def files(self, bench: Workbench) -> Sequence[str]:
-        return git.files(bench.root)
+    def files(self, ctx: CheckContext) -> Sequence[str]:
+        return git.files(ctx.root)
 
-    def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
+    def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
         # One process: the other scanners use the other cores, and most of the time is
         # the start of semgrep.
         scan = [
-            bench.bin("semgrep"),
+            ctx.bin("semgrep"),
             "scan",
             "--json",
             "--jobs=1",
@@ -129,28 +129,28 @@ class Semgrep(FileScanner):
             ".",
         ]
 
-    def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> set[str]:
-        return {bench.relative(path) for path in document["paths"]["scanned"]}
+    def seen(self, document: Any, files: Sequence[str], ctx: CheckContext) -> set[str]:
+        return {ctx.relative(path) for path in document["paths"]["scanned"]}
 
-    def file(self, row: Any, bench: Workbench) -> str:
-        return bench.relative(row.get("path") or RULES)
+    def file(self, row: Any, ctx: CheckContext) -> str:
+        return ctx.relative(row.get("path") or RULES)
 
     def security_findings(
-        self, document: Any, bench: Workbench
+        self, document: Any, ctx: CheckContext
     ) -> Iterator[SecurityFinding]:
         for error in document["errors"]:
             line = error.get("spans", [{}])[0].get("start", {}).get("line", 1)
             kind = error["type"] if isinstance(error["type"], str) else error["type"][0]
             message = f"not scanned as a whole: {kind}"
             yield SecurityFinding(
-                self.name, "unparsed", message, self.file(error, bench), line, "high"
+                self.name, "unparsed", message, self.file(error, ctx), line, "high"
             )
         for row in document["results"]:
             rule, extra = row["check_id"].rpartition(".")[2], row["extra"]
             severity, cwe = self.SEVERITIES[extra["severity"]], extra["metadata"].get(
                 "cwe"
             )
-            file, line = self.file(row, bench), row["start"]["line"]
+            file, line = self.file(row, ctx), row["start"]["line"]
             yield SecurityFinding(
                 self.name, rule, extra["message"], file, line, severity, cwe
             )
@@ -169,49 +169,45 @@ class Semgrep(FileScanner):
         return {"results": rows, "errors": document["errors"]}
 
 
-class Rules(CommandTool):
+class Rules(CommandCheck):
     """Test each rule of security/rules with its test file; a rule without one fails."""
 
     name = "semgrep rules"
 
-    def command(self, bench: Workbench) -> list[str]:
-        return [bench.bin("semgrep"), "scan", "--test", "--json", *SEMGREP, RULES]
+    def command(self, ctx: CheckContext) -> list[str]:
+        return [ctx.bin("semgrep"), "scan", "--test", "--json", *SEMGREP, RULES]
 
-    def _rules(self, bench: Workbench) -> list[Path]:
+    def _rules(self, ctx: CheckContext) -> list[Path]:
         """The files of the rules, without the test files."""
-        paths = sorted((bench.root / RULES).glob("*.yaml"))
+        paths = sorted((ctx.root / RULES).glob("*.yaml"))
         return [path for path in paths if not path.name.endswith(".test.yaml")]
 
-    def run(self, bench: Workbench) -> Outcome:
-        rules = self._rules(bench)
+    def run(self, ctx: CheckContext) -> Outcome:
+        rules = self._rules(ctx)
         if not rules:
             return Outcome.failure(
                 self.name, "nothing", f"there is no rule under {RULES}/"
             )
-        untested = [
-            finding for path in rules for finding in self._untested(path, bench)
-        ]
+        untested = [finding for path in rules for finding in self._untested(path, ctx)]
         if untested:
             return Outcome.of(untested)
-        lock = bench.root / LOCK
+        lock = ctx.root / LOCK
         context = [lock.read_text(encoding="utf-8") if lock.exists() else ""]
-        cache = FileCache(
-            bench.root / ".cache" / "semgrep-rules.json", bench.root, context
-        )
-        files = git.files(bench.root, RULES)
+        cache = FileCache(ctx.root / ".cache" / "semgrep-rules.json", ctx.root, context)
+        files = git.files(ctx.root, RULES)
         digests = cache.digests(files)
         clean = count(len(rules), "rule")
         if not cache.uncached(files, digests):
             return Outcome(Status.SUCCESS, f"{clean}, none changed")
         outcome = self.outcome(
-            bench.execute(self.command(bench), env=minimal_env(bench)), bench
+            ctx.execute(self.command(ctx), env=minimal_env(ctx)), ctx
         )
         if outcome.status is not Status.SUCCESS:
             return outcome
         cache.save({file: [] for file in files}, digests)
         return Outcome(Status.SUCCESS, f"{clean} tested")
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         document = json.loads(done.stdout)
         for error in document["config_with_errors"]:
             yield Finding(self.name, "unreadable", str(error), RULES)
@@ -231,7 +227,7 @@ class Rules(CommandTool):
                             self.name,
                             rule,
                             f"{rule} {word}",
-                            bench.relative(test),
+                            ctx.relative(test),
                             line,
                         )
                 if not check["passed"] and not check["matches"]:
@@ -239,13 +235,13 @@ class Rules(CommandTool):
                         self.name,
                         rule,
                         f"{rule} did not run: {check['errors']}",
-                        bench.relative(file),
+                        ctx.relative(file),
                         1,
                     )
 
-    def _untested(self, rule: Path, bench: Workbench) -> Iterator[Finding]:
+    def _untested(self, rule: Path, ctx: CheckContext) -> Iterator[Finding]:
         """A finding for each kind of test that a rule lacks; semgrep ignores that."""
-        place = bench.relative(rule)
+        place = ctx.relative(rule)
         ids = re.findall(
             r"^\s*- id: (\S+)$", rule.read_text(encoding="utf-8"), re.MULTILINE
         )
@@ -275,10 +271,10 @@ class Secrets(FileScanner):
     finding_codes = (200,)
     settings = (KINGFISHER_RULES,)
 
-    def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
+    def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
         # Without the network; kingfisher prints a hash in place of each secret.
         scan = [
-            bench.bin("kingfisher"),
+            ctx.bin("kingfisher"),
             "scan",
             "--no-validate",
             "--no-update-check",
@@ -287,13 +283,13 @@ class Secrets(FileScanner):
         ]
         # A token in several files is reported in each.
         scan += ["--no-dedup", f"--rules-path={KINGFISHER_RULES}"]
-        cache = f"--rule-cache-dir={bench.root / HOME / 'kingfisher'}"
+        cache = f"--rule-cache-dir={ctx.root / HOME / 'kingfisher'}"
         return [*scan, cache, "--git-history=none", "--format=json", *files]
 
-    def files(self, bench: Workbench) -> list[str]:
+    def files(self, ctx: CheckContext) -> list[str]:
         """The files of git, and ignored files that a distribution would contain."""
         targets = (
-            read_project(bench.root)["tool"]
+            read_project(ctx.root)["tool"]
             .get("hatch", {})
             .get("build", {})
             .get("targets", {})
@@ -303,14 +299,14 @@ class Secrets(FileScanner):
         packed = (
             path
             for folder in folders
-            for path in (bench.root / folder).rglob("*")
+            for path in (ctx.root / folder).rglob("*")
             if path.is_file()
         )
-        files = {bench.relative(path) for path in packed if path.suffix != ".pyc"}
-        return sorted({*files, *git.files(bench.root)})
+        files = {ctx.relative(path) for path in packed if path.suffix != ".pyc"}
+        return sorted({*files, *git.files(ctx.root)})
 
     def seen(
-        self, document: Any, files: Sequence[str], bench: Workbench
+        self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Sequence[str]:
         # It does not list files without findings.
         if not document["metadata"]["summary"]["blobs_scanned"]:
@@ -323,11 +319,11 @@ class Secrets(FileScanner):
             )
         return files
 
-    def file(self, row: Any, bench: Workbench) -> str:
-        return bench.relative(row["path"])
+    def file(self, row: Any, ctx: CheckContext) -> str:
+        return ctx.relative(row["path"])
 
     def security_findings(
-        self, document: Any, bench: Workbench
+        self, document: Any, ctx: CheckContext
     ) -> Iterator[SecurityFinding]:
         for row in document["results"]:
             rule = row["rule"].rpartition(".")[2]
@@ -339,7 +335,7 @@ class Secrets(FileScanner):
                 self.name,
                 rule,
                 message,
-                self.file(row, bench),
+                self.file(row, ctx),
                 row["line"],
                 "high",
                 "CWE-798",
@@ -355,7 +351,7 @@ class Secrets(FileScanner):
         return {"results": results, "errors": []}
 
 
-class Sarif(Tool):
+class Sarif(Check):
     """Write findings.sarif with all findings, and validate it with OASIS' schema."""
 
     name = REPORT
@@ -365,7 +361,7 @@ class Sarif(Tool):
         self.register = register
         self.scanners = scanners
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         unfinished = self.register.unfinished(scanner.name for scanner in self.scanners)
         if unfinished:
             # GitHub would close the alerts of the missing findings.
@@ -373,12 +369,12 @@ class Sarif(Tool):
                 Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish"
             )
         security_findings = self.register.security_findings()
-        scratch = bench.reports / f".{REPORT}"
+        scratch = ctx.reports / f".{REPORT}"
         scratch.write_text(sarif.text(security_findings), encoding="utf-8")
-        check = [bench.bin("check-jsonschema"), "--schemafile", SCHEMA, str(scratch)]
-        done = bench.execute(check)
+        check = [ctx.bin("check-jsonschema"), "--schemafile", SCHEMA, str(scratch)]
+        done = ctx.execute(check)
         if done.code != 0:
             scratch.unlink()
             return stopped_or_crashed(self.name, done)
-        scratch.replace(bench.reports / REPORT)
+        scratch.replace(ctx.reports / REPORT)
         return Outcome(Status.SUCCESS, count(len(security_findings), "finding"))

@@ -8,13 +8,13 @@ from pathlib import Path
 from lake_ci.checks.security.accepted_risks import AcceptedRisksCheck, Register
 from lake_ci.checks.security.safety import Safety
 from lake_ci.checks.security.scanners import Bandit, Rules, Sarif, Secrets, Semgrep
-from lake_ci.runner.check import Tool
+from lake_ci.runner.check import Check
 
 REPORTS = [f"{name}.json" for name in ("safety", "bandit", "semgrep", "secrets")]
 """The names of the reports that the scanners write."""
 
 
-def checks(root: Path, today: date) -> list[Tool]:
+def checks(root: Path, today: date) -> list[Check]:
     """The scans, the check of the exceptions, and the report of all findings."""
     register = Register(root, today)
     bandit, semgrep = Bandit(register), Semgrep(register)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lake_ci.checks.terraform.code import FOLDER, isolated, mirror, terraform_variables
 from lake_ci.errors import LakeCiError
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 
 SCRIPTS = "testing/aws"
 # With any of these variables AWS' clients find credentials.
@@ -47,7 +47,7 @@ class Account:
 
 @contextmanager
 def accounts(
-    bench: Workbench, environments: Sequence[str], *, rehearse: bool = False
+    ctx: CheckContext, environments: Sequence[str], *, rehearse: bool = False
 ) -> Iterator[dict[str, Account]]:
     """Provide the account of each environment to a block.
 
@@ -57,41 +57,41 @@ def accounts(
     Raises:
         LakeCiError: AWS does not accept the credentials, or moto did not start.
     """
-    here = None if rehearse or not environments else caller(bench)
+    here = None if rehearse or not environments else caller(ctx)
     found = {
-        name: real(bench, name)
+        name: real(ctx, name)
         for name in environments
-        if setting(bench, name, "account_id") == here
+        if setting(ctx, name, "account_id") == here
     }
     rest = [name for name in environments if name not in found]
     if not rest:
         yield found
         return
-    with _moto_accounts(bench, rest) as rehearsed:
+    with _moto_accounts(ctx, rest) as rehearsed:
         yield found | rehearsed
 
 
 @contextmanager
 def _moto_accounts(
-    bench: Workbench, environments: Sequence[str]
+    ctx: CheckContext, environments: Sequence[str]
 ) -> Iterator[dict[str, Account]]:
     """Provide an account of a moto server for each environment to a block."""
     requested = {
         name: {
-            "account": setting(bench, name, "account_id") or NOBODY,
-            "bucket": states(bench, name),
+            "account": setting(ctx, name, "account_id") or NOBODY,
+            "bucket": states(ctx, name),
         }
         for name in environments
     }
     # Too short to be redacted: nothing in moto's errors is secret.
     keys = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto"}
-    argv = [str(bench.python), f"{SCRIPTS}/serve.py", json.dumps(requested)]
-    with bench.serve(argv, env=isolated(bench, "moto") | keys) as line:
+    argv = [str(ctx.python), f"{SCRIPTS}/serve.py", json.dumps(requested)]
+    with ctx.serve(argv, env=isolated(ctx, "moto") | keys) as line:
         response = json.loads(line)
         found = {}
         for name in environments:
             env = (
-                isolated(bench, name)
+                isolated(ctx, name)
                 | response["sessions"][name]
                 | {"AWS_ENDPOINT_URL": response["endpoint"]}
             )
@@ -101,16 +101,16 @@ def _moto_accounts(
         yield found
 
 
-def caller(bench: Workbench) -> str | None:
+def caller(ctx: CheckContext) -> str | None:
     """The account of the credentials in the environment; None if there are none.
 
     Raises:
         LakeCiError: AWS does not accept the credentials.
     """
-    present = [name for name in CREDENTIALS if bench.env.get(name)]
+    present = [name for name in CREDENTIALS if ctx.env.get(name)]
     if not present:
         return None
-    done = bench.execute([str(bench.python), f"{SCRIPTS}/identify.py"])
+    done = ctx.execute([str(ctx.python), f"{SCRIPTS}/identify.py"])
     if done.code != 0:
         hint = f"renew them, unset {present[0]}, or add `-- --rehearse`"
         raise LakeCiError(
@@ -121,30 +121,30 @@ def caller(bench: Workbench) -> str | None:
     return done.stdout.strip()
 
 
-def real(bench: Workbench, environment: str) -> Account:
+def real(ctx: CheckContext, environment: str) -> Account:
     """The real AWS account of an environment, with the user's credentials."""
     inherited = {
-        name: value for name, value in bench.env.items() if not name.startswith("TF_")
+        name: value for name, value in ctx.env.items() if not name.startswith("TF_")
     }
     env = (
         inherited
-        | terraform_variables(bench, environment)
-        | {"TF_CLI_CONFIG_FILE": str(mirror(bench))}
+        | terraform_variables(ctx, environment)
+        | {"TF_CLI_CONFIG_FILE": str(mirror(ctx))}
     )
-    account = setting(bench, environment, "account_id") or NOBODY
-    return Account(account, states(bench, environment), env, real=True)
+    account = setting(ctx, environment, "account_id") or NOBODY
+    return Account(account, states(ctx, environment), env, real=True)
 
 
-def states(bench: Workbench, environment: str) -> str:
+def states(ctx: CheckContext, environment: str) -> str:
     """The bucket for Terraform's states of an environment."""
-    return setting(bench, environment, "bucket", "s3.tfbackend") or ""
+    return setting(ctx, environment, "bucket", "s3.tfbackend") or ""
 
 
 def setting(
-    bench: Workbench, environment: str, name: str, suffix: str = "tfvars"
+    ctx: CheckContext, environment: str, name: str, suffix: str = "tfvars"
 ) -> str | None:
     """A string that a file of the environment sets; None if it does not."""
-    path = Path(bench.root, FOLDER, "environments", f"{environment}.{suffix}")
+    path = Path(ctx.root, FOLDER, "environments", f"{environment}.{suffix}")
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     match = re.search(rf'^\s*{name}\s*=\s*"([^"]+)"', text, re.MULTILINE)
     return match[1] if match else None

@@ -17,7 +17,7 @@ from lake_ci.checks.lint.diff import first_changes
 from lake_ci.checks.terraform import hcl
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import CommandTool, Tool, Workbench, crashed, stopped
+from lake_ci.runner.check import Check, CheckContext, CommandCheck, crashed, stopped
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
@@ -48,24 +48,24 @@ class Code:
     valid: bool = False
 
 
-def program(bench: Workbench) -> str | None:
+def program(ctx: CheckContext) -> str | None:
     """The path of the program `terraform`, or None."""
-    return shutil.which("terraform", path=bench.env.get("PATH"))
+    return shutil.which("terraform", path=ctx.env.get("PATH"))
 
 
-def work(bench: Workbench, name: str) -> Path:
+def work(ctx: CheckContext, name: str) -> Path:
     """The folder of Terraform's own files (TF_DATA_DIR) for one purpose."""
-    return bench.root / ".cache" / "terraform" / name
+    return ctx.root / ".cache" / "terraform" / name
 
 
-def mirror(bench: Workbench) -> Path:
+def mirror(ctx: CheckContext) -> Path:
     """Write a CLI configuration that uses only the providers that `Init` downloaded.
 
     So no environment downloads or copies a provider, and a rehearsal needs no network.
     """
-    path = work(bench, "mirror.tfrc")
+    path = work(ctx, "mirror.tfrc")
     folder = (
-        json.dumps(str(work(bench, "code") / "providers"))
+        json.dumps(str(work(ctx, "code") / "providers"))
         .replace("${", "$${")
         .replace("%{", "%%{")
     )
@@ -78,35 +78,35 @@ def mirror(bench: Workbench) -> Path:
     return path
 
 
-def isolated(bench: Workbench, purpose: str) -> dict[str, str]:
+def isolated(ctx: CheckContext, purpose: str) -> dict[str, str]:
     """A minimal environment, without credentials, endpoints, proxies and options."""
-    home = work(bench, purpose) / "home"
+    home = work(ctx, purpose) / "home"
     home.mkdir(parents=True, exist_ok=True)
     for name in ("config", "credentials"):
         (home / name).write_text("", encoding="utf-8")
     return {
-        "PATH": bench.env.get("PATH", ""),
+        "PATH": ctx.env.get("PATH", ""),
         "HOME": str(home),
         "AWS_CONFIG_FILE": str(home / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(home / "credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_MAX_ATTEMPTS": "3",
-        "TF_CLI_CONFIG_FILE": str(mirror(bench)),
-        **terraform_variables(bench, purpose),
+        "TF_CLI_CONFIG_FILE": str(mirror(ctx)),
+        **terraform_variables(ctx, purpose),
     }
 
 
-def terraform_variables(bench: Workbench, purpose: str) -> dict[str, str]:
+def terraform_variables(ctx: CheckContext, purpose: str) -> dict[str, str]:
     """The environment variables of every Terraform command."""
     return {
-        "TF_DATA_DIR": str(work(bench, purpose)),
+        "TF_DATA_DIR": str(work(ctx, purpose)),
         "TF_IN_AUTOMATION": "1",
         "TF_INPUT": "0",
         "CHECKPOINT_DISABLE": "1",
     }
 
 
-def diagnostics(tool: str, text: str, bench: Workbench) -> list[Finding]:
+def diagnostics(tool: str, text: str, ctx: CheckContext) -> list[Finding]:
     """The findings in the JSON output of a Terraform command.
 
     Raises:
@@ -127,7 +127,7 @@ def diagnostics(tool: str, text: str, bench: Workbench) -> list[Finding]:
         )
         provider = PROVIDER.search(message)
         if file is None and provider:
-            file, line = hcl.line_of_provider(bench.root, FOLDER, provider[1]) or (
+            file, line = hcl.line_of_provider(ctx.root, FOLDER, provider[1]) or (
                 None,
                 None,
             )
@@ -150,7 +150,7 @@ def messages(text: str) -> Iterator[dict[str, Any]]:
     return (json.loads(line) for line in text.splitlines() if line.startswith("{"))
 
 
-class Init(Tool):
+class Init(Check):
     """Download the locked providers with `terraform init`."""
 
     name = "init"
@@ -160,8 +160,8 @@ class Init(Tool):
     def __init__(self, code: Code) -> None:
         self.code = code
 
-    def run(self, bench: Workbench) -> Outcome:
-        terraform = program(bench)
+    def run(self, ctx: CheckContext) -> Outcome:
+        terraform = program(ctx)
         if terraform is None:
             how = f"get Terraform 1.11 or newer ({GET}), and put it on PATH"
             return Outcome(
@@ -170,22 +170,22 @@ class Init(Tool):
                 weaker="nothing was planned",
             )
         command = [terraform, "init", "-backend=false", "-lockfile=readonly", "-json"]
-        done = bench.execute(
+        done = ctx.execute(
             command,
-            cwd=bench.root / FOLDER,
-            env=_download_env(bench) | terraform_variables(bench, "code"),
+            cwd=ctx.root / FOLDER,
+            env=_download_env(ctx) | terraform_variables(ctx, "code"),
         )
         if done.code == 0:
             self.code.ready = True
-            version = bench.execute(
-                [terraform, "version", "-json"], env=isolated(bench, "version")
+            version = ctx.execute(
+                [terraform, "version", "-json"], env=isolated(ctx, "version")
             )
             return Outcome(
                 Status.SUCCESS,
                 f"Terraform {json.loads(version.stdout)['terraform_version']}",
             )
-        outcome = judged(self.name, done, bench)
-        config = bench.env.get("TF_CLI_CONFIG_FILE")
+        outcome = judged(self.name, done, ctx)
+        config = ctx.env.get("TF_CLI_CONFIG_FILE")
         if any(UNREACHABLE.search(finding.message) for finding in outcome.findings):
             why = "the registry of providers is out of reach"
             if config and not Path(config).exists():
@@ -199,26 +199,26 @@ class Init(Tool):
         return outcome
 
 
-def _download_env(bench: Workbench) -> dict[str, str]:
+def _download_env(ctx: CheckContext) -> dict[str, str]:
     """The environment of `init`: without credentials, and with the variables of
     Terraform in INHERITED only.
     """
     return {
         name: value
-        for name, value in bench.env.items()
+        for name, value in ctx.env.items()
         if name in INHERITED or not name.startswith(("TF_", "AWS_"))
     }
 
 
-class Fmt(CommandTool):
+class Fmt(CommandCheck):
     """Check the format with `terraform fmt`."""
 
     name = "fmt"
     finding_codes = (2, 3)
 
-    def command(self, bench: Workbench) -> list[str]:
+    def command(self, ctx: CheckContext) -> list[str]:
         return [
-            program(bench) or "terraform",
+            program(ctx) or "terraform",
             "fmt",
             "-check",
             "-diff",
@@ -227,16 +227,16 @@ class Fmt(CommandTool):
             FOLDER,
         ]
 
-    def run(self, bench: Workbench) -> Outcome:
-        if program(bench) is None:
+    def run(self, ctx: CheckContext) -> Outcome:
+        if program(ctx) is None:
             return Outcome(Status.SKIPPED, "Terraform is not installed")
         return self.outcome(
-            bench.execute(self.command(bench), env=isolated(bench, "fmt")), bench
+            ctx.execute(self.command(ctx), env=isolated(ctx, "fmt")), ctx
         )
 
-    def findings(self, done: Completed, bench: Workbench) -> Iterator[Finding]:
+    def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         for file, line in first_changes(done.stdout):
-            file = bench.relative(file.removeprefix("old/"))
+            file = ctx.relative(file.removeprefix("old/"))
             yield Finding(
                 self.name,
                 "format",
@@ -248,26 +248,26 @@ class Fmt(CommandTool):
             r"Error: (.+)\n\n\s+on (.+) line (\d+)", done.stderr.replace("\n│ ", "\n")
         ):
             yield Finding(
-                self.name, "syntax", error[1], bench.relative(error[2]), int(error[3])
+                self.name, "syntax", error[1], ctx.relative(error[2]), int(error[3])
             )
 
 
-class Variables(Tool):
+class Variables(Check):
     """Check that each environment has a .tfvars file, with declared variables only."""
 
     name = "tfvars"
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         declared = {
             block.labels[0]
-            for block in hcl.blocks(bench.root, FOLDER)
+            for block in hcl.blocks(ctx.root, FOLDER)
             if block.kind == "variable"
         }
         found = []
         for environment in ENVIRONMENTS:
             for suffix in ("tfvars", "s3.tfbackend"):
                 if not (
-                    bench.root / FOLDER / "environments" / f"{environment}.{suffix}"
+                    ctx.root / FOLDER / "environments" / f"{environment}.{suffix}"
                 ).is_file():
                     file = f"{FOLDER}/environments/{environment}.{suffix}"
                     found.append(
@@ -278,7 +278,7 @@ class Variables(Tool):
                             file,
                         )
                     )
-        paths = sorted((bench.root / FOLDER / "environments").glob("*.tfvars"))
+        paths = sorted((ctx.root / FOLDER / "environments").glob("*.tfvars"))
         for path in paths:
             for name, line in hcl.assignments(path.read_text(encoding="utf-8")):
                 if name not in declared:
@@ -287,13 +287,13 @@ class Variables(Tool):
                     )
                     found.append(
                         Finding(
-                            self.name, "undeclared", message, bench.relative(path), line
+                            self.name, "undeclared", message, ctx.relative(path), line
                         )
                     )
         return Outcome.of(found, clean=count(len(paths), "environment"))
 
 
-class Validate(Tool):
+class Validate(Check):
     """Check the code and its tests with `terraform validate`; warnings count."""
 
     name = "validate"
@@ -301,20 +301,18 @@ class Validate(Tool):
     def __init__(self, code: Code) -> None:
         self.code = code
 
-    def run(self, bench: Workbench) -> Outcome:
-        terraform = program(bench)
+    def run(self, ctx: CheckContext) -> Outcome:
+        terraform = program(ctx)
         if terraform is None or not self.code.ready:
             return Outcome(Status.SKIPPED, "not checked, for `init` failed")
         command = [terraform, "validate", "-json"]
-        done = bench.execute(
-            command, cwd=bench.root / FOLDER, env=isolated(bench, "code")
-        )
-        outcome = judged(self.name, done, bench)
+        done = ctx.execute(command, cwd=ctx.root / FOLDER, env=isolated(ctx, "code"))
+        outcome = judged(self.name, done, ctx)
         self.code.valid = outcome.status is Status.SUCCESS
         return outcome
 
 
-class UnitTests(Tool):
+class UnitTests(Check):
     """Run the tests in terraform/tests, with a mocked provider.
 
     They wait for the futures in `after`, so that other checks can use the processor.
@@ -326,22 +324,18 @@ class UnitTests(Tool):
         self.code = code
         self.after = after
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         wait(self.after)
-        terraform = program(bench)
+        terraform = program(ctx)
         if terraform is None or not self.code.valid:
             return Outcome(Status.SKIPPED, "not run, for the code is not valid")
-        scratch = bench.reports / ".junit.xml"
+        scratch = ctx.reports / ".junit.xml"
         command = [terraform, "test", "-json", f"-junit-xml={scratch}"]
-        done = bench.execute(
-            command, cwd=bench.root / FOLDER, env=isolated(bench, "code")
-        )
+        done = ctx.execute(command, cwd=ctx.root / FOLDER, env=isolated(ctx, "code"))
         if scratch.exists():
-            write_whole(
-                bench.reports / "junit.xml", scratch.read_text(encoding="utf-8")
-            )
+            write_whole(ctx.reports / "junit.xml", scratch.read_text(encoding="utf-8"))
             scratch.unlink()
-        outcome = judged(self.name, done, bench)
+        outcome = judged(self.name, done, ctx)
         if outcome.status is not Status.SUCCESS:
             return outcome
         passed = sum(
@@ -355,14 +349,14 @@ class UnitTests(Tool):
 
 
 def judged(
-    tool: str, done: Completed, bench: Workbench, codes: Sequence[int] = (0, 1)
+    tool: str, done: Completed, ctx: CheckContext, codes: Sequence[int] = (0, 1)
 ) -> Outcome:
     """The outcome of a Terraform command with JSON output; warnings are findings."""
     cut = stopped(tool, done)
     if cut is not None:
         return cut
     try:
-        found = diagnostics(tool, done.stdout, bench)
+        found = diagnostics(tool, done.stdout, ctx)
     except (ValueError, KeyError, TypeError) as error:
         return crashed(tool, done, f"printed what its reader does not know: {error}")
     if done.code not in codes or (done.code != 0 and not found):

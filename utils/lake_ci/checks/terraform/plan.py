@@ -17,7 +17,13 @@ from lake_ci.checks.terraform.code import FOLDER, Code, judged, program, work
 from lake_ci.errors import LakeCiError, MachineError
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped, stopped_or_crashed
+from lake_ci.runner.check import (
+    Check,
+    CheckContext,
+    crashed,
+    stopped,
+    stopped_or_crashed,
+)
 from lake_ci.runner.options import Parser
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
@@ -75,7 +81,7 @@ def options(posargs: Sequence[str]) -> TerraformOptions:
     )
 
 
-class Planner(Tool):
+class Planner(Check):
     """Base class of rows that run Terraform in the account of an environment."""
 
     def __init__(self, code: Code, environment: str) -> None:
@@ -83,19 +89,17 @@ class Planner(Tool):
         self.environment = environment
 
     def terraform(
-        self, bench: Workbench, account: Account, command: str, *arguments: str
+        self, ctx: CheckContext, account: Account, command: str, *arguments: str
     ) -> Completed:
         """Run one Terraform command to its end."""
-        argv = [program(bench) or "terraform", command, *arguments]
-        return bench.execute(argv, cwd=bench.root / FOLDER, env=account.env)
+        argv = [program(ctx) or "terraform", command, *arguments]
+        return ctx.execute(argv, cwd=ctx.root / FOLDER, env=account.env)
 
-    def init(self, bench: Workbench, account: Account) -> Outcome:
+    def init(self, ctx: CheckContext, account: Account) -> Outcome:
         """Run `init` with the environment's backend; the provider is linked."""
         backend = f"-backend-config=environments/{self.environment}.s3.tfbackend"
         arguments = ["-reconfigure", "-lockfile=readonly", backend, "-json"]
-        return judged(
-            self.name, self.terraform(bench, account, "init", *arguments), bench
-        )
+        return judged(self.name, self.terraform(ctx, account, "init", *arguments), ctx)
 
     def planning(self, account: Account, file: Path) -> list[str]:
         """The arguments of a plan; a real account is not even locked."""
@@ -129,33 +133,33 @@ class Plan(Planner):
         self.account = account
         self.made: Future[Path | None] = Future()
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         try:
             if self.account is None:
                 return Outcome(Status.SKIPPED, "not planned, for the code is not valid")
-            return self.plan(bench, self.account)
+            return self.plan(ctx, self.account)
         finally:
             if not self.made.done():
                 self.made.set_result(None)
 
-    def plan(self, bench: Workbench, account: Account) -> Outcome:
+    def plan(self, ctx: CheckContext, account: Account) -> Outcome:
         """Plan; in an account of moto rehearse the rest as well."""
-        begun = self.init(bench, account)
+        begun = self.init(ctx, account)
         if begun.status is not Status.SUCCESS:
             return begun
-        file = work(bench, self.environment) / "plan"
+        file = work(ctx, self.environment) / "plan"
         done = self.terraform(
-            bench, account, "plan", "-no-color", *self.planning(account, file)
+            ctx, account, "plan", "-no-color", *self.planning(account, file)
         )
         cut = stopped(self.name, done)
         if cut is not None:
             return cut
         if done.code != 0 or "Warning: " in done.stdout:
-            return self._objections(bench, account, file) or crashed(self.name, done)
-        shown = self.terraform(bench, account, "show", "-json", str(file))
+            return self._objections(ctx, account, file) or crashed(self.name, done)
+        shown = self.terraform(ctx, account, "show", "-json", str(file))
         if shown.code != 0:
             return stopped_or_crashed(self.name, shown)
-        folder = bench.reports / self.environment
+        folder = ctx.reports / self.environment
         write_whole(folder / "plan.txt", done.stdout)
         write_whole(folder / "plan.json", shown.stdout)
         self.made.set_result(folder)
@@ -167,35 +171,35 @@ class Plan(Planner):
         elif self.plan_only:
             detail = f"planned on moto, not applied: {words}"
         else:
-            failed = self.rehearse(bench, account, file)
+            failed = self.rehearse(ctx, account, file)
             if failed is not None:
                 return failed
             detail = f"rehearsed on moto: {words}; then none; destroyed"
         return Outcome(Status.SUCCESS, detail, data=data)
 
     def _objections(
-        self, bench: Workbench, account: Account, file: Path
+        self, ctx: CheckContext, account: Account, file: Path
     ) -> Outcome | None:
         """Plan a second time with `-json`, and return its errors and warnings, or None.
 
         Only with `-json` does Terraform print files and lines.
         """
         arguments = self.planning(account, file)
-        done = self.terraform(bench, account, "plan", "-json", *arguments)
-        outcome = judged(self.name, done, bench)
+        done = self.terraform(ctx, account, "plan", "-json", *arguments)
+        outcome = judged(self.name, done, ctx)
         return outcome if outcome.status is not Status.SUCCESS else None
 
     def rehearse(
-        self, bench: Workbench, account: Account, file: Path
+        self, ctx: CheckContext, account: Account, file: Path
     ) -> Outcome | None:
         """Apply the plan, plan again, and destroy; returns the outcome of a failure."""
         values = f"-var-file=environments/{self.environment}.tfvars"
-        done = self.terraform(bench, account, "apply", "-json", str(file))
+        done = self.terraform(ctx, account, "apply", "-json", str(file))
         if done.code != 0:
-            return judged(self.name, done, bench)
+            return judged(self.name, done, ctx)
         found = changes(
             self,
-            bench,
+            ctx,
             account,
             "changes-again",
             "is planned again, right after it was applied",
@@ -204,12 +208,12 @@ class Plan(Planner):
             return found
         # Only an empty bucket can be destroyed; `force_destroy` would apply to
         # production as well.
-        empty = [str(bench.python), f"{accounts.SCRIPTS}/empty.py", account.states]
-        done = bench.execute(empty, env=account.env)
+        empty = [str(ctx.python), f"{accounts.SCRIPTS}/empty.py", account.states]
+        done = ctx.execute(empty, env=account.env)
         if done.code != 0:
             return stopped_or_crashed(self.name, done, "could not empty the buckets")
         done = self.terraform(
-            bench,
+            ctx,
             account,
             "destroy",
             "-json",
@@ -217,7 +221,7 @@ class Plan(Planner):
             "-refresh=false",
             values,
         )
-        return judged(self.name, done, bench) if done.code != 0 else None
+        return judged(self.name, done, ctx) if done.code != 0 else None
 
 
 class Drift(Planner):
@@ -227,11 +231,11 @@ class Drift(Planner):
         super().__init__(code, environment)
         self.name = f"drift {environment}"
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         if not self.code.valid:
             return Outcome(Status.SKIPPED, "not compared, for the code is not valid")
-        here = accounts.caller(bench)
-        account = accounts.real(bench, self.environment)
+        here = accounts.caller(ctx)
+        account = accounts.real(ctx, self.environment)
         if here is None:
             hint = f"log in to account {account.id}, and type it again"
             raise MachineError(
@@ -243,11 +247,11 @@ class Drift(Planner):
                 f"the credentials are of account {here}, not of {self.environment}'s",
                 hint=hint,
             )
-        begun = self.init(bench, account)
+        begun = self.init(ctx, account)
         if begun.status is not Status.SUCCESS:
             return begun
         return changes(
-            self, bench, account, "drift", "is not in the account as it is in the code"
+            self, ctx, account, "drift", "is not in the account as it is in the code"
         )
 
 
@@ -257,22 +261,22 @@ def _actions_text(numbers: Mapping[str, int]) -> str:
 
 
 def changes(
-    planner: Planner, bench: Workbench, account: Account, rule: str, why: str
+    planner: Planner, ctx: CheckContext, account: Account, rule: str, why: str
 ) -> Outcome:
     """Plan again; each planned change is a finding at the block that declares it."""
-    file = work(bench, planner.environment) / "again"
+    file = work(ctx, planner.environment) / "again"
     arguments = planner.planning(account, file)
     done = planner.terraform(
-        bench, account, "plan", "-json", "-detailed-exitcode", *arguments
+        ctx, account, "plan", "-json", "-detailed-exitcode", *arguments
     )
     if done.code != CHANGES:
-        return judged(planner.name, done, bench)
-    shown = planner.terraform(bench, account, "show", "-json", str(file))
+        return judged(planner.name, done, ctx)
+    shown = planner.terraform(ctx, account, "show", "-json", str(file))
     if shown.code != 0:
         return stopped_or_crashed(planner.name, shown)
     found = []
     for address, action, attributes in planned_changes(json.loads(shown.stdout)):
-        block = hcl.locate(bench.root, FOLDER, address)
+        block = hcl.locate(ctx.root, FOLDER, address)
         message = f"{address}: {action} of {attributes} {why}"
         where = (
             (block.file, block.line_of(attributes.split(", ")[0]))

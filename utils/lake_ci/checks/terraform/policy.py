@@ -16,7 +16,7 @@ from lake_ci.checks.terraform import hcl
 from lake_ci.checks.terraform.code import FOLDER, isolated
 from lake_ci.checks.terraform.plan import Plan
 from lake_ci.model.results import Finding, Outcome, Status, count
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped_or_crashed
+from lake_ci.runner.check import Check, CheckContext, crashed, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import setting_line, settings
@@ -41,7 +41,7 @@ def made(plans: Sequence[Plan]) -> dict[str, Path]:
     }
 
 
-class Checkov(Tool):
+class Checkov(Check):
     """checkov's rules for AWS, on the code as it is written and on each plan as it came
     out.
 
@@ -54,27 +54,27 @@ class Checkov(Tool):
     def __init__(self, plans: Sequence[Plan]) -> None:
         self.plans = plans
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         made(self.plans)
         reports = []
-        for kind, arguments in self.scans(bench):
-            rows = self._scan(bench, kind, arguments)
+        for kind, arguments in self.scans(ctx):
+            rows = self._scan(ctx, kind, arguments)
             if isinstance(rows, Outcome):
                 return rows
             reports += rows
-        write_whole(bench.reports / "checkov.json", json.dumps(reports, indent=1))
+        write_whole(ctx.reports / "checkov.json", json.dumps(reports, indent=1))
         passed = sum(row["summary"]["passed"] for row in reports if "summary" in row)
-        found = [finding for row in reports for finding in self.findings(row, bench)]
+        found = [finding for row in reports for finding in self.findings(row, ctx)]
         return Outcome.of(dict.fromkeys(found), clean=f"{passed} passed")
 
     def _scan(
-        self, bench: Workbench, kind: str, arguments: Sequence[str]
+        self, ctx: CheckContext, kind: str, arguments: Sequence[str]
     ) -> list[dict[str, Any]] | Outcome:
         """The reports of one framework, or why there are none to rely on."""
         quiet = ["--skip-download", "--quiet", "--compact", "--output", "json"]
-        done = bench.execute(
-            [bench.bin("checkov"), *quiet, "--framework", kind, *arguments],
-            env=isolated(bench, "checkov"),
+        done = ctx.execute(
+            [ctx.bin("checkov"), *quiet, "--framework", kind, *arguments],
+            env=isolated(ctx, "checkov"),
         )
         if done.code not in (0, 1):
             return stopped_or_crashed(self.name, done)
@@ -93,7 +93,7 @@ class Checkov(Tool):
             rows if checked else crashed(self.name, done, f"checked nothing of {kind}")
         )
 
-    def scans(self, bench: Workbench) -> Iterator[tuple[str, list[str]]]:
+    def scans(self, ctx: CheckContext) -> Iterator[tuple[str, list[str]]]:
         """What is looked at, one after the other: the code, then the plans."""
         yield "terraform", ["--directory", FOLDER]
         files = [str(folder / "plan.json") for folder in made(self.plans).values()]
@@ -102,17 +102,17 @@ class Checkov(Tool):
             yield "terraform_plan", [*each, "--repo-root-for-plan-enrichment", FOLDER]
 
     def findings(
-        self, report: Mapping[str, Any], bench: Workbench
+        self, report: Mapping[str, Any], ctx: CheckContext
     ) -> Iterator[Finding]:
         """What one report objects to, at the block that declares the resource."""
         results = report.get("results", {})
         for file in results.get("parsing_errors", ()):
             yield Finding(
-                self.name, "parse", "checkov cannot read the file", bench.relative(file)
+                self.name, "parse", "checkov cannot read the file", ctx.relative(file)
             )
         for row in results.get("failed_checks", ()):
             message = f"{row['resource']}: {row['check_name']}"
-            block = hcl.locate(bench.root, FOLDER, row["resource"])
+            block = hcl.locate(ctx.root, FOLDER, row["resource"])
             file, line = (
                 f"{FOLDER}/{row['file_path'].lstrip('/')}",
                 row["file_line_range"][0],
@@ -154,7 +154,7 @@ class Resource:
         return at is not True
 
 
-class Policy(Tool):
+class Policy(Check):
     """What holds in every environment, and what never differs between staging and
     production.
 
@@ -174,7 +174,7 @@ class Policy(Tool):
     def __init__(self, plans: Sequence[Plan]) -> None:
         self.plans = plans
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         plans = {
             environment: list(
                 resources(
@@ -188,10 +188,10 @@ class Policy(Tool):
         found: dict[Finding, list[str]] = {}
         for environment, rows in plans.items():
             for rule, address, text, message in objections(rows):
-                finding = self.finding(bench, rule, address, text, message)
+                finding = self.finding(ctx, rule, address, text, message)
                 found.setdefault(finding, []).append(environment)
         if all(environment in plans for environment in ALIKE):
-            differing = self.differing(bench, *(plans[name] for name in ALIKE))
+            differing = self.differing(ctx, *(plans[name] for name in ALIKE))
             found.update((finding, list(ALIKE)) for finding in differing)
         return Outcome.of(
             found, clean=f"{count(len(plans), 'plan')}, {count(len(RULES), 'rule')}"
@@ -199,14 +199,14 @@ class Policy(Tool):
 
     def differing(
         self,
-        bench: Workbench,
+        ctx: CheckContext,
         staging: Sequence[Resource],
         production: Sequence[Resource],
     ) -> Iterator[Finding]:
         """A finding for each attribute that differs and may not, and for each pattern
         of `may_differ` that matches no attribute.
         """
-        may_differ = settings(bench.root, "terraform")["may_differ"]
+        may_differ = settings(ctx.root, "terraform")["may_differ"]
         for address, attribute, one, two in differences(
             staging, production, may_differ
         ):
@@ -214,19 +214,19 @@ class Policy(Tool):
                 f"{address}: {attribute} is {one} in staging and {two} in production"
             )
             name = attribute.split(".")[0]
-            yield self.finding(bench, "differs", address, name, message)
+            yield self.finding(ctx, "differs", address, name, message)
         paths = set(attributes([*staging, *production]))
         for pattern in may_differ:
             if not any(fnmatchcase(path, pattern) for path in paths):
-                line = setting_line(bench.root, TABLE, pattern)
+                line = setting_line(ctx.root, TABLE, pattern)
                 message = f"may_differ: no attribute matches {pattern!r}"
                 yield Finding(self.name, "unmatched", message, "pyproject.toml", line)
 
     def finding(
-        self, bench: Workbench, rule: str, address: str, text: str, message: str
+        self, ctx: CheckContext, rule: str, address: str, text: str, message: str
     ) -> Finding:
         """A finding at the line of the resource's block that holds the text."""
-        block = hcl.locate(bench.root, FOLDER, address)
+        block = hcl.locate(ctx.root, FOLDER, address)
         return Finding(
             self.name,
             rule,

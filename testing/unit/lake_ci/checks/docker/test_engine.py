@@ -13,7 +13,7 @@ import pytest
 from lake_ci.checks.docker import engine as containers
 from lake_ci.checks.docker.engine import SCRATCH, EngineCheck, engine
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -29,7 +29,7 @@ esac
 
 
 @pytest.fixture
-def docker(bench: Workbench, tmp_path: Path) -> Path:
+def docker(ctx: CheckContext, tmp_path: Path) -> Path:
     """A docker on PATH that records its commands, and has one container, volume and
     image.
     """
@@ -37,7 +37,7 @@ def docker(bench: Workbench, tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "docker").write_text(DOCKER)
     (folder / "docker").chmod(0o755)
-    bench.env |= {
+    ctx.env |= {
         "PATH": f"{folder}:{os.environ['PATH']}",
         "LOG": str(tmp_path / "commands"),
     }
@@ -48,10 +48,10 @@ def ok(text: str) -> Completed:
     return Completed((), 0, text, "", 0.1)
 
 
-def test_without_docker_the_row_says_where_to_get_it(bench: Workbench) -> None:
-    bench.env["PATH"] = "/nowhere"
-    with engine(bench) as found:
-        outcome = EngineCheck(found).run(bench)
+def test_without_docker_the_row_says_where_to_get_it(ctx: CheckContext) -> None:
+    ctx.env["PATH"] = "/nowhere"
+    with engine(ctx) as found:
+        outcome = EngineCheck(found).run(ctx)
     assert outcome.status is Status.WARNING and outcome.weaker
     assert (
         "no docker on PATH" in outcome.detail
@@ -73,28 +73,28 @@ def test_without_docker_the_row_says_where_to_get_it(bench: Workbench) -> None:
     ],
 )
 def test_an_engine_that_cannot_be_used_is_none(
-    bench: Workbench,
+    ctx: CheckContext,
     docker: Path,
     answering: Answering,
     answers: list[Completed],
     expected: str,
 ) -> None:
     answering(*answers)
-    with engine(bench) as found:
+    with engine(ctx) as found:
         assert expected in found.missing
     assert not docker.exists()
 
 
 def test_before_and_after_a_run_nothing_of_the_checkout_is_left(
-    bench: Workbench, docker: Path, answering: Answering
+    ctx: CheckContext, docker: Path, answering: Answering
 ) -> None:
     answering(ok("20.10.24 1.41\n"), ok("github.com/docker/buildx v0.32.1 abc\n"))
-    (bench.root / SCRATCH / "api").mkdir(parents=True)
-    with engine(bench) as found:
-        assert not (bench.root / SCRATCH).exists()
+    (ctx.root / SCRATCH / "api").mkdir(parents=True)
+    with engine(ctx) as found:
+        assert not (ctx.root / SCRATCH).exists()
         first = docker.read_text()
-        outcome = EngineCheck(found).run(bench)
-        assert bench.env["DOCKER_API_VERSION"] == "1.41"
+        outcome = EngineCheck(found).run(ctx)
+        assert ctx.env["DOCKER_API_VERSION"] == "1.41"
         assert found.labelled == ["--label", f"lake-ci.checkout={found.checkout}"]
     commands = [
         line
@@ -114,7 +114,7 @@ def test_before_and_after_a_run_nothing_of_the_checkout_is_left(
 
 
 def test_a_process_that_a_killed_run_left_is_ended_and_no_other(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     pipe = subprocess.PIPE

@@ -17,7 +17,7 @@ from lake_ci.checks.docker.reproducibility import (
 )
 from lake_ci.checks.docker.settings import Settings
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 
 
 class Recording(RebuildCheck):
@@ -35,7 +35,7 @@ class Recording(RebuildCheck):
         return self.layers[target]
 
     def _rebuild(
-        self, targets: object, known: VerifiedIds, bench: Workbench, how: str
+        self, targets: object, known: VerifiedIds, ctx: CheckContext, how: str
     ) -> Outcome:
         assert isinstance(targets, list)
         self.built.append((targets, how.partition("=*")[2].partition("=")[0] or how))
@@ -49,11 +49,11 @@ class Recording(RebuildCheck):
 
 
 @pytest.fixture
-def known(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> VerifiedIds:
+def known(ctx: CheckContext, monkeypatch: pytest.MonkeyPatch) -> VerifiedIds:
     monkeypatch.setattr(
-        "lake_ci.checks.docker.reproducibility.base_layers", lambda images, bench: 0
+        "lake_ci.checks.docker.reproducibility.base_layers", lambda images, ctx: 0
     )
-    path = bench.root / ".cache/docker/proven.json"
+    path = ctx.root / ".cache/docker/proven.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     return VerifiedIds(path)
 
@@ -62,12 +62,12 @@ Start = Callable[..., Recording]
 
 
 @pytest.fixture
-def rebuild_check(bench: Workbench, settings: Settings) -> Start:
+def rebuild_check(ctx: CheckContext, settings: Settings) -> Start:
     """`again(layers, shown)`: the check of images with these layers."""
 
     def start(layers: dict[str, list[str]], shown: set[str] | None = None) -> Recording:
         images = Images(
-            Engine(bench, "0123"),
+            Engine(ctx, "0123"),
             tuple(layers),
             settings,
         )
@@ -78,45 +78,45 @@ def rebuild_check(bench: Workbench, settings: Settings) -> Start:
 
 
 def test_new_layers_of_dependencies_are_built_without_any_cache(
-    bench: Workbench, known: VerifiedIds, rebuild_check: Start
+    ctx: CheckContext, known: VerifiedIds, rebuild_check: Start
 ) -> None:
     known.add_layers(["packages"])
     tool = rebuild_check({"api": ["new", "newer"], "prod": ["packages", "code"]})
-    assert tool.run(bench).status is Status.SUCCESS
+    assert tool.run(ctx).status is Status.SUCCESS
     assert tool.built == [(["api", "prod"], "--no-cache")]
 
 
 def test_new_code_of_the_project_is_rebuilt_on_verified_layers(
-    bench: Workbench, known: VerifiedIds, rebuild_check: Start
+    ctx: CheckContext, known: VerifiedIds, rebuild_check: Start
 ) -> None:
     known.add_layers(["packages", "tools"])
     tool = rebuild_check(
         {"api": ["packages", "code"], "dev": ["packages", "tools"]},
         shown={"code"},
     )
-    outcome = tool.run(bench)
+    outcome = tool.run(ctx)
     assert tool.built == [(["api"], ".args.BUILD")]
     assert "from layers shown so before" in outcome.detail
 
 
 def test_a_new_layer_that_came_out_of_the_cache_is_built_without_it(
-    bench: Workbench, known: VerifiedIds, rebuild_check: Start
+    ctx: CheckContext, known: VerifiedIds, rebuild_check: Start
 ) -> None:
     known.add_layers(["packages"])
     tool = rebuild_check({"dev": ["packages", "tools"]})
-    tool.run(bench)
+    tool.run(ctx)
     assert tool.built == [(["dev"], ".args.BUILD"), (["dev"], "--no-cache")]
 
 
 def test_nothing_is_built_where_each_layer_or_the_very_image_is_known(
-    bench: Workbench, known: VerifiedIds, rebuild_check: Start
+    ctx: CheckContext, known: VerifiedIds, rebuild_check: Start
 ) -> None:
     known.add_layers(["packages"])
     tool = rebuild_check({"api": ["packages"]})
-    assert "shown to come out the same before" in tool.run(bench).detail
+    assert "shown to come out the same before" in tool.run(ctx).detail
     known.add({"id-prod": "prod 0123"})
     other = rebuild_check({"prod": ["unknown"]})
-    assert "prod 0123" in other.run(bench).detail
+    assert "prod 0123" in other.run(ctx).detail
     assert tool.built == other.built == []
 
 
@@ -133,13 +133,13 @@ def test_a_file_of_another_form_counts_as_nothing_known(
 
 
 def test_context_holds_a_secret_in_each_planted_file_and_nothing_outside_it(
-    bench: Workbench, settings: Settings, tmp_path: Path
+    ctx: CheckContext, settings: Settings, tmp_path: Path
 ) -> None:
     for name in ("docker/Dockerfile", "src/pond.py", "notes.txt"):
-        (bench.root / name).parent.mkdir(exist_ok=True)
-        (bench.root / name).write_text(name)
-    (bench.root / ".cache/docker/jars").mkdir(parents=True)
-    copy_context(settings, bench, tmp_path / "context", "canary")
+        (ctx.root / name).parent.mkdir(exist_ok=True)
+        (ctx.root / name).write_text(name)
+    (ctx.root / ".cache/docker/jars").mkdir(parents=True)
+    copy_context(settings, ctx, tmp_path / "context", "canary")
     files = {
         path.relative_to(tmp_path / "context").as_posix(): path.read_text()
         for path in (tmp_path / "context").rglob("*")

@@ -14,7 +14,7 @@ from lake_ci.checks.docker.engine import Engine
 from lake_ci.checks.docker.settings import Settings
 from lake_ci.checks.docker.smoke_tests import SmokeTest
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 PASSED = '<testcase classname="test_api" name="test_rows" time="1.0"/>'
@@ -28,8 +28,8 @@ testing/pond/test_api.py:41: AssertionError</failure></testcase>"""
 
 
 @pytest.fixture
-def images(bench: Workbench, settings: Settings) -> Images:
-    images = Images(Engine(bench, "0123"), ("api", "prod"), settings)
+def images(ctx: CheckContext, settings: Settings) -> Images:
+    images = Images(Engine(ctx, "0123"), ("api", "prod"), settings)
     images.ids["api"] = "sha256:0"
     return images
 
@@ -37,12 +37,12 @@ def images(bench: Workbench, settings: Settings) -> Images:
 class Pytest:
     """Answers as pytest does, with a report of these cases."""
 
-    def __init__(self, bench: Workbench, code: int, *cases: str) -> None:
+    def __init__(self, ctx: CheckContext, code: int, *cases: str) -> None:
         self.code = code
         self.cases = cases
         self.argv: list[str] = []
         self.env: Mapping[str, str] = {}
-        bench.execute = self.execute
+        ctx.execute = self.execute
 
     def execute(
         self, argv: list[str], *, env: Mapping[str, str], **_: object
@@ -55,33 +55,33 @@ class Pytest:
         return Completed(tuple(argv), self.code, "what pytest printed\n", "", 1.0)
 
 
-def test_image_that_was_not_built_is_skipped(bench: Workbench, images: Images) -> None:
-    outcome = SmokeTest(images, "prod").run(bench)
+def test_image_that_was_not_built_is_skipped(ctx: CheckContext, images: Images) -> None:
+    outcome = SmokeTest(images, "prod").run(ctx)
     assert (outcome.status, outcome.detail) == (Status.SKIPPED, "prod was not built")
 
 
 def test_pytest_gets_the_module_of_the_image_and_its_name(
-    bench: Workbench, images: Images
+    ctx: CheckContext, images: Images
 ) -> None:
-    bench.posargs, bench.workers = ("--target", "api"), 8
-    started = Pytest(bench, 0, PASSED)
-    assert SmokeTest(images, "api").run(bench).status is Status.SUCCESS
+    ctx.posargs, ctx.workers = ("--target", "api"), 8
+    started = Pytest(ctx, 0, PASSED)
+    assert SmokeTest(images, "api").run(ctx).status is Status.SUCCESS
     assert started.argv[1:4] == ["-m", "pytest", "testing/pond/test_api.py"]
     assert not {"--target", "--numprocesses=8"} & set(started.argv)
     assert started.env["LAKE_CI_IMAGE"] == "lake-ci-0123/api:checked"
     assert started.env["LAKE_CI_LABEL"] == "lake-ci.checkout=0123"
-    assert started.env["LAKE_CI_SCRATCH"] == str(bench.root / ".cache/docker/run")
+    assert started.env["LAKE_CI_SCRATCH"] == str(ctx.root / ".cache/docker/run")
     assert started.env["LAKE_CI_ENGINE"] == "0123"
 
 
 def test_failed_test_is_a_finding_with_its_file_and_line(
-    bench: Workbench, images: Images, capsys: pytest.CaptureFixture[str]
+    ctx: CheckContext, images: Images, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    test = bench.root / "testing/pond/test_api.py"
+    test = ctx.root / "testing/pond/test_api.py"
     test.parent.mkdir(parents=True)
     test.touch()
-    Pytest(bench, 1, PASSED, FAILED)
-    outcome = SmokeTest(images, "api").run(bench)
+    Pytest(ctx, 1, PASSED, FAILED)
+    outcome = SmokeTest(images, "api").run(ctx)
     [found] = outcome.findings
     assert outcome.status is Status.FAILURE
     assert (found.file, found.line) == ("testing/pond/test_api.py", 41)
@@ -89,13 +89,13 @@ def test_failed_test_is_a_finding_with_its_file_and_line(
     assert "what pytest printed" in capsys.readouterr().out
 
 
-def test_skipped_test_weakens_the_check(bench: Workbench, images: Images) -> None:
-    Pytest(bench, 0, PASSED, SKIPPED)
-    assert SmokeTest(images, "api").run(bench).weaker == "skipped: test_end"
+def test_skipped_test_weakens_the_check(ctx: CheckContext, images: Images) -> None:
+    Pytest(ctx, 0, PASSED, SKIPPED)
+    assert SmokeTest(images, "api").run(ctx).weaker == "skipped: test_end"
 
 
-def test_module_without_a_test_is_a_failure(bench: Workbench, images: Images) -> None:
-    Pytest(bench, 5)
-    bench.posargs = ("--target", "api")
-    [found] = SmokeTest(images, "api").run(bench).findings
+def test_module_without_a_test_is_a_failure(ctx: CheckContext, images: Images) -> None:
+    Pytest(ctx, 5)
+    ctx.posargs = ("--target", "api")
+    [found] = SmokeTest(images, "api").run(ctx).findings
     assert (found.rule, found.file) == ("no-tests", "testing/pond/test_api.py")

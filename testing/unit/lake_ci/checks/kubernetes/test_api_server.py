@@ -30,7 +30,7 @@ from lake_ci.checks.kubernetes.api_server import (
 )
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 
 REPOSITORY = Path(__file__).resolve().parents[5]
 RESOURCES = {
@@ -168,9 +168,9 @@ class Serving:
         return serving()
 
 
-def test_without_cluster_and_assets_the_check_is_weaker(bench: Workbench) -> None:
+def test_without_cluster_and_assets_the_check_is_weaker(ctx: CheckContext) -> None:
     server = ApiServer(ExitStack())
-    outcome = server.run(bench)
+    outcome = server.run(ctx)
     assert (outcome.status, outcome.weaker) == (
         Status.WARNING,
         "the manifests were held against schemas only",
@@ -180,28 +180,26 @@ def test_without_cluster_and_assets_the_check_is_weaker(bench: Workbench) -> Non
 
 
 def test_a_folder_without_the_programs_is_an_error(
-    bench: Workbench, tmp_path: Path
+    ctx: CheckContext, tmp_path: Path
 ) -> None:
-    bench.env[ASSETS] = str(tmp_path)
+    ctx.env[ASSETS] = str(tmp_path)
     server = ApiServer(ExitStack())
     with pytest.raises(LakeCiError, match="holds no etcd and no kube-apiserver"):
-        server.run(bench)
+        server.run(ctx)
     assert server.api.result() is None
 
 
 def test_the_sessions_own_server_lives_until_it_is_let_go(
-    bench: Workbench, tmp_path: Path
+    ctx: CheckContext, tmp_path: Path
 ) -> None:
     for name in ("etcd", "kube-apiserver"):
         (tmp_path / name).touch()
         os.chmod(tmp_path / name, 0o755)
-    bench.env[ASSETS] = str(tmp_path)
-    bench.serve = serving = Serving(
-        {"url": "https://127.0.0.1:1", "version": "v1.34.2"}
-    )
+    ctx.env[ASSETS] = str(tmp_path)
+    ctx.serve = serving = Serving({"url": "https://127.0.0.1:1", "version": "v1.34.2"})
     with ExitStack() as held:
         server = ApiServer(held)
-        assert server.run(bench).detail == "the session's own, Kubernetes v1.34.2"
+        assert server.run(ctx).detail == "the session's own, Kubernetes v1.34.2"
         api = server.api.result()
         assert api is not None and api.own and serving.open
         assert serving.argv[1:] == [
@@ -214,13 +212,13 @@ def test_the_sessions_own_server_lives_until_it_is_let_go(
 
 
 def test_a_named_context_comes_first_and_is_not_ones_own(
-    bench: Workbench, address: str
+    ctx: CheckContext, address: str
 ) -> None:
-    bench.env |= {CONTEXT: "kind-lake", ASSETS: "/nowhere"}
-    bench.serve = serving = Serving({"socket": address})
+    ctx.env |= {CONTEXT: "kind-lake", ASSETS: "/nowhere"}
+    ctx.serve = serving = Serving({"socket": address})
     with ExitStack() as held:
         server = ApiServer(held)
-        detail = server.run(bench).detail
+        detail = server.run(ctx).detail
         assert (
             detail
             == "the cluster of context kind-lake, Kubernetes v1.34.2; dry-run only"

@@ -26,7 +26,7 @@ from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.errors import MachineError
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -105,10 +105,10 @@ def dry_run(monkeypatch: pytest.MonkeyPatch, server: Server, *, own: bool) -> Dr
 
 
 def test_the_namespace_is_made_on_the_sessions_own_server(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    ctx: CheckContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server({}, spaces=set())
-    outcome = dry_run(monkeypatch, server, own=True).run(bench)
+    outcome = dry_run(monkeypatch, server, own=True).run(ctx)
     assert (outcome.status, outcome.detail) == (
         Status.SUCCESS,
         "2 objects by the server",
@@ -117,25 +117,23 @@ def test_the_namespace_is_made_on_the_sessions_own_server(
 
 
 def test_a_cluster_without_the_namespace_is_not_written_to_and_the_check_is_weaker(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    ctx: CheckContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server({}, spaces=set())
-    outcome = dry_run(monkeypatch, server, own=False).run(bench)
+    outcome = dry_run(monkeypatch, server, own=False).run(ctx)
     assert (
         outcome.weaker is not None
         and "the server has no namespace lake-dev" in outcome.weaker
     )
     assert server.spaces == set()
     assert (
-        dry_run(monkeypatch, Server({}, spaces={"lake-dev"}), own=False)
-        .run(bench)
-        .status
+        dry_run(monkeypatch, Server({}, spaces={"lake-dev"}), own=False).run(ctx).status
         is Status.SUCCESS
     )
 
 
 def test_refusals_and_warnings_are_placed(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    ctx: CheckContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     causes = [
         {
@@ -152,7 +150,7 @@ def test_refusals_and_warnings_are_placed(
     )
     outcome = dry_run(
         monkeypatch, Server({"Deployment": answer}, spaces=set()), own=True
-    ).run(bench)
+    ).run(ctx)
     assert [(each.rule, each.file, each.line) for each in outcome.findings] == [
         ("warning", "k8s/base/api.yaml", 50),
         ("Invalid", "k8s/overlays/dev/size.yaml", 9),
@@ -201,39 +199,38 @@ def test_a_key_with_dots_in_it_is_one_step() -> None:
     assert path == ("metadata", "labels", "app.kubernetes.io/name")
 
 
-def test_without_build_or_server_nothing_is_asked(bench: Workbench) -> None:
+def test_without_build_or_server_nothing_is_asked(ctx: CheckContext) -> None:
     for rendered, api in ((None, Api({}, "x", True)), (Rendered("dev", "x", ()), None)):
         build, door = BuildOverlay("dev"), ApiServer(ExitStack())
         build.result.set(rendered)
         door.api.set_result(api)
-        assert DryRun(build, door).run(bench).status is Status.SKIPPED
+        assert DryRun(build, door).run(ctx).status is Status.SKIPPED
 
 
 def test_a_diff_is_shown_and_kept(
-    bench: Workbench, answering: Answering, capsys: pytest.CaptureFixture[str]
+    ctx: CheckContext, answering: Answering, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.env[CONTEXT] = "kind-lake"
+    ctx.env[CONTEXT] = "kind-lake"
     text = "--- a\n+++ b\n+kind: CronJob\n--- c\n+++ d\n"
     calls = answering(Completed(("kubectl",), 1, text, "", 0.1))
-    outcome = ClusterDiff("dev").run(bench)
+    outcome = ClusterDiff("dev").run(ctx)
     assert (outcome.status, outcome.detail) == (
         Status.SUCCESS,
         "2 objects would change; reports/job/dev.diff",
     )
-    assert (bench.reports / "dev.diff").read_text(encoding="utf-8") == text
+    assert (ctx.reports / "dev.diff").read_text(encoding="utf-8") == text
     assert calls[0][1:] == ["--context=kind-lake", "diff", "-k", "k8s/overlays/dev"]
 
 
 def test_a_diff_that_failed_or_has_no_cluster_is_no_success(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     with pytest.raises(
         MachineError, match="KUBE_CONTEXT=NAME nox -s k8s -- --diff dev"
     ):
-        ClusterDiff("dev").run(bench)
-    bench.env[CONTEXT] = "x"
+        ClusterDiff("dev").run(ctx)
+    ctx.env[CONTEXT] = "x"
     answering(Completed(("kubectl",), 1, "", 'error: context "x" does not exist', 0.1))
     assert (
-        'context "x" does not exist'
-        in ClusterDiff("dev").run(bench).findings[0].message
+        'context "x" does not exist' in ClusterDiff("dev").run(ctx).findings[0].message
     )

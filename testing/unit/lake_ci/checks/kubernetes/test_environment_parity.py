@@ -10,21 +10,21 @@ from lake_ci.checks.kubernetes.environment_parity import EnvironmentParity
 from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 
 ACCOUNTS = {"staging": "222233334444", "production": "111122223333"}
 
 
 @pytest.fixture
-def bench(bench: Workbench) -> Workbench:
-    (bench.root / "pyproject.toml").write_text(
+def ctx(ctx: CheckContext) -> CheckContext:
+    (ctx.root / "pyproject.toml").write_text(
         '[tool.lake_ci.k8s]\nmay_differ = ["*.spec.maxReplicas"]\n'
     )
-    folder = bench.root / "terraform" / "environments"
+    folder = ctx.root / "terraform" / "environments"
     folder.mkdir(parents=True)
     for name, account in ACCOUNTS.items():
         (folder / f"{name}.tfvars").write_text(f'account_id = "{account}"\n')
-    return bench
+    return ctx
 
 
 def environment(name: str, digest: str, **spec: Any) -> Rendered:
@@ -57,25 +57,25 @@ def environment(name: str, digest: str, **spec: Any) -> Rendered:
     )
 
 
-def compared(bench: Workbench, *built: Rendered | None) -> Outcome:
+def compared(ctx: CheckContext, *built: Rendered | None) -> Outcome:
     builds = [BuildOverlay("staging"), BuildOverlay("production")]
     for build, rendered in zip(builds, built):
         build.result.set(rendered)
-    return EnvironmentParity(builds).run(bench)
+    return EnvironmentParity(builds).run(ctx)
 
 
 def test_names_accounts_hashes_and_what_is_declared_may_differ(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     staging = environment("staging", "abcdefghij", maxReplicas=2, minReplicas=1)
     production = environment("production", "0123456789", maxReplicas=9, minReplicas=1)
-    outcome = compared(bench, staging, production)
+    outcome = compared(ctx, staging, production)
     assert (outcome.status, outcome.findings) == (Status.SUCCESS, ())
 
 
-def test_every_other_difference_is_placed_in_production(bench: Workbench) -> None:
+def test_every_other_difference_is_placed_in_production(ctx: CheckContext) -> None:
     outcome = compared(
-        bench,
+        ctx,
         environment("staging", "abcdefghij", minReplicas=1, pause=3, maxReplicas=1),
         environment("production", "0123456789", minReplicas=2, maxReplicas=2),
     )
@@ -94,10 +94,10 @@ def test_every_other_difference_is_placed_in_production(bench: Workbench) -> Non
 
 
 def test_a_pattern_that_no_value_matches_is_named_with_its_line(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     outcome = compared(
-        bench,
+        ctx,
         environment("staging", "abcdefghij", minReplicas=1),
         environment("production", "0123456789", minReplicas=1),
     )
@@ -110,9 +110,9 @@ def test_a_pattern_that_no_value_matches_is_named_with_its_line(
     assert "no value matches '*.spec.maxReplicas'" in finding.message
 
 
-def test_a_part_is_not_compared(bench: Workbench) -> None:
-    assert EnvironmentParity([BuildOverlay("dev")]).run(bench).status is Status.SKIPPED
+def test_a_part_is_not_compared(ctx: CheckContext) -> None:
+    assert EnvironmentParity([BuildOverlay("dev")]).run(ctx).status is Status.SKIPPED
     assert (
-        compared(bench, None, environment("production", "0123456789")).status
+        compared(ctx, None, environment("production", "0123456789")).status
         is Status.SKIPPED
     )

@@ -12,7 +12,7 @@ from lake_ci.checks.kubernetes.kustomize import BuildOverlay, YamlLint, options
 from lake_ci.errors import UsageError
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -40,7 +40,7 @@ def test_an_environment_that_is_none_is_a_wrong_usage() -> None:
 
 
 def test_yamllints_lines_become_findings(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     lines = [
         (
@@ -53,16 +53,16 @@ def test_yamllints_lines_become_findings(
         ),
     ]
     answering(ended(1, "\n".join(lines)))
-    found = YamlLint().run(bench).findings
+    found = YamlLint().run(ctx).findings
     assert [(each.file, each.line, each.rule) for each in found] == [
         ("k8s/base/a.yaml", 3, "syntax"),
         ("k8s/base/b.yaml", 7, "key-duplicates"),
     ]
     answering(ended(1, "Traceback"))
-    assert YamlLint().run(bench).findings[0].rule == "crash"
+    assert YamlLint().run(ctx).findings[0].rule == "crash"
 
 
-def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) -> None:
+def test_a_build_hands_its_objects_on(ctx: CheckContext, answering: Answering) -> None:
     thing = {"kind": "Service", "metadata": {"name": "api"}}
     output = {
         "objects": [{"object": thing, "places": [[[], "k8s/base/api.yaml", 2]]}],
@@ -70,7 +70,7 @@ def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) ->
     }
     calls = answering(ended(0, "kind: Service\n"), ended(0, json.dumps(output)))
     build = BuildOverlay("dev")
-    outcome = build.run(bench)
+    outcome = build.run(ctx)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 object")
     rendered = build.result.wait()
     assert rendered is not None and rendered.manifests[0].place() == (
@@ -105,22 +105,22 @@ def test_a_build_hands_its_objects_on(bench: Workbench, answering: Answering) ->
     ],
 )
 def test_a_refusal_is_placed_where_kustomize_says(
-    bench: Workbench, answering: Answering, output: str, file: str, line: int
+    ctx: CheckContext, answering: Answering, output: str, file: str, line: int
 ) -> None:
-    (bench.root / "k8s/overlays/dev").mkdir(parents=True)
-    (bench.root / "k8s/overlays/dev/size.yaml").write_text("a: 1\n")
+    (ctx.root / "k8s/overlays/dev").mkdir(parents=True)
+    (ctx.root / "k8s/overlays/dev/size.yaml").write_text("a: 1\n")
     answering(ended(1, error=output))
     build = BuildOverlay("dev")
-    [found] = build.run(bench).findings
+    [found] = build.run(ctx).findings
     assert (found.rule, found.file, found.line) == ("kustomize", file, line)
     assert found.message == output.removeprefix("error: ")
     assert build.result.wait() is None
 
 
 def test_those_who_wait_learn_of_a_script_that_failed(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     answering(ended(0, "kind: Service\n"), ended(1, error="KeyError: 'metadata'"))
     build = BuildOverlay("dev")
-    assert "KeyError" in build.run(bench).findings[0].message
+    assert "KeyError" in build.run(ctx).findings[0].message
     assert build.result.wait() is None

@@ -17,7 +17,7 @@ from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.checks.kubernetes.overlay_tests import TESTS, VARIABLE, OverlayTests
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 RULES = Path(__file__).parents[5] / TESTS / "test_overlays.py"
@@ -37,7 +37,7 @@ def builds(*built: str, failed: Sequence[str] = ()) -> list[BuildOverlay]:
 
 
 def test_pytest_is_given_what_was_built_and_no_option_of_the_session(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     calls = []
 
@@ -49,8 +49,8 @@ def test_pytest_is_given_what_was_built_and_no_option_of_the_session(
         Path(junit.partition("=")[2]).write_text(JUNIT)
         return Completed(tuple(argv), 1, "", "", 1.0)
 
-    bench = replace(bench, execute=execute, posargs=("--environment", "dev"), workers=4)
-    outcome = OverlayTests(builds("dev", "trial", failed=["staging"])).run(bench)
+    ctx = replace(ctx, execute=execute, posargs=("--environment", "dev"), workers=4)
+    outcome = OverlayTests(builds("dev", "trial", failed=["staging"])).run(ctx)
     [(argv, env)] = calls
     assert argv[1:4] == ["-m", "pytest", TESTS]
     assert "--environment" not in argv
@@ -61,8 +61,8 @@ def test_pytest_is_given_what_was_built_and_no_option_of_the_session(
     assert (finding.file, finding.line) == ("k8s/overlays/dev/x.env", 3)
 
 
-def test_without_any_build_nothing_is_tested(bench: Workbench) -> None:
-    outcome = OverlayTests(builds(failed=["dev"])).run(bench)
+def test_without_any_build_nothing_is_tested(ctx: CheckContext) -> None:
+    outcome = OverlayTests(builds(failed=["dev"])).run(ctx)
     assert outcome.status is Status.SKIPPED
 
 

@@ -18,25 +18,25 @@ from lake_ci.checks.kubernetes.rule_context import IMAGES, built, short_name
 from lake_ci.checks.kubernetes.rules import ProjectRules
 from lake_ci.model import results
 from lake_ci.model.results import Result, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 
 
 @pytest.fixture
-def bench(bench: Workbench) -> Workbench:
-    (bench.root / "pyproject.toml").write_text(
+def ctx(ctx: CheckContext) -> CheckContext:
+    (ctx.root / "pyproject.toml").write_text(
         '[tool.lake_ci.k8s]\nsecrets = ["tokens"]\n'
     )
-    return bench
+    return ctx
 
 
-def test_findings_of_all_rules_come_in_one_row(bench: Workbench) -> None:
+def test_findings_of_all_rules_come_in_one_row(ctx: CheckContext) -> None:
     build = BuildOverlay("dev")
     secret = Manifest(
         {"kind": "Secret", "metadata": {"name": "x"}}, {(): ("k8s/base/x.yaml", 3)}
     )
     gone = DeletedObject("NetworkPolicy", "deny", "k8s/overlays/dev/x.yaml", 9)
     build.result.set(Rendered("dev", "made.yaml", (secret,), (gone,)))
-    outcome = ProjectRules(build, {}).run(bench)
+    outcome = ProjectRules(build, {}).run(ctx)
     assert [(each.rule, each.file, each.line) for each in outcome.findings] == [
         ("network-policy", "k8s/overlays/dev/x.yaml", 9),
         ("pod-security", "k8s/overlays/dev/kustomization.yaml", 1),
@@ -45,15 +45,15 @@ def test_findings_of_all_rules_come_in_one_row(bench: Workbench) -> None:
 
 
 def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compared(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     build = BuildOverlay("dev")
     build.result.set(sound())
-    outcome = ProjectRules(build, {}).run(bench)
+    outcome = ProjectRules(build, {}).run(ctx)
     assert outcome.detail == f"13 rules; images not compared: there is no {IMAGES}"
-    (bench.root / IMAGES).parent.mkdir(parents=True)
-    (bench.root / IMAGES).write_text("[]")
-    assert ProjectRules(build, {}).run(bench).detail == "13 rules"
+    (ctx.root / IMAGES).parent.mkdir(parents=True)
+    (ctx.root / IMAGES).write_text("[]")
+    assert ProjectRules(build, {}).run(ctx).detail == "13 rules"
 
 
 def sound(*more: Manifest) -> Rendered:
@@ -68,14 +68,14 @@ def sound(*more: Manifest) -> Rendered:
 
 
 @pytest.mark.parametrize("partial", [False, True])
-def test_partial_images_are_not_compared(bench: Workbench, partial: bool) -> None:
+def test_partial_images_are_not_compared(ctx: CheckContext, partial: bool) -> None:
     container = {"name": "run", "image": "registry/lakekit-prod:1.0"}
     spec = {"containers": [container]}
     body = {"kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
     build = BuildOverlay("dev")
     build.result.set(sound(Manifest(body)))
-    (bench.root / IMAGES).parent.mkdir(parents=True)
-    (bench.root / IMAGES).write_text('[{"name": "lakekit-api:1.0"}]')
+    (ctx.root / IMAGES).parent.mkdir(parents=True)
+    (ctx.root / IMAGES).write_text('[{"name": "lakekit-api:1.0"}]')
     result = Result(
         run="1",
         attempt=1,
@@ -89,20 +89,20 @@ def test_partial_images_are_not_compared(bench: Workbench, partial: bool) -> Non
         reproduce="nox -s docker",
         partial=partial,
     )
-    results.write((bench.root / IMAGES).parent, result)
-    rules = {each.rule for each in ProjectRules(build, {}).run(bench).findings}
+    results.write((ctx.root / IMAGES).parent, result)
+    rules = {each.rule for each in ProjectRules(build, {}).run(ctx).findings}
     assert ("unknown-image" in rules) is not partial
     build.result = BuildResult()
     build.result.set(sound())
     why = "arguments selected a part of docker; run `nox -s docker`"
     detail = f"13 rules; images not compared: {why}" if partial else "13 rules"
-    assert ProjectRules(build, {}).run(bench).detail == detail
+    assert ProjectRules(build, {}).run(ctx).detail == detail
 
 
-def test_what_was_not_built_is_skipped(bench: Workbench) -> None:
+def test_what_was_not_built_is_skipped(ctx: CheckContext) -> None:
     build = BuildOverlay("dev")
     build.result.set(None)
-    assert ProjectRules(build, {}).run(bench).status is Status.SKIPPED
+    assert ProjectRules(build, {}).run(ctx).status is Status.SKIPPED
 
 
 def test_images_are_known_by_name_without_registry_and_tag(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from lake_ci.checks.kubernetes.scans import (
     checkov_path,
 )
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -46,12 +46,12 @@ DEPLOYMENT = Manifest(
 
 
 @pytest.fixture
-def build(bench: Workbench) -> BuildOverlay:
+def build(ctx: CheckContext) -> BuildOverlay:
     """A build that is done."""
-    (bench.root / "pyproject.toml").write_text(PROJECT)
+    (ctx.root / "pyproject.toml").write_text(PROJECT)
     build = BuildOverlay("dev")
     build.result.set(
-        Rendered("dev", str(bench.reports / "dev" / "manifests.yaml"), (DEPLOYMENT,))
+        Rendered("dev", str(ctx.reports / "dev" / "manifests.yaml"), (DEPLOYMENT,))
     )
     return build
 
@@ -68,7 +68,7 @@ def completed(code: int, body: object) -> Completed:
 
 
 def test_a_schemas_objection_names_versions_and_line(
-    bench: Workbench, build: BuildOverlay, answering: Answering
+    ctx: CheckContext, build: BuildOverlay, answering: Answering
 ) -> None:
     path = ["spec", "template", "spec", "containers", 0, "image"]
     row = {
@@ -79,33 +79,35 @@ def test_a_schemas_objection_names_versions_and_line(
         "versions": ["1.34"],
     }
     calls = answering(completed(1, [row]))
-    [found] = SchemaValidation(build).run(bench).findings
+    [found] = SchemaValidation(build).run(ctx).findings
     assert (found.file, found.line) == ("k8s/base/api.yaml", 40)
     assert found.message == "Deployment/api: 3 is no string (Kubernetes 1.34)"
     assert calls[0][-2:] == ["1.32", "1.34"]
 
 
 def test_a_version_without_schemas_is_a_crash_and_no_success(
-    bench: Workbench, build: BuildOverlay, answering: Answering
+    ctx: CheckContext, build: BuildOverlay, answering: Answering
 ) -> None:
     answering(
         Completed(("python",), 2, "", "there are no schemas of Kubernetes 1.99", 0.1)
     )
-    outcome = SchemaValidation(build).run(bench)
+    outcome = SchemaValidation(build).run(ctx)
     assert outcome.status is Status.FAILURE
     assert "1.99" in outcome.findings[0].message
 
 
-def test_what_was_not_built_is_skipped(bench: Workbench, unbuilt: BuildOverlay) -> None:
+def test_what_was_not_built_is_skipped(
+    ctx: CheckContext, unbuilt: BuildOverlay
+) -> None:
     for tool in (
         SchemaValidation(unbuilt),
         KubernetesCheckov(unbuilt, CheckovScan([unbuilt])),
     ):
-        assert tool.run(bench).status is Status.SKIPPED
+        assert tool.run(ctx).status is Status.SKIPPED
 
 
 def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
-    bench: Workbench, build: BuildOverlay, answering: Answering
+    ctx: CheckContext, build: BuildOverlay, answering: Answering
 ) -> None:
     row = {
         "rule": "CKV_K8S_43",
@@ -133,9 +135,9 @@ def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
         },
     ]
     calls = answering(completed(0, {"checked": 9, "unreadable": [], "failed": failed}))
-    bench.env["BC_API_KEY"] = "secret"
+    ctx.env["BC_API_KEY"] = "secret"
     scan = CheckovScan([build])
-    found = KubernetesCheckov(build, scan).run(bench).findings
+    found = KubernetesCheckov(build, scan).run(ctx).findings
     assert [(each.file, each.line) for each in found] == [
         ("k8s/base/api.yaml", 40),
         ("k8s/base/api.yaml", 1),
@@ -143,13 +145,13 @@ def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
     ]
     assert found[0].message == "Deployment/api: a digest"
     assert calls[0][2:] == ["reports/job/dev/manifests.yaml"]
-    KubernetesCheckov(build, scan).run(bench)
+    KubernetesCheckov(build, scan).run(ctx)
     assert len(calls) == 1
-    assert (bench.reports / "checkov.json").exists()
+    assert (ctx.reports / "checkov.json").exists()
 
 
 def test_checkov_that_read_nothing_has_not_passed(
-    bench: Workbench, build: BuildOverlay, answering: Answering
+    ctx: CheckContext, build: BuildOverlay, answering: Answering
 ) -> None:
     answering(
         completed(
@@ -163,7 +165,7 @@ def test_checkov_that_read_nothing_has_not_passed(
     )
     assert (
         "checked nothing"
-        in KubernetesCheckov(build, CheckovScan([build])).run(bench).detail
+        in KubernetesCheckov(build, CheckovScan([build])).run(ctx).detail
     )
     answering(
         completed(
@@ -177,11 +179,11 @@ def test_checkov_that_read_nothing_has_not_passed(
     )
     assert [
         each.rule
-        for each in KubernetesCheckov(build, CheckovScan([build])).run(bench).findings
+        for each in KubernetesCheckov(build, CheckovScan([build])).run(ctx).findings
     ] == ["parse"]
     answering(Completed(("python",), 1, "", "ImportError", 0.1))
     assert (
-        KubernetesCheckov(build, CheckovScan([build])).run(bench).findings[0].rule
+        KubernetesCheckov(build, CheckovScan([build])).run(ctx).findings[0].rule
         == "crash"
     )
 

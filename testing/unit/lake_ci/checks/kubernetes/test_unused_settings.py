@@ -14,7 +14,7 @@ from lake_ci.checks.kubernetes.scans import CheckovScan
 from lake_ci.checks.kubernetes.unused_settings import UnusedSettings
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 PROJECT = """\
@@ -34,9 +34,9 @@ CKV_K8S_15 = "a reason"
 
 
 @pytest.fixture
-def bench(bench: Workbench) -> Workbench:
-    (bench.root / "pyproject.toml").write_text(PROJECT)
-    return bench
+def ctx(ctx: CheckContext) -> CheckContext:
+    (ctx.root / "pyproject.toml").write_text(PROJECT)
+    return ctx
 
 
 def pod(image: str, secret: str) -> Manifest:
@@ -56,14 +56,14 @@ class Scanned(CheckovScan):
         super().__init__(builds)
         self.broken = broken
 
-    def done(self, bench: Workbench) -> Completed:
+    def done(self, ctx: CheckContext) -> Completed:
         failed = [{"rule": rule} for rule in self.broken or ()]
         stdout = json.dumps({"failed": failed})
         return Completed(("python",), int(self.broken is None), stdout, "", 0.1)
 
 
 def checked(
-    bench: Workbench,
+    ctx: CheckContext,
     *built: Manifest | None,
     broken: Sequence[str] | None = ("CKV_K8S_15",),
 ) -> Outcome:
@@ -78,19 +78,19 @@ def checked(
         )
     shop = Image(Program("shop", frozenset()))
     images = {"shop-api": shop, "shop": shop}
-    return UnusedSettings(Scanned(builds, broken), images).run(bench)
+    return UnusedSettings(Scanned(builds, broken), images).run(ctx)
 
 
-def test_what_any_environment_has_is_used(bench: Workbench) -> None:
-    outcome = checked(bench, pod("shop-api", "tokens"), pod("shop", "keys"))
+def test_what_any_environment_has_is_used(ctx: CheckContext) -> None:
+    outcome = checked(ctx, pod("shop-api", "tokens"), pod("shop", "keys"))
     assert (outcome.status, outcome.findings) == (Status.SUCCESS, ())
     assert outcome.detail == "2 images, 2 Secrets, 1 accepted rule"
 
 
 def test_an_image_and_a_secret_that_no_environment_has_are_found(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    outcome = checked(bench, pod("shop-api", "tokens"))
+    outcome = checked(ctx, pod("shop-api", "tokens"))
     assert [(each.rule, each.file, each.line) for each in outcome.findings] == [
         ("unused-image", "pyproject.toml", 9),
         ("unused-secret", "pyproject.toml", 4),
@@ -102,20 +102,20 @@ def test_an_image_and_a_secret_that_no_environment_has_are_found(
 
 
 def test_an_accepted_rule_that_no_environment_breaks_is_found(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     pods = pod("shop-api", "tokens"), pod("shop", "keys")
-    [found] = checked(bench, *pods, broken=["CKV_K8S_43"]).findings
+    [found] = checked(ctx, *pods, broken=["CKV_K8S_43"]).findings
     assert (found.rule, found.file, found.line) == (
         "unused-rule",
         "pyproject.toml",
         12,
     )
     assert "CKV_K8S_15" in found.message
-    assert checked(bench, *pods, broken=None).status is Status.SKIPPED
+    assert checked(ctx, *pods, broken=None).status is Status.SKIPPED
 
 
-def test_a_part_of_the_environments_is_not_judged(bench: Workbench) -> None:
-    one = UnusedSettings(CheckovScan([BuildOverlay("dev")]), {}).run(bench)
+def test_a_part_of_the_environments_is_not_judged(ctx: CheckContext) -> None:
+    one = UnusedSettings(CheckovScan([BuildOverlay("dev")]), {}).run(ctx)
     assert one.status is Status.SKIPPED
-    assert checked(bench, pod("shop", "keys"), None).status is Status.SKIPPED
+    assert checked(ctx, pod("shop", "keys"), None).status is Status.SKIPPED

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lake_ci.checks.lint.imports import Imports
 from lake_ci.model.results import Finding, Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -52,24 +52,24 @@ must be declared as a layer.)
 """
 
 
-def outcome(bench: Workbench, answering: Answering, code: int, text: str) -> Outcome:
+def outcome(ctx: CheckContext, answering: Answering, code: int, text: str) -> Outcome:
     answering(Completed((), code, text, "", 0.4))
-    return Imports().run(bench)
+    return Imports().run(ctx)
 
 
 def test_imports_that_keep_to_the_contracts_pass(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    assert outcome(bench, answering, 0, KEPT).status is Status.SUCCESS
+    assert outcome(ctx, answering, 0, KEPT).status is Status.SUCCESS
 
 
 def test_an_import_that_breaks_a_contract_is_named_with_its_line(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     for file in ("utils/pkg/model/__init__.py", "utils/pkg/model/events.py"):
-        (bench.root / file).parent.mkdir(parents=True, exist_ok=True)
-        (bench.root / file).touch()
-    found = outcome(bench, answering, 1, BROKEN)
+        (ctx.root / file).parent.mkdir(parents=True, exist_ok=True)
+        (ctx.root / file).touch()
+    found = outcome(ctx, answering, 1, BROKEN)
     broken = "pkg.model may not import pkg.system: this imports"
     assert found.status is Status.FAILURE
     assert found.findings == (
@@ -98,15 +98,15 @@ def test_an_import_that_breaks_a_contract_is_named_with_its_line(
 
 
 def test_a_file_that_cannot_be_parsed_is_named(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    text = f"Syntax error in {bench.root}/utils/pkg/a b.py, line 4: x = 1 +\n"
-    [found] = outcome(bench, answering, 1, text).findings
+    text = f"Syntax error in {ctx.root}/utils/pkg/a b.py, line 4: x = 1 +\n"
+    [found] = outcome(ctx, answering, 1, text).findings
     assert (found.rule, found.file, found.line) == ("syntax", "utils/pkg/a b.py", 4)
 
 
 def test_settings_that_it_refuses_are_shown(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    [found] = outcome(bench, answering, 1, "Unknown contract type 'layer'").findings
+    [found] = outcome(ctx, answering, 1, "Unknown contract type 'layer'").findings
     assert (found.rule, "Unknown contract type" in found.message) == ("crash", True)

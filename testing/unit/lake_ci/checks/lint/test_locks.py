@@ -11,7 +11,7 @@ from lake_ci.checks.lint import locks
 from lake_ci.checks.lint.locks import CompileLock, Jar, Locks, RequirementsLock
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import read_project
 
@@ -42,20 +42,20 @@ JAR = f"io.delta:delta-storage:3.3.2 --hash=sha256:{'c0' * 32}\n"
 
 
 @pytest.fixture
-def locked(bench: Workbench) -> Workbench:
+def locked(ctx: CheckContext) -> CheckContext:
     """A repository whose locks are all in step."""
-    (bench.root / "pyproject.toml").write_text(PROJECT)
-    (bench.root / "requirements").mkdir()
-    project = read_project(bench.root)
+    (ctx.root / "pyproject.toml").write_text(PROJECT)
+    (ctx.root / "requirements").mkdir()
+    project = read_project(ctx.root)
     for lock in locks.declared_locks(project):
-        (bench.root / lock.file).write_text(
+        (ctx.root / lock.file).write_text(
             locks.lock_text(lock.title, [lock.arguments, lock.requirements], BODY)
         )
     coordinates = locks.jar_coordinates(project)
-    (bench.root / "requirements" / "jars.txt").write_text(
+    (ctx.root / "requirements" / "jars.txt").write_text(
         locks.lock_text(locks.JARS_TITLE, coordinates, JAR)
     )
-    return bench
+    return ctx
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -64,11 +64,11 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def places(bench: Workbench) -> list[tuple[str, str]]:
-    return [(finding.place, finding.rule) for finding in Locks().run(bench).findings]
+def places(ctx: CheckContext) -> list[tuple[str, str]]:
+    return [(finding.place, finding.rule) for finding in Locks().run(ctx).findings]
 
 
-def test_locks_in_step_are_success_with_their_number(locked: Workbench) -> None:
+def test_locks_in_step_are_success_with_their_number(locked: CheckContext) -> None:
     outcome = Locks().run(locked)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "4 locks")
 
@@ -84,7 +84,7 @@ def test_locks_in_step_are_success_with_their_number(locked: Workbench) -> None:
     ],
 )
 def test_a_change_of_pyproject_puts_just_the_locks_it_reaches_out_of_step(
-    locked: Workbench, old: str, new: str, out_of_step: list[str]
+    locked: CheckContext, old: str, new: str, out_of_step: list[str]
 ) -> None:
     edit(locked.root / "pyproject.toml", old, new)
     assert places(locked) == [
@@ -100,14 +100,14 @@ def test_a_change_of_pyproject_puts_just_the_locks_it_reaches_out_of_step(
         ("    # via lakekit (pyproject.toml)\n", ""),
     ],
 )
-def test_an_edit_by_hand_shows(locked: Workbench, old: str, new: str) -> None:
+def test_an_edit_by_hand_shows(locked: CheckContext, old: str, new: str) -> None:
     edit(locked.root / "requirements" / "runtime.txt", old, new)
 
     assert places(locked) == [("requirements/runtime.txt:1", "out-of-step")]
 
 
 def test_a_lock_without_a_digest_is_named_with_the_command_that_mends_it(
-    locked: Workbench,
+    locked: CheckContext,
 ) -> None:
     path = locked.root / "requirements" / "lint.txt"
     path.write_text(path.read_text().split("\n")[0] + "\n" + BODY)
@@ -116,7 +116,7 @@ def test_a_lock_without_a_digest_is_named_with_the_command_that_mends_it(
 
 
 def test_a_file_that_lock_did_not_make_is_not_overwritten_before_force(
-    locked: Workbench, answering: Answering
+    locked: CheckContext, answering: Answering
 ) -> None:
     lock = locks.declared_locks(read_project(locked.root))[0]
     path = locked.root / lock.file
@@ -132,7 +132,7 @@ def test_a_file_that_lock_did_not_make_is_not_overwritten_before_force(
     assert places(locked) == []
 
 
-def test_a_missing_lock_is_named(locked: Workbench) -> None:
+def test_a_missing_lock_is_named(locked: CheckContext) -> None:
     (locked.root / "requirements" / "lint.txt").unlink()
     [finding] = Locks().run(locked).findings
     assert (finding.file, finding.message) == (
@@ -141,12 +141,12 @@ def test_a_missing_lock_is_named(locked: Workbench) -> None:
     )
 
 
-def test_a_lock_that_nobody_declares_is_named(locked: Workbench) -> None:
+def test_a_lock_that_nobody_declares_is_named(locked: CheckContext) -> None:
     (locked.root / "requirements" / "docs.txt").write_text(BODY)
     assert places(locked) == [("requirements/docs.txt:1", "unknown")]
 
 
-def test_without_declared_jars_there_is_no_lock_of_jars(locked: Workbench) -> None:
+def test_without_declared_jars_there_is_no_lock_of_jars(locked: CheckContext) -> None:
     edit(locked.root / "pyproject.toml", '["io.delta:delta-storage:3.3.2"]', "[]")
     assert places(locked) == [("requirements/jars.txt:1", "unknown")]
 
@@ -169,7 +169,7 @@ def test_without_declared_jars_there_is_no_lock_of_jars(locked: Workbench) -> No
     ],
 )
 def test_a_wrong_declaration_is_refused_by_name(
-    locked: Workbench, old: str, new: str, words: str
+    locked: CheckContext, old: str, new: str, words: str
 ) -> None:
     edit(locked.root / "pyproject.toml", old, new)
     with pytest.raises(UsageError, match=words):
@@ -182,7 +182,7 @@ def test_no_pyproject_at_all_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
-    locked: Workbench,
+    locked: CheckContext,
 ) -> None:
     [runtime, lint, test] = locks.declared_locks(read_project(locked.root))
     assert lint == RequirementsLock(
@@ -211,7 +211,7 @@ def fake_uv(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
 
 
 def test_a_compiled_lock_is_written_once_and_then_unchanged(
-    locked: Workbench, answering: Answering
+    locked: CheckContext, answering: Answering
 ) -> None:
     lock = locks.declared_locks(read_project(locked.root))[0]
     path = locked.root / lock.file
@@ -248,7 +248,7 @@ def test_a_compiled_lock_is_written_once_and_then_unchanged(
     ],
 )
 def test_a_lock_that_cannot_be_compiled_is_a_failure_and_the_old_one_stays(
-    locked: Workbench, answering: Answering, done: Completed, rule: str
+    locked: CheckContext, answering: Answering, done: Completed, rule: str
 ) -> None:
     lock = locks.declared_locks(read_project(locked.root))[0]
     before = (locked.root / lock.file).read_text()
@@ -260,7 +260,7 @@ def test_a_lock_that_cannot_be_compiled_is_a_failure_and_the_old_one_stays(
 
 
 def test_locked_jars_are_read_with_their_coordinates_and_hashes(
-    locked: Workbench,
+    locked: CheckContext,
 ) -> None:
     [jar] = locks.read_jars(locked.root)
     assert jar == Jar("io.delta", "delta-storage", "3.3.2", "c0" * 32)
@@ -280,7 +280,7 @@ def test_locked_jars_are_read_with_their_coordinates_and_hashes(
     ],
 )
 def test_a_jar_without_all_of_these_is_refused_with_its_line(
-    locked: Workbench, line: str
+    locked: CheckContext, line: str
 ) -> None:
     path = locked.root / "requirements" / "jars.txt"
     path.write_text(path.read_text() + f"\n{line}\n")

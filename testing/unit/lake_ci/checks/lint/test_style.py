@@ -10,7 +10,7 @@ import pytest
 
 from lake_ci.checks.lint.style import Black, Flake8, Format, Isort, Mypy, SortImports
 from lake_ci.model.results import Finding, Status
-from lake_ci.runner.check import CommandTool, Workbench
+from lake_ci.runner.check import CheckContext, CommandCheck
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -127,11 +127,11 @@ def places(findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
 
 
 def test_flake8_findings_have_place_rule_and_message(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    (bench.root / "one.py").write_text("X = 1\n", encoding="utf-8")
+    (ctx.root / "one.py").write_text("X = 1\n", encoding="utf-8")
     answering(completed(1, FLAKE8))
-    outcome = Flake8().run(bench)
+    outcome = Flake8().run(ctx)
     assert places(outcome.findings) == [
         ("a b/odd name.py:2", "E221"),
         ("pkg/broken.py:1", "E999"),
@@ -142,12 +142,12 @@ def test_flake8_findings_have_place_rule_and_message(
 
 
 def test_black_findings_are_the_first_lines_to_change_and_the_files_it_cannot_read(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    root = str(bench.root)
+    root = str(ctx.root)
     checked = completed(123, stderr=BLACK_ERRORS.replace("{root}", root))
     calls = answering(checked, completed(0, BLACK_OUT.replace("{root}", root)))
-    outcome = Black().run(bench)
+    outcome = Black().run(ctx)
     assert calls[1][1:] == ["--diff", "--quiet", f"{root}/pkg/defect.py"]
     assert outcome.status is Status.FAILURE
     assert places(outcome.findings) == [
@@ -165,15 +165,15 @@ def test_black_findings_are_the_first_lines_to_change_and_the_files_it_cannot_re
 
 
 def test_isort_findings_are_the_first_lines_to_change(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    root = str(bench.root)
+    root = str(ctx.root)
     answering(
         completed(
             1, ISORT.replace("{root}", root), ISORT_ERRORS.replace("{root}", root)
         )
     )
-    outcome = Isort().run(bench)
+    outcome = Isort().run(ctx)
     assert places(outcome.findings) == [
         ("pkg/typed.py:8", "order"),
         ("pkg/defect.py:1", "order"),
@@ -182,10 +182,10 @@ def test_isort_findings_are_the_first_lines_to_change(
 
 
 def test_mypy_errors_are_findings_with_their_hints_and_notes_are_not(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     answering(completed(1, MYPY))
-    outcome = Mypy().run(bench)
+    outcome = Mypy().run(ctx)
     assert places(outcome.findings) == [
         ("pkg/typed.py:2", "return-value"),
         ("pkg/typed.py:7", "import-not-found"),
@@ -199,22 +199,22 @@ def test_mypy_errors_are_findings_with_their_hints_and_notes_are_not(
 
 
 def test_a_file_that_mypy_cannot_parse_is_a_finding_with_its_line(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     answering(completed(2, MYPY_SYNTAX))
-    outcome = Mypy().run(bench)
+    outcome = Mypy().run(ctx)
     assert places(outcome.findings) == [("pkg/broken.py:1", "syntax")]
 
 
 def test_a_setting_that_mypy_does_not_know_is_a_finding(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     answering(
         completed(
             0, "", "pyproject.toml: [mypy]: Unrecognized option: strickt = True\n"
         )
     )
-    outcome = Mypy().run(bench)
+    outcome = Mypy().run(ctx)
     assert outcome.status is Status.FAILURE
     assert [
         (finding.file, finding.rule, finding.message) for finding in outcome.findings
@@ -233,10 +233,10 @@ def test_a_setting_that_mypy_does_not_know_is_a_finding(
     ],
 )
 def test_a_clean_run_is_success(
-    bench: Workbench, answering: Answering, tool: CommandTool, done: Completed
+    ctx: CheckContext, answering: Answering, tool: CommandCheck, done: Completed
 ) -> None:
     answering(done)
-    assert tool.run(bench).status is Status.SUCCESS
+    assert tool.run(ctx).status is Status.SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -285,15 +285,15 @@ def test_a_clean_run_is_success(
     ],
 )
 def test_output_of_another_kind_is_a_crash_with_the_tools_last_lines(
-    bench: Workbench,
+    ctx: CheckContext,
     answering: Answering,
-    tool: CommandTool,
+    tool: CommandCheck,
     done: Completed,
     last_line: str,
 ) -> None:
-    (bench.root / "one.py").write_text("X = 1\n", encoding="utf-8")
+    (ctx.root / "one.py").write_text("X = 1\n", encoding="utf-8")
     answering(done)
-    outcome = tool.run(bench)
+    outcome = tool.run(ctx)
     assert outcome.status is Status.FAILURE
     [finding] = outcome.findings
     assert finding.rule == "crash"
@@ -302,30 +302,30 @@ def test_output_of_another_kind_is_a_crash_with_the_tools_last_lines(
 
 @pytest.mark.parametrize("tool", [Flake8(), Black(), Isort(), Format(), SortImports()])
 def test_the_files_are_those_of_git_or_those_that_were_typed(
-    bench: Workbench, answering: Answering, tool: CommandTool
+    ctx: CheckContext, answering: Answering, tool: CommandCheck
 ) -> None:
-    (bench.root / "a b.py").touch()
-    (bench.root / "reports" / "ignored.py").touch()
+    (ctx.root / "a b.py").touch()
+    (ctx.root / "reports" / "ignored.py").touch()
     calls = answering(completed(0))
-    tool.run(bench)
-    bench.posargs = ("one.py", "two.py")
-    tool.run(bench)
+    tool.run(ctx)
+    ctx.posargs = ("one.py", "two.py")
+    tool.run(ctx)
     assert calls[0][-1] == "a b.py"
     assert "reports/ignored.py" not in calls[0]
     assert calls[1][-2:] == ["one.py", "two.py"]
-    assert calls[0][0] == bench.bin(tool.name)
+    assert calls[0][0] == ctx.bin(tool.name)
 
 
 def test_mypy_looks_at_what_pyproject_names_unless_files_are_typed(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     calls = answering(completed(0))
-    Mypy().run(bench)
-    bench.posargs = ("one.py",)
-    Mypy().run(bench)
+    Mypy().run(ctx)
+    ctx.posargs = ("one.py",)
+    Mypy().run(ctx)
     assert calls == [
-        [bench.bin("mypy"), "--output=json", "--no-error-summary"],
-        [bench.bin("mypy"), "--output=json", "--no-error-summary", "one.py"],
+        [ctx.bin("mypy"), "--output=json", "--no-error-summary"],
+        [ctx.bin("mypy"), "--output=json", "--no-error-summary", "one.py"],
     ]
 
 
@@ -335,34 +335,34 @@ def test_only_what_rewrites_files_must_be_alone() -> None:
 
 
 def test_flake8_is_given_only_the_files_not_known_to_be_clean(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     for name in ("one.py", "two.py"):
-        (bench.root / name).write_text("X = 1\n", encoding="utf-8")
+        (ctx.root / name).write_text("X = 1\n", encoding="utf-8")
     calls = answering(completed(0))
-    first = Flake8().run(bench)
+    first = Flake8().run(ctx)
     assert {"one.py", "two.py"} <= set(calls[0])
-    again = Flake8().run(bench)
+    again = Flake8().run(ctx)
     assert len(calls) == 1
     assert first.status is again.status is Status.SUCCESS
     assert again.detail.endswith("none changed")
-    (bench.root / "two.py").write_text("import os\n", encoding="utf-8")
+    (ctx.root / "two.py").write_text("import os\n", encoding="utf-8")
     answering(completed(1, "two.py\t1\tF401\t'os' imported but unused\n"))
-    assert places(Flake8().run(bench).findings) == [("two.py:1", "F401")]
+    assert places(Flake8().run(ctx).findings) == [("two.py:1", "F401")]
     calls = answering(completed(1, "two.py\t1\tF401\t'os' imported but unused\n"))
-    assert places(Flake8().run(bench).findings) == [("two.py:1", "F401")]
+    assert places(Flake8().run(ctx).findings) == [("two.py:1", "F401")]
     assert calls[0][-1] == "two.py"
     assert "one.py" not in calls[0]
 
 
 def test_a_crash_of_flake8_makes_no_file_known(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    (bench.root / "one.py").write_text("X = 1\n", encoding="utf-8")
+    (ctx.root / "one.py").write_text("X = 1\n", encoding="utf-8")
     answering(
         completed(1, stderr="There was a critical error during execution of Flake8")
     )
-    assert Flake8().run(bench).status is Status.FAILURE
+    assert Flake8().run(ctx).status is Status.FAILURE
     calls = answering(completed(0))
-    assert Flake8().run(bench).status is Status.SUCCESS
+    assert Flake8().run(ctx).status is Status.SUCCESS
     assert "one.py" in calls[0]

@@ -18,7 +18,7 @@ import pytest
 
 from lake_ci.checks.packaging import packaging
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Tool, Workbench
+from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.processes import Completed
 
 Git = Callable[..., str]
@@ -69,19 +69,19 @@ def pack_sdist(
 
 
 @pytest.fixture
-def project(bench: Workbench, git: Git) -> Workbench:
+def project(ctx: CheckContext, git: Git) -> CheckContext:
     """A repository with a package, all of it committed."""
     for name, data in SDIST.items():
         if name != "PKG-INFO" and name != ".gitignore":
-            (bench.root / name).parent.mkdir(parents=True, exist_ok=True)
-            (bench.root / name).write_bytes(data)
-    git(bench.root, "add", ".")
-    git(bench.root, "commit", "-q", "-m", "package")
-    return bench
+            (ctx.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (ctx.root / name).write_bytes(data)
+    git(ctx.root, "add", ".")
+    git(ctx.root, "commit", "-q", "-m", "package")
+    return ctx
 
 
 @pytest.fixture
-def built(project: Workbench) -> Workbench:
+def built(project: CheckContext) -> CheckContext:
     """The same, with its wheel and sdist in dist/."""
     (project.root / "dist").mkdir()
     pack_wheel(project.root / "dist" / "lakekit-1.0-py3-none-any.whl", WHEEL)
@@ -103,7 +103,7 @@ FAILED = completed(2, stderr="disk full")
 
 
 def test_the_version_is_what_versioningit_says_and_old_builds_are_gone(
-    built: Workbench, answering: Answering
+    built: CheckContext, answering: Answering
 ) -> None:
     calls = answering(completed(stdout="1.0\n"))
     assert packaging.Version().run(built) == Outcome(Status.SUCCESS, "1.0")
@@ -111,7 +111,7 @@ def test_the_version_is_what_versioningit_says_and_old_builds_are_gone(
     assert not (built.root / "dist").exists()
 
 
-def test_a_dirty_tree_is_advice(project: Workbench, answering: Answering) -> None:
+def test_a_dirty_tree_is_advice(project: CheckContext, answering: Answering) -> None:
     (project.root / "new.py").touch()
     answering(completed(stdout="1.0+g0.dirty\n"))
     outcome = packaging.Version().run(project)
@@ -121,14 +121,14 @@ def test_a_dirty_tree_is_advice(project: Workbench, answering: Answering) -> Non
 
 @pytest.mark.parametrize("done", [FAILED, CUT_SHORT])
 def test_a_version_that_cannot_be_told_is_a_failure(
-    project: Workbench, answering: Answering, done: Completed
+    project: CheckContext, answering: Answering, done: Completed
 ) -> None:
     answering(done)
     assert packaging.Version().run(project).status is Status.FAILURE
 
 
 def test_a_shallow_clone_without_a_tag_is_refused_with_the_fix(
-    project: Workbench, tmp_path: Path, git: Git
+    project: CheckContext, tmp_path: Path, git: Git
 ) -> None:
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{project.root}", "shallow")
     project.root = tmp_path / "shallow"
@@ -144,7 +144,7 @@ def test_a_shallow_clone_without_a_tag_is_refused_with_the_fix(
 
 
 def test_a_shallow_clone_with_the_tag_is_enough(
-    project: Workbench, tmp_path: Path, git: Git, answering: Answering
+    project: CheckContext, tmp_path: Path, git: Git, answering: Answering
 ) -> None:
     git(project.root, "tag", "v1.0")
     git(
@@ -164,7 +164,7 @@ def test_a_shallow_clone_with_the_tag_is_enough(
 
 
 def test_a_folder_without_git_is_refused(
-    project: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: CheckContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     project.root = tmp_path
@@ -189,7 +189,7 @@ def building(name: str) -> Callable[[list[str]], Completed]:
     [("wheel", "lakekit-1.0-py3-none-any.whl"), ("sdist", "lakekit-1.0.tar.gz")],
 )
 def test_a_build_lands_in_dist_with_the_dates_of_the_commit(
-    project: Workbench, answering: Answering, git: Git, kind: str, name: str
+    project: CheckContext, answering: Answering, git: Git, kind: str, name: str
 ) -> None:
     calls = answering(building(name))
     assert packaging.BuildDistribution(kind).run(project) == Outcome(
@@ -204,7 +204,7 @@ def test_a_build_lands_in_dist_with_the_dates_of_the_commit(
 
 @pytest.mark.parametrize("done", [FAILED, CUT_SHORT])
 def test_a_failed_build_leaves_nothing_in_dist(
-    project: Workbench, answering: Answering, done: Completed
+    project: CheckContext, answering: Answering, done: Completed
 ) -> None:
     answering(done)
     assert packaging.BuildDistribution("wheel").run(project).status is Status.FAILURE
@@ -223,14 +223,14 @@ def test_a_failed_build_leaves_nothing_in_dist(
         packaging.Checksums(),
     ],
 )
-def test_what_was_not_built_is_not_checked(built: Workbench, tool: Tool) -> None:
+def test_what_was_not_built_is_not_checked(built: CheckContext, tool: Check) -> None:
     (built.root / "dist" / "lakekit-1.0.tar.gz").unlink()
     assert tool.run(built) == Outcome(Status.SKIPPED, "the sdist was not built")
     (built.root / "dist" / "lakekit-1.0-py3-none-any.whl").unlink()
     assert tool.run(built) == Outcome(Status.SKIPPED, "the wheel was not built")
 
 
-def test_a_check_of_distributions_must_say_what_it_checks(built: Workbench) -> None:
+def test_a_check_of_distributions_must_say_what_it_checks(built: CheckContext) -> None:
     with pytest.raises(NotImplementedError):
         packaging.DistributionCheck().run(built)
 
@@ -267,7 +267,7 @@ toplevel library entries:
 
 
 def test_twine_names_each_objection_once_with_its_line_of_the_readme(
-    built: Workbench, answering: Answering
+    built: CheckContext, answering: Answering
 ) -> None:
     answering(completed(1, TWINE_MARKUP))
     [finding] = packaging.Twine().run(built).findings
@@ -275,7 +275,9 @@ def test_twine_names_each_objection_once_with_its_line_of_the_readme(
     assert 'Unknown directive type "unknown".' in finding.message
 
 
-def test_twines_warnings_are_findings(built: Workbench, answering: Answering) -> None:
+def test_twines_warnings_are_findings(
+    built: CheckContext, answering: Answering
+) -> None:
     answering(completed(1, TWINE_WARNINGS))
     outcome = packaging.Twine().run(built)
     assert [
@@ -291,7 +293,7 @@ def test_twines_warnings_are_findings(built: Workbench, answering: Answering) ->
 
 
 def test_check_wheel_contents_names_rule_and_wheel(
-    built: Workbench, answering: Answering
+    built: CheckContext, answering: Answering
 ) -> None:
     calls = answering(completed(1, WHEEL_CONTENTS))
     outcome = packaging.WheelContents().run(built)
@@ -306,7 +308,7 @@ def test_check_wheel_contents_names_rule_and_wheel(
 
 @pytest.mark.parametrize("tool", [packaging.Twine(), packaging.WheelContents()])
 def test_both_pass_clean_packages_and_crash_on_words_they_do_not_know(
-    built: Workbench, answering: Answering, tool: Tool
+    built: CheckContext, answering: Answering, tool: Check
 ) -> None:
     answering(completed(0, "Checking dist/lakekit-1.0.tar.gz: PASSED\n"))
     assert tool.run(built).status is Status.SUCCESS
@@ -319,13 +321,13 @@ def test_both_pass_clean_packages_and_crash_on_words_they_do_not_know(
 # The contents
 
 
-def test_every_file_of_the_package_and_no_other_is_success(built: Workbench) -> None:
+def test_every_file_of_the_package_and_no_other_is_success(built: CheckContext) -> None:
     assert packaging.DistributionContents().run(built) == Outcome(
         Status.SUCCESS, "7 and 6 files"
     )
 
 
-def test_a_file_that_is_missing_or_too_much_is_named(built: Workbench) -> None:
+def test_a_file_that_is_missing_or_too_much_is_named(built: CheckContext) -> None:
     dist = built.root / "dist"
     lacking = "lakekit/nyc_flights/sql/orders.sql"
     wheel = {name: data for name, data in WHEEL.items() if name != lacking}
@@ -359,7 +361,7 @@ def test_a_file_that_is_missing_or_too_much_is_named(built: Workbench) -> None:
 
 
 def test_a_new_file_that_git_does_not_ignore_belongs_into_both(
-    built: Workbench,
+    built: CheckContext,
 ) -> None:
     (built.root / "utils" / "lakekit" / "new.py").touch()
     assert [
@@ -392,7 +394,7 @@ def rebuilding(
 
 
 def test_the_same_bytes_three_times_are_success_and_leave_nothing_behind(
-    built: Workbench, answering: Answering
+    built: CheckContext, answering: Answering
 ) -> None:
     calls = answering(rebuilding(WHEEL, SDIST))
     assert packaging.ReproducibilityCheck().run(built) == Outcome(
@@ -404,7 +406,7 @@ def test_the_same_bytes_three_times_are_success_and_leave_nothing_behind(
 
 
 def test_other_bytes_are_named_with_the_file_and_the_build(
-    built: Workbench, answering: Answering
+    built: CheckContext, answering: Answering
 ) -> None:
     answering(rebuilding({**WHEEL, "lakekit/__init__.py": b"built = 12:00"}, SDIST))
     assert [
@@ -424,7 +426,7 @@ def test_other_bytes_are_named_with_the_file_and_the_build(
 
 @pytest.mark.parametrize("done", [FAILED, CUT_SHORT])
 def test_a_second_build_that_fails_is_a_failure(
-    built: Workbench, answering: Answering, done: Completed
+    built: CheckContext, answering: Answering, done: Completed
 ) -> None:
     answering(done)
     assert packaging.ReproducibilityCheck().run(built).status is Status.FAILURE
@@ -494,7 +496,7 @@ def test_another_version_is_a_difference_of_name(tmp_path: Path) -> None:
 
 
 def test_the_wheel_installs_with_the_locked_dependencies_alone_and_starts(
-    built: Workbench, answering: Answering
+    built: CheckContext, answering: Answering
 ) -> None:
     calls = answering(*[completed()] * 4, completed(stdout="lakekit 1.0\n"))
     assert packaging.InstallWheel("3.10").run(built) == Outcome(
@@ -513,7 +515,7 @@ def test_the_wheel_installs_with_the_locked_dependencies_alone_and_starts(
 
 
 def test_a_missing_python_is_a_weaker_check_that_says_how_to_get_it(
-    built: Workbench, answering: Answering
+    built: CheckContext, answering: Answering
 ) -> None:
     answering(completed(2, stderr="error: No interpreter found for Python 3.9"))
     outcome = packaging.InstallWheel("3.9").run(built)
@@ -524,7 +526,7 @@ def test_a_missing_python_is_a_weaker_check_that_says_how_to_get_it(
 
 @pytest.mark.parametrize("step", range(5))
 def test_a_step_at_the_time_limit_is_a_timeout(
-    built: Workbench, answering: Answering, step: int
+    built: CheckContext, answering: Answering, step: int
 ) -> None:
     answering(*[completed()] * step, CUT_SHORT)
     assert packaging.InstallWheel("3.10").run(built).findings[0].rule == "timeout"
@@ -549,7 +551,7 @@ def test_a_step_at_the_time_limit_is_a_timeout(
     ],
 )
 def test_a_step_that_fails_is_a_failure_with_its_last_lines(
-    built: Workbench, answering: Answering, done: list[Completed], words: str
+    built: CheckContext, answering: Answering, done: list[Completed], words: str
 ) -> None:
     answering(*done)
     outcome = packaging.InstallWheel("3.10").run(built)
@@ -573,7 +575,7 @@ def listing(*names: str) -> Callable[[list[str]], Completed]:
 
 
 @pytest.fixture
-def installed(built: Workbench) -> Workbench:
+def installed(built: CheckContext) -> CheckContext:
     """The same, with the wheel installed on two Pythons of three."""
     for python in ("3.9", "3.10"):
         packaging.install_folder(built, python).mkdir()
@@ -584,7 +586,7 @@ SBOM = packaging.Sbom(["3.9", "3.10", "3.11"])
 
 
 def test_the_bill_of_materials_counts_what_was_installed_and_clears_away(
-    installed: Workbench, answering: Answering
+    installed: CheckContext, answering: Answering
 ) -> None:
     calls = answering(listing("lakekit", "click", "sqlglot"))
     assert SBOM.run(installed) == Outcome(Status.SUCCESS, "3 components")
@@ -594,7 +596,7 @@ def test_the_bill_of_materials_counts_what_was_installed_and_clears_away(
 
 @pytest.mark.parametrize("names", [(), ("click",)])
 def test_a_bill_that_does_not_name_the_wheel_is_a_failure(
-    installed: Workbench, answering: Answering, names: tuple[str, ...]
+    installed: CheckContext, answering: Answering, names: tuple[str, ...]
 ) -> None:
     answering(listing(*names))
     assert SBOM.run(installed).findings[0].rule == "empty"
@@ -602,17 +604,17 @@ def test_a_bill_that_does_not_name_the_wheel_is_a_failure(
 
 @pytest.mark.parametrize("done", [FAILED, CUT_SHORT])
 def test_a_bill_that_cannot_be_had_is_a_failure(
-    installed: Workbench, answering: Answering, done: Completed
+    installed: CheckContext, answering: Answering, done: Completed
 ) -> None:
     answering(done)
     assert SBOM.run(installed).status is Status.FAILURE
 
 
-def test_a_wheel_that_was_installed_nowhere_has_no_bill(built: Workbench) -> None:
+def test_a_wheel_that_was_installed_nowhere_has_no_bill(built: CheckContext) -> None:
     assert SBOM.run(built) == Outcome(Status.SKIPPED, "the wheel was installed nowhere")
 
 
-def test_checksums_are_those_that_sha256sum_checks(built: Workbench) -> None:
+def test_checksums_are_those_that_sha256sum_checks(built: CheckContext) -> None:
     assert packaging.Checksums().run(built) == Outcome(Status.SUCCESS, "2 files")
     lines = (built.reports / "SHA256SUMS").read_text().splitlines()
     assert [line.split("  ")[1] for line in lines] == [
@@ -627,7 +629,7 @@ def test_checksums_are_those_that_sha256sum_checks(built: Workbench) -> None:
         )
 
 
-def test_anything_else_in_dist_is_a_failure(built: Workbench) -> None:
+def test_anything_else_in_dist_is_a_failure(built: CheckContext) -> None:
     (built.root / "dist" / "lakekit-0.9.tar.gz").touch()
     os.replace(
         built.root / "dist" / "lakekit-0.9.tar.gz", built.root / "dist" / "notes.txt"

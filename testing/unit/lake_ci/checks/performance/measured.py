@@ -11,7 +11,7 @@ from lake_ci.checks.performance.baseline import Baseline, InstallVersion, Side
 from lake_ci.checks.performance.benchmark import Benchmark, BenchmarkSpec
 from lake_ci.checks.performance.options import PerformanceOptions
 from lake_ci.model.results import Outcome
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.environment import Environment
 from lake_ci.system.processes import Completed
 
@@ -82,7 +82,7 @@ class Runs:
 
 
 def benchmark(
-    bench: Workbench,
+    ctx: CheckContext,
     *,
     old: bool = True,
     differs: set[str] | None = None,
@@ -93,11 +93,11 @@ def benchmark(
     before = Baseline({}, None)
     before.commit = "b" * 40 if old else None
     installed, new = InstallVersion("baseline wheel", before), InstallVersion("wheel")
-    new.side = side(bench.root, "new")
-    installed.side = side(bench.root, "old") if old else None
+    new.side = side(ctx.root, "new")
+    installed.side = side(ctx.root, "old") if old else None
     return Benchmark(spec, given, before, installed, new, differs, clock=clock)
 
 
-def judged(bench: Workbench, runs: Runs, **how: Any) -> Outcome:
-    bench.execute = runs
-    return benchmark(bench, clock=runs.clock, **how).run(bench)
+def judged(ctx: CheckContext, runs: Runs, **how: Any) -> Outcome:
+    ctx.execute = runs
+    return benchmark(ctx, clock=runs.clock, **how).run(ctx)

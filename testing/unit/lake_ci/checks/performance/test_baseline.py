@@ -20,7 +20,7 @@ from lake_ci.checks.performance.baseline import (
 )
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Git = Callable[..., str]
@@ -100,8 +100,8 @@ def test_of_a_merge_it_is_the_first_parent(
     assert reference(root, {}).commit == commits[2]
 
 
-def test_the_first_commit_has_none_and_says_so(root: Path, bench: Workbench) -> None:
-    outcome = Baseline({}, None).run(bench)
+def test_the_first_commit_has_none_and_says_so(root: Path, ctx: CheckContext) -> None:
+    outcome = Baseline({}, None).run(ctx)
     assert (outcome.status, outcome.detail) == (
         Status.SKIPPED,
         "nothing to compare with: this is the first commit, there is nothing before it",
@@ -153,15 +153,15 @@ def test_a_baseline_that_cannot_be_built_is_a_failure_with_the_next_command(
     root: Path,
     commits: list[str],
     git: Git,
-    bench: Workbench,
+    ctx: CheckContext,
     answering: Callable[..., list[list[str]]],
 ) -> None:
     git(root, "tag", "v1.0.0")
     answering(Completed(("build",), 1, "", "ValueError: requires-python", 0.1))
     before = Baseline({}, None)
-    before.run(bench)
+    before.run(ctx)
     tool = InstallVersion("baseline wheel", before)
-    outcome = tool.run(bench)
+    outcome = tool.run(ctx)
     assert outcome.status is Status.FAILURE
     assert commits[1][:12] in outcome.detail
     assert "--baseline REF" in outcome.detail
@@ -169,8 +169,8 @@ def test_a_baseline_that_cannot_be_built_is_a_failure_with_the_next_command(
     assert tool.side is None
 
 
-def test_without_a_baseline_there_is_nothing_to_install(bench: Workbench) -> None:
-    outcome = InstallVersion("baseline wheel", Baseline({}, None)).run(bench)
+def test_without_a_baseline_there_is_nothing_to_install(ctx: CheckContext) -> None:
+    outcome = InstallVersion("baseline wheel", Baseline({}, None)).run(ctx)
     assert (outcome.status, outcome.detail) == (Status.SKIPPED, "there is no baseline")
 
 
@@ -178,7 +178,7 @@ def test_both_sides_lie_in_paths_of_one_length_and_take_their_own_suite(
     root: Path,
     commits: list[str],
     git: Git,
-    bench: Workbench,
+    ctx: CheckContext,
     answering: Callable[..., list[list[str]]],
 ) -> None:
     git(root, "tag", "v1.0.0")
@@ -196,17 +196,17 @@ def test_both_sides_lie_in_paths_of_one_length_and_take_their_own_suite(
 
     calls = answering(answer)
     before = Baseline({}, "HEAD^")
-    before.run(bench)
+    before.run(ctx)
     with worktree(root):
         new, old = InstallVersion("wheel"), InstallVersion("baseline wheel", before)
-        assert [tool.run(bench).detail for tool in (new, old)] == [
+        assert [tool.run(ctx).detail for tool in (new, old)] == [
             "lakekit-1.0.0-py3-none-any.whl"
         ] * 2
     assert new.side is not None and old.side is not None
     assert len(str(new.side.python)) == len(str(old.side.python))
     assert (new.side.folder / "suite" / "lake_ci" / "job.py").exists()
     assert list((old.side.folder / "suite").iterdir()) == []
-    assert new.side.variables(bench)["PYTHONPATH"] == str(new.side.folder / "suite")
+    assert new.side.variables(ctx)["PYTHONPATH"] == str(new.side.folder / "suite")
     # Neither takes a package of the index in place of the locked ones.
     wheels = [call for call in calls if call[-1].endswith(".whl")]
     assert (

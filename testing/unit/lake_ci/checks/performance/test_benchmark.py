@@ -9,7 +9,7 @@ import pytest
 from lake_ci.checks.performance.benchmark import BenchmarkSpec
 from lake_ci.checks.performance.options import PerformanceOptions
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from testing.unit.lake_ci.checks.performance.measured import (
     EVEN,
     MERGE,
@@ -23,10 +23,10 @@ from testing.unit.lake_ci.checks.performance.measured import (
 
 
 def test_same_rounds_pass_and_say_what_would_have_been_detected(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     runs = Runs(EVEN, EVEN)
-    outcome = judged(bench, runs)
+    outcome = judged(ctx, runs)
     assert outcome.status is Status.SUCCESS
     assert (
         outcome.detail
@@ -37,8 +37,8 @@ def test_same_rounds_pass_and_say_what_would_have_been_detected(
     assert len(outcome.data["rounds"]["old"]) == 4
 
 
-def test_a_slower_whole_fails_with_its_place(bench: Workbench) -> None:
-    outcome = judged(bench, Runs(EVEN, [1.3 * each for each in EVEN]))
+def test_a_slower_whole_fails_with_its_place(ctx: CheckContext) -> None:
+    outcome = judged(ctx, Runs(EVEN, [1.3 * each for each in EVEN]))
     assert outcome.status is Status.FAILURE
     [found] = outcome.findings
     assert (found.rule, found.file, found.line) == ("slower", MERGE.file, MERGE.line)
@@ -49,9 +49,9 @@ def test_a_slower_whole_fails_with_its_place(bench: Workbench) -> None:
 
 
 def test_a_slower_part_fails_and_is_named_though_the_whole_is_fine(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    outcome = judged(bench, Runs(EVEN, EVEN, parts=(0.02, 0.026)))
+    outcome = judged(ctx, Runs(EVEN, EVEN, parts=(0.02, 0.026)))
     assert outcome.detail.startswith("slower: silver.orders; ")
     assert [each.message.partition(" takes ")[0] for each in outcome.findings] == [
         "merge, silver.orders,"
@@ -59,44 +59,44 @@ def test_a_slower_part_fails_and_is_named_though_the_whole_is_fine(
 
 
 def test_a_part_too_short_for_the_clock_is_shown_and_not_judged(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    outcome = judged(bench, Runs(EVEN, EVEN, parts=(0.002, 0.004)))
+    outcome = judged(ctx, Runs(EVEN, EVEN, parts=(0.002, 0.004)))
     assert outcome.status is Status.SUCCESS
     assert ["silver.orders", 0.004, None, None, None, None, None] in outcome.data[
         "panel"
     ]["rows"]
 
 
-def test_a_part_that_became_long_is_judged(bench: Workbench) -> None:
-    assert judged(bench, Runs(EVEN, EVEN, parts=(0.002, 0.04))).status is Status.FAILURE
+def test_a_part_that_became_long_is_judged(ctx: CheckContext) -> None:
+    assert judged(ctx, Runs(EVEN, EVEN, parts=(0.002, 0.04))).status is Status.FAILURE
 
 
 def test_what_the_clock_cannot_tell_is_advice_with_the_command_that_would(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    outcome = judged(bench, Runs(WILD, WILD[::-1], cpu=(0.0, 0.0)))
+    outcome = judged(ctx, Runs(WILD, WILD[::-1], cpu=(0.0, 0.0)))
     assert outcome.status is Status.WARNING
     assert outcome.weaker is None
     assert "cannot tell for the whole" in outcome.detail
     assert "nox -s performance -- -k merge --generations " in outcome.detail
 
 
-def test_where_the_clock_cannot_tell_the_processor_does(bench: Workbench) -> None:
-    assert judged(bench, Runs(WILD, WILD[::-1])).status is Status.SUCCESS
-    slower = judged(bench, Runs(WILD, WILD[::-1], cpu=(0.1, 0.13)))
+def test_where_the_clock_cannot_tell_the_processor_does(ctx: CheckContext) -> None:
+    assert judged(ctx, Runs(WILD, WILD[::-1])).status is Status.SUCCESS
+    slower = judged(ctx, Runs(WILD, WILD[::-1], cpu=(0.1, 0.13)))
     assert slower.status is Status.FAILURE
     assert "of the processor 1.30 (1.30 to 1.30)" in slower.findings[0].message
 
 
 def test_more_processor_time_is_no_failure_where_nobody_waits_longer(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    assert judged(bench, Runs(EVEN, EVEN, cpu=(0.1, 0.2))).status is Status.SUCCESS
+    assert judged(ctx, Runs(EVEN, EVEN, cpu=(0.1, 0.2))).status is Status.SUCCESS
 
 
-def test_a_higher_peak_of_memory_fails(bench: Workbench) -> None:
-    outcome = judged(bench, Runs(EVEN, EVEN, peaks=(100.0, 140.0)))
+def test_a_higher_peak_of_memory_fails(ctx: CheckContext) -> None:
+    outcome = judged(ctx, Runs(EVEN, EVEN, peaks=(100.0, 140.0)))
     assert [each.rule for each in outcome.findings] == ["memory"]
     assert (
         "1.40 to 1.40 times the baseline's peak memory; 1.25 allowed"
@@ -105,26 +105,26 @@ def test_a_higher_peak_of_memory_fails(bench: Workbench) -> None:
 
 
 def test_more_rounds_are_run_while_time_is_left_and_nothing_is_told(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     runs = Runs(WILD, WILD[::-1], cpu=(0.0, 0.0))
     # Each pair of processes takes two seconds: the one that starts in time is the last.
-    judged(bench, runs, given=PerformanceOptions(seconds=20))
+    judged(ctx, runs, given=PerformanceOptions(seconds=20))
     assert len(runs.started) == 22
 
 
-def test_generations_can_be_asked_for(bench: Workbench) -> None:
+def test_generations_can_be_asked_for(ctx: CheckContext) -> None:
     runs = Runs(EVEN, EVEN)
-    judged(bench, runs, given=PerformanceOptions(seconds=0, generations=7))
+    judged(ctx, runs, given=PerformanceOptions(seconds=0, generations=7))
     assert len(runs.started) == 14
 
 
 # What is run
 
 
-def test_unchanged_code_is_skipped_with_the_reason(bench: Workbench) -> None:
+def test_unchanged_code_is_skipped_with_the_reason(ctx: CheckContext) -> None:
     outcome = judged(
-        bench, Runs([], []), differs={"README.md", "utils/lake_ci/model/job.py"}
+        ctx, Runs([], []), differs={"README.md", "utils/lake_ci/model/job.py"}
     )
     assert outcome.status is Status.SKIPPED
     assert (
@@ -143,19 +143,19 @@ def test_unchanged_code_is_skipped_with_the_reason(bench: Workbench) -> None:
     ],
 )
 def test_whatever_its_figures_may_depend_on_makes_it_run(
-    bench: Workbench, file: str
+    ctx: CheckContext, file: str
 ) -> None:
-    assert not benchmark(bench, differs={file}).unchanged()
+    assert not benchmark(ctx, differs={file}).unchanged()
 
 
-def test_when_in_doubt_it_runs(bench: Workbench) -> None:
-    assert not benchmark(bench, differs=None).unchanged()
+def test_when_in_doubt_it_runs(ctx: CheckContext) -> None:
+    assert not benchmark(ctx, differs=None).unchanged()
     assert not benchmark(
-        bench, differs=set(), spec=BenchmarkSpec("a", "a", "a", 1, ())
+        ctx, differs=set(), spec=BenchmarkSpec("a", "a", "a", 1, ())
     ).unchanged()
     assert (
         judged(
-            bench,
+            ctx,
             Runs(EVEN, EVEN),
             differs=set(),
             given=PerformanceOptions(seconds=0, every=True),
@@ -164,9 +164,9 @@ def test_when_in_doubt_it_runs(bench: Workbench) -> None:
     )
 
 
-def test_without_a_baseline_it_is_measured_alone(bench: Workbench) -> None:
+def test_without_a_baseline_it_is_measured_alone(ctx: CheckContext) -> None:
     runs = Runs([], EVEN)
-    outcome = judged(bench, runs, old=False)
+    outcome = judged(ctx, runs, old=False)
     assert (outcome.status, outcome.detail) == (
         Status.SUCCESS,
         "0.101 s; nothing to compare with",
@@ -174,26 +174,26 @@ def test_without_a_baseline_it_is_measured_alone(bench: Workbench) -> None:
     assert runs.started == ["new"]
 
 
-def test_what_the_baseline_lacks_is_new(bench: Workbench) -> None:
+def test_what_the_baseline_lacks_is_new(ctx: CheckContext) -> None:
     says = "E   AttributeError: module 'lakekit' has no attribute 'run'\n"
-    outcome = judged(bench, Runs(EVEN, EVEN, fails="old", says=says))
+    outcome = judged(ctx, Runs(EVEN, EVEN, fails="old", says=says))
     assert outcome.status is Status.SUCCESS
     assert outcome.detail.startswith(
         "new: 0.101 s; the baseline lacks it (AttributeError: module 'lakekit'"
     )
 
 
-def test_a_baseline_that_fails_otherwise_is_advice(bench: Workbench) -> None:
+def test_a_baseline_that_fails_otherwise_is_advice(ctx: CheckContext) -> None:
     outcome = judged(
-        bench, Runs(EVEN, EVEN, fails="old", says="E   OSError: No space left\n")
+        ctx, Runs(EVEN, EVEN, fails="old", says="E   OSError: No space left\n")
     )
     assert outcome.status is Status.WARNING
     assert "the baseline could not run it: OSError: No space left" in outcome.detail
 
 
-def test_a_benchmark_that_fails_is_a_failure_at_its_place(bench: Workbench) -> None:
+def test_a_benchmark_that_fails_is_a_failure_at_its_place(ctx: CheckContext) -> None:
     outcome = judged(
-        bench, Runs(EVEN, EVEN, fails="new", says="E   AssertionError: no rows\n")
+        ctx, Runs(EVEN, EVEN, fails="new", says="E   AssertionError: no rows\n")
     )
     assert outcome.status is Status.FAILURE
     assert (outcome.findings[0].file, outcome.findings[0].line) == (
@@ -204,8 +204,8 @@ def test_a_benchmark_that_fails_is_a_failure_at_its_place(bench: Workbench) -> N
 
 
 def test_after_a_baseline_that_could_not_be_built_nothing_is_measured(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    made = benchmark(bench)
+    made = benchmark(ctx)
     made.old.side = None
-    assert made.run(bench).detail == "the baseline could not be built"
+    assert made.run(ctx).detail == "the baseline could not be built"

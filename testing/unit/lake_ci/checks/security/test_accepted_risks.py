@@ -17,7 +17,7 @@ from lake_ci.checks.security.accepted_risks import (
 from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 
 TODAY = date(2026, 3, 1)
 ONE = """\
@@ -87,27 +87,27 @@ def test_the_list_of_all_scanners_lacks_what_was_accepted(root: Path) -> None:
     assert entries.unfinished(["bandit", "semgrep"]) == ["semgrep"]
 
 
-def test_an_exception_that_is_used_passes(root: Path, bench: Workbench) -> None:
+def test_an_exception_that_is_used_passes(root: Path, ctx: CheckContext) -> None:
     entries = register(root)
     entries.settle("bandit", [make_finding()], "")
-    outcome = AcceptedRisksCheck(entries).run(bench)
+    outcome = AcceptedRisksCheck(entries).run(ctx)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 exception")
 
 
 def test_an_exception_that_covers_nothing_fails_at_its_line(
-    root: Path, bench: Workbench
+    root: Path, ctx: CheckContext
 ) -> None:
     entries = register(root, "# a remark\n" + ONE)
     entries.settle("bandit", [], "")
-    [found] = AcceptedRisksCheck(entries).run(bench).findings
+    [found] = AcceptedRisksCheck(entries).run(ctx).findings
     assert (found.rule, found.place) == ("unused", "security/exceptions.toml:2")
     assert "bandit/B310 in a.py covers nothing" in found.message
 
 
 def test_of_a_scanner_that_did_not_finish_no_exception_is_unused(
-    root: Path, bench: Workbench
+    root: Path, ctx: CheckContext
 ) -> None:
-    assert AcceptedRisksCheck(register(root)).run(bench).status is Status.SUCCESS
+    assert AcceptedRisksCheck(register(root)).run(ctx).status is Status.SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_of_a_scanner_that_did_not_finish_no_exception_is_unused(
     ],
 )
 def test_a_wrong_exception_fails_and_holds_no_more(
-    root: Path, bench: Workbench, old: str, new: str, rule: str, words: str
+    root: Path, ctx: CheckContext, old: str, new: str, rule: str, words: str
 ) -> None:
     entries = register(root, ONE.replace(old, new))
     assert entries.settle("bandit", [make_finding()], "").status is Status.FAILURE
-    [found] = AcceptedRisksCheck(entries).run(bench).findings
+    [found] = AcceptedRisksCheck(entries).run(ctx).findings
     assert (found.rule, found.file) == (rule, "security/exceptions.toml")
     assert words in found.message
 

@@ -14,7 +14,7 @@ from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.file_scanner import FileScanner
 from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 FILES = ["a.py", "b.py", "notes.md"]
@@ -29,23 +29,23 @@ class Sniffer(FileScanner):
     report = "sniffer.json"
     settings = ("sniffer.toml",)
 
-    def files(self, bench: Workbench) -> Sequence[str]:
+    def files(self, ctx: CheckContext) -> Sequence[str]:
         return FILES
 
-    def scan(self, bench: Workbench, files: Sequence[str]) -> list[str]:
+    def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
         return ["sniff", *files]
 
-    def seen(self, document: Any, files: Sequence[str], bench: Workbench) -> list[str]:
+    def seen(self, document: Any, files: Sequence[str], ctx: CheckContext) -> list[str]:
         return list(document["seen"])
 
-    def file(self, row: Any, bench: Workbench) -> str:
+    def file(self, row: Any, ctx: CheckContext) -> str:
         return str(row["file"])
 
     def clean(self, document: Any) -> Any:
         return {"results": document["results"], "errors": document["errors"]}
 
     def security_findings(
-        self, document: Any, bench: Workbench
+        self, document: Any, ctx: CheckContext
     ) -> Iterator[SecurityFinding]:
         for row in document["errors"]:
             yield SecurityFinding(
@@ -90,136 +90,136 @@ class Nose:
 
 
 @pytest.fixture
-def nose(bench: Workbench) -> Nose:
-    (bench.root / "pyproject.toml").write_text(
+def nose(ctx: CheckContext) -> Nose:
+    (ctx.root / "pyproject.toml").write_text(
         '[tool.lake_ci.security]\nfail_on = "low"\n'
     )
     for name in FILES:
-        (bench.root / name).write_text(f"{name}\n")
-    nose = Nose(bench.root)
-    bench.execute = nose
+        (ctx.root / name).write_text(f"{name}\n")
+    nose = Nose(ctx.root)
+    ctx.execute = nose
     return nose
 
 
-def run(bench: Workbench) -> Outcome:
-    return Sniffer(Register(bench.root, date(2026, 3, 1))).run(bench)
+def run(ctx: CheckContext) -> Outcome:
+    return Sniffer(Register(ctx.root, date(2026, 3, 1))).run(ctx)
 
 
 def places(outcome: Outcome) -> list[str]:
     return [each.place for each in outcome.findings]
 
 
-def report(bench: Workbench) -> Any:
-    return json.loads((bench.reports / "sniffer.json").read_text())
+def report(ctx: CheckContext) -> Any:
+    return json.loads((ctx.reports / "sniffer.json").read_text())
 
 
 def test_the_first_time_all_is_asked_about_and_then_nothing(
-    bench: Workbench, nose: Nose
+    ctx: CheckContext, nose: Nose
 ) -> None:
-    assert run(bench).detail == "2 files, 2 changed"
-    assert run(bench).detail == "2 files, none changed"
+    assert run(ctx).detail == "2 files, 2 changed"
+    assert run(ctx).detail == "2 files, none changed"
     assert nose.scanned == [FILES]
-    assert report(bench) == {"files": 2, "results": [], "errors": []}
+    assert report(ctx) == {"files": 2, "results": [], "errors": []}
 
 
 def test_what_was_found_is_said_again_without_asking(
-    bench: Workbench, nose: Nose
+    ctx: CheckContext, nose: Nose
 ) -> None:
-    (bench.root / "a.py").write_text("it smells\n")
-    first, left = run(bench), report(bench)
-    second = run(bench)
+    (ctx.root / "a.py").write_text("it smells\n")
+    first, left = run(ctx), report(ctx)
+    second = run(ctx)
     assert nose.scanned == [FILES]
     assert places(first) == places(second) == ["a.py:1"]
     assert first.status is second.status is Status.FAILURE
     assert (
-        report(bench)
+        report(ctx)
         == left
         == {"files": 2, "results": [{"file": "a.py", "line": 1}], "errors": []}
     )
 
 
-def test_only_what_changed_is_asked_about(bench: Workbench, nose: Nose) -> None:
-    (bench.root / "a.py").write_text("it smells\n")
-    run(bench)
-    (bench.root / "b.py").write_text("this smells, too\n")
-    assert places(run(bench)) == ["a.py:1", "b.py:1"]
-    (bench.root / "a.py").write_text("no more\n")
-    outcome = run(bench)
+def test_only_what_changed_is_asked_about(ctx: CheckContext, nose: Nose) -> None:
+    (ctx.root / "a.py").write_text("it smells\n")
+    run(ctx)
+    (ctx.root / "b.py").write_text("this smells, too\n")
+    assert places(run(ctx)) == ["a.py:1", "b.py:1"]
+    (ctx.root / "a.py").write_text("no more\n")
+    outcome = run(ctx)
     assert places(outcome) == ["b.py:1"]
     assert nose.scanned[1:] == [["b.py"], ["a.py"]]
     assert outcome.detail == "1 finding in 2 files, 1 changed"
 
 
-def test_what_it_says_of_others_is_known_already(bench: Workbench, nose: Nose) -> None:
-    (bench.root / "a.py").write_text("it smells\n")
-    run(bench)
-    (bench.root / "b.py").write_text("new\n")
+def test_what_it_says_of_others_is_known_already(ctx: CheckContext, nose: Nose) -> None:
+    (ctx.root / "a.py").write_text("it smells\n")
+    run(ctx)
+    (ctx.root / "b.py").write_text("new\n")
     nose.more = [{"file": "a.py", "line": 1}]
-    assert places(run(bench)) == ["a.py:1"]
-    assert len(report(bench)["results"]) == 1
+    assert places(run(ctx)) == ["a.py:1"]
+    assert len(report(ctx)["results"]) == 1
 
 
 @pytest.mark.parametrize("name", ["sniffer.toml", "requirements/security.txt"])
 def test_with_other_settings_all_is_asked_about(
-    bench: Workbench, nose: Nose, name: str
+    ctx: CheckContext, nose: Nose, name: str
 ) -> None:
-    run(bench)
-    (bench.root / name).parent.mkdir(exist_ok=True)
-    (bench.root / name).write_text("keen = true\n")
-    run(bench)
+    run(ctx)
+    (ctx.root / name).parent.mkdir(exist_ok=True)
+    (ctx.root / name).write_text("keen = true\n")
+    run(ctx)
     assert nose.scanned == [FILES, FILES]
 
 
 def test_a_file_that_could_not_be_read_is_asked_about_again(
-    bench: Workbench, nose: Nose
+    ctx: CheckContext, nose: Nose
 ) -> None:
-    (bench.root / "a.py").write_text("[\n")
-    assert [each.rule for each in run(bench).findings] == ["unread"]
-    assert [each.rule for each in run(bench).findings] == ["unread"]
+    (ctx.root / "a.py").write_text("[\n")
+    assert [each.rule for each in run(ctx).findings] == ["unread"]
+    assert [each.rule for each in run(ctx).findings] == ["unread"]
     assert nose.scanned == [FILES, ["a.py"]]
 
 
 def test_what_is_found_in_no_file_is_told_and_not_remembered(
-    bench: Workbench, nose: Nose
+    ctx: CheckContext, nose: Nose
 ) -> None:
     nose.more = [{"file": "a.zip/inside", "line": 7}]
     nose.code = 1
-    assert places(run(bench)) == places(run(bench)) == ["a.zip/inside:7"]
+    assert places(run(ctx)) == places(run(ctx)) == ["a.zip/inside:7"]
     assert nose.scanned == [FILES, FILES]
 
 
 def test_a_file_that_was_passed_over_by_mistake_is_asked_about_again(
-    bench: Workbench, nose: Nose
+    ctx: CheckContext, nose: Nose
 ) -> None:
-    run(bench)
-    (bench.root / "a.py").write_text("it smells\n")
-    (bench.root / "notes.md").write_text("of no matter\n")
+    run(ctx)
+    (ctx.root / "a.py").write_text("it smells\n")
+    (ctx.root / "notes.md").write_text("of no matter\n")
     nose.blind = {"a.py"}
     nose.code = 0
-    run(bench)
+    run(ctx)
     nose.blind = set()
-    assert places(run(bench)) == ["a.py:1"]
+    assert places(run(ctx)) == ["a.py:1"]
     assert nose.scanned[1:] == [["a.py", "notes.md"], ["a.py"]]
 
 
-def test_a_crash_leaves_what_was_known(bench: Workbench, nose: Nose) -> None:
-    run(bench)
-    (bench.root / "b.py").write_text("new\n")
+def test_a_crash_leaves_what_was_known(ctx: CheckContext, nose: Nose) -> None:
+    run(ctx)
+    (ctx.root / "b.py").write_text("new\n")
     nose.code = 7
-    assert [each.rule for each in run(bench).findings] == ["crash"]
+    assert [each.rule for each in run(ctx).findings] == ["crash"]
     nose.code = None
-    assert run(bench).detail == "2 files, 1 changed"
+    assert run(ctx).detail == "2 files, 1 changed"
 
 
 def test_a_code_that_means_findings_without_any_is_a_crash(
-    bench: Workbench, nose: Nose
+    ctx: CheckContext, nose: Nose
 ) -> None:
     nose.code = 1
-    assert [each.rule for each in run(bench).findings] == ["crash"]
+    assert [each.rule for each in run(ctx).findings] == ["crash"]
 
 
-def test_a_scanner_that_looks_at_nothing_fails(bench: Workbench, nose: Nose) -> None:
+def test_a_scanner_that_looks_at_nothing_fails(ctx: CheckContext, nose: Nose) -> None:
     nose.blind = set(FILES)
-    outcome = run(bench)
+    outcome = run(ctx)
     assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, "nothing")
-    assert not (bench.reports / "sniffer.json").exists()
+    assert not (ctx.reports / "sniffer.json").exists()

@@ -14,7 +14,7 @@ from lake_ci.checks.security.locked_packages import (
     resolve,
     wheel_pins,
 )
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 PROJECT = """\
@@ -67,20 +67,20 @@ def test_what_is_required_stands_where_it_is_declared(root: Path) -> None:
 
 
 def test_the_index_is_asked_once_a_day(
-    bench: Workbench, answering: Callable[..., list[list[str]]]
+    ctx: CheckContext, answering: Callable[..., list[list[str]]]
 ) -> None:
-    (bench.root / "pyproject.toml").write_text(PROJECT)
+    (ctx.root / "pyproject.toml").write_text(PROJECT)
 
     def uv(argv: list[str]) -> Completed:
         Path(argv[-1]).write_text("click==8.2\n")
         return Completed(tuple(argv), 0, "", "", 0.1)
 
     calls = answering(uv)
-    first = resolve(bench, date(2026, 3, 1))
-    again = resolve(bench, date(2026, 3, 1))
+    first = resolve(ctx, date(2026, 3, 1))
+    again = resolve(ctx, date(2026, 3, 1))
     assert (first, len(calls)) == (again, 1)
     assert "--python-version 3.9" in " ".join(calls[0])
-    tomorrow = resolve(bench, date(2026, 3, 2))
+    tomorrow = resolve(ctx, date(2026, 3, 2))
     assert tomorrow is not None and first is not None
     assert (tomorrow.read_text(), first.exists(), len(calls)) == (
         "click==8.2\n",
@@ -90,10 +90,10 @@ def test_the_index_is_asked_once_a_day(
 
 
 def test_what_cannot_be_resolved_is_not_kept(
-    bench: Workbench, answering: Callable[..., list[list[str]]]
+    ctx: CheckContext, answering: Callable[..., list[list[str]]]
 ) -> None:
-    (bench.root / "pyproject.toml").write_text(PROJECT)
+    (ctx.root / "pyproject.toml").write_text(PROJECT)
     calls = answering(Completed(("uv",), 2, "", "dns error", 0.1))
-    assert resolve(bench, date(2026, 3, 1)) is None
-    assert resolve(bench, date(2026, 3, 1)) is None
+    assert resolve(ctx, date(2026, 3, 1)) is None
+    assert resolve(ctx, date(2026, 3, 1)) is None
     assert len(calls) == 2

@@ -16,7 +16,7 @@ from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.safety import Safety, from_folder
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 TODAY = date(2026, 3, 1)
@@ -32,19 +32,19 @@ Answer = Callable[[list[str]], Completed]
 
 
 @pytest.fixture
-def project(bench: Workbench) -> Workbench:
-    """A bench with one lock, and a project whose requirement is resolved to nothing
+def project(ctx: CheckContext) -> CheckContext:
+    """A context with one lock, and a project whose requirement is resolved to nothing
     more.
     """
     settings = '[tool.lake_ci.security]\nfail_on = "low"\n'
-    (bench.root / "pyproject.toml").write_text(
+    (ctx.root / "pyproject.toml").write_text(
         f'[project]\nrequires-python = ">=3.9"\n{settings}'
     )
-    (bench.root / "requirements").mkdir()
-    (bench.root / "requirements" / "lint.txt").write_text(
+    (ctx.root / "requirements").mkdir()
+    (ctx.root / "requirements" / "lint.txt").write_text(
         "# a lock\nrequests==2.19.0\nJinja2==3.1.6\n"
     )
-    return bench
+    return ctx
 
 
 def database(folder: Path, day: date = TODAY) -> str:
@@ -56,7 +56,7 @@ def database(folder: Path, day: date = TODAY) -> str:
 
 
 def answering(
-    bench: Workbench, *answers: tuple[int, dict[str, Any] | None]
+    ctx: CheckContext, *answers: tuple[int, dict[str, Any] | None]
 ) -> list[list[str]]:
     """Let uv resolve nothing, and safety leave these exit codes and reports, one after
     the other.
@@ -75,7 +75,7 @@ def answering(
             tuple(argv), code, "a banner", "no network" if code == 68 else "", 0.1
         )
 
-    bench.execute = execute
+    ctx.execute = execute
     return calls
 
 
@@ -88,11 +88,13 @@ def report(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
     return body | {"vulnerabilities": list(rows), "ignored_vulnerabilities": []} | more
 
 
-def safety(bench: Workbench, *, online: bool = True) -> Safety:
-    return Safety(Register(bench.root, TODAY), TODAY, lambda: online)
+def safety(ctx: CheckContext, *, online: bool = True) -> Safety:
+    return Safety(Register(ctx.root, TODAY), TODAY, lambda: online)
 
 
-def test_the_live_database_is_asked_where_there_is_network(project: Workbench) -> None:
+def test_the_live_database_is_asked_where_there_is_network(
+    project: CheckContext,
+) -> None:
     calls = answering(project, (0, report()))
     outcome = safety(project).run(project)
     assert (outcome.status, outcome.detail) == (
@@ -103,7 +105,7 @@ def test_the_live_database_is_asked_where_there_is_network(project: Workbench) -
 
 
 def test_without_network_the_folder_is_asked(
-    project: Workbench, tmp_path: Path
+    project: CheckContext, tmp_path: Path
 ) -> None:
     project.env["LAKE_CI_ADVISORIES"] = database(tmp_path / "known")
     calls = answering(project, (0, report()))
@@ -116,7 +118,7 @@ def test_without_network_the_folder_is_asked(
 
 
 def test_a_live_database_that_does_not_answer_gives_way_to_the_folder(
-    project: Workbench, tmp_path: Path
+    project: CheckContext, tmp_path: Path
 ) -> None:
     project.env["LAKE_CI_ADVISORIES"] = database(tmp_path / "known")
     answering(project, (68, None), (0, report()))
@@ -124,7 +126,7 @@ def test_a_live_database_that_does_not_answer_gives_way_to_the_folder(
 
 
 @pytest.mark.parametrize("online", [True, False])
-def test_no_database_is_a_weaker_check(project: Workbench, online: bool) -> None:
+def test_no_database_is_a_weaker_check(project: CheckContext, online: bool) -> None:
     answering(project, (68, None))
     outcome = safety(project, online=online).run(project)
     assert outcome.status is Status.WARNING
@@ -135,7 +137,7 @@ def test_no_database_is_a_weaker_check(project: Workbench, online: bool) -> None
     ("days", "status"), [(30, Status.SUCCESS), (31, Status.WARNING)]
 )
 def test_an_old_database_is_a_remark(
-    project: Workbench, tmp_path: Path, days: int, status: Status
+    project: CheckContext, tmp_path: Path, days: int, status: Status
 ) -> None:
     project.env["LAKE_CI_ADVISORIES"] = database(
         tmp_path / "known", TODAY - timedelta(days)
@@ -146,7 +148,7 @@ def test_an_old_database_is_a_remark(
 
 
 def test_a_vulnerable_pin_stands_at_its_line_and_the_report_names_no_origin(
-    project: Workbench,
+    project: CheckContext,
 ) -> None:
     answering(project, (64, report(ROW, ROW)))
     outcome = safety(project).run(project)
@@ -158,7 +160,9 @@ def test_a_vulnerable_pin_stands_at_its_line_and_the_report_names_no_origin(
     assert [path.name for path in project.reports.iterdir()] == ["safety.json"]
 
 
-def test_what_a_policy_file_ignores_is_found_all_the_same(project: Workbench) -> None:
+def test_what_a_policy_file_ignores_is_found_all_the_same(
+    project: CheckContext,
+) -> None:
     answering(project, (0, report(ignored_vulnerabilities=[ROW])))
     assert safety(project).run(project).status is Status.FAILURE
 
@@ -173,30 +177,30 @@ def test_what_a_policy_file_ignores_is_found_all_the_same(project: Workbench) ->
     ids=["none", "medium", "unscored"],
 )
 def test_an_advisory_without_severity_is_a_high_one(
-    project: Workbench, given: Any, severity: str
+    project: CheckContext, given: Any, severity: str
 ) -> None:
     answering(project, (64, report({**ROW, "severity": given})))
     [found] = safety(project).run(project).findings
     assert found.message.endswith(f"({severity})")
 
 
-def test_a_package_that_was_not_looked_at_fails(project: Workbench) -> None:
+def test_a_package_that_was_not_looked_at_fails(project: CheckContext) -> None:
     answering(project, (0, report(scanned_packages={"requests": {}})))
     outcome = safety(project).run(project)
     assert outcome.status is Status.FAILURE
     assert "did not look at jinja2" in outcome.findings[0].message
 
 
-def test_no_package_at_all_fails(project: Workbench) -> None:
+def test_no_package_at_all_fails(project: CheckContext) -> None:
     (project.root / "requirements" / "lint.txt").write_text("# empty\n")
     outcome = safety(project).run(project)
     assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, "nothing")
 
 
 def test_requirements_that_cannot_be_resolved_are_a_weaker_check(
-    project: Workbench, monkeypatch: pytest.MonkeyPatch
+    project: CheckContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locked_packages, "resolve", lambda bench, today: None)
+    monkeypatch.setattr(locked_packages, "resolve", lambda ctx, today: None)
     answering(project, (0, report()))
     outcome = safety(project).run(project)
     assert (outcome.status, outcome.weaker) == (Status.WARNING, advisories.UNRESOLVED)

@@ -16,7 +16,7 @@ from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.checks.security.scanner import Scanner, masked, minimal_env
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 
@@ -30,7 +30,7 @@ class Sniffer(Scanner):
         return f"{document['files']} files"
 
     def security_findings(
-        self, document: Any, bench: Workbench
+        self, document: Any, ctx: CheckContext
     ) -> Iterator[SecurityFinding]:
         for row in document["found"]:
             yield SecurityFinding(
@@ -55,12 +55,12 @@ FOUND = json.dumps(
 
 
 def test_findings_are_a_failure_and_the_report_is_clean(
-    sniffer: Sniffer, bench: Workbench
+    sniffer: Sniffer, ctx: CheckContext
 ) -> None:
-    outcome = sniffer.outcome(Completed(("sniff",), 1, FOUND, "", 0.1), bench)
+    outcome = sniffer.outcome(Completed(("sniff",), 1, FOUND, "", 0.1), ctx)
     assert (outcome.status, outcome.detail) == (Status.FAILURE, "1 finding in 2 files")
     assert [each.place for each in outcome.findings] == ["a.py:3"]
-    report = json.loads((bench.reports / "sniffer.json").read_text())
+    report = json.loads((ctx.reports / "sniffer.json").read_text())
     assert report == {"files": 2, "found": [{"file": "a.py", "line": 3}]}
 
 
@@ -102,26 +102,28 @@ def test_findings_are_a_failure_and_the_report_is_clean(
     ],
 )
 def test_what_cannot_be_read_is_a_failure_with_its_last_lines_and_no_report(
-    sniffer: Sniffer, bench: Workbench, done: Completed, rule: str, words: str
+    sniffer: Sniffer, ctx: CheckContext, done: Completed, rule: str, words: str
 ) -> None:
-    outcome = sniffer.outcome(done, bench)
+    outcome = sniffer.outcome(done, ctx)
     assert outcome.status is Status.FAILURE
     [found] = outcome.findings
     assert found.rule == rule
     assert words in found.message
     assert "hunter2" not in found.message
-    assert list(bench.reports.iterdir()) == []
+    assert list(ctx.reports.iterdir()) == []
     assert sniffer.register.unfinished(["sniffer"]) == ["sniffer"]
 
 
-def test_a_scanner_is_told_nothing_that_could_be_a_credential(bench: Workbench) -> None:
-    bench.env |= {
+def test_a_scanner_is_told_nothing_that_could_be_a_credential(
+    ctx: CheckContext,
+) -> None:
+    ctx.env |= {
         "DATABRICKS_TOKEN": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
         "HTTPS_PROXY": "http://me:x@proxy",
         "LANG": "C",
     }
-    env = minimal_env(bench)
+    env = minimal_env(ctx)
     assert set(env) == {"PATH", "LANG", "HOME"}
     assert Path(env["HOME"]).is_dir()
 

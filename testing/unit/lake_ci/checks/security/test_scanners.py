@@ -17,7 +17,7 @@ from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.sarif import SecurityFinding
 from lake_ci.checks.security.scanners import Bandit, Rules, Sarif, Secrets, Semgrep
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -104,46 +104,46 @@ def printed(document: Any, code: int = 1, more: str = "") -> Completed:
 
 
 def test_bandit_names_the_weakness_and_not_the_password(
-    register: Register, bench: Workbench, answering: Answering
+    register: Register, ctx: CheckContext, answering: Answering
 ) -> None:
     calls = answering(printed(BANDIT))
-    outcome = Bandit(register).run(bench)
+    outcome = Bandit(register).run(ctx)
     assert "--ignore-nosec" in calls[0]
     assert calls[0][-2:] == ["utils/a.py", "utils/b.py"]
     found = [(each.rule, each.place) for each in outcome.findings]
     assert found == [("B105", "utils/a.py:3"), ("unparsed", "utils/b.py:1")]
     assert outcome.detail == "2 findings in 2 files, 2 changed"
-    assert "hunter2" not in (bench.reports / "bandit.json").read_text() + str(outcome)
+    assert "hunter2" not in (ctx.reports / "bandit.json").read_text() + str(outcome)
 
 
 def test_semgrep_names_the_rule_and_not_the_code(
-    register: Register, bench: Workbench, answering: Answering
+    register: Register, ctx: CheckContext, answering: Answering
 ) -> None:
     calls = answering(printed(SEMGREP, 0))
-    outcome = Semgrep(register).run(bench)
+    outcome = Semgrep(register).run(ctx)
     assert "--disable-nosem" in calls[0]
     found = [(each.rule, each.place) for each in outcome.findings]
     assert found == [("sql-from-text", "utils/a.py:7"), ("unparsed", "utils/b.py:4")]
-    assert "hunter2" not in (bench.reports / "semgrep.json").read_text() + str(outcome)
+    assert "hunter2" not in (ctx.reports / "semgrep.json").read_text() + str(outcome)
 
 
 def test_a_secret_is_named_by_place_alone(
-    register: Register, bench: Workbench, answering: Answering
+    register: Register, ctx: CheckContext, answering: Answering
 ) -> None:
-    (bench.root / "utils" / "ignored.env").write_text("")
+    (ctx.root / "utils" / "ignored.env").write_text("")
     hatch = '[tool.hatch.build.targets.wheel]\npackages = ["utils"]\n'
-    (bench.root / "pyproject.toml").write_text(PROJECT + hatch)
-    (bench.root / ".gitignore").write_text("*.env\n")
+    (ctx.root / "pyproject.toml").write_text(PROJECT + hatch)
+    (ctx.root / ".gitignore").write_text("*.env\n")
     # A second document follows the first.
     calls = answering(printed(KINGFISHER, 200, '\n{"findings": 1}\n'))
-    outcome = Secrets(register).run(bench)
+    outcome = Secrets(register).run(ctx)
     assert "--redact" in calls[0] and "--no-validate" in calls[0]
     assert "--rules-path=security/secrets" in calls[0]
     assert "utils/ignored.env" in calls[0]
     assert [(each.rule, each.place) for each in outcome.findings] == [
         ("github-pat", "c.md:2")
     ]
-    report = (bench.reports / "secrets.json").read_text()
+    report = (ctx.reports / "secrets.json").read_text()
     assert "hunter2" not in report + str(outcome) and "/home/me" not in report
 
 
@@ -165,24 +165,24 @@ def test_a_secret_is_named_by_place_alone(
 )
 def test_a_scanner_that_looked_at_nothing_fails(
     register: Register,
-    bench: Workbench,
+    ctx: CheckContext,
     answering: Answering,
     scanner: type[Bandit | Semgrep | Secrets],
     document: Any,
 ) -> None:
     answering(printed(document, 0))
-    outcome = scanner(register).run(bench)
+    outcome = scanner(register).run(ctx)
     assert outcome.status is Status.FAILURE
     assert re.search(
         "looked at no file|not look at utils/a.py|looked at 2 of 3",
         outcome.findings[0].message,
     )
-    assert not list(bench.reports.iterdir())
+    assert not list(ctx.reports.iterdir())
 
 
 @pytest.fixture
-def rule(bench: Workbench) -> Path:
-    folder = bench.root / "security" / "rules"
+def rule(ctx: CheckContext) -> Path:
+    folder = ctx.root / "security" / "rules"
     folder.mkdir(parents=True)
     (folder / "shell.py").write_text(TEST)
     (folder / "shell.yaml").write_text(RULE)
@@ -206,26 +206,26 @@ def rule_report(
 
 
 def test_rules_that_did_not_change_are_not_tested_again(
-    bench: Workbench, answering: Answering, rule: Path
+    ctx: CheckContext, answering: Answering, rule: Path
 ) -> None:
     calls = answering(printed(rule_report(True, [2], [2]), 0))
-    assert Rules().run(bench).detail == "1 rule tested"
-    assert Rules().run(bench).detail == "1 rule, none changed"
+    assert Rules().run(ctx).detail == "1 rule tested"
+    assert Rules().run(ctx).detail == "1 rule, none changed"
     rule.write_text(RULE + "    severity: ERROR\n")
-    assert Rules().run(bench).detail == "1 rule tested"
+    assert Rules().run(ctx).detail == "1 rule tested"
     assert len(calls) == 2
 
 
 def test_a_rule_that_misses_or_finds_too_much_fails_at_the_line(
-    bench: Workbench, answering: Answering, rule: Path
+    ctx: CheckContext, answering: Answering, rule: Path
 ) -> None:
     answering(printed(rule_report(False, [2], [4])))
-    outcome = Rules().run(bench)
+    outcome = Rules().run(ctx)
     assert [(each.rule, each.place) for each in outcome.findings] == [
         ("shell", "security/rules/shell.py:2"),
         ("shell", "security/rules/shell.py:4"),
     ]
-    assert Rules().run(bench).status is Status.FAILURE
+    assert Rules().run(ctx).status is Status.FAILURE
 
 
 @pytest.mark.parametrize(
@@ -237,56 +237,56 @@ def test_a_rule_that_misses_or_finds_too_much_fails_at_the_line(
     ids=["ruleid", "ok"],
 )
 def test_a_rule_without_a_test_of_each_kind_fails(
-    bench: Workbench, rule: Path, text: str, words: str
+    ctx: CheckContext, rule: Path, text: str, words: str
 ) -> None:
     rule.with_suffix(".py").write_text(text)
-    [found] = Rules().run(bench).findings
+    [found] = Rules().run(ctx).findings
     assert (found.rule, found.place) == ("untested", "security/rules/shell.yaml:1")
     assert words in found.message
 
 
 def test_a_rule_of_another_name_than_its_file_fails(
-    bench: Workbench, rule: Path
+    ctx: CheckContext, rule: Path
 ) -> None:
     rule.write_text(RULE.replace("shell", "bash"))
-    assert [each.rule for each in Rules().run(bench).findings] == ["name"]
+    assert [each.rule for each in Rules().run(ctx).findings] == ["name"]
 
 
-def test_no_rule_at_all_fails(bench: Workbench) -> None:
-    assert Rules().run(bench).status is Status.FAILURE
+def test_no_rule_at_all_fails(ctx: CheckContext) -> None:
+    assert Rules().run(ctx).status is Status.FAILURE
 
 
 def test_the_list_is_written_where_it_is_valid(
-    register: Register, bench: Workbench, answering: Answering
+    register: Register, ctx: CheckContext, answering: Answering
 ) -> None:
     register.settle(
         "bandit", [SecurityFinding("bandit", "B602", "a shell", "a.py", 3, "high")], ""
     )
     answering(printed({}, 0))
-    outcome = Sarif(register, [Bandit(register)]).run(bench)
+    outcome = Sarif(register, [Bandit(register)]).run(ctx)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 finding")
     assert (
-        json.loads((bench.reports / "findings.sarif").read_text())["version"] == "2.1.0"
+        json.loads((ctx.reports / "findings.sarif").read_text())["version"] == "2.1.0"
     )
 
 
 def test_the_list_is_not_written_where_it_is_not_valid(
-    register: Register, bench: Workbench, answering: Answering
+    register: Register, ctx: CheckContext, answering: Answering
 ) -> None:
     answering(
         Completed(("check-jsonschema",), 1, "$.runs: 3 is not of type 'array'", "", 0.1)
     )
-    outcome = Sarif(register, []).run(bench)
+    outcome = Sarif(register, []).run(ctx)
     assert outcome.status is Status.FAILURE
     assert "is not of type 'array'" in outcome.findings[0].message
-    assert list(bench.reports.iterdir()) == []
+    assert list(ctx.reports.iterdir()) == []
 
 
 def test_a_list_without_one_scanner_is_not_written(
-    register: Register, bench: Workbench
+    register: Register, ctx: CheckContext
 ) -> None:
     register.settle("bandit", [], "")
-    outcome = Sarif(register, [Bandit(register), Semgrep(register)]).run(bench)
+    outcome = Sarif(register, [Bandit(register), Semgrep(register)]).run(ctx)
     assert (outcome.status, outcome.detail) == (
         Status.SKIPPED,
         "not written: semgrep did not finish",

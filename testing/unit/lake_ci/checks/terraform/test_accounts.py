@@ -10,7 +10,7 @@ import pytest
 
 from lake_ci.checks.terraform import accounts as aws
 from lake_ci.errors import LakeCiError
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -18,9 +18,9 @@ IDS = {"production": "111122223333", "dev": "333344445555"}
 
 
 @pytest.fixture
-def bench(bench: Workbench) -> Workbench:
+def ctx(ctx: CheckContext) -> CheckContext:
     """Two environments, and a server that gives whoever asks a session."""
-    folder = bench.root / "terraform" / "environments"
+    folder = ctx.root / "terraform" / "environments"
     folder.mkdir(parents=True)
     for name, account in IDS.items():
         (folder / f"{name}.tfvars").write_text(
@@ -31,22 +31,22 @@ def bench(bench: Workbench) -> Workbench:
     @contextmanager
     def serve(argv: list[str], *, env: Mapping[str, str]) -> Iterator[str]:
         requests = json.loads(argv[-1])
-        bench.notes.append(argv[-1])
+        ctx.notes.append(argv[-1])
         sessions = {
             name: {"AWS_ACCESS_KEY_ID": each["account"]}
             for name, each in requests.items()
         }
         yield json.dumps({"endpoint": "http://127.0.0.1:1", "sessions": sessions})
-        bench.notes.append("stopped")
+        ctx.notes.append("stopped")
 
-    bench.serve = serve
-    return bench
+    ctx.serve = serve
+    return ctx
 
 
 def test_without_credentials_each_environment_gets_an_account_of_moto(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    with aws.accounts(bench, list(IDS)) as accounts:
+    with aws.accounts(ctx, list(IDS)) as accounts:
         assert {name: account.id for name, account in accounts.items()} == IDS
         assert not any(account.real for account in accounts.values())
         env = accounts["dev"].env
@@ -55,16 +55,16 @@ def test_without_credentials_each_environment_gets_an_account_of_moto(
             "http://127.0.0.1:1",
         )
         assert accounts["dev"].states == "states-333344445555"
-        assert bench.notes[-1] != "stopped"
-    assert bench.notes[-1] == "stopped"
+        assert ctx.notes[-1] != "stopped"
+    assert ctx.notes[-1] == "stopped"
 
 
 def test_credentials_plan_their_own_environment_for_real_and_no_other(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    bench.env |= {"AWS_PROFILE": "lake", "TF_CLI_ARGS": "-lock=true"}
+    ctx.env |= {"AWS_PROFILE": "lake", "TF_CLI_ARGS": "-lock=true"}
     answering(Completed((), 0, "111122223333\n", "", 0.1))
-    with aws.accounts(bench, list(IDS)) as accounts:
+    with aws.accounts(ctx, list(IDS)) as accounts:
         assert {name: account.real for name, account in accounts.items()} == {
             "production": True,
             "dev": False,
@@ -72,47 +72,47 @@ def test_credentials_plan_their_own_environment_for_real_and_no_other(
         assert accounts["production"].env["AWS_PROFILE"] == "lake"
         assert "TF_CLI_ARGS" not in accounts["production"].env
         assert "AWS_PROFILE" not in accounts["dev"].env
-    assert list(json.loads(bench.notes[0])) == ["dev"]
+    assert list(json.loads(ctx.notes[0])) == ["dev"]
 
 
 def test_no_server_is_started_where_all_is_real_or_nothing_is_planned(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    bench.env["AWS_ACCESS_KEY_ID"] = "key"
+    ctx.env["AWS_ACCESS_KEY_ID"] = "key"
     answering(Completed((), 0, "333344445555", "", 0.1))
-    with aws.accounts(bench, ["dev"]) as accounts:
+    with aws.accounts(ctx, ["dev"]) as accounts:
         assert accounts["dev"].real
-    with aws.accounts(bench, []) as accounts:
+    with aws.accounts(ctx, []) as accounts:
         assert accounts == {}
-    assert bench.notes == []
+    assert ctx.notes == []
 
 
 def test_asked_for_a_rehearsal_nobody_looks_at_the_credentials(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    bench.env["AWS_PROFILE"] = "lake"
-    with aws.accounts(bench, ["dev"], rehearse=True) as accounts:
+    ctx.env["AWS_PROFILE"] = "lake"
+    with aws.accounts(ctx, ["dev"], rehearse=True) as accounts:
         assert not accounts["dev"].real
 
 
 def test_credentials_that_aws_does_not_accept_are_an_error_that_says_what_to_do(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    bench.env["AWS_PROFILE"] = "lake"
+    ctx.env["AWS_PROFILE"] = "lake"
     answering(Completed((), 1, "", "Traceback\nThe SSO session has expired", 0.1))
     with pytest.raises(
         LakeCiError,
         match=r"AWS_PROFILE: The SSO session has expired \(renew them, unset AWS_P",
     ):
-        with aws.accounts(bench, ["dev"]):
+        with aws.accounts(ctx, ["dev"]):
             pass
 
 
 def test_an_environment_without_an_account_is_left_to_terraform_to_object_to(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    (bench.root / "terraform" / "environments" / "dev.tfvars").write_text(
+    (ctx.root / "terraform" / "environments" / "dev.tfvars").write_text(
         "account_id = 3\n"
     )
-    with aws.accounts(bench, ["dev"]) as accounts:
+    with aws.accounts(ctx, ["dev"]) as accounts:
         assert accounts["dev"].id == aws.NOBODY

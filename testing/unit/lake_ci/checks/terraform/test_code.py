@@ -19,7 +19,7 @@ from lake_ci.checks.terraform.code import (
     Variables,
 )
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -49,14 +49,14 @@ def completed(code: int, *rows: dict[str, Any], before: str = "") -> Completed:
 
 
 @pytest.fixture
-def bench(bench: Workbench, tmp_path: Path) -> Workbench:
+def ctx(ctx: CheckContext, tmp_path: Path) -> CheckContext:
     """A repository with Terraform files, on a machine with Terraform."""
     program = tmp_path / "bin" / "terraform"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    bench.env["PATH"] = str(program.parent)
-    folder = bench.root / "terraform"
+    ctx.env["PATH"] = str(program.parent)
+    folder = ctx.root / "terraform"
     (folder / "environments").mkdir(parents=True)
     (folder / "main.tf").write_text(
         'terraform {\n  x = {\n    source = "hashicorp/aws"\n  }\n}\n'
@@ -69,27 +69,27 @@ def bench(bench: Workbench, tmp_path: Path) -> Workbench:
         (folder / "environments" / f"{environment}.s3.tfbackend").write_text(
             'bucket = "states"\n'
         )
-    return bench
+    return ctx
 
 
 def test_without_terraform_the_row_says_how_to_get_it_and_what_was_not_checked(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    bench.env["PATH"] = ""
+    ctx.env["PATH"] = ""
     code = Code()
-    outcome = Init(code).run(bench)
+    outcome = Init(code).run(ctx)
     assert (outcome.status, outcome.weaker, code.ready) == (
         Status.WARNING,
         "nothing was planned",
         False,
     )
     assert terraform.GET in outcome.detail
-    rows = [Fmt().run(bench), Validate(code).run(bench), UnitTests(code).run(bench)]
+    rows = [Fmt().run(ctx), Validate(code).run(ctx), UnitTests(code).run(ctx)]
     assert {row.status for row in rows} == {Status.SKIPPED}
 
 
 def test_init_takes_the_providers_from_the_machine_and_no_credential_or_option(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    ctx: CheckContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, str] = {}
 
@@ -99,21 +99,21 @@ def test_init_takes_the_providers_from_the_machine_and_no_credential_or_option(
             return completed(0, before="Initializing the backend...\n")
         return Completed(("terraform",), 0, '{"terraform_version": "1.11.4"}', "", 0.1)
 
-    bench.execute = execute
-    bench.env |= {
+    ctx.execute = execute
+    ctx.env |= {
         "TF_CLI_CONFIG_FILE": "/etc/mirror.tfrc",
         "TF_CLI_ARGS": "-x",
         "AWS_PROFILE": "admin",
     }
     code = Code()
-    assert Init(code).run(bench).detail == "Terraform 1.11.4"
+    assert Init(code).run(ctx).detail == "Terraform 1.11.4"
     assert code.ready
     assert seen["TF_CLI_CONFIG_FILE"] == "/etc/mirror.tfrc"
     assert not {"TF_CLI_ARGS", "AWS_PROFILE"} & seen.keys()
 
 
 def test_a_provider_that_cannot_be_found_is_named_where_it_is_asked_for(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     detail = (
         "Could not retrieve the list of available versions for provider hashicorp/aws:"
@@ -122,7 +122,7 @@ def test_a_provider_that_cannot_be_found_is_named_where_it_is_asked_for(
     answering(
         completed(1, diagnostic("Failed to query available provider packages", detail))
     )
-    outcome = Init(Code()).run(bench)
+    outcome = Init(Code()).run(ctx)
     assert (outcome.status, outcome.weaker) == (Status.FAILURE, None)
     [found] = outcome.findings
     assert (found.file, found.line) == ("terraform/main.tf", 3)
@@ -131,9 +131,9 @@ def test_a_provider_that_cannot_be_found_is_named_where_it_is_asked_for(
 
 
 def test_a_registry_out_of_reach_is_a_weaker_check_that_names_a_missing_configuration(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
-    bench.env["TF_CLI_CONFIG_FILE"] = "/nowhere/terraform.tfrc"
+    ctx.env["TF_CLI_CONFIG_FILE"] = "/nowhere/terraform.tfrc"
     answering(
         completed(
             1,
@@ -142,31 +142,31 @@ def test_a_registry_out_of_reach_is_a_weaker_check_that_names_a_missing_configur
             ),
         )
     )
-    outcome = Init(Code()).run(bench)
+    outcome = Init(Code()).run(ctx)
     assert outcome.status is Status.WARNING
     assert outcome.weaker is not None
     assert "/nowhere/terraform.tfrc, which is not there" in outcome.weaker
 
 
 def test_what_is_not_formatted_is_named_with_its_line(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     answering(Completed(("terraform",), 3, DIFF, "", 0.1))
-    [found] = Fmt().run(bench).findings
+    [found] = Fmt().run(ctx).findings
     assert (found.rule, found.file, found.line) == ("format", "terraform/main.tf", 2)
 
 
-def test_no_option_of_the_machine_reaches_a_check(bench: Workbench) -> None:
+def test_no_option_of_the_machine_reaches_a_check(ctx: CheckContext) -> None:
     seen: list[dict[str, str]] = []
 
     def execute(argv: list[str], **options: Any) -> Completed:
         seen.append(options["env"])
         return Completed(("terraform",), 0, "", "", 0.1)
 
-    bench.execute = execute
-    bench.env |= {"TF_CLI_ARGS": "-x", "AWS_PROFILE": "admin"}
+    ctx.execute = execute
+    ctx.env |= {"TF_CLI_ARGS": "-x", "AWS_PROFILE": "admin"}
     for tool in (Fmt(), Validate(Code(ready=True)), UnitTests(Code(valid=True))):
-        tool.run(bench)
+        tool.run(ctx)
     assert len(seen) == 3
     assert not [
         name for env in seen for name in ("TF_CLI_ARGS", "AWS_PROFILE") if name in env
@@ -174,23 +174,23 @@ def test_no_option_of_the_machine_reaches_a_check(bench: Workbench) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named_with_its_line(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     text = (
         "Error: Missing newline\n\n  on terraform/main.tf line 7, in locals:\n   7:   a"
         " = 1 b\n"
     )
     answering(Completed(("terraform",), 2, "", text, 0.1))
-    [found] = Fmt().run(bench).findings
+    [found] = Fmt().run(ctx).findings
     assert (found.rule, found.file, found.line) == ("syntax", "terraform/main.tf", 7)
 
 
 def test_a_name_that_no_variable_declares_is_found_in_the_tfvars(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    file = bench.root / "terraform" / "environments" / "dev.tfvars"
+    file = ctx.root / "terraform" / "environments" / "dev.tfvars"
     file.write_text('region = "eu-central-1"\n\nregoin = "eu-west-1"\n')
-    [found] = Variables().run(bench).findings
+    [found] = Variables().run(ctx).findings
     assert (found.rule, found.file, found.line) == (
         "undeclared",
         "terraform/environments/dev.tfvars",
@@ -199,9 +199,9 @@ def test_a_name_that_no_variable_declares_is_found_in_the_tfvars(
     assert "'regoin'" in found.message
 
 
-def test_an_environment_without_its_file_is_named(bench: Workbench) -> None:
-    (bench.root / "terraform" / "environments" / "trial.tfvars").unlink()
-    [found] = Variables().run(bench).findings
+def test_an_environment_without_its_file_is_named(ctx: CheckContext) -> None:
+    (ctx.root / "terraform" / "environments" / "trial.tfvars").unlink()
+    [found] = Variables().run(ctx).findings
     assert (found.rule, found.file) == (
         "missing",
         "terraform/environments/trial.tfvars",
@@ -209,7 +209,7 @@ def test_an_environment_without_its_file_is_named(bench: Workbench) -> None:
 
 
 def test_validate_names_the_place_and_says_that_the_code_is_not_valid(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     rows = [
         diagnostic(
@@ -222,27 +222,27 @@ def test_validate_names_the_place_and_says_that_the_code_is_not_valid(
         )
     )
     code = Code(ready=True, valid=True)
-    [found] = Validate(code).run(bench).findings
+    [found] = Validate(code).run(ctx).findings
     assert (found.rule, found.file, found.line) == (
         "reference-to-undeclared-input-variable",
         "terraform/main.tf",
         4,
     )
     assert not code.valid
-    assert UnitTests(code).run(bench).status is Status.SKIPPED
+    assert UnitTests(code).run(ctx).status is Status.SKIPPED
 
 
 def test_half_a_json_is_a_crash_with_its_last_lines(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     answering(Completed(("terraform",), 1, '{\n  "diagnostics": [', "", 1.0))
-    [found] = Validate(Code(ready=True)).run(bench).findings
+    [found] = Validate(Code(ready=True)).run(ctx).findings
     assert found.rule == "crash"
     assert found.message.endswith('"diagnostics": [')
 
 
 def test_tests_are_counted_and_none_at_all_is_a_failure(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     def ran(passed: int) -> Callable[[list[str]], Completed]:
         def answer(argv: list[str]) -> Completed:
@@ -260,35 +260,35 @@ def test_tests_are_counted_and_none_at_all_is_a_failure(
 
     answering(ran(3), ran(0))
     code = Code(ready=True, valid=True)
-    assert UnitTests(code).run(bench).detail == "3 tests"
-    assert (bench.reports / "junit.xml").read_text() == "<testsuites/>"
-    assert UnitTests(code).run(bench).findings[0].rule == "empty"
+    assert UnitTests(code).run(ctx).detail == "3 tests"
+    assert (ctx.reports / "junit.xml").read_text() == "<testsuites/>"
+    assert UnitTests(code).run(ctx).findings[0].rule == "empty"
 
 
 def test_an_isolated_environment_holds_nothing_of_the_machine_but_its_path(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    bench.env |= {
+    ctx.env |= {
         "AWS_PROFILE": "admin",
         "HTTPS_PROXY": "http://proxy",
         "TF_LOG": "trace",
         "HOME": "/root",
     }
-    env = terraform.isolated(bench, "dev")
+    env = terraform.isolated(ctx, "dev")
     assert not {"AWS_PROFILE", "HTTPS_PROXY", "TF_LOG"} & env.keys()
     assert (
         Path(env["AWS_CONFIG_FILE"]).read_text()
         == Path(env["AWS_SHARED_CREDENTIALS_FILE"]).read_text()
         == ""
     )
-    assert Path(env["HOME"]).is_relative_to(bench.root / ".cache")
+    assert Path(env["HOME"]).is_relative_to(ctx.root / ".cache")
     text = Path(env["TF_CLI_CONFIG_FILE"]).read_text()
-    assert str(bench.root / ".cache" / "terraform" / "code" / "providers") in text
+    assert str(ctx.root / ".cache" / "terraform" / "code" / "providers") in text
     assert "direct" not in text
 
 
 def test_a_command_at_the_time_limit_is_a_timeout(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     answering(Completed(("terraform",), -15, "", "", 9.0, "timeout"))
-    assert Validate(Code(ready=True)).run(bench).findings[0].rule == "timeout"
+    assert Validate(Code(ready=True)).run(ctx).findings[0].rule == "timeout"

@@ -16,7 +16,7 @@ from lake_ci.checks.terraform.code import Code
 from lake_ci.checks.terraform.plan import Drift, Plan
 from lake_ci.errors import LakeCiError, MachineError, UsageError
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 MOTO = Account("333344445555", "states", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
@@ -74,24 +74,24 @@ def diagnostic(summary: str, severity: str = "error") -> str:
 
 
 @pytest.fixture
-def bench(bench: Workbench) -> Workbench:
-    bench.env["PATH"] = ""
-    environments = bench.root / "terraform" / "environments"
+def ctx(ctx: CheckContext) -> CheckContext:
+    ctx.env["PATH"] = ""
+    environments = ctx.root / "terraform" / "environments"
     environments.mkdir(parents=True)
     (environments / "dev.tfvars").write_text('account_id = "333344445555"\n')
     text = 'resource "aws_s3_bucket" "lake" {\n  bucket = "lake"\n  tags   = {}\n}\n'
-    (bench.root / "terraform" / "main.tf").write_text(text)
-    return bench
+    (ctx.root / "terraform" / "main.tf").write_text(text)
+    return ctx
 
 
 def test_a_rehearsal_plans_applies_plans_again_empties_and_destroys(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    bench.execute = terraform = Terraform(
+    ctx.execute = terraform = Terraform(
         plan=[done(0, "Plan: 1 to add"), done()], show=done(0, plan(CREATED))
     )
     tool = Plan(Code(), "dev", MOTO)
-    outcome = tool.run(bench)
+    outcome = tool.run(ctx)
     assert outcome.status is Status.SUCCESS
     assert (
         outcome.detail
@@ -116,14 +116,14 @@ def test_a_rehearsal_plans_applies_plans_again_empties_and_destroys(
     ]
     assert all(env is MOTO.env for env in terraform.env)
     folder = tool.made.result()
-    assert folder == bench.reports / "dev"
+    assert folder == ctx.reports / "dev"
     assert (folder / "plan.txt").read_text() == "Plan: 1 to add"
     assert json.loads((folder / "plan.json").read_text())["resource_changes"]
 
 
-def test_a_real_account_is_only_read_and_not_even_locked(bench: Workbench) -> None:
-    bench.execute = terraform = Terraform(show=done(0, plan(UPDATED)))
-    outcome = Plan(Code(), "dev", REAL).run(bench)
+def test_a_real_account_is_only_read_and_not_even_locked(ctx: CheckContext) -> None:
+    ctx.execute = terraform = Terraform(show=done(0, plan(UPDATED)))
+    outcome = Plan(Code(), "dev", REAL).run(ctx)
     assert (
         outcome.detail
         == "account 333344445555, read only: 0 to add, 1 to change, 0 to destroy"
@@ -132,9 +132,9 @@ def test_a_real_account_is_only_read_and_not_even_locked(bench: Workbench) -> No
     assert "-lock=false" in terraform.calls[1]
 
 
-def test_a_plan_alone_is_not_applied_and_says_so(bench: Workbench) -> None:
-    bench.execute = terraform = Terraform(show=done(0, plan(CREATED)))
-    outcome = Plan(Code(), "dev", MOTO, plan_only=True).run(bench)
+def test_a_plan_alone_is_not_applied_and_says_so(ctx: CheckContext) -> None:
+    ctx.execute = terraform = Terraform(show=done(0, plan(CREATED)))
+    outcome = Plan(Code(), "dev", MOTO, plan_only=True).run(ctx)
     assert (
         outcome.detail
         == "planned on moto, not applied: 1 to add, 0 to change, 0 to destroy"
@@ -143,13 +143,13 @@ def test_a_plan_alone_is_not_applied_and_says_so(bench: Workbench) -> None:
 
 
 def test_what_is_planned_again_is_named_with_attribute_and_line(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
-    bench.execute = terraform = Terraform(
+    ctx.execute = terraform = Terraform(
         plan=[done(), done(rehearsal.CHANGES)],
         show=[done(0, plan(CREATED)), done(0, plan(UPDATED))],
     )
-    outcome = Plan(Code(), "dev", MOTO).run(bench)
+    outcome = Plan(Code(), "dev", MOTO).run(ctx)
     [found] = outcome.findings
     assert (found.rule, found.file, found.line) == (
         "changes-again",
@@ -162,11 +162,11 @@ def test_what_is_planned_again_is_named_with_attribute_and_line(
     assert "destroy" not in terraform.names
 
 
-def test_an_output_alone_that_changes_again_is_named_too(bench: Workbench) -> None:
-    bench.execute = Terraform(
+def test_an_output_alone_that_changes_again_is_named_too(ctx: CheckContext) -> None:
+    ctx.execute = Terraform(
         plan=[done(), done(rehearsal.CHANGES)], show=done(0, plan())
     )
-    [found] = Plan(Code(), "dev", MOTO).run(bench).findings
+    [found] = Plan(Code(), "dev", MOTO).run(ctx).findings
     assert (found.rule, found.file) == ("changes-again", "terraform/outputs.tf")
 
 
@@ -174,90 +174,90 @@ def test_an_output_alone_that_changes_again_is_named_too(bench: Workbench) -> No
     "first", [done(1), done(0, "Warning: Value for undeclared variable")]
 )
 def test_a_plan_that_fails_or_warns_is_asked_again_for_the_place(
-    bench: Workbench, first: Completed
+    ctx: CheckContext, first: Completed
 ) -> None:
-    bench.execute = Terraform(
+    ctx.execute = Terraform(
         plan=[first, done(first.code, diagnostic("Invalid value for variable"))]
     )
     tool = Plan(Code(), "dev", MOTO)
-    [found] = tool.run(bench).findings
+    [found] = tool.run(ctx).findings
     assert (found.rule, found.line) == ("invalid-value-for-variable", 3)
     assert found.file == "terraform/environments/dev.tfvars"
     assert tool.made.result() is None
-    assert not (bench.reports / "dev").exists()
+    assert not (ctx.reports / "dev").exists()
 
 
 @pytest.mark.parametrize("command", ["init", "apply", "destroy"])
 def test_a_command_that_fails_ends_the_rehearsal_with_its_words(
-    bench: Workbench, command: str
+    ctx: CheckContext, command: str
 ) -> None:
     failed = {command: done(1, diagnostic("Broken"))}
-    bench.execute = terraform = Terraform(show=done(0, plan(CREATED)), **failed)
-    outcome = Plan(Code(), "dev", MOTO).run(bench)
+    ctx.execute = terraform = Terraform(show=done(0, plan(CREATED)), **failed)
+    outcome = Plan(Code(), "dev", MOTO).run(ctx)
     assert [found.rule for found in outcome.findings] == ["broken"]
     assert terraform.names[-1] == command
 
 
 @pytest.mark.parametrize("command", ["plan", "show", "empty"])
 def test_a_command_at_the_time_limit_is_a_timeout(
-    bench: Workbench, command: str
+    ctx: CheckContext, command: str
 ) -> None:
     cut = Completed((), -15, "", "", 9.0, "timeout")
-    bench.execute = Terraform(**({"show": done(0, plan(CREATED))} | {command: cut}))
+    ctx.execute = Terraform(**({"show": done(0, plan(CREATED))} | {command: cut}))
     tool = Plan(Code(), "dev", MOTO)
-    assert tool.run(bench).findings[0].rule == "timeout"
+    assert tool.run(ctx).findings[0].rule == "timeout"
     assert tool.made.done()
 
 
 def test_without_an_account_nothing_is_planned_and_nobody_waits(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     tool = Plan(Code(), "dev", None)
-    assert tool.run(bench).status is Status.SKIPPED
+    assert tool.run(ctx).status is Status.SKIPPED
     assert tool.made.result() is None
 
 
-def test_nobody_waits_for_a_plan_that_broke(bench: Workbench) -> None:
+def test_nobody_waits_for_a_plan_that_broke(ctx: CheckContext) -> None:
     def broken(*arguments: Any, **options: Any) -> Completed:
         raise RuntimeError
 
-    bench.execute = broken
+    ctx.execute = broken
     tool = Plan(Code(), "dev", MOTO)
     with pytest.raises(RuntimeError):
-        tool.run(bench)
+        tool.run(ctx)
     assert tool.made.result() is None
 
 
-def test_drift_is_named_at_the_block_that_declares_it(bench: Workbench) -> None:
-    bench.env["AWS_PROFILE"] = "dev"
-    bench.execute = terraform = Terraform(
+def test_drift_is_named_at_the_block_that_declares_it(ctx: CheckContext) -> None:
+    ctx.env["AWS_PROFILE"] = "dev"
+    ctx.execute = terraform = Terraform(
         identify=done(0, "333344445555"),
         plan=done(rehearsal.CHANGES),
         show=done(0, plan(UPDATED)),
     )
-    [found] = Drift(Code(valid=True), "dev").run(bench).findings
+    [found] = Drift(Code(valid=True), "dev").run(ctx).findings
     assert (found.rule, found.file, found.line) == ("drift", "terraform/main.tf", 3)
     assert "-lock=false" in terraform.calls[2]
 
 
-def test_no_drift_is_a_success(bench: Workbench) -> None:
-    bench.env["AWS_PROFILE"] = "dev"
-    bench.execute = Terraform(identify=done(0, "333344445555"))
-    assert Drift(Code(valid=True), "dev").run(bench).status is Status.SUCCESS
+def test_no_drift_is_a_success(ctx: CheckContext) -> None:
+    ctx.env["AWS_PROFILE"] = "dev"
+    ctx.execute = Terraform(identify=done(0, "333344445555"))
+    assert Drift(Code(valid=True), "dev").run(ctx).status is Status.SUCCESS
 
 
 def test_drift_wants_credentials_of_the_very_account_and_valid_code(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     with pytest.raises(
         MachineError, match="no AWS credentials.*log in to account 333344445555"
     ):
-        Drift(Code(valid=True), "dev").run(bench)
-    bench.env["AWS_PROFILE"] = "dev"
-    bench.execute = Terraform(identify=done(0, "999999999999"))
+        Drift(Code(valid=True), "dev").run(ctx)
+    ctx.env["AWS_PROFILE"] = "dev"
+    ctx.execute = Terraform(identify=done(0, "999999999999"))
     with pytest.raises(LakeCiError, match="of account 999999999999, not of dev's"):
-        Drift(Code(valid=True), "dev").run(bench)
-    assert Drift(Code(), "dev").run(bench).status is Status.SKIPPED
+        Drift(Code(valid=True), "dev").run(ctx)
+    assert Drift(Code(), "dev").run(ctx).status is Status.SKIPPED
 
 
 def test_a_resource_that_is_replaced_is_both_added_and_destroyed() -> None:

@@ -17,7 +17,7 @@ from lake_ci.checks.terraform.code import Code
 from lake_ci.checks.terraform.plan import Plan
 from lake_ci.checks.terraform.policy import Checkov, Policy, Resource
 from lake_ci.model.results import Finding, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 Answering = Callable[..., list[list[str]]]
@@ -277,24 +277,24 @@ def test_a_plan_is_read_whole() -> None:
 
 
 @pytest.fixture
-def bench(bench: Workbench) -> Workbench:
-    (bench.root / "terraform").mkdir()
-    (bench.root / "terraform" / "main.tf").write_text(MAIN)
-    (bench.root / "pyproject.toml").write_text(
+def ctx(ctx: CheckContext) -> CheckContext:
+    (ctx.root / "terraform").mkdir()
+    (ctx.root / "terraform" / "main.tf").write_text(MAIN)
+    (ctx.root / "pyproject.toml").write_text(
         "[tool.lake_ci.terraform]\nmay_differ = []\n"
     )
-    return bench
+    return ctx
 
 
 def planned(
-    bench: Workbench, environment: str, rows: list[dict[str, Any]] | None
+    ctx: CheckContext, environment: str, rows: list[dict[str, Any]] | None
 ) -> Plan:
     """A plan that was made, or could not be."""
     plan = Plan(Code(), environment, None)
     plan.made = Future()
     folder: Path | None = None
     if rows is not None:
-        folder = bench.reports / environment
+        folder = ctx.reports / environment
         folder.mkdir()
         body = {"planned_values": {"root_module": {"resources": rows}}}
         (folder / "plan.json").write_text(json.dumps(body))
@@ -303,7 +303,7 @@ def planned(
 
 
 def test_a_finding_of_several_environments_is_one_at_the_line_that_says_so(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     declared = bucket(versioning=SUSPENDED)
     rows = [{"address": row.address, "values": row.values} for row in declared]
@@ -313,8 +313,8 @@ def test_a_finding_of_several_environments_is_one_at_the_line_that_says_so(
             "values": {"statement": [{"actions": ["s3:*"]}]},
         }
     )
-    plans = [planned(bench, name, rows) for name in ("staging", "production")]
-    outcome = Policy(plans).run(bench)
+    plans = [planned(ctx, name, rows) for name in ("staging", "production")]
+    outcome = Policy(plans).run(ctx)
     assert {(each.rule, each.file, each.line) for each in outcome.findings} == {
         ("unversioned-bucket", "terraform/main.tf", 26),
         ("wildcard-action", "terraform/main.tf", 17),
@@ -323,17 +323,17 @@ def test_a_finding_of_several_environments_is_one_at_the_line_that_says_so(
 
 
 def test_a_pattern_of_what_may_differ_that_matches_nothing_is_found(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     patterns = '["aws_s3_bucket.bucket",\n"aws_s3_bucket.bukcet"]'
-    (bench.root / "pyproject.toml").write_text(
+    (ctx.root / "pyproject.toml").write_text(
         f"[tool.lake_ci.terraform]\nmay_differ = {patterns}\n"
     )
     rows = [{"address": "aws_s3_bucket.lake", "values": {"bucket": "lake"}}]
-    plans = [planned(bench, name, rows) for name in ("staging", "production")]
+    plans = [planned(ctx, name, rows) for name in ("staging", "production")]
     found = {
         (each.rule, each.file, each.line): each.message
-        for each in Policy(plans).run(bench).findings
+        for each in Policy(plans).run(ctx).findings
     }
     message = found["unmatched", "pyproject.toml", 3]
     assert message == "may_differ: no attribute matches 'aws_s3_bucket.bukcet'"
@@ -346,11 +346,11 @@ def test_an_attribute_that_only_the_apply_tells_is_an_attribute() -> None:
 
 
 def test_staging_and_production_are_compared_and_the_difference_is_named(
-    bench: Workbench,
+    ctx: CheckContext,
 ) -> None:
     plans = [
         planned(
-            bench,
+            ctx,
             name,
             [
                 {
@@ -361,9 +361,7 @@ def test_staging_and_production_are_compared_and_the_difference_is_named(
         )
         for name in ("staging", "production")
     ]
-    found = [
-        each for each in Policy(plans).run(bench).findings if each.rule == "differs"
-    ]
+    found = [each for each in Policy(plans).run(ctx).findings if each.rule == "differs"]
     assert [(each.file, each.line) for each in found] == [("terraform/main.tf", 1)]
     assert (
         found[0].message
@@ -371,8 +369,8 @@ def test_staging_and_production_are_compared_and_the_difference_is_named(
     )
 
 
-def test_without_a_plan_the_policy_is_skipped(bench: Workbench) -> None:
-    outcome = Policy([planned(bench, "dev", None)]).run(bench)
+def test_without_a_plan_the_policy_is_skipped(ctx: CheckContext) -> None:
+    outcome = Policy([planned(ctx, "dev", None)]).run(ctx)
     assert (outcome.status, outcome.detail) == (Status.SKIPPED, "no plan could be made")
 
 
@@ -393,13 +391,11 @@ FAILED = {
 
 
 def test_checkov_on_code_and_plans_says_a_thing_once_at_the_block(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     done = Completed((), 1, json.dumps([report([FAILED])]), "", 1.0)
     calls = answering(done)
-    outcome = Checkov([planned(bench, "dev", []), planned(bench, "trial", [])]).run(
-        bench
-    )
+    outcome = Checkov([planned(ctx, "dev", []), planned(ctx, "trial", [])]).run(ctx)
     message = (
         "aws_s3_bucket_public_access_block.lake: Ensure S3 bucket has block public ACLS"
         " enabled"
@@ -408,23 +404,23 @@ def test_checkov_on_code_and_plans_says_a_thing_once_at_the_block(
         Finding("checkov", "CKV_AWS_53", message, "terraform/main.tf", 5),
     )
     assert [call.count("--file") for call in calls] == [0, 2]
-    assert len(json.loads((bench.reports / "checkov.json").read_text())) == 2
+    assert len(json.loads((ctx.reports / "checkov.json").read_text())) == 2
 
 
 def test_checkov_without_plans_looks_at_the_code_alone(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     calls = answering(Completed((), 0, json.dumps(report([])), "", 1.0))
-    assert Checkov([planned(bench, "dev", None)]).run(bench).detail == "3 passed"
+    assert Checkov([planned(ctx, "dev", None)]).run(ctx).detail == "3 passed"
     assert len(calls) == 1
 
 
 def test_a_file_that_checkov_cannot_read_is_a_finding(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     body = report([], parsing_errors=["terraform/main.tf"])
     answering(Completed((), 0, json.dumps(body), "", 1.0))
-    [found] = Checkov([]).run(bench).findings
+    [found] = Checkov([]).run(ctx).findings
     assert (found.rule, found.file) == ("parse", "terraform/main.tf")
 
 
@@ -443,10 +439,10 @@ def test_a_file_that_checkov_cannot_read_is_a_finding(
     ],
 )
 def test_a_checkov_that_did_not_check_is_a_crash_and_leaves_no_report(
-    bench: Workbench, answering: Answering, done: Completed, words: str
+    ctx: CheckContext, answering: Answering, done: Completed, words: str
 ) -> None:
     answering(done)
-    outcome = Checkov([]).run(bench)
+    outcome = Checkov([]).run(ctx)
     assert outcome.findings[0].rule == "crash"
     assert words in outcome.detail
-    assert not (bench.reports / "checkov.json").exists()
+    assert not (ctx.reports / "checkov.json").exists()

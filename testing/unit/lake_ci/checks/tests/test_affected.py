@@ -16,7 +16,7 @@ import pytest
 from lake_ci.checks.tests import affected
 from lake_ci.checks.tests.affected import Affected, LastRuns
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system import git
 from lake_ci.system.processes import Completed, Processes
 
@@ -195,35 +195,35 @@ SHARED = {
 
 
 @pytest.fixture
-def repository(bench: Workbench) -> Workbench:
-    """A repository under git, and a workbench that runs commands in it by this
+def repository(ctx: CheckContext) -> CheckContext:
+    """A repository under git, and a context that runs commands in it by this
     Python.
     """
     children = Processes()
 
     def execute(argv: list[str], *, env: dict[str, str], **options: Any) -> Completed:
         options.pop("attached", None)
-        return children.run(argv, cwd=bench.root, env=env, **options)
+        return children.run(argv, cwd=ctx.root, env=env, **options)
 
     for name, text in FILES.items():
-        (bench.root / name).parent.mkdir(parents=True, exist_ok=True)
-        (bench.root / name).write_text(text)
-    (bench.root / ".gitignore").write_text(
+        (ctx.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (ctx.root / name).write_text(text)
+    (ctx.root / ".gitignore").write_text(
         "/.cache/\n/reports/\n__pycache__/\n.pytest_cache/\n"
     )
-    assert git.ask(bench.root, "init", "-q") is not None
-    bench.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    bench.python = Path(sys.executable)
-    bench.execute = execute
-    bench.posargs = ("--affected",)
-    return bench
+    assert git.ask(ctx.root, "init", "-q") is not None
+    ctx.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    ctx.python = Path(sys.executable)
+    ctx.execute = execute
+    ctx.posargs = ("--affected",)
+    return ctx
 
 
-def run(repository: Workbench) -> Outcome:
+def run(repository: CheckContext) -> Outcome:
     return Affected("tests", ["tests"], inputs=["*"]).run(repository)
 
 
-def recorded(repository: Workbench) -> LastRuns:
+def recorded(repository: CheckContext) -> LastRuns:
     path = (
         repository.root / ".cache" / "affected" / repository.reports.name / "tests.json"
     )
@@ -232,7 +232,7 @@ def recorded(repository: Workbench) -> LastRuns:
     return found
 
 
-def edit(repository: Workbench, file: str, old: str, new: str) -> None:
+def edit(repository: CheckContext, file: str, old: str, new: str) -> None:
     path = repository.root / file
     text = path.read_text()
     assert text.count(old) == 1
@@ -268,7 +268,7 @@ def failing(root: Path) -> set[str]:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_affected_tests_include_all_that_a_mutant_breaks(
-    repository: Workbench, workers: int
+    repository: CheckContext, workers: int
 ) -> None:
     repository.workers = workers
     first = run(repository)
@@ -299,7 +299,7 @@ def test_affected_tests_include_all_that_a_mutant_breaks(
 
 
 def test_affected_run_selects_reports_and_records(
-    repository: Workbench, capsys: pytest.CaptureFixture[str]
+    repository: CheckContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(repository)
     assert "all tests: no earlier run" in capsys.readouterr().out
@@ -323,7 +323,9 @@ def test_affected_run_selects_reports_and_records(
     assert run(repository).detail == f"0 of {TESTS + 1} tests"
 
 
-def test_affected_record_of_a_narrower_run_is_not_kept(repository: Workbench) -> None:
+def test_affected_record_of_a_narrower_run_is_not_kept(
+    repository: CheckContext,
+) -> None:
     repository.posargs = ("--affected", "-k", "double")
     assert run(repository).detail.startswith("1 passed (all tests")
     assert not list(repository.root.glob(".cache/affected/*/tests.json"))

@@ -13,7 +13,7 @@ from lake_ci.checks.lint import locks
 from lake_ci.checks.tests import java
 from lake_ci.checks.tests.java import Jars, Java, LockJars
 from lake_ci.model.results import Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed
 
@@ -72,25 +72,25 @@ def jdk(tmp_path: Path) -> Path:
     [("11", "11.0.13"), ("17", "17.0.9"), ("17", "17"), ("8", "1.8.0_392")],
 )
 def test_the_version_is_the_one_the_jvm_says_and_the_tools_run_on_it(
-    bench: Workbench, answering: Answering, jdk: Path, major: str, version: str
+    ctx: CheckContext, answering: Answering, jdk: Path, major: str, version: str
 ) -> None:
     calls = answering(settings(version))
-    outcome = Java(major, {f"LAKE_CI_JAVA{major}": str(jdk)}).run(bench)
+    outcome = Java(major, {f"LAKE_CI_JAVA{major}": str(jdk)}).run(ctx)
     assert (outcome.status, outcome.detail, outcome.data) == (
         Status.SUCCESS,
         version,
         {"java": version},
     )
     assert calls[0][0] == str(jdk / "bin" / "java")
-    assert bench.env["JAVA_HOME"] == str(jdk)
-    assert bench.env["LAKE_CI_JAVA"] == major
+    assert ctx.env["JAVA_HOME"] == str(jdk)
+    assert ctx.env["LAKE_CI_JAVA"] == major
 
 
 def test_without_a_variable_it_is_the_one_of_the_environment(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     folder = (
-        bench.python.parent.parent
+        ctx.python.parent.parent
         / "lib"
         / "python3.10"
         / "site-packages"
@@ -99,28 +99,28 @@ def test_without_a_variable_it_is_the_one_of_the_environment(
     )
     folder.mkdir(parents=True)
     answering(settings("17.0.9"))
-    assert Java("17", {}).run(bench).status is Status.SUCCESS
-    assert bench.env["JAVA_HOME"] == str(folder)
+    assert Java("17", {}).run(ctx).status is Status.SUCCESS
+    assert ctx.env["JAVA_HOME"] == str(folder)
 
 
 def test_another_major_version_is_a_failure(
-    bench: Workbench, answering: Answering, jdk: Path
+    ctx: CheckContext, answering: Answering, jdk: Path
 ) -> None:
     answering(settings("21.0.1"))
-    outcome = Java("17", {"LAKE_CI_JAVA17": str(jdk)}).run(bench)
+    outcome = Java("17", {"LAKE_CI_JAVA17": str(jdk)}).run(ctx)
     assert outcome.status is Status.FAILURE
     assert (
         outcome.findings[0].message
         == f"{jdk} is Java 21.0.1, not 17; let LAKE_CI_JAVA17 name a JDK"
     )
-    assert "JAVA_HOME" not in bench.env
+    assert "JAVA_HOME" not in ctx.env
 
 
 @pytest.mark.parametrize("env", [{}, {"LAKE_CI_JAVA17": "/no/such/folder"}])
 def test_no_java_at_all_is_a_weaker_check_that_names_the_variable(
-    bench: Workbench, env: dict[str, str]
+    ctx: CheckContext, env: dict[str, str]
 ) -> None:
-    outcome = Java("17", env).run(bench)
+    outcome = Java("17", env).run(ctx)
     assert outcome.status is Status.WARNING
     assert outcome.weaker is not None
     assert outcome.weaker.startswith("nothing ran on Java 17: ")
@@ -136,19 +136,19 @@ def test_no_java_at_all_is_a_weaker_check_that_names_the_variable(
     ],
 )
 def test_a_jvm_that_does_not_answer_is_a_failure(
-    bench: Workbench, answering: Answering, jdk: Path, done: Completed, rule: str
+    ctx: CheckContext, answering: Answering, jdk: Path, done: Completed, rule: str
 ) -> None:
     answering(done)
-    outcome = Java("17", {"LAKE_CI_JAVA17": str(jdk)}).run(bench)
+    outcome = Java("17", {"LAKE_CI_JAVA17": str(jdk)}).run(ctx)
     assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, rule)
 
 
 def test_by_default_the_environment_is_asked(
-    bench: Workbench, answering: Answering, jdk: Path, monkeypatch: pytest.MonkeyPatch
+    ctx: CheckContext, answering: Answering, jdk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAKE_CI_JAVA17", str(jdk))
     answering(settings("17.0.9"))
-    assert Java("17").run(bench).status is Status.SUCCESS
+    assert Java("17").run(ctx).status is Status.SUCCESS
 
 
 BYTES = b"a jar"
@@ -156,10 +156,10 @@ GOOD = hashlib.sha256(BYTES).hexdigest()
 
 
 @pytest.fixture
-def spark(bench: Workbench) -> Workbench:
+def spark(ctx: CheckContext) -> CheckContext:
     """An environment with PySpark's Ivy, and a repository that declares one jar."""
     bundled = (
-        bench.python.parent.parent
+        ctx.python.parent.parent
         / "lib"
         / "python3.10"
         / "site-packages"
@@ -169,21 +169,21 @@ def spark(bench: Workbench) -> Workbench:
     bundled.mkdir(parents=True)
     for name in ("ivy-2.5.1.jar", "commons-cli-1.5.0.jar", "spark-core.jar"):
         (bundled / name).touch()
-    bench.env["JAVA_HOME"] = "/jdk"
-    (bench.root / "requirements").mkdir()
-    (bench.root / "pyproject.toml").write_text(
+    ctx.env["JAVA_HOME"] = "/jdk"
+    (ctx.root / "requirements").mkdir()
+    (ctx.root / "pyproject.toml").write_text(
         '[tool.lake_ci.jars]\ncoordinates = ["io.delta:delta-storage:3.3.2"]\n'
     )
-    lock(bench, GOOD)
-    return bench
+    lock(ctx, GOOD)
+    return ctx
 
 
-def lock(bench: Workbench, sha256: str) -> None:
+def lock(ctx: CheckContext, sha256: str) -> None:
     coordinates = ["io.delta:delta-storage:3.3.2"]
     text = locks.lock_text(
         locks.JARS_TITLE, coordinates, f"{coordinates[0]} --hash=sha256:{sha256}\n"
     )
-    (bench.root / "requirements" / "jars.txt").write_text(text)
+    (ctx.root / "requirements" / "jars.txt").write_text(text)
 
 
 def ivy(argv: list[str]) -> Completed:
@@ -194,7 +194,7 @@ def ivy(argv: list[str]) -> Completed:
 
 
 def test_jars_are_fetched_once_and_then_taken_from_the_cache(
-    spark: Workbench, answering: Answering
+    spark: CheckContext, answering: Answering
 ) -> None:
     calls = answering(ivy)
     assert Jars().run(spark).detail == "fetched 1"
@@ -211,7 +211,7 @@ def test_jars_are_fetched_once_and_then_taken_from_the_cache(
 
 
 def test_a_damaged_jar_in_the_cache_is_fetched_again(
-    spark: Workbench, answering: Answering
+    spark: CheckContext, answering: Answering
 ) -> None:
     answering(ivy)
     Jars().run(spark)
@@ -222,7 +222,7 @@ def test_a_damaged_jar_in_the_cache_is_fetched_again(
 
 
 def test_a_jar_with_another_hash_is_refused_and_not_kept(
-    spark: Workbench, answering: Answering
+    spark: CheckContext, answering: Answering
 ) -> None:
     lock(spark, "0" * 64)
     answering(ivy)
@@ -237,7 +237,7 @@ def test_a_jar_with_another_hash_is_refused_and_not_kept(
 
 
 def test_jars_that_cannot_be_fetched_are_named_with_the_reason(
-    spark: Workbench, answering: Answering
+    spark: CheckContext, answering: Answering
 ) -> None:
     answering(Completed((), 1, NOT_FOUND, "", 0.1))
     outcome = Jars().run(spark)
@@ -252,14 +252,14 @@ def test_jars_that_cannot_be_fetched_are_named_with_the_reason(
 
 
 def test_a_fetch_at_the_time_limit_is_a_timeout(
-    spark: Workbench, answering: Answering
+    spark: CheckContext, answering: Answering
 ) -> None:
     answering(Completed((), -15, "", "", 0.1, "timeout"))
     assert Jars().run(spark).findings[0].rule == "timeout"
 
 
 def test_two_jobs_do_not_fetch_at_once(
-    spark: Workbench, answering: Answering, monkeypatch: pytest.MonkeyPatch
+    spark: CheckContext, answering: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = answering(ivy)
     answered, waiting = threading.Event(), threading.Event()
@@ -285,7 +285,7 @@ def test_two_jobs_do_not_fetch_at_once(
 
 
 def test_ivys_settings_and_the_systems_certificates_are_handed_on(
-    spark: Workbench,
+    spark: CheckContext,
     answering: Answering,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -301,7 +301,7 @@ def test_ivys_settings_and_the_systems_certificates_are_handed_on(
 
 
 def test_the_lock_of_jars_is_written_from_what_was_fetched_and_then_left(
-    spark: Workbench, answering: Answering
+    spark: CheckContext, answering: Answering
 ) -> None:
     path = spark.root / "requirements" / "jars.txt"
     in_step = path.read_text()
@@ -313,7 +313,7 @@ def test_the_lock_of_jars_is_written_from_what_was_fetched_and_then_left(
     assert len(calls) == 1
 
 
-def test_jars_listed_by_hand_stay(spark: Workbench, answering: Answering) -> None:
+def test_jars_listed_by_hand_stay(spark: CheckContext, answering: Answering) -> None:
     path = spark.root / "requirements" / "jars.txt"
     path.write_text("io.delta:delta-storage:3.3.2\n")
     calls = answering(Completed((), 0, "", "", 0.1))
@@ -323,7 +323,7 @@ def test_jars_listed_by_hand_stay(spark: Workbench, answering: Answering) -> Non
 
 
 def test_a_lock_of_jars_that_cannot_be_fetched_is_a_failure(
-    spark: Workbench, answering: Answering
+    spark: CheckContext, answering: Answering
 ) -> None:
     (spark.root / "requirements" / "jars.txt").unlink()
     answering(

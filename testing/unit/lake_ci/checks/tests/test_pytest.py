@@ -15,7 +15,7 @@ import pytest
 from lake_ci.checks.tests import pytest as testing
 from lake_ci.checks.tests.pytest import Coverage, Pytest
 from lake_ci.model.results import Outcome, Status
-from lake_ci.runner.check import Workbench
+from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed, Processes
 
 Answering = Callable[..., list[list[str]]]
@@ -151,15 +151,15 @@ line="6" time="0.250" />\
 
 
 @pytest.fixture
-def suite(bench: Workbench) -> Workbench:
+def suite(ctx: CheckContext) -> CheckContext:
     """A repository with a library and a suite of tests."""
-    (bench.root / "lib.py").write_text(LIBRARY)
+    (ctx.root / "lib.py").write_text(LIBRARY)
     for folder in ("tests", "slow", "api"):
-        (bench.root / folder).mkdir()
+        (ctx.root / folder).mkdir()
     for name in ("test_all.py", "test_import.py", "test_syntax.py"):
-        (bench.root / "tests" / name).touch()
-    (bench.root / "slow" / "test_spark.py").touch()
-    return bench
+        (ctx.root / "tests" / name).touch()
+    (ctx.root / "slow" / "test_spark.py").touch()
+    return ctx
 
 
 def writing(
@@ -179,7 +179,7 @@ def writing(
 
 
 def test_every_failure_names_the_last_place_in_the_repository_and_what_was_raised(
-    suite: Workbench, answering: Answering
+    suite: CheckContext, answering: Answering
 ) -> None:
     answering(writing(FAILURES, 1))
     outcome = Pytest("tests", ["tests"]).run(suite)
@@ -223,7 +223,7 @@ def test_every_failure_names_the_last_place_in_the_repository_and_what_was_raise
 
 
 def test_a_module_that_cannot_be_imported_or_parsed_is_named_with_its_line(
-    suite: Workbench, answering: Answering
+    suite: CheckContext, answering: Answering
 ) -> None:
     suite.python = suite.root / ".nox" / "tests" / "bin" / "python"
     library = (
@@ -247,7 +247,7 @@ def test_a_module_that_cannot_be_imported_or_parsed_is_named_with_its_line(
 
 
 def test_an_error_deep_in_a_library_is_placed_where_the_repository_called_it(
-    suite: Workbench, answering: Answering
+    suite: CheckContext, answering: Answering
 ) -> None:
     suite.python = suite.root / ".nox" / "tests" / "bin" / "python"
     inside = ".nox/tests/lib/python3.11/site-packages/deltalake/table.py"
@@ -261,7 +261,7 @@ def test_an_error_deep_in_a_library_is_placed_where_the_repository_called_it(
 
 
 def test_without_a_traceback_the_test_itself_is_the_place(
-    suite: Workbench, answering: Answering
+    suite: CheckContext, answering: Answering
 ) -> None:
     case = (
         '<testcase classname="a.test_b" name="test_c" {} time="0.1"><failure'
@@ -285,7 +285,7 @@ def test_without_a_traceback_the_test_itself_is_the_place(
     ],
 )
 def test_a_place_that_a_test_records_comes_before_that_of_the_traceback(
-    suite: Workbench, answering: Answering, recorded: str, place: str
+    suite: CheckContext, answering: Answering, recorded: str, place: str
 ) -> None:
     case = (
         '<testcase classname="a" name="test_c" file="a.py" line="1"><properties>'
@@ -298,7 +298,7 @@ def test_a_place_that_a_test_records_comes_before_that_of_the_traceback(
 
 
 def test_a_green_suite_is_success_and_leaves_its_junit_in_one_file_with_the_others(
-    suite: Workbench, answering: Answering
+    suite: CheckContext, answering: Answering
 ) -> None:
     answering(writing(PASSED, 0))
     assert Pytest("tests", ["tests"]).run(suite).detail == "1 passed"
@@ -309,7 +309,7 @@ def test_a_green_suite_is_success_and_leaves_its_junit_in_one_file_with_the_othe
 
 
 def test_pytest_collection_error_of_two_workers_is_one_finding(
-    suite: Workbench, answering: Answering
+    suite: CheckContext, answering: Answering
 ) -> None:
     error = (
         '<error message="collection failure">tests/test_import.py:1: in'
@@ -327,7 +327,7 @@ def test_pytest_collection_error_of_two_workers_is_one_finding(
 
 
 def test_pytest_group_of_a_distributed_test_is_no_part_of_its_name(
-    suite: Workbench, answering: Answering
+    suite: CheckContext, answering: Answering
 ) -> None:
     answering(
         writing(PASSED.replace('"test_passes"', '"test_passes[a@b]@emulator"'), 0)
@@ -360,7 +360,10 @@ def test_pytest_group_of_a_distributed_test_is_no_part_of_its_name(
     ],
 )
 def test_a_run_that_the_xml_does_not_explain_is_a_crash_with_the_last_lines(
-    suite: Workbench, answering: Answering, answer: Callable[..., Completed], words: str
+    suite: CheckContext,
+    answering: Answering,
+    answer: Callable[..., Completed],
+    words: str,
 ) -> None:
     def safe(argv: list[str]) -> Completed:
         done = answer(argv)
@@ -379,7 +382,7 @@ def test_a_run_that_the_xml_does_not_explain_is_a_crash_with_the_last_lines(
 
 
 def test_a_suite_cut_short_is_a_timeout_and_what_it_wrote_so_far_is_kept(
-    suite: Workbench, answering: Answering
+    suite: CheckContext, answering: Answering
 ) -> None:
     answering(writing(PASSED, -15, "tests/test_all.py::test_slow", "timeout"))
     outcome = Pytest("tests", ["tests"]).run(suite)
@@ -397,7 +400,7 @@ def test_a_suite_cut_short_is_a_timeout_and_what_it_wrote_so_far_is_kept(
     ],
 )
 def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
-    suite: Workbench, answering: Answering, posargs: tuple[str, ...], status: Status
+    suite: CheckContext, answering: Answering, posargs: tuple[str, ...], status: Status
 ) -> None:
     suite.posargs = posargs
     answering(writing(INTERRUPTED, 5))
@@ -437,7 +440,7 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
     ],
 )
 def test_arguments_go_to_every_suite_and_paths_to_the_suite_they_lie_in(
-    suite: Workbench,
+    suite: CheckContext,
     posargs: tuple[str, ...],
     tests: list[str] | None,
     slow: list[str] | None,
@@ -447,7 +450,7 @@ def test_arguments_go_to_every_suite_and_paths_to_the_suite_they_lie_in(
     assert Pytest("slow", ["slow"]).arguments(suite) == slow
 
 
-def test_a_path_may_be_typed_in_full(suite: Workbench) -> None:
+def test_a_path_may_be_typed_in_full(suite: CheckContext) -> None:
     suite.posargs = (f"{suite.root}/tests/test_all.py",)
     assert Pytest("tests", ["tests"]).arguments(suite) == [
         f"{suite.root}/tests/test_all.py"
@@ -455,7 +458,7 @@ def test_a_path_may_be_typed_in_full(suite: Workbench) -> None:
     assert Pytest("slow", ["slow"]).arguments(suite) is None
 
 
-def test_a_suite_without_a_selected_path_is_skipped(suite: Workbench) -> None:
+def test_a_suite_without_a_selected_path_is_skipped(suite: CheckContext) -> None:
     suite.posargs = ("tests/test_all.py",)
     assert Pytest("slow", ["slow"]).run(suite) == Outcome(
         Status.SKIPPED, "nothing selected"
@@ -498,7 +501,7 @@ def test_arguments_select_unless_they_only_change_the_report(
     ("posargs", "attached"), [((), False), (("--pdb",), True), (("--trace",), True)]
 )
 def test_a_debugger_gets_the_terminal(
-    suite: Workbench, posargs: tuple[str, ...], attached: bool
+    suite: CheckContext, posargs: tuple[str, ...], attached: bool
 ) -> None:
     seen: dict[str, Any] = {}
 
@@ -514,7 +517,7 @@ def test_a_debugger_gets_the_terminal(
 
 
 def test_on_a_terminal_pytest_prints_in_colour(
-    suite: Workbench, answering: Answering, monkeypatch: pytest.MonkeyPatch
+    suite: CheckContext, answering: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = answering(writing(PASSED, 0))
     for is_terminal in (True, False):
@@ -524,8 +527,8 @@ def test_on_a_terminal_pytest_prints_in_colour(
 
 
 @pytest.fixture
-def real(suite: Workbench) -> Workbench:
-    """A workbench that runs its commands, on this Python, over a suite that covers half
+def real(suite: CheckContext) -> CheckContext:
+    """A context that runs its commands, on this Python, over a suite that covers half
     of a library.
     """
     children = Processes()
@@ -553,7 +556,7 @@ def real(suite: Workbench) -> Workbench:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_real_suite_is_run_measured_and_judged(
-    real: Workbench, capsys: pytest.CaptureFixture[str], workers: int
+    real: CheckContext, capsys: pytest.CaptureFixture[str], workers: int
 ) -> None:
     real.workers = workers
     outcome = Pytest("tests", ["tests"], cover=["lib"]).run(real)
@@ -584,13 +587,13 @@ def test_a_real_suite_is_run_measured_and_judged(
     ],
 )
 def test_pytest_whole_run_is_distributed_and_selection_is_not(
-    bench: Workbench, workers: int, posargs: tuple[str, ...], options: list[str]
+    ctx: CheckContext, workers: int, posargs: tuple[str, ...], options: list[str]
 ) -> None:
-    bench.workers, bench.posargs = workers, posargs
-    assert Pytest("tests", ["tests"]).distribution(bench) == options
+    ctx.workers, ctx.posargs = workers, posargs
+    assert Pytest("tests", ["tests"]).distribution(ctx) == options
 
 
-def test_pytest_marks_select_and_typed_options_follow_them(suite: Workbench) -> None:
+def test_pytest_marks_select_and_typed_options_follow_them(suite: CheckContext) -> None:
     marked = Pytest("fast", ["tests", "slow"], marks="jvm")
     assert marked.arguments(suite) == ["tests", "slow", "-m", "jvm"]
     suite.posargs = ("-m", "long")
@@ -607,15 +610,15 @@ def test_pytest_marks_select_and_typed_options_follow_them(suite: Workbench) -> 
     ],
 )
 def test_pytest_selection_is_not_measured(
-    bench: Workbench, posargs: tuple[str, ...], options: list[str]
+    ctx: CheckContext, posargs: tuple[str, ...], options: list[str]
 ) -> None:
-    bench.posargs = posargs
-    assert Pytest("tests", ["tests"], cover=["lib"]).plugins(bench) == options
+    ctx.posargs = posargs
+    assert Pytest("tests", ["tests"], cover=["lib"]).plugins(ctx) == options
 
 
-def test_coverage_is_not_judged_on_a_selection(bench: Workbench) -> None:
-    bench.posargs = ("-k", "merge")
-    assert Coverage(90).run(bench).status is Status.SKIPPED
+def test_coverage_is_not_judged_on_a_selection(ctx: CheckContext) -> None:
+    ctx.posargs = ("-k", "merge")
+    assert Coverage(90).run(ctx).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -626,16 +629,16 @@ def test_coverage_is_not_judged_on_a_selection(bench: Workbench) -> None:
     ],
 )
 def test_coverage_that_cannot_be_had_is_a_failure(
-    bench: Workbench, answering: Answering, done: Completed, rule: str
+    ctx: CheckContext, answering: Answering, done: Completed, rule: str
 ) -> None:
     answering(done)
-    outcome = Coverage(90).run(bench)
+    outcome = Coverage(90).run(ctx)
     assert outcome.status is Status.FAILURE
     assert outcome.findings[0].rule == rule
 
 
 def test_the_least_covered_file_comes_first_and_a_covered_one_not_at_all(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     def body(percent: float, missing: list[int]) -> dict[str, Any]:
         return {"summary": {"percent_covered": percent}, "missing_lines": missing}
@@ -649,9 +652,9 @@ def test_the_least_covered_file_comes_first_and_a_covered_one_not_at_all(
             "d.py": body(90.0, [1]),
         },
     }
-    (bench.reports / "coverage.json").write_text(json.dumps(measured))
+    (ctx.reports / "coverage.json").write_text(json.dumps(measured))
     answering(Completed((), 0, "", "", 0.1))
-    outcome = Coverage(90).run(bench)
+    outcome = Coverage(90).run(ctx)
     assert (outcome.status, outcome.detail) == (
         Status.FAILURE,
         "80.0 %, at least 90 % wanted",
@@ -664,13 +667,13 @@ def test_the_least_covered_file_comes_first_and_a_covered_one_not_at_all(
 
 
 def test_coverage_that_reaches_the_minimum_is_success_whatever_one_file_has(
-    bench: Workbench, answering: Answering
+    ctx: CheckContext, answering: Answering
 ) -> None:
     body = {"summary": {"percent_covered": 50.0}, "missing_lines": [1]}
     measured = {"totals": {"percent_covered": 90.0}, "files": {"a.py": body}}
-    (bench.reports / "coverage.json").write_text(json.dumps(measured))
+    (ctx.reports / "coverage.json").write_text(json.dumps(measured))
     answering(Completed((), 0, "", "", 0.1))
-    outcome = Coverage(90).run(bench)
+    outcome = Coverage(90).run(ctx)
     assert (outcome.status, outcome.detail) == (
         Status.SUCCESS,
         "90.0 % of branches and lines",
