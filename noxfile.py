@@ -72,7 +72,7 @@ def lint(run: Run) -> None:
 @jobs.job(
     events=EVENTS,
     reports=["findings.sarif", *scans.REPORTS],
-    facts=["advisories"],
+    external_inputs=["advisories"],
     minutes=10,
 )
 def security(run: Run) -> None:
@@ -84,7 +84,7 @@ def security(run: Run) -> None:
 @jobs.job(
     inputs=["{suite}", "terraform/*", "testing/aws/*", ".*"],
     reports=["junit.xml", "checkov.json", "plan.json", "plan.txt"],
-    facts=["terraform"],
+    external_inputs=["terraform"],
     setup=["terraform"],
     minutes=20,
     parser=rehearsal.parser,
@@ -132,7 +132,7 @@ def suite(run: Run) -> None:
 @jobs.job(
     needs=[tests],
     inputs=["{suite}", "{code}", ".*", "docker/*", "security/*"],
-    facts=["advisories", "engine"],
+    external_inputs=["advisories", "engine"],
     variables=["BASE"],
     reports=containers.REPORTS,
     setup=["engine"],
@@ -149,9 +149,9 @@ def docker(run: Run) -> None:
 
 @jobs.job(
     needs=[docker],
-    takes=["docker"],
+    artifacts_from=["docker"],
     inputs=["{suite}", "{code}", ".*", "k8s/*", "terraform/environments/*"],
-    facts=["api-server"],
+    external_inputs=["api-server"],
     reports=["manifests.yaml", "checkov.json", "junit.xml"],
     setup=["kubernetes"],
     minutes=10,
@@ -180,7 +180,7 @@ def build(run: Run) -> None:
     needs=[build],
     events=["push:main"],
     reports=["benchmarks.json", "history.svg"],
-    always=True,
+    never_cached=True,
     history=True,
     minutes=20,
     parser=benchmarking.parser,
@@ -195,9 +195,9 @@ def performance(run: Run) -> None:
 @jobs.job(
     needs=[build],
     events=["push:main", "workflow_dispatch"],
-    takes=["build"],
+    artifacts_from=["build"],
     environment=True,
-    always=True,
+    never_cached=True,
     history=True,
     minutes=150,
     parser=deploying.parser,
@@ -216,7 +216,7 @@ def deploy(run: Run) -> None:
     events=["schedule", "workflow_dispatch"],
     reports=["junit.xml"],
     setup=MACHINE,
-    facts=["advisories", *MACHINE],
+    external_inputs=["advisories", *MACHINE],
     variables=["BASE", "GITHUB_EVENT_NAME"],
     history=True,
     minutes=60,
@@ -231,7 +231,7 @@ def acceptance(run: Run) -> None:
 
 @jobs.job(
     events=["schedule"],
-    always=True,
+    never_cached=True,
     setup=MACHINE,
     history=True,
     parser=declarations.parser,

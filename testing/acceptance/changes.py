@@ -357,7 +357,7 @@ def variable_of_no_matter(trial: Trial) -> frozenset[str]:
     return NOTHING
 
 
-def outside_fact(trial: Trial) -> frozenset[str]:
+def external_input(trial: Trial) -> frozenset[str]:
     folder = trial.root.parent / "advisories"
     folder.mkdir(exist_ok=True)
     (folder / "insecure.json").write_text(trial.word(), encoding="utf-8")
@@ -463,7 +463,7 @@ CHANGES: tuple[Callable[[Trial], frozenset[str]], ...] = (
     declared_variable,
     variable_of_a_tool,
     variable_of_no_matter,
-    outside_fact,
+    external_input,
     python,
     committed,
     tagged,

@@ -463,7 +463,7 @@ def test_without_a_server_it_is_said_what_was_not_checked(
     ran = repository.nox("-s", "k8s", "--", "--environment", "trial", env=none)
     row = ran.check("k8s", "API server")
     assert (row.status, ran.code) == (Status.WARNING, 0)
-    assert row.weaker == "the manifests were held against schemas only"
+    assert row.not_checked == "the manifests were held against schemas only"
     assert "KUBE_CONTEXT" in row.detail and "KUBEBUILDER_ASSETS" in row.detail
     assert ran.rows("k8s")["dry-run trial"] == "skipped"
     strict = repository.nox(
@@ -526,11 +526,11 @@ def test_a_named_cluster_is_asked_and_never_written_to(
     ran = repository.nox(*trial, env=cluster | {"LAKE_CI_STRICT": ""})
     assert ran.rows("k8s")["API server"] == "success", ran.output
     row = ran.check("k8s", "dry-run trial")
-    assert row.status is Status.WARNING and row.weaker
-    assert "has no namespace lake-trial" in row.weaker
+    assert row.status is Status.WARNING and row.not_checked
+    assert "has no namespace lake-trial" in row.not_checked
     assert (
         "kubectl apply -k k8s/overlays/trial -l app.kubernetes.io/component=namespace"
-        in row.weaker
+        in row.not_checked
     )
     kubectl = [KUBECTL, "--context=test"]
     env = {**os.environ, **cluster}

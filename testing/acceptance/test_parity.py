@@ -76,7 +76,7 @@ def _comparable(result: Mapping[str, Any]) -> dict[str, Any]:
         (
             check["name"],
             check["status"],
-            check["weaker"],
+            check["not_checked"],
             check["detail"],
             check["findings"],
         )

@@ -214,8 +214,8 @@ def hanging(
     # A minute: the scanner must have started, on a machine however busy.
     checkout.replace(
         "noxfile.py",
-        'facts=["advisories"],\n    minutes=10',
-        'facts=["advisories"],\n    minutes=1',
+        'external_inputs=["advisories"],\n    minutes=10',
+        'external_inputs=["advisories"],\n    minutes=1',
     )
     env = {"LAKE_CI_ADVISORIES": str(database)}
     begun = checkout.begin("-s", "security", envdir=fakes, env=env)
@@ -447,4 +447,4 @@ def test_without_a_database_the_packages_are_not_checked_and_the_row_says_so(
     ran = checkout.nox("-s", "security", envdir=fakes, env=env)
     row = ran.check("security", "safety")
     assert row.status is (Status.FAILURE if strict else Status.WARNING)
-    assert "LAKE_CI_ADVISORIES" in (row.weaker or "")
+    assert "LAKE_CI_ADVISORIES" in (row.not_checked or "")

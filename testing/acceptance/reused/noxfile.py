@@ -49,7 +49,7 @@ class Look(Check):
 @suite.job(
     inputs=["sql/*", "look.py"],
     variables=["DIALECT"],
-    facts=["advisories"],
+    external_inputs=["advisories"],
     reports=["seen.txt"],
     minutes=5,
 )
@@ -79,7 +79,10 @@ def everything(run: Run) -> None:
 
 
 @suite.job(
-    needs=[transforms], takes=["transforms"], inputs=["look.py", "pack/*"], minutes=5
+    needs=[transforms],
+    artifacts_from=["transforms"],
+    inputs=["look.py", "pack/*"],
+    minutes=5,
 )
 def dependent(run: Run) -> None:
     """What another job has left."""
@@ -92,7 +95,7 @@ def release(run: Run) -> None:
     run.check(Look(".", "--git", leaves="release.txt"))
 
 
-@suite.job(events=["schedule"], always=True, minutes=10)
+@suite.job(events=["schedule"], never_cached=True, minutes=10)
 def inputs(run: Run) -> None:
     """Each job in a copy that holds only what it declares."""
     with declarations.scratch() as folder:

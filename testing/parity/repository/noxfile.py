@@ -46,7 +46,7 @@ def build(run: Run) -> None:
     run.check(Zip())
 
 
-@suite.job(needs=[build], takes=["build"], events=["push:main"], minutes=5)
+@suite.job(needs=[build], artifacts_from=["build"], events=["push:main"], minutes=5)
 def performance(run: Run) -> None:
     """The application, timed on main only."""
     run.check(RunApp("timed"))
@@ -54,7 +54,7 @@ def performance(run: Run) -> None:
 
 @suite.job(
     needs=[build],
-    takes=["build"],
+    artifacts_from=["build"],
     environment=True,
     events=["push:main", "workflow_dispatch"],
     minutes=5,

@@ -207,16 +207,18 @@ class Machine:
         self.digests.save()
         self.outside.save()
 
-    def fact(self, name: str) -> str:
-        """A fact of the world outside, by its name in `FACTS`. Raises UnknownInputError
-        where it cannot be told.
+    def external(self, name: str) -> str:
+        """The state of an external input, by its name in `EXTERNAL_INPUTS`.
 
-        What is still being prepared is known by its identity, before and after.
+        A tool that is still being prepared has the same state before and after.
+
+        Raises:
+            UnknownInputError: the state cannot be determined.
         """
         resource = provisioning.find(self.env, name)
         if resource is None:
-            return FACTS[name](self)
-        return resource.state(lambda: FACTS[name](self))
+            return EXTERNAL_INPUTS[name](self)
+        return resource.state(lambda: EXTERNAL_INPUTS[name](self))
 
 
 def advisories(machine: Machine) -> str:
@@ -353,7 +355,7 @@ def buildx(machine: Machine) -> str:
     return ""
 
 
-FACTS: Mapping[str, Callable[[Machine], str]] = {
+EXTERNAL_INPUTS: Mapping[str, Callable[[Machine], str]] = {
     "advisories": advisories,
     "api-server": api_server,
     "browser": browser,

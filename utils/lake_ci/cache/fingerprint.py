@@ -38,7 +38,7 @@ class Fingerprint:
 
     Attributes:
         variant: the session.
-        inputs: each thing by its name (`variable TZ`, `fact advisories`), with a
+        inputs: each thing by its name (`variable TZ`, `external advisories`), with a
             digest; its files as one, `files`.
         tree: its files.
         unknown_input: why an input cannot be determined; None if all can be.
@@ -106,7 +106,7 @@ class Fingerprints:
         self.machine = machine
         self.environment = environment
         self._trees: dict[tuple[str, ...], Tree] = {}
-        self._fact_digests: dict[str, str] = {}
+        self._external_digests: dict[str, str] = {}
         self._left: dict[str, Mapping[str, str]] = {}
 
     def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
@@ -127,7 +127,9 @@ class Fingerprints:
             inputs |= {
                 f"machine {name}": text for name, text in self.machine.common.items()
             }
-            inputs |= {f"fact {name}": self._fact(name) for name in job.facts}
+            inputs |= {
+                f"external {name}": self._external(name) for name in job.external_inputs
+            }
             inputs |= {
                 f"git {name}": text
                 for name, text in (self._git if job.history else {}).items()
@@ -199,10 +201,10 @@ class Fingerprints:
     def _variables(self, job: Job) -> dict[str, str]:
         return self.machine.variables(job.variables)
 
-    def _fact(self, name: str) -> str:
-        if name not in self._fact_digests:
-            self._fact_digests[name] = self.machine.fact(name)
-        return self._fact_digests[name]
+    def _external(self, name: str) -> str:
+        if name not in self._external_digests:
+            self._external_digests[name] = self.machine.external(name)
+        return self._external_digests[name]
 
     @cached_property
     def _git(self) -> dict[str, str]:
@@ -233,7 +235,7 @@ class Fingerprints:
         gives the same fingerprint.
         """
         found: dict[str, str] = {}
-        for need in job.takes:
+        for need in job.artifacts_from:
             for variant in self.graph.jobs[need].variants:
                 left = self._left.get(variant.id)
                 if left is None:
@@ -291,7 +293,8 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], object]:
 
 
 def _shown(name: str) -> str:
-    return name.removeprefix("file ").removeprefix("machine ").removeprefix("taken ")
+    """The name without its kind, where the rest is clear without it."""
+    return re.sub("^(?:file|machine|taken|external) ", "", name)
 
 
 def _how(before: str, now: str) -> str:

@@ -194,8 +194,8 @@ class ResultCache:
     ) -> Verdict:
         """What becomes of a session that waits for these needs."""
         job = variant.job
-        taken = next((need for need in waits if need in job.takes), None)
-        if taken is not None and not job.always:
+        taken = next((need for need in waits if need in job.artifacts_from), None)
+        if taken is not None and not job.never_cached:
             reason = f"decided when {taken} has ended: it takes what that leaves"
             return Verdict(variant, Answer.LATER, reasons=(reason,))
         verdict = self.look(variant, now)
@@ -206,7 +206,7 @@ class ResultCache:
 
     def look(self, variant: Variant, now: Fingerprints) -> Verdict:
         """Look up a cached result of a session with the current inputs."""
-        if variant.job.always:
+        if variant.job.never_cached:
             return Verdict(variant, Answer.RUN, reasons=("always runs",))
         fingerprint = now.of(variant)
         if fingerprint.unknown_input is not None:
@@ -271,7 +271,7 @@ class ResultCache:
         """Store a new result in the cache if it may be cached. Returns a note for the
         user, or None.
         """
-        if before.unknown_input is not None or before.variant.job.always:
+        if before.unknown_input is not None or before.variant.job.never_cached:
             return None
         try:
             if result.status is Status.FAILURE and result.cause in (None, "timeout"):
@@ -359,8 +359,8 @@ def uncacheable_reason(result: Result) -> str | None:
     if result.status not in (Status.SUCCESS, Status.WARNING):
         return f"it is a {result.status.value}"
     for check in result.checks:
-        if check.weaker is not None:
-            return f"{check.name} was checked in a weaker mode"
+        if check.not_checked is not None:
+            return f"{check.name} did not check everything"
         if check.status is Status.SKIPPED:
             return f"{check.name} was skipped"
     return None

@@ -21,7 +21,7 @@ from lake_ci.errors import LakeCiError
 from lake_ci.model import results
 from lake_ci.model.results import Result
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
 # The age at which a scratch folder counts as left by a killed process, and is removed.

@@ -113,7 +113,7 @@ class ArtifactsCheck(Check):
     """Check the checksum of the wheel, and that it is of the current commit."""
 
     name = "artifacts"
-    alone = True
+    exclusive = True
 
     def __init__(self, chosen: DeployOptions) -> None:
         self.chosen = chosen
@@ -268,7 +268,7 @@ class DeployStep(Check):
     """The row of one step of a deploy; its name is known when the step has ended."""
 
     name = "deploy"
-    alone = True
+    exclusive = True
 
     def __init__(self, deployment: DeployProcess) -> None:
         self.deployment = deployment

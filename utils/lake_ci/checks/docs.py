@@ -20,7 +20,7 @@ class Picture(Check):
     """Run the pipeline in a terminal, and draw its output as SVG."""
 
     name = "picture"
-    alone = True
+    exclusive = True
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -51,7 +51,7 @@ class Screenshots(Check):
     """
 
     name = "screenshots"
-    alone = True
+    exclusive = True
     PICTURES = {
         "desktop.png": "report.png",
         "desktop-dark.png": "report-dark.png",

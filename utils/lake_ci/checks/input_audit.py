@@ -133,7 +133,7 @@ class Copies:
         Returns:
             The first job that has left no artifacts, or None.
         """
-        for need in job.takes:
+        for need in job.artifacts_from:
             if need not in self.left:
                 return need
             for variant in graph.jobs[need].variants:
@@ -164,7 +164,7 @@ class Copies:
 class InputAudit(Check):
     """Check that a job has the same result with only its declared inputs."""
 
-    alone = True
+    exclusive = True
 
     def __init__(self, graph: Graph, variant: Variant, copies: Copies) -> None:
         self.graph = graph
@@ -174,7 +174,7 @@ class InputAudit(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         job = self.variant.job
-        if job.always:
+        if job.never_cached:
             return Outcome(Status.SKIPPED, "always runs: nothing of it is ever reused")
         every, declared = self.files(ctx)
         narrow = self.copies.make(f"{job.name}-declared", declared)
@@ -183,7 +183,7 @@ class InputAudit(Check):
         if cut is not None:
             return cut
         if isinstance(result, str):
-            return Outcome(Status.WARNING, result, weaker=result)
+            return Outcome(Status.WARNING, result, not_checked=result)
         words = f"{count(len(declared), 'file')} of {len(every):,}"
         if len(declared) == len(every):
             return self.whole(result, done, words)
@@ -191,7 +191,7 @@ class InputAudit(Check):
         unread = mark_unread(full, set(every) - set(declared))
         _, expected = self.run_job(ctx, full)
         if isinstance(expected, str):
-            return Outcome(Status.WARNING, expected, weaker=expected)
+            return Outcome(Status.WARNING, expected, not_checked=expected)
         if same_result(result, expected):
             return self.whole(result, done, words)
         absent = sorted(set(every) - set(declared))
@@ -241,9 +241,11 @@ class InputAudit(Check):
     def whole(self, result: Result, done: Completed, words: str) -> Outcome:
         """The outcome of a job with the same result, or that declares all files."""
         if passed(result):
-            weak = [check.weaker for check in result.checks if check.weaker]
+            weak = [check.not_checked for check in result.checks if check.not_checked]
             if weak:
-                return Outcome(Status.WARNING, f"{words}; {weak[0]}", weaker=weak[0])
+                return Outcome(
+                    Status.WARNING, f"{words}; {weak[0]}", not_checked=weak[0]
+                )
             return Outcome(Status.SUCCESS, words)
         message = f"{self.variant.session} fails in a copy of all files that git lists"
         hint = (
@@ -341,7 +343,9 @@ def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
         job for job in graph if job.name != itself
     ]
     # The jobs whose artifacts a job takes run first.
-    wanted = {need for job in jobs for need in job.takes} | {job.name for job in jobs}
+    wanted = {need for job in jobs for need in job.artifacts_from} | {
+        job.name for job in jobs
+    }
     return [job.variants[-1] for job in graph if job.name in wanted]
 
 

@@ -15,7 +15,7 @@ EVENTS = (*ALWAYS, "schedule")
 TRUNKS = ("main", "develop")
 BRANCH_EVENTS = tuple(f"push:{branch}" for branch in TRUNKS)
 # What of the world outside a result may depend on, see `lake_ci.cache.external_inputs`.
-FACTS = ("advisories", "api-server", "browser", "engine", "terraform")
+EXTERNAL_INPUTS = ("advisories", "api-server", "browser", "engine", "terraform")
 ENVIRONMENTS = ("trial", "dev", "staging", "production")
 
 
@@ -69,13 +69,14 @@ class Job:
         reports: the files under `reports/<job>/` that it leaves, by name; `dist/` for
             that folder.
         setup: what its machine must have beside Python and git.
-        takes: the needs whose files it reads (not their result.json); it reads nothing
-            of the others.
-        facts: what of the world outside its result leans on, by the names of `FACTS`.
+        artifacts_from: the needs whose files it reads (not their result.json); it reads
+            no file of the others.
+        external_inputs: the state outside the repository that its result depends on, by
+            the names of `EXTERNAL_INPUTS`.
         variables: environment variables that it reads, in addition to those of every
             job (`external_inputs.VARIABLES`).
-        always: whether it runs whatever was found before: what it does cannot be put
-            back.
+        never_cached: whether it always runs, because its effect cannot be restored from
+            the cache.
         environment: whether it deploys, to the environment that the dispatch names.
         history: whether it needs the whole git history and the tags.
         minutes: its time limit.
@@ -93,10 +94,10 @@ class Job:
     inputs: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
+    artifacts_from: tuple[str, ...] = ()
+    external_inputs: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
-    always: bool = False
+    never_cached: bool = False
     environment: bool = False
     history: bool = False
     minutes: float = 30
@@ -154,11 +155,10 @@ class Graph:
                 )
         for event in job.events:
             _check_event(event, where)
-        for fact in job.facts:
-            if fact not in FACTS:
-                raise UsageError(
-                    f"{where}: unknown fact {fact!r}{nearest(fact, FACTS)}"
-                )
+        for name in job.external_inputs:
+            if name not in EXTERNAL_INPUTS:
+                hint = nearest(name, EXTERNAL_INPUTS)
+                raise UsageError(f"{where}: no external input {name!r}{hint}")
         self.jobs[job.name] = job
         return job
 

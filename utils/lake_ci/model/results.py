@@ -13,13 +13,10 @@ from typing import Any
 from lake_ci.errors import BadResultError
 from lake_ci.system.atomic_write import write_whole
 
-SCHEMA = 1
+SCHEMA = 2
 REPORTS = "reports"
 FILE_NAME = "result.json"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-# Results of this schema were written before these fields existed.
-OPTIONAL_SECONDS = ("processor_seconds", "waited_seconds")
-OPTIONAL = ("reused", *OPTIONAL_SECONDS)
 
 
 class Status(str, Enum):
@@ -69,17 +66,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tool says of its own run.
+    """What a check found.
 
-    `weaker` names what was asked for and not checked: a warning, and a failure in
-    strict mode. `data` is whatever else the tool measured, as JSON; reports may show
-    it. `seconds` is what it took, where that was measured elsewhere.
+    Attributes:
+        not_checked: what the check could not check, and why: a warning, and a failure
+            in strict mode.
+        data: other measurements, as JSON; reports may show them.
+        seconds: the duration, if it was measured elsewhere.
     """
 
     status: Status
     detail: str = ""
     findings: tuple[Finding, ...] = ()
-    weaker: str | None = None
+    not_checked: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
 
@@ -119,24 +118,24 @@ class CheckResult:
     seconds: float = 0.0
     detail: str = ""
     findings: tuple[Finding, ...] = ()
-    weaker: str | None = None
+    not_checked: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_outcome(
         cls, name: str, outcome: Outcome, seconds: float, *, strict: bool
     ) -> CheckResult:
-        """The row for an outcome; in strict mode a weaker check is a failure."""
+        """The row for an outcome; in strict mode an incomplete check is a failure."""
         status = outcome.status
-        if outcome.weaker is not None:
+        if outcome.not_checked is not None:
             status = Status.FAILURE if strict else Status.WARNING
         return cls(
             name,
             status,
             round(seconds if outcome.seconds is None else outcome.seconds, 3),
-            outcome.detail or (outcome.weaker or ""),
+            outcome.detail or (outcome.not_checked or ""),
             outcome.findings,
-            outcome.weaker,
+            outcome.not_checked,
             outcome.data,
         )
 
@@ -218,8 +217,6 @@ def to_json(result: Result) -> dict[str, Any]:
     """The result as the object of `result.json`."""
     body = asdict(result)
     body["status"] = result.status.value
-    if result.reused is None:
-        del body["reused"]
     for check in body["checks"]:
         check["status"] = check["status"].value
     return {"schema": SCHEMA, **body}
@@ -231,14 +228,10 @@ def from_json(body: Mapping[str, Any]) -> Result:
     Raises KeyError, TypeError or ValueError where the object has another shape.
     """
     if body["schema"] != SCHEMA:
-        raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}")
-    fields = {
-        key: body[key] for key in Result.__dataclass_fields__ if key not in OPTIONAL
-    }
-    fields.update({key: body.get(key) for key in OPTIONAL_SECONDS})
-    reused = body.get("reused")
-    if reused is not None:
-        fields["reused"] = {key: str(reused[key]) for key in ("run", "since")}
+        raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}; run it again")
+    fields = {key: body[key] for key in Result.__dataclass_fields__}
+    if fields["reused"] is not None:
+        fields["reused"] = {key: str(fields["reused"][key]) for key in ("run", "since")}
     checks = []
     for row in body["checks"]:
         findings = tuple(Finding(**finding) for finding in row["findings"])

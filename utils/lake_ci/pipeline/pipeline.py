@@ -441,7 +441,7 @@ class Pipeline:
             message = interpreters.missing(missing, self.suite.env)
             finding = Finding("nox", "interpreter", message)
             outcome = Outcome(
-                Status.WARNING, f"no Python {missing}", (finding,), weaker=message
+                Status.WARNING, f"no Python {missing}", (finding,), not_checked=message
             )
             strict = self.suite.strict
             return (

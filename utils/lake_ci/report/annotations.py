@@ -32,9 +32,11 @@ def commands(overview: Overview) -> list[str]:
             warnings.append(_annotation("warning", finding, title))
     warnings += [
         command(
-            "warning", f"not checked: {weaker}", title=f"{session.name}, {check.name}"
+            "warning",
+            f"not checked: {not_checked}",
+            title=f"{session.name}, {check.name}",
         )
-        for session, check, weaker in overview.weaker()
+        for session, check, not_checked in overview.not_checked()
         if not check.findings
     ]
     return [

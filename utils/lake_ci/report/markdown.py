@@ -166,8 +166,8 @@ def _duration(overview: Overview) -> Iterator[str]:
 
 
 def _not_checked(overview: Overview) -> Iterator[str]:
-    for session, check, weaker in overview.weaker():
-        yield f"- {plain(session.name)}, {plain(check.name)}: {plain(weaker)}"
+    for session, check, not_checked in overview.not_checked():
+        yield f"- {plain(session.name)}, {plain(check.name)}: {plain(not_checked)}"
     for session in overview.sessions:
         yield from (
             f"- {plain(session.name)}, {plain(row.name)}: {plain(row.detail)}"
@@ -190,7 +190,7 @@ def _left(session: Session) -> list[CheckResult]:
     return [
         check
         for check in session.checks
-        if check.status is Status.SKIPPED and check.weaker is None
+        if check.status is Status.SKIPPED and check.not_checked is None
     ]
 
 

@@ -319,12 +319,12 @@ class Overview:
         ]
         return ", ".join(words) or "nothing to run"
 
-    def weaker(self) -> Iterator[tuple[Session, CheckResult, str]]:
+    def not_checked(self) -> Iterator[tuple[Session, CheckResult, str]]:
         """Every check that was not fully done, with what was not checked."""
         for session in self.sessions:
             for check in session.checks:
-                if check.weaker is not None:
-                    yield session, check, check.weaker
+                if check.not_checked is not None:
+                    yield session, check, check.not_checked
 
     def findings(self) -> Iterator[tuple[Session, CheckResult, Finding]]:
         """Every finding, in the order of the graph."""

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TypeAlias
 
 from lake_ci.model.results import (
-    OPTIONAL_SECONDS,
     TIME_FORMAT,
     CheckResult,
     Finding,
@@ -101,12 +100,13 @@ RESULT_FIELDS: Fields = (
     ("attempt", _is_integer),
     ("started", _is_time),
     ("seconds", is_seconds),
-    *((name, _or_none(is_seconds)) for name in OPTIONAL_SECONDS),
+    ("processor_seconds", _or_none(is_seconds)),
+    ("waited_seconds", _or_none(is_seconds)),
 )
 CHECK_FIELDS: Fields = (
     ("name", _is_text),
     ("detail", _is_text),
-    ("weaker", _or_none(_is_text)),
+    ("not_checked", _or_none(_is_text)),
     ("seconds", is_seconds),
     ("data", lambda value: type(value) is dict),
 )

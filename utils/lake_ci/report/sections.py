@@ -61,7 +61,7 @@ def not_checked(overview: Overview) -> str:
     """What was asked for and not done, and what jobs remarked."""
     return render(
         "not_checked.html",
-        weaker=list(overview.weaker()),
+        not_checked=list(overview.not_checked()),
         warnings=list(_warnings(overview)),
         notes=overview.notes,
     )

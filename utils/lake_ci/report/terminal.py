@@ -21,8 +21,8 @@ def row(check: CheckResult, *, shown: int = SHOWN, symbols: bool | None = None) 
         f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"
     )
     lines = [_cut(f"{words}  {check.detail}".rstrip())]
-    if check.weaker and check.weaker not in check.detail:
-        lines += _wrap(f"not checked: {check.weaker}")
+    if check.not_checked and check.not_checked not in check.detail:
+        lines += _wrap(f"not checked: {check.not_checked}")
     for found in check.findings[:shown]:
         lines += _finding(found)
     if len(check.findings) > shown:

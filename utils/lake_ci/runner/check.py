@@ -36,7 +36,7 @@ class CheckContext:
         posargs: what the user typed after `--`.
         execute: runs a command to its end, within the job's time limit: `execute(argv,
             cwd=, env=, echo=, attached=)`.
-        strict: whether a weaker check is a failure.
+        strict: whether an incomplete check is a failure.
         workers: how many processes the tool may share its work among.
         serve: runs a server for as long as a `with` block, and hands it the server's
             first line: `serve(argv, env=)`.
@@ -73,13 +73,14 @@ class Check:
 
     Attributes:
         name: the row's name.
-        alone: whether it writes what other tools read, so that none may run beside it.
-        prepares: whether it only makes ready what the checks after it use.
+        exclusive: whether no other check may run at the same time, because it writes
+            what they read.
+        is_setup: whether it only prepares what later checks use.
     """
 
     name = ""
-    alone = False
-    prepares = False
+    exclusive = False
+    is_setup = False
 
     def run(self, ctx: CheckContext) -> Outcome:
         """Check, and say what was found. An OSError or ValueError counts as a crash of

@@ -161,8 +161,8 @@ class Run:
         if self.environment.install_only:
             return
         self._wait_for_machine()
-        self._preparing |= {tool.name for tool in tools if tool.prepares}
-        for alone, batch in groupby(tools, key=lambda tool: tool.alone):
+        self._preparing |= {tool.name for tool in tools if tool.is_setup}
+        for alone, batch in groupby(tools, key=lambda tool: tool.exclusive):
             group = list(batch)
             for together in [[tool] for tool in group] if alone else [group]:
                 self._run_together(together)
@@ -305,7 +305,7 @@ class Run:
         start = self._clock()
         try:
             waited = provisioning.wait(
-                dict.fromkeys((*job.setup, *job.facts)), self._env, self._say
+                dict.fromkeys((*job.setup, *job.external_inputs)), self._env, self._say
             )
         except MachineError:
             self._cause = provisioning.CAUSE

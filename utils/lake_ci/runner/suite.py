@@ -184,7 +184,7 @@ class Suite:
 
     def _warn_of_incomplete_needs(self, job: Job, run: Run) -> None:
         """Report each need that left the files of a partial run."""
-        for need in job.takes:
+        for need in job.artifacts_from:
             for variant in self.graph.jobs[need].variants:
                 why = results.incomplete(self.root / REPORTS / variant.id)
                 if why is not None:
@@ -225,7 +225,7 @@ class Suite:
 
     def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
         """Whether the result of a session may depend on its inputs alone."""
-        is_cached_job = self.graph.jobs.get(job.name) is job and not job.always
+        is_cached_job = self.graph.jobs.get(job.name) is job and not job.never_cached
         is_whole_run = not posargs and not where.install_only
         is_known_environment = where.may_install or not where.own
         return is_cached_job and is_whole_run and is_known_environment

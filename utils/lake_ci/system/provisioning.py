@@ -40,7 +40,7 @@ class Resource:
 
     Attributes:
         folder: the folder of LAKE_CI_PROVISIONING.
-        name: a name of `Job.setup` or `Job.facts`.
+        name: a name of `Job.setup` or `Job.external_inputs`.
         identity: what the resource will be, known before it is there.
     """
 

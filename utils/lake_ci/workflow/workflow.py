@@ -151,13 +151,13 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
     python = "${{ matrix.python }}" if matrix else first.python or ""
     yield _checkout(history=job.history)
     itself = "${{ matrix.id }}" if matrix else first.id
-    reused = {} if job.always else {"results": itself}
+    reused = {} if job.never_cached else {"results": itself}
     setup = {"python": python} | dict.fromkeys(job.setup, "true") | reused
     yield {"uses": "./.github/actions/setup", "with": setup}
-    if job.takes:
+    if job.artifacts_from:
         yield {
             "uses": "./.github/actions/artifacts-in",
-            "with": {"jobs": " ".join(job.takes)},
+            "with": {"jobs": " ".join(job.artifacts_from)},
         }
     environment: dict[str, Value] = {
         "SESSION": "${{ matrix.session }}" if matrix else first.session
@@ -308,7 +308,7 @@ class Write(Check):
     """Write the workflow file from the declarations, in place of no other file."""
 
     name = "workflow"
-    alone = True
+    exclusive = True
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph

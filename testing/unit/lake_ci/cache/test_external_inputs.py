@@ -16,7 +16,7 @@ import python_discovery
 from lake_ci.cache import external_inputs as module
 from lake_ci.cache.external_inputs import Machine, UnknownInputError
 from lake_ci.cache.file_hashes import Digests
-from lake_ci.model.job import FACTS
+from lake_ci.model.job import EXTERNAL_INPUTS
 
 Make = Callable[..., Machine]
 
@@ -33,7 +33,7 @@ def make(root: Path) -> Make:
 
 
 def test_every_fact_that_a_job_may_name_can_be_asked() -> None:
-    assert set(module.FACTS) == set(FACTS)
+    assert set(module.EXTERNAL_INPUTS) == set(EXTERNAL_INPUTS)
 
 
 def test_only_variables_that_tools_heed_count_and_no_value_is_shown(make: Make) -> None:
@@ -139,24 +139,24 @@ def test_terraform_counts_with_its_settings_and_not_at_all_with_credentials(
 ) -> None:
     settings = tmp_path / "terraform.tfrc"
     settings.write_text("")
-    before = make(TF_CLI_CONFIG_FILE=str(settings)).fact("terraform")
+    before = make(TF_CLI_CONFIG_FILE=str(settings)).external("terraform")
     settings.write_text("disable_checkpoint = true")
-    assert make(TF_CLI_CONFIG_FILE=str(settings)).fact("terraform") != before
+    assert make(TF_CLI_CONFIG_FILE=str(settings)).external("terraform") != before
     with pytest.raises(
         UnknownInputError, match="AWS_PROFILE is set: the plans are of a real account"
     ):
-        make(AWS_PROFILE="me").fact("terraform")
+        make(AWS_PROFILE="me").external("terraform")
 
 
 def test_an_api_server_of_ones_own_counts_by_content(
     make: Make, tmp_path: Path
 ) -> None:
-    assert make().fact("api-server") == "none"
+    assert make().external("api-server") == "none"
     for name in ("etcd", "kube-apiserver"):
         (tmp_path / name).write_text(name)
-    before = make(KUBEBUILDER_ASSETS=str(tmp_path)).fact("api-server")
+    before = make(KUBEBUILDER_ASSETS=str(tmp_path)).external("api-server")
     (tmp_path / "kube-apiserver").write_text("newer")
-    assert make(KUBEBUILDER_ASSETS=str(tmp_path)).fact("api-server") != before
+    assert make(KUBEBUILDER_ASSETS=str(tmp_path)).external("api-server") != before
 
 
 def test_the_browser_counts_by_its_program_and_version(
@@ -166,16 +166,16 @@ def test_the_browser_counts_by_its_program_and_version(
     program.write_text(f"#!/bin/sh\nread -r version <'{version}' && echo $version\n")
     program.chmod(0o755)
     version.write_text("Chromium 155\n")
-    before = make(PATH=str(tmp_path)).fact("browser")
+    before = make(PATH=str(tmp_path)).external("browser")
     assert before.endswith(" Chromium 155")
-    assert make(LAKE_CI_CHROMIUM=str(program)).fact("browser") == before
+    assert make(LAKE_CI_CHROMIUM=str(program)).external("browser") == before
     # The program is a script that stays the same when the browser is upgraded.
     version.write_text("Chromium 156\n")
-    assert make(PATH=str(tmp_path)).fact("browser").endswith(" Chromium 156")
+    assert make(PATH=str(tmp_path)).external("browser").endswith(" Chromium 156")
     version.unlink()
     with pytest.raises(UnknownInputError, match="chromium does not print its version"):
-        make(PATH=str(tmp_path)).fact("browser")
-    assert make(PATH=str(tmp_path / "none")).fact("browser") == ""
+        make(PATH=str(tmp_path)).external("browser")
+    assert make(PATH=str(tmp_path / "none")).external("browser") == ""
 
 
 def test_an_engine_that_is_prepared_has_one_state_before_and_after(
@@ -191,14 +191,14 @@ def test_an_engine_that_is_prepared_has_one_state_before_and_after(
     machine = make(DOCKER_HOST="unix://engine", LAKE_CI_PROVISIONING=str(folder))
     assert "LAKE_CI_PROVISIONING" not in machine.variables()
     engine.images, there = {}, engine.images
-    assert machine.fact("engine") == "one of a kind"
+    assert machine.external("engine") == "one of a kind"
     engine.images = there
     (folder / "engine.ready").touch()
-    assert machine.fact("engine") == "one of a kind"
+    assert machine.external("engine") == "one of a kind"
     engine.images = {"python:3.11-slim": "sha256:2"}
-    assert machine.fact("engine").endswith(" sha256:2")
+    assert machine.external("engine").endswith(" sha256:2")
     with pytest.raises(UnknownInputError, match="not on this machine"):
-        make(DOCKER_HOST="tcp://other:2375", LAKE_CI_PROVISIONING=str(folder)).fact(
+        make(DOCKER_HOST="tcp://other:2375", LAKE_CI_PROVISIONING=str(folder)).external(
             "engine"
         )
 
@@ -261,29 +261,29 @@ def test_the_engine_counts_with_the_image_that_ours_start_from(
         "ARG BASE=python:3.11-slim\nFROM ${BASE}\n"
     )
     here = make(DOCKER_HOST="unix://engine")
-    before = here.fact("engine")
+    before = here.external("engine")
     assert before.endswith("27.0 1.46 sha256:1")
     engine.images = {"python:3.11-slim": "sha256:1", "mirror/python": "sha256:3"}
     assert (
         make(DOCKER_HOST="unix://engine", BASE="mirror/python")
-        .fact("engine")
+        .external("engine")
         .endswith(" sha256:3")
     )
     engine.images = {"python:3.11-slim": "sha256:2"}
-    assert here.fact("engine") != before
+    assert here.external("engine") != before
     plugins = root.parent / "home" / ".docker" / "cli-plugins"
     plugins.mkdir(parents=True)
-    changed = here.fact("engine")
+    changed = here.external("engine")
     (plugins / "docker-buildx").write_text("another buildx")
-    assert here.fact("engine") != changed
+    assert here.external("engine") != changed
     engine.images = {}
     with pytest.raises(
         UnknownInputError,
         match="does not tell its version and its base image: Error: No such image",
     ):
-        here.fact("engine")
+        here.external("engine")
     with pytest.raises(UnknownInputError, match="does not tell"):
-        make(DOCKER_HOST="unix://nobody").fact("engine")
+        make(DOCKER_HOST="unix://nobody").external("engine")
     with pytest.raises(UnknownInputError, match="not on this machine"):
-        make(DOCKER_HOST="tcp://other:2375").fact("engine")
+        make(DOCKER_HOST="tcp://other:2375").external("engine")
     shutil.rmtree(root / "docker")

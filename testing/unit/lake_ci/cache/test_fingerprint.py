@@ -152,37 +152,40 @@ def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
 ) -> None:
     (tmp_path / "advisories").mkdir()
     env = {"LAKE_CI_ADVISORIES": str(tmp_path / "advisories")}
-    before = look(env, facts=("advisories",))
-    assert look(env, facts=("advisories",)).id == before.id
-    assert look(env, date(2026, 2, 1), facts=("advisories",)).differences(
+    before = look(env, external_inputs=("advisories",))
+    assert look(env, external_inputs=("advisories",)).id == before.id
+    assert look(env, date(2026, 2, 1), external_inputs=("advisories",)).differences(
         before.each
-    ) == ["fact advisories changed"]
+    ) == ["advisories changed"]
     (tmp_path / "advisories" / "insecure_full.json").write_text("{}")
-    assert look(env, facts=("advisories",)).id != before.id
-    assert look({"KUBE_CONTEXT": "kind"}, facts=("api-server",)).unknown_input == (
-        "KUBE_CONTEXT names a cluster, which changes without notice"
-    )
+    assert look(env, external_inputs=("advisories",)).id != before.id
+    assert look(
+        {"KUBE_CONTEXT": "kind"}, external_inputs=("api-server",)
+    ).unknown_input == ("KUBE_CONTEXT names a cluster, which changes without notice")
 
 
 def test_what_is_taken_from_a_need_counts_by_content_without_its_result(
     root: Path, look: Look
 ) -> None:
-    assert look(takes=("docker",)).unknown_input == "docker has left no result to take"
+    assert (
+        look(artifacts_from=("docker",)).unknown_input
+        == "docker has left no result to take"
+    )
     left(root, "success", "{}")
-    before = look(takes=("docker",))
+    before = look(artifacts_from=("docker",))
     assert {"taken reports/docker/images.json", "taken dist/wheel"} <= set(
         before.inputs
     )
     left(root, "success", "{}", run="2")
-    assert look(takes=("docker",)).id == before.id
+    assert look(artifacts_from=("docker",)).id == before.id
     left(root, "success", "[]")
-    assert look(takes=("docker",)).differences(before.each) == [
+    assert look(artifacts_from=("docker",)).differences(before.each) == [
         "reports/docker/images.json changed"
     ]
     left(root, "failure", "[]")
-    assert look(takes=("docker",)).unknown_input == "docker did not pass"
+    assert look(artifacts_from=("docker",)).unknown_input == "docker did not pass"
     left(root, "success", "[]", partial=True)
-    assert look(takes=("docker",)).unknown_input == "docker was run in part"
+    assert look(artifacts_from=("docker",)).unknown_input == "docker was run in part"
 
 
 def left(
@@ -198,8 +201,9 @@ def left(
     (root / "dist" / "wheel").write_text("wheel")
     (root / "reports" / "docker" / "images.json").write_text(images)
     body: dict[str, Any] = dict.fromkeys(("commit", "cause", "python", "java"))
+    body |= dict.fromkeys(("reused", "processor_seconds", "waited_seconds"))
     body |= dict.fromkeys(("artifacts", "warnings"), ())
-    body |= {"schema": 1, "run": run, "attempt": 1, "event": "push"}
+    body |= {"schema": 2, "run": run, "attempt": 1, "event": "push"}
     body |= {"dirty": False, "partial": partial}
     body |= {
         "job": "docker",
@@ -214,7 +218,7 @@ def left(
         "seconds": 0,
         "detail": "",
         "findings": [],
-        "weaker": None,
+        "not_checked": None,
         "data": {},
     }
     (root / "reports" / "docker" / "result.json").write_text(

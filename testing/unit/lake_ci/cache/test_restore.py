@@ -107,7 +107,7 @@ def test_a_damaged_entry_moves_nothing(checkout: Checkout) -> None:
     checkout.wheel.write_text("mine")
     (checkout.report / "SHA256SUMS").write_text("mine, too")
     now = content(checkout.root)
-    for file in (checkout.store.folder / "v1" / PRINT).glob("[0-9]"):
+    for file in (checkout.store.folder / "v2" / PRINT).glob("[0-9]"):
         file.write_text("damaged")
     restorer = OutputRestorer(checkout.root)
     with pytest.raises(DamagedError):

@@ -73,7 +73,7 @@ def test_a_damaged_entry_is_refused_and_says_which_file(
     store: Store, tmp_path: Path, name: str, damage: str
 ) -> None:
     store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
-    file = store.folder / "v1" / PRINT / name
+    file = store.folder / "v2" / PRINT / name
     data = bytearray(file.read_bytes())
     if damage == "gone":
         file.unlink()
@@ -92,7 +92,7 @@ def test_an_entry_under_another_fingerprint_and_one_of_another_shape_are_refused
     store: Store, tmp_path: Path
 ) -> None:
     store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
-    folder = store.folder / "v1" / PRINT
+    folder = store.folder / "v2" / PRINT
     folder.rename(folder.with_name("e" * 64))
     with pytest.raises(DamagedError, match="holds another result"):
         store.find("e" * 64)
@@ -137,7 +137,7 @@ def test_a_file_that_belongs_elsewhere_is_refused(
 def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None:
     """Look for an entry whose manifest is whole and says something else."""
     store.keep(PRINT, b"inputs", RESULT, root, leave(root))
-    file = store.folder / "v1" / PRINT / "manifest.json"
+    file = store.folder / "v2" / PRINT / "manifest.json"
     text = json.dumps({**json.loads(file.read_text().split("\n")[1]), **change})
     file.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n")
     store.find(PRINT)
@@ -149,7 +149,7 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
     files = leave(tmp_path)
     for number in range(4):
         store.keep(f"{number}" * 64, b"", RESULT, tmp_path, files)
-        os.utime(store.folder / "v1" / (f"{number}" * 64), (number, number))
+        os.utime(store.folder / "v2" / (f"{number}" * 64), (number, number))
     assert store.find("0" * 64) is not None  # used just now
     entries, size = store.status()
     store.limit = size - 1
@@ -171,12 +171,12 @@ def test_entries_of_an_older_schema_and_what_a_killed_process_left_are_removed(
     store: Store, tmp_path: Path
 ) -> None:
     store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
-    (store.folder / "v0" / "entry").mkdir(parents=True)
+    (store.folder / "v1" / "entry").mkdir(parents=True)
     for name in ("lake-ci-old", "lake-ci-young"):
         (store.folder / name).mkdir()
     os.utime(store.folder / "lake-ci-old", (1, 1))
     store.prune()
-    assert {path.name for path in store.folder.iterdir()} == {"v1", "lake-ci-young"}
+    assert {path.name for path in store.folder.iterdir()} == {"v2", "lake-ci-young"}
     assert store.find(PRINT) is not None
 
 
@@ -186,7 +186,7 @@ def test_prune_keeps_folders_of_others(store: Store, tmp_path: Path) -> None:
         os.utime(store.folder / name, (1, 1))
     store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
     names = {path.name for path in store.folder.iterdir()}
-    assert names == {"v1", "my-project", "venv", "v2.1"}
+    assert names == {"v2", "my-project", "venv", "v2.1"}
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(
@@ -210,7 +210,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(
             tmp_path,
             leave(tmp_path, "new"),
         )
-    assert [path.name for path in store.folder.iterdir()] == ["v1"]
+    assert [path.name for path in store.folder.iterdir()] == ["v2"]
     entry = store.find(PRINT)
     assert entry is not None and entry.result == RESULT
 

@@ -58,8 +58,8 @@ def graph() -> Graph:
     found = Graph()
     found.add(Job("lint", session))
     found.add(Job("docker", session, pythons=("3.10", "3.11"), javas=("11", "17")))
-    found.add(Job("k8s", session, needs=("docker",), takes=("docker",)))
-    found.add(Job("inputs", session, always=True))
+    found.add(Job("k8s", session, needs=("docker",), artifacts_from=("docker",)))
+    found.add(Job("inputs", session, never_cached=True))
     return found
 
 

@@ -86,10 +86,10 @@ def test_no_result_is_no_success(good: Path) -> None:
     ("text", "reason"),
     [
         ("", "Expecting value"),
-        ('{"schema": 1, "run"', "Expecting"),
+        ('{"schema": 2, "run"', "Expecting"),
         ("[]", "list indices"),
-        ('{"schema": 2}', "schema 2, expected 1"),
-        ('{"schema": 1}', "'run' is missing"),
+        ('{"schema": 1}', "schema 1, expected 2; run it again"),
+        ('{"schema": 2}', "'run' is missing"),
         ("[" * 100_000, "recursion"),
     ],
 )
@@ -416,7 +416,7 @@ def test_a_warning_is_no_failure_and_a_failed_check_is(
     samples.leave(
         good,
         samples.result_of(
-            variant, CheckResult("plan", Status.WARNING, weaker="not all")
+            variant, CheckResult("plan", Status.WARNING, not_checked="not all")
         ),
     )
     overview = samples.collect(good)

@@ -44,7 +44,10 @@ def test_what_is_no_error_is_a_warning_and_what_passed_says_nothing(
         security=[CheckResult("bandit", Status.SUCCESS, findings=(ERROR,))],
         docker=[
             CheckResult(
-                "build", Status.WARNING, detail="no engine", weaker="no image was built"
+                "build",
+                Status.WARNING,
+                detail="no engine",
+                not_checked="no image was built",
             )
         ],
     )

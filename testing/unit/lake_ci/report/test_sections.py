@@ -242,7 +242,9 @@ def test_refused_results_are_named(bad_day: Overview) -> None:
 
 
 def test_a_check_that_repeats_what_was_not_checked_says_it_once(tmp_path: Path) -> None:
-    check = CheckResult("plan", Status.WARNING, detail="no engine", weaker="no engine")
+    check = CheckResult(
+        "plan", Status.WARNING, detail="no engine", not_checked="no engine"
+    )
     assert (
         words(sections.checks(samples.overview_of(tmp_path, lint=[check]))).count(
             "no engine"

@@ -79,7 +79,7 @@ def test_a_finding_without_a_place_or_a_message_is_still_shown() -> None:
 
 def test_what_was_not_checked_is_said_once() -> None:
     check = CheckResult(
-        "java", Status.WARNING, 0.0, "no Java", weaker="nothing ran on Java 17"
+        "java", Status.WARNING, 0.0, "no Java", not_checked="nothing ran on Java 17"
     )
     assert terminal.row(check, symbols=True).splitlines()[1:] == [
         "     not checked: nothing ran on Java 17"

@@ -51,10 +51,10 @@ class Answer(Check):
 class Shell(Check):
     """Runs a shell command, as tools run theirs."""
 
-    def __init__(self, name: str, command: str, *, alone: bool = False) -> None:
+    def __init__(self, name: str, command: str, *, exclusive: bool = False) -> None:
         self.name = name
         self.command = command
-        self.alone = alone
+        self.exclusive = exclusive
         self.echo: Callable[[str], None] | None = None
 
     def run(self, ctx: CheckContext) -> Outcome:
@@ -306,7 +306,7 @@ def test_waiting_for_the_machine_does_not_count_as_the_jobs_time(
 
     monkeypatch.setattr(provisioning, "wait", wait)
     observed: list[str] = []
-    job = {"setup": ("kubernetes",), "facts": ("api-server",), "minutes": 1}
+    job = {"setup": ("kubernetes",), "external_inputs": ("api-server",), "minutes": 1}
     with make(
         **job,
         clock=clock,
@@ -405,10 +405,10 @@ def test_at_the_time_limit_the_running_tool_is_ended_and_no_further_one_started(
             clock.event = printed
             return super().run(ctx)
 
-    slow_tool = Slow("slow", "echo so far; sleep 6000", alone=True)
+    slow_tool = Slow("slow", "echo so far; sleep 6000", exclusive=True)
     slow_tool.echo = lambda line: printed.set()
     with make(minutes=5, clock=clock) as run:
-        run.check(slow_tool, Shell("late", "touch late", alone=True))
+        run.check(slow_tool, Shell("late", "touch late", exclusive=True))
     result = read(root)
     assert (result.status, result.cause) == (Status.FAILURE, "timeout")
     slow, late = result.checks
@@ -465,16 +465,16 @@ def test_time_spent_waiting_for_the_environment_does_not_count(
         ({"LAKE_CI_STRICT": "1"}, Status.FAILURE),
     ],
 )
-def test_a_weaker_check_is_a_warning_and_under_strict_a_failure(
+def test_an_incomplete_check_is_a_warning_and_under_strict_a_failure(
     make: Make, root: Path, env: dict[str, str], status: Status
 ) -> None:
     with make(env=env) as run:
         run.check(
             Answer("one"),
-            Answer("safety", Outcome(Status.SUCCESS, weaker="no network")),
+            Answer("safety", Outcome(Status.SUCCESS, not_checked="no network")),
         )
     assert read(root).status is status
-    assert read(root).checks[1].weaker == "no network"
+    assert read(root).checks[1].not_checked == "no network"
 
 
 def test_a_selection_that_matches_nothing_is_a_failure(make: Make, root: Path) -> None:
@@ -490,7 +490,7 @@ def test_what_only_makes_ready_does_not_count_as_a_match(
     make: Make, root: Path
 ) -> None:
     jars = Answer("jars")
-    jars.prepares = True
+    jars.is_setup = True
     with make(posargs=["-k", "nothing"]) as run:
         run.partial = True
         run.check(jars, Answer("unit", Outcome(Status.SKIPPED, "nothing selected")))
@@ -560,13 +560,13 @@ def test_a_tool_that_must_be_alone_has_nothing_beside_it(
     class Counting(Check):
         """Notes how many ran when it started."""
 
-        def __init__(self, name: str, alone: bool) -> None:
-            self.name, self.alone = name, alone
+        def __init__(self, name: str, exclusive: bool) -> None:
+            self.name, self.exclusive = name, exclusive
 
         def run(self, ctx: CheckContext) -> Outcome:
             with lock:
                 running.append(self.name)
-                if self.alone:
+                if self.exclusive:
                     at_once.append(len(running))
             ctx.execute(["true"])
             with lock:
@@ -751,7 +751,7 @@ SECRETS = {"DATABRICKS_TOKEN": f"{SECRET}\n"}
             "one",
             Outcome(Status.SUCCESS, repr(f"{SECRET}\n"), data={"output": [SECRET]}),
         ),
-        Answer("one", Outcome(Status.SUCCESS, weaker=f"https://me:{SECRET}@host")),
+        Answer("one", Outcome(Status.SUCCESS, not_checked=f"https://me:{SECRET}@host")),
         Answer("one", ValueError(f"Invalid header value {SECRET.encode()!r}")),
         Answer("one", LakeCiError(SECRET, hint=SECRET)),
         Shell("one", "echo $DATABRICKS_TOKEN"),

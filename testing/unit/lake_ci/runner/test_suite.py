@@ -106,7 +106,7 @@ def docker(run):
     run.check(Shell("true"))
 
 
-@suite.job(needs=[docker], takes=["docker"], python=None)
+@suite.job(needs=[docker], artifacts_from=["docker"], python=None)
 def k8s(run):
     \"\"\"Compare with the images.\"\"\"
     run.check(Shell("true"))
@@ -202,7 +202,7 @@ def test_without_jinja2_the_machine_lacks_something(
 
 
 WAITING = """
-@suite.job(python=None, facts=["api-server"], setup=["kubernetes"])
+@suite.job(python=None, external_inputs=["api-server"], setup=["kubernetes"])
 def k8s(run):
     \"\"\"Ask the API server.\"\"\"
     run.check(Shell("echo asked >> asked"))

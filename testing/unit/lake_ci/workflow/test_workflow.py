@@ -121,7 +121,7 @@ def test_a_deploy_asks_for_its_environment_and_never_runs_twice_at_once(
             session,
             needs=("build",),
             environment=True,
-            takes=("build",),
+            artifacts_from=("build",),
             setup=("engine",),
             python=None,
         )
@@ -243,7 +243,7 @@ def test_a_missing_or_truncated_file_is_out_of_step(
 def test_each_session_is_given_its_own_kept_results_and_one_that_always_runs_none(
     graph: Graph,
 ) -> None:
-    graph.add(Job("deploy", session, always=True))
+    graph.add(Job("deploy", session, never_cached=True))
     text = workflow.render(graph)
     assert "  LAKE_CI_CACHE: ${{ vars.LAKE_CI_CACHE }}\n" in text
     assert "          results: lint\n" in job(text, "lint")

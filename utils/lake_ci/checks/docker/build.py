@@ -135,7 +135,7 @@ class BuildImages(Check):
     """Build the images from the checkout in parallel, with shared layers."""
 
     name = "build"
-    alone = True
+    exclusive = True
 
     def __init__(self, images: Images) -> None:
         self.images = images

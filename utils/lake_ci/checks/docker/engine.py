@@ -191,7 +191,7 @@ class EngineCheck(Check):
             return Outcome(
                 Status.WARNING,
                 self.engine.missing,
-                weaker=f"no image was built: {self.engine.missing}",
+                not_checked=f"no image was built: {self.engine.missing}",
             )
         swept = "; ".join(ctx.notes)
         return Outcome(

@@ -48,7 +48,7 @@ class RebuildCheck(ImageCheck):
     """
 
     name = "again"
-    alone = True
+    exclusive = True
 
     def __init__(self, images: Images) -> None:
         super().__init__(images)

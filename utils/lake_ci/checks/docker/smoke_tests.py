@@ -28,7 +28,7 @@ class SmokeTest(Pytest):
     """
 
     # Each image has containers of its own, so the tests of all run side by side.
-    alone = False
+    exclusive = False
 
     def __init__(self, images: Images, target: str) -> None:
         super().__init__(target, [images.settings.test_file(target)])
@@ -63,4 +63,4 @@ class SmokeTest(Pytest):
             sys.stdout.write(done.stdout)
             return outcome
         skipped = ", ".join(outcome.data["skipped"])
-        return replace(outcome, weaker=f"skipped: {skipped}" if skipped else None)
+        return replace(outcome, not_checked=f"skipped: {skipped}" if skipped else None)

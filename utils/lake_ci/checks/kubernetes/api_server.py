@@ -180,7 +180,7 @@ class ApiServer(Check):
     """
 
     name = "API server"
-    prepares = True
+    is_setup = True
 
     def __init__(self, held: ExitStack) -> None:
         self.held = held
@@ -230,7 +230,9 @@ class ApiServer(Check):
                 Status.SUCCESS, f"the session's own, Kubernetes {endpoint['version']}"
             )
         why = "the manifests were held against schemas only"
-        return Outcome(Status.WARNING, f"there is no API server: {HOW}", weaker=why)
+        return Outcome(
+            Status.WARNING, f"there is no API server: {HOW}", not_checked=why
+        )
 
     def started(self, argv: list[str], ctx: CheckContext) -> Mapping[str, str]:
         """Start the serving script, and return the endpoint that it prints."""

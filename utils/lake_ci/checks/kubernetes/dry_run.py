@@ -75,7 +75,7 @@ class DryRun(Check):
                 f"{api.label} has no namespace {absent}: only the namespace itself was"
                 f" dry-run ({hint})"
             )
-            return Outcome(Status.WARNING, why, tuple(found), weaker=why)
+            return Outcome(Status.WARNING, why, tuple(found), not_checked=why)
         for each in rest:
             found += self.judge(each, connection.apply(each.body))
         return Outcome.of(

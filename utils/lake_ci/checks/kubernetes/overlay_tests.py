@@ -22,7 +22,7 @@ class OverlayTests(Pytest):
     """Run the tests in testing/k8s, rules that hold for this project only."""
 
     # No other check of this job writes its junit.xml, so others may run meanwhile.
-    alone = False
+    exclusive = False
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
         super().__init__("overlay tests", [TESTS])

@@ -209,7 +209,7 @@ class Mypy(CommandCheck):
 class Formatter(CommandCheck):
     """Base class of the formatters, which rewrite files."""
 
-    alone = True
+    exclusive = True
     finding_codes = ()
     program = ""
 

@@ -33,7 +33,7 @@ class Version(Check):
     """Determine the version from git's tags; a dirty tree is a warning."""
 
     name = "version"
-    alone = True
+    exclusive = True
 
     def run(self, ctx: CheckContext) -> Outcome:
         shutil.rmtree(ctx.root / DIST, ignore_errors=True)
@@ -79,7 +79,7 @@ def build_env(ctx: CheckContext) -> dict[str, str]:
 class BuildDistribution(Check):
     """Build a distribution with python -m build; dist/ contains no older one."""
 
-    alone = True
+    exclusive = True
 
     def __init__(self, kind: str) -> None:
         self.name = self.kind = kind
@@ -376,7 +376,9 @@ class InstallWheel(DistributionCheck):
             if cut is not None:
                 return cut
             message = interpreters.missing(self.python, ctx.env)
-            return Outcome(Status.WARNING, f"no Python {self.python}", weaker=message)
+            return Outcome(
+                Status.WARNING, f"no Python {self.python}", not_checked=message
+            )
         name, version = wheel.name.split("-")[:2]
         install = [uv, "pip", "install", "--quiet", "--python", str(folder)]
         for step in (
@@ -408,7 +410,7 @@ class Sbom(DistributionCheck):
     """Write a CycloneDX bill of materials of the installed wheel."""
 
     name = "sbom"
-    alone = True
+    exclusive = True
 
     def __init__(self, pythons: Iterable[str]) -> None:
         self.pythons = list(pythons)

@@ -155,8 +155,8 @@ class Baseline(Check):
     """Find the commit to compare with."""
 
     name = "baseline"
-    alone = True
-    prepares = True
+    exclusive = True
+    is_setup = True
 
     def __init__(self, env: Mapping[str, str], requested: str | None) -> None:
         self.env = env
@@ -178,8 +178,8 @@ class Baseline(Check):
 class InstallVersion(Check):
     """Build a version's wheel, and install it in an environment of its own."""
 
-    alone = True
-    prepares = True
+    exclusive = True
+    is_setup = True
 
     def __init__(self, name: str, baseline: Baseline | None = None) -> None:
         self.name = name

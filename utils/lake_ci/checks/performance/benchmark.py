@@ -94,7 +94,7 @@ class Benchmark(Check):
     baseline.
     """
 
-    alone = True
+    exclusive = True
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ class Collect(Check):
     """Collect the benchmarks, and report those that only the baseline has."""
 
     name = "benchmarks"
-    alone = True
+    exclusive = True
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class History(Check):
     """Write benchmarks.json, add a line to the history, and draw its trend."""
 
     name = "history"
-    alone = True
+    exclusive = True
 
     def __init__(self, collect: Collect) -> None:
         self.collect = collect

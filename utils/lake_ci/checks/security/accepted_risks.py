@@ -204,7 +204,7 @@ class AcceptedRisksCheck(Check):
 
     name = "exceptions"
     # It runs after the scanners: only then is known which exceptions are used.
-    alone = True
+    exclusive = True
 
     def __init__(self, register: Register) -> None:
         self.register = register

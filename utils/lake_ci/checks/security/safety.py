@@ -112,7 +112,7 @@ class Safety(Scanner):
         folder = from_folder(ctx.env)
         databases += [folder] if folder else []
         if not databases:
-            return Outcome(Status.WARNING, NONE, weaker=NONE)
+            return Outcome(Status.WARNING, NONE, not_checked=NONE)
         files, self._pins = self.listed(ctx)
         if not self._pins:
             return Outcome.failure(
@@ -131,7 +131,7 @@ class Safety(Scanner):
                 complete = fresh is not None or not self.resolves
                 return self._dated(self.outcome(done, ctx), database, resolved=complete)
             not_checked = f"{NONE}\n{done.last_lines(3)}"
-        return Outcome(Status.WARNING, NONE, weaker=not_checked)
+        return Outcome(Status.WARNING, NONE, not_checked=not_checked)
 
     def listed(self, ctx: CheckContext) -> tuple[list[Path], list[Pin]]:
         """The files that safety scans, and the pins in them."""
@@ -236,7 +236,7 @@ class Safety(Scanner):
                 outcome,
                 status=Status.WARNING,
                 detail=f"{detail}; {UNRESOLVED}",
-                weaker=UNRESOLVED,
+                not_checked=UNRESOLVED,
             )
         days = (self.today - database.day).days
         if days > OLD_DAYS:

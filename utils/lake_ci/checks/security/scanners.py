@@ -355,7 +355,7 @@ class Sarif(Check):
     """Write findings.sarif with all findings, and validate it with OASIS' schema."""
 
     name = REPORT
-    alone = True
+    exclusive = True
 
     def __init__(self, register: Register, scanners: list[Scanner]) -> None:
         self.register = register

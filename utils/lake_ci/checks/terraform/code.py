@@ -154,8 +154,8 @@ class Init(Check):
     """Download the locked providers with `terraform init`."""
 
     name = "init"
-    alone = True
-    prepares = True
+    exclusive = True
+    is_setup = True
 
     def __init__(self, code: Code) -> None:
         self.code = code
@@ -167,7 +167,7 @@ class Init(Check):
             return Outcome(
                 Status.WARNING,
                 f"Terraform is not installed: {how}",
-                weaker="nothing was planned",
+                not_checked="nothing was planned",
             )
         command = [terraform, "init", "-backend=false", "-lockfile=readonly", "-json"]
         done = ctx.execute(
@@ -194,7 +194,7 @@ class Init(Check):
                 Status.WARNING,
                 why,
                 outcome.findings,
-                weaker=f"nothing was planned: {why}",
+                not_checked=f"nothing was planned: {why}",
             )
         return outcome
 

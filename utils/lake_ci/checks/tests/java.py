@@ -65,7 +65,7 @@ class Java(Check):
     """Check the major version of Spark's Java, as the JVM reports it."""
 
     name = "java"
-    prepares = True
+    is_setup = True
 
     def __init__(self, major: str, env: Mapping[str, str] | None = None) -> None:
         self.major = major
@@ -78,7 +78,7 @@ class Java(Check):
             return Outcome(
                 Status.WARNING,
                 str(error),
-                weaker=f"nothing ran on Java {self.major}: {error}",
+                not_checked=f"nothing ran on Java {self.major}: {error}",
             )
         done = ctx.execute(
             [str(folder / "bin" / "java"), "-XshowSettings:properties", "-version"]
@@ -102,8 +102,8 @@ class Jars(Check):
     """Provide the jars of requirements/jars.txt, with the locked sha256."""
 
     name = "jars"
-    prepares = True
-    alone = True
+    is_setup = True
+    exclusive = True
 
     def run(self, ctx: CheckContext) -> Outcome:
         jars = read_jars(ctx.root)
@@ -138,7 +138,7 @@ class LockJars(Check):
     """Fetch the declared jars and lock their sha256."""
 
     name = "jars"
-    alone = True
+    exclusive = True
 
     def run(self, ctx: CheckContext) -> Outcome:
         coordinates = jar_coordinates(read_project(ctx.root))

@@ -83,7 +83,7 @@ class Pytest(Check):
         marks: run only the tests that this expression of pytest markers selects.
     """
 
-    alone = True
+    exclusive = True
 
     def __init__(
         self,
@@ -335,7 +335,7 @@ class Coverage(Check):
     """Check that the branch coverage of all tests of the job reaches a minimum."""
 
     name = "coverage"
-    alone = True
+    exclusive = True
 
     def __init__(self, minimum: float) -> None:
         self.minimum = minimum

@@ -52,7 +52,7 @@ def test_without_docker_the_row_says_where_to_get_it(ctx: CheckContext) -> None:
     ctx.env["PATH"] = "/nowhere"
     with engine(ctx) as found:
         outcome = EngineCheck(found).run(ctx)
-    assert outcome.status is Status.WARNING and outcome.weaker
+    assert outcome.status is Status.WARNING and outcome.not_checked
     assert (
         "no docker on PATH" in outcome.detail
         and "https://docs.docker.com" in outcome.detail

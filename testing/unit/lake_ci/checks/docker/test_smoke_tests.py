@@ -91,7 +91,7 @@ def test_failed_test_is_a_finding_with_its_file_and_line(
 
 def test_skipped_test_weakens_the_check(ctx: CheckContext, images: Images) -> None:
     Pytest(ctx, 0, PASSED, SKIPPED)
-    assert SmokeTest(images, "api").run(ctx).weaker == "skipped: test_end"
+    assert SmokeTest(images, "api").run(ctx).not_checked == "skipped: test_end"
 
 
 def test_module_without_a_test_is_a_failure(ctx: CheckContext, images: Images) -> None:

@@ -116,14 +116,14 @@ def test_the_namespace_is_made_on_the_sessions_own_server(
     assert server.spaces == {"lake-dev"} and server.closed
 
 
-def test_a_cluster_without_the_namespace_is_not_written_to_and_the_check_is_weaker(
+def test_a_cluster_without_the_namespace_is_not_written_to_and_the_check_is_incomplete(
     ctx: CheckContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server({}, spaces=set())
     outcome = dry_run(monkeypatch, server, own=False).run(ctx)
     assert (
-        outcome.weaker is not None
-        and "the server has no namespace lake-dev" in outcome.weaker
+        outcome.not_checked is not None
+        and "the server has no namespace lake-dev" in outcome.not_checked
     )
     assert server.spaces == set()
     assert (

@@ -330,8 +330,10 @@ def test_mypy_looks_at_what_pyproject_names_unless_files_are_typed(
 
 
 def test_only_what_rewrites_files_must_be_alone() -> None:
-    assert [tool.alone for tool in (Flake8(), Black(), Isort(), Mypy())] == [False] * 4
-    assert [tool.alone for tool in (SortImports(), Format())] == [True, True]
+    assert [tool.exclusive for tool in (Flake8(), Black(), Isort(), Mypy())] == [
+        False
+    ] * 4
+    assert [tool.exclusive for tool in (SortImports(), Format())] == [True, True]
 
 
 def test_flake8_is_given_only_the_files_not_known_to_be_clean(

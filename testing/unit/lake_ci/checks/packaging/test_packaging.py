@@ -115,7 +115,7 @@ def test_a_dirty_tree_is_advice(project: CheckContext, answering: Answering) -> 
     (project.root / "new.py").touch()
     answering(completed(stdout="1.0+g0.dirty\n"))
     outcome = packaging.Version().run(project)
-    assert (outcome.status, outcome.weaker) == (Status.WARNING, None)
+    assert (outcome.status, outcome.not_checked) == (Status.WARNING, None)
     assert outcome.detail == "1.0+g0.dirty: the tree is dirty; commit before a release"
 
 
@@ -514,14 +514,14 @@ def test_the_wheel_installs_with_the_locked_dependencies_alone_and_starts(
     ]
 
 
-def test_a_missing_python_is_a_weaker_check_that_says_how_to_get_it(
+def test_a_missing_python_is_an_incomplete_check_that_says_how_to_get_it(
     built: CheckContext, answering: Answering
 ) -> None:
     answering(completed(2, stderr="error: No interpreter found for Python 3.9"))
     outcome = packaging.InstallWheel("3.9").run(built)
     assert (outcome.status, outcome.detail) == (Status.WARNING, "no Python 3.9")
-    assert outcome.weaker is not None
-    assert "uv python install 3.9" in outcome.weaker
+    assert outcome.not_checked is not None
+    assert "uv python install 3.9" in outcome.not_checked
 
 
 @pytest.mark.parametrize("step", range(5))

@@ -77,7 +77,7 @@ def test_what_the_clock_cannot_tell_is_advice_with_the_command_that_would(
 ) -> None:
     outcome = judged(ctx, Runs(WILD, WILD[::-1], cpu=(0.0, 0.0)))
     assert outcome.status is Status.WARNING
-    assert outcome.weaker is None
+    assert outcome.not_checked is None
     assert "cannot tell for the whole" in outcome.detail
     assert "nox -s performance -- -k merge --generations " in outcome.detail
 

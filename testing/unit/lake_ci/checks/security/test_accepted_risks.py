@@ -70,7 +70,7 @@ def test_an_exception_without_a_file_holds_everywhere(root: Path) -> None:
 
 def test_what_is_below_the_failing_level_is_a_remark(root: Path) -> None:
     outcome = register(root, "", "high").settle("bandit", [make_finding()], "9 files")
-    assert (outcome.status, outcome.weaker) == (Status.WARNING, None)
+    assert (outcome.status, outcome.not_checked) == (Status.WARNING, None)
     assert outcome.detail == "1 finding below high in 9 files"
     assert [each.severity for each in outcome.findings] == ["warning"]
 

@@ -126,11 +126,13 @@ def test_a_live_database_that_does_not_answer_gives_way_to_the_folder(
 
 
 @pytest.mark.parametrize("online", [True, False])
-def test_no_database_is_a_weaker_check(project: CheckContext, online: bool) -> None:
+def test_no_database_is_an_incomplete_check(
+    project: CheckContext, online: bool
+) -> None:
     answering(project, (68, None))
     outcome = safety(project, online=online).run(project)
     assert outcome.status is Status.WARNING
-    assert "LAKE_CI_ADVISORIES" in (outcome.weaker or "")
+    assert "LAKE_CI_ADVISORIES" in (outcome.not_checked or "")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_an_old_database_is_a_remark(
     )
     answering(project, (0, report()))
     outcome = safety(project, online=False).run(project)
-    assert (outcome.status, outcome.weaker) == (status, None)
+    assert (outcome.status, outcome.not_checked) == (status, None)
 
 
 def test_a_vulnerable_pin_stands_at_its_line_and_the_report_names_no_origin(
@@ -197,13 +199,16 @@ def test_no_package_at_all_fails(project: CheckContext) -> None:
     assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, "nothing")
 
 
-def test_requirements_that_cannot_be_resolved_are_a_weaker_check(
+def test_requirements_that_cannot_be_resolved_are_an_incomplete_check(
     project: CheckContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locked_packages, "resolve", lambda ctx, today: None)
     answering(project, (0, report()))
     outcome = safety(project).run(project)
-    assert (outcome.status, outcome.weaker) == (Status.WARNING, advisories.UNRESOLVED)
+    assert (outcome.status, outcome.not_checked) == (
+        Status.WARNING,
+        advisories.UNRESOLVED,
+    )
     answering(project, (64, report(ROW)))
     assert safety(project).run(project).status is Status.FAILURE
 

@@ -78,7 +78,7 @@ def test_without_terraform_the_row_says_how_to_get_it_and_what_was_not_checked(
     ctx.env["PATH"] = ""
     code = Code()
     outcome = Init(code).run(ctx)
-    assert (outcome.status, outcome.weaker, code.ready) == (
+    assert (outcome.status, outcome.not_checked, code.ready) == (
         Status.WARNING,
         "nothing was planned",
         False,
@@ -123,14 +123,14 @@ def test_a_provider_that_cannot_be_found_is_named_where_it_is_asked_for(
         completed(1, diagnostic("Failed to query available provider packages", detail))
     )
     outcome = Init(Code()).run(ctx)
-    assert (outcome.status, outcome.weaker) == (Status.FAILURE, None)
+    assert (outcome.status, outcome.not_checked) == (Status.FAILURE, None)
     [found] = outcome.findings
     assert (found.file, found.line) == ("terraform/main.tf", 3)
     assert found.rule == "failed-to-query-available-provider-packages"
     assert found.message.endswith("none match 5.1.2")
 
 
-def test_a_registry_out_of_reach_is_a_weaker_check_that_names_a_missing_configuration(
+def test_an_unreachable_registry_is_an_incomplete_check(
     ctx: CheckContext, answering: Answering
 ) -> None:
     ctx.env["TF_CLI_CONFIG_FILE"] = "/nowhere/terraform.tfrc"
@@ -144,8 +144,8 @@ def test_a_registry_out_of_reach_is_a_weaker_check_that_names_a_missing_configur
     )
     outcome = Init(Code()).run(ctx)
     assert outcome.status is Status.WARNING
-    assert outcome.weaker is not None
-    assert "/nowhere/terraform.tfrc, which is not there" in outcome.weaker
+    assert outcome.not_checked is not None
+    assert "/nowhere/terraform.tfrc, which is not there" in outcome.not_checked
 
 
 def test_what_is_not_formatted_is_named_with_its_line(

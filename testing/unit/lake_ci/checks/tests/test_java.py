@@ -117,14 +117,14 @@ def test_another_major_version_is_a_failure(
 
 
 @pytest.mark.parametrize("env", [{}, {"LAKE_CI_JAVA17": "/no/such/folder"}])
-def test_no_java_at_all_is_a_weaker_check_that_names_the_variable(
+def test_no_java_at_all_is_an_incomplete_check_that_names_the_variable(
     ctx: CheckContext, env: dict[str, str]
 ) -> None:
     outcome = Java("17", env).run(ctx)
     assert outcome.status is Status.WARNING
-    assert outcome.weaker is not None
-    assert outcome.weaker.startswith("nothing ran on Java 17: ")
-    assert "LAKE_CI_JAVA17" in outcome.weaker
+    assert outcome.not_checked is not None
+    assert outcome.not_checked.startswith("nothing ran on Java 17: ")
+    assert "LAKE_CI_JAVA17" in outcome.not_checked
 
 
 @pytest.mark.parametrize(
