@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,9 @@ class Suite:
         """Declare a session for developers, which no event starts."""
 
         def decorate(function: Function) -> Job:
-            job = _job(function, events=(), **declaration)
-            self._register(job)
+            with exit_on_error(self.redact):
+                job = _job(function, events=(), **declaration)
+                self._register(job)
             return job
 
         return decorate
@@ -320,6 +321,12 @@ def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
 
 
 def _job(function: Function, **declaration: Any) -> Job:
+    """The declared job. Raises UsageError for an argument that a job does not have."""
+    known = [each.name for each in fields(Job) if each.name not in ("name", "function")]
+    for name in declaration:
+        if name not in known:
+            where = f"noxfile.py: job {function.__name__!r}"
+            raise UsageError(f"{where}: no argument {name!r}{nearest(name, known)}")
     lists: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in declaration.items()

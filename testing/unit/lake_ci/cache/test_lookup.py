@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +17,6 @@ import pytest
 from lake_ci.cache import lookup
 from lake_ci.cache.lookup import Mode, mode, uncacheable_reason
 from lake_ci.errors import UsageError
-from lake_ci.model import results
 from lake_ci.model.results import CheckResult, Result, Status
 
 if TYPE_CHECKING:
