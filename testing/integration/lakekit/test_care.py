@@ -90,7 +90,7 @@ def test_quality_and_plan_say_the_same_on_either_engine(
             "quarantine.orders": {"quantity is positive": 1, "type: quantity": 1}
         }
         plan = lakekit.plan(lake, engine=engine, tables=TABLES)
-        assert (plan.changes, plan.made_anew) == ((), ())
+        assert (plan.changes, plan.rebuilt) == ((), ())
 
 
 @pytest.mark.long

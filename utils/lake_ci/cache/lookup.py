@@ -22,7 +22,7 @@ from lake_ci.cache.fingerprint import (
     listing,
 )
 from lake_ci.cache.restore import OutputRestorer
-from lake_ci.cache.store import DamagedError, Entry, Store
+from lake_ci.cache.store import CacheEntry, DamagedError, Store
 from lake_ci.errors import UsageError
 from lake_ci.model import results
 from lake_ci.model.job import Graph, Job, Variant, nearest
@@ -97,7 +97,7 @@ class Verdict:
     variant: Variant
     answer: Answer
     fingerprint: Fingerprint | None = None
-    entry: Entry | None = None
+    entry: CacheEntry | None = None
     reasons: tuple[str, ...] = ()
 
     def why(self, shown: int = 3) -> str:
@@ -345,7 +345,7 @@ class ResultCache:
         return nearest or ["no result of it is kept"]
 
 
-def _file_states(entry: Entry) -> dict[str, str]:
+def _file_states(entry: CacheEntry) -> dict[str, str]:
     """The mode and the hash of each file that the job left, by its path."""
     return {file.path: f"{file.mode:o} {file.sha256}" for file in entry.files}
 

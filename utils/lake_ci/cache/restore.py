@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.cache.fingerprint import below
-from lake_ci.cache.store import CachedFile, Entry
+from lake_ci.cache.store import CachedFile, CacheEntry
 from lake_ci.model.job import Variant
 from lake_ci.model.results import REPORTS
 
@@ -23,7 +23,7 @@ class OutputRestorer:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def restore(self, entry: Entry, variant: Variant) -> None:
+    def restore(self, entry: CacheEntry, variant: Variant) -> None:
         """Restore the folders whose content differs from the entry.
 
         All files are verified before the first one is moved; whole folders are
@@ -53,7 +53,7 @@ class OutputRestorer:
                     folder.rename(Path(scratch) / f"old-{folder.name}")
                 (Path(scratch) / folder.name).rename(folder)
 
-    def check(self, entry: Entry, variant: Variant) -> None:
+    def check(self, entry: CacheEntry, variant: Variant) -> None:
         """Raise DamagedError if `restore` would raise it, without restoring: the needed
         files are read.
         """
@@ -68,7 +68,7 @@ class OutputRestorer:
         # delete the digests of the other.
         return Digests(self.root, self.root / ".cache" / "digests-left")
 
-    def _missing(self, entry: Entry, variant: Variant) -> list[Path]:
+    def _missing(self, entry: CacheEntry, variant: Variant) -> list[Path]:
         """The folders that do not hold what the entry has for them, dist/ first."""
         folders = [self.root / REPORTS / variant.id]
         if "dist/" in variant.job.reports:
@@ -77,14 +77,14 @@ class OutputRestorer:
         self._digests.save()
         return todo
 
-    def _in(self, folder: Path, entry: Entry) -> list[CachedFile]:
+    def _in(self, folder: Path, entry: CacheEntry) -> list[CachedFile]:
         return [
             file
             for file in entry.files
             if (self.root / file.path).is_relative_to(folder)
         ]
 
-    def _holds(self, folder: Path, entry: Entry) -> bool:
+    def _holds(self, folder: Path, entry: CacheEntry) -> bool:
         """Whether a folder contains exactly the files of the entry."""
         wanted = {
             file.path: f"{file.mode:o} {file.sha256}"

@@ -48,7 +48,7 @@ class CachedFile:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """A cached result.
 
     Attributes:
@@ -124,7 +124,7 @@ class Store:
         self.limit = limit
         self._entries = folder / f"v{SCHEMA}"
 
-    def find(self, fingerprint: str) -> Entry | None:
+    def find(self, fingerprint: str) -> CacheEntry | None:
         """The entry of a fingerprint, None where there is none. Raises DamagedError."""
         folder = self._entries / fingerprint
         if not folder.is_dir():
@@ -138,7 +138,7 @@ class Store:
             os.utime(folder)
         return entry
 
-    def of(self, job: str) -> list[Entry]:
+    def of(self, job: str) -> list[CacheEntry]:
         """The entries of a session, newest first; damaged ones are left out."""
         found = []
         for folder in self._folders():
@@ -269,7 +269,7 @@ class Store:
         return True
 
 
-def _load(folder: Path) -> Entry:
+def _load(folder: Path) -> CacheEntry:
     """The entry in a folder. Raises DamagedError."""
     digest, _, text = _read(folder / MANIFEST).partition(b"\n")
     text = text.removesuffix(b"\n")
@@ -281,7 +281,7 @@ def _load(folder: Path) -> Entry:
             raise ValueError(f"schema {body['schema']}")
         files = tuple(CachedFile(*row) for row in body["files"])
         result = results.from_json(body["result"])
-        entry = Entry(
+        entry = CacheEntry(
             folder,
             body["fingerprint"],
             body["job"],

@@ -17,7 +17,7 @@ from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.cluster import Installation
 from lake_ci.deploy.errors import StepError, WorkspaceError
 from lake_ci.deploy.events import Events
-from lake_ci.deploy.ledger import DeployRun, Entry, Ledger, Pending
+from lake_ci.deploy.ledger import DeployRun, Ledger, LedgerEntry, Pending
 from lake_ci.deploy.lock import Holder, Lock
 from lake_ci.deploy.release import MANIFEST, Release
 from lake_ci.deploy.retries import Clock
@@ -89,11 +89,11 @@ class DeployContext:
         self,
         pending: Pending,
         release: Release | None,
-        previous: Entry | None,
+        previous: LedgerEntry | None,
         **more: Any,
-    ) -> Entry:
+    ) -> LedgerEntry:
         """Make the ledger's entry for a deploy that ends now."""
-        entry = Entry(
+        entry = LedgerEntry(
             number=0,
             kind=pending.kind,
             id=pending.id,

@@ -33,7 +33,7 @@ class DeployRun:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One line of the ledger.
 
     Attributes:
@@ -107,7 +107,7 @@ class Ledger:
         self._folder = f"{base}/ledger"
         self._pending = f"{base}/pending.json"
 
-    def current(self) -> Entry | None:
+    def current(self) -> LedgerEntry | None:
         """The entry of the deployed version; None before the first deploy. Its `folder`
         is None if a rollback removed everything.
         """
@@ -117,22 +117,22 @@ class Ledger:
                 return entry
         return None
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[LedgerEntry]:
         """All entries, oldest first."""
         return [self.entry(number) for number in self._numbers()]
 
-    def entry(self, number: int) -> Entry:
+    def entry(self, number: int) -> LedgerEntry:
         """Read the entry of that number. Raises StepError if it cannot be read."""
         content = self._workspace.read(self._path(number))
         try:
             body = json.loads(content or b"")
-            return Entry(**{**body, "runs": _runs(body)})
+            return LedgerEntry(**{**body, "runs": _runs(body)})
         except (ValueError, TypeError, KeyError):
             raise StepError(
                 f"the ledger's entry {self._path(number)} cannot be read"
             ) from None
 
-    def append(self, entry: Entry) -> Entry:
+    def append(self, entry: LedgerEntry) -> LedgerEntry:
         """Write the next entry. If the last entry is this deploy's, from before an
         interruption, return that one.
         """
@@ -196,11 +196,11 @@ def _runs(body: Mapping[str, Any]) -> tuple[DeployRun, ...]:
     )
 
 
-def release_stack(entries: Sequence[Entry]) -> list[Entry]:
+def release_stack(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
     """The entries that a rollback can choose from, the live one last: a rollback
     removes those after its target.
     """
-    stack: list[Entry] = []
+    stack: list[LedgerEntry] = []
     for entry in entries:
         if entry.kind == "rollback":
             while stack and stack[-1].folder != entry.folder:

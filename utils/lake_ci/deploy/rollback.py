@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from lake_ci.deploy import scheduled_job
 from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
-from lake_ci.deploy.ledger import DeployRun, Entry, Pending, release_stack
+from lake_ci.deploy.ledger import DeployRun, LedgerEntry, Pending, release_stack
 from lake_ci.deploy.lock import LostLockError
 from lake_ci.deploy.release import Release
 from lake_ci.deploy.resume import (
@@ -33,16 +33,16 @@ class RollbackTarget:
     the first deploy; and the entries that it undoes.
     """
 
-    entry: Entry | None
-    undone: tuple[Entry, ...]
-    since: tuple[Entry, ...]
+    entry: LedgerEntry | None
+    undone: tuple[LedgerEntry, ...]
+    since: tuple[LedgerEntry, ...]
 
     @property
     def folder(self) -> str | None:
         return self.entry.folder if self.entry else None
 
 
-def find_target(entries: list[Entry], version: str | None) -> RollbackTarget:
+def find_target(entries: list[LedgerEntry], version: str | None) -> RollbackTarget:
     """Find the entry of that version, or the one before the live one. Raises
     RefusedError that lists the versions.
     """
@@ -58,7 +58,7 @@ def find_target(entries: list[Entry], version: str | None) -> RollbackTarget:
     )
 
 
-def _newest(stack: Sequence[Entry], version: str) -> int:
+def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
     """How many entries there are up to the newest one of the version."""
     matches = [
         number for number, entry in enumerate(stack, 1) if entry.version == version
@@ -119,7 +119,7 @@ def _undo_interrupted(context: DeployContext) -> bool:
 
 
 def _verify(
-    context: DeployContext, current: Entry, found: RollbackTarget
+    context: DeployContext, current: LedgerEntry, found: RollbackTarget
 ) -> tuple[Release | None, Release]:
     """The release to go back to and the one to leave, whose files are complete."""
     with context.events.step("verify") as step:
@@ -135,7 +135,7 @@ def _verify(
 def _change(
     context: DeployContext,
     pending: Pending,
-    current: Entry,
+    current: LedgerEntry,
     found: RollbackTarget,
     to: Release | None,
     leaving: Release,

@@ -14,7 +14,7 @@ from lake_ci.deploy import scheduled_job
 from lake_ci.deploy.client import TaskRun
 from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
-from lake_ci.deploy.ledger import DeployRun, Entry, Pending
+from lake_ci.deploy.ledger import DeployRun, LedgerEntry, Pending
 from lake_ci.deploy.lock import LostLockError
 from lake_ci.deploy.release import MANIFEST, Release
 from lake_ci.deploy.resume import (
@@ -115,7 +115,7 @@ class Rollout:
 
     # The steps
 
-    def _stands(self, current: Entry | None) -> bool:
+    def _stands(self, current: LedgerEntry | None) -> bool:
         with self.context.events.step("compare") as step:
             self._refuse_other_bytes()
             unchanged = self._is_unchanged(current)
@@ -131,7 +131,7 @@ class Rollout:
                 )
         return unchanged
 
-    def _is_unchanged(self, current: Entry | None) -> bool:
+    def _is_unchanged(self, current: LedgerEntry | None) -> bool:
         if current is None or current.folder != self.release.folder:
             return False
         if not self.context.installation.holds(self.release.wheel_path):
@@ -217,7 +217,7 @@ class Rollout:
         return Embedded(self.root, target.sample, target.inspect, target.compare)
 
     def _change(
-        self, pending: Pending, current: Entry | None, embedded: Embedded | None
+        self, pending: Pending, current: LedgerEntry | None, embedded: Embedded | None
     ) -> str:
         context = self.context
         with context.events.step("before") as step:

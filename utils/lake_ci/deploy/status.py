@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from lake_ci.deploy import scheduled_job
 from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import StepError
-from lake_ci.deploy.ledger import Entry
+from lake_ci.deploy.ledger import LedgerEntry
 from lake_ci.deploy.release import Release
 
 
@@ -41,7 +41,7 @@ def tell(context: DeployContext) -> bool:
     return not drift
 
 
-def _version_lines(current: Entry | None) -> list[str]:
+def _version_lines(current: LedgerEntry | None) -> list[str]:
     if current is None or current.version is None:
         return ["version      nothing is deployed"]
     return [
@@ -51,7 +51,7 @@ def _version_lines(current: Entry | None) -> list[str]:
     ]
 
 
-def _drift(context: DeployContext, current: Entry | None) -> Iterator[str]:
+def _drift(context: DeployContext, current: LedgerEntry | None) -> Iterator[str]:
     try:
         release = (
             context.release(current.folder) if current and current.folder else None

@@ -13,7 +13,7 @@ from lake_ci.deploy import scheduled_job
 from lake_ci.deploy.client import ENDED
 from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import StepError
-from lake_ci.deploy.ledger import DeployRun, Entry, Pending
+from lake_ci.deploy.ledger import DeployRun, LedgerEntry, Pending
 from lake_ci.deploy.lock import LostLockError
 from lake_ci.deploy.release import Release
 from lake_ci.deploy.retries import poll_until
@@ -61,7 +61,7 @@ def undo_deploy(context: DeployContext, pending: Pending, why: str) -> bool:
 
 
 def _undo_all(
-    context: DeployContext, last: Entry | None, pending: Pending
+    context: DeployContext, last: LedgerEntry | None, pending: Pending
 ) -> tuple[Release | None, list[str], list[str], Sequence[DeployRun]]:
     """Undo each part.
 
@@ -152,7 +152,7 @@ def stop_runs(context: DeployContext, runs: Sequence[DeployRun]) -> None:
         )
 
 
-def _last_good(context: DeployContext, last: Entry | None) -> Release | None:
+def _last_good(context: DeployContext, last: LedgerEntry | None) -> Release | None:
     return (
         context.release(last.folder)
         if last is not None and last.folder is not None

@@ -185,7 +185,7 @@ def plan(settings: Settings, as_json: bool) -> None:
     ]
     lines += [
         (name, "rebuild", "its declaration or its SQL changed", "")
-        for name in result.made_anew
+        for name in result.rebuilt
     ]
     click.echo(
         table_of(("table", "change", "what", "needs"), lines)

@@ -25,7 +25,7 @@ class PlanResult:
 
     lake: str
     changes: Tuple[Change, ...]
-    made_anew: Tuple[str, ...]
+    rebuilt: Tuple[str, ...]
 
     @property
     def needs_rebuild(self) -> bool:
@@ -47,7 +47,7 @@ def plan(
     place = find_lake(lake)
     check_lake(place, tables)
     changes: List[Change] = []
-    made_anew: List[str] = []
+    rebuilt: List[str] = []
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             for table in tables:
@@ -55,5 +55,5 @@ def plan(
                 changes += plan_changes(table, head)
                 note = head.note if head else None
                 if note and table.sql and note.digest != digest(tables, table):
-                    made_anew.append(table.name)
-    return PlanResult(str(place), tuple(changes), tuple(made_anew))
+                    rebuilt.append(table.name)
+    return PlanResult(str(place), tuple(changes), tuple(rebuilt))

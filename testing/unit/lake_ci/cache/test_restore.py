@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.cache.restore import OutputRestorer
-from lake_ci.cache.store import DamagedError, Entry, Store
+from lake_ci.cache.store import CacheEntry, DamagedError, Store
 from lake_ci.model.job import Job
 from lake_ci.model.results import CheckResult, Result, Status
 from lake_ci.runner.run import Run
@@ -53,7 +53,7 @@ class Checkout:
         self.store.keep(PRINT, b"", result, self.root, self.files)
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> CacheEntry:
         found = self.store.find(PRINT)
         assert found is not None
         return found

@@ -30,7 +30,7 @@ from lake_ci.deploy.cluster import Installation
 from lake_ci.deploy.context import DeployContext
 from lake_ci.deploy.errors import StepError, WorkspaceError
 from lake_ci.deploy.events import Events
-from lake_ci.deploy.ledger import DeployRun, Entry, Ledger, Pending
+from lake_ci.deploy.ledger import DeployRun, Ledger, LedgerEntry, Pending
 from lake_ci.deploy.lock import Holder, Lock
 from lake_ci.deploy.release import Release
 from lake_ci.deploy.retries import Clock, Limits
@@ -91,7 +91,7 @@ CLI_SAYS = {
 TOLERANT = {"DeployContext.seen", "DeployContext.entry"}
 
 
-ENTRY = Entry(1, "deploy", "me", None, None, None, None, "x", "15", "me", "", "")
+ENTRY = LedgerEntry(1, "deploy", "me", None, None, None, None, "x", "15", "me", "", "")
 RELEASE = Release(
     package="shop",
     version="1.0",

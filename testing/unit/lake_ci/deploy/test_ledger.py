@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 
 from lake_ci.deploy.errors import StepError, WorkspaceError
-from lake_ci.deploy.ledger import DeployRun, Entry, Ledger, Pending, release_stack
+from lake_ci.deploy.ledger import DeployRun, Ledger, LedgerEntry, Pending, release_stack
 from testing.unit.lake_ci.deploy.conftest import BASE, FakeWorkspace
 
 
-def entry(number: int, kind: str, version: str | None, identity: str = "") -> Entry:
+def entry(
+    number: int, kind: str, version: str | None, identity: str = ""
+) -> LedgerEntry:
     folder = f"/{version}" if version else None
     given = identity or f"id{number}"
-    return Entry(
+    return LedgerEntry(
         number,
         kind,
         given,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lake_ci.cache.lookup import Answer, Verdict
-from lake_ci.cache.store import Entry
+from lake_ci.cache.store import CacheEntry
 from lake_ci.errors import UsageError
 from lake_ci.model.events import Plan
 from lake_ci.model.job import Graph, Job
@@ -60,7 +60,7 @@ def known(**seconds: float) -> Durations:
 
 def verdicts(plan: Plan, *cached: str) -> list[Verdict]:
     """What the result cache knows: these sessions are cached, the others run."""
-    entry = Entry(Path(), "", "", samples.result_of(plan.variants[0]), 0.0, (), "")
+    entry = CacheEntry(Path(), "", "", samples.result_of(plan.variants[0]), 0.0, (), "")
     return [
         (
             Verdict(each, Answer.REUSE, entry=entry)

@@ -26,7 +26,7 @@ def test_new_lake_gets_every_table(tmp_path: Path) -> None:
 
 def test_lake_as_declared_needs_nothing(shop: Path) -> None:
     result = lakekit.plan(shop, tables=TABLES)
-    assert (result.changes, result.made_anew) == ((), ())
+    assert (result.changes, result.rebuilt) == ((), ())
 
 
 def test_changed_declaration_is_planned_and_nothing_written(
@@ -38,7 +38,7 @@ def test_changed_declaration_is_planned_and_nothing_written(
     assert [(each.table, each.what) for each in result.changes] == [
         ("gold.sales_by_day", "note string")
     ]
-    assert (result.needs_rebuild, result.made_anew) == (False, ("gold.sales_by_day",))
+    assert (result.needs_rebuild, result.rebuilt) == (False, ("gold.sales_by_day",))
     dropped = lakekit.plan(shop, tables=with_gold(columns=gold.columns[:-1]))
     assert dropped.needs_rebuild and [each.kind for each in dropped.changes] == [
         "drop column"

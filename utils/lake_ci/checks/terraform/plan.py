@@ -111,7 +111,7 @@ class Planner(Check):
         ]
 
 
-class Plan(Planner):
+class EnvironmentPlan(Planner):
     """Plan an environment; in an account of moto also apply, plan again and destroy.
 
     Attributes:
@@ -131,7 +131,7 @@ class Plan(Planner):
         self.plan_only = plan_only
         self.name = f"plan {environment}"
         self.account = account
-        self.made: Future[Path | None] = Future()
+        self.folder: Future[Path | None] = Future()
 
     def run(self, ctx: CheckContext) -> Outcome:
         try:
@@ -139,8 +139,8 @@ class Plan(Planner):
                 return Outcome(Status.SKIPPED, "not planned, for the code is not valid")
             return self.plan(ctx, self.account)
         finally:
-            if not self.made.done():
-                self.made.set_result(None)
+            if not self.folder.done():
+                self.folder.set_result(None)
 
     def plan(self, ctx: CheckContext, account: Account) -> Outcome:
         """Plan; in an account of moto rehearse the rest as well."""
@@ -162,7 +162,7 @@ class Plan(Planner):
         folder = ctx.reports / self.environment
         write_whole(folder / "plan.txt", done.stdout)
         write_whole(folder / "plan.json", shown.stdout)
-        self.made.set_result(folder)
+        self.folder.set_result(folder)
         numbers = counts(json.loads(shown.stdout))
         words = _actions_text(numbers)
         data = {"account": account.id, "rehearsed": not account.real, **numbers}

@@ -14,7 +14,7 @@ from typing import Any
 
 from lake_ci.checks.terraform import hcl
 from lake_ci.checks.terraform.code import FOLDER, isolated
-from lake_ci.checks.terraform.plan import Plan
+from lake_ci.checks.terraform.plan import EnvironmentPlan
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Check, CheckContext, crashed, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
@@ -29,11 +29,11 @@ ALIKE = ("staging", "production")
 TABLE = "tool.lake_ci.terraform"
 
 
-def made(plans: Sequence[Plan]) -> dict[str, Path]:
+def made(plans: Sequence[EnvironmentPlan]) -> dict[str, Path]:
     """The folder of each plan that could be made; waits until that is clear of all of
     them.
     """
-    folders = {plan.environment: plan.made.result() for plan in plans}
+    folders = {plan.environment: plan.folder.result() for plan in plans}
     return {
         environment: folder
         for environment, folder in folders.items()
@@ -51,7 +51,7 @@ class Checkov(Check):
 
     name = "checkov"
 
-    def __init__(self, plans: Sequence[Plan]) -> None:
+    def __init__(self, plans: Sequence[EnvironmentPlan]) -> None:
         self.plans = plans
 
     def run(self, ctx: CheckContext) -> Outcome:
@@ -131,7 +131,7 @@ def _reports(done: Completed) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Resource:
+class PlannedResource:
     """A resource or data source as a plan has it.
 
     What is known only after the plan is applied is missing in `values`, and true in
@@ -171,7 +171,7 @@ class Policy(Check):
 
     name = "policy"
 
-    def __init__(self, plans: Sequence[Plan]) -> None:
+    def __init__(self, plans: Sequence[EnvironmentPlan]) -> None:
         self.plans = plans
 
     def run(self, ctx: CheckContext) -> Outcome:
@@ -200,8 +200,8 @@ class Policy(Check):
     def differing(
         self,
         ctx: CheckContext,
-        staging: Sequence[Resource],
-        production: Sequence[Resource],
+        staging: Sequence[PlannedResource],
+        production: Sequence[PlannedResource],
     ) -> Iterator[Finding]:
         """A finding for each attribute that differs and may not, and for each pattern
         of `may_differ` that matches no attribute.
@@ -236,7 +236,7 @@ class Policy(Check):
         )
 
 
-def resources(plan: Mapping[str, Any]) -> Iterator[Resource]:
+def resources(plan: Mapping[str, Any]) -> Iterator[PlannedResource]:
     """Everything a plan has: what it read, what it will read while it is applied, and
     what will then be there.
     """
@@ -256,7 +256,9 @@ def resources(plan: Mapping[str, Any]) -> Iterator[Resource]:
             rows.pop(row["address"], None)
     for address in sorted(rows):
         name = hcl.INDEX.sub("", address).split(".")
-        yield Resource(address, name[-2], rows[address], unknown.get(address, {}))
+        yield PlannedResource(
+            address, name[-2], rows[address], unknown.get(address, {})
+        )
 
 
 def _rows(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -265,7 +267,7 @@ def _rows(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _rows(child)
 
 
-def objections(rows: Sequence[Resource]) -> Iterator[tuple[str, str, str, str]]:
+def objections(rows: Sequence[PlannedResource]) -> Iterator[tuple[str, str, str, str]]:
     """What the rules object to, as rule, address, a text in the block to look for, and
     message.
     """
@@ -277,7 +279,7 @@ def objections(rows: Sequence[Resource]) -> Iterator[tuple[str, str, str, str]]:
 Objections = Iterator[tuple[str, str, str]]
 
 
-def public_bucket(rows: Sequence[Resource]) -> Objections:
+def public_bucket(rows: Sequence[PlannedResource]) -> Objections:
     """A bucket that could be made public, or is."""
     for bucket, block in _companions(rows, "aws_s3_bucket_public_access_block"):
         if block is None:
@@ -297,7 +299,7 @@ def public_bucket(rows: Sequence[Resource]) -> Objections:
             )
 
 
-def unencrypted_bucket(rows: Sequence[Resource]) -> Objections:
+def unencrypted_bucket(rows: Sequence[PlannedResource]) -> Objections:
     """A bucket whose objects are not encrypted by what is declared for it."""
     for bucket, encryption in _companions(
         rows, "aws_s3_bucket_server_side_encryption_configuration"
@@ -306,7 +308,7 @@ def unencrypted_bucket(rows: Sequence[Resource]) -> Objections:
             yield bucket.address, "", f"{bucket.address}: no encryption is declared"
 
 
-def unversioned_bucket(rows: Sequence[Resource]) -> Objections:
+def unversioned_bucket(rows: Sequence[PlannedResource]) -> Objections:
     """A bucket in which what is overwritten is lost."""
     for bucket, versioning in _companions(rows, "aws_s3_bucket_versioning"):
         settings = (
@@ -317,7 +319,7 @@ def unversioned_bucket(rows: Sequence[Resource]) -> Objections:
             yield row.address, "status", f"{row.address}: the bucket keeps no versions"
 
 
-def wildcard_action(rows: Sequence[Resource]) -> Objections:
+def wildcard_action(rows: Sequence[PlannedResource]) -> Objections:
     """A permission for actions that nobody has listed."""
     for row, statement in _allowed(rows):
         for action in _list(statement.get("actions") or statement.get("Action")):
@@ -329,7 +331,7 @@ def wildcard_action(rows: Sequence[Resource]) -> Objections:
                 )
 
 
-def force_destroy(rows: Sequence[Resource]) -> Objections:
+def force_destroy(rows: Sequence[PlannedResource]) -> Objections:
     """A bucket that goes with all that is in it."""
     for row in rows:
         if row.values.get("force_destroy") is True:
@@ -350,8 +352,8 @@ RULES = (
 
 
 def _companions(
-    rows: Sequence[Resource], type_: str
-) -> Iterator[tuple[Resource, Resource | None]]:
+    rows: Sequence[PlannedResource], type_: str
+) -> Iterator[tuple[PlannedResource, PlannedResource | None]]:
     """Each bucket with the resource of a type that names it; its name is known before
     it is made.
     """
@@ -361,7 +363,9 @@ def _companions(
             yield row, by_name.get(row.values.get("bucket"))
 
 
-def _allowed(rows: Sequence[Resource]) -> Iterator[tuple[Resource, Mapping[str, Any]]]:
+def _allowed(
+    rows: Sequence[PlannedResource],
+) -> Iterator[tuple[PlannedResource, Mapping[str, Any]]]:
     """Each statement that allows something: of policy documents, and of policies that
     come from none of them.
     """
@@ -376,7 +380,9 @@ def _allowed(rows: Sequence[Resource]) -> Iterator[tuple[Resource, Mapping[str, 
                 yield row, statement
 
 
-def _own_policies(rows: Sequence[Resource]) -> Iterator[tuple[Resource, str]]:
+def _own_policies(
+    rows: Sequence[PlannedResource],
+) -> Iterator[tuple[PlannedResource, str]]:
     """Each resource with a policy that comes from no policy document."""
     written = {
         _canonical(row.values["json"])
@@ -426,7 +432,7 @@ def environment_free(text: str) -> str:
 
 
 def differences(
-    one: Iterable[Resource], two: Iterable[Resource], free: Sequence[str]
+    one: Iterable[PlannedResource], two: Iterable[PlannedResource], free: Sequence[str]
 ) -> Iterator[tuple[str, str, str, str]]:
     """What differs between two plans and may not: address, attribute, and what either
     of them has.
@@ -448,7 +454,7 @@ def differences(
                 yield pair[0].address, name, left, right
 
 
-def attributes(rows: Iterable[Resource]) -> Iterator[str]:
+def attributes(rows: Iterable[PlannedResource]) -> Iterator[str]:
     """Each attribute of these resources as `type.path`, also where its value is known
     only after the apply.
     """
@@ -457,7 +463,9 @@ def attributes(rows: Iterable[Resource]) -> Iterator[str]:
             yield from (f"{row.type}.{path}" for path, _ in _flat(values))
 
 
-def _unequal_values(one: Resource, two: Resource) -> Iterator[tuple[str, str, str]]:
+def _unequal_values(
+    one: PlannedResource, two: PlannedResource
+) -> Iterator[tuple[str, str, str]]:
     """The attributes that are known of both resources and differ, with both values."""
     first, second = dict(_flat(one.values)), dict(_flat(two.values))
     for name in sorted(first.keys() | second.keys()):

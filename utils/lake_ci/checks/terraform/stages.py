@@ -11,7 +11,7 @@ from lake_ci.checks.terraform.code import (
     Validate,
     Variables,
 )
-from lake_ci.checks.terraform.plan import Drift, Plan, TerraformOptions
+from lake_ci.checks.terraform.plan import Drift, EnvironmentPlan, TerraformOptions
 from lake_ci.checks.terraform.policy import Checkov, Policy
 from lake_ci.runner.check import CheckContext, Stages
 
@@ -29,8 +29,8 @@ def stages(ctx: CheckContext, chosen: TerraformOptions) -> Stages:
     environments = chosen.environments if code.valid else ()
     with aws.accounts(ctx, environments, rehearse=chosen.rehearse) as accounts:
         plans = [
-            Plan(code, name, accounts.get(name), plan_only=chosen.plan_only)
+            EnvironmentPlan(code, name, accounts.get(name), plan_only=chosen.plan_only)
             for name in chosen.environments
         ]
-        unit = UnitTests(code, after=[plan.made for plan in plans])
+        unit = UnitTests(code, after=[plan.folder for plan in plans])
         yield [*plans, unit, Checkov(plans), Policy(plans)]

@@ -13,7 +13,7 @@ import pytest
 from lake_ci.checks.terraform import plan as rehearsal
 from lake_ci.checks.terraform.accounts import Account
 from lake_ci.checks.terraform.code import Code
-from lake_ci.checks.terraform.plan import Drift, Plan
+from lake_ci.checks.terraform.plan import Drift, EnvironmentPlan
 from lake_ci.errors import LakeCiError, MachineError, UsageError
 from lake_ci.model.results import Status
 from lake_ci.runner.check import CheckContext
@@ -90,7 +90,7 @@ def test_a_rehearsal_plans_applies_plans_again_empties_and_destroys(
     ctx.execute = terraform = Terraform(
         plan=[done(0, "Plan: 1 to add"), done()], show=done(0, plan(CREATED))
     )
-    tool = Plan(Code(), "dev", MOTO)
+    tool = EnvironmentPlan(Code(), "dev", MOTO)
     outcome = tool.run(ctx)
     assert outcome.status is Status.SUCCESS
     assert (
@@ -115,7 +115,7 @@ def test_a_rehearsal_plans_applies_plans_again_empties_and_destroys(
         "destroy",
     ]
     assert all(env is MOTO.env for env in terraform.env)
-    folder = tool.made.result()
+    folder = tool.folder.result()
     assert folder == ctx.reports / "dev"
     assert (folder / "plan.txt").read_text() == "Plan: 1 to add"
     assert json.loads((folder / "plan.json").read_text())["resource_changes"]
@@ -123,7 +123,7 @@ def test_a_rehearsal_plans_applies_plans_again_empties_and_destroys(
 
 def test_a_real_account_is_only_read_and_not_even_locked(ctx: CheckContext) -> None:
     ctx.execute = terraform = Terraform(show=done(0, plan(UPDATED)))
-    outcome = Plan(Code(), "dev", REAL).run(ctx)
+    outcome = EnvironmentPlan(Code(), "dev", REAL).run(ctx)
     assert (
         outcome.detail
         == "account 333344445555, read only: 0 to add, 1 to change, 0 to destroy"
@@ -134,7 +134,7 @@ def test_a_real_account_is_only_read_and_not_even_locked(ctx: CheckContext) -> N
 
 def test_a_plan_alone_is_not_applied_and_says_so(ctx: CheckContext) -> None:
     ctx.execute = terraform = Terraform(show=done(0, plan(CREATED)))
-    outcome = Plan(Code(), "dev", MOTO, plan_only=True).run(ctx)
+    outcome = EnvironmentPlan(Code(), "dev", MOTO, plan_only=True).run(ctx)
     assert (
         outcome.detail
         == "planned on moto, not applied: 1 to add, 0 to change, 0 to destroy"
@@ -149,7 +149,7 @@ def test_what_is_planned_again_is_named_with_attribute_and_line(
         plan=[done(), done(rehearsal.CHANGES)],
         show=[done(0, plan(CREATED)), done(0, plan(UPDATED))],
     )
-    outcome = Plan(Code(), "dev", MOTO).run(ctx)
+    outcome = EnvironmentPlan(Code(), "dev", MOTO).run(ctx)
     [found] = outcome.findings
     assert (found.rule, found.file, found.line) == (
         "changes-again",
@@ -166,7 +166,7 @@ def test_an_output_alone_that_changes_again_is_named_too(ctx: CheckContext) -> N
     ctx.execute = Terraform(
         plan=[done(), done(rehearsal.CHANGES)], show=done(0, plan())
     )
-    [found] = Plan(Code(), "dev", MOTO).run(ctx).findings
+    [found] = EnvironmentPlan(Code(), "dev", MOTO).run(ctx).findings
     assert (found.rule, found.file) == ("changes-again", "terraform/outputs.tf")
 
 
@@ -179,11 +179,11 @@ def test_a_plan_that_fails_or_warns_is_asked_again_for_the_place(
     ctx.execute = Terraform(
         plan=[first, done(first.code, diagnostic("Invalid value for variable"))]
     )
-    tool = Plan(Code(), "dev", MOTO)
+    tool = EnvironmentPlan(Code(), "dev", MOTO)
     [found] = tool.run(ctx).findings
     assert (found.rule, found.line) == ("invalid-value-for-variable", 3)
     assert found.file == "terraform/environments/dev.tfvars"
-    assert tool.made.result() is None
+    assert tool.folder.result() is None
     assert not (ctx.reports / "dev").exists()
 
 
@@ -193,7 +193,7 @@ def test_a_command_that_fails_ends_the_rehearsal_with_its_words(
 ) -> None:
     failed = {command: done(1, diagnostic("Broken"))}
     ctx.execute = terraform = Terraform(show=done(0, plan(CREATED)), **failed)
-    outcome = Plan(Code(), "dev", MOTO).run(ctx)
+    outcome = EnvironmentPlan(Code(), "dev", MOTO).run(ctx)
     assert [found.rule for found in outcome.findings] == ["broken"]
     assert terraform.names[-1] == command
 
@@ -204,17 +204,17 @@ def test_a_command_at_the_time_limit_is_a_timeout(
 ) -> None:
     cut = Completed((), -15, "", "", 9.0, "timeout")
     ctx.execute = Terraform(**({"show": done(0, plan(CREATED))} | {command: cut}))
-    tool = Plan(Code(), "dev", MOTO)
+    tool = EnvironmentPlan(Code(), "dev", MOTO)
     assert tool.run(ctx).findings[0].rule == "timeout"
-    assert tool.made.done()
+    assert tool.folder.done()
 
 
 def test_without_an_account_nothing_is_planned_and_nobody_waits(
     ctx: CheckContext,
 ) -> None:
-    tool = Plan(Code(), "dev", None)
+    tool = EnvironmentPlan(Code(), "dev", None)
     assert tool.run(ctx).status is Status.SKIPPED
-    assert tool.made.result() is None
+    assert tool.folder.result() is None
 
 
 def test_nobody_waits_for_a_plan_that_broke(ctx: CheckContext) -> None:
@@ -222,10 +222,10 @@ def test_nobody_waits_for_a_plan_that_broke(ctx: CheckContext) -> None:
         raise RuntimeError
 
     ctx.execute = broken
-    tool = Plan(Code(), "dev", MOTO)
+    tool = EnvironmentPlan(Code(), "dev", MOTO)
     with pytest.raises(RuntimeError):
         tool.run(ctx)
-    assert tool.made.result() is None
+    assert tool.folder.result() is None
 
 
 def test_drift_is_named_at_the_block_that_declares_it(ctx: CheckContext) -> None:

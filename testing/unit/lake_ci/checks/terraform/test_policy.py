@@ -14,8 +14,8 @@ import pytest
 
 from lake_ci.checks.terraform import policy
 from lake_ci.checks.terraform.code import Code
-from lake_ci.checks.terraform.plan import Plan
-from lake_ci.checks.terraform.policy import Checkov, Policy, Resource
+from lake_ci.checks.terraform.plan import EnvironmentPlan
+from lake_ci.checks.terraform.policy import Checkov, PlannedResource, Policy
 from lake_ci.model.results import Finding, Status
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
@@ -55,28 +55,36 @@ VERSIONED = {"versioning_configuration": [{"status": "Enabled"}]}
 SUSPENDED = {"versioning_configuration": [{"status": "Suspended"}]}
 
 
-def bucket(name: str = "production", **types: dict[str, Any]) -> list[Resource]:
+def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedResource]:
     """A bucket with all it has to have, some of it replaced."""
     companions: dict[str, dict[str, Any]] = {
         "public_access_block": {},
         "server_side_encryption_configuration": {"rule": [{}]},
         "versioning": VERSIONED,
     }
-    rows = [Resource("aws_s3_bucket.lake", "aws_s3_bucket", {"bucket": f"lake-{name}"})]
+    rows = [
+        PlannedResource(
+            "aws_s3_bucket.lake", "aws_s3_bucket", {"bucket": f"lake-{name}"}
+        )
+    ]
     for suffix, values in (companions | types).items():
         kind = f"aws_s3_bucket_{suffix}"
-        rows.append(Resource(f"{kind}.lake", kind, {"bucket": f"lake-{name}"} | values))
+        rows.append(
+            PlannedResource(f"{kind}.lake", kind, {"bucket": f"lake-{name}"} | values)
+        )
     return rows
 
 
-def document(**statement: Any) -> Resource:
+def document(**statement: Any) -> PlannedResource:
     address = "data.aws_iam_policy_document.access"
-    return Resource(address, "aws_iam_policy_document", {"statement": [statement]})
+    return PlannedResource(
+        address, "aws_iam_policy_document", {"statement": [statement]}
+    )
 
 
-def written(statement: dict[str, Any], name: str = "policy") -> Resource:
+def written(statement: dict[str, Any], name: str = "policy") -> PlannedResource:
     values = {name: json.dumps({"Statement": statement})}
-    return Resource("aws_iam_role_policy.lake", "aws_iam_role_policy", values)
+    return PlannedResource("aws_iam_role_policy.lake", "aws_iam_role_policy", values)
 
 
 def test_a_bucket_with_all_it_has_to_have_is_fine() -> None:
@@ -134,14 +142,14 @@ def test_a_bucket_with_all_it_has_to_have_is_fine() -> None:
             "aws_iam_role_policy.lake",
         ),
         (
-            [Resource("aws_ecr.a", "aws_ecr", {"force_destroy": True})],
+            [PlannedResource("aws_ecr.a", "aws_ecr", {"force_destroy": True})],
             "force-destroy",
             "aws_ecr.a",
         ),
     ],
 )
 def test_each_rule_names_what_it_objects_to(
-    rows: list[Resource], rule: str, address: str
+    rows: list[PlannedResource], rule: str, address: str
 ) -> None:
     found = [(row[0], row[1]) for row in policy.objections(rows)]
     assert found == [(rule, address)]
@@ -159,14 +167,14 @@ def test_each_rule_names_what_it_objects_to(
         written({"Effect": "Deny", "Action": "*", "Principal": "*"}),
     ],
 )
-def test_what_is_denied_or_narrowed_is_no_objection(row: Resource) -> None:
+def test_what_is_denied_or_narrowed_is_no_objection(row: PlannedResource) -> None:
     assert list(policy.objections([row])) == []
 
 
 def test_a_document_and_the_policy_made_of_it_are_one_objection() -> None:
     row = written({"Effect": "Allow", "Action": "s3:*"})
     source = document(actions=["s3:*"])
-    made = Resource(
+    made = PlannedResource(
         source.address, source.type, {**source.values, "json": row.values["policy"]}
     )
     assert [each[1] for each in policy.objections([made, row])] == [made.address]
@@ -175,12 +183,12 @@ def test_a_document_and_the_policy_made_of_it_are_one_objection() -> None:
 def test_names_and_accounts_may_differ_and_nothing_else_that_is_not_on_the_list() -> (
     None
 ):
-    def lake(name: str, days: int, status: str = "Enabled") -> Resource:
+    def lake(name: str, days: int, status: str = "Enabled") -> PlannedResource:
         values = {
             "bucket": f"lake-{name}-{len(name):012}",
             "rule": [{"days": days, "status": status}],
         }
-        return Resource(
+        return PlannedResource(
             "aws_s3_bucket_lifecycle_configuration.lake", "lifecycle", values
         )
 
@@ -205,20 +213,20 @@ def test_a_resource_that_only_one_of_both_has_is_a_difference() -> None:
 
 
 def test_what_one_of_both_does_not_know_yet_is_no_difference() -> None:
-    planned = Resource(
+    planned = PlannedResource(
         "aws_kms_key.a",
         "aws_kms_key",
         {"tags": [{}]},
         {"arn": True, "tags": [{"id": True}]},
     )
-    there = Resource(
+    there = PlannedResource(
         "aws_kms_key.a", "aws_kms_key", {"arn": "arn:key", "tags": [{"id": "1"}]}
     )
     assert not list(policy.differences([planned], [there], []))
     assert [
         row[1]
         for row in policy.differences(
-            [Resource("aws_kms_key.a", "aws_kms_key", {})], [there], []
+            [PlannedResource("aws_kms_key.a", "aws_kms_key", {})], [there], []
         )
     ] == [
         "arn",
@@ -288,17 +296,17 @@ def ctx(ctx: CheckContext) -> CheckContext:
 
 def planned(
     ctx: CheckContext, environment: str, rows: list[dict[str, Any]] | None
-) -> Plan:
+) -> EnvironmentPlan:
     """A plan that was made, or could not be."""
-    plan = Plan(Code(), environment, None)
-    plan.made = Future()
+    plan = EnvironmentPlan(Code(), environment, None)
+    plan.folder = Future()
     folder: Path | None = None
     if rows is not None:
         folder = ctx.reports / environment
         folder.mkdir()
         body = {"planned_values": {"root_module": {"resources": rows}}}
         (folder / "plan.json").write_text(json.dumps(body))
-    plan.made.set_result(folder)
+    plan.folder.set_result(folder)
     return plan
 
 
@@ -341,7 +349,7 @@ def test_a_pattern_of_what_may_differ_that_matches_nothing_is_found(
 
 
 def test_an_attribute_that_only_the_apply_tells_is_an_attribute() -> None:
-    row = policy.Resource("aws_x.a", "aws_x", {"name": "a"}, {"id": True})
+    row = policy.PlannedResource("aws_x.a", "aws_x", {"name": "a"}, {"id": True})
     assert set(policy.attributes([row])) == {"aws_x.name", "aws_x.id"}
 
 
