@@ -16,12 +16,6 @@ anywhere.
 """
 
 
-@pytest.fixture(scope="session")
-def skips_long_tests() -> bool:
-    """Whether this variant of the matrix leaves out the long tests."""
-    return bool(_left_out_by())
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """Mark the tests that start Spark; skip the long tests where the matrix leaves them
