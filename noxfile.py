@@ -2,9 +2,10 @@
 # requires-python = ">=3.10"
 # dependencies = ["jinja2==3.1.6", "nox[uv]==2026.10.20"]
 # ///
-"""One session per CI job, in pipeline order; helpers for developers last.
+"""One session per CI job, in pipeline order; sessions for developers come last.
 
-`nox` runs the whole graph, `nox -s X` runs exactly X; GitHub Actions calls the same.
+`nox` runs the whole graph, `nox -s X` runs only X. GitHub Actions runs the same
+sessions.
 """
 
 import sys
@@ -41,8 +42,8 @@ from lake_ci.runner.suite import Suite
 from lake_ci.workflow import stages as github
 from lake_ci.workflow import workflow as actions
 
-# The block at the top makes any other nox run again as this one; this refuses where
-# that is switched off.
+# The block at the top makes another version of nox start this version. This line stops
+# the run where that feature is switched off.
 nox.needs_version = "==2026.10.20"
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"
@@ -63,7 +64,7 @@ MACHINE = ["browser", "engine", "terraform", "api-server"]
     minutes=10,
 )
 def lint(run: Run) -> None:
-    """Style, imports, strict types, locks and the workflow."""
+    """Check style, imports, strict types, locks and the workflow."""
     run.options(style.options)
     run.install("lint")
     run.check(*style.checks(), *github.checks(jobs.graph))
@@ -76,7 +77,7 @@ def lint(run: Run) -> None:
     minutes=10,
 )
 def security(run: Run) -> None:
-    """Scan packages, code and secrets; one SARIF of all findings."""
+    """Scan packages, code and secrets; write all findings as SARIF."""
     run.install("security")
     run.check(*scans.checks(ROOT, date.today()))
 
@@ -90,7 +91,7 @@ def security(run: Run) -> None:
     parser=rehearsal.parser,
 )
 def terraform(run: Run) -> None:
-    """The lake's storage on AWS: validate, test, plan, policy."""
+    """Validate, test, plan and audit the lake's storage on AWS."""
     chosen = run.options(rehearsal.options)
     run.install("terraform")
     run.run_stages(infrastructure.stages(run.ctx, chosen))
@@ -106,10 +107,10 @@ def terraform(run: Run) -> None:
     parser=lambda: pytest.parser("tests-3.11", affected=True),
 )
 def tests(run: Run) -> None:
-    """Unit and integration tests of lakekit and its API."""
+    """Run unit and integration tests of lakekit and its API."""
     run.options(pytest.Arguments)
     run.install(f"test-java{run.java}")
-    # The long tests run on the newest Python alone, and they reach the most.
+    # The long tests run on the newest Python only, so its coverage is the highest.
     minimum = 95 if run.python == PYTHONS[-1] else 90
     run.check(*testing.checks(run, "lakekit", JAVAS, minimum=minimum))
 
@@ -123,7 +124,7 @@ def tests(run: Run) -> None:
     parser=lambda: pytest.parser("suite", affected=True),
 )
 def suite(run: Run) -> None:
-    """Unit and integration tests of this suite itself."""
+    """Run the unit and integration tests of this suite."""
     run.options(pytest.Arguments)
     run.install("suite")
     run.check(*testing.checks(run, "suite", JAVAS, minimum=90))
@@ -141,7 +142,7 @@ def suite(run: Run) -> None:
     parser=images.parser,
 )
 def docker(run: Run) -> None:
-    """The images: linted, built twice and compared, smoke-tested."""
+    """Lint the images, build them twice, compare, and smoke-test."""
     chosen = run.options(images.options)
     run.install("docker")
     run.run_stages(containers.stages(run.ctx, chosen, date.today()))
@@ -158,7 +159,7 @@ def docker(run: Run) -> None:
     parser=kustomize.parser,
 )
 def k8s(run: Run) -> None:
-    """The manifests: schemas, a real dry-run, best practices."""
+    """Check the manifests: schemas, a real dry run, best practices."""
     chosen = run.options(kustomize.options)
     run.install("k8s")
     run.run_stages(kubernetes.stages(run.ctx, chosen))
@@ -171,7 +172,7 @@ def k8s(run: Run) -> None:
     minutes=15,
 )
 def build(run: Run) -> None:
-    """Wheel and sdist: built, checked, installed on each Python."""
+    """Build and check wheel and sdist; install on each Python."""
     run.install("build")
     run.check(*distributions.checks(PYTHONS))
 
@@ -203,7 +204,7 @@ def performance(run: Run) -> None:
     parser=deploying.parser,
 )
 def deploy(run: Run) -> None:
-    """The wheel to Databricks, whole or not at all."""
+    """Deploy the wheel to Databricks, completely or not at all."""
     whole = jobs.planned is not None
     asked = run.options(
         lambda words: deploying.options(words, jobs.env, pipeline=whole)
@@ -223,7 +224,7 @@ def deploy(run: Run) -> None:
     parser=lambda: pytest.parser("acceptance"),
 )
 def acceptance(run: Run) -> None:
-    """A seeded defect for each check, found by the real tool."""
+    """Seed a defect for each check; the real tool must find it."""
     run.options(pytest.Arguments)
     run.install("acceptance")
     run.check(pytest.Pytest("acceptance", ["testing/acceptance"]))
@@ -238,7 +239,7 @@ def acceptance(run: Run) -> None:
     minutes=180,
 )
 def inputs(run: Run) -> None:
-    """Each job in a copy that holds only what it declares."""
+    """Run each job in a copy that holds only its declared inputs."""
     named = run.options(declarations.options).jobs
     with declarations.scratch() as folder:
         run.check(*declarations.checks(jobs.graph, ROOT, named, folder, "inputs"))
@@ -246,7 +247,7 @@ def inputs(run: Run) -> None:
 
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
 def pipeline(session: nox.Session) -> None:
-    """The whole graph, as on GitHub; options: `nox -- --help`."""
+    """Run the whole graph, as on GitHub; options: `nox -- --help`."""
     graph.run_pipeline(jobs, session)
 
 
@@ -258,19 +259,19 @@ def summary(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def plan(session: nox.Session) -> None:
-    """What an event would run, in order, and why not the rest."""
+    """Print what an event would run, in order, and why jobs are left out."""
     graph.show_plan(jobs, session)
 
 
 @nox.session(venv_backend="none")
 def cache(session: nox.Session) -> None:
-    """What is kept of earlier runs; `-- --status`, `--prune`, `--clear`."""
+    """Show the result cache; `-- --status`, `--prune`, `--clear`."""
     kept.manage(jobs, session)
 
 
 @jobs.helper(parser=actions.parser)
 def workflow(run: Run) -> None:
-    """Write ci.yml from the declarations; `-- --check` compares."""
+    """Write ci.yml from the declared jobs; `-- --check` compares."""
     run.check(actions.tool(jobs.graph, run.posargs))
 
 
@@ -290,7 +291,7 @@ def pictures(run: Run) -> None:
 
 @jobs.helper(parser=locks.parser)
 def lock(run: Run) -> None:
-    """Compile requirements/; `-- --check` compares, `-- --upgrade` renews."""
+    """Compile requirements/; `-- --check` compares, `-- --upgrade` updates."""
     if "--check" in run.posargs:
         run.check(locks.Locks())
         return

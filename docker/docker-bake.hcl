@@ -1,4 +1,5 @@
-# The four images of docker/Dockerfile, side by side, with shared layers: docker buildx bake -f docker/docker-bake.hcl
+# Builds the four images of docker/Dockerfile in parallel, with shared layers:
+# docker buildx bake -f docker/docker-bake.hcl
 
 variable "BASE" { default = "python:3.11-slim-bookworm" }
 variable "PREFIX" { default = "lakekit-" }
@@ -7,7 +8,7 @@ variable "VERSION" { default = "0.0.0+unknown" }
 variable "REVISION" { default = "unknown" }
 variable "SOURCE" { default = "" }
 variable "SOURCE_DATE_EPOCH" { default = "0" }
-# A proxy is passed on to the build, and into no layer.
+# A proxy is used during the build, but not stored in a layer.
 variable "HTTP_PROXY" { default = "" }
 variable "HTTPS_PROXY" { default = "" }
 variable "NO_PROXY" { default = "" }
@@ -27,7 +28,7 @@ target "image" {
     HTTPS_PROXY       = HTTPS_PROXY
     NO_PROXY          = NO_PROXY
   }
-  # A pip.conf, where pip needs one: LAKE_CI_PIP_CONF holds its text.
+  # LAKE_CI_PIP_CONF has the text of a pip.conf, if pip needs one.
   secret = ["type=env,id=pip,env=LAKE_CI_PIP_CONF"]
   labels = {
     "org.opencontainers.image.version"  = VERSION

@@ -1,5 +1,5 @@
-"""Whether the API answers, for Docker's HEALTHCHECK: an exit code, and the reason where
-it does not.
+"""Checks whether the API responds, for Docker's HEALTHCHECK: exits with 0, or with 1
+and the reason.
 """
 
 import os

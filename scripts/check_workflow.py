@@ -1,11 +1,11 @@
-"""Hold a workflow file against the declared jobs, reading nothing but the file: what
-GitHub would do with it.
+"""Checks a workflow file against the declared jobs, without other inputs than the file.
 
     python scripts/check_workflow.py .github/workflows/ci.yml \\
         '{"lint": {"needs": [], "sessions": ["lint"]}}'
 
-Prints findings as JSON, and exits with 1 where there are any. The summary, which needs
-every job, and jobs without a `run:` (publishing) are no declared jobs.
+Prints findings as JSON, and exits with 1 if there are findings. Two kinds of jobs need
+no declaration: the summary, which needs every job, and jobs without a `run:`
+(publishing).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LINE = "__line__"
 
 
 class Loader(yaml.SafeLoader):
-    """Keeps the line of each mapping, under the key LINE."""
+    """Stores the line of each mapping under the key LINE."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -38,7 +38,7 @@ Found = tuple[str, str, int]
 
 
 def check(jobs: Mapping[str, Any], declared: Mapping[str, Any]) -> Iterator[Found]:
-    """What is wrong, as (rule, message, line)."""
+    """Yield the findings as (rule, message, line)."""
     for name in declared.keys() - jobs.keys():
         yield "missing-job", f"the declared job {name!r} is not in the workflow", 1
     for name, job in jobs.items():
@@ -48,7 +48,7 @@ def check(jobs: Mapping[str, Any], declared: Mapping[str, Any]) -> Iterator[Foun
 
 
 def _steps(name: str, job: Mapping[str, Any]) -> Iterator[Found]:
-    """A job has few steps, and its commands are sessions."""
+    """Check that a job has few steps, and that its commands are sessions."""
     steps = job.get("steps", [])
     if len(steps) > MOST_STEPS:
         yield (
@@ -71,7 +71,7 @@ def _needs(
     jobs: Mapping[str, Any],
     declared: Mapping[str, Any],
 ) -> Iterator[Found]:
-    """Needs are those declared, exist, and do not lead back."""
+    """Check that needs are declared, exist, and have no cycle."""
     needs = needs_of(job)
     for need in needs:
         if need not in jobs:
@@ -106,7 +106,7 @@ def _needs(
 def _run(
     name: str, job: Mapping[str, Any], declared: Mapping[str, Any]
 ) -> Iterator[Found]:
-    """A job runs the sessions declared for it, all of them and no other."""
+    """Check that a job runs exactly the sessions that are declared for it."""
     sessions = all_sessions_of(job)
     if name not in declared:
         if sessions and name != SUMMARY:
@@ -133,13 +133,13 @@ def _run(
 
 
 def needs_of(job: Mapping[str, Any]) -> list[str]:
-    """A job's needs; GitHub takes a single one without a list."""
+    """Return a job's needs as a list; GitHub also accepts a single name."""
     needs = job.get("needs", [])
     return [needs] if isinstance(needs, str) else list(needs)
 
 
 def all_sessions_of(job: Mapping[str, Any]) -> list[str]:
-    """The sessions that the steps of a job run."""
+    """Return the sessions that the steps of a job run."""
     return [
         session
         for step in job.get("steps", [])
@@ -149,7 +149,7 @@ def all_sessions_of(job: Mapping[str, Any]) -> list[str]:
 
 
 def sessions_of(job: Mapping[str, Any], step: Mapping[str, Any]) -> list[str]:
-    """The sessions that a step runs: one, or one for each entry of the matrix."""
+    """Return the sessions that a step runs: one, or one per entry of the matrix."""
     session = str(step.get("env", {}).get("SESSION", ""))
     if session != "${{ matrix.session }}":
         return [session]

@@ -21,8 +21,8 @@ from typing import Any, Tuple
 
 
 def lakekit(*arguments: str, minutes: float) -> Tuple[int, Any, float]:
-    """Run a command of lakekit: its exit code, its JSON and its seconds. Ends the
-    script where it could not run.
+    """Run a lakekit command; return its exit code, its JSON and its seconds. Exits the
+    script if the command could not run.
     """
     command = [sys.executable, "-m", "lakekit", *arguments, "--json"]
     started = time.perf_counter()
@@ -44,7 +44,7 @@ def lakekit(*arguments: str, minutes: float) -> Tuple[int, Any, float]:
 
 
 def main() -> None:
-    """Run, compare, print."""
+    """Run both engines, compare the lakes, print the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

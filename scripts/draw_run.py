@@ -25,7 +25,7 @@ from rich.text import Text
 
 COLUMNS, ROWS = 84, 50
 REDRAW = re.compile(r"\x1b\[(\d+)A\x1b\[J")
-# rich's own template loads its font from the network.
+# The default template of rich loads its font from the network.
 TEMPLATE = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
 <style>
@@ -48,7 +48,7 @@ TEMPLATE = """\
 
 
 def record(command: list[str]) -> tuple[str, int]:
-    """Run a command in a pseudo-terminal; return all it printed, and its exit code."""
+    """Run a command in a pseudo-terminal; return its output and its exit code."""
     leader, follower = pty.openpty()
     ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     env = {
@@ -70,7 +70,7 @@ def record(command: list[str]) -> tuple[str, int]:
     while True:
         try:
             piece = os.read(leader, 65536)
-        except OSError:  # Linux says EIO once the other side is closed
+        except OSError:  # Linux raises EIO after the other side is closed
             break
         if not piece:
             break
@@ -82,8 +82,8 @@ def record(command: list[str]) -> tuple[str, int]:
 
 
 def settle(output: str) -> list[str]:
-    """The lines that stay on the screen: each redrawing of the board takes back the
-    lines of the one before.
+    """Return the lines that remain on the screen. Each redraw of the board replaces the
+    lines of the previous one.
     """
     lines: list[str] = []
     for line in output.replace("\r\n", "\n").split("\n"):
@@ -96,8 +96,8 @@ def settle(output: str) -> list[str]:
 
 
 def excerpt(lines: list[str], first: str, then: str) -> list[str]:
-    """From the line that holds `first`, three dots, and from the last line that starts
-    with `then` to the end.
+    """Return the line with `first`, three dots, and all lines from the last line that
+    starts with `then`.
     """
     start = next((number for number, line in enumerate(lines) if first in line), 0)
     found = [number for number, line in enumerate(lines) if line.startswith(then)]
@@ -109,7 +109,7 @@ def excerpt(lines: list[str], first: str, then: str) -> list[str]:
 
 
 def draw(lines: list[str]) -> str:
-    """The lines, ANSI colours and all, as SVG."""
+    """Return the lines as SVG, with their ANSI colors."""
     console = Console(
         record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True
     )

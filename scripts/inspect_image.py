@@ -1,8 +1,7 @@
-"""Say, as JSON, what is inside the image that this runs in: given to its Python on
-standard input, by `nox -s docker`.
+"""Prints the contents of the container image as JSON. `nox -s docker` runs this in the
+image, through standard input of its Python.
 
-It needs nothing but the standard library, and walks what the image's own file system
-holds.
+It uses only the standard library, and walks only the file system of the image.
 """
 
 import json
@@ -24,7 +23,7 @@ CACHES = (
 
 
 def files() -> Iterator[Tuple[str, os.stat_result]]:
-    """Every path of the root file system, with its facts."""
+    """Yield every path of the root file system, with its stat result."""
     for folder, names, found in os.walk("/"):
         names[:] = [
             name
@@ -37,12 +36,14 @@ def files() -> Iterator[Tuple[str, os.stat_result]]:
 
 
 def is_setuid(mode: int) -> bool:
-    """Whether a path is a program that runs as its owner or group."""
+    """Return whether a path is a setuid or setgid program."""
     return stat.S_ISREG(mode) and bool(mode & (stat.S_ISUID | stat.S_ISGID))
 
 
 def is_stray(path: str, mode: int) -> bool:
-    """Whether an image needs no such path: a repository, tests, pip or a cache."""
+    """Return whether a path does not belong in an image: a repository, tests, pip or a
+    cache.
+    """
     name = os.path.basename(path)
     if stat.S_ISDIR(mode):
         inside = path.startswith("/opt/lake/")
@@ -55,7 +56,7 @@ def is_stray(path: str, mode: int) -> bool:
 
 
 def debian_packages() -> Dict[str, str]:
-    """The versions of the installed Debian packages."""
+    """Return the versions of the installed Debian packages."""
     versions, name = {}, ""
     with open("/var/lib/dpkg/status", encoding="utf-8") as status:
         for line in status:
@@ -68,7 +69,7 @@ def debian_packages() -> Dict[str, str]:
 
 
 def main() -> None:
-    """Walk the image, and print what was found."""
+    """Walk the image and print the findings."""
     modes = [(path, facts.st_mode) for path, facts in files()]
     packages = {
         each.metadata["Name"]: each.version

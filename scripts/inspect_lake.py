@@ -20,7 +20,7 @@ INTEGERS = ("tinyint", "smallint", "int", "bigint", "long", "integer", "short", 
 
 
 def packages() -> Dict[str, str]:
-    """Every distribution of this Python, and its version."""
+    """Return every installed distribution and its version."""
     return {
         _name(each.metadata["Name"]): each.version
         for each in metadata.distributions()
@@ -29,7 +29,9 @@ def packages() -> Dict[str, str]:
 
 
 def family(package: str) -> Set[str]:
-    """A distribution and all that it depends on here; empty if not installed."""
+    """Return a distribution and its installed dependencies; empty if it is not
+    installed.
+    """
     found: Set[str] = set()
     ahead = [_name(package)]
     while ahead:
@@ -41,7 +43,7 @@ def family(package: str) -> Set[str]:
         except metadata.PackageNotFoundError:
             continue
         found.add(name)
-        # What stands behind "extra ==" is asked for by nobody.
+        # Requirements with "extra ==" are ignored, because no extra is requested.
         ahead += [
             _name(re.split(r"[^\w.-]", need)[0])
             for need in needs
@@ -55,8 +57,8 @@ def _name(name: str) -> str:
 
 
 def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
-    """The tables of `catalog.schema`: their versions, and what the gold ones hold. Each
-    table takes a query or two.
+    """Return the versions of the tables in `catalog.schema`, and the totals of the gold
+    tables. Each table takes one or two queries.
     """
     from pyspark.sql import SparkSession
 
@@ -79,7 +81,7 @@ def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
 
 
 def _totals(frame: Any) -> Dict[str, Any]:
-    """The number of rows, and the sum of each column that has one."""
+    """Return the number of rows, and the sum of each numeric column."""
     from pyspark.sql import functions
 
     columns = [name for name, kind in frame.dtypes if _adds_up(kind)]
@@ -96,7 +98,7 @@ def _totals(frame: Any) -> Dict[str, Any]:
 
 
 def from_folder(lake: Path) -> Dict[str, Any]:
-    """The gold tables of a lake that is a folder."""
+    """Return the gold tables of a lake in a folder."""
     import duckdb
     from deltalake import DeltaTable
 
@@ -128,7 +130,9 @@ def _adds_up(kind: str) -> bool:
 
 
 def _text(value: Any) -> Any:
-    """A sum in full: JSON has no decimals, and other readers round large numbers."""
+    """Return a sum as exact text: JSON has no decimals, and some readers round large
+    numbers.
+    """
     return None if value is None else str(value)
 
 

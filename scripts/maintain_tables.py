@@ -1,5 +1,4 @@
-"""Compact files and delete old ones: `lakekit maintain`, with its options, as a task of
-a Databricks job or by hand.
+"""Runs `lakekit maintain` with its options, as a task of a Databricks job or by hand.
 
 python scripts/maintain_tables.py --lake main.flights
 """
@@ -10,5 +9,5 @@ from lakekit.cli.main import call
 
 if __name__ == "__main__":
     code = call(["maintain", *sys.argv[1:]])
-    if code:  # a task that exits at all, even by 0, may count as failed
+    if code:  # Databricks may report any exit, even with 0, as a failure
         sys.exit(code)

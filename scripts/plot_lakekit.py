@@ -37,7 +37,9 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 
 
 def plot(results: list[dict[str, Any]]) -> str:
-    """One group of bars for each size; the longest of a group takes the whole width."""
+    """Return the SVG: one group of bars per size. The longest bar of a group has the
+    full width.
+    """
     parts, top = [], 0
     for result in results:
         rows = [(name, result[name]) for name in NAMES if name in result]
@@ -73,7 +75,7 @@ def plot(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Read the figures, write the picture."""
+    """Read the measurements and write the picture."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,11 +1,11 @@
-"""Tell where each value of a built overlay was written.
+"""Lists where each value of a built overlay was defined.
 
     python scripts/render_manifests.py k8s/overlays/production built.yaml manifests.yaml
 
-Reads what kustomize made, with `originAnnotations`; writes it without them to the file
-that is named; and prints JSON: the objects, each with its places as `[path, file,
-line]`, and what patches delete. In a path an item of a list goes by its name,
-`name=api`, where it has one: that is how kustomize merges lists, whatever their order.
+Reads the output of kustomize with `originAnnotations`, and writes it without them to
+the last file. Prints JSON: the objects, each with its places as `[path, file, line]`,
+and the objects that patches delete. In a path, a list item with a name is identified by
+it, `name=api`, because kustomize merges lists by name in any order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import yaml
 
 ADDED = ("config.kubernetes.io/origin", "alpha.config.kubernetes.io/transformations")
 KUSTOMIZATION = "kustomization.yaml"
-# What every patch has to repeat.
+# Fields that every patch must repeat.
 IDENTITY = (("apiVersion",), ("kind",), ("metadata", "name"))
 SECTIONS = ("resources", "components")
 Place = tuple[list[str], str, int]
@@ -30,12 +30,12 @@ Place = tuple[list[str], str, int]
 
 @dataclass
 class Sources:
-    """The files of an overlay, from the base to what has the last word.
+    """The files of an overlay, from the base to the file with the highest precedence.
 
     Attributes:
         documents: file and root of every object and patch.
         settings: for each generated ConfigMap, by name, the place of each key.
-        images: by the name that the image has at last, the place that says so.
+        images: by the final name of the image, the place that defines it.
     """
 
     documents: list[tuple[str, yaml.Node, int]] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Sources:
     images: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def read(self, folder: Path) -> None:
-        """Take in a kustomization, after those that it builds upon."""
+        """Read a kustomization, after the kustomizations that it is based on."""
         path = folder / KUSTOMIZATION
         kustomization = yaml.load(
             path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
@@ -67,29 +67,31 @@ class Sources:
             self.images[each.get("newName", each["name"])] = (str(path), line)
 
     def take_patch(self, path: Path, patch: dict[str, Any], node: Any) -> None:
-        """Take in a patch that a kustomization names or holds, at that node."""
+        """Read a patch that a kustomization references or contains, at that node."""
         if "path" in patch:
             self.take(path.parent / patch["path"])
         elif "patch" in patch:
             text = child(node, "patch")
-            # A block's text begins in the line below its `|`.
+            # The text of a block starts in the line below its `|`.
             below = text.start_mark.line + (text.style in ("|", ">"))
             self.compose(str(path), patch["patch"], below)
 
     def take(self, path: Path) -> None:
-        """Take in a file of objects or patches."""
+        """Read a file of objects or patches."""
         self.compose(str(path), path.read_text(encoding="utf-8"), 0)
 
     def compose(self, file: str, text: str, below: int) -> None:
-        """Take in the documents of a text that begins so many lines into its file."""
+        """Parse the documents of a text that starts `below` lines after the start of
+        its file.
+        """
         self.documents += [
             (file, node, below)
             for node in yaml.compose_all(text, Loader=yaml.CSafeLoader)
         ]
 
     def places(self, thing: dict[str, Any], origin: str | None) -> list[Place]:
-        """Where the values of an object were written: a single one by the last file,
-        what holds others by the first.
+        """Return where the values of an object were defined: a scalar by the last file,
+        a mapping or list by the first.
         """
         found: dict[tuple[str, ...], Place] = {}
         for place in self.written(thing, origin):
@@ -100,24 +102,26 @@ class Sources:
         return list(found.values())
 
     def written(self, thing: dict[str, Any], origin: str | None) -> Iterator[Place]:
-        """Where the values of an object were written, in the order they count."""
+        """Yield where the values of an object were defined, by increasing
+        precedence.
+        """
         kind, name = thing["kind"], thing["metadata"]["name"]
         for file, node, below in self.documents:
             if value(node, "kind") != kind:
                 continue
             same = value(node, "metadata", "name") == name
-            # The namespace is named by the overlay.
+            # The overlay sets the namespace's name.
             if same or (kind == "Namespace" and file == origin):
                 yield from walk(node, [], file, below)
         if kind == "ConfigMap":
-            # Its name ends in a hash of its content.
+            # The name ends in a hash of the content.
             yield from self.settings.get(name.rpartition("-")[0], ())
         for path, image in images(thing, []):
             if image.rpartition(":")[0] in self.images:
                 yield (path, *self.images[image.rpartition(":")[0]])
 
     def deleted(self) -> Iterator[dict[str, Any]]:
-        """What patches delete."""
+        """Yield the objects that patches delete."""
         for file, node, below in self.documents:
             if value(node, "$patch") == "delete":
                 name = value(node, "metadata", "name")
@@ -131,7 +135,7 @@ class Sources:
 
 
 def child(node: Any, key: str | int) -> Any:
-    """The node below a key or number; None where there is none."""
+    """Return the child node of a key or index; None if it does not exist."""
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
         return node.value[key]
     if isinstance(node, yaml.MappingNode):
@@ -140,7 +144,7 @@ def child(node: Any, key: str | int) -> Any:
 
 
 def value(node: Any, *keys: str) -> str | None:
-    """The text below these keys."""
+    """Return the text at the path of these keys."""
     for key in keys:
         node = child(node, key)
     return node.value if isinstance(node, yaml.ScalarNode) else None
@@ -151,7 +155,9 @@ def line_of(node: Any) -> int:
 
 
 def walk(node: Any, path: list[str], file: str, below: int) -> Iterator[Place]:
-    """Every place in and below a node; that of a value is the line of its key."""
+    """Yield every place at and below a node. The line of a value is the line of its
+    key.
+    """
     if not path:
         yield path, file, line_of(node) + below
     if isinstance(node, yaml.MappingNode):
@@ -167,7 +173,7 @@ def walk(node: Any, path: list[str], file: str, below: int) -> Iterator[Place]:
 
 
 def assignments(path: Path) -> list[Place]:
-    """The keys of an .env file."""
+    """Return the keys of an .env file."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [
         (["data", line.partition("=")[0]], str(path), number)
@@ -177,7 +183,7 @@ def assignments(path: Path) -> list[Place]:
 
 
 def images(thing: Any, path: list[str]) -> Iterator[tuple[list[str], str]]:
-    """The images that an object names, with their paths."""
+    """Yield the images of an object, with their paths."""
     if isinstance(thing, dict):
         for key, item in thing.items():
             if key == "image" and isinstance(item, str):
@@ -193,7 +199,9 @@ def images(thing: Any, path: list[str]) -> Iterator[tuple[list[str], str]]:
 
 
 def strip(thing: dict[str, Any]) -> str | None:
-    """Take the added annotations off an object, and return the file it comes from."""
+    """Remove the added annotations from an object, and return the file that it comes
+    from.
+    """
     annotations = thing["metadata"].get("annotations", {})
     origin = annotations.get(ADDED[0])
     for name in ADDED:
@@ -211,7 +219,7 @@ def main(overlay: str, built: str, target: str) -> None:
     sources = Sources()
     sources.read(Path(overlay))
     objects = []
-    # The wrapper lies elsewhere: of an origin the end is what tells.
+    # The wrapper is in another folder, so only the end of an origin's path is compared.
     for thing in yaml.load_all(
         Path(built).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
     ):

@@ -20,8 +20,8 @@ from pyspark.sql import SparkSession
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the deploy's: its id and those of its tasks, and when it ran, in
-    milliseconds; `ended` 0: still does.
+    """A run of the deploy: its id and the ids of its tasks, and its time in
+    milliseconds. `ended` is 0 while it runs.
     """
 
     ids: FrozenSet[str]
@@ -34,8 +34,8 @@ class Run:
         return cls(frozenset(ids.split(",")), int(started), int(ended))
 
     def wrote(self, commit: Dict[str, Any]) -> bool:
-        """Whether a commit is of this run: Databricks notes the run; elsewhere the time
-        has to tell.
+        """Return whether a commit was made by this run. Databricks records the run in
+        the commit; elsewhere the time of the commit decides.
         """
         job = commit["job"]
         if job is not None:
@@ -50,7 +50,7 @@ class Run:
 
 
 class Restorer:
-    """Sets back the tables of one schema."""
+    """Restores the tables of one schema."""
 
     def __init__(self, spark: SparkSession, lake: str, runs: List[Run]) -> None:
         self._spark = spark
@@ -61,7 +61,9 @@ class Restorer:
         self.left: Dict[str, str] = {}
 
     def back(self, name: str, before: Optional[int]) -> None:
-        """Set one table back to a version; None: to not being there."""
+        """Restore one table to a version; None drops a table that the deploy
+        created.
+        """
         full = f"{self._lake}.`{name.replace('`', '``')}`"
         history = self._spark.sql(f"DESCRIBE HISTORY {full}").collect()
         since = [
@@ -86,7 +88,7 @@ class Restorer:
             self._restore(name, full, before)
 
     def _restore(self, name: str, full: str, before: int) -> None:
-        """Restore a table, and exit where it then has another number of rows."""
+        """Restore a table, and exit if it then has an unexpected number of rows."""
         self._spark.sql(f"RESTORE TABLE {full} TO VERSION AS OF {before}")
         rows = self._spark.table(full).count()
         wanted = self._spark.sql(f"SELECT * FROM {full} VERSION AS OF {before}").count()

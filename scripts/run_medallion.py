@@ -1,7 +1,7 @@
-"""Bring every table of a lake up to date: `lakekit run`, with its options, as a task of
-a Databricks job or by hand.
+"""Runs `lakekit run` with its options, as a task of a Databricks job or by hand.
 
-python scripts/run_medallion.py --source /Volumes/main/flights/files --lake main.flights
+    python scripts/run_medallion.py --source /Volumes/main/flights/files \\
+        --lake main.flights
 """
 
 import sys
@@ -10,5 +10,5 @@ from lakekit.cli.main import call
 
 if __name__ == "__main__":
     code = call(["run", *sys.argv[1:]])
-    if code:  # a task that exits at all, even by 0, may count as failed
+    if code:  # Databricks may report any exit, even with 0, as a failure
         sys.exit(code)

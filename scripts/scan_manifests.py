@@ -1,10 +1,10 @@
-"""Run checkov's rules for Kubernetes over files of manifests.
+"""Runs checkov's Kubernetes rules on manifest files.
 
     python scripts/scan_manifests.py production.yaml staging.yaml
 
-Prints JSON: `{"checked", "unreadable", "failed"}`, a row of `failed` with the rule,
-what it asks for, the file, the object and the value it looked at last. checkov's own
-command does the same, and loads every language that it knows before: twice the time.
+Prints JSON: `{"checked", "unreadable", "failed"}`. A row of `failed` has the rule, its
+requirement, the file, the object and the last value that the rule evaluated. The
+command of checkov takes twice as long, because it first loads all of its languages.
 """
 
 from __future__ import annotations

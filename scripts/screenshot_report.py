@@ -28,11 +28,11 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 LIMIT = 400_000
-# Of a whole page so much is shown, at half size.
+# The maximum height of the screenshot of a whole page, at half size.
 HEIGHT = 3400
 Scheme = Literal["light", "dark"]
-# Name, width in CSS pixels, height of the first screen, scheme, and whether the whole
-# page is shown.
+# Name, width in CSS pixels, height of the first screen, scheme, and whether the
+# screenshot has the whole page.
 VIEWS: list[tuple[str, int, int, Scheme, bool]] = [
     ("desktop", 1280, 900, "light", False),
     ("desktop-whole", 1280, 900, "light", True),
@@ -44,13 +44,13 @@ VIEWS: list[tuple[str, int, int, Scheme, bool]] = [
 
 
 def chromium() -> str | None:
-    """The browser to use; None where there is none."""
+    """Return the path of the browser; None if none is installed."""
     named = os.environ.get("LAKE_CI_CHROMIUM")
     return named or shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def take(browser: Browser, page_file: Path, folder: Path) -> list[Path]:
-    """One PNG a view."""
+    """Save one PNG per view; return their paths."""
     taken = []
     for name, width, height, scheme, whole in VIEWS:
         size: ViewportSize = {"width": width, "height": height}

@@ -39,11 +39,11 @@ LAST_LINES = 8
 
 
 class ServerEndedError(Exception):
-    """A program ended that should have gone on; with the end of its log."""
+    """A program ended unexpectedly; the message has the end of its log."""
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
+    """Return unused ports of the loopback interface."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
@@ -53,8 +53,8 @@ def free_ports(number: int) -> list[int]:
 
 @contextmanager
 def own_folder(parent: Path) -> Iterator[Path]:
-    """A folder that is removed afterwards; those of dead servers, and their processes,
-    are removed before.
+    """Create a folder that is removed afterwards. First removes the folders and
+    processes of dead servers.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(parent):
@@ -66,7 +66,7 @@ def own_folder(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # Nobody sweeps what is half gone.
+        # The lock prevents another process from sweeping a partly removed folder.
         with one_at_a_time(parent):
             shutil.rmtree(folder)
         held.close()
@@ -81,8 +81,8 @@ def one_at_a_time(parent: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove a server's folder, and end what still works in it, unless the server
-    lives: it holds the folder's lock.
+    """Remove a server's folder and kill its remaining processes, unless the server is
+    alive: a live server holds the folder's lock.
     """
     try:
         with (folder / "lock").open("a") as lock:
@@ -90,7 +90,8 @@ def sweep(folder: Path) -> None:
     except BlockingIOError:
         return
     for pid, command in commands():
-        # As the option of a program of ours, not as a file that somebody looks at.
+        # Match only options of the server's programs, not a user's program that opened
+        # a file there.
         if f"={folder}/" in command:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -98,7 +99,7 @@ def sweep(folder: Path) -> None:
 
 
 def commands() -> Iterator[tuple[int, str]]:
-    """The processes of this machine, with their command lines."""
+    """Yield the processes of this machine, with their command lines."""
     if Path("/proc/self/cmdline").exists():
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
@@ -116,8 +117,8 @@ def commands() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program whose output goes to a log in the folder, killed at the end: nothing of
-    it is worth keeping.
+    """Run a program that logs to a file in the folder, and kill it at the end. Its data
+    does not need a clean shutdown.
     """
     with (folder / f"{Path(argv[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -135,8 +136,8 @@ def wait_until(
     processes: dict[str, subprocess.Popen[bytes]],
     folder: Path,
 ) -> None:
-    """Wait until `ready()`. Raises ServerEndedError where one of the processes ends
-    before, or the time is over.
+    """Wait until `ready()` returns true. Raises ServerEndedError if a process ends
+    before, or after the timeout.
     """
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
@@ -154,14 +155,14 @@ def wait_until(
 
 
 def log_of(folder: Path, name: str) -> str:
-    """The end of a program's log."""
+    """Return the end of a program's log."""
     text = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
     return "\n".join(text.strip().splitlines()[-LAST_LINES:])
 
 
 @contextmanager
 def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """etcd and kube-apiserver, with a certificate and a token of this run's own."""
+    """Run etcd and kube-apiserver, with a new certificate and a new token."""
     token = write_credentials(folder)
     client, peer, secure = free_ports(3)
     etcd = etcd_command(assets, folder, client, peer)
@@ -179,10 +180,10 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_credentials(folder: Path) -> str:
-    """Write a new authority, a certificate with its key, and the file of tokens into
-    the folder; the one token.
+    """Write a new certificate authority, a certificate with its key, and the file of
+    tokens into the folder; return the token.
     """
-    import trustme  # `--context` needs none
+    import trustme  # not required with `--context`
 
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
@@ -197,7 +198,7 @@ def write_credentials(folder: Path) -> str:
 
 
 def etcd_command(assets: Path, folder: Path, client: int, peer: int) -> list[str]:
-    """etcd on those ports, its data in the folder."""
+    """Return the command of etcd on these ports, with its data in the folder."""
     return [
         f"{assets}/etcd",
         f"--data-dir={folder}/etcd",
@@ -213,7 +214,9 @@ def etcd_command(assets: Path, folder: Path, client: int, peer: int) -> list[str
 def apiserver_command(
     assets: Path, folder: Path, client: int, secure: int
 ) -> list[str]:
-    """kube-apiserver over the etcd of that port, with the folder's credentials."""
+    """Return the command of kube-apiserver for the etcd on that port, with the
+    credentials in the folder.
+    """
     return [
         f"{assets}/kube-apiserver",
         f"--etcd-servers=http://127.0.0.1:{client}",
@@ -230,18 +233,20 @@ def apiserver_command(
         f"--token-auth-file={folder}/tokens.csv",
         "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.0.0.0/24",
-        # Nothing makes the accounts of new namespaces here.
+        # No controller creates the service accounts of new namespaces here.
         "--disable-admission-plugins=ServiceAccount",
-        # As clusters have it: that a privileged container is refused is for the
-        # namespace's level to say.
+        # As in common clusters: the pod security level of the namespace decides whether
+        # a privileged container is refused.
         "--allow-privileged=true",
     ]
 
 
 def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | None]:
-    """How to get a path of the server: its answer, or None where there is none."""
+    """Return a function that requests a path of the server. It returns the response, or
+    None without a response.
+    """
     trust = ssl.create_default_context(cafile=str(authority))
-    # Without a proxy, which the machine's variables may name.
+    # Environment variables may define a proxy, which must not be used here.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
     )
@@ -261,7 +266,7 @@ def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | Non
 
 @contextmanager
 def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """The cluster of a context, by kubectl with the user's own credentials, on a socket
+    """Proxy a context's cluster by kubectl, with the user's credentials, on a socket
     that only the user can open.
     """
     address = folder / "socket"
@@ -272,7 +277,9 @@ def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def is_listened_on(address: Path) -> bool:
-    """Whether a program answers there: the socket's file is made a moment before."""
+    """Return whether a program accepts connections. The socket's file exists a moment
+    before.
+    """
     with socket.socket(socket.AF_UNIX) as visitor:
         try:
             visitor.connect(os.path.relpath(address))
@@ -303,7 +310,7 @@ def main(argv: list[str]) -> int:
         try:
             with served as how:
                 print(json.dumps(how), flush=True)
-                # The end of it is the one thing that also a killed parent tells.
+                # Standard input also ends when the parent process is killed.
                 sys.stdin.read()
         except (ServerEndedError, OSError) as error:
             print(error, file=sys.stderr)

@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def call(
     *command: str, folder: Path, environment: Mapping[str, str], minutes: float
 ) -> str:
-    """Run a command to its end; what it printed. Ends the script where it fails or
-    takes too long.
+    """Run a command and return its output. Exits the script if it fails or exceeds its
+    timeout.
     """
     started = time.perf_counter()
     shown = " ".join(
@@ -78,9 +78,12 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Install, make a project, run it twice, compare."""
+    """Install the wheel, create a project, run it on both engines, and compare the
+    lakes.
+    """
     options = parsed()
-    # What finds an index and trusts it; nothing by which a checkout could be imported.
+    # Variables that pip and uv need to find and trust an index. Variables that could
+    # import a checkout are excluded.
     prefixes = ("PATH", "HOME", "UV_", "PIP_", "SSL_")
     environment = {
         name: value for name, value in os.environ.items() if name.startswith(prefixes)

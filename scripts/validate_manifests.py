@@ -1,11 +1,11 @@
-"""Hold manifests against the schemas of Kubernetes versions, strictly: a field that is
-not known is an error.
+"""Validates manifests against the schemas of Kubernetes versions, strictly: an unknown
+field is an error.
 
     python scripts/validate_manifests.py manifests.yaml 1.32 1.34
 
-Prints JSON: `[{"kind", "name", "path", "message", "versions"}]`, one row for what is
-wrong in the same way in several versions; exits with 1 where there are any, and with 2
-for a version whose schemas are not here.
+Prints JSON: `[{"kind", "name", "path", "message", "versions"}]`, with one row for an
+error that is the same in several versions. Exits with 1 if there are errors, and with 2
+for a version whose schemas are not installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from kubernetes_validate import utils as schemas
 
-# It reads and parses the same two files of schemas for every object.
+# Without a cache, it reads and parses the same two schema files for every object.
 schemas.schema_contents = lru_cache(schemas.schema_contents)
 
 

@@ -1,7 +1,7 @@
-"""What holds for all tests."""
+"""Settings for all tests."""
 
 import os
 
-# deltalake 1.2 logs a warning for each file it stops reading early: 70,000 lines a
-# second. Set before it is imported.
+# deltalake 1.2 logs a warning for each file that it does not read to its end: 70,000
+# lines per second. The variable must be set before the import.
 os.environ.setdefault("RUST_LOG", "off")

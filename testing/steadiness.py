@@ -38,11 +38,11 @@ from lake_ci.system.processes import Completed, Processes
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = "reports/steadiness"
 JAVA = "17"
-# How often each kind runs.
+# The number of runs of each kind.
 COUNTS = {"busy": 5, "waits": 20, "orders": 10}
 ENVIRONMENTS = {"lakekit": ".nox/tests-3-11-java17", "suite": ".nox/suite-3-11"}
 INSTALL = 'run `nox -s suite-3.11 "tests-3.11(java17)" --install-only`'
-# The tests of `waits` are the files in which this is found.
+# Test files that match this pattern run in `waits`.
 WAITS = re.compile(
     r"^\s*(?:import|from) "
     r"(?:asyncio|select|signal|socket|subprocess|threading|time)\b"
@@ -52,7 +52,7 @@ WAITS = re.compile(
     re.MULTILINE,
 )
 FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
-# It ends with the process whose id it is given, whatever ends that.
+# The loop ends when the process with the given id ends for any reason.
 LOOP = """
 import os, sys
 parent = int(sys.argv[1])
@@ -91,14 +91,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class Ended(Planned):
-    """A run that has ended: pytest's exit code, and the tests that failed."""
+    """A run that has ended: the exit code of pytest, and the failed tests."""
 
     code: int
     failed: tuple[str, ...]
 
 
 class Progress:
-    """The runs so far, kept in a file; those of another tree do not count."""
+    """The runs so far, stored in a file. Runs of another tree do not count."""
 
     def __init__(self, file: Path, tree: str, seed: int) -> None:
         self.file, self.tree, self.seed = file, tree, seed
@@ -118,7 +118,7 @@ class Progress:
     def left(
         self, root: Path, counts: Mapping[str, int], files: Mapping[str, list[str]]
     ) -> Iterator[tuple[Planned, list[str]]]:
-        """The runs that are not done yet, with their files of tests."""
+        """Return the runs that are not done yet, with their test files."""
         done = {(run.kind, run.number, run.group) for run in self.runs}
         for kind, count in counts.items():
             for number in range(1, count + 1):
@@ -129,7 +129,7 @@ class Progress:
 
 
 def files_by_group(root: Path, paths: Sequence[str]) -> dict[str, list[str]]:
-    """The files of tests below these paths, by the environment they need."""
+    """Return the test files below these paths, by the environment that they need."""
     found: dict[str, list[str]] = {group: [] for group in ENVIRONMENTS}
     patterns = [f"testing/{kind}/**/test_*.py" for kind in ("unit", "integration")]
     for name in git.files(root, *patterns):
@@ -140,7 +140,7 @@ def files_by_group(root: Path, paths: Sequence[str]) -> dict[str, list[str]]:
 
 
 def selection(root: Path, kind: str, files: Sequence[str]) -> list[str]:
-    """Those of the files whose tests a kind of run is about."""
+    """Return the test files that belong to a kind of run."""
     if kind == "waits":
         texts = {name: (root / name).read_text(encoding="utf-8") for name in files}
         return [name for name, text in texts.items() if WAITS.search(text)]
@@ -159,7 +159,7 @@ def pytest_command(python: Path, run: Planned, files: Sequence[str]) -> list[str
 
 @contextmanager
 def busy(loops: int) -> Iterator[None]:
-    """Keep so many processors busy."""
+    """Keep this number of processors busy."""
     command = [sys.executable, "-c", LOOP, str(os.getpid())]
     running = [subprocess.Popen(command) for _ in range(loops)]
     try:
@@ -171,7 +171,7 @@ def busy(loops: int) -> Iterator[None]:
 
 
 def variables(root: Path, group: str, execute: Execute) -> dict[str, str]:
-    """The environment variables of the tests.
+    """Return the environment variables of the tests.
 
     Raises:
         MachineError: the environment is missing, its Java, or the jars.
@@ -199,7 +199,9 @@ def run_tests(
     env: Mapping[str, str],
     execute: Execute,
 ) -> Ended:
-    """Run tests, leave their output beside the progress, and say how they ended."""
+    """Run tests, store their output in the folder of the progress file, and return the
+    result.
+    """
     python = root / ENVIRONMENTS[run.group] / "bin" / "python"
     done = execute(pytest_command(python, run, files), env=env)
     log = root / REPORTS / f"{run.kind}-{run.number}-{run.group}.log"
@@ -211,7 +213,7 @@ def run_tests(
 
 
 def table(runs: Sequence[Ended]) -> str:
-    """How many runs of each kind failed, and which tests, with the seeds."""
+    """Return how many runs of each kind failed, and which tests, with the seeds."""
     lines = [f"{'kind':8}{'runs':>6}{'failed':>8}  seeds"]
     for kind in COUNTS:
         of_kind = [run for run in runs if run.kind == kind]
@@ -258,7 +260,7 @@ def run_all(
     execute: Execute,
     prepare: Prepare,
 ) -> list[Ended]:
-    """Do the runs that are not done yet; all runs. Raises LakeCiError."""
+    """Run the runs that are not done yet; return all runs. Raises LakeCiError."""
     files = files_by_group(root, options.paths)
     if not files:
         raise UsageError(f"no tests in {', '.join(options.paths)}")
@@ -286,7 +288,8 @@ def main(
     execute: Execute | None = None,
     prepare: Prepare = variables,
 ) -> int:
-    """The exit code: 0, 1 if a run failed, 2 for wrong usage, 3 without environment.
+    """Run the command; return the exit code: 0, 1 if a run failed, 2 for wrong usage, 3
+    without environment.
 
     Args:
         execute: runs a command at the root to its end.

@@ -1,8 +1,8 @@
-"""The gold tables of a lake over HTTP: `create_app` makes the FastAPI application,
-`lakekit-api serve` runs it.
+"""Serves the gold tables of a lake over HTTP: `create_app` creates the FastAPI
+application, `lakekit-api serve` runs it.
 
-Endpoints, parameters and OpenAPI all come from the tables' declarations; nothing here
-knows any particular table.
+Endpoints, parameters and OpenAPI are generated from the tables' declarations. This
+package does not depend on particular tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m lakekit_api` is the command `lakekit-api`."""
+"""Runs the command `lakekit-api` for `python -m lakekit_api`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What happens to every request, whatever answers it: an id, a line in the log, the
-metrics, and never a traceback.
+"""Middleware for every request: request id, access log, metrics, and errors without a
+traceback.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from lakekit_api.metrics import Metrics
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Probes ask every few seconds: their successes are logged at debug."""
+"""Paths of probes, which are requested every few seconds. Their successes are logged at
+level debug.
+"""
 LOGGED = ("request_id", "client", "table", "version", "rows")
-"""What endpoints say of a request, in its `state`, and the log repeats."""
+"""Keys of a request's `state` that endpoints set and the access log includes."""
 
 
 class Access:
-    """The outermost layer of the application."""
+    """The outermost middleware of the application."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -56,8 +58,8 @@ class Access:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            # The process's edge: a defect of ours is logged, and answered without a
-            # word of it.
+            # An unexpected exception is logged here, and the response does not describe
+            # it.
             log(logging.ERROR, "failed", error=True, request_id=request_id)
             if status is None:
                 problem = ProblemError(
@@ -79,7 +81,8 @@ class Access:
         level = (
             logging.DEBUG if quiet else logging.INFO if status < 500 else logging.ERROR
         )
-        # The path and not the query: its values are the caller's business.
+        # The path is logged without the query, because parameter values are private to
+        # the client.
         request_fields = {
             "method": scope["method"],
             "path": scope["path"],

@@ -1,4 +1,4 @@
-"""The application: declarations, a lake and tokens in, a FastAPI app out."""
+"""Creates the FastAPI application from declarations, a lake and tokens."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LAYER = "gold"
 
 
 def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
-    """The service over the gold tables of a lake. Raises StartupError, or
-    InvalidLakeError for a place that holds no lake.
+    """Return the application for the gold tables of a lake. Raises StartupError, or
+    InvalidLakeError for an invalid lake.
     """
     check_access(settings, tokens)
     if not settings.lake:
@@ -48,7 +48,7 @@ def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
         summary="The gold tables of a lake",
         version=_version(),
         lifespan=lifespan,
-        # Their pages load scripts from another host.
+        # The documentation pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
     )
@@ -62,7 +62,7 @@ def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
 
 
 def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
-    """Refuse to serve everybody by mistake. Raises StartupError."""
+    """Check that access without tokens is intended. Raises StartupError."""
     if settings.no_auth and tokens:
         raise StartupError(
             "Tokens are given together with --no-auth",
@@ -81,7 +81,7 @@ def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
+    """Return whether only this machine can reach the address."""
     if host == "localhost":
         return True
     try:
@@ -91,7 +91,9 @@ def is_loopback(host: str) -> bool:
 
 
 def served(declarations: str) -> Sequence[Table]:
-    """The gold tables of the declarations at MODULE:NAME. Raises StartupError."""
+    """Return the gold tables of the declarations at MODULE:NAME. Raises
+    StartupError.
+    """
     module, _, attribute = declarations.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -122,8 +124,8 @@ def _version() -> str:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    """Our problems, and those that the framework finds: an unknown path, a method that
-    a path does not take.
+    """Return the response for a ProblemError, and for errors of the framework: an
+    unknown path or a method that the path does not support.
     """
     if isinstance(error, HTTPException):
         details = {

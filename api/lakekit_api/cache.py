@@ -1,5 +1,5 @@
-"""Pages that were answered once. A version of a table never changes, so neither does a
-page of it.
+"""A cache of response pages. A version of a table is immutable, so its pages never
+become invalid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Key = Tuple[str, bytes]
 
 
 class PageCache:
-    """The pages asked for most recently, up to a number of bytes."""
+    """An LRU cache of pages, limited to a number of bytes."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -20,14 +20,14 @@ class PageCache:
         self._pages: OrderedDict[Key, bytes] = OrderedDict()
 
     def get(self, key: Key) -> Optional[bytes]:
-        """The page, if it is kept."""
+        """Return the page, or None if it is not cached."""
         body = self._pages.get(key)
         if body is not None:
             self._pages.move_to_end(key)
         return body
 
     def put(self, key: Key, body: bytes) -> None:
-        """Keep a page, and let go of those not asked for the longest."""
+        """Cache a page, and evict the least recently used pages."""
         if key in self._pages or len(body) > self._most:
             return
         self._pages[key] = body

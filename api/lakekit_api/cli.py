@@ -1,4 +1,4 @@
-"""The command `lakekit-api`: serve a lake, make a token."""
+"""The command `lakekit-api`, which serves a lake and creates tokens."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cli() -> None:
 
 
 def _options(command: Command) -> Command:
-    """A flag and an environment variable for every setting."""
+    """Add a flag and an environment variable for every setting."""
     for field in reversed(settings.fields()):
         flag, kind, least = (
             field.name.replace("_", "-"),

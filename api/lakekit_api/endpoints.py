@@ -1,5 +1,5 @@
-"""The endpoints: one for the rows of each table, the list of tables, and what a cluster
-asks of a service.
+"""The endpoints: the rows of each table, the list of tables, and health and metrics for
+a cluster.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from lakekit_api.tokens import Token
 from lakekit_api.values import to_json
 
 CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
-"""A page may be kept by the one who asked, and is asked for again with its ETag."""
+"""Only the client itself may cache a page, and it must revalidate the page by its
+ETag.
+"""
 
 
 def path_of(table: Table) -> str:
-    """`/gold/delays_by_carrier_day`."""
+    """Return the path of a table, such as `/gold/delays_by_carrier_day`."""
     return "/" + table.name.replace(".", "/")
 
 
@@ -40,8 +42,8 @@ def data_router(
     settings: Settings,
     metrics: Metrics,
 ) -> APIRouter:
-    """The endpoints that answer with data: all of them ask for a token, unless there is
-    none at all.
+    """Return the endpoints with data. All of them require a token, unless no tokens are
+    defined.
     """
     slots, cache = Slots(settings.concurrency), PageCache(settings.cache << 20)
     check = guard(tokens)
@@ -71,7 +73,7 @@ def data_router(
 
 
 def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
-    """The function that FastAPI calls for the list of the tables."""
+    """Return the FastAPI endpoint function for the list of tables."""
 
     async def list_tables(request: Request) -> Response:
         """The tables that the token opens, with their columns and newest versions."""
@@ -115,7 +117,7 @@ async def _describe(table: Table, store: Store) -> Dict[str, Any]:
 
 
 class Answer:
-    """Answers requests for one table's rows."""
+    """Handles requests for the rows of one table."""
 
     def __init__(
         self,
@@ -136,7 +138,7 @@ class Answer:
         self._cache_misses = metrics.pages.labels("query")
 
     def endpoint(self) -> Any:
-        """The function that FastAPI calls."""
+        """Return the FastAPI endpoint function."""
 
         async def rows(request: Request) -> Response:
             with self._slots.take():
@@ -210,8 +212,8 @@ class Answer:
 
 
 def _matches(given: str, etag: str) -> bool:
-    """Whether If-None-Match names the ETag, or any; weak and strong ones compare
-    alike.
+    """Return whether If-None-Match has the ETag or `*`. Weak and strong ETags compare
+    as equal.
     """
     named = {each.strip() for each in given.split(",")}
     return "*" in named or etag in named or etag[len("W/") :] in named
@@ -220,7 +222,7 @@ def _matches(given: str, etag: str) -> bool:
 def service_router(
     tables: Sequence[Table], store: Store, metrics: Metrics
 ) -> APIRouter:
-    """What a cluster asks: open to all, and without data."""
+    """Return the endpoints for a cluster, which need no token and return no data."""
     router = APIRouter(tags=["service"])
 
     @router.get("/healthz", summary="The process answers")

@@ -1,9 +1,9 @@
-"""Which rows: a request's parameters, held against the columns that the table declares.
+"""Filters rows by the parameters of a request, checked against the declared columns.
 
-`carrier=UA` keeps the rows of that value, `carrier=UA&carrier=DL` of either;
-`flights.ge=10` compares (`gt`, `ge`, `lt`, `le`), `mean_dep_delay.null=true` asks for
-missing values. SQL comes from the declaration; what the request says is always a bound
-value.
+`carrier=UA` selects the rows with that value, `carrier=UA&carrier=DL` with either
+value; `flights.ge=10` compares (`gt`, `ge`, `lt`, `le`), `mean_dep_delay.null=true`
+selects missing values. The SQL is generated from the declaration; values of the request
+are always bound parameters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_PARAMETERS = 200
 
 @dataclass(frozen=True)
 class Filter:
-    """One parameter: what it does to which column."""
+    """One parameter: its column and its operation."""
 
     parameter: str
     column: Column
@@ -38,8 +38,8 @@ class Filter:
 
 
 def filters(table: Table) -> Dict[str, Filter]:
-    """Every filter that a table has, by parameter. A column with a reserved name is
-    asked for as NAME.eq.
+    """Return all filters of a table, by parameter. The parameter of a column with a
+    reserved name is NAME.eq.
     """
     found = []
     for column in table.columns:
@@ -56,8 +56,8 @@ def filters(table: Table) -> Dict[str, Filter]:
 
 
 def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
-    """The parameters of a query string. Raises InvalidParameterError for one that the
-    endpoint does not have.
+    """Return the parameters of a query string. Raises InvalidParameterError for a
+    parameter that the endpoint does not have.
     """
     try:
         pairs = parse_qsl(
@@ -93,7 +93,9 @@ def once(parameter: str, texts: Sequence[str]) -> str:
 def where(
     known: Mapping[str, Filter], given: Mapping[str, List[str]]
 ) -> Tuple[List[str], List[Any]]:
-    """SQL conditions and the values bound to them. Raises InvalidParameterError."""
+    """Return SQL conditions and the values to bind to them. Raises
+    InvalidParameterError.
+    """
     conditions: List[str] = []
     bound: List[Any] = []
     for parameter, texts in given.items():

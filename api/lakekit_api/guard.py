@@ -1,4 +1,4 @@
-"""Who may read what: the dependency of every data endpoint."""
+"""Access control: the dependency of every data endpoint."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Given = Annotated[Optional[HTTPAuthorizationCredentials], Security(BEARER)]
 
 
 def guard(tokens: Sequence[Token]) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets a request through if its token opens every table that the
-    endpoint names as a scope.
+    """Return a dependency that accepts a request if its token allows every table in the
+    endpoint's scopes.
     """
 
     async def check(request: Request, scopes: SecurityScopes, given: Given) -> None:

@@ -1,4 +1,4 @@
-"""How many data requests and idle connections there are at once."""
+"""Limits the number of concurrent data requests and of idle connections."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ RETRY_AFTER = 1
 
 
 class Slots:
-    """A limit of concurrent requests: one more is refused at once, rather than made to
-    wait behind all the others.
+    """A limit of concurrent requests. Further requests are rejected immediately; they
+    do not wait.
     """
 
     def __init__(self, limit: int) -> None:
@@ -22,8 +22,9 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Hold one slot. Raises ProblemError 429. Called on the event loop only, so it
-        needs no lock.
+        """Acquire one slot. Raises ProblemError 429.
+
+        Called on the event loop only, so it needs no lock.
         """
         if self.taken >= self.limit:
             detail = (
@@ -39,13 +40,13 @@ class Slots:
 
 
 class IdleConnections:
-    """Connections without a request to answer, in the order they became idle."""
+    """Connections without a pending request, in the order in which they became idle."""
 
     def __init__(self) -> None:
         self._transports: Dict[asyncio.Transport, None] = {}
 
     def add(self, transport: asyncio.Transport) -> None:
-        """Add a connection; one that is idle already keeps its place."""
+        """Add a connection. A connection that is already idle keeps its position."""
         self._transports[transport] = None
 
     def remove(self, transport: asyncio.Transport) -> None:
@@ -53,10 +54,11 @@ class IdleConnections:
         self._transports.pop(transport, None)
 
     def evict(self) -> bool:
-        """Close the connection that has been idle longest. Returns False without any.
+        """Close the connection that has been idle longest. Returns False if there is
+        none.
 
-        Clients that send nothing, or only the start of a request, thus make room for
-        those that send requests.
+        Connections of clients that send nothing, or only the start of a request, are
+        thus closed when other clients connect.
         """
         oldest = next(iter(self._transports), None)
         if oldest is None:

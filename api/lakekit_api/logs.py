@@ -15,7 +15,7 @@ EXTRA = "fields"
 
 class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON. The fields of `extra={"fields": {...}}` are
-    added beside the message.
+    added to the message.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -1,5 +1,5 @@
-"""What Prometheus reads at /metrics. Labels take values from a bounded set only:
-routes, known methods, statuses.
+"""Prometheus metrics for /metrics. Labels have values from a bounded set only: routes,
+known methods, statuses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Metrics:
-    """One application's metrics, in a registry of its own."""
+    """The metrics of one application, in a separate registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -63,7 +63,7 @@ class Metrics:
         self._children: Dict[Tuple[str, str, int], Tuple[Counter, Histogram]] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answer."""
+        """Count one response."""
         key = (method if method in METHODS else "other", route, status)
         if key not in self._children:
             counter = self._requests.labels(key[0], route, str(status))
@@ -73,5 +73,5 @@ class Metrics:
         histogram.observe(seconds)
 
     def text(self) -> bytes:
-        """All of them in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

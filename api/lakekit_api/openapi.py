@@ -1,5 +1,5 @@
-"""The OpenAPI description of an endpoint, made from the declaration: parameters,
-answers, an example of each.
+"""The OpenAPI description of an endpoint, generated from the declaration: parameters,
+responses and examples.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ TABLES_SCHEMA: Json = {
 
 
 def refusals(*statuses: int) -> Json:
-    """The problems that an endpoint may answer with."""
+    """Return the problem responses of an endpoint."""
     return {
         str(status): {
             "description": REFUSALS[status],
@@ -127,7 +127,7 @@ TABLES_OPERATION: Json = {
 
 
 def value(column: Column) -> Json:
-    """The JSON schema of a column's values."""
+    """Return the JSON schema of a column's values."""
     kinds: Mapping[Type, Json] = {
         "boolean": {"type": "boolean"},
         "double": {"type": "number"},
@@ -141,11 +141,11 @@ def value(column: Column) -> Json:
 
 
 def row(table: Table) -> Json:
-    """The JSON schema of a row."""
+    """Return the JSON schema of a row."""
     properties = {}
     for column in table.columns:
         schema = value(column)
-        # A double that is no number is null in JSON.
+        # A double that is not a number is null in JSON.
         if not column.required or column.type == "double":
             schema["type"] = [schema["type"], "null"]
         if column.comment:
@@ -160,7 +160,7 @@ def row(table: Table) -> Json:
 
 
 def page_schema(table: Table) -> Json:
-    """The JSON schema of a page."""
+    """Return the JSON schema of a page."""
     following = {
         "type": ["string", "null"],
         "description": "Where the next page is; null after the last.",
@@ -212,7 +212,7 @@ def _sort(table: Table) -> Json:
 
 
 def _place(paging: Paging) -> List[Json]:
-    """The parameters that say where a page starts and ends."""
+    """Return the parameters for the start and the length of a page."""
     limit = {
         "type": "integer",
         "minimum": 1,
@@ -236,7 +236,7 @@ def _place(paging: Paging) -> List[Json]:
 
 
 def _page(table: Table, path: str) -> Json:
-    """The answer that has rows."""
+    """Return the response with rows."""
     example = {
         "table": table.name,
         "version": 3,

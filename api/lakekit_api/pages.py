@@ -1,8 +1,8 @@
-"""Which part of the rows, in which order: sorting, and pages by keyset.
+"""Sorting and keyset pagination of a table's rows.
 
 A page ends with a cursor: the values of the last row's sort columns, and the table's
-version. The next page starts after those values and reads that very version, so no row
-comes twice or is left out while the table changes.
+version. The next page starts after those values and reads the same version, so no row
+is repeated or missing if the table changes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ NO_CURSOR = (
 
 @dataclass(frozen=True)
 class Order:
-    """One column that rows are sorted by. Missing values come last, in either
-    direction.
-    """
+    """One sort column. Missing values are last in both directions."""
 
     column: Column
     descending: bool
@@ -44,7 +42,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a page starts: after the row with these values of the sort columns, in this
+    """The start of a page: after the row with these values of the sort columns, in this
     version of the table.
     """
 
@@ -55,7 +53,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Page:
-    """What a request asks for, understood."""
+    """A parsed request for a page."""
 
     conditions: Tuple[str, ...]
     bound: Tuple[Any, ...]
@@ -65,9 +63,11 @@ class Page:
     cursor: Optional[Cursor]
 
     def sql(self, relation: str, columns: Sequence[Column]) -> str:
-        """The query over a relation of the store; one row more than the page tells
-        whether there is a next one. The limit is a number that was checked; bound to a
-        mark, it would have all rows sorted instead of the first.
+        """Return the query over a relation of the store.
+
+        The query returns one row more than the page, which shows whether there is a
+        next page. The limit is a validated number in the SQL: with a bound limit,
+        DuckDB would sort all rows instead of only finding the first.
         """
         conditions = list(self.conditions)
         if self.cursor is not None:
@@ -81,13 +81,13 @@ class Page:
         )
 
     def values(self) -> List[Any]:
-        """The values bound to the query's marks, in order."""
+        """Return the values to bind to the query's placeholders, in order."""
         after = [] if self.cursor is None else _beyond(self.order, self.cursor.after)[1]
         return [*self.bound, *after]
 
 
 class Paging:
-    """Reads the requests for one table's rows."""
+    """Parses requests for the rows of one table."""
 
     def __init__(self, table: Table, limit: int, max_limit: int) -> None:
         self.table, self.limit, self.max_limit = table, limit, max_limit
@@ -96,7 +96,7 @@ class Paging:
         self._known = ("sort", "limit", "after", "version", *self.filters)
 
     def read(self, query: bytes) -> Page:
-        """Understand a query string. Raises InvalidParameterError."""
+        """Parse a query string. Raises InvalidParameterError."""
         given = read_parameters(query, self._known)
         conditions, bound = where(self.filters, given)
         order = self._order(
@@ -118,14 +118,14 @@ class Paging:
         return Page(tuple(conditions), tuple(bound), order, limit, version, cursor)
 
     def cursor(self, page: Page, version: int, edition: str, row: Sequence[Any]) -> str:
-        """The cursor of the page after the one that ends with that row."""
+        """Return the cursor of the page after the page that ends with this row."""
         at = {column.name: place for place, column in enumerate(self.table.columns)}
         last = [values.write(row[at[order.column.name]]) for order in page.order]
         return values.pack([version, edition, _spell(page.order), last])
 
     def _order(self, words: Sequence[str]) -> Tuple[Order, ...]:
-        """The columns asked for, then those of the key that are not among them: the
-        order of rows is always total.
+        """Return the requested sort columns, followed by the key columns that are not
+        among them, so that the order of rows is always total.
         """
         orders: Dict[str, Order] = {}
         for word in words:
@@ -187,8 +187,8 @@ def _spell(order: Sequence[Order]) -> str:
 
 
 def _beyond(order: Sequence[Order], after: Sequence[Any]) -> Tuple[str, List[Any]]:
-    """SQL that is true of the rows after one: equal in the first columns, and later in
-    the next.
+    """Return SQL that is true for the rows after a given row: rows that are equal in
+    the first columns and later in the next column.
     """
     either: List[str] = []
     bound: List[Any] = []
@@ -196,7 +196,7 @@ def _beyond(order: Sequence[Order], after: Sequence[Any]) -> Tuple[str, List[Any
     equals: List[Any] = []
     for each, value in zip(order, after):
         column = name(each.column.name)
-        if value is not None:  # after a missing value come only missing ones
+        if value is not None:  # a missing value is followed only by missing values
             later = f"{column} {'<' if each.descending else '>'} ?"
             later = later if each.column.required else f"({later} OR {column} IS NULL)"
             either.append(" AND ".join([*equal, later]))

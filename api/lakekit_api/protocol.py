@@ -1,8 +1,8 @@
-"""HTTP/1.1 connections with limits on what a client sends, how long it takes, and how
-many connections there are.
+"""HTTP/1.1 connections with limits on the size and duration of requests, and on the
+number of connections.
 
-uvicorn's own protocol collects a request line or a header of any length, any number of
-headers and pipelined requests, and waits without an end for the rest of a request.
+uvicorn's protocol accepts a request line or a header of any length, any number of
+headers and pipelined requests, and waits indefinitely for the rest of a request.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ from lakekit_api.metrics import Metrics
 from lakekit_api.settings import Settings
 
 PIECE = 16 * 1024
-"""Bytes parsed between two checks: a read of the event loop may bring 256 KB."""
+"""Bytes that are parsed between two checks. One read of the event loop may return 256
+KB.
+"""
 REQUEST_LINE_REST = 64
-"""Bytes of a request line beside the URL: method, spaces, version, line end."""
+"""Bytes of a request line in addition to the URL: method, spaces, version, line end."""
 MAX_PIPELINED = 64
-"""Requests of one connection that are not yet answered."""
+"""Requests of one connection without a complete response."""
 MAX_DISCARDED = 64 * 1024
-"""Bytes read after a refusal: a client that is still sending reads no answer."""
+"""Bytes that are read after a refused request, because a client that is still sending
+does not read the response.
+"""
 
 
 class PipelineFullError(Exception):
@@ -39,8 +43,8 @@ class PipelineFullError(Exception):
 class LimitedProtocol(HttpToolsProtocol):
     """One connection.
 
-    A request beyond the limits is answered with 400, 408, 413, 414 or 431, unless its
-    answer has begun, and its connection is closed.
+    A request that exceeds the limits gets a response with status 400, 408, 413, 414 or
+    431, unless its response has already begun, and its connection is closed.
     """
 
     def __init__(
@@ -56,12 +60,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._max_head += settings.max_header_bytes
         self._read_timer: Optional[asyncio.TimerHandle] = None
         self._write_timer: Optional[asyncio.TimerHandle] = None
-        self._reading = True  # False: what comes is discarded
+        self._reading = True  # False: received data is discarded
         self._closing = False
         self._discarded = 0
         self._unsent = 0
         self._refusal: Optional[ProblemError] = None
-        self._in_flight = 0  # requests whose answer is not complete
+        self._in_flight = 0  # requests without a complete response
         # The request that is being read:
         self._received = 0  # its bytes, and blank lines before it
         self._begun = False
@@ -103,7 +107,7 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            self._stop()  # answered as HTTP/1.1; the parser does not go on after it
+            self._stop()  # responds as HTTP/1.1; the parser does not continue after it
             return
         except httptools.HttpParserError as error:
             cause = error.__context__
@@ -114,8 +118,8 @@ class LimitedProtocol(HttpToolsProtocol):
             else:
                 self._refuse(ProblemError(400, "The request is not valid HTTP/1.1."))
             return
-        # What the parser takes without a callback: unfinished headers, blanks, chunk
-        # headers.
+        # The parser has no callback for this data: unfinished headers, blank lines,
+        # chunk headers.
         if not self._head_done and self._received > self._max_head:
             limit = self._max_head
             detail = f"The request line and headers are longer than {limit} bytes."
@@ -170,7 +174,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._received = 0
         self._unset_read_timer()
         if self.cycle.response_complete and not self.transport.is_closing():
-            # The answer came before the end of the body: the idle time begins only now.
+            # The response was sent before the end of the body, so the idle time begins
+            # now.
             self._limit_idle_time()
 
     def on_response_complete(self) -> None:
@@ -179,7 +184,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._close()
             return
-        if self._begun:  # the time for reading it runs, not the idle time
+        # The time limit for reading the request applies, not the idle time.
+        if self._begun:
             self._unset_keepalive_if_required()
         if not self._in_flight:
             self._idle.add(self.transport)
@@ -192,7 +198,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
-        # close() would wait for a client that does not read its answer.
+        # close() would wait for a client that does not read its response.
         self.transport.abort()
 
     def pause_writing(self) -> None:
@@ -205,12 +211,14 @@ class LimitedProtocol(HttpToolsProtocol):
             self._unset_write_timer()
 
     def _refuse(self, problem: ProblemError) -> None:
-        """Answer the request that is being read with a problem, in its turn."""
+        """Respond to the request that is being read with a problem, after the previous
+        responses.
+        """
         if self._head_done:
             if self.cycle.response_started:
                 self._stop()
                 return
-            self.cycle.disconnected = True  # drops what the application answers
+            self.cycle.disconnected = True  # drops the application's response
             self.cycle.message_event.set()
             if self.pipeline:
                 self.pipeline.popleft()
@@ -222,17 +230,19 @@ class LimitedProtocol(HttpToolsProtocol):
             self._send_refusal()
 
     def _stop(self) -> None:
-        """Read no more, and close when the requests that were read are answered."""
+        """Stop reading, and close after the responses to the requests that were
+        read.
+        """
         self._stop_reading()
         if self._in_flight:
-            self.cycle.keep_alive = False  # of the last one
+            self.cycle.keep_alive = False  # of the last request
         else:
             self._linger()
 
     def _stop_reading(self) -> None:
         self._reading = False
         self._unset_read_timer()
-        self.flow.resume_reading()  # or the next answer would resume it
+        self.flow.resume_reading()  # otherwise the next response would resume it
         self.transport.pause_reading()
 
     def _send_refusal(self) -> None:
@@ -280,7 +290,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _close(self) -> None:
-        """Close when everything is sent, or when the client stops reading."""
+        """Close when all data is sent, or when the client stops reading."""
         self._closing = True
         self.transport.close()
         self._limit_writing()
@@ -296,7 +306,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _read_timed_out(self) -> None:
         self._read_timer = None
-        if self.flow.read_paused:  # it is not the client that is slow
+        if self.flow.read_paused:  # the client is not the slow side
             self._limit_reading()
         elif not self.transport.is_closing():
             limit = self._settings.read_timeout
@@ -311,7 +321,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _write_timed_out(self) -> None:
         if 0 < self.transport.get_write_buffer_size() < self._unsent:
-            self._limit_writing()  # slow, and not stuck
+            self._limit_writing()  # slow, but still reading
         else:
             self.transport.abort()
 

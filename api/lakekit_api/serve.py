@@ -1,4 +1,6 @@
-"""The server process: uvicorn with our logs, our socket, and an end without failure."""
+"""The server process: uvicorn with lakekit's logging and socket, and a clean exit on
+signals.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,15 @@ from lakekit_api.tokens import Token
 
 BACKLOG = 2048
 RESERVED_FILES = 256
-"""Open files beside connections: the lake's, libraries, sockets to object stores."""
+"""Open files in addition to connections: the lake's, libraries, sockets to object
+stores.
+"""
 
 
 def serve(
     settings: Settings, tokens: Sequence[Token], environment: Mapping[str, str]
 ) -> None:
-    """Serve until a signal. After SIGTERM requests in flight are answered, and the
+    """Serve until a signal. After SIGTERM, pending requests are answered, and the
     process exits with 0.
 
     Raises StartupError, AddressInUseError.
@@ -51,17 +55,17 @@ def serve(
     configure(settings.log_level)
     _log_start(settings, tokens, environment, listening)
     server = uvicorn.Server(_config(app, settings))
-    # What is there by now stays: otherwise each full collection looks through it, and a
-    # request waits that long.
+    # Exclude the existing objects from garbage collection: otherwise each full
+    # collection scans them and delays requests.
     gc.collect()
     gc.freeze()
-    # When uvicorn has ended gracefully it raises the signal again, for the handler that
-    # was there before its own.
+    # After its graceful shutdown, uvicorn raises the signal again for the handler that
+    # was installed before its own.
     signal.signal(signal.SIGTERM, _end)
     try:
         server.run(sockets=[listening])
     finally:
-        # Else DuckDB complains at the end of the process of what was not freed.
+        # Otherwise DuckDB reports at process exit that objects were not freed.
         gc.unfreeze()
 
 
@@ -86,7 +90,7 @@ def _log_start(
 
 
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    # uvicorn calls what it is given as a class; typed as one.
+    # uvicorn calls this argument like a class, so it is typed as a class.
     protocol = partial(LimitedProtocol, settings, IdleConnections(), app.state.metrics)
     return uvicorn.Config(
         app,
@@ -102,7 +106,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def allow_connections(count: int) -> None:
-    """Let the process open files for so many connections.
+    """Raise the limit of open files to allow this number of connections.
 
     Raises StartupError if the hard limit of open files is too low.
     """

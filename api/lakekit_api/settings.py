@@ -1,6 +1,7 @@
-"""Definitions of the service's settings. `lakekit-api serve` has a flag for every one,
-and reads `LAKEKIT_API_<NAME>` if the flag is not given. Deployments take their names
-from `variables`.
+"""Definitions of the service's settings.
+
+`lakekit-api serve` has a flag for every setting, and reads `LAKEKIT_API_<NAME>` if the
+flag is not given. Deployments use the names in `variables`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any, Dict, List, Mapping, Optional
 
 PREFIX = "LAKEKIT_API_"
 TOKENS = f"{PREFIX}TOKENS"
-"""The lines of a tokens file themselves, separated by newlines or semicolons. A
-secret has no flag: `ps` shows flags.
+"""The environment variable with the lines of a tokens file, separated by newlines or
+semicolons. A secret has no flag, because `ps` shows flags.
 """
 
 
@@ -99,12 +100,12 @@ class Settings:
 
 
 def fields() -> List[dataclasses.Field[Any]]:
-    """The settings as declared, in order."""
+    """Return the settings as declared, in order."""
     return list(dataclasses.fields(Settings))
 
 
 def variables() -> Dict[str, str]:
-    """Every environment variable that the service reads, with its meaning."""
+    """Return every environment variable that the service reads, with its meaning."""
     found = {
         f"{PREFIX}{each.name.upper()}": str(each.metadata["help"]) for each in fields()
     }
@@ -115,8 +116,8 @@ def variables() -> Dict[str, str]:
 
 
 def unknown(environment: Mapping[str, str]) -> List[str]:
-    """Variables with our prefix that mean nothing: misspelt, or set by Kubernetes for a
-    Service of our name.
+    """Return variables with the service's prefix that are not settings: misspelled, or
+    set by Kubernetes for a Service with this name.
     """
     return sorted(
         name

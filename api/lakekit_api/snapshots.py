@@ -1,5 +1,5 @@
-"""One version of a table, read whole into DuckDB's memory: what queries run on. It
-never changes, and goes when the last request that uses it has gone.
+"""Immutable snapshots: one version of a table, loaded into DuckDB's memory for queries.
+A snapshot is dropped after the last request that uses it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,13 @@ except ModuleNotFoundError as missing:
 
 
 class VersionGoneError(Exception):
-    """The version was there once, and its log entry or its files have been removed
-    since.
-    """
+    """The version existed, but its log entry or its files were removed."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """A table's newest version, and what tells the table from another that was made in
-    its place.
+    """A table's newest version, and an id that distinguishes the table from a table
+    that replaced it.
     """
 
     version: int
@@ -47,7 +45,7 @@ class Head:
 
 
 class Snapshot:
-    """A version of a table in memory, as the relation of that name. Its rows are sorted
+    """A version of a table in memory, as a relation with this name. Its rows are sorted
     by the table's key.
     """
 
@@ -67,12 +65,12 @@ class Snapshot:
 
     @property
     def etag(self) -> str:
-        """Weak: the same rows, perhaps in other bytes."""
+        """Return a weak ETag: it identifies the rows, but not their exact bytes."""
         return f'W/"{self.version}-{self.edition}"'
 
 
 class Reader:
-    """Reads tables of a lake, in a folder or on S3, into one DuckDB."""
+    """Reads tables of a lake, in a folder or on S3, into one DuckDB connection."""
 
     def __init__(self, lake: Lake, memory: str) -> None:
         if lake.kind == "schema":
@@ -83,7 +81,8 @@ class Reader:
         self.lake = lake
         self._scratch = Path(tempfile.mkdtemp(prefix="lakekit-api-"))
         config: Dict[str, Any] = {
-            "autoinstall_known_extensions": False,  # nothing is fetched but the lake
+            # Downloads nothing but data of the lake.
+            "autoinstall_known_extensions": False,
             "temp_directory": str(self._scratch / "spilled"),
             "memory_limit": memory,
             "preserve_insertion_order": True,
@@ -93,18 +92,18 @@ class Reader:
         self._dropping = threading.Lock()
 
     def close(self) -> None:
-        """Let go of the memory and of the temporary folder."""
+        """Free the memory and delete the temporary folder."""
         self._duckdb.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def cursor(self) -> Any:
-        """A connection for one query, in whatever thread; it can be interrupted without
-        touching others.
+        """Return a connection for one query, in any thread. It can be interrupted
+        without effect on other connections.
         """
         return self._duckdb.cursor()
 
     def head(self, table: Table) -> Optional[Head]:
-        """The newest version; None where the lake has no such table. Raises
+        """Return the newest version; None if the lake does not have the table. Raises
         StorageError, InvalidLakeError.
         """
         delta = delta_log.open_table(self.lake, table)
@@ -113,7 +112,7 @@ class Reader:
         )
 
     def load(self, table: Table, head: Head) -> Snapshot:
-        """Read a version. Raises VersionGoneError, StorageError."""
+        """Load a version. Raises VersionGoneError, StorageError."""
         location = self.lake.location(table)
         scratch = self._scratch / f"load-{next(self._numbers)}"
         try:
@@ -135,7 +134,7 @@ class Reader:
         relation = f"snapshot_{next(self._numbers)}"
         by = ", ".join(name(column) for column in table.key)
         with self.cursor() as cursor:
-            # What Spark writes has no zone of its own, and is in UTC.
+            # Timestamps of Spark have no time zone in the files, and are in UTC.
             cursor.execute("SET TimeZone = 'UTC'")
             scan = data_files(
                 files,
@@ -170,5 +169,5 @@ class Reader:
         try:
             with self._dropping, self.cursor() as cursor:
                 cursor.execute(f"DROP TABLE IF EXISTS {name(relation)}")
-        except duckdb.ConnectionException:  # the service has stopped meanwhile
+        except duckdb.ConnectionException:  # the service has stopped in the meantime
             pass

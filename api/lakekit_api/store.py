@@ -1,8 +1,8 @@
-"""The versions of tables that requests read, and the threads that read them.
+"""Manages the loaded versions of tables, and the threads that query them.
 
-A table's log is looked at when a request needs it and the last look is older than the
-setting `refresh`. While a look is under way, or a new version is being loaded, requests
-go on with the version at hand, for `PATIENCE` times that long.
+A table's log is read when a request needs it and the last read is older than the
+setting `refresh`. During a read, or while a new version is loaded, requests continue to
+use the loaded version, for up to `PATIENCE` times `refresh`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ T = TypeVar("T")
 
 
 class TableState:
-    """A table, its newest version that is loaded, and when that was known to be the
-    newest.
+    """A table, its newest loaded version, and when that version was last known to be
+    the newest.
     """
 
     def __init__(self, table: Table) -> None:
@@ -51,7 +51,7 @@ class TableState:
 
 
 class Store:
-    """What there is to read. All methods but `close` are called on the event loop."""
+    """The readable tables. All methods except `close` are called on the event loop."""
 
     def __init__(
         self,
@@ -76,14 +76,14 @@ class Store:
         self._loaders = ThreadPoolExecutor(LOADERS, "load")
 
     def close(self) -> None:
-        """End the threads and let go of the tables."""
+        """Stop the threads and drop the tables."""
         self._queries.shutdown(wait=True, cancel_futures=True)
         self._loaders.shutdown(wait=True, cancel_futures=True)
         self._reader.close()
 
     async def newest(self, table: Table) -> Snapshot:
-        """The newest version. Raises ProblemError 404 where the lake has no such table
-        yet, 503 where it cannot be read.
+        """Return the newest version. Raises ProblemError 404 if the lake does not have
+        the table yet, 503 if it cannot be read.
         """
         followed = self._followed[table.name]
         age, refresh = self._clock() - followed.confirmed, self._settings.refresh
@@ -104,8 +104,8 @@ class Store:
         return followed.snapshot
 
     async def at(self, table: Table, version: int) -> Snapshot:
-        """A version, the newest or an older one. Raises ProblemError: 404 one that
-        never was, 410 one that is gone.
+        """Return a version, the newest or an older one. Raises ProblemError 404 for a
+        version that never existed, 410 for a version that was removed.
         """
         newest = await self.newest(table)
         if version == newest.version:
@@ -139,8 +139,8 @@ class Store:
     async def query(
         self, snapshot: Snapshot, sql: str, bound: Sequence[Any]
     ) -> List[Tuple[Any, ...]]:
-        """The rows of a query over a snapshot, which stays until the query has ended.
-        Raises ProblemError 504.
+        """Return the rows of a query over a snapshot, which is retained until the query
+        ends. Raises ProblemError 504.
         """
         cursor = self._reader.cursor()
 

@@ -1,8 +1,8 @@
-"""Bearer tokens. The service holds their SHA-256 only: a token is 256 random bits, so a
-plain hash cannot be guessed.
+"""Bearer tokens, of which the service stores only the SHA-256. A token has 256 random
+bits, so a plain hash cannot be guessed.
 
-A line of a tokens file is `NAME TABLES sha256:HEX`, TABLES being names separated by
-commas, or `*`; `#` starts a comment. The name goes to the logs.
+A line of a tokens file is `NAME TABLES sha256:HEX`. TABLES are table names separated by
+commas, or `*`; `#` starts a comment. The name is written to the logs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAKE = "Make a line with `lakekit-api token --name NAME --tables TABLE`."
 
 @dataclass(frozen=True)
 class Token:
-    """Who holds a token, and the tables it opens."""
+    """The name of a token's holder, and the tables that it allows."""
 
     name: str
     tables: FrozenSet[str]
@@ -36,13 +36,13 @@ class Token:
         return ALL in self.tables or table in self.tables
 
     def line(self) -> str:
-        """The token's line in a tokens file."""
+        """Return the token's line in a tokens file."""
         return f"{self.name} {','.join(sorted(self.tables))} sha256:{self.digest}"
 
 
 def make(name: str, tables: Sequence[str]) -> Tuple[str, Token]:
-    """A new secret, and what is kept of it. Raises StartupError for a name that a line
-    cannot hold.
+    """Return a new secret, and the token to store. Raises StartupError for a name that
+    a line cannot contain.
     """
     secret = f"lkt_{secrets.token_urlsafe(32)}"
     token = Token(name, frozenset(tables), _digest(secret))
@@ -55,8 +55,8 @@ def make(name: str, tables: Sequence[str]) -> Tuple[str, Token]:
 
 
 def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
-    """The tokens of a file or a variable. Raises StartupError, which names the line and
-    never shows it.
+    """Return the tokens of a file or a variable. Raises StartupError with the number,
+    but not the text, of an invalid line.
     """
     found = []
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
@@ -75,8 +75,8 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
 
 
 def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
-    """Refuse a scope that no table has: it would open nothing, and nobody would know
-    why.
+    """Raise StartupError for a scope that is not a table: it would silently allow
+    nothing.
     """
     for table in sorted(tables - set(declared) - {ALL}):
         nearest = difflib.get_close_matches(table, declared, n=1, cutoff=0.0)
@@ -87,8 +87,8 @@ def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
 
 
 def find(tokens: Sequence[Token], secret: str) -> Optional[Token]:
-    """The token of a secret. Every hash is compared, each in constant time: how long it
-    takes says nothing.
+    """Return the token of a secret. Every hash is compared in constant time, so the
+    duration reveals nothing.
     """
     digest, found = _digest(secret), None
     for token in tokens:

@@ -1,5 +1,5 @@
-"""Values of declared types: from a request's text, into it, and into JSON. The text is
-what a source may hold, too.
+"""Conversion of values of declared types from request text, to text, and to JSON. A
+source file may contain the same text.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ UTC = datetime.timezone.utc
 
 
 def parse(kind: Type, text: str) -> Any:
-    """The value that a text stands for; an instant comes without a zone, in UTC, as the
-    store keeps it.
+    """Return the value of a text. An instant has no time zone and is in UTC, as in the
+    store.
 
-    Raises ValueError that says what was expected.
+    Raises ValueError with the expected format.
     """
     if kind == "string":
         return text
@@ -56,7 +56,7 @@ def _double(text: str) -> float:
 
 
 def _instant(text: str) -> datetime.datetime:
-    # Python 3.9 reads fractions of three and of six digits only, and no Z.
+    # Python 3.9 only parses fractions of three or six digits, and does not parse Z.
     match = re.fullmatch(r"(.{19})(?:\.(\d+))?(Z|[+-].+)", text)
     assert match is not None, "its pattern was checked"
     zone = "+00:00" if match[3] == "Z" else match[3]
@@ -75,8 +75,8 @@ PARSERS: Mapping[Type, Callable[[str], Any]] = {
 
 
 def write(value: Any) -> Any:
-    """A value of a row as a cursor holds it. A double keeps every bit, infinities and
-    NaN included.
+    """Return a row's value in the format of a cursor. A double keeps every bit,
+    including infinities and NaN.
     """
     if isinstance(value, datetime.datetime):
         return value.isoformat() + "Z"
@@ -86,7 +86,7 @@ def write(value: Any) -> Any:
 
 
 def restore(kind: Type, value: Any) -> Any:
-    """What `write` wrote. Raises ValueError for anything else."""
+    """Return the value that `write` converted. Raises ValueError for invalid input."""
     if value is None:
         return None
     if kind == "double":
@@ -103,17 +103,19 @@ def restore(kind: Type, value: Any) -> Any:
 
 
 def to_json(body: Any) -> bytes:
-    """JSON; instants with a Z, and null for a double that JSON has no word for."""
+    """Return JSON with instants in UTC with Z, and null for doubles that JSON cannot
+    represent.
+    """
     return orjson.dumps(body, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
 
 
 def pack(body: Any) -> str:
-    """JSON as a word that needs no quoting in a URL."""
+    """Encode JSON as text that needs no quoting in a URL."""
     return base64.urlsafe_b64encode(to_json(body)).decode().rstrip("=")
 
 
 def unpack(word: str) -> Any:
-    """What `pack` packed. Raises ValueError."""
+    """Decode the result of `pack`. Raises ValueError."""
     return orjson.loads(
         base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True)
     )

@@ -3,8 +3,8 @@
     PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes \\
         --number 500 --seed 1
 
-A result is stale where a run that may reuse differs in any row or file from the run
-right after it that may not.
+A result is stale if a run with the cache differs in any row or file from the following
+run without the cache.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FOLDERS = {"sql": SQL, "pack": PACK, "notes": TREE, "code": PYTHON}
 
 
 def make(folder: Path) -> Checkout:
-    """The repository of the trial, committed, with the suite's own code."""
+    """Create the repository of the trial, committed, with the suite's code."""
     checkout = Checkout(folder / "repository")
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(__file__).parent / "reused", checkout.root, ignore=ignore)
@@ -63,16 +63,16 @@ def make(folder: Path) -> Checkout:
 
 @dataclass
 class Trial:
-    """One repository and what has been seen in it.
+    """One repository and the observations in it.
 
     Attributes:
-        env: the variables that changes have set.
-        stale: what a run showed and a full run did not.
-        wrong: where the plan's answer was not what the run did.
-        untouched: sessions that a change touched nothing of, and that could have been
-            reused.
-        skipped: those of them that were.
-        again: those that were not, with the plan's reasons.
+        env: the environment variables that changes have set.
+        stale: results of a run that differ from the full run.
+        wrong: cases in which the plan differs from the run.
+        untouched: sessions that a change did not affect, and whose results could have
+            been reused.
+        skipped: untouched sessions that were skipped.
+        again: untouched sessions that ran, with the plan's reasons.
     """
 
     checkout: Checkout
@@ -91,7 +91,7 @@ class Trial:
         return self.checkout.root
 
     def step(self, change: Callable[[Trial], frozenset[str]]) -> None:
-        """Make a change; then plan, run, and run all."""
+        """Make a change, then run the plan, a run with the cache, and a full run."""
         before = {job: self.passed(job) for job in JOBS}
         touched = change(self)
         self.kinds[change.__name__] += 1
@@ -123,7 +123,7 @@ class Trial:
             self.stale.append(f"{where}: files: {sorted(left.items() ^ made.items())}")
 
     def nox(self, *arguments: str, cache: str) -> subprocess.CompletedProcess[str]:
-        """Run nox; its exit code is that of the checks."""
+        """Run nox; its exit code is the exit code of the checks."""
         env = clean_environment(
             {"NOX_DOWNLOAD_PYTHON": "never", **self.env, "LAKE_CI_CACHE": cache}
         )
@@ -147,7 +147,7 @@ class Trial:
         return {job: results.read(self.root / "reports" / job) for job in JOBS}
 
     def files(self) -> dict[str, str]:
-        """The files that jobs have left, with what they hold."""
+        """Return the output files of the jobs, with their content."""
         found = [*self.root.glob("reports/*/*.txt"), *self.root.glob("dist/*")]
         return {
             path.relative_to(self.root).as_posix(): path.read_text(encoding="utf-8")
@@ -155,20 +155,20 @@ class Trial:
         }
 
     def passed(self, job: str) -> bool:
-        """Whether the job has passed in the run before."""
+        """Return whether the job passed in the previous run."""
         try:
             return results.read(self.root / "reports" / job).status.value == "success"
         except BadResultError:
             return False
 
-    # What changes are made of
+    # Choice of files
 
     def file(self) -> Path:
-        """A file, or a link, of one of the folders."""
+        """Return a random file or link in one of the folders."""
         return self._one(lambda path: path.is_file() or path.is_symlink())
 
     def regular(self) -> Path:
-        """A file that is no link."""
+        """Return a random file that is not a link."""
         return self._one(lambda path: path.is_file() and not path.is_symlink())
 
     def _one(self, fits: Callable[[Path], bool]) -> Path:
@@ -185,7 +185,7 @@ class Trial:
         )
 
     def touches(self, path: Path) -> frozenset[str]:
-        """The jobs that read the file."""
+        """Return the jobs that read the file."""
         folder = FOLDERS[path.relative_to(self.root).parts[0]]
         return folder | PYTHON if path.suffix == ".py" else folder
 
@@ -194,7 +194,7 @@ class Trial:
 
 
 def told(result: Result) -> Any:
-    """What a result says, without times, ids and where it comes from."""
+    """Return a result without times, ids and its origin."""
     return (
         result.status.value,
         result.cause,
@@ -367,8 +367,8 @@ def external_input(trial: Trial) -> frozenset[str]:
 
 
 def python(trial: Trial) -> frozenset[str]:
-    """Environments of another Python 3.11, where the machine has one, or none; that one
-    first on PATH.
+    """Provide the environments of another Python 3.11, if the machine has one, or none,
+    and put that Python first on PATH.
     """
     others = [
         path
@@ -388,7 +388,7 @@ def python(trial: Trial) -> frozenset[str]:
         "--python",
         f"{other}/python3.11",
     ]
-    # nox takes an environment as it is.
+    # nox uses an existing environment unchanged.
     for folder in made if trial.chance.random() < 0.5 else ():
         subprocess.run([*command, str(folder)], check=True)
     return ALL
@@ -414,13 +414,13 @@ def another_branch_and_back(trial: Trial) -> frozenset[str]:
     committed(trial)
     trial.nox("-s", "plan", cache="")
     trial.checkout.git("switch", "--quiet", "main")
-    # git keeps no more of a mode than whether the file is a program.
+    # Of a file's mode, git only stores whether the file is executable.
     moded = path.stat().st_mode != said
     return frozenset({"release"}) | (trial.touches(path) if moded else NOTHING)
 
 
 def cache_lost(trial: Trial) -> frozenset[str]:
-    """The reports are gone, or another run's; the store has them."""
+    """Delete the outputs of the run; the store still has them."""
     shutil.rmtree(trial.root / "reports")
     shutil.rmtree(trial.root / "dist", ignore_errors=True)
     return NOTHING
@@ -483,8 +483,8 @@ def repair(trial: Trial) -> None:
 def run(
     folder: Path, number: int, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Make so many changes, each of every kind before one comes again, and return what
-    was seen.
+    """Make `number` changes and return the observations. No kind of change repeats
+    before all kinds were used.
     """
     trial = Trial(
         make(folder), random.Random(seed)
@@ -499,7 +499,7 @@ def run(
         change = queue.pop()
         repaired = "BROKEN_FILE" in trial.env
         repair(trial)
-        # The repair changes a file too, which may be an input of any job.
+        # The repair also changes a file, which may be an input of any job.
         trial.step(_also(change) if repaired else change)
         if (count + 1) % 25 == 0:
             say(report(trial))
@@ -518,7 +518,7 @@ def _also(
 
 
 def report(trial: Trial) -> str:
-    """What was seen so far, in a line."""
+    """Summarize the observations in one line."""
     total = sum(trial.kinds.values())
     share = f"{trial.skipped} of {trial.untouched} untouched sessions were reused"
     return (

@@ -1,4 +1,6 @@
-"""Copies of the repository to put a defect into, and the real nox to find it."""
+"""Fixtures that copy the repository to seed a defect, and run the real nox to find
+it.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,10 @@ from lake_ci.model.results import CheckResult, Finding, Result, Status
 from lake_ci.system import git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Resolved, because a copy of the repository links to these environments: one that is
-# rebuilt is used again after the copy is gone.
+# Resolved, because a copy of the repository links to these environments, and a rebuilt
+# environment is used after the copy was deleted.
 ENVDIR = (REPOSITORY / ".nox").resolve()
-# Seconds after which a wait is taken for a hang, on a machine however busy.
+# Seconds after which a wait counts as a hang, even on a busy machine.
 LIMIT = 120
 IDENTITY = [
     "-c",
@@ -36,7 +38,7 @@ IDENTITY = [
     "-c",
     "commit.gpgsign=false",
 ]
-# What the nox around these tests, pytest or GitHub say is not meant for the nox inside.
+# Variables of the outer nox, pytest or GitHub, which the inner nox must not see.
 OUTER = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|GITHUB_.*"
     r"|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*"
@@ -44,10 +46,12 @@ OUTER = re.compile(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`-- --changes 500 --seed 7`: how many random changes the trial of what is reused
-    makes, and which.
+    """Add the options of the acceptance tests.
 
-    `-- --nightly`: the tests marked `nightly` as well.
+    `-- --changes 500 --seed 7`: the number and the seed of the random changes in the
+    trial of the cache.
+
+    `-- --nightly`: also run the tests marked `nightly`.
     """
     parser.addoption(
         "--changes",
@@ -75,8 +79,8 @@ SAME_ENVIRONMENT = {
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Give the tests of a file to one process, as they share the runs of its fixtures;
-    skip those that are for the scheduled run.
+    """Run the tests of a file in one process, because they share the runs of its
+    fixtures; skip tests that only run at night.
     """
     nightly = config.getoption("--nightly")
     skip = pytest.mark.skip(reason="runs on schedule, or by `-- --nightly`")
@@ -88,10 +92,10 @@ def pytest_collection_modifyitems(
 
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment variables of the nox inside; LAKE_CI_STRICT stays as it is.
+    """Return the environment variables of the inner nox; LAKE_CI_STRICT does not
+    change.
 
-    Every job runs, whatever earlier runs have found: `LAKE_CI_CACHE` in `more` changes
-    that.
+    All jobs run without cached results, unless `more` sets `LAKE_CI_CACHE`.
     """
     kept = {
         name: value for name, value in os.environ.items() if not OUTER.fullmatch(name)
@@ -105,8 +109,8 @@ class Ran:
 
     Attributes:
         code: its exit code.
-        output: what it printed, errors included.
-        root: the repository it ran in.
+        output: its standard output and standard error.
+        root: the repository in which it ran.
     """
 
     code: int
@@ -114,16 +118,16 @@ class Ran:
     root: Path
 
     def result(self, job: str) -> Result:
-        """What `reports/<job>/result.json` says."""
+        """Return the content of `reports/<job>/result.json`."""
         return results.read(self.root / "reports" / job)
 
     def check(self, job: str, name: str) -> CheckResult:
-        """One row of a result."""
+        """Return one row of a result."""
         [row] = [row for row in self.result(job).checks if row.name == name]
         return row
 
     def rows(self, job: str) -> dict[str, str]:
-        """The rows of a result, with their status."""
+        """Return the rows of a result, with their status."""
         return {row.name: row.status.value for row in self.result(job).checks}
 
     def assert_only(
@@ -133,8 +137,8 @@ class Ran:
         rows: set[str],
         skipped: set[str] | None = None,
     ) -> None:
-        """Every row was recorded; these failed, these were skipped, all others passed,
-        and nox says so.
+        """Assert that all rows were recorded, that exactly these failed and were
+        skipped, and that nox reports this.
         """
         skipped = skipped or set()
         said = self.rows(job)
@@ -150,13 +154,13 @@ class Ran:
         assert self.code == (1 if failed else 0), self.output
 
     def finding(self, job: str, check: str, rule: str) -> Finding:
-        """The one finding of that rule in a row."""
+        """Return the only finding of that rule in a row."""
         found = [each for each in self.check(job, check).findings if each.rule == rule]
         assert len(found) == 1, self.output
         return found[0]
 
     def named(self, job: str, file: str) -> set[tuple[str, str, int | None]]:
-        """All that the rows report about one file, as row, rule and line."""
+        """Return all findings in one file, as row, rule and line."""
         return {
             (row.name, each.rule, each.line)
             for row in self.result(job).checks
@@ -167,12 +171,12 @@ class Ran:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A repository of a test's own."""
+    """A repository for one test."""
 
     root: Path
 
     def write(self, path: str, text: str) -> int:
-        """Write a file, and return the line that says `# here`, or 1."""
+        """Write a file; return the line with `# here`, or 1."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -186,7 +190,7 @@ class Checkout:
         )
 
     def replace(self, path: str, old: str, new: str) -> None:
-        """Replace a text that stands in the file exactly once."""
+        """Replace a text that occurs exactly once in the file."""
         text = (self.root / path).read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times"
         (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
@@ -200,14 +204,16 @@ class Checkout:
         )
 
     def commit(self) -> None:
-        """Commit everything, in a repository that is made where there is none."""
+        """Commit everything; create the repository if there is none."""
         if not (self.root / ".git").exists():
             self.git("init", "--quiet", "--initial-branch=main")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message=A commit")
 
     def copy(self, to: Path) -> Checkout:
-        """A copy with everything but the results, modification times included."""
+        """Return a copy of everything except the results, including modification
+        times.
+        """
         ignore = shutil.ignore_patterns("reports", "dist")
         shutil.copytree(self.root, to, symlinks=True, ignore=ignore, dirs_exist_ok=True)
         return Checkout(to)
@@ -219,8 +225,8 @@ class Checkout:
         envdir: Path = ENVDIR,
         umask: int = -1,
     ) -> Ran:
-        """Run nox to its end. The environments are the repository's own: they hold no
-        path of it.
+        """Run nox to its end. It uses the repository's own environments, which do not
+        contain paths of the repository.
         """
         return self.begin(*arguments, env=env, envdir=envdir, umask=umask).end()
 
@@ -231,7 +237,7 @@ class Checkout:
         envdir: Path = ENVDIR,
         umask: int = -1,
     ) -> Begun:
-        """Start nox, as `nox` does, without waiting for its end."""
+        """Start nox as `nox` does, without waiting for its end."""
         process = subprocess.Popen(
             [sys.executable, "-m", "nox", "--envdir", str(envdir), *arguments],
             cwd=self.root,
@@ -250,9 +256,8 @@ class Begun:
     """A nox that may still run.
 
     Attributes:
-        process: its process, whose output is at most what a pipe takes until `end`
-            reads it.
-        root: the repository it runs in.
+        process: its process. Its output must fit into a pipe until `end` reads it.
+        root: the repository in which it runs.
     """
 
     process: subprocess.Popen[str]
@@ -263,21 +268,21 @@ class Begun:
         try:
             output = self.process.communicate()[0]
         finally:
-            # An interrupted test leaves none behind.
+            # An interrupted test must not leave a process.
             self.process.kill()
         return Ran(self.process.returncode, output, self.root)
 
     def stop(self) -> None:
-        """Have it end all that it started, where it still runs."""
+        """Make it end all processes that it started, if it still runs."""
         if self.process.returncode is None:
             self.process.terminate()
             self.process.communicate()
 
 
 def private_environments(name: str, folder: Path) -> Path:
-    """A folder with one environment of the repository, by links.
+    """Return a folder that links to one environment of the repository.
 
-    A session in it waits for no other session of that name.
+    A session that uses the folder does not wait for other sessions of that name.
     """
     real, private = ENVDIR / name, folder / name
     shutil.copytree(real / "bin", private / "bin", symlinks=True)
@@ -294,8 +299,8 @@ class Start(Protocol):
 
 
 class Lifeline:
-    """A named pipe that processes hold open as long as they live: its end is the moment
-    the last one is gone.
+    """A named pipe that processes keep open while they live. It ends when the last
+    process ends.
     """
 
     def __init__(self, path: Path) -> None:
@@ -304,13 +309,13 @@ class Lifeline:
         self._text = b""
 
     def wait_for(self, lines: int, seconds: float) -> None:
-        """Wait until the processes have written so many lines."""
+        """Wait until the processes have written this number of lines."""
         deadline = time.monotonic() + seconds
         while self._text.count(b"\n") < lines:
             self._read(deadline)
 
     def wait_for_end(self, seconds: float) -> None:
-        """Wait until no process holds it any more."""
+        """Wait until no process has the pipe open."""
         deadline = time.monotonic() + seconds
         while self._read(deadline):
             pass
@@ -326,8 +331,8 @@ class Lifeline:
         try:
             chunk = os.read(self._pipe, 4096)
         except BlockingIOError:
-            # The last process let go, which woke `select`, and the next one took hold
-            # before the read.
+            # The last process closed the pipe, which woke `select`, and the next
+            # process opened it before the read.
             return True
         self._text += chunk
         return bool(chunk)
@@ -335,7 +340,9 @@ class Lifeline:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """The files of the repository, not committed yet, with the fetched jars linked."""
+    """Return the files of the repository, not committed yet, with links to the
+    downloaded jars.
+    """
     root = tmp_path_factory.mktemp("original")
     for name in git.files(REPOSITORY):
         target = root / name
@@ -350,16 +357,16 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture(scope="module")
 def lean(original: Checkout) -> Checkout:
-    """The repository with little Python code beside the suite's own: lint's time goes
-    with the lines.
+    """Return the repository with little Python code except the suite's, because lint's
+    time depends on the number of lines.
     """
     script = "scripts/check_workflow.py"
     text = (original.root / script).read_text(encoding="utf-8")
     for folder in ("api", "scripts", "testing"):
         shutil.rmtree(original.root / folder)
-        # mypy's settings name the folder.
+        # The settings of mypy name the folder.
         original.write(f"{folder}/sound.py", "ONE = 1\n")
-    # The contracts of imports name packages, and the rooms of lakekit.
+    # The import contracts name packages of the API and of lakekit.
     original.write("api/lakekit_api/__init__.py", "")
     for module in (original.root / "utils" / "lakekit").rglob("*.py"):
         module.write_text("", encoding="utf-8")
@@ -370,8 +377,8 @@ def lean(original: Checkout) -> Checkout:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Checkout:
-    """A repository of two jobs, `first` and `second`, that do nothing yet; its path is
-    one that breaks bad quoting.
+    """Return a repository of two jobs, `first` and `second`, that do nothing yet. Its
+    path needs correct quoting.
     """
     checkout = Checkout(tmp_path / "kleine Kopie für 'später'")
     ignore = shutil.ignore_patterns("__pycache__")
@@ -390,8 +397,8 @@ def small(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts nox as a terminal would: at the head of a process group, its output to be
-    read while it runs.
+    """Start nox like a terminal: as the leader of a process group, with output that can
+    be read while it runs.
     """
     started: list[subprocess.Popen[str]] = []
 
@@ -417,7 +424,7 @@ def start() -> Iterator[Start]:
 
 
 def watch(pids: Iterable[int]) -> dict[int, int]:
-    """A handle of each process that has not ended since it was listed."""
+    """Return a handle of each process that has not ended since it was listed."""
     handles = {}
     for pid in pids:
         with suppress(ProcessLookupError):

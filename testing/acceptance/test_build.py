@@ -1,5 +1,5 @@
-"""Each check of `nox -s build` finds its defect, and the same commit gives the same
-bytes everywhere.
+"""Each check of `nox -s build` finds its defect, and builds of the same commit are
+identical.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROWS = INSTALLS | {
 WHEEL = "[tool.hatch.build.targets.wheel]\n"
 SDIST = '"LICENSE", "pyproject.toml"]'
 GOLD = "lakekit/nyc_flights/sql/gold/busiest_hours.sql"
-# Replaces a file of the package by one that holds something else at each build.
+# Replaces a file of the package by different content in each build.
 RANDOM_HOOK = f"""
 import uuid
 from pathlib import Path
@@ -45,7 +45,7 @@ class Hook(BuildHookInterface):
         (Path(self.directory) / "random.sql").unlink()
 """
 
-# Leaves a file in dist/ that is no distribution.
+# Creates a file in dist/ that is not a distribution.
 STRAY_HOOK = """
 from pathlib import Path
 
@@ -58,7 +58,8 @@ class Hook(BuildHookInterface):
         folder.mkdir(exist_ok=True)
         (folder / "notes.txt").write_text("not a distribution")
 """
-# In the wheel: a file missing, two that do not belong there, and one of the hook's.
+# Makes three changes in the wheel: one file is missing, two do not belong there, and
+# one is a file of the hook.
 WRONG_WHEEL = f"""\
 {WHEEL}exclude = ["utils/lakekit/py.typed", "utils/{GOLD}"]
 force-include = {{ "README.md" = "lakekit/stray.md", \
@@ -69,7 +70,9 @@ hooks.custom = {{}}
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """The repository without a defect, a commit after a tag, and what build says."""
+    """Return the repository without a defect, with a commit after a tag, and its
+    build.
+    """
     original.commit()
     original.git("tag", "v1.2.3")
     original.write("NOTES", "Another commit.\n")
@@ -83,7 +86,9 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 
 
 def build(repository: Checkout) -> Ran:
-    """Commit the defect, as a dirty tree is a remark of its own, and build."""
+    """Commit the defect, because uncommitted changes are a finding themselves, and
+    build.
+    """
     repository.commit()
     return repository.nox("-s", "build")
 
@@ -102,8 +107,8 @@ def test_the_repository_itself_builds(sound: tuple[Checkout, Ran]) -> None:
 def wrong_files(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Ran:
-    """One build with wrong files in the wheel, without a description, that cannot be
-    repeated.
+    """Run one build that has wrong files in the wheel, no description, and is not
+    reproducible.
     """
     repository = sound[0].copy(tmp_path_factory.mktemp("files") / "repository")
     repository.write("hatch_build.py", RANDOM_HOOK)
@@ -143,7 +148,7 @@ def test_finds_files_that_do_not_belong_in_the_wheel(wrong_files: Ran) -> None:
     messages = "\n".join(each.message for each in found)
     assert "lakekit/stray.md" in messages and "stray/__init__.py" in messages
     assert len(found) == 2
-    # Only what lies beside the package is against `toplevel`.
+    # Only the file outside the package violates `toplevel`.
     [beside] = wrong_files.check("build", "check-wheel-contents").findings
     assert (beside.tool, beside.rule, beside.file) == (
         "check-wheel-contents",
@@ -255,7 +260,7 @@ def test_a_clone_under_another_umask_and_zone_builds_the_same_bytes(
     sound: tuple[Checkout, Ran], tmp_path: Path
 ) -> None:
     clone = Checkout(tmp_path / "zweite Kopie für später" / "repository")
-    # A clone under another umask has files of other modes.
+    # In a clone with another umask, files have other modes.
     umask = "--config=core.sharedRepository=umask"
     sound[0].git("clone", "--quiet", umask, str(sound[0].root), str(clone.root))
     ran = clone.nox("-s", "build", umask=0o077, env={"TZ": "Asia/Kathmandu"})

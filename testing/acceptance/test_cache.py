@@ -1,5 +1,6 @@
-"""Nothing runs twice, and nothing is green that a full run would not show: random
-changes, kills, undeclared inputs.
+"""The cache skips repeated work and never hides a failure that a full run would show.
+
+The tests use random changes, kills and undeclared inputs.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ON = {"LAKE_CI_CACHE": "", "NOX_DOWNLOAD_PYTHON": "never"}
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Checkout:
-    """A repository of quick jobs, each of which says what it has read."""
+    """Return a repository of quick jobs that report their inputs."""
     return changes.make(tmp_path)
 
 
@@ -50,14 +51,15 @@ def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(
     ended = [nox(quick, "--", "--plain", "-j", "1") for _ in range(2)]
     assert [ran.code for ran in ended] == [0, 0]
     whole = files(quick)
-    # What the first prints, which keeps results, and the second, which puts them back.
+    # The output of the first run, which stores results, and of the second, which
+    # restores them.
     lines = [len(ran.output.splitlines()) for ran in ended]
     chance = random.Random(20261125)  # nosec B311 - lines to kill at, and no secret
     for turn in range(6):
         shutil.rmtree(quick.root / "reports")
         shutil.rmtree(quick.root / "dist", ignore_errors=True)
-        # Half of the runs are killed while they keep results, the others while they put
-        # them back.
+        # Half of the runs are killed while they store results, the others while they
+        # restore them.
         if turn % 2:
             shutil.rmtree(quick.root / ".cache" / "results")
         with subprocess.Popen(
@@ -108,7 +110,7 @@ def test_two_checkouts_share_a_store_at_the_same_time(
 
 
 def files(checkout: Checkout) -> dict[str, str]:
-    """What the jobs have left, without the results themselves."""
+    """Return the output files of the jobs, without the results themselves."""
     found = [*checkout.root.glob("reports/*/*.txt"), *checkout.root.glob("dist/*")]
     return {
         path.relative_to(checkout.root).as_posix(): path.read_text(encoding="utf-8")
@@ -120,8 +122,8 @@ def test_jobs_that_declare_what_they_read_pass(quick: Checkout) -> None:
     ran = nox(quick, "-s", "inputs")
     assert ran.code == 0, ran.output
     assert ran.rows("inputs") == dict.fromkeys(changes.JOBS, "success")
-    # The environments that it made hold the path of the checkout, and work when the
-    # copies are gone.
+    # The environments contain the path of the checkout, and work after the copies are
+    # deleted.
     made = [path for path in quick.root.glob(".nox/*/bin") if path.is_dir()]
     assert len(made) >= len(changes.JOBS)
     assert all(

@@ -1,5 +1,5 @@
-"""`nox -s deploy` deploys for real, says when there is nothing to do, and refuses what
-it must not touch.
+"""`nox -s deploy` deploys to the emulator, reports when there is nothing to do, and
+refuses to change unknown objects.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ ENTRY = "files/Volumes/spark_catalog/lakekit/artifacts/lakekit/trial/ledger/0000
 
 @pytest.fixture(scope="module")
 def built(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """The repository, committed and built."""
+    """Return the repository, committed and built."""
     checkout = original.copy(tmp_path_factory.mktemp("built") / "repository")
     checkout.commit()
-    # The first commit of all has no distance to a tag, so its version does not name it.
+    # The first commit has no distance to a tag, so its version does not contain its
+    # hash.
     checkout.write("NOTES", "A second commit.\n")
     checkout.commit()
     assert checkout.nox("-s", "build").code == 0

@@ -1,8 +1,8 @@
-"""Each check of `nox -s docker` finds its defect, seeded in the real Dockerfile, and a
-run leaves nothing on the engine.
+"""Each check of `nox -s docker` finds its defect in the real Dockerfile, and a run
+leaves nothing on the engine.
 
-Builds are what costs: each test builds one target, from layers that are cached, and
-seeds all that hides no other.
+Builds are slow, so each test builds one target from cached layers, and seeds all
+defects that do not hide each other.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def checkout(original: Checkout, tmp_path: Path) -> Checkout:
-    """A copy of the repository, with the jars that were fetched already."""
+    """Return a copy of the repository, with the downloaded jars."""
     copy = original.copy(tmp_path / "checkout")
     copy.commit()
     return copy
@@ -44,15 +44,15 @@ def checkout(original: Checkout, tmp_path: Path) -> Checkout:
 
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path) -> Iterator[None]:
-    """Whatever a test did, its checkout has no container, volume, image or process in
-    the end.
+    """Check that the checkout has no container, volume, image or process after the
+    test.
     """
     yield
     assert left(tmp_path / "checkout") == []
 
 
 def seed(checkout: Checkout, target: str, instructions: str) -> None:
-    """Add instructions to the end of what a target's stage copies."""
+    """Add instructions to the end of the stage that a target copies from."""
     path = checkout.root / DOCKERFILE
     head, stage, rest = re.split(
         rf"(^FROM runtime AS {target}$)", path.read_text(encoding="utf-8"), flags=re.M
@@ -65,7 +65,7 @@ def seed(checkout: Checkout, target: str, instructions: str) -> None:
 
 
 def line(checkout: Checkout, text: str, file: str = DOCKERFILE) -> int:
-    """The one line of a file that holds a text."""
+    """Return the only line of a file that contains a text."""
     lines = (checkout.root / file).read_text(encoding="utf-8").splitlines()
     [number] = [number for number, each in enumerate(lines, 1) if text in each]
     return number
@@ -76,12 +76,12 @@ def named(ran: Ran, check: str, rule: str) -> Finding:
 
 
 def identity(root: Path) -> str:
-    """How the engine's objects of a checkout are marked."""
+    """Return the label of a checkout's objects on the engine."""
     return hashlib.sha256(str(root).encode()).hexdigest()[:12]
 
 
 def left(root: Path) -> list[str]:
-    """What a checkout has on the engine, and which processes work for it."""
+    """Return a checkout's objects on the engine and its processes."""
     mark = identity(root)
     found = []
     for command in (
@@ -97,7 +97,7 @@ def left(root: Path) -> list[str]:
 
 
 def processes(text: bytes, where: str) -> list[str]:
-    """The processes that have a text in their environment or command line."""
+    """Return the processes that have a text in their environment or command line."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -109,7 +109,7 @@ def processes(text: bytes, where: str) -> list[str]:
 
 
 def until(true: Callable[[], bool], seconds: float) -> bool:
-    """Ask again until it is true, or for so long."""
+    """Poll a condition until it is true, or until the time limit."""
     deadline, wait = time.monotonic() + seconds, threading.Event()
     while not true():
         if time.monotonic() >= deadline:
@@ -156,8 +156,8 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
         "pyproject.toml",
         line(checkout, "megabytes = {", "pyproject.toml"),
     )
-    # The rows, the health check and the memory limit of the same image are as they
-    # should be.
+    # Other rows, the health check and the memory limit of the same image have no
+    # defects.
     [signalled] = ran.check("docker", "api").findings
     assert (signalled.file, signalled.line) == (
         "testing/images/test_api.py",
@@ -175,7 +175,7 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
 def test_a_wrong_result_of_the_processor_and_a_missing_package_are_found(
     checkout: Checkout,
 ) -> None:
-    # The image does not hold what it is said to be for.
+    # The image does not contain the package that it is declared to contain.
     checkout.replace(
         "pyproject.toml", 'processor = "lakekit" }', 'processor = "lakekit-spark" }'
     )
@@ -203,8 +203,8 @@ PROD = ("-s", "docker", "--", "--target", "prod", "--once")
 
 
 def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals) -> Ran:
-    """A build of prod that a signal ended, and the run after it, which leaves nothing
-    of it.
+    """Stop a build of prod by a signal, and check that the next run removes everything
+    that the build left.
     """
     mark = f"sleep 6000 && : {checkout.root.parent.name}-{number.name}"
     seed(checkout, "prod", f"RUN {mark}\n")
@@ -225,8 +225,8 @@ def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals)
 def test_the_run_after_a_killed_build_leaves_nothing(
     checkout: Checkout, start: Start
 ) -> None:
-    # Whether it found something to remove is open: the client may have ended for want
-    # of its reader.
+    # The client may have ended because its reader ended, so there may be nothing to
+    # remove.
     end_during_a_build(checkout, start, signal.SIGKILL)
 
 

@@ -1,4 +1,6 @@
-"""Whatever ends a run, no process of it is left, and the result says what happened."""
+"""After any interruption, no process of a run is left, and the result reports what
+happened.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ PROCESSES = 3
 
 
 class Running:
-    """A nox whose first job runs a tool that ignores every request to end."""
+    """A nox whose first job runs a tool that ignores every signal that it can
+    ignore.
+    """
 
     def __init__(self, checkout: Checkout, start: Start, *arguments: str) -> None:
         self.root = checkout.root
@@ -30,7 +34,7 @@ class Running:
         self.tools.wait_for(PROCESSES, LIMIT)
 
     def output(self) -> str:
-        """What it printed, once it has ended."""
+        """Return its output after its end."""
         return self.nox.communicate(timeout=LIMIT)[0]
 
     def result(self, job: str) -> Result:
@@ -39,8 +43,8 @@ class Running:
 
 @pytest.fixture
 def run(small: Checkout, start: Start) -> Callable[..., Running]:
-    """Starts nox in the small repository, and waits until the tool of its first job has
-    started all it starts.
+    """Start nox in the small repository, and wait until the tool of its first job has
+    started its children.
     """
     return lambda *arguments: Running(small, start, *arguments)
 
@@ -77,8 +81,8 @@ def test_a_signal_to_the_pipeline_ends_all_of_it(
     assert running.nox.returncode == 130, output
     result = running.result("first")
     assert (result.status, result.cause) == (Status.FAILURE, "interrupted"), output
-    # nox kills a worker 2 s after the signal; the pipeline then writes the result for
-    # it.
+    # nox kills a worker 2 s after the signal; the pipeline then writes the worker's
+    # result.
     assert [check.name for check in result.checks] in (["first"], ["session"])
     second = running.result("second")
     assert (second.status, second.cause) == (Status.FAILURE, "interrupted")
@@ -114,5 +118,5 @@ def test_the_pipeline_ends_by_itself_once_the_outer_nox_is_killed(
 
 
 def send(running: Running, number: signal.Signals, to_group: bool) -> None:
-    """Send a signal to nox alone, or to its process group as a terminal does."""
+    """Send a signal only to nox, or to its process group as a terminal does."""
     (os.killpg if to_group else os.kill)(running.nox.pid, number)

@@ -1,5 +1,5 @@
-"""Each check of `nox -s k8s` finds its defect, at the line it was written in; and no
-server outlives its run.
+"""Each check of `nox -s k8s` finds its defect at the line that defines it, and servers
+end with their run.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ pytestmark = pytest.mark.skipif(
     reason="KUBEBUILDER_ASSETS names no etcd and kube-apiserver",
 )
 
-# In dev: what a schema knows, what the project asks for, and what only the server's
-# types know.
+# Defects in dev for the schemas, for the project's rules, and for types that only the
+# server knows.
 DEV = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -86,7 +86,7 @@ metadata:
   name: default-deny
 $patch: delete
 """
-# In staging: what only the server knows.
+# Defects in staging that only the server finds.
 STAGING = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -114,7 +114,7 @@ spec:
 """
 
 
-# A setting of an image that no manifest has.
+# A setting of an image that no manifest uses.
 GONE = 'lakekit-gone = { program = "lakekit" }\n'
 
 
@@ -124,12 +124,12 @@ def repository(original: Checkout, tmp_path: Path) -> Checkout:
 
 
 def servers(repository: Checkout) -> list[Path]:
-    """The folders of servers that are still there."""
+    """Return the folders of servers that still exist."""
     return list((repository.root / WORK).glob("server.*"))
 
 
 def own(**more: str) -> dict[str, str]:
-    """The session's own server, whatever cluster is named outside."""
+    """Return variables for the session's own server, without any configured cluster."""
     return {"KUBE_CONTEXT": "", **more}
 
 
@@ -155,8 +155,8 @@ def test_the_repository_itself_passes_by_its_own_server(original: Checkout) -> N
 def seeded(
     original: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, dict[str, int]]:
-    """One run over defects that do not hide each other, and the lines that it has to
-    name.
+    """Run over defects that do not hide each other; return also the lines that it must
+    report.
     """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     for name, text in (("dev", DEV), ("staging", STAGING)):
@@ -454,7 +454,7 @@ def test_an_api_server_that_does_not_start_says_so_with_its_own_words(
 def test_without_a_server_it_is_said_what_was_not_checked(
     repository: Checkout, tmp_path: Path
 ) -> None:
-    # The context that happens to be the current one is never asked.
+    # The current context must never be used.
     config = tmp_path / "config"
     config.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: chance\n", encoding="utf-8"
@@ -474,7 +474,7 @@ def test_without_a_server_it_is_said_what_was_not_checked(
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A server of the test's own, as a cluster that a context names."""
+    """Start a server for the test, as a cluster that a context names."""
     assets = os.environ["KUBEBUILDER_ASSETS"]
     with subprocess.Popen(
         [
@@ -580,8 +580,8 @@ def test_a_diff_without_a_cluster_says_how_to_name_one(repository: Checkout) -> 
 def started(
     repository: Checkout, start: Start
 ) -> tuple[subprocess.Popen[str], dict[int, str]]:
-    """A run whose server is being asked, and its processes by id with their command
-    lines.
+    """Start a run and wait until its server gets requests; return also its processes by
+    id with their command lines.
     """
     repository.git("init", "--quiet")
     nox = start(
@@ -617,7 +617,7 @@ def test_the_next_run_removes_what_a_killed_one_left(
     repository: Checkout, start: Start
 ) -> None:
     nox, processes = started(repository, start)
-    # Without its keeper, who would notice that nox is gone, the server stays.
+    # Without its keeper process, which detects that nox has ended, the server remains.
     [keeper] = [
         pid for pid, command in processes.items() if "serve_kubernetes.py" in command
     ]

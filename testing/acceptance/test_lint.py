@@ -1,7 +1,6 @@
 """Each check of `nox -s lint` finds its defect.
 
-One run has several defects, each in a file of its own, so that every row is judged on
-all of them.
+One run has several defects in separate files, and every row is checked for all of them.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ DEFECTS = {
     ),
 }
 EDITED_LOCK = "requirements/acceptance.txt"
-# Settings of pyproject.toml that a tool refuses.
+# Settings in pyproject.toml that a tool rejects.
 SETTINGS = [
     ("\nstrict = true\n", '\nstrict = "perhaps"\n'),
     ("warn_unreachable = true", "warn_unreachably = true"),
@@ -55,7 +54,9 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def sound(lean: Checkout) -> tuple[Checkout, Ran]:
-    """A repository without a defect, and its lint, which leaves mypy's cache behind."""
+    """Return a repository without a defect, and its lint, which fills the cache of
+    mypy.
+    """
     return lean, lean.nox("-s", "lint")
 
 
@@ -72,7 +73,7 @@ def defect_file(defect: str) -> str:
 def seeded(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Ran:
-    """One run over all defects that do not hide each other."""
+    """Run over all defects that do not hide each other."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     for defect, (_, _, text) in DEFECTS.items():
         checkout.write(defect_file(defect), text)
@@ -100,7 +101,7 @@ def test_finds_a_defect_in_a_file(seeded: Ran, defect: str) -> None:
     [line] = [
         number for number, each in enumerate(text.splitlines(), 1) if "# here" in each
     ]
-    # The other rows have nothing to say about it.
+    # The other rows must not report it.
     assert seeded.named("lint", file) == {(check, rule, line)}
     [found] = seeded.check("lint", check).findings
     assert (found.tool, found.file) == (check, file)
@@ -142,7 +143,7 @@ def test_a_setting_that_a_tool_refuses_fails_its_check(repository: Checkout) -> 
         [found] = ran.check("lint", check).findings
         assert found.tool == check
         assert word in found.message
-    # A value and a name: mypy ignores both, and ends as if all were well.
+    # An invalid value and an unknown name: mypy ignores both and exits with 0.
     value, name = ran.check("lint", "mypy").findings
     assert value.tool == name.tool == "mypy"
     assert "perhaps" in value.message

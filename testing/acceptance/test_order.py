@@ -1,4 +1,4 @@
-"""The unit tests pass in any order: in another one each night."""
+"""The unit tests pass in any order. Each night uses a different order."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Local = CI: act runs the committed workflow file as GitHub would, and leaves what nox
-leaves.
+"""Local runs equal CI: act runs the committed workflow file like GitHub, with the same
+results as nox.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PRIVATE = re.compile(
 
 @dataclass(frozen=True)
 class Played:
-    """What a run left: the result.json of each session, and the files it handed on."""
+    """The output of a run: the result.json of each session, and its artifacts."""
 
     results: Mapping[str, Mapping[str, Any]]
     files: frozenset[str]
@@ -50,8 +50,8 @@ class Played:
     output: str
 
     def comparable(self) -> dict[str, Any]:
-        """The results without what differs between any two runs: times, ids, and words
-        with paths of the copy.
+        """Return the results without differences between any two runs: times, ids, and
+        texts with paths of the copy.
         """
         return {job: _comparable(result) for job, result in self.results.items()}
 
@@ -87,8 +87,8 @@ def _comparable(result: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a runner: a Python with pip, and nothing of the session that
-    runs these tests.
+    """Return the environment of a runner: a Python with pip, and nothing of the session
+    that runs these tests.
     """
     folder = tmp_path_factory.mktemp("runner") / "python"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
@@ -124,8 +124,8 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def small(tmp_path: Path, runner: Mapping[str, str]) -> Path:
-    """The small repository, with this repository's suite and actions, its workflow
-    made, committed on main.
+    """Return the small repository with this repository's suite, actions and generated
+    workflow, committed on main.
     """
     root = tmp_path / "small"
     shutil.copytree(
@@ -161,7 +161,7 @@ def commit(root: Path, message: str) -> None:
 
 
 def play_by_nox(root: Path, env: Mapping[str, str], *arguments: str) -> Played:
-    """The event by a bare nox, in the checkout itself."""
+    """Simulate the event with nox in the checkout."""
     shutil.rmtree(root / "reports", ignore_errors=True)
     shutil.rmtree(root / "dist", ignore_errors=True)
     done = subprocess.run(
@@ -198,8 +198,8 @@ def play_by_act(
     payload: Mapping[str, Any],
     *arguments: str,
 ) -> Played:
-    """The event by act, each job in a copy of the checkout of its own, artifacts handed
-    on by way of `store`.
+    """Simulate the event with act. Each job has a separate copy of the checkout, and
+    artifacts are passed through `store`.
     """
     store.mkdir()
     (store.parent / "event.json").write_text(json.dumps(payload), encoding="utf-8")
@@ -221,7 +221,7 @@ def play_by_act(
     home = store.parent / "home"
     home.mkdir()
     act = str(Path(sys.executable).parent / "act")
-    # act keeps its copies of the checkout under the cache folder.
+    # act stores its copies of the checkout in the cache folder.
     done = subprocess.run(
         [act, *command[1:]],
         cwd=root,
@@ -319,7 +319,7 @@ EVENTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 
 def ran(played: Played) -> set[str]:
-    """The sessions that were not skipped for a need."""
+    """Return the sessions that were not skipped because of a need."""
     return {
         job
         for job, result in played.results.items()
@@ -336,8 +336,8 @@ def assert_alike(by_nox: Played, by_act: Played) -> None:
 
 
 def assert_in_order(played: Played, needs: Mapping[str, tuple[str, ...]]) -> None:
-    """No session began before all sessions of the jobs it needs had begun: starts are
-    kept to the second.
+    """Assert that no session started before all sessions of the jobs that it needs had
+    started. Start times have a resolution of one second.
     """
     for job, before in needs.items():
         starts = [
@@ -410,10 +410,9 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     original: Checkout, runner: Mapping[str, str], tmp_path: Path
 ) -> None:
     checkout = original.copy(tmp_path / "repository")
-    # build comes after tests, of which one variant with two small suites is enough
-    # here.
+    # build needs tests; here, one variant with two small suites is enough.
     (checkout.root / ".cache" / "jars").unlink()
-    # Half of the Python code, which lint would judge twice.
+    # Half of the Python code, which lint would check twice.
     shutil.rmtree(checkout.root / "testing")
     for suite in ("unit", "integration"):
         test = (
@@ -428,8 +427,7 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     )
     minimum = "minimum = 95 if run.python == PYTHONS[-1] else 90"
     checkout.replace("noxfile.py", minimum, "minimum = 0")
-    # What else build comes after has tests of its own, and may ask for a network that
-    # is not here.
+    # The other needs of build have their own tests, and may need a network.
     checkout.replace(
         "noxfile.py", "needs=[k8s, security, terraform, suite]", "needs=[tests]"
     )

@@ -1,6 +1,6 @@
-"""`nox -s performance` finds a transform that became slower, and lets noise be noise.
+"""`nox -s performance` finds a transform that became slower, and does not report noise.
 
-One fast benchmark stands for all: they are measured and judged by the same code.
+One fast benchmark is enough, because all benchmarks use the same code.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def test_a_transform_that_became_a_third_slower_fails_and_is_named(
         for line in text.splitlines()[slower[0].line - 1 : slower[0].line + 2]
     )
     assert ran.result("performance").partial
-    # What two processes of the gate left in git is gone.
+    # The worktrees of two processes of the benchmark were removed from git.
     assert not (repository.root / ".git" / "worktrees").exists()
 
 

@@ -1,6 +1,6 @@
 """A bare nox, from its event to its exit code, in a repository of two jobs.
 
-Its path holds blanks, quotes and umlauts.
+The path of the repository has blanks, quotes and umlauts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 from lake_ci.model.results import Status, read
 from testing.acceptance.conftest import LIMIT, Checkout, Lifeline, Ran, Start
 
-# A job that says it has begun, and ends when it is told to.
+# A job that reports its start, and ends on request.
 GATED = """
 with open("begun", "w") as begun:
     print("begun", file=begun)
@@ -22,7 +22,7 @@ ABSENT = "3.19"
 
 
 def run(checkout: Checkout, *arguments: str, strict: bool = False) -> Ran:
-    """Run nox with environments of the checkout's own, and no Python fetched."""
+    """Run nox with environments in the checkout, and without downloading Python."""
     env = {"LAKE_CI_STRICT": "1" if strict else "", "NOX_DOWNLOAD_PYTHON": "never"}
     return checkout.nox(*arguments, env=env, envdir=checkout.root / ".nox")
 
@@ -107,7 +107,9 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
 
 
 def waiting_line(process: subprocess.Popen[str]) -> str:
-    """The line by which a pipeline says that it waits, read as it is printed."""
+    """Return the line by which a pipeline reports that it waits, as soon as it is
+    printed.
+    """
     assert process.stdout is not None
     return next(
         line
@@ -117,7 +119,7 @@ def waiting_line(process: subprocess.Popen[str]) -> str:
 
 
 def output(process: subprocess.Popen[str]) -> str:
-    """The rest of what it prints, once it has ended."""
+    """Return the rest of the output after its end."""
     assert process.stdout is not None
     text = process.stdout.read()
     process.wait()

@@ -1,5 +1,5 @@
-"""reports/index.html in a real Chromium, opened as a file: usable by everyone, and
-inert whatever tools wrote.
+"""reports/index.html in a real Chromium, opened as a file: it is accessible, and texts
+of tools cannot run code.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from lake_ci.pipeline import summary
 from lake_ci.report import html
 from testing.unit.lake_ci.report import samples
 
-# By name, as it ships no types.
+# Imported by name, because it has no types.
 axe = import_module("axe_playwright_python.sync_playwright")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 Scheme = Literal["light", "dark"]
-# Milliseconds after which a page is taken for one that hangs, on a machine however
-# busy.
+# Milliseconds after which a page counts as hanging, even on a busy machine.
 PATIENCE = 120_000
 expect.set_options(timeout=PATIENCE)
 
@@ -48,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Opened:
-    """A page that is open, and all that it asked of the network or complained of."""
+    """An open page with its network requests and errors."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
@@ -63,8 +62,8 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Opens a file; at the end no page has asked for anything but itself, and none has
-    complained.
+    """Open files; at the end, no page has requested anything except itself or reported
+    an error.
     """
     pages: list[tuple[Opened, str]] = []
 
@@ -98,7 +97,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
 
 @pytest.fixture(scope="module")
 def realistic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a bad day."""
+    """Return the report of a run with many failures."""
     root = tmp_path_factory.mktemp("realistic")
     plan = samples.leave_realistic(root)
     assert summary.write(samples.collect(root, plan), root, {}) == 1
@@ -107,7 +106,7 @@ def realistic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report in which every text that a tool can choose is an attack."""
+    """Return a report in which every text that a tool can choose is an attack."""
     root, bad = tmp_path_factory.mktemp("hostile"), samples.HOSTILE.replace(
         "\ud800", ""
     )
@@ -157,7 +156,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of 60 jobs with 20,000 findings."""
+    """Return a report of 60 jobs with 20,000 findings."""
     root, graph = tmp_path_factory.mktemp("huge"), Graph()
     for number in range(60):
         graph.add(
@@ -344,7 +343,7 @@ def test_hostile_text_stays_text(opened: Callable[..., Opened], hostile: Path) -
     page = opened(hostile).page
     for details in page.locator("details").all():
         details.evaluate("each => { each.open = true }")
-    # The data, and the page's own script.
+    # The data, and the page's script.
     assert page.locator("script").count() == 2
     assert page.locator("img, iframe, object, embed, base").count() == 0
     assert page.title().startswith("Failed: push on <script>")
@@ -397,8 +396,8 @@ def test_20_000_findings_open_and_can_be_used(
         "message 332 of job 59,"
     )
     expect(tab.findings()).to_have_count(1)
-    # The last one, by its link: only the page that holds it is made, and there is a way
-    # back up.
+    # A link to the last finding renders only its page of findings, with a way back to
+    # the start.
     name = tab.findings().first.get_attribute("id")
     last = opened(huge, f"#{name}")
     expect(last.page.locator(".target")).to_contain_text("message 332 of job 59,")

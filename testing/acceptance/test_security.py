@@ -1,6 +1,4 @@
-"""Each check of `nox -s security` finds its defect; no secret gets into anything it
-writes.
-"""
+"""Each check of `nox -s security` finds its defect, and no output contains a secret."""
 
 from __future__ import annotations
 
@@ -29,8 +27,8 @@ SCANNERS = {"safety", "bandit", "semgrep", "secrets"}
 ROWS = SCANNERS | {"semgrep rules", "exceptions", "findings.sarif"}
 RULES = REPOSITORY / "security" / "rules"
 SEEDS = "utils/lakekit/seeded"
-# One or more of each class of bandit's checks: settings (1), frameworks (2), calls (3),
-# cryptography (5), injection (6), templates (7).
+# One or more defects for each class of bandit's checks: settings (1), frameworks (2),
+# calls (3), cryptography (5), injection (6), templates (7).
 BANDIT = {
     "B102": "exec(text)",
     "B104": "address = '0.0.0.0'",
@@ -53,8 +51,8 @@ CANARY = "canary-" + "7f3a91c2"
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of today that knows one weakness, for a machine that cannot reach the
-    live one.
+    """Return a database of today with one vulnerability, for a machine that cannot
+    reach the live database.
     """
     folder = tmp_path_factory.mktemp("advisories")
     meta = {
@@ -89,8 +87,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout, database: Path) -> tuple[Checkout, Ran]:
-    """The repository without a defect, and what security says of it, with a canary in
-    its environment.
+    """Return the repository without a defect, and its security result, with a canary
+    secret in its environment.
     """
     original.commit()
     variables = (
@@ -110,9 +108,7 @@ def seeded(
     database: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Ran:
-    """The repository with every seed at once: each run of the real scanners takes its
-    seconds.
-    """
+    """Run with all seeds at once, because every run of the real scanners is slow."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     for test in rule_tests():
         target = checkout.root / place_of(test)
@@ -141,7 +137,7 @@ def rule_tests() -> list[Path]:
 
 
 def place_of(test: Path) -> str:
-    """Where a rule's test file is a defect of the repository."""
+    """Return the path at which a rule's test file is a defect of the repository."""
     return (
         f"k8s/{test.name}"
         if test.suffix == ".yaml"
@@ -191,7 +187,7 @@ def seed_exceptions(checkout: Checkout) -> None:
 
 
 def findings(ran: Ran, check: str) -> set[tuple[str, str, int]]:
-    """What a row names, as rule, file and line."""
+    """Return the findings of a row, as rule, file and line."""
     return {
         (each.rule, each.file or "", each.line or 0)
         for each in ran.check("security", check).findings
@@ -204,14 +200,14 @@ def hanging(
     database: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Begun]:
-    """A run with a scanner that hangs, started first: its time limit passes beside the
-    other tests.
+    """Start a run with a scanner that hangs. It is started first, so that its time
+    limit passes while other tests run.
     """
     folder = tmp_path_factory.mktemp("hanging")
     fakes = private_environments("security", folder / "envs")
     fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
     checkout = unknown(sound[0], folder)
-    # A minute: the scanner must have started, on a machine however busy.
+    # One minute: the scanner must have started, even on a busy machine.
     checkout.replace(
         "noxfile.py",
         'external_inputs=["advisories"],\n    minutes=10',
@@ -354,12 +350,12 @@ def test_the_merged_list_is_written_with_every_file_and_line(seeded: Ran) -> Non
 
 @pytest.fixture
 def fakes(sound: tuple[Checkout, Ran], tmp_path: Path) -> Path:
-    """An environment for nox to take, in which scanners are scripts of the test."""
+    """Return environments for nox in which scanners are scripts of the test."""
     return private_environments("security", tmp_path / "envs")
 
 
 def fake(environments: Path, name: str, script: str) -> None:
-    """Put a script in a scanner's place."""
+    """Replace a scanner by a script."""
     program = environments / "security" / "bin" / name
     program.unlink()
     program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
@@ -367,7 +363,7 @@ def fake(environments: Path, name: str, script: str) -> None:
 
 
 def unknown(checkout: Checkout, folder: Path) -> Checkout:
-    """A copy in which no scanner has seen any file, so that each is asked."""
+    """Return a copy whose files were not scanned before, so that every scanner runs."""
     copy = checkout.copy(folder / "repository")
     for scanner in ("bandit", "semgrep", "secrets"):
         (copy.root / ".cache" / f"{scanner}.json").unlink()
@@ -434,9 +430,9 @@ def test_without_a_database_the_packages_are_not_checked_and_the_row_says_so(
     sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, strict: bool
 ) -> None:
     for name in ("bandit", "semgrep", "kingfisher"):
-        fake(fakes, name, "exit 9")  # the other scanners would only take their time
+        fake(fakes, name, "exit 9")  # the other scanners are not needed
     checkout = sound[0].copy(tmp_path / "repository")
-    # A proxy that is not there cuts the way to the live database.
+    # A proxy that does not exist blocks the live database.
     env = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
     env |= {
         "no_proxy": "",

@@ -1,7 +1,7 @@
-"""Each check of `nox -s terraform` finds its defect, and a rehearsal touches nothing
-but loopback.
+"""Each check of `nox -s terraform` finds its defect, and a rehearsal only accesses the
+loopback interface.
 
-An apply takes a minute: only the defects that show after it pay for one.
+An apply takes a minute, so only tests of defects that need an apply run one.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ pytestmark = pytest.mark.skipif(
     reason="Terraform is not installed",
 )
 
-# A bucket's worth of defects, and two policies'; each is marked in the line that has to
-# be named.
+# Defects of a bucket and of two policies. Each line that a check must report is marked.
 BUCKETS = """\
 resource "aws_s3_bucket" "open" { # unencrypted
   bucket = "open-${var.environment}"
@@ -104,7 +103,7 @@ data "aws_iam_policy_document" "everybody" {
 
 
 def line(text: str, mark: str) -> int:
-    """The line of a text that holds a mark."""
+    """Return the line of a text that contains a mark."""
     [number] = [
         number for number, each in enumerate(text.splitlines(), 1) if mark in each
     ]
@@ -112,7 +111,7 @@ def line(text: str, mark: str) -> int:
 
 
 def append(repository: Checkout, path: str, text: str) -> int:
-    """Add lines at the end of a file, and return the number of the first one."""
+    """Add lines at the end of a file; return the number of the first line."""
     before = (repository.root / path).read_text(encoding="utf-8")
     repository.write(path, before + text)
     return len(before.splitlines()) + 1
@@ -144,8 +143,8 @@ def test_the_repository_itself_passes_and_says_what_was_rehearsed(
         assert f"Plan: {row.data['add']} to add" in (folder / "plan.txt").read_text(
             encoding="utf-8"
         )
-    # The provider is linked into each environment from where it was found, or fetched
-    # to.
+    # The provider is linked into each environment from the folder where it was found or
+    # downloaded.
     [provider] = original.root.glob(".cache/terraform/dev/providers/*/*/*/*/*")
     assert provider.is_symlink()
     assert not ran.result("terraform").partial
@@ -155,7 +154,9 @@ def test_the_repository_itself_passes_and_says_what_was_rehearsed(
 def seeded(
     original: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, dict[str, int]]:
-    """One run over all that shows without an apply, and the lines it has to name."""
+    """Run over all defects that need no apply; return also the lines that it must
+    report.
+    """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
     repository.write("terraform/seeded.tf", BUCKETS)
@@ -319,7 +320,7 @@ def test_without_terraform_the_row_says_how_to_get_it(
 
 
 class Listener:
-    """A server on loopback that nobody should call; notes what it is told."""
+    """A server on loopback that records requests; there should be none."""
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
@@ -410,7 +411,7 @@ def test_a_rehearsal_heeds_no_machine_variable_and_finds_what_changes_on_every_p
 
 @contextmanager
 def dev_account() -> Iterator[dict[str, str]]:
-    """A moto server of the test's own, as an account with credentials."""
+    """Start a moto server for the test, as an account with credentials."""
     asked = json.dumps(
         {"dev": {"account": DEV, "bucket": f"lake-terraform-state-{DEV}"}}
     )
@@ -446,7 +447,7 @@ def test_credentials_plan_their_own_environment_for_real_and_tell_its_drift(
             f"account {DEV}, read only: "
         )
         ran = repository.nox("-s", "terraform", "--", "--drift", "dev", env=credentials)
-    # Nothing was applied to the account, so all of the lake is missing there.
+    # Nothing was applied to the account, so the whole lake is missing there.
     ran.assert_only(
         "terraform", {"drift dev"}, {"init", "fmt", "tfvars", "validate", "drift dev"}
     )
@@ -513,7 +514,7 @@ def test_a_signal_ends_terraform_its_providers_and_moto(
 
 
 def below(pid: int) -> list[int]:
-    """The processes that a process started, and those that they started."""
+    """Return all descendants of a process."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -521,14 +522,14 @@ def below(pid: int) -> list[int]:
                 stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1]
             )
         except OSError:
-            # It ended while the list was made.
+            # It ended while the list was created.
             continue
     found = [child for child, parent in parents.items() if parent == pid]
     return [*found, *(one for child in found for one in below(child))]
 
 
 def command_of(pid: int) -> str:
-    """The command line of a process; nothing where it has ended."""
+    """Return the command line of a process; empty if it has ended."""
     try:
         return (
             Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")

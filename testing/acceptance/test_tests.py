@@ -1,5 +1,5 @@
-"""Each check of a `tests` session finds its defect; the suites in the copy are small
-ones made here.
+"""Each check of a `tests` session finds its defect. The copy has small suites, which
+are created here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from testing.acceptance.conftest import (
 
 SESSION = "tests-3.11(java17)"
 JOB = "tests-3.11-java17"
-# nox writes the session's name so for the environment's folder.
+# The name that nox gives to the session's environment folder.
 ENVIRONMENT = "tests-3-11-java17"
 ROWS = {"java", "jars", "unit", "integration", "coverage"}
 SELECTION_ROWS = {"java", "jars", "tests", "coverage"}
@@ -43,7 +43,7 @@ def sign(number: int) -> str:
     return "plus"
 '''
 WRONG = "\n\ndef test_wrong():\n    two = 2\n    assert two == 3  # here\n"
-# Statements that keep a module from being collected, by the rule that names them.
+# Statements that prevent the collection of a module, by the rule that reports them.
 BROKEN = {
     "ModuleNotFoundError": "import no_such_module  # here",
     "RuntimeError": 'raise RuntimeError("not today")  # here',
@@ -54,20 +54,20 @@ JARS = "requirements/jars.txt"
 
 @dataclass(frozen=True)
 class Seeded:
-    """A run over several defects, and the lines that it has to name."""
+    """A run over several defects, and the lines that it must report."""
 
     ran: Ran
     lines: Mapping[str, int]
 
 
 def broken(rule: str) -> str:
-    """The module that raises it."""
+    """Return the module that violates the rule."""
     return f"testing/unit/lakekit/test_{rule.lower()}.py"
 
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """The repository with a package of two functions and one small test of each
+    """Return the repository with a package of two functions and one small test of each
     kind.
     """
     for folder in (
@@ -108,15 +108,15 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 def hanging(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Begun]:
-    """A run with a test that hangs, started first: its time limit of a minute passes
-    beside the other tests.
+    """Start a run with a test that hangs. It is started first, so that its time limit
+    of a minute passes while other tests run.
     """
     folder = tmp_path_factory.mktemp("hanging")
     repository = sound[0].copy(folder / "repository")
     noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
     limit = re.findall(r'"junit\.xml"\],\n    minutes=\d+,', noxfile)[
         0
-    ]  # of `tests`; `suite` comes after it
+    ]  # of `tests`, which `suite` follows
     repository.replace("noxfile.py", limit, re.sub(r"\d+", "1", limit))
     repository.write(
         UNIT,
@@ -155,7 +155,7 @@ def test_sound_suites_pass_and_the_slowest_tests_are_named(
 def seeded(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Seeded:
-    """One run over the defects that do not hide each other."""
+    """Run over the defects that do not hide each other."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
     for file in (UNIT, INTEGRATION):
@@ -185,7 +185,7 @@ def test_defects_fail_their_own_rows_and_all_other_tests_run(seeded: Seeded) -> 
     ran.assert_only(JOB, failed={"jars", "unit", "integration", "coverage"}, rows=ROWS)
     assert ran.check(JOB, "unit").detail == "4 failed, 1 passed"
     assert ran.check(JOB, "integration").detail == "1 failed, 1 passed"
-    # So that the package is covered.
+    # This covers the package.
     assert ran.check(JOB, "coverage").data["files"]["utils/lakekit/__init__.py"] == 100
 
 

@@ -1,7 +1,7 @@
-"""What can go wrong with the workflow file is found by `nox -s lint`, by name, file and
+"""`nox -s lint` finds mistakes in the workflow file, and reports their name, file and
 line.
 
-One run has several defects: each row is judged on all of them.
+One run has several defects, and every row is checked for all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from testing.acceptance.conftest import Checkout, Ran
 from testing.acceptance.test_lint import ROWS, WORKFLOW_ROWS
 
 FILE = ".github/workflows/ci.yml"
-# A workflow that no check objects to.
+# A workflow without findings.
 SOUND_WORKFLOW = """\
 name: extra
 on:
@@ -34,7 +34,7 @@ jobs:
       - run: echo hello
 """
 PIN = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
-# What is edited by hand in the workflow file, in one run.
+# Manual edits of the workflow file, in one run.
 EDITS = {
     "time limit": ("timeout-minutes: 165", "timeout-minutes: 166"),
     "need": ("needs: [lint]", "needs: [lnt]"),
@@ -42,8 +42,8 @@ EDITS = {
     "pin": (PIN, "actions/checkout@v7"),
     "command": ('run: nox -s "$SESSION"', "run: make lint"),
 }
-# A workflow for each mistake beside ours: the rows that fail, the one that names the
-# rule, and where it is written.
+# A workflow for each mistake outside the generated file: the rows that fail, the row
+# that reports the rule, and the line.
 MISTAKES = {
     "shape": (
         {"workflow schema", "actionlint"},
@@ -71,8 +71,8 @@ MISTAKES = {
 
 @dataclass(frozen=True)
 class Edited:
-    """A repository whose workflows have mistakes, its lint, and the lines of what was
-    written.
+    """A repository whose workflows have mistakes, its lint, and the lines of the
+    mistakes.
     """
 
     checkout: Checkout
@@ -85,7 +85,7 @@ def extra(mistake: str) -> str:
 
 
 def edit(repository: Checkout, old: str, new: str) -> int:
-    """Replace the first occurrence in the workflow file, and return its line."""
+    """Replace the first occurrence in the workflow file; return its line."""
     text = (repository.root / FILE).read_text(encoding="utf-8")
     before, found, after = text.partition(old)
     assert found
@@ -95,7 +95,7 @@ def edit(repository: Checkout, old: str, new: str) -> int:
 
 @pytest.fixture(scope="module")
 def edited(lean: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Edited:
-    """One run over the edits and mistakes that do not hide each other."""
+    """Run over the edits and mistakes that do not hide each other."""
     checkout = lean.copy(tmp_path_factory.mktemp("edited") / "repository")
     lines = {name: edit(checkout, *change) for name, change in EDITS.items()}
     for name, (_, _, _, old, new) in MISTAKES.items():
@@ -106,7 +106,9 @@ def edited(lean: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Edited:
 
 @pytest.fixture
 def repository(edited: Edited, tmp_path: Path) -> Checkout:
-    """The repository as it was committed, with the caches of the run before."""
+    """Return the repository as it was committed, with the caches of the previous
+    run.
+    """
     copy = edited.checkout.copy(tmp_path / "repository")
     copy.git("checkout", "--quiet", ".")
     copy.git("clean", "--quiet", "--force", ".github")
@@ -127,7 +129,7 @@ def test_edit_by_hand_is_shown_with_the_command_that_mends_it(edited: Edited) ->
     )
     assert "-    timeout-minutes: 166\n+    timeout-minutes: 165" in finding.message
     assert "nox -s workflow" in finding.message
-    # No other row minds a time limit.
+    # No other row reports a time limit.
     rows = {
         row
         for row, _, line in edited.ran.named("lint", FILE)

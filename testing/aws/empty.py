@@ -1,7 +1,7 @@
-"""Delete every version of every object of the account, but for the bucket of
-Terraform's states; on loopback only.
+"""Deletes every version of every object of the account, except in the bucket of
+Terraform's states. Works on loopback only.
 
-python testing/aws/empty.py STATES
+    python testing/aws/empty.py STATES
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ def main(kept: str) -> int:
     s3 = boto3.resource("s3", endpoint_url=endpoint, region_name="eu-central-1")
     buckets = [bucket for bucket in s3.buckets.all() if bucket.name != kept]
     for bucket in buckets:
-        # Else each request that takes a bucket down is one more line in the bucket of
+        # Otherwise each request that deletes a bucket adds a line to the bucket of
         # logs.
         bucket.Logging().put(BucketLoggingStatus={})
-        # Plain HTTP is refused, and moto takes a refusal at its word, whatever its
-        # condition.
+        # The policy denies plain HTTP, and moto applies a denial without its condition.
         bucket.Policy().delete()
     answers = [
         answer for bucket in buckets for answer in bucket.object_versions.delete()

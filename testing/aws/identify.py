@@ -1,6 +1,4 @@
-"""Print the account that the credentials of the environment are of, as AWS itself says
-it.
-"""
+"""Prints the account of the credentials in the environment, as AWS reports it."""
 
 from __future__ import annotations
 

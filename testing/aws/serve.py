@@ -1,8 +1,8 @@
-"""Serve AWS on a free port of loopback until standard input ends: moto, with an account
-for each environment.
+"""Serves AWS on a free port of loopback until standard input ends: moto, with an
+account for each environment.
 
-Prints one line of JSON, the endpoint and for each environment the keys of a session in
-its account, once the buckets of Terraform's states are there.
+When the buckets of Terraform's states exist, it prints one line of JSON: the endpoint,
+and for each environment the keys of a session in its account.
 
     python testing/aws/serve.py \\
         '{"dev": {"account": "333344445555", "bucket": "states"}}'
@@ -41,7 +41,7 @@ def main(environments: dict[str, dict[str, str]]) -> None:
         names = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
         sessions[name] = dict(zip(names, keys))
     print(json.dumps({"endpoint": endpoint, "sessions": sessions}), flush=True)
-    # The end of it is the one thing that also a killed parent tells.
+    # Standard input also ends when the parent process is killed.
     sys.stdin.read()
     server.stop()
 

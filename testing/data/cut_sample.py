@@ -21,7 +21,7 @@ NAMES = ("airlines", "airports", "planes", "weather", "flights")
 
 
 def read(folder: Path, name: str) -> List[Row]:
-    """The rows of NAME.csv, or of NAME.csv in NAME.csv.zip."""
+    """Return the rows of NAME.csv, or of NAME.csv in NAME.csv.zip."""
     plain = folder / f"{name}.csv"
     if plain.exists():
         text = plain.read_text(encoding="utf-8")
@@ -32,8 +32,8 @@ def read(folder: Path, name: str) -> List[Row]:
 
 
 def cut(whole: Dict[str, List[Row]]) -> Dict[str, List[Row]]:
-    """The flights that show what the pipeline has to cope with, and the rows of the
-    other files that belong to them.
+    """Return the flights with special cases for the pipeline, and the rows of the other
+    files that belong to them.
     """
     airports = {row["faa"] for row in whole["airports"]}
     planes = {row["tailnum"] for row in whole["planes"]}
@@ -74,8 +74,8 @@ def cut(whole: Dict[str, List[Row]]) -> Dict[str, List[Row]]:
 
 
 def to_csv(rows: List[Row]) -> str:
-    """The rows as the whole files write them: `,` between values, a line feed after
-    each row.
+    """Return the rows in the format of the full files: `,` between values, a line feed
+    after each row.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -85,7 +85,7 @@ def to_csv(rows: List[Row]) -> str:
 
 
 def main() -> None:
-    """Write the sample: the flights zipped, all others plain."""
+    """Write the sample: the flights as a zip archive, all other files uncompressed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -29,7 +29,7 @@ NUMBERS = frozenset(
 
 
 class File:
-    """A file to be, and what becomes of each of its rows."""
+    """A file to write, and the expected fate of each of its rows."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -37,19 +37,19 @@ class File:
         self.fates: List[str] = []
 
     def add(self, row: Row, fate: str = "silver", **altered: str) -> None:
-        """A row, with some values altered, and its fate."""
+        """Add a row, with some values changed, and its fate."""
         self.rows.append({**row, **altered})
         self.fates.append(fate)
 
     def supersede(self, number: int) -> Row:
-        """Say that a later row has the key of that one, which it gives back."""
+        """Mark a row as superseded by a later row with its key; return the row."""
         self.fates[number - 1] = "superseded"
         return self.rows[number - 1]
 
 
 def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
-    """The files of flights, in the order of their names, which is the order in which
-    later rows win.
+    """Return the files of flights in the order of their names, in which later rows
+    win.
     """
     first = make_first_day(sample)
     second = make_second_day(sample, first)
@@ -57,7 +57,7 @@ def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
 
 
 def make_first_day(sample: List[Row]) -> File:
-    """Right rows, one of each kind of wrong ones, and rows said twice."""
+    """Return correct rows, one row for each kind of error, and duplicate rows."""
     first = File("flights/2013-01-01.csv")
     for row in sample[:40]:
         first.add(row)
@@ -66,7 +66,7 @@ def make_first_day(sample: List[Row]) -> File:
     first.add(sample[42], "quarantine:type: carrier", carrier="NA")
     first.add(
         sample[43], "quarantine:type: time_hour", time_hour="2013-01-01 06:00:00"
-    )  # no instant without a zone
+    )  # an instant without a time zone
     first.add(sample[44], "quarantine:required: flight_day", month="13")
     first.add(sample[45], "quarantine:required: flight_day", month="2", day="30")
     first.add(
@@ -78,28 +78,30 @@ def make_first_day(sample: List[Row]) -> File:
     first.add(sample[48], "quarantine:air time is positive", air_time="-7")
     first.add(
         sample[49], carrier="ZZ", flight="1"
-    )  # an airline, a plane and an airport that nobody lists
+    )  # an airline, a plane and an airport that are not listed
     first.add(sample[50], dest="QQQ", tailnum="N0NE")
-    first.add(first.supersede(1))  # the same again
-    first.add(first.supersede(2), dep_delay="99")  # corrected further down
+    first.add(first.supersede(1))  # an identical duplicate
+    first.add(first.supersede(2), dep_delay="99")  # corrected later in the file
     first.add(
         sample[41], flight="2147483648", fate="quarantine:type: flight"
-    )  # one more than an int holds
+    )  # one more than the maximum of an int
     return first
 
 
 def make_second_day(sample: List[Row], first: File) -> File:
-    """Corrections of the first day, right ones and a wrong one, and new rows."""
+    """Return corrections of the first day, valid ones and an invalid one, and new
+    rows.
+    """
     second = File("flights/2013-01-02.csv")
     second.add(
         first.supersede(3), dest="BOS", distance="187"
-    )  # corrected the day after: another route
+    )  # corrected on the next day: another route
     second.add(first.supersede(4), hour="6", minute="NA")
-    second.add(first.supersede(5))  # the same again, in another file
+    second.add(first.supersede(5))  # an identical duplicate in another file
     second.add(
         first.rows[5], "quarantine:type: distance", distance="far"
-    )  # a correction that is wrong: the old row stays
-    second.add(first.rows[40], dep_time="554")  # what was refused, put right
+    )  # an invalid correction: the old row remains
+    second.add(first.rows[40], dep_time="554")  # the correction of a refused row
     second.add(first.rows[44], month="1")
     second.add(first.rows[45], year="2013", month="3", day="1")
     for row in sample[51:67]:
@@ -108,12 +110,12 @@ def make_second_day(sample: List[Row], first: File) -> File:
 
 
 def make_late(sample: List[Row], first: File, second: File) -> File:
-    """Rows that come last and are the oldest, by their file's name."""
+    """Return rows that arrive last, but are the oldest by their file's name."""
     late = File("flights/2013-01-00.parquet")
     late.add(sample[67])
     late.add(
         first.rows[7], "superseded", dep_delay="-30"
-    )  # comes late, and is older by its file's name
+    )  # arrives late, but is older by its file's name
     late.add(second.rows[7], "superseded", arr_delay="500")
     late.add(sample[68], "quarantine:distance is positive", distance="-1")
     for row in sample[200:216]:
@@ -122,8 +124,8 @@ def make_late(sample: List[Row], first: File, second: File) -> File:
 
 
 def make_others(sample: Dict[str, List[Row]], flights: List[Row]) -> List[File]:
-    """Airlines, airports, planes and weather of those flights, with something wrong in
-    each.
+    """Return airlines, airports, planes and weather of these flights, each with
+    errors.
     """
     places = {row["origin"] for row in flights} | {row["dest"] for row in flights}
     tails = {row["tailnum"] for row in flights}
@@ -148,8 +150,8 @@ def make_others(sample: Dict[str, List[Row]], flights: List[Row]) -> List[File]:
 
 
 def write(folder: Path, file: File) -> None:
-    """A file as its name says: the second day packed and with a column more, the late
-    one as Parquet with types.
+    """Write a file in the format of its name: the second day compressed and with an
+    additional column, the late file as Parquet with types.
     """
     target = folder / file.name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +181,7 @@ def _typed(name: str, value: str) -> Any:
 
 
 def main() -> None:
-    """Write the files and `fates.csv`: file, row and what becomes of it."""
+    """Write the files and `fates.csv`, which has file, row and fate."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -39,9 +39,10 @@ FAULTS: dict[str, dict[str, Any]] = {
     "wrong state": {"kind": "state"},
 }
 KILLS = {"kill -9 before": "before", "kill -9 after": "after"}
-# Seconds after which a deploy sends a request again: less than a slow answer takes.
+# Seconds after which a deploy retries a request: less than the delay of a slow
+# response.
 REQUEST_SECONDS = 30
-# What an answer says of a state, by the path of its request: only these have one.
+# The states in responses, by the path of the request. Other responses have no state.
 STATES = {
     "clusters/get": {"state": "UNKNOWN"},
     "libraries/cluster-status": {"status": "SKIPPED"},
@@ -52,7 +53,7 @@ PARTS = ((r"/[0-9a-f]{16}\.json", "/*.json"), (r"/\d\.\d/[0-9a-f]{12}", "/*"))
 
 @dataclass(frozen=True)
 class Case:
-    """One fault at one request of one play."""
+    """One fault at one request of one scenario."""
 
     play: str
     method: str
@@ -65,7 +66,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a case. `wrong` is empty where all is well."""
+    """The result of a case. `wrong` is empty if there is no problem."""
 
     case: Case
     outcome: str
@@ -75,11 +76,11 @@ class Verdict:
 
 
 class MissedError(Exception):
-    """The request that a case is about was not made."""
+    """The request of a case was not made."""
 
 
 class Stage:
-    """The projects, and the workspace as it is before each play, made once."""
+    """The projects, and the workspace before each scenario, which are created once."""
 
     def __init__(self, folder: Path, request: int = 300) -> None:
         self.folder = folder
@@ -90,7 +91,7 @@ class Stage:
         self.requests: dict[str, list[tuple[str, str]]] = {}
         state = folder / "state"
         with DeployHarness(state) as harness:
-            # The cluster is there before the first deploy, as in a real workspace.
+            # The cluster exists before the first deploy, as in a real workspace.
             assert harness.deploy(self.projects["1.0"], "--status").code == 0
         for play in (FIRST, UPGRADE, ROLLBACK):
             shutil.copytree(state, folder / play, symlinks=True)
@@ -100,7 +101,7 @@ class Stage:
                 )
                 ran = self.play(harness, play)
                 assert ran.code == 0, ran.output
-                # Before this asks anything itself.
+                # Read before the checks below make requests.
                 made = harness.requests(since)
                 self.requests[play] = distinct(
                     [each for each in made if not each["path"].startswith("/emulator")]
@@ -117,7 +118,7 @@ class Stage:
         return harness.start(self.projects[str(PLAYS[play][1])])
 
     def cases(self) -> Iterator[Case]:
-        """All of them."""
+        """Yield all cases."""
         for play, requests in self.requests.items():
             for method, path in requests:
                 for fault in (*FAULTS, *KILLS):
@@ -125,7 +126,7 @@ class Stage:
                         yield Case(play, method, path, fault)
 
     def try_out(self, case: Case) -> Verdict:
-        """Play it on a copy of the workspace, and look what came of it."""
+        """Run a case on a copy of the workspace, and check the result."""
         start = time.monotonic()
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             state = Path(scratch) / "state"
@@ -171,7 +172,7 @@ class Stage:
         return ran
 
     def _killed(self, harness: DeployHarness, case: Case) -> Ran:
-        """Killed while the request is held, and typed again."""
+        """Kill the deploy while the request is held, and rerun the same command."""
         order = harness.order(
             kind="hold",
             when=KILLS[case.fault],
@@ -194,8 +195,8 @@ class Stage:
         return again
 
     def _again(self, harness: DeployHarness) -> Ran:
-        # A rollback that was through before it was killed would go one version further
-        # when it is typed again.
+        # If a rollback was complete before the kill, the rerun would roll back one more
+        # version.
         live = [
             entry["version"]
             for entry in harness.ledger()
@@ -206,8 +207,8 @@ class Stage:
 
 
 def distinct(requests: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Method and path of each request once, in order; what differs from run to run is a
-    `*`.
+    """Return method and path of each distinct request, in order. Parts that differ
+    between runs are replaced by `*`.
     """
     found = []
     for request in requests:

@@ -1,5 +1,5 @@
-"""An emulator and deploys to it, each a process of its own; what the workspace then
-holds is read past both clients.
+"""Runs an emulator and deploys to it as separate processes, and reads the state of the
+workspace without the clients.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Ran:
         )
 
     def row(self, step: str) -> dict[str, Any]:
-        """The last row of that name."""
+        """Return the last row with that name."""
         return [
             event
             for event in self.events
@@ -53,7 +53,7 @@ class Ran:
 
 
 class DeployHarness:
-    """A workspace kept in a folder, for as long as a `with` block."""
+    """A workspace in a folder, running for a `with` block."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -105,9 +105,7 @@ class DeployHarness:
     def start(
         self, project: Path, *arguments: str, below: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
-        """Start a deploy, at the head of a session of its own, or as a child of the
-        command `below`.
-        """
+        """Start a deploy in a new session, or as a child of the command `below`."""
         env = environment() | {
             "PYTHONPATH": str(REPOSITORY / "utils"),
             "DATABRICKS_HOST": self.url,
@@ -137,26 +135,26 @@ class DeployHarness:
         )
 
     def deploy(self, project: Path, *arguments: str) -> Ran:
-        """Deploy to the end."""
+        """Run a deploy to its end."""
         return finish(self.start(project, *arguments))
 
-    # The emulator's own
+    # Emulator
 
     def order(self, **fault: Any) -> int:
-        """Order a fault; its id."""
+        """Add a fault; return its id."""
         return int(self.ask("POST", "/emulator/faults", fault)["id"])
 
     def reached(self, fault: int, seconds: float = 300) -> bool:
-        """Wait until a fault has gone off."""
+        """Wait until a fault has occurred; return whether it has."""
         found = self.ask("GET", f"/emulator/faults/{fault}/hit?seconds={seconds}")
         return bool(found["holding"] if found["kind"] == "hold" else found["hit"])
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
-        """What was asked of the workspace, in order."""
+        """Return the requests to the workspace, in order."""
         return list(self.ask("GET", f"/emulator/requests?since={since}")["requests"])
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """One request, past both clients."""
+        """Send one request without the clients."""
         request = urllib.request.Request(  # noqa: S310 - loopback
             self.url + urllib.parse.quote(path, safe="/?=&+%"),
             data=None if body is None else json.dumps(body).encode(),
@@ -171,7 +169,7 @@ class DeployHarness:
         ) as answer:  # nosec B310 - loopback
             return json.loads(answer.read() or b"{}")
 
-    # What it holds
+    # State of the workspace
 
     def names(self, folder: str) -> list[str]:
         try:
@@ -190,8 +188,8 @@ class DeployHarness:
         return self.ask("GET", f"/api/2.0/fs/files{path}")
 
     def wrong(self, version: str | None) -> list[str]:
-        """What keeps the workspace from being at this version, whole; nothing where it
-        is.
+        """Return the differences from a workspace that is completely at this version;
+        empty if there are none.
         """
         live = [
             entry for entry in self.ledger() if entry["kind"] in ("deploy", "rollback")
@@ -215,7 +213,7 @@ class DeployHarness:
         return found
 
     def _under_way(self) -> Iterator[str]:
-        """What a deploy that has ended leaves no trace of."""
+        """Yield the remains of deploys that have ended; there should be none."""
         if locks := self.names(f"{BASE}/locks"):
             yield f"locks stay: {locks}"
         if "pending.json" in self.names(BASE):
@@ -225,7 +223,7 @@ class DeployHarness:
             yield f"runs go on: {[run['run_id'] for run in runs]}"
 
     def _wrong_on_the_cluster(self, version: str | None) -> Iterator[str]:
-        """What keeps the one cluster from running this version alone."""
+        """Yield the reasons why the cluster does not run exactly this version."""
         [cluster] = self.ask("GET", "/api/2.0/clusters/list").get("clusters", [])
         if cluster["state"] != "RUNNING":
             yield f"the cluster is {cluster['state']}"
@@ -243,7 +241,7 @@ class DeployHarness:
             yield f"its environment has {inside}"
 
     def rows(self) -> list[str]:
-        """Which versions have written what the gold table holds."""
+        """Return the versions that have written rows of the gold table."""
         if "gold_sales.json" not in self.names(LAKE):
             return []
         found: list[str] = self.read(f"{LAKE}/gold_sales.json")[-1]["rows"]
@@ -265,7 +263,7 @@ def reset_signals() -> None:
 
 
 def finish(process: subprocess.Popen[str]) -> Ran:
-    """Wait for a deploy's end, and read what it told."""
+    """Wait for a deploy's end, and read its output."""
     try:
         output, _ = process.communicate(timeout=DEPLOY_SECONDS)
     except subprocess.TimeoutExpired:
@@ -282,14 +280,16 @@ def finish(process: subprocess.Popen[str]) -> Ran:
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """kill -9, and all that it started."""
+    """Kill a deploy and all its children with SIGKILL."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def environment() -> dict[str, str]:
-    """This process's, without what is of a workspace or of the run that runs this."""
+    """Return this process's environment, without variables for a workspace or for the
+    outer run.
+    """
     return {
         name: value
         for name, value in os.environ.items()

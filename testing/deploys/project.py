@@ -1,5 +1,5 @@
-"""A project to deploy: a real wheel, and scripts without Spark whose tables are files,
-each a list of commits.
+"""A project to deploy: a real wheel, and scripts without Spark. Its tables are files
+with a list of commits.
 """
 
 from __future__ import annotations
@@ -179,11 +179,12 @@ print(json.dumps({"lake_ci": told}))
 
 
 def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Path:
-    """A checkout of the project at a version, built: a tag names its commit.
+    """Create a checkout of the project at a version, and build it; a tag names its
+    commit.
 
     Args:
-        scripts: replace those of the same name.
-        request: the seconds after which the deploy sends a request again.
+        scripts: replacements of scripts by name.
+        request: the seconds after which the deploy retries a request.
     """
     files = {f"scripts/{name}": LAKE_MODULE + text for name, text in SCRIPTS.items()}
     files |= {
@@ -225,7 +226,7 @@ def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Pat
 
 
 def wheel(folder: Path, version: str, *, needs: str = "") -> Path:
-    """A wheel of the package, the same bytes each time."""
+    """Return a reproducible wheel of the package."""
     info = f"{PACKAGE}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n"
     metadata += f"Requires-Dist: {needs}\n" if needs else ""

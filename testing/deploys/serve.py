@@ -1,7 +1,7 @@
-"""The emulator with clusters that hold Python alone: all is executed for real, and
-there is no Spark to wait for.
+"""Runs the emulator with clusters that only have Python, so that tasks really run
+without waiting for Spark.
 
-python -m testing.deploys.serve --state FOLDER
+    python -m testing.deploys.serve --state FOLDER
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from workspace_emulator.runtime import release
 
-# Before the server takes its default from there.
+# The server reads its default when it is imported below.
 release.LOCK = Path(__file__).with_name("cluster.txt")
 
 from workspace_emulator.__main__ import main  # noqa: E402 - see above

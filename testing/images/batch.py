@@ -1,4 +1,4 @@
-"""A run of the lake in a container, and its rows compared with those outside."""
+"""Runs a lake in a container, and compares its rows with the reference lake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from testing.images.containers import (
 )
 from testing.images.reference_lake import SAMPLE, ReferenceLake
 
-# The one name that can be looked up without a network; a pod can look up its own, too.
+# The only name that can be resolved without a network; a pod can also resolve its own
+# name.
 NAMED = "--hostname=localhost"
 
 
@@ -30,9 +31,10 @@ class Batch:
     container: str = ""
 
     def run(self, engine_name: str, *options: str) -> Completed:
-        """Run the lake, and keep it in a volume."""
+        """Run the lake, and store it in a volume."""
         __tracebackhide__ = True
-        # One name for both: the engine keeps volumes and containers apart.
+        # The container has the name of the volume, because the engine has separate
+        # names for volumes and containers.
         self.container = self.engine.volume()
         start = (
             "run",
@@ -52,7 +54,7 @@ class Batch:
         return self.engine.ask(*start, *command, seconds=RUN_SECONDS)
 
     def diff(self) -> Completed:
-        """`lakekit diff` of the lake outside and the one that the container made."""
+        """Run `lakekit diff` on the reference lake and the container's lake."""
         __tracebackhide__ = True
         inside = self.folder / "inside"
         self.engine.answer("cp", f"{self.container}:/lake/.", str(inside))
@@ -61,7 +63,7 @@ class Batch:
 
 
 def different(diff: dict[str, Any]) -> str:
-    """The tables in which two lakes differ, in a few words."""
+    """Summarize the tables in which two lakes differ."""
     rows = [
         each
         for each in diff["tables"]

@@ -1,4 +1,4 @@
-"""The image under test, which `nox -s docker` names by environment variables."""
+"""The image under test, which `nox -s docker` defines by environment variables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from testing.images.reference_lake import ReferenceLake
 
 
 def variable(name: str) -> str:
-    """An environment variable that the session sets; its tests cannot do without."""
+    """Return an environment variable that the session must set."""
     __tracebackhide__ = True
     value = os.environ.get(name)
     if not value:
@@ -26,7 +26,9 @@ def variable(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """The engine; what the tests of a module started on it is removed after them."""
+    """Return the engine. Containers and volumes of a module's tests are removed after
+    them.
+    """
     engine = Engine(variable("LAKE_CI_IMAGE"), variable("LAKE_CI_LABEL"))
     yield engine
     engine.remove()
@@ -34,7 +36,9 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def scratch() -> Path:
-    """A folder that all images' tests share, and that the session removes."""
+    """Return a folder that the tests of all images share, and that the session
+    removes.
+    """
     folder = Path(variable("LAKE_CI_SCRATCH"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -42,10 +46,12 @@ def scratch() -> Path:
 
 @pytest.fixture(scope="module")
 def folder(scratch: Path) -> Iterator[Path]:
-    """An empty folder of the module; in the checkout, which the engine can mount."""
+    """Yield an empty folder for the module. It is in the checkout, so that the engine
+    can mount it.
+    """
     folder = Path(tempfile.mkdtemp(dir=scratch))
     yield folder
-    # The session removes what is not the user's to remove.
+    # The session removes files that the user may not remove.
     shutil.rmtree(folder, ignore_errors=True)
 
 

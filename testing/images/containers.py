@@ -1,4 +1,4 @@
-"""Containers of the image under test, as confined as in production."""
+"""Containers of the image under test, with the restrictions of production."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 
 Completed = subprocess.CompletedProcess[str]
 
-# A read-only root and one file system in memory for /tmp, no right beyond a plain
-# user's: as the manifests have it.
+# As in the manifests: a read-only root, a file system in memory for /tmp, and no
+# privileges.
 CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 OFFLINE = "--network=none"
-# Spark unpacks native libraries there and runs them.
+# Spark extracts native libraries there and runs them.
 TMPFS = "--tmpfs=/tmp:rw,exec,nosuid,size=1g"
-# Limits for a hang, on a machine however busy: of a command of the engine, and of a
-# container that runs to its end.
+# Time limits that detect a hang, even on a busy machine: of a command of the engine,
+# and of a container that runs to its end.
 COMMAND_SECONDS = 120
 RUN_SECONDS = 900
 POLL_SECONDS = 0.1
@@ -32,8 +32,8 @@ class Engine:
 
     Attributes:
         image: the name of the image under test.
-        label: the label by which the session removes what a killed test left.
-        mark: the label of what these tests start.
+        label: the label by which the session removes objects of killed tests.
+        mark: the label of the objects of these tests.
     """
 
     image: str
@@ -45,7 +45,7 @@ class Engine:
         return (f"--label={self.label}", f"--label={self.mark}")
 
     def ask(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> Completed:
-        """Run `docker` to its end; the test fails where that takes too long."""
+        """Run `docker` to its end; the test fails after a time limit."""
         __tracebackhide__ = True
         try:
             return subprocess.run(
@@ -60,7 +60,7 @@ class Engine:
             pytest.fail(f"docker {arguments[0]} took more than {seconds:.0f} s")
 
     def answer(self, *arguments: str) -> str:
-        """What `docker` prints; the test fails where it exits with an error."""
+        """Return the output of `docker`; the test fails if it exits with an error."""
         __tracebackhide__ = True
         done = self.ask(*arguments)
         if done.returncode != 0:
@@ -68,18 +68,18 @@ class Engine:
         return done.stdout.strip()
 
     def run(self, *command: str, options: tuple[str, ...] = ()) -> Completed:
-        """Run a container to its end, and keep nothing of it."""
+        """Run a container to its end, and remove it."""
         __tracebackhide__ = True
         start = ("run", "--rm", *self.labels, *options, self.image)
         return self.ask(*start, *command, seconds=RUN_SECONDS)
 
     def volume(self) -> str:
-        """The name of a new, empty volume."""
+        """Return the name of a new, empty volume."""
         __tracebackhide__ = True
         return self.answer("volume", "create", *self.labels)
 
     def remove(self) -> None:
-        """Remove all that the tests started, whatever state it is in."""
+        """Remove all objects that the tests created, in any state."""
         __tracebackhide__ = True
         chosen = f"--filter=label={self.mark}"
         containers = self.answer("ps", "--all", "--quiet", chosen).split()
@@ -91,8 +91,8 @@ class Engine:
 
 
 def reason(what: str, done: Completed) -> str:
-    """A message for a command that failed: its exit code and its last lines, the very
-    last first, as a report may show one line only.
+    """Return a message for a failed command: its exit code and its last lines in
+    reverse order, because a report may show only one line.
     """
     lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-10:]
     last = f": {lines[-1]}" if lines else ""

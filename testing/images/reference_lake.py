@@ -1,5 +1,5 @@
-"""The lake of the sample, made by the lakekit of the checkout outside any image: the
-results of the images are compared with it.
+"""The reference lake of the sample, which the checkout's lakekit creates outside any
+image. The results of the images are compared with it.
 """
 
 from __future__ import annotations
@@ -38,20 +38,22 @@ def lakekit(*arguments: str) -> Completed:
 
 @dataclass(frozen=True)
 class ReferenceLake:
-    """The lake, made once for the tests of all images.
+    """The lake, created once for the tests of all images.
 
     Attributes:
-        folder: where it is, or will be.
-        run: what runs lakekit.
+        folder: its path, even before it exists.
+        run: the function that runs lakekit.
     """
 
     folder: Path
     run: Callable[..., Completed] = lakekit
 
     def make(self) -> Path:
-        """Its folder, which any user can read: an image's user is unknown here."""
+        """Create the lake and return its folder. Any user can read it, because the user
+        of an image is unknown on this machine.
+        """
         __tracebackhide__ = True
-        # The tests of other images run at the same time, in processes of their own.
+        # The tests of other images run at the same time, in other processes.
         with locked(self.folder.with_suffix(".lock")):
             if not self.folder.exists():
                 part = self.folder.with_suffix(".part")
@@ -66,7 +68,7 @@ class ReferenceLake:
         return self.folder
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """The rows of a table, as JSON has them."""
+        """Return the rows of a table, as in JSON."""
         __tracebackhide__ = True
         lake = str(self.make())
         done = self.run("show", table, "--lake", lake, "--limit=1000", "--json")

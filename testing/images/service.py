@@ -1,4 +1,4 @@
-"""The API in a container: started, asked and waited for."""
+"""Starts the API in a container, sends requests, and waits for its end."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Token:
     """A token of the service.
 
     Attributes:
-        secret: what a client sends.
-        file: the file of environment variables that the container is given.
+        secret: the value that a client sends.
+        file: the file of environment variables for the container.
     """
 
     secret: str = field(repr=False)
@@ -41,12 +41,13 @@ class Token:
 
 @dataclass(frozen=True)
 class End:
-    """How a container ended.
+    """The end of a container.
 
     Attributes:
         code: its exit code.
-        by_limit: whether the kernel ended it for its memory, as the engine knows.
-        logs: what it printed last, the last line first.
+        by_limit: whether the kernel killed it because of its memory, as the engine
+            reports.
+        logs: its last output, the last line first.
     """
 
     code: int
@@ -63,9 +64,9 @@ class Service:
     token: Token
 
     def start(self, *options: str) -> str:
-        """Start one, and return the container's id."""
+        """Start a container; return its id."""
         __tracebackhide__ = True
-        # Without --rm: how it ended is read afterwards.
+        # Without --rm, because its exit is read afterwards.
         start = ("run", "--detach", *self.engine.labels, *CONFINED, TMPFS)
         lake = f"--volume={self.lake}:/lake:ro"
         env = f"--env-file={self.token.file}"
@@ -73,19 +74,19 @@ class Service:
         return self.engine.answer(*start, lake, env, *options, *serve)
 
     def url(self, container: str) -> str:
-        """Where a container that publishes its port answers."""
+        """Return the URL of a container that publishes its port."""
         __tracebackhide__ = True
         port = self.engine.answer("port", container, str(PORT))
         return f"http://{port.splitlines()[0]}"
 
     def logs(self, container: str) -> str:
-        """What a container printed last, the last line first."""
+        """Return the last output of a container, the last line first."""
         __tracebackhide__ = True
         done = self.engine.ask("logs", "--tail=10", container)
         return "\n".join(reversed((done.stdout + done.stderr).splitlines()))
 
     def end(self, container: str, seconds: float) -> End | None:
-        """How a container ended; None if it still runs after so long."""
+        """Return the end of a container; None if it still runs after the time limit."""
         __tracebackhide__ = True
         form = "--format={{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}"
         state: list[str] = []
@@ -100,7 +101,7 @@ class Service:
 
 
 def make_token(engine: Engine, folder: Path) -> Token:
-    """A token that the image itself makes."""
+    """Return a token that the image creates."""
     __tracebackhide__ = True
     options = (*CONFINED, OFFLINE, TMPFS)
     made = engine.run("token", "--name=exercise", "--tables=*", options=options)
@@ -114,8 +115,8 @@ def make_token(engine: Engine, folder: Path) -> Token:
 
 
 def decisive(ends: Iterable[End | None]) -> End | None:
-    """The first end but those by a kill whose reason the engine lost; if all are such,
-    the last.
+    """Return the first end except kills whose reason the engine lost; if all are such
+    kills, return the last.
     """
     end = None
     for end in ends:
@@ -125,7 +126,9 @@ def decisive(ends: Iterable[End | None]) -> End | None:
 
 
 def get(url: str, token: str | None = None) -> tuple[int, Any]:
-    """The status of an answer, and its JSON; 0 for none."""
+    """Return the status and the JSON of a response; the status is 0 without a
+    response.
+    """
     request = urllib.request.Request(
         url, headers={"Authorization": f"Bearer {token}"} if token else {}
     )

@@ -1,9 +1,9 @@
-"""Mounted into the image `api` by `nox -s docker`: a query waits for as long as the
-file /hold/armed is there.
+"""Delays queries while the file /hold/armed exists. `nox -s docker` mounts this file
+into the image `api`.
 
-So a request is surely in hand when SIGTERM comes, in the service as it is, under its
-own init. Python imports a module of this name at its start; all else in the image is as
-it was built.
+This ensures that a request is pending when SIGTERM arrives, in the unchanged service
+under its own init. Python imports a module with this name at its start; everything else
+in the image is unchanged.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ if any(argument.endswith("/lakekit-api") for argument in sys.orig_argv):
     query = Store.query
 
     async def held(self: Store, *arguments: Any, **named: Any) -> Any:
-        """Say that a query is in hand, and wait until it may go on."""
+        """Report that a query is pending, and wait until it may continue."""
         if ARMED.exists():
             HELD.touch()
             while ARMED.exists():

@@ -1,5 +1,5 @@
-"""The image `api`: it answers those who may ask, finishes its requests on SIGTERM, and
-is ended where memory is short.
+"""The image `api` answers authorized requests, completes pending requests on SIGTERM,
+and is killed when it has too little memory.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ PUBLISHED = f"--publish=127.0.0.1::{PORT}"
 TABLE = "gold.busiest_hours"
 PAGE = f"/{TABLE.replace('.', '/')}"
 END_SECONDS = 5
-# Python starts in it; the service, with DuckDB and Arrow, does not fit.
+# Python starts with this memory, but the service with DuckDB and Arrow does not fit.
 TOO_SMALL = "48m"
-# The kernel's word that memory was short comes to the engine beside the word of the
-# end, and is lost where it comes second: about one time in thirty on a busy machine.
+# The kernel reports the lack of memory and the end of the container separately. If the
+# end arrives first, the engine loses the reason: about one in thirty times on a busy
+# machine.
 TIMES = 4
 
 
@@ -41,7 +42,7 @@ def service(engine: Engine, reference: ReferenceLake, folder: Path) -> Service:
 
 @pytest.fixture(scope="module")
 def ready(service: Service) -> str:
-    """A container that is ready."""
+    """Return a container that is ready."""
     container = service.start(PUBLISHED)
     url = service.url(container)
     is_ready = until(lambda: get(f"{url}/readyz")[0] == 200, READY_SECONDS)
@@ -79,7 +80,7 @@ def test_on_sigterm_it_answers_the_request_in_hand_and_exits_with_0(
 ) -> None:
     hold = folder / "hold"
     hold.mkdir()
-    hold.chmod(0o777)  # the image's user is none of this machine
+    hold.chmod(0o777)  # the image's user does not exist on this machine
     shutil.copy(ROOT / "testing/images/sitecustomize.py", hold)
     options = (f"--volume={hold}:/hold", "--env=PYTHONPATH=/hold", PUBLISHED)
     container = service.start(*options)

@@ -1,5 +1,5 @@
-"""The image `dev`: nox and unit tests run in a mounted checkout, as a user that the
-image does not know.
+"""The image `dev` runs nox and unit tests in a mounted checkout, as a user that the
+image does not have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The image `processor`: a run on Spark, read-only root, no rights, no network."""
+"""The image `processor` runs on Spark with a read-only root, without privileges or
+network.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from testing.images.containers import reason
 
 
 def test_run_gives_the_rows_of_a_run_on_duckdb_outside(batch: Batch) -> None:
-    # A sample's queries end before the JVM's second compiler pays.
+    # Queries on a sample end before the JVM's second compiler saves time.
     ran = batch.run("spark", "--env=JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=1")
     assert ran.returncode == 0, reason("lakekit run", ran)
     assert sum(table["rows"] for table in json.loads(ran.stdout)["tables"]) > 0

@@ -1,4 +1,6 @@
-"""The image `prod`: a run on DuckDB, read-only root, no rights, no network."""
+"""The image `prod` runs on DuckDB with a read-only root, without privileges or
+network.
+"""
 
 from __future__ import annotations
 

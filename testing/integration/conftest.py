@@ -1,4 +1,4 @@
-"""Which integration tests run where in the matrix."""
+"""Selection of the integration tests in the matrix."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 # The deploy, databricks-sdk and the emulator need Python 3.10.
 collect_ignore = ["lake_ci", "workspace_emulator"] if sys.version_info < (3, 10) else []
 LONG_ON = ("3.11", "17")
-"""The Python and Java that run the long tests in the matrix. By hand they run
-anywhere.
+"""The Python and Java that run the long tests in the matrix. Outside the matrix, all
+variants run them.
 """
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Mark the tests that start Spark; skip the long tests where the matrix leaves them
-    out, with the reason.
+    """Mark the tests that start Spark; skip the long tests in variants that do not run
+    them, with the reason.
     """
     reason = _left_out_by()
     for item in items:
@@ -30,9 +30,7 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 
 def _left_out_by() -> str:
-    """The reason for which this variant leaves out the long tests; empty where it runs
-    them.
-    """
+    """Return why this variant skips the long tests; empty if it runs them."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     java = os.environ.get("LAKE_CI_JAVA", "")
     if not java or (python, java) == LONG_ON:

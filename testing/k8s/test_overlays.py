@@ -1,7 +1,7 @@
-"""The overlays keep the rules of this lake: what lakekit refuses when it runs is found
-before anything is applied.
+"""The overlays satisfy the rules of this lake: settings that lakekit would reject at
+runtime are found before anything is applied.
 
-`nox -s k8s` runs these tests over what it has rendered.
+`nox -s k8s` runs these tests over the rendered overlays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 
-# Set by the session: files of `utils/lake_ci/checks/kubernetes/overlay_tests.py`.
+# The session sets it to files of `utils/lake_ci/checks/kubernetes/overlay_tests.py`.
 VARIABLE = "LAKE_CI_RENDERED"
 ENGINE = "LAKEKIT_ENGINE"
 LAKE = "LAKEKIT_LAKE"
@@ -22,7 +22,7 @@ Fail = Callable[[Manifest, str, str], None]
 
 
 def rendered() -> list[Rendered]:
-    """The environments that the session rendered."""
+    """Return the environments that the session rendered."""
     files = os.environ.get(VARIABLE)
     if not files:
         raise pytest.UsageError(
@@ -36,7 +36,7 @@ def rendered() -> list[Rendered]:
 
 @pytest.fixture
 def fail(record_property: Callable[[str, object], None]) -> Fail:
-    """Fails the test at the line where a key of a ConfigMap was written."""
+    """Return a function that fails the test at the line of a ConfigMap's key."""
 
     def at(config: Manifest, key: str, message: str) -> None:
         file, line = config.place(("data", key))
@@ -48,7 +48,7 @@ def fail(record_property: Callable[[str, object], None]) -> Fail:
 
 @pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)
 def test_spark_has_no_lake_in_a_bucket(environment: Rendered, fail: Fail) -> None:
-    """Outside Databricks Spark has no log store that can put-if-absent on S3."""
+    """Outside Databricks, Spark has no log store with put-if-absent on S3."""
     configs = [each for each in environment.of("ConfigMap") if each.get("data", ENGINE)]
     assert configs, f"no ConfigMap of {environment.environment} has {ENGINE}"
     for config in configs:

@@ -55,7 +55,7 @@ Result = Dict[str, float]
 
 
 def queries() -> List[str]:
-    """The query strings of 1,440 pages."""
+    """Return the query strings of 1,440 pages."""
     first = datetime.date(2013, 1, 1)
     days = [first + datetime.timedelta(days=day) for day in range(DAYS)]
     return [
@@ -71,7 +71,7 @@ def queries() -> List[str]:
 
 
 def alone(lake: Path, asked: Sequence[str], threads: int) -> Result:
-    """The queries in DuckDB, without a service around it."""
+    """Run the queries in DuckDB only."""
     reader = Reader(find_lake(lake), Settings.memory)
     head = reader.head(GOLD_CARRIER_DAY)
     assert head is not None, f"{lake} holds no {GOLD_CARRIER_DAY.name}"
@@ -103,7 +103,7 @@ def alone(lake: Path, asked: Sequence[str], threads: int) -> Result:
 
 @contextlib.contextmanager
 def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
-    """A service as users start it, logs included: its port and a token."""
+    """Run a service as users start it, including logs; yield its port and a token."""
     secret, token = tokens.make("bench", [GOLD_CARRIER_DAY.name])
     env = {
         **os.environ,
@@ -139,8 +139,8 @@ def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
 async def client(
     port: int, secret: str, asked: Iterator[str], seconds: List[float]
 ) -> None:
-    """Ask for page after page on one connection. Written by hand: a client library
-    would cost more than the service.
+    """Request pages one after another on one connection. This does not use a client
+    library, which would need more CPU time than the service.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for query in asked:
@@ -159,7 +159,7 @@ async def client(
 
 
 async def load(port: int, secret: str, clients: int, asked: Sequence[str]) -> Result:
-    """All requests, shared among the clients."""
+    """Send all requests, divided among the clients."""
     seconds: List[float] = []
     left = iter(asked)
     started = time.perf_counter()
@@ -168,7 +168,7 @@ async def load(port: int, secret: str, clients: int, asked: Sequence[str]) -> Re
 
 
 def figures(seconds: Sequence[float], elapsed: float) -> Result:
-    """Requests a second, and milliseconds that half and 99 of 100 take at most."""
+    """Return requests per second, and the 50th and 99th percentile in milliseconds."""
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     said = {"requests": len(seconds), "per_second": len(seconds) / elapsed}
     return {
@@ -182,7 +182,7 @@ def figures(seconds: Sequence[float], elapsed: float) -> Result:
 
 
 def bench(lake: Path, clients: int, requests: int) -> Dict[str, Result]:
-    """Every way, in the same order of pages."""
+    """Measure all three ways, with the pages in the same order."""
     pages = queries()
     random.Random(1).shuffle(pages)
     asked = [pages[number % len(pages)] for number in range(requests)]
@@ -197,7 +197,7 @@ def bench(lake: Path, clients: int, requests: int) -> Dict[str, Result]:
 
 
 def table(results: Dict[str, Result]) -> str:
-    """The results as text, with each one's throughput against DuckDB's."""
+    """Return the results as text, with throughput relative to DuckDB."""
     base = results["duckdb"]["per_second"]
     lines = [
         f"{'':<8} {'requests':>8} {'per s':>8} {'x':>6} {'p50 ms':>8} {'p99 ms':>8}"
@@ -212,7 +212,7 @@ def table(results: Dict[str, Result]) -> str:
 
 
 def main() -> None:
-    """Measure, print a table or JSON."""
+    """Measure; print a table or JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

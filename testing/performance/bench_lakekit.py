@@ -60,7 +60,7 @@ LAST_DAY = {
     "flights": re.compile(r"^2013,12,31,"),
     "weather": re.compile(r"^...,2013,12,30,"),
 }
-"""The weather ends a day before the flights."""
+"""The last day of the files. The weather ends a day before the flights."""
 
 BY_HAND = """
 import os, sys, duckdb
@@ -167,8 +167,8 @@ with tempfile.TemporaryDirectory() as scratch, spark_session(Path(scratch)) as s
 
 @dataclass(frozen=True)
 class Measured:
-    """One process: wall seconds, processor seconds and peak resident megabytes; `start`
-    seconds taken off the wall.
+    """The measurements of one process: wall seconds, processor seconds and peak
+    resident megabytes; `start` seconds were subtracted from the wall seconds.
     """
 
     seconds: float
@@ -178,9 +178,9 @@ class Measured:
 
 
 def prepare(source: Path, folder: Path, years: int) -> None:
-    """Plain CSV files of so many years in `whole`; in `base` without the last day,
-    which is in `day`. A leap day has no counterpart to be moved to: 2013 has none to
-    move.
+    """Write plain CSV files of `years` years: all days in `whole`, all but the last day
+    in `base`, and the last day in `day`. Dates are moved by whole years, which works
+    because 2013 has no leap day.
     """
     for name in ("whole", "base", "day"):
         (folder / name).mkdir(parents=True)
@@ -205,14 +205,14 @@ def prepare(source: Path, folder: Path, years: int) -> None:
 
 
 def write(path: Path, header: str, parts: Sequence[str]) -> None:
-    """A CSV file of its header and parts."""
+    """Write a CSV file from its header and parts."""
     with path.open("w", encoding="utf-8") as file:
         file.write(header + "\n")
         file.writelines(parts)
 
 
 def content(source: Path, name: str) -> str:
-    """The text of NAME.csv, plain or zipped."""
+    """Return the text of NAME.csv, which may be zipped."""
     archive = source / f"{name}.csv.zip"
     if not archive.exists():
         return (source / f"{name}.csv").read_text(encoding="utf-8")
@@ -221,7 +221,7 @@ def content(source: Path, name: str) -> str:
 
 
 def moved(name: str, rows: str, back: int) -> str:
-    """Rows with the local year and the year of `time_hour` moved back."""
+    """Return rows with the local year and the year of `time_hour` moved back."""
     local = re.compile(r"^2013,|^(...),2013,", re.MULTILINE)
     rows = local.sub(
         lambda match: (
@@ -233,16 +233,16 @@ def moved(name: str, rows: str, back: int) -> str:
 
 
 def measure(command: Sequence[str], said: Path) -> Measured:
-    """One process, which may write its own seconds and those of its start into the file
-    `said`.
+    """Measure one process, which may write its own seconds and its startup seconds to
+    the file `said`.
     """
     environment = {
         **os.environ,
         "PYTHONPATH": str(REPOSITORY / "utils"),
         **caches(said.parent),
     }
-    # What an installed package has and a checkout may not: compiled modules. They are
-    # made by the first process.
+    # An installed package has compiled modules, a checkout may not. The first process
+    # compiles them.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
@@ -263,8 +263,8 @@ def measure(command: Sequence[str], said: Path) -> Measured:
 
 
 def caches(folder: Path) -> Dict[str, str]:
-    """Where measured processes keep compiled modules and rewritten SQL: not in the
-    checkout, nor in a user's home.
+    """Return variables with the cache folders of measured processes for compiled
+    modules and rewritten SQL, outside the checkout and the user's home.
     """
     return {
         "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
@@ -273,8 +273,8 @@ def caches(folder: Path) -> Dict[str, str]:
 
 
 def check_same(lake: Path, by_hand: Path) -> None:
-    """Stop when the two did not make the same gold tables: then their times say
-    nothing.
+    """Exit if the two gold tables differ, because their times would not be
+    comparable.
     """
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
@@ -303,7 +303,7 @@ def check_same(lake: Path, by_hand: Path) -> None:
 
 
 def current(table: Path) -> List[Path]:
-    """The data files of a table's newest version."""
+    """Return the data files of a table's newest version."""
     from deltalake import DeltaTable
 
     return [
@@ -315,10 +315,10 @@ def current(table: Path) -> List[Path]:
 def bench(
     source: Path, years: int, repeat: int, spark: bool, folder: Path
 ) -> Dict[str, object]:
-    """Medians at one size, after a check that all made the same gold tables."""
+    """Return medians for one size, after a check that all gold tables are equal."""
     data = folder / f"data-{years}"
     prepare(source, data, years)
-    # Compiles modules and rewrites SQL, as the first run after an installation does.
+    # As in the first run after an installation, this compiles modules and rewrites SQL.
     run(REPOSITORY / "testing" / "data", folder)
     shutil.rmtree(folder / "lake")
     rounds = [one_round(data, folder) for _ in range(repeat)]
@@ -333,14 +333,14 @@ def bench(
 
 
 def run(source: Path, folder: Path) -> Measured:
-    """`lakekit run` into the folder's lake."""
+    """Measure `lakekit run` into the folder's lake."""
     command = [sys.executable, "-m", "lakekit", "run"]
     command += ["--source", str(source), "--lake", str(folder / "lake")]
     return measure(command, folder / SAID)
 
 
 def run_spark(source: Path, folder: Path) -> Measured:
-    """The same on Spark, into a new lake that is removed again."""
+    """Measure `lakekit run` on Spark into a new lake, which is removed afterwards."""
     lake, said = folder / "lake", folder / SAID
     command = [sys.executable, "-c", SPARK, str(source), str(lake), str(said)]
     measured = measure(command, said)
@@ -349,7 +349,7 @@ def run_spark(source: Path, folder: Path) -> Measured:
 
 
 def one_round(data: Path, folder: Path) -> Dict[str, Measured]:
-    """Each of them once, but Spark; what they made is removed again."""
+    """Measure everything once, except Spark, and remove the results."""
     lake, target = folder / "lake", folder / "by-hand"
     command = [sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)]
     by_hand = measure(command, folder / SAID)
@@ -371,7 +371,7 @@ def one_round(data: Path, folder: Path) -> Dict[str, Measured]:
 
 
 def median(measured: Sequence[Measured]) -> Measured:
-    """The median of each figure, by itself."""
+    """Return the median of each figure separately."""
     return Measured(
         *(
             round(statistics.median(getattr(each, field.name) for each in measured), 3)
@@ -381,7 +381,7 @@ def median(measured: Sequence[Measured]) -> Measured:
 
 
 def table(results: Sequence[Dict[str, object]]) -> str:
-    """The results as text, with each one's ratio to the script by hand and to a full
+    """Return the results as text, with ratios to the script by hand and to a full
     run.
     """
     head = (
@@ -411,7 +411,7 @@ def table(results: Sequence[Dict[str, object]]) -> str:
 
 
 def main() -> None:
-    """Measure at each size, print a table or JSON."""
+    """Measure each size; print a table or JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,7 +1,7 @@
-"""Plan and workflow text for many generated jobs: seconds, and whether they grow in
-proportion.
+"""Measures the seconds for the plan and the workflow text of many generated jobs, and
+whether they are proportional to the number of jobs.
 
-python testing/performance/bench_plan.py
+    python testing/performance/bench_plan.py
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ REPEAT = 5
 
 
 def jobs(number: int) -> Graph:
-    """A graph of so many jobs, each in need of up to three before it, every tenth with
-    a matrix of six.
+    """Return a graph of `number` jobs. Each job needs up to three earlier jobs, and
+    every tenth job has a matrix of six.
     """
 
     def session(run: Run) -> None:
@@ -53,7 +53,7 @@ def jobs(number: int) -> Graph:
 
 
 def seconds(number: int) -> float:
-    """The median time to declare, plan and render so many jobs."""
+    """Return the median time to declare, plan and render `number` jobs."""
     taken = []
     for _ in range(REPEAT):
         start = time.perf_counter()

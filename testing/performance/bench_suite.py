@@ -1,17 +1,17 @@
 """What the suite costs on top of the tools it runs, measured on a copy in one run.
 
-1. `nox -s lint` in warm environments, with nothing changed and after a one-line edit of
-   one file, against the slowest of its tools run alone: same command line, same
-   environment variables, same state of its caches.
-2. Warm re-entry: from starting nox to the moment it would start the session's first
-   tool. An audit hook in the nox process, put there by a `sitecustomize`, notes the
-   monotonic clock when a program of the session's environment is about to be started,
-   and ends the process there. It is compared with nox starting a program from a bare
-   noxfile.
-3. `nox -s lint build --install-only` into an empty folder, against virtualenv and `pip
-   install --require-hashes` of the same locks; the package caches of both are warm.
+1. `nox -s lint` in warm environments, without changes and after a one-line edit of one
+   file. It is compared with its slowest tool alone, with the same command line,
+   environment variables and state of its caches.
+2. Warm start: the time from the start of nox until it starts the session's first tool.
+   A `sitecustomize` adds an audit hook to the nox process, which reads the monotonic
+   clock when a program of the session's environment is about to start, and exits. It is
+   compared with nox starting a program from a minimal noxfile.
+3. `nox -s lint build --install-only` into an empty folder. It is compared with
+   virtualenv and `pip install --require-hashes` of the same locks, both with warm
+   package caches.
 
-The measured and what they are compared with take turns, and medians are compared. Needs
+Measurements are interleaved with their references, and medians are compared. Needs
 nox[uv] and jinja2:
 
     .nox/acceptance/bin/python testing/performance/bench_suite.py --repeat 7
@@ -87,9 +87,7 @@ sys.addaudithook(note)
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table; seconds. `target` is the ratio at most wanted, or in
-    words.
-    """
+    """One row of the table, in seconds. `target` is the maximum ratio, or a text."""
 
     what: str
     measured: float
@@ -103,13 +101,13 @@ class Figure:
 
 
 def copy_files(to: Path) -> None:
-    """Copy what git knows of the repository, or would add to it."""
+    """Copy all files that git tracks or would add."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(
         listing, cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout
     for name in filter(None, names.split("\0")):
-        # Deleted and not committed yet.
+        # Deleted but not committed yet.
         if not (REPOSITORY / name).is_file():
             continue
         (to / name).parent.mkdir(parents=True, exist_ok=True)
@@ -117,9 +115,7 @@ def copy_files(to: Path) -> None:
 
 
 class Bench:
-    """A copy of the repository with one commit, environments of its own, and a
-    clock.
-    """
+    """A copy of the repository with one commit, separate environments, and a clock."""
 
     def __init__(self, scratch: Path, repeat: int) -> None:
         self.scratch = scratch
@@ -127,8 +123,7 @@ class Bench:
         self.root = scratch / "repository"
         self.environments = scratch / "environments"
         self.edits = 0
-        # What a nox or a GitHub around this one says is not for the one that is
-        # measured.
+        # Variables of an outer nox or GitHub must not affect the measured nox.
         outer = (
             "NOX",
             "LAKE_CI_PLAN",
@@ -165,7 +160,7 @@ class Bench:
         env: Mapping[str, str] | None = None,
         check: bool = True,
     ) -> None:
-        """Run a command in the copy, its output thrown away unless it fails."""
+        """Run a command in the copy; discard its output unless it fails."""
         done = subprocess.run(
             argv,
             cwd=self.root,
@@ -191,7 +186,9 @@ class Bench:
         before: Callable[[], None],
         repeat: int,
     ) -> dict[str, float]:
-        """The median wall seconds of each, run in turns; `before` is not counted."""
+        """Return the median wall seconds of the functions, which run interleaved. The
+        time of `before` is not measured.
+        """
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(repeat):
             for name, command in commands.items():
@@ -202,7 +199,7 @@ class Bench:
         return {name: statistics.median(values) for name, values in seconds.items()}
 
     def edit(self) -> None:
-        """Change one line of a source file, another way each time."""
+        """Change one line of a source file, differently each time."""
         path = self.root / EDITED
         text = path.read_text(encoding="utf-8").split("\n# edit ")[0].rstrip("\n")
         self.edits += 1
@@ -210,7 +207,7 @@ class Bench:
 
 
 class Recorder:
-    """Stands in for `Run`: takes the tools that a session lists, and runs none."""
+    """A replacement of `Run` that records a session's tools and does not run them."""
 
     posargs: tuple[str, ...] = ()
     partial = False
@@ -226,13 +223,13 @@ class Recorder:
 
 
 def lint_commands(bench: Bench) -> dict[str, Callable[[], None]]:
-    """Each tool of `lint` that is a command, as the session runs it."""
+    """Return the tools of `lint` that are commands, as the session runs them."""
     spec = importlib.util.spec_from_file_location("noxfile", bench.root / "noxfile.py")
     if spec is None or spec.loader is None:
         sys.exit("noxfile.py cannot be read")
     noxfile = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(noxfile)
-    # noxfile.py has put their folder on the path.
+    # noxfile.py has added their folder to the path.
     from lake_ci.runner.check import CommandCheck, CheckContext
     from lake_ci.system.environment import Environment
 
@@ -260,7 +257,7 @@ def _never(*arguments: object, **options: object) -> Completed:
 
 
 def measure_lint(bench: Bench) -> tuple[list[Figure], dict[str, dict[str, float]]]:
-    """Lint against its slowest tool, and the seconds of each tool alone."""
+    """Measure lint against its slowest tool, and the seconds of each tool alone."""
     alone = lint_commands(bench)
     commands: dict[str, Callable[[], None]] = {
         "nox": partial(bench.call, bench.nox("-s", "lint"), check=False),
@@ -291,7 +288,7 @@ def measure_lint(bench: Bench) -> tuple[list[Figure], dict[str, dict[str, float]
 
 
 def measure_reentry(bench: Bench) -> list[Figure]:
-    """From the start of nox to its first tool, session by session."""
+    """Measure the time from the start of nox to its first tool, for each session."""
     bare = bench.scratch / "bare"
     hook = bench.scratch / "hook"
     for folder, name, text in (
@@ -331,7 +328,7 @@ def measure_reentry(bench: Bench) -> list[Figure]:
 
 
 def measure_cold(bench: Bench) -> Figure:
-    """Environments from nothing, with warm package caches."""
+    """Measure the creation of environments with warm package caches."""
     folder = bench.scratch / "cold"
 
     def clear() -> None:
@@ -372,7 +369,7 @@ def measure_cold(bench: Bench) -> Figure:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """The figures, one a line."""
+    """Return the figures, one per line."""
     rows = [("what", "measured", "compared with", "", "ratio", "target")]
     for each in figures:
         seconds = (f"{each.measured:.2f} s", each.compared_with, f"{each.other:.2f} s")
@@ -386,7 +383,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print the table."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
         "--repeat",

@@ -1,11 +1,11 @@
-"""What the benchmarks share: rounds that take turns with those of another version, and
-their peak memory.
+"""Fixtures of the benchmarks: rounds that are interleaved with those of another
+version, and peak memory.
 
-`pytest testing/performance` measures one version, as pytest-benchmark always does. `nox
--s performance` runs two of these processes at once, an old version and a new one, and
-lets only one of them work at a time: before each round a process asks for its turn on a
-socket (`LAKE_CI_TURNS`). Whatever a benchmark needs is imported inside of it, so that a
-version that lacks it fails in that benchmark alone.
+`pytest testing/performance` measures one version with pytest-benchmark. `nox -s
+performance` runs two of these processes, an old and a new version, and lets only one
+work at a time: before each round, a process requests its turn on a socket
+(`LAKE_CI_TURNS`). A benchmark imports the modules that it needs inside its function, so
+that it fails alone in a version that does not have them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ import pytest
 Result = TypeVar("Result")
 ROUNDS = int(os.environ.get("LAKE_CI_ROUNDS", "4"))
 WARM_UPS = 1
-"""Rounds that are dropped: the first imports, compiles and fills caches."""
+"""The number of rounds that are dropped: the first rounds import, compile and fill
+caches.
+"""
 
 
 class Turns:
-    """This process's side of taking turns; without an address every turn is its own."""
+    """The client for interleaved rounds of this process. Without an address it never
+    waits.
+    """
 
     def __init__(self, address: str | None) -> None:
         self._socket: socket.socket | None = None
@@ -40,7 +44,7 @@ class Turns:
             self._socket.sendall(f"{os.environ['LAKE_CI_SIDE']}\n".encode())
 
     def wait(self) -> None:
-        """Say that nothing is being done here, and wait until something may be."""
+        """Report that this process is idle, and wait for its turn."""
         if self._socket is None:
             return
         self._socket.sendall(b".")
@@ -55,9 +59,9 @@ class Turns:
 class Measure:
     """Times a function in rounds, by the clock and by the processor.
 
-    The processor's seconds are those of this process, of all its threads, and of the
-    processes it started: they hardly depend on what else the machine does, while the
-    clock alone sees waiting.
+    Processor seconds include all threads of this process and the processes that it
+    started. They hardly depend on other load of the machine, but only the clock
+    includes waiting.
     """
 
     def __init__(self, benchmark: Any, turns: Turns) -> None:
@@ -73,7 +77,7 @@ class Measure:
         setup: Callable[[], None] = lambda: None,
     ) -> Result:
         """Run the function in rounds, each after `setup`, which is not timed; return
-        what the last one returned.
+        the result of the last round.
         """
         results: list[Result] = []
 
@@ -102,14 +106,14 @@ class Measure:
         }
         more["cpu"] = {name: [each[name][1] for each in rounds] for name in names}
         more["peak_mb"] = peak_mb()
-        # The other side may still be at work: what ends this process must not disturb
-        # it.
+        # The other process may still be measured, and the exit of this process must not
+        # disturb it.
         self._turns.wait()
         return results[-1]
 
     def step(self, doing: str, done: int, steps: int) -> None:
-        """Split the rounds into parts: what is done from here on is this step;
-        lakekit's `progress`.
+        """Start a new step, so that the rounds are split into steps. This is the
+        `progress` callback of lakekit.
         """
         wall, cpu = time.perf_counter(), cpu_seconds()
         if self._open is not None:
@@ -119,21 +123,22 @@ class Measure:
                 sums[0] + wall - wall_before,
                 sums[1] + cpu - cpu_before,
             )
-        # `silver.flights`, and of `bronze.flights from flights.csv` the first word.
+        # The step is `silver.flights`, or the first word of `bronze.flights from
+        # flights.csv`.
         self._open = (doing.split()[0], wall, cpu) if doing else None
 
 
 @pytest.fixture
 def measure(benchmark: Any) -> Iterator[Measure]:
-    """Times the test's function: see `Measure`."""
+    """Yield a `Measure` that times the test's function."""
     turns = Turns(os.environ.get("LAKE_CI_TURNS"))
     yield Measure(benchmark, turns)
     turns.close()
 
 
 def family() -> list[Path]:
-    """The folders in /proc of the processes that this one started, and of those that
-    they did; none on macOS.
+    """Return the folders in /proc of all descendants of this process; empty on
+    macOS.
     """
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -148,8 +153,8 @@ def family() -> list[Path]:
 
 
 def _after_name(folder: Path) -> list[str]:
-    # A process may be called anything, but for what follows the last bracket: state,
-    # parent, ...
+    # A process name may contain any text, so only the text after the last bracket is
+    # parsed: state, parent, ...
     return (
         (folder / "stat")
         .read_text(encoding="utf-8", errors="replace")
@@ -159,7 +164,7 @@ def _after_name(folder: Path) -> list[str]:
 
 
 def cpu_seconds() -> float:
-    """Processor seconds of this process and of those it started."""
+    """Return the processor seconds of this process and its descendants."""
     ticks = 0
     for folder in _CHILDREN:
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -169,19 +174,19 @@ def cpu_seconds() -> float:
 
 
 _CHILDREN: list[Path] = []
-"""What `watch_children` found."""
+"""The result of `watch_children`."""
 
 
 def watch_children() -> None:
-    """Count the processor seconds of the processes started so far as well: Spark's
+    """Also count the processor seconds of the processes started so far, such as Spark's
     JVM.
     """
     _CHILDREN[:] = family()
 
 
 def peak_mb() -> float:
-    """The peak resident memory of this process and of those it started, in megabytes; 0
-    where the system tells none.
+    """Return the peak resident memory of this process and its descendants in megabytes;
+    0 if the system does not report it.
     """
     total = 0.0
     for folder in [Path("/proc/self"), *family()]:
@@ -209,7 +214,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write the list of benchmarks to the file that `LAKE_CI_LIST` names."""
+    """Write the list of benchmarks to the file in `LAKE_CI_LIST`."""
     if not os.environ.get("LAKE_CI_LIST"):
         return
     rows = []

@@ -54,7 +54,7 @@ IDENTITY = [
 @dataclass(frozen=True)
 class Trial:
     """One comparison: the verdict of the benchmark's row, and of the seeded transform's
-    own series.
+    series.
     """
 
     status: str
@@ -66,7 +66,7 @@ class Trial:
 
 @contextmanager
 def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
-    """A copy of the repository, with the environments beside it, whose last commit
+    """Yield a copy of the repository, with links to the environments, whose last commit
     makes one transform slower.
     """
     folder = scratch / f"slower-{share:g}"
@@ -75,8 +75,8 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
-    # In a fresh clone, too: what is fetched for the first size is there for the next
-    # ones.
+    # Also in a fresh clone, jars that the first size downloads are shared with the
+    # next.
     jars = ROOT / ".cache" / "jars"
     jars.mkdir(parents=True, exist_ok=True)
     (folder / ".cache").mkdir()
@@ -96,7 +96,7 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
 
 
 def check_context(folder: Path) -> CheckContext:
-    """The context of the session's environment, in the copy."""
+    """Return the context of the session's environment in the copy."""
     processes = Processes()
     environment = Environment(ROOT / ".nox" / "performance")
     env = environment.variables(os.environ)
@@ -112,7 +112,7 @@ def check_context(folder: Path) -> CheckContext:
 
 
 def demand(outcome: Outcome) -> None:
-    """Go on only where that went well."""
+    """Exit unless the outcome is a success."""
     if outcome.status is not Status.SUCCESS:
         sys.exit(
             "\n".join([outcome.detail, *(found.message for found in outcome.findings)])
@@ -122,7 +122,7 @@ def demand(outcome: Outcome) -> None:
 def trials(
     folder: Path, select: str, table: str, number: int, seconds: float
 ) -> Iterator[Trial]:
-    """Measure and judge the benchmark so many times."""
+    """Measure and judge the benchmark `number` times."""
     bench = check_context(folder)
     chosen = replace(
         benchmark_options.options(["-k", select, "--all"], folder), seconds=seconds
@@ -156,7 +156,7 @@ def trials(
 
 
 def row(share: float, done: Sequence[Trial]) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     failed = sum(each.status == "failure" for each in done)
     named = sum(each.verdict == "slower" for each in done)
     unsure = sum(each.status == "warning" for each in done)
@@ -196,7 +196,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, and print a line a size as soon as it is known."""
+    """Measure, and print one line per size as soon as it is available."""
     options = parsed()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(

@@ -1,4 +1,4 @@
-"""Projects that `lakekit init` makes: their declared tables."""
+"""Loads the declared tables of projects that `lakekit init` creates."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 
 def project(folder: Path) -> Any:
-    """The tables that a project declares, a `lakekit.declarations.TableSet` of the
-    version that is measured.
+    """Return the tables that a project declares, as the `lakekit.declarations.TableSet`
+    of the measured version.
     """
     spec = importlib.util.spec_from_file_location(
         "project_tables", folder / "tables.py"

@@ -1,5 +1,5 @@
-"""A slow-down of a known size in one transform: what the gate is shown, to see whether
-it finds it.
+"""Seeds a slowdown of a known size in one transform, to test whether the benchmark
+finds it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from pathlib import Path
 
 FILE = "utils/lakekit/commands/run.py"
 UPDATE = "        done = retried(update)\n"
-# More work for the processor, whatever else the machine does.
+# This needs more processor time independently of other load of the machine.
 SLOWER = """\
         cpu = time.process_time()
         done = retried(update)
@@ -19,10 +19,10 @@ SLOWER = """\
 
 
 def slow_down(root: Path, table: str, share: float) -> None:
-    """Let one transform of that repository take so much more of the processor's time;
-    0.3 is 30 %.
+    """Make one transform of the repository need more processor time by `share`; 0.3 is
+    30 %.
 
-    Raises ValueError where the line to be replaced is no longer there.
+    Raises ValueError if the line to replace does not exist.
     """
     text = (root / FILE).read_text(encoding="utf-8")
     if text.count(UPDATE) != 1:

@@ -1,5 +1,5 @@
-"""Pages of a gold table, each a query: the service itself, called as its server calls
-it, without a network.
+"""Pages of a gold table, each with a query: the application is called like its server
+calls it, without a network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CARRIERS = ("9E", "AA", "B6", "DL", "EV", "MQ", "UA", "US", "WN")
 
 
 async def get(app: Any, path: str, query: str) -> int:
-    """The status of a request, its answer read to the end."""
+    """Send a request, read its whole response, and return its status."""
     said: list[int] = []
     headers = [(b"host", b"localhost"), (b"accept", b"application/json")]
     scope = {

@@ -1,4 +1,4 @@
-"""Bronze, silver and gold from files, into a new lake; each table's own seconds are a
+"""Bronze, silver and gold from files into a new lake. The seconds of each table are a
 part of its benchmark.
 """
 
@@ -33,7 +33,7 @@ def test_medallion_embedded(measure: Measure, tmp_path: Path) -> None:
 
 @pytest.mark.exercises("utils/lakekit/*")
 def test_unchanged(measure: Measure, tmp_path: Path) -> None:
-    """A run that finds nothing to do."""
+    """A run without new files."""
     import lakekit
 
     lakekit.run(SAMPLE, tmp_path)
@@ -41,20 +41,20 @@ def test_unchanged(measure: Measure, tmp_path: Path) -> None:
     assert not result.changed
 
 
-# The JVM takes longer to warm up than all else to be measured: few processes, and few
-# rounds in each.
+# The JVM takes longer to warm up than all other benchmarks take, so there are few
+# processes with few rounds.
 @pytest.mark.exercises("utils/lakekit/*")
 @pytest.mark.gate(generations=2, rounds=3)
 def test_medallion_spark(
     measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The three tables that `lakekit init` makes: all of the flights' would take a
-    minute a round.
+    """The three tables of `lakekit init`, because all tables of the flights would take
+    a minute per round.
     """
     import lakekit
     from lakekit.engines.spark.session import spark_session
 
-    # The second compiler is still at work after minutes, and never twice alike.
+    # The second compiler is still active after minutes, and differs in each run.
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     if "LAKE_CI_JARS" in os.environ:
         monkeypatch.setenv("LAKEKIT_JARS", os.environ["LAKE_CI_JARS"])

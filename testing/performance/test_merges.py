@@ -1,4 +1,4 @@
-"""A later file of orders, merged by key into a lake that holds most of them."""
+"""A second file of orders, merged by key into a lake that has most of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ HELD, LATER = 40_000, 8_000
 
 
 def orders(first: int, number: int, seed: int) -> str:
-    """So many orders as CSV, from an id on; the same for the same seed."""
+    """Return `number` orders as CSV, starting at an id. The same seed gives the same
+    orders.
+    """
     dice = random.Random(seed)
     rows = [
         f"{first + row},2024-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
@@ -29,7 +31,7 @@ def orders(first: int, number: int, seed: int) -> str:
 
 @pytest.mark.exercises("utils/lakekit/*")
 def test_merge(measure: Measure, tmp_path: Path) -> None:
-    """Half of the later file replaces orders that the lake holds."""
+    """Half of the second file replaces orders in the lake."""
     import lakekit
 
     tables = project(lakekit.init(tmp_path / "project").folder)

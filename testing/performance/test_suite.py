@@ -1,4 +1,4 @@
-"""The suite's own texts: the plan and the workflow of a large graph, and the summary of
+"""Texts of the suite: the plan and the workflow of a large graph, and the summary of
 many results.
 """
 
@@ -19,8 +19,8 @@ EXERCISES = pytest.mark.exercises("utils/lake_ci/*", "noxfile.py")
 
 
 def graph(number: int) -> Any:
-    """A graph of so many jobs, each in need of up to three before it, every tenth with
-    a matrix of six.
+    """Return a graph of `number` jobs. Each job needs up to three earlier jobs, and
+    every tenth job has a matrix of six.
     """
     from lake_ci.model.job import Graph, Job
 
@@ -78,7 +78,7 @@ def test_workflow_text(measure: Measure) -> None:
 
 
 def write_results(root: Path, variants: Iterable[Any]) -> None:
-    """A result with findings and a JUnit file of each variant."""
+    """Write a result with findings and a JUnit file for each variant."""
     from lake_ci.model import results
     from lake_ci.model.results import CheckResult, Finding, Result, Status
 
@@ -118,9 +118,7 @@ def write_results(root: Path, variants: Iterable[Any]) -> None:
 
 @EXERCISES
 def test_summary(measure: Measure, tmp_path: Path) -> None:
-    """Results with findings and a JUnit file each, gathered and written as both
-    reports.
-    """
+    """Read results with findings and JUnit files, and write both reports."""
     from lake_ci.model.events import Event, select
     from lake_ci.pipeline import summary
 

@@ -1,7 +1,7 @@
-"""What all unit tests share.
+"""Settings for all unit tests.
 
-The suite's own code, `lake_ci`, its scripts in `.ci`, the tests of the images and the
-emulator are for Python 3.10 and up, as nox is.
+The suite's code, `lake_ci`, its scripts in `.ci`, the tests of the images and the
+emulator need Python 3.10 or newer, as nox does.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ collect_ignore_glob = SUITE if sys.version_info < (3, 10) else []
 
 
 def pytest_pycollect_makemodule(module_path: Path) -> None:
-    """Load the profile of property tests before the first module whose decorators read
-    it.
+    """Load the profile of property tests before the first module with their decorators.
 
-    Without one in the selection, hypothesis is not imported.
+    If no such module is selected, hypothesis is not imported.
     """
     if "hypothesis" in module_path.read_text(encoding="utf-8"):
         from hypothesis import HealthCheck, settings
 
-        # A busy machine is not a defect: no example has a time limit.
+        # A busy machine is not a defect, so examples have no time limit.
         checks = [HealthCheck.too_slow]
         settings.register_profile(
             "unhurried", settings(), deadline=None, suppress_health_check=checks
@@ -42,7 +41,9 @@ def pytest_pycollect_makemodule(module_path: Path) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what this Python leaves out, so that nobody takes its run for the whole."""
+    """Report which tests this Python skips, so that its run is not mistaken for a full
+    run.
+    """
     return (
         ["ci, images, lake_ci, workspace_emulator: not collected, need Python 3.10"]
         if collect_ignore_glob

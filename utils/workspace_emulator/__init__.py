@@ -1,3 +1,3 @@
-"""A Databricks workspace on this machine that really executes; see README.md for what
-it serves and what not.
+"""An emulator of a Databricks workspace that executes jobs on this machine. See
+README.md for what it supports.
 """

@@ -1,5 +1,5 @@
-"""Starts the emulator: prints its URL on the first line, and ends on SIGTERM or when
-its standard input does.
+"""Starts the emulator. Prints its URL on the first line, and ends on SIGTERM or at the
+end of standard input.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ async def serve(
         try:
             await web.SockSite(runner, listener).start()
             print(url, flush=True)
-            # The end of it is the one thing that also a killed parent tells.
+            # Standard input also ends when the parent process is killed.
             threading.Thread(target=_watch, args=(loop, end), daemon=True).start()
             await end.wait()
         finally:
@@ -96,8 +96,8 @@ def _watch(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit code: 0, 2 for wrong usage, 3 where the machine or another emulator is
-    in the way.
+    """Run the emulator; return the exit code: 0, 2 for wrong usage, 3 if the machine or
+    another emulator prevents the start.
     """
     options = parser().parse_args(arguments)
     logging.basicConfig(
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str]) -> int:
                 file=sys.stderr,
             )
             return UNFIT
-        # A token from a file ends in a line break, which no header can hold.
+        # A token from a file ends in a line break, which an HTTP header cannot contain.
         token = os.environ.get(VARIABLE, "").strip()
         token = token or _own_token(options.state / "token")
         try:
@@ -140,8 +140,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _own_token(file: Path) -> str:
-    """The token of the state's folder, made where there is none; only its owner may
-    read it.
+    """Return the token in the state's folder; create it if it does not exist. Only its
+    owner can read it.
     """
     if not file.exists():
         with open(

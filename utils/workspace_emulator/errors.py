@@ -1,6 +1,4 @@
-"""What the workspace answers when it refuses: a status, an error code of Databricks'
-and a message.
-"""
+"""Error responses of the workspace: a status, a Databricks error code and a message."""
 
 from __future__ import annotations
 
@@ -10,13 +8,13 @@ README = "utils/workspace_emulator/README.md"
 
 
 class ApiError(Exception):
-    """An answer other than success, raised anywhere below a route.
+    """An error response, raised anywhere below a route.
 
     Attributes:
         status: the HTTP status.
-        code: the `error_code` of the body, as Databricks spells it.
+        code: the `error_code` of the body, one of Databricks' codes.
         message: the `message` of the body.
-        headers: what the answer carries beside it.
+        headers: additional headers of the response.
     """
 
     def __init__(
@@ -37,28 +35,28 @@ class ApiError(Exception):
 
     @property
     def body(self) -> dict[str, str]:
-        """The JSON that clients read."""
+        """Return the JSON body of the response."""
         return {"error_code": self.code, "message": self.message}
 
 
 def invalid_parameter(message: str) -> ApiError:
-    """A value that cannot be."""
+    """Return the error for an invalid value."""
     return ApiError(400, "INVALID_PARAMETER_VALUE", message)
 
 
 def missing_field(name: str) -> ApiError:
-    """A field without which the request means nothing."""
+    """Return the error for a missing required field."""
     return invalid_parameter(f"Missing required field: {name}")
 
 
 def malformed(message: str) -> ApiError:
-    """A body that cannot be read."""
+    """Return the error for a body that cannot be parsed."""
     return ApiError(400, "MALFORMED_REQUEST", message)
 
 
 def not_emulated(what: str) -> ApiError:
-    """Something that a workspace has and this one has not; it names itself and where
-    the limits are written.
+    """Return the error for a Databricks feature that is not emulated. The message names
+    the feature and where the limits are documented.
     """
     return ApiError(
         501,

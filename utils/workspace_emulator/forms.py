@@ -1,4 +1,6 @@
-"""Multipart bodies: fields, and one file that is written as it comes."""
+"""Parses multipart bodies: fields, and one file that is written while it is
+received.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ CHUNK = 1 << 20
 
 
 class FlatReader(MultipartReader):
-    """Takes no part for a form of its own: databricks-cli calls the type of its file
+    """Does not parse parts as nested forms: databricks-cli sends its file with the type
     multipart/form-data.
     """
 
@@ -25,8 +27,8 @@ class FlatReader(MultipartReader):
 async def read_form(
     request: web.Request, received: Path
 ) -> tuple[dict[str, Any], Path | None]:
-    """The fields of a form and its file, written into `received`; None where it has
-    none. Raises ApiError.
+    """Return the fields of a form and its file, written to `received`; the file is None
+    if the form has none. Raises ApiError.
     """
     fields: dict[str, Any] = {}
     upload: Path | None = None

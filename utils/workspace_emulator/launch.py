@@ -1,4 +1,4 @@
-"""Starts an emulator as a process of its own, for tests and for trial deploys."""
+"""Starts an emulator as a separate process, for tests and for trial deploys."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .__main__ import JARS, VARIABLE
 PACKAGES = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
 STOP_SECONDS = 60
-# Two ways to authenticate in one environment are an error to the SDK, and a newer CLI
-# on PATH would take over.
+# The SDK raises an error for two authentication methods in one environment, and a newer
+# CLI on PATH would replace this one.
 FOREIGN = ("DATABRICKS_", "ARM_", "GOOGLE_")
 
 
 class LaunchError(Exception):
-    """The emulator did not start; the text is what it said."""
+    """The emulator did not start; the text is its output."""
 
 
 class Emulator:
-    """An emulator for as long as a `with` block; what it keeps stays in its folder.
+    """An emulator that runs for a `with` block. Its data stays in its folder.
 
     Attributes:
-        url: where it answers.
-        token: the token it accepts.
+        url: the URL of the workspace.
+        token: a valid token.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Emulator:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises LaunchError where it does not."""
+        """Start it and wait until it responds. Raises LaunchError if it does not."""
         self.state.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable,
@@ -95,7 +95,7 @@ class Emulator:
                 text=True,
             )
         assert self._process.stdout is not None
-        # A read has no time limit of its own; the end of the process ends it.
+        # Reading has no timeout, but it ends when the process is killed.
         limit = threading.Timer(self._start_seconds, self._process.kill)
         limit.start()
         self.url = self._process.stdout.readline().strip()
@@ -107,7 +107,7 @@ class Emulator:
             raise LaunchError(text or late)
 
     def stop(self) -> int:
-        """End it; its exit code."""
+        """Stop the emulator; return its exit code."""
         process = self._process
         if process is None:
             return 0
@@ -123,13 +123,13 @@ class Emulator:
                 self._process = None
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the emulator, as in a crash."""
         assert self._process is not None
         self._process.kill()
         self.stop()
 
     def sdk_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What databricks-sdk reads to reach it."""
+        """Return the environment variables that databricks-sdk needs."""
         inherited = {
             name: value for name, value in base.items() if not name.startswith(FOREIGN)
         }
@@ -140,8 +140,8 @@ class Emulator:
         }
 
     def cli_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What databricks-cli 0.18 reads to reach it: it drops a host's port, so that
-        it comes through as a proxy.
+        """Return the environment variables that databricks-cli 0.18 needs. It ignores a
+        host's port, so the emulator is configured as its proxy.
         """
         proxy = {
             "http_proxy": self.url,
@@ -157,7 +157,7 @@ class Emulator:
         return {**self.sdk_environment(base), **proxy, **own}
 
     def admin(self, method: str, path: str, /, **fields: Any) -> dict[str, Any]:
-        """Call one of the admin's routes: `admin("POST", "faults", kind="drop",
+        """Call an admin route: `admin("POST", "faults", kind="drop",
         path="*/clusters/*")`.
         """
         request = urllib.request.Request(
@@ -175,7 +175,7 @@ class Emulator:
         return found
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
-        """The requests recorded after the one of that number."""
+        """Return the requests with a number greater than `since`."""
         found: list[dict[str, Any]] = self.admin("GET", f"requests?since={since}")[
             "requests"
         ]

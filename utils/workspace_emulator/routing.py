@@ -1,4 +1,4 @@
-"""A route, and the request as its handler reads it."""
+"""Routes, and requests with parsed fields."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TRUE, FALSE = ("true", "1"), ("false", "0", "")
 
 @dataclass(frozen=True)
 class Route:
-    """One request the workspace answers.
+    """One route of the workspace.
 
     Attributes:
         method: the HTTP method.
-        path: as aiohttp writes it, `/api/2.0/fs/files{path:/.*}`.
-        handler: makes the answer: a body for 200, or a whole response.
+        path: in aiohttp's syntax, `/api/2.0/fs/files{path:/.*}`.
+        handler: returns a body for status 200, or a whole response.
         raw: whether the handler reads the body itself.
     """
 
@@ -36,16 +36,16 @@ class Route:
 
 @dataclass
 class Call:
-    """A request with its fields, whether they came as JSON, as form or in the query.
+    """A request with its fields, from JSON, a form or the query.
 
-    Clients differ: databricks-cli sends numbers as strings and flags as `True`, so that
-    each reader converts.
+    Clients differ: databricks-cli sends numbers as strings and flags as `True`, so the
+    methods convert values.
 
     Attributes:
-        request: aiohttp's own.
-        fields: the body's fields over the query's.
+        request: the request of aiohttp.
+        fields: the fields of the body, and of the query if the body does not have them.
         upload: the file of a multipart body, in a temporary file that is removed after
-            the answer.
+            the response.
     """
 
     request: web.Request
@@ -54,12 +54,12 @@ class Call:
 
     @property
     def match(self) -> Mapping[str, str]:
-        """The variable parts of the path."""
+        """Return the variable parts of the path."""
         return self.request.match_info
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A text. Raises ApiError where it is missing and has no default, or is
-        something else.
+        """Return a text. Raises ApiError if it is not a text, or is missing without a
+        default.
         """
         value = self.fields.get(name, default)
         if value is None:
@@ -69,7 +69,7 @@ class Call:
         return value
 
     def number(self, name: str, default: int | None = None) -> int:
-        """A whole number, also one written as a string."""
+        """Return an integer, which may be sent as a string."""
         value = self.fields.get(name, default)
         if value is None:
             raise missing_field(name)
@@ -79,14 +79,14 @@ class Call:
             raise invalid_parameter(f"{name} must be a number, not {value!r}") from None
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """A boolean, also one written as a string."""
+        """Return a boolean, which may be sent as a string."""
         value = str(self.fields.get(name, default)).lower()
         if value not in TRUE + FALSE:
             raise invalid_parameter(f"{name} must be true or false, not {value!r}")
         return value in TRUE
 
     def items(self, name: str) -> list[dict[str, Any]]:
-        """A list of objects."""
+        """Return a list of objects."""
         value = self.fields.get(name)
         if value is None:
             raise missing_field(name)
@@ -98,8 +98,8 @@ class Call:
 
 
 def fields_of(body: bytes) -> dict[str, Any]:
-    """The fields of a JSON body, whatever its content type says. Raises ApiError for
-    anything but an object.
+    """Return the fields of a JSON body with any content type. Raises ApiError if it is
+    not an object.
     """
     if not body.strip():
         return {}

@@ -1,5 +1,5 @@
-"""Puts the services together and answers requests: who calls, which fault comes over
-it, what it asks for.
+"""The HTTP server: combines the services, authenticates requests, injects faults and
+records requests.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ from .workspace.state import Workspace
 
 log = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024 * 1024
-"""Bytes of a JSON body; files come as streams and have no limit."""
+"""The maximum size in bytes of a JSON body. Files are streamed and have no limit."""
 OPEN = "/.well-known/databricks-config"
 
 
 class Server:
-    """One workspace, kept in a folder."""
+    """One workspace with its state in a folder."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Server:
         self._url = url
 
     def routes(self) -> list[Route]:
-        """Everything that is served."""
+        """Return all routes."""
         return [
             *dbfs.routes(Dbfs(self.tree)),
             *workspace.routes(Workspace(self.store, self.tree)),
@@ -111,8 +111,8 @@ class Server:
         ]
 
     def application(self) -> web.Application:
-        """The server as aiohttp runs it; what it began before its last end goes on when
-        it starts.
+        """Return the aiohttp application. At its start, it continues work that the last
+        end of the emulator interrupted.
         """
         application = web.Application(
             client_max_size=MAX_BODY, middlewares=[self._answer]
@@ -140,7 +140,7 @@ class Server:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Answer a request, whatever becomes of it, and record it."""
+        """Answer a request, with or without an error, and record it."""
 
         async def handle() -> web.StreamResponse:
             if request.path != OPEN:
@@ -221,22 +221,21 @@ class Server:
 async def answered(
     make: Callable[[], Awaitable[web.StreamResponse]],
 ) -> web.StreamResponse:
-    """The answer, with errors as Databricks writes them."""
+    """Return the response, with errors in Databricks' format."""
     try:
         return await make()
     except ApiError as error:
         return web.json_response(error.body, status=error.status, headers=error.headers)
     except web.HTTPException as error:
-        # aiohttp's own, as for a body that is too large.
+        # An error of aiohttp, for example for a body that is too large.
         code = "MALFORMED_REQUEST" if error.status < 500 else "INTERNAL_ERROR"
         return web.json_response(
             {"error_code": code, "message": error.reason}, status=error.status
         )
     except ConnectionError:
-        raise  # there is nobody to answer
+        raise  # the client has disconnected
     except Exception as error:
-        # The edge of the process: an error of ours is an answer too, and a line in the
-        # log.
+        # An unexpected exception gets an error response and a line in the log.
         log.exception("failed inside the emulator")
         body = {
             "error_code": "INTERNAL_ERROR",

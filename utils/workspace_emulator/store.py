@@ -1,5 +1,5 @@
-"""What the workspace remembers beside files: documents in one SQLite database, so that
-a kill loses nothing.
+"""Stores the workspace's documents in one SQLite database, so that a killed emulator
+loses nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 
 class Store:
-    """Documents by kind and id. One thread uses it: the server's event loop."""
+    """Documents by kind and id. Only the thread of the server's event loop uses it."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
@@ -27,11 +27,11 @@ class Store:
         )
 
     def collection(self, kind: str) -> Collection:
-        """The documents of one kind, as a mapping that keeps what is put into it."""
+        """Return the documents of one kind, as a persistent mapping."""
         return Collection(self._connection, kind)
 
     def next_number(self, kind: str) -> int:
-        """The next of the numbers 1, 2, 3 that name things of a kind; none is given
+        """Return the next number 1, 2, 3, ... for a kind. No number is returned
         twice.
         """
         counters = self.collection("counter")
@@ -41,7 +41,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that the block writes is kept, or, when it raises, none of it."""
+        """Commit all writes of the block, or roll them back if it raises."""
         self._connection.execute("BEGIN")
         try:
             yield
@@ -55,8 +55,8 @@ class Store:
 
 
 class Collection(MutableMapping[str, Document]):
-    """Documents of one kind by id, in the order they came. What is read is a copy: put
-    it back to change it.
+    """Documents of one kind by id, in insertion order. Returned documents are copies;
+    assign them again to store changes.
     """
 
     def __init__(self, connection: sqlite3.Connection, kind: str) -> None:

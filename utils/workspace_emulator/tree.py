@@ -1,5 +1,5 @@
-"""The workspace's files, kept as real files below one folder, so that tasks read and
-write them as such.
+"""The workspace's files, stored as real files in one folder, so that tasks can read and
+write them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from .errors import invalid_parameter
 
 ROOTS = ("dbfs", "Volumes", "Workspace")
-# Where a path starts inside a parameter: at its beginning, after the `=` of an option,
-# or after a comma.
+# Matches the start of a path in a parameter: at the start of the parameter, after the
+# `=` of an option, or after a comma.
 IN_PARAMETER = re.compile(
     r"(?<![^=,])(?:dbfs:/+|file:/+(?=Workspace/|Volumes/)"
     r"|/dbfs/+(?=Volumes/)|/(?=(?:dbfs|Volumes|Workspace)/))"
@@ -24,22 +24,21 @@ IN_PARAMETER = re.compile(
 
 
 class Tree:
-    """The files below `<state>/files`: `dbfs`, `Volumes` and `Workspace`, each a
-    folder.
+    """The files below `<state>/files`, in the folders `dbfs`, `Volumes` and
+    `Workspace`.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._incoming = root.with_name("incoming")
-        shutil.rmtree(
-            self._incoming, ignore_errors=True
-        )  # what a killed emulator left half received
+        # Deletes uploads that a killed emulator did not complete.
+        shutil.rmtree(self._incoming, ignore_errors=True)
         for folder in (*(root / name for name in ROOTS), self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
 
     def file(self, root: str, path: str) -> Path:
-        """The real file of a path in one of the roots. Raises ApiError for a path that
-        is not absolute, or leaves it.
+        """Return the real file of a path in one of the roots. Raises ApiError for a
+        path that is not absolute or leaves the root.
         """
         pure = PurePosixPath(path)
         if not pure.is_absolute() or ".." in pure.parts or "\0" in path:
@@ -49,15 +48,15 @@ class Tree:
         return self.root / root / Path(*pure.parts[1:])
 
     def path(self, root: str, file: Path) -> str:
-        """The path by which clients know a real file."""
+        """Return the workspace path of a real file."""
         return "/" + file.relative_to(self.root / root).as_posix().removeprefix(".")
 
     def real(self, name: str) -> Path:
-        """The real file of a path as tasks and libraries write it: `dbfs:/...`,
+        """Return the real file of a path of a task or library: `dbfs:/...`,
         `/Volumes/...`, `/Workspace/...`.
 
         Raises:
-            ApiError: it lies elsewhere.
+            ApiError: the path is outside these roots.
         """
         translated = self.translate(name)
         if translated == name or ".." in PurePosixPath(translated).parts:
@@ -68,7 +67,7 @@ class Tree:
         return Path(translated)
 
     def translate(self, parameter: str) -> str:
-        """A parameter with the workspace's paths in it made real ones:
+        """Return a parameter with workspace paths replaced by real paths:
         `--source=/Volumes/a/b/c`.
         """
 
@@ -83,14 +82,12 @@ class Tree:
         return IN_PARAMETER.sub(replace, parameter)
 
     def show(self, text: str) -> str:
-        """A text that names real files, as a log does, with the workspace's paths put
-        back.
-        """
+        """Return a text, such as a log, with real paths replaced by workspace paths."""
         return text.replace(f"{self.root}/", "/")
 
     @contextmanager
     def receiving(self) -> Iterator[Path]:
-        """A temporary file to receive into; what is not placed is removed."""
+        """Yield a temporary file for an upload. It is deleted unless it is placed."""
         handle, name = tempfile.mkstemp(dir=self._incoming)
         os.close(handle)
         try:
@@ -99,13 +96,13 @@ class Tree:
             Path(name).unlink(missing_ok=True)
 
     def place(self, received: Path, file: Path, *, overwrite: bool) -> None:
-        """Give a received file its name, whole or not at all.
+        """Move a received file to its path atomically.
 
         Raises:
-            FileExistsError: there is one and it may not be overwritten; of two at once,
-                one gets this.
-            IsADirectoryError: there is a folder.
-            NotADirectoryError: a part of the path is a file.
+            FileExistsError: the file exists and may not be overwritten; of two
+                concurrent writers, one gets this error.
+            IsADirectoryError: the path is a folder.
+            NotADirectoryError: a parent of the path is a file.
         """
         if file.is_dir():
             raise IsADirectoryError(file)
@@ -120,14 +117,14 @@ class Tree:
             os.link(received, file)
 
     def write(self, file: Path, content: bytes, *, overwrite: bool) -> None:
-        """`place` for a content at hand."""
+        """Write content as `place` does."""
         with self.receiving() as received:
             received.write_bytes(content)
             self.place(received, file, overwrite=overwrite)
 
 
 def remove(file: Path, *, recursive: bool) -> None:
-    """Delete a file or folder. Raises OSError for a folder that is not empty, unless
+    """Delete a file or folder. Raises OSError for a folder with content, unless
     recursive.
     """
     if not file.is_dir():
@@ -139,5 +136,5 @@ def remove(file: Path, *, recursive: bool) -> None:
 
 
 def milliseconds(seconds: float) -> int:
-    """A time as all the APIs write it."""
+    """Return a time in milliseconds, as in all APIs."""
     return int(seconds * 1000)

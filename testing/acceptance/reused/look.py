@@ -1,9 +1,9 @@
-"""Prints a digest of all that a job of the trial reads, so that two runs say the same
-only where they saw the same.
+"""Prints a digest of everything that a job of the trial reads, so that two runs print
+the same digest only if their inputs were the same.
 
     python look.py PATTERN... [--variable NAME] [--folder NAME]
 
-A file that says BROKEN and nothing else is a failure.
+A file with only the text BROKEN makes it fail.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def seen(path: Path) -> str:
-    """Name, kind, mode and content of a file."""
+    """Return name, kind, mode and content of a file."""
     if path.is_symlink():
         return f"{path} -> {os.readlink(path)}"
     content = path.read_bytes()
@@ -47,7 +47,7 @@ lines = [
     seen(Path(name)) for name in sorted(set(names)) if name and os.path.lexists(name)
 ]
 lines += [f"{name}={os.environ.get(name)}" for name in options.variable]
-# Of another job its files are taken; its result.json, with times and ids, is not.
+# The files of another job are inputs, but not its result.json, which has times and ids.
 taken = [
     path
     for name in options.folder

@@ -1,5 +1,5 @@
-"""A pipeline whose jobs are quick and say in their rows what they have read, for trials
-of what is reused.
+"""A pipeline for trials of the cache. Its jobs are quick and report a digest of their
+inputs in their rows.
 """
 
 import sys
@@ -26,7 +26,7 @@ suite = Suite(ROOT)
 
 
 class Look(Check):
-    """What a job reads, as a digest."""
+    """Computes a digest of a job's inputs."""
 
     name = "look"
 

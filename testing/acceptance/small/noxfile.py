@@ -1,4 +1,6 @@
-"""A pipeline of two jobs on the suite's own code; each runs the script of its name."""
+"""A pipeline of two jobs with the suite's code. Each job runs the script with its
+name.
+"""
 
 import os
 import sys
@@ -25,15 +27,15 @@ nox.options.allow_parallel = True
 suite = Suite(ROOT)
 nox.options.error_on_missing_interpreters = suite.strict
 
-# Every nox that reads this file holds this pipe open as long as it lives, for a test at
-# the other end.
+# Every nox that reads this file keeps this pipe open while it lives, so that a test can
+# wait for its end.
 RUNNERS = ROOT / "runners"
 if RUNNERS.exists():
     os.open(RUNNERS, os.O_WRONLY)
 
 
 class Script(CommandCheck):
-    """A script of this folder."""
+    """Runs a script in this folder."""
 
     def __init__(self, name: str) -> None:
         self.name = name

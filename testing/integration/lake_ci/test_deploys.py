@@ -1,8 +1,9 @@
-"""Deploys to the emulator by the real clients, each in its own process: what a person
-would do, and what goes wrong.
+"""Deploys to the emulator by the real clients, each in a separate process, with and
+without faults.
 
-The clusters hold Python alone, and the wheel and the scripts are small: what is
-installed and executed is real. All faults at all requests: `testing/deploys/cases.py`.
+The clusters only have Python, and the wheel and the scripts are small, but they are
+really installed and executed. `testing/deploys/cases.py` tests all faults at all
+requests.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-if sys.version_info < (3, 10):  # as lake_ci and the emulator
+if sys.version_info < (3, 10):  # required by lake_ci and the emulator
     pytest.skip("the deploy needs Python 3.10", allow_module_level=True)
 
 from testing.deploys.cases import FIRST, ROLLBACK, UPGRADE, Case, Stage
 from testing.deploys.harness import DeployHarness, finish, kill
 from testing.deploys.project import BASE, LAKE, make
 
-# They share a stage that takes half a minute to make.
+# They share a stage that takes half a minute to create.
 pytestmark = pytest.mark.xdist_group("deploys")
 
 REPRESENTATIVE = [
@@ -37,13 +38,13 @@ REPRESENTATIVE = [
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """A workspace before each play, made once."""
+    """Return the workspace before each scenario, created once."""
     return Stage(tmp_path_factory.mktemp("stage"))
 
 
 @pytest.fixture
 def harness(stage: Stage, tmp_path: Path) -> Iterator[DeployHarness]:
-    """A workspace in which 1.0 is deployed."""
+    """Yield a workspace in which 1.0 is deployed."""
     shutil.copytree(stage.folder / UPGRADE, tmp_path / "state", symlinks=True)
     with DeployHarness(tmp_path / "state") as opened:
         yield opened
@@ -122,7 +123,7 @@ def test_way_back_killed_while_it_restores_is_gone_to_the_end_by_the_next_deploy
     )
     bad = make(tmp_path / "bad", "1.1", fill=fill)
     submit = {"method": "POST", "path": "/api/2.1/jobs/runs/submit"}
-    # The look before, the scripts, and then the tables.
+    # The status before the deploy, the scripts, and then the tables.
     order = harness.order(kind="hold", when="after", skip=2, count=1, **submit)
     process = harness.start(bad)
     assert harness.reached(order)
@@ -193,7 +194,7 @@ def test_signal_ends_a_deploy_with_its_run_and_its_lock(
         harness.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get("runs", [])
         == []
     )
-    # And the next deploy begins by undoing what this one began.
+    # The next deploy first undoes what this deploy began.
     assert harness.deploy(stage.projects["1.0"]).code == 0
     assert harness.wrong("1.0") == []
 
@@ -210,7 +211,7 @@ def test_parent_that_is_gone_takes_its_deploy_along(
     )
     assert harness.reached(order)
     process.kill()
-    # The output ends when the last process that holds it does.
+    # The output ends when the last process that has it open ends.
     ran = finish(process)
     assert ran.events[-1]["outcome"] == "interrupted"
     harness.ask("DELETE", "/emulator/faults")
@@ -268,7 +269,7 @@ def test_other_environment_without_credentials_is_refused(
 def test_credentials_of_another_workspace_are_refused(
     stage: Stage, harness: DeployHarness
 ) -> None:
-    # The emulator's address, where the bundle says https://dev.invalid.
+    # The emulator's address replaces https://dev.invalid in the bundle.
     ran = harness.deploy(stage.projects["1.0"], "--environment", "dev")
     assert ran.code == 3
     assert "and dev is in https://dev.invalid" in ran.output

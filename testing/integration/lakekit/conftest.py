@@ -1,5 +1,5 @@
-"""One Spark with Delta for all tests of a run, started from jar files: no test resolves
-or downloads anything.
+"""One Spark with Delta for all tests of a run, started from jar files, so that no test
+resolves or downloads packages.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ SAMPLE = Path(__file__).parents[2] / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for what lakekit keeps between runs: not the home of whoever runs the
-    tests.
-    """
+    """Use a temporary folder as lakekit's cache folder instead of the user's."""
     with pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("cache")
         patched.setenv("XDG_CACHE_HOME", str(folder))
@@ -29,14 +27,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def sample() -> Path:
-    """The folder of the sample's source files."""
+    """Return the folder of the sample's source files."""
     return SAMPLE
 
 
 def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
-    """Delta of those jars, and a small Spark that keeps what it keeps in the folder."""
-    # Small queries end before the second compiler pays; the zone shows a use of the
-    # JVM's instead of the session's.
+    """Return settings for Delta from these jars, and for a small Spark that stores its
+    data in the folder.
+    """
+    # Small queries end before the second compiler saves time. The time zone reveals
+    # code that uses the JVM's zone instead of the session's.
     java = (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Ddelta.log.cacheSize=3 "
         f"-Duser.timezone=America/New_York -Dderby.system.home={folder}"
@@ -53,8 +53,8 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
         "spark.driver.extraJavaOptions": java,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        # Tables of a few rows: one task each, nothing compressed, few logs held in
-        # memory.
+        # Settings for tables of a few rows: one task per table, no compression, few
+        # logs in memory.
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.shuffle.partitions": "1",
         "spark.default.parallelism": "1",
@@ -62,7 +62,7 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
         "spark.shuffle.compress": "false",
         "spark.shuffle.spill.compress": "false",
         "spark.rdd.compress": "false",
-        # A VACUUM would make 10,000 tasks.
+        # Otherwise a VACUUM runs 10,000 tasks.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -71,8 +71,8 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Spark 3.5 with Delta on the Java of JAVA_HOME. The JVM's own time zone is not
-    UTC: only the session's is.
+    """Start Spark 3.5 with Delta on the Java of JAVA_HOME. Only the session's time zone
+    is UTC, not the JVM's.
     """
     jars = os.environ.get("LAKE_CI_JARS")
     if not jars:
@@ -80,7 +80,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "LAKE_CI_JARS names no folder of jars: run these tests by `nox -s tests`",
             pytrace=False,
         )
-    # Half a second that tests without Spark do not need.
+    # Importing this takes half a second, which tests without Spark do not need.
     from pyspark.sql import SparkSession
 
     folder = tmp_path_factory.mktemp("spark")

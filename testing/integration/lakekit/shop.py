@@ -1,8 +1,8 @@
-"""A shop's customers and orders: the tables that the merge tests run on, and the rows
-that they should hold.
+"""The tables for the merge tests, with customers and orders of a shop, and the rows
+that they should have.
 
-`expected` computes those rows independently, in plain Python over the rows of all
-files at once: without SQL, increments or Delta.
+`expected` computes these rows independently, in plain Python from the rows of all files
+at once: without SQL, increments or Delta.
 """
 
 from __future__ import annotations
@@ -137,12 +137,12 @@ START = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def at(minute: int) -> str:
-    """A time stamp as files write it."""
+    """Return a time stamp in the format of the files."""
     return (START + datetime.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> None:
-    """A CSV file of a source, in its folder."""
+    """Write a CSV file of a source into its folder."""
     (folder / source.name).mkdir(parents=True, exist_ok=True)
     lines = [
         ",".join(column.name for column in source.columns),
@@ -152,8 +152,8 @@ def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> No
 
 
 def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
-    """A process that runs Python code, with lakekit and these tests to be imported; its
-    output in pipes.
+    """Start a process that runs Python code which can import lakekit and these tests;
+    its output is in pipes.
     """
     root = Path(__file__).parents[3]
     environment = {
@@ -173,8 +173,8 @@ def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
 def contents(
     lake: Path, tables: TableSet = TABLES, leave: Iterable[str] = ("_ingested_at",)
 ) -> Dict[str, Rows]:
-    """All rows of every table of a lake, sorted; without the columns that two lakes may
-    differ in.
+    """Return all rows of every table of a lake, sorted, without the columns that two
+    lakes may differ in.
     """
     found = {}
     left = set(leave)
@@ -185,8 +185,8 @@ def contents(
 
 
 def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
-    """The rows of a Delta table, sorted, as delta-rs and pyarrow read them: lakekit's
-    own reading is under test.
+    """Return the sorted rows of a Delta table as delta-rs and pyarrow read them,
+    because lakekit's own reading is under test.
     """
     data = DeltaTable(str(folder)).to_pyarrow_table(columns=list(columns))
     return sorted(zip(*(data.column(name).to_pylist() for name in columns)), key=repr)
@@ -194,7 +194,7 @@ def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
 
 @dataclass(frozen=True)
 class Order:
-    """A row of a file of orders, and where it stands."""
+    """A row of a file of orders, and its position."""
 
     file: str
     row: int
@@ -207,9 +207,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Expected:
-    """What should be in the lake. `dispensable` are the refused rows that a later row
-    of their key has superseded: one that was superseded before a change beside it would
-    have it refused may be missing from the quarantine.
+    """The expected content of the lake.
+
+    `dispensable` has refused rows that a later row of their key superseded. Such a row
+    may be missing from the quarantine if it was superseded before a change in a joined
+    table would have refused it.
     """
 
     silver: Dict[str, Order]
@@ -221,7 +223,7 @@ class Expected:
 def expected(
     orders: Iterable[Order], customers: Iterable[Tuple[str, Values]]
 ) -> Expected:
-    """The fate of every row."""
+    """Return the fate of every row."""
     known: Dict[str, Tuple[str, str]] = {}
     for _, (customer, city, blocked, _) in sorted(
         customers, key=lambda each: (each[1][3], each[0])
@@ -274,9 +276,7 @@ def _refusal(values: Values, known: Dict[str, Tuple[str, str]]) -> Optional[str]
 
 
 def gold_of(silver: Dict[str, Rows]) -> Dict[str, Rows]:
-    """The gold tables that belong to the silver tables as they are: to the values of
-    `contents`.
-    """
+    """Return the gold tables for these silver tables, in the format of `contents`."""
     groups: Dict[Tuple[str, Any], List[Optional[int]]] = {}
     count: Dict[str, int] = {}
     for _, customer, month, amount, _, city, *_ in silver["silver.orders"]:

@@ -1,5 +1,5 @@
-"""The API as users start it, a process over a lake that `lakekit run` made, and what
-others write into that lake.
+"""The API as users start it: a process over a lake of `lakekit run`, to which other
+writers also write.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
 SECRET, TOKEN = make("tests", ["*"])
 AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
-# 4.4, the last for Python 3.9, sends headers with control characters, which the server
-# refuses before the service has them, and finds no end of cases to cover for as many
-# parameters as there are.
+# 4.4, the last version for Python 3.9, sends headers with control characters, which the
+# server rejects before the application, and does not terminate for this number of
+# parameters.
 OLD_SCHEMATHESIS = [
     "--phases=examples,fuzzing",
     (
@@ -44,15 +44,15 @@ OLD_SCHEMATHESIS = [
         "response_schema_conformance,ignored_auth"
     ),
 ]
-# A value that is too long for the description can be too long for a URL as well: 414
-# beside the statuses that schemathesis expects by default.
+# A value that is too long for the description may also be too long for a URL: 414 is
+# added to the statuses that schemathesis expects by default.
 SCHEMATHESIS_SETTINGS = """
 [checks.negative_data_rejection]
 expected-statuses = [
     400, 401, 403, 404, 405, 406, 409, 414, 415, 422, 428, 429, "5xx"
 ]
 """
-# A query that waits until it is told, by a line on standard input, to go on.
+# A query that waits for a line on standard input.
 HELD = """
 import asyncio, sys
 from lakekit_api.cli import main
@@ -69,7 +69,7 @@ main(sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def made(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake of the sample, not to be changed."""
+    """Return a lake of the sample that must not be changed."""
     folder = tmp_path_factory.mktemp("lakes") / "lake"
     lakekit.run(sample, folder)
     return folder
@@ -77,13 +77,13 @@ def made(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lake(made: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
+    """Return a copy of the lake."""
     shutil.copytree(made / "gold", tmp_path / "lake" / "gold")
     return tmp_path / "lake"
 
 
 class Service:
-    """A running service, and what it has logged."""
+    """A running service and its log."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -91,7 +91,7 @@ class Service:
         self.port = int(json.loads(process.stdout.readline())["port"])
 
     def log_until(self, message: str) -> Dict[str, Any]:
-        """The next line of the log with that message."""
+        """Return the next line of the log with that message."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             said = json.loads(line)
@@ -105,7 +105,7 @@ class Service:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def get(self, path: str, headers: Optional[Dict[str, str]] = None) -> Any:
-        """The body of an answer."""
+        """Return the body of a response."""
         with contextlib.closing(self.connect()) as connection:
             connection.request(
                 "GET", path, headers=AUTHORIZED if headers is None else headers
@@ -120,7 +120,7 @@ class Service:
 def served(
     lake: object, *options: str, program: Optional[List[str]] = None
 ) -> Iterator[Service]:
-    """A service in a process of its own, far from UTC."""
+    """Run a service in a separate process, in a time zone far from UTC."""
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT / "utils"), str(ROOT / "api")]),
@@ -135,7 +135,7 @@ def served(
         str(lake),
         "--port",
         "0",
-        # A busy machine answers late, which is no error here.
+        # A busy machine responds late, which is not an error here.
         "--timeout",
         "600",
         "--grace",
@@ -152,7 +152,7 @@ def served(
 
 
 def rows_of(lake: Path, name: str) -> List[Dict[str, Any]]:
-    """A table's rows by its key as DuckDB reads the files, as JSON has them."""
+    """Return a table's rows by key as DuckDB reads the files, in the format of JSON."""
     table = TABLES[name]
     files = [str(file) for file in DeltaTable(str(lake / table.folder)).file_uris()]
     with duckdb.connect() as connection:
@@ -166,7 +166,7 @@ def rows_of(lake: Path, name: str) -> List[Dict[str, Any]]:
 
 
 def same_instants(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """DuckDB writes `2013-01-01 10:00:00+00` where the API writes
+    """Convert DuckDB's format `2013-01-01 10:00:00+00` to the API's
     `2013-01-01T10:00:00Z`.
     """
     for row in rows:
@@ -224,7 +224,7 @@ def test_request_in_flight_is_answered_after_sigterm(made: Path) -> None:
         service.log_until("held")
         service.process.send_signal(signal.SIGTERM)
         refused = threading.Event()
-        while not refused.is_set():  # the service stops listening before it ends
+        while not refused.is_set():  # the service stops listening before it exits
             try:
                 service.connect().connect()
             except OSError:
@@ -250,7 +250,7 @@ def test_idle_service_ends_with_0(made: Path) -> None:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of a moto server."""
+    """Return a bucket of a moto server."""
     with subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
         stdout=subprocess.DEVNULL,
@@ -263,7 +263,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         )
         reader = threading.Thread(
             target=server.stderr.read
-        )  # its log, or it would wait for a reader
+        )  # its log; otherwise it would wait for a reader
         reader.start()
         variables = {
             "AWS_ENDPOINT_URL": address,
@@ -316,12 +316,12 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         assert service.process.stdout is not None
         reader = threading.Thread(
             target=service.process.stdout.read
-        )  # its log, or it would wait for a reader
+        )  # its log; otherwise it would wait for a reader
         reader.start()
         url = f"http://127.0.0.1:{service.port}/openapi.json"
         done = subprocess.run(
             [*schemathesis, "--header", f"Authorization: Bearer {SECRET}", url],
-            cwd=tmp_path,  # it leaves a folder of its own
+            cwd=tmp_path,  # it creates a folder
             capture_output=True,
             text=True,
             timeout=600,
@@ -330,8 +330,8 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         service.process.terminate()
         reader.join()
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    # It may warn that most keys that it makes up are of no row; what was sent must have
-    # been answered as described.
+    # Schemathesis may warn that most generated keys match no row, but all responses
+    # must match the description.
     counted = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert (
         counted is not None and counted[1] == counted[2] and int(counted[1]) > 200

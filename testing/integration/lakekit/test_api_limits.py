@@ -1,4 +1,4 @@
-"""The API as a process, and clients that send too much, too slowly, or nothing."""
+"""The API as a process, with clients that send too much, too slowly, or nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from testing.integration.lakekit.test_api import Service, served
 
 MEGABYTES = 97
 MOST = 16 << 20
-"""What the kernel's buffers of both ends hold, and much less than what is sent."""
+"""More than the kernel's buffers of both ends can store, and much less than the client
+sends.
+"""
 PARTS = {
     "url": (b"GET /", b"x" * (1 << 20)),
     "header": (b"GET /healthz HTTP/1.1\r\nA: ", b"x" * (1 << 20)),
@@ -49,12 +51,12 @@ UNFINISHED = [
     (b"GET /healthz HTTP/1.1\r\nContent-Length: 2\r\n\r\nx", [200]),
     (b"GET /healthz HTTP/1.1\r\n\r\n", [200]),
 ]
-"""What clients send before they fall silent, and the statuses they get."""
+"""The data that clients send before they stop, and the statuses that they get."""
 
 
 @contextlib.contextmanager
 def started(folder: Path, *options: str) -> Iterator[Service]:
-    """A service over a lake without tables, whose log is read and thrown away."""
+    """Start a service over a lake without tables. Its log is read and discarded."""
     with served(folder, *options) as service:
         assert service.process.stdout is not None
         reader = threading.Thread(target=service.process.stdout.read)
@@ -66,7 +68,7 @@ def started(folder: Path, *options: str) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with the limits that it has by default."""
+    """Yield a service with the default limits."""
     with started(tmp_path_factory.mktemp("lake")) as service:
         yield service
 
@@ -76,7 +78,7 @@ def connect(service: Service) -> socket.socket:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What the server sends until it ends the connection."""
+    """Return the data that the server sends until it closes the connection."""
     answer = b""
     with contextlib.suppress(ConnectionError):
         while part := connection.recv(65536):
@@ -89,7 +91,7 @@ def statuses(answer: bytes) -> List[int]:
 
 
 def peak_memory(service: Service) -> int:
-    """Bytes of memory that the process has had at most."""
+    """Return the peak memory of the process in bytes."""
     status = Path(f"/proc/{service.process.pid}/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert found is not None
@@ -112,7 +114,8 @@ def is_healthy(service: Service) -> bool:
         ("headers", {431}),
         ("blank lines", {431}),
         ("body", {413}),
-        # 200 where the headers arrive before the rest: no endpoint waits for a body.
+        # 200 if the headers arrive before the rest, because no endpoint waits for a
+        # body.
         ("chunks", {200, 413}),
         ("trailers", {200, 431}),
         ("upgrade", {200}),
@@ -143,7 +146,7 @@ def test_97_mb_on_one_connection_are_not_taken_in(
 def test_request_too_large_is_answered_to_a_client_that_sends_it_whole(
     service: Service,
 ) -> None:
-    """The answer is not lost when the client has sent more than the server has read."""
+    """The response is not lost if the client has sent more than the server has read."""
     with contextlib.closing(service.connect()) as connection:
         connection.request("GET", "/healthz", headers={"A": "x" * 60000})
         answer = connection.getresponse()
@@ -162,7 +165,7 @@ def test_idle_connections_make_room_for_requests(tmp_path: Path) -> None:
 
 
 def test_requests_that_never_end_are_ended(tmp_path: Path) -> None:
-    # A busy machine may take a while between the connection and what is sent on it.
+    # A busy machine may take a while between the connection and its data.
     options = ["--read-timeout", "10", "--keep-alive-timeout", "10"]
     with started(tmp_path, *options) as service, contextlib.ExitStack() as stack:
         connections = []

@@ -1,5 +1,5 @@
-"""The commands that look at a lake and take care of it, on both engines, over the
-project that `lakekit init` writes.
+"""The commands that inspect and maintain a lake, on both engines, with the project of
+`lakekit init`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ENGINES = ["embedded", "spark"]
 def lakes(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
 ) -> Dict[str, Path]:
-    """The same project run on each engine; nothing but maintenance changes them."""
+    """Run the same project on each engine; only maintenance changes the lakes."""
     folder = tmp_path_factory.mktemp("lakes")
     for engine in ENGINES:
         lakekit.run(TEMPLATE / "data", folder / engine, engine=engine, tables=TABLES)
@@ -120,7 +120,7 @@ def test_small_files_are_put_together_on_either_engine(
 
 
 def check_declared(spark: SparkSession, table: Table, name: str) -> None:
-    """The table of that name is as declared."""
+    """Check that a table matches its declaration."""
     detail = spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]
     declared = [(c.name, c.type, not c.required, c.comment) for c in table.columns]
     assert [

@@ -1,5 +1,5 @@
-"""A run killed at any of its writes is made good by the next: at every write of a first
-load, and of an increment.
+"""A run that is killed at any write is repaired by the next run: at every write of a
+first load and of an increment.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ WRITES: Tuple[Tuple[Any, str], ...] = (
     (EmbeddedEngine, "add_columns"),
     (EmbeddedEngine, "add_constraint"),
 )
-"""All that leads to a new entry in a Delta log. What an entry names was written
-before it.
+"""All functions that create an entry in a Delta log. Files in an entry are written
+before the entry.
 """
 
-# Forked by a process that has not used an engine: a start of Python for each case would
-# take longer than the case.
+# The processes are forked from a process that has not used an engine, because starting
+# Python takes longer than a case.
 CASES = """
 import os, sys
 from lakekit import run
@@ -55,8 +55,8 @@ KILLED = 99
 
 
 def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
-    """Have a function called before each write, with the name of it; the function
-    returned puts things back.
+    """Patch all writes to first call a function with the name of the write; return a
+    function that removes the patches.
     """
     kept = [(owner, name, getattr(owner, name)) for owner, name in WRITES]
 
@@ -78,8 +78,8 @@ def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
 
 
 def killer(number: int) -> Callable[[str], None]:
-    """Ends the process before the write of that number, as SIGKILL does: no clearing
-    up.
+    """Return a function that exits before the write with that number like SIGKILL,
+    without cleanup.
     """
     left = iter(range(number))
 
@@ -91,7 +91,7 @@ def killer(number: int) -> Callable[[str], None]:
 
 
 def writes(source: Path, lake: Path) -> List[str]:
-    """Run undisturbed; the writes in their order."""
+    """Run without a crash; return the writes in order."""
     names: List[str] = []
     back = before_each_write(names.append)
     try:
@@ -102,7 +102,7 @@ def writes(source: Path, lake: Path) -> List[str]:
 
 
 def shapes(lake: Path) -> Dict[str, Any]:
-    """Columns, partitioning and properties of every table."""
+    """Return columns, partitioning and properties of every table."""
     found = {}
     for table in shop.TABLES:
         delta = DeltaTable(str(lake / table.folder))
@@ -116,7 +116,9 @@ def shapes(lake: Path) -> Dict[str, Any]:
 
 
 def strays(lake: Path) -> List[str]:
-    """What lies in a lake that VACUUM leaves and no table's newest version names."""
+    """Return the files in a lake that VACUUM does not delete and that no table's newest
+    version uses.
+    """
     named = set()
     for table in shop.TABLES:
         delta = DeltaTable(str(lake / table.folder))
@@ -157,8 +159,10 @@ def prove(
     source: Path, base: Path, folder: Path, record: Callable[[str, Any], None]
 ) -> None:
     """Kill a run on a copy of the lake `base` before each of its writes, and run again:
-    the lake must be as the one that saw no crash. Of many tables made one after the
-    other, the first and the last stand for all.
+    the lake must equal the lake without a crash.
+
+    When many tables are created one after another, only the first and the last are
+    tested.
     """
     shutil.copytree(base, folder / "whole")
     names = writes(source, folder / "whole")
@@ -193,8 +197,8 @@ def test_first_load_killed_at_each_write_is_resumed(
 def test_increment_killed_at_each_write_is_resumed(
     source: Path, tmp_path: Path, record_testsuite_property: Callable[[str, Any], None]
 ) -> None:
-    """The increment takes a row out of quarantine and puts one in, moves one to another
-    partition and group, and has a column more.
+    """The increment removes a row from quarantine and adds a row, moves a row to
+    another partition and group, and has an additional column.
     """
     lakekit.run(source, tmp_path / "increment", tables=shop.TABLES)
     shop.write(

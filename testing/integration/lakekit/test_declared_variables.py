@@ -1,4 +1,4 @@
-"""The check of the manifests finds the variables that lakekit and its API read."""
+"""The check of the manifests finds all variables that lakekit and its API read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def declared(program: str) -> frozenset[str]:
-    """What a program of the manifests reads, by the settings of the check."""
+    """Return the variables that a program of the manifests reads, by the settings of
+    the check.
+    """
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
     table = project["tool"]["lake_ci"]["k8s"]["programs"][program]
     return variables(REPOSITORY, table["code"], table["settings"])

@@ -1,4 +1,4 @@
-"""The dirty sample: each row goes where `fates.csv` says, and none goes missing."""
+"""The dirty sample: each row has the fate in `fates.csv`, and no row is lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def dirty(sample: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def fates(dirty: Path) -> Dict[Place, str]:
-    """What becomes of each row, by file and place in it."""
+    """Return the fate of each row, by file and row number."""
     with (dirty / "fates.csv").open(newline="") as file:
         return {
             (row["file"], int(row["row"])): row["fate"] for row in csv.DictReader(file)
@@ -48,7 +48,7 @@ def loaded(
 
 
 def found(lake: Path, kind: str) -> Dict[Place, str]:
-    """The fate of each row of one source, as the tables have it."""
+    """Return the fate of each row of one source, as found in the tables."""
     bronze, silver = places(lake, f"bronze.{kind}"), places(lake, f"silver.{kind}")
     quarantine = DeltaTable(str(lake / "quarantine" / kind)).to_pyarrow_table()
     rules = dict(
@@ -121,8 +121,8 @@ def test_orphans_are_kept_and_counted(loaded: Tuple[RunResult, Path]) -> None:
 def test_corrections_arriving_one_by_one_meet_the_same_fates(
     dirty: Path, loaded: Tuple[RunResult, Path], fates: Dict[Place, str], tmp_path: Path
 ) -> None:
-    """The files of flights in the order opposite to their names, the rows that are read
-    along with them last.
+    """Ingest the files of flights in the reverse order of their names, and the files of
+    joined tables last.
     """
     source, lake = tmp_path / "source", tmp_path / "lake"
     shutil.copytree(dirty, source, ignore=shutil.ignore_patterns("20*", "fates.csv"))

@@ -1,5 +1,5 @@
-"""What every engine does, and what one makes of the tables of another, through the
-`Engine` protocol alone.
+"""The common behavior of all engines, and tables written by one engine and read by
+another, through the `Engine` protocol only.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ CSV = f"{HEADER}\n1,2013-11-03T05:30:00Z,1.50,one\n2,2013-11-03T06:30:00Z,NA,\n"
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """A folder whose name needs quoting wherever it goes."""
+    """Return a lake in a folder whose name needs quoting everywhere."""
     return Lake("folder", str(tmp_path / "a lake's é"))
 
 
 def opened(
     name: str, lake: Lake, folder: Path, spark: Optional[SparkSession] = None
 ) -> AbstractContextManager[Engine]:
-    """An engine by its name, with its scratch files in a folder."""
+    """Open an engine by name, with its scratch files in a folder."""
     tables = TableSet((BRONZE, ITEMS, PLAIN), folder)
     (folder / "scratch").mkdir(exist_ok=True)
     if name == "spark":
@@ -108,13 +108,13 @@ def opened(
 
 @pytest.fixture
 def open_engine(lake: Lake, tmp_path: Path, spark: SparkSession) -> Open:
-    """Opens an engine by its name, on the same lake each time."""
+    """Return a function that opens an engine by name on the same lake."""
     return lambda name: opened(name, lake, tmp_path, spark)
 
 
 @pytest.fixture(params=["embedded", pytest.param("spark", marks=pytest.mark.jvm)])
 def engine(request: pytest.FixtureRequest, lake: Lake, tmp_path: Path) -> Any:
-    # The embedded engine's tests start no JVM.
+    # Tests of the embedded engine must not start a JVM.
     session = request.getfixturevalue("spark") if request.param == "spark" else None
     with opened(request.param, lake, tmp_path, session) as made:
         yield made
@@ -130,7 +130,7 @@ def pair(request: pytest.FixtureRequest, open_engine: Open) -> Any:
 
 
 def source_file(folder: Path, content: Any, name: str = "readings.csv") -> OpenedFile:
-    """A source folder with that one file, opened."""
+    """Create a source folder with a single file, and open the file."""
     folder.mkdir(exist_ok=True)
     path = folder / name
     if isinstance(content, pa.Table):
@@ -144,7 +144,7 @@ def source_file(folder: Path, content: Any, name: str = "readings.csv") -> Opene
 def values(
     rows: Sequence[Tuple[Any, ...]], columns: Sequence[Column] = ITEMS.columns
 ) -> str:
-    """SQL for rows that both engines take."""
+    """Return SQL for rows that is valid on both engines."""
 
     def literal(value: Any, kind: str) -> str:
         if value is None:
@@ -167,7 +167,7 @@ def seen(
     columns: str = "id, month, value, word",
     order: str = "id",
 ) -> Rows:
-    """The table's rows as any reader finds them."""
+    """Return the table's rows as other readers see them."""
     engine.head(table)
     view = f"seen_{len(table.columns)}"
     engine.read(table, view)
@@ -187,8 +187,8 @@ def put(
     table: Table = ITEMS,
     note: Note = NOTE,
 ) -> int:
-    """Stage rows and commit them: as the whole content, or in the place of the rows
-    with those keys.
+    """Stage rows and commit them: as the whole content, or as replacements of the rows
+    with these keys.
     """
     staged = engine.stage(table, "put", values(rows, table.columns))
     assert staged.rows == len(rows)
@@ -221,7 +221,7 @@ def test_created_table_is_as_declared(engine: Engine, lake: Lake) -> None:
         "month",
         frozenset({"value_positive"}),
     )
-    # delta-rs adds the constraint in a commit of its own.
+    # delta-rs adds the constraint in a separate commit.
     made = 0 if engine.name == "spark" else 1
     assert (head.version, head.note, engine.rows(ITEMS)) == (made, None, 0)
     assert seen(engine) == []
@@ -239,8 +239,8 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
         False,
     )
     assert seen(engine) == FIRST and engine.rows(ITEMS) == 3
-    # 1 moves to another partition, 2 goes, 4 comes; 3 stays, and so does what is not
-    # among the keys
+    # Row 1 moves to another partition, 2 is deleted, 4 is inserted. Row 3 and rows
+    # without these keys do not change.
     put(
         engine,
         [(1, FEBRUARY, 1.5, "moved"), (4, FEBRUARY, 4.0, "four")],
@@ -254,7 +254,7 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
         (*FIRST[1], -1),
         (*after[2], 1),
     ]
-    # the same rows written again, by key and whole, are no change
+    # Writing the same rows again, by key or whole, is not a change.
     same = put(engine, after[:1], keys=[1])
     put(engine, after)
     assert (
@@ -472,7 +472,7 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     engine.inspect(BRONZE, opened, AT)
     assert engine.append(BRONZE, opened, note) is None
     assert engine.head(BRONZE) == head and engine.rows(BRONZE) == 2
-    # a file without the column that an earlier one had
+    # A file without a column that an earlier file had.
     other = source_file(tmp_path / "other", CSV)
     engine.inspect(BRONZE, other, AT)
     assert engine.append(BRONZE, other, Note()) == head.version + 1
@@ -500,7 +500,7 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
         (
             b"1,2,3,4\n" * 3000 + b"1,2,\xff,4\n",
             "line 3003",
-        ),  # behind what opening it reads
+        ),  # not detected when the file is opened
     ],
     ids=["few", "many", "quote", "open", "encoding"],
 )
@@ -822,7 +822,7 @@ def test_instants_are_in_utc_also_in_the_hour_that_comes_twice(
     assert engine.query(sql) == [(first, AT), (first + hour, AT)]
 
 
-# One engine goes on where the other stopped
+# Tables that both engines write
 
 
 def test_file_that_one_engine_took_in_is_not_taken_in_by_the_other(
@@ -907,7 +907,7 @@ def test_foreign_change_is_seen_by_both(
         assert head_of(on_spark, ITEMS).data_version == before.version + 1
 
 
-# What only Spark has
+# Spark only
 
 
 def test_vacuum_deletes_what_no_version_names(open_engine: Open, lake: Lake) -> None:

@@ -1,8 +1,8 @@
-"""What a merge promises, on made-up cases: any order, splitting and history of the same
-rows gives the same tables.
+"""The guarantees of a merge, on generated cases: any order, splitting and history of
+the same rows gives the same tables.
 
-Cases are drawn by hypothesis, the same in every run; how many ran stands in the JUnit
-report (`cases`).
+hypothesis generates the cases, the same in every run. The JUnit report has their number
+(`cases`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ pytestmark = pytest.mark.long
 
 CASES = settings(
     max_examples=5,
-    phases=[
-        Phase.generate
-    ],  # cases are small as they are, and making them smaller takes minutes
+    phases=[Phase.generate],  # the cases are small, and shrinking them takes minutes
     derandomize=True,
     deadline=None,
     database=None,
@@ -54,7 +52,7 @@ Batch = List[Tuple[str, ...]]
 
 
 class Shop:
-    """A source folder and a lake, and what the rows given to it should have become."""
+    """A source folder and a lake, and the expected result of all rows."""
 
     def __init__(self, folder: Path) -> None:
         self.source, self.lake, self.tables = (
@@ -75,7 +73,9 @@ class Shop:
         )
 
     def give_orders(self, name: str, rows: Sequence[shop.Values]) -> None:
-        """A new file of orders; one that says what another did is not taken."""
+        """Add a file of orders; a file with the content of an earlier file is not
+        ingested.
+        """
         shop.write(self.source, shop.ORDERS, name, rows)
         if self._known("orders", rows):
             return
@@ -85,7 +85,9 @@ class Shop:
         ]
 
     def give_customers(self, name: str, rows: Sequence[shop.Values]) -> None:
-        """A new file of customers; one that says what another did is not taken."""
+        """Add a file of customers; a file with the content of an earlier file is not
+        ingested.
+        """
         shop.write(self.source, shop.CUSTOMERS, name, rows)
         if self._known("customers", rows):
             return
@@ -99,16 +101,16 @@ class Shop:
         return False
 
     def run(self) -> RunResult:
-        """Bring the lake up to date."""
+        """Update the lake."""
         return lakekit.run(self.source, self.lake, tables=self.tables)
 
     def delta(self, name: str) -> DeltaTable:
-        """A table, for another writer."""
+        """Return a table, for another writer."""
         return DeltaTable(str(self.lake / self.tables[name].folder))
 
     def check(self, silver: bool = True) -> None:
-        """Every row is where it should be: in silver, in quarantine or superseded; and
-        gold is made of silver.
+        """Check that every row is in silver, in quarantine or superseded as expected,
+        and that gold is computed from silver.
         """
         found = shop.contents(self.lake, self.tables)
         for name, rows in shop.gold_of(found).items():
@@ -145,14 +147,14 @@ def count(
     request: pytest.FixtureRequest,
     record_testsuite_property: Callable[[str, Any], None],
 ) -> Iterator[Callable[[], None]]:
-    """Counts the cases of a test, for its report."""
+    """Count the cases of a test, for its report."""
     counter = itertools.count()
     yield lambda: [next(counter)].clear()
     record_testsuite_property(f"cases of {request.node.name}", next(counter))
 
 
 def fresh(case: Shop, folder: Path) -> Dict[str, shop.Rows]:
-    """The tables of a lake made of all files at once."""
+    """Return the tables of a lake created from all files at once."""
     lakekit.run(case.source, folder, tables=case.tables)
     return shop.contents(folder, case.tables)
 
@@ -177,8 +179,8 @@ def test_any_order_of_arrival_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """The same files, at once and one after the other, time stamps that tie included:
-    every value but when it came.
+    """Ingest the same files at once and one after another, with ties of time stamps.
+    All values are equal except the time of ingestion.
     """
     count()
     files = [
@@ -222,8 +224,8 @@ def test_any_splitting_into_files_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """The same rows in one file and in several that come one by one: every value but
-    where it came from.
+    """Ingest the same rows in one file and in several files, one at a time. All values
+    are equal except the origin.
     """
     count()
     minutes = data.draw(st.permutations(range(1, 1 + len(orders) + len(customers))))
@@ -271,7 +273,7 @@ STEPS = st.one_of(
 
 
 def play(case: Shop, number: int, kind: str, what: Any, folder: Path) -> None:
-    """One step of a history."""
+    """Run one step of a history."""
     if kind == "orders":
         case.give_orders(f"{number}", [(*row, shop.at(minute)) for row, minute in what])
     elif kind == "customers":

@@ -1,5 +1,5 @@
-"""Lakes that real writes and deletions have damaged, repaired by the commands that the
-errors name; the next run then gives the rows of a lake that was never damaged.
+"""Lakes that writes and deletions have damaged are repaired by the commands in the
+error messages. The next run then gives the rows of an undamaged lake.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Small:
 
     @property
     def tables(self) -> TableSet:
-        """The declared tables."""
+        """Return the declared tables."""
         return Settings(tables=str(self.file)).table_set()
 
 
@@ -67,7 +67,7 @@ def files_of(lake: Path, table: str, version: Optional[int] = None) -> List[Path
 
 
 def commit_partition(lake: Path, table: str, values: Dict[str, Optional[str]]) -> None:
-    """Commit a data file to a table, as a partition of those values."""
+    """Commit a data file to a table, as a partition with these values."""
     delta = DeltaTable(str(lake / table))
     name = "part-damaged.parquet"
     shutil.copy(files_of(lake, table)[0], lake / table / name)
@@ -80,7 +80,7 @@ def commit_partition(lake: Path, table: str, values: Dict[str, Optional[str]]) -
 
 
 def month(name: str, value: Optional[str]) -> Damage:
-    """Commit a month that is no date of the years 1 to 9999."""
+    """Commit a month that is not a date of the years 1 to 9999."""
 
     def damage(lake: Path) -> None:
         commit_partition(lake, "silver/orders", {"month": value})
@@ -95,7 +95,7 @@ def nul_heading(lake: Path) -> None:
 
 
 def lost_file(table: str) -> Damage:
-    """Delete the data files that came with the newest version of a table."""
+    """Delete the data files that the newest version of a table added."""
 
     def damage(lake: Path) -> None:
         newest = DeltaTable(str(lake / table)).version()
@@ -108,8 +108,8 @@ def lost_file(table: str) -> Damage:
 
 
 def file_of_an_equal_source(lake: Path) -> None:
-    """What older releases left of two files of the same content: the log of one table
-    names a file that is in the folder of the other.
+    """Recreate a result of older releases for two files with the same content: the log
+    of one table has a file in the folder of the other table.
     """
     lost = next(
         iter(
@@ -134,9 +134,9 @@ BY_EMBEDDED: Sequence[Damage] = (
     month("year_minus_44", "0045-03-15 (BC)"),
     month("year_20000", "20000-01-01"),
 )
-"""Months as the embedded engine wrote them."""
+"""Months in the format of the embedded engine."""
 OLD_READER = sys.version_info < (3, 10)
-"""Whether the installed deltalake is the last one for Python 3.9."""
+"""Whether the installed deltalake is the last version for Python 3.9."""
 DAMAGES: Sequence[Damage] = (
     *(() if OLD_READER else BY_EMBEDDED),
     month("year_0_by_spark", "0000-01-01"),
@@ -167,7 +167,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def more(source: Path) -> None:
-    """Files that correct, complete and refuse what is there."""
+    """Add files that correct and complete rows, and rows that are refused."""
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     orders = [("o1", "c1", "2", "8", shop.at(1)), ("o4", "c9", "1", "1", shop.at(1))]
     shop.write(source, shop.ORDERS, "2", orders)
@@ -180,8 +180,8 @@ def repair(
     tables: str,
     capsys: pytest.CaptureFixture[str],
 ) -> List[str]:
-    """Run, and type the command of each error, until the run succeeds; the restored
-    tables.
+    """Run, and run the command in each error message, until the run succeeds; return
+    the restored tables.
     """
     flags = f"--lake {lake} --engine {engine} --tables {tables}"
     restored: List[str] = []
@@ -236,7 +236,9 @@ def test_reader_that_cannot_pass_over_an_older_commit_is_named(
 def test_file_of_damaged_content_is_repaired_by_an_older_version(
     source: Path, tmp_path: Path
 ) -> None:
-    """A file of the right size with damaged content, which a read alone finds."""
+    """A file of the right size with damaged content, which is only found by reading
+    it.
+    """
     lake, other = tmp_path / "lake", tmp_path / "other"
     lakekit.run(source, lake, tables=shop.TABLES)
     more(source)
@@ -259,8 +261,8 @@ def test_file_of_damaged_content_is_repaired_by_an_older_version(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
-    """A lake of three tables after two runs of the embedded engine: Spark takes seconds
-    for each table.
+    """Return a lake of three tables after two runs of the embedded engine, because
+    Spark takes seconds per table.
     """
     folder, project = tmp_path / "sales", tmp_path / "project"
     for made in (folder, project):
@@ -347,7 +349,7 @@ def test_table_of_a_schema_is_restored_by_spark(
 def test_restored_rows_are_seen_by_the_other_engine(
     source: Path, tmp_path: Path
 ) -> None:
-    """A silver table set back by another tool is derived again as well."""
+    """A silver table that another tool restored is also recomputed."""
     lake = tmp_path / "lake"
     lakekit.run(source, lake, tables=shop.TABLES)
     before: Dict[str, shop.Rows] = shop.contents(lake)

@@ -1,5 +1,5 @@
-"""A lake on S3, kept by a moto server on this machine: the rows of a lake in a folder,
-and writers at once.
+"""A lake on S3, emulated by a moto server on this machine: the same rows as in a
+folder, and concurrent writers.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
-# S3 answers to a conditional PUT in one step. moto looks, then writes: two writers that
-# meet there would both be told that they were first, and the later one would replace
-# the other's commit. So this server handles one request at a time.
+# S3 handles a conditional PUT atomically. moto first checks and then writes, so two
+# concurrent writers would both succeed, and the later one would replace the other's
+# commit. So this server handles one request at a time.
 SERVER = """
 import sys, threading
 from moto.moto_server.werkzeug_app import (
@@ -64,8 +64,8 @@ run(Path(sys.argv[1]), sys.argv[2], tables=shop.TABLES)
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """An empty bucket of a server that is stopped afterwards; the environment names the
-    server to all S3 clients.
+    """Yield an empty bucket of a server that is stopped afterwards. The environment
+    configures all S3 clients for the server.
     """
     command = [sys.executable, "-c", SERVER]
     quiet = {
@@ -110,7 +110,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def more(source: Path) -> None:
-    """Files that correct, complete and move what is there."""
+    """Add files that correct, complete and move rows."""
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     shop.write(
         source,
@@ -159,7 +159,7 @@ def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
     store = fs.S3FileSystem(
         endpoint_override=os.environ["AWS_ENDPOINT_URL"], scheme="http"
     )
-    # A partition's value may come quoted as in a URL.
+    # A partition value may be quoted as in a URL.
     store.delete_file(unquote(lost)[len("s3://") :])
     for command in (
         lambda: lakekit.quality(lake, tables=shop.TABLES),
@@ -179,7 +179,7 @@ def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
 def test_partition_whose_folder_has_too_long_a_name_is_restored(
     bucket: str, tmp_path: Path
 ) -> None:
-    """S3 takes such a name, which no copy on this machine can have."""
+    """S3 accepts this name, but a copy on this machine cannot have it."""
     columns = (Column("id", required=True), Column("port", required=True))
     silver = Table(
         "silver.ports",
@@ -295,7 +295,7 @@ def test_partition_values_that_need_quoting_come_back(
         head = engine.head(table)
         assert head is not None
         engine.commit(table, staged, head, Note("d"))
-        shutil.rmtree(tmp_path / "scratch")  # nothing is read from a copy at hand
+        shutil.rmtree(tmp_path / "scratch")  # so that no local copy is used
         (tmp_path / "scratch").mkdir()
     with opened() as engine:
         head = engine.head(table)

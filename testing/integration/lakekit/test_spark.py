@@ -1,5 +1,5 @@
-"""Spark with Delta and delta-rs on the same tables, each writing what the other
-reads.
+"""Spark with Delta and delta-rs on the same tables; each reads the tables that the
+other wrote.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def in_order(rows: Rows) -> Rows:
 
 
 def micros(value: Any) -> Any:
-    """Instants as microseconds since 1970: a plain number has no time zone to get
-    wrong.
+    """Return instants as microseconds since 1970, because a plain number has no time
+    zone.
     """
     return (
         (value - EPOCH) // datetime.timedelta(microseconds=1)
@@ -85,7 +85,7 @@ def test_spark_reads_what_lakekit_wrote(
 
 @pytest.fixture(scope="module")
 def whole_lake(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake that no test changes."""
+    """Return a lake that no test changes."""
     folder = tmp_path_factory.mktemp("lakes") / "lake"
     lakekit.run(sample, folder)
     return folder
@@ -332,11 +332,11 @@ def test_query_means_the_same_on_both_engines(query: str, spark: SparkSession) -
 
 
 def check_parity(query: str, spark: SparkSession) -> None:
-    """The same rows, in the same order, from Spark as it stands and from DuckDB after
-    the translation.
+    """Check that open source Spark and the translated query in DuckDB return the same
+    rows in the same order.
     """
     spark.sql(EDGES).createOrReplaceTempView("edges")
-    spark.conf.set("spark.sql.ansi.enabled", "false")  # as lakekit's own engine has it
+    spark.conf.set("spark.sql.ansi.enabled", "false")  # as in lakekit's Spark engine
     on_spark = [tuple(row) for row in instants(spark, query).collect()]
     spark.conf.set("spark.sql.ansi.enabled", "true")
     with duckdb.connect() as connection:

@@ -1,5 +1,5 @@
-"""Care of a lake from the command line: a project from nothing, maintenance through
-weeks, two lakes compared.
+"""Maintenance of a lake from the command line: a new project, maintenance over weeks,
+comparison of two lakes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAMES = ["bronze.orders", "silver.orders", "quarantine.orders", "gold.sales_by_d
 
 
 def lakekit_command(folder: Path, *arguments: str, code: int = 0) -> str:
-    """What the command prints; its exit code is looked at."""
+    """Run a lakekit command and check its exit code; return its output."""
     return started([sys.executable, "-m", "lakekit", *arguments], folder, code)
 
 
@@ -54,15 +54,15 @@ def started(command: List[str], folder: Path, code: int) -> str:
 
 
 def order(source: Path, number: int, customer: str = "Ada") -> None:
-    """Put a file with one more order into the source folder."""
+    """Add a file with another order to the source folder."""
     (source / "orders").mkdir(exist_ok=True)
     row = f"{number},2024-05-{number % 28 + 1:02}T08:15:00Z,{customer},teapot,1,24.50"
     (source / "orders" / f"{number}.csv").write_text(f"{HEADER}\n{row}\n")
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make all files of a lake older, and the times in its logs: what was replaced is
-    then beyond the seven days.
+    """Make all files of a lake older, and the times in its logs, so that replaced files
+    are older than the seven days.
     """
     then = time.time() - days * 86400
     for file in [file for file in lake.rglob("*") if file.is_file()]:
@@ -89,7 +89,7 @@ def modes(result: lakekit.RunResult) -> Dict[str, str]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Files of the orders that `lakekit init` brings along; `order` adds to them."""
+    """Return a folder with the orders of `lakekit init`; `order` adds to them."""
     folder = tmp_path / "source"
     (folder / "orders").mkdir(parents=True)
     shutil.copy(TEMPLATE / "data" / "orders.csv", folder / "orders" / "first.csv")
@@ -98,7 +98,9 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lake(source: Path, tmp_path: Path) -> Path:
-    """A lake of the orders, made by four runs: its tables have several files."""
+    """Return a lake of the orders after four runs, so that its tables have several
+    files.
+    """
     for number in (0, 2001, 2002, 2003):
         if number:
             order(source, number)
@@ -107,8 +109,8 @@ def lake(source: Path, tmp_path: Path) -> Path:
 
 
 def test_project_from_an_empty_folder_to_gold(tmp_path: Path) -> None:
-    # The shell stays in the folder in which it types `lakekit init .`: each command
-    # starts where the last one was.
+    # The shell stays in the folder in which it runs `lakekit init .`: each command
+    # starts in the same folder.
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         lakekit_command(tmp_path, "init", ".")
@@ -173,7 +175,7 @@ def test_files_that_a_table_has_yet_to_take_in_are_kept(
         found["silver.orders"].waiting == ("gold.sales_by_day",)
         and not found["silver.orders"].deleted
     )
-    assert found["gold.sales_by_day"].deleted  # nobody waits for it
+    assert found["gold.sales_by_day"].deleted  # no table needs the files
     assert set(before) <= set((lake / "silver" / "orders").glob("*.parquet"))
     assert "Next: lakekit run" in maintained(lake, code=1)
     assert (

@@ -1,5 +1,5 @@
-"""Values that a table cannot hold never reach a commit, on either engine; both agree on
-which.
+"""Values that a table cannot store are never committed, and both engines reject the
+same values.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ GOLD = Table(
 )
 
 LONG, FULL = "é" * 42, "x" * 250
-"""As a folder's name 256 bytes when it is escaped, and 255."""
+"""Folder names of 256 bytes after escaping, and of 255 bytes."""
 GOOD = [
     ("good-1", "1", "plain", "0001-01-01T00:00:00Z"),
     ("good-2", "9999", FULL, "9999-12-31T23:59:59.999999Z"),
@@ -127,7 +127,7 @@ def tables(tmp_path: Path) -> TableSet:
 
 
 def write(folder: Path, name: str, rows: Sequence[Tuple[str, ...]]) -> None:
-    """A source file: Parquet, or CSV where its name says so."""
+    """Write a source file: CSV if its name ends so, else Parquet."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [column.name for column in VISITS.columns]
     if name.endswith(".csv"):
@@ -138,7 +138,7 @@ def write(folder: Path, name: str, rows: Sequence[Tuple[str, ...]]) -> None:
 
 
 def read(lake: Path, table: str, *columns: str) -> Dict[str, object]:
-    """Columns of a table by `id`, read by delta-rs and pyarrow."""
+    """Return columns of a table by `id`, as delta-rs and pyarrow read them."""
     rows = DeltaTable(str(lake / table)).to_pyarrow_table().to_pylist()
     return {row["id"]: tuple(row[name] for name in columns) for row in rows}
 
@@ -148,8 +148,8 @@ def test_bad_rows_are_quarantined_and_the_others_read_back(
     engine: str, tables: TableSet, spark: SparkSession, tmp_path: Path
 ) -> None:
     lake, folder = tmp_path / "lake", tmp_path / "source" / "visits"
-    # Every second row comes in a first load, which writes a table whole; the others in
-    # a merge.
+    # The first load, which writes a table whole, has every second row; the merge has
+    # the others.
     for name, part in (("a.csv", slice(0, None, 2)), ("b.parquet", slice(1, None, 2))):
         write(folder, name, GOOD[part] + BAD[part])
         lakekit.run(tmp_path / "source", lake, engine=engine, tables=tables)
@@ -224,7 +224,7 @@ def test_file_with_names_or_text_that_no_table_can_hold_is_refused(
 ) -> None:
     columns = [column.name for column in VISITS.columns]
     good = pa.table(dict(zip(columns, ([value] for value in GOOD[2]))))
-    # b"\xff" as a string, which pyarrow makes from buffers only
+    # The string b"\xff", which pyarrow can only create from buffers.
     offsets, text = pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")
     wrong = pa.StringArray.from_buffers(1, offsets, text)
     for table, said in {

@@ -1,5 +1,5 @@
-"""Several writers on one lake: each file comes into bronze once, silver is right, and
-who is late tries again.
+"""Concurrent writers on one lake: each file is ingested into bronze once, silver is
+correct, and a writer that loses a conflict retries.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
-# Waits for a line on its input before each run, so that all start at once, and says how
-# the run ended.
+# It waits for a line on its input before each run, so that all writers start at once,
+# and reports the result of the run.
 WRITER = """
 import sys
 from pathlib import Path
@@ -40,21 +40,25 @@ ROUNDS = 3
 
 
 def rows_of_round(number: int, writer: int) -> List[shop.Values]:
-    """Orders that the writers all correct, and one that only this one has."""
+    """Return orders that all writers correct, and an order that only this writer
+    has.
+    """
     own = (f"o{number}-{writer}", "c1", "2", "5", shop.at(10 * number + writer))
     return [own, ("o1", "c2", str(1 + writer), "7", shop.at(10 * number + writer))]
 
 
 def write_round(folder: Path, number: int, writer: int) -> None:
-    """The files that a writer gets in a round: one that all get, and one of its own."""
+    """Write a writer's files for a round: a file that all writers get, and a separate
+    file.
+    """
     customer = (f"c{number}", "Bern", "false", shop.at(number))
     shop.write(folder, shop.CUSTOMERS, f"{number}", [customer])
     shop.write(folder, shop.ORDERS, f"{number}-{writer}", rows_of_round(number, writer))
 
 
 def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
-    """In each round all writers get one file that is the same and one of their own; the
-    first round makes the lake.
+    """In each round, all writers get one identical file and one separate file. The
+    first round creates the lake.
     """
     lake, everything = tmp_path / "lake", tmp_path / "everything"
     root = Path(__file__).parents[3]
@@ -115,8 +119,8 @@ def overtaken(
     table: str,
     rival: Callable[[], object],
 ) -> List[str]:
-    """Let a rival come in once, just before the first call of a method for a table; the
-    calls made after it.
+    """Run a rival once, just before the first call of a method for a table; return the
+    list of later calls.
     """
     real, calls = getattr(EmbeddedEngine, method), []
 
@@ -160,8 +164,8 @@ def test_writer_that_was_overtaken_tries_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rival takes the same files and one more, which the late writer then does not
-    know of.
+    """The rival ingests the same files and another file, which the late writer does not
+    know.
     """
     lake, other = tmp_path / "lake", tmp_path / "other"
     if not first:

@@ -1,4 +1,4 @@
-"""One emulator in a process of its own, driven by the clients that people use."""
+"""One emulator in a separate process, and the clients that access it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ RUNTIME = "15.4.x-scala2.12"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """All tests share one emulator, so that one worker runs them."""
+    """Run all tests in one worker, because they share one emulator."""
     item.add_marker(pytest.mark.xdist_group("emulator"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The record of all other tests is judged last."""
+    """Run the tests of the request record last."""
     items.sort(key=lambda item: item.path.name == LAST)
 
 
@@ -43,13 +43,13 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def sdk(emulator: Emulator) -> WorkspaceClient:
-    """databricks-sdk, with nothing of the user's own configuration."""
+    """Return a databricks-sdk client without the user's configuration."""
     return client(emulator.url, emulator.token)
 
 
 def client(url: str, token: str) -> WorkspaceClient:
-    """A client of the SDK; it is told everything, so that no variable or profile
-    counts.
+    """Return a client of the SDK with explicit settings, so that no variable or profile
+    has an effect.
     """
     return WorkspaceClient(
         config=Config(
@@ -66,8 +66,8 @@ def client(url: str, token: str) -> WorkspaceClient:
 def cli(
     emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., SimpleNamespace]:
-    """databricks-cli: `cli("fs", "ls", "dbfs:/")` returns its exit code and what it
-    printed.
+    """Return databricks-cli as a function: `cli("fs", "ls", "dbfs:/")` returns its exit
+    code and its output.
     """
     home = str(tmp_path_factory.mktemp("home"))
     env: dict[str, str | None] = dict.fromkeys(
@@ -76,14 +76,15 @@ def cli(
     env |= emulator.cli_environment({}) | {"HOME": home}
 
     def run(*arguments: str) -> SimpleNamespace:
-        # In this process: importing it again for each command takes longer than the
-        # command.
+        # It runs in this process, because importing it again for each command takes
+        # longer than the command.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             done = CliRunner(env=env).invoke(databricks, arguments)
             said = SimpleNamespace(code=done.exit_code, out=done.stdout)
             del done
-            gc.collect()  # it leaves the files that it sends to the garbage collector
+            # It does not close files that it sends before garbage collection.
+            gc.collect()
         return said
 
     return run
@@ -91,7 +92,7 @@ def cli(
 
 @pytest.fixture(scope="session")
 def volume(sdk: WorkspaceClient) -> str:
-    """A volume for wheels and scripts; its path."""
+    """Return the path of a volume for wheels and scripts."""
     sdk.schemas.create(name="release", catalog_name="spark_catalog")
     sdk.volumes.create("spark_catalog", "release", "files", VolumeType.MANAGED)
     return "/Volumes/spark_catalog/release/files"
@@ -99,7 +100,7 @@ def volume(sdk: WorkspaceClient) -> str:
 
 @pytest.fixture(scope="session")
 def cluster(sdk: WorkspaceClient) -> str:
-    """A cluster that runs, shared by all tests that execute; its id."""
+    """Return the id of a running cluster, shared by all tests that execute code."""
     made = sdk.clusters.create(
         cluster_name="shared",
         spark_version=RUNTIME,

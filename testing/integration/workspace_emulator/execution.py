@@ -1,4 +1,4 @@
-"""Running a script or an entry point on a cluster and reading what became of it."""
+"""Runs a script or an entry point on a cluster and reads the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from databricks.sdk.service.workspace import ImportFormat
 
 
 def script(sdk: WorkspaceClient, name: str, text: str) -> str:
-    """Put a script into the workspace; its path."""
+    """Upload a script to the workspace; return its path."""
     path = f"/Workspace/Shared/scripts/{name}"
     sdk.workspace.upload(
         path, io.BytesIO(text.encode()), format=ImportFormat.RAW, overwrite=True
@@ -47,6 +47,6 @@ def run(sdk: WorkspaceClient, *tasks: SubmitTask, **more: Any) -> Run:
 
 
 def output(sdk: WorkspaceClient, ended: Run) -> RunOutput:
-    """The output of the run's last task."""
+    """Return the output of the run's last task."""
     assert ended.tasks and ended.tasks[-1].run_id
     return sdk.jobs.get_run_output(ended.tasks[-1].run_id)

@@ -1,5 +1,5 @@
-"""What the emulator serves was asked for by a real client: judged last, from its own
-record.
+"""A real client has requested every route of the emulator. This runs last, on the
+emulator's record.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def test_no_route_is_served_that_no_client_has_asked_for(
         )
 
     def named(method: str, path: str) -> str:
-        """The versions of an API are one implementation."""
+        """Return the route without the API version, because all versions have one
+        implementation.
+        """
         return f"{method} {re.sub(r'/api/2[.][0-9]/', '/api/', path)}"
 
     server = Server(tmp_path, "token", emulator.url)

@@ -1,4 +1,4 @@
-"""Faults on the wire, seen by the SDK; and the record of requests."""
+"""HTTP faults as the SDK sees them, and the record of requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def no_faults_left(emulator: Emulator) -> Iterator[None]:
 
 
 def get(emulator: Emulator, path: str) -> tuple[int, bytes]:
-    """One request without a client that tries again."""
+    """Send one request with a client that does not retry."""
     connection = http.client.HTTPConnection(
         emulator.url.removeprefix("http://"), timeout=60
     )
@@ -118,7 +118,7 @@ def test_an_answer_is_cut_in_its_middle(
 
 
 def test_an_answer_is_slow(emulator: Emulator) -> None:
-    # How long it is: testing/unit/workspace_emulator/faults/test_injection.py.
+    # testing/unit/workspace_emulator/faults/test_injection.py tests the duration.
     rule = emulator.admin("POST", "faults", kind="slow", path=LIST, seconds=0.01)
     assert get(emulator, LIST)[0] == 200
     assert emulator.admin("GET", f"faults/{rule['id']}/hit?seconds=0")["hit"] == 1
@@ -151,7 +151,7 @@ def test_a_token_expires(emulator: Emulator, sdk: WorkspaceClient) -> None:
 def test_a_request_is_held_until_its_caller_is_gone(
     emulator: Emulator, when: str, kept: bool
 ) -> None:
-    """As a kill of the caller before and after its request took effect."""
+    """This simulates a kill of the client before and after its request took effect."""
     path = f"/held-{when}"
     rule = emulator.admin(
         "POST", "faults", kind="hold", path="/api/2.0/dbfs/mkdirs", when=when

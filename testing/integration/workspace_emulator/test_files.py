@@ -1,4 +1,4 @@
-"""Volumes and the Files API by the SDK; databricks-cli 0.18 has neither."""
+"""Volumes and the Files API through the SDK; databricks-cli 0.18 supports neither."""
 
 from __future__ import annotations
 

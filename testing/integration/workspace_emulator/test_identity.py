@@ -1,4 +1,4 @@
-"""Who calls, by the SDK."""
+"""Identity and tokens through the SDK."""
 
 from __future__ import annotations
 

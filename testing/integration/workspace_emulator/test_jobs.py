@@ -1,4 +1,4 @@
-"""Jobs and runs by databricks-cli and the SDK; the tasks are real processes."""
+"""Jobs and runs through databricks-cli and the SDK; the tasks are real processes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Libraries by databricks-cli and the SDK: pip into the cluster's environment, and what
-a restart is for.
+"""Libraries through databricks-cli and the SDK: pip installs into the cluster's
+environment, and the effects of a restart.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
 def settled(
     sdk: WorkspaceClient, cluster: str, seconds: float = 600
 ) -> dict[str, tuple[str, str]]:
-    """The status and messages of each of a cluster's libraries, once none is on its
-    way.
+    """Return the status and messages of a cluster's libraries when no install is
+    pending.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -69,7 +69,7 @@ def upload(sdk: WorkspaceClient, volume: str, wheel: Path, folder: str) -> str:
 
 @pytest.fixture(scope="module")
 def own(sdk: WorkspaceClient) -> str:
-    """A cluster of these tests' own; its id."""
+    """Return the id of a cluster for these tests only."""
     made = sdk.clusters.create(
         cluster_name="libraries", spark_version="15.4.x-scala2.12", num_workers=0
     ).result()
@@ -80,7 +80,7 @@ def own(sdk: WorkspaceClient) -> str:
 def test_new_code_is_there_only_after_a_restart(
     sdk: WorkspaceClient, cli: Cli, own: str, volume: str, tmp_path: Path
 ) -> None:
-    """A wheel with a compiled dependency is replaced by one of the next version, with
+    """A wheel with a compiled dependency is replaced by its next version, which has
     another entry point.
     """
     said = (

@@ -1,4 +1,6 @@
-"""The emulator as a process: how it ends, what ends with it, and what outlives it."""
+"""The emulator as a process: how it ends, which processes end with it, and which data
+survives.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,7 @@ def test_an_emulator_that_does_not_answer_in_time_is_ended(tmp_path: Path) -> No
     emulator = Emulator(tmp_path / "state", start_seconds=0.0)
     with pytest.raises(LaunchError, match=r"^it did not answer within 0 s$"):
         emulator.start()
-    assert emulator.stop() == 0  # nothing runs any more
+    assert emulator.stop() == 0  # no task runs any more
 
 
 def test_a_token_with_a_line_break_works_and_is_written_nowhere(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Secrets by databricks-cli and the SDK."""
+"""Secrets through databricks-cli and the SDK."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Spark with Delta in tasks: a session is there, and tables are seen by every task and
-cluster.
+"""Spark with Delta in tasks: a session exists, and all tasks and clusters share the
+tables.
 """
 
 from __future__ import annotations

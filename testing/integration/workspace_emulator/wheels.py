@@ -1,4 +1,4 @@
-"""Wheels made in a moment, for what is installed is the test's own business."""
+"""Builds wheels quickly, for the tests of installed packages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def make_wheel(
     entry_points: Mapping[str, str] | None = None,
     requires: Sequence[str] = (),
 ) -> Path:
-    """A wheel of one module of the distribution's name; `entry_points` are console
-    scripts.
+    """Build a wheel with one module that has the distribution's name; `entry_points`
+    are console scripts.
     """
     info = f"{name}-{version}.dist-info"
     scripts = "".join(

@@ -1,5 +1,5 @@
-"""A checkout with the scripts of `.ci`, and a PATH of few programs: the test adds its
-own.
+"""A checkout with the scripts of `.ci`, and a PATH with few programs, to which tests
+add programs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
-# Far longer than anything here takes.
+# Much longer than any step of these tests takes.
 SECONDS = 60
 SCRIPTS = Path(__file__).parents[3] / ".ci"
 PROGRAMS = """
     bash basename cat chmod cut date dirname env find flock grep id ionice ln mkdir
     mktemp mv nice rm sed setsid sha256sum sh sleep tail touch
 """
-# A resource that is there once somebody writes `good` into its pipe. As long as it is
-# being made it holds the lifeline open.
+# A resource that exists after `good` is written to its pipe. It keeps the lifeline open
+# during the preparation.
 RESOURCE = """\
 #!/usr/bin/env bash
 set -eu
@@ -45,7 +45,7 @@ esac
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The scripts prepare a Linux machine: they use flock, setsid and /proc."""
+    """Skip these tests outside Linux: the scripts use flock, setsid and /proc."""
     if sys.platform != "linux":
         for item in items:
             if Path(__file__).parent in item.path.parents:
@@ -53,13 +53,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Machine:
-    """A machine of a test's own.
+    """A simulated machine for one test.
 
     Attributes:
         checkout: the folder of the checkout; `.ci` in it is a copy.
         bin: all programs on PATH.
         cache: the folder `lake-ci` of the cache.
-        state: a folder for what the programs of a test leave.
+        state: a folder for files of the test's programs.
         env: all environment variables.
     """
 
@@ -83,32 +83,32 @@ class Machine:
         }
         self.groups: set[int] = set()
         os.mkfifo(self.state / "lifeline")
-        # A reader is there: those who write do not wait for one.
+        # Because the pipe has a reader, writers do not wait for one.
         self.lifeline = os.open(self.state / "lifeline", os.O_RDONLY | os.O_NONBLOCK)
 
     @property
     def folder(self) -> Path:
-        """The folder that sessions read."""
+        """Return the folder that sessions read."""
         return self.cache / "provisioning"
 
     def program(self, name: str, *lines: str) -> None:
-        """Put a program on PATH, in place of what is there."""
+        """Put a program on PATH; replace an existing one."""
         (self.bin / name).unlink(missing_ok=True)
         (self.bin / name).write_text("\n".join(["#!/usr/bin/env bash", *lines, ""]))
         (self.bin / name).chmod(0o755)
 
     def resource(self, name: str, text: str = RESOURCE) -> None:
-        """Put a resource in place of the real one."""
+        """Replace a real resource by a fake one."""
         (self.checkout / ".ci" / name).write_text(text)
         (self.checkout / ".ci" / name).chmod(0o755)
         os.mkfifo(self.state / f"{name}.pipe")
 
     def answer(self, name: str, word: str) -> None:
-        """Wait until a resource is being made, and tell it whether that succeeds."""
+        """Wait until a resource is being prepared, and let it succeed or fail."""
         (self.state / f"{name}.pipe").write_text(f"{word}\n")
 
     def made(self) -> list[str]:
-        """What was begun to be made, in order."""
+        """Return the resources whose preparation was started, in order."""
         order = self.state / "order"
         lines = order.read_text().splitlines() if order.exists() else []
         return [line.removeprefix("making ") for line in lines]
@@ -126,13 +126,13 @@ class Machine:
         )
 
     def succeed(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command that is to pass."""
+        """Run a command that must succeed."""
         done = self.run(*command)
         assert done.returncode == 0, done.stderr
         return done
 
     def provision(self, *names: str) -> int:
-        """Start to prepare resources; the process group that does, 0 where there is
+        """Start to prepare resources; return the process group, or 0 if there is
         none.
         """
         done = self.succeed(".ci/provision", *names)
@@ -141,7 +141,7 @@ class Machine:
         return group
 
     def end(self, group: int, number: signal.Signals) -> None:
-        """End a process group, and wait until the process that leads it is gone."""
+        """Kill a process group, and wait until its leader has ended."""
         leader = os.pidfd_open(group)
         try:
             os.killpg(group, number)
@@ -150,7 +150,7 @@ class Machine:
             os.close(leader)
 
     def release(self) -> None:
-        """Let all that is still being made fail, and wait for the end of it."""
+        """Make all running preparations fail, and wait until they have ended."""
         pipes = [os.open(path, os.O_RDWR) for path in self.state.glob("*.pipe")]
         for pipe in pipes:
             os.write(pipe, b"released\n")
@@ -161,7 +161,7 @@ class Machine:
             os.close(pipe)
 
     def wait_for_lifeline(self) -> None:
-        """Wait until nothing is being made any more; it must have begun before."""
+        """Wait until all preparations have ended; one must have started before."""
         ended, _, _ = select.select([self.lifeline], [], [], SECONDS)
         assert ended, "it is still being made"
         assert os.read(self.lifeline, 1) == b""

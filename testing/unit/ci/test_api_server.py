@@ -1,5 +1,5 @@
-"""`.ci/api-server` builds what its builder pins, and is known by these pins
-beforehand.
+"""`.ci/api-server` builds the versions that its builder pins, and these pins identify
+it before the build.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ chmod +x "$1/kube-apiserver"
 
 @pytest.fixture
 def builder(machine: Machine) -> Machine:
-    """A machine with the builder beside the checkout, and with Go, etcd and kubectl."""
+    """Return a machine with the builder outside the checkout, and with Go, etcd and
+    kubectl.
+    """
     for name in ("etcd", "go", "kubectl"):
         machine.program(name, f"echo {name} 1")
     write(machine, BUILDER)

@@ -1,4 +1,6 @@
-"""`.ci/apt-install` installs packages, even with old lists or beside others."""
+"""`.ci/apt-install` installs packages, even with outdated lists or during another
+install.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ esac
 
 @pytest.fixture
 def debian(machine: Machine) -> Machine:
-    """A machine whose lists of packages name versions that are gone."""
+    """Return a machine whose package lists have versions that no longer exist."""
     machine.program("apt-get", APT)
     machine.program("dpkg", 'echo "dpkg $*" >>"$STATE/apt"')
     machine.program("sudo", 'exec "$@"')
@@ -32,7 +34,7 @@ def test_old_lists_are_updated_and_the_packages_installed_then(debian: Machine) 
     install = calls[1]
     assert install.startswith("install ") and install.endswith(" chromium etcd-server")
     assert "DPkg::Lock::Timeout=" in install
-    # What was ended half way is repaired first.
+    # An interrupted installation is repaired first.
     repair = "dpkg --configure -a"
     assert calls == [repair, install, "update -qq", repair, install]
 

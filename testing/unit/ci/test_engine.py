@@ -1,4 +1,6 @@
-"""`.ci/engine` makes an engine with buildx and a base image, whole or not at all."""
+"""`.ci/engine` creates an engine with buildx and a base image, completely or not at
+all.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ case "$*" in
   *) echo "docker $*: no" >&2; exit 1 ;;
 esac
 """
-# It runs until the test is over.
+# It runs until the test ends.
 DOCKERD = ('touch "$STATE/running"', 'exec cat "$STATE/dockerd"')
 GO = """
 [ "$1" = install ] || exit 2
@@ -31,8 +33,8 @@ MMDEBSTRAP = 'echo "a base of ${@: -2:1}" >"${@: -1}"'
 
 @pytest.fixture
 def debian(machine: Machine) -> Iterator[Machine]:
-    """A machine with an engine that does not run, and with all that the rest is made
-    of.
+    """Yield a machine with a stopped engine, and with everything that the build
+    needs.
     """
     os.mkfifo(machine.state / "dockerd")
     machine.program("docker", DOCKER)
@@ -94,7 +96,7 @@ def test_a_failed_build_leaves_nothing_half_made(debian: Machine) -> None:
     made = debian.run(".ci/engine", "make")
     assert made.returncode == 1 and "no network" in made.stderr
     assert [path.name for path in debian.cache.iterdir()] == ["dockerd.log"]
-    # The next one tries again, also where an earlier one was ended half way.
+    # The next run tries again, also after an interrupted run.
     (debian.cache / "buildx-v0.32.1").mkdir()
     (debian.cache / "buildx-v0.32.1" / "buildx").write_text("half")
     (debian.cache / "engine.killed").mkdir()

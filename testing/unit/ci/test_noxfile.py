@@ -1,4 +1,4 @@
-"""What the block at the top of the noxfile makes nox install."""
+"""The packages that the block at the top of the noxfile makes nox install."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`source .ci/prepare` leaves a prepared shell at once; `.ci/run` ends what goes on."""
+"""`source .ci/prepare` returns a prepared shell immediately; `.ci/run` stops background
+work.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ read -r word <"$STATE/command"
 
 @pytest.fixture
 def bare(machine: Machine) -> Machine:
-    """A machine that has Python and lacks all three resources."""
+    """Return a machine that has Python but none of the three resources."""
     for name in ("engine", "api-server", "browser"):
         machine.resource(name)
     builder = machine.checkout.parent / "shared" / "tools" / "build-kube-apiserver"
@@ -37,7 +39,9 @@ def bare(machine: Machine) -> Machine:
 
 
 def source(machine: Machine) -> subprocess.CompletedProcess[str]:
-    """Source the script as strictly as `.ci/run` does, and show what it leaves."""
+    """Source the script as strictly as `.ci/run` does, and print the resulting
+    environment.
+    """
     script = (
         f'set -euo pipefail; source .ci/prepare; {SHOW}; echo "$lake_ci_background"'
     )
@@ -56,7 +60,7 @@ def test_a_bare_machine_is_prepared_in_the_background(bare: Machine) -> None:
     assert bare.made() == ["engine", "api-server", "browser"]
     second = source(bare)
     assert second.stderr == ""
-    # Variables count for every job: they are the same, whatever is there already.
+    # Variables are inputs of every job, so they must not depend on existing resources.
     assert second.stdout.splitlines()[0] == first.stdout.splitlines()[0]
     assert (
         first.stdout.splitlines()[0] == f"{bare.cache}/kubebuilder {bare.folder} none"
@@ -72,7 +76,7 @@ def test_a_cluster_that_is_named_needs_no_server(bare: Machine) -> None:
 
 
 def accept_interrupts() -> None:
-    """Do not ignore SIGINT, as what a shell starts in the background does."""
+    """Stop ignoring SIGINT, which a shell ignores in background processes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -95,7 +99,7 @@ def test_what_is_being_prepared_ends_with_the_run(
         preexec_fn=accept_interrupts,
     )
     with (bare.state / "command").open("w"), (bare.state / "engine.pipe").open("w"):
-        # Its command runs, and the engine is being made.
+        # Its command runs while the engine is being prepared.
         os.killpg(process.pid, number)
         assert process.wait() != 0
         bare.wait_for_lifeline()

@@ -1,4 +1,6 @@
-"""`.ci/provision` returns at once, and prepares what is missing in the background."""
+"""`.ci/provision` returns immediately, and prepares missing resources in the
+background.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,14 @@ from testing.unit.ci.conftest import SECONDS, Machine
 
 @pytest.fixture
 def two(machine: Machine) -> Machine:
-    """A machine that lacks an engine and a browser."""
+    """Return a machine without an engine and a browser."""
     machine.resource("engine")
     machine.resource("browser")
     return machine
 
 
 def wait(machine: Machine, name: str, then: Callable[[], None] = lambda: None) -> bool:
-    """Wait as a session does; once it waits, do something."""
+    """Wait like a session; call `then` while it waits."""
     env = machine.sessions_env()
     return provisioning.wait([name], env, lambda line: then(), limit_seconds=SECONDS)
 
@@ -102,7 +104,9 @@ def test_the_second_run_goes_on_where_the_first_one_is_ended(
 def test_what_was_started_by_it_and_goes_on_does_not_count_as_preparing(
     two: Machine,
 ) -> None:
-    """The engine outlives the process that started it; here, one that failed."""
+    """The engine continues to run after the process that started it; here, that process
+    failed.
+    """
     os.mkfifo(two.state / "service")
     script = two.checkout / ".ci" / "engine"
     service = 'setsid cat "$STATE/service" >/dev/null 2>&1 &\n    read -r word'
@@ -150,6 +154,6 @@ def test_it_has_a_low_priority_among_sessions(two: Machine) -> None:
     autogroup = Path(f"/proc/{group}/autogroup")
     if not autogroup.exists():
         pytest.skip("this kernel does not share the processor among sessions")
-    with (two.state / "engine.pipe").open("w") as pipe:  # it is being made now
+    with (two.state / "engine.pipe").open("w") as pipe:  # it is being prepared now
         assert autogroup.read_text().endswith(" nice 10\n")
         pipe.write("good\n")

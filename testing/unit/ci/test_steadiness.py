@@ -1,4 +1,4 @@
-"""Runs are counted, resumed and judged."""
+"""The runs of testing.steadiness are counted, resumed and judged."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from testing.steadiness import LOOP, REPORTS, WAITS, Execute
 SUITE = "testing/unit/lake_ci/runner/test_suite.py"
 WAITING = "testing/unit/lakekit/test_waiting.py"
 INTEGRATION = "testing/integration/lakekit/test_passing.py"
-# Passes with one seed.
+# A test that passes with only one seed.
 SEEDED = """
 def test_fails(pytestconfig):
     assert pytestconfig.option.randomly_seed == 9
 """
-# What pytest ends with where a test fails; the words after ` - ` are not of its name.
+# The end of pytest's output for a failing test. The text after ` - ` is not part of the
+# test's name.
 FAILURE = f"1 failed\nFAILED {WAITING}::test_waits[a b] - assert 0\n"
 
 Run = Callable[..., int]
 
 
 class Pytest:
-    """Answers as pytest would: the numbers of its calls that fail are given."""
+    """A fake pytest; the given numbers of calls fail."""
 
     def __init__(self, *failing: int, code: int = 1, text: str = FAILURE) -> None:
         self.failing, self.code, self.text = failing, code, text
@@ -44,14 +45,14 @@ class Pytest:
         return Completed(tuple(argv), 0, "1 passed\n", "", 0.1)
 
     def files(self) -> list[list[str]]:
-        """The test files of each call."""
+        """Return the test files of each call."""
         commands = self.commands
         return [[word for word in each if word.endswith(".py")] for each in commands]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A repository with three files of tests, one of which waits."""
+    """Return a repository with three test files, one of which waits."""
     write(tmp_path, SUITE, "def test_passes():\n    pass\n")
     write(tmp_path, WAITING, "import time\n")
     write(tmp_path, INTEGRATION, "")
@@ -78,7 +79,7 @@ def bare(root: Path, group: str, execute: Execute) -> dict[str, str]:
 
 @pytest.fixture
 def run(root: Path) -> Run:
-    """Runs the command in the repository, with the seed 100."""
+    """Return a function that runs the command in the repository, with the seed 100."""
 
     def run(tests: Execute, *arguments: str) -> int:
         seed = ["--seed", "100", "--loops", "1"]

@@ -1,4 +1,4 @@
-"""How tables that differ are named."""
+"""The text that lists differing tables."""
 
 from __future__ import annotations
 

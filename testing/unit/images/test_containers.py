@@ -1,4 +1,6 @@
-"""What the tests of the images start is labelled, limited in time and removed."""
+"""Objects that the tests of the images start are labeled, limited in time and
+removed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import pytest
 
 from testing.images.containers import Engine, reason
 
-# Notes its arguments, and lists a container and a volume.
+# A fake docker that records its arguments, and lists a container and a volume.
 DOCKER = """\
 #!{python}
 import sys, time
@@ -25,7 +27,7 @@ sys.exit(3 if sys.argv[1] == "fail" else 0)
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the `docker` on PATH was called with."""
+    """Return the log of calls of the `docker` on PATH."""
     log = tmp_path / "log"
     docker = tmp_path / "docker"
     docker.write_text(DOCKER.format(python=sys.executable, log=str(log)))

@@ -1,5 +1,5 @@
-"""The lake outside the images: made once, readable by an image's user, and a failure
-that shows what lakekit printed.
+"""The reference lake outside the images: created once, readable by an image's user, and
+with lakekit's output in errors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from testing.images.reference_lake import ReferenceLake
 
 
 class Lakekit:
-    """Answers `lakekit run` and `lakekit show`; a command named `fails` fails."""
+    """A fake lakekit with `run` and `show`; a command named `fails` fails."""
 
     def __init__(self, fails: str = "") -> None:
         self.fails = fails
@@ -34,7 +34,7 @@ class Lakekit:
 def test_lake_is_made_once_and_any_user_may_read_it(tmp_path: Path) -> None:
     lakekit = Lakekit()
     lake = ReferenceLake(tmp_path / "lake", lakekit)
-    # The tests of each image have an object of their own.
+    # The tests of each image have a separate object.
     for each in (lake, ReferenceLake(tmp_path / "lake", lakekit)):
         assert each.make() == tmp_path / "lake"
     assert lake.rows("gold.busiest_hours") == [{"rank": 1}]

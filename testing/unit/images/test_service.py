@@ -1,4 +1,4 @@
-"""How the service in a container is asked, and waited for."""
+"""Requests to the service in a container, and waiting for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from testing.images.service import End, decisive, get
 
 
 class Answers(BaseHTTPRequestHandler):
-    """200 to the bearer of a token, 401 to others, and half an answer at /half."""
+    """Answers with 200 to a valid token, 401 to others, and an incomplete response at
+    /half.
+    """
 
     def do_GET(self) -> None:
         allowed = self.headers.get("Authorization") == "Bearer secret"
@@ -24,7 +26,7 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write((body[:5] if self.path == "/half" else body).encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """A clean environment, real git repositories, and a check context whose commands a test
-answers itself.
+answers.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def summary(session):
 
 
 """
-# What the run that runs these tests was told is not meant for the runs they start.
+# Variables of the outer run, which must not affect the runs of the tests.
 OUTER = re.compile(
     r"(LAKE_CI|GITHUB|GIT|NOX|COV|COVERAGE|PYTEST|RUNNER)_.*"
     r"|CI|VIRTUAL_ENV|FORCE_COLOR|NO_COLOR"
@@ -82,13 +82,13 @@ OUTER = re.compile(
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the outer run, and no settings of the user's own git."""
+    """Remove the variables of the outer run, and ignore the user's git settings."""
     for name in list(os.environ):
         if OUTER.fullmatch(name) and name != "PYTEST_CURRENT_TEST":
             monkeypatch.delenv(name)
     monkeypatch.setenv(
         "PATH", os.environ["PATH"]
-    )  # put back afterwards: a suite adds to it
+    )  # restored afterwards: a suite adds to it
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for role in ("AUTHOR", "COMMITTER"):
@@ -98,7 +98,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def git() -> Callable[..., str]:
-    """Runs git in a folder and returns what it printed: `git(folder, "add", ".")`."""
+    """Return a function that runs git in a folder and returns its output: `git(folder,
+    "add", ".")`.
+    """
 
     def run(folder: Path, *arguments: str) -> str:
         done = subprocess.run(
@@ -111,7 +113,9 @@ def git() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository that `root` copies; made once, for git takes a while."""
+    """Return the repository that `root` copies. It is created once, because git is
+    slow.
+    """
     folder = tmp_path_factory.mktemp("template")
     (folder / ".gitignore").write_text(
         "/.cache/\n/.nox/\n/dist/\n/reports/\n__pycache__/\n"
@@ -128,16 +132,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path, template: Path) -> Path:
-    """A repository on the branch `feature` with one commit of one file."""
+    """Return a repository on the branch `feature` with one commit of one file."""
     return Path(shutil.copytree(template, tmp_path / "repository"))
 
 
 @pytest.fixture(scope="session")
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real environment with nothing in it but Python."""
+    """Return a real environment that only contains Python."""
     folder = tmp_path_factory.mktemp("environment") / "lint"
-    # Of the real interpreter, as nox makes them: one that was made by another
-    # environment's names that one as its home.
+    # Use the base interpreter, as nox does: an environment that was created by another
+    # environment's Python has that environment as its home.
     python = Path(
         sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"
     )
@@ -147,8 +151,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ctx(root: Path, tmp_path: Path) -> CheckContext:
-    """A context on which every command is a surprise, until `answering` says what it
-    prints.
+    """Return a context on which every command is an error, until `answering` defines
+    outputs.
     """
     reports = root / "reports" / "job"
     reports.mkdir(parents=True)
@@ -167,11 +171,11 @@ def ctx(root: Path, tmp_path: Path) -> CheckContext:
 
 @pytest.fixture
 def answering(ctx: CheckContext) -> Callable[..., list[list[str]]]:
-    """`answering(first, second)`: what the context's next commands print; the last
-    answers all that follow.
+    """Return `answering(first, second)`, which defines the outputs of the context's
+    next commands; the last output is repeated.
 
-    An answer is a `Completed`, or a function of the command that makes one. Returns the
-    list that the commands are noted in.
+    An output is a `Completed`, or a function that returns one for a command. Returns
+    the list in which the commands are recorded.
     """
 
     def prepare(
@@ -192,8 +196,8 @@ def answering(ctx: CheckContext) -> Callable[..., list[list[str]]]:
 
 @pytest.fixture(autouse=True)
 def no_session_left() -> Iterator[None]:
-    """Remove the sessions that a test has declared: nox keeps them in the process, for
-    the tests that follow.
+    """Remove the sessions that a test has declared, because nox stores them in the
+    process.
     """
     yield
     if "nox" in sys.modules:
@@ -202,8 +206,8 @@ def no_session_left() -> Iterator[None]:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Signals are handled, also if a background shell ignores SIGINT;
-    afterwards all is as before.
+    """Handle signals, even if a background shell ignores SIGINT, and restore the
+    handlers afterwards.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
@@ -215,15 +219,15 @@ def handlers() -> Iterator[None]:
 
 
 class Nox:
-    """nox on a noxfile of the test, in this process (so that coverage sees it) or in
-    one of its own.
+    """nox on a noxfile of the test, in this process (so that coverage measures it) or
+    in a separate process.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def write(self, declarations: str) -> None:
-        """Write the noxfile: the declarations, below what all have in common."""
+        """Write the noxfile: the declarations, below the common part."""
         (self.root / "noxfile.py").write_text(NOXFILE + textwrap.dedent(declarations))
 
     def here(self, *arguments: str) -> int:
@@ -238,13 +242,13 @@ class Nox:
             return int(error.code or 0)
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start it in a process of its own."""
+        """Start it in a separate process."""
         command = [sys.executable, "-m", "nox", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.root, **{**pipes, **options})
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Run it in a process of its own; its exit code, and all it printed."""
+        """Run it in a separate process; return its exit code and its whole output."""
         with self.start(*arguments) as process:
             output = process.communicate()[0]
         return process.returncode, output
@@ -253,7 +257,7 @@ class Nox:
         return results.read(self.root / "reports" / job)
 
     def statuses(self) -> dict[str, tuple[str, str | None]]:
-        """Status and cause of every job that left a result."""
+        """Return status and cause of every job with a result."""
         found = (
             results.read(path.parent)
             for path in self.root.glob("reports/*/result.json")
@@ -263,15 +267,14 @@ class Nox:
 
 @pytest.fixture
 def nox_run(root: Path, monkeypatch: pytest.MonkeyPatch, handlers: None) -> Nox:
-    """nox in the repository `root`."""
+    """Return nox in the repository `root`."""
     import nox
     from nox import _options
 
     monkeypatch.chdir(root)
     monkeypatch.setenv("PYTHONPATH", str(Path(results.__file__).parents[2]))
-    # What a session does is not seen where its result is reused; the tests of that
-    # switch it on.
+    # A cached result would hide what a session does; tests of the cache enable it.
     monkeypatch.setenv("LAKE_CI_CACHE", "off")
-    # What a noxfile sets there lives as long as the process.
+    # The options of a noxfile would otherwise remain for the whole process.
     monkeypatch.setattr(nox, "options", _options.NoxfileOptions())
     return Nox(root)

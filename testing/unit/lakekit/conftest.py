@@ -1,6 +1,4 @@
-"""A set of tables with nothing of the flights in it: what is generic is tested on
-these.
-"""
+"""A set of tables unrelated to the flights, for the tests of generic code."""
 
 from __future__ import annotations
 
@@ -84,9 +82,7 @@ Cy,36,2013-07-01T10:00:00Z,1e2
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for what lakekit keeps between runs: not the home of whoever runs the
-    tests.
-    """
+    """Use a temporary folder as lakekit's cache folder instead of the user's."""
     with pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("cache")
         patched.setenv("XDG_CACHE_HOME", str(folder))
@@ -95,7 +91,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def sql(tmp_path: Path) -> Path:
-    """The folder of the SQL files."""
+    """Return the folder of the SQL files."""
     folder = tmp_path / "sql"
     folder.mkdir()
     for name, text in SQL.items():
@@ -105,13 +101,13 @@ def sql(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tables(sql: Path) -> TableSet:
-    """People through bronze, silver and gold."""
+    """Return tables of people in bronze, silver and gold."""
     return TableSet((bronze(PEOPLE), SILVER, GOLD), sql)
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A source folder with three people."""
+    """Return a source folder with three people."""
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "people.csv").write_text(CSV)
@@ -120,8 +116,8 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
-    """An embedded engine on a new lake."""
-    # DuckDB and delta-rs, which most tests of a selection do not need.
+    """Yield an embedded engine on a new lake."""
+    # This imports DuckDB and delta-rs, which most selected tests do not need.
     from lakekit.engines.duckdb.engine import EmbeddedEngine
 
     (tmp_path / "scratch").mkdir()
@@ -133,7 +129,7 @@ def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
 
 @pytest.fixture
 def files() -> Callable[[Path], Dict[str, bytes]]:
-    """What a folder holds: each file's path and content."""
+    """Return a function that returns the content of a folder's files by path."""
 
     def read(folder: Path) -> Dict[str, bytes]:
         return {
@@ -147,7 +143,7 @@ def files() -> Callable[[Path], Dict[str, bytes]]:
 
 @pytest.fixture(scope="session")
 def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake of the orders that `lakekit init` brings along; not to be changed."""
+    """Return a lake of the orders of `lakekit init`, which must not be changed."""
     lake = tmp_path_factory.mktemp("shop") / "lake"
     lakekit.run(TEMPLATE / "data", lake, tables=ORDERS)
     return lake
@@ -155,6 +151,6 @@ def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(shop_made: Path, tmp_path: Path) -> Path:
-    """A lake of the orders that `lakekit init` brings along, for one test."""
+    """Return a lake of the orders of `lakekit init` for one test."""
     shutil.copytree(shop_made, tmp_path / "shop")
     return tmp_path / "shop"

@@ -9,7 +9,7 @@ Files = Dict[str, bytes]
 
 
 def log_of(commits: List[List[Any]], data: Optional[Files] = None) -> "FakeFiles":
-    """A table's files: a commit's actions each, and data files."""
+    """Return a table's files: commits with their actions, and data files."""
     log = {
         f"{n:020}.json": "\n".join(map(json.dumps, c)).encode()
         for n, c in enumerate(commits)
@@ -18,7 +18,7 @@ def log_of(commits: List[List[Any]], data: Optional[Files] = None) -> "FakeFiles
 
 
 class FakeFiles:
-    """Files in memory."""
+    """Log and data files in memory."""
 
     location = "/lake/gold/t"
 

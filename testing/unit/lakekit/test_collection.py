@@ -1,4 +1,4 @@
-"""Collecting the tests imports no Spark, so that a selection pays for what it runs."""
+"""Collecting the tests does not import Spark, so that a selection starts quickly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDERS = [
     "testing/unit/lakekit_api",
     "testing/integration/lakekit",
 ]
-# `import pyspark` then fails, and pytest names the module that it collects.
+# `import pyspark` fails, and pytest reports the module that it collects.
 COLLECT = """
 import sys
 sys.modules["pyspark"] = None

@@ -1,4 +1,4 @@
-"""Projects made by earlier versions still find what they import."""
+"""Projects that earlier versions created can still import the names that they use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lake of two gold tables, written by delta-rs from their declarations, and clients
+"""A lake of two gold tables, which delta-rs writes from their declarations, and clients
 of services over it.
 """
 
@@ -21,7 +21,7 @@ SECRETS = {"one": make("one", ["gold.trips"]), "all": make("all", ["*"])}
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
-    """A lake with five trips and one place."""
+    """Return a lake with five trips and one place."""
     folder = tmp_path / "lake"
     write(folder, TRIPS, ROWS)
     write(folder, OTHER, [{"place": 1}])
@@ -30,7 +30,7 @@ def lake(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name by which the service finds the declarations."""
+    """Return the name of the declarations in the service's settings."""
     module = types.ModuleType("declared_for_tests")
     module.TABLES = TABLES  # type: ignore[attr-defined]  # a module made here
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -39,8 +39,8 @@ def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def settings(lake: Path, declarations: str) -> Settings:
-    """Settings by which each request looks for a new version, and a slow one is no
-    error.
+    """Return settings with which every request checks for a new version, and a slow
+    request is not an error.
     """
     return Settings(
         lake=str(lake), declarations=declarations, refresh=0.0, timeout=600.0
@@ -49,20 +49,20 @@ def settings(lake: Path, declarations: str) -> Settings:
 
 @pytest.fixture
 def secret() -> str:
-    """A token of the fixture `tokens` that opens one table."""
+    """Return a token of the fixture `tokens` that allows one table."""
     return SECRETS["one"][0]
 
 
 @pytest.fixture
 def tokens() -> List[Token]:
-    """Two tokens: of one table, and of all."""
+    """Return two tokens: for one table, and for all tables."""
     return [token for _, token in SECRETS.values()]
 
 
 @pytest.fixture
 def connect(tokens: List[Token]) -> Iterator[Callable[..., TestClient]]:
-    """Opens clients of applications, with the token of all tables unless told
-    otherwise.
+    """Yield a function that opens clients of applications, by default with the token
+    for all tables.
     """
     opened: List[TestClient] = []
 
@@ -82,5 +82,5 @@ def connect(tokens: List[Token]) -> Iterator[Callable[..., TestClient]]:
 
 @pytest.fixture
 def client(connect: Callable[..., TestClient], settings: Settings) -> TestClient:
-    """A client with the token of all tables."""
+    """Return a client with the token for all tables."""
     return connect(settings)

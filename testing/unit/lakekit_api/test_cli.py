@@ -17,7 +17,9 @@ Call = Callable[..., Outcome]
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run the command; its exit code, stdout and stderr."""
+    """Return a function that runs the command and returns its exit code, stdout and
+    stderr.
+    """
     monkeypatch.setenv("RUST_LOG", "off")
 
     def run(*arguments: object) -> Outcome:
@@ -32,7 +34,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
-    """What the server was started with."""
+    """Return the arguments with which the server was started."""
     found: List[Any] = []
 
     def record(

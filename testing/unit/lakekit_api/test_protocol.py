@@ -39,7 +39,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def settle(self) -> None:
-        """Run what is due, and what follows from it."""
+        """Run all due callbacks, and the callbacks that they schedule."""
         self.run_until_complete(_turns(MAX_PIPELINED * 2))
 
 
@@ -83,7 +83,7 @@ class Wire(asyncio.Transport):
 
 
 class Connection:
-    """A protocol at one end of a wire, and what its client has read."""
+    """A protocol with its connection, and the data that its client has read."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.wire = server, Wire()
@@ -103,7 +103,7 @@ class Connection:
         self.server.loop.settle()
 
     def send(self, *parts: bytes) -> None:
-        """Send each part when what the last one caused has happened."""
+        """Send the parts; after each part, run all pending callbacks."""
         for part in parts:
             self.call(self.protocol.data_received, part)
 
@@ -121,15 +121,15 @@ class Connection:
 
     @property
     def ended(self) -> bool:
-        """Whether the client has read the end of the connection."""
+        """Return whether the client has read the end of the connection."""
         return self.wire.ended or self.wire.closing
 
 
 class Server:
-    """What connections of one service share, and an application.
+    """The shared state of one service's connections, and an application.
 
-    It answers /held when a test releases it, /body when the body is read, and anything
-    else at once.
+    It answers /held when a test releases it, /body when the body is read, and all other
+    paths immediately.
     """
 
     def __init__(self, loop: ManualLoop, settings: Settings) -> None:
@@ -406,7 +406,7 @@ def test_request_that_does_not_arrive_in_time_gets_408(
     server.wait(60)
     connection.send(part)
     server.wait(9.9)
-    connection.send(b"x")  # a byte now and then buys no time
+    connection.send(b"x")  # single bytes do not extend the time limit
     assert connection.statuses == [200]
     server.wait(0.2)
     assert connection.statuses == [200, 408] and connection.wire.ended
@@ -459,7 +459,8 @@ def test_time_to_answer_is_not_time_to_read(
     server: Server,
     connection: Connection,
 ) -> None:
-    connection.send(HELD + GET + b"GET")  # reading is paused in the middle of the third
+    # Reading is paused in the middle of the third request.
+    connection.send(HELD + GET + b"GET")
     server.wait(1000)
     assert connection.statuses == []
     server.release()
@@ -505,7 +506,7 @@ def test_client_that_stops_reading_is_cut_off(
     connection.call(connection.protocol.pause_writing)
     server.wait(29)
     assert not connection.ended
-    connection.wire.unsent = 999  # slow, and not stuck
+    connection.wire.unsent = 999  # slow, but still reading
     server.wait(1.1)
     assert not connection.ended
     server.wait(30)
@@ -575,7 +576,8 @@ def test_lost_connection_leaves_no_timer(
 def test_new_connection_replaces_the_one_that_is_idle_longest(server: Server) -> None:
     connections = [server.connect() for _ in range(3)]
     connections[0].send(GET)  # idle again
-    connections[1].send(b"GET / HTTP/1.1\r\na: b")  # an unfinished request is idle too
+    # A connection with an unfinished request is also idle.
+    connections[1].send(b"GET / HTTP/1.1\r\na: b")
     new = server.connect()
     assert [each.wire.aborted for each in connections] == [False, True, False]
     new.send(GET)

@@ -27,7 +27,7 @@ Make = Callable[..., Store]
 
 
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that only advances on request."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -43,7 +43,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def make(settings: Settings, lake: Path, clock: Clock) -> Iterator[Make]:
-    """Makes stores over the lake, with other settings where told."""
+    """Yield a function that creates stores over the lake, optionally with other
+    settings.
+    """
     made: List[Store] = []
 
     def make_store(**changed: Any) -> Store:
@@ -217,7 +219,7 @@ def test_query_that_takes_too_long_is_stopped(make: Make) -> None:
         with pytest.raises(ProblemError, match="longer than 0.2 s") as caught:
             await store.query(snapshot, SLOW, [1])
         assert caught.value.status == 504
-        # The one thread is free again only if the query was stopped.
+        # The only thread is free again only if the query was stopped.
         return await asyncio.get_running_loop().run_in_executor(
             store._queries, threading.active_count
         )

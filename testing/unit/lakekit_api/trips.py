@@ -1,5 +1,5 @@
-"""A gold table with a column of every type, one beside it, and how a lake comes to hold
-them.
+"""A gold table with a column of every type, a second table, and functions that write
+them to a lake.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Row = Dict[str, Any]
 
 
 def trip(day: int, code: str, **more: Any) -> Row:
-    """A row of the table; what is not said is missing."""
+    """Return a row of the table; values that are not given are missing."""
     return {"day": datetime.date(2013, 1, day), "code": code, **more}
 
 
@@ -66,7 +66,7 @@ ROWS = [
 
 
 def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") -> None:
-    """Make rows a table's newest version, or add them to it."""
+    """Write rows as a table's newest version, or add them to it."""
     schema = pa.schema(
         [pa.field(c.name, ARROW[c.type], not c.required) for c in table.columns]
     )

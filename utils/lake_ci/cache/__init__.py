@@ -1,1 +1,1 @@
-"""Results of earlier runs: what a session reads, and whether it may be reused."""
+"""Caches the results of sessions: fingerprints, the store, and the lookup."""

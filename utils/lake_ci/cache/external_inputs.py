@@ -1,5 +1,6 @@
-"""The inputs of a job outside the repository: environment variables, interpreters,
-tools and external state.
+"""Digests of the inputs of a job outside the repository.
+
+These are environment variables, interpreters, tools and external state.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import nox
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.system import provisioning
 
-# Variables that tools read, whichever job runs them. What the suite's own processes
-# tell each other, and where results are kept, is not among them.
+# Variables that tools of any job read. Variables that the suite's own processes use
+# between them, and those that locate cached results, are not among them.
 VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|LD_.*|COLUMNS|NO_COLOR|FORCE_COLOR|CI"
     r"|GITHUB_ACTIONS|SOURCE_DATE_EPOCH"
@@ -37,7 +38,7 @@ VARIABLES = re.compile(
     r"|DOCKER_|BUILDX_|BUILDKIT_|CONTAINER_|KUBE|GIT_).*"
     r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
 )
-# A person's own settings of the tools, below the home folder.
+# A user's own settings of the tools, below the home folder.
 HOME_FILES = (
     ".aws/config",
     ".aws/credentials",
@@ -56,15 +57,15 @@ HOME_FILES = (
     ".pydistutils.cfg",
     ".terraformrc",
 )
-# What makes the environments.
+# The packages that create the environments.
 PACKAGES = ("nox", "uv", "virtualenv")
-# AWS answers for an account as it is at the moment.
+# With these credentials, AWS reports the current state of an account.
 CREDENTIALS = re.compile(
     r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)"
 )
 ENGINE_SECONDS = 10
 BROWSER_SECONDS = 60
-# Where docker looks for its plugins, below the user's own folder of them.
+# Where docker looks for its plugins, after the user's own plugin folder.
 PLUGINS = (
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -84,8 +85,9 @@ class Machine:
     Attributes:
         root: the repository.
         env: the environment variables.
-        digests: of the files of the repository.
-        today: the day that advisories are of, and that exceptions to them end on.
+        digests: the digests of the repository's files.
+        today: the date of the advisories, and the date that expiry dates of accepted
+            risks are compared with.
     """
 
     root: Path
@@ -95,14 +97,16 @@ class Machine:
 
     @cached_property
     def outside(self) -> Digests:
-        """Of files outside the repository, and of what jobs leave: few, beside those of
-        the repository.
+        """The digests of files outside the repository, and of the output of jobs.
+
+        These are few, compared with the files of the repository.
         """
         return Digests(self.root, self.root / ".cache" / "digests-outside")
 
     def variables(self, declared: Sequence[str] = ()) -> dict[str, str]:
-        """A digest of each variable that is set and that tools read; values are never
-        shown.
+        """Return a digest of each variable that is set and that tools read.
+
+        Values are never shown.
         """
         return {
             name: (
@@ -116,8 +120,10 @@ class Machine:
 
     @cached_property
     def common(self) -> dict[str, str]:
-        """The inputs of every job: the suite's Python and tools, the platform, Java,
-        and the user's settings.
+        """Return the inputs of every job.
+
+        These are the suite's Python and tools, the platform, Java, and the user's
+        settings.
         """
         found = {
             "suite's Python": f"{sys.version} {sys.base_prefix}",
@@ -139,11 +145,13 @@ class Machine:
         return {name: text for name, text in found.items() if text}
 
     def interpreter(self, version: str, environment: Path | None) -> str:
-        """The Python that a session gets: that of the environment it has already, else
-        the one that nox finds.
+        """Return the Python that a session gets.
+
+        This is the Python of its existing environment, or else the Python that nox
+        finds.
 
         Raises:
-            UnknownInputError: there is none yet that could be asked.
+            UnknownInputError: no interpreter was found.
         """
         noted = _noted(environment) if environment is not None else None
         if noted is not None:
@@ -157,14 +165,18 @@ class Machine:
 
     @cached_property
     def _found(self) -> dict[str, str | None]:
-        """The Pythons that were looked for, by version: it takes a third of a second,
-        and sessions share them.
+        """The Pythons that were searched for, by version.
+
+        A search takes a third of a second, and sessions share its result.
         """
         return {}
 
     def _find(self, version: str) -> str | None:
-        """What nox itself asks: the Python that runs nox comes before those on PATH."""
-        # Only here: where all environments are made, nobody needs it.
+        """Find a Python as nox does.
+
+        The Python that runs nox comes before those on PATH.
+        """
+        # Imported here, because it is not needed if all environments exist.
         from python_discovery import get_interpreter
 
         found = get_interpreter(version, env=self.env)
@@ -176,11 +188,12 @@ class Machine:
         )
 
     def file(self, path: Path) -> str:
-        """The digest of a file outside the repository, whatever it is linked to; empty
-        where there is none.
+        """Return the digest of a file outside the repository; links are followed.
+
+        Return an empty text if there is no such file.
 
         Raises:
-            UnknownInputError: it cannot be read.
+            UnknownInputError: the file cannot be read.
         """
         try:
             real = os.path.realpath(path)
@@ -190,25 +203,23 @@ class Machine:
         return digest
 
     def folder(self, path: Path, pattern: str = "*") -> str:
-        """The digest of all files in a folder outside the repository, by name and
-        content.
-        """
+        """Return the digest of the names and contents of files in an outside folder."""
         names = sorted(each for each in path.rglob(pattern) if each.is_file())
         found = [(each.relative_to(path).as_posix(), self.file(each)) for each in names]
         return hashlib.sha256(repr(found).encode()).hexdigest()
 
     def program(self, name: str) -> str:
-        """A program on PATH, by content; empty where there is none."""
+        """Return the digest of a program on PATH; empty if it does not exist."""
         found = shutil.which(name, path=self.env.get("PATH"))
         return self.file(Path(found)) if found else ""
 
     def save(self) -> None:
-        """Keep what was learned of files."""
+        """Store the new digests of files."""
         self.digests.save()
         self.outside.save()
 
     def external(self, name: str) -> str:
-        """The state of an external input, by its name in `EXTERNAL_INPUTS`.
+        """Return the state of an external input, by its name in `EXTERNAL_INPUTS`.
 
         A tool that is still being prepared has the same state before and after.
 
@@ -222,8 +233,9 @@ class Machine:
 
 
 def advisories(machine: Machine) -> str:
-    """The advisory database: the live one is asked once a day, and a folder that is
-    named counts by content.
+    """Return the state of the advisory database.
+
+    The live database counts as new once a day. A folder that the user names is hashed.
     """
     folder = machine.env.get("LAKE_CI_ADVISORIES")
     if not folder:
@@ -232,11 +244,13 @@ def advisories(machine: Machine) -> str:
 
 
 def terraform(machine: Machine) -> str:
-    """Terraform and where its providers come from; their versions stand in the
-    repository's lock.
+    """Return the state of Terraform and of the source of its providers.
 
-    With credentials the plans are of an account as it is at the moment, and nobody can
-    tell whether that has changed.
+    The repository's lock contains the providers' versions. With credentials, the plans
+    show the current state of an account, and a change of that state cannot be detected.
+
+    Raises:
+        UnknownInputError: there are credentials.
     """
     named = sorted(
         name
@@ -253,8 +267,9 @@ def terraform(machine: Machine) -> str:
 
 
 def api_server(machine: Machine) -> str:
-    """The API server of the session's own, by content. A cluster that is named changes
-    when its owner likes.
+    """Return the digest of the session's own API server.
+
+    A cluster that the user names can change at any time.
     """
     if machine.env.get("KUBE_CONTEXT"):
         raise UnknownInputError(
@@ -269,9 +284,10 @@ def api_server(machine: Machine) -> str:
 
 
 def browser(machine: Machine) -> str:
-    """The browser that pages are opened in: its program, and the version it prints.
+    """Return the state of the browser that opens pages: its program and its version.
 
-    The program on PATH is a script in all packages, the same for every version.
+    The program on PATH is a script in all packages, with the same content for every
+    version.
     """
     path = machine.env.get("PATH")
     program = machine.env.get("LAKE_CI_CHROMIUM") or shutil.which("chromium", path=path)
@@ -288,17 +304,16 @@ def browser(machine: Machine) -> str:
 
 
 def engine(machine: Machine) -> str:
-    """The container engine's version, buildx, and the id of the image that ours start
-    from.
+    """Return the versions of the container engine and buildx, and the base image's id.
 
-    An image that the engine does not hold is the registry's to name, at the moment of
-    the build.
+    If the engine does not have the base image, the registry decides at build time which
+    image that is.
     """
     dockerfile = machine.root / "docker" / "Dockerfile"
     bases = re.findall(
         r"^ARG BASE=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE
     )
-    # The bake file takes it from the environment, where it is set there.
+    # The bake file reads it from the environment, if it is set there.
     bases = [machine.env["BASE"]] if machine.env.get("BASE") else bases
     words = [machine.program("docker"), buildx(machine)]
     host = _docker(machine, "context", "inspect", "--format={{.Endpoints.docker.Host}}")
@@ -314,7 +329,7 @@ def engine(machine: Machine) -> str:
 
 
 def _docker(machine: Machine, *words: str) -> str:
-    """What the engine's client prints. Raises UnknownInputError."""
+    """Return the output of the engine's client. Raises UnknownInputError."""
     try:
         return _printed(machine, "docker", *words, seconds=ENGINE_SECONDS)
     except subprocess.CalledProcessError as error:
@@ -328,8 +343,9 @@ def _docker(machine: Machine, *words: str) -> str:
 
 
 def _printed(machine: Machine, program: str, *arguments: str, seconds: float) -> str:
-    """What a program prints. Raises OSError or SubprocessError where it cannot be run,
-    fails, or takes longer.
+    """Return the output of a program.
+
+    Raises OSError or SubprocessError if it cannot be run, fails, or takes longer.
     """
     done = subprocess.run(
         [program, *arguments],
@@ -344,7 +360,7 @@ def _printed(machine: Machine, program: str, *arguments: str, seconds: float) ->
 
 
 def buildx(machine: Machine) -> str:
-    """The buildx that docker builds with, by content; empty where there is none."""
+    """Return the digest of the buildx that docker uses; empty if there is none."""
     own = machine.env.get("DOCKER_CONFIG") or Path(
         machine.env.get("HOME", ""), ".docker"
     )
@@ -365,9 +381,7 @@ EXTERNAL_INPUTS: Mapping[str, Callable[[Machine], str]] = {
 
 
 def _noted(environment: Path) -> str | None:
-    """The interpreter as an environment notes it; None where there is no
-    environment.
-    """
+    """Return the interpreter that an environment records, or None."""
     try:
         text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
     except OSError:
@@ -382,15 +396,15 @@ def _noted(environment: Path) -> str | None:
 
 
 def _interpreter(implementation: str, version: str, folder: Path) -> str:
-    """The name of an interpreter, the same whoever tells of it."""
+    """Return the name of an interpreter, in the same form for all sources."""
     return f"{implementation} {version} {folder.resolve()}"
 
 
 def _version(package: str) -> str:
-    """The version of a package beside nox; empty where it is not there.
+    """Return the version of an installed package; empty if it is not installed.
 
-    By the name of its metadata's folder: importlib.metadata takes 5 ms for each, to
-    read them all.
+    The version comes from the name of its metadata folder: importlib.metadata takes 5
+    ms per package, because it reads the metadata.
     """
     site = Path(nox.__file__).parent.parent
     found = sorted(
@@ -401,8 +415,10 @@ def _version(package: str) -> str:
 
 
 def _umask() -> int:
-    """The mode bits that new files lack: some jobs pack files with the modes they find.
-    Telling it means setting it.
+    """Return the mode bits that new files lack.
+
+    Some jobs pack files with the modes of the checkout. Reading the umask requires
+    setting it.
     """
     now = os.umask(0o022)
     os.umask(now)

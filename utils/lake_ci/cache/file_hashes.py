@@ -1,7 +1,8 @@
 """Digests of files, computed again only for files that may have changed.
 
-git's own object ids are not used: they are of the text that its filters make, so that
-two files of other line ends have one id, and its index believes `assume-unchanged`.
+git's own object ids are not used, for two reasons: git hashes the text after its
+filters, so that two files with different line endings have one id; and its index trusts
+`assume-unchanged`.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from lake_ci.system.atomic_write import write_atomically
 HEAD = "lake-ci digests 2"
 CHUNK = 1 << 20
 BELIEVED = "+"
-# Of so many trees the digest is kept: those of the jobs, on a few branches.
+# The number of trees whose digests are stored: those of the jobs, on a few branches.
 TREES = 40
-# Where the file system's own clock cannot be asked, more than the coarsest time stamps
-# (2 s) and a tick of the kernel.
+# A safe age if the file system's clock cannot be read: more than the coarsest time
+# stamps (2 s) plus a tick of the kernel.
 UNKNOWN_CLOCK_NS = 3_000_000_000
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Many files at one moment.
+    """A set of files at one moment.
 
     Attributes:
-        digest: of their names, kinds, modes and contents.
-        moment: of their names and statuses: a file that was written to and got its old
-            content back differs here alone.
-        files: makes the digest of each, by name; looked at when it is asked for.
+        digest: a digest of their names, kinds, modes and contents.
+        moment: a digest of their names and statuses. It alone differs for a file that
+            was written to and then got its old content again.
+        files: returns the digest of each file, by name; computed on demand.
     """
 
     digest: str
@@ -46,14 +47,14 @@ class Tree:
 
 
 class Digests:
-    """The digests of files below a folder, cached between runs with the status that
-    each file had when it was read.
+    """The digests of files below a folder, cached between runs.
 
-    A digest is believed while the file's size, both times in nanoseconds, and inode are
-    what they were (its mode and its owner cannot change without a time), and only where
-    both times were past when it was read: a file that is written to in the very tick in
-    which it was read keeps its times. The clock of that rule is the file system's. When
-    it went back, nothing is believed.
+    Each digest is cached with the file's status at the time of reading. A cached digest
+    is valid while the file's size, both times in nanoseconds, and inode are unchanged.
+    (Its mode and owner cannot change without a new time.) In addition, both times must
+    have been past when the file was read: a file that is written to in the same clock
+    tick in which it was read keeps its times. The clock of this rule is that of the
+    file system. If the clock went back, no cached digest is valid.
 
     Args:
         root: the folder that relative names start from.
@@ -72,27 +73,26 @@ class Digests:
         self._largest: Sequence[str] = ()
 
     def of(self, names: Iterable[str]) -> dict[str, str]:
-        """For each file that exists: a digest of kind, mode and content.
+        """Return a digest of kind, mode and content for each file that exists.
 
-        Absolute names are taken as they are. A name that is no file and no link has a
-        digest that begins with `?`.
+        Absolute names are used unchanged. A name that is neither a file nor a link has
+        a digest that begins with `?`.
 
         Raises:
-            OSError: a file is there and cannot be read.
+            OSError: a file exists and cannot be read.
         """
         wanted = list(names)
         return self._digests(wanted, self._statuses(wanted))
 
     def look_ahead(self) -> None:
-        """Look at the files of the tree of last time, while git still lists those of
-        this time.
-        """
+        """Read the status of the last run's files, while git lists this run's files."""
         names = self._last[1]
         self._ahead = names, self._statuses(names)
 
     def tree(self, names: Sequence[str]) -> Tree:
-        """All these files as one. Raises OSError as `of` does, and for a folder: a
-        submodule is one.
+        """Return all these files as one tree.
+
+        Raises OSError as `of` does, and for a folder, such as a submodule.
         """
         known, statuses = self._ahead
         if names != known:
@@ -114,11 +114,12 @@ class Digests:
         return Tree(digest, moment, lambda: found)
 
     def save(self) -> None:
-        """Write the new digests to the cache file. Write errors are ignored: the next
-        run reads the files again.
+        """Write the new digests to the cache file.
+
+        Write errors are ignored: the next run reads the files again.
         """
-        # What another process learned meanwhile is not taken over: it costs that
-        # process's work once more, and no more.
+        # Digests that another process stored meanwhile are lost. The only cost is that
+        # they are computed again.
         if self._fresh:
             flat = [
                 part
@@ -145,9 +146,7 @@ class Digests:
 
     @cached_property
     def _last(self) -> tuple[dict[str, str], Sequence[str]]:
-        """The moment and the digest of trees all of whose digests were believed, and
-        the names of the largest.
-        """
+        """The digests of trusted trees by moment, and the largest tree's names."""
         parts = self._read(self._cache_file.with_suffix(".trees"))
         if not parts:
             return {}, []
@@ -155,15 +154,17 @@ class Digests:
         return dict(zip(parts[1:end:2], parts[2:end:2])), parts[end:]
 
     def _statuses(self, names: Sequence[str]) -> list[str]:
-        """The status of each file, which changes when it is written to; empty if it
-        does not exist.
+        """Return the status of each file, which changes when the file is written to.
+
+        The status is empty if the file does not exist.
         """
         root = self._root
         return [_status(name if name[:1] == os.sep else root + name) for name in names]
 
     def _digests(self, names: Sequence[str], statuses: Sequence[str]) -> dict[str, str]:
-        """The digests of files that have these statuses, without those that are not
-        there, or no longer.
+        """Return the digests of files that have these statuses.
+
+        Files that do not exist, or no longer exist, are left out.
         """
         unread = [
             (name, status)
@@ -185,7 +186,7 @@ class Digests:
         return found
 
     def _recorded(self, name: str, status: str) -> str | None:
-        """The digest that the file had when it had this status; None if unknown."""
+        """Return the digest that the file had with this status; None if unknown."""
         for recorded in (self._fresh, self._known):
             then, digest = recorded.get(name, ("", ""))
             if status and then == status:
@@ -193,8 +194,9 @@ class Digests:
         return None
 
     def _read_all(self, files: Sequence[tuple[str, str]]) -> list[str]:
-        """The digest of each file, empty where it was deleted, behind a sign for
-        whether it may be believed later.
+        """Return the digest of each file, empty if it was deleted.
+
+        Each digest has a prefix that states whether it may be trusted later.
         """
         found = []
         for name, status in files:
@@ -208,7 +210,7 @@ class Digests:
                 if info.st_dev == self._device
                 else self._now - UNKNOWN_CLOCK_NS
             )
-            # The status is of before and `said` of after the reading.
+            # `status` is from before the reading and `info` from after it.
             sure = (
                 _stat_key(info) == status
                 and info.st_ctime_ns < limit
@@ -227,8 +229,9 @@ class Digests:
             return
 
     def _read(self, path: Path) -> list[str]:
-        """What `_write` wrote; nothing where it is missing, damaged, or of a time that
-        has not come yet.
+        """Return the parts that `_write` wrote.
+
+        Return nothing if the file is missing, corrupt, or has a time in the future.
         """
         try:
             head, _, data = path.read_bytes().partition(b"\n")
@@ -240,7 +243,7 @@ class Digests:
         ):
             return []
         then, *parts = data.decode("utf-8", "surrogateescape").split("\0")
-        # A clock that went back may come by the times of these files once more.
+        # After the clock went back, files may get the same times again.
         return parts if int(then) <= self._now else []
 
 
@@ -256,11 +259,12 @@ def _stat_key(info: os.stat_result) -> str:
 
 
 def _read(path: str) -> tuple[str, os.stat_result]:
-    """The digest of a file's kind, mode and content, and its status after the reading.
+    """Return the digest of a file's kind, mode and content, and its later status.
+
     Raises OSError.
     """
     try:
-        # Neither a link's target nor the other end of a pipe is waited for.
+        # Do not follow a link, and do not wait for the other end of a pipe.
         handle = os.open(
             path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         )
@@ -282,8 +286,9 @@ def _read(path: str) -> tuple[str, os.stat_result]:
 
 
 def _clock(folder: Path) -> tuple[int, int | None]:
-    """The time of the folder's file system in nanoseconds, and its device; the system's
-    time where it is read-only.
+    """Return the time of the folder's file system in nanoseconds, and its device.
+
+    On a read-only file system this is the system's time.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

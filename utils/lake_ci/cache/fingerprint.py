@@ -25,10 +25,10 @@ from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import FILE_NAME, REPORTS, Status
 from lake_ci.system import git
 
-# Raised when a fingerprint covers more or less than before: what an older suite kept is
-# then no longer found.
+# Increase this when a fingerprint covers different inputs: results that an older suite
+# stored are then not found.
 SCHEMA = 1
-# What every job is made of, whatever it declares.
+# The inputs of every job, whatever it declares.
 SUITE = ("noxfile.py", "pyproject.toml", "requirements/*", "utils/lake_ci/*")
 
 
@@ -38,8 +38,8 @@ class Fingerprint:
 
     Attributes:
         variant: the session.
-        inputs: each thing by its name (`variable TZ`, `external advisories`), with a
-            digest; its files as one, `files`.
+        inputs: each input by its name (`variable TZ`, `external advisories`), with a
+            digest; its files are one input, `files`.
         tree: its files.
         unknown_input: why an input cannot be determined; None if all can be.
     """
@@ -56,13 +56,13 @@ class Fingerprint:
 
     @cached_property
     def each(self) -> dict[str, str]:
-        """Each thing by its name, each file (`file README.md`) for itself."""
+        """Return each input by its name, with one input per file (`file README.md`)."""
         files = self.tree.files() if self.tree is not None else {}
         rest = {name: digest for name, digest in self.inputs.items() if name != "files"}
         return {**{f"file {name}": digest for name, digest in files.items()}, **rest}
 
     def same_moment(self, other: Fingerprint) -> bool:
-        """Whether nothing differs, nor was written to in between."""
+        """Return whether no input differs and no file was written to in between."""
         moments = [
             each.tree.moment if each.tree is not None else None
             for each in (self, other)
@@ -70,9 +70,7 @@ class Fingerprint:
         return self.id == other.id and moments[0] == moments[1]
 
     def differences(self, before: Mapping[str, str]) -> list[str]:
-        """The inputs that differ from those of another run, each with a word on how;
-        files first.
-        """
+        """Return the inputs that differ from another run's, and how, files first."""
         found = []
         now = self.each
         for name in sorted(
@@ -88,12 +86,13 @@ class Fingerprint:
 
 
 class Fingerprints:
-    """The fingerprints of the sessions of one checkout at one moment; files are listed
-    and looked at once for all.
+    """The fingerprints of the sessions of one checkout at one moment.
+
+    Files are listed and read only once for all sessions.
 
     Args:
-        environment: the folder of a session's environment; None for a session without
-            one.
+        environment: returns the folder of a session's environment; None for a session
+            without one.
     """
 
     def __init__(
@@ -110,13 +109,17 @@ class Fingerprints:
         self._left: dict[str, Mapping[str, str]] = {}
 
     def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
-        """Use these files, by name and digest, as the output of a session, whatever
-        files are there now.
+        """Use these files, by name and digest, as the output of a session.
+
+        The files that exist now are ignored.
         """
         self._left[variant.id] = files
 
     def of(self, variant: Variant) -> Fingerprint:
-        """The fingerprint of a session; `unknown_input` is set if there is none."""
+        """Return the fingerprint of a session.
+
+        `unknown_input` is set if an input cannot be determined.
+        """
         job = variant.job
         try:
             tree = self._tree(job)
@@ -150,8 +153,9 @@ class Fingerprints:
 
     @cached_property
     def listed(self) -> list[str]:
-        """The files that git tracks, or would track, whether they are there or not.
-        Raises UnknownInputError without git.
+        """The files that git tracks, and untracked files that it does not ignore.
+
+        Deleted files are included. Raises UnknownInputError without git.
         """
         command = [
             "ls-files",
@@ -161,8 +165,8 @@ class Fingerprints:
             "--exclude-standard",
             "--deduplicate",
         ]
-        # Into a file: a pipe holds little, and git would wait for its reader, which
-        # looks at files meanwhile.
+        # A pipe holds little, and git would wait for its reader, which reads files
+        # meanwhile. So git writes into a file.
         with tempfile.TemporaryFile() as output:
             try:
                 listing_process = subprocess.Popen(
@@ -187,7 +191,7 @@ class Fingerprints:
         return sorted(text.split("\0")[:-1])
 
     def selected(self, job: Job) -> list[str]:
-        """Of those, what a job declares, and what every job is made of."""
+        """Return the listed files that a job declares, and every job's inputs."""
         if not job.inputs:
             return self.listed
         matches = matcher((*job.inputs, *SUITE))
@@ -208,8 +212,9 @@ class Fingerprints:
 
     @cached_property
     def _git(self) -> dict[str, str]:
-        """What jobs with the whole history read of it: version, date and address come
-        from there.
+        """Return the inputs from git for jobs that need the whole history.
+
+        They take version, date and URL from there.
         """
         root = self.machine.root
         dirty = git.is_dirty(root)
@@ -226,13 +231,14 @@ class Fingerprints:
                 (git.ask(root, "remote", "get-url", "origin") or "").encode()
             ).hexdigest(),
             "shallow": str(git.is_shallow(root)),
-            # The version of a tree with changes may hold the day.
+            # The version of a tree with changes may contain the date.
             "uncommitted changes": f"some, {self.machine.today}" if dirty else "none",
         }
 
     def _taken(self, job: Job) -> dict[str, str]:
-        """The digests of the files that the job takes from its needs: the same content
-        gives the same fingerprint.
+        """Return the digests of the files that the job takes from its needs.
+
+        The same content gives the same fingerprint.
         """
         found: dict[str, str] = {}
         for need in job.artifacts_from:
@@ -245,8 +251,9 @@ class Fingerprints:
 
 
 def taken(root: Path, variant: Variant) -> list[str]:
-    """The files that a session has left for those that take them. Raises
-    UnknownInputError where it has not passed.
+    """Return the files that a session has left for the jobs that take them.
+
+    Raises UnknownInputError if the session has not passed.
     """
     folder = root / REPORTS / variant.id
     try:
@@ -266,7 +273,7 @@ def taken(root: Path, variant: Variant) -> list[str]:
 
 
 def below(folder: Path) -> Iterable[Path]:
-    """The files of a reports folder, or of dist/, without the result itself."""
+    """Return the files of a reports folder or of dist/, without the result itself."""
     for path, _, names in os.walk(folder):
         for name in names:
             if name != FILE_NAME or Path(path) != folder:
@@ -274,31 +281,35 @@ def below(folder: Path) -> Iterable[Path]:
 
 
 def listing(inputs: Mapping[str, str]) -> bytes:
-    """Inputs as text, one after the other in the order of their names, so that nothing
-    else has the same text.
+    """Return inputs as text, in the order of their names.
+
+    Different inputs never have the same text.
     """
     lines = "".join(f"{name}\0{inputs[name]}\0" for name in sorted(inputs))
     return lines.encode("utf-8", "surrogateescape")
 
 
 def from_listing(data: bytes) -> dict[str, str]:
-    """The inputs that `listing` made a text of."""
+    """Return the inputs from a text that `listing` returned."""
     parts = data.decode("utf-8", "surrogateescape").split("\0")
     return dict(zip(parts[0::2], parts[1::2]))
 
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], object]:
-    """Whether a path matches one of these patterns; `*` matches slashes as well."""
+    """Return a function that tests whether a path matches one of these patterns.
+
+    `*` matches slashes as well.
+    """
     return re.compile("|".join(translate(pattern) for pattern in patterns)).match
 
 
 def _shown(name: str) -> str:
-    """The name without its kind, where the rest is clear without it."""
+    """Return the name without its kind, if the rest is clear without it."""
     return re.sub("^(?:file|machine|taken|external) ", "", name)
 
 
 def _how(before: str, now: str) -> str:
-    """`changed`, or that only the mode did."""
+    """Return `changed`, or that only the mode changed."""
     if before[:4] == "link" or now[:4] == "link" or " " not in before or " " not in now:
         return "changed"
     (old_mode, _, old), (new_mode, _, new) = before.partition(" "), now.partition(" ")

@@ -1,6 +1,4 @@
-"""The result cache: finds cached results that apply to this run, restores their output,
-and stores new results.
-"""
+"""The result cache: finds, restores and stores the results of sessions."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ COMPARED = 8
 
 
 class Mode(str, Enum):
-    """How the result cache is used; the values are those of the variable
-    LAKE_CI_CACHE.
-    """
+    """How the result cache is used; the values are those of LAKE_CI_CACHE."""
 
     OFF = "off"
     """The cache is neither read nor written."""
@@ -54,11 +50,11 @@ class Mode(str, Enum):
 
 
 def mode(env: Mapping[str, str]) -> Mode:
-    """The cache mode of this run. Raises UsageError for an unknown value of
-    LAKE_CI_CACHE.
+    """Return the cache mode of this run.
 
     A release does not use cached results, and the nightly run refreshes them. On GitHub
     each job of a pipeline is a session of its own, so sessions use cached results.
+    Raises UsageError for an unknown value of LAKE_CI_CACHE.
     """
     value = env.get(SWITCH, "")
     if value not in {each.value for each in Mode}:
@@ -101,7 +97,7 @@ class Verdict:
     reasons: tuple[str, ...] = ()
 
     def why(self, shown: int = 3) -> str:
-        """The reason in one line, with the first inputs that differ."""
+        """Return the reason in one line, with the first inputs that differ."""
         if self.entry is not None:
             result = self.entry.result
             return ", ".join([as_of(result.run, ended(result)), *self.reasons])
@@ -115,8 +111,8 @@ class ResultCache:
     """The cached results of one checkout.
 
     Args:
-        environment: the folder of a session's environment; None for a session that has
-            none.
+        environment: returns the folder of a session's environment; None for a session
+            without one.
         out: prints a message for the user.
     """
 
@@ -146,7 +142,7 @@ class ResultCache:
         return OutputRestorer(self.root)
 
     def now(self) -> Fingerprints:
-        """The fingerprints of the current inputs."""
+        """Return the fingerprints of the current inputs."""
         digests = Digests(self.root, self.root / ".cache" / "digests")
         machine = Machine(self.root, self.env, digests, self._today())
         return Fingerprints(self.graph, machine, self._environment)
@@ -159,12 +155,12 @@ class ResultCache:
     ) -> list[Verdict]:
         """Decide for each session of these jobs, in order, whether it runs.
 
-        A session whose needs do not all hold waits for them: where one fails it is
-        skipped, as it is without a store.
+        A session whose needs do not all have cached results waits for them. If one of
+        them fails, the session is skipped, as without a cache.
 
         Args:
-            met: called for each result that holds, in order; False where it could not
-                be put back after all. Without, nothing is put back.
+            met: called for each cached result that applies, in order; returns False if
+                the result could not be restored. Without it, no result is restored.
         """
         met = met or self._is_whole
         verdicts: list[Verdict] = []
@@ -182,8 +178,8 @@ class ResultCache:
                 if verdict.answer is not Answer.REUSE:
                     running.add(job.name)
                 elif verdict.entry is not None:
-                    # Whoever takes from it takes this, also where nothing is put back,
-                    # as in `nox -s plan`.
+                    # The jobs that take files from it take these, even if no file is
+                    # restored, as in `nox -s plan`.
                     now.assume(variant, _file_states(verdict.entry))
                 verdicts.append(verdict)
         now.machine.save()
@@ -192,7 +188,7 @@ class ResultCache:
     def _foresee(
         self, variant: Variant, waits: Sequence[str], now: Fingerprints
     ) -> Verdict:
-        """What becomes of a session that waits for these needs."""
+        """Return the verdict on a session that may have to wait for these needs."""
         job = variant.job
         taken = next((need for need in waits if need in job.artifacts_from), None)
         if taken is not None and not job.never_cached:
@@ -238,10 +234,9 @@ class ResultCache:
         return entries[0].result.seconds if entries else None
 
     def restore(self, verdict: Verdict, facts: Mapping[str, Any]) -> Result | None:
-        """Restore the output of a cached result, and return the result as one of this
-        run.
+        """Restore the output of a cached result, and return it as one of this run.
 
-        Returns None and prints a message if that fails: the session runs then.
+        If that fails, print a message and return None: the session runs then.
 
         Args:
             facts: the fields that all results of this run share.
@@ -268,8 +263,9 @@ class ResultCache:
         return result
 
     def keep(self, before: Fingerprint, result: Result) -> str | None:
-        """Store a new result in the cache if it may be cached. Returns a note for the
-        user, or None.
+        """Store a new result in the cache if it may be cached.
+
+        Returns a note for the user, or None.
         """
         if before.unknown_input is not None or before.variant.job.never_cached:
             return None
@@ -290,8 +286,9 @@ class ResultCache:
             return f"not kept for later runs: {error}"
 
     def _keep_unchanged(self, before: Fingerprint, result: Result) -> str | None:
-        """Store a result if its inputs did not change during the run; else return a
-        note that names a changed input.
+        """Store a result if its inputs did not change during the run.
+
+        Otherwise return a note that names a changed input.
         """
         after = self.now().of(before.variant)
         if not after.same_moment(before):
@@ -304,8 +301,9 @@ class ResultCache:
         return None
 
     def _contradicted(self, before: Fingerprint) -> str | None:
-        """Drop the cached success of the same inputs that fail now. Returns a note, or
-        None if there was none.
+        """Drop the cached success if the same inputs fail now.
+
+        Returns a note, or None if there was no cached success.
         """
         try:
             entry = self.store.find(before.id)
@@ -323,7 +321,7 @@ class ResultCache:
         )
 
     def _is_whole(self, verdict: Verdict) -> bool:
-        """Whether the result could be restored, for a plan that restores nothing."""
+        """Return whether a result could be restored, without restoring it."""
         assert verdict.entry is not None
         try:
             self._restorer.check(verdict.entry, verdict.variant)
@@ -333,7 +331,7 @@ class ResultCache:
         return True
 
     def _differences(self, fingerprint: Fingerprint) -> list[str]:
-        """The inputs that differ from the nearest cached result."""
+        """Return the inputs that differ from the nearest cached result."""
         nearest: list[str] | None = None
         for entry in self.store.of(fingerprint.variant.id)[:COMPARED]:
             try:
@@ -346,12 +344,12 @@ class ResultCache:
 
 
 def _file_states(entry: CacheEntry) -> dict[str, str]:
-    """The mode and the hash of each file that the job left, by its path."""
+    """Return the mode and the hash of each file that the job left, by its path."""
     return {file.path: f"{file.mode:o} {file.sha256}" for file in entry.files}
 
 
 def uncacheable_reason(result: Result) -> str | None:
-    """The reason why a result must not be cached; None if it may be."""
+    """Return the reason why a result must not be cached; None if it may be."""
     if result.partial:
         return "it is of a part of the job"
     if result.cause is not None:
@@ -367,7 +365,10 @@ def uncacheable_reason(result: Result) -> str | None:
 
 
 def ended(result: Result) -> str:
-    """When a session ended, in UTC: its result is of that time."""
+    """Return when a session ended, in UTC.
+
+    This is the date of its result.
+    """
     start = datetime.strptime(result.started, TIME_FORMAT)
     return (
         (start + timedelta(seconds=result.seconds))
@@ -377,8 +378,10 @@ def ended(result: Result) -> str:
 
 
 def store_folder(root: Path, env: Mapping[str, str]) -> Path:
-    """The store's folder: LAKE_CI_STORE, or else a folder in the main worktree, shared
-    by all worktrees of the clone.
+    """Return the store's folder.
+
+    This is LAKE_CI_STORE, or else a folder in the main worktree that all worktrees of
+    the clone share.
     """
     if env.get(FOLDER_VARIABLE):
         return Path(root, env[FOLDER_VARIABLE])
@@ -389,8 +392,10 @@ def store_folder(root: Path, env: Mapping[str, str]) -> Path:
 
 
 def limit(root: Path) -> int:
-    """The size of the store in bytes, `megabytes` of `[tool.lake_ci.cache]` in
-    pyproject.toml. Raises UsageError.
+    """Return the size limit of the store in bytes.
+
+    The setting is `megabytes` of `[tool.lake_ci.cache]` in pyproject.toml. Raises
+    UsageError.
     """
     found = settings(root, "cache").get("megabytes", MEGABYTES)
     if type(found) is not int or found < 0:

@@ -1,5 +1,6 @@
-"""Restores the output of a cached result in a checkout: its report, and dist/ if the
-job builds it.
+"""Restores the output of a cached result.
+
+The output is its reports, and dist/ if the job builds it.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ class OutputRestorer:
                 (Path(scratch) / folder.name).rename(folder)
 
     def check(self, entry: CacheEntry, variant: Variant) -> None:
-        """Raise DamagedError if `restore` would raise it, without restoring: the needed
-        files are read.
+        """Raise DamagedError if `restore` would raise it, without restoring.
+
+        The needed files are read.
         """
         for folder in self._missing(entry, variant):
             for file in self._in(folder, entry):
@@ -64,12 +66,12 @@ class OutputRestorer:
 
     @cached_property
     def _digests(self) -> Digests:
-        # Not in the file of `Machine.outside`: each writes its whole file, and would
-        # delete the digests of the other.
+        # This is not the file of `Machine.outside`: each object writes its whole file,
+        # and would delete the digests of the other object.
         return Digests(self.root, self.root / ".cache" / "digests-left")
 
     def _missing(self, entry: CacheEntry, variant: Variant) -> list[Path]:
-        """The folders that do not hold what the entry has for them, dist/ first."""
+        """Return the folders that differ from the entry, dist/ first."""
         folders = [self.root / REPORTS / variant.id]
         if "dist/" in variant.job.reports:
             folders.insert(0, self.root / "dist")
@@ -85,7 +87,7 @@ class OutputRestorer:
         ]
 
     def _holds(self, folder: Path, entry: CacheEntry) -> bool:
-        """Whether a folder contains exactly the files of the entry."""
+        """Return whether a folder contains exactly the files of the entry."""
         wanted = {
             file.path: f"{file.mode:o} {file.sha256}"
             for file in self._in(folder, entry)

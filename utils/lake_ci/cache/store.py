@@ -1,5 +1,6 @@
-"""The store of cached results: one folder for each entry, named by its fingerprint and
-written atomically.
+"""The store of cached results.
+
+Each entry is one folder, named by its fingerprint and written atomically.
 """
 
 from __future__ import annotations
@@ -24,22 +25,20 @@ from lake_ci.model.results import Result
 SCHEMA = 2
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
-# The age at which a scratch folder counts as left by a killed process, and is removed.
+# A scratch folder of this age was left by a killed process, and is removed.
 ABANDONED_SECONDS = 3600
-# The folder may be any that LAKE_CI_STORE names, and hold more than a store.
+# LAKE_CI_STORE may name any folder, which may hold more than a store.
 SCRATCH = "lake-ci-"
 CHUNK = 1 << 20
 
 
 class DamagedError(LakeCiError):
-    """A corrupt entry: the job runs as if there were none."""
+    """A corrupt entry: the job runs as if the entry did not exist."""
 
 
 @dataclass(frozen=True)
 class CachedFile:
-    """A file of an entry: its path relative to the repository, and its content's
-    digest.
-    """
+    """A file of an entry: its path relative to the repository, and its digest."""
 
     path: str
     sha256: str
@@ -53,7 +52,7 @@ class CacheEntry:
 
     Attributes:
         folder: the entry's folder in the store.
-        fingerprint: of the inputs.
+        fingerprint: the fingerprint of the inputs.
         job: the name of its folder under `reports/`.
         result: the content of its result.json.
         stored_at: when it was stored, in seconds since 1970.
@@ -70,12 +69,16 @@ class CacheEntry:
 
     @property
     def size(self) -> int:
-        """Bytes of its files, and of the list of inputs about as many more."""
+        """The bytes of its files.
+
+        The list of inputs takes about as many bytes, which are not included.
+        """
         return sum(file.size for file in self.files)
 
     def inputs(self) -> bytes:
-        """Read the inputs of the result, as `fingerprint.listing` wrote them. Raises
-        DamagedError.
+        """Read the inputs of the result, as `fingerprint.listing` wrote them.
+
+        Raises DamagedError.
         """
         data = _read(self.folder / INPUTS)
         if hashlib.sha256(data).hexdigest() != self.inputs_sha256:
@@ -91,8 +94,9 @@ class CacheEntry:
         target.chmod(file.mode)
 
     def read(self, file: CachedFile) -> Iterator[bytes]:
-        """Read a file in chunks. Raises DamagedError after the last chunk if the digest
-        differs.
+        """Read a file in chunks.
+
+        Raises DamagedError after the last chunk if the digest differs.
         """
         source = self.folder / f"{self.files.index(file)}"
         found = hashlib.sha256()
@@ -108,11 +112,10 @@ class CacheEntry:
 
 
 class Store:
-    """A folder of entries, shared by the worktrees of a clone; several processes may
-    use it at once.
+    """A folder of entries that the worktrees of a clone share.
 
-    Nothing is locked: an entry appears and disappears by one rename, and whatever is
-    read is compared with its digest.
+    Several processes may use it at once without locks: an entry appears and disappears
+    by one rename, and every file that is read is compared with its digest.
 
     Args:
         folder: the store; created for the first entry.
@@ -125,21 +128,20 @@ class Store:
         self._entries = folder / f"v{SCHEMA}"
 
     def find(self, fingerprint: str) -> CacheEntry | None:
-        """The entry of a fingerprint, None where there is none. Raises DamagedError."""
+        """Return the entry of a fingerprint, or None. Raises DamagedError."""
         folder = self._entries / fingerprint
         if not folder.is_dir():
             return None
         entry = _load(folder)
         if entry.fingerprint != fingerprint:
             raise DamagedError(f"{folder} holds another result")
-        # A store that cannot be written to serves as well; it only forgets what was
-        # used last.
+        # A read-only store works as well, but does not record the last use.
         with contextlib.suppress(OSError):
             os.utime(folder)
         return entry
 
     def of(self, job: str) -> list[CacheEntry]:
-        """The entries of a session, newest first; damaged ones are left out."""
+        """Return the entries of a session, newest first, without corrupt ones."""
         found = []
         for folder in self._folders():
             with contextlib.suppress(DamagedError):
@@ -156,8 +158,9 @@ class Store:
         root: Path,
         files: Iterable[Path],
     ) -> None:
-        """Store a result with its output, in place of an older one, and evict entries
-        over the limit.
+        """Store a result with its output, and evict entries over the limit.
+
+        An older entry of the same fingerprint is replaced.
 
         Raises:
             OSError: the store cannot be written to, or the disk is full; the store is
@@ -187,7 +190,8 @@ class Store:
             (scratch / MANIFEST).write_text(f"{digest}\n{text}\n", encoding="ascii")
             folder = self._entries / fingerprint
             self.drop(fingerprint)
-            # Another process may have kept the same meanwhile: its entry is as good.
+            # Another process may have stored the same result meanwhile: its entry is
+            # equally good.
             if not folder.is_dir():
                 with contextlib.suppress(FileExistsError):
                     _rename(scratch, folder)
@@ -196,12 +200,13 @@ class Store:
         self.prune(spare=fingerprint)
 
     def drop(self, fingerprint: str) -> bool:
-        """Remove an entry. Returns whether there was one. Raises OSError."""
+        """Remove an entry; return whether it existed. Raises OSError."""
         return self._remove(self._entries / fingerprint)
 
     def prune(self, *, spare: str | None = None) -> tuple[int, int]:
-        """Evict the least recently used entries over the limit, and remove what killed
-        processes have left.
+        """Evict the least recently used entries over the limit.
+
+        Also remove the leftovers of killed processes.
 
         Args:
             spare: the entry that is not evicted.
@@ -231,14 +236,14 @@ class Store:
                 self._remove(path)
 
     def clear(self) -> tuple[int, int]:
-        """Remove every entry. Returns their number and their bytes. Raises OSError."""
+        """Remove every entry; return their number and their bytes. Raises OSError."""
         sizes = [
             size for _, size, folder in list(self._sizes()) if self._remove(folder)
         ]
         return len(sizes), sum(sizes)
 
     def status(self) -> tuple[int, int]:
-        """The number of entries, and their bytes."""
+        """Return the number of entries, and their bytes."""
         sizes = [size for _, size, _ in self._sizes()]
         return len(sizes), sum(sizes)
 
@@ -249,9 +254,9 @@ class Store:
             return
 
     def _sizes(self) -> Iterator[tuple[float, int, Path]]:
-        """The last use, the bytes and the folder of each entry."""
+        """Yield the last use, the bytes and the folder of each entry."""
         for folder in self._folders():
-            # One that another process removes meanwhile is gone, as it should be.
+            # If another process removes the entry meanwhile, it does not count.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 size = sum(file.stat().st_size for file in folder.iterdir())
                 yield folder.stat().st_mtime, size, folder
@@ -270,7 +275,7 @@ class Store:
 
 
 def _load(folder: Path) -> CacheEntry:
-    """The entry in a folder. Raises DamagedError."""
+    """Return the entry in a folder. Raises DamagedError."""
     digest, _, text = _read(folder / MANIFEST).partition(b"\n")
     text = text.removesuffix(b"\n")
     if digest.decode("ascii", "replace") != hashlib.sha256(text).hexdigest():
@@ -300,8 +305,9 @@ def _load(folder: Path) -> CacheEntry:
 
 
 def _belongs(path: str, job: str, folder: Path) -> None:
-    """Refuse a file that belongs elsewhere than a job leaves files. Raises
-    DamagedError.
+    """Refuse a file that is outside the folders where a job leaves files.
+
+    Raises DamagedError.
     """
     parts = PurePosixPath(path).parts
     if (

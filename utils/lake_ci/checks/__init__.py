@@ -1,1 +1,1 @@
-"""The checks of each job, one folder a job."""
+"""The checks of each job, in one folder per job."""

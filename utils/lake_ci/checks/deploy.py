@@ -1,8 +1,8 @@
-"""The session `deploy`: options, artifacts, the emulated workspace of a trial, and a
-row for each step of the deploy.
+"""The session `deploy`: one row for each step of a deploy.
 
-The deploy runs as a process, `python -m lake_ci.deploy`, in the session's environment.
-It needs packages that the noxfile does not have, and it ends with the session.
+It has options, the check of the artifacts, and the emulated workspace of a trial. The
+deploy runs as a process, `python -m lake_ci.deploy`, in the session's environment,
+because it needs packages that the noxfile does not have. It ends with the session.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class DeployOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether it is not a whole deploy."""
+        """Whether it is less than a whole deploy."""
         return not self.deploys or "--dry-run" in self.command
 
 
 def parser(environment: str = TRIAL) -> Parser:
-    """The parser of the options of `nox -s deploy`, with the default environment."""
+    """Return the parser of `nox -s deploy`, with the default environment."""
     parser = Parser("nox -s deploy --", "Deploy what `nox -s build` has built.")
     parser.add_argument(
         "--environment",
@@ -110,7 +110,7 @@ def options(
 
 
 class ArtifactsCheck(Check):
-    """Check the checksum of the wheel, and that it is of the current commit."""
+    """Check the wheel's checksum, and that it was built from the current commit."""
 
     name = "artifacts"
     exclusive = True
@@ -134,7 +134,7 @@ class ArtifactsCheck(Check):
 
 
 def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
-    """The steps of the deploy, each as a stage.
+    """Yield the steps of the deploy, each as a stage.
 
     The emulated workspace of a trial ends when the iterator is closed.
     """
@@ -151,17 +151,18 @@ def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
 
 @contextmanager
 def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, str]]:
-    """Provide the environment variables of a deploy to a block.
+    """Provide the environment variables of a deploy to a `with` block.
 
-    They are the user's own. For a trial they are those of a workspace emulator, which
-    runs as long as the block. Its state stays in `.cache/trial` for the next deploy.
+    They are the user's own variables. For a trial they are those of a workspace
+    emulator, which runs as long as the block. Its state stays in `.cache/trial` for the
+    next deploy.
     """
     utils = str(ctx.root / "utils")
     if chosen.environment != TRIAL:
         yield {**ctx.env, "PYTHONPATH": utils}
         return
     state = ctx.root / STATE
-    # No variable of a real workspace: a trial must not reach one by accident.
+    # Drop the variables of a real workspace: a trial must never reach a real one.
     inherited = {
         name: value
         for name, value in ctx.env.items()
@@ -217,7 +218,7 @@ class DeployProcess:
         self._thread.start()
 
     def steps(self) -> Iterator[DeployStep]:
-        """A row for each step, until the process ends."""
+        """Yield a row for each step, until the process ends."""
         while not self.over:
             yield DeployStep(self)
 
@@ -251,14 +252,14 @@ class DeployProcess:
 
     @property
     def last_text(self) -> str:
-        """The last text that it printed; empty if none."""
+        """Return the last text that it printed; empty if there is none."""
         return self._texts[-1] if self._texts else ""
 
     def _take(self, line: str) -> None:
         try:
             event = json.loads(line)
         except ValueError:
-            # Output of a library is not an event; it is shown if the process fails.
+            # The output of a library is not an event; it is shown if the process fails.
             return
         if isinstance(event, dict) and "event" in event:
             self._events.put(event)
@@ -293,7 +294,7 @@ class DeployStep(Check):
         )
 
     def result(self, event: Mapping[str, Any] | None, done: Completed) -> Outcome:
-        """The outcome of the whole deploy."""
+        """Return the outcome of the whole deploy."""
         if event is None or done.code != event["code"]:
             return crashed(self.name, done)
         outcome = str(event["outcome"])

@@ -1,4 +1,4 @@
-"""Makes the pictures of the README: a run in a terminal, and its report."""
+"""Creates the pictures of the README: a run in a terminal, and its report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lake_ci.runner.check import Check, CheckContext, stopped_or_crashed
 
 
 def pictures(folder: Path) -> list[Check]:
-    """The rows that write both kinds of pictures to a folder."""
+    """Return the rows that write both kinds of pictures to a folder."""
     return [Picture(folder / "run.svg"), Screenshots(folder)]
 
 
@@ -36,7 +36,8 @@ class Picture(Check):
             "--then",
             "✅ lint",
         ]
-        # The `nox` of this run, not of PATH; and all jobs run, without cached results.
+        # Use the `nox` of this run, not the one on PATH, and run all jobs without
+        # cached results.
         path = os.pathsep.join([str(Path(sys.executable).parent), ctx.env["PATH"]])
         env = {**ctx.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
         done = ctx.execute([*command, "nox"], env=env)
@@ -46,9 +47,7 @@ class Picture(Check):
 
 
 class Screenshots(Check):
-    """Open the report of the last run in a browser and take the README's pictures of
-    it.
-    """
+    """Open the last run's report in a browser and take the README's pictures of it."""
 
     name = "screenshots"
     exclusive = True

@@ -1,7 +1,7 @@
 """Caches the results of tools that check each file separately and have no cache.
 
 The key of a file is a digest of its path, mode and content, and of everything else that
-the tool's result depends on. So a result is used only if the file, the tool, its
+the tool's result depends on. So a cached result is used only if the file, the tool, its
 settings and its Python are the same.
 """
 
@@ -23,7 +23,7 @@ class FileCache:
     """The cached results of one tool, by the digest of the file.
 
     Args:
-        path: the file of the cache; an unreadable one counts as empty.
+        path: the file of the cache; an unreadable file counts as empty.
         root: the repository.
         context: everything else that the tool's result depends on.
     """
@@ -45,14 +45,15 @@ class FileCache:
         }
 
     def digests(self, files: Iterable[str]) -> dict[str, str]:
-        """The digest of each file; unreadable files are left out, the tool reports
-        them.
+        """Return the digest of each file.
+
+        Unreadable files are left out; the tool reports them.
         """
         found = {}
         for file in files:
             path = self.root / file
             try:
-                # The mode is that of a link itself, because tools skip links.
+                # Use the mode of a link itself, because tools skip links.
                 mode, content = path.lstat().st_mode, path.read_bytes()
             except OSError:
                 continue
@@ -62,24 +63,24 @@ class FileCache:
         return found
 
     def uncached(self, files: Iterable[str], digests: Mapping[str, str]) -> list[str]:
-        """The files without a cached result."""
+        """Return the files without a cached result."""
         return [file for file in files if digests.get(file) not in self._rows]
 
     def cached(
         self, files: Iterable[str], digests: Mapping[str, str]
     ) -> dict[str, FileRows]:
-        """The cached results of the files that have one."""
+        """Return the cached results, for the files that have one."""
         hits = {
             file: digests[file] for file in files if digests.get(file) in self._rows
         }
         return {file: self._rows[digest] for file, digest in hits.items()}
 
     def save(self, results: Mapping[str, FileRows], digests: Mapping[str, str]) -> None:
-        """Write the results of these files, and drop those of all other files.
+        """Write the results of these files, and drop the results of all other files.
 
         Args:
             digests: the digests from before the tool ran. If a file has another digest
-                now, its result is dropped: it may be of either content.
+                now, its result is dropped, because it may belong to either content.
         """
         now = self.digests(results)
         current = {

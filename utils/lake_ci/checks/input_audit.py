@@ -1,5 +1,6 @@
-"""Checks the declared inputs of jobs: runs each job in a copy of the repository that
-contains only the declared files.
+"""Checks the declared inputs of jobs.
+
+It runs each job in a copy of the repository that contains only the declared files.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ AUTHOR = (
     "-c",
     "commit.gpgsign=false",
 )
-# Folders that git ignores and each checkout may have: the suite makes them, and checks
-# them against locks.
+# Folders that git ignores and each checkout may have: the suite creates them, and
+# checks them against locks.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
 SETTLED_SECONDS = 10
-# Files that git itself reads to list files; their effect is in the list.
+# Files that git reads to list files; the list shows their effect.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
 # The parts of a row's text that differ between any two runs: times, sizes, and ids that
 # depend on the commit.
@@ -83,7 +84,7 @@ class Copies:
             self.root, "clone", "--quiet", "--no-checkout", str(self.root), str(copy)
         )
         self._fill(copy, files)
-        # Otherwise git takes a mark on a file for a change, and reads the file.
+        # Otherwise git sees the mark on a file as a change, and reads the file.
         self._git(copy, "config", "core.trustCtime", "false")
         origin = git.ask(self.root, "remote", "get-url", "origin")
         self._git(
@@ -112,8 +113,8 @@ class Copies:
             target = copy / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self.root / file, target, follow_symlinks=False)
-            # git rereads files that are newer than its index, which would look like
-            # reads of the job.
+            # git rereads files that are newer than its index; the check would report
+            # these reads as reads of the job.
             settled = time.time() - SETTLED_SECONDS
             if target.lstat().st_mtime > settled:
                 os.utime(target, (settled, settled), follow_symlinks=False)
@@ -198,7 +199,10 @@ class InputAudit(Check):
         return self.missed(result, expected, done, absent, were_read(full, unread))
 
     def files(self, ctx: CheckContext) -> tuple[list[str], list[str]]:
-        """All files of the checkout, and the declared ones. Raises LakeCiError."""
+        """Return all files of the checkout, and the declared files.
+
+        Raises LakeCiError.
+        """
         digests = Digests(ctx.root, ctx.root / ".cache" / "digests")
         prints = Fingerprints(
             self.graph, Machine(ctx.root, ctx.env, digests, date.today())
@@ -212,7 +216,7 @@ class InputAudit(Check):
             raise LakeCiError(str(error)) from None
 
     def run_job(self, ctx: CheckContext, copy: Path) -> tuple[Completed, Result | str]:
-        """Run the job in a copy; returns its result, or why it could not run."""
+        """Run the job in a copy; return its result, or why it could not run."""
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
         if absent is not None:
@@ -222,8 +226,8 @@ class InputAudit(Check):
             )
             return Completed((), 0, "", "", 0.0), message
         env = {**ctx.env, SWITCH: Mode.OFF.value}
-        # The real path of the environments: nox writes it into new ones, which stay
-        # after the copy is removed.
+        # Use the real path of the environments: nox writes it into new environments,
+        # which stay after the copy is removed.
         lent = f"--envdir={(copy / '.nox').resolve()}"
         done = ctx.execute(
             [sys.executable, "-m", "nox", lent, "-s", self.variant.session],
@@ -239,7 +243,7 @@ class InputAudit(Check):
         return done, result
 
     def whole(self, result: Result, done: Completed, words: str) -> Outcome:
-        """The outcome of a job with the same result, or that declares all files."""
+        """Return the outcome if the result is the same, or all files are declared."""
         if passed(result):
             weak = [check.not_checked for check in result.checks if check.not_checked]
             if weak:
@@ -270,7 +274,7 @@ class InputAudit(Check):
         absent: Sequence[str],
         read: Sequence[str],
     ) -> Outcome:
-        """The outcome of a job that reads files that it does not declare."""
+        """Return the outcome of a job that reads undeclared files."""
         text = f"{failure_text(result)}\n{done.stdout}\n{done.stderr}".replace(
             f"{self.copies.folder}/{self.name}-declared/", ""
         )
@@ -307,7 +311,7 @@ class InputAudit(Check):
 
 @dataclass(frozen=True)
 class InputAuditOptions:
-    """The options of `nox -s inputs`: the jobs to check; none for all."""
+    """The options of `nox -s inputs`: the jobs to check; an empty list means all."""
 
     jobs: Sequence[str]
 
@@ -318,22 +322,22 @@ class InputAuditOptions:
 
 
 def parser() -> Parser:
-    """The parser of the options of `nox -s inputs`."""
+    """Return the parser of the options of `nox -s inputs`."""
     parser = Parser("nox -s inputs --", "Run jobs on what they declare to read.")
     parser.add_argument("jobs", nargs="*", metavar="JOB", help="only this job")
     return parser
 
 
 def options(posargs: Sequence[str]) -> InputAuditOptions:
-    """Read what was typed after `--`. Raises UsageError."""
+    """Parse the options after `--`. Raises UsageError."""
     return InputAuditOptions(parser().parse_args(list(posargs)).jobs)
 
 
 def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
-    """The sessions to check: for each job the one on the newest Python and Java.
+    """Return the sessions to check: for each job the newest Python and Java.
 
     Args:
-        names: the jobs to check; none for all.
+        names: the jobs to check; empty: all.
         itself: the job of this check.
 
     Raises:
@@ -342,7 +346,7 @@ def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
     jobs = [graph.named(name) for name in names] or [
         job for job in graph if job.name != itself
     ]
-    # The jobs whose artifacts a job takes run first.
+    # Jobs whose artifacts another job takes run first.
     wanted = {need for job in jobs for need in job.artifacts_from} | {
         job.name for job in jobs
     }
@@ -352,10 +356,10 @@ def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
 def checks(
     graph: Graph, root: Path, names: Sequence[str], folder: str | Path, itself: str
 ) -> list[Check]:
-    """The checks of the jobs.
+    """Return the checks of the jobs.
 
     Args:
-        folder: a folder for the copies, outside the checkout, because tools look for
+        folder: a folder for the copies, outside the checkout, because tools search for
             settings in parent folders.
     """
     copies = Copies(root, Path(folder))
@@ -365,22 +369,22 @@ def checks(
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder for the copies."""
+    """Return a temporary folder for the copies."""
     return tempfile.TemporaryDirectory(prefix="lake-ci-inputs-")
 
 
 def passed(result: Result) -> bool:
-    """Whether other jobs may take the artifacts of a job."""
+    """Return whether other jobs may take the artifacts of a job."""
     return result.status in (Status.SUCCESS, Status.WARNING)
 
 
 def same_result(one: Result, other: Result) -> bool:
-    """Whether two results of a job have equal rows, findings and artifacts."""
+    """Return whether two results of a job have equal rows, findings and artifacts."""
     return not differing(one, other) and _files(one) == _files(other)
 
 
 def differing(one: Result, other: Result) -> list[str]:
-    """The rows that differ, each with both values."""
+    """Return the rows that differ, each with both values."""
     first, second = _rows(one), _rows(other)
     absent = ("absent", "")
     found = []
@@ -404,7 +408,7 @@ def _rows(result: Result) -> dict[str, tuple[str, ...]]:
 
 
 def _files(result: Result) -> list[str]:
-    """The artifacts; without versions, because the commit of a copy is another one."""
+    """Return the artifacts without versions, because the copy has another commit."""
     return sorted(
         re.sub(r"^dist/.*?(\.whl|\.tar\.gz)$", r"dist/*\1", name)
         for name in result.artifacts
@@ -412,7 +416,7 @@ def _files(result: Result) -> list[str]:
 
 
 def failure_text(result: Result) -> str:
-    """The rows of a result that did not succeed, with their findings, as text."""
+    """Return the unsuccessful rows of a result, with their findings, as text."""
     lines = []
     for check in result.checks:
         if check.status is not Status.SUCCESS:
@@ -425,7 +429,7 @@ def failure_text(result: Result) -> str:
 
 
 def named_in(text: str, files: Sequence[str]) -> list[str]:
-    """The files whose path, relative to the repository, is in a text."""
+    """Return the files whose path, relative to the repository, is in a text."""
     return [
         name
         for name in files
@@ -437,7 +441,7 @@ def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
     """Mark files so that reads can be detected.
 
     Returns:
-        The marked files; none if the file system does not record reads.
+        The marked files; empty if the file system does not record reads.
     """
     probe = copy / ".git" / "HEAD"
     os.utime(probe, ns=(UNREAD_NS, probe.stat().st_mtime_ns))
@@ -454,9 +458,9 @@ def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
 
 
 def were_read(copy: Path, marked: Iterable[str]) -> list[str]:
-    """The files that were read since they were marked.
+    """Return the files that were read since they were marked.
 
-    Files that git itself reads are listed only if there are no others.
+    Files that git reads are included only if there are no other files.
     """
     read = [name for name in marked if (copy / name).lstat().st_atime_ns != UNREAD_NS]
     return [name for name in read if Path(name).name not in GITS] or read

@@ -1,3 +1,4 @@
-"""Deploys the wheel to a workspace, whole or not at all: `python -m lake_ci.deploy`,
-run by `nox -s deploy`.
+"""Deploys the wheel to a workspace, completely or not at all.
+
+`nox -s deploy` runs it as `python -m lake_ci.deploy`.
 """

@@ -1,7 +1,8 @@
-"""`python -m lake_ci.deploy`: deploys, rolls back, tells. One JSON object a line on
-standard output; see `events`.
+"""`python -m lake_ci.deploy`: deploys, rolls back, or prints status and history.
 
-Exit codes: 0 done, or nothing to do; 1 failed, and undone; 2 refused, or wrong usage; 3
+Standard output has one JSON object per line; see `events`.
+
+Exit codes: 0 done, or nothing to do; 1 failed and undone; 2 refused, or wrong usage; 3
 no workspace; 130 interrupted.
 """
 
@@ -30,8 +31,9 @@ BAD = (rollout.RETURNED, rollout.NOT_BACK)
 
 
 def arguments() -> argparse.ArgumentParser:
-    """What the process is told; `nox -s deploy` has read and checked what the user
-    typed before.
+    """Return the parser of the process's arguments.
+
+    `nox -s deploy` has already parsed and checked what the user typed.
     """
     parser = argparse.ArgumentParser(
         prog="python -m lake_ci.deploy", description=__doc__, allow_abbrev=False
@@ -53,7 +55,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str], env: Mapping[str, str], events: Events) -> int:
-    """Do what was asked; the exit code."""
+    """Run the requested command; return the exit code."""
     options = arguments().parse_args(argv)
     try:
         outcome, code = _do(options, env, events)
@@ -82,7 +84,7 @@ def _do(
     clock = Clock()
     target = bundle.read(root, options.environment, env)
     deploys = not (options.status or options.history or options.rollback is not None)
-    # Before the workspace is even asked who we are.
+    # Verify the wheel before the first request to the workspace.
     built = artifacts.verify(root) if deploys else None
     with events.step("workspace") as step:
         connection = connect(target, env, events, clock, emulator=options.emulator)
@@ -129,8 +131,8 @@ def _context(
 
 
 def _print(line: str) -> None:
-    # A lost terminal, or a nox that is gone: nobody hears it, and the deploy ends by
-    # the signal that comes with it.
+    # A closed terminal, or a dead nox, reads no output. The deploy ends by the signal
+    # that comes with it.
     try:
         print(line, flush=True)
     except BrokenPipeError:

@@ -1,5 +1,6 @@
-"""Verifies the built wheel before a deploy: its checksums, and that it was built from
-the commit that is checked out.
+"""Verifies the built wheel before a deploy.
+
+Its checksums must match, and it must be built from the commit that is checked out.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ DIST = "dist"
 CHECKSUMS = "reports/build/SHA256SUMS"
 BUILD = "run `nox -s build`"
 LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
-# How many letters of the commit stand in a version that no tag names;
-# `[tool.versioningit.format]` says the same.
+# The number of letters of the commit in a version without a tag;
+# `[tool.versioningit.format]` has the same number.
 SHORT = 12
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The wheel to deploy. `sha256` is of the wheel's file, `commit` the full id."""
+    """The wheel to deploy.
+
+    `sha256` is that of the wheel's file. `commit` is the full id.
+    """
 
     wheel: Path
     package: str
@@ -37,8 +41,9 @@ class Artifacts:
 
 
 def verify(root: Path) -> Artifacts:
-    """Verify the wheel in `dist/`. Raises RefusedError with the problem and the next
-    command.
+    """Verify the wheel in `dist/`.
+
+    Raises RefusedError with the problem and the next command.
     """
     commit = _clean_commit(root)
     part = results.incomplete((root / CHECKSUMS).parent)
@@ -62,7 +67,7 @@ def verify(root: Path) -> Artifacts:
 
 
 def _clean_commit(root: Path) -> str:
-    """The commit that is checked out, and nothing beside it."""
+    """Return the commit that is checked out; refuse uncommitted changes."""
     commit = git.commit(root)
     if commit is None:
         raise RefusedError(
@@ -82,7 +87,7 @@ def _clean_commit(root: Path) -> str:
 
 
 def _refuse_other_files(root: Path, sums: Mapping[str, str]) -> None:
-    """Hold the files of `dist/` against their checksums, both ways."""
+    """Compare the files of `dist/` with their checksums, in both directions."""
     for path in sorted((root / DIST).glob("*")):
         if path.is_file() and path.name not in sums:
             raise RefusedError(f"{DIST}/{path.name} is not in {CHECKSUMS}", BUILD)
@@ -113,7 +118,7 @@ def _sums(root: Path) -> dict[str, str]:
 
 
 def _metadata(wheel: Path) -> tuple[str, str]:
-    """The name and the version that a wheel's own metadata tell."""
+    """Return the name and the version in a wheel's metadata."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             [name] = [
@@ -130,8 +135,9 @@ def _metadata(wheel: Path) -> tuple[str, str]:
 
 
 def _is_of(root: Path, version: str, commit: str) -> bool:
-    """Whether a version is the commit's: it holds its id, or a tag of the commit names
-    it.
+    """Return whether a version belongs to a commit.
+
+    The version contains the commit's id, or a tag of the commit names the version.
     """
     match = re.search(r"\+g([0-9a-f]+)$", version)
     if match:

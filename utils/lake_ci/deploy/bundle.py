@@ -1,5 +1,6 @@
-"""Reads the environments and the scheduled job from databricks.yml and
-`[tool.lake_ci.deploy]` in pyproject.toml.
+"""Reads the environments and the scheduled job.
+
+They are defined in databricks.yml and in `[tool.lake_ci.deploy]` of pyproject.toml.
 """
 
 from __future__ import annotations
@@ -27,25 +28,25 @@ FILE = "databricks.yml"
 TABLE = "[tool.lake_ci.deploy]"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
-# Stays as it is until the cluster is known, so that a new cluster does not make another
-# release of the same files.
+# This placeholder stays until the cluster is known, so that a new cluster does not
+# change the release of the same files.
 CLUSTER = "cluster_id"
 
 
-# What the arguments of the run to compare with have to name: it reads the one, and
-# writes the other.
+# The arguments of the comparison run must contain both folders: it reads the sample,
+# and writes the lake.
 FOLDERS = ("{sample}", "{lake}")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the sample is run on this machine, for its gold tables to be compared.
+    """How the sample is run on this machine, to compare its gold tables.
 
     Attributes:
-        arguments: those of Python, in which `{sample}` and `{lake}` are folders.
+        arguments: Python's arguments, in which `{sample}` and `{lake}` are folders.
         path: the folders of its PYTHONPATH, relative to the repository.
-        environment: the variables that it is given.
-        unset: the variables of this process that it is not given, by patterns.
+        environment: the variables that are set for it.
+        unset: patterns of the variables of this process that it does not inherit.
     """
 
     arguments: tuple[str, ...]
@@ -60,23 +61,23 @@ class Target:
 
     Attributes:
         name: `trial`, `dev`, `staging` or `production`.
-        host: the workspace it is in; None where the bundle names none, which is the
-            emulator.
-        profile: the profile of ~/.databrickscfg that has its credentials, where the
-            bundle names one.
+        host: its workspace; None if the bundle does not name one: the emulator.
+        profile: the profile of ~/.databrickscfg with its credentials, if the bundle
+            names one.
         package: the distribution that is deployed.
         base: the folder on the volume that holds its releases, its ledger and its lock.
         source: the folder on the volume that holds the source files.
         lake: `catalog.schema`.
         cluster: the id of the cluster, or with `lookup` its name.
         job: the settings of the scheduled job as declared: paths relative to the
-            repository. inspect, restore: the scripts that tell of the cluster and its
-            tables, and that set tables back.
+            repository.
+        inspect: the script that reports the state of the cluster and its tables.
+        restore: the script that restores tables to an older version.
         sample: the folder with the sample that is uploaded as source data; None for an
-            environment with its own.
-        compare: the run of the sample on this machine that says what the gold tables
-            have to hold; None where nothing does.
-        limits: how long things may take.
+            environment with its own data.
+        compare: the run of the sample on this machine that defines the expected content
+            of the gold tables; None if they are not compared.
+        limits: the time limits.
     """
 
     name: str
@@ -97,8 +98,9 @@ class Target:
 
     @property
     def scripts(self) -> tuple[str, ...]:
-        """The scripts that the job runs, in the order of its tasks, relative to the
-        repository.
+        """The scripts that the job runs, in the order of its tasks.
+
+        Paths are relative to the repository.
         """
         return tuple(
             task["spark_python_task"]["python_file"] for task in self.job["tasks"]
@@ -106,8 +108,9 @@ class Target:
 
 
 def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
-    """The environment of that name. Raises RefusedError that names the file and the
-    place in it.
+    """Return the environment of that name.
+
+    Raises RefusedError with the file and the place in it.
     """
     body = load(root)
     beside = _beside(root)
@@ -157,7 +160,7 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
 def _variables(
     body: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> dict[str, Mapping[str, Any]]:
-    """The declaration of each variable: the target's, or else the bundle's."""
+    """Return the declaration of each variable: the target's, or else the bundle's."""
     own = chosen.get("variables", {})
     declared = {
         name: own.get(name, declared) for name, declared in body["variables"].items()
@@ -173,7 +176,7 @@ def _given(variable: str, declared: Mapping[str, Any], env: Mapping[str, str]) -
 
 
 def _cluster(declared: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, bool]:
-    """The id of the cluster, or its name and that it is looked up."""
+    """Return the id of the cluster, or its name and that it must be looked up."""
     given = _given(CLUSTER, declared, env)
     if given is None:
         return str(declared.get("lookup", {}).get("cluster", "")), True
@@ -183,7 +186,10 @@ def _cluster(declared: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, 
 def _job(
     root: Path, jobs: Mapping[str, Any], name: str, values: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The settings of the job, each `${...}` replaced, whose scripts are there."""
+    """Return the settings of the job, with each `${...}` replaced.
+
+    Its scripts must exist.
+    """
     if name not in jobs:
         raise RefusedError(f"{FILE}: there is no job {name!r}, which {TABLE} names")
     resolved: dict[str, Any] = json.loads(_resolved(json.dumps(jobs[name]), values))
@@ -195,7 +201,10 @@ def _job(
 
 
 def load(root: Path) -> dict[str, Any]:
-    """The content of databricks.yml, valid by the schema. Raises RefusedError."""
+    """Return the content of databricks.yml, validated by the schema.
+
+    Raises RefusedError.
+    """
     try:
         body = yaml.safe_load((root / FILE).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
@@ -225,7 +234,7 @@ def _beside(root: Path) -> dict[str, Any]:
 def _sample(
     root: Path, beside: Mapping[str, Any], name: str, targets: Mapping[str, Any]
 ) -> str | None:
-    """The folder with the sample, for a target that is given it."""
+    """Return the folder with the sample, for a target that uses one."""
     sample, wanted = beside.get("sample"), beside.get("sample_on", ())
     where = f"pyproject.toml: {TABLE}"
     for each in wanted:
@@ -245,7 +254,7 @@ def _sample(
 
 
 def _comparison(root: Path, settings: Any, *, used: bool) -> Comparison | None:
-    """The run to compare with; where it is used, its folders have to be there."""
+    """Return the comparison run; if it is used, its folders must exist."""
     if settings is None:
         return None
     where = f"pyproject.toml: {TABLE[:-1]}.compare]"
@@ -262,14 +271,14 @@ def _comparison(root: Path, settings: Any, *, used: bool) -> Comparison | None:
 
 
 def _check_folders(root: Path, folders: Sequence[str], where: str) -> None:
-    """Raise RefusedError for one that is not there."""
+    """Raise RefusedError for a folder that does not exist."""
     for folder in folders:
         if not (root / folder).is_dir():
             raise RefusedError(f"{where}: path: there is no folder {folder!r}")
 
 
 def _with_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table of TOML whose lists are tuples."""
+    """Return a table of TOML with tuples in place of lists."""
     return {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in table.items()
@@ -288,8 +297,9 @@ def _limits(settings: Mapping[str, Any]) -> Limits:
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:
-    """The text with each `${...}` replaced, and those in what replaced it; the
-    cluster's stays.
+    """Return the text with each `${...}` replaced, also in the replacements.
+
+    The placeholder of the cluster stays.
     """
     for _ in range(10):
         before = text

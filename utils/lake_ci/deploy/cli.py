@@ -1,5 +1,7 @@
-"""databricks-cli 0.18 as a process: answers as JSON, errors as WorkspaceError, the
-token in its environment alone.
+"""Runs databricks-cli 0.18 as a process.
+
+It returns answers as JSON, raises errors as WorkspaceError, and passes the token only
+through the environment of the process.
 """
 
 from __future__ import annotations
@@ -17,10 +19,9 @@ from urllib.parse import urlsplit
 from lake_ci.deploy.errors import WorkspaceError
 from lake_ci.system.redaction import Redactor
 
-# A name that no resolver answers: the request goes to the proxy, which is the workspace
-# itself.
+# No resolver knows this name, so the request goes to the proxy, which is the workspace.
 BEHIND_PROXY = "http://workspace.invalid"
-# What an answer of these codes is about passes; the command may be typed again.
+# The causes of these error codes are temporary: the command may be sent again.
 PASSING = (
     "REQUEST_LIMIT_EXCEEDED",
     "TEMPORARILY_UNAVAILABLE",
@@ -36,12 +37,12 @@ class DatabricksCli:
 
     Args:
         program: the command's path.
-        host: the workspace's address; one with a port is reached as a proxy, for the
-            CLI drops ports.
-        token: a bearer token, which goes to the command through its environment.
-        env: the environment it inherits from.
-        seconds: how long one command may take: the CLI itself waits for an answer
-            without end.
+        host: the workspace's URL. A URL with a port is used as a proxy, because the CLI
+            drops ports.
+        token: a bearer token, which the command gets through its environment.
+        env: the environment that the command inherits.
+        seconds: the time limit of one command: the CLI itself waits for an answer
+            without a limit.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class DatabricksCli:
             "DATABRICKS_HOST": host,
             "DATABRICKS_TOKEN": token,
             "DATABRICKS_CONFIG_FILE": os.devnull,
-            # Another `databricks` on PATH would otherwise be run in its place.
+            # Without this, the CLI would run another `databricks` on PATH instead.
             "DATABRICKS_CLI_DO_NOT_EXECUTE_NEWER_VERSION": "1",
         }
         address = urlsplit(host)
@@ -90,7 +91,7 @@ class DatabricksCli:
             ) from None
 
     def text(self, *arguments: str) -> str:
-        """Run a command to its end; return what it printed. Raises WorkspaceError."""
+        """Run a command to its end; return its output. Raises WorkspaceError."""
         try:
             done = subprocess.run(
                 [self._program, *arguments],
@@ -118,7 +119,7 @@ class DatabricksCli:
 
 
 def failed(arguments: Sequence[str], output: str) -> WorkspaceError:
-    """The error that a command's own words stand for."""
+    """Return the error for the output of a failed command."""
     text = output.strip()
     match = re.search(r"^Error: (b['\"].*['\"])$", text, re.MULTILINE | re.DOTALL)
     if match:
@@ -126,7 +127,7 @@ def failed(arguments: Sequence[str], output: str) -> WorkspaceError:
             body = json.loads(ast.literal_eval(match[1]))
             code, message = str(body["error_code"]), str(body["message"])
         except (ValueError, SyntaxError, KeyError, TypeError):
-            # An answer that is no JSON comes from a proxy, or was cut short.
+            # An answer that is not JSON comes from a proxy, or was truncated.
             return WorkspaceError(
                 f"{_name(arguments)}: {match[1][:300]}", retryable=True
             )
@@ -149,7 +150,7 @@ def failed(arguments: Sequence[str], output: str) -> WorkspaceError:
 
 
 def _name(arguments: Sequence[str]) -> str:
-    """`databricks clusters restart`: the command without its options."""
+    """Return the command without its options: `databricks clusters restart`."""
     words = []
     for argument in arguments:
         if argument.startswith("-"):

@@ -1,8 +1,7 @@
-"""The protocol of the requests that a deploy sends to a workspace, and plain values for
-the answers.
+"""The protocol of the requests that a deploy sends to a workspace.
 
-`workspace.Databricks` implements it with the real clients; the unit tests use a fake
-that records the calls.
+The answers are plain values. `workspace.Databricks` implements the protocol with the
+real clients; the unit tests use a fake that records the calls.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster. `state` is one of Databricks' states: PENDING, RUNNING, RESTARTING,
-    TERMINATED, ...
+    """A cluster.
+
+    `state` is one of Databricks' states: PENDING, RUNNING, RESTARTING, TERMINATED, ...
     """
 
     id: str
@@ -32,8 +32,9 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Library:
-    """A wheel on a cluster. `path` is the file it was installed from; `state` is one of
-    Databricks' states.
+    """A wheel on a cluster.
+
+    `path` is the file it was installed from; `state` is one of Databricks' states.
     """
 
     path: str
@@ -43,8 +44,10 @@ class Library:
 
 @dataclass(frozen=True)
 class TaskRun:
-    """A task of a run. Times are in seconds since 1970, 0 while they are unknown;
-    `seconds` is the execution time without waiting.
+    """A task of a run.
+
+    Times are in seconds since 1970, 0 while they are unknown. `seconds` is the
+    execution time without waiting.
     """
 
     key: str
@@ -83,7 +86,7 @@ class JobRun:
 
 @dataclass(frozen=True)
 class Output:
-    """What a task printed, and the error it ended with."""
+    """The output of a task, and the error that it ended with."""
 
     logs: str = ""
     error: str = ""
@@ -98,12 +101,14 @@ class ScheduledJob:
 
 
 class Workspace(Protocol):
-    """The requests of a deploy. Each method raises WorkspaceError if the workspace
-    rejects the request or does not answer.
+    """The requests of a deploy.
+
+    Each method raises WorkspaceError if the workspace rejects the request or does not
+    answer.
     """
 
     def user(self) -> str:
-        """The name of the user or service principal of the credentials."""
+        """Return the name of the user or service principal of the credentials."""
         ...
 
     def read(self, path: str) -> bytes | None:
@@ -111,8 +116,9 @@ class Workspace(Protocol):
         ...
 
     def write(self, path: str, content: bytes, *, overwrite: bool) -> bool:
-        """Write a complete file of a volume. Returns False if it exists and may not be
-        overwritten.
+        """Write a complete file of a volume.
+
+        Returns False if it exists and may not be overwritten.
         """
         ...
 
@@ -125,7 +131,7 @@ class Workspace(Protocol):
         ...
 
     def find_cluster(self, name: str) -> str | None:
-        """The id of the cluster of that name."""
+        """Return the id of the cluster of that name."""
         ...
 
     def cluster(self, cluster_id: str) -> Cluster: ...
@@ -141,11 +147,11 @@ class Workspace(Protocol):
     def uninstall(self, cluster_id: str, wheel: str) -> None: ...
 
     def active_runs(self, cluster_id: str) -> Mapping[int, str]:
-        """The runs that use the cluster now: id and name."""
+        """Return the id and the name of each run that uses the cluster now."""
         ...
 
     def submit(self, body: Mapping[str, Any]) -> int:
-        """Start a one-time run; the same idempotency token again gives the same run."""
+        """Start a one-time run; the same idempotency token returns the same run."""
         ...
 
     def run(self, run_id: int) -> JobRun: ...
@@ -155,7 +161,7 @@ class Workspace(Protocol):
     def cancel(self, run_id: int) -> None: ...
 
     def job(self, name: str) -> ScheduledJob | None:
-        """The job of that name. Raises WorkspaceError where there are several."""
+        """Return the job of that name. Raises WorkspaceError if there are several."""
         ...
 
     def create_job(self, settings: Mapping[str, Any]) -> int: ...

@@ -1,5 +1,6 @@
-"""Installs exactly one version of the wheel on a cluster, without a needless restart
-and without interrupting other runs.
+"""Installs exactly one version of the wheel on a cluster.
+
+It restarts the cluster only if necessary, and does not interrupt other runs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Installation:
         self._clock = clock
 
     def wheels(self) -> list[Library]:
-        """The package's wheels on the cluster, whatever their state."""
+        """Return the package's wheels on the cluster, in any state."""
         return [
             wheel
             for wheel in self._workspace.wheels(self._cluster)
@@ -45,15 +46,17 @@ class Installation:
         ]
 
     def holds(self, wheel: str | None) -> bool:
-        """Whether exactly this wheel of the package is installed; with None, whether
-        none is.
+        """Return whether exactly this wheel of the package is installed.
+
+        With None, return whether no wheel of it is installed.
         """
         found = {(each.path, each.state) for each in self.wheels()}
         return found == ({(wheel, "INSTALLED")} if wheel else set())
 
     def running(self) -> Cluster:
-        """Start the cluster if it is terminated, and poll until it runs. Raises
-        StepError.
+        """Start the cluster if it is terminated, and poll until it runs.
+
+        Raises StepError.
         """
         started = False
 
@@ -78,15 +81,17 @@ class Installation:
         return poll_until(look, self._limits.start, late, self._limits, self._clock)
 
     def wait_until_idle(self, wheel: str | None) -> None:
-        """If the install needs a restart, wait until no run uses the cluster. Raises
-        StepError.
+        """Wait until no run uses the cluster, if the install needs a restart.
+
+        Raises StepError.
         """
         if self._others(wheel):
             self._idle()
 
     def install(self, wheel: str) -> str:
-        """Install a wheel and poll until it is installed. Raises StepError with the
-        library's messages.
+        """Install a wheel and poll until it is installed.
+
+        Raises StepError with the library's messages.
         """
         known = {each.path: each for each in self.wheels()}
         if wheel in known and known[wheel].state == "INSTALLED":
@@ -96,10 +101,10 @@ class Installation:
         return "installed"
 
     def clear(self, wheel: str | None) -> str:
-        """Uninstall every other wheel of the package, and restart the cluster if that
-        is needed. Raises StepError.
+        """Uninstall every other wheel of the package.
 
-        The restart waits for active runs, up to the limit `busy`.
+        If necessary, restart the cluster. The restart waits for active runs, up to the
+        limit `busy`. Raises StepError.
         """
         others = self._uninstall_others(wheel)
         leaving = {
@@ -123,7 +128,7 @@ class Installation:
         return f"removed {', '.join(sorted(removed))}; restarted"
 
     def runs_of_others(self) -> Mapping[int, str]:
-        """The runs that a restart would interrupt: id and name."""
+        """Return the id and the name of each run that a restart would interrupt."""
         return self._workspace.active_runs(self._cluster)
 
     def _idle(self) -> None:
@@ -145,7 +150,7 @@ class Installation:
         return others
 
     def _restart(self, wheel: str | None) -> None:
-        """Restart the cluster and wait until it runs with this wheel alone."""
+        """Restart the cluster and wait until it runs with only this wheel."""
         self._workspace.restart(self._cluster)
         self._gone(wheel)
         self.running()
@@ -184,7 +189,7 @@ class Installation:
         poll_until(look, self._limits.install, late, self._limits, self._clock)
 
     def _others(self, wheel: str | None) -> list[Library]:
-        """The other wheels of the package on the cluster."""
+        """Return the other wheels of the package on the cluster."""
         return [each for each in self.wheels() if each.path != wheel]
 
     def _is_ours(self, path: str) -> bool:
@@ -192,5 +197,5 @@ class Installation:
 
 
 def version(wheel: str) -> str:
-    """The version in a wheel's file name."""
+    """Return the version in a wheel's file name."""
     return PurePosixPath(wheel).name.split("-")[1]

@@ -1,5 +1,7 @@
-"""Connects to the workspace of an environment with Databricks' variables, profiles or
-OIDC, and refuses credentials of another workspace.
+"""Connects to the workspace of an environment, and refuses other credentials.
+
+Credentials come from Databricks' variables, profiles or OIDC. Credentials of another
+workspace are refused.
 """
 
 from __future__ import annotations
@@ -35,13 +37,14 @@ WAYS = (
     " DATABRICKS_CLIENT_SECRET; or DATABRICKS_CONFIG_PROFILE; or let GitHub's OIDC in"
     " by DATABRICKS_AUTH_TYPE=github-oidc"
 )
-# An HTTP header holds nothing else, and what is shorter would not be redacted.
+# An HTTP header cannot contain other characters, and a shorter token would not be
+# redacted.
 TOKEN = re.compile(rf"[!-~]{{{SHORTEST},}}")
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A workspace that has answered, and the cluster in it. `summary` is for people."""
+    """A workspace that has answered, and its cluster. `summary` is for people."""
 
     workspace: Workspace
     target: Target
@@ -61,9 +64,9 @@ def connect(
     """Find the workspace and the cluster of an environment.
 
     Raises:
-        NoWorkspaceError: there are no credentials, or they are of another workspace
+        NoWorkspaceError: there are no credentials, or they belong to a workspace other
             than the environment's.
-        RefusedError: there is no such cluster.
+        RefusedError: the cluster does not exist.
         WorkspaceError: the workspace does not answer, or does not accept the
             credentials.
     """
@@ -96,7 +99,7 @@ def connect(
 
 
 def _cluster(workspace: Workspace, target: Target) -> str:
-    """The id of the environment's cluster, looked up where its name is given."""
+    """Return the id of the environment's cluster; look it up if its name is given."""
     if not target.lookup:
         return target.cluster
     found = workspace.find_cluster(target.cluster)
@@ -111,10 +114,10 @@ def _cluster(workspace: Workspace, target: Target) -> str:
 def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
     options: dict[str, Any] = {
         "clock": SdkClock(clock, target.limits.request),
-        # One way to send a file, for all sizes that occur here.
+        # Use the same upload method for all sizes that occur here.
         "disable_experimental_files_api_client": True,
         "http_timeout_seconds": target.limits.request,
-        # `retries.retry` sends the requests again that the SDK does not.
+        # `retries.retry` retries the requests that the SDK does not retry.
         "retry_timeout_seconds": int(max(1.0, target.limits.request)),
     }
     if target.profile and "DATABRICKS_HOST" not in env:
@@ -129,8 +132,9 @@ def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
 
 
 def _token(config: Config, target: Target) -> str:
-    """The bearer token of any kind of credentials: databricks-cli accepts nothing
-    else.
+    """Return the bearer token for any kind of credentials.
+
+    databricks-cli accepts no other kind.
     """
     try:
         header = config.authenticate().get("Authorization", "")
@@ -152,14 +156,15 @@ def _token(config: Config, target: Target) -> str:
 
 
 def _secrets(config: Config) -> list[str]:
-    """The secrets that the SDK has read, from variables or from a profile."""
+    """Return the secrets that the SDK has read, from variables or from a profile."""
     names = [attribute.name for attribute in Config.attributes() if attribute.sensitive]
     return [str(getattr(config, name)) for name in names if getattr(config, name)]
 
 
 def provision(sdk: WorkspaceClient, target: Target) -> None:
-    """Create the volumes and the cluster in the emulator; Terraform and people do that
-    in a real workspace.
+    """Create the volumes and the cluster in the emulator.
+
+    In a real workspace, Terraform and people do that.
     """
     for path in (target.base, target.source):
         _, _, catalog, schema, volume, *_ = path.split("/")

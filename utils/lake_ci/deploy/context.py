@@ -1,6 +1,4 @@
-"""The context of a deploy: one workspace, one environment and its cluster, with ledger,
-lock and runs.
-"""
+"""The context of a deploy: workspace, environment, cluster, ledger, lock and runs."""
 
 from __future__ import annotations
 
@@ -29,7 +27,8 @@ class DeployContext:
     """The workspace, the environment and the services that all steps of a deploy use.
 
     Attributes:
-        cluster: the cluster's id; `runtime` is its Databricks runtime.
+        cluster: the cluster's id.
+        runtime: its Databricks runtime.
         me: this deploy as holder of the lock.
     """
 
@@ -64,13 +63,14 @@ class DeployContext:
         return found
 
     def inspect(self, release: Release, name: str, *options: str) -> dict[str, Any]:
-        """Run a release's script `inspect` on the cluster, and return its result:
-        packages and tables. Raises StepError.
+        """Run a release's script `inspect` on the cluster, and return its result.
+
+        The result contains packages and tables. Raises StepError.
         """
         arguments = ["--package", release.package, "--lake", self.target.lake, *options]
         task = release.task("inspect", release.inspect, self.cluster, *arguments)
         # The script only reads, so one token for each process is enough. A new process
-        # never gets the canceled run of an earlier one.
+        # never gets the canceled run of an earlier process.
         return self.runs.once(
             f"{self.target.package} {name}", f"{self.me.id}-{name}", [task]
         ).result("inspect")
@@ -92,7 +92,7 @@ class DeployContext:
         previous: LedgerEntry | None,
         **more: Any,
     ) -> LedgerEntry:
-        """Make the ledger's entry for a deploy that ends now."""
+        """Return the ledger entry for a deploy that ends now."""
         entry = LedgerEntry(
             number=0,
             kind=pending.kind,

@@ -1,5 +1,7 @@
-"""The errors of a deploy: refused before a change, failed after one, or a workspace
-that does not answer.
+"""The errors of a deploy.
+
+A deploy can be refused before a change, fail after a change, or get no answer from the
+workspace.
 """
 
 from __future__ import annotations
@@ -8,12 +10,13 @@ from lake_ci.errors import LakeCiError, MachineError
 
 
 class RefusedError(LakeCiError):
-    """The deploy is refused: nothing was changed."""
+    """The deploy is refused; nothing was changed."""
 
 
 class NoWorkspaceError(MachineError):
-    """There are no credentials, or they are of another workspace: nothing was
-    changed.
+    """There are no credentials, or they belong to another workspace.
+
+    Nothing was changed.
     """
 
 

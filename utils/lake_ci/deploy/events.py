@@ -1,5 +1,6 @@
-"""The events that a deploy prints while it runs: one JSON object per line, two for each
-step, with secrets redacted.
+"""Prints the events of a running deploy, with secrets redacted.
+
+Each event is one JSON object per line. Each step has two events.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class Step:
 
     Attributes:
         status: `success`, `skipped` or `warning`; a step that raises ends as `failure`.
-        findings: what is wrong, a message each.
-        data: measured figures, as JSON.
+        findings: the problems, one message each.
+        data: measurements, as JSON.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Events:
     """Writes events through `out`, with secrets redacted.
 
     Attributes:
-        redact: for all that the deploy prints or stores.
+        redact: redacts everything that the deploy prints or stores.
     """
 
     def __init__(
@@ -89,9 +90,7 @@ class Events:
     def row(
         self, name: str, status: str, detail: str, seconds: float = 0.0, **data: Any
     ) -> None:
-        """Print both events of a step that ran elsewhere, such as a task on the
-        cluster.
-        """
+        """Print both events of a step that ran elsewhere, such as on the cluster."""
         findings = [detail] if status == "failure" else []
         self._say({"event": "begin", "step": name})
         outcome = {

@@ -1,5 +1,6 @@
-"""The ledger of deploys: one file for each entry, never overwritten; and the pending
-file of a deploy that has not ended.
+"""The ledger of deploys, and the pending file of a deploy that has not ended.
+
+The ledger has one file for each entry. Entries are never overwritten.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ LIVE = ("deploy", "rollback")
 
 @dataclass(frozen=True)
 class DeployRun:
-    """A one-time run of a deploy and its time window, in milliseconds since 1970: it
-    made the commits of a table in that window.
+    """A one-time run of a deploy and its time window, in milliseconds since 1970.
 
-    `ended` is 0 while it runs. `tasks` are the ids of its tasks, which Databricks
-    records in each commit.
+    The run made all commits of a table that are in that window. `ended` is 0 while it
+    runs. `tasks` are the ids of its tasks, which Databricks records in each commit.
     """
 
     id: int
@@ -34,20 +34,21 @@ class DeployRun:
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One line of the ledger.
+    """One entry of the ledger.
 
     Attributes:
         number: counts from 1.
         kind: `deploy`, `rollback`, or `returned` for a deploy that failed and was
             undone.
-        id: of the deploy that wrote it.
-        folder: the release's folder on the volume; None where nothing is deployed any
-            more. version, commit, sha256: of its wheel.
+        id: the id of the deploy that wrote it.
+        folder: the release's folder on the volume; None if a rollback removed
+            everything.
+        version, commit, sha256: those of its wheel.
         previous: the number of the entry that was live before.
-        tables: the Delta version of each table that was there before the scripts ran.
+        tables: the Delta version of each table that existed before the scripts ran.
         runs: the one-time runs of the deploy.
         gold: rows and sums of the gold tables afterwards.
-        said: for people: what was undone, and what could not be.
+        said: text for people: what was undone, and what could not be undone.
     """
 
     number: int
@@ -72,18 +73,19 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class Pending:
-    """A deploy that has begun and not ended, as stored in the workspace: the next
-    deploy resumes or undoes it.
+    """A deploy that has begun and not ended.
+
+    It is stored in the workspace, so that the next deploy resumes or undoes it.
 
     Attributes:
-        id: of the deploy, and of the entry that it will write.
+        id: the id of the deploy, and of the entry that it will write.
         kind: the kind of that entry.
-        folder: the release's folder; None for a rollback to nothing.
+        folder: the release's folder; None for a rollback that removes everything.
         attempt: counts the times the scripts were started, for their idempotency
             tokens.
         tables: as in `Entry`; None until they are known.
         runs: as in `Entry`.
-        job: the settings of the scheduled job from before, where there was one.
+        job: the settings that the scheduled job had before, if it existed.
         restoring: the idempotency token of the run that restores the tables in an undo;
             empty before that.
     """
@@ -108,8 +110,9 @@ class Ledger:
         self._pending = f"{base}/pending.json"
 
     def current(self) -> LedgerEntry | None:
-        """The entry of the deployed version; None before the first deploy. Its `folder`
-        is None if a rollback removed everything.
+        """Return the entry of the deployed version; None before the first deploy.
+
+        Its `folder` is None if a rollback removed everything.
         """
         for number in reversed(self._numbers()):
             entry = self.entry(number)
@@ -118,7 +121,7 @@ class Ledger:
         return None
 
     def entries(self) -> list[LedgerEntry]:
-        """All entries, oldest first."""
+        """Return all entries, oldest first."""
         return [self.entry(number) for number in self._numbers()]
 
     def entry(self, number: int) -> LedgerEntry:
@@ -133,8 +136,9 @@ class Ledger:
             ) from None
 
     def append(self, entry: LedgerEntry) -> LedgerEntry:
-        """Write the next entry. If the last entry is this deploy's, from before an
-        interruption, return that one.
+        """Write the next entry.
+
+        If this deploy wrote the last entry before an interruption, return that entry.
         """
         numbers = self._numbers()
         if (
@@ -154,8 +158,9 @@ class Ledger:
         return numbered
 
     def pending(self) -> Pending | None:
-        """Read the deploy that began and did not end; None if there is none. Raises
-        StepError if the file cannot be read.
+        """Read the deploy that began and did not end; None if there is none.
+
+        Raises StepError if the file cannot be read.
         """
         content = self._workspace.read(self._pending)
         if content is None:
@@ -197,8 +202,9 @@ def _runs(body: Mapping[str, Any]) -> tuple[DeployRun, ...]:
 
 
 def release_stack(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
-    """The entries that a rollback can choose from, the live one last: a rollback
-    removes those after its target.
+    """Return the entries that a rollback can choose from, the live one last.
+
+    A rollback removes the entries after its target.
     """
     stack: list[LedgerEntry] = []
     for entry in entries:

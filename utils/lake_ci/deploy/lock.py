@@ -1,9 +1,12 @@
-"""The lock of an environment: one deploy at a time. A lock file on the volume names its
-holder, and is stale when the holder's process is gone.
+"""The lock of an environment, which allows one deploy at a time.
 
-Each holder writes a file of its own name and then lists the others' files: of two that
-start at the same time at least one sees the other. A stale lock is deleted by its name,
-so that no deploy can delete the lock of one that started in between.
+A lock file on the volume names its holder. It is stale when the holder's process has
+ended.
+
+Each holder writes a file with its own name and then lists the other files. If two
+deploys start at the same time, at least one of them sees the other. A stale lock is
+deleted by its name, so that no deploy can delete the lock of a deploy that started
+meanwhile.
 """
 
 from __future__ import annotations
@@ -31,15 +34,16 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock.
+    """The holder of a lock.
 
     Attributes:
-        id: of the deploy.
+        id: the id of the deploy.
         who: for people: user and machine.
-        what: for people: what it does.
-        machine: the machine, its boot and its space of process ids.
-        process: the process id there, and `born`, when it was started, for ids come
-            again. since, expires: seconds since 1970.
+        what: for people: what the deploy does.
+        machine: the machine, its boot and its process namespace.
+        process: the process id there.
+        born: when the process was started, because process ids are reused.
+        since, expires: seconds since 1970.
     """
 
     id: str
@@ -60,11 +64,11 @@ class Holder:
 
 
 class LostLockError(StepError):
-    """Somebody broke the lock: another deploy may run now, so this one must stop."""
+    """The lock was broken: another deploy may run now, so this deploy must stop."""
 
 
 def this_process(what: str, seconds: float, clock: Clock, who: str = "") -> Holder:
-    """Make the holder for this process; its lock expires after so many seconds."""
+    """Return the holder for this process; its lock expires after `seconds`."""
     name = who or f"{_user()}@{socket.gethostname()}"
     now = clock.now()
     return Holder(
@@ -83,8 +87,8 @@ class Lock:
     """The lock of an environment.
 
     Args:
-        folder: the folder on the volume that the locks lie in.
-        alive: whether a process of this machine lives.
+        folder: the folder on the volume that contains the locks.
+        alive: returns whether a process of this machine is alive.
     """
 
     def __init__(
@@ -101,7 +105,8 @@ class Lock:
         self._alive = alive or lives
 
     def take(self, me: Holder) -> list[Holder]:
-        """Acquire the lock. Returns the holders of stale locks that were deleted.
+        """Acquire the lock; return the holders of stale locks that were deleted.
+
         Raises RefusedError with the holder's name if the lock is held.
         """
         cleared: list[Holder] = []
@@ -118,8 +123,8 @@ class Lock:
                 )
             if self._living(cleared, but=me.id) is None:
                 return cleared
-            # Two started at the same time, and each may see the other: both delete
-            # their lock and wait for a random time.
+            # Two deploys started at the same time, and may see each other: both delete
+            # their locks and wait for a random time.
             self._workspace.delete(self._path(me.id))
             self._clock.sleep(random.uniform(0.1, 1.0))
             held = self._living(cleared)
@@ -142,7 +147,7 @@ class Lock:
         self._workspace.delete(self._path(me.id))
 
     def break_all(self) -> list[str]:
-        """Delete every lock, live or stale. Returns the former holders."""
+        """Delete every lock, live or stale; return the former holders."""
         holders = []
         for name in self._workspace.names(self._folder):
             holder = self._read(name.removesuffix(".json"))
@@ -151,7 +156,7 @@ class Lock:
         return holders
 
     def holders(self) -> Iterator[tuple[Holder, bool]]:
-        """The holders of all locks, and whether each lock is stale."""
+        """Yield the holders of all locks, and whether each lock is stale."""
         for name in self._workspace.names(self._folder):
             holder = self._read(name.removesuffix(".json"))
             if holder is not None:
@@ -192,25 +197,27 @@ class Lock:
 
 
 def lives(holder: Holder) -> bool:
-    """Whether a holder's process still runs on this machine, and its id was not
-    reused.
+    """Return whether a holder's process still runs on this machine.
+
+    A reused process id does not count.
     """
     try:
         os.kill(holder.process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's process, but one
+        pass  # the process belongs to another user, but exists
     return not holder.born or born(holder.process) == holder.born
 
 
 def born(process: int) -> str:
-    """The start time of a process in clock ticks since boot; empty if the system does
-    not provide it.
+    """Return the start time of a process in clock ticks since boot.
+
+    Return an empty text if the system does not provide it.
     """
     with suppress(OSError, IndexError):
-        # The command's name is in parentheses and may contain anything; the 20th field
-        # after it is the start time.
+        # The command's name is in parentheses and may contain any character; the 20th
+        # field after it is the start time.
         return (
             Path(f"/proc/{process}/stat")
             .read_text(errors="replace")
@@ -221,8 +228,9 @@ def born(process: int) -> str:
 
 
 def machine() -> str:
-    """An id of this machine, its boot and its process namespace: a container has
-    another one.
+    """Return an id of this machine, its boot and its process namespace.
+
+    A container has an id of its own.
     """
     parts = [socket.gethostname()]
     with suppress(OSError):
@@ -234,5 +242,5 @@ def machine() -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # an id that no passwd entry names
+    except (KeyError, OSError):  # passwd has no entry for this user id
         return str(os.getuid())

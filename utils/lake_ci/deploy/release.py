@@ -1,6 +1,4 @@
-"""A release: the wheel, the scripts and the scheduled job's settings that belong
-together, under one digest.
-"""
+"""A release: the wheel, the scripts and the job's settings, under one digest."""
 
 from __future__ import annotations
 
@@ -17,20 +15,22 @@ from lake_ci.deploy.bundle import CLUSTER, Target
 
 MANIFEST = "release.json"
 JOB = "job.json"
-# What a task of a job may say and one of a one-time run may not.
+# Settings that a task of a job may have and a task of a one-time run may not have.
 OF_JOBS_ONLY = ("max_retries", "min_retry_interval_millis", "retry_on_timeout")
 
 
 @dataclass(frozen=True)
 class Release:
-    """What is deployed as one.
+    """The files and settings that are deployed together.
 
     Attributes:
-        package, version, commit: what the wheel is. folder: where its files lie on the
-        volume: by version and digest, so that other bytes have another place. wheel:
-        the wheel's file name, which pip reads. inspect, restore: the file names of
-        those two scripts. files: the sha256 of each file by name. job: the settings of
-        the scheduled job as declared.
+        package, version, commit: those of the wheel.
+        folder: the folder of its files on the volume. The name contains version and
+            digest, so that different content has a different folder.
+        wheel: the wheel's file name, which pip reads.
+        inspect, restore: the file names of those two scripts.
+        files: the sha256 of each file by name.
+        job: the settings of the scheduled job as declared.
     """
 
     package: str
@@ -49,17 +49,18 @@ class Release:
 
     @property
     def sha256(self) -> str:
-        """Of the wheel."""
+        """The digest of the wheel."""
         return self.files[self.wheel]
 
     def text(self) -> bytes:
-        """The manifest: written last, it says that the folder is whole."""
+        """Return the manifest.
+
+        It is written last, and means that the folder is complete.
+        """
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
 
     def settings(self, cluster_id: str) -> dict[str, Any]:
-        """The scheduled job's settings: on this cluster, with the scripts of this
-        release.
-        """
+        """Return the scheduled job's settings, with this cluster and these scripts."""
         settings = copy.deepcopy(dict(self.job))
         for task in settings["tasks"]:
             task["existing_cluster_id"] = task["existing_cluster_id"].replace(
@@ -82,7 +83,7 @@ class Release:
     def task(
         self, key: str, script: str, cluster_id: str, *parameters: str, **more: Any
     ) -> dict[str, Any]:
-        """A task of a one-time run of one of the release's own scripts."""
+        """Return a task of a one-time run of one of the release's own scripts."""
         python = {
             "python_file": f"{self.folder}/{script}",
             "parameters": list(parameters),
@@ -95,7 +96,7 @@ class Release:
         }
 
     def once(self, cluster_id: str) -> list[dict[str, Any]]:
-        """The job's tasks, for a one-time run."""
+        """Return the job's tasks, for a one-time run."""
         tasks = self.settings(cluster_id)["tasks"]
         return [
             {key: value for key, value in task.items() if key not in OF_JOBS_ONLY}
@@ -106,8 +107,9 @@ class Release:
 def make(
     root: Path, target: Target, artifacts: Artifacts
 ) -> tuple[Release, dict[str, bytes]]:
-    """The release of a verified wheel for an environment, and the content of its files
-    by name.
+    """Return the release of a verified wheel for an environment, and its files.
+
+    The files are their contents by name.
     """
     paths = [
         root / script
@@ -135,7 +137,7 @@ def make(
 
 
 def parse(text: bytes) -> Release:
-    """The release that a manifest tells. Raises ValueError."""
+    """Return the release that a manifest describes. Raises ValueError."""
     try:
         return Release(**json.loads(text))
     except TypeError as error:
@@ -143,5 +145,5 @@ def parse(text: bytes) -> Release:
 
 
 def tag(version: str) -> str:
-    """A version as a tag's value, which may not hold every sign."""
+    """Return a version as a tag's value, which allows only some characters."""
     return version.replace("+", "_")

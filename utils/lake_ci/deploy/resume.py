@@ -1,5 +1,6 @@
-"""What deploy and rollback share: both hold the lock, and first resume or undo an
-interrupted deploy.
+"""Code that deploy and rollback share.
+
+Both hold the lock, and first resume or undo an interrupted deploy.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
             if cleared:
                 step.detail += f"; cleared away that of {cleared[0]}, which is gone"
     except BaseException:
-        # Whatever the error is, a lock file that was written must not stay.
+        # After any error, a lock file that was written must be deleted.
         with suppress(WorkspaceError):
             context.lock.give_back(context.me)
         raise
@@ -34,7 +35,7 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         # There may be less than a second left. If the lock is not released, it is
-        # stale: its process is gone.
+        # stale: its process has ended.
         with suppress(WorkspaceError):
             context.lock.give_back(context.me)
         raise
@@ -47,7 +48,7 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
 
 def _unlock(context: DeployContext) -> None:
     with context.events.step("unlock") as step:
-        # Nothing is worse than a lock that stays.
+        # A lock that stays would block every later deploy.
         retry_always(
             lambda: context.lock.give_back(context.me),
             context.target.limits,
@@ -57,8 +58,9 @@ def _unlock(context: DeployContext) -> None:
 
 
 def forget_if_complete(context: DeployContext, pending: Pending) -> bool:
-    """Forget a pending deploy whose entry is in the ledger. Returns whether it was: its
-    error came after the deploy had succeeded.
+    """Delete a pending deploy whose entry is in the ledger; return whether it was.
+
+    Its error came after the deploy had succeeded.
     """
     try:
         current = context.ledger.current()
@@ -82,9 +84,9 @@ def finish_interrupted(
 ) -> Pending | None:
     """Finish an interrupted deploy: return it to be resumed, or undo it.
 
-    It is resumed if this deploy has the same kind and the same release, and undone
-    otherwise, or if its tables were being restored already. Raises StepError if it
-    cannot be undone.
+    It is resumed if this deploy has the same kind and the same release. It is undone if
+    not, or if its tables were being restored already. Raises StepError if it cannot be
+    undone.
     """
     pending = context.ledger.pending()
     if pending is None:

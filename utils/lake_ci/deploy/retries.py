@@ -1,6 +1,4 @@
-"""Retries requests that may succeed the next time, and polls a workspace until it has
-finished an action.
-"""
+"""Retries failed requests, and polls a workspace until an action is complete."""
 
 from __future__ import annotations
 
@@ -34,19 +32,19 @@ class Clock:
 @dataclass(frozen=True)
 class Limits:
     """The time limits of a deploy, in seconds except for `attempts`.
+
     `[tool.lake_ci.deploy.limits]` sets them.
 
     Attributes:
         request: one request, or one command of the CLI.
         attempts: how often a request with a retryable error is sent.
-        pause: before the second attempt; twice as long before each further one.
+        pause: before the second attempt; doubled before each further attempt.
         poll: between two requests of a poll.
         start: until a cluster runs.
         install: until a wheel is installed.
         run: until a one-time run has ended.
-        busy: how long a restart waits for the runs of others on the cluster; 0 refuses
-            at once.
-        whole: the whole deploy. The lock stands for as long, and a little more.
+        busy: how long a restart waits for other runs on the cluster; 0 refuses at once.
+        whole: the whole deploy. The lock expires a little later.
     """
 
     request: float = 60.0
@@ -61,8 +59,9 @@ class Limits:
 
 
 def retry(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
-    """Send a request, and retry it while its error is retryable and the limits allow
-    it. Raises the last WorkspaceError.
+    """Send a request, and retry it while its error is retryable.
+
+    The limits restrict the attempts. Raises the last WorkspaceError.
     """
     may_pass = retry_if_exception(
         lambda error: isinstance(error, WorkspaceError) and error.retryable
@@ -71,10 +70,10 @@ def retry(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
 
 
 def retry_always(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
-    """Send a request, and retry it after any WorkspaceError, as often as the limits
-    allow. Raises the last one.
+    """Send a request, and retry it after any WorkspaceError, within the limits.
 
-    For cleanup that must not be left out, such as releasing the lock.
+    Raises the last error. For cleanup that must not be left out, such as releasing the
+    lock.
     """
     return _retrying(retry_if_exception_type(WorkspaceError), limits, clock)(ask)
 
@@ -96,16 +95,15 @@ def poll_until(
     limits: Limits,
     clock: Clock,
 ) -> Answer:
-    """Call `look` until it returns something other than None or the time limit is
-    reached.
+    """Call `look` until it returns a value other than None, or the time is up.
 
     Args:
         seconds: the time limit.
-        late: the message of the StepError that the time limit raises.
+        late: the message of the StepError that is raised at the time limit.
     """
     deadline = clock.now() + seconds
-    # Short actions end at once; an action of minutes does not need five requests a
-    # second.
+    # Short actions end at once; for an action of minutes, five requests per second are
+    # not necessary.
     pause = min(0.2, limits.poll)
     while True:
         seen = look()

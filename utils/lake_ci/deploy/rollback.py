@@ -1,5 +1,7 @@
-"""Rolls an environment back to an earlier release: the steps of a deploy, with files
-that are already on the volume and without the job's scripts.
+"""Rolls an environment back to an earlier release.
+
+The steps are those of a deploy, but the files are already on the volume, and the job's
+scripts do not run.
 """
 
 from __future__ import annotations
@@ -29,8 +31,9 @@ ROLLED_BACK = "rolled back"
 
 @dataclass(frozen=True)
 class RollbackTarget:
-    """The target of a rollback: an entry of the ledger, or None for the state before
-    the first deploy; and the entries that it undoes.
+    """The target of a rollback, and the entries that it undoes.
+
+    The target is an entry of the ledger, or None for the state before the first deploy.
     """
 
     entry: LedgerEntry | None
@@ -43,8 +46,9 @@ class RollbackTarget:
 
 
 def find_target(entries: list[LedgerEntry], version: str | None) -> RollbackTarget:
-    """Find the entry of that version, or the one before the live one. Raises
-    RefusedError that lists the versions.
+    """Find the entry of that version, or the entry before the live one.
+
+    Raises RefusedError that lists the versions.
     """
     stack = release_stack(entries)
     if not stack:
@@ -59,7 +63,7 @@ def find_target(entries: list[LedgerEntry], version: str | None) -> RollbackTarg
 
 
 def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
-    """How many entries there are up to the newest one of the version."""
+    """Return the number of entries up to the newest entry of the version."""
     matches = [
         number for number, entry in enumerate(stack, 1) if entry.version == version
     ]
@@ -72,8 +76,9 @@ def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
 
 
 def roll_back(context: DeployContext, version: str | None) -> str:
-    """Roll back under the lock. Returns the outcome; raises RefusedError if nothing was
-    changed.
+    """Roll back under the lock; return the outcome.
+
+    Raises RefusedError if nothing was changed.
     """
     with hold_lock(context):
         if not _undo_interrupted(context):
@@ -108,8 +113,9 @@ def roll_back(context: DeployContext, version: str | None) -> str:
 
 
 def _undo_interrupted(context: DeployContext) -> bool:
-    """Undo an interrupted deploy or rollback, so that ledger and cluster agree; return
-    whether that succeeded.
+    """Undo an interrupted deploy or rollback, so that ledger and cluster agree.
+
+    Returns whether that succeeded.
     """
     pending = context.ledger.pending()
     current = context.ledger.current()
@@ -121,7 +127,7 @@ def _undo_interrupted(context: DeployContext) -> bool:
 def _verify(
     context: DeployContext, current: LedgerEntry, found: RollbackTarget
 ) -> tuple[Release | None, Release]:
-    """The release to go back to and the one to leave, whose files are complete."""
+    """Return the release to roll back to and the release to remove; verify both."""
     with context.events.step("verify") as step:
         to = context.release(found.folder) if found.folder else None
         leaving = context.release(str(found.undone[-1].folder))
@@ -162,7 +168,7 @@ def _change(
 
 
 def _look(context: DeployContext, pending: Pending, leaving: Release) -> Pending:
-    """Note the versions of the tables before anything is changed."""
+    """Record the versions of the tables before any change."""
     with context.events.step("before") as step:
         context.installation.running()
         before = context.inspect(leaving, "before", "--versions")
@@ -187,8 +193,9 @@ def _install(context: DeployContext, to: Release | None) -> None:
 def _set_tables_back(
     context: DeployContext, pending: Pending, found: RollbackTarget, leaving: Release
 ) -> Pending:
-    """Restore the tables to their versions before the first undone release, unless
-    others than the deploys since then changed them.
+    """Restore the tables to their versions before the first undone release.
+
+    A table is not restored if anything except these deploys changed it since then.
     """
     with context.events.step("tables") as step:
         ours = context.seen([run for entry in found.since for run in entry.runs])

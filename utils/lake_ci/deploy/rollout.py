@@ -1,5 +1,6 @@
-"""Deploys a release step by step: if a step fails after something was changed, the
-deploy is undone.
+"""Deploys a release step by step.
+
+If a step fails after a change, the deploy is undone.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ class Rollout:
     root: Path
 
     def deploy(self) -> str:
-        """Deploy under the lock. Returns the outcome; raises RefusedError if nothing
-        was changed.
+        """Deploy under the lock; return the outcome.
+
+        Raises RefusedError if nothing was changed.
         """
         with hold_lock(self.context):
             pending = finish_interrupted(self.context, self.release, "deploy")
@@ -82,7 +84,7 @@ class Rollout:
                     embedded.drop()
 
     def plan(self) -> str:
-        """Print what a deploy would do: read-only, and without the lock."""
+        """Print what a deploy would do. This only reads, and does not take the lock."""
         context, current = self.context, self.context.ledger.current()
         with context.events.step("plan") as step:
             if context.ledger.pending() is not None:
@@ -196,8 +198,9 @@ class Rollout:
             step.detail = f"{len(files)} files of {target.sample} in {target.source}"
 
     def _begin(self) -> Pending:
-        """Write the pending file of this deploy, before anything that runs in the
-        workspace is changed.
+        """Write the pending file of this deploy.
+
+        This happens before any change to what runs in the workspace.
         """
         job = self.context.workspace.job(self.context.target.job["name"])
         pending = Pending(
@@ -267,8 +270,9 @@ class Rollout:
         return DEPLOYED
 
     def _run_scripts(self, pending: Pending) -> tuple[Pending, dict[str, Any]]:
-        """Run the job's tasks and then the script `inspect` as one run, which stops at
-        the first failure.
+        """Run the job's tasks and then the script `inspect` as one run.
+
+        The run stops at the first failure.
         """
         context = self.context
         noted = pending
@@ -276,7 +280,7 @@ class Rollout:
         def started(run_id: int) -> None:
             nonlocal noted
             if run_id not in [run.id for run in noted.runs]:
-                # Until it has ended, everything from now on may be its work.
+                # Until it has ended, the run may have made any commit from now on.
                 begun = DeployRun(run_id, int(1000 * context.clock.now()), 0)
                 noted = replace(noted, runs=(*noted.runs, begun))
             context.ledger.note(noted)
@@ -303,13 +307,13 @@ class Rollout:
             noted = replace(noted, runs=(*ours, run.window))
             context.ledger.note(noted)
             step.detail = f"{len(tasks)} tasks in run {run.run.id}"
-            # Redacted before it is cut: a part of a secret would not be recognized.
+            # Redact before cutting: a part of a secret would not be recognized.
             logs = context.events.redact.tree(run.logs)
             step.data = {"output": {key: log[-4000:] for key, log in logs.items()}}
         return noted, run.result(INSPECT)
 
     def _tasks(self) -> list[dict[str, Any]]:
-        """The job's tasks, followed by the script `inspect`."""
+        """Return the job's tasks, followed by the script `inspect`."""
         cluster, package = self.context.cluster, self.release.package
         tasks = self.release.once(cluster)
         arguments = ["--package", package, "--lake", self.context.target.lake, "--gold"]

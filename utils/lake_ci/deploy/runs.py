@@ -1,5 +1,6 @@
-"""Runs tasks on the cluster as one-time runs: submits them once, waits for their end,
-and cancels those that take too long.
+"""Runs tasks on the cluster as one-time runs.
+
+It submits them once, waits for their end, and cancels runs that take too long.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from lake_ci.deploy.errors import StepError, WorkspaceError
 from lake_ci.deploy.ledger import DeployRun
 from lake_ci.deploy.retries import Clock, Limits, poll_until
 
-# How much of a failed task's output its row shows.
+# The number of output lines that the row of a failed task shows.
 TAIL_LINES = 15
 MARK = "lake_ci"
 
@@ -29,7 +30,8 @@ class Ended:
     window: DeployRun
 
     def result(self, key: str) -> dict[str, Any]:
-        """Parse the JSON that one of the release's scripts printed as its last line.
+        """Parse the JSON in the last line that one of the release's scripts printed.
+
         Raises StepError if there is none.
         """
         for line in reversed(self.logs.get(key, "").splitlines()):
@@ -62,15 +64,15 @@ class Runs:
         """Submit tasks as one run, wait for its end, and fetch the log of each task.
 
         Args:
-            name: of the run, for people.
+            name: the name of the run, for people.
             token: the idempotency token: the same token gives the same run.
-            tasks: as the API wants them.
+            tasks: as the API expects them.
             started: called with the run's id.
             ended: called with each task that has succeeded.
 
         Raises:
-            StepError: a task failed, with the end of its output; or the run did not end
-                in time, and was cancelled.
+            StepError: a task failed; the message contains the end of its output. Or the
+                run did not end in time, and was canceled.
         """
         body = {"run_name": name, "idempotency_token": token, "tasks": list(tasks)}
         run_id = self._workspace.submit(body)
@@ -93,8 +95,9 @@ class Runs:
         return Ended(run, logs, window(run))
 
     def _logs(self, run: JobRun) -> dict[str, str]:
-        """Fetch the log of each task. Raises StepError for a failed task, with the end
-        of its output.
+        """Fetch the log of each task.
+
+        Raises StepError for a failed task, with the end of its output.
         """
         logs = {}
         for task in run.tasks:
@@ -134,8 +137,9 @@ class Runs:
 
 
 def window(run: JobRun) -> DeployRun:
-    """The time from the start of a run's first task to the end of its last; the end is
-    0 while a task runs.
+    """Return the time from the start of a run's first task to the end of its last.
+
+    The end is 0 while a task runs.
     """
     started = [task.started for task in run.tasks if task.started]
     ended = [task.ended for task in run.tasks if task.ended]

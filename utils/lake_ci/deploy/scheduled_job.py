@@ -1,5 +1,6 @@
-"""Creates, updates and restores the scheduled job of an environment, which is found by
-its name.
+"""Creates, updates and restores the scheduled job of an environment.
+
+The job is found by its name.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from lake_ci.deploy.client import Workspace
 
 
 def upsert(workspace: Workspace, settings: Mapping[str, Any]) -> tuple[int, str]:
-    """Create the job, or update it if its settings differ. Returns its id and one of
-    `created`, `unchanged` and `updated`.
+    """Create the job, or update it if its settings differ.
+
+    Returns its id and one of `created`, `unchanged` and `updated`.
     """
     found = workspace.job(settings["name"])
     if found is None:
@@ -24,7 +26,8 @@ def upsert(workspace: Workspace, settings: Mapping[str, Any]) -> tuple[int, str]
 
 
 def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -> str:
-    """Give the job its settings from before a deploy, or delete it if there was none.
+    """Restore the job's settings from before a deploy, or delete it if it is new.
+
     Returns what was done.
     """
     if before is not None:
@@ -37,8 +40,9 @@ def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -
 
 
 def agrees(wanted: Any, found: Any) -> bool:
-    """Whether the settings contain all wanted values. Other keys are defaults that the
-    workspace adds.
+    """Return whether the settings contain all wanted values.
+
+    Other keys are defaults that the workspace adds.
     """
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(

@@ -1,6 +1,4 @@
-"""databricks-sdk with the time limits of a deploy, and a limit on the pages of
-a list.
-"""
+"""Uses databricks-sdk with a deploy's time limits, and limits the pages of lists."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ class SdkClock(clock.Clock):
     """A deploy's clock for the SDK.
 
     Args:
-        longest: the most seconds that a server may ask the SDK to wait.
+        longest: the maximum number of seconds that a server may make the SDK wait.
     """
 
     def __init__(self, clock: Clock, longest: float) -> None:
@@ -37,16 +35,16 @@ class SdkClock(clock.Clock):
 
 
 def client(config: Config) -> WorkspaceClient:
-    """The SDK's client for a workspace, whose lists end."""
+    """Return the SDK's client for a workspace, with a limit on the pages of lists."""
     sdk = WorkspaceClient(config=config)
     limit_pages(sdk.api_client)
     return sdk
 
 
 def limit_pages(api: ApiClient, most: int = MOST_PAGES) -> None:
-    """Raise WorkspaceError for a list of more pages.
+    """Raise WorkspaceError for a list with more pages.
 
-    The SDK asks for a next page as long as an answer names one.
+    The SDK requests another page as long as an answer names one.
     """
     do = api.do
     pages: dict[str, int] = {}

@@ -1,5 +1,6 @@
-"""Prints the status of an environment: deployed version, commit, deployment time and
-drift; and the history of its deploys.
+"""Prints the status of an environment, and the history of its deploys.
+
+The status is the deployed version, commit, deployment time and drift.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from lake_ci.deploy.release import Release
 
 
 def tell(context: DeployContext) -> bool:
-    """Print the status of an environment. Returns whether the cluster matches the
-    ledger.
+    """Print the status of an environment.
+
+    Returns whether the cluster matches the ledger.
     """
     current, pending = context.ledger.current(), context.ledger.pending()
     with context.events.step("status") as step:

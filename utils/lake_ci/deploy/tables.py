@@ -1,5 +1,6 @@
-"""Checks what a deploy does to tables and packages, and runs the sample on this machine
-to compare the gold tables.
+"""Checks how a deploy changes tables and packages.
+
+It also runs the sample on this machine to compare the gold tables.
 """
 
 from __future__ import annotations
@@ -19,20 +20,22 @@ from lake_ci.deploy.bundle import Comparison
 from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.ledger import DeployRun
 
-# Sums of floating-point numbers depend on the order that an engine adds them in.
+# Sums of floating-point numbers depend on the order in which an engine adds them.
 TOLERANCE = 1e-9
 
 
 def versions(inspected: Mapping[str, Any]) -> dict[str, int]:
-    """The Delta version of each table in the result of the script `inspect`."""
+    """Return the Delta version of each table in the result of the script `inspect`."""
     return {name: int(table["version"]) for name, table in inspected["tables"].items()}
 
 
 def restore_arguments(
     before: Mapping[str, int], runs: Sequence[DeployRun]
 ) -> list[str]:
-    """The arguments of the script `restore`: the version of each table before the
-    deploy, and the time windows of the deploy's runs.
+    """Return the arguments of the script `restore`.
+
+    They are the version of each table before the deploy, and the time windows of the
+    deploy's runs.
     """
     words = []
     for name, version in sorted(before.items()):
@@ -46,8 +49,9 @@ def restore_arguments(
 def unexpected_package_changes(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> list[str]:
-    """The packages that an install changed although they are neither the package nor
-    its dependencies, one message for each.
+    """Return a message for each package that an install changed unexpectedly.
+
+    The package and its dependencies may change, other packages may not.
 
     Args:
         before, after: results of the script `inspect`: `packages` by name, and `own`
@@ -65,8 +69,9 @@ def unexpected_package_changes(
 def gold_differences(
     expected: Mapping[str, Any], found: Mapping[str, Any]
 ) -> list[str]:
-    """Compare the gold tables with those of the embedded run of the same files. Returns
-    one message for each difference in rows or sums.
+    """Compare the gold tables with those of the embedded run of the same files.
+
+    Returns one message for each difference in rows or sums.
     """
     wrong = []
     for name in sorted({*expected, *found}):
@@ -74,7 +79,7 @@ def gold_differences(
             wrong.append(f"{name} is not there")
             continue
         if name not in expected:
-            continue  # the lake of an environment may hold more than this project makes
+            continue  # the lake may contain tables of other projects
         one, two = expected[name], found[name]
         if one["rows"] != two["rows"]:
             wrong.append(
@@ -105,7 +110,7 @@ class Embedded:
     Args:
         sample, script: the folder of the sample and the script `inspect`, relative to
             the repository.
-        how: what is run.
+        how: the command that is run.
     """
 
     def __init__(self, root: Path, sample: str, script: str, how: Comparison) -> None:
@@ -125,8 +130,9 @@ class Embedded:
         self._process = self._start(*(values.get(each, each) for each in how.arguments))
 
     def gold(self) -> dict[str, Any]:
-        """Wait for the run and return rows and sums of its gold tables. Raises
-        StepError with its last lines if it failed.
+        """Wait for the run and return rows and sums of its gold tables.
+
+        Raises StepError with its last lines if it failed.
         """
         with self._folder:
             self._end(self._process)
@@ -161,8 +167,9 @@ class Embedded:
 
 
 def sample_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The source files of a sample, with their names. Scripts and notes are
-    left out.
+    """Yield the source files of a sample, with their names.
+
+    Scripts and notes are left out.
     """
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in (

@@ -1,5 +1,6 @@
-"""Undoes a deploy that failed or was interrupted: wheel, job settings and tables go
-back to the last good version.
+"""Undoes a deploy that failed or was interrupted.
+
+Wheel, job settings and tables return to the last good version.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ ROW = "return"
 
 
 def undo_deploy(context: DeployContext, pending: Pending, why: str) -> bool:
-    """Undo what a deploy changed, and report each part in a row. Returns whether all of
-    it was undone.
+    """Undo what a deploy changed, and report each part in a row.
 
-    The pending file stays until all of it is undone: the next deploy continues there.
+    Returns whether all parts were undone. If not, the pending file stays: the next
+    deploy continues there.
     """
     with context.events.step(ROW) as step:
         last = context.ledger.current()
@@ -66,7 +67,7 @@ def _undo_all(
     """Undo each part.
 
     Returns the restored release, the parts that were undone, the errors of the parts
-    that were not, and the runs that restored tables.
+    that were not undone, and the runs that restored tables.
     """
     undone: list[str] = []
     failed: list[str] = []
@@ -99,8 +100,7 @@ def restore_tables(
     *,
     started: Callable[[int], None] = lambda run_id: None,
 ) -> tuple[dict[str, Any], DeployRun]:
-    """Restore the tables that these runs changed, unless somebody else changed them
-    later.
+    """Restore the tables that these runs changed, unless others changed them later.
 
     Args:
         token: the idempotency token: the same token gives the same run.
@@ -179,7 +179,7 @@ def _tables(
 ) -> tuple[list[str], Sequence[DeployRun]]:
     if pending.tables is None or not pending.runs or pending.folder is None:
         return ["no table was touched"], ()
-    # The script is that of the release to undo: its upload was complete before anything
+    # Use the script of the release to undo: its upload was complete before any script
     # ran.
     used = context.release(pending.folder)
     runs = list(context.seen(pending.runs))
@@ -199,7 +199,7 @@ def _tables(
             )
             return describe_restore(found), (run,)
         runs += context.seen([DeployRun(number, 0, 0) for number in begun])
-    # Written before the request: the next undo can submit the same run.
+    # Write this before the request, so that the next undo can submit the same run.
     context.ledger.note(replace(pending, runs=tuple(runs), restoring=mine))
     found, run = restore_tables(context, used, pending.tables, runs, mine)
     return describe_restore(found), (run,)
@@ -212,7 +212,7 @@ def _job(context: DeployContext, release: Release | None, pending: Pending) -> s
 
 
 def _attempt(failed: list[str], what: str, undo: Callable[[], Any]) -> Any:
-    """Undo one part; append the error to `failed` if that is not possible."""
+    """Undo one part; if that fails, append the error to `failed`."""
     try:
         return undo()
     except LostLockError:

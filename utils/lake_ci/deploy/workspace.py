@@ -1,5 +1,6 @@
-"""Sends a deploy's requests with the real clients: databricks-cli where possible,
-databricks-sdk for volumes and polling.
+"""Sends a deploy's requests with the real clients.
+
+databricks-cli is used where possible, databricks-sdk for volumes and polling.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ PASSING = (
 
 
 class Databricks:
-    """`client.Workspace` on a real workspace, or on the emulator, which is one to these
-    clients.
+    """`client.Workspace` on a real workspace or on the emulator.
+
+    Both look the same to the clients.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Databricks:
     def user(self) -> str:
         return str(self.ask(lambda: self._sdk.current_user.me().user_name))
 
-    # Volumes: the CLI knows none
+    # Volumes: the CLI does not support them
 
     def read(self, path: str) -> bytes | None:
         def ask() -> bytes:
@@ -154,8 +156,8 @@ class Databricks:
         try:
             retry(ask, self._limits, self._clock)
         except WorkspaceError as error:
-            # It was asked for before, and that answer was lost: what counts is the
-            # state that it comes to.
+            # An earlier request succeeded, and its answer was lost: only the resulting
+            # state matters.
             if error.code not in (
                 "INVALID_STATE",
                 "INVALID_PARAMETER_VALUE",
@@ -222,7 +224,7 @@ class Databricks:
         return self._command(read, *arguments)
 
     def cancel(self, run_id: int) -> None:
-        # By the SDK: there may be less than a second left.
+        # Use the SDK, which is faster: there may be less than a second left.
         self.ask(lambda: self._sdk.jobs.cancel_run(run_id))
 
     def job(self, name: str) -> ScheduledJob | None:
@@ -240,7 +242,7 @@ class Databricks:
 
         def create() -> int:
             nonlocal sent
-            # A lost answer leaves a job behind, which must not be created twice.
+            # If the answer was lost, the job exists and must not be created twice.
             found = self._job_id(settings["name"]) if sent else None
             sent = True
             if found is not None:
@@ -269,8 +271,9 @@ class Databricks:
                 raise
 
     def ask(self, ask: Callable[[], Answer]) -> Answer:
-        """Send a request with the SDK, with retries. Raises WorkspaceError for any
-        error of the SDK.
+        """Send a request with the SDK, with retries.
+
+        Raises WorkspaceError for any error of the SDK.
         """
 
         def translated() -> Answer:
@@ -289,9 +292,9 @@ class Databricks:
                 TypeError,
                 AttributeError,
             ) as error:
-                # No answer in time (TimeoutError is an OSError), half of one, or one of
-                # another shape. The SDK's own retries end in a TimeoutError without the
-                # reason.
+                # The answer did not arrive in time (TimeoutError is an OSError), is
+                # truncated, or has another shape. The SDK's own retries end in a
+                # TimeoutError without the reason.
                 cause = f": {error.__cause__}" if error.__cause__ else ""
                 message = f"{type(error).__name__}: {error}{cause}"
                 raise WorkspaceError(message, retryable=True) from None
@@ -299,7 +302,7 @@ class Databricks:
         return retry(translated, self._limits, self._clock)
 
     def _job_id(self, name: str) -> int | None:
-        """The id of the job of that name. Raises WorkspaceError for several."""
+        """Return the id of the job of that name. Raises WorkspaceError for several."""
 
         def ids(listing: Any) -> list[int]:
             rows = listing.get("jobs", ())
@@ -319,7 +322,7 @@ class Databricks:
         return retry(lambda: self._once(read, *arguments), self._limits, self._clock)
 
     def _once(self, read: Callable[[Any], Answer], *arguments: str) -> Answer:
-        """Run a command once. Raises WorkspaceError where `read` finds no answer."""
+        """Run a command once. Raises WorkspaceError if `read` finds no answer."""
         answer = self._cli.json(*arguments)
         try:
             return read(answer)
@@ -354,8 +357,9 @@ def _state(state: jobs.RunState | None) -> tuple[str, str, str]:
 
 
 def _clusters_of(run: jobs.BaseRun) -> Sequence[str]:
-    """The clusters that a run uses or will use, by all the places where the API tells
-    them.
+    """Return the clusters that a run uses or will use.
+
+    The API has several fields for them.
     """
     found = [run.cluster_instance.cluster_id] if run.cluster_instance else []
     found += [run.cluster_spec.existing_cluster_id] if run.cluster_spec else []

@@ -1,1 +1,1 @@
-"""Jobs, events and results: what all of the suite speaks of."""
+"""Jobs, events and results: the data types that the whole suite uses."""

@@ -1,4 +1,4 @@
-"""Which jobs an event starts, and why it does not start the others."""
+"""Decides which jobs an event starts, and why it does not start the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lake_ci.system import git
 
 @dataclass(frozen=True)
 class Event:
-    """What happened: the name GitHub has for it, and the branch it happened on."""
+    """An event: its name on GitHub, and its branch."""
 
     name: str
     branch: str | None = None
@@ -24,8 +24,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs an event starts, in order, and the reason for each that it does not
-    start.
+    """The jobs that an event starts, in order.
+
+    `skipped` gives the reason for each job that it does not start.
     """
 
     event: Event
@@ -48,14 +49,14 @@ def current(
     name: str | None = None,
     branch: str | None = None,
 ) -> Event:
-    """The event a bare `nox` plays: on GitHub the one that started the workflow, on a
-    laptop the one GitHub would see.
+    """Return the event that a bare `nox` simulates.
 
-    On `main` or `develop` that is a push, on any other branch a pull request. `name`
-    and `branch` overrule it.
+    On GitHub this is the event that started the workflow. On a laptop it is a push if
+    the branch is `main` or `develop`, and a pull request on any other branch. `name`
+    and `branch` override it.
 
     Raises:
-        UsageError: an event that does not exist.
+        UsageError: the event does not exist.
     """
     if name is not None and name not in EVENTS:
         raise UsageError(f"no event {name!r}{nearest(name, EVENTS)}")
@@ -87,11 +88,11 @@ def select(
     """Plan the jobs for an event.
 
     Args:
-        only: run just these; their needs are taken as met.
-        skip: leave these out, and, as GitHub does, all that need them.
+        only: run only these jobs; their needs count as passed.
+        skip: leave out these jobs and, as GitHub does, all jobs that need them.
 
     Raises:
-        UsageError: a job that does not exist.
+        UsageError: a job does not exist.
     """
     wanted = {graph.named(name).name for name in only}
     unwanted = {graph.named(name).name for name in skip}
@@ -111,9 +112,9 @@ def select(
 def _deselected(
     job: Job, event: Event, wanted: Set[str], unwanted: Set[str]
 ) -> str | None:
-    """Why the event or the options leave a job out.
+    """Return why the event or the options leave a job out; None if they do not.
 
-    A job that is requested by name runs whatever the event.
+    A job that is requested by name runs for any event.
     """
     if job.name in unwanted:
         return "asked to skip it"

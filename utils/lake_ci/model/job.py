@@ -1,4 +1,4 @@
-"""The one declaration of a job, and the graph that the declarations make."""
+"""Declares jobs, and builds their dependency graph."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ EVENTS = (*ALWAYS, "schedule")
 # The branches whose pushes start the workflow.
 TRUNKS = ("main", "develop")
 BRANCH_EVENTS = tuple(f"push:{branch}" for branch in TRUNKS)
-# What of the world outside a result may depend on, see `lake_ci.cache.external_inputs`.
+# The external state that a result may depend on, see `lake_ci.cache.external_inputs`.
 EXTERNAL_INPUTS = ("advisories", "api-server", "browser", "engine", "terraform")
 ENVIRONMENTS = ("trial", "dev", "staging", "production")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A job on one Python and one Java: what nox runs as one session."""
+    """A job with one Python and one Java version, which nox runs as one session."""
 
     job: Job
     python: str | None = None
@@ -29,7 +29,7 @@ class Variant:
 
     @property
     def session(self) -> str:
-        """The name nox knows it by: `tests-3.10(java17)`."""
+        """The session's name in nox: `tests-3.10(java17)`."""
         python = f"-{self.python}" if self.python and self.job.pythons else ""
         return f"{self.job.name}{python}" + (f"(java{self.java})" if self.java else "")
 
@@ -40,7 +40,7 @@ class Variant:
 
     @property
     def reproduce(self) -> str:
-        """The command a person types to run it."""
+        """The command that reruns it."""
         return (
             f'nox -s "{self.session}"'
             if "(" in self.session
@@ -50,41 +50,43 @@ class Variant:
 
 @dataclass(frozen=True)
 class Job:
-    """What a CI job is: said once, in the noxfile, and read by nox, the plan, the
-    workflow and the summary.
+    """A CI job, declared once in the noxfile.
+
+    nox, the plan, the workflow and the summary read this declaration.
 
     Attributes:
         name: its session's name.
         function: the session.
-        needs: the names of the jobs that must have passed before it.
+        needs: the names of the jobs that must pass before it runs.
         events: which events start it: a name of `EVENTS`, or `push:main` for one branch
             only.
-        pythons: the Pythons it runs on, each as a session of its own; empty: `python`,
-            with no suffix.
-        javas: the Javas it runs on, likewise.
-        python: the one Python of a job without a matrix; None for a session that needs
+        pythons: the Python versions it runs on, each in its own session; empty:
+            `python`, with no suffix.
+        javas: the Java versions it runs on, each in its own session.
+        python: the only Python of a job without a matrix; None for a session that needs
             no environment.
         inputs: the files it reads, as patterns relative to the repository; empty: the
             whole tree.
-        reports: the files under `reports/<job>/` that it leaves, by name; `dist/` for
-            that folder.
+        reports: the names of the files under `reports/<job>/` that it writes; `dist/`
+            for that folder.
         setup: what its machine must have beside Python and git.
-        artifacts_from: the needs whose files it reads (not their result.json); it reads
-            no file of the others.
+        artifacts_from: the needs whose files it reads, except their result.json; it
+            reads no files of its other needs.
         external_inputs: the state outside the repository that its result depends on, by
             the names of `EXTERNAL_INPUTS`.
         variables: environment variables that it reads, in addition to those of every
             job (`external_inputs.VARIABLES`).
         never_cached: whether it always runs, because its effect cannot be restored from
             the cache.
-        environment: whether it deploys, to the environment that the dispatch names.
+        environment: whether it deploys to the environment that the dispatch names.
         history: whether it needs the whole git history and the tags.
         minutes: its time limit.
-        parser: makes the parser of what may be typed after `--`, for its `--help`.
+        parser: creates the parser of the arguments after `--`, for its `--help`.
     """
 
     name: str
-    # It takes a Run, which stands a floor above.
+    # The function takes a Run, but this module must not import a module of a higher
+    # layer.
     function: Callable[..., None]
     needs: tuple[str, ...] = ()
     events: tuple[str, ...] = ALWAYS
@@ -105,12 +107,12 @@ class Job:
 
     @property
     def summary(self) -> str:
-        """The first line of the session's docstring."""
+        """Return the first line of the session's docstring."""
         return (self.function.__doc__ or "").strip().split("\n")[0]
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """Every session of the job, in the order nox lists them."""
+        """Return every session of the job, in the order in which nox lists them."""
         pythons: tuple[str | None, ...] = self.pythons or (self.python,)
         javas: tuple[str | None, ...] = self.javas or (None,)
         return tuple(
@@ -118,23 +120,27 @@ class Job:
         )
 
     def variant(self, python: str | None, java: str | None) -> Variant:
-        """The variant for a Python and a Java as nox names them; neither: the job as a
-        whole.
+        """Return the variant for a Python and a Java as nox names them.
+
+        Without both, return the variant for the job as a whole.
         """
         return Variant(self, python or (None if self.pythons else self.python), java)
 
 
 @dataclass
 class Graph:
-    """All declared jobs, in the order of the noxfile: needs come before what needs
-    them.
+    """All declared jobs, in the order of the noxfile.
+
+    Needs come before the jobs that need them.
     """
 
     jobs: dict[str, Job] = field(default_factory=dict)
 
     def add(self, job: Job) -> Job:
-        """Take a job in. Raises UsageError for a name taken, an unknown need or an
-        unknown event.
+        """Add a job.
+
+        Raises:
+            UsageError: the name is used already, or a need or an event is unknown.
         """
         where = f"noxfile.py: job {job.name!r}"
         if job.name in self.jobs:
@@ -166,7 +172,11 @@ class Graph:
         return iter(self.jobs.values())
 
     def named(self, name: str) -> Job:
-        """The job of that name. Raises UsageError that offers the nearest one."""
+        """Return the job of that name.
+
+        Raises:
+            UsageError: there is no such job; the message suggests the nearest name.
+        """
         if name not in self.jobs:
             raise UsageError(f"no job {name!r}{nearest(name, self.jobs)}")
         return self.jobs[name]
@@ -184,7 +194,7 @@ def _check_event(event: str, where: str) -> None:
 
 
 def nearest(word: str, known: Iterable[str] | Mapping[str, object]) -> str:
-    """`; did you mean 'tests'?`, or the list of what there is."""
+    """Return `; did you mean 'tests'?`, or the list of known names."""
     names = list(known)
     match = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return (

@@ -1,4 +1,4 @@
-"""What a job found: findings, checks, results, and the `result.json` that holds all."""
+"""Findings, checks and results of jobs, and the `result.json` that stores them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Status(str, Enum):
 
     @property
     def word(self) -> str:
-        """For a terminal that cannot print the symbol."""
+        """The status as a word, for a terminal that cannot print the symbol."""
         return {
             "success": "ok  ",
             "failure": "FAIL",
@@ -46,8 +46,9 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a tool objects to. `file` is relative to the repository, `line` counts
-    from 1.
+    """One problem that a tool reports.
+
+    `file` is relative to the repository. `line` counts from 1.
     """
 
     tool: str
@@ -66,11 +67,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found.
+    """The outcome of a check.
 
     Attributes:
-        not_checked: what the check could not check, and why: a warning, and a failure
-            in strict mode.
+        not_checked: what the check could not check, and why: a warning, or in strict
+            mode a failure.
         data: other measurements, as JSON; reports may show them.
         seconds: the duration, if it was measured elsewhere.
     """
@@ -86,7 +87,7 @@ class Outcome:
     def of(
         cls, findings: Iterable[Finding], *, clean: str = "", **data: Any
     ) -> Outcome:
-        """Failure with these findings, or success with the words of `clean`."""
+        """Return a failure with these findings; without any, a success with `clean`."""
         found = tuple(findings)
         if not found:
             return cls(Status.SUCCESS, clean, data=data)
@@ -96,7 +97,7 @@ class Outcome:
     def failure(
         cls, tool: str, rule: str, message: str, *, file: str | None = None
     ) -> Outcome:
-        """Failure with one finding."""
+        """Return a failure with one finding."""
         return cls(
             Status.FAILURE,
             message.splitlines()[0],
@@ -108,9 +109,9 @@ class Outcome:
 class CheckResult:
     """A named row of a job's result. `seconds` is wall time.
 
-    `data["panel"]`, where a check brings it, is shown in reports/index.html as a table
-    of its own: `{"title": "Benchmarks", "columns": ["name", "median"], "rows":
-    [["merge", 0.41], ...]}`.
+    If a check sets `data["panel"]`, reports/index.html shows it as a table:
+    `{"title": "Benchmarks", "columns": ["name", "median"], "rows": [["merge", 0.41],
+    ...]}`.
     """
 
     name: str
@@ -125,7 +126,10 @@ class CheckResult:
     def from_outcome(
         cls, name: str, outcome: Outcome, seconds: float, *, strict: bool
     ) -> CheckResult:
-        """The row for an outcome; in strict mode an incomplete check is a failure."""
+        """Return the row for an outcome.
+
+        In strict mode an incomplete check is a failure.
+        """
         status = outcome.status
         if outcome.not_checked is not None:
             status = Status.FAILURE if strict else Status.WARNING
@@ -142,18 +146,18 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Result:
-    """All that one job (one variant of it) leaves behind, as DESIGN's `result.json` has
-    it.
+    """The result of one variant of a job, as DESIGN defines `result.json`.
 
-    `reused`, of a result that was found before and still holds: the `run` that found
-    it, and `since` when (UTC); `started` and `seconds` are of that run then.
+    `reused` is set for a result of an earlier run that still applies. It names the
+    `run` that found the result, and `since` when (UTC). `started` and `seconds` are
+    then those of that run.
 
     Attributes:
         seconds: wall time, without `waited_seconds`.
-        processor_seconds: user and system time of the session's processes; those of a
-            container engine are not among them. None where it was not measured.
+        processor_seconds: user and system time of the session's processes, without
+            those of a container engine. None if it was not measured.
         waited_seconds: how long the session waited for a lock or for its machine to be
-            prepared. None where it was not measured.
+            prepared. None if it was not measured.
     """
 
     run: str
@@ -179,7 +183,7 @@ class Result:
 
     @property
     def status(self) -> Status:
-        """The worst of the checks; a job that was cut short never counts as passed."""
+        """The worst status of the checks; an interrupted job never counts as passed."""
         if self.cause == "need-failed":
             return Status.SKIPPED
         if self.cause in {"timeout", "interrupted"}:
@@ -192,8 +196,9 @@ class Result:
 
     @property
     def as_of(self) -> str:
-        """`as of 2026-01-31 02:00 UTC, run 0123456789ab`, where an earlier run has
-        found it; else nothing.
+        """Return `as of 2026-01-31 02:00 UTC, run 0123456789ab` for a reused result.
+
+        Return an empty text for a result of this run.
         """
         return as_of(self.reused["run"], self.reused["since"]) if self.reused else ""
 
@@ -204,7 +209,7 @@ def is_seconds(value: object) -> bool:
 
 
 def as_of(run: str, since: str) -> str:
-    """In which run something was found, and when."""
+    """Return in which run a result was found, and when."""
     return f"as of {since[:16].replace('T', ' ')} UTC, run {run}"
 
 
@@ -214,7 +219,7 @@ def count(number: int, noun: str) -> str:
 
 
 def to_json(result: Result) -> dict[str, Any]:
-    """The result as the object of `result.json`."""
+    """Return the result as the object of `result.json`."""
     body = asdict(result)
     body["status"] = result.status.value
     for check in body["checks"]:
@@ -223,9 +228,9 @@ def to_json(result: Result) -> dict[str, Any]:
 
 
 def from_json(body: Mapping[str, Any]) -> Result:
-    """The result an object of `result.json` stands for.
+    """Return the result from an object of `result.json`.
 
-    Raises KeyError, TypeError or ValueError where the object has another shape.
+    Raises KeyError, TypeError or ValueError if the object has another shape.
     """
     if body["schema"] != SCHEMA:
         raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}; run it again")
@@ -246,15 +251,17 @@ def from_json(body: Mapping[str, Any]) -> Result:
 
 
 def write(folder: Path, result: Result) -> Path:
-    """Write `result.json` into the folder, whole or not at all."""
+    """Write `result.json` into the folder atomically."""
     path = folder / FILE_NAME
     write_whole(path, json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n")
     return path
 
 
 def read(folder: Path) -> Result:
-    """Read the folder's `result.json`. Raises BadResultError naming the file and what
-    is wrong with it.
+    """Read the folder's `result.json`.
+
+    Raises:
+        BadResultError: the file cannot be read; the message names it and the problem.
     """
     path = folder / FILE_NAME
     try:
@@ -268,11 +275,11 @@ def read(folder: Path) -> Result:
 
 
 def incomplete(folder: Path) -> str | None:
-    """Why a job's folder may hold the files of a partial run; None where it does not.
+    """Return why a job's folder may hold the files of a partial run, or None.
 
-    Arguments that select a part of a job leave files of the usual names with less in
-    them. A job that takes files of another one has to ask this first. Files without a
-    result were put there by hand, and count.
+    Arguments that select a part of a job produce files with the usual names and less
+    content. A job that takes files of another job must call this first. Files without a
+    result were added by hand, and are used.
     """
     if not (folder / FILE_NAME).exists():
         return None

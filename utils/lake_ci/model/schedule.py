@@ -1,7 +1,7 @@
-"""The order in which sessions start and the time they take together.
+"""Computes the order in which sessions start and the time they take together.
 
 This is list scheduling: whenever a worker is free, nox starts the first session of its
-list whose needs have passed. `start_order` makes that list, nox does the scheduling.
+list whose needs have passed. `start_order` returns that list, nox does the scheduling.
 
 A graph maps the name of each session to the names of the sessions that it needs. Needs
 come before the sessions that need them; needs that are not in the graph are ignored.
@@ -28,8 +28,8 @@ class Estimate:
         path_seconds: seconds of the critical path.
         total_seconds: sum of the seconds of all sessions.
         workers: how many sessions run at once.
-        quick: the first session that needs no other, and its seconds; None where it
-            is all that runs.
+        quick: the first session that needs no other session, and its seconds; None if
+            no other session runs.
     """
 
     order: tuple[str, ...]
@@ -43,15 +43,15 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """No schedule is shorter than this; list scheduling comes close to it."""
+        """The lower bound of the duration; list scheduling comes close to it."""
         return max(self.path_seconds, self.total_seconds / self.workers)
 
 
 def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float]:
     """Return for each session the seconds of the longest path that begins with it.
 
-    A path is a chain of sessions each of which needs the one before it. A session whose
-    seconds are not given takes none.
+    A path is a chain of sessions in which each session needs the session before it. A
+    session whose seconds are not given takes no time.
     """
     longest = dict.fromkeys(needs, 0.0)
     for name in reversed(list(needs)):
@@ -65,8 +65,9 @@ def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float
 def start_order(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
     """Return the sessions by the longest path that begins with them, longest first.
 
-    Sessions with equal paths keep their order. As no path from a session is longer than
-    those from its needs, needs come first, and nox does not change the order.
+    Sessions with equal paths keep their order. A path from a session is never longer
+    than the paths from its needs, so needs come first, and nox does not change the
+    order.
     """
     longest = longest_paths(needs, seconds)
     return sorted(needs, key=lambda name: -longest[name])

@@ -38,8 +38,10 @@ def manage(suite: Suite, session: nox.Session) -> None:
 
 
 def tell(store: Store, *, prune: bool, clear: bool) -> str:
-    """Prune or clear a store, or neither, and return its status as text. Raises
-    LakeCiError if it cannot be written to.
+    """Prune or clear a store, or do neither, and return its status as text.
+
+    Raises:
+        LakeCiError: the store cannot be written to.
     """
     try:
         if clear:

@@ -1,4 +1,4 @@
-"""How long each session is expected to take: as in its last run, or an estimate."""
+"""Expected duration of each session: that of its last run, or an estimate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lake_ci.report.overview import State
 from lake_ci.system.pyproject import settings
 
 TABLE = "tool.lake_ci.seconds"
-# Of a job that `TABLE` does not name.
+# For a job that `TABLE` does not name.
 DEFAULT_SECONDS = 60.0
 
 
@@ -36,16 +36,17 @@ def durations(
     """Return the expected seconds of these sessions.
 
     They are those of the session's last run that passed as a whole: in its result.json,
-    else in the history of this checkout, else in the result cache. Without one they are
-    the session's or the job's in `[tool.lake_ci.seconds]` of pyproject.toml, else
-    `DEFAULT_SECONDS`.
+    else in the history of this checkout, else in the result cache. If there is no such
+    run, they are the session's or the job's in `[tool.lake_ci.seconds]` of
+    pyproject.toml, else `DEFAULT_SECONDS`.
 
     Args:
-        cached: returns the seconds of a session's newest cached result, None where
-            there is none; without it the result cache is not read.
+        cached: returns the seconds of a session's newest cached result, None if there
+            is none. If it is not given, the result cache is not read.
 
     Raises:
-        UsageError: the table names no job, or holds no number of seconds.
+        UsageError: the table does not name a job, or contains a value that is not a
+            number of seconds.
     """
     if not variants:
         return Durations({}, frozenset())
@@ -68,8 +69,10 @@ def durations(
 
 
 def estimates(root: Path, graph: Graph) -> dict[str, float]:
-    """Return `[tool.lake_ci.seconds]` of pyproject.toml: seconds by a job's name, or by
-    the id of one of its sessions (`tests-3.11-java17`).
+    """Return `[tool.lake_ci.seconds]` of pyproject.toml.
+
+    The keys are names of jobs or ids of sessions (`tests-3.11-java17`), the values are
+    seconds.
 
     Raises:
         UsageError: pyproject.toml or the table is malformed.
@@ -86,7 +89,7 @@ def estimates(root: Path, graph: Graph) -> dict[str, float]:
 
 
 def _recorded(root: Path, variant: Variant) -> float | None:
-    """Seconds in a session's result.json; None unless it passed as a whole."""
+    """Return the seconds in a session's result.json; None unless all of it passed."""
     try:
         result = results.read(root / REPORTS / variant.id)
     except BadResultError:
@@ -98,12 +101,12 @@ def _recorded(root: Path, variant: Variant) -> float | None:
 
 
 def _past(root: Path) -> dict[str, float]:
-    """Seconds of each session's newest run in the history that passed, by its id."""
+    """Return the seconds of each session's newest passed run in the history."""
     try:
         text = (root / REPORTS / history.FILE).read_text(encoding="utf-8")
         runs = history.from_text(text)
     except (OSError, ValueError):
-        # The report names a history that cannot be read; estimates do without it.
+        # The report names an unreadable history; estimates do not need it.
         return {}
     return {
         name: session.seconds

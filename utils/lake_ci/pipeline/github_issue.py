@@ -1,5 +1,6 @@
-"""Reports failed nightly runs in one GitHub issue: the first failure opens it, later
-ones add a comment.
+"""Reports failed nightly runs in one GitHub issue.
+
+The first failure opens the issue, later failures add a comment.
 """
 
 from __future__ import annotations
@@ -13,23 +14,22 @@ from typing import Any
 from lake_ci.errors import LakeCiError
 
 TITLE = "The nightly run failed"
-# GitHub takes 65,536 characters in an issue's body.
+# GitHub accepts up to 65,536 characters in an issue's body.
 LONGEST = 60_000
 TIMEOUT_SECONDS = 30
 
 
 def tell(text: str, env: Mapping[str, str]) -> str:
-    """Open the issue with this text, or add the text to the open one; return the
-    issue's address.
+    """Open the issue with this text, or comment on the open issue; return its URL.
 
     Args:
-        text: Markdown; what is too long for an issue is cut, and the run's address says
-            where the rest is.
+        text: Markdown. A text that is too long for an issue is cut, and followed by the
+            run's URL, where the rest is.
         env: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SERVER_URL, GITHUB_RUN_ID, and
             GITHUB_TOKEN with `issues: write`.
 
     Raises:
-        LakeCiError: GitHub refused, or could not be reached.
+        LakeCiError: GitHub rejected the request, or could not be reached.
     """
     repository = env["GITHUB_REPOSITORY"]
     issues = f"{env['GITHUB_API_URL']}/repos/{repository}/issues"

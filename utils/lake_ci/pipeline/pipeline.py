@@ -1,5 +1,6 @@
-"""Runs the pipeline: plans the event, runs the sessions in an inner nox, and writes the
-reports.
+"""Runs the pipeline: plans an event, runs its sessions, and writes the reports.
+
+The sessions run in an inner nox.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ LAST = ".history/last.json"
 
 
 def arguments() -> Parser:
-    """The arguments of the pipeline, after `nox --`."""
+    """Return the parser of the pipeline's arguments, after `nox --`."""
     found = parser("")
     found.add_argument(
         "-j",
@@ -84,8 +85,9 @@ def arguments() -> Parser:
 
 
 def run_pipeline(suite: Suite, session: nox.Session) -> None:
-    """The session `pipeline`. Ends the process with DESIGN's exit codes: 0, 1, 2, 3 or
-    130.
+    """Run the session `pipeline`.
+
+    The process ends with DESIGN's exit codes: 0, 1, 2, 3 or 130.
     """
     with exit_on_error(suite.redact):
         options = arguments().parse_args(session.posargs)
@@ -112,7 +114,7 @@ def run_pipeline(suite: Suite, session: nox.Session) -> None:
 
 
 def show_plan(suite: Suite, session: nox.Session) -> None:
-    """The session `plan`: print what would run, and run nothing."""
+    """Run the session `plan`: print what would run, and run nothing."""
     with exit_on_error(suite.redact):
         found = parser("-s plan ")
         found.add_argument("--json", action="store_true", help="for a program")
@@ -130,7 +132,7 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
             print(as_mermaid(plan, suite.graph))
             return
         config = nox_adapter.configuration(session)
-        # Standard output is the plan's alone: a program may read it.
+        # Standard output contains only the plan, because a program may read it.
         cache = forecasting(suite, config, lambda text: print(text, file=sys.stderr))
         verdicts: list[Verdict] = []
         mode = cache_mode(suite, plan)
@@ -162,7 +164,7 @@ def expected(
 
 
 def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
-    """The cache mode of a run of this plan, as on GitHub."""
+    """Return the cache mode of a run of this plan, as on GitHub."""
     variables = {
         "tag": {"GITHUB_REF_TYPE": "tag"},
         "schedule": {"GITHUB_EVENT_NAME": "schedule"},
@@ -174,7 +176,7 @@ def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
 def forecasting(
     suite: Suite, config: Any, out: Callable[[str], None] = print
 ) -> ResultCache:
-    """The result cache, with the environment folders that nox's options define."""
+    """Return the result cache, with the environment folders of nox's options."""
 
     def environment(variant: Variant) -> Path | None:
         if variant.job.python is None and not variant.job.pythons:
@@ -185,11 +187,10 @@ def forecasting(
 
 
 def summarize(suite: Suite, session: nox.Session) -> None:
-    """The session `summary`: collect what a run has left, write the reports, and end
-    with the status of the whole.
+    """Run the session `summary`: collect a run's results, write the reports, and exit.
 
-    On GitHub that is the run it is part of; elsewhere the last pipeline of this
-    checkout.
+    The exit code is the status of the whole run. On GitHub the run is the one that this
+    session is part of; elsewhere it is the last pipeline of this checkout.
     """
     with exit_on_error(suite.redact):
         env = suite.env
@@ -208,8 +209,8 @@ def summarize(suite: Suite, session: nox.Session) -> None:
             _overview(suite, plan, run, github_results, shared), suite.root, env
         )
         text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
-        # On GitHub `write` has logged it, guarded against text that the runner would
-        # take for commands.
+        # On GitHub `write` has logged the report already, in a way that the runner does
+        # not interpret as commands.
         if env.get("GITHUB_ACTIONS") != "true":
             print(text)
         if code != 0 and plan.event.name == "schedule" and env.get("GITHUB_TOKEN"):
@@ -243,23 +244,23 @@ def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
     """Return the id, the arguments and the workers of the last pipeline.
 
     Raises:
-        UsageError: there was none.
+        UsageError: there is no last pipeline.
     """
     try:
         last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
         run, arguments = str(last["run"]), [str(each) for each in last["arguments"]]
-        # Older pipelines did not record them.
+        # Older pipelines did not record the workers.
         return run, arguments, Workers(**last["workers"]) if "workers" in last else None
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
 
 
 def _exit_code(found: Sequence[Result], nox_code: int) -> int:
-    """The exit code of a pipeline with these results, whose inner nox ended so."""
+    """Return the pipeline's exit code for these results and the inner nox's code."""
     causes = {result.cause for result in found if result.status is Status.FAILURE}
     if causes:
         return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
-    # All rows are fine and nox is not: it found something that no row shows.
+    # All rows passed and nox failed: it found a problem that no row shows.
     return nox_code
 
 
@@ -286,8 +287,9 @@ class Pipeline:
         self.workers = Workers(number, os.cpu_count() or 1, time.time())
 
     def run(self) -> int:
-        """Run the planned sessions in an inner nox, print the table, and return the
-        exit code.
+        """Run the planned sessions in an inner nox and print the table.
+
+        Returns the exit code.
         """
         if not self.variants:
             print(terminal.table([], self.plan.skipped))
@@ -322,7 +324,7 @@ class Pipeline:
         verdicts = self._restore(cache)
         reused = [each.variant for each in verdicts if each.answer is Answer.REUSE]
         running = {each.session: each for each in self.variants if each not in reused}
-        # Nothing is read for a run that starts no session.
+        # A run that starts no session needs no durations.
         times = expected(self.suite, self.variants if running else (), cache, self.mode)
         planned = estimate(self.plan, times, verdicts, workers=self.workers.number)
         if not self.config.install_only:
@@ -331,8 +333,9 @@ class Pipeline:
         return [running[session] for session in planned.order if session in running]
 
     def _restore(self, cache: ResultCache) -> list[Verdict]:
-        """Restore the cached results that apply; return the verdict on each session,
-        none where no result may be reused.
+        """Restore the cached results that apply; return the verdict on each session.
+
+        The list is empty if no result may be reused.
         """
         if self.mode not in (Mode.PIPELINE, Mode.SESSIONS) or self.config.install_only:
             return []
@@ -368,8 +371,9 @@ class Pipeline:
     def _results(
         self, nox_report: Mapping[str, Mapping[str, Any]], *, interrupted: bool
     ) -> list[Result]:
-        """The result of each planned session; one that left none gets one here, with
-        nox's reason.
+        """Return the result of each planned session.
+
+        A session that left no result gets one here, with nox's reason.
         """
         found = []
         for variant in self.variants:
@@ -387,7 +391,7 @@ class Pipeline:
         return found
 
     def _report(self) -> None:
-        """Write the reports of the run, for those who want more than the table."""
+        """Write the reports of the run, which show more than the table."""
         overview = _overview(self.suite, self.plan, self.run_id, shared=self.workers)
         summary.write(overview, self.suite.root, self.suite.env)
         last = {
@@ -401,8 +405,9 @@ class Pipeline:
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
-        """What all results made here say alike; asked of git once, as an interrupted
-        run has little time.
+        """Return the fields that all results created here share.
+
+        git is read only once, because an interrupted run has little time.
         """
         variables = {"LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name}
         return facts(self.suite.root, {**self.suite.env, **variables})
@@ -412,7 +417,7 @@ class Pipeline:
     ) -> Result:
         check, cause = self._why_absent(entry, interrupted=interrupted)
         seconds = round(float((entry or {}).get("duration", 0.0)), 3)
-        # nox says how long it took, not when; it has ended by now.
+        # nox reports how long it took, not when; it has ended by now.
         started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
         return Result(
             **self._facts,
@@ -428,7 +433,10 @@ class Pipeline:
     def _why_absent(
         self, entry: Mapping[str, Any] | None, *, interrupted: bool
     ) -> tuple[CheckResult, str | None]:
-        """The row of a session that left no result, and the cause, by nox's words."""
+        """Return the row of a session that left no result, and the cause.
+
+        Both come from nox's messages.
+        """
         if entry is None:
             why, cause = (
                 ("interrupted before it started", "interrupted")
@@ -464,7 +472,7 @@ class Pipeline:
 
 
 def _planning(arguments: Sequence[str]) -> list[str]:
-    """The arguments without those that say only how to run."""
+    """Return the arguments without those that only define how to run."""
     known, _ = parser("").parse_known_args(list(arguments))
     pairs = [
         (f"--{name.replace('_', '-')}", value) for name, value in vars(known).items()

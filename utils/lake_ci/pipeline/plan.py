@@ -1,5 +1,6 @@
-"""What an event would run, before anything runs: the jobs in order, the reasons for the
-others, the time it takes.
+"""Prints what an event would run, before anything runs.
+
+It shows the jobs in order, the reasons for jobs that are left out, and the duration.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from lake_ci.runner.options import Parser
 
 
 def parser(session: str) -> Parser:
-    """The arguments that say what to plan, after `nox --` or `nox -s plan --`."""
+    """Return the parser of the arguments that define what to plan.
+
+    They follow `nox --` or `nox -s plan --`.
+    """
     parser = Parser(f"nox {session}--", __doc__)
     parser.add_argument(
         "--event", metavar="E", help=f"simulate this event: {', '.join(EVENTS)}"
@@ -53,8 +57,10 @@ def parser(session: str) -> Parser:
 def plan_of(
     graph: Graph, root: Path, env: Mapping[str, str], options: argparse.Namespace
 ) -> Plan:
-    """The plan for parsed arguments. Raises UsageError for a job, event or environment
-    that is not there.
+    """Return the plan for parsed arguments.
+
+    Raises:
+        UsageError: a job, event or environment does not exist.
     """
     if options.environment is not None:
         if options.environment not in ENVIRONMENTS:
@@ -74,10 +80,10 @@ def estimate(
     """Return the order in which the sessions of a plan start, and how long they take.
 
     Args:
-        verdicts: what the result cache knows of the sessions; empty: nothing is reused.
+        verdicts: the result cache's verdicts on the sessions; empty: nothing is reused.
         workers: how many sessions run at once.
     """
-    # Also where a session waits for its needs before its result is reused.
+    # This includes a session that waits for its needs before its result is reused.
     cached = frozenset(each.variant.session for each in verdicts if each.entry)
     seconds = {name: each for name, each in times.seconds.items() if name not in cached}
     needs = _needs(plan)
@@ -96,20 +102,24 @@ def estimate(
 
 
 def _needs(plan: Plan) -> dict[str, list[str]]:
-    """The planned sessions that each planned session needs."""
+    """Return the planned sessions that each planned session needs."""
     sessions = {
         job.name: [each.session for each in job.variants] for job in plan.starts
     }
     needs: dict[str, list[str]] = {}
     for job in plan.starts:
         needed = [session for need in job.needs for session in sessions.get(need, ())]
-        # Among equals the last one starts first: the newest Python tests most.
+        # Of equal sessions the last one starts first: the newest Python runs most
+        # tests.
         needs.update((session, needed) for session in reversed(sessions[job.name]))
     return needs
 
 
 def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | None:
-    """The first job's session, where it is not all that runs, and its seconds."""
+    """Return the session of the first job, and its seconds.
+
+    Return None if no other session runs.
+    """
     if running < 2 or len(plan.starts[0].variants) > 1:
         return None
     session = plan.starts[0].variants[0].session
@@ -117,7 +127,7 @@ def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | No
 
 
 def estimate_text(estimate: Estimate) -> list[str]:
-    """Return what will run and about how long it takes, a line each."""
+    """Return what will run and about how long it takes, as lines of text."""
     running = len(estimate.order) - len(estimate.cached)
     head = f"{count(len(estimate.order), 'session')}: {len(estimate.cached)} cached"
     if not running:
@@ -136,7 +146,7 @@ def estimate_text(estimate: Estimate) -> list[str]:
 
 
 def about(seconds: float) -> str:
-    """`9 s`, `12 min`: as precise as an estimate is."""
+    """Return `9 s` or `12 min`: as precise as an estimate is."""
     if seconds < 100:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min"
@@ -145,8 +155,9 @@ def about(seconds: float) -> str:
 def as_text(
     plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
 ) -> str:
-    """The plan for a person; with what is known of each session, where kept results may
-    be reused.
+    """Return the plan as text for a person.
+
+    It shows the cache verdict on each session, if cached results may be reused.
     """
     expected = estimate(plan, times, verdicts, workers=workers)
     lines = [f"{plan.event}: {count(len(plan.starts), 'job')}"]
@@ -163,7 +174,7 @@ def as_text(
 
 
 def _by_start(jobs: Sequence[Job], expected: Estimate) -> list[Job]:
-    """The jobs in the order in which their first session starts."""
+    """Return the jobs in the order in which their first session starts."""
     position = {session: number for number, session in enumerate(expected.order)}
 
     def first(job: Job) -> int:
@@ -177,8 +188,9 @@ def _slowest(job: Job, times: Durations) -> float:
 
 
 def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
-    """A line for each session: since when its result holds, or why it runs, with the
-    first inputs that differ.
+    """Return a line for each session: since when its result holds, or why it runs.
+
+    The reason names the first inputs that differ.
     """
     words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
     return [
@@ -188,8 +200,9 @@ def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
-    """For each session of a job all that differs from the nearest kept result, a line
-    each.
+    """Return the differences between each session of a job and its cached result.
+
+    The result is the nearest cached one. Each difference is one line.
     """
     if not verdicts:
         return [
@@ -210,7 +223,7 @@ def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
 def as_json(
     plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
 ) -> str:
-    """The plan for a program; jobs in the order in which they start."""
+    """Return the plan for a program, with jobs in the order in which they start."""
     expected = estimate(plan, times, verdicts, workers=workers)
     body: dict[str, Any] = {
         "event": plan.event.name,
@@ -244,7 +257,7 @@ def as_json(
 
 
 def as_mermaid(plan: Plan, graph: Graph) -> str:
-    """The graph as a Mermaid flowchart; what does not run is dashed."""
+    """Return the graph as a Mermaid flowchart; jobs that do not run are dashed."""
     lines = ["flowchart LR"]
     lines += [
         f"  {job.name}:::{'skipped' if job.name in plan.skipped else 'starts'}"

@@ -1,6 +1,4 @@
-"""Gathers the results of one run into one overview, and writes the reports that people
-open.
-"""
+"""Collects the results of one run into one overview, and writes the reports."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ from lake_ci.report.result_validation import rejection_reason
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
-# GitHub refuses a step's summary above 1 MiB, and shows none of it then.
+# GitHub rejects a step summary above 1 MiB, and then shows none of it.
 STEP_SUMMARY_LIMIT = 1024 * 1024
 GITHUB_REMOTE = re.compile(
     r"(?:https://(?:[^@/]*@)?|ssh://git@|git@)github\.com[/:]"
@@ -56,19 +54,21 @@ def collect(
     workers: Workers | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Overview:
-    """Read every `reports/*/result.json`, and take what belongs to this run.
+    """Read every `reports/*/result.json`, and collect those that belong to this run.
 
     Args:
-        run: the id of this run; results of another are refused, by name.
-        attempt: the run's attempt; of each session the newest up to it counts.
-        commit: what the run checks; results of another commit are refused.
-        running: whether the run goes on: a session without a result has not ended yet
+        run: the id of this run; results of another run are rejected and listed.
+        attempt: the run's attempt; the newest result of each session up to this attempt
+            counts.
+        commit: the commit that the run checks; results of another commit are rejected.
+        running: whether the run has not ended: a session without a result has not ended
             then, and did not fail.
-        github_results: GitHub's result of each job (`needs.<job>.result`): a job that
-            it reports as failed did not pass, whatever its results are, and one that it
-            reports as skipped was skipped.
+        github_results: GitHub's result of each job (`needs.<job>.result`). A job that
+            GitHub reports as failed did not pass, whatever its results are. A job that
+            GitHub reports as skipped was skipped.
         itself: the job that makes the report, and so has no result to show.
-        workers: the machine that ran all sessions; None: each had one of its own.
+        workers: the machine that ran all sessions; None: each session had its own
+            machine.
         clock: the time of the report, in seconds since 1970.
     """
     reports = root / REPORTS
@@ -99,10 +99,10 @@ def write(
     *,
     out: Callable[[str], None] = print,
 ) -> int:
-    """Write `reports/summary.md` and `reports/index.html`, tell GitHub, and return the
-    exit code of the whole run.
+    """Write `reports/summary.md` and `reports/index.html`, and report to GitHub.
 
-    The run enters the history once it has ended.
+    Returns the exit code of the whole run. The run enters the history once it has
+    ended.
     """
     reports = root / REPORTS
     source = source_url(root, env, overview)
@@ -125,11 +125,10 @@ def write(
 
 
 def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | None:
-    """Where GitHub shows the files of this commit; None where it does not have exactly
-    these.
+    """Return where GitHub shows these files; None if GitHub's files differ.
 
-    On a laptop that takes a remote on github.com, no uncommitted change, and a commit
-    that was pushed.
+    On a laptop this requires a remote on github.com, no uncommitted change, and a
+    commit that was pushed.
     """
     if overview.commit is None:
         return None
@@ -148,7 +147,7 @@ def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | 
 
 @dataclass(frozen=True)
 class _Gathering:
-    """What the sessions of a run are put together from."""
+    """The data from which the sessions of a run are collected."""
 
     reports: Path
     found: Mapping[str, tuple[Path, Result]]
@@ -157,7 +156,10 @@ class _Gathering:
     github_results: Mapping[str, str]
 
     def nodes(self, graph: Graph, plan: Plan, itself: str) -> Iterator[Node]:
-        """Every job of the graph but `itself`, with its sessions or why it has none."""
+        """Yield every job of the graph except `itself`.
+
+        Each job has its sessions, or the reason why it has none.
+        """
         started = {job.name for job in plan.starts}
         states: dict[str, State] = {}
         for job in graph:
@@ -173,7 +175,10 @@ class _Gathering:
             yield Node(job.name, job.summary, job.needs, sessions, skipped)
 
     def sessions(self, job: Job, states: Mapping[str, State]) -> tuple[Session, ...]:
-        """The sessions of a planned job. `states` are those of the jobs before it."""
+        """Return the sessions of a planned job.
+
+        `states` are those of the jobs before it.
+        """
         sessions = tuple(
             self._session(job, variant, states) for variant in job.variants
         )
@@ -181,8 +186,8 @@ class _Gathering:
         if github_result in ("failure", "cancelled") and all(
             each.state is not State.FAILURE for each in sessions
         ):
-            # Of a matrix GitHub tells only the whole, so that none of its sessions can
-            # be believed.
+            # GitHub reports only the result of a whole matrix, so a failure makes all
+            # its sessions doubtful.
             return tuple(
                 replace(
                     each,
@@ -241,8 +246,9 @@ class _Gathering:
 def _choose(
     reports: Path, planned: set[str], run: str, attempt: int, commit: str | None
 ) -> tuple[dict[str, tuple[Path, Result]], list[Refused]]:
-    """The newest result of each planned session with its folder, and every other result
-    with the reason.
+    """Return the newest result of each planned session with its folder.
+
+    Also return every other result with the reason why it does not count.
     """
     candidates: dict[str, list[tuple[Path, Result]]] = {}
     refused = []
@@ -278,8 +284,9 @@ def _choose(
 
 
 def _tests(path: Path) -> tuple[tuple[TestCase, ...], str]:
-    """The tests of a junit.xml, and what is wrong with it; nothing where there is
-    none.
+    """Return the tests of a junit.xml, and what is wrong with it.
+
+    Return nothing if there is no junit.xml.
     """
     try:
         return junit.tests(path.read_text(encoding="utf-8")), ""

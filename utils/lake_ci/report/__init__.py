@@ -1,1 +1,1 @@
-"""Pure functions from results to text."""
+"""Pure functions that turn results into text."""

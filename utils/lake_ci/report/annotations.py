@@ -1,6 +1,4 @@
-"""The text for GitHub's log: workflow commands that annotate lines of the diff, and the
-results around them.
-"""
+"""Text for GitHub's log: results, and commands that annotate lines of the diff."""
 
 from __future__ import annotations
 
@@ -11,16 +9,16 @@ from lake_ci.report import terminal
 from lake_ci.report.overview import Overview, State
 from lake_ci.report.text import shorten, visible
 
-# GitHub shows so many of each kind for a step, and drops the others silently.
+# GitHub shows this many commands of each kind per step, and drops the rest silently.
 CAP = 10
 MESSAGE_LIMIT = 4000
 
 
 def commands(overview: Overview) -> list[str]:
-    """An `::error` or `::warning` for each finding of a check that did not pass, capped
-    as GitHub caps them.
+    """Return an `::error` or `::warning` for each finding of a check that did not pass.
 
-    What is over the cap is counted in one notice.
+    At most `CAP` of each kind are returned, because GitHub shows no more. One notice
+    counts the rest.
     """
     errors = list(_session_errors(overview))
     warnings = []
@@ -47,7 +45,7 @@ def commands(overview: Overview) -> list[str]:
 
 
 def _session_errors(overview: Overview) -> Iterator[str]:
-    """An `::error` for each failed session that has no finding to show."""
+    """Yield an `::error` for each failed session that has no finding to show."""
     for session in overview.failed:
         if session.why:
             yield command("error", session.why, title=session.name)
@@ -56,7 +54,7 @@ def _session_errors(overview: Overview) -> Iterator[str]:
 
 
 def _over_cap_notice(errors: int, warnings: int) -> Iterator[str]:
-    """One `::notice` that counts the commands over the cap, if there are any."""
+    """Yield one `::notice` that counts the commands over the cap, if there are any."""
     over = {"more error": errors - CAP, "more warning": warnings - CAP}
     rest = [count(number, noun) for noun, number in over.items() if number > 0]
     if rest:
@@ -65,12 +63,14 @@ def _over_cap_notice(errors: int, warnings: int) -> Iterator[str]:
 
 
 def log(overview: Overview, token: str) -> str:
-    """The text for GitHub's log: passed sessions in a folded group, then failures, then
-    workflow commands.
+    """Return the text for GitHub's log.
+
+    It contains the passed sessions in a folded group, then failures, then workflow
+    commands.
 
     Args:
-        token: a word that no tool can guess: between two lines with it, GitHub takes no
-            line for a command.
+        token: a word that no tool can guess. GitHub does not interpret lines between
+            two lines with this word as commands.
     """
     good = [
         session for session in overview.sessions if session.state is not State.FAILURE
@@ -98,7 +98,7 @@ def log(overview: Overview, token: str) -> str:
 
 
 def command(kind: str, message: str, **properties: str | int | None) -> str:
-    """A workflow command; nothing in its values can end it or start another."""
+    """Return a workflow command whose values cannot end it or start another command."""
     values = ",".join(
         f"{name}={_property(value)}"
         for name, value in properties.items()

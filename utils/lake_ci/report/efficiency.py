@@ -1,15 +1,15 @@
-"""How much longer a run took than it had to, and what its sessions waited for.
+"""Compares a run's duration with its lower bound, and reports what sessions waited for.
 
-No schedule ends a run before its critical path: the longest chain of sessions each of
-which needs the one before it, by their wall time. Where all sessions share one machine,
-none ends it before that machine's cores have done the work: the sum of the sessions'
-processor time (user and system) divided by the cores. The larger of the two is the
-lower bound, and the ratio of a run is
+A run cannot be shorter than its critical path: the longest chain of sessions, by wall
+time, in which each session needs the session before it. Where all sessions share one
+machine, a run cannot be shorter than the sum of the sessions' processor time (user and
+system) divided by the machine's cores. The larger of the two values is the lower bound,
+and the ratio of a run is
 
     wall time / max(critical path, processor time / cores)
 
-Only sessions that ran count: not those that were reused or skipped, but failed ones.
-Starts are recorded in whole seconds, so that waits are known to about a second.
+Only sessions that ran count, including failed ones. Reused and skipped sessions do not
+count. Starts are recorded in whole seconds, so waits are accurate to about a second.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from lake_ci.model.results import count
 from lake_ci.report.overview import Overview, critical_path
 from lake_ci.report.terminal import seconds
 
-# Of the sessions that waited longest.
+# Number of sessions that are listed, those that waited longest.
 SHOWN = 3
-# Less is within the precision of the starts.
+# A shorter wait is within the precision of the starts.
 NOTABLE_SECONDS = 1.0
 
 
@@ -34,12 +34,12 @@ class Wait:
 
     Attributes:
         session: its name.
-        ready: when its last need ended, or the run began; seconds since 1970 UTC.
-        worker: all workers were busy; 0 where each session has a machine of its own.
-        prepared: it waited for a lock, or for its machine to be prepared
+        ready: when its last need ended, or when the run began; seconds since 1970 UTC.
+        worker: while all workers were busy; 0 where each session has its own machine.
+        prepared: while it waited for a lock, or for its machine to be prepared
             (`Result.waited_seconds`).
-        started: the rest. nox started and made the environment; on GitHub also the
-            time until there was a machine.
+        started: the rest. nox started and created the environment; on GitHub this
+            includes the time until a machine was available.
     """
 
     session: str
@@ -55,16 +55,17 @@ class Wait:
 
 @dataclass(frozen=True)
 class Efficiency:
-    """A run compared with its lower bound, all in seconds.
+    """A run compared with its lower bound; all times in seconds.
 
     Attributes:
         wall: from the beginning of the run to the end of its last session.
-        path: the sessions of the critical path by name, first to last.
+        path: the names of the sessions of the critical path, first to last.
         path_seconds: length of the critical path.
         processor_seconds: processor time of the sessions that measured it.
-        unmeasured: how many sessions ran and did not measure it.
-        cores: those that the sessions shared; None where each had a machine of its own.
-        waits: of each session that ran, by its id.
+        unmeasured: number of sessions that ran and did not measure processor time.
+        cores: the cores that the sessions shared; None where each session had its own
+            machine.
+        waits: the wait of each session that ran, by the session's id.
     """
 
     wall: float
@@ -77,18 +78,18 @@ class Efficiency:
 
     @property
     def bound(self) -> float:
-        """The shortest time in which these sessions can run."""
+        """Return the shortest time in which these sessions can run."""
         work = self.processor_seconds / self.cores if self.cores else 0.0
         return max(self.path_seconds, work)
 
     @property
     def ratio(self) -> float:
-        """Wall time divided by the lower bound: 1 is a run without any delay."""
+        """Return wall time divided by the lower bound; 1 is a run without any delay."""
         return self.wall / self.bound
 
 
 def of(overview: Overview) -> Efficiency | None:
-    """Return the efficiency of a run; None where no session ran."""
+    """Return the efficiency of a run; None if no session ran."""
     spans = overview.spans
     if not spans:
         return None
@@ -103,7 +104,7 @@ def of(overview: Overview) -> Efficiency | None:
     ]
     path_seconds = sum(spans[name][1] - spans[name][0] for name in path)
     return Efficiency(
-        # The starts are rounded: sessions of a second seem to overlap.
+        # The starts are rounded, so sessions of about a second seem to overlap.
         wall=max(overview.seconds, path_seconds),
         path=tuple(names[name] for name in path),
         path_seconds=path_seconds,
@@ -115,7 +116,7 @@ def of(overview: Overview) -> Efficiency | None:
 
 
 def text(efficiency: Efficiency | None) -> list[str]:
-    """Return the efficiency in words, a line each; nothing where no session ran."""
+    """Return the efficiency as lines of text; an empty list if no session ran."""
     if efficiency is None:
         return []
     wall, bound = seconds(efficiency.wall), seconds(efficiency.bound)
@@ -142,7 +143,7 @@ def _bounds(efficiency: Efficiency) -> Iterator[str]:
 
 
 def reasons(waits: Iterable[Wait]) -> str:
-    """Return how long sessions waited for what; empty where that is not notable."""
+    """Return what sessions waited for and how long; empty if the waits are short."""
     every = list(waits)
     sums = {
         "for a free worker": sum(wait.worker for wait in every),
@@ -168,12 +169,13 @@ def _waited(efficiency: Efficiency) -> Iterator[str]:
 
 
 def _waits(overview: Overview) -> dict[str, Wait]:
-    """The wait of each session that ran, by its id, in the order of their starts."""
+    """Return the wait of each session that ran, by its id, in order of start."""
     spans, ready = overview.spans, _ready(overview)
     sessions = [
         (each.span, each) for each in overview.sessions if each.span is not None
     ]
-    # When each worker is free. Sessions take the workers in the order of their starts.
+    # When each worker is free. Workers are assigned to sessions in the order of their
+    # starts.
     number = overview.workers.number if overview.workers else len(spans)
     free = [overview.began] * number
     waits = {}
@@ -190,9 +192,9 @@ def _waits(overview: Overview) -> dict[str, Wait]:
 
 
 def _ready(overview: Overview) -> dict[str, float]:
-    """When the last need of each session had ended, by the session's id.
+    """Return when the last need of each session ended, by the session's id.
 
-    A session that did not run in this run ends as soon as its needs have.
+    A session that did not run in this run ends as soon as its needs end.
     """
     spans = overview.spans
     ready: dict[str, float] = {}

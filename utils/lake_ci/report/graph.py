@@ -1,5 +1,6 @@
-"""Draws the dependency graph of the jobs as SVG: levels from left to right, needs as
-curves.
+"""Draws the dependency graph of the jobs as SVG.
+
+Levels go from left to right; curves connect a job with its needs.
 """
 
 from __future__ import annotations
@@ -17,30 +18,29 @@ from lake_ci.report.text import one_line
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 172, 52, 22, 14, 6
 NAME_LENGTH = 16
 
-# A place in a column: a job, or (by its level) where a longer curve from that job
+# A position in a column: a job, or the level at which a longer curve from that job
 # passes.
 Slot = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns of places from top to bottom, and the level of each job."""
+    """Columns of slots from top to bottom, and the level of each job."""
 
     columns: tuple[tuple[Slot, ...], ...]
     levels: dict[str, int]
 
     def point(self, slot: Slot) -> tuple[int, int]:
-        """The upper left corner of a place."""
+        """Return the upper left corner of a slot."""
         row = self.columns[slot[1]].index(slot)
         return MARGIN + slot[1] * (WIDTH + GAP_X), MARGIN + row * (HEIGHT + GAP_Y)
 
 
 def layout(nodes: tuple[Node, ...]) -> Layout:
-    """Put each job one level right of the last of its needs, and keep a free place
-    where a curve passes a level.
+    """Place each job one level to the right of the last of its needs.
 
-    Within a level, places stand in the order of what they come from, so that few curves
-    cross.
+    Where a curve passes a level, a free slot is reserved for it. Within a level, slots
+    are sorted by the position of their sources, so that few curves cross.
     """
     levels = _levels(nodes)
     last = _last_levels(nodes, levels)
@@ -60,7 +60,10 @@ def _levels(nodes: Iterable[Node]) -> dict[str, int]:
 
 
 def _last_levels(nodes: Iterable[Node], levels: dict[str, int]) -> dict[str, int]:
-    """The last level with a place of each job: its own, or one that its curves pass."""
+    """Return the last level with a slot of each job.
+
+    This is the job's own level, or a level that its curves pass.
+    """
     last = dict(levels)
     for node in nodes:
         for need in node.needs:
@@ -72,7 +75,7 @@ def _last_levels(nodes: Iterable[Node], levels: dict[str, int]) -> dict[str, int
 def _column(
     nodes: Iterable[Node], level: int, levels: dict[str, int], before: tuple[Slot, ...]
 ) -> tuple[Slot, ...]:
-    """The places of a level, by the mean row of their sources in the level before."""
+    """Return a level's slots, sorted by the mean row of their sources."""
 
     def mean_row(node: Node) -> float:
         rows = [before.index(source) for source in _sources(node, level, levels)]
@@ -82,7 +85,7 @@ def _column(
 
 
 def _sources(node: Node, level: int, levels: dict[str, int]) -> list[Slot]:
-    """The places in the level before from which curves lead to a job's place."""
+    """Return the slots in the level before from which curves lead to a job's slot."""
     if level > levels[node.name]:
         return [(node.name, level - 1)]
     return [_source(need, level, levels) for need in node.needs if need in levels]
@@ -93,8 +96,10 @@ def _source(need: str, level: int, levels: dict[str, int]) -> Slot:
 
 
 def draw(overview: Overview) -> str:
-    """The graph as one `<svg>`: each job a link to its place in the page, its state in
-    words and colour.
+    """Return the graph as one `<svg>`.
+
+    Each job links to its section in the page, and shows its state as a word and a
+    color.
     """
     place = layout(overview.nodes)
     width = 2 * MARGIN + len(place.columns) * (WIDTH + GAP_X) - GAP_X
@@ -109,7 +114,7 @@ def draw(overview: Overview) -> str:
         for need in node.needs
         if need in place.levels
     ]
-    # The critical ones last, so that they are drawn above the others.
+    # Critical edges come last, so that they are drawn above the others.
     edges.sort(key=critical.issuperset)
     curves = [
         (_curve(need, name, place), critical.issuperset((need, name)))
@@ -127,7 +132,7 @@ def draw(overview: Overview) -> str:
 
 
 def _curve(need: str, name: str, place: Layout) -> str:
-    """The path from the right of a job to the left of the one that needs it."""
+    """Return the path from the right side of a job to the left side of a dependent."""
     start, end = place.levels[need], place.levels[name]
     x, y = place.point((need, start))
     path = f"M{x + WIDTH} {y + HEIGHT // 2}"
@@ -142,7 +147,7 @@ def _curve(need: str, name: str, place: Layout) -> str:
 
 
 class _Box(NamedTuple):
-    """A job in the graph; `x` and `y` are its upper left corner."""
+    """A job in the graph; `x` and `y` are the coordinates of its upper left corner."""
 
     node: Node
     critical: bool

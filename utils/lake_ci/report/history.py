@@ -1,4 +1,4 @@
-"""The runs before this one: kept in a few words each, and compared with."""
+"""Stores a short record of each run, and compares a run with the previous one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lake_ci.report.terminal import seconds
 FILE = ".history/runs.json"
 MAX_RUNS = 20
 SCHEMA = 1
-# A session counts as slower or faster from a fifth and five seconds on: less is the
-# machine's mood.
+# A session counts as slower or faster if its time changed by at least a fifth and at
+# least five seconds. Smaller changes are noise.
 NOTABLE_SHARE, NOTABLE_SECONDS = 0.2, 5.0
 BAD = {"failure"}
 
 
 @dataclass(frozen=True)
 class Change:
-    """One difference from the run before, of a session by its id and name.
+    """One difference between a session and its previous run.
 
     `kind` is failing, fixed, new, slower or faster.
     """
@@ -34,8 +34,9 @@ class Change:
 
 
 def compare(overview: Overview) -> tuple[Change, ...]:
-    """What differs from the previous run; nothing where there is none. What fails now
-    stands first.
+    """Return the differences from the previous run, new failures first.
+
+    Without a previous run, return nothing.
     """
     past = overview.previous
     if past is None:
@@ -62,14 +63,14 @@ def _changes(overview: Overview, past: Past) -> Iterator[Change]:
 
 
 def _state_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """The kind and the text of the change where a session has no result."""
+    """Yield the kind and the text of a change of a session that has no result."""
     if session.result is None and session.state is not before.state:
         kind = "failing" if session.state is State.FAILURE else "new"
         yield kind, f"{session.state.word}, was {before.state.word}: {session.why}"
 
 
 def _check_changes(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """The kind and the text of each check that began or stopped to fail."""
+    """Yield the kind and the text for each check that began or stopped failing."""
     for check in session.checks:
         was = before.checks.get(check.name)
         if check.status.value in BAD and was not in BAD:
@@ -79,7 +80,7 @@ def _check_changes(session: Session, before: PastSession) -> Iterator[tuple[str,
 
 
 def _time_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """The kind and the text of a notable change of a passed session's seconds."""
+    """Yield the kind and the text of a notable change in a passed session's seconds."""
     if session.state not in (State.SUCCESS, State.WARNING) or not before.seconds:
         return
     by = session.seconds - before.seconds
@@ -89,7 +90,7 @@ def _time_change(session: Session, before: PastSession) -> Iterator[tuple[str, s
 
 
 def past_of(overview: Overview) -> Past:
-    """What the history keeps of this run."""
+    """Return the record of this run for the history."""
     sessions = {
         session.id: PastSession(
             session.state,
@@ -111,7 +112,7 @@ def past_of(overview: Overview) -> Past:
 
 
 def to_text(runs: Sequence[Past]) -> str:
-    """The newest runs as the text of the history's file."""
+    """Return the newest runs as the text of the history file."""
     return (
         json.dumps(
             {"schema": SCHEMA, "runs": [asdict(run) for run in runs[-MAX_RUNS:]]},
@@ -122,8 +123,10 @@ def to_text(runs: Sequence[Past]) -> str:
 
 
 def from_text(text: str) -> list[Past]:
-    """The runs that a history's file tells of, oldest first. Raises ValueError for
-    another text.
+    """Return the runs in the text of a history file, oldest first.
+
+    Raises:
+        ValueError: the text is not that of a history file.
     """
     try:
         body = json.loads(text)

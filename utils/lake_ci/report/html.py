@@ -1,5 +1,6 @@
-"""The report as one HTML file: no network, no server, readable without its script and
-safe to open with it.
+"""The report as one HTML file that needs no network and no server.
+
+It is readable without its script, and it is safe to open it with the script.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from lake_ci.report.rendering import render
 
 
 def page(overview: Overview, *, source_url: str | None = None) -> str:
-    """The whole `reports/index.html`.
+    """Return the whole `reports/index.html`.
 
     Args:
-        source_url: the address below which the repository's files are shown, ending in
-            `/`; None: the files beside the report, `../`.
+        source_url: the URL below which the repository's files are shown, ending in `/`;
+            None: link to the files beside the report, `../`.
 
     Raises:
-        ValueError: `source_url` is no https address that ends in `/`.
+        ValueError: `source_url` is not an https URL that ends in `/`.
     """
     if source_url is not None and not (
         source_url.startswith("https://") and source_url.endswith("/")
@@ -50,8 +51,9 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
 
 
 class _Part(NamedTuple):
-    """A section of the page: its id, its word in the menu, its title and its HTML,
-    empty where there is nothing to show.
+    """A section of the page: its id, menu entry, title and HTML.
+
+    The HTML is empty if there is nothing to show.
     """
 
     name: str
@@ -61,8 +63,10 @@ class _Part(NamedTuple):
 
 
 def _parts(overview: Overview, lists: PageData, base: str) -> Iterator[_Part]:
-    """The sections in their order. What is short and bounded stands first; the two long
-    lists stand last, where nothing is below them to be missed.
+    """Yield the sections in order.
+
+    Short sections come first. The two long lists come last, so that no other section is
+    below them.
     """
     failures = sections.failures(overview, base)
     yield _Part("failures", "Failures", "Failures", failures)
@@ -88,12 +92,12 @@ def _parts(overview: Overview, lists: PageData, base: str) -> Iterator[_Part]:
 
 @cache
 def asset(name: str) -> str:
-    """A file that lies beside this module."""
+    """Return the content of a file beside this module."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def digest(text: str) -> str:
-    """The hash by which a content security policy lets exactly this text through."""
+    """Return the hash that permits this exact text in a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 

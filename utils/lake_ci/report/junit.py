@@ -1,4 +1,4 @@
-"""Reads the tests of a junit.xml, as pytest writes it."""
+"""Reads the tests of a junit.xml that pytest wrote."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ OUTPUT_LIMIT = 8000
 
 
 def tests(text: str) -> tuple[TestCase, ...]:
-    """Every test, with the output of those that failed, shortened.
+    """Return every test; failed tests have their output, shortened.
 
     Raises:
-        ValueError: the text is no XML, or declares entities, which no JUnit XML needs
-            and a bomb is made of.
+        ValueError: the text is not XML, or it declares entities. JUnit XML never needs
+            entities, and an XML bomb consists of them.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("declares a document type")
@@ -52,7 +52,7 @@ def _failures(case: ET.Element) -> list[ET.Element]:
 
 
 def _output(case: ET.Element) -> Iterator[str]:
-    """The errors and the captured output of a failed test."""
+    """Yield the errors and the captured output of a failed test."""
     failures = _failures(case)
     for element in failures:
         yield (element.text or element.get("message") or "").strip()

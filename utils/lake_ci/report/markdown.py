@@ -1,5 +1,6 @@
-"""The status report as GitHub's Markdown: failures first, then a line a job, then all
-that was not checked.
+"""The status report as GitHub Markdown.
+
+Failures come first, then one line per job, then everything that was not checked.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from lake_ci.report.text import link, one_line, shorten, visible
 SHOWN = 10
 MESSAGE_LINES = 6
 MESSAGE_LIMIT = 600
-# A `_` inside a word, as names have it, emphasises nothing.
+# GitHub does not treat a `_` inside a word, such as a name, as emphasis.
 SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
-# What makes a list, a heading or a rule of a text, but only where it begins one.
+# Characters that start a list, a heading or a rule, but only at the beginning of a
+# text.
 LEADING = re.compile(r"^([-+=#]|\d+(?=[.)]))")
 
 
 def report(overview: Overview, *, source: str | None = None) -> str:
-    """The whole report.
+    """Return the whole report.
 
     Args:
-        source: the address below which the repository's files are shown; None: files
-            are named, not linked.
+        source: the URL below which the repository's files are shown; None: files are
+            named, not linked.
     """
     parts = [
         _head(overview),
@@ -45,11 +47,12 @@ def report(overview: Overview, *, source: str | None = None) -> str:
 
 
 def cut(text: str, limit: int, where: str) -> str:
-    """The text, or the whole lines of it that fit into so many bytes of UTF-8 with a
-    last line that counts the rest.
+    """Return the text, or its first whole lines if it is longer than the limit.
+
+    The limit is in bytes of UTF-8. The last line counts the lines that were left out.
 
     Args:
-        where: what holds all of it.
+        where: where the reader finds the whole text.
     """
     if len(text.encode()) <= limit:
         return text
@@ -62,7 +65,7 @@ def cut(text: str, limit: int, where: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text of a tool that stays text: nothing in it is markup, and it is one line."""
+    """Return a tool's text as one line in which Markdown has no effect."""
     text = (
         one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     )
@@ -73,8 +76,9 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Text as a code span, whatever backticks it holds; not for tables, where a pipe
-    would still end the cell.
+    """Return text as a code span, even if it contains backticks.
+
+    Not for tables, where a pipe would still end the cell.
     """
     text = one_line(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
@@ -184,7 +188,7 @@ def _not_checked(overview: Overview) -> Iterator[str]:
 
 
 def _left(session: Session) -> list[CheckResult]:
-    """The skipped checks of a session that is not skipped as a whole."""
+    """Return the skipped checks of a session that was not skipped as a whole."""
     if session.state is State.SKIPPED:
         return []
     return [
@@ -222,9 +226,7 @@ def _coverage(overview: Overview) -> Iterator[str]:
 
 
 def coverage(overview: Overview) -> Iterator[tuple[Session, float, dict[str, float]]]:
-    """What each variant's coverage check measured: the whole and each file, in
-    percent.
-    """
+    """Yield the coverage of each variant in percent: the total and each file's."""
     for session in overview.sessions:
         for check in session.checks:
             percent, files = check.data.get("percent"), check.data.get("files")

@@ -1,4 +1,4 @@
-"""One run as a whole: what was planned, what came of it, and what is not known."""
+"""One run as a whole: the planned sessions, their results, and what is unknown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lake_ci.model.results import TIME_FORMAT, CheckResult, Finding, Result
 
 
 class State(str, Enum):
-    """How a session stands: a result's status, or that it has not ended yet."""
+    """A session's state: the status of its result, or that it has not ended yet."""
 
     FAILURE = "failure"
     RUNNING = "running"
@@ -32,26 +32,27 @@ class State(str, Enum):
 
     @property
     def word(self) -> str:
-        """What a person reads: no meaning hangs on a symbol or a colour alone."""
+        """The state as a word: no meaning depends on a symbol or color alone."""
         words = {"success": "passed", "failure": "failed", "warning": "warning"}
         return words.get(self.value, self.value)
 
     @property
     def counted(self) -> str:
-        """The word after a number of sessions."""
+        """The word that follows a number of sessions."""
         return "with warnings" if self is State.WARNING else self.word
 
     @classmethod
     def worst(cls, states: Iterable[State]) -> State:
-        """The first of the order above that occurs; skipped where there is none."""
+        """Return the first of these states in the order above, else skipped."""
         kinds = set(states)
         return next((state for state in cls if state in kinds), cls.SKIPPED)
 
 
 @dataclass(frozen=True)
 class TestCase:
-    """One test of a junit.xml. `outcome` is passed, failed or skipped; `output` is what
-    a failed one left.
+    """One test of a junit.xml.
+
+    `outcome` is passed, failed or skipped. `output` is the output of a failed test.
     """
 
     __test__ = False  # pytest would collect a class of this name
@@ -70,13 +71,13 @@ class Session:
 
     Attributes:
         id: the name of its folder, `tests-3.10-java17`.
-        name: the name nox knows it by, `tests-3.10(java17)`.
-        state: of its result; a failure where there is none, unless a need did not pass
-            or the run goes on.
-        why: what the result itself does not say: why there is none, or why it is not
-            believed.
-        tests: of its junit.xml.
-        note: what could not be read of its reports.
+        name: its name in nox, `tests-3.10(java17)`.
+        state: the state of its result. Without a result it is a failure, unless a need
+            did not pass or the run has not ended.
+        why: what the result itself does not state: why there is no result, or why the
+            result was rejected.
+        tests: the tests of its junit.xml.
+        note: which of its reports could not be read.
     """
 
     id: str
@@ -99,12 +100,13 @@ class Session:
 
     @property
     def headline(self) -> str:
-        """One line on how it ended: why there is no result, or the checks that did not
-        pass.
+        """Return how it ended in one line.
+
+        This is why it has no result, or the checks that did not pass.
         """
         if self.why or self.result is None:
             return self.why
-        # Of a skipped session the check's own words name the need.
+        # The check of a skipped session names the need in its detail.
         cause = (
             ""
             if self.state is State.SKIPPED
@@ -114,7 +116,7 @@ class Session:
 
     @property
     def _details(self) -> list[str]:
-        """What the checks say that decided the state of the session."""
+        """Return the details of the checks that decided the state of the session."""
         rows = [
             check for check in self.checks if check.status.value == self.state.value
         ]
@@ -129,15 +131,14 @@ class Session:
 
     @property
     def reused(self) -> str:
-        """`as of 2026-01-31 02:00 UTC, run 0123456789ab`: since when it is known, where
-        an earlier run found it.
-        """
+        """Return `as of 2026-01-31 02:00 UTC, run 0123456789ab` for a reused result."""
         return self.result.as_of if self.result else ""
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """When it began and ended, in seconds since 1970 UTC; None where it did not
-        run, or not in this run.
+        """Return when it began and ended, in seconds since 1970 UTC.
+
+        Return None if it did not run, or did not run in this run.
         """
         if (
             self.result is None
@@ -157,8 +158,9 @@ class Session:
 
 @dataclass(frozen=True)
 class Node:
-    """A job of the graph. `skipped` is why no session of it was planned, None where
-    there are any.
+    """A job of the graph.
+
+    `skipped` is the reason why no session of it was planned; None if one was planned.
     """
 
     name: str
@@ -173,13 +175,13 @@ class Node:
 
     @property
     def seconds(self) -> float:
-        """Of its slowest session."""
+        """Return the seconds of its slowest session."""
         return max((session.seconds for session in self.sessions), default=0.0)
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A result.json that counts nowhere, and why."""
+    """A result.json that is not counted, and the reason."""
 
     file: str
     reason: str
@@ -187,9 +189,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class PastSession:
-    """What the history keeps of a session: its state, its seconds, and the status of
-    each check.
-    """
+    """A session in the history: its state, seconds, and the status of each check."""
 
     state: State
     seconds: float
@@ -198,7 +198,7 @@ class PastSession:
 
 @dataclass(frozen=True)
 class Past:
-    """What the history keeps of a run."""
+    """A run in the history."""
 
     run: str
     event: str
@@ -212,7 +212,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Workers:
-    """The one machine on which the sessions of a run ran side by side.
+    """The machine on which all sessions of a run ran in parallel.
 
     Attributes:
         number: how many sessions ran at once.
@@ -227,15 +227,15 @@ class Workers:
 
 @dataclass(frozen=True)
 class Overview:
-    """All that the summary of a run shows.
+    """Everything that the summary of a run shows.
 
     Attributes:
-        workers: None where each session had a machine of its own, as on GitHub.
+        workers: None where each session had its own machine, as on GitHub.
         made: when it was collected, UTC.
         nodes: the jobs of the graph in order, planned or not.
-        refused: the results that were found and do not count.
-        past: the runs that the history knows, oldest first, without this one.
-        notes: what could not be read beside results.
+        refused: the results that were found and are not counted.
+        past: the earlier runs in the history, oldest first.
+        notes: which files other than results could not be read.
     """
 
     run: str
@@ -267,29 +267,32 @@ class Overview:
 
     @property
     def exit_code(self) -> int:
-        """1 where a session failed or left no result."""
+        """Return 1 if a session failed or left no result."""
         return int(self.state is State.FAILURE)
 
     @property
     def spans(self) -> dict[str, tuple[float, float]]:
-        """When each session that ran began and ended, by its id; see `Session.span`."""
+        """Return the `Session.span` of each session that ran, by its id."""
         return {each.id: each.span for each in self.sessions if each.span is not None}
 
     @property
     def began(self) -> float:
-        """When the run began, else its first session, in seconds since 1970 UTC."""
+        """Return when the run, or else its first session, began.
+
+        In seconds since 1970 UTC.
+        """
         first = min((start for start, _ in self.spans.values()), default=0.0)
         return min(self.workers.began, first) if self.workers and first else first
 
     @property
     def seconds(self) -> float:
-        """From the beginning to the last end; 0 where nothing ran."""
+        """Return the seconds from the beginning to the last end; 0 if nothing ran."""
         ends = [end for _, end in self.spans.values()]
         return max(ends) - self.began if ends else 0.0
 
     @property
     def needs(self) -> dict[str, list[str]]:
-        """The sessions that each session needs, by their ids, needs first."""
+        """Return the sessions that each session needs, by their ids, needs first."""
         ids = {node.name: [each.id for each in node.sessions] for node in self.nodes}
         return {
             session.id: [id for need in node.needs for id in ids.get(need, ())]
@@ -299,7 +302,7 @@ class Overview:
 
     @property
     def previous(self) -> Past | None:
-        """The newest earlier run of this branch, else of any."""
+        """Return the newest earlier run of this branch, or else of any branch."""
         candidates = [
             past for past in self.past if past.branch == self.branch
         ] or self.past
@@ -307,9 +310,7 @@ class Overview:
 
     @property
     def tally(self) -> str:
-        """`2 failed, 1 warning, 8 passed`: sessions, and the jobs that were not
-        planned.
-        """
+        """Return `2 failed, 1 warning, 8 passed`: sessions and unplanned jobs."""
         states = [session.state for session in self.sessions]
         states += [State.SKIPPED for node in self.nodes if node.skipped is not None]
         words = [
@@ -320,14 +321,14 @@ class Overview:
         return ", ".join(words) or "nothing to run"
 
     def not_checked(self) -> Iterator[tuple[Session, CheckResult, str]]:
-        """Every check that was not fully done, with what was not checked."""
+        """Yield every check that was not fully done, with what was not checked."""
         for session in self.sessions:
             for check in session.checks:
                 if check.not_checked is not None:
                     yield session, check, check.not_checked
 
     def findings(self) -> Iterator[tuple[Session, CheckResult, Finding]]:
-        """Every finding, in the order of the graph."""
+        """Yield every finding, in the order of the graph."""
         for session in self.sessions:
             for check in session.checks:
                 for finding in check.findings:
@@ -335,7 +336,7 @@ class Overview:
 
 
 def critical_path(overview: Overview) -> tuple[str, ...]:
-    """The ids of the sessions of the longest chain of needs by wall time, in order."""
+    """Return the session ids of the longest chain of needs by wall time, in order."""
     spans = overview.spans
     seconds = {name: end - start for name, (start, end) in spans.items()}
     path = schedule.critical_path(overview.needs, seconds)

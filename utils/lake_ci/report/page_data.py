@@ -25,7 +25,7 @@ class Table:
     numbers: dict[str, int] = field(default_factory=dict)
 
     def number(self, text: str) -> int:
-        """The text's place in the table."""
+        """Return the text's number in the table."""
         if text not in self.numbers:
             self.numbers[text] = len(self.rows)
             self.rows.append(visible(text))
@@ -44,9 +44,9 @@ class PageData:
 
 
 def build(overview: Overview, base: str) -> PageData:
-    """Build the page's data: findings in the order of the graph, errors first, and
-    tests, the slowest first.
+    """Build the page's data: the findings and the tests.
 
+    Findings are in the order of the graph, errors first; tests have the slowest first.
     A failed test is never left out in favor of a slow one that passed.
 
     Args:
@@ -85,7 +85,10 @@ def build(overview: Overview, base: str) -> PageData:
 def _finding_rows(
     found: Iterable[tuple[Session, CheckResult, Finding]], words: Table, files: Table
 ) -> list[list[Any]]:
-    """A row for each finding, beginning with its id; its texts enter the tables."""
+    """Yield a row for each finding; add its texts to the tables.
+
+    The row begins with the finding's id.
+    """
     seen: dict[str, int] = {}
     return [
         [
@@ -113,7 +116,7 @@ def _finding_rows(
 def _test_row(
     session: Session, test: TestCase, words: Table, files: Table
 ) -> list[Any]:
-    """The row of a test; its texts enter the tables."""
+    """Return the row of a test; add its texts to the tables."""
     return [
         words.number(session.id),
         visible(test.name),
@@ -125,7 +128,7 @@ def _test_row(
 
 
 def _place(each: Finding | TestCase, files: Table) -> tuple[int, int]:
-    """The number of the file, -1 for none, and the line, 0 for none."""
+    """Return the number of the file (-1 for none) and the line (0 for none)."""
     return -1 if each.file is None else files.number(each.file), each.line or 0
 
 
@@ -134,11 +137,12 @@ def _fails(check: CheckResult, found: Finding) -> bool:
 
 
 def finding_id(seen: dict[str, int], *parts: str) -> str:
-    """The id of a finding's place in the page: the same in the next run, as long as the
-    finding is the same.
+    """Return the id of a finding's place in the page.
+
+    The id is the same in the next run, as long as the finding is the same.
 
     Args:
-        seen: how often each id was given; the second of two alike gets a number.
+        seen: how often each id was given; the second of two equal ids gets a number.
     """
     text = "\0".join(parts).encode("utf-8", "replace")
     digest = hashlib.sha256(text).hexdigest()[:12]
@@ -147,7 +151,10 @@ def finding_id(seen: dict[str, int], *parts: str) -> str:
 
 
 def to_script(body: object) -> str:
-    """JSON that ends no `<script>` element and is one text to every parser."""
+    """Return JSON that cannot end a `<script>` element.
+
+    All parsers read it as one text.
+    """
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def render(template: str, **values: object) -> Markup:
-    """Fill in a file of `templates/`; the result needs no escaping in another one.
+    """Fill in a file of `templates/`; the result needs no escaping in another template.
 
-    Jinja2 is imported by the first call: most runs of nox write no report.
+    The first call imports Jinja2, because most runs of nox write no report.
     """
     from markupsafe import escape
 
-    # What a template makes counts as escaped, so that this adds nothing to it.
+    # The output of a template counts as escaped, so Markup does not escape it again.
     made = _environment().get_template(template).make_module(values)
     return escape(made).strip()
 
@@ -58,14 +58,15 @@ def _environment() -> Environment:
 
 
 def _bytecode_cache() -> BytecodeCache | None:
-    """Keeps compiled templates beside this module's own byte code: to compile them
-    takes longer than to fill them in.
+    """Return a cache of compiled templates beside this module's byte code.
+
+    To compile the templates takes longer than to fill them in.
     """
     if sys.dont_write_bytecode:
         return None
     from jinja2 import FileSystemBytecodeCache
 
-    # What a template is compiled to depends on the settings in this file, too.
+    # The compiled form of a template depends on the settings in this file, too.
     compiler = f"{version('jinja2')} {Path(__file__).read_text(encoding='utf-8')}"
     folder = Path(cache_from_source(__file__)).parent
 
@@ -82,5 +83,5 @@ def _bytecode_cache() -> BytecodeCache | None:
 
 
 def _shown(value: object) -> object:
-    """A value as text in which nothing is hidden; what a template has made stays."""
+    """Return a value as visible text; template output stays unchanged."""
     return value if hasattr(value, "__html__") else visible(str(value))

@@ -1,4 +1,4 @@
-"""Checks whether a result file belongs to a run, and has the declared types."""
+"""Checks whether a result file belongs to a run and has the declared types."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rejection_reason(
     attempt: int,
     commit: str | None,
 ) -> str | None:
-    """The reason why this run rejects a result; None if it accepts it.
+    """Return the reason why this run rejects a result; None if it accepts it.
 
     Args:
         planned: the ids of the planned sessions.
@@ -52,8 +52,9 @@ def rejection_reason(
 
 
 def _malformed(result: Result) -> Iterator[str]:
-    """The fields whose value has another type than declared: valid JSON may still
-    contain anything.
+    """Yield the fields whose value does not have the declared type.
+
+    Valid JSON may still contain values of any type.
     """
     yield from _invalid_fields(result, RESULT_FIELDS)
     if not all(map(_is_text, (*result.artifacts, *result.warnings))):
@@ -69,7 +70,7 @@ def _malformed(result: Result) -> Iterator[str]:
 def _invalid_fields(
     value: Result | CheckResult | Finding, fields: Fields
 ) -> Iterator[str]:
-    """The names of the fields whose value has another type than declared."""
+    """Yield the names of the fields whose value does not have the declared type."""
     return (name for name, fits in fields if not fits(getattr(value, name)))
 
 

@@ -1,5 +1,6 @@
-"""The parts of the page that need no script: failures, jobs, checks, coverage, panels,
-comparison.
+"""The sections of the page that need no script.
+
+These are failures, jobs, checks, coverage, panels and comparison.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ class _Failure(NamedTuple):
 
 
 def failures(overview: Overview, base: str) -> str:
-    """Each session that failed: why, its first findings, the output of its first failed
-    tests, how to repeat it.
+    """Return each failed session: why, its findings, its tests, and how to rerun it.
+
+    Only the first findings and the output of the first failed tests are shown.
     """
     return render(
         "failures.html",
@@ -58,7 +60,7 @@ def _failure(session: Session) -> _Failure:
 
 
 def not_checked(overview: Overview) -> str:
-    """What was asked for and not done, and what jobs remarked."""
+    """Return the checks that were requested and not done, and the warnings of jobs."""
     return render(
         "not_checked.html",
         not_checked=list(overview.not_checked()),
@@ -76,7 +78,7 @@ def _warnings(overview: Overview) -> Iterator[tuple[Session, str]]:
 
 
 def jobs(overview: Overview) -> str:
-    """Every job of the graph in a line, or one for each of its sessions."""
+    """Return one line for every job of the graph, or for each of its sessions."""
     return render(
         "jobs.html",
         nodes=overview.nodes,
@@ -86,8 +88,9 @@ def jobs(overview: Overview) -> str:
 
 
 def checks(overview: Overview) -> str:
-    """Of each session every check, its artifacts and how to repeat it; open where it
-    failed.
+    """Return every check of each session, its artifacts, and how to rerun the session.
+
+    The section of a failed session is open.
     """
     return render(
         "checks.html",
@@ -99,14 +102,14 @@ def checks(overview: Overview) -> str:
 
 
 def _artifact_url(name: str) -> str | None:
-    # The page lies in reports/ itself.
+    # The page itself is in reports/.
     if not name.startswith("reports/"):
         return link("../", name)
     return link("./", name.removeprefix("reports/"))
 
 
 def coverage(overview: Overview, base: str) -> str:
-    """Each file's share in percent, a column a variant, the lowest first."""
+    """Return each file's coverage in percent, a column per variant, lowest first."""
     variants = list(measured(overview))
     if not variants:
         return ""
@@ -126,7 +129,7 @@ def coverage(overview: Overview, base: str) -> str:
 
 
 class _Panel(NamedTuple):
-    """A table that a check brings itself, as `Check` describes."""
+    """A table that a check supplies, as `CheckResult` describes."""
 
     title: str
     head: Sequence[str]
@@ -135,7 +138,7 @@ class _Panel(NamedTuple):
 
 
 def panels(overview: Overview) -> str:
-    """The tables that checks bring themselves."""
+    """Return the tables that checks supply."""
     return render("panels.html", panels=list(_panels(overview)))
 
 
@@ -165,7 +168,7 @@ def _cell(value: object) -> str:
 
 
 def comparison(overview: Overview) -> str:
-    """What differs from the previous run."""
+    """Return the differences from the previous run."""
     if overview.previous is None:
         return ""
     return render(
@@ -176,5 +179,5 @@ def comparison(overview: Overview) -> str:
 
 
 def refused(overview: Overview) -> str:
-    """The result.json that were found and count nowhere."""
+    """Return the result.json files that were found and are not counted."""
     return render("refused.html", refused=overview.refused)

@@ -1,6 +1,4 @@
-"""What a person sees in the terminal: a row a check as it ends, and the table of the
-whole run.
-"""
+"""Terminal output: a row per check when it ends, and the table of the whole run."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ SHOWN = 10
 
 
 def row(check: CheckResult, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
-    """One check, its first findings below it, and how many more there are."""
+    """Return one check, its first findings, and the number of further findings."""
     words = (
         f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"
     )
@@ -37,12 +35,13 @@ def table(
     *,
     symbols: bool | None = None,
 ) -> str:
-    """The whole run: each job with its checks, for each failure what and where, and the
-    command that repeats it.
+    """Return the whole run: each job with its checks.
+
+    A failed job also shows what failed, where, and the command that reruns it.
 
     Args:
         results: one for each session that was planned.
-        skipped: the jobs that were not, with the reason.
+        skipped: the jobs that were not planned, with the reason.
     """
     blocks = []
     tally = dict.fromkeys(Status, 0)
@@ -69,7 +68,7 @@ def table(
 
 
 def job(result: Result, *, symbols: bool | None = None) -> str:
-    """One job with its checks, and for a failure the command that repeats it."""
+    """Return one job with its checks; for a failed job also the rerun command."""
     lines = [
         f"{mark(result.status, symbols)} {result.session:<22}"
         f" {seconds(result.seconds):>8}{_cause(result)}"
@@ -84,14 +83,14 @@ def job(result: Result, *, symbols: bool | None = None) -> str:
 
 
 def mark(status: Status, symbols: bool | None = None) -> str:
-    """The status as a symbol, or as a word where the terminal's encoding has none."""
+    """Return the status as a symbol, or as a word if the terminal cannot encode it."""
     if symbols is None:
         symbols = can_print(Status.SUCCESS.symbol)
     return status.symbol if symbols else status.word
 
 
 def can_print(text: str) -> bool:
-    """Whether standard output can encode this text."""
+    """Return whether standard output can encode this text."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -100,7 +99,7 @@ def can_print(text: str) -> bool:
 
 
 def seconds(number: float) -> str:
-    """`0.3 s`, `81.2 s`, `3 min 20 s`."""
+    """Return `0.3 s`, `81.2 s` or `3 min 20 s`."""
     if number < 100:
         return f"{number:.1f} s"
     return f"{int(number // 60)} min {int(number % 60):02d} s"
@@ -114,7 +113,7 @@ def _cause(result: Result) -> str:
 def _finding(found: Finding) -> list[str]:
     headline, *more = found.message.splitlines() or [""]
     place = f"{found.place}  " if found.place else ""
-    # A path is never broken: it is what people click on.
+    # Never break a path: people click on it.
     lines = _wrap(f"{place}{found.rule}  {headline}", further="       ")
     return lines + [line for text in more for line in _wrap(text, "       ", "       ")]
 

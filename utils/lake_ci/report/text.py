@@ -1,18 +1,16 @@
-"""Text that tools wrote, made harmless: what hides, reorders or breaks text becomes
-visible.
-"""
+"""Makes the text of tools harmless: hidden or reordering characters become visible."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import quote
 
-# Colours, cursor movements and window titles.
+# Colors, cursor movements and window titles.
 ANSI = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
 )
-# Controls but tab and newline, zero-width and bidirectional marks, lone surrogates,
-# tags. CVE-2021-42574 tells why.
+# Control characters except tab and newline, zero-width and bidirectional marks, lone
+# surrogates, and tags. CVE-2021-42574 explains the risk.
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f"
     "\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -20,8 +18,10 @@ HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """The text with `⟨U+202E⟩` for each character that hides or reorders others, and
-    without terminal colours.
+    """Return the text without terminal colors and with hidden characters made visible.
+
+    Each character that hides or reorders other characters becomes, for example,
+    `⟨U+202E⟩`.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -30,13 +30,14 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The visible text on one line."""
+    """Return the visible text on one line."""
     return " ".join(visible(text).split())
 
 
 def shorten(text: str, limit: int) -> str:
-    """The text, or its beginning and its end with the number of characters left out
-    between them.
+    """Return the text, shortened in the middle if it is longer than the limit.
+
+    The gap contains the number of characters that were left out.
     """
     if len(text) <= limit:
         return text
@@ -48,11 +49,10 @@ def shorten(text: str, limit: int) -> str:
 
 
 def link(base: str, file: str | None, line: int | None = None) -> str | None:
-    """The address of a file of the repository below `base`; None for a path that leads
-    out of it.
+    """Return the URL of a file of the repository below `base`.
 
-    Every character that could end the path, or make a scheme of it (`javascript:`), is
-    encoded.
+    Return None for a path that leads out of the repository. Every character that could
+    end the path, or turn it into a scheme (`javascript:`), is encoded.
     """
     if not file or file.startswith("/") or "\\" in file or ".." in file.split("/"):
         return None
@@ -61,7 +61,7 @@ def link(base: str, file: str | None, line: int | None = None) -> str | None:
 
 
 def anchor(name: str) -> str:
-    """The id of a job's or a session's place in the page."""
+    """Return the HTML id of a job or a session in the page."""
     return "job-" + "".join(
         char if char.isalnum() and char.isascii() or char in "._-" else "-"
         for char in name

@@ -18,7 +18,7 @@ NAME_LENGTH = 24
 
 
 class _Scale(NamedTuple):
-    """Turns a time, in seconds since 1970 UTC, into a place on the axis."""
+    """Converts a time, in seconds since 1970 UTC, to a position on the axis."""
 
     first: float
     by_second: float
@@ -28,9 +28,7 @@ class _Scale(NamedTuple):
 
 
 class _Bar(NamedTuple):
-    """A session's row: when it ran, and when and for what it waited before, if it did
-    for long.
-    """
+    """A session's row: when it ran, and when and why it waited for long."""
 
     session: Session
     critical: bool
@@ -46,7 +44,7 @@ class _Bar(NamedTuple):
 
 
 def draw(overview: Overview) -> str:
-    """The sessions that ran, by their start; an empty text where none did."""
+    """Return the sessions that ran, sorted by start; an empty text if none did."""
     found = efficiency.of(overview)
     if found is None:
         return ""
@@ -105,7 +103,7 @@ def _bar(
 
 
 def _time(at: int) -> str:
-    """`40 s`, `50 min`, `10 h`: the words of a tick."""
+    """Return the label of a tick, such as `40 s`, `50 min` or `10 h`."""
     if at < 60:
         return f"{at} s"
     return f"{at / 60:g} min" if at < 3600 else f"{at / 3600:g} h"

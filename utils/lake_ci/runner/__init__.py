@@ -1,1 +1,1 @@
-"""A job as a nox session: what the session gets, and what a check is."""
+"""Runs a job as a nox session, and defines what a check is."""

@@ -1,6 +1,4 @@
-"""What a tool is: a small object with a name, a command and a reader for what the
-command prints.
-"""
+"""Defines a check: an object with a name, a command and a parser of the output."""
 
 from __future__ import annotations
 
@@ -25,21 +23,21 @@ def _serves_nothing(
 
 @dataclass
 class CheckContext:
-    """Where a tool works.
+    """The context in which a check runs.
 
     Attributes:
         root: the repository.
         reports: the folder for this job's reports; it exists.
         python: the interpreter of the job's environment.
-        env: the environment variables of its tools; a tool may add to it for those that
-            follow.
-        posargs: what the user typed after `--`.
+        env: the environment variables of the job's tools. A check may add variables for
+            the checks that follow.
+        posargs: the arguments that the user typed after `--`.
         execute: runs a command to its end, within the job's time limit: `execute(argv,
             cwd=, env=, echo=, attached=)`.
         strict: whether an incomplete check is a failure.
-        workers: how many processes the tool may share its work among.
-        serve: runs a server for as long as a `with` block, and hands it the server's
-            first line: `serve(argv, env=)`.
+        workers: the maximum number of processes that a tool may use.
+        serve: runs a server as long as a `with` block runs, and passes the server's
+            first line to the block: `serve(argv, env=)`.
     """
 
     root: Path
@@ -54,7 +52,7 @@ class CheckContext:
     serve: Serve = _serves_nothing
 
     def relative(self, path: str | Path) -> str:
-        """A path as results name it: relative to the repository if it lies inside."""
+        """Return a path as results show it: relative to the repository if inside."""
         absolute = Path(self.root, path)
         return (
             absolute.relative_to(self.root).as_posix()
@@ -63,18 +61,17 @@ class CheckContext:
         )
 
     def bin(self, name: str) -> str:
-        """A program of the job's environment."""
+        """Return the path of a program in the job's environment."""
         return str(self.python.parent / name)
 
 
 class Check:
-    """A check: one row of the result. A subclass's docstring is what a user reads about
-    it.
+    """A check: one row of the result. A subclass's docstring describes it to users.
 
     Attributes:
         name: the row's name.
-        exclusive: whether no other check may run at the same time, because it writes
-            what they read.
+        exclusive: whether no other check may run at the same time, because this check
+            writes what other checks read.
         is_setup: whether it only prepares what later checks use.
     """
 
@@ -83,38 +80,43 @@ class Check:
     is_setup = False
 
     def run(self, ctx: CheckContext) -> Outcome:
-        """Check, and say what was found. An OSError or ValueError counts as a crash of
-        the tool.
+        """Run the check and return its outcome.
+
+        An OSError or ValueError counts as a crash of the tool.
         """
         raise NotImplementedError
 
 
-# The checks of a job, those that may run side by side as one stage. A stage is made
-# when the one before has ended, and may depend on what that found; what the stages need
-# meanwhile (a server, a container) ends when it is closed.
+# The checks of a job; the checks of one stage may run in parallel. A stage is created
+# when the stage before it has ended, and may depend on its outcomes. Resources that the
+# stages need meanwhile (a server, a container) end when the generator is closed.
 Stages = Generator[Sequence[Check], None, None]
 
 
 class CommandCheck(Check):
-    """A tool that is one command, whose exit code says whether it found anything.
+    """A check that runs one command, whose exit code states whether it found anything.
 
     Attributes:
-        finding_codes: the exit codes that mean "I found something"; any other but 0 is
-            a crash.
+        finding_codes: the exit codes that mean "there are findings"; any other code
+            except 0 is a crash.
     """
 
     finding_codes: Sequence[int] = (1,)
 
     def command(self, ctx: CheckContext) -> list[str]:
-        """The command line, run at the root of the repository."""
+        """Return the command line; it runs at the root of the repository."""
         raise NotImplementedError
 
     def environment(self, ctx: CheckContext) -> Mapping[str, str]:
-        """What the command's environment has beside the job's."""
+        """Return the environment variables of the command beside those of the job."""
         return {}
 
     def findings(self, done: Completed, ctx: CheckContext) -> Iterable[Finding]:
-        """What the command found. Raises ValueError for output it does not know."""
+        """Return the command's findings.
+
+        Raises:
+            ValueError: the output has an unknown format.
+        """
         raise NotImplementedError
 
     def run(self, ctx: CheckContext) -> Outcome:
@@ -124,7 +126,7 @@ class CommandCheck(Check):
         )
 
     def outcome(self, done: Completed, ctx: CheckContext) -> Outcome:
-        """What the ended command has to say."""
+        """Return the outcome of a command that has ended."""
         cut = stopped(self.name, done)
         if cut is not None:
             return cut
@@ -142,9 +144,7 @@ class CommandCheck(Check):
 
 
 def stopped(name: str, done: Completed) -> Outcome | None:
-    """The outcome of a command that was interrupted or timed out; None for any
-    other.
-    """
+    """Return the outcome of an interrupted or timed-out command, else None."""
     if done.stopped == "timeout":
         message = f"ended after {done.seconds:.0f} s by the job's time limit"
         return Outcome.failure(
@@ -158,13 +158,14 @@ def stopped(name: str, done: Completed) -> Outcome | None:
 
 
 def stopped_or_crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
-    """The outcome of a failed command whose output is not read."""
+    """Return the outcome of a failed command whose output is not parsed."""
     return stopped(name, done) or crashed(name, done, why)
 
 
 def crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
-    """The outcome of a command that failed in a way its reader does not know, with its
-    own last lines.
+    """Return the outcome of a command that failed in a way its parser does not know.
+
+    The outcome contains the last lines of the command's output.
     """
     why = why or (
         f"was ended by signal {-done.code}"

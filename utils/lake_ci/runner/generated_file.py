@@ -1,7 +1,7 @@
-"""Files that a session generates, and that it overwrites only when it made them.
+"""Writes generated files, and overwrites a file only if its session generated it.
 
-The first line of such a file names the session. A file with another first line is
-somebody's own work: it stays as it is, unless `--force` is typed.
+The first line of a generated file names the session. A file with another first line was
+written by a person: it stays unchanged unless the user adds `--force`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Generated:
     Attributes:
         file: its path, relative to the repository.
         session: the session that writes it.
-        source: the file that it is made from.
+        source: the file that it is generated from.
     """
 
     file: str
@@ -32,13 +32,13 @@ class Generated:
 
     @property
     def first_line(self) -> str:
-        """What the file begins with."""
+        """Return the first line of the generated file."""
         return f"{self._mark} from {self.source}; do not edit."
 
     def foreign(self, tool: str, ctx: CheckContext) -> Finding | None:
-        """The finding about a file that the session did not make; None for any other.
+        """Return the finding about a file that the session did not generate, else None.
 
-        An empty file holds nothing to lose.
+        An empty file counts as generated: no content can be lost.
         """
         path = ctx.root / self.file
         if not path.exists():
@@ -55,7 +55,7 @@ class Generated:
         return Finding(tool, FOREIGN, message, self.file, 1)
 
     def refusal(self, tool: str, ctx: CheckContext) -> Outcome | None:
-        """The failure of a session that would overwrite somebody's own file."""
+        """Return the failure if the session would overwrite a person's file."""
         found = None if FORCE in ctx.posargs else self.foreign(tool, ctx)
         if found is None:
             return None
@@ -63,7 +63,7 @@ class Generated:
         return Outcome(Status.FAILURE, detail, (found,))
 
     def write(self, tool: str, ctx: CheckContext, text: str) -> Outcome:
-        """Write the file, whole or not at all; a failure where it is not ours."""
+        """Write the file atomically; fail if the session did not generate the file."""
         refusal = self.refusal(tool, ctx)
         if refusal is not None:
             return refusal

@@ -1,5 +1,6 @@
-"""All that is read of nox's private parts, and of its words; the noxfile pins the
-version that they belong to.
+"""Reads nox's private attributes and messages, and nothing else in the suite does.
+
+The noxfile pins the version of nox that they belong to.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import nox
 
-# `_option_set` is the one place that knows how nox's options become arguments again.
+# Only `_option_set` knows how to convert nox's options back to arguments.
 from nox import _option_set, _options, sessions
 
 from lake_ci.errors import UsageError
@@ -25,12 +26,12 @@ FAILED_NEED = re.compile(r"Prerequisite session (.+) was not successful")
 
 
 def configuration(session: nox.Session) -> Any:
-    """nox's own options of a run, as it shows them to no session."""
+    """Return nox's own options of a run, which sessions cannot read otherwise."""
     return session._runner.global_config
 
 
 def environment(session: nox.Session) -> Environment:
-    """The environment that nox made for a session."""
+    """Return the environment that nox created for a session."""
     config = configuration(session)
     folder = getattr(session.virtualenv, "location", None)
     if folder is None:
@@ -48,15 +49,16 @@ def environment(session: nox.Session) -> Environment:
 
 
 def environment_folder(root: Path, config: Any, session: str) -> Path:
-    """Where nox keeps, or would keep, the environment of a session by that name."""
+    """Return the folder where nox stores, or would store, a session's environment."""
     return Path(root, sessions._normalize_path(str(config.envdir), session))
 
 
 def command(
     config: Any, sessions: Sequence[str], report: Path, parallel: int
 ) -> list[str]:
-    """The command of an inner nox: the options of the outer one, for these sessions, so
-    many at once.
+    """Return the command of an inner nox that runs these sessions.
+
+    It has the options of the outer nox, and runs `parallel` sessions at once.
     """
     inner = copy.deepcopy(config)
     overrides = {

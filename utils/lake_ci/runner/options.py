@@ -1,4 +1,4 @@
-"""What may be typed after `--` of a session."""
+"""Parses the arguments that a user may type after `--` of a session."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ HELP = frozenset({"-h", "--help"})
 
 
 class Options(Protocol):
-    """What was typed, as a session reads it."""
+    """The parsed arguments, as a session reads them."""
 
     @property
     def partial(self) -> bool:
-        """Whether less is done than the job asks for: its result is never reused."""
+        """Whether the session does less than the whole job.
+
+        Such a result is never reused.
+        """
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and offers the nearest option.
+    """A parser that prints an error as one line, and suggests the nearest option.
 
     Args:
-        command: what stands before the options: `nox -s docker --`.
+        command: the command before the options: `nox -s docker --`.
         description: what the session does, for `--help`.
     """
 
@@ -35,11 +38,12 @@ class Parser(argparse.ArgumentParser):
     def add_part(self, option: str, parts: Sequence[str], what: str = "") -> None:
         """Add an option that selects one part of the job's work each time it is typed.
 
-        The value is the list of the selected parts, each once, in the order of `parts`;
-        empty if the option was not typed.
+        The value is the list of the selected parts without duplicates, in the order of
+        `parts`. It is empty if the option was not typed.
 
         Args:
-            what: what a part is called in `--help`; the option's own name without it.
+            what: what a part is called in `--help`; the option's name without dashes if
+                it is not given.
         """
         self.add_argument(
             option,

@@ -1,6 +1,4 @@
-"""What a session is handed: install from a lock, run tools, and leave a result whatever
-happens.
-"""
+"""A run of a session: installs a lock, runs checks, and always writes a result."""
 
 from __future__ import annotations
 
@@ -40,10 +38,10 @@ from lake_ci.system.processes import Completed, Processes, processor_seconds
 from lake_ci.system.redaction import HIDDEN, Redactor
 
 HELPERS = ".cache/sessions"
-# Python sees a signal that comes right before its main thread blocks only when that
-# wakes again.
+# A signal that arrives just before the main thread blocks is handled by Python only
+# when that thread wakes up.
 SIGNAL_CHECK_SECONDS = 0.2
-# The row of an error that kept the session from its checks, by cause.
+# The row of an error that stopped the session before its checks, by cause.
 ROWS: Mapping[str | None, str] = {
     "no-environment": "environment",
     provisioning.CAUSE: "machine",
@@ -52,23 +50,24 @@ Chosen = TypeVar("Chosen", bound=Options)
 
 
 class Run:
-    """One run of one session; a context that writes `reports/<job>/result.json` when it
-    is left.
+    """One run of one session.
+
+    This is a context manager that writes `reports/<job>/result.json` when it exits.
 
     Attributes:
-        python: the Python version the session was asked for, `3.10`.
-        java: the Java major version of the variant, None outside a Java matrix.
-        posargs: what the user typed after `--`.
-        partial: whether arguments select a part of the job; such a result counts
-            nowhere else.
-        result: what was written, once the context is left.
+        python: the Python version of the session, `3.10`.
+        java: the Java major version of the variant; None outside a Java matrix.
+        posargs: the arguments that the user typed after `--`.
+        partial: whether arguments select a part of the job; no other run counts such a
+            result.
+        result: the result that was written; set when the context manager exits.
 
     Args:
-        workers: how many processes one tool may share its work among.
-        ended: called with the result once it is written, while no other run can touch
-            the reports; it may have something to say.
+        workers: the maximum number of processes that one tool may use.
+        ended: called with the result once it is written, while no other run can write
+            to the reports; it may return a message.
         provisioned: called once the session has waited for the machine.
-        clock: the seconds by which the job's time limit is kept.
+        clock: returns the seconds that the job's time limit is compared with.
     """
 
     def __init__(
@@ -115,8 +114,8 @@ class Run:
         self.ctx = self._workbench(workers)
 
     def _workbench(self, workers: int) -> CheckContext:
-        # What no event starts is a helper, and leaves nothing that a summary would have
-        # to tell apart.
+        # A job that no event starts is a helper. Its output is outside reports/, so
+        # that the summary does not have to exclude it.
         reports = REPORTS if self.variant.job.events else HELPERS
         return CheckContext(
             root=self.root,
@@ -130,11 +129,12 @@ class Run:
             workers=workers,
         )
 
-    # What sessions call
+    # Methods for sessions
 
     def install(self, purpose: str) -> None:
-        """Make the environment hold what `requirements/<purpose>.txt` locks; nothing is
-        done where it does.
+        """Install exactly the packages that `requirements/<purpose>.txt` locks.
+
+        If the environment already contains them, do nothing.
 
         Raises:
             NoEnvironmentError: uv could not install the lock.
@@ -147,17 +147,16 @@ class Run:
             )
 
     def options(self, read: Callable[[Sequence[str]], Chosen]) -> Chosen:
-        """What was typed after `--`, as `read` has it; it says whether the result is
-        partial. Raises what `read` raises.
+        """Parse the arguments after `--` with `read` and return its value.
+
+        The value states whether the result is partial. Raises what `read` raises.
         """
         chosen = read(self.posargs)
         self.partial = chosen.partial
         return chosen
 
     def check(self, *tools: Check) -> None:
-        """Run tools and record a row for each: side by side, but for those that must be
-        alone.
-        """
+        """Run checks in parallel, except exclusive ones, and record a row for each."""
         if self.environment.install_only:
             return
         self._wait_for_machine()
@@ -177,7 +176,7 @@ class Run:
             stages.close()
 
     def warn(self, message: str) -> None:
-        """Say something about the whole job, in the result and on the terminal."""
+        """Add a warning about the whole job to the result, and print it."""
         self._warnings.append(self._redact(message))
         self._say(f"note: {message}")
 
@@ -192,7 +191,7 @@ class Run:
     ) -> Completed:
         """Run a command to its end, within the job's time limit.
 
-        A program that is not there ends with code 127, as in a shell.
+        A missing program returns exit code 127, as in a shell.
         """
         try:
             return self._processes.run(
@@ -209,18 +208,19 @@ class Run:
     def serve(
         self, argv: Sequence[str], *, env: Mapping[str, str]
     ) -> AbstractContextManager[str]:
-        """Run a server for as long as a `with` block; its first line is what the block
-        is handed.
+        """Run a server as long as a `with` block runs.
+
+        The block gets the server's first line.
         """
         return self._processes.serving(
             argv, cwd=self.root, env=env, deadline=self._deadline
         )
 
-    # The context
+    # The context manager
 
     def __enter__(self) -> Run:
-        # Two runs in one environment, or into one reports folder, would garble each
-        # other.
+        # Two runs in one environment or one reports folder would corrupt each other's
+        # files.
         folder = self.environment.folder
         lock = folder.with_name(f"{folder.name}.lock")
         if not self.environment.own:
@@ -247,8 +247,10 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """Write the result. A LakeCiError goes no further: the result says it; all else
-        is raised on.
+        """Write the result.
+
+        A LakeCiError is recorded in the result and not raised again; all other
+        exceptions are.
         """
         with self._held:
             if error is not None:
@@ -265,10 +267,10 @@ class Run:
                     self._say(f"note: {note}")
         return isinstance(error, LakeCiError)
 
-    # Inside
+    # Private methods
 
     def _record_error(self, error: BaseException) -> None:
-        """Record in the result why the session did not come to its end."""
+        """Record in the result why the session did not complete."""
         if isinstance(error, NoEnvironmentError):
             self._cause = "no-environment"
         if isinstance(error, LakeCiError):
@@ -282,7 +284,7 @@ class Run:
             self._record(_failed("session", LakeCiError(what)))
 
     def _matched_nothing(self) -> bool:
-        """Whether the user's selection left every check without anything to do.
+        """Return whether the user's selection left every check without work.
 
         Checks that only set up the machine do not count.
         """
@@ -296,8 +298,9 @@ class Run:
         )
 
     def _wait_for_machine(self) -> None:
-        """Wait once for what the job declares to use; that does not count as its
-        time.
+        """Wait once for the resources that the job declares to use.
+
+        This time does not count as the job's time.
         """
         if self._machine_is_ready or self.environment.install_only:
             return
@@ -346,8 +349,8 @@ class Run:
                 self._processes.stop_all()
                 raise
             finally:
-                # In the order of the declaration, and after a signal too: an ended tool
-                # still has its row.
+                # Read the results in the order of the declaration, and after a signal
+                # too: a check that has ended still has its row.
                 pool.shutdown()
                 unstarted = CheckResult(
                     "", Status.SKIPPED, detail="not started: the run was interrupted"
@@ -378,13 +381,13 @@ class Run:
         self._checks.append(self._shown(check))
 
     def _shown(self, check: CheckResult) -> CheckResult:
-        """The redacted check, after its row was printed."""
+        """Print the row of a check, and return the check redacted."""
         redacted = self._redact.tree(check)
         self._say(terminal.row(redacted))
         return redacted
 
     def _redact_reports(self) -> None:
-        """Replace secrets in what the tools themselves have written."""
+        """Replace secrets in the files that the tools have written."""
         for report in sorted(self.ctx.reports.rglob("*")):
             if report.is_symlink() or not report.is_file():
                 continue
@@ -413,7 +416,7 @@ class Run:
             **facts(self.root, self._env),
             job=self.variant.id,
             session=self.variant.session,
-            # What it waited for before is not part of the session.
+            # The time that the session waited before does not count.
             started=(datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(
                 TIME_FORMAT
             ),
@@ -432,7 +435,10 @@ class Run:
 
 
 def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """What every result of a run says alike: run, attempt, event, commit, dirty."""
+    """Return the fields that all results of a run share.
+
+    These are run, attempt, event, commit and dirty.
+    """
     return {
         "run": (
             env.get("LAKE_CI_RUN") or env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]

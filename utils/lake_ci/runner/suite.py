@@ -1,4 +1,4 @@
-"""Makes nox sessions of declared jobs."""
+"""Creates nox sessions from declared jobs."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Suite:
     Attributes:
         root: the repository.
         graph: the jobs of the pipeline, in order.
-        redact: for all that the suite prints or writes.
+        redact: redacts everything that the suite prints or writes.
         planned: inside a pipeline, the sessions it runs; None elsewhere, so that `nox
-            -s X` runs exactly X.
+            -s X` runs only X.
     """
 
     def __init__(self, root: Path, env: MutableMapping[str, str] = os.environ) -> None:
@@ -74,8 +74,9 @@ class Suite:
 
     @property
     def strict(self) -> bool:
-        """Whether what could not be checked is a failure: on GitHub, and wherever
-        LAKE_CI_STRICT=1 is set.
+        """Whether an incomplete check is a failure.
+
+        This is the case on GitHub, and wherever LAKE_CI_STRICT=1 is set.
         """
         return self.env.get("LAKE_CI_STRICT") == "1"
 
@@ -95,11 +96,12 @@ class Suite:
         return decorate
 
     def _declared(self, job: Job) -> Job:
-        """The job, with each `{name}` among its inputs replaced by the patterns that
-        `[tool.lake_ci.paths]` has by that name.
+        """Return the job with each `{name}` in its inputs replaced by patterns.
+
+        The patterns are those that `[tool.lake_ci.paths]` defines for the name.
 
         Raises:
-            UsageError: there are none by that name.
+            UsageError: the table does not define the name.
         """
         inputs: list[str] = []
         for pattern in job.inputs:
@@ -116,7 +118,7 @@ class Suite:
         return replace(job, inputs=tuple(inputs))
 
     def helper(self, **declaration: Any) -> Callable[[Function], Job]:
-        """Declare a session for developers, which no event starts."""
+        """Declare a session for developers that no event starts."""
 
         def decorate(function: Function) -> Job:
             with exit_on_error(self.redact):
@@ -184,7 +186,7 @@ class Suite:
         _raise_if_failed(session, run)
 
     def _warn_of_incomplete_needs(self, job: Job, run: Run) -> None:
-        """Report each need that left the files of a partial run."""
+        """Warn about each need whose files are those of a partial run."""
         for need in job.artifacts_from:
             for variant in self.graph.jobs[need].variants:
                 why = results.incomplete(self.root / REPORTS / variant.id)
@@ -196,19 +198,20 @@ class Suite:
         environment: Callable[[Variant], Path | None],
         out: Callable[[str], None] = print,
     ) -> ResultCache:
-        """The result cache; `environment` returns the folder of a session's
-        environment.
+        """Return the result cache.
+
+        `environment` returns the folder of a session's environment.
         """
         return ResultCache(self.graph, self.root, self.env, environment, out=out)
 
     def _look_up(
         self, variant: Variant, where: Environment, posargs: Sequence[str]
     ) -> CachedVerdict | None:
-        """Look up a session in the result cache before it runs; None if its result must
-        not be cached.
+        """Look up a session in the result cache before it runs.
 
-        That is so with arguments, which select a part of a job or change what it does,
-        and in an environment that the suite may not install into.
+        Return None if its result must not be cached. This is the case if arguments
+        select a part of a job or change what it does, and in an environment that the
+        suite may not install into.
         """
         mode = lookup.mode(self.env)
         if mode is Mode.OFF or not self._may_cache(variant.job, where, posargs):
@@ -225,16 +228,14 @@ class Suite:
         return CachedVerdict(cache, verdict)
 
     def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
-        """Whether the result of a session may depend on its inputs alone."""
+        """Return whether the result of a session depends on its inputs only."""
         is_cached_job = self.graph.jobs.get(job.name) is job and not job.never_cached
         is_whole_run = not posargs and not where.install_only
         is_known_environment = where.may_install or not where.own
         return is_cached_job and is_whole_run and is_known_environment
 
     def _reused(self, cached: CachedVerdict) -> bool:
-        """Restore the cached result if there is one. Returns whether it was
-        restored.
-        """
+        """Restore the cached result if there is one; return whether it was restored."""
         if cached.verdict.entry is None:
             return False
         result = cached.cache.restore(cached.verdict, facts(self.root, self.env))
@@ -246,13 +247,13 @@ class Suite:
 
 @dataclass(frozen=True)
 class CachedVerdict:
-    """The verdict of the result cache on a session, from before it ran."""
+    """The verdict of the result cache on a session before it runs."""
 
     cache: ResultCache
     verdict: Verdict
 
     def keep(self, result: Result) -> str | None:
-        """Store its result in the cache if it may be cached."""
+        """Store the session's result in the cache if it may be cached."""
         return (
             self.cache.keep(self.verdict.fingerprint, result)
             if self.verdict.fingerprint
@@ -260,9 +261,7 @@ class CachedVerdict:
         )
 
     def observe(self) -> None:
-        """Record the state of what the session has waited for, before the session uses
-        it.
-        """
+        """Record the state of provisioned resources before the session uses them."""
         self.cache.now().of(self.verdict.variant)
 
 
@@ -289,8 +288,9 @@ def _observe_nothing() -> None:
 
 
 def processors() -> int:
-    """How many processors this process may use; a pipeline gives each of them a
-    session.
+    """Return how many processors this process may use.
+
+    A pipeline runs one session per processor.
     """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -299,11 +299,12 @@ def processors() -> int:
 
 @contextmanager
 def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
-    """Print a LakeCiError as one line and exit with its code; exit silently on a closed
-    pipe (`| head`).
+    """Print a LakeCiError as one line and exit with its code.
+
+    Exit silently on a closed pipe (`| head`).
 
     Args:
-        redact: for the error's text.
+        redact: redacts the error's text.
     """
     try:
         yield
@@ -311,8 +312,8 @@ def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
         print(redact(str(error)), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # What is still in the buffer has no reader either, and Python would say so at
-        # its end.
+        # The pipe has no reader, so Python could not flush its buffer either, and would
+        # print an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:  # noqa: B902 - printed by nox with secrets
@@ -321,7 +322,11 @@ def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
 
 
 def _job(function: Function, **declaration: Any) -> Job:
-    """The declared job. Raises UsageError for an argument that a job does not have."""
+    """Return the declared job.
+
+    Raises:
+        UsageError: an argument is not an attribute of a job.
+    """
     known = [each.name for each in fields(Job) if each.name not in ("name", "function")]
     for name in declaration:
         if name not in known:

@@ -1,5 +1,6 @@
-"""The Python environment of a session: made by nox, filled from a lock, refilled only
-when the lock changed.
+"""The Python environment of a session: nox creates it, and a lock defines its packages.
+
+Packages are installed again only when the lock changed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 STAMP = ".lake-ci-lock"
-# What nox and the suite tell each other is no business of a tool, least of all of one
-# that runs nox again.
+# Variables that nox and the suite use between their own processes. Tools must not see
+# them, above all a tool that runs nox again.
 PRIVATE = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|VIRTUAL_ENV"
     r"|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
@@ -32,14 +33,14 @@ UNREACHABLE = re.compile(
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment nox made, and what nox was told to do with it.
+    """The environment that nox created, and nox's options for it.
 
     Attributes:
         folder: the environment's folder; its interpreter is `bin/python` in it.
-        may_install: false under `-R` and `--no-install`, for an environment that was
-            there before.
-        install_only: under `--install-only` nothing is run.
-        own: whether nox made it for this session; without, the session runs on the
+        may_install: false under `-R` and `--no-install`, if the environment existed
+            before.
+        install_only: true under `--install-only`: nothing is run.
+        own: whether nox created it for this session; if not, the session runs on the
             suite's own interpreter.
     """
 
@@ -54,7 +55,7 @@ class Environment:
 
     @property
     def python_version(self) -> str | None:
-        """The interpreter's version, as the environment notes it."""
+        """The interpreter's version, as the environment records it."""
         try:
             text = (self.folder / "pyvenv.cfg").read_text(encoding="utf-8")
         except OSError:
@@ -63,7 +64,7 @@ class Environment:
         return match[1] if match else None
 
     def variables(self, env: Mapping[str, str]) -> dict[str, str]:
-        """The environment variables of the tools that run in it."""
+        """Return the environment variables of the tools that run in it."""
         variables = {
             name: value for name, value in env.items() if not PRIVATE.fullmatch(name)
         }
@@ -71,8 +72,8 @@ class Environment:
             [str(self.folder / "bin"), env.get("PATH", os.defpath)]
         )
         variables["VIRTUAL_ENV"] = str(self.folder)
-        # uv otherwise trusts its own list of certificates alone, which no company's
-        # proxy is on.
+        # By default uv trusts only its own list of certificates, which does not contain
+        # a company's proxy.
         variables.setdefault("UV_SYSTEM_CERTS", "1")
         variables.setdefault("PYTHONUNBUFFERED", "1")
         return variables
@@ -80,13 +81,13 @@ class Environment:
     def install(
         self, root: Path, purpose: str, execute: Callable[..., Completed]
     ) -> bool:
-        """Make it hold what `requirements/<purpose>.txt` locks, and nothing else.
+        """Install exactly the packages that `requirements/<purpose>.txt` locks.
 
-        Returns whether there was anything to do.
+        Returns whether anything was installed or removed.
 
         Raises:
-            NoEnvironmentError: there is no such lock, or uv could not install it; with
-                uv's own words.
+            NoEnvironmentError: the lock does not exist, or uv could not install it; the
+                message contains uv's output.
         """
         if not self.may_install:
             return False
@@ -121,8 +122,9 @@ class Environment:
 
 
 def uv_program() -> str | None:
-    """The uv to use: the one that came with nox, else PATH's; None where there is
-    neither.
+    """Return the uv to use: the uv installed with nox, or else the uv on PATH.
+
+    Return None if neither exists.
     """
     try:
         import uv

@@ -1,4 +1,4 @@
-"""Files that several processes share."""
+"""File locks that several processes share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pathlib import Path
 def locked(
     path: Path, waiting: Callable[[str], None] = lambda holder: None
 ) -> Iterator[None]:
-    """Hold the lock of a file, waiting for whoever holds it; a dead process holds
-    nothing.
+    """Hold the lock of a file, and wait while another process holds it.
+
+    The lock of a dead process is released.
 
     Args:
-        path: the lock's file, made where it is missing and left in place.
-        waiting: called once, with what the holder wrote of itself, when there is
-            someone to wait for.
+        path: the lock file; it is created if it is missing, and not deleted.
+        waiting: called once with the text that the holder wrote, if this process has to
+            wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -32,5 +33,5 @@ def locked(
 
 
 def sign(path: Path, text: str) -> None:
-    """Say in a lock's file who holds it, for whoever waits."""
+    """Write into a lock file who holds it, for processes that wait."""
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,5 +1,6 @@
-"""What git knows of the repository; everything is None, False or empty where there is
-no git.
+"""Reads the state of the repository from git.
+
+Without git, all results are None, False or empty.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from pathlib import Path
 
 
 def ask(root: Path, *arguments: str) -> str | None:
-    """The output of a git command without its last newline, or None where it fails."""
+    """Return the output of a git command without its last newline; None if it fails."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=root, capture_output=True, check=False
@@ -24,28 +25,32 @@ def ask(root: Path, *arguments: str) -> str | None:
 
 
 def branch(root: Path) -> str | None:
-    """The branch that is checked out; None when none is."""
+    """Return the branch that is checked out; None if none is."""
     return ask(root, "symbolic-ref", "--short", "-q", "HEAD") or None
 
 
 def commit(root: Path) -> str | None:
-    """The full id of the commit that is checked out."""
+    """Return the full id of the commit that is checked out."""
     return ask(root, "rev-parse", "--verify", "-q", "HEAD") or None
 
 
 def is_dirty(root: Path) -> bool:
-    """Whether a file that git tracks, or would track, differs from the commit."""
+    """Return whether a tracked or untracked file differs from the commit.
+
+    Ignored files do not count.
+    """
     return bool(ask(root, "status", "--porcelain"))
 
 
 def commit_time(root: Path) -> int:
-    """When the commit was made, in seconds since 1970 UTC; 0 where there is none."""
+    """Return the commit's time in seconds since 1970 UTC; 0 without a commit."""
     return int(ask(root, "log", "-1", "--format=%ct") or 0)
 
 
 def files(root: Path, *paths: str) -> tuple[str, ...]:
-    """The existing files that git tracks, or would track, under these paths, relative
-    to `root`.
+    """Return the existing files under these paths, relative to `root`.
+
+    These are the files that git tracks, and untracked files that it does not ignore.
     """
     listing = (
         ask(
@@ -68,10 +73,10 @@ def files(root: Path, *paths: str) -> tuple[str, ...]:
 
 
 def is_shallow(root: Path) -> bool:
-    """Whether the clone lacks the beginning of its history."""
+    """Return whether the clone lacks the beginning of its history."""
     return ask(root, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def version_tag(root: Path) -> str | None:
-    """The newest version tag (`v1.2.3`) that the commit descends from."""
+    """Return the newest version tag (`v1.2.3`) among the commit and its ancestors."""
     return ask(root, "describe", "--tags", "--abbrev=0", "--match", "v*") or None

@@ -1,4 +1,4 @@
-"""Finds the Pythons that people keep where neither PATH nor nox shows them."""
+"""Finds Python interpreters that are neither on PATH nor known to nox."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 
 def places(env: Mapping[str, str]) -> dict[str, list[str]]:
-    """Where interpreters are kept, by the tool that keeps them, as glob patterns; `{}`
-    is the version, `3.10`.
+    """Return where tools install interpreters, by tool, as glob patterns.
+
+    `{}` in a pattern is the version, `3.10`.
     """
     home = Path(env.get("HOME") or Path.home())
     data = Path(env.get("XDG_DATA_HOME") or home / ".local" / "share")
@@ -35,8 +36,9 @@ def places(env: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def find(version: str, env: Mapping[str, str]) -> Path | None:
-    """The folder of a `python<version>` kept outside PATH; the newest patch release
-    where there are several.
+    """Return the folder of a `python<version>` outside PATH.
+
+    If there are several, return the newest patch release.
     """
     for patterns in places(env).values():
         for pattern in patterns:
@@ -47,7 +49,7 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
                 if (path / f"python{version}").is_file()
             ]
             if found:
-                # By number: 3.10.13 is newer than 3.10.9, and uv's folder is
+                # Compare numbers: 3.10.13 is newer than 3.10.9, and uv's folder is
                 # cpython-3.10.13-linux-...
                 return max(
                     found,
@@ -59,11 +61,10 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
 
 
 def show(versions: Iterable[str], env: MutableMapping[str, str]) -> None:
-    """Put the folders of these Pythons at the end of PATH, so that nox and uv find what
-    PATH does not hold already.
+    """Append the folders of these Pythons to PATH, if PATH lacks them.
 
-    pyenv's shims stand on PATH under every name and fail for a version that is not
-    switched on: behind them, the real folder is found all the same.
+    nox and uv then find them. pyenv's shims are on PATH under every name, and fail for
+    a version that is not active: the real folder comes after them, and is still found.
     """
     known = env.get("PATH", "").split(os.pathsep)
     for version in versions:
@@ -74,8 +75,9 @@ def show(versions: Iterable[str], env: MutableMapping[str, str]) -> None:
 
 
 def missing(version: str, env: Mapping[str, str]) -> str:
-    """The message for a Python that was not found: where it was looked for, and how to
-    get it.
+    """Return the message for a missing Python.
+
+    It states where the Python was searched, and how to install it.
     """
     looked = ", ".join(["PATH", *places(env)])
     return (

@@ -17,8 +17,9 @@ from typing import IO, Any
 class _Pipe(io.RawIOBase):
     """The reading end of a child's pipe; it ends when the child has ended.
 
-    A daemon that the child started may hold the pipe forever. What the child itself
-    wrote is in the pipe by the time it ends: that much is read, however slowly.
+    A daemon that the child started may hold the pipe open forever. All output of the
+    child itself is in the pipe when the child ends. That much is read, however long it
+    takes.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -33,7 +34,7 @@ class _Pipe(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read into a buffer what there is, and return how many bytes."""
+        """Read the available bytes into a buffer, and return how many there were."""
         if self._left is None:
             ready = [key.fileobj for key, _ in self._selector.select()]
             if self._ended in ready:
@@ -45,7 +46,7 @@ class _Pipe(io.RawIOBase):
         return number
 
     def child_ended(self) -> None:
-        """Read what is in the pipe now and no more."""
+        """Read the bytes that are in the pipe now, and then stop."""
         self._end.close()
 
     def close(self) -> None:
@@ -55,7 +56,7 @@ class _Pipe(io.RawIOBase):
 
 
 def _bytes_in(stream: IO[bytes]) -> int:
-    """The number of bytes in a pipe."""
+    """Return the number of bytes in a pipe."""
     number = array("i", [0])
     fcntl.ioctl(stream, termios.FIONREAD, number)
     return number[0]
@@ -64,7 +65,7 @@ def _bytes_in(stream: IO[bytes]) -> int:
 class Reader(threading.Thread):
     """Reads one pipe to its end, line by line, and redacts each line.
 
-    A child may write a line in parts: a secret is only recognized in a whole one.
+    A child may write a line in parts, and a secret is only recognized in a whole line.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Reader(threading.Thread):
                     self._echo(line)
 
     def text(self) -> str:
-        """What the child wrote; it has ended."""
+        """Return all output of the child, which must have ended."""
         self._pipe.child_ended()
         self.join()
         return "".join(self._lines)

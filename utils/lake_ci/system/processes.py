@@ -1,4 +1,4 @@
-"""Child processes: each in its own session, ended as a whole, never left behind."""
+"""Runs child processes, each in its own session, and ends all their descendants."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from lake_ci.errors import LakeCiError
 from lake_ci.system.pipes import Reader
 from lake_ci.system.redaction import Redactor
 
-# nox kills a worker 2 s after it asked it to end: the tools must be gone, and the
-# result written, before that.
+# nox kills a worker 2 s after its SIGTERM. Before that, the tools must have ended, and
+# the result must be written.
 GRACE_SECONDS = 0.8
-# How often a server that has not said anything yet is asked whether it is still there.
+# Seconds between two checks whether a server that has printed nothing is still alive.
 ALIVE_SECONDS = 0.1
 
 
@@ -37,26 +37,26 @@ class Completed:
     stopped: str | None = None
 
     def last_lines(self, number: int = 12) -> str:
-        """The end of what the child printed: its errors, else its output."""
+        """Return the end of the child's standard error, else of its standard output."""
         text = self.stderr.strip() or self.stdout.strip()
         return "\n".join(text.splitlines()[-number:])
 
 
 class Processes:
-    """The children that run right now.
+    """The children that run now.
 
-    Each one leads a session (and so a process group) of its own: a signal to it reaches
-    its grandchildren, and one meant for the suite does not reach it behind the suite's
-    back.
+    Each child leads its own session, and so its own process group. A signal to the
+    group reaches the child's descendants. A signal to the suite's group does not reach
+    the child directly; the suite handles it.
 
     Attributes:
-        orphan_seconds: processor time of descendants that outlived their child. Nothing
-            waits for those, so that `processor_seconds` does not include them.
+        orphan_seconds: processor time of descendants that outlived their child. No
+            process waits for them, so `processor_seconds` does not include them.
 
     Args:
-        clock: the seconds that a deadline is compared with.
-        redact: for the output of all children. The secrets of a child's own environment
-            are redacted in any case.
+        clock: returns the seconds that a deadline is compared with.
+        redact: redacts the output of all children. The secrets of a child's own
+            environment are always redacted.
     """
 
     def __init__(
@@ -82,17 +82,18 @@ class Processes:
         attached: bool = False,
         grace: float = GRACE_SECONDS,
     ) -> Completed:
-        """Run a command to its end and return what it printed, redacted.
+        """Run a command to its end and return its output, redacted.
 
         Args:
             argv: the command.
-            cwd: where it runs.
+            cwd: its working directory.
             env: its whole environment.
-            deadline: the clock's time at which it is ended, `stopped="timeout"`.
-            echo: called with each line as it comes.
-            attached: give it the terminal, and leave it in this process's group;
-                nothing is captured then.
-            grace: the seconds between SIGTERM and SIGKILL when it is stopped.
+            deadline: the clock's time at which the command is ended,
+                `stopped="timeout"`.
+            echo: called with each line when it arrives.
+            attached: whether the command gets the terminal and stays in this process's
+                group; no output is captured then.
+            grace: the seconds between SIGTERM and SIGKILL when the command is stopped.
 
         Raises:
             OSError: the command could not be started.
@@ -126,25 +127,25 @@ class Processes:
         env: Mapping[str, str],
         deadline: float | None = None,
     ) -> Iterator[str]:
-        """Run a server for as long as the body runs, and hand the body the server's
-        first line: it is ready then.
+        """Run a server as long as the `with` body runs, and yield its first line.
 
-        Its standard input is a pipe from this process, whose end tells it even of a
-        kill -9 that it is not needed any more.
+        The first line means that the server is ready. The server's standard input is a
+        pipe from this process. The pipe closes even after a kill -9 of this process, so
+        that the server can exit.
 
         Raises:
-            LakeCiError: it ended, or the deadline came, before it said anything; with
-                its last lines.
-            OSError: it could not be started.
+            LakeCiError: the server ended, or the deadline passed, before its first
+                line; the message contains its last lines.
+            OSError: the server could not be started.
         """
         process = self._start(argv, cwd, env, subprocess.PIPE)
         if process is None:
             raise LakeCiError(f"{argv[0]} was not started: {self._stopped}")
-        # What PIPE asked for.
+        # PIPE was requested, so all three exist; this is for mypy.
         assert process.stdin and process.stdout and process.stderr
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         redact = self._redact.including_env(env)
-        # The first line may hold a secret that the server has made for the body.
+        # The first line may contain a secret that the server created for the body.
         readers = [
             Reader(process.stdout, lines.put, Redactor()),
             Reader(process.stderr, None, redact),
@@ -165,7 +166,7 @@ class Processes:
                 process.stdin.close()
 
     def stop_all(self, why: str = "interrupted") -> None:
-        """End every running child and its descendants; start no further one."""
+        """End every running child and its descendants; start no more children."""
         with self._lock:
             self._stopped = why
             running = list(self._running)
@@ -182,8 +183,9 @@ class Processes:
         *,
         attached: bool = False,
     ) -> subprocess.Popen[bytes] | None:
-        """Start a child whose output is piped, unless it is attached; None once all are
-        stopped.
+        """Start a child, with piped output unless it is attached.
+
+        Returns None once all children have been stopped.
         """
         pipe = None if attached else subprocess.PIPE
         with self._lock:
@@ -204,7 +206,7 @@ class Processes:
     def _wait(
         self, process: subprocess.Popen[bytes], deadline: float | None, grace: float
     ) -> bool:
-        """Wait for a child, then end it; whether the deadline came first."""
+        """Wait for a child, then end it; return whether the deadline came first."""
         try:
             process.wait(
                 None if deadline is None else max(0.0, deadline - self._clock())
@@ -212,7 +214,7 @@ class Processes:
         except subprocess.TimeoutExpired:
             return True
         finally:
-            # Also after a good end: a grandchild left running would hold the pipes, and
+            # Also after a success: a running grandchild would hold the pipes open, and
             # outlive the job.
             self._end(process, grace)
         return False
@@ -231,7 +233,7 @@ class Processes:
         process: subprocess.Popen[bytes],
         deadline: float | None,
     ) -> str | None:
-        """Wait for a server's first line; None if it ends, or the deadline passes."""
+        """Return a server's first line; None if it ends or the deadline passes."""
         while deadline is None or self._clock() < deadline:
             ended = process.poll() is not None
             with contextlib.suppress(queue.Empty):
@@ -242,7 +244,7 @@ class Processes:
 
 
 def processor_seconds() -> float:
-    """Return user and system time of this process and of the descendants waited for."""
+    """Return user and system time of this process and its reaped descendants."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
@@ -250,10 +252,10 @@ def processor_seconds() -> float:
 def end(
     processes: Iterable[subprocess.Popen[bytes]], grace: float = GRACE_SECONDS
 ) -> float:
-    """End these children and all that they started.
+    """End these children and all processes that they started.
 
-    SIGTERM to all; SIGKILL to what is left once the child itself has ended, `grace`
-    seconds later at most.
+    All get SIGTERM. Those that remain get SIGKILL once the child itself has ended, at
+    most `grace` seconds later.
 
     Returns the processor seconds of descendants that outlived their child.
     """
@@ -290,13 +292,14 @@ def _signal(
 
 
 def _members(session: int) -> dict[int, float]:
-    """The living processes of a session, also those that left its group (PySpark's do).
+    """Return the processor seconds of each living process of a session, by its id.
 
-    Returns the processor seconds of each by its id; 0 on macOS.
+    This includes processes that left the group, as those of PySpark do. On macOS the
+    seconds are 0.
     """
     if Path("/proc/self/stat").exists():
         return _members_in_proc(session)
-    # macOS shows no session ids; there a process that left the group is out of reach.
+    # macOS does not show session ids; there a process that left the group is not found.
     listing = subprocess.run(
         ["ps", "-A", "-o", "pid=,pgid=,stat="],
         capture_output=True,
@@ -317,7 +320,8 @@ def _members_in_proc(session: int) -> dict[int, float]:
             with open(
                 f"/proc/{entry}/stat", encoding="utf-8", errors="replace"
             ) as file:
-                # The command is in parentheses and may hold anything; see proc(5).
+                # The command is in parentheses and may contain any character; see
+                # proc(5).
                 fields = file.read().rpartition(")")[2].split()
             if int(fields[3]) == session and fields[0] not in "ZX":
                 # utime, stime, and those of its children: cutime, cstime.

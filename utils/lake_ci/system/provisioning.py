@@ -1,14 +1,14 @@
-"""Wait for the parts of a machine that are still prepared in the background.
+"""Waits for the parts of a machine that are still prepared in the background.
 
-`.ci/prepare` starts to prepare what a new machine lacks (`engine`, `api-server`,
-`browser`) and returns. LAKE_CI_PROVISIONING names its folder. Without that variable
-nothing waits. The folder holds for each of these resources:
+`.ci/prepare` starts to prepare the missing parts of a new machine (`engine`,
+`api-server`, `browser`) and returns. LAKE_CI_PROVISIONING names its folder. Without
+that variable no session waits. The folder holds for each of these resources:
 
     NAME.resource  the identity in the first line; then lines `VARIABLE=value`: a
-                   session uses the resource only where all of them are so
+                   session uses the resource only if all these variables are so set
     NAME.running   locked (shared) by each process that prepares it
     NAME.log       the output of the last attempt
-    NAME.ready     exists once the resource is there
+    NAME.ready     exists once the resource is ready
     NAME.observed  the identity, then the state that was found once it was ready
 """
 
@@ -27,7 +27,7 @@ from lake_ci.system.atomic_write import write_whole
 FOLDER = "LAKE_CI_PROVISIONING"
 # The `cause` of a result whose session could not run.
 CAUSE = "not-provisioned"
-# At low priority, what takes 9 minutes may take much longer.
+# At low priority, work of 9 minutes may take much longer.
 LIMIT_SECONDS = 60 * 60
 POLL_SECONDS = 0.2
 LAST_LINES = 12
@@ -41,7 +41,7 @@ class Resource:
     Attributes:
         folder: the folder of LAKE_CI_PROVISIONING.
         name: a name of `Job.setup` or `Job.external_inputs`.
-        identity: what the resource will be, known before it is there.
+        identity: describes the resource; known before the resource is ready.
     """
 
     folder: Path
@@ -58,7 +58,10 @@ class Resource:
 
     @property
     def is_running(self) -> bool:
-        """Whether a process still prepares it; the lock of a dead one is released."""
+        """Whether a process still prepares it.
+
+        The lock of a dead process is released.
+        """
         try:
             with self._file("running").open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,13 +72,13 @@ class Resource:
         return False
 
     def state(self, observe: Callable[[], str]) -> str:
-        """The state of the resource for a fingerprint, the same before it is ready and
-        after.
+        """Return the state of the resource for a fingerprint.
 
-        That is the identity, which stands for one observed state only: the first one.
+        The state is the same before and after the resource is ready: it is the
+        identity. The identity represents only the first state that is observed.
 
         Args:
-            observe: finds the state of the resource as it is now.
+            observe: returns the current state of the resource.
         """
         if not self.is_ready:
             return self.identity
@@ -86,7 +89,10 @@ class Resource:
         return self.identity if first in (None, now) else now
 
     def last_lines(self) -> str:
-        """The end of the log, and a remark on a full disk, which leaves no log."""
+        """Return the end of the log.
+
+        A note is added for a full disk, because a full disk leaves no log.
+        """
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
@@ -112,7 +118,7 @@ class Resource:
 
 
 def find(env: Mapping[str, str], name: str) -> Resource | None:
-    """The resource of that name that sessions with these variables use, or None."""
+    """Return the resource of that name that these variables select, or None."""
     if not env.get(FOLDER):
         return None
     folder = Path(env[FOLDER])
@@ -134,14 +140,14 @@ def wait(
     say: Callable[[str], None],
     limit_seconds: float = LIMIT_SECONDS,
 ) -> bool:
-    """Wait until these resources are ready; return whether one of them was not.
+    """Wait until these resources are ready; return whether one of them was not ready.
 
     Args:
         say: called with a line for each resource that is still being prepared.
 
     Raises:
-        MachineError: one could not be prepared, or not within the limit; with the end
-            of its log.
+        MachineError: a resource could not be prepared, or not within the limit; the
+            message contains the end of its log.
     """
     deadline = time.monotonic() + limit_seconds
     waited = False

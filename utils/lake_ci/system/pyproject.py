@@ -1,4 +1,4 @@
-"""What pyproject.toml says of the project, and of the suite in `[tool.lake_ci]`."""
+"""Reads pyproject.toml, and the suite's settings in `[tool.lake_ci]`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ FILE = "pyproject.toml"
 
 
 def read_project(root: Path) -> dict[str, Any]:
-    """The content of pyproject.toml. Raises UsageError where it is not TOML."""
+    """Return the content of pyproject.toml.
+
+    Raises:
+        UsageError: the file is not TOML.
+    """
     try:
         return nox.project.load_toml(root / FILE)
     except (OSError, ValueError) as error:
@@ -23,11 +27,12 @@ def read_project(root: Path) -> dict[str, Any]:
 
 
 def settings(root: Path, name: str) -> dict[str, Any]:
-    """The table `[tool.lake_ci.<name>]`; empty where there is none, or no
-    pyproject.toml.
+    """Return the table `[tool.lake_ci.<name>]`; empty if it is missing.
+
+    It is also empty if pyproject.toml is missing.
 
     Raises:
-        UsageError: the file is not TOML, or the name stands for no table.
+        UsageError: the file is not TOML, or the name is not that of a table.
     """
     if not (root / FILE).exists():
         return {}
@@ -38,9 +43,9 @@ def settings(root: Path, name: str) -> dict[str, Any]:
 
 
 def setting_line(root: Path, table: str, name: str) -> int | None:
-    """The line of pyproject.toml that defines or names something in a table.
+    """Return the line of pyproject.toml that defines or names something in a table.
 
-    Tables inside the table count as well. Without such a line it is that of the table.
+    Tables inside the table count as well. Without such a line, return the table's line.
     """
     lines = (root / FILE).read_text(encoding="utf-8").splitlines()
     inside = dict(_inside(lines, table))
@@ -53,7 +58,7 @@ def setting_line(root: Path, table: str, name: str) -> int | None:
 
 
 def _inside(lines: Sequence[str], table: str) -> Iterator[tuple[int, str]]:
-    """The lines of a table and of the tables inside it, without comments."""
+    """Yield the lines of a table and of the tables inside it, without comments."""
     inside = False
     for number, line in enumerate(lines, 1):
         if line.startswith("["):

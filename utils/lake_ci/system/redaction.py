@@ -1,8 +1,8 @@
-"""Keeps secrets out of output: which variables hold one, and how text is redacted.
+"""Removes secrets from output: finds the variables that hold secrets, and redacts text.
 
-All output of the suite passes through a `Redactor`: what children print, results,
-reports, messages, the ledger of deployments. It replaces a secret before the text is
-encoded or cut, and in the encodings that other programs use.
+All output of the suite passes through a `Redactor`: the output of children, results,
+reports, messages and the ledger of deploys. It replaces a secret before the text is
+encoded or cut, and also finds it in the encodings that other programs use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ NAMES = re.compile(
     r"|TF_TOKEN_.*|(DATABRICKS_)?GOOGLE_CREDENTIALS",
     re.IGNORECASE,
 )
-# The password in `https://user:password@host`, as proxies and package indexes are set.
+# The password in `https://user:password@host`, the form used for proxies and package
+# indexes.
 URL_PASSWORD = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")
 PERCENT = re.compile("%[0-9A-F]{2}")
 ENCODERS: tuple[Callable[[str], str], ...] = (
@@ -49,14 +50,14 @@ ENCODERS: tuple[Callable[[str], str], ...] = (
     lambda text: html.escape(text),
     lambda text: html.escape(text).replace("&#x27;", "&#39;"),
     lambda text: html.escape(text).replace("&#x27;", "'"),
-    # As Jinja2's templates escape it.
+    # How Jinja2's templates escape it.
     lambda text: html.escape(text)
     .replace("&#x27;", "&#39;")
     .replace("&quot;", "&#34;"),
     lambda text: html.escape(text, quote=False),
     lambda text: shlex.quote(text).strip("'"),
 )
-# Encodings have many ways to write these.
+# There are many ways to encode these characters.
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 # An error that quotes JSON is often shown by its repr.
 DEPTH = 2
@@ -73,35 +74,35 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = frozenset(secrets)
         found = {form for secret in self._secrets for form in _forms(secret)}
-        # The longest first: a part of a longer form must not break it up.
+        # The longest form first: otherwise a shorter form would break up a longer one.
         self._forms = sorted(found, key=lambda form: (-len(form), form))
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Redactor:
-        """The redactor for the secrets of an environment."""
+        """Return the redactor for the secrets of an environment."""
         return cls(_secrets(env))
 
     def including(self, *secrets: str) -> Redactor:
-        """A redactor for these secrets, too."""
+        """Return a redactor that also replaces these secrets."""
         more = self._secrets.union(secrets)
         return self if more == self._secrets else Redactor(more)
 
     def including_env(self, env: Mapping[str, str]) -> Redactor:
-        """A redactor for the secrets of an environment, too."""
+        """Return a redactor that also replaces the secrets of an environment."""
         return self.including(*_secrets(env))
 
     def __call__(self, text: str) -> str:
-        """The text with `HIDDEN` in place of each secret."""
+        """Return the text with `HIDDEN` in place of each secret."""
         for form in self._forms:
             text = text.replace(form, HIDDEN)
         return text
 
     def tree(self, value: Value) -> Value:
-        """A copy of lists, mappings and dataclasses with all their texts redacted."""
+        """Return a copy of lists, mappings and dataclasses with redacted texts."""
         return cast(Value, self._tree(value)) if self._forms else value
 
     def file(self, path: Path) -> bool:
-        """Redact a file, and return whether it had a secret. Others are not touched."""
+        """Redact a file if it contains a secret, and return whether it did."""
         if not self._forms:
             return False
         before = after = path.read_bytes()
@@ -127,8 +128,8 @@ class Redactor:
 def strip_secrets(env: MutableMapping[str, str]) -> None:
     """Remove white space around the secrets of an environment.
 
-    A secret that was made with `echo`, or read from a file, ends in a line break. No
-    service takes it with that, and an HTTP header cannot hold it.
+    A secret that was created with `echo`, or read from a file, ends in a line break. No
+    service accepts that, and an HTTP header cannot contain it.
     """
     for name, value in list(env.items()):
         if NAMES.fullmatch(name) and value != value.strip():
@@ -144,7 +145,10 @@ def _secrets(env: Mapping[str, str]) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """All texts by which a secret is recognized. Each line of a secret is a secret."""
+    """Yield all texts by which a secret is recognized.
+
+    Each line of a secret is a secret.
+    """
     whole = secret.strip()
     # Output that is not UTF-8 is read with replacement characters.
     readable = _bytes(whole).decode("utf-8", "replace")
@@ -163,10 +167,10 @@ def _encoded(text: str) -> set[str]:
 
 
 def _base64(content: bytes) -> Iterator[str]:
-    """The characters that Base64 makes of this content alone, wherever it begins.
+    """Yield the characters that Base64 makes of this content only, for each alignment.
 
     Basic authentication encodes `user:secret`. Three bytes become four characters, so
-    that what comes before the secret shifts it by none, one or two bytes.
+    the text before the secret shifts it by zero, one or two bytes.
     """
     for shift in range(3):
         text = base64.b64encode(bytes(shift) + content).decode().rstrip("=")

@@ -1,6 +1,4 @@
-"""Signals: the first one ends the run in good order, whoever sends it; later ones
-change nothing.
-"""
+"""Handles signals: the first one ends the run cleanly; later ones have no effect."""
 
 from __future__ import annotations
 
@@ -16,12 +14,11 @@ PARENT_CHECK_SECONDS = 0.5
 
 
 def install() -> None:
-    """Raise `Interrupted`, a KeyboardInterrupt, in the main thread on SIGINT, SIGTERM
-    and SIGHUP.
+    """Raise `Interrupted`, a KeyboardInterrupt, in the main thread on a signal.
 
-    nox sets no handler for SIGTERM, so without this no `finally` runs and no result is
-    written. Ending takes a second or two, in which a second Ctrl-C must not break it
-    off half way.
+    The signals are SIGINT, SIGTERM and SIGHUP. nox does not handle SIGTERM: without
+    this, no `finally` block would run and no result would be written. A clean end takes
+    a second or two. A second Ctrl-C must not interrupt it.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -33,17 +30,16 @@ def install() -> None:
             raise Interrupted(seen[0])
 
     for number in SIGNALS:
-        # `nohup` and background shells ignore a signal on purpose; leave that as it is.
+        # `nohup` and background shells ignore a signal on purpose; keep that.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handle)
 
 
 def end_with_parent() -> None:
-    """Send this process a SIGTERM once its parent is gone, so that no orphan continues
-    a deploy.
+    """Send this process a SIGTERM once its parent has ended.
 
-    A kill -9 of the outer nox reaches nobody else; a changed parent id is the one trace
-    it leaves on every system.
+    Otherwise an orphan could continue a deploy. A kill -9 of the outer nox signals no
+    other process; a changed parent id is the only trace that exists on every system.
     """
     parent = os.getppid()
     never = threading.Event()

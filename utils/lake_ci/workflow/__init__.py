@@ -1,1 +1,1 @@
-"""ci.yml: made from the declared jobs, and checked."""
+"""Generates ci.yml from the declared jobs, and checks it."""

@@ -1,5 +1,6 @@
-"""The workflow file: its schema, its mistakes, its weaknesses, and that it does nothing
-but call sessions.
+"""Checks the workflow files.
+
+The checks are about schema, errors, security, and steps that only call sessions.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ WORKFLOWS = ".github/workflows"
 
 
 def workflows(ctx: CheckContext) -> list[str]:
-    """The workflow files that git knows."""
+    """Return the workflow files that git lists."""
     return list(git.files(ctx.root, f"{WORKFLOWS}/*.yml"))
 
 
 class Schema(CommandCheck):
-    """The workflow files have the shape that GitHub's schema gives them."""
+    """The workflow files are valid by GitHub's schema."""
 
     name = "workflow schema"
 
@@ -39,8 +40,8 @@ class Schema(CommandCheck):
     def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         report = json.loads(done.stdout)
         for error in report["errors"]:
-            # A wrong step makes the whole job wrong by every alternative the schema
-            # has: the deepest match says why.
+            # A wrong step makes the whole job invalid for every alternative in the
+            # schema: the deepest match names the cause.
             match = error.get("best_deep_match") or error
             place = match["path"].removeprefix("$.")
             file = ctx.relative(error["filename"])
@@ -63,8 +64,9 @@ class Schema(CommandCheck):
 
 
 def _line_of(ctx: CheckContext, file: str, place: str) -> int:
-    """The line where a path such as `jobs.lint.steps[0]` begins, as far as its keys can
-    be followed.
+    """Return the line where a path such as `jobs.lint.steps[0]` begins.
+
+    Follow its keys as far as possible.
     """
     lines = Path(ctx.root, file).read_text(encoding="utf-8").splitlines()
     at = 0
@@ -77,14 +79,12 @@ def _line_of(ctx: CheckContext, file: str, place: str) -> int:
 
 
 class Actionlint(CommandCheck):
-    """actionlint: expressions, contexts, needs and inputs of the workflow files are
-    right.
-    """
+    """actionlint: expressions, contexts, needs and inputs of workflows are valid."""
 
     name = "actionlint"
 
     def command(self, ctx: CheckContext) -> list[str]:
-        # Its calls to other linters depend on what a machine happens to have.
+        # actionlint would also call other linters if the machine has them.
         return [
             ctx.bin("actionlint"),
             "-shellcheck=",
@@ -106,9 +106,7 @@ class Actionlint(CommandCheck):
 
 
 class Zizmor(CommandCheck):
-    """zizmor, as an auditor and offline: no injection, no unpinned action, no right
-    that is not needed.
-    """
+    """zizmor (auditor, offline): no injection, unpinned action or extra permission."""
 
     name = "zizmor"
     finding_codes = (11, 12, 13, 14)
@@ -141,8 +139,9 @@ class Zizmor(CommandCheck):
 
 
 class Sessions(CommandCheck):
-    """Each job of ci.yml has at most five steps and runs a session that exists; its
-    `needs:` are those declared.
+    """Each job of ci.yml has at most five steps and runs an existing session.
+
+    Its `needs:` are the declared needs.
     """
 
     name = "workflow sessions"

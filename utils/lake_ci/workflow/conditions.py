@@ -1,8 +1,8 @@
-"""The `if:` of each job in the GitHub workflow.
+"""Computes the `if:` of each job in the GitHub workflow.
 
-GitHub puts `success() &&` before a condition without a status function, and
-`success()` is false when any ancestor was skipped, not only a direct need. A job
-that runs behind jobs which its event skips has to state its condition in full.
+GitHub puts `success() &&` before a condition without a status function. `success()` is
+false when any ancestor was skipped, not only a direct need. If an event skips an
+ancestor of a job and still starts the job, the job must state its condition in full.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ TAG = "(github.event_name == 'push' && github.ref_type == 'tag')"
 
 
 def condition(job: Job) -> str | None:
-    """The condition that starts a job on its events; None for a job of every event.
+    """Return the condition that starts a job on its events.
 
-    The implicit `success()` is right here: an event that skips an ancestor skips the
-    job, too, as in the plan.
+    Return None for a job of every event. The implicit `success()` is correct here: an
+    event that skips an ancestor also skips the job, as in the plan.
     """
     if set(job.events) >= set(EVENTS):
         return None
@@ -28,9 +28,9 @@ def condition(job: Job) -> str | None:
 
 
 def release(needs: Iterable[str]) -> str:
-    """The condition of a release: a pushed tag, and success of each of these needs.
+    """Return the condition of a release: a pushed tag, and success of these needs.
 
-    The implicit `success()` would be wrong: the summary, one of the needs, comes after
+    The implicit `success()` would be wrong: the summary, which is a need, runs after
     jobs that a tag skips.
     """
     passed = [f"needs.{need}.result == 'success'" for need in needs]

@@ -1,4 +1,4 @@
-"""All the checks of the workflow on GitHub."""
+"""Creates all checks of the GitHub workflow."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from lake_ci.workflow.workflow import InSync
 
 
 def checks(graph: Graph) -> list[Check]:
-    """Check that ci.yml matches the graph and is a valid workflow."""
+    """Return the checks that ci.yml matches the graph and is a valid workflow."""
     return [InSync(graph), Schema(), Actionlint(), Zizmor(), Sessions(graph)]

@@ -1,6 +1,4 @@
-"""The GitHub workflow, as text made from the declared jobs, and the check that the
-committed one is that text.
-"""
+"""Generates the GitHub workflow from the declared jobs, and checks the file."""
 
 from __future__ import annotations
 
@@ -21,18 +19,18 @@ FILE = ".github/workflows/ci.yml"
 WORKFLOW = Generated(FILE, session="workflow", source="noxfile.py")
 HOW_TO_FIX = "run `nox -s workflow`"
 RUNNER = "ubuntu-24.04"
-# The job's own limit ends its tools and writes a result; GitHub's, this much later,
-# would write none.
+# The job's own limit ends its tools and writes a result. GitHub's limit, this much
+# later, would not write a result.
 SPARE_MINUTES = 15
 SUMMARY = "summary"
 PUBLISH = "publish"
 REPORT_FILES = "reports/index.html\nreports/summary.md"
-# What a machine can be asked to have beside Python and git: the inputs of
+# The setup that a job can request beside Python and git: the inputs of
 # .github/actions/setup.
 SETUPS = ("api-server", "browser", "engine", "kubernetes", "terraform")
 
-# Of the environment on GitHub, none of them secret: the service principal trusts this
-# repository's runs.
+# These come from the environment on GitHub. They are not secret: the service principal
+# trusts this repository's runs.
 CREDENTIALS = {
     "DATABRICKS_HOST": "${{ vars.DATABRICKS_HOST }}",
     "DATABRICKS_CLIENT_ID": "${{ vars.DATABRICKS_CLIENT_ID }}",
@@ -50,13 +48,13 @@ PINS = {
 
 
 def uses(action: str) -> Commented:
-    """An action of others, pinned by commit id, its tag as a comment."""
+    """Return a third-party action, pinned by commit id, with its tag as a comment."""
     commit, tag = PINS[action]
     return Commented(f"{action}@{commit}", tag)
 
 
 def render(graph: Graph) -> str:
-    """The text of the workflow file for these jobs."""
+    """Return the text of the workflow file for these jobs."""
     deploys = any(job.environment for job in graph)
     closing = _closing(graph)
     taken = next((job.name for job in graph if job.name in closing), None)
@@ -74,15 +72,15 @@ def render(graph: Graph) -> str:
         },
         "permissions": {},
         "concurrency": {
-            # A new push to a pull request takes the place of the one before; nothing
-            # else is ever cancelled.
+            # A new push to a pull request cancels the run before it; no other run is
+            # ever canceled.
             "group": (
                 "ci-${{ github.event_name == 'pull_request' && github.ref ||"
                 " github.run_id }}"
             ),
             "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
         },
-        # A variable of the repository: `off` where nothing is to be reused.
+        # A variable of the repository; `off` disables the result cache.
         "env": {"LAKE_CI_STRICT": "1", "LAKE_CI_CACHE": "${{ vars.LAKE_CI_CACHE }}"},
         "jobs": {job.name: _job(job) for job in graph} | closing,
     }
@@ -176,7 +174,7 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
     ):
         if report in job.reports:
             given[name] = "true"
-    # Also after a failure, and with what was done before a cancellation.
+    # Also upload after a failure, and the files that exist after a cancellation.
     yield {"uses": "./.github/actions/artifacts-out", "if": "always()", "with": given}
 
 
@@ -225,7 +223,7 @@ def _closing(graph: Graph) -> dict[str, Value]:
             ],
         }
     }
-    # A job that no tag starts would keep the release from ever running.
+    # If a tag does not start a needed job, the release would never run.
     tagged = select(graph, Event("tag")).starts
     built = [job.name for job in tagged if "dist/" in job.reports]
     if built:
@@ -252,7 +250,7 @@ def _publish(needs: list[str]) -> Value:
 
 
 def parser() -> Parser:
-    """The options of `nox -s workflow`."""
+    """Return the parser of the options of `nox -s workflow`."""
     parser = Parser("nox -s workflow --", "Write ci.yml from the declared jobs.")
     parser.add_argument("--check", action="store_true", help="only compare")
     parser.add_argument(
@@ -262,13 +260,17 @@ def parser() -> Parser:
 
 
 def tool(graph: Graph, posargs: Sequence[str]) -> Check:
-    """What `nox -s workflow` does with these arguments. Raises UsageError."""
+    """Return the check that `nox -s workflow` runs with these arguments.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
     typed = parser().parse_args(list(posargs))
     return InSync(graph) if typed.check else Write(graph)
 
 
 class InSync(Check):
-    """The committed workflow file is the one that the declarations make."""
+    """The committed workflow file equals the file generated from the declared jobs."""
 
     name = "workflow"
 
@@ -305,7 +307,7 @@ class InSync(Check):
 
 
 class Write(Check):
-    """Write the workflow file from the declarations, in place of no other file."""
+    """Write the workflow file; overwrite only a generated file."""
 
     name = "workflow"
     exclusive = True

@@ -1,7 +1,7 @@
-"""Writes YAML of the plain kind that workflow files need: mappings, lists, strings,
-numbers and truth values.
+"""Writes the simple YAML of workflow files.
 
-The noxfile needs nox alone, and nox brings no YAML library.
+It supports mappings, lists, strings, numbers and booleans. The noxfile depends only on
+nox, and nox does not include a YAML library.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Union
 
 Value = Union[str, int, bool, None, Mapping[str, "Value"], Sequence["Value"]]
-# What can stand without quotes and is read as a string: no indicator, no colon or hash
-# that would end it.
+# Strings that need no quotes: they contain no indicator, and no colon or hash that
+# would end them.
 PLAIN = re.compile(r"[A-Za-z./$(][\w./@$ (){}\[\]!=|&,>'\"-]*(?<! )")
 KEY = re.compile(r"[A-Za-z][\w-]*")
-# What YAML 1.1 readers take for something else than a string.
+# Words that YAML 1.1 parsers do not read as strings.
 WORDS = {"y", "yes", "n", "no", "true", "false", "on", "off", "null", "~"}
 
 
 class Commented(str):
-    """A string with a comment behind it."""
+    """A string with a comment after it."""
 
     comment: str
 
@@ -32,14 +32,14 @@ class Commented(str):
 
 
 def dump(value: Mapping[str, Value]) -> str:
-    """The mapping as a YAML document, keys in their order."""
+    """Return the mapping as a YAML document, with keys in their order."""
     return "\n".join(_mapping(value, "")) + "\n"
 
 
 def _mapping(value: Mapping[str, Value], indent: str) -> Iterator[str]:
     for key, item in value.items():
-        # A key may be a word that YAML 1.1 has for a truth value, as GitHub's own `on`
-        # is.
+        # A key may be a word that YAML 1.1 reads as a boolean, such as GitHub's own
+        # `on`.
         yield from _entry(
             f"{indent}{key if KEY.fullmatch(key) else _scalar(key)}:", item, indent
         )
@@ -67,7 +67,7 @@ def _entry(head: str, item: Value, indent: str) -> Iterator[str]:
 
 
 def _sequence(head: str, items: Sequence[Value], indent: str) -> Iterator[str]:
-    """A list: of scalars on one line, of mappings one after the other."""
+    """Yield a list: scalars on one line, mappings one after another."""
     if all(isinstance(part, (str, int)) for part in items):
         yield f"{head} [{', '.join(_scalar(part, flow=True) for part in items)}]"
         return

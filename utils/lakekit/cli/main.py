@@ -1,5 +1,5 @@
-"""The command `lakekit`. Each subcommand prints what the Python function of the same
-name returns.
+"""The command `lakekit`. Each subcommand prints the result of the Python function of
+the same name.
 """
 
 from __future__ import annotations
@@ -88,9 +88,7 @@ def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
 
 
 def _outcome(table: lakekit.TableResult) -> str:
-    """What happened to one table, in a few words: its rows' fates, its groups, what it
-    found wrong.
-    """
+    """Summarize the result of one table: numbers of rows, groups and warnings."""
     if not table.changed:
         return "unchanged"
     parts = _rows_written(table)
@@ -104,7 +102,9 @@ def _outcome(table: lakekit.TableResult) -> str:
 
 
 def _rows_written(table: lakekit.TableResult) -> List[str]:
-    """What became of the rows of a table that changed."""
+    """Return the numbers of rows that were written to a changed table, by their
+    kind.
+    """
     counts = table.counts
     reason = f" ({table.why})" if table.why not in ("", "new") else ""
     all_rows = [f"all rows{reason}"]
@@ -199,7 +199,7 @@ for _command in COMMANDS:
 
 
 def call(arguments: Optional[List[str]] = None) -> int:
-    """Run the command; its exit code, 0 to 4, or 130 after Ctrl-C; see
+    """Run the command and return its exit code: 0 to 4, or 130 after Ctrl-C; see
     `lakekit.errors`.
     """
     return exit_code(cli, "lakekit", arguments, INTERRUPTED)

@@ -1,5 +1,5 @@
-"""What the command lines share: settings as flags, the version, how a result is
-printed, and exit codes.
+"""Shared parts of the command lines: settings as flags, the version, printing of
+results, and exit codes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Command = Callable[..., Any]
 
 
 def uses(*names: str) -> Callable[[Command], Command]:
-    """Give a command the flags of these settings and `--json`; it is called with
-    `settings` and `as_json`.
+    """Add the flags of these settings and `--json` to a command. The command receives
+    them as `settings` and `as_json`.
     """
 
     def decorate(command: Command) -> Command:
@@ -50,7 +50,7 @@ def uses(*names: str) -> Callable[[Command], Command]:
 
 
 def repeated(flags: Mapping[str, Optional[str]]) -> str:
-    """The flags that a next command needs again, as they are typed after it."""
+    """Return the flags to repeat in the next command, as text to append to it."""
     shared = {name: flags.get(name) for name in ("lake", "engine", "tables")}
     return "".join(
         f" --{name} {shlex.quote(value)}" for name, value in shared.items() if value
@@ -58,14 +58,15 @@ def repeated(flags: Mapping[str, Optional[str]]) -> str:
 
 
 def version_option(program: str) -> Callable[[Command], Command]:
-    """Give a command `--version`, which prints the program's name and the version of
-    the package.
+    """Add `--version` to a command, which prints the program's name and the package's
+    version.
     """
 
     def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         if not wanted:
             return
-        # A tenth of the time to the first line of any other command.
+        # Importing this at the top would add a tenth to the startup time of other
+        # commands.
         import importlib.metadata
 
         try:
@@ -95,8 +96,8 @@ def exit_code(
     defined in `lakekit.errors`. Errors are printed with their next step; after Ctrl-C,
     `interrupted` is printed unless it is empty.
     """
-    # delta-rs logs harmless warnings (1.2) and the conflicts that we report ourselves
-    # (1.6) to stderr.
+    # delta-rs logs to stderr: harmless warnings (1.2), and conflicts that lakekit also
+    # reports (1.6).
     os.environ.setdefault("RUST_LOG", "off")
     try:
         result: Any = command.main(
@@ -118,12 +119,14 @@ def exit_code(
 
 
 def print_json(result: Any, **more: Any) -> None:
-    """A result dataclass as JSON."""
+    """Print a result dataclass as JSON."""
     click.echo(json.dumps({**asdict(result), **more}, default=plain, indent=2))
 
 
 def plain(value: object) -> str:
-    """A value as text: instants in ISO 8601 with Z, a missing value as nothing."""
+    """Return a value as text: instants in ISO 8601 with Z, a missing value as an empty
+    string.
+    """
     if isinstance(value, datetime.datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, float):
@@ -134,9 +137,7 @@ def plain(value: object) -> str:
 def table_of(
     header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()
 ) -> str:
-    """Text columns, each as wide as its widest cell; those in `right` end at the same
-    place.
-    """
+    """Align text columns to their widest cell. Columns in `right` are right-aligned."""
     widths = [
         max(len(line[place]) for line in (header, *lines))
         for place in range(len(header))

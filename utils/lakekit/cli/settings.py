@@ -1,8 +1,8 @@
-"""Settings of a command: from flags, then from LAKEKIT_* variables, then from
-`lakekit.toml` in the working folder.
+"""Settings of a command, read from flags, then LAKEKIT_* variables, then `lakekit.toml`
+in the current directory.
 
-`SETTINGS` lists all of them. The tables come from a Python file or module that defines
-TABLES; the default is the New York flights.
+`SETTINGS` lists all settings. The tables are declared in a Python file or module that
+defines TABLES; the default is the New York flights.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PATHS = ("source", "scratch")
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one command; None where nothing says."""
+    """The settings of one command; None for a setting without a value."""
 
     source: Optional[str] = None
     lake: Optional[str] = None
@@ -50,8 +50,8 @@ class Settings:
     scratch: Optional[str] = None
 
     def required(self, name: str) -> str:
-        """The value of a setting that a command cannot do without. Raises
-        SettingsError.
+        """Return the value of a required setting. Raises SettingsError without a
+        value.
         """
         value: Optional[str] = getattr(self, name)
         if value is None:
@@ -63,8 +63,8 @@ class Settings:
         return value
 
     def table_set(self) -> TableSet:
-        """The declared tables. Raises SettingsError for a file or module that has
-        none.
+        """Return the declared tables. Raises SettingsError for a file or module without
+        tables.
         """
         if self.tables is None:
             from lakekit.nyc_flights.tables import TABLES
@@ -76,12 +76,12 @@ class Settings:
 def read_settings(
     flags: Mapping[str, Optional[str]], environment: Mapping[str, str], folder: Path
 ) -> Settings:
-    """The settings by flag, environment and file, in that order; a path in the file is
-    relative to the file.
+    """Read settings from flags, environment and file, in that order. A path in the file
+    is relative to the file.
 
-    Raises SettingsError for a name or a value that is none. On a Databricks cluster,
-    where there is a Spark session and the lake is a schema, Spark is the engine that is
-    used when nothing says.
+    Raises SettingsError for an unknown name or an invalid value. The default engine is
+    Spark on a Databricks cluster, where there is a Spark session and the lake is a
+    schema.
     """
     found: Dict[str, str] = (
         {"engine": "spark"} if "DATABRICKS_RUNTIME_VERSION" in environment else {}
@@ -127,7 +127,7 @@ def _file(path: Path) -> Mapping[str, str]:
 
 
 def _is_path(name: str, value: str) -> bool:
-    """Whether a setting's value is a path, which may be relative to the settings'
+    """Return whether a setting's value is a path, which may be relative to the settings
     file.
     """
     if name == "tables":
@@ -172,5 +172,5 @@ def _load(name: str) -> TableSet:
 
 
 def settings_here(flags: Mapping[str, Optional[str]]) -> Settings:
-    """The settings of a command that was typed here."""
+    """Read the settings of a command in the current directory."""
     return read_settings(flags, os.environ, Path.cwd())

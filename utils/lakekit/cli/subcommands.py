@@ -1,4 +1,4 @@
-"""The commands that look at a lake and take care of it; `run` and `show` are in
+"""Commands that inspect and maintain a lake; `run` and `show` are in
 `lakekit.cli.main`.
 """
 
@@ -16,7 +16,7 @@ from lakekit.commands.maintain import RETAIN_HOURS
 from lakekit.storage.versions import UnrestorableVersionError
 
 LISTED = 20
-"""Versions that `restore` prints."""
+"""The number of versions that `restore` prints."""
 
 
 @click.command()
@@ -290,7 +290,7 @@ def restore(
 
 
 def _listing(versions: Sequence[lakekit.Version]) -> str:
-    """The newest versions as a table."""
+    """Return the newest versions as a table."""
     header = ("version", "time", "operation", "condition")
     lines = [
         (str(each.number), plain(each.timestamp), each.operation, _condition(each))
@@ -303,7 +303,7 @@ def _listing(versions: Sequence[lakekit.Version]) -> str:
 
 
 def _condition(version: lakekit.Version) -> str:
-    """Whether a version can be restored, in a few words."""
+    """Describe in a few words whether a version can be restored."""
     if version.unreadable:
         return f"cannot be read: {version.unreadable}"
     if version.damaged is None:

@@ -23,13 +23,13 @@ class DescribeResult:
 
 @dataclass(frozen=True)
 class DdlResult:
-    """SQL statements to run in order. Running them again changes nothing."""
+    """SQL statements to run in order. They are idempotent."""
 
     schema: str
     statements: Tuple[str, ...]
 
     def script(self) -> str:
-        """The statements as one SQL script."""
+        """Return the statements as one SQL script."""
         return "\n\n".join(f"{statement};" for statement in self.statements) + "\n"
 
 
@@ -61,8 +61,9 @@ def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
 
 
 def describe(*, tables: TableSet = TABLES) -> DescribeResult:
-    """Return what the command `lakekit tables` prints. (A function of that name would
-    hide the module `lakekit.declarations.tables`.)
+    """Return what the command `lakekit tables` prints.
+
+    A function named `tables` would hide the module `lakekit.declarations.tables`.
     """
     return DescribeResult(tuple(tables))
 

@@ -1,7 +1,7 @@
 """Compares two lakes with the same declarations row by row.
 
-For instance the lakes of two engines, a lake and its copy, or the lakes of two
-versions of the code.
+Examples are the lakes of two engines, a lake and its copy, or the lakes of two versions
+of the code.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from lakekit.transforms.merge import ROW
 
 KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
 SECOND = "@b"
-"""Ends the name by which the engine knows a table of the second lake; no declared
-name has the sign.
+"""The suffix of the engine's name for a table of the second lake. Declared names have
+no `@`.
 """
 
 
@@ -248,8 +248,8 @@ def _net(table: Table) -> str:
 
 
 def _pairs(table: Table, columns: List[Column]) -> str:
-    """Each row of A beside one of B with the same key, as far as there is one: `a_` and
-    `b_` columns and counts.
+    """Return a query that pairs the rows of A and B by key, with `a_` and `b_` columns
+    and counts. Rows without a match are included.
     """
     key = _key(table)
     order = (
@@ -275,8 +275,8 @@ def _pairs(table: Table, columns: List[Column]) -> str:
 
 
 def _fates(values: List[Column]) -> str:
-    """Of each pair: rows only in A, only in B, and in both but not the same; and the
-    columns that differ.
+    """Return SQL that computes for each pair how many rows are only in A, only in B,
+    or changed, and which columns differ.
     """
     differing = [f"({_differs(column)})" for column in values]
     flags = "".join(

@@ -31,7 +31,7 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
         raise FolderNotEmptyError(str(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # On the same disk, so that moving is renaming.
+        # The temporary folder is on the same disk, so that moving is only renaming.
         beside = target if target.exists() else target.parent
         with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=beside) as temporary:
             made = Path(temporary) / "project"

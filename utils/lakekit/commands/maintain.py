@@ -17,8 +17,8 @@ from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import check_lake, find_lake
 
 RETAIN_HOURS = 168
-"""Delta's seven days: a reader or a writer that started before may still need a file
-that is younger.
+"""Delta's default of seven days. A reader or writer that started earlier may still need
+younger files.
 """
 
 
@@ -67,10 +67,10 @@ def maintain(
     """Compact the small files of each table, then delete files that no version of the
     last `retain_hours` uses.
 
-    Time travel then goes back no further. Files of a table are not deleted if another
-    table has not read its newest changes: `run` reads the changes from these files.
-    Raises RetentionTooShortError for less than seven days, InvalidLakeError if there is
-    no table, DamagedTableError.
+    Older versions are then no longer available for time travel. Files of a table are
+    not deleted if another table has not read its newest changes, because `run` reads
+    the changes from these files. Raises RetentionTooShortError for less than seven
+    days, InvalidLakeError if there is no table, DamagedTableError.
     """
     if retain_hours < RETAIN_HOURS:
         raise RetentionTooShortError(retain_hours, RETAIN_HOURS)
@@ -106,11 +106,11 @@ def maintain(
 
 def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
     """Return the tables that read table `name` and lack its newest change of rows, with
-    the version that each has read.
+    the version that each table has read.
 
-    Left out are a table that was made from another table of that name, or by an unknown
-    writer, because the next run rebuilds it; and a quarantine, because its note is as
-    old as the last row that was refused.
+    The result excludes a table that was made from another table of that name or by an
+    unknown writer, because the next run rebuilds it. It excludes quarantine tables,
+    because their notes are as old as the last refused row.
     """
     found: Dict[str, int] = {}
     for follower, head in heads.items():
@@ -147,9 +147,9 @@ def _maintain(
 
 
 def _news(engine: Engine, table: Table, since: int) -> bool:
-    """Whether rows were added or removed since that version. Rows that were rewritten
-    unchanged do not count. A history that can no longer be read does not count either:
-    the next run then rebuilds the table that reads this one.
+    """Return whether rows were added or removed after version `since`. Rows that were
+    rewritten unchanged do not count. A history that can no longer be read does not
+    count either, because the next run rebuilds the table that reads this table.
     """
     if not engine.changes(table, since, "_news"):
         return False

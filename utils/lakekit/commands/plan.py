@@ -29,7 +29,7 @@ class PlanResult:
 
     @property
     def needs_rebuild(self) -> bool:
-        """Whether the next run needs --allow-rebuild."""
+        """Return whether the next run needs --allow-rebuild."""
         return any(not change.additive for change in self.changes)
 
 

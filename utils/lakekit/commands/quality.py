@@ -35,7 +35,9 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Whether rows do not meet the predicate, unless its severity is `warn`."""
+        """Return whether rows do not meet the predicate, unless its severity is
+        `warn`.
+        """
         return self.unmet > 0 and self.severity != "warn"
 
 
@@ -52,12 +54,12 @@ class QualityResult:
 
     @property
     def failed(self) -> bool:
-        """Whether any check failed."""
+        """Return whether any check failed."""
         return any(check.failed for check in self.checks)
 
     @property
     def warnings(self) -> int:
-        """How many expectations of severity `warn` are unmet."""
+        """Return how many expectations of severity `warn` are unmet."""
         return sum(check.unmet > 0 and not check.failed for check in self.checks)
 
 

@@ -17,7 +17,7 @@ from lakekit.storage.lake import Lake, check_lake, find_lake
 from lakekit.storage.versions import UnrestorableVersionError, Version
 
 NAMED = 3
-"""Missing files, and whole versions, that a message names."""
+"""The maximum number of missing files, and of undamaged versions, in a message."""
 
 
 @dataclass(frozen=True)

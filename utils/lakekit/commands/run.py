@@ -40,7 +40,7 @@ from lakekit.transforms.merge import Counts, UpdateOutcome
 from lakekit.transforms.updates import Updates
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, the steps done and the steps in all."""
+"""A callback with the current action, the steps done and the total number of steps."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class RunResult:
         return any(table.changed for table in self.tables)
 
     def __getitem__(self, name: str) -> TableResult:
-        """The table of that name. Raises KeyError."""
+        """Return the table of that name. Raises KeyError."""
         return {table.table: table for table in self.tables}[name]
 
 
@@ -176,7 +176,7 @@ class _Run:
             results.update(self._update_with_quarantine(table))
         if self._rebuilt:
             self._lineage.refresh(*(table.name for table in self._tables))
-            # Changes that a rebuilt table could not take before, such as a constraint.
+            # This applies changes that needed the rebuilt rows, such as a constraint.
             retried(self._evolve)
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._tables)
@@ -304,11 +304,11 @@ class _Run:
         )
 
     def _move_on(self, table: Table, version: Optional[int], note: Note) -> None:
-        """Bring the table's head up to date with a commit of this run."""
+        """Update the table's head after a commit of this run."""
         heads = self._lineage.heads
         if version == heads[table.name].version + 1:
             heads[table.name] = heads[table.name].after(version, note)
-        else:  # another writer was there too
+        else:  # another writer also committed
             self._lineage.refresh(table.name)
 
     def _update_with_quarantine(self, table: Table) -> Dict[str, TableResult]:

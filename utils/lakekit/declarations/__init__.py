@@ -1,4 +1,4 @@
-"""Tables, columns and expectations, as a project declares them."""
+"""Declarations of tables, columns and expectations in a project."""
 
 from lakekit.declarations.tables import (
     INGESTED_AT,

@@ -1,9 +1,9 @@
-"""A cache on disk for rewritten SQL: importing sqlglot and rewriting a lake's SQL takes
-as long as an update with one day of new files.
+"""A cache on disk for rewritten SQL.
 
-The key is the digest of everything that a result depends on: the SQL, the views, the
-code that decides which SQL is allowed, and sqlglot's version. Entries are never out of
-date, and a file may be deleted at any time.
+Importing sqlglot and rewriting a lake's SQL takes as long as an update with the new
+files of one day. The key is the digest of everything that a result depends on: the SQL,
+the views, the code that decides which SQL is allowed, and sqlglot's version. Entries
+never become invalid, and a file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class SqlCache:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """Return a table's SQL in DuckDB SQL, its tables replaced by views. Raises
-        UnsupportedSqlError, DeclarationError where it reads more.
+        """Return a table's SQL in DuckDB SQL, with its tables replaced by views. Raises
+        UnsupportedSqlError, and DeclarationError if it reads other tables.
         """
 
         def rewrite() -> str:
@@ -63,8 +63,8 @@ class SqlCache:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
-    """`lakekit` in the user's cache folder, by the XDG convention; None for a user
-    without a home.
+    """Return `lakekit` in the user's cache folder, by the XDG convention; None for a
+    user without a home directory.
     """
     folder = environment.get("XDG_CACHE_HOME", "")
     try:
@@ -76,8 +76,8 @@ def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
 
 
 def _rewriter() -> Optional[str]:
-    """What rewrites: the code here, and the version of a sqlglot that is found and not
-    imported; None if they cannot be determined, as in a zip file.
+    """Return sqlglot's version and the code that rewrites SQL; None if they cannot be
+    determined, as in a zip file. Does not import sqlglot.
     """
     found = importlib.util.find_spec("sqlglot")
     try:
@@ -92,8 +92,8 @@ def _rewriter() -> Optional[str]:
 
 
 def _read(file: Path) -> Optional[str]:
-    """The text, if the file is this user's and as it was written: whoever could put one
-    there could run any SQL.
+    """Return the content of a cache file that is undamaged and belongs to this user;
+    else None. Otherwise, another user could inject SQL.
     """
     try:
         with file.open(encoding="utf-8") as opened:
@@ -109,7 +109,7 @@ def _read(file: Path) -> Optional[str]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all. A folder that cannot be written to costs only time."""
+    """Write a cache file atomically. A failure only costs time, so it is ignored."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")

@@ -142,17 +142,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Table:
-    """A Delta table. Bronze tables have a `source`, quarantine tables neither source
-    nor SQL, all others an `sql` file and the tables that it reads; the first of those
-    that a merged table reads is the bronze table it follows.
+    """A Delta table.
+
+    Bronze tables have a `source`, quarantine tables neither source nor SQL, and all
+    other tables an `sql` file and input tables (`reads`). The first input table of a
+    merged table is its bronze table.
 
     Attributes:
         key: columns that identify a row; for `groups`, the columns of the same name in
-            each table read are the group.
+            every input table identify the group.
         latest: for `merge`, the order in which the last row of a key wins; `LATEST`
             completes it.
-        partition: a required column of few values, or none.
-        joins: for `merge`, how the tables read after the first are joined.
+        partition: a required column with few distinct values; empty without
+            partitioning.
+        joins: for `merge`, how the input tables after the first are joined.
     """
 
     name: str
@@ -171,17 +174,19 @@ class Table:
 
     @property
     def layer(self) -> str:
-        """The part of the name before the dot: the folder in a lake."""
+        """Return the part of the name before the dot, which is a folder in the lake."""
         return self.name.partition(".")[0]
 
     @property
     def folder(self) -> Path:
-        """The path of the table, relative to its lake."""
+        """Return the path of the table, relative to its lake."""
         return Path(*self.name.split("."))
 
     @property
     def quarantine(self) -> str:
-        """Name of the quarantine table of a merged table; empty for other tables."""
+        """Return the name of the quarantine table of a merged table; empty for other
+        tables.
+        """
         return (
             f"quarantine.{self.name.partition('.')[2]}"
             if self.update == "merge"
@@ -190,22 +195,23 @@ class Table:
 
     @property
     def order(self) -> Tuple[str, ...]:
-        """The columns that decide which row of a key is the latest, most significant
-        first.
+        """Return the columns that decide which row of a key is the latest, most
+        significant first.
         """
         return self.latest + tuple(name for name in LATEST if name not in self.latest)
 
     def __getitem__(self, name: str) -> Column:
-        """The column of that name. Raises KeyError."""
+        """Return the column of that name. Raises KeyError."""
         for column in self.columns:
             if column.name == name:
                 return column
         raise KeyError(name)
 
     def canonical(self) -> str:
-        """Return the parts of the declaration that the rows depend on, as text. It
-        leaves out comments, tolerances, CHECK constraints and the share of misfits:
-        changing them needs no recomputation.
+        """Return the parts of the declaration that the rows depend on, as text.
+
+        Comments, tolerances, CHECK constraints and the share of misfits are not
+        included, because a change to them needs no recomputation.
         """
         source = replace(self.source, misfits=0.0) if self.source else None
         parts = asdict(replace(self, comment="", constraints=(), source=source))
@@ -281,9 +287,9 @@ class TableSet:
         return len(self.tables)
 
     def __getitem__(self, name: str) -> Table:
-        """The table of that name.
+        """Return the table of that name.
 
-        Raises UnknownTableError, with the nearest name there is.
+        Raises UnknownTableError, with the most similar existing name.
         """
         for table in self.tables:
             if table.name == name:
@@ -294,17 +300,17 @@ class TableSet:
         )
 
     def layer(self, layer: str) -> Tuple[Table, ...]:
-        """The tables of one layer."""
+        """Return the tables of one layer."""
         return tuple(table for table in self.tables if table.layer == layer)
 
     def query(self, table: Table) -> str:
-        """The text of the table's SQL file; empty for a table that has none."""
+        """Return the text of the table's SQL file; empty for a table without SQL."""
         return (self.sql / table.sql).read_text(encoding="utf-8") if table.sql else ""
 
 
 def _check(table: Table, before: List[Table]) -> None:
-    """Raise DeclarationError for a declaration that is wrong in itself, or does not fit
-    those before it.
+    """Raise DeclarationError for a declaration that is invalid, or that conflicts with
+    the tables declared `before`.
     """
     declared = {each.name: each for each in before}
     for rule in RULES:
@@ -410,6 +416,6 @@ RULES: Tuple[Callable[[Table, Mapping[str, Table]], Iterator[str]], ...] = (
     _misjoined,
     _misgrouped,
 )
-"""What can be wrong with a table, given those declared before it. Each relies on the
-names that those before it have found declared.
+"""Checks of a table, given the tables declared before it. Later checks may assume that
+earlier checks passed.
 """

@@ -1,10 +1,10 @@
-"""Databricks SQL for the engines, by sqlglot, letting through only what means the same
-on all.
+"""Rewrites Databricks SQL for the engines with sqlglot. Allows only SQL that has the
+same meaning on all engines.
 
-sqlglot translates some constructs silently wrong (`dayofweek`, `from_utc_timestamp`,
-`count_if` of nothing but nulls, ...). So a transform may be made of the parts in
-`CONSTRUCTS` and no other; those that compute a value each have a parity test on Spark.
-A division is not among them: by zero it is an error, a null or infinity.
+sqlglot translates some constructs wrongly without an error (`dayofweek`,
+`from_utc_timestamp`, `count_if` of only nulls, ...). So a transform may only use the
+constructs in `CONSTRUCTS`. Each construct that computes a value has a parity test on
+Spark. Division is not allowed: division by zero is an error, a null or infinity.
 """
 
 from __future__ import annotations
@@ -82,10 +82,11 @@ UNPARSED = ("make_date",)
 
 
 def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
-    """One SELECT of the table's SQL file, whose tables are just those in `reads`.
+    """Return the single SELECT of the table's SQL file. Its tables must be exactly
+    those in `reads`.
 
-    Raises UnsupportedSqlError for SQL that does not parse, is not one query, or holds
-    what is not let through, DeclarationError for other tables than declared.
+    Raises UnsupportedSqlError for SQL that does not parse, is not one query, or has a
+    construct that is not allowed; DeclarationError for other tables than declared.
     """
     query = _parse(table, sql)
     if not isinstance(query, exp.Query):
@@ -105,7 +106,7 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
 
 
 def parse_predicate(table: str, sql: str) -> exp.Expr:
-    """A declared predicate. Raises UnsupportedSqlError."""
+    """Return a declared predicate, parsed. Raises UnsupportedSqlError."""
     predicate = _parse(table, sql)
     if isinstance(predicate, exp.Query) or predicate.find(exp.Select):
         raise UnsupportedSqlError(
@@ -115,8 +116,8 @@ def parse_predicate(table: str, sql: str) -> exp.Expr:
 
 
 def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
-    """The query reading views instead of tables; a table without an alias keeps its
-    short name for its columns.
+    """Return the query with its tables replaced by views. A table without an alias gets
+    its short name as alias, so that references to its columns stay valid.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:
@@ -135,8 +136,8 @@ def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
 
 
 def duckdb(expression: exp.Expr, table: str) -> str:
-    """The expression in DuckDB's SQL. A date that does not exist is null there too.
-    Raises UnsupportedSqlError.
+    """Return the expression in DuckDB SQL. An invalid date is null, as in Spark. Raises
+    UnsupportedSqlError.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:

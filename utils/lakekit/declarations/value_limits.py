@@ -1,14 +1,16 @@
-"""Values that a Delta table cannot hold, or that one of its readers cannot read back.
+"""Values that a Delta table cannot store, or that one of its readers cannot read.
 
 - A date or a timestamp (in UTC) outside the years 1 to 9999: neither Delta's log nor
   Python has a notation for it that every reader parses.
-- A string that partitions a table: an empty one, `null` in any case, and
-  `__HIVE_DEFAULT_PARTITION__`, which readers take for a null; one with the character
-  NUL; and one whose folder, named `COLUMN=VALUE`, would have a name of more than 255
-  bytes once every byte but ASCII letters, digits and `-._~` is written as `%XX`.
+- A string as a partition value that is empty, that is `null` in any case or
+  `__HIVE_DEFAULT_PARTITION__`, which readers take for a null, or that has the character
+  NUL.
+- A string as a partition value whose folder, named `COLUMN=VALUE`, would have a name of
+  more than 255 bytes after every byte except ASCII letters, digits and `-._~` is
+  escaped as `%XX`.
 
-A merged table sends such a row to its quarantine (`range: COLUMN`, `partition: COLUMN`,
-an empty string by `required: COLUMN`). In any other table it ends the update before its
+A merged table moves such a row to its quarantine (`range: COLUMN`, `partition: COLUMN`,
+an empty string by `required: COLUMN`). In any other table, the update fails before its
 commit (ComputeError). Integers and booleans have no such value; doubles and timestamps
 cannot partition a table (`lakekit.declarations.tables`).
 """
@@ -21,11 +23,13 @@ from typing import List, Mapping, Tuple
 from lakekit.declarations.tables import ORIGIN, Column, Table, Type
 
 NULLS = ("null", "__hive_default_partition__")
-"""Folders named so, in any case, hold a null for Spark or DuckDB before 2.0."""
+"""Folder names, in any case, that Spark or DuckDB before 2.0 reads as a null."""
 LONGEST_NAME = 255
-"""Bytes of a file name on Linux, and in the scratch folder of a lake on S3."""
+"""The maximum length in bytes of a file name on Linux, and in the scratch folder of a
+lake on S3.
+"""
 UNESCAPED = string.ascii_letters + string.digits + "-._~"
-"""What stays as it is in a folder's name, whichever engine writes it."""
+"""The characters that no engine escapes in a folder's name."""
 RANGES: Mapping[Type, Tuple[str, str]] = {
     "date": ("0001-01-01", "9999-12-31"),
     "timestamp": ("0001-01-01 00:00:00+00:00", "9999-12-31 23:59:59.999999+00:00"),
@@ -33,8 +37,8 @@ RANGES: Mapping[Type, Tuple[str, str]] = {
 
 
 def refusal_rules(table: Table) -> List[Tuple[str, str]]:
-    """The rules of a merged table's quarantine, each with SQL that both engines take:
-    true of a row that breaks it, false or null of any other.
+    """Return the rules of a merged table's quarantine, each with SQL for both engines
+    that is true for a row that violates the rule, and false or null for other rows.
     """
     rules = []
     for column in table.columns:
@@ -46,8 +50,9 @@ def refusal_rules(table: Table) -> List[Tuple[str, str]]:
 
 
 def faults(table: Table) -> List[Tuple[str, str]]:
-    """What is wrong with rows that must not be committed, as text with `{}` for their
-    number, each with SQL as `refusal_rules` has it."""
+    """Return the faults of rows that must not be committed: a text with `{}` for the
+    number of rows, and SQL as in `refusal_rules`.
+    """
     found = []
     for column in table.columns:
         if _is_ranged(column):
@@ -65,7 +70,9 @@ def faults(table: Table) -> List[Tuple[str, str]]:
 
 
 def is_too_long(path: str) -> bool:
-    """Whether a file of that path cannot be kept in a folder, as one on S3 can be."""
+    """Return whether a path is too long for a file in a folder; S3 allows longer
+    paths.
+    """
     return any(len(part.encode()) > LONGEST_NAME for part in path.split("/"))
 
 
@@ -84,7 +91,7 @@ def _out_of_range(column: Column) -> str:
 
 def _no_folder_name(column: Column) -> str:
     value, longest = column.name, LONGEST_NAME - len(f"{column.name}=")
-    # Each escaped byte takes three; both engines count bits of a string in UTF-8.
+    # Each escaped byte takes three bytes. Both engines count bits of a string in UTF-8.
     escaped = f"bit_length(translate({value}, '{UNESCAPED}', ''))"
     bits = f"bit_length({value}) + 2 * {escaped}"
     nulls = ", ".join(f"'{null}'" for null in NULLS)

@@ -1,1 +1,1 @@
-"""What reads, computes and writes: DuckDB with delta-rs, or Spark."""
+"""The engines that read, compute and write tables: DuckDB with delta-rs, or Spark."""

@@ -38,13 +38,13 @@ MAINTENANCE = frozenset(
     }
     | {"UPDATE TABLE METADATA", "SET TABLE COMMENT"}
 )
-"""Operations in a Delta history that leave the rows as they were, in Spark's names
-and in delta-rs'.
+"""Operations in a Delta history that do not change rows, by their names in Spark and in
+delta-rs.
 """
 
 TABLE_PROPERTIES: Mapping[str, str] = {"delta.enableChangeDataFeed": "true"}
-"""Of every table. Features that not every supported writer handles stay off;
-`FORBIDDEN_FEATURES` are refused.
+"""Properties of every table. Features that some supported writers do not handle stay
+off; `FORBIDDEN_FEATURES` are refused.
 """
 
 SWITCHED_OFF: Mapping[str, str] = {
@@ -54,9 +54,11 @@ SWITCHED_OFF: Mapping[str, str] = {
     "delta.enableTypeWidening": "false",
     "delta.checkpointPolicy": "classic",
 }
-"""Of every table on Databricks, where a workspace may have these on by default;
-delta-rs or an older Spark then could not read or write the table. Elsewhere they are
-off, and even naming them asks for table features.
+"""Properties of every table on Databricks, where a workspace may enable these features
+by default; delta-rs or an older Spark then could not read or write the table.
+
+Elsewhere they are off by default, and setting the properties would require table
+features.
 """
 
 FORBIDDEN_FEATURES: Tuple[str, ...] = (
@@ -88,7 +90,7 @@ class Note:
     misfits: int = 0
 
     def text(self) -> str:
-        """The note as JSON, for the commit."""
+        """Return the note as JSON, for the commit."""
         return json.dumps({"lakekit": asdict(self)}, sort_keys=True)
 
     @classmethod
@@ -267,7 +269,8 @@ class Engine(Protocol):
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         """Compute the rows of a table in their declared types, readable as `view`.
-        `part` means that they will be committed with `keys`, beside existing rows.
+        `part` means that they will be committed with `keys` and added to existing rows.
+
         Raises ComputeError; DeclarationError if names or types differ from the
         declaration (integers may differ in width).
         """

@@ -1,4 +1,6 @@
-"""What the commits of a Delta table, as an engine reads them, say of its rows."""
+"""Reads lakekit's newest note and the newest change of rows from the commits of a
+table.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ Commit = Tuple[int, str, Optional[Note]]
 
 
 def newest_note(history: Sequence[Commit]) -> Tuple[Optional[Note], bool]:
-    """lakekit's newest note, and whether another writer changed rows after it.
+    """Return lakekit's newest note, and whether another writer changed rows after it.
 
-    `history` is newest first. There is no note where the table was restored after it:
-    what it says of the rows is no longer true.
+    `history` is newest first. The note is None if the table was restored after it,
+    because the note then no longer describes the rows.
     """
     foreign = False
     for _, operation, note in history:
@@ -29,8 +31,8 @@ def newest_note(history: Sequence[Commit]) -> Tuple[Optional[Note], bool]:
 
 
 def newest_change(history: Sequence[Commit]) -> Optional[int]:
-    """The newest version that changed a row; None where these commits, newest first,
-    changed none.
+    """Return the newest version that changed a row; None if no commit changed rows.
+    `history` is newest first.
     """
     for version, operation, note in history:
         if operation not in MAINTENANCE and (note is None or note.data):

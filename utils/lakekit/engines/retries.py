@@ -1,5 +1,5 @@
-"""Trying a commit again when another writer was first: a bounded number of times, after
-waits no two writers share.
+"""Retries a commit after a conflict with another writer, a limited number of times with
+random delays.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from lakekit.errors import ConflictError
 Result = TypeVar("Result")
 TRIES = 20
 LONGEST = 0.4
-"""Seconds that a try waits at most; the first ones wait less."""
+"""The maximum delay of a retry in seconds; the first retries have shorter delays."""
 
 
 def retried(
     attempt: Callable[[], Result],
     sleep: Callable[[float], object] = time.sleep,
 ) -> Result:
-    """What a call returns that is made again on the table as it then is. Raises the
-    last try's ConflictError.
+    """Call `attempt` until it has no conflict; return its result. Raises the
+    ConflictError of the last attempt.
     """
     for before in range(TRIES - 1):
         try:

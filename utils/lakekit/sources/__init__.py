@@ -1,1 +1,1 @@
-"""Source files: found, opened and checked."""
+"""Finds, opens and checks source files."""

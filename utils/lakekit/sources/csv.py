@@ -1,8 +1,9 @@
-"""CSV files as Python reads them: header, line ends, number of rows and first fault.
+"""Reads the header, line ends, number of rows and first fault of CSV files in Python.
 
-What an engine reads of a source file is compared with this, so nothing here depends on
-an engine. A file without a quote has as many rows as lines, which are counted while the
-file is hashed. Only where quotes may hold line breaks is the file parsed a second time.
+The results are compared with what an engine reads, so this module does not depend on an
+engine. A file without quotes has as many rows as lines, which are counted while the
+file is hashed. Only files with quotes, which may contain line breaks, are parsed a
+second time.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ LINE_ENDS = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
 
 
 def read_header(given: Path, path: Path) -> Tuple[Tuple[str, ...], str]:
-    """The column names of `path`, a CSV file that errors name as `given`, and what ends
-    them: LF, CRLF or CR.
+    """Return the column names of the CSV file `path`, and the line end of its header:
+    LF, CRLF or CR.
 
-    Raises SourceError for a file without a header or without a row.
+    Errors name the file as `given`. Raises SourceError for a file without a header or
+    without rows.
     """
     try:
         with _open_text(path) as text:
@@ -34,7 +36,7 @@ def read_header(given: Path, path: Path) -> Tuple[Tuple[str, ...], str]:
             if not names:
                 raise SourceError(f"{given} is empty")
             line_end = _line_end(lines[-1])
-            if not any(reader):  # blank lines are no rows
+            if not any(reader):  # blank lines are not rows
                 raise SourceError(f"{given} has a header and no rows")
     except UnicodeDecodeError as error:
         raise SourceError(f"{given} is not UTF-8 ({error.reason})") from error
@@ -44,8 +46,11 @@ def read_header(given: Path, path: Path) -> Tuple[Tuple[str, ...], str]:
 
 
 def hash_and_count(path: Path) -> Tuple[str, Optional[int]]:
-    """The SHA-256 of a file and its number of lines, without blank ones, in one pass;
-    None where the file has a quote, within which a line break ends no row.
+    """Return the SHA-256 of a file and its number of lines without blank lines, in one
+    pass.
+
+    The number is None if the file has a quote, because a line break in a quoted value
+    does not end a row.
     """
     digest, lines, quoted, last = hashlib.sha256(), 0, False, b"\n"
     with path.open("rb") as content:
@@ -53,14 +58,15 @@ def hash_and_count(path: Path) -> Tuple[str, Optional[int]]:
             digest.update(block)
             quoted = quoted or b'"' in block
             if not quoted:
-                # The byte before shows what a block's first line break belongs to.
+                # The previous byte shows whether a line break at the start of a block
+                # ends a line.
                 lines += _line_ends(last + block) - (last in b"\r\n")
                 last = block[-1:]
     return digest.hexdigest(), None if quoted else lines + (last not in b"\r\n")
 
 
 def _line_ends(block: bytes) -> int:
-    """Line ends of any kind; those of blank lines not counted."""
+    """Return the number of line ends of any kind, without those of blank lines."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     while b"\n\n" in block:
@@ -69,10 +75,10 @@ def _line_ends(block: bytes) -> int:
 
 
 def count_rows(path: Path, expected: int) -> int:
-    """The rows of a CSV file, its header and blank lines not counted.
+    """Return the number of rows of a CSV file, without its header and blank lines.
 
-    Python's parser decides. It is slow, so that a file of more than 1 MiB is first
-    counted by Arrow's, and that count stands where it is the expected one.
+    Python's parser defines the result. It is slow, so Arrow's parser first counts a
+    file of more than 1 MiB, and its count is returned if it is the expected number.
     """
     if path.stat().st_size > CHUNK and _count_by_arrow(path) == expected:
         return expected
@@ -81,7 +87,9 @@ def count_rows(path: Path, expected: int) -> int:
 
 
 def _count_by_arrow(path: Path) -> Optional[int]:
-    """The same by Arrow; None where it is not installed or refuses the file."""
+    """Return the number of rows counted by Arrow; None if Arrow is not installed or
+    rejects the file.
+    """
     try:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
@@ -102,8 +110,10 @@ def _count_by_arrow(path: Path) -> Optional[int]:
 
 
 def find_fault(path: Path, columns: int) -> Optional[str]:
-    """Line and reason of the first row that is malformed, has another number of columns
-    or ends in another kind of line break than the header; None where there is none.
+    """Return the line and reason of the first faulty row; None if there is none.
+
+    A row is faulty if it is malformed, has a different number of columns, or a
+    different line end than the header.
     """
     with _open_text(path) as text:
         last: Deque[str] = deque(maxlen=1)
@@ -125,14 +135,16 @@ def find_fault(path: Path, columns: int) -> Optional[str]:
 
 @contextmanager
 def _open_text(path: Path, errors: str = "strict") -> Iterator[Iterable[str]]:
-    """The lines of a file, each with its line end."""
-    csv.field_size_limit(2**31 - 1)  # a field of more than 128 KiB is no error
+    """Yield the lines of a file with their line ends."""
+    csv.field_size_limit(2**31 - 1)  # a field of more than 128 KiB is not an error
     with path.open(encoding="utf-8-sig", newline="", errors=errors) as text:
         yield text
 
 
 def _without_nul(lines: Iterable[str]) -> Iterator[str]:
-    """csv before Python 3.11 refuses the character NUL, which engines read."""
+    """Replace the character NUL in lines: csv before Python 3.11 rejects it, but
+    engines read it.
+    """
     return (line.replace("\0", "\1") for line in lines)
 
 

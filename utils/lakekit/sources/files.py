@@ -1,5 +1,5 @@
-"""Opening the source files: each is proved whole, with the declared columns, before a
-run writes anything.
+"""Opens the source files: each file is checked to be complete and to have the declared
+columns before a run writes anything.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from lakekit.sources import csv
 from lakekit.sources.csv import CHUNK
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # an extra, which CSV files do without
+    import pyarrow as pa  # optional; not needed for CSV files
 
 SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
 NOT_IN_NAMES = re.compile(r"[ ,;{}()=\x00-\x1f\x7f]")
-"""In no column name: Delta refuses the first eight, and NUL makes a table
-unreadable.
+"""Characters that no column name may have: Delta rejects the first eight, and NUL makes
+a table unreadable.
 """
 
 
@@ -43,17 +43,18 @@ class OpenedFile:
     """A checked source file.
 
     Attributes:
-        path: the CSV or Parquet file itself, or what was taken out of its archive into
-            the scratch folder.
+        path: the CSV or Parquet file, or the file in the scratch folder that was
+            extracted from its archive.
         given: the file in the source folder.
-        name: the file relative to the source folder, the same whether it came packed or
-            not.
-        header: all its columns, in their order.
-        digest: SHA-256 of its content, unpacked.
+        name: the file relative to the source folder, the same with and without
+            compression.
+        header: all its columns, in order.
+        digest: SHA-256 of its uncompressed content.
         modified: time stamp and size of `given` when it was hashed.
-        rows: how many there are; None for a CSV file with quotes, which is parsed for
-            it.
-        line_end: what ends the header of a CSV file, and so its rows: LF, CRLF or CR.
+        rows: number of rows; None for a CSV file with quotes, which must be parsed to
+            count them.
+        line_end: the line end of the header of a CSV file, and so of its rows: LF, CRLF
+            or CR.
     """
 
     source: Source
@@ -69,13 +70,13 @@ class OpenedFile:
 
     @property
     def new_columns(self) -> Tuple[str, ...]:
-        """The columns that the source does not declare."""
+        """Return the columns that the source does not declare."""
         declared = [column.name for column in self.source.columns]
         return tuple(name for name in self.header if name not in declared)
 
     def check_unchanged(self) -> None:
-        """Raise SourceError when the given file is no longer the one that was checked
-        and hashed.
+        """Raise SourceError if the given file changed after it was checked and
+        hashed.
         """
         if _modified(self.given) != self.modified:
             raise SourceError(
@@ -84,8 +85,8 @@ class OpenedFile:
             )
 
     def check_rows(self, read: int) -> None:
-        """Raise SourceError when an engine read another number of rows than there
-        are.
+        """Raise SourceError if an engine read a different number of rows than the file
+        has.
         """
         rows = self.rows if self.rows is not None else csv.count_rows(self.path, read)
         if rows != read:
@@ -99,11 +100,11 @@ class OpenedFile:
 def open_sources(
     folder: Path, tables: TableSet, scratch: Path
 ) -> Dict[str, List[OpenedFile]]:
-    """Open and check every file of every source that the tables declare; by source, in
-    the order of their names.
+    """Open and check every file of every source that the tables declare; return the
+    files by source, sorted by name.
 
-    A source may have no file here: whether it has to is for the caller to say, who
-    knows what was ingested before. Archives are taken out into `scratch`. Raises
+    A source may have no files: only the caller, who knows what was ingested before, can
+    decide whether they are required. Archives are extracted into `scratch`. Raises
     SourceError, naming the file and the column.
     """
     if not folder.is_dir():
@@ -123,8 +124,8 @@ def open_sources(
 
 
 def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
-    """The files of a source, each with its name unpacked; two of one name are
-    refused.
+    """Return the files of a source, with their uncompressed names. Raises SourceError
+    for two files with the same name.
     """
     found: Dict[str, Path] = {}
     for file in _candidates(folder, source.name):
@@ -143,7 +144,9 @@ def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
 
 
 def _candidates(folder: Path, name: str) -> List[Path]:
-    """The files of that name and a known suffix, and all in the folder of that name."""
+    """Return the files with that name and a known suffix, and all files in the folder
+    of that name.
+    """
     within = folder / name
     inside = within.iterdir() if within.is_dir() else ()
     beside = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
@@ -153,8 +156,8 @@ def _candidates(folder: Path, name: str) -> List[Path]:
 
 
 def _suffix(file: Path, source: Source) -> str:
-    """The longest known suffix of a file. Raises SourceError for a path that does not
-    name a file of a known format.
+    """Return the longest known suffix of a file. Raises SourceError for a path that is
+    not a file of a known format.
     """
     if not _is_utf8(file.name):
         raise SourceError(
@@ -227,13 +230,13 @@ def _zip_member(archive: Path, name: str) -> IO[bytes]:
             f"{archive} should hold {name} and nothing else; it holds {held}"
         )
     member = opened.open(members[0])
-    opened.close()  # the member keeps the file open until it is closed itself
+    opened.close()  # the file stays open until the member is closed
     return member
 
 
 def _unpack(archive: Path, target: Path, reader: Callable[[], IO[bytes]]) -> None:
-    """Take the CSV file out of an archive; reading it to its end checks its checksum
-    too.
+    """Extract the CSV file from an archive to its end, which also checks its
+    checksum.
     """
     try:
         with reader() as packed, target.open("wb") as unpacked:
@@ -241,19 +244,20 @@ def _unpack(archive: Path, target: Path, reader: Callable[[], IO[bytes]]) -> Non
     except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise SourceError(f"{archive} is no whole archive ({error})") from error
     except RuntimeError as error:
-        # zipfile's way to say: encrypted, or compressed by a method that it does not
-        # know
+        # zipfile raises this for an encrypted archive or an unknown compression method.
         raise SourceError(f"{archive} cannot be unpacked ({error})") from error
     except OSError as error:
-        # A full disk does not say where; an archive that may not be read does.
+        # The error of a full disk has no file name; that of an unreadable archive has
+        # one.
         raise StorageError(
             Path(error.filename or target), error.strerror or str(error)
         ) from error
 
 
 def _parquet_header(given: Path) -> Tuple[Tuple[str, ...], int]:
-    """The names and the number of rows in the footer. Raises SourceError for a damaged
-    file or one without a row."""
+    """Return the column names and the number of rows in the footer. Raises SourceError
+    for a damaged file or a file without rows.
+    """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq

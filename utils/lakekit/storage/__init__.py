@@ -1,1 +1,1 @@
-"""The files of a lake, and the logs of its tables."""
+"""Access to the files of a lake, and to the Delta logs of its tables."""

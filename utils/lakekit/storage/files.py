@@ -1,8 +1,7 @@
-"""The files of a lake that delta-rs does not write or read for us: in a folder where
-they are, on S3 by way of a copy.
+"""Access to a lake's data files: in place in a folder, by copies on S3.
 
-DuckDB writes and reads Parquet itself, which is quicker than through delta-rs, but
-reaches only local files.
+DuckDB writes and reads Parquet, which is faster than through delta-rs, but it accesses
+only local files.
 """
 
 from __future__ import annotations
@@ -34,39 +33,41 @@ ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 class Storage(Protocol):
-    """Data files by their location under a table: `part-....parquet`, or
+    """Access to data files by their path in a table: `part-....parquet`, or
     `month=2013-01-01/part-....parquet`.
     """
 
     def staging(self, table: str) -> Path:
-        """The local folder that new data files of the table at that location are
-        written into.
-        """
+        """Return the local folder for new data files of the table at that location."""
 
     def publish(self, table: str, staged: List[str]) -> None:
-        """Bring staged files, relative to the staging folder, to where the table's log
-        will name them.
+        """Move staged files, relative to the staging folder, to their final location in
+        the table.
         """
 
     def fetch(self, table: str, files: List[str]) -> List[Path]:
-        """Local paths of a table's files, whose URIs delta-rs gives. Raises
+        """Return local paths of a table's files, from their URIs in delta-rs. Raises
         FileNotFoundError.
         """
 
     def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
-        """Of files by their location under the table, with their sizes: those that are
-        not there, or not of that size; path or URL, and what is wrong.
+        """Return the files that are missing or have a different size, by path or URL,
+        with a description of the damage.
+
+        `sizes` has the expected sizes in bytes by path in the table.
         """
 
 
 class FolderStorage:
-    """Files of a lake in a folder: staged where they will stay, and read there."""
+    """Files of a lake in a folder, which are staged and read in their final
+    location.
+    """
 
     def staging(self, table: str) -> Path:
         return Path(table)
 
     def publish(self, table: str, staged: List[str]) -> None:
-        """They are there."""
+        """Do nothing: staged files are already in their final location."""
 
     def fetch(self, table: str, files: List[str]) -> List[Path]:
         return [
@@ -85,8 +86,9 @@ class FolderStorage:
 
     @staticmethod
     def _found(uri: str) -> Path:
-        """delta-rs gives paths quoted as in a URL, or not; a folder `name=a%2Fb` is
-        quoted by the partition's value.
+        """Return the path of a file. delta-rs returns paths with or without URL
+        quoting, and the name of a folder `name=a%2Fb` itself contains a quoted
+        partition value.
         """
         for path in (Path(uri), Path(unquote(uri))):
             if path.exists():
@@ -95,9 +97,10 @@ class FolderStorage:
 
 
 def s3_filesystem() -> fs.S3FileSystem:
-    """S3 as the environment's AWS_* variables say: credentials, region and endpoint, as
-    delta-rs takes them."""
-    from pyarrow import fs  # 30 ms that a lake in a folder need not pay
+    """Return an S3 file system that is configured by the AWS_* environment variables:
+    credentials, region and endpoint, as in delta-rs.
+    """
+    from pyarrow import fs  # takes 30 ms, which a lake in a folder does not need
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get(
         "AWS_ENDPOINT_URL"
@@ -110,8 +113,8 @@ def s3_filesystem() -> fs.S3FileSystem:
 
 
 class S3Storage:
-    """Files of a lake on S3, copied to and from a scratch folder. Data files never
-    change, so a copy stays good.
+    """Files of a lake on S3, copied to and from a scratch folder. Data files are
+    immutable, so copies stay valid.
     """
 
     def __init__(self, scratch: Path) -> None:
@@ -151,8 +154,8 @@ class S3Storage:
         return {**found, **{f"{table}/{name}": TOO_LONG for name in long}}
 
     def _fetch(self, table: str, uri: str) -> Path:
-        """As `FolderStorage._found` says, delta-rs gives names quoted as in a URL, or
-        not.
+        """Return the local copy of a file. delta-rs returns names with or without URL
+        quoting, as in `FolderStorage._found`.
         """
         plain = unquote(uri)[len(table) + 1 :]
         given = uri[len(table) + 1 :] if uri.startswith(f"{table}/") else plain
@@ -188,7 +191,7 @@ def _differing(
     differing = {}
     for name, size in sizes.items():
         if ABSOLUTE.match(name):
-            continue  # in another table's folder, as a shallow clone has them
+            continue  # in another table's folder, as in a shallow clone
         actual = found(name)
         if actual is None:
             differing[f"{table}/{name}"] = "is missing"
@@ -198,5 +201,5 @@ def _differing(
 
 
 def storage_of(lake: Lake, scratch: Path) -> Storage:
-    """The storage of a lake that the embedded engine can keep: in a folder or on S3."""
+    """Return the storage of a lake in a folder or on S3, for the embedded engine."""
     return S3Storage(scratch) if lake.kind == "s3" else FolderStorage()

@@ -1,8 +1,8 @@
-"""A Delta log in a folder, read as the protocol has it: one JSON file a commit.
+"""Reads a Delta log in a folder by the Delta protocol: one JSON file per commit.
 
-Spark answers what a log says by a job, of seconds each time; its commits are a few
-kilobytes that never change. Where they do not reach back to the first one, as after a
-clean-up of the log, Spark is asked.
+Spark needs a job of some seconds to read a log, although commits are a few kilobytes
+and immutable. If the JSON files do not start with the first commit, for example after a
+log cleanup, Spark reads the log.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from urllib.parse import unquote
 COMMIT = re.compile(r"(\d{20})\.json")
 Partition = Mapping[str, Optional[str]]
 MOST = 200
-"""Commits that are read at most: after so many, Spark's checkpoints are quicker."""
+"""The maximum number of commits to read. For longer logs, Spark's checkpoints are
+faster.
+"""
 
 
 class _AddedFile(NamedTuple):
-    """A data file: its rows, where the writer counted them, its size in bytes, and its
-    partition.
+    """A data file: its number of rows if the writer recorded it, its size in bytes, and
+    its partition.
     """
 
     rows: Optional[int]
@@ -40,7 +42,7 @@ class _AddedFile(NamedTuple):
 
     @classmethod
     def parse(cls, action: Mapping[str, Any]) -> _AddedFile:
-        """The file that an `add` action names."""
+        """Return the file of an `add` action."""
         stats = json.loads(action.get("stats") or "{}")
         size = int(action["size"])
         return cls(stats.get("numRecords"), size, action["partitionValues"])
@@ -65,15 +67,15 @@ class FolderLog:
         self._removed = False
 
     def update(self) -> bool:
-        """Read the commits that are new. False where the log cannot be read from its
-        JSON files alone.
+        """Read new commits. Returns False if the log cannot be read from its JSON files
+        alone.
         """
         try:
             newest = self._newest()
             first = (self._folder / f"{0:020}.json").stat()
             identity = (first.st_ino, first.st_mtime_ns)
             if identity != self._first or newest < self.version:
-                # Another table of the same name.
+                # Another table now has this name.
                 self._forget()
                 self._first = identity
             if newest >= MOST:
@@ -94,20 +96,22 @@ class FolderLog:
         return max((int(name.group(1)) for name in names if name), default=-1)
 
     def rows(self) -> Optional[int]:
-        """How many rows the table has; None where a writer did not say."""
+        """Return the number of rows of the table; None if a writer did not record
+        it.
+        """
         counts = [file.rows for file in self._files.values()]
         return None if None in counts else sum(count or 0 for count in counts)
 
     def sizes(self) -> Mapping[str, int]:
-        """The data files, relative to the table, and their sizes in bytes."""
+        """Return the sizes in bytes of the data files, by path in the table."""
         return {path: file.size for path, file in self._files.items()}
 
     def partitions(self) -> Iterable[Partition]:
-        """Of each data file, the partition's columns and their values as text."""
+        """Return the partition columns of each data file, with their values as text."""
         return [file.partition for file in self._files.values()]
 
     def history(self) -> List[Tuple[int, str, Optional[str]]]:
-        """Version, operation and user metadata of the commits, newest first."""
+        """Return version, operation and user metadata of the commits, newest first."""
         found = [
             (version, str(info.get("operation", "")), info.get("userMetadata"))
             for version, info in enumerate(self._commits)
@@ -115,8 +119,8 @@ class FolderLog:
         return found[::-1]
 
     def holds(self, applications: FrozenSet[str]) -> bool:
-        """Whether rows committed under these transaction identifiers are surely all
-        there.
+        """Return whether the table certainly has all rows that were committed under
+        these transaction identifiers.
         """
         return applications <= self._applications.keys() and not self._removed
 

@@ -14,8 +14,8 @@ from lakekit.errors import InvalidLakeError
 ANOTHER_LAKE = "Name a new or empty folder, or a lake that lakekit made, with --lake."
 SCHEMA = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 MISREAD = "%?#="
-"""delta-rs takes the path for a URL, and would look in another folder; DuckDB takes
-a folder `a=b` for a column.
+"""Characters that a lake's path must not have: delta-rs reads the path as a URL and
+would use another folder; DuckDB reads a folder `a=b` as a column.
 """
 
 
@@ -120,8 +120,8 @@ def check_lake(lake: Lake, tables: TableSet) -> None:
 
 
 def _is_table(folder: Path, tables: TableSet) -> bool:
-    """Whether a folder has a Delta log, or is a declared table's folder with only data
-    files, as a killed first run leaves it.
+    """Return whether a folder has a Delta log, or is a declared table's folder with
+    only data files, for example after a killed first run.
     """
     if (folder / "_delta_log").is_dir():
         return True

@@ -1,7 +1,7 @@
-"""The files of one Delta table, for reading its log where no engine can: in a folder or
-on S3.
+"""The files of one Delta table, in a folder or on S3, to read a log that no engine can
+read.
 
-Names of files are relative to the table, with `/` between folders, as they are stored.
+File names are relative to the table, with `/` between folders, as they are stored.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ LOG = "_delta_log"
 
 
 class LogFiles(Protocol):
-    """One table's files. Methods raise StorageError where the place cannot be
+    """The files of one table. Methods raise StorageError if the location cannot be
     reached.
     """
 
     location: str
 
     def names(self) -> List[str]:
-        """Names of the log's files; none where there is no log."""
+        """Return the names of the log's files; empty without a log."""
 
     def read(self, name: str) -> bytes:
-        """Content of a file of the log."""
+        """Return the content of a log file."""
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a new file of the log, in one step. Raises FileExistsError, and
-        InvalidLakeError where that cannot be done.
+        """Create a log file atomically. Raises FileExistsError, and InvalidLakeError if
+        the storage does not support this.
         """
 
     def data_files(self) -> Dict[str, int]:
-        """Size in bytes of each file that is not in the log."""
+        """Return the size in bytes of each file that is not in the log."""
 
 
 class FolderLogFiles:
@@ -68,7 +68,7 @@ class FolderLogFiles:
                     file.flush()
                     os.fsync(file.fileno())
                 os.chmod(written, 0o644)
-                os.link(written, self._log / name)  # fails where the name is taken
+                os.link(written, self._log / name)  # fails if the name exists
             finally:
                 os.unlink(written)
 
@@ -83,8 +83,8 @@ class FolderLogFiles:
 
 
 class S3LogFiles:
-    """The files of a table on S3, for reading: pyarrow cannot write an object only
-    where there is none, as a commit must.
+    """The files of a table on S3, read-only: pyarrow cannot create an object only if it
+    does not exist, as a commit requires.
     """
 
     def __init__(self, location: str) -> None:
@@ -128,7 +128,7 @@ class S3LogFiles:
 
 @contextmanager
 def _storage(place: Path) -> Iterator[None]:
-    """Raise StorageError for what the system reports."""
+    """Translate errors of the operating system into StorageError."""
     try:
         yield
     except FileExistsError:
@@ -140,8 +140,8 @@ def _storage(place: Path) -> Iterator[None]:
 
 
 def log_files(lake: Lake, table: Table) -> LogFiles:
-    """The files of a table. Raises InvalidLakeError for a lake that Spark alone can
-    look into.
+    """Return the files of a table. Raises InvalidLakeError for a lake that only Spark
+    can access.
     """
     if lake.kind == "schema":
         raise InvalidLakeError(

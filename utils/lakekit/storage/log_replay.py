@@ -1,8 +1,8 @@
-"""The versions of a Delta table, replayed from its log as the protocol has it, without
-parsing more of it than the protocol's own JSON and Parquet.
+"""Replays the versions of a Delta table from its log, with the JSON and Parquet of the
+Delta protocol only.
 
-So a version can be looked at that no reader opens: delta-rs parses every partition
-value before it gives a table, and Spark before it gives a row.
+This reads versions that no reader opens: delta-rs parses every partition value before
+it opens a table, and Spark before it returns a row.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from lakekit.storage.versions import Version
 
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
 ELSEWHERE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:/")
-"""Begins a path outside the table's folder, as a shallow clone has them."""
+"""Matches the start of a path outside the table's folder, as in a shallow clone."""
 ADD = (
     "path",
     "partitionValues",
@@ -45,16 +45,19 @@ ADD = (
     "tags",
 )
 COLUMNS = ["protocol", "metaData", *(f"add.{name}" for name in ADD)]
-"""Of a checkpoint; its parsed partition values may be those that no reader parses."""
+"""The columns to read from a checkpoint. Its parsed partition values are not read,
+because readers may not parse them.
+"""
 Action = Dict[str, Any]
 
 
 @dataclass
 class LogState:
-    """A table at one version: the log's own actions, data files by their unquoted path.
+    """A table at one version: the actions of the log, with data files by their unquoted
+    path.
 
-    `commit` is what the version's commit tells about itself; empty where its file is
-    gone.
+    `commit` is the commitInfo of the version; empty if the commit's file does not
+    exist.
     """
 
     version: int
@@ -65,9 +68,9 @@ class LogState:
 
 
 def versions(files: LogFiles) -> Tuple[Version, ...]:
-    """Every version that the log still has, newest first; none for no table.
+    """Return every version in the log, newest first; empty if the table does not exist.
 
-    Raises DamagedLogError where the newest version cannot be replayed.
+    Raises DamagedLogError if the newest version cannot be replayed.
     """
     there, found = files.data_files(), []
     for state in replay(files):
@@ -83,23 +86,23 @@ def versions(files: LogFiles) -> Tuple[Version, ...]:
 
 
 def instant(millis: Optional[int]) -> Optional[datetime.datetime]:
-    """A log's time stamp, in UTC."""
+    """Return a time stamp of the log, in UTC."""
     if millis is None:
         return None
     return datetime.datetime.fromtimestamp(millis / 1000, datetime.timezone.utc)
 
 
 def replay(files: LogFiles) -> Iterator[LogState]:
-    """Each version, oldest first, as one object that moves on.
+    """Yield each version, oldest first, as one object that is updated.
 
-    Where commits are missing or damaged, the next checkpoint is gone on from, as
-    readers do; DamagedLogError is raised where there is none.
+    If commits are missing or damaged, the replay continues at the next checkpoint, as
+    in other readers. Raises DamagedLogError if there is none.
     """
     names = files.names()
     commits = _commits(names)
     checkpoints = _checkpoints(names)
     if checkpoints:
-        _load(files, checkpoints[-1])  # which readers begin with
+        _load(files, checkpoints[-1])  # readers also start here
     newest = max([*commits, *(version for version, _ in checkpoints)], default=-1)
     state = LogState(-1)
     while state.version < newest:
@@ -119,12 +122,12 @@ def replay(files: LogFiles) -> Iterator[LogState]:
 
 
 def _commits(names: List[str]) -> Set[int]:
-    """The versions of the commits."""
+    """Return the versions of the commits."""
     return {int(found.group(1)) for found in map(COMMIT.fullmatch, names) if found}
 
 
 def _checkpoints(names: List[str]) -> List[Tuple[int, List[str]]]:
-    """The complete checkpoints, oldest first: version and files."""
+    """Return the versions and files of the complete checkpoints, oldest first."""
     parts: Dict[Tuple[int, int], List[str]] = {}
     for found in filter(None, map(CHECKPOINT.fullmatch, names)):
         key = int(found.group(1)), int(found.group(3) or 1)
@@ -147,7 +150,7 @@ def _commit(files: LogFiles, version: int, there: Collection[int]) -> List[Actio
 
 
 def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
-    """The actions of a checkpoint."""
+    """Return the actions of a checkpoint."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -172,8 +175,10 @@ def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
 
 
 def _without_nulls(content: Action) -> Action:
-    """A Parquet row has every field; a JSON action those that are set. A null is a
-    value only in a map, such as that of a partition.
+    """Return a checkpoint's action without null fields, like a JSON action.
+
+    A Parquet row has every field, a JSON action only fields that are set. A null is a
+    value only in a map, such as the partition values.
     """
     return {key: value for key, value in content.items() if value is not None}
 
@@ -195,14 +200,14 @@ def _apply(state: LogState, action: Mapping[str, Any]) -> None:
 def _is_damaged(path: str, add: Action, there: Mapping[str, int]) -> bool:
     if ELSEWHERE.match(path):
         return False
-    # A partition's value is quoted in the folder's name, and again in the log by some
-    # writers.
+    # A partition value is quoted in the folder's name, and some writers quote it again
+    # in the log.
     return add["size"] not in (there.get(path), there.get(str(add["path"])))
 
 
 def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> str:
-    """Why readers refuse a table of that metadata, with data files of those partition
-    values; empty where nothing is known.
+    """Return why readers reject a table with this metadata and the partition values of
+    its data files; empty if no reason is known.
     """
     fields = json.loads(metadata.get("schemaString") or '{"fields": []}')["fields"]
     for column in fields:
@@ -221,14 +226,14 @@ def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> 
 
 
 def _too_long(paths: Iterable[str]) -> str:
-    """Why the embedded engine cannot read files on S3; empty where it can."""
+    """Return why the embedded engine cannot read files on S3; empty if it can."""
     path = next(filter(is_too_long, paths), "")
     return path and f"the folder of {path} has a name of more than {LONGEST_NAME} bytes"
 
 
 def _is_value(value: Optional[str], column: Mapping[str, Any]) -> bool:
-    """Whether readers parse a partition's value as the column's type."""
-    if not value:  # Delta takes an empty one for a null
+    """Return whether readers can parse a partition value as the column's type."""
+    if not value:  # Delta reads an empty value as a null
         return bool(column["nullable"])
     if column["type"] == "date":
         try:

@@ -1,8 +1,9 @@
-"""The commit by which a table is at an older version again, written as the Delta
-protocol has it: for tables whose newest version delta-rs cannot open.
+"""Commits a restore of an older version by the Delta protocol, for tables whose newest
+version delta-rs cannot open.
 
-The commit removes the newest version's other files and adds the older version's; no
-file is read, written or deleted, and the versions between stay in the history.
+The commit removes files that only the newest version has, and adds those that only the
+older version has. It does not read, write or delete data files, and the versions
+between stay in the history.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from lakekit.storage.log_files import LogFiles
 from lakekit.storage.log_replay import Action, LogState, replay
 
 WRITER = 4
-"""The newest writer protocol of lakekit's own tables; later ones ask more of a
+"""The newest writer protocol of lakekit's tables. Newer protocols require more of a
 commit.
 """
 
 
 @dataclass(frozen=True)
 class RestoreOutcome:
-    """A restore: the version that it committed, None in a dry run, and how many data
-    files are part of the table again (`added`) or no longer (`removed`).
+    """The result of a restore: the version that it committed (None in a dry run), and
+    the number of data files that it added to the table (`added`) and removed from it
+    (`removed`).
     """
 
     version: Optional[int]
@@ -35,8 +37,8 @@ class RestoreOutcome:
 
 
 def states(files: LogFiles, version: int) -> Tuple[LogState, LogState]:
-    """The table at that version and at the newest one. Raises DamagedLogError,
-    KeyError.
+    """Return the table at that version and at the newest version. Raises
+    DamagedLogError, KeyError.
     """
     copies: Dict[int, LogState] = {}
     state = LogState(-1)
@@ -47,7 +49,7 @@ def states(files: LogFiles, version: int) -> Tuple[LogState, LogState]:
 
 
 def difference(target: LogState, newest: LogState) -> Tuple[List[str], List[str]]:
-    """The data files that a restore adds, and those that it removes."""
+    """Return the data files that a restore adds, and those that it removes."""
     added = [path for path in target.files if path not in newest.files]
     removed = [path for path in newest.files if path not in target.files]
     return added, removed
@@ -56,8 +58,9 @@ def difference(target: LogState, newest: LogState) -> Tuple[List[str], List[str]
 def write_restore(
     table: str, files: LogFiles, target: LogState, newest: LogState
 ) -> int:
-    """Commit the restore; the version. Raises ConflictError when another writer was
-    first, InvalidLakeError for a table with features that this commit does not know.
+    """Commit the restore; return the version. Raises ConflictError if another writer
+    was first, InvalidLakeError for a table with features that this commit does not
+    support.
     """
     if (
         newest.protocol["minReaderVersion"] > 1
@@ -81,7 +84,7 @@ def write_restore(
 
 
 def actions(target: LogState, newest: LogState, now: int) -> List[Action]:
-    """The commit's actions; `now` is in milliseconds since 1970."""
+    """Return the commit's actions; `now` is in milliseconds since 1970."""
     added, removed = difference(target, newest)
     sizes = [
         sum(state.files[path]["size"] for path in paths)

@@ -14,10 +14,10 @@ class Version:
     """A version of a table and whether it can be restored.
 
     Attributes:
-        timestamp: of the commit, in UTC; None where the log does not have it.
-        damaged: its data files that are missing or have another size than the log says;
-            None where only Spark can look.
-        unreadable: why readers cannot open it; empty where they can.
+        timestamp: of the commit, in UTC; None if the log does not have it.
+        damaged: its data files that are missing or have another size than in the log;
+            None if only Spark can check them.
+        unreadable: why readers cannot open it; empty if they can.
     """
 
     number: int
@@ -28,13 +28,13 @@ class Version:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing speaks against restoring it."""
+        """Return whether no reason is known why a restore would fail."""
         return not self.damaged and not self.unreadable
 
 
 class UnrestorableVersionError(LakekitError):
-    """A version that a table cannot be restored to. `versions` are those that it has,
-    newest first, as far as they are known. Nothing was changed.
+    """A table cannot be restored to a version. `versions` has the known versions of the
+    table, newest first. Nothing was changed.
     """
 
     exit_code = 2

@@ -1,1 +1,1 @@
-"""How rows of one layer become rows of the next."""
+"""Computes the rows of each layer from the rows of the previous layer."""

@@ -44,8 +44,8 @@ class Change:
 def plan_changes(table: Table, head: Optional[Head]) -> Tuple[Change, ...]:
     """Return the changes that make the table match its declaration.
 
-    Columns that only the table has are dropped, but for bronze and quarantine tables,
-    which grow with their sources.
+    Columns that only the table has are dropped, except in bronze and quarantine tables,
+    whose columns are extended by their sources.
     """
     if head is None:
         return (
@@ -66,9 +66,9 @@ def apply(
 ) -> FrozenSet[str]:
     """Make the additive changes, and return the names of the tables to rebuild.
 
-    All changes are checked before the first is made. Raises ConstraintViolationError,
-    with the number of rows that break a new constraint; RebuildRequiredError for a
-    rebuild that is not allowed, or of a bronze table.
+    All changes are checked before the first change is made. Raises
+    ConstraintViolationError, with the number of rows that violate a new constraint;
+    RebuildRequiredError for a rebuild that is not allowed, or of a bronze table.
     """
     rebuilt = frozenset(change.table for change in changes if not change.additive)
     for change in changes:
@@ -76,7 +76,8 @@ def apply(
         if change.table not in rebuilt:
             _check_constraint(engine, tables[change.table], change)
     for change in changes:
-        # New content brings its columns, and what goes need not meet a constraint.
+        # The new content of a rebuilt table has its own columns, and its old rows need
+        # not satisfy a constraint.
         if change.table not in rebuilt or change.kind in ("create", "drop constraint"):
             _make(engine, tables[change.table], change)
     return rebuilt
@@ -179,9 +180,12 @@ def _column(
 
 
 def _check_constraint(engine: Engine, table: Table, change: Change) -> None:
-    """Raise ConstraintViolationError when rows that exist do not meet a constraint to
-    be added. One over a new column is met: Delta asks for true, and a null column gives
-    null, so the column must come with `IS NULL OR`.
+    """Raise ConstraintViolationError if existing rows violate a constraint that will be
+    added.
+
+    A constraint over a new column is satisfied only if it accepts null: Delta requires
+    a result of true, and a null column gives null, so the SQL must include `IS NULL
+    OR`.
     """
     constraint = change.constraint
     if change.kind != "add constraint" or constraint is None:

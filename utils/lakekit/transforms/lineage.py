@@ -18,7 +18,7 @@ def digest(tables: TableSet, table: Table) -> str:
     """Return a digest of a table's definition; a table is rebuilt when it changes."""
     parts = ["lakekit 2", table.canonical(), tables.query(table)]
     if table.update == "merge":
-        # Its types and its missing mark say which values convert.
+        # The types and the missing mark of the source decide which values convert.
         parts.append(tables[table.reads[0]].canonical())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -141,7 +141,7 @@ class Merge:
         engine.read(self._quarantine, QUARANTINED)
 
     def _merge(self, fresh: NewRows) -> UpdateOutcome:
-        """Merge those rows. Raises IncrementalUpdateError where they do not suffice."""
+        """Merge these rows. Raises IncrementalUpdateError if they do not suffice."""
         converted = self._convert(fresh)
         typed = self._transform(fresh, converted)
         expectations = judge(self._engine, self._table, typed)
@@ -166,7 +166,7 @@ class Merge:
         return NewRows("fresh", self._count("fresh"), why)
 
     def _part(self, moved: Sequence[str]) -> NewRows:
-        """The new bronze rows, and those to be looked at again. Raises
+        """Return the new bronze rows, and the rows to check again. Raises
         IncrementalUpdateError if they cannot be determined.
         """
         parts = [self._new()] if self._follows.name in moved else []
@@ -177,7 +177,8 @@ class Merge:
         unsettled = self._unsettled() if self._quarantine.name in moved else []
         again += unsettled
         if again:
-            # What was refused may be taken, now that other rows are found beside it.
+            # Rows that were refused may now be accepted, because the joined tables have
+            # other rows.
             again.append(f"select {', '.join(ROW)} from {QUARANTINED}")
             parts += self._bronze_of(again)
         doubtful = bool(unsettled or again and self._engine.rows(self._quarantine))
@@ -187,21 +188,21 @@ class Merge:
         return NewRows("fresh", rows, doubtful=doubtful)
 
     def _changes(self, name: str) -> str:
-        """The view of what changed in a followed table."""
+        """Return the view of the changes of an input table."""
         view = f"news_{view_of(name)}"
         self._lineage.changes(self._table, name, view)
         return view
 
     def _new(self) -> str:
-        """SQL for the bronze rows that came."""
+        """Return SQL for the new bronze rows."""
         view = self._changes(self._follows.name)
         if self._count(view, "_sign < 0"):
             raise IncrementalUpdateError(f"rows were removed from {self._follows.name}")
         return f"select {self._bronze} from {view}"
 
     def _touched(self, name: str) -> List[str]:
-        """SQL for the rows present that the changes of a table beside them touch, one
-        for each Join; none where no row of it changed.
+        """Return SQL for the existing rows that match changed rows of a joined table,
+        one query per Join; empty if no row changed.
         """
         view = self._changes(name)
         if not self._count(view):
@@ -223,15 +224,15 @@ class Merge:
         return found
 
     def _unsettled(self) -> List[str]:
-        """SQL for the rows that a run which died, or met another writer, took out of
-        the quarantine or put in, and no more; none where there are none.
+        """Return SQL for the rows that an interrupted or conflicting run added to or
+        removed from the quarantine without updating the table; empty if there are none.
         """
         view = self._changes(self._quarantine.name)
         return [f"select {', '.join(ROW)} from {view}"] if self._count(view) else []
 
     def _bronze_of(self, identified: Sequence[str]) -> List[str]:
-        """SQL for the bronze rows which those selects identify; none where they are
-        empty.
+        """Return SQL for the bronze rows that these queries identify; empty if they
+        return no rows.
         """
         if not self._engine.keep(
             "again", f"select distinct * from ({' union all '.join(identified)}) t"
@@ -242,10 +243,11 @@ class Merge:
         return [f"select {columns} from {FOLLOWED} f join again a on {same}"]
 
     def _convert(self, fresh: NewRows) -> ConvertedRows:
-        """Tell the rows whose values all convert from the others.
+        """Separate rows whose values all convert from rows with values that do not.
 
-        By the notes of their files, for new rows; those that are looked at again were
-        converted before, but for what the quarantine has or had.
+        For new rows, the notes of their files have this information. Rows that are
+        checked again were converted before, except rows that are or were in the
+        quarantine.
         """
         engine, converted = self._engine, ConvertedRows("good", "checked", 0)
         since = (
@@ -278,8 +280,8 @@ class Merge:
         return replace(converted, misfits=misfits)
 
     def _transform(self, fresh: NewRows, converted: ConvertedRows) -> Staged:
-        """What the table's SQL makes of the good rows. Raises DeclarationError unless
-        it is one row of each.
+        """Apply the table's SQL to the good rows. Raises DeclarationError unless it
+        returns one row for each input row.
         """
         engine, table = self._engine, self._table
         views = {name: view_of(name) for name in table.reads[1:]}
@@ -296,8 +298,8 @@ class Merge:
         return typed
 
     def _find_refused(self, fresh: NewRows, typed: Staged) -> CheckedRows:
-        """Find the rows that the table refuses. Raises IncrementalUpdateError where one
-        of them was in: an older row of the same key may have to come back.
+        """Find the rows that the table refuses. Raises IncrementalUpdateError if a
+        refused row is in the table: an older row of its key may have to replace it.
         """
         columns = f"{self._columns}, {refusal_rule(self._engine, self._table)} as _rule"
         self._engine.define("judged", f"select {columns} from {typed.view}")
@@ -311,7 +313,7 @@ class Merge:
         return judged
 
     def _take(self, fresh: NewRows, typed: Staged, judged: CheckedRows) -> MergedRows:
-        """The latest row of each key, beside those that are present."""
+        """Return the latest row of each key, compared with the rows in the table."""
         engine, table = self._engine, self._table
         if fresh.whole:
             if not judged.refused and not doubled(engine, typed.view, table.key):
@@ -324,8 +326,8 @@ class Merge:
         return MergedRows(winners, winners.rows - replaced)
 
     def _keep_held(self, judged: CheckedRows) -> str:
-        """Keep the rows present of the keys that are taken now: what tells which is the
-        latest; the name.
+        """Store the ordering columns of the existing rows whose keys are merged; return
+        the name of the result.
         """
         columns = ", ".join(
             f"p.{name}"
@@ -339,8 +341,8 @@ class Merge:
         return "held"
 
     def _winners(self, judged: CheckedRows, held: Optional[str] = None) -> str:
-        """SQL for the latest row of each key, of those taken now; among those held
-        where there are any.
+        """Return SQL for the latest row of each key among the accepted rows and, if
+        given, the `held` rows. Held rows themselves are not returned.
         """
         candidates = (
             f"select {self._columns}, 1 as _new from {judged.view} where _rule is null"
@@ -367,8 +369,8 @@ class Merge:
     def _settle_quarantine(
         self, fresh: NewRows, converted: ConvertedRows, judged: CheckedRows
     ) -> Optional[int]:
-        """Put the rows refused now in the place of what the quarantine held of the rows
-        looked at; the version made.
+        """Replace the quarantined rows among the checked rows by the rows that are
+        refused now; return the committed version, or None without a commit.
         """
         engine, quarantine = self._engine, self._quarantine
         held = engine.rows(quarantine)
@@ -410,7 +412,7 @@ class Merge:
     def _count_joined(
         self, left: str, right: str, on: Tuple[str, ...], where: str = "true"
     ) -> int:
-        """Rows of the left whose key is on the right."""
+        """Return the number of rows of `left` whose key is in `right`."""
         same = " and ".join(f"a.{name} = b.{name}" for name in on)
         inside = f"exists (select 1 from {right} b where {same})"
         return int(

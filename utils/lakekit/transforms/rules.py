@@ -1,5 +1,5 @@
-"""What a table's rows are held to, as SQL: types, required columns, expectations, one
-row a key.
+"""SQL for the rules of a table's rows: types, required columns, expectations, unique
+keys.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from lakekit.errors import ExpectationFailedError
 
 
 def misfit_rule(engine: Engine, source: Table) -> str:
-    """SQL for the first column of a bronze row that does not convert, as `type:
-    COLUMN`; null where all do.
+    """Return SQL for the first column of a bronze row that does not convert, as `type:
+    COLUMN`; null if all columns convert.
     """
     assert source.source is not None
     whens = [
@@ -25,20 +25,20 @@ def misfit_rule(engine: Engine, source: Table) -> str:
 
 
 def unmet(engine: Engine, table: Table, sql: str) -> str:
-    """SQL that is true of a row that does not meet a predicate; a null result counts as
-    unmet.
+    """Return SQL that is true for a row that does not meet a predicate. A null result
+    of the predicate counts as unmet.
     """
     return f"not coalesce({engine.predicate(table.name, sql)}, false)"
 
 
 def refusal_rule(engine: Engine, table: Table) -> str:
-    """SQL for the first rule by which a merged table refuses a row; null where it takes
-    it.
+    """Return SQL for the first rule by which a merged table refuses a row; null for an
+    accepted row.
     """
     whens = []
     for column in table.columns:
-        # Delta cannot tell an empty string from a null by the name of a partition's
-        # folder.
+        # Delta cannot distinguish an empty string from a null in the name of a
+        # partition's folder.
         empty = (
             f" or {column.name} = ''"
             if column.name == table.partition and column.type == "string"
@@ -59,15 +59,15 @@ def refusal_rule(engine: Engine, table: Table) -> str:
 
 
 def doubled(engine: Engine, view: str, key: Sequence[str]) -> bool:
-    """Whether two rows have the same key."""
+    """Return whether two rows have the same key."""
     keys = ", ".join(key)
     twice = f"select {keys} from {view} group by {keys} having count(*) > 1"
     return bool(engine.query(f"select count(*) from ({twice}) t")[0][0])
 
 
 def judge(engine: Engine, table: Table, staged: Staged) -> Dict[str, int]:
-    """How many rows do not meet each expectation. Raises ExpectationFailedError for one
-    that has to be met.
+    """Return how many rows do not meet each expectation. Raises ExpectationFailedError
+    for an unmet expectation of severity `fail`.
     """
     if not table.expectations:
         return {}

@@ -1,7 +1,7 @@
-"""How a silver or gold table follows what it reads: merged by key, recomputed by group,
-or recomputed whole.
+"""Updates of silver and gold tables from their input tables: merged by key, recomputed
+by group, or recomputed whole.
 
-All of it is SQL that both engines take as it stands.
+All SQL in this module is valid on both engines.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from lakekit.transforms.rules import doubled, judge
 
 
 class Updates:
-    """The updates of one run."""
+    """The updates of the tables in one run."""
 
     def __init__(self, lineage: Lineage) -> None:
         self._lineage = lineage
         self._engine, self._tables = lineage.engine, lineage.tables
 
     def update(self, table: Table, rebuild: bool = False) -> UpdateOutcome:
-        """Bring one table up to date with what it reads, in one commit (and one for its
-        quarantine), or none.
+        """Update one table from its input tables, in one commit (and one for its
+        quarantine), or without a commit.
 
-        Raises ConflictError when another writer was first, ComputeError,
+        Raises ConflictError if another writer was first, ComputeError,
         DeclarationError, UnsupportedSqlError, ExpectationFailedError.
         """
         why = (
@@ -63,9 +63,7 @@ class Updates:
         return UpdateOutcome("whole", counts, why or "it ranks all rows")
 
     def _groups(self, table: Table, moved: Sequence[str]) -> UpdateOutcome:
-        """The update of the groups that changed rows touch. Raises
-        IncrementalUpdateError.
-        """
+        """Recompute the groups of the changed rows. Raises IncrementalUpdateError."""
         affected = self._engine.keep("affected", self._touched(table, moved))
         if not affected:
             self._lineage.advance(table, self._lineage.note(table, data=False))
@@ -82,7 +80,7 @@ class Updates:
         return UpdateOutcome("groups", counts)
 
     def _touched(self, table: Table, moved: Sequence[str]) -> str:
-        """SQL for the keys of the groups that changed rows are in."""
+        """Return SQL for the keys of the groups of the changed rows."""
         key, parts = ", ".join(table.key), []
         for index, name in enumerate(moved):
             self._lineage.changes(table, name, f"changed_{index}")
@@ -90,7 +88,9 @@ class Updates:
         return f"select distinct {key} from ({' union all '.join(parts)}) t"
 
     def _rows_of(self, table: Table, read: str, affected: str) -> str:
-        """A view over those rows of a table read that are in the affected groups."""
+        """Define a view of the rows of an input table in the affected groups; return
+        its name.
+        """
         engine, view = self._engine, f"{view_of(read)}_affected"
         engine.read(self._tables[read], view_of(read))
         columns = ", ".join(f"r.{column.name}" for column in self._tables[read].columns)
@@ -102,7 +102,7 @@ class Updates:
         return view
 
     def _check_groups(self, table: Table, staged: Staged, affected: str) -> None:
-        """Raise DeclarationError for rows of other groups than were computed."""
+        """Raise DeclarationError for rows in groups that were not affected."""
         same = " and ".join(f"a.{name} = s.{name}" for name in table.key)
         outside = (
             f"select 1 from {staged.view} s"
@@ -118,7 +118,9 @@ class Updates:
     def _stage(
         self, table: Table, views: Mapping[str, str], part: bool = False
     ) -> Staged:
-        """The rows that the table's SQL makes of those views, one for each key."""
+        """Stage the result of the table's SQL over these views. Raises ComputeError for
+        several rows with the same key.
+        """
         engine = self._engine
         sql = engine.transform(table, self._tables.query(table), views)
         staged = engine.stage(table, f"staged_{view_of(table.name)}", sql, part)

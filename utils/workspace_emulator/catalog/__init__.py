@@ -1,1 +1,1 @@
-"""Unity Catalog, as far as volumes need it: `/api/2.1/unity-catalog`."""
+"""Unity Catalog, only as required by volumes: `/api/2.1/unity-catalog`."""

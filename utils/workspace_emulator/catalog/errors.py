@@ -1,4 +1,4 @@
-"""What Unity Catalog refuses."""
+"""Errors of Unity Catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests to Unity Catalog that concern volumes."""
+"""Routes of Unity Catalog for catalogs, schemas and volumes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""One catalog, its schemas and their managed volumes. Tables are Spark's own, in the
-catalog of the same name.
+"""A single catalog with its schemas and managed volumes. Tables are in the catalog of
+Spark with the same name.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ..tree import Tree, milliseconds
 from . import errors
 
 CATALOG = "spark_catalog"
-"""The only one: Spark outside Databricks keeps Delta tables by name in its session
-catalog alone.
+"""The only catalog: Spark outside Databricks stores Delta tables by name only in its
+session catalog.
 """
 NAME = re.compile(r"\w[\w-]*")
 
@@ -37,7 +37,7 @@ class Catalog:
             self.create_schema(CATALOG, "default", "")
 
     def catalog(self, name: str) -> Document:
-        """The catalog of that name. Raises ApiError for any but the one."""
+        """Return the catalog. Raises ApiError for another name."""
         if name != CATALOG:
             raise errors.no_catalog(name, CATALOG)
         return {
@@ -47,7 +47,7 @@ class Catalog:
         }
 
     def create_schema(self, catalog: str, name: str, comment: str) -> Document:
-        """Make a schema. Raises ApiError where there is one."""
+        """Create a schema. Raises ApiError if it exists."""
         self.catalog(catalog)
         full = f"{catalog}.{self._named(name)}"
         if full in self._schemas:
@@ -62,19 +62,19 @@ class Catalog:
         return self._schemas[full]
 
     def schema(self, full: str) -> Document:
-        """The schema `catalog.schema`."""
+        """Return the schema `catalog.schema`."""
         self.catalog(full.partition(".")[0])
         if full not in self._schemas:
             raise errors.no_schema(full)
         return self._schemas[full]
 
     def schemas(self, catalog: str) -> list[Document]:
-        """All schemas of a catalog."""
+        """Return all schemas of a catalog."""
         self.catalog(catalog)
         return list(self._schemas.values())
 
     def delete_schema(self, full: str) -> None:
-        """Remove a schema that has no volumes."""
+        """Delete a schema without volumes."""
         self.schema(full)
         if self.volumes(*full.split(".")):
             raise errors.schema_not_empty(full)
@@ -83,7 +83,7 @@ class Catalog:
     def create_volume(
         self, catalog: str, schema: str, name: str, kind: str, comment: str
     ) -> Document:
-        """Make a managed volume and its folder. Raises ApiError where there is one."""
+        """Create a managed volume and its folder. Raises ApiError if it exists."""
         if kind != "MANAGED":
             raise not_emulated(f"volumes of type {kind}")
         self.schema(f"{catalog}.{schema}")
@@ -106,21 +106,21 @@ class Catalog:
         return self._volumes[full]
 
     def volume(self, full: str) -> Document:
-        """The volume `catalog.schema.volume`."""
+        """Return the volume `catalog.schema.volume`."""
         self.schema(full.rpartition(".")[0])
         if full not in self._volumes:
             raise errors.no_volume(full)
         return self._volumes[full]
 
     def volumes(self, catalog: str, schema: str) -> list[Document]:
-        """All volumes of a schema."""
+        """Return all volumes of a schema."""
         self.schema(f"{catalog}.{schema}")
         return [
             each for each in self._volumes.values() if each["schema_name"] == schema
         ]
 
     def delete_volume(self, full: str) -> None:
-        """Remove a volume with all its files."""
+        """Delete a volume with all its files."""
         self.volume(full)
         shutil.rmtree(self._folder(full))
         del self._volumes[full]

@@ -1,4 +1,4 @@
-"""What is refused about clusters."""
+"""Errors of the clusters API."""
 
 from __future__ import annotations
 

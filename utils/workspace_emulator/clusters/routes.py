@@ -1,4 +1,4 @@
-"""The requests to clusters."""
+"""Routes of the clusters API."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Clusters, their states and the transitions between them. A running cluster has an
-environment of its own.
+"""Clusters and their state transitions. Every running cluster has a separate
+environment.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..tree import milliseconds
 from . import errors
 
 SETTLED = ("RUNNING", "TERMINATED")
-# What a cluster's description may say and the answer repeats; what it has no effect
-# here is in the README.
+# Fields of a cluster's settings that responses repeat. The README lists fields without
+# effect.
 KEPT = (
     "cluster_name",
     "spark_version",
@@ -46,10 +46,11 @@ class Clusters:
     """Clusters by id.
 
     Attributes:
-        on_start: called with the id when a cluster runs in a new environment, before
-            anybody sees it run.
-        on_delete: called with the id when a cluster is forgotten.
-        on_stop: called with the id and the reason before a cluster's environment goes.
+        on_start: called with the id when a cluster has a new environment, before
+            clients see its state RUNNING.
+        on_delete: called with the id when a cluster is permanently deleted.
+        on_stop: called with the id and the reason before a cluster's environment is
+            removed.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class Clusters:
         self.on_stop: list[Callable[[str, str], None]] = []
 
     def resume(self) -> None:
-        """Go on with the transitions that the last end of the emulator cut."""
+        """Continue the transitions that the end of the last emulator process
+        interrupted.
+        """
         for cluster_id, cluster in self._clusters.items():
             if cluster["state"] == "TERMINATING":
                 self._terminated(cluster_id, "USER_REQUEST", cluster["state_message"])
@@ -78,8 +81,8 @@ class Clusters:
                 self._background.spawn(_name(cluster_id), self._bring_up(cluster_id))
 
     def create(self, wanted: Mapping[str, Any], source: str = "API") -> Document:
-        """Create a cluster and start it in the background. Raises ApiError for a
-        runtime that is not emulated.
+        """Create a cluster and start it in the background. Raises ApiError for an
+        unsupported runtime.
         """
         version = wanted.get("spark_version")
         if not isinstance(version, str):
@@ -112,13 +115,15 @@ class Clusters:
         return self.get(cluster_id)
 
     def get(self, cluster_id: str) -> Document:
-        """A cluster as clients read it. Raises ApiError where there is none."""
+        """Return a cluster in the API's format. Raises ApiError if it does not
+        exist.
+        """
         cluster = dict(self._get(cluster_id))
         del cluster["generation"], cluster["made"]
         return cluster
 
     def all(self) -> list[Document]:
-        """All clusters, the newest first."""
+        """Return all clusters, newest first."""
         return [self.get(cluster_id) for cluster_id in reversed(list(self._clusters))]
 
     def start(self, cluster_id: str) -> None:
@@ -129,7 +134,7 @@ class Clusters:
         self._start(cluster_id, "PENDING", "Making the environment")
 
     def restart(self, cluster_id: str) -> None:
-        """End what runs on a running cluster and start it in a new environment."""
+        """Stop the tasks of a running cluster and start it in a new environment."""
         state = self._get(cluster_id)["state"]
         if state != "RUNNING":
             raise errors.unexpected_state(cluster_id, state)
@@ -147,7 +152,7 @@ class Clusters:
         self._background.spawn(_name(cluster_id), self._take_down(cluster_id))
 
     def permanent_delete(self, cluster_id: str) -> None:
-        """Terminate a cluster and forget it."""
+        """Terminate a cluster and delete it."""
         self._get(cluster_id)
         self._stopping(cluster_id, "deleted")
         self._background.cancel(_name(cluster_id))
@@ -158,13 +163,13 @@ class Clusters:
         self._background.changed()
 
     def environment(self, cluster_id: str) -> Environment:
-        """The environment that a running cluster's tasks run in."""
+        """Return the environment of a running cluster's tasks."""
         return Environment(
             self._folder / cluster_id / str(self._get(cluster_id)["generation"])
         )
 
     def runs(self, cluster_id: str) -> bool:
-        """Whether it is RUNNING."""
+        """Return whether the state is RUNNING."""
         return self.state(cluster_id) == "RUNNING"
 
     def state(self, cluster_id: str) -> str:
@@ -172,7 +177,7 @@ class Clusters:
         return str(self._clusters.get(cluster_id, {"state": "TERMINATED"})["state"])
 
     async def settled(self, cluster_id: str) -> None:
-        """Wait until it is either RUNNING or TERMINATED."""
+        """Wait until the state is RUNNING or TERMINATED."""
         await self._background.until(lambda: self.state(cluster_id) in SETTLED)
 
     def _get(self, cluster_id: str) -> Document:
@@ -190,8 +195,8 @@ class Clusters:
 
     async def _bring_up(self, cluster_id: str) -> None:
         before = self._get(cluster_id)["generation"]
-        # Counted before it is made: one that is cut leaves a folder that no later one
-        # gets.
+        # The number is counted before the folder is created, so a folder that an
+        # interrupted start leaves is not used again.
         made = int(
             self._clusters.change(cluster_id, made=self._get(cluster_id)["made"] + 1)[
                 "made"

@@ -1,4 +1,4 @@
-"""What DBFS refuses."""
+"""Errors of DBFS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests to DBFS."""
+"""Routes of DBFS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BASE = "/api/2.0/dbfs"
 
 
 def decoded(name: str, text: str) -> bytes:
-    """The bytes of a base64 text. Raises ApiError for anything else."""
+    """Decode a base64 text. Raises ApiError for an invalid text."""
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
@@ -77,7 +77,7 @@ def _changing(dbfs: Dbfs) -> list[Route]:
 
 
 def _streaming(dbfs: Dbfs) -> list[Route]:
-    """A file that is written block by block, by a handle."""
+    """Return the routes that write a file in blocks through a handle."""
 
     def create(call: Call) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""DBFS: a file system of files that are put whole, or in blocks through a handle."""
+"""DBFS: a file system whose files are written whole, or in blocks through a handle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import errors
 
 @dataclass
 class Stream:
-    """A file on its way in: nobody sees it before it is closed."""
+    """A file that is being written. It becomes visible when it is closed."""
 
     file: Path
     path: str
@@ -25,8 +25,8 @@ class Stream:
 
 
 class Dbfs:
-    """The files below `dbfs:/`. Open streams do not outlive the emulator, as handles do
-    not outlive their node.
+    """The files below `dbfs:/`. Open streams end with the emulator, as handles end with
+    their node in Databricks.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -35,7 +35,9 @@ class Dbfs:
         self._handles = itertools.count(1)
 
     def status(self, path: str) -> dict[str, Any]:
-        """One file or folder, as clients read it. Raises ApiError if there is none."""
+        """Return a file or folder in the API's format. Raises ApiError if it does not
+        exist.
+        """
         file = self._existing(path)
         stat = file.stat()
         return {
@@ -46,13 +48,13 @@ class Dbfs:
         }
 
     def entries(self, path: str) -> list[dict[str, Any]]:
-        """What a folder holds; of a file, itself."""
+        """Return the entries of a folder; for a file, the file."""
         file = self._existing(path)
         found = sorted(file.iterdir()) if file.is_dir() else [file]
         return [self.status(self._tree.path("dbfs", each)) for each in found]
 
     def read(self, path: str, offset: int, length: int) -> bytes:
-        """A part of a file, 1 MB at most."""
+        """Return a part of a file, at most 1 MB."""
         file = self._existing(path)
         if file.is_dir():
             raise errors.is_a_directory(path)
@@ -65,7 +67,7 @@ class Dbfs:
             return opened.read(length)
 
     def put(self, path: str, content: bytes | Path, *, overwrite: bool) -> None:
-        """Write a whole file, from its bytes or from where it was received."""
+        """Write a whole file, from bytes or from a received file."""
         with ExitStack() as held:
             received = (
                 content
@@ -77,14 +79,14 @@ class Dbfs:
             self._place(received, path, overwrite=overwrite)
 
     def mkdirs(self, path: str) -> None:
-        """Make a folder and those above it."""
+        """Create a folder and its parents."""
         try:
             self._file(path).mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise errors.already_exists(path) from None
 
     def delete(self, path: str, *, recursive: bool) -> None:
-        """Delete a file or folder; one that is not there is no error to DBFS."""
+        """Delete a file or folder. A missing path is not an error in DBFS."""
         file = self._file(path)
         if not file.exists():
             return
@@ -94,7 +96,7 @@ class Dbfs:
             raise errors.not_empty(path) from None
 
     def move(self, source: str, destination: str) -> None:
-        """Rename a file or folder; nothing is written over."""
+        """Rename a file or folder without overwriting."""
         file, target = self._existing(source), self._file(destination)
         if target.is_dir():
             target = target / file.name
@@ -104,7 +106,7 @@ class Dbfs:
         file.rename(target)
 
     def create(self, path: str, *, overwrite: bool) -> int:
-        """Open a stream; the handle to add blocks to it."""
+        """Open a stream; return its handle."""
         file = self._file(path)
         if file.exists() and not overwrite:
             raise errors.already_exists(path)
@@ -115,7 +117,7 @@ class Dbfs:
         return handle
 
     def add_block(self, handle: int, block: bytes) -> None:
-        """Append a block, 1 MB at most."""
+        """Append a block, at most 1 MB."""
         stream = self._stream(handle)
         if len(block) > errors.MAX_BLOCK:
             raise errors.block_too_large(len(block))
@@ -123,7 +125,7 @@ class Dbfs:
             opened.write(block)
 
     def close(self, handle: int) -> None:
-        """The file is whole: it gets its name."""
+        """Close a stream: the complete file gets its name."""
         stream = self._stream(handle)
         del self._streams[handle]
         with stream.held:

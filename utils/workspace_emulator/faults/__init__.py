@@ -1,1 +1,1 @@
-"""Faults by request, the record of requests, and the admin's routes to both."""
+"""Fault injection, the record of requests, and the admin routes for both."""

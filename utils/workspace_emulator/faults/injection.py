@@ -1,4 +1,4 @@
-"""Lets a fault come over a request: on the wire, not in a mock."""
+"""Injects faults into requests at the HTTP level, without mocks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CALLER_CHECK_SECONDS = 0.05
 
 
 class FileAnswer(web.FileResponse):
-    """A file as an answer; it tells which, so that it can be cut."""
+    """A file response that knows its file, so that it can be truncated."""
 
     def __init__(self, file: str, content_type: str) -> None:
         super().__init__(file, headers={"Content-Type": content_type})
@@ -31,10 +31,11 @@ async def injected(
     background: Background,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> web.StreamResponse:
-    """Answer a request that a fault applies to; `handle` makes the answer without it.
+    """Answer a request that a fault matches; `handle` returns the response without the
+    fault.
 
     Raises:
-        ApiError: the answer is to be an error.
+        ApiError: the fault is an error response.
     """
     if rule.when == "before":
         refuse(rule, request)
@@ -51,7 +52,7 @@ async def injected(
 
 
 def refuse(rule: Rule, request: web.Request) -> None:
-    """Raise what answers instead, or cut the connection."""
+    """Raise the error response of a fault, or drop the connection."""
     if rule.kind == "status":
         raise ApiError(rule.status, rule.error_code, rule.message, rule.headers)
     if rule.kind == "expired-token":
@@ -66,8 +67,8 @@ async def wait(
     background: Background,
     sleep: Callable[[float], Awaitable[object]],
 ) -> None:
-    """Wait as slow and hold do. A caller that is gone meanwhile has asked for
-    nothing.
+    """Wait for the faults slow and hold. If the client disconnects meanwhile, the
+    request is not handled.
     """
     if rule.kind == "slow":
         await sleep(rule.seconds)
@@ -85,7 +86,7 @@ async def wait(
 
 
 def drop(request: web.Request) -> None:
-    """Reset the connection and go no further."""
+    """Reset the connection and stop handling the request."""
     if request.transport is not None:
         request.transport.abort()
     raise ConnectionResetError("dropped by an ordered fault")
@@ -94,7 +95,7 @@ def drop(request: web.Request) -> None:
 async def truncated(
     answer: web.StreamResponse, request: web.Request
 ) -> web.StreamResponse:
-    """The head of the answer and the first half of its body, and then the end of the
+    """Send the headers and the first half of the body, and then close the
     connection.
     """
     if isinstance(answer, FileAnswer):
@@ -123,7 +124,7 @@ async def truncated(
 
 
 def changed(answer: web.StreamResponse, rule: Rule) -> web.StreamResponse:
-    """The answer with other values in it."""
+    """Return the response with the fault's values."""
     if (
         not isinstance(answer, web.Response)
         or answer.content_type != "application/json"

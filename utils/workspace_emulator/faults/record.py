@@ -1,4 +1,4 @@
-"""The record of requests: a line of JSON for each, without the secrets it carried."""
+"""The record of requests: a line of JSON per request, without secrets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SECRET = ("string_value", "bytes_value", "token_value", "contents", "content", "
 
 
 class Record:
-    """Requests in the order in which they were answered; `number` is the order in which
-    they came.
+    """Requests in the order of their responses; `number` is the order of their
+    arrival.
     """
 
     def __init__(self, file: Path) -> None:
@@ -24,12 +24,12 @@ class Record:
         self._number = max((request["number"] for request in self.requests), default=0)
 
     def next_number(self) -> int:
-        """The number of the request that has just come."""
+        """Return the number for a new request."""
         self._number += 1
         return self._number
 
     def add(self, request: Mapping[str, Any]) -> None:
-        """Keep a request that was answered."""
+        """Record an answered request."""
         self.requests.append(dict(request))
         with self._file.open("a", encoding="utf-8") as opened:
             opened.write(json.dumps(request) + "\n")

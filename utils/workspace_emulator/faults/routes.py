@@ -1,5 +1,5 @@
-"""The admin's requests, below `/emulator`; they are neither recorded nor do faults come
-over them.
+"""The admin routes below `/emulator`, which are not recorded and not affected by
+faults.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def routes(faults: Faults, record: Record, background: Background) -> list[Route
         try:
             await asyncio.wait_for(reached, call.number("seconds", 30))
         except asyncio.TimeoutError:
-            pass  # the answer says that it was not
+            pass  # the response contains the outcome
         return asdict(rule)
 
     def release(call: Call) -> Answer:

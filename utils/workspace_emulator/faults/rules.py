@@ -1,4 +1,4 @@
-"""Faults to order: which request goes wrong, how, and how often."""
+"""Fault rules: which requests fail, how, and how often."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ AFTER_ONLY = ("truncate", "state")
 
 @dataclass
 class Rule:
-    """One fault. It comes over requests of a method and a path (`*` matches anything,
-    `/` too).
+    """One fault for requests with a method and a path (`*` matches any text, also `/`).
 
     Attributes:
-        kind: `status` answers with one, `drop` cuts the connection, `truncate` cuts the
-            answer in its middle, `slow` waits, `hold` waits until it is released or the
-            caller is gone, `state` overwrites fields of the answer wherever they stand
-            (null removes them), `expired-token` answers as to one.
+        kind: `status` returns an error status, `drop` resets the connection, `truncate`
+            cuts the response in the middle, `slow` waits, `hold` waits until it is
+            released or the client disconnects, `state` overwrites fields anywhere in
+            the response (null removes them), `expired-token` responds as to an expired
+            token.
         when: `before` the request is handled (only slow and hold then handle it at
             all), or `after`.
-        skip: how many requests that match pass first.
-        count: how many go wrong after that; None: all.
-        status: of `status`, with `error_code`, `message` and `headers` to go with it.
-        seconds: of `slow`.
-        fields: of `state`: values by name.
-        seen: how many requests have matched.
-        hit: how many of them went wrong.
-        holding: how many are held now.
+        skip: the number of matching requests that succeed first.
+        count: the number of requests that fail after that; None: all.
+        status: for `status`, together with `error_code`, `message` and `headers`.
+        seconds: for `slow`.
+        fields: for `state`: values by name.
+        seen: the number of matching requests so far.
+        hit: the number of requests with the fault so far.
+        holding: the number of requests that are held now.
     """
 
     kind: str
@@ -68,8 +68,8 @@ ORDERED = {each.name for each in fields(Rule)} - {
 
 
 class Faults:
-    """The rules, in the order they were given; the first that matches and is not used
-    up goes off.
+    """The rules in the order of their creation. The first matching rule that is not
+    used up applies.
     """
 
     def __init__(self, background: Background) -> None:
@@ -78,9 +78,7 @@ class Faults:
         self._given = 0
 
     def add(self, wanted: Mapping[str, Any]) -> Rule:
-        """Order a fault. Raises ApiError for one that could never go off as it is
-        written.
-        """
+        """Add a fault. Raises ApiError for a rule that could never apply."""
         unknown = sorted(set(wanted) - ORDERED)
         if unknown:
             raise invalid_parameter(
@@ -105,7 +103,7 @@ class Faults:
         return rule
 
     def hit(self, method: str, path: str) -> Rule | None:
-        """The fault that comes over a request, counted."""
+        """Return the fault for a request, and count it; None if no rule applies."""
         for rule in self._rules.values():
             if not rule.matches(method, path):
                 continue
@@ -117,18 +115,18 @@ class Faults:
         return None
 
     def rules(self) -> list[dict[str, Any]]:
-        """All rules with their counts."""
+        """Return all rules with their counts."""
         return [asdict(rule) for rule in self._rules.values()]
 
     def clear(self) -> None:
-        """Forget all rules and let go what they hold."""
+        """Delete all rules and release held requests."""
         for rule in self._rules.values():
             rule.released = True
         self._rules.clear()
         self._background.changed()
 
     def release(self, rule_id: int) -> None:
-        """Let go what a rule holds, now and later."""
+        """Release the requests that a rule holds, now and later."""
         self.rule(rule_id).released = True
         self._background.changed()
 
@@ -141,8 +139,8 @@ class Faults:
 
 
 def overwritten(value: Any, new: Mapping[str, Any]) -> Any:
-    """A JSON value in which fields of these names have other values wherever they
-    stand, or are gone (None).
+    """Return a JSON value in which all fields with these names are overwritten, or
+    removed (None), at any depth.
     """
     if isinstance(value, list):
         return [overwritten(each, new) for each in value]

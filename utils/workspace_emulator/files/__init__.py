@@ -1,1 +1,1 @@
-"""The Files API, on Unity Catalog volumes: `/api/2.0/fs`."""
+"""The Files API for Unity Catalog volumes: `/api/2.0/fs`."""

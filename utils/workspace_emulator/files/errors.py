@@ -1,4 +1,4 @@
-"""What the Files API refuses."""
+"""Errors of the Files API."""
 
 from __future__ import annotations
 

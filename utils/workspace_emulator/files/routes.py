@@ -1,4 +1,4 @@
-"""The requests to the Files API."""
+"""Routes of the Files API."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from . import errors
 
 
 class Files:
-    """What `/Volumes` holds: nothing lies outside a volume, and a volume is made by
-    Unity Catalog alone.
+    """The content of `/Volumes`. All files are in volumes, and only Unity Catalog
+    creates volumes.
     """
 
     def __init__(self, tree: Tree, catalog: Catalog) -> None:
@@ -20,15 +20,17 @@ class Files:
         self._catalog = catalog
 
     def file(self, path: str) -> Path:
-        """The file of that name. Raises ApiError where there is none, or a folder."""
+        """Return the real file of a path. Raises ApiError if it does not exist or is a
+        folder.
+        """
         file = self._locate(path)
         if not file.is_file():
             raise errors.not_found(path)
         return file
 
     def place(self, received: Path, path: str, *, overwrite: bool) -> None:
-        """Give an upload its name, whole or not at all; of two at once that may not
-        overwrite, one is refused.
+        """Move an upload to its path atomically. If two concurrent uploads may not
+        overwrite, one fails.
         """
         file = self._locate(path)
         try:
@@ -39,32 +41,34 @@ class Files:
             raise errors.wrong_kind(path) from None
 
     def delete(self, path: str) -> None:
-        """Remove a file."""
+        """Delete a file."""
         self.file(path).unlink()
 
     def folder(self, path: str) -> Path:
-        """The folder of that name. Raises ApiError where there is none, or a file."""
+        """Return the real folder of a path. Raises ApiError if it does not exist or is
+        a file.
+        """
         folder = self._locate(path)
         if not folder.is_dir():
             raise errors.not_found(path)
         return folder
 
     def create_folder(self, path: str) -> None:
-        """Make a folder and those above it; one that is there is left as it is."""
+        """Create a folder and its parents. An existing folder does not change."""
         try:
             self._locate(path).mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise errors.wrong_kind(path) from None
 
     def delete_folder(self, path: str) -> None:
-        """Remove an empty folder."""
+        """Delete an empty folder."""
         try:
             remove(self.folder(path), recursive=False)
         except OSError:
             raise errors.not_empty(path) from None
 
     def entries(self, path: str) -> list[dict[str, Any]]:
-        """What a folder holds."""
+        """Return the entries of a folder."""
         return [self._entry(each) for each in sorted(self.folder(path).iterdir())]
 
     def _entry(self, file: Path) -> dict[str, Any]:

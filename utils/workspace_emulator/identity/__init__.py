@@ -1,1 +1,1 @@
-"""Who calls: tokens, the permissions on them, and SCIM's Me."""
+"""The caller's identity: tokens, the permissions on them, and the SCIM endpoint Me."""

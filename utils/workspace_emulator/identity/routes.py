@@ -1,4 +1,4 @@
-"""The requests about who calls."""
+"""Routes for identity, tokens and permissions."""
 
 from __future__ import annotations
 

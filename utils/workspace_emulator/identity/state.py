@@ -1,6 +1,4 @@
-"""The one user, the tokens that stand for the user, and the permissions to use
-tokens.
-"""
+"""The only user, the user's tokens, and the permissions to use tokens."""
 
 from __future__ import annotations
 
@@ -44,7 +42,7 @@ class Identity:
             }
 
     def check(self, authorization: str | None) -> None:
-        """Whether the header holds a token that is good now. Raises ApiError."""
+        """Check that the header has a valid token. Raises ApiError."""
         scheme, _, value = (authorization or "").partition(" ")
         if scheme.lower() == "basic":
             try:
@@ -63,7 +61,7 @@ class Identity:
         raise errors.invalid_token()
 
     def me(self) -> dict[str, Any]:
-        """The user, as SCIM writes it."""
+        """Return the user in the SCIM format."""
         return {
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
             "id": "1",
@@ -84,7 +82,7 @@ class Identity:
         return {"token_value": value, "token_info": self._info(token_id)}
 
     def tokens(self) -> list[dict[str, Any]]:
-        """All tokens, without their values."""
+        """Return all tokens, without their values."""
         return [self._info(token_id) for token_id in self._tokens]
 
     def delete(self, token_id: str) -> None:
@@ -94,7 +92,7 @@ class Identity:
         del self._tokens[token_id]
 
     def levels(self) -> dict[str, Any]:
-        """What may be permitted."""
+        """Return the permission levels."""
         pairs = [
             {"permission_level": level, "description": text}
             for level, text in LEVELS.items()
@@ -102,7 +100,7 @@ class Identity:
         return {"permission_levels": pairs}
 
     def permissions(self) -> dict[str, Any]:
-        """Who may use tokens."""
+        """Return the permissions to use tokens."""
         entries = []
         for entry in self._permissions.values():
             level = {
@@ -113,8 +111,8 @@ class Identity:
         return {**OBJECT, "access_control_list": entries}
 
     def permit(self, entries: list[dict[str, Any]], *, replace: bool) -> dict[str, Any]:
-        """Permit principals to use tokens, beside those that already are, or instead of
-        them.
+        """Permit principals to use tokens, in addition to the existing permissions or
+        replacing them.
         """
         wanted: dict[str, Document] = {}
         for entry in entries:

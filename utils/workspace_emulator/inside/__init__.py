@@ -1,1 +1,3 @@
-"""What runs in a cluster's environment: the standard library and PySpark alone."""
+"""Programs that run in a cluster's environment, with only the standard library and
+PySpark.
+"""

@@ -1,12 +1,11 @@
-"""Runs one task inside its cluster's environment, where nothing of the emulator is
-installed.
+"""Runs one task in its cluster's environment, where the emulator is not installed.
 
     python run_task.py task.json
 
-The file says what to call: an entry point of an installed package, or a script. How it
-ended goes to `result`, the rest is the task's own output. Over the inherited socket
-`control` the emulator is asked for Spark; when the socket ends the emulator is gone,
-and so is this process with all it started.
+The file defines what to call: an entry point of an installed package, or a script. The
+result is written to `result`; all other output is the task's. The task requests Spark
+from the emulator over the inherited socket `control`. When the socket closes, the
+emulator has ended, and this process ends with all processes that it started.
 """
 
 import importlib
@@ -29,7 +28,7 @@ from typing import Any
 
 
 class Control:
-    """The line to the emulator."""
+    """The connection to the emulator."""
 
     def __init__(self, number: int) -> None:
         self._socket = socket.socket(fileno=number)
@@ -49,8 +48,8 @@ class Control:
 
 
 class SparkOnImport(importlib.abc.MetaPathFinder):
-    """Attaches to the workspace's Spark when PySpark is first imported: a session is
-    there, as on Databricks.
+    """Attaches to the workspace's Spark on the first import of PySpark, so that a
+    session exists, as on Databricks.
     """
 
     def __init__(self, control: Control) -> None:
@@ -74,15 +73,15 @@ class SparkOnImport(importlib.abc.MetaPathFinder):
                 execute(module)
                 attach(self._control.ask("spark"))
 
-            # The loader is this import's own; everybody else's import of PySpark is as
-            # it was.
+            # This patches the loader of this import only; other imports of PySpark do
+            # not change.
             loader.exec_module = then_attach  # type: ignore[method-assign]  # its own
         return spec
 
 
 def attach(answer: dict[str, Any]) -> None:
-    """Make the session of this task: its settings and temporary views are its own, the
-    tables all tasks'.
+    """Create the session of this task. Settings and temporary views belong to the task,
+    tables are shared by all tasks.
     """
     if "error" in answer:
         raise RuntimeError(answer["error"])
@@ -109,7 +108,7 @@ def attach(answer: dict[str, Any]) -> None:
 
 
 def call(task: dict[str, Any]) -> None:
-    """Call what the task names, as `__main__` or by its entry point."""
+    """Call the task's script as `__main__`, or its entry point."""
     if "file" in task:
         sys.argv = [task["file"], *task["parameters"]]
         sys.path.insert(0, os.path.dirname(task["file"]))
@@ -126,7 +125,9 @@ def call(task: dict[str, Any]) -> None:
 
 
 def run(task: dict[str, Any]) -> int:
-    """The exit code. An exit by 0 is a success, any other an error of its own."""
+    """Run the task; return the exit code. SystemExit with 0 is a success, with another
+    value an error of the task.
+    """
     try:
         call(task)
     except SystemExit as error:

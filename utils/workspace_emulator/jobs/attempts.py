@@ -1,4 +1,4 @@
-"""One attempt at a task: on its cluster, with its libraries, as a process."""
+"""One attempt of a task: a process on its cluster, with its libraries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .tasks import FAILED, SUCCESS, kind_of, new_cluster, parameters_of
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an attempt ended, as a run's state says it."""
+    """The result of an attempt, as in a run's state."""
 
     life_cycle: str
     result: str
@@ -41,7 +41,7 @@ class Attempt:
 
 
 class Attempts:
-    """The attempts under way. `folder` keeps each one's log."""
+    """The running attempts. `folder` has the log of every attempt."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Attempts:
         clusters.on_stop.append(self._cluster_stopped)
 
     def log(self, task_run_id: int) -> bytes:
-        """What an attempt has printed so far."""
+        """Return the output of an attempt so far."""
         file = self._folder / str(task_run_id) / "log.txt"
         return file.read_bytes() if file.exists() else b""
 
@@ -143,7 +143,9 @@ class Attempts:
         return verdict_of(ended, attempt.reason)
 
     def _program(self, run_id: int, task: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the process calls, with real paths for the workspace's."""
+        """Return what the process calls, with workspace paths replaced by real
+        paths.
+        """
         run = self._jobs.run(run_id)
         given = run["overriding_parameters"]
         values = {
@@ -177,7 +179,9 @@ class Attempts:
         return {"file": str(file), "parameters": parameters}
 
     def _variables(self, cluster_id: str) -> dict[str, str]:
-        """The cluster's own variables, with the secrets that they refer to."""
+        """Return the cluster's environment variables, with secret references replaced
+        by their values.
+        """
         wanted = self._clusters.get(cluster_id).get("spark_env_vars", {})
         return {
             name: self._tree.translate(
@@ -212,7 +216,9 @@ class Attempts:
 
 
 def verdict_of(ended: ProcessResult, reason: str) -> Verdict:
-    """What the end of a process means; a reason to end it goes before its exit code."""
+    """Return the verdict on a process. A reason to end it has precedence over its exit
+    code.
+    """
     if reason:
         return Verdict("INTERNAL_ERROR", FAILED, reason)
     if ended.code == 0:
@@ -222,7 +228,9 @@ def verdict_of(ended: ProcessResult, reason: str) -> Verdict:
 
 
 def _in_workspace(path: str) -> str:
-    """The whole path of a workspace file, which may be written without `/Workspace`."""
+    """Return the full path of a workspace file, whose prefix `/Workspace` is
+    optional.
+    """
     return (
         path
         if path.startswith(("/Workspace/", "/dbfs/"))

@@ -1,4 +1,4 @@
-"""What is refused about jobs and runs."""
+"""Errors of the jobs API."""
 
 from __future__ import annotations
 

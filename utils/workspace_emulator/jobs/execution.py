@@ -1,4 +1,4 @@
-"""Makes runs happen: their tasks in order, with retries and time limits."""
+"""Executes runs: their tasks in order, with retries and time limits."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from .state import ENDED, Jobs, shown
 from .tasks import FAILED, SUCCESS, needs_of, satisfied
 
 MAX_LOG = 5 * 1024 * 1024
-"""The bytes of a log, its last, that runs/get-output tells."""
-# What is of one attempt at a task and not of the task.
+"""The maximum size in bytes of the log in runs/get-output; the end of the log is
+returned.
+"""
+# Fields of an attempt that are not fields of its task.
 OF_AN_ATTEMPT = (
     "run_id",
     "attempt_number",
@@ -30,7 +32,7 @@ UPSTREAM = {"ALL_SUCCESS": "UPSTREAM_FAILED"}
 
 
 class Execution:
-    """The runs under way."""
+    """The active runs."""
 
     def __init__(
         self, jobs: Jobs, attempts: Attempts, tree: Tree, background: Background
@@ -42,7 +44,7 @@ class Execution:
         self._canceled: set[int] = set()
 
     def resume(self) -> None:
-        """Say of runs that the end of the emulator cut that it did."""
+        """Mark the runs that the end of the emulator interrupted."""
         for run in self._jobs.runs(None, active=True, completed=False):
             message = "The emulator ended while the run was under way"
             for task in run["tasks"]:
@@ -53,8 +55,8 @@ class Execution:
             self._jobs.set_state(run["run_id"], "INTERNAL_ERROR", FAILED, message)
 
     def start(self, run: Document) -> None:
-        """Start a run that was added, or skip it where its job may have no more at
-        once.
+        """Start a new run, or skip it if its job has reached its maximum of concurrent
+        runs.
         """
         run_id, job_id = int(run["run_id"]), run.get("job_id")
         if job_id:
@@ -69,7 +71,7 @@ class Execution:
         self._background.spawn(_name(run_id), self._run(run_id))
 
     def cancel(self, run_id: int) -> None:
-        """End a run; one that has ended stays as it is."""
+        """Cancel a run; a run that has ended does not change."""
         run = self._jobs.run(run_id)
         run_id = int(run.get("parent_run_id", run_id))
         if self._jobs.run(run_id)["state"]["life_cycle_state"] in ENDED:
@@ -79,7 +81,7 @@ class Execution:
         self._background.cancel(_name(run_id))
 
     def output(self, run_id: int) -> dict[str, Any]:
-        """The log, the error and the run itself. Raises ApiError for a run of several
+        """Return the log, the error and the run. Raises ApiError for a run of several
         tasks.
         """
         run = self._jobs.run(run_id)
@@ -99,7 +101,7 @@ class Execution:
                 found[name] = self._tree.show(run[name])
         return found
 
-    # A run
+    # Runs
 
     async def _run(self, run_id: int) -> None:
         settings = self._jobs.run(run_id)["settings"]
@@ -110,8 +112,8 @@ class Execution:
         except asyncio.TimeoutError:
             self._cut(run_id, "TIMEDOUT", f"The run took longer than {limit} s")
         except asyncio.CancelledError:
-            # Without a request to cancel the emulator itself ends, and says so when it
-            # starts again.
+            # Without a cancel request, the emulator itself is ending, and `resume`
+            # marks the run at the next start.
             if run_id in self._canceled:
                 self._canceled.discard(run_id)
                 self._cut(run_id, "CANCELED", "Run cancelled.")
@@ -148,7 +150,7 @@ class Execution:
     async def _tasks(
         self, run_id: int, settings: Mapping[str, Any]
     ) -> dict[str, Verdict]:
-        """Run the tasks, each when those it depends on have ended; how each did."""
+        """Run each task after its dependencies have ended; return the verdicts."""
         waiting = {task["task_key"]: task for task in self._jobs.run(run_id)["tasks"]}
         results: dict[str, Verdict] = {}
         running: dict[asyncio.Task[Verdict], str] = {}
@@ -176,10 +178,10 @@ class Execution:
             await asyncio.gather(*running, return_exceptions=True)
         return results
 
-    # A task
+    # Tasks
 
     def _leave_out(self, task: Mapping[str, Any]) -> Verdict:
-        """End a task that does not run, because of how those it depends on ended."""
+        """Skip a task because of the results of its dependencies."""
         run_if = _run_if(task)
         result = UPSTREAM.get(run_if, "EXCLUDED")
         verdict = Verdict("TERMINATED", result, f"run_if {run_if} does not hold")
@@ -191,7 +193,9 @@ class Execution:
     async def _task(
         self, run_id: int, task: Mapping[str, Any], settings: Mapping[str, Any]
     ) -> Verdict:
-        """Try until it succeeds or the retries are used up; -1 retries for ever."""
+        """Run attempts until one succeeds or the retries are used up; -1 retries
+        without a limit.
+        """
         retries, attempt, task_run_id = (
             int(task.get("max_retries", 0)),
             0,
@@ -222,7 +226,7 @@ def _run_if(task: Mapping[str, Any]) -> str:
 
 
 def _may_run(task: Mapping[str, Any], results: Mapping[str, Verdict]) -> bool:
-    """Whether a task runs, after the verdicts on those it depends on."""
+    """Return whether a task runs after these verdicts on its dependencies."""
     needed = [results[need].result for need in needs_of(task)]
     return satisfied(_run_if(task), needed)
 

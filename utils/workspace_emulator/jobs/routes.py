@@ -1,4 +1,4 @@
-"""The requests to jobs, the same on the API's versions 2.0, 2.1 and 2.2."""
+"""Routes of jobs, the same for the API versions 2.0, 2.1 and 2.2."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..routing import Answer, Call, Route
 from .state import Jobs
 
 VERSIONS = ("2.0", "2.1", "2.2")
-# What is not of the job or the run but of the request.
+# Fields of the request that are not settings of the job or run.
 OF_THE_REQUEST = ("idempotency_token", "access_control_list")
 
 
@@ -61,15 +61,15 @@ def routes(jobs: Jobs) -> list[Route]:
 
 
 def settings_of(call: Call) -> dict[str, Any]:
-    """What a request says of a job or a one-time run."""
+    """Return the settings of a job or a one-time run in a request."""
     return {
         name: value for name, value in call.fields.items() if name not in OF_THE_REQUEST
     }
 
 
 def page(name: str, found: list[dict[str, Any]], call: Call) -> dict[str, Any]:
-    """A page of a list, by `offset` as databricks-cli asks, or by `page_token` as the
-    SDK does.
+    """Return a page of a list, by `offset` for databricks-cli, or by `page_token` for
+    the SDK.
     """
     start = call.number("page_token", call.number("offset", 0))
     end = start + call.number("limit", 20)

@@ -1,4 +1,4 @@
-"""The requests to runs, the same on the API's versions 2.0, 2.1 and 2.2."""
+"""Routes of runs, the same for the API versions 2.0, 2.1 and 2.2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .state import Jobs, shown
 
 
 class Runs:
-    """What answers each request; `url` is where a person would look at a run."""
+    """Handlers of the requests; `url` is the base of a run's page URL."""
 
     def __init__(self, jobs: Jobs, execution: Execution, url: str) -> None:
         self._jobs = jobs

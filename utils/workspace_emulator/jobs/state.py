@@ -1,4 +1,4 @@
-"""Jobs and their runs as documents. `execution` makes the runs happen; nothing here
+"""Jobs and their runs as documents. `execution` executes the runs; this module never
 waits.
 """
 
@@ -20,8 +20,8 @@ GIVEN = ("python_params", "python_named_params", "job_parameters")
 
 
 class Jobs:
-    """Jobs by id, runs by id, and of each run its tasks' runs, which have ids of the
-    same kind.
+    """Jobs by id, and runs by id. The runs of a run's tasks have ids of the same
+    sequence.
     """
 
     def __init__(self, store: Store, owner: str) -> None:
@@ -35,7 +35,7 @@ class Jobs:
     # Jobs
 
     def create(self, settings: Mapping[str, Any]) -> int:
-        """Keep a job; its id. Raises ApiError for settings that could not run."""
+        """Store a job; return its id. Raises ApiError for invalid settings."""
         tasks_of(settings)
         job_id = self._store.next_number("job")
         self._jobs[str(job_id)] = {
@@ -48,13 +48,13 @@ class Jobs:
         return job_id
 
     def job(self, job_id: int) -> Document:
-        """A job as clients read it."""
+        """Return a job in the API's format."""
         if str(job_id) not in self._jobs:
             raise errors.no_job(job_id)
         return self._jobs[str(job_id)]
 
     def jobs(self, name: str) -> list[Document]:
-        """All jobs, or those of a name, the newest first."""
+        """Return all jobs, or those with a name, newest first."""
         found = reversed(list(self._jobs.values()))
         return [
             job
@@ -63,7 +63,7 @@ class Jobs:
         ]
 
     def reset(self, job_id: int, settings: Mapping[str, Any]) -> None:
-        """Put other settings in the place of a job's."""
+        """Replace a job's settings."""
         self.job(job_id)
         tasks_of(settings)
         whole = {"name": "Untitled", "max_concurrent_runs": 1, **settings}
@@ -81,14 +81,14 @@ class Jobs:
         self.reset(job_id, {**remaining, **settings})
 
     def delete(self, job_id: int) -> None:
-        """Forget a job; its runs stay."""
+        """Delete a job; its runs remain."""
         self.job(job_id)
         del self._jobs[str(job_id)]
 
     # Runs
 
     def known(self, token: str, job_id: int | None = None) -> Document | None:
-        """The run that was started with an idempotency token."""
+        """Return the run that was started with an idempotency token."""
         if len(token) > MAX_TOKEN:
             raise invalid_parameter(
                 f"idempotency_token has more than {MAX_TOKEN} characters"
@@ -107,8 +107,8 @@ class Jobs:
         token: str,
         job_id: int | None = None,
     ) -> Document:
-        """Keep a new run, which has not started. `given` is what run-now was given
-        beside the job.
+        """Store a new run that has not started. `given` has the parameters of
+        run-now.
         """
         tasks = tasks_of(settings)
         run_id = self._number()
@@ -139,7 +139,7 @@ class Jobs:
         return self._runs[str(run_id)]
 
     def add_attempt(self, run_id: int, task: Mapping[str, Any], attempt: int) -> int:
-        """Keep a new attempt at a task; the id of its run."""
+        """Store a new attempt of a task; return the id of its run."""
         task_run_id = self._number()
         run = self._runs[str(run_id)]
         run["tasks"].append(
@@ -161,7 +161,7 @@ class Jobs:
         return task_run_id
 
     def run(self, run_id: int) -> Document:
-        """A run, or the run of a task, with all that is known of it."""
+        """Return all data of a run, or of a task's run."""
         if str(run_id) in self._parents:
             parent = self._runs[str(self._parents[str(run_id)]["run_id"])]
             task = next(task for task in parent["tasks"] if task["run_id"] == run_id)
@@ -182,8 +182,8 @@ class Jobs:
     def runs(
         self, job_id: int | None, *, active: bool, completed: bool
     ) -> list[Document]:
-        """Runs, the newest first; of one job, only those under way, only those that
-        have ended.
+        """Return runs, newest first; optionally of one job, only active or only
+        completed.
         """
         found = []
         for run in reversed(list(self._runs.values())):
@@ -195,7 +195,7 @@ class Jobs:
         return found
 
     def delete_run(self, run_id: int) -> None:
-        """Forget a run that has ended."""
+        """Delete a run that has ended."""
         run = self.run(run_id)
         if run["state"]["life_cycle_state"] not in ENDED:
             raise invalid_parameter(
@@ -213,7 +213,9 @@ class Jobs:
         message: str = "",
         **more: Any,
     ) -> None:
-        """Note the state of a run or a task's run; one that has ended gets its time."""
+        """Store the state of a run or a task's run. A run that has ended gets its end
+        time.
+        """
         state = {"life_cycle_state": life_cycle, "state_message": message}
         if result:
             state["result_state"] = result
@@ -235,12 +237,14 @@ class Jobs:
 
 
 def _token_key(token: str, job_id: int | None) -> str:
-    """The key of an idempotency token: it holds for one job, or for one-time runs."""
+    """Return the key of an idempotency token, which is valid for one job, or for
+    one-time runs.
+    """
     return f"{job_id or ''}/{token}"
 
 
 def shown(run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run as clients read it."""
+    """Return a run in the API's format."""
     hidden = ("settings", "error", "error_trace")
     found = {name: value for name, value in run.items() if name not in hidden}
     if "tasks" in found:

@@ -1,4 +1,4 @@
-"""What a task may say: read, and refused where it means nothing or is not emulated."""
+"""Reads and validates the settings of tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ RUN_IF = (
     "ALL_FAILED",
     "AT_LEAST_ONE_FAILED",
 )
-# What a job of one task may say of it on its own level, as the API 2.0 does.
+# Task fields that a job with a single task may have on its own level, as in the API
+# 2.0.
 ON_THE_JOB = (
     *EMULATED,
     "existing_cluster_id",
@@ -34,7 +35,9 @@ SUCCESS, FAILED = "SUCCESS", "FAILED"
 
 
 def tasks_of(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tasks of a job or a one-time run. Raises ApiError for what is wrong."""
+    """Return the tasks of a job or a one-time run. Raises ApiError for invalid
+    settings.
+    """
     tasks = _declared(settings)
     keys = [task.get("task_key") for task in tasks]
     for number, task in enumerate(tasks):
@@ -51,12 +54,12 @@ def tasks_of(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def needs_of(task: Mapping[str, Any]) -> list[str]:
-    """The keys of the tasks that a task depends on."""
+    """Return the keys of a task's dependencies."""
     return [each["task_key"] for each in task.get("depends_on", ())]
 
 
 def satisfied(run_if: str, results: Iterable[str]) -> bool:
-    """Whether a task runs, now that those it depends on have ended."""
+    """Return whether a task runs after the results of its dependencies."""
     ended = list(results)
     good = [result == SUCCESS for result in ended]
     bad = [result not in (SUCCESS, "EXCLUDED") for result in ended]
@@ -74,13 +77,13 @@ def satisfied(run_if: str, results: Iterable[str]) -> bool:
 def parameters_of(
     task: Mapping[str, Any], given: Mapping[str, Any], values: Mapping[str, str]
 ) -> list[str]:
-    """The arguments a task's program gets.
+    """Return the arguments of a task's program.
 
     Args:
         task: as it was declared.
-        given: what run-now gave instead: `python_params`, `python_named_params`.
-        values: what `{{job.id}}` and its like stand for; a reference that is not among
-            them stays as it is.
+        given: replacements from run-now: `python_params`, `python_named_params`.
+        values: the values of references such as `{{job.id}}`; other references do not
+            change.
     """
     kind = kind_of(task)
     positional = given.get("python_params") or task[kind].get("parameters") or []
@@ -94,14 +97,12 @@ def parameters_of(
 
 
 def kind_of(task: Mapping[str, Any]) -> str:
-    """`python_wheel_task` or `spark_python_task`."""
+    """Return `python_wheel_task` or `spark_python_task`."""
     return next(kind for kind in EMULATED if kind in task)
 
 
 def _declared(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tasks as they are declared, or the one of a job that has it on its own
-    level.
-    """
+    """Return the declared tasks, or the single task that a job has on its own level."""
     if "tasks" not in settings:
         task = {name: settings[name] for name in settings if _of_a_task(name)}
         return [{"task_key": "main", **task}]
@@ -186,8 +187,8 @@ def _check_compute(task: Mapping[str, Any], settings: Mapping[str, Any]) -> None
 def new_cluster(
     task: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """What the cluster is to be that is made for the task; None where it runs on one
-    that there is.
+    """Return the settings of the new cluster for a task; None for a task on an existing
+    cluster.
     """
     if task.get("existing_cluster_id"):
         return None
@@ -200,7 +201,7 @@ def new_cluster(
 
 
 def _check_order(tasks: list[dict[str, Any]]) -> None:
-    """Refuse tasks that wait for each other."""
+    """Raise ApiError for circular dependencies."""
     waiting = {task["task_key"]: set(needs_of(task)) for task in tasks}
     while waiting:
         free = [key for key, needs in waiting.items() if not needs & waiting.keys()]

@@ -1,5 +1,5 @@
-"""What is refused about libraries; a library that cannot be installed is no refusal but
-a status.
+"""Errors of the libraries API. A library that cannot be installed is not an error but a
+status.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The requests to libraries."""
+"""Routes of the libraries API."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Libraries of clusters: installed by pip into the cluster's environment, one after
-another, behind the answer.
+"""Libraries of clusters, which pip installs in the background, one at a time, into the
+cluster's environment.
 """
 
 from __future__ import annotations
@@ -42,14 +42,18 @@ class Libraries:
         clusters.on_delete.append(self._deleted)
 
     def resume(self) -> None:
-        """Go on with the installs that the last end of the emulator cut."""
+        """Continue the installs that the end of the last emulator process
+        interrupted.
+        """
         for library in self._libraries.values():
             if library["status"] in UNSETTLED:
                 self._set(library, "PENDING")
                 self._work(library["cluster_id"])
 
     def install(self, cluster_id: str, libraries: Sequence[Library]) -> None:
-        """Have libraries installed; on a cluster that does not run, once it does."""
+        """Request the install of libraries; on a stopped cluster, they are installed at
+        its next start.
+        """
         self._clusters.get(cluster_id)
         for library in libraries:
             check(library)
@@ -63,7 +67,7 @@ class Libraries:
         self._work(cluster_id)
 
     def uninstall(self, cluster_id: str, libraries: Sequence[Library]) -> None:
-        """Have libraries gone after the next start; one that is missing is ignored."""
+        """Remove libraries at the next start; missing libraries are ignored."""
         self._clusters.get(cluster_id)
         for library in libraries:
             key = _key(cluster_id, library)
@@ -74,7 +78,7 @@ class Libraries:
                     self._set(self._libraries[key], "UNINSTALL_ON_RESTART")
 
     def statuses(self, cluster_id: str) -> list[Document]:
-        """The libraries of a cluster, as clients read them."""
+        """Return the libraries of a cluster in the API's format."""
         self._clusters.get(cluster_id)
         return [
             {
@@ -87,7 +91,7 @@ class Libraries:
         ]
 
     def all_statuses(self) -> list[Document]:
-        """The libraries of all clusters that have any."""
+        """Return the libraries of all clusters that have libraries."""
         clusters = dict.fromkeys(
             each["cluster_id"] for each in self._libraries.values()
         )
@@ -97,7 +101,7 @@ class Libraries:
         ]
 
     async def settled(self, cluster_id: str) -> None:
-        """Wait until no install is on its way, or the cluster has stopped."""
+        """Wait until no install is pending, or the cluster has stopped."""
         await self._background.until(
             lambda: not self._clusters.runs(cluster_id)
             or not any(each["status"] in UNSETTLED for each in self._of(cluster_id))
@@ -153,7 +157,9 @@ class Libraries:
             self._background.changed()
 
     def _advance(self, library: Document, status: str, *messages: str) -> None:
-        """Note how far an install is, unless an uninstall was asked for meanwhile."""
+        """Store the status of an install, unless an uninstall was requested
+        meanwhile.
+        """
         now = self._libraries.get(_key(library["cluster_id"], library["library"]))
         if now is not None and now["status"] in UNSETTLED:
             self._set(library, status, *messages)
@@ -164,7 +170,7 @@ class Libraries:
         installed = environment.packages()
         changes = await environment.changes(arguments)
         self._advance(library, "INSTALLING")
-        if library.get("at_start"):  # nothing has run in it yet
+        if library.get("at_start"):  # no task has run in it yet
             await environment.install(arguments)
         elif changes.removed or wheel_name(library["library"]) in installed:
             await environment.rehearse(
@@ -174,9 +180,7 @@ class Libraries:
             await environment.install(arguments)
 
     def _arguments(self, library: Library) -> list[str]:
-        """What pip is given for a library. Raises ApiError for a file that cannot be
-        one.
-        """
+        """Return pip's arguments for a library. Raises ApiError for an invalid file."""
         if "pypi" in library:
             repo = library["pypi"].get("repo")
             return [
@@ -194,7 +198,9 @@ class Libraries:
 
 
 def check(library: Library) -> None:
-    """Refuse what is no library. Raises ApiError, 501 for those of other languages."""
+    """Validate a library. Raises ApiError, with status 501 for libraries of other
+    languages.
+    """
     for kind in FOREIGN:
         if kind in library:
             raise not_emulated(f"libraries of kind {kind}")
@@ -209,12 +215,12 @@ def check(library: Library) -> None:
 
 
 def _is_argument(value: Any) -> bool:
-    """Whether pip takes a value as what to install, and not as an option."""
+    """Return whether pip reads a value as a requirement and not as an option."""
     return isinstance(value, str) and value != "" and not value.startswith("-")
 
 
 def wheel_name(library: Library) -> str:
-    """The package a wheel is of, by its file's name; empty for another library."""
+    """Return the package of a wheel, by its file's name; empty for another library."""
     return normalized(PurePosixPath(library.get("whl", "")).name.split("-")[0])
 
 

@@ -1,1 +1,1 @@
-"""What makes clusters real: environments, processes, Spark."""
+"""The runtime of clusters: Python environments, processes and Spark."""

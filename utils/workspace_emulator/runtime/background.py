@@ -1,6 +1,4 @@
-"""What goes on behind the answers: tasks of the event loop by name, and waiting for
-what they change.
-"""
+"""Background work: named tasks of the event loop, and waiting for their changes."""
 
 from __future__ import annotations
 
@@ -13,41 +11,41 @@ log = logging.getLogger(__name__)
 
 
 class Background:
-    """Named tasks, one at a time under each name, all ended by `stop`."""
+    """Named tasks, at most one per name. `stop` ends all of them."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Start work under a name; what still runs under it is cancelled."""
+        """Start a task under a name; cancel a task that still runs under this name."""
         self.cancel(name)
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks[name] = task
         task.add_done_callback(self._ended)
 
     def runs(self, name: str) -> bool:
-        """Whether work goes on under that name."""
+        """Return whether a task runs under this name."""
         return name in self._tasks
 
     def cancel(self, name: str) -> None:
-        """End the work of that name, if there is any."""
+        """Cancel the task with this name, if any."""
         task = self._tasks.pop(name, None)
         if task is not None:
             task.cancel()
 
     def changed(self) -> None:
-        """Have all that wait look again."""
+        """Make all waiting tasks check their conditions again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition, which is asked again after each change."""
+        """Wait for a condition, which is checked after each change."""
         while not condition():
             await self._changed.wait()
 
     async def stop(self) -> None:
-        """Cancel everything and wait for its end."""
+        """Cancel all tasks and wait until they have ended."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

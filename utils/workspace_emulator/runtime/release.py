@@ -1,4 +1,4 @@
-"""The one Databricks runtime that is emulated."""
+"""The only Databricks runtime that is emulated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ PYTHON = "3.11"
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "clusters"
 LOCK = ROOT / "requirements" / "cluster.txt"
-"""What a new cluster's environment holds: PySpark, Delta's Python part and a Java."""
+"""The lock of a new cluster's environment: PySpark, the Python package of Delta, and
+Java.
+"""
 NODE_TYPE: dict[str, Any] = {
     "node_type_id": "emulated.small",
     "memory_mb": 8192,
@@ -25,8 +27,8 @@ NODE_TYPE: dict[str, Any] = {
 
 
 def check(spark_version: str) -> None:
-    """Refuse any other runtime: code that runs on this one may not run there. Raises
-    ApiError.
+    """Raise ApiError for another runtime: code that runs on this runtime may not run
+    there.
     """
     if spark_version != SPARK_VERSION:
         raise unsupported(spark_version)

@@ -1,5 +1,5 @@
-"""The workspace's Spark: one JVM for all clusters, with a metastore on disk, started
-when a task first asks.
+"""The workspace's Spark: one JVM for all clusters, with a metastore on disk, started on
+the first request of a task.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ START_SECONDS = 120
 
 
 class SparkUnavailableError(Exception):
-    """Spark could not be started; the text says why."""
+    """Spark could not be started; the text has the reason."""
 
 
 class Spark:
-    """Where tasks attach: the port and the secret of the JVM's gateway.
+    """The address for tasks: port and secret of the JVM's gateway.
 
     The clusters of a workspace share their tables, and therefore one metastore. Derby,
-    which stores it, serves one process at a time: so there is one JVM.
+    which stores it, supports one process at a time, so there is only one JVM.
     """
 
     def __init__(self, folder: Path, jars: Path | None, template: Template) -> None:
@@ -36,8 +36,8 @@ class Spark:
         self._gateway: dict[str, Any] = {}
 
     async def gateway(self) -> dict[str, Any]:
-        """`{"port": ..., "secret": ...}` of the running JVM, started where it is not.
-        Raises SparkUnavailableError.
+        """Return `{"port": ..., "secret": ...}` of the JVM; start it if it does not
+        run. Raises SparkUnavailableError.
         """
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
@@ -45,8 +45,8 @@ class Spark:
             return self._gateway
 
     async def stop(self) -> None:
-        """End the JVM; it also ends when the emulator is gone, because then its
-        standard input ends.
+        """Stop the JVM. It also ends with the emulator, because its standard input then
+        ends.
         """
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
@@ -111,7 +111,7 @@ class Spark:
 
     def _settings(self, jars: list[str]) -> dict[str, str]:
         cores = str(os.cpu_count() or 2)
-        # Small data: its queries end before the second compiler pays.
+        # For small data, queries end before the second compiler (C2) saves time.
         java = (
             "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
             f" -Dderby.system.home={self._folder} -Duser.timezone=UTC"
@@ -126,7 +126,7 @@ class Spark:
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.local.dir": str(self._folder / "local"),
-            # Tables by name, kept on disk between two starts.
+            # Stores tables by name on disk, so that they survive a restart.
             "spark.sql.catalogImplementation": "hive",
             "spark.sql.warehouse.dir": str(self._folder / "warehouse"),
             "spark.hadoop.javax.jdo.option.ConnectionURL": (
@@ -136,12 +136,12 @@ class Spark:
             "spark.sql.catalog.spark_catalog": (
                 "org.apache.spark.sql.delta.catalog.DeltaCatalog"
             ),
-            # As on Databricks: a table is a Delta table unless it says otherwise, and
-            # times are UTC.
+            # As on Databricks, a table is a Delta table by default, and times are in
+            # UTC.
             "spark.sql.sources.default": "delta",
             "spark.sql.legacy.createHiveTableByDefault": "false",
             "spark.sql.session.timeZone": "UTC",
-            # The defaults are for clusters: 50, 200 and 10,000 tasks, each some
+            # The defaults are for clusters: 50, 200 and 10,000 tasks of some
             # milliseconds.
             "spark.databricks.delta.snapshotPartitions": cores,
             "spark.sql.shuffle.partitions": cores,

@@ -1,4 +1,4 @@
-"""What the secret store refuses."""
+"""Errors of the secrets API."""
 
 from __future__ import annotations
 

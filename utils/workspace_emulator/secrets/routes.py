@@ -1,4 +1,4 @@
-"""The requests to the secret store."""
+"""Routes of the secrets API."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Scopes of secrets, and who may read them. One user calls, so that the access lists
-are kept, not enforced.
+"""Secret scopes and their access lists. There is only one user, so access lists are
+stored but not enforced.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Secrets:
         self._scopes = store.collection("secret_scope")
 
     def create_scope(self, scope: str, owner: str) -> None:
-        """Make a scope that its owner manages. Raises ApiError where there is one."""
+        """Create a scope that its owner manages. Raises ApiError if it exists."""
         if not NAME.fullmatch(scope):
             raise invalid_parameter(f"Invalid scope name: {scope!r}")
         if scope in self._scopes:
@@ -32,16 +32,16 @@ class Secrets:
         self._scopes[scope] = {"secrets": {}, "acls": {owner: "MANAGE"}}
 
     def delete_scope(self, scope: str) -> None:
-        """Remove a scope and its secrets."""
+        """Delete a scope and its secrets."""
         self._scope(scope)
         del self._scopes[scope]
 
     def scopes(self) -> list[Document]:
-        """All scopes."""
+        """Return all scopes."""
         return [{"name": name, "backend_type": "DATABRICKS"} for name in self._scopes]
 
     def put(self, scope: str, key: str, value: str) -> None:
-        """Keep a value, as base64, over the one before."""
+        """Store a value, as base64; replaces an existing value."""
         if not NAME.fullmatch(key):
             raise invalid_parameter(f"Invalid secret key: {key!r}")
         document = self._scope(scope)
@@ -52,21 +52,21 @@ class Secrets:
         self._scopes[scope] = document
 
     def get(self, scope: str, key: str) -> str:
-        """A value, as base64."""
+        """Return a value, as base64."""
         found = self._scope(scope)["secrets"]
         if key not in found:
             raise errors.no_secret(scope, key)
         return str(found[key]["value"])
 
     def delete(self, scope: str, key: str) -> None:
-        """Remove a secret."""
+        """Delete a secret."""
         self.get(scope, key)
         document = self._scope(scope)
         del document["secrets"][key]
         self._scopes[scope] = document
 
     def keys(self, scope: str) -> list[Document]:
-        """The keys of a scope, without their values."""
+        """Return the keys of a scope, without their values."""
         found = self._scope(scope)["secrets"]
         return [
             {"key": key, "last_updated_timestamp": secret["last_updated_timestamp"]}
@@ -74,7 +74,7 @@ class Secrets:
         ]
 
     def put_acl(self, scope: str, principal: str, permission: str) -> None:
-        """Note what a principal may do."""
+        """Set the permission of a principal."""
         if permission not in PERMISSIONS:
             raise invalid_parameter(
                 f"permission must be one of {', '.join(PERMISSIONS)}, not"
@@ -85,18 +85,18 @@ class Secrets:
         self._scopes[scope] = document
 
     def acl(self, scope: str, principal: str) -> Document:
-        """What a principal may do."""
+        """Return the permission of a principal."""
         acls = self._scope(scope)["acls"]
         if principal not in acls:
             raise errors.no_acl(scope, principal)
         return {"principal": principal, "permission": acls[principal]}
 
     def acls(self, scope: str) -> list[Document]:
-        """What all principals may do."""
+        """Return the permissions of all principals."""
         return [self.acl(scope, principal) for principal in self._scope(scope)["acls"]]
 
     def delete_acl(self, scope: str, principal: str) -> None:
-        """Forget a principal."""
+        """Delete the permission of a principal."""
         self.acl(scope, principal)
         document = self._scope(scope)
         del document["acls"][principal]

@@ -1,4 +1,4 @@
-"""What the workspace's tree of files and notebooks refuses."""
+"""Errors of the workspace API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests to the workspace's tree."""
+"""Routes of the workspace API."""
 
 from __future__ import annotations
 

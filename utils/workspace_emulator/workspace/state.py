@@ -1,5 +1,5 @@
-"""Workspace files and notebooks. A notebook is a file of source with a language; it is
-kept, not run.
+"""Workspace files and notebooks. A notebook is a source file with a language; it is
+stored, not run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NOTEBOOK_HEADER = b"# Databricks notebook source"
 
 
 class Workspace:
-    """The tree of `/Workspace`, which the API also knows without that prefix."""
+    """The tree of `/Workspace`; in API paths, this prefix is optional."""
 
     def __init__(self, store: Store, tree: Tree) -> None:
         self._store = store
@@ -28,8 +28,8 @@ class Workspace:
     def import_(
         self, path: str, content: bytes, kind: str, language: str, *, overwrite: bool
     ) -> None:
-        """Keep a file, or a notebook where the format is SOURCE or AUTO and the source
-        says it is one.
+        """Store a file, or a notebook if the format is SOURCE or AUTO and the content
+        is a notebook's.
         """
         if kind not in ("SOURCE", "AUTO", "RAW"):
             raise not_emulated(f"workspace imports of format {kind}")
@@ -56,11 +56,13 @@ class Workspace:
         }
 
     def status(self, path: str) -> Document:
-        """One object, as clients read it. Raises ApiError where there is none."""
+        """Return an object in the API's format. Raises ApiError if it does not
+        exist.
+        """
         return self._entry(self._existing(path))
 
     def entries(self, path: str) -> list[Document]:
-        """What a folder holds; of a file, itself."""
+        """Return the entries of a folder; for a file, the file."""
         file = self._existing(path)
         return [
             self._entry(each)
@@ -68,21 +70,21 @@ class Workspace:
         ]
 
     def export(self, path: str) -> bytes:
-        """The content of a file or the source of a notebook."""
+        """Return the content of a file or the source of a notebook."""
         file = self._existing(path)
         if file.is_dir():
             raise errors.is_a_directory(path)
         return file.read_bytes()
 
     def mkdirs(self, path: str) -> None:
-        """Make a folder and those above it."""
+        """Create a folder and its parents."""
         try:
             self._file(path).mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise errors.already_exists(path) from None
 
     def delete(self, path: str, *, recursive: bool) -> None:
-        """Remove an object; a folder with content only recursively."""
+        """Delete an object; a folder with content only recursively."""
         file = self._existing(path)
         try:
             remove(file, recursive=recursive)
@@ -96,8 +98,8 @@ class Workspace:
     def _entry(self, file: Path) -> Document:
         name = self._name(file)
         if file.is_dir() and name not in self._objects:
-            # A folder is also made by a file below it: it is numbered when it is first
-            # seen.
+            # A file in a folder also creates the folder, so a folder gets its number
+            # when it is first read.
             number = self._store.next_number("object")
             self._objects[name] = {"object_type": "DIRECTORY", "object_id": number}
         known: dict[str, Any] = self._objects.get(
@@ -120,7 +122,7 @@ class Workspace:
 
 
 def _is_notebook(kind: str, content: bytes) -> bool:
-    """Whether an import of that format is a notebook, not a plain file."""
+    """Return whether an import with this format is a notebook, not a plain file."""
     if kind == "AUTO":
         return content.startswith(NOTEBOOK_HEADER)
     return kind == "SOURCE"

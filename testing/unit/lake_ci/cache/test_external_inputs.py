@@ -1,4 +1,6 @@
-"""What is told of the machine and of the world outside, and what is not."""
+"""External inputs of the machine and the network: which changes are detected, and which
+are ignored.
+"""
 
 from __future__ import annotations
 
@@ -88,14 +90,14 @@ def test_the_interpreter_of_an_environment_and_the_one_it_was_made_of_have_one_n
     assert found.startswith(f"CPython {version}.")
     assert (
         make().interpreter("3.99", venv) == found
-    )  # nox takes an environment as it is
+    )  # nox uses an existing environment unchanged
 
 
 def test_the_interpreter_is_the_one_that_nox_makes_environments_of(
     make: Make, tmp_path: Path
 ) -> None:
-    """The one that runs nox comes before another of its version on PATH, and nothing
-    else does.
+    """The Python that runs nox is preferred to another of its version on PATH, and
+    nothing else is preferred to it.
     """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     for name, script in (
@@ -169,7 +171,7 @@ def test_the_browser_counts_by_its_program_and_version(
     before = make(PATH=str(tmp_path)).external("browser")
     assert before.endswith(" Chromium 155")
     assert make(LAKE_CI_CHROMIUM=str(program)).external("browser") == before
-    # The program is a script that stays the same when the browser is upgraded.
+    # The program is a script that does not change when the browser is upgraded.
     version.write_text("Chromium 156\n")
     assert make(PATH=str(tmp_path)).external("browser").endswith(" Chromium 156")
     version.unlink()
@@ -204,8 +206,8 @@ def test_an_engine_that_is_prepared_has_one_state_before_and_after(
 
 
 class Engine:
-    """A container engine that tells its version and its images, by a client of its
-    own.
+    """A fake container engine that reports its version and its images through a fake
+    client.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -218,7 +220,7 @@ class Engine:
 
     @property
     def images(self) -> dict[str, str]:
-        """The id of each image that it holds."""
+        """Return the ids of its images by name."""
         return {unquote(file.name): file.read_text() for file in self._images.iterdir()}
 
     @images.setter
@@ -246,7 +248,7 @@ esac
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """An engine whose client is the first on PATH."""
+    """Return an engine whose client is first on PATH."""
     folder = tmp_path / "client"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")

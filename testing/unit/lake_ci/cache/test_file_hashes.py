@@ -1,4 +1,4 @@
-"""Digests kept between runs: never that of a content that is no longer there."""
+"""Hashes that are cached between runs are never those of an earlier content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from lake_ci.cache.file_hashes import Digests
 
 @pytest.fixture
 def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """The digests of files of the test's folder, as one run of the suite sees them."""
+    """Return a function that returns the hashes of the folder's files, as one run reads
+    them.
+    """
 
     def run(*names: str) -> dict[str, str]:
         found = Digests(tmp_path, tmp_path / ".cache" / "digests")
@@ -26,8 +28,8 @@ def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 
 def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the file system's clock be a minute past the file's times, as it is in a
-    checkout of yesterday.
+    """Move the file system's clock a minute after the file's times, as in a checkout of
+    yesterday.
     """
     later = path.lstat().st_ctime_ns + 60 * 10**9
     monkeypatch.setattr(
@@ -36,7 +38,7 @@ def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that are read from now on."""
+    """Return the list of files that are read from now on."""
     noted: list[str] = []
     real = file_hashes._read
 

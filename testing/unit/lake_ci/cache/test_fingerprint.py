@@ -1,5 +1,5 @@
-"""What the fingerprint of a session covers, and that it does not cover what cannot be
-told.
+"""The fingerprint of a session covers all its inputs; undeterminable inputs make it
+uncacheable.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def session(run: object) -> None:
 
 @pytest.fixture
 def look(root: Path) -> Look:
-    """The fingerprint of a job of the repository `root`, as a run of the moment sees
-    it.
+    """Return the fingerprint of a job of the repository `root`, as a current run
+    computes it.
     """
 
     def fingerprint(
@@ -195,7 +195,7 @@ def left(
     run: str = "1",
     partial: bool = False,
 ) -> None:
-    """What a docker job leaves."""
+    """Write the output of a docker job."""
     (root / "reports" / "docker").mkdir(parents=True, exist_ok=True)
     (root / "dist").mkdir(exist_ok=True)
     (root / "dist" / "wheel").write_text("wheel")

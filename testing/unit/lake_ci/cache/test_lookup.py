@@ -1,5 +1,5 @@
-"""What is reused of earlier runs, by a real nox: everything that holds, nothing else,
-and the plan says so before.
+"""The cache reuses exactly the valid results of earlier runs, in a real nox, and the
+plan reports it before the run.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def fourth(run):
 
 
 class Reusing:
-    """The repository of these jobs, and which of them have run."""
+    """The repository of these jobs, and a record of the jobs that ran."""
 
     def __init__(self, nox_run: Nox) -> None:
         self.nox = nox_run
@@ -77,8 +77,8 @@ class Reusing:
         (self.root / path).write_text(text)
 
     def run(self, *arguments: str) -> list[str]:
-        """Run the pipeline, or what the arguments say; the jobs that really ran, in
-        alphabetical order.
+        """Run the pipeline, or the given arguments; return the jobs that really ran,
+        sorted by name.
         """
         (self.root / "ran").unlink(missing_ok=True)
         self.code = self.nox.here(*(arguments or ("--", "--plain", "-j", "1")))
@@ -90,7 +90,7 @@ class Reusing:
     def planned(
         self, capsys: pytest.CaptureFixture[str], *arguments: str
     ) -> dict[str, Any]:
-        """What the plan answers, by session."""
+        """Return the plan's verdicts by session."""
         capsys.readouterr()
         assert self.nox.here("-s", "plan", "--", "--json", *arguments) == 0
         found: dict[str, Any] = json.loads(capsys.readouterr().out)["cache"]
@@ -131,7 +131,7 @@ def test_cached_sessions_are_counted_and_take_no_time(
     jobs: Reusing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.run()
-    # A failure leaves no seconds; those of the newest cached result count.
+    # A failure records no seconds, so those of the newest cached result are used.
     shutil.rmtree(jobs.root / "reports")
     jobs.write("b/one", "other")
     capsys.readouterr()
@@ -139,7 +139,7 @@ def test_cached_sessions_are_counted_and_take_no_time(
     output = capsys.readouterr().out.splitlines()
     assert output[1].startswith("4 sessions: 2 cached, 2 to run in about ")
     assert output[1].endswith(" on 1 worker")
-    # The cache knows the others; `fourth` is never cached.
+    # The cache has the durations of the others; `fourth` is never cached.
     assert output[2] == "an estimate: no run of 1 session is recorded"
     shutil.rmtree(jobs.root / "reports")
     jobs.nox.here("-s", "plan")
@@ -163,7 +163,7 @@ def test_a_change_runs_what_reads_it_and_the_plan_says_why_before(
     assert jobs.nox.here("-s", "plan", "--", "--why", "second") == 0
     assert "second: run\n  b/one changed\n  b/two is new\n" in capsys.readouterr().out
     assert jobs.run() == ["fourth", "second"]
-    # What was before holds again as soon as it is there again.
+    # An earlier result is valid again when its inputs are restored.
     jobs.write("b/one", "b")
     (jobs.root / "b" / "two").unlink()
     assert jobs.run() == ["fourth"]
@@ -173,7 +173,7 @@ def test_who_takes_from_a_job_runs_only_where_that_leaves_something_else(
     jobs: Reusing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.run()
-    jobs.write("a/two", "more")  # the first reads it, and leaves the same
+    jobs.write("a/two", "more")  # `first` reads it, and its output does not change
     assert {name: row["answer"] for name, row in jobs.planned(capsys).items()} == {
         "first": "run",
         "second": "later",

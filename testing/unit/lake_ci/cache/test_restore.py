@@ -1,4 +1,4 @@
-"""What a kept result left comes back whole, or not at all."""
+"""The files of a cached result are restored completely or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VARIANT = Job("build", build, reports=("SHA256SUMS", "dist/")).variants[0]
 
 
 class Checkout:
-    """A checkout whose job left a report and dist/, and the store that has them."""
+    """A checkout whose job wrote a report and dist/, and the store with these files."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "checkout"
@@ -65,7 +65,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def content(root: Path) -> dict[str, str]:
-    """Every file below a checkout, but for what the suite keeps for itself."""
+    """Return all files below a checkout, except the suite's own."""
     files = [
         path
         for path in root.rglob("*")

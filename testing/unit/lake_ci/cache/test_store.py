@@ -1,6 +1,4 @@
-"""Kept results: whole or absent, whatever ends a process, damages a file or fills the
-disk.
-"""
+"""Cache entries are complete or absent after kills, damaged files and full disks."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def leave(root: Path, text: str = "text", job: str = "lint") -> list[Path]:
-    """The reports of a job."""
+    """Write the reports of a job."""
     folder = root / "reports" / job
     (folder / "deep").mkdir(parents=True, exist_ok=True)
     (folder / "one.txt").write_text(text)
@@ -135,7 +133,7 @@ def test_a_file_that_belongs_elsewhere_is_refused(
 
 
 def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None:
-    """Look for an entry whose manifest is whole and says something else."""
+    """Look up an entry whose manifest is intact but has other values."""
     store.keep(PRINT, b"inputs", RESULT, root, leave(root))
     file = store.folder / "v2" / PRINT / "manifest.json"
     text = json.dumps({**json.loads(file.read_text().split("\n")[1]), **change})
@@ -150,7 +148,7 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
     for number in range(4):
         store.keep(f"{number}" * 64, b"", RESULT, tmp_path, files)
         os.utime(store.folder / "v2" / (f"{number}" * 64), (number, number))
-    assert store.find("0" * 64) is not None  # used just now
+    assert store.find("0" * 64) is not None  # it was just used
     entries, size = store.status()
     store.limit = size - 1
     gone, freed = store.prune()
@@ -272,7 +270,7 @@ def test_two_writers_and_kills_at_random_moments_leave_a_whole_entry_or_none(
 
 
 def whole(store: Store, back: Path, *, replaced: bool = False) -> int:
-    """1 where there is an entry, all of it of one run; 0 where there is none, or it may
+    """Return 1 for a complete entry of a single run; 0 if there is none, or if it may
     just have been replaced.
     """
     try:

@@ -1,5 +1,5 @@
-"""The session reads what was typed, refuses before it starts anything, and makes a row
-of each step.
+"""The session reads its arguments, rejects errors before it starts anything, and has a
+row for each step.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def test_status_needs_no_artifacts(ctx: CheckContext) -> None:
 
 
 def rows(ctx: CheckContext, code: int, *events: Any) -> list[tuple[str, Outcome]]:
-    """The rows of a deploy that tells these events."""
+    """Return the rows of a deploy that reports these events."""
 
     def execute(argv: list[str], *, env: Any, echo: Callable[[str], None]) -> Completed:
         for event in events:

@@ -1,4 +1,4 @@
-"""The picture of a run, drawn by a script of its own."""
+"""The picture of a run, which a separate script draws."""
 
 from __future__ import annotations
 

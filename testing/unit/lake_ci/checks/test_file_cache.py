@@ -1,4 +1,4 @@
-"""Which results of files are cached, and what invalidates them."""
+"""The results of files that are cached, and the changes that invalidate them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The check of declared inputs: copies that hold only what is declared, and the words
-on what was missed.
+"""The check of declared inputs: copies with only the declared files, and the messages
+about missing ones.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def test_a_copy_holds_the_files_it_is_given_and_the_tags_and_history_of_the_chec
     assert git(copy, "remote", "get-url", "origin") == "https://example.org/lake.git"
     assert (
         git(root, "status", "--porcelain").count("\n") == 2
-    )  # the checkout is as it was
+    )  # the checkout did not change
 
 
 def test_git_does_not_read_what_is_marked_unread(
@@ -102,9 +102,10 @@ def test_git_does_not_read_what_is_marked_unread(
     indexed = int((copy / ".git" / "index").stat().st_ctime)
     clock = tmp_path / "clock"
     clock.touch()
-    # git compares whole seconds, and a mark in the next one is a change to it.
+    # git compares whole seconds, so a file that is written in the next second counts as
+    # changed.
     while int(clock.stat().st_ctime) == indexed:
-        time.sleep(0.05)  # only the clock of the file system is waited for
+        time.sleep(0.05)  # wait only until the clock of the file system advances
         clock.touch()
     unread = mark_unread(copy, ["undeclared"])
     if not unread:

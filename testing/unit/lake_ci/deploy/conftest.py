@@ -52,14 +52,14 @@ class FakeWorkspace:
 
     Attributes:
         calls: the calls that change something, in order.
-        files: the volume.
-        running: the wheel that the cluster's processes see: what was installed when it
-            last started, or was new then.
-        break_at: raises the error for the first call of that name, before it does
-            anything.
-        lose_at: the same, after it did it: the answer that is lost.
-        tables: Delta versions, as `inspect` tells them.
-        result: how the next scripts end.
+        files: the files of the volume.
+        running: the wheel that the cluster's processes import: the wheel that was
+            installed at its last start, or that was new since then.
+        break_at: raises the error for the first call of that name, before the call has
+            an effect.
+        lose_at: raises the error after the call took effect: its response is lost.
+        tables: Delta versions, as `inspect` reports them.
+        result: the result of the next scripts.
     """
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -268,7 +268,9 @@ class Scene:
     process: int = 41
 
     def context(self, **options: Any) -> DeployContext:
-        """A deploy's own view, as a new process has it; the ones before are gone."""
+        """Return a new context, as in a new process; the earlier contexts have
+        ended.
+        """
         self.process += 1
         me = Holder(
             f"deploy{self.process}",
@@ -294,7 +296,7 @@ class Scene:
         return context
 
     def row(self, name: str) -> dict[str, Any]:
-        """The last row of that name."""
+        """Return the last row of that name."""
         return [
             event
             for event in self.events
@@ -308,7 +310,7 @@ class Scene:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Time passes only by waiting."""
+    """Return a clock that only advances by waiting."""
     seconds = [1_000_000.0]
 
     def sleep(number: float) -> None:
@@ -359,7 +361,9 @@ def scene(workspace: FakeWorkspace, target: Target, clock: Clock) -> Scene:
 
 @pytest.fixture
 def built(target: Target) -> Callable[..., tuple[Release, dict[str, bytes]]]:
-    """`built("1.0")`: a release and its files, as `release.make` makes them."""
+    """Return `built("1.0")`, which returns a release and its files as `release.make`
+    does.
+    """
     import hashlib
 
     def make(version: str, wheel: bytes = b"wheel") -> tuple[Release, dict[str, bytes]]:

@@ -1,4 +1,4 @@
-"""What is not exactly what was built, of exactly this commit, is refused, by name."""
+"""Artifacts that differ from the build of this commit are rejected by name."""
 
 from __future__ import annotations
 

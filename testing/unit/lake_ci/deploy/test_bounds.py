@@ -1,6 +1,7 @@
-"""Every method that asks a workspace ends: within its attempts, its pages and its time.
+"""Every method that sends requests to a workspace ends: its attempts, pages and time
+are limited.
 
-The methods are found by introspection, so that a new one cannot be forgotten.
+The methods are found by introspection, so that new methods are included.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ LIMITS = Limits(
     request=1, attempts=3, pause=0.1, poll=0.5, start=5, install=5, run=5, busy=5
 )
 PAGES = 7
-# Requests of a method that polls to its limit.
+# The maximum number of requests of a method that polls to its limit.
 MOST = 100
 WHEEL = "/Volumes/main/shop/artifacts/shop-1.0-py3-none-any.whl"
 HOLDER: dict[str, Any] = {
@@ -57,7 +58,7 @@ HOLDER: dict[str, Any] = {
     "expires": 9e12,
 }
 RUNNING = {"life_cycle_state": "RUNNING"}
-# A workspace where whatever was asked for is under way, and stays so.
+# A workspace in which all requested work stays pending.
 PENDING: dict[str, Any] = {
     "/api/2.0/preview/scim/v2/Me": {"userName": "me"},
     "/api/2.1/clusters/get": {"state": "PENDING", "cluster_name": "shop"},
@@ -81,13 +82,14 @@ POLLING = {
     *(f"Installation.{name}" for name in WAITS),
 }
 PENDING_CLI = {"clusters": [], "jobs": [], "run_id": 1, "job_id": 1, "settings": {}}
-# Of a lost connection the CLI prints the error of requests, of a refusal the answer.
+# For a lost connection, the CLI prints the error of requests; for a refusal, the
+# response.
 BUSY = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "try again"}
 CLI_SAYS = {
     "503": f"Error: {json.dumps(BUSY).encode()!r}",
     "dropped": "requests.exceptions.ConnectionError: Remote end closed connection",
 }
-# What does not fail where the workspace does: an end that is not known stays unknown.
+# Methods that do not fail if the workspace fails: an unknown result stays unknown.
 TOLERANT = {"DeployContext.seen", "DeployContext.entry"}
 
 
@@ -103,7 +105,7 @@ RELEASE = Release(
     files={"shop.whl": ""},
     job={},
 )
-# What a method is given for a parameter of that name, the same in every world.
+# The argument for each parameter name, the same for every kind of workspace.
 VALUES: dict[str, Any] = {
     "limits": LIMITS,
     "release": RELEASE,
@@ -131,7 +133,9 @@ VALUES: dict[str, Any] = {
 
 
 class Server(ThreadingHTTPServer):
-    """A workspace with one answer to all: 503, dropped, empty, pending or pages."""
+    """A workspace with one answer to all requests: 503, dropped, empty, pending or
+    pages.
+    """
 
     daemon_threads = True
     mode = "pending"
@@ -180,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Cli(DatabricksCli):
-    """databricks-cli whose runs a world counts."""
+    """databricks-cli with a counter of its runs."""
 
     count: Callable[[], None]
 
@@ -191,12 +195,12 @@ class Cli(DatabricksCli):
 
 @dataclass
 class World:
-    """The real clients on a workspace that always answers the same.
+    """The real clients with a workspace that always gives the same answer.
 
     Attributes:
-        server: what the SDK asks.
-        folder: of the program in place of databricks-cli, which counts its runs.
-        seconds: how long was slept.
+        server: the server that the SDK calls.
+        folder: the folder of the fake databricks-cli, which counts its runs.
+        seconds: the total time of sleeps.
     """
 
     server: Server
@@ -231,7 +235,7 @@ class World:
         self.texts = {"name", "token", "cluster", "cluster_id", "runtime"}
 
     def counted(self, clock: Clock) -> WorkspaceClient:
-        """An SDK client whose requests are counted."""
+        """Return an SDK client whose requests are counted."""
         options: dict[str, Any] = {
             "clock": SdkClock(clock, LIMITS.request),
             "disable_experimental_files_api_client": True,
@@ -251,18 +255,18 @@ class World:
             self.count()
             return do(*arguments, **options)
 
-        # No hook for it.
+        # The SDK has no hook for this.
         sdk.api_client.do = counted  # type: ignore[method-assign]  # a double
         limit_pages(sdk.api_client, PAGES)
         return sdk
 
     def count(self) -> None:
-        """Fail where a method asks or sleeps on and on."""
+        """Fail if a method requests or sleeps without end."""
         self.steps += 1
         assert self.steps < 5 * MOST, "it does not end"
 
     def program(self) -> Path:
-        """A program in place of databricks-cli."""
+        """Write a fake databricks-cli; return its path."""
         mode = self.server.mode
         answer = CLI_SAYS.get(
             mode, json.dumps(PENDING_CLI if mode == "pending" else {})
@@ -278,12 +282,12 @@ class World:
 
     @property
     def requests(self) -> int:
-        """How often the workspace was asked, by either client."""
+        """Return the number of requests of both clients."""
         runs = self.folder / "runs"
         return self.server.requests + (len(runs.read_text()) if runs.exists() else 0)
 
     def given(self, function: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
-        """A value for each parameter that has no default."""
+        """Return a value for each parameter that has no default."""
         positional: list[Any] = []
         named: dict[str, Any] = {}
         for name, parameter in inspect.signature(function).parameters.items():
@@ -312,7 +316,9 @@ class World:
 
 
 def clients() -> list[type]:
-    """The classes of the deploy that ask a workspace, or are made with a client."""
+    """Return the classes of the deploy that call a workspace, or that are created with
+    a client.
+    """
     found: set[type] = {DatabricksCli}
     for module in pkgutil.iter_modules(lake_ci.deploy.__path__, "lake_ci.deploy."):
         if module.name.endswith("__main__"):
@@ -337,7 +343,7 @@ def methods() -> list[tuple[type, str]]:
 
 
 def outcome(world: World, kind: type, name: str) -> LakeCiError | None:
-    """The error that a method raises; None where it returns."""
+    """Return the error that a method raises; None if it returns."""
     made = world.make(kind)
     method = getattr(made, name)
     positional, named = world.given(method)
@@ -395,9 +401,9 @@ def test_method_ends_within_its_attempts_where_the_workspace_fails(
     if mode != "empty":
         assert world.requests <= LIMITS.attempts
         pauses = LIMITS.pause * (2 ** (LIMITS.attempts - 1) - 1)
-        # The SDK waits once a request before it sees that its own time is over.
+        # The SDK waits once per request before it checks its time limit.
         assert world.seconds <= pauses + LIMITS.attempts * LIMITS.request + 1e-6
-    # An empty answer is good enough for some requests; others poll to their limit.
+    # Some requests accept an empty answer; others poll to their limit.
     assert world.requests < MOST
     assert world.seconds <= 2 * (LIMITS.run + LIMITS.poll)
 
@@ -408,7 +414,8 @@ def test_method_ends_in_time_where_everything_stays_pending(
 ) -> None:
     world = World(server, tmp_path, target)
     error = outcome(world, kind, name)
-    # A run that does not end is canceled, and its end is waited for as long again.
+    # A run that does not end is canceled, and the deploy waits for its end equally
+    # long.
     assert world.seconds <= 2 * (LIMITS.run + LIMITS.poll)
     assert world.requests < MOST
     if f"{kind.__name__}.{name}" in POLLING or world.seconds > 0:

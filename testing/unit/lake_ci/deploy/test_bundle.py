@@ -1,4 +1,4 @@
-"""databricks.yml says what the environments are, and is held to its schema."""
+"""databricks.yml defines the environments, and is validated against its schema."""
 
 from __future__ import annotations
 

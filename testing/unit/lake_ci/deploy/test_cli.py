@@ -1,5 +1,5 @@
-"""databricks-cli's words become answers and errors, and its token stands in no
-argument.
+"""The output of databricks-cli becomes responses and errors, and no argument contains
+its token.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def test_errors(output: str, code: str, retryable: bool) -> None:
 
 def test_an_error_that_is_cut_holds_no_part_of_the_token(tmp_path: Path) -> None:
     program = tmp_path / "databricks"
-    # The last 300 characters, which are shown, begin within the token.
+    # The last 300 characters, which are shown, start inside the token.
     program.write_text(
         f"#!{sys.executable}\nimport os, sys\n"
         "sys.exit(os.environ['DATABRICKS_TOKEN'] + 'x' * 290)\n"

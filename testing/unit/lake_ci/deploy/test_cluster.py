@@ -1,4 +1,4 @@
-"""A cluster comes to hold one version, with as few restarts as that takes."""
+"""A cluster gets exactly one version, with as few restarts as possible."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_cluster_that_terminates_again_is_not_started_for_ever(
     installation: Installation, workspace: FakeWorkspace
 ) -> None:
     workspace.state = "TERMINATED"
-    # It goes down again at once.
+    # The cluster terminates again immediately.
     workspace._up = lambda: None  # type: ignore[method-assign]  # a double
     with pytest.raises(StepError, match="was started, and terminated"):
         installation.running()

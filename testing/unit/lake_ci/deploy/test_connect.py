@@ -1,4 +1,4 @@
-"""Connecting to a workspace: a token is stripped or refused, and never shown."""
+"""Connecting to a workspace: a token is stripped or rejected, and never shown."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ TOKEN = "dapi0123456789abcdef"
 
 
 class Server(ThreadingHTTPServer):
-    """A workspace that refuses every token, and says which one it was.
+    """A workspace that rejects every token, and repeats it in the response.
 
     Attributes:
-        headers: what was sent for authentication.
+        headers: the received authentication headers.
     """
 
     daemon_threads = True
@@ -79,7 +79,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def here(server: Server, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The variables of that workspace, and nothing of the user's own."""
+    """Set the variables for that workspace, and remove the user's."""
     for name in list(os.environ):
         if name.startswith(("DATABRICKS_", "ARM_", "GOOGLE_")) or name.lower().endswith(
             "_proxy"

@@ -1,4 +1,4 @@
-"""The ledger is only ever added to, and says what stands on what."""
+"""The ledger is append-only, and records which entry is based on which."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_entry_of_somebody_else_is_never_written_over(
 ) -> None:
     ledger.append(entry(0, "deploy", "1.0"))
     workspace.files[f"{BASE}/ledger/000002.json"] = b"theirs"
-    # They wrote it since we looked.
+    # Another deploy wrote the entry after the first read.
     ledger._numbers = lambda: [1]  # type: ignore[method-assign]  # a double
     with pytest.raises(StepError, match="somebody else wrote"):
         ledger.append(entry(0, "deploy", "1.1", "ours"))

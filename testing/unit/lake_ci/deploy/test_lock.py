@@ -1,5 +1,5 @@
-"""One deploy at a time: the second is refused by the holder's name, and a lock ends
-with its holder.
+"""One deploy at a time: a second deploy is refused with the holder's name, and a lock
+expires with its holder.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_lock_of_another_machine_stands_until_it_expires(
 def test_of_two_that_come_at_once_not_both_deploy(
     lock: Lock, me: Holder, workspace: FakeWorkspace
 ) -> None:
-    """The other one's lock appears right after this one has looked."""
+    """The lock of the other deploy appears right after this deploy has checked."""
     real: Callable[..., bool] = workspace.write
 
     def write(path: str, content: bytes, *, overwrite: bool) -> bool:

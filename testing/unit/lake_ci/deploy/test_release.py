@@ -1,4 +1,6 @@
-"""A release has one address for its bytes, and says where its job's scripts lie."""
+"""A release has one address for its bytes, and contains the paths of its job's
+scripts.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What may pass is asked again, so often and no more; what never comes is not waited
-for without end.
-"""
+"""Temporary errors are retried a limited number of times; polling has a time limit."""
 
 from __future__ import annotations
 

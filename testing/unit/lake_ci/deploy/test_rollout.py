@@ -1,4 +1,4 @@
-"""A deploy ends at the new version or the old one, and the ledger agrees with the
+"""A deploy ends at the new or the old version, and the ledger agrees with the
 cluster.
 """
 
@@ -38,8 +38,8 @@ def deploy(scene: Scene, made: tuple[Release, dict[str, bytes]]) -> str:
 
 
 def assert_whole(scene: Scene, release: Release | None) -> None:
-    """The workspace is at this release, all of it agrees, and nothing is left of a
-    deploy.
+    """Assert that the workspace is completely at this release, and that no deploy left
+    anything.
     """
     workspace = scene.workspace
     assert workspace.names(f"{BASE}/locks") == []
@@ -174,7 +174,7 @@ def test_package_of_the_runtime_that_changes_is_named(
         workspace.extra_packages = {"numpy": "2.0"}
         real(cluster_id, wheel)
 
-    # The double stands in for one that upgrades numpy.
+    # This fake installation also upgrades numpy.
     workspace.install = install  # type: ignore[method-assign]  # a double
     assert deploy(scene, built("1.0")) == RETURNED
     assert "numpy: 1.26 before, 2.0 now" in scene.row("version")["findings"]
@@ -206,7 +206,7 @@ def test_what_cannot_be_undone_now_is_undone_by_the_next_deploy(
         )
         return real(body)
 
-    # Another's run starts while our scripts fail.
+    # Another deploy's run starts while the scripts fail.
     scene.workspace.submit = submit  # type: ignore[method-assign]  # a double
     assert deploy(scene, built("1.1")) == NOT_BACK
     assert (
@@ -242,13 +242,13 @@ def test_undo_killed_at_its_restore_is_finished_by_the_next_deploy(
     def submit(body: Any) -> int:
         if body["run_name"] != "shop restore":
             return real(body)
-        # The next one comes through.
+        # The next call succeeds.
         scene.workspace.submit = real  # type: ignore[method-assign]  # a double
         if lost:
             real(body)
         raise SystemExit("killed")
 
-    # Killed while it asks for the run.
+    # The deploy is killed during the request for the run.
     scene.workspace.submit = submit  # type: ignore[method-assign]  # a double
     with pytest.raises(SystemExit):
         deploy(scene, built("1.1"))
@@ -404,7 +404,7 @@ def test_lock_that_could_not_be_made_sure_of_does_not_stay(
             raise WorkspaceError("the token has expired")
         return real(path)
 
-    # What was written cannot be read again.
+    # The written file cannot be read.
     scene.workspace.read = read  # type: ignore[method-assign]  # a double
     with pytest.raises(WorkspaceError, match="expired"):
         Rollout(context, *built("1.0"), Path()).deploy()
@@ -442,7 +442,7 @@ def test_output_that_is_cut_holds_no_part_of_a_secret(
     context.events.hide("dapi0123456789abcdef")
 
     def output(task_run_id: int) -> Output:
-        # The last 4000 characters, which are shown, begin within the secret.
+        # The last 4000 characters, which are shown, start inside the secret.
         logs = real(task_run_id).logs
         return Output(f"dapi0123456789abcdef{'x' * (3990 - len(logs))}\n{logs}", "")
 

@@ -1,4 +1,4 @@
-"""The status says what runs, and each thing that is not as the ledger says."""
+"""The status reports the deployed version, and all differences from the ledger."""
 
 from __future__ import annotations
 

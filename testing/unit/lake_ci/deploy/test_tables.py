@@ -1,5 +1,5 @@
-"""What a deploy did to the tables, and to the packages of the cluster, is compared to
-the last digit.
+"""The effects of a deploy on tables and on packages of the cluster are compared
+exactly.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What the real clients answer, as the deploy understands it: what is missing, lost,
-said twice, or half there.
+"""How the deploy interprets responses of the real clients: missing, lost, repeated or
+incomplete.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LIMITS = Limits(
 
 
 class Cli:
-    """databricks-cli that answers what it was given, in order; an error is raised."""
+    """A fake databricks-cli with a list of responses; errors are raised."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)

@@ -1,4 +1,4 @@
-"""Which event a run plays, and which jobs it starts."""
+"""The event that a run simulates, and the jobs that it starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def graph() -> Graph:
-    """The kinds of triggers the pipeline knows: always, daily too, push to main only,
+    """Return a graph with all kinds of triggers: always, also daily, push to main only,
     dispatch only.
     """
     graph = Graph()
@@ -182,7 +182,7 @@ def test_an_unknown_job_is_refused(graph: Graph, option: str) -> None:
             {"GITHUB_EVENT_NAME": "workflow_dispatch", "GITHUB_REF_NAME": "develop"},
             Event("workflow_dispatch", "develop"),
         ),
-        # An event of GitHub's that starts no workflow of ours.
+        # An event of GitHub that starts no workflow of the project.
         (
             {"GITHUB_EVENT_NAME": "issues", "GITHUB_REF_NAME": "main"},
             Event("push", "main"),

@@ -1,4 +1,4 @@
-"""The declaration of a job: its variants' names, and what the graph refuses."""
+"""The declaration of a job: the names of its variants, and errors of the graph."""
 
 from __future__ import annotations
 

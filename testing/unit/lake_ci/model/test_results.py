@@ -1,4 +1,4 @@
-"""result.json: what is written is what is read, whole or not at all."""
+"""result.json is read as it was written, completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The start order by the longest path, on graphs whose declared order is bad."""
+"""The start order by the longest path, on graphs with an unfavorable declared order."""
 
 from __future__ import annotations
 

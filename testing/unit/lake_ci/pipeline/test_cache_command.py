@@ -1,4 +1,4 @@
-"""The session `cache`: what is kept, pruned and cleared, in words."""
+"""The session `cache`: listing, pruning and clearing the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a session is expected to take, and where that is known from."""
+"""The expected duration of a session, and its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The issue about failed nightly runs, told to a server of the test."""
+"""The issue about failed nightly runs, on a server of the test."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lake_ci.pipeline import github_issue
 
 
 class GitHub(ThreadingHTTPServer):
-    """Keeps issues and notes what it was asked; `code` other than 200 refuses
-    everything.
+    """A fake GitHub that stores issues and records requests; with another `code` than
+    200, all requests fail.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class GitHub(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Lists issues, opens one, comments on one."""
+    """Lists issues, opens an issue, adds a comment."""
 
     server: GitHub
 
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = answer
 
     def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The whole graph, played by a real nox on small noxfiles."""
+"""The whole graph, run by a real nox on small noxfiles."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
     os.mkfifo(two.root / "gate")
     monkeypatch.setenv("LINT", "echo open > gate; cat gate > /dev/null")
     with two.start("--", "--plain", "--only", "lint") as first:
-        (two.root / "gate").read_text()  # the first is inside its session now
+        (two.root / "gate").read_text()  # the first is now running its session
         monkeypatch.delenv("LINT")
         with two.start("--", "--plain", "--only", "tests") as second:
             assert second.stdout is not None
@@ -396,7 +396,7 @@ def test_a_failed_nightly_run_is_told_where_people_look(
     assert "lint" in texts[0]
 
 
-# The pieces
+# Units
 
 
 def nothing(run: Run) -> None:
@@ -405,7 +405,7 @@ def nothing(run: Run) -> None:
 
 @pytest.fixture
 def made(root: Path, handlers: None) -> Iterator[Pipeline]:
-    """A pipeline of two jobs, not yet run."""
+    """Yield a pipeline of two jobs that has not run yet."""
     from nox import _options
 
     suite = Suite(
@@ -515,7 +515,7 @@ def test_a_result_that_cannot_be_read_is_replaced(made: Pipeline) -> None:
         ([Status.SUCCESS, Status.WARNING], 0, 0),
         ([Status.SUCCESS, Status.FAILURE], 1, 1),
         ([Status.SUCCESS, Status.FAILURE], 0, 1),
-        # nox found something that no row shows.
+        # nox detected an error that no row shows.
         ([Status.SUCCESS, Status.SUCCESS], 2, 2),
     ],
 )
@@ -547,7 +547,7 @@ def exit_code(
     causes: list[str | None],
     nox_code: int,
 ) -> int:
-    """The exit code of a pipeline whose sessions end with these results."""
+    """Return the exit code of a pipeline whose sessions end with these results."""
 
     def inner(report: Path, running: Sequence[Variant]) -> int:
         for variant, status, cause in zip(made.variants, statuses, causes):
@@ -617,7 +617,9 @@ BAD_ORDER_SECONDS = {
 
 
 def record(root: Path, seconds: Mapping[str, float]) -> None:
-    """Leave the results of an earlier run of so many seconds, by the folder's name."""
+    """Write the results of an earlier run with these durations in seconds, by folder
+    name.
+    """
     for name, each in seconds.items():
         result = Result(
             run="before",
@@ -743,7 +745,7 @@ def tests(run):
     code, output = nox_run.run("--", "--plain", "-j", "1")
     assert code == 0, output
     assert (nox_run.root / "order").read_text().split() == ["lint", "21", "17", "11"]
-    # People read them in the order of the declaration.
+    # Rows are in the order of the declaration.
     table = output.partition("\ntook ")[0].rpartition("lint ")[2]
     assert re.findall(r"tests\(java(\d+)\)", table) == ["11", "17", "21"]
 

@@ -1,4 +1,4 @@
-"""What an event would run, told before anything runs."""
+"""The plan: what an event would run, reported before anything runs."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ TIMES = {
 
 
 def known(**seconds: float) -> Durations:
-    """`TIMES`, all of them recorded, but these."""
+    """Return `TIMES` as recorded durations, with these replacements."""
     return Durations({**TIMES, **seconds}, frozenset())
 
 
 def verdicts(plan: Plan, *cached: str) -> list[Verdict]:
-    """What the result cache knows: these sessions are cached, the others run."""
+    """Return the verdicts of the cache: these sessions are cached, the others run."""
     entry = CacheEntry(Path(), "", "", samples.result_of(plan.variants[0]), 0.0, (), "")
     return [
         (
@@ -208,7 +208,7 @@ def test_sessions_without_a_recorded_run_make_it_an_estimate(
         "5 sessions: 0 cached, 5 to run in about 2 min on 1 worker",
         "an estimate: no run of 2 sessions is recorded",
     ]
-    # No run of a cached session has to be recorded.
+    # A cached session needs no recorded run.
     lines = estimate_text(
         estimate(chosen, times, verdicts(chosen, "lint", "tests-3.11"))
     )

@@ -1,4 +1,4 @@
-"""The summary of a run: what counts, what does not, and what is written."""
+"""The summary of a run: which results it includes and rejects, and what it writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def graph() -> Graph:
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    """A repository in which every session of a push to main left a good result."""
+    """Return a repository in which every session of a push to main has a good
+    result.
+    """
     samples.leave_all(tmp_path, samples.plan_of(samples.design()))
     return tmp_path
 
@@ -154,7 +156,7 @@ def test_the_newest_attempt_of_each_session_counts(good: Path, graph: Graph) -> 
     assert refused(overview) == {
         "reports/lint/result.json": "is of attempt 1; that of attempt 2 counts"
     }
-    # The other sessions passed at the first attempt, and were not run again.
+    # The other sessions passed in the first attempt, and were not run again.
     assert overview.exit_code == 0
 
 
@@ -216,8 +218,8 @@ def test_githubs_word_that_a_job_failed_outweighs_its_results(
     assert one(overview, "lint").state is State.FAILURE
     assert one(overview, "lint").headline == "it says passed, GitHub says cancelled"
     assert one(overview, "build").state is State.SUCCESS
-    # Of a matrix GitHub tells only the whole: all of it is in doubt, unless one of it
-    # says itself that it failed.
+    # GitHub only reports the result of a whole matrix: all its sessions are in doubt,
+    # unless one of them reports a failure.
     tests = [each.state for each in overview.sessions if each.job == "tests"]
     assert tests == [State.FAILURE] * 6
     samples.leave(

@@ -1,5 +1,5 @@
-"""A pipeline of DESIGN's jobs and the results of a run of it, for the tests of
-everything that shows a run.
+"""A pipeline with the jobs in DESIGN and the results of a run, for the tests of all
+reports.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lake_ci.report.overview import Overview
 from lake_ci.runner.run import Run
 
 RUN, COMMIT = "7f3a91c2d4e8", "781e3285471555e1975aa485f50b41bd684bbcb2"
-# What a tool may print to break a report: markup, script, the ends of both, quotes,
+# Texts by which a tool could break a report: markup, script, closing tags, quotes,
 # commands of GitHub, hidden marks.
 HOSTILE = (
     "<script>document.title='owned'</script><img src=x"
@@ -29,7 +29,7 @@ HOSTILE = (
     " \ud800 ${{ secrets.X }}"
 )
 
-# What a bad day leaves: the variant whose tests fail, by what, and what is not reached.
+# A run with failures: the variant whose tests fail, the error, and the skipped jobs.
 BROKEN = "tests-3.10-java17"
 LATE = Finding(
     "pytest",
@@ -54,7 +54,7 @@ def session(run: Run) -> None:
 
 
 def design() -> Graph:
-    """The jobs of DESIGN's table, `summary` among them."""
+    """Return the jobs in DESIGN's table, including `summary`."""
     graph = Graph()
     pythons, javas = ("3.9", "3.10", "3.11"), ("11", "17")
     for job in (
@@ -82,21 +82,21 @@ def design() -> Graph:
 
 
 def plan_of(graph: Graph, *, event: str = "push", branch: str = "main") -> Plan:
-    """What an event starts of it."""
+    """Return the plan of an event."""
     return select(graph, Event(event, branch))
 
 
 def passed(
     name: str, detail: str = "", seconds: float = 1.0, **data: Any
 ) -> CheckResult:
-    """A check that passed."""
+    """Return a check that passed."""
     return CheckResult(name, Status.SUCCESS, seconds, detail, data=data)
 
 
 def failed(
     name: str, *findings: Finding, detail: str = "", seconds: float = 1.0
 ) -> CheckResult:
-    """A check that failed with these findings."""
+    """Return a check that failed with these findings."""
     return CheckResult(
         name,
         Status.FAILURE,
@@ -113,7 +113,9 @@ def result_of(
     seconds: float = 10,
     **fields: Any,
 ) -> Result:
-    """The result of a session that began so many minutes after 02:00."""
+    """Return the result of a session that started this number of minutes after
+    02:00.
+    """
     whole, rest = divmod(minute * 60, 60)
     base = Result(
         run=RUN,
@@ -133,7 +135,7 @@ def result_of(
 
 
 def leave(root: Path, result: Result, folder: str | None = None) -> Path:
-    """Write the result as its session would, and return its folder."""
+    """Write the result like its session, and return its folder."""
     path = root / "reports" / (folder or result.job)
     results.write(path, result)
     return path
@@ -142,7 +144,7 @@ def leave(root: Path, result: Result, folder: str | None = None) -> Path:
 def leave_all(
     root: Path, plan: Plan, changed: Mapping[str, Result] | None = None
 ) -> None:
-    """Leave a good result of every planned session, but those that are given."""
+    """Write a good result for every planned session, except the given results."""
     for job in plan.starts:
         for variant in job.variants:
             if job.name != "summary":
@@ -150,7 +152,7 @@ def leave_all(
 
 
 def collect(root: Path, plan: Plan | None = None, **options: Any) -> Overview:
-    """The overview of the sample run."""
+    """Return the overview of the sample run."""
     graph = design()
     fixed: dict[str, Any] = {
         "run": RUN,
@@ -162,8 +164,8 @@ def collect(root: Path, plan: Plan | None = None, **options: Any) -> Overview:
 
 
 def overview_of(tmp_path: Path, **changed: Sequence[CheckResult]) -> Overview:
-    """The overview of a push to main on which all passed, but these sessions with these
-    checks.
+    """Return the overview of a push to main in which all sessions passed, except these
+    sessions with these checks.
     """
     graph = design()
     plan = plan_of(graph)
@@ -178,7 +180,7 @@ def overview_of(tmp_path: Path, **changed: Sequence[CheckResult]) -> Overview:
 
 
 def junit_xml(*cases: tuple[str, float, str]) -> str:
-    """A junit.xml of tests: name, seconds, and the output of one that failed."""
+    """Return a junit.xml of tests: name, seconds, and the output of failed tests."""
     rows = []
     for number, (name, seconds, output) in enumerate(cases):
         place = (
@@ -196,8 +198,8 @@ def junit_xml(*cases: tuple[str, float, str]) -> str:
 
 
 def leave_realistic(root: Path) -> Plan:
-    """Results as a push to main leaves them on a bad day: failures, incomplete checks,
-    tests, coverage, a benchmark.
+    """Write results of a push to main with failures, incomplete checks, tests, coverage
+    and a benchmark.
     """
     graph = design()
     plan = plan_of(graph)
@@ -219,7 +221,7 @@ def leave_realistic(root: Path) -> Plan:
 
 
 def bad_lint(variant: Variant) -> Result:
-    """Lint with three remarks."""
+    """Return a result of lint with three warnings."""
     remarks = tuple(
         Finding(
             "flake8",
@@ -241,7 +243,7 @@ def bad_lint(variant: Variant) -> Result:
 
 
 def bad_security(variant: Variant) -> Result:
-    """Security by old advisories."""
+    """Return a result of security with outdated advisories."""
     return result_of(
         variant,
         passed("bandit", "", 2.0),
@@ -252,7 +254,7 @@ def bad_security(variant: Variant) -> Result:
 
 
 def bad_terraform(variant: Variant) -> Result:
-    """Terraform without most of its plans."""
+    """Return a result of terraform without most of its plans."""
     not_checked = (
         "the provider registry is out of reach: plans of staging and production were"
         " not made"
@@ -269,15 +271,17 @@ def bad_terraform(variant: Variant) -> Result:
 
 
 def not_reached(job: Job) -> Result:
-    """A session that was skipped for the first of its needs."""
+    """Return the result of a session that was skipped because of the first of its
+    needs.
+    """
     detail = f"needs {job.needs[0]}, which did not pass"
     row = CheckResult("session", Status.SKIPPED, detail=detail)
     return result_of(job.variants[0], row, cause="need-failed", seconds=0)
 
 
 def bad_tests(variant: Variant, number: int) -> Result:
-    """The tests of a variant, failed on one of them; the higher its number, the less is
-    covered.
+    """Return the result of a variant with one failed test. Variants with a higher
+    number have less coverage.
     """
     bad = variant.id == BROKEN
     percent = 95.1 - number / 2
@@ -313,7 +317,9 @@ def bad_tests(variant: Variant, number: int) -> Result:
 
 
 def bad_junit_xml(variant: Variant) -> str:
-    """The junit.xml of a variant: many quick tests, and one that may have failed."""
+    """Return the junit.xml of a variant: many quick tests, and one that may have
+    failed.
+    """
     output = (
         "def test_late_rows_are_merged(lake):\n>       assert"
         " lake.count('silver.flights') == 336776\nE       assert 336775 =="

@@ -1,4 +1,4 @@
-"""The text for GitHub's log."""
+"""The annotations in GitHub's log."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ TWO = Workers(2, 2, BEGAN)
 def ran(
     name: str, at: float, seconds: float, processor: float | None = 0.0, **fields: Any
 ) -> Session:
-    """A session that began so many seconds after the run; its processor seconds."""
+    """Return a session that started a number of seconds after the run, with its
+    processor seconds.
+    """
     return sessions(name, at, seconds, processor, **fields)[0]
 
 
@@ -61,7 +63,7 @@ def of(*ran: Session, workers: Workers | None = TWO) -> Efficiency:
 
 REUSED = {"run": "before", "since": "2026-01-30T00:00:00Z"}
 FAILED = {"checks": (CheckResult("one", Status.FAILURE),)}
-# lint and security begin; docker needs tests, of which one variant ran.
+# lint and security start first; docker needs tests, of which one variant ran.
 LINT = ran("lint", 0, 10, 10.0)
 TESTS = ran("tests", 12, 60, 100.0)
 DOCKER = ran("docker", 75, 25, 5.0)
@@ -175,13 +177,13 @@ def test_waits_are_for_a_worker_for_preparation_or_for_the_start() -> None:
     found = of(ran("lint", 2, 8), first, second, third)
     assert waited(found, "lint") == (0, 0, 2)
     assert waited(found, first.id) == (0, 0, 2)
-    # Both workers are busy until second 72; of the 8 s that follow it waits 5 for a
+    # Both workers are busy until second 72; of the following 8 s it waits 5 s for a
     # lock.
     assert waited(found, third.id) == (62, 5, 3)
 
 
 def test_more_recorded_than_the_whole_wait_is_cut() -> None:
-    # Needs and workers were not there either while it waited for its lock.
+    # While it waited for its lock, its needs and a worker were also missing.
     found = of(ran("lint", 4, 8, waited_seconds=30.0))
     assert waited(found, "lint") == (0, 4, 0)
 

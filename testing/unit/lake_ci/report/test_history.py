@@ -1,4 +1,4 @@
-"""The runs before: kept, and compared with."""
+"""The history of runs: storage and comparison."""
 
 from __future__ import annotations
 

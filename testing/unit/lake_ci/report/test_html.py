@@ -1,5 +1,5 @@
-"""The page as text; what a browser makes of it, testing/acceptance/test_report.py
-shows.
+"""The text of the HTML page. testing/acceptance/test_report.py tests it in a
+browser.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VOID = {"meta", "link", "br", "input"}
 
 
 class Document(HTMLParser):
-    """Every element with its attributes, the texts, and whether all that was opened was
+    """Parses all elements with attributes and texts, and whether all elements were
     closed.
     """
 
@@ -62,7 +62,7 @@ def bad_day(tmp_path: Path) -> Overview:
 
 
 def hostile(tmp_path: Path) -> Overview:
-    """An overview with an attack in every field."""
+    """Return an overview with an attack in every field."""
     bad = samples.HOSTILE
     overview = samples.overview_of(tmp_path)
     node = overview.nodes[0]
@@ -85,7 +85,7 @@ def hostile(tmp_path: Path) -> Overview:
 
 
 def hostile_session(session: Session) -> Session:
-    """A session that failed with an attack in every field."""
+    """Return a session that failed with an attack in every field."""
     bad = samples.HOSTILE
     found = Finding(bad, bad, bad, bad, 1, bad)
     panel = {"title": bad, "columns": [bad, ""], "rows": [[bad, None], bad]}

@@ -21,7 +21,7 @@ def bad_day(tmp_path: Path) -> str:
 
 
 def section(text: str, title: str) -> list[str]:
-    """The lines of a section that are not empty."""
+    """Return the nonempty lines of a section."""
     body = text.partition(f"### {title}\n")[2].partition("\n### ")[0]
     return [line for line in body.splitlines() if line]
 
@@ -316,7 +316,7 @@ def test_hostile_text_in_every_field_breaks_nothing(tmp_path: Path) -> None:
     )
     text = markdown.report(overview)
     text.encode()
-    # What is left without escaped characters and code spans is all that could be
+    # Without escaped characters and code spans, the rest is all text that could be
     # markup.
     markup = re.sub(r"\\.|(`+).*?(?<!`)\1(?!`)", "", text)
     assert re.findall("<.*?>", markup) == ["<br>"] * markup.count("<")

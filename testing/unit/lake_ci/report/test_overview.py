@@ -1,4 +1,4 @@
-"""The run as a whole: its state, its length, its critical path."""
+"""The overview of a run: its state, its duration, its critical path."""
 
 from __future__ import annotations
 

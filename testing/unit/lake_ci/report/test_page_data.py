@@ -86,7 +86,7 @@ def test_what_is_left_out_is_counted(
         lists.tests,
         lists.tests_left_out,
     ) == (2, 1, 2, 1)
-    # The failed one is kept for the slower one that passed, and still stands by its
+    # The failed test replaces a slower one that passed, and is still sorted by its
     # time.
     assert [row[1] for row in json.loads(lists.json)["tests"]] == ["slow", "fast"]
 

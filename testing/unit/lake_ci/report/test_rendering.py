@@ -1,4 +1,4 @@
-"""Templates: what they escape, and how they are compiled."""
+"""Templates: escaping and compilation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ TEMPLATES = Path(rendering.__file__).with_name("templates")
 def templates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], None]]:
-    """Writes the template `a.html` in place of the real ones."""
+    """Return a function that writes the template `a.html` and uses it instead of the
+    real templates.
+    """
     folder = tmp_path / "templates"
     folder.mkdir()
     monkeypatch.setattr(rendering, "__file__", str(tmp_path / "rendering.py"))

@@ -1,4 +1,4 @@
-"""Which results a run rejects, and the reasons."""
+"""The results that a run rejects, and the reasons."""
 
 from __future__ import annotations
 

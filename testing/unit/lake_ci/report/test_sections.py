@@ -23,7 +23,7 @@ def bad_day(tmp_path: Path) -> Overview:
 
 
 def words(text: str) -> str:
-    """What of some HTML is read."""
+    """Return the visible text of some HTML."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
 

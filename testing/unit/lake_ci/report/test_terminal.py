@@ -1,4 +1,4 @@
-"""What a person sees in the terminal."""
+"""The output in the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of tools made harmless."""
+"""Sanitized text of tools."""
 
 from __future__ import annotations
 

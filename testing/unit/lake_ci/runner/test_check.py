@@ -1,4 +1,4 @@
-"""Tools that are one command: findings, crashes, and commands that were cut short."""
+"""Checks that are one command: findings, crashes, and interrupted commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Answering = Callable[..., list[list[str]]]
 
 
 class Grep(CommandCheck):
-    """Lines `file:line` are findings; `odd` is what its reader does not know."""
+    """Lines `file:line` are findings; its reader does not know the line `odd`."""
 
     name = "grep"
 

@@ -1,4 +1,4 @@
-"""A session overwrites the files that it made, and no others."""
+"""A session only overwrites files that it generated."""
 
 from __future__ import annotations
 

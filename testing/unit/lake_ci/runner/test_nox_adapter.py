@@ -1,4 +1,4 @@
-"""What is read of nox's private parts, all of it in one module."""
+"""The private parts of nox that the suite reads, all in one module."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def test_the_inner_nox_gets_the_outer_ones_options_and_runs_in_parallel(
     assert "--event" not in argv
     assert "pipeline" not in argv
     assert "tests-3.10(java17)" in argv
-    assert config.sessions == ["pipeline"]  # the outer one's own are left alone
+    # The configuration of the outer nox does not change.
+    assert config.sessions == ["pipeline"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_noxs_words_tell_what_was_missing(
 
 
 def private_uses(source: str, name: str) -> Iterator[str]:
-    """Where a module reads a private part of nox, as `NAME:LINE`."""
+    """Yield the lines where a module reads a private part of nox, as `NAME:LINE`."""
     private = ("._runner", "virtualenv._reused", "sessions._normalize_path")
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What is typed after `--` of a session, and its `--help`."""
+"""The arguments after `--` of a session, and its `--help`."""
 
 from __future__ import annotations
 

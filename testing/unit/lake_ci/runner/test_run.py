@@ -1,4 +1,4 @@
-"""What a session is handed: whatever happens, its result is written and says so."""
+"""The `Run` of a session: after any failure, its result is written and reports it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lake_ci.system import provisioning, signals
 from lake_ci.system.environment import Environment
 
 Make = Callable[..., Run]
-# Seconds after which a wait is taken for a hang, on a machine however busy.
+# Seconds after which a wait counts as a hang, even on a busy machine.
 LIMIT = 60
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 
@@ -36,7 +36,7 @@ FINE = Outcome(Status.SUCCESS, "fine")
 
 
 class Answer(Check):
-    """Says what it was told to say."""
+    """Returns the given row."""
 
     def __init__(self, name: str, outcome: Outcome | Exception = FINE) -> None:
         self.name = name
@@ -49,7 +49,7 @@ class Answer(Check):
 
 
 class Shell(Check):
-    """Runs a shell command, as tools run theirs."""
+    """Runs a shell command, as checks run tools."""
 
     def __init__(self, name: str, command: str, *, exclusive: bool = False) -> None:
         self.name = name
@@ -65,7 +65,7 @@ class Shell(Check):
 
 
 class Clock:
-    """A clock that a test moves, or that moves by an hour when an event happens."""
+    """A clock that a test moves, or that moves by an hour when an event occurs."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -87,13 +87,15 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def printed() -> list[str]:
-    """What the runs of `make` told the terminal."""
+    """Return the list of terminal outputs of the runs of `make`."""
     return []
 
 
 @pytest.fixture
 def make(root: Path, venv: Path, printed: list[str]) -> Make:
-    """Makes a run of the job `lint` in a real, empty environment."""
+    """Return a function that creates a run of the job `lint` in a real, empty
+    environment.
+    """
 
     def make(
         *,
@@ -361,7 +363,7 @@ def test_an_interrupted_run_ends_its_tools_and_writes_what_there_is(
         Status.FAILURE,
     )
     assert cut.findings[0].rule == "interrupted"
-    # The signal may come before this one is started, or after it has ended.
+    # The signal may arrive before it is started, or after it has ended.
     assert (three.name, three.status) in [
         ("three", Status.SUCCESS),
         ("three", Status.SKIPPED),
@@ -399,7 +401,7 @@ def test_at_the_time_limit_the_running_tool_is_ended_and_no_further_one_started(
     clock, printed = Clock(), threading.Event()
 
     class Slow(Shell):
-        """Runs into the time limit once its command has printed."""
+        """Reaches the time limit after its command has printed."""
 
         def run(self, ctx: CheckContext) -> Outcome:
             clock.event = printed
@@ -433,7 +435,7 @@ def test_waiting_is_recorded_and_is_no_part_of_the_seconds(
 ) -> None:
     clock = Clock()
     waiting = make(clock=clock)
-    clock.now = 100.0  # it got its lock long after it was made
+    clock.now = 100.0  # it got its lock long after it was created
     with waiting as run:
         run.check(Answer("quick"))
     result = read(root)
@@ -513,7 +515,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     make: Make, root: Path, printed: list[str]
 ) -> None:
     class Meeting(Check):
-        """Ends only once the other one has started."""
+        """Ends only after the other check has started."""
 
         def __init__(
             self, name: str, mine: threading.Event, other: threading.Event
@@ -526,7 +528,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
             return Outcome(Status.SUCCESS if met else Status.FAILURE)
 
     class Last(Check):
-        """Ends only once the rows of two others were printed."""
+        """Ends only after the rows of two other checks were printed."""
 
         name = "last to end"
 
@@ -558,7 +560,7 @@ def test_a_tool_that_must_be_alone_has_nothing_beside_it(
     lock = threading.Lock()
 
     class Counting(Check):
-        """Notes how many ran when it started."""
+        """Records how many checks ran when it started."""
 
         def __init__(self, name: str, exclusive: bool) -> None:
             self.name, self.exclusive = name, exclusive
@@ -623,7 +625,7 @@ def test_what_stages_hold_ends_at_once_when_a_check_is_interrupted(
     def interrupted(*tools: Check) -> None:
         raise Interrupted("SIGTERM")
 
-    stages_held = stages()  # whoever holds it still, as a traceback does
+    stages_held = stages()  # keeps a reference, as a traceback does
     with pytest.raises(Interrupted), make() as run:
         monkeypatch.setattr(run, "check", interrupted)
         run.run_stages(stages_held)

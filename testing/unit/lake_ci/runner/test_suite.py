@@ -1,5 +1,5 @@
-"""Declared jobs as nox sessions: `nox -s X` runs exactly X, and says in one line what
-is wrong.
+"""Declared jobs as nox sessions: `nox -s X` runs exactly X, and reports errors in one
+line.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def test_one_session_runs_exactly_that_session(nox_run: Nox) -> None:
         f"tests-{THIS}(java17)": ("failure", "no-environment"),
         "lint": ("success", None),
     }
-    # The environment is there now: -R leaves it as it is, and the session runs.
+    # The environment exists now: -R does not change it, and the session runs.
     assert nox_run.here("-R", "-s", f"tests-{THIS}(java17)") == 0
     [check] = nox_run.result(f"tests-{THIS}-java17").checks
     assert check.detail == f"Python {THIS}, Java 17"
@@ -217,13 +217,13 @@ def k8s(run):
 
 @pytest.fixture
 def api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where an API server is declared that could not be prepared."""
+    """Return the folder of a declared API server whose preparation failed."""
     folder = tmp_path / "provisioning"
     folder.mkdir()
     (folder / "api-server.resource").write_text("v1.34.2\n")
     (folder / "api-server.log").write_text("go: no space left on device\n")
     monkeypatch.setenv("LAKE_CI_PROVISIONING", str(folder))
-    # An API server of this machine would be observed by its digest.
+    # An API server of this machine would be identified by its hash.
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     return folder
 
@@ -253,7 +253,7 @@ def test_what_is_reused_does_not_wait_and_is_known_by_the_same_inputs(
     assert nox_run.here("-s", "k8s") == 0
     assert (nox_run.root / "asked").read_text() == "asked\n"
     assert (api_server / "api-server.observed").read_text() == "v1.34.2\nnone"
-    # Not there any more, and prepared again from the same pins.
+    # It was removed, and prepared again from the same pins.
     (api_server / "api-server.ready").unlink()
     assert nox_run.here("-s", "k8s") == 0
     assert (nox_run.root / "asked").read_text() == "asked\n"

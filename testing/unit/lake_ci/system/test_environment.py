@@ -1,4 +1,6 @@
-"""The environment of a session: filled from its lock, and only when that changed."""
+"""The environment of a session is installed from its lock, and only when the lock
+changed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from lake_ci.system.processes import Completed
 
 
 class Uv:
-    """Answers what `Run.execute` is asked, and remembers it."""
+    """Fakes `Run.execute`, and records its calls."""
 
     def __init__(
         self, code: int = 0, stderr: str = "", stopped: str | None = None
@@ -165,8 +167,8 @@ def test_the_version_is_that_of_the_environment(venv: Path) -> None:
     [
         (None, None),
         ("home = /usr/bin\n", None),
-        ("home = /usr/bin\nversion = 3.10.13\n", "3.10.13"),  # as venv writes it
-        ("home = /usr/bin\nversion_info = 3.9.18\n", "3.9.18"),  # as uv does
+        ("home = /usr/bin\nversion = 3.10.13\n", "3.10.13"),  # the format of venv
+        ("home = /usr/bin\nversion_info = 3.9.18\n", "3.9.18"),  # the format of uv
     ],
 )
 def test_the_version_is_read_from_what_made_the_environment(

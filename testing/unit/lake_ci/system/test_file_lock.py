@@ -1,4 +1,6 @@
-"""Locks between processes: the second waits, a dead holder holds nothing."""
+"""Locks between processes: a second process waits, and a dead holder releases its
+lock.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ with locked(Path(sys.argv[1])):
 
 
 def holder(path: Path) -> subprocess.Popen[str]:
-    """A process that holds the lock until its standard input ends."""
+    """Start a process that holds the lock until its standard input ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)],
         stdin=subprocess.PIPE,
@@ -48,7 +50,7 @@ def test_who_waits_is_told_who_holds_and_gets_the_lock_in_the_end(
 
         def waiting(text: str) -> None:
             holders.append(text)
-            process.communicate()  # ends the holder's input, and so the holder
+            process.communicate()  # closes the holder's input, which ends it
 
         holders: list[str] = []
         with locked(path, waiting):

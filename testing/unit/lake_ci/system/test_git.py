@@ -1,4 +1,4 @@
-"""git, asked in real repositories."""
+"""Queries to git in real repositories."""
 
 from __future__ import annotations
 

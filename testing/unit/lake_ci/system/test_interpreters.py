@@ -1,4 +1,4 @@
-"""Pythons outside PATH, in homes made for the test."""
+"""Pythons outside PATH, in home folders of the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def keep(folder: Path, version: str) -> Path:
-    """A folder with a `python<version>` in it."""
+    """Create a folder with a `python<version>`."""
     folder.mkdir(parents=True)
     (folder / f"python{version}").touch()
     return folder

@@ -1,4 +1,4 @@
-"""What a child wrote is read to the last byte, however slowly."""
+"""The output of a child is read to the last byte, even if it is slow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT = "".join(f"line {number}\n" for number in range(5000))
 
 @pytest.fixture
 def pipe() -> Iterator[Ends]:
-    """A pipe whose writing end stays open, as a daemon may leave it."""
+    """Yield a pipe whose write end stays open, for example in a daemon."""
     ends = os.pipe()
     yield ends
     os.close(ends[1])

@@ -1,4 +1,4 @@
-"""Real children and grandchildren: what they print, and that none is left behind."""
+"""Real children and grandchildren: their output, and that no process is left."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ sessions = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"),
     reason="only Linux tells which session a process is of, and when a stranger ends",
 )
-# Seconds after which a wait is taken for a hang, on a machine however busy.
+# Seconds after which a wait counts as a hang, even on a busy machine.
 LIMIT = 60
-# A child that says its own id and those of two grandchildren, one in a process group of
-# its own, and then waits.
+# A child that prints its id and the ids of two grandchildren, one in a separate process
+# group, and then waits.
 FAMILY = """
 import os, signal, subprocess, sys
 same = subprocess.Popen(["sleep", "6000"])
@@ -52,7 +52,9 @@ def python(program: str, *arguments: str) -> list[str]:
 
 
 def is_gone(pid: int) -> bool:
-    """Wait for the end of a process that was sent a signal; false if it stays."""
+    """Wait for the end of a process that was sent a signal; return False if it does not
+    end.
+    """
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -127,7 +129,7 @@ def test_after_the_time_limit_the_child_and_all_its_descendants_are_gone(
     started = threading.Event()
 
     def clock() -> float:
-        """Reaches the time limit as soon as the family has started."""
+        """Return a clock that reaches the time limit when the family has started."""
         assert started.wait(LIMIT)
         return 1.0
 
@@ -292,7 +294,7 @@ def serving(
     )
 
 
-# A server that says where it listens, and lives until its input ends.
+# A server that reports its address, and runs until its input ends.
 SERVER = "import os, sys; print('ready', os.getpid(), flush=True); sys.stdin.read()"
 
 
@@ -350,7 +352,7 @@ def test_a_server_is_stopped_with_all_others_and_none_is_started_any_more(
 
 
 SECRET = "dapi0123456789abcdef"
-# A line in parts, as a program writes that does not buffer.
+# A line in parts, as from a program without output buffering.
 PARTS = """
 import os, sys
 for part in ("Bearer dapi0123", "456789abcdef", " was refused\\n"):

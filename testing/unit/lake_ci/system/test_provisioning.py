@@ -1,4 +1,4 @@
-"""Sessions wait for what is still prepared, and know it by one identity before and
+"""Sessions wait for resources in preparation, and identify them equally before and
 after.
 """
 
@@ -16,7 +16,7 @@ from lake_ci.system import provisioning
 from lake_ci.system.provisioning import FOLDER, find, wait
 
 # Prepares the engine until it reads a line: then the engine is ready. At the end of its
-# input it fails.
+# input, it fails.
 PREPARE = """
 import fcntl, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -54,7 +54,9 @@ class Background:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder where the engine is declared, and neither ready nor being prepared."""
+    """Return a folder that declares the engine, which is neither ready nor in
+    preparation.
+    """
     (tmp_path / "engine.resource").write_text("engine 1\nDOCKER_HOST=\n")
     (tmp_path / "engine.running").touch()
     (tmp_path / "engine.log").write_text(
@@ -165,7 +167,7 @@ def test_the_state_is_the_identity_before_and_after(folder: Path) -> None:
     (folder / "engine.ready").touch()
     assert resource.state(lambda: "20.10 sha256:1") == "engine 1"
     assert resource.state(lambda: "20.10 sha256:1") == "engine 1"
-    # Another engine is in its place; then the first one is back.
+    # Another engine replaced it; then the first engine returned.
     assert resource.state(lambda: "20.10 sha256:2") == "20.10 sha256:2"
     assert resource.state(lambda: "20.10 sha256:1") == "engine 1"
 

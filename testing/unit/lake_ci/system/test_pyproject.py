@@ -1,4 +1,4 @@
-"""What pyproject.toml says, and one line where it cannot be read."""
+"""The settings in pyproject.toml, and an error in one line if it cannot be read."""
 
 from __future__ import annotations
 

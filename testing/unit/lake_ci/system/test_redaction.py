@@ -1,4 +1,4 @@
-"""Secrets are replaced in every form that programs write, and nothing else is."""
+"""Secrets, and only secrets, are replaced in all encodings that programs use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.system.redaction import HIDDEN, Redactor, strip_secrets
 
 TOKEN = "dapi0123456789abcdef"
-# Each kind of character that some encoding changes.
+# One character of each kind that some encoding changes.
 ODD = "p'a\"s\\s/w+o&r<d>%üé"
 KEY = (
     "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\n9w0BAQEFAASCBKcwggSj\nab=\n"
@@ -82,7 +82,7 @@ def test_redactor_replaces_basic_authentication_of_any_user(
         redacted = Redactor([secret])(f"Authorization: Basic {encoded}")
         visible = redacted.removeprefix("Authorization: Basic ").split(HIDDEN)
         assert len(visible) == 2
-        # What is left on each side holds at most one whole character of the secret.
+        # The rest on each side contains at most one whole character of the secret.
         assert len(visible[0]) <= len(encode(f"{user}:".encode()).rstrip(b"=")) + 1
 
 
@@ -257,7 +257,7 @@ def test_strip_secrets_removes_white_space_around_secrets_alone() -> None:
 
 
 def test_cost_grows_with_the_secrets_and_not_with_the_forms_of_a_plain_one() -> None:
-    # A plain token has the same form in all encodings but Base64.
+    # A plain token is the same in all encodings except Base64.
     assert len(Redactor([TOKEN])._forms) <= 1 + 3
     more = KEY + "".join(f"{number:064d}\n" for number in range(50))
     assert len(Redactor([more])._forms) == len(Redactor([KEY])._forms) + 50

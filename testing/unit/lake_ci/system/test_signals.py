@@ -103,7 +103,7 @@ subprocess.run([sys.executable, "-c", {child!r}])
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.kill()
-        # The pipe ends when the orphan, which inherited it, has ended.
+        # The pipe closes when the orphan, which inherited it, has ended.
         assert process.stdout.read() == "Interrupted('SIGTERM')\n"
 
 

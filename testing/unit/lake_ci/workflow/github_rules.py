@@ -57,7 +57,7 @@ class Trigger:
 
 
 def parse(text: str) -> dict[str, Any]:
-    """A workflow file. A reader of YAML 1.1 takes the key `on` for a truth value."""
+    """Parse a workflow file. YAML 1.1 parses the key `on` as a boolean."""
     body: dict[Any, Any] = yaml.safe_load(text)
     if True in body:
         body["on"] = body.pop(True)
@@ -65,7 +65,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def starts(workflow: Mapping[str, Any], trigger: Trigger) -> bool:
-    """Whether the event starts the workflow at all."""
+    """Return whether the event starts the workflow."""
     if trigger.event not in workflow["on"]:
         return False
     if trigger.event != "push":
@@ -83,18 +83,18 @@ def run(
     *,
     cancelled_at: str | None = None,
 ) -> dict[str, str]:
-    """The result of each job.
+    """Return the result of each job.
 
     Args:
-        outcomes: how jobs end that run; success for those it does not name.
-        cancelled_at: the job during which someone cancels the whole workflow.
+        outcomes: the results of jobs that run; the default is success.
+        cancelled_at: the job during which a user cancels the whole workflow.
     """
     jobs: Mapping[str, Any] = workflow["jobs"] if starts(workflow, trigger) else {}
     ends = {**(outcomes or {}), **({cancelled_at: CANCELLED} if cancelled_at else {})}
     before = ancestors(jobs, cancelled_at) | {cancelled_at} if cancelled_at else set()
     results: dict[str, str] = {}
     for name in in_order(jobs):
-        # What does not lead to the job that is cancelled starts after that.
+        # Jobs that the canceled job does not need start after it.
         after = bool(cancelled_at) and name not in before
         chain = {results[each] for each in ancestors(jobs, name)}
         status = {
@@ -111,7 +111,7 @@ def run(
 
 
 def ran(results: Mapping[str, str]) -> set[str]:
-    """The jobs that GitHub has started."""
+    """Return the jobs that GitHub has started."""
     return {name for name, result in results.items() if result != SKIPPED}
 
 
@@ -121,18 +121,18 @@ def needs_of(jobs: Mapping[str, Any], name: str) -> list[str]:
 
 
 def ancestors(jobs: Mapping[str, Any], name: str) -> set[str]:
-    """The needs of a job, their needs, and so on."""
+    """Return the direct and indirect needs of a job."""
     direct = needs_of(jobs, name)
     return set(direct).union(*(ancestors(jobs, need) for need in direct))
 
 
 def in_order(jobs: Mapping[str, Any]) -> list[str]:
-    """The jobs, needs first."""
+    """Return the jobs, needs first."""
     return sorted(jobs, key=lambda name: (len(ancestors(jobs, name)), name))
 
 
 def holds(text: object, contexts: Contexts, status: Status) -> bool:
-    """Whether a job's `if:` is true; None stands for a job without one."""
+    """Return whether a job's `if:` is true; None is a job without a condition."""
     condition = "success()" if text is None else str(text).strip()
     if isinstance(text, bool):
         condition = condition.lower()
@@ -151,7 +151,7 @@ def holds(text: object, contexts: Contexts, status: Status) -> bool:
 
 
 class _Parser:
-    """`||` binds loosest, then `&&`, then `==` and `!=`, then `!`."""
+    """Operator precedence from lowest to highest: `||`, `&&`, `==` and `!=`, `!`."""
 
     def __init__(self, tokens: list[str], contexts: Contexts, status: Status) -> None:
         self.tokens = list(tokens)
@@ -217,6 +217,6 @@ class _Parser:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, str) and isinstance(other, str):
         return one.casefold() == other.casefold()
-    # GitHub makes numbers of both: null and '' are 0, any other string here is none.
+    # GitHub converts both to numbers: null and '' are 0, any other string here is NaN.
     as_number: Callable[[Any], Any] = lambda value: "" if value is None else value
     return bool(as_number(one) == as_number(other))

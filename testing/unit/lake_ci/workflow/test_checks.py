@@ -1,4 +1,4 @@
-"""The readers of the workflow linters, on what those printed for a seeded workflow."""
+"""The readers of the workflow linters, on their output for a seeded workflow."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ failed to load file://.github/workflows/bad.yml as workflow
 
 @pytest.fixture
 def seeded(ctx: CheckContext) -> CheckContext:
-    """A repository with that workflow."""
+    """Return a repository with that workflow."""
     folder = ctx.root / ".github" / "workflows"
     folder.mkdir(parents=True)
     (folder / "ci.yml").write_text(WORKFLOW)

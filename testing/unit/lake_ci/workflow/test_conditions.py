@@ -1,4 +1,4 @@
-"""Which jobs GitHub starts by its documented rules, for each event and failure."""
+"""The jobs that GitHub starts by its documented rules, for each event and failure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ for name in ENVIRONMENTS:
     TRIGGERS[f"dispatch to {name}"] = Trigger("workflow_dispatch", inputs=chosen)
 TESTED = {"lint", "security", "terraform", "tests", "suite", "docker", "k8s", "build"}
 DISPATCHED = TESTED | {"acceptance", "deploy"}
-# As README.md and the design have it.
+# As in README.md and the design.
 DECLARED = {
     "push to main": TESTED | {"performance", "deploy"},
     "push to develop": TESTED,
@@ -62,7 +62,7 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def graph(monkeypatch: pytest.MonkeyPatch, handlers: None) -> Graph:
-    """The jobs of this repository's noxfile."""
+    """Return the jobs of this repository's noxfile."""
     import nox
     from nox import _options
 
@@ -74,13 +74,13 @@ def graph(monkeypatch: pytest.MonkeyPatch, handlers: None) -> Graph:
 
 @pytest.fixture(scope="module")
 def workflow() -> Workflow:
-    """The committed workflow file."""
+    """Return the committed workflow file."""
     path = REPOSITORY / ".github" / "workflows" / "ci.yml"
     return github.parse(path.read_text(encoding="utf-8"))
 
 
 def variables(trigger: Trigger) -> dict[str, str]:
-    """The environment variables that GitHub sets for an event."""
+    """Return the environment variables that GitHub sets for an event."""
     name = trigger.ref.split("/", 2)[2]
     found = {"GITHUB_EVENT_NAME": trigger.event, "GITHUB_REF_TYPE": trigger.ref_type}
     head = "topic" if trigger.event == "pull_request" else ""
@@ -88,7 +88,7 @@ def variables(trigger: Trigger) -> dict[str, str]:
 
 
 def plan_arguments(trigger: Trigger) -> list[str]:
-    """The arguments of `nox -s plan` for an event."""
+    """Return the arguments of `nox -s plan` for an event."""
     tag = trigger.event == "push" and trigger.ref_type == "tag"
     name = trigger.ref.split("/", 2)[2]
     environment = trigger.inputs.get("environment")
@@ -105,7 +105,7 @@ def names(plan: Plan) -> set[str]:
 
 
 def closing(name: str) -> set[str]:
-    """The jobs that follow the declared ones when nothing fails."""
+    """Return the jobs that run after the declared jobs if nothing fails."""
     return {SUMMARY, PUBLISH} if name == "tag" else {SUMMARY}
 
 
@@ -129,7 +129,7 @@ def test_after_a_job_that_did_not_pass_github_skips_what_the_plan_skips(
     arguments = plan_arguments(trigger)
     for bad in sorted(DECLARED[name]):
         results = github.run(workflow, trigger, {bad: outcome})
-        # The summary passes here: that alone must not release anything.
+        # The summary passes here, but this alone must not release anything.
         assert (results[bad], results[SUMMARY]) == (outcome, SUCCESS)
         rest = names(planned(graph, {}, *arguments, "--skip", bad))
         assert github.ran(results) == rest | {bad, SUMMARY}, bad
@@ -162,7 +162,7 @@ def test_an_event_that_is_not_declared_starts_nothing(
 
 
 def graphs() -> Iterator[Graph]:
-    """Small graphs of any shape, each job with events of its own."""
+    """Generate small graphs of any shape, whose jobs have their own events."""
     chance = random.Random(20130101)
     single = ("push:main", "push:develop", *EVENTS)
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""The evaluator of GitHub's rules gives what GitHub's documentation says."""
+"""The evaluator of GitHub's rules returns the results in GitHub's documentation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from testing.unit.lake_ci.workflow.github_rules import (
     starts,
 )
 
-# A chain: `second` is skipped, `third` runs all the same, `last` has the condition.
+# A chain: `second` is skipped, `third` runs nevertheless, `last` has the condition.
 CHAIN = """\
 on: {{workflow_dispatch: {{}}}}
 jobs:

@@ -1,5 +1,5 @@
-"""The workflow file made from the jobs, and what is said where the committed one
-differs.
+"""The workflow file that is generated from the jobs, and messages about differences
+from the committed file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def graph() -> Graph:
 
 
 def job(text: str, name: str) -> str:
-    """The part of the file that is about one job."""
+    """Return the part of the file for one job."""
     match = re.search(rf"^  {name}:\n((?:    .*\n|\n)*)", text, re.MULTILINE)
     assert match is not None
     return match[1]

@@ -1,4 +1,4 @@
-"""YAML of the plain kind: what a reader of YAML 1.1 or 1.2 takes for what was meant."""
+"""A subset of YAML that readers of YAML 1.1 and 1.2 parse in the same way."""
 
 from __future__ import annotations
 

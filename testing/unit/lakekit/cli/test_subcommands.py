@@ -16,7 +16,9 @@ TABLES = ("--tables", "lakekit.template.tables")
 
 @pytest.fixture
 def printed(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command over the orders; its exit code and what it printed."""
+    """Return a function that runs a command over the orders and returns its exit code
+    and output.
+    """
 
     def run(*arguments: object, tables: Tuple[str, ...] = TABLES) -> Tuple[int, str]:
         code = call([str(argument) for argument in (*arguments, *tables)])

@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 def data_file(lake: Path, table: str) -> Path:
-    """The one data file of a table's newest version."""
+    """Return the only data file of a table's newest version."""
     (path,) = DeltaTable(str(lake / table)).file_uris()
     return Path(path)
 

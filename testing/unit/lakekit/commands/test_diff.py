@@ -19,19 +19,19 @@ GOLD = "gold/sales_by_day"
 
 @pytest.fixture
 def lakes(shop: Path, tmp_path: Path) -> "tuple[Path, Path]":
-    """Two copies of one lake."""
+    """Return two copies of one lake."""
     shutil.copytree(shop, tmp_path / "b")
     return shop, tmp_path / "b"
 
 
 def edit(lake: Path, table: str, change: Edit) -> None:
-    """Write another content over a table."""
+    """Overwrite a table with other content."""
     rows = pa.table(DeltaTable(str(lake / table)).to_pyarrow_dataset().to_table())
     write_deltalake(str(lake / table), change(rows), mode="overwrite")
 
 
 def compared(a: Path, b: Path, table: str) -> lakekit.TableDiff:
-    """How that table differs; no other does."""
+    """Return the differences of that table, and check that no other table differs."""
     result = lakekit.diff(a, b, tables=TABLES)
     assert [each.table for each in result.tables if each.differs] in ([], [table])
     assert len(result.tables) == 4

@@ -18,7 +18,7 @@ GOLD = "gold/sales_by_day"
 
 
 def split(lake: Path, table: str) -> int:
-    """Write a table again, a file a row; how many."""
+    """Rewrite a table with one file per row; return the number of files."""
     rows = DeltaTable(str(lake / table)).to_pyarrow_dataset().to_table()
     for place in range(rows.num_rows):
         write_deltalake(
@@ -30,7 +30,7 @@ def split(lake: Path, table: str) -> int:
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make every file of a lake older, the log's own times included."""
+    """Make every file of a lake older, including the times in the logs."""
     then = time.time() - days * 86400
     for file in lake.rglob("*"):
         if file.suffix == ".json":
@@ -140,7 +140,7 @@ def test_lake_without_tables_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seen", "waiting"),
     [
-        ([("id", 4)], ["follower"]),  # and what the table says of itself does not count
+        ([("id", 4)], ["follower"]),  # and the table's note about itself does not count
         ([("id", 5)], []),
         ([("another", 1)], []),
         ([], []),

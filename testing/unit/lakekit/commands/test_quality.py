@@ -16,7 +16,9 @@ from lakekit.template.tables import TABLES
 def declared_with(
     *expectations: Expectation, constraints: "tuple[Constraint, ...]" = ()
 ) -> TableSet:
-    """The template's tables, with other expectations and constraints on silver."""
+    """Return the template's tables, with other expectations and constraints on
+    silver.
+    """
     silver = replace(
         TABLES["silver.orders"], expectations=expectations, constraints=constraints
     )

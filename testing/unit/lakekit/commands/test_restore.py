@@ -220,7 +220,7 @@ def test_next_run_makes_the_lake_what_it_was(table: str, shop: Path) -> None:
 
 
 class TestCommand:
-    """`lakekit restore` as it is typed."""
+    """The command `lakekit restore`."""
 
     flags = ["--tables", "lakekit.template.tables"]
 

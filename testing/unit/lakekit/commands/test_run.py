@@ -171,7 +171,7 @@ def test_line_breaks_in_values_are_kept_as_they_are(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        # DuckDB takes the quote behind the space for one that opens a value.
+        # DuckDB reads the quote after the space as the start of a quoted value.
         (
             'Ada,36,NA, "NA\nBob,36,NA,NA"\n',
             "people.csv has 2 rows, and 1 were read of it",

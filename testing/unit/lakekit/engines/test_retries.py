@@ -10,7 +10,7 @@ from lakekit.errors import ComputeError, ConflictError
 
 
 class Attempt:
-    """Meets another writer so many times."""
+    """Conflicts with another writer a given number of times."""
 
     def __init__(self, conflicts: int) -> None:
         self.left, self.made = conflicts, 0

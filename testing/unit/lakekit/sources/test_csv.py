@@ -65,7 +65,7 @@ def test_blank_lines_below_a_header_are_no_rows(tmp_path: Path) -> None:
     ("rows", "count"),
     [
         ('1,"a ""b""\n\n, c"\n2,\n"3",x\n', 3),
-        ('1, "a\n2,b"\n\n3,\0\n', 3),  # a quote behind a space is part of the value
+        ('1, "a\n2,b"\n\n3,\0\n', 3),  # a quote after a space is part of the value
         ('1,"a" \n2,b"\n3,c"\n', 3),
     ],
 )

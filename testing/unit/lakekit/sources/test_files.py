@@ -141,8 +141,8 @@ def test_encrypted_archive_is_refused(
 ) -> None:
     archive = zip_of(source, [("people.csv", HEADER + ROW)])
     content = bytearray(archive.read_bytes())
-    content[6] |= 1  # the flag "encrypted" of the member's own header
-    content[content.index(b"PK\x01\x02") + 8] |= 1  # and of its entry in the directory
+    content[6] |= 1  # the flag "encrypted" in the member's header
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # and in its directory entry
     archive.write_bytes(content)
     with pytest.raises(SourceError, match="cannot be unpacked"):
         opened(source, tables, tmp_path)
@@ -250,7 +250,7 @@ def test_column_name_that_delta_cannot_hold_is_refused(
         opened(source, tables, tmp_path)
     said = f"people.{kind} has a column named {odd!r}"
     if (kind, odd) == ("csv", "a\0b") and sys.version_info < (3, 11):
-        said = "line contains NUL"  # of Python's own csv reader
+        said = "line contains NUL"  # the message of Python's csv reader
     assert said in str(refused.value)
 
 
@@ -264,7 +264,7 @@ def test_file_name_that_is_not_utf8_is_refused(
     with pytest.raises(SourceError) as refused:
         opened(source, tables, tmp_path)
     assert r"people/\udcff.csv' has a name that is not UTF-8" in str(refused.value)
-    str(refused.value).encode()  # can be printed
+    str(refused.value).encode()  # it must be printable
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_file_whose_name_holds_a_quoted_value_is_found() -> None:
     files.data = {
         "p=x%20y/b": b"1",
         "p=x%20z/b": b"1",
-    }  # as Spark names it, and delta-rs
+    }  # names of Spark and of delta-rs
     assert versions(files)[0].damaged == ()
 
 
@@ -117,7 +117,7 @@ def test_damaged_commit_without_a_checkpoint_is_named(damage: str) -> None:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """A table of five versions with a checkpoint of version 3."""
+    """Return a table of five versions with a checkpoint of version 3."""
     text = PrimitiveType("string")
     schema = Schema([Field("k", text), Field("p", text)])
     DeltaTable.create(str(tmp_path), schema, partition_by=["p"])

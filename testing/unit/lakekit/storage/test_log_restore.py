@@ -13,7 +13,9 @@ PROTOCOL = {"protocol": {"minReaderVersion": 1, "minWriterVersion": 4}}
 
 
 def files_of(protocol: Dict[str, Any] = PROTOCOL) -> FakeFiles:
-    """Version 1 has `a` and `b`, version 3 `b` and `c`, and another column name."""
+    """Return files: version 1 has `a` and `b`, version 3 `b` and `c`, and another
+    column name.
+    """
     commits: List[List[Any]] = [
         [protocol, metadata()],
         [add("a", size=1), add("b", size=2)],

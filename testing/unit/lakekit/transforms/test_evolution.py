@@ -24,7 +24,7 @@ BRONZE = TABLES["bronze.orders"]
 
 
 def head_of(table: Table, **changes: Any) -> Head:
-    """The table just as declared, but for some changes."""
+    """Return the head of a table that matches its declaration, with some changes."""
     names = frozenset(each.name.lower() for each in table.constraints)
     head = Head("id", 3, 3, None, False, table.columns, table.partition, names)
     return replace(head, **changes)
@@ -126,7 +126,7 @@ def test_column_that_may_be_null_again_is_no_change() -> None:
 
 
 class Recorder:
-    """An engine that notes what it is asked; `broken` rows break any constraint."""
+    """An engine that records its calls; `broken` rows violate any constraint."""
 
     def __init__(self, broken: int = 0) -> None:
         self.calls: List[Tuple[str, ...]] = []

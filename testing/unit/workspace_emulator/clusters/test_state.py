@@ -19,7 +19,9 @@ from workspace_emulator.store import Store
 
 
 class Ready(Template):
-    """A template at hand: an empty environment, or the error that prevented it."""
+    """A template that is ready: an empty environment, or the error that prevented
+    it.
+    """
 
     def __init__(self, folder: Path, error: str = "") -> None:
         super().__init__(folder / "lock", folder)
@@ -36,7 +38,7 @@ class Ready(Template):
 def play(
     store: Store, folder: Path, what: Callable[[Clusters], object], error: str = ""
 ) -> Clusters:
-    """Do something to clusters and wait until all of it has come to rest."""
+    """Change clusters, and wait until all transitions have ended."""
 
     async def go() -> Clusters:
         background = Background()

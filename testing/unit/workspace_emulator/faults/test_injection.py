@@ -11,14 +11,14 @@ from workspace_emulator.runtime.background import Background
 
 
 class Transport:
-    """A connection whose other end stays."""
+    """A connection whose client stays connected."""
 
     def is_closing(self) -> bool:
         return False
 
 
 class Request:
-    """What a fault needs of a request."""
+    """The parts of a request that a fault needs."""
 
     transport = Transport()
 

@@ -32,17 +32,17 @@ WORK = ".cache/docker"
 
 @dataclass
 class Images:
-    """The images of one run, and what the checks have found out about them so far.
+    """The images of one run, and the data that the checks have collected about them.
 
     Attributes:
         engine: the container engine that builds them.
         targets: the images to build.
         settings: the table of pyproject.toml about the images.
-        version: the version of the project inside.
+        version: the project's version in the images.
         ids: the id of each image that was built.
         sizes: their sizes in bytes.
         labels: their labels.
-        packages: the Python packages inside, by name, after `ImageContents` has run.
+        packages: the Python packages in them, by name, after `ImageContents` has run.
     """
 
     engine: Engine
@@ -55,11 +55,11 @@ class Images:
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def name(self, target: str, tag: str = "checked") -> str:
-        """The name that an image has during a run."""
+        """Return the name that an image has during a run."""
         return self.engine.image(target, tag)
 
     def scratch(self, ctx: CheckContext, name: str) -> Path:
-        """Make an empty folder for this run, without files of a killed run."""
+        """Create an empty folder for this run, without files of a killed run."""
         folder = ctx.root / SCRATCH / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -75,12 +75,12 @@ class DockerOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether less is done than the job asks for."""
+        """Whether the session does less than the whole job."""
         return self.once or self.targets != TARGETS
 
 
 def parser() -> Parser:
-    """The parser of the options of `nox -s docker`."""
+    """Return the parser of the options of `nox -s docker`."""
     parser = Parser("nox -s docker --", "Build the images and smoke-test them.")
     parser.add_part("--target", TARGETS, "image")
     parser.add_argument(
@@ -90,7 +90,7 @@ def parser() -> Parser:
 
 
 def options(posargs: Sequence[str]) -> DockerOptions:
-    """Read what was typed after `--`. Raises UsageError."""
+    """Parse the options after `--`. Raises UsageError."""
     typed = parser().parse_args(list(posargs))
     return DockerOptions(tuple(typed.target) or TARGETS, typed.once)
 
@@ -182,7 +182,7 @@ def bake(
 
     Args:
         comment: added to pip's settings.
-        targets: the images to build; by default all of the run.
+        targets: the images to build; all images of the run by default.
     """
     settings = {
         "PREFIX": images.engine.prefix,
@@ -207,13 +207,13 @@ def bake(
 
 
 def source(ctx: CheckContext) -> str:
-    """The URL of the git remote `origin`, without a password."""
+    """Return the URL of the git remote `origin`, without a password."""
     remote = git.ask(ctx.root, "remote", "get-url", "origin")
     return re.sub(r"(?<=://)[^/@]*@", "", (remote or "").strip()) or "unknown"
 
 
 def pip_conf(env: Mapping[str, str]) -> str:
-    """A pip.conf for the builds with this machine's package index and proxy.
+    """Return a pip.conf for the builds with this machine's package index and proxy.
 
     It is made from the variables of pip, or from those of uv with the same meaning.
     Files and folders of this machine are left out: they do not exist in the build.
@@ -233,7 +233,7 @@ def pip_conf(env: Mapping[str, str]) -> str:
 
 
 def checkout_version(ctx: CheckContext) -> str:
-    """The version of the checkout, the same as in the wheel of `nox -s build`.
+    """Return the version of the checkout, the same as in the wheel of `nox -s build`.
 
     Raises:
         ValueError: git cannot determine the version.
@@ -245,7 +245,7 @@ def checkout_version(ctx: CheckContext) -> str:
 
 
 def gather_jars(ctx: CheckContext) -> None:
-    """Copy the locked jars into the build context, which may hold no symbolic links."""
+    """Copy the locked jars into the build context, which may not contain symlinks."""
     source, target = Path(ctx.env["LAKE_CI_JARS"]), ctx.root / WORK / "jars"
     wanted = {jar.file for jar in read_jars(ctx.root)}
     if target.is_dir() and {path.name for path in target.iterdir()} == wanted:
@@ -255,7 +255,7 @@ def gather_jars(ctx: CheckContext) -> None:
 
 
 def steps(done: Completed) -> list[str]:
-    """The steps of the Dockerfile that were not cached, each as `STAGE NUMBER/OF`."""
+    """Return the uncached steps of the Dockerfile, each as `STAGE NUMBER/OF`."""
     named = dict(
         re.findall(
             r"^#(\d+) \[(?:[\w-]+ )?([\w-]+ +\d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)",
@@ -268,7 +268,7 @@ def steps(done: Completed) -> list[str]:
 
 
 def failed_step(name: str, done: Completed, ctx: CheckContext) -> Outcome:
-    """The outcome of a failed build, with the Dockerfile line and the last output."""
+    """Return the outcome of a failed build, with Dockerfile line and last output."""
     error = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE)
     if not error:
         return crashed(name, done)

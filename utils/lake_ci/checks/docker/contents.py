@@ -1,9 +1,9 @@
-"""Checks the configuration, contents and size of the images, and reports them in
-reports/docker/images.json.
+"""Checks the configuration, contents and size of the images.
 
-`images.json` is a list of objects: name (`PREFIX-api:1.2.3`, without a registry),
-target, id, size (bytes), labels (an object), packages (an object of Python packages and
-their versions). Beside it `sbom-<target>.json`, in CycloneDX.
+It reports them in reports/docker/images.json, a list of objects: name
+(`PREFIX-api:1.2.3`, without a registry), target, id, size (bytes), labels (an object),
+packages (an object of Python packages and their versions). In the same folder is
+`sbom-<target>.json`, in CycloneDX.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Configuration(ImageCheck):
 def configuration_problems(
     config: dict[str, Any], target: str
 ) -> Iterator[tuple[str, str]]:
-    """The problems of an image's configuration, each as rule and message."""
+    """Yield the problems of an image's configuration, each as rule and message."""
     user, entry = config.get("User") or "root", config.get("Entrypoint") or [""]
     if not re.fullmatch(r"[1-9]\d*(:\d+)?", user):
         yield (
@@ -167,7 +167,7 @@ class ImageContents(ImageCheck):
 def misplaced(
     inside: dict[str, Any], target: str, package: str | None
 ) -> Iterator[tuple[str, str]]:
-    """The problems of an image's contents, each as rule and message.
+    """Yield the problems of an image's contents, each as rule and message.
 
     Args:
         inside: the output of scripts/inspect_image.py for the image.
@@ -182,7 +182,7 @@ def misplaced(
 
 
 def component(kind: str, name: str, version: str) -> dict[str, str]:
-    """A component of a CycloneDX bill of materials."""
+    """Return a component of a CycloneDX bill of materials."""
     purl = f"pkg:{kind}/{name.lower()}@{version.replace('+', '%2B')}"
     return {
         "type": "library",
@@ -279,12 +279,12 @@ class Inventory(ImageCheck):
 
 
 def image_tag(version: str) -> str:
-    """The tag of an image of this version; a tag may not contain `+`."""
+    """Return the tag of an image of this version; a tag may not contain `+`."""
     return version.replace("+", "-")
 
 
 def stage_line(ctx: CheckContext, target: str) -> int:
-    """The line of the Dockerfile where a target's stage begins."""
+    """Return the line of the Dockerfile where a target's stage begins."""
     lines = (ctx.root / DOCKERFILE).read_text(encoding="utf-8").splitlines()
     return next(
         (
@@ -297,7 +297,7 @@ def stage_line(ctx: CheckContext, target: str) -> int:
 
 
 def budget_line(ctx: CheckContext, target: str) -> int:
-    """The line of pyproject.toml that holds a target's budget."""
+    """Return the line of pyproject.toml that holds a target's budget."""
     lines = (ctx.root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     start = (
         lines.index("[tool.lake_ci.docker]") if "[tool.lake_ci.docker]" in lines else 0

@@ -1,8 +1,8 @@
-"""Detects the container engine, runs its commands, and removes what a run started.
+"""Detects the container engine, runs its commands, and cleans up after a run.
 
 Each container has a label with the checkout's name, and the name of each image starts
-with it. Both are removed when the session ends. The next session removes what a killed
-session left, and ends the processes that are still building or running.
+with it. Both are removed when the session ends. The next session removes the leftovers
+of a killed session, and ends its processes that are still building or running.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Engine:
     Attributes:
         ctx: runs its commands.
         checkout: a short name of the checkout, the same in each run.
-        version: the version that the engine reports; empty if none answers.
+        version: the version that the engine reports; empty if no engine answers.
         missing: why the engine cannot be used; empty if it can.
     """
 
@@ -54,7 +54,7 @@ class Engine:
     def env(self) -> dict[str, str]:
         """The environment of its commands.
 
-        It holds a mark, by which the next run finds processes of a killed run.
+        It contains a mark, by which the next run finds processes of a killed run.
         """
         return {
             **self.ctx.env,
@@ -63,7 +63,7 @@ class Engine:
         }
 
     def image(self, target: str, tag: str = "checked") -> str:
-        """The name that an image of this checkout has during a run."""
+        """Return the name that an image of this checkout has during a run."""
         return f"{self.prefix}{target}:{tag}"
 
     @property
@@ -94,11 +94,11 @@ class Engine:
     def sweep(self) -> list[str]:
         """Remove processes, containers, volumes and images of runs of this checkout.
 
-        It does not use `ctx`, because it also runs after a signal, when `ctx` starts
-        no command any more.
+        It does not use `ctx`, because it also runs after a signal, when `ctx` starts no
+        more commands.
 
         Returns:
-            The names of what was removed.
+            The names of the removed objects.
         """
         left = [f"process {pid}" for pid in _end_marked(self.checkout)]
         containers = self._ask(
@@ -140,7 +140,7 @@ class Engine:
 
 @contextlib.contextmanager
 def engine(ctx: CheckContext) -> Iterator[Engine]:
-    """Provide the engine to a block; clean up this checkout before and after it."""
+    """Provide the engine to a `with` block; clean up this checkout before and after."""
     found = Engine(ctx, hashlib.sha256(str(ctx.root).encode()).hexdigest()[:12])
     _detect(found)
     if found.missing:
@@ -168,7 +168,7 @@ def _detect(found: Engine) -> None:
         )
         return
     version, _, api_version = answer.stdout.strip().partition(" ")
-    # buildx speaks the newest version of the API, whatever the engine understands.
+    # buildx uses the newest version of the API, even if the engine does not support it.
     found.ctx.env.setdefault("DOCKER_API_VERSION", api_version)
     buildx = found.docker("buildx", "version")
     if buildx.code != 0:

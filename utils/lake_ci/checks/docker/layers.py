@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 1 << 20
-# Keys of the configuration with the time and the program of the build, or with digests
+# Keys of the configuration with the build time and the build program, or with digests
 # of archives, which contain dates.
 DATED = (
     "created",
@@ -39,7 +39,7 @@ class LayerContents:
 
     Attributes:
         files: for each path, kind, mode, owner and sha256, and the instruction of its
-            layer; one path may be in several.
+            layer; one path may be in several layers.
         secrets: where one of the secret words was found.
     """
 
@@ -69,10 +69,10 @@ class ArchiveReader:
         self._seen: dict[str, tuple[list[tuple[str, str]], list[str]]] = {}
 
     def read(self, archive: Path) -> LayerContents:
-        """Read the one image of an archive.
+        """Read the only image of an archive.
 
         Raises:
-            ValueError: the archive is not as `docker save` writes it.
+            ValueError: the archive does not have the format of `docker save`.
         """
         with tarfile.open(archive) as tar:
             try:
@@ -130,7 +130,7 @@ class ArchiveReader:
 
 
 def instruction_line(instruction: str, dockerfile: Sequence[str]) -> int | None:
-    """The line of a Dockerfile with an instruction of an image's history, or None.
+    """Return the Dockerfile line of an instruction in an image's history, or None.
 
     The history leaves out flags, writes the shell of RUN, and joins continued lines.
     """
@@ -167,7 +167,7 @@ def _file(tar: tarfile.TarFile, name: str) -> IO[bytes]:
 
 
 def _history(configuration: Mapping[str, Any]) -> list[str]:
-    """The instruction of each layer, from the history in an image's configuration."""
+    """Return the instruction of each layer, from an image's history."""
     return [
         row.get("created_by", "")
         for row in configuration["history"]
@@ -176,7 +176,7 @@ def _history(configuration: Mapping[str, Any]) -> list[str]:
 
 
 def _hashed(data: IO[bytes], words: Sequence[bytes]) -> tuple[str, bool]:
-    """The sha256 of a file, and whether the file contains one of the words."""
+    """Return the sha256 of a file, and whether the file contains one of the words."""
     digest, found, rest = hashlib.sha256(), False, b""
     keep = max((len(word) for word in words), default=1) - 1
     while chunk := data.read(CHUNK):

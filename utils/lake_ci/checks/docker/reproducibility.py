@@ -1,11 +1,12 @@
-"""Builds the images a second time: the contents are the same, and no secret of the
-build folder gets into them.
+"""Builds the images a second time and compares their contents.
+
+The contents must be the same, and contain no secret of the build folder.
 
 A layer from the build cache proves nothing, and a build without a cache takes minutes.
-So `proven.json` holds the ids of the layers that were built twice with the same result.
-If a commit changes only the code of the project, the stage that builds its wheel runs
-again and all other layers come from the cache. If any other layer is new, everything is
-built without a cache.
+So `proven.json` stores the ids of the layers that were built twice with the same
+result. If a commit changes only the code of the project, the stage that builds its
+wheel runs again and all other layers come from the cache. If any other layer is new,
+everything is built without a cache.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class RebuildCheck(ImageCheck):
                 Status.SUCCESS,
                 "each of the layers was shown to come out the same before",
             )
-        # The project's own code is the one layer that each commit may change.
+        # Only the layer of the project's own code may change with each commit.
         if all(verified.missing(self._layers(target)) == 1 for target in new):
             how = f"--set=*.args.BUILD={secrets.token_hex(8)}"
             outcome = self._rebuild(new, verified, ctx, how)
@@ -82,13 +83,16 @@ class RebuildCheck(ImageCheck):
         return self._rebuild(new, verified, ctx, "--no-cache")
 
     def _unverified(self, targets: Iterable[str], verified: VerifiedIds) -> list[str]:
-        """The images with a layer that was not yet built twice with the same result."""
+        """Return the images with a layer that is not yet verified.
+
+        A layer is verified once it was built twice with the same result.
+        """
         return [target for target in targets if verified.missing(self._layers(target))]
 
     def _rebuild(
         self, targets: Sequence[str], verified: VerifiedIds, ctx: CheckContext, how: str
     ) -> Outcome:
-        """Build images again, compare them, and remember the equal layers."""
+        """Build images again, compare them, and record the equal layers."""
         images = self.images
         word = f"canary-{secrets.token_hex(12)}"
         folder = images.scratch(ctx, TAG)
@@ -127,19 +131,19 @@ class RebuildCheck(ImageCheck):
     def _read_both_builds(
         self, target: str, reader: layers.ArchiveReader, folder: Path
     ) -> tuple[LayerContents, LayerContents]:
-        """The contents of an image from the first build and from the second."""
+        """Return the contents of an image from the first and from the second build."""
         first = self._read(target, "checked", reader, folder)
         return first, self._read(target, TAG, reader, folder)
 
     def _remember(
         self, shown: Mapping[str, str], verified: VerifiedIds, *, uncached: bool
     ) -> bool:
-        """Remember equal images and layers; return whether all ids are equal."""
+        """Record equal images and layers; return whether all ids are equal."""
         same = True
         for target, what in shown.items():
             pairs = list(zip(self._layers(target), self._layers(target, TAG)))
-            # With a cache, a layer of the very same id may have come out of it.
-            # Later builds may find either of the two in the cache.
+            # With a cache, a layer with the same id may have come from the cache. Later
+            # builds may find either layer in the cache.
             rebuilt = [(one, two) for one, two in pairs if uncached or one != two]
             verified.add_layers([layer for pair in rebuilt for layer in pair])
             if not verified.missing([one for one, _ in pairs]):
@@ -148,7 +152,7 @@ class RebuildCheck(ImageCheck):
         return same
 
     def _layers(self, target: str, tag: str = "checked") -> list[str]:
-        """The ids of an image's own layers. Raises LakeCiError."""
+        """Return the ids of an image's own layers. Raises LakeCiError."""
         name = self.images.name(target, tag)
         answer = self.images.engine.docker(
             "image", "inspect", "--format={{json .RootFS.Layers}}", name
@@ -194,7 +198,7 @@ class RebuildCheck(ImageCheck):
                 place,
                 ctx,
             )
-        # A secret that got in is a difference as well: it is reported once.
+        # A secret in an image is a difference as well, but is reported only once.
         leaked = {place.path for place in second.secrets}
         places = {
             place for place, _ in first.files ^ second.files if place.path not in leaked
@@ -237,16 +241,16 @@ class VerifiedIds:
         return self._read("images")
 
     def missing(self, layers: Sequence[str]) -> int:
-        """How many of these layers were not yet built twice with the same result."""
+        """Return how many of these layers are not yet verified."""
         verified = self._read("layers")
         return sum(layer not in verified for layer in layers)
 
     def add(self, digests: Mapping[str, str]) -> None:
-        """Remember these images, and the newest of the others."""
+        """Add these images; keep the newest of the others."""
         self._write("images", digests)
 
     def add_layers(self, layers: Sequence[str]) -> None:
-        """Remember these layers, and the newest of the others."""
+        """Add these layers; keep the newest of the others."""
         self._write("layers", dict.fromkeys(layers, ""))
 
     def _read(self, kind: str) -> dict[str, str]:
@@ -265,7 +269,7 @@ class VerifiedIds:
 
 
 def copy_context(settings: Settings, ctx: CheckContext, to: Path, word: str) -> None:
-    """Copy the files that git lists, and write a secret where people leave them."""
+    """Copy the files that git lists, and write a secret where people may leave one."""
     for name in git.files(ctx.root, *settings.context):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ctx.root / name, to / name)
@@ -275,7 +279,7 @@ def copy_context(settings: Settings, ctx: CheckContext, to: Path, word: str) -> 
 
 
 def base_layers(images: Images, ctx: CheckContext) -> int:
-    """How many layers of the images belong to the base image.
+    """Return how many layers of the images belong to the base image.
 
     BuildKit may have used the base image although the engine does not have it; then it
     is pulled.

@@ -61,11 +61,11 @@ class Settings:
         return settings
 
     def image(self, target: str) -> str:
-        """The name of an image, without registry and tag."""
+        """Return the name of an image, without registry and tag."""
         return f"{self.prefix}{target}"
 
     def test_file(self, target: str) -> str:
-        """The tests of an image, relative to the repository."""
+        """Return the tests of an image, relative to the repository."""
         return f"{self.tests}/test_{target}.py"
 
 

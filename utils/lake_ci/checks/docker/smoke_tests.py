@@ -1,5 +1,6 @@
-"""Runs the smoke tests of the images: for each image one pytest module of the project,
-which starts containers of it.
+"""Runs the smoke tests of the images.
+
+For each image, one pytest module of the project starts containers of the image.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
-# The environment variables that the tests read: the image's name, the label for all
-# that they start, and a folder for what they write, removed with the run.
+# The environment variables that the tests read: the image's name, the label for every
+# container that they start, and a folder for their files, which is removed with the
+# run.
 IMAGE = "LAKE_CI_IMAGE"
 CONTAINER_LABEL = "LAKE_CI_LABEL"
 FOLDER = "LAKE_CI_SCRATCH"
 
 
 class SmokeTest(Pytest):
-    """Run the smoke tests of an image: `test_IMAGE.py` in the folder `tests` of
-    `[tool.lake_ci.docker]`.
+    """Run the smoke tests of an image, `test_IMAGE.py`.
+
+    The setting `tests` of `[tool.lake_ci.docker]` names their folder.
     """
 
-    # Each image has containers of its own, so the tests of all run side by side.
+    # Each image has its own containers, so the tests of all images run in parallel.
     exclusive = False
 
     def __init__(self, images: Images, target: str) -> None:
@@ -41,7 +44,7 @@ class SmokeTest(Pytest):
         return super().run(replace(ctx, posargs=(), workers=1))
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
-        # Processes side by side would overwrite each other's cache.
+        # Parallel processes would overwrite each other's cache.
         return [*self.folders, "-p", "no:cacheprovider"]
 
     def variables(self, ctx: CheckContext) -> dict[str, str]:
@@ -55,7 +58,7 @@ class SmokeTest(Pytest):
         }
 
     def echo(self, line: str) -> None:
-        """Print nothing yet: the lines of several images would be mixed."""
+        """Print nothing: the lines of several images would be mixed."""
 
     def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
         outcome = super().outcome(done, junit, ctx)

@@ -25,9 +25,9 @@ REPORTS = ["images.json", *(f"sbom-{target}.json" for target in TARGETS)]
 
 
 def stages(ctx: CheckContext, chosen: DockerOptions, today: date) -> Stages:
-    """The checks of the chosen images, stage by stage.
+    """Return the checks of the chosen images, stage by stage.
 
-    Containers, volumes and images are removed when the iterator is closed.
+    Containers, volumes and images are removed when the generator is closed.
     """
     settings = Settings.read(ctx.root)
     yield [Hadolint(), Java("17"), Jars()]

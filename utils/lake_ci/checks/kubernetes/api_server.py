@@ -50,7 +50,7 @@ class Api:
     Attributes:
         endpoint: output of the serving script: `socket`, or `url`, `ca` and `token`.
         label: the server's name in messages.
-        own: whether the session started it; nothing is written to any other server.
+        own: whether the session started it; nothing is written to other servers.
     """
 
     endpoint: Mapping[str, str]
@@ -112,7 +112,7 @@ class ApiConnection:
         return self.ask("PATCH", f"{path}?{query}", thing)
 
     def path(self, thing: Mapping[str, Any]) -> str | ApiResponse:
-        """The URL path of an object, or the error for an unknown version or kind."""
+        """Return an object's URL path, or the error for an unknown version or kind."""
         version, kind = thing["apiVersion"], thing["kind"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         if version not in self._resources:
@@ -171,9 +171,9 @@ class ApiConnection:
 
 
 class ApiServer(Check):
-    """Provide a Kubernetes API server for the dry-runs, until `held` is closed.
+    """Provide a Kubernetes API server for the dry runs, until `held` is closed.
 
-    It is the server of the named cluster, or one that the session starts.
+    It is the server of the named cluster, or a server that the session starts.
 
     Attributes:
         api: the server's address, once it is ready; None if there is no server.

@@ -15,7 +15,9 @@ from lake_ci.errors import UsageError
 def variables(
     root: Path, code: Sequence[str], settings: Mapping[str, str]
 ) -> frozenset[str]:
-    """The environment variables that a program reads, by its settings or by name.
+    """Return the environment variables that a program reads.
+
+    It reads them by its settings or by name.
 
     Args:
         code: the folders of its code, relative to the repository.
@@ -32,7 +34,7 @@ def variables(
 
 
 def _declared(root: Path, place: str) -> list[str]:
-    """The names of settings as variables have them, without their prefix."""
+    """Return the names of settings, as in variables without their prefix."""
     file, _, name = place.rpartition(":")
     path = root / file
     if not path.is_file():
@@ -52,7 +54,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _keys(body: Sequence[ast.stmt], name: str) -> list[str]:
-    """The keys of a dictionary of a module."""
+    """Return the keys of a dictionary of a module."""
     for node in body:
         if (
             isinstance(node, ast.AnnAssign)
@@ -66,7 +68,7 @@ def _keys(body: Sequence[ast.stmt], name: str) -> list[str]:
 
 
 def _fields(body: Sequence[ast.stmt], name: str) -> list[str]:
-    """The fields of a dataclass of a module."""
+    """Return the fields of a dataclass of a module."""
     for node in body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             rows = (
@@ -77,7 +79,7 @@ def _fields(body: Sequence[ast.stmt], name: str) -> list[str]:
 
 
 def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
-    """The constants of a module that are a prefix and a name: `f"{PREFIX}TOKENS"`."""
+    """Yield the name after the prefix in constants such as `f"{PREFIX}TOKENS"`."""
     for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr):
             yield from (
@@ -88,7 +90,7 @@ def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
 
 
 def _read(root: Path, folder: str) -> Iterator[str]:
-    """The names of variables that the code of a folder reads as literals."""
+    """Yield the names of variables that the code of a folder reads as literals."""
     files = sorted((root / folder).rglob("*.py"))
     if not files:
         raise UsageError(f"there is no folder {folder!r} with Python code")
@@ -100,7 +102,7 @@ def _read(root: Path, folder: str) -> Iterator[str]:
 
 
 def _variable_name(node: ast.AST) -> ast.expr | None:
-    """The argument of `os.environ` or `os.getenv`; None for any other code."""
+    """Return the argument of `os.environ` or `os.getenv`; None for any other code."""
     if isinstance(node, ast.Subscript) and _environ(node.value):
         return node.slice
     if (

@@ -1,5 +1,6 @@
-"""Dry-runs of the manifests on a real API server; errors and warnings become findings
-at the line in the sources.
+"""Dry-runs the manifests on a real API server.
+
+Errors and warnings become findings at the line in the sources.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class DryRun(Check):
     def absent(
         self, manifests: list[Manifest], connection: ApiConnection
     ) -> str | None:
-        """The first namespace of the objects that the server does not have, or None."""
+        """Return the first namespace of the objects that the server lacks, or None."""
         spaces = {each.get("metadata", "namespace") for each in manifests} - {None}
         for space in sorted(spaces):
             if connection.ask("GET", f"/api/v1/namespaces/{space}").code == NOT_FOUND:
@@ -93,7 +94,7 @@ class DryRun(Check):
         return None
 
     def judge(self, manifest: Manifest, answer: ApiResponse) -> Iterator[Finding]:
-        """A finding for each error and each warning of the server."""
+        """Yield a finding for each error and each warning of the server."""
         for warning in answer.warnings:
             yield manifest.finding(
                 self.name, "warning", warning, warned_path(manifest, warning)
@@ -116,7 +117,7 @@ class DryRun(Check):
 
 
 def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """The path of the field that an error message without causes names."""
+    """Return the path of the field that an error message without causes names."""
     undeclared = UNDECLARED.search(message)
     if undeclared:
         return server_path(manifest, undeclared[1])
@@ -128,7 +129,7 @@ def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """The path of the field that a warning names, else that of a security context.
+    """Return the path of the field that a warning names, else of a security context.
 
     A warning names the end of the path, such as `securityContext.privileged`.
     """
@@ -143,8 +144,10 @@ def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
-    """Parse a path of the server, such as `spec.containers[0].resources.limits[memory]`
-    or `.containers[name="api"].foo`.
+    """Parse a path of the server.
+
+    Examples are `spec.containers[0].resources.limits[memory]` and
+    `.containers[name="api"].foo`.
     """
     path: list[str | int] = []
     for match in STEP.finditer(text):
@@ -161,7 +164,7 @@ def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
 
 
 def _selected(at: Any, selector: str) -> str | int:
-    """The key or the index in a value that `[...]` of a server's path means."""
+    """Return the key or the index that `[...]` in a server's path selects."""
     key, equals, value = selector.partition("=")
     if equals:
         return index(at, key, value.split(",")[0].strip('"'))
@@ -169,12 +172,12 @@ def _selected(at: Any, selector: str) -> str | int:
 
 
 def _step(at: Any, step: str) -> str | int:
-    """A step of a path as a key, or as an index if the value is a list."""
+    """Return a step of a path as a key, or as an index if the value is a list."""
     return int(step) if isinstance(at, list) and step.isdigit() else step
 
 
 def index(items: Any, key: str, value: str) -> int:
-    """The index of the list item whose `key` has this value; 0 if there is none."""
+    """Return the index of the list item whose `key` has this value, or 0."""
     for number, item in enumerate(items if isinstance(items, list) else ()):
         if isinstance(item, Mapping) and str(item.get(key)) == value:
             return number

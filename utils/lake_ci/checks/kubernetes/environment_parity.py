@@ -57,8 +57,9 @@ class EnvironmentParity(Check):
         production: Mapping[str, Value],
         allowed: Sequence[str],
     ) -> list[Finding]:
-        """A finding for each value that differs, at its line in production, or in
-        staging if production does not have it.
+        """Yield a finding for each value that differs.
+
+        The finding is at the value's line in production, or else in staging.
         """
         found = []
         for key in sorted(staging.keys() | production.keys()):
@@ -76,7 +77,7 @@ class EnvironmentParity(Check):
     def unmatched(
         self, keys: Collection[str], allowed: Sequence[str], ctx: CheckContext
     ) -> Iterator[Finding]:
-        """A finding for each pattern of `may_differ` that matches no value."""
+        """Yield a finding for each pattern of `may_differ` that matches no value."""
         for pattern in allowed:
             if not any(fnmatchcase(key, pattern) for key in keys):
                 line = setting_line(ctx.root, TABLE, pattern)
@@ -89,8 +90,9 @@ def _nobody() -> Value:
 
 
 def values(rendered: Rendered, account: str | None) -> dict[str, Value]:
-    """Every value by `Kind.name.path`, without the environment's name and account, and
-    without hashes in names.
+    """Return every value by `Kind.name.path`.
+
+    The environment's name and account, and the hashes in names, are removed.
     """
     generated = {
         each.name: HASH.sub("", each.name) for each in rendered.of("ConfigMap")

@@ -1,5 +1,7 @@
-"""Reads `[tool.lake_ci.k8s]` of pyproject.toml: the program that each image runs, and
-the environment variables that programs and images need.
+"""Reads `[tool.lake_ci.k8s]` of pyproject.toml.
+
+The table has the program that each image runs, and the environment variables that
+programs and images need.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Image:
-    """An image, by what it runs.
+    """An image, with the program that it runs.
 
     Attributes:
         environment: the environment variables that it needs, with their values.
@@ -44,7 +46,9 @@ class Image:
 
 
 def read_images(root: Path) -> dict[str, Image]:
-    """The images that pyproject.toml describes, by name without registry and tag.
+    """Return the images that pyproject.toml describes, by name.
+
+    The names have no registry and no tag.
 
     Raises:
         UsageError: a setting is unknown, or names something that does not exist.
@@ -103,7 +107,7 @@ def _image(
 
 
 def _tables(table: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
-    """The value of a key that is a table of tables."""
+    """Return the value of a key that is a table of tables."""
     found = table.get(key, {})
     if not isinstance(found, dict):
         raise _wrong(key, "is not a table")
@@ -114,7 +118,7 @@ def _tables(table: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
 
 
 def _texts(table: Mapping[str, Any], key: str, place: str) -> dict[str, str]:
-    """The value of a key that is a table of strings."""
+    """Return the value of a key that is a table of strings."""
     found = table.get(key, {})
     if not isinstance(found, dict) or any(
         not isinstance(each, str) for each in found.values()

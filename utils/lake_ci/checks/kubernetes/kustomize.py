@@ -47,12 +47,12 @@ class KubernetesOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether less is done than the job asks for."""
+        """Whether the session does less than the whole job."""
         return self.diff is not None or set(self.environments) != set(ENVIRONMENTS)
 
 
 def parser() -> Parser:
-    """The parser of the options of `nox -s k8s`."""
+    """Return the parser of the options of `nox -s k8s`."""
     parser = Parser("nox -s k8s --", "Check the manifests of each environment.")
     parser.add_part("--environment", ENVIRONMENTS)
     parser.add_argument(
@@ -64,7 +64,7 @@ def parser() -> Parser:
 
 
 def options(posargs: Sequence[str]) -> KubernetesOptions:
-    """Read what was typed after `--`. Raises UsageError."""
+    """Parse the options after `--`. Raises UsageError."""
     typed = parser().parse_args(list(posargs))
     return KubernetesOptions(tuple(typed.environment) or ENVIRONMENTS, typed.diff)
 
@@ -149,14 +149,14 @@ class BuildOverlay(Check):
         return Outcome(Status.SUCCESS, count(len(rendered.manifests), "object"))
 
     def places(self, ctx: CheckContext) -> Path:
-        """The file with the objects and the source of each value.
+        """Return the file with the objects and the source of each value.
 
         Checks that run as processes of their own read it.
         """
         return ctx.root / WORK / "build" / self.environment / "rendered.json"
 
     def refusal(self, done: Completed, overlay: str, ctx: CheckContext) -> Finding:
-        """The finding of a failed build, at the line that kustomize names."""
+        """Return the finding of a failed build, at the line that kustomize names."""
         output = done.stderr.strip()
         message = output.replace(str(ctx.root) + "/", "").removeprefix("error: ")
         file: str | None = f"{overlay}/kustomization.yaml"
@@ -170,7 +170,10 @@ class BuildOverlay(Check):
         return Finding(self.name, "kustomize", message, file, line)
 
     def found(self, name: str, ctx: CheckContext) -> str | None:
-        """The file that kustomize means by a name; None if it is ambiguous."""
+        """Return the file that a name in kustomize's output means.
+
+        Return None if the name is ambiguous.
+        """
         paths = [
             path
             for path in (ctx.root / FOLDER).rglob(Path(name).name)

@@ -26,12 +26,12 @@ CONTAINERS = ("initContainers", "containers")
 
 @dataclass(frozen=True)
 class Manifest:
-    """One Kubernetes object, and where its values are written.
+    """One Kubernetes object, and where its values are defined.
 
     Attributes:
         body: the object.
-        places: file and line by path; an item of a list goes by its name, `name=api`,
-            where it has one.
+        places: file and line by path; a list item is identified by its name,
+            `name=api`, if it has one.
     """
 
     body: Mapping[str, Any]
@@ -50,7 +50,7 @@ class Manifest:
         return f"{self.kind}/{self.name}"
 
     def get(self, *path: str | int) -> Any:
-        """The value at a path; None where there is none."""
+        """Return the value at a path; None if there is none."""
         at: Any = self.body
         for key in path:
             if isinstance(key, int):
@@ -60,7 +60,7 @@ class Manifest:
         return at
 
     def place(self, path: Path = ()) -> tuple[str | None, int | None]:
-        """File and line of a value; for a missing value, those of its parent."""
+        """Return file and line of a value; for a missing value, those of its parent."""
         named = self._named(path)
         for length in range(len(named), -1, -1):
             if named[:length] in self.places:
@@ -68,11 +68,11 @@ class Manifest:
         return None, None
 
     def finding(self, tool: str, rule: str, message: str, path: Path = ()) -> Finding:
-        """A finding at a value of this object."""
+        """Return a finding at a value of this object."""
         return Finding(tool, rule, f"{self.id}: {message}", *self.place(path))
 
     def step_names(self, path: Path) -> list[str]:
-        """The steps of a path; an item of a list by its name, else by its index."""
+        """Return the steps of a path; a list item by its name, else by its index."""
         return [step.removeprefix("name=") for step in self._named(path)]
 
     def _named(self, path: Path) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ class Manifest:
         return PODS.get(self.kind)
 
     def containers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        """The containers of a workload, with their paths."""
+        """Yield the containers of a workload, with their paths."""
         if self.pod is not None:
             for group in CONTAINERS:
                 path = (*self.pod, "spec", group)
@@ -115,7 +115,7 @@ class Manifest:
 def leaves(
     thing: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Every scalar value of an object, with its path."""
+    """Yield every scalar value of an object, with its path."""
     if isinstance(thing, Mapping):
         for key, item in thing.items():
             yield from leaves(item, (*path, str(key)))
@@ -179,20 +179,21 @@ class Rendered:
         return f"{FOLDER}/overlays/{self.environment}"
 
     def of(self, *kinds: str) -> Iterator[Manifest]:
-        """The objects of these kinds."""
+        """Return the objects of these kinds."""
         return (each for each in self.manifests if each.kind in kinds)
 
     def named(self, kind: str, name: str) -> Manifest | None:
-        """The object of that kind and name."""
+        """Return the object of that kind and name."""
         return next((each for each in self.of(kind) if each.name == name), None)
 
     def workloads(self) -> Iterator[Manifest]:
-        """The objects that create pods."""
+        """Return the objects that create pods."""
         return self.of(*PODS)
 
     def missing(self, tool: str, rule: str, message: str, kind: str) -> Finding:
-        """A finding about a missing object: at the patch that deletes it, else at the
-        overlay.
+        """Return a finding about a missing object.
+
+        It is at the patch that deletes the object, or else at the overlay.
         """
         for each in self.deleted:
             if each.kind == kind:

@@ -34,7 +34,7 @@ NAMING = {
 
 
 def network(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """All traffic is denied that no other policy allows."""
+    """All traffic that no other policy allows is denied."""
     for policy in rendered.of("NetworkPolicy"):
         spec = policy.body["spec"]
         closed = (
@@ -97,13 +97,13 @@ def unread(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def _programs(images: Iterable[str], context: RuleContext) -> dict[str, frozenset[str]]:
-    """The variables that the program of each image reads, by the program's name."""
+    """Return the variables that each image's program reads, by program name."""
     known = [context.images[name].program for name in images if name in context.images]
     return {program.name: program.reads for program in known}
 
 
 def given_to(rendered: Rendered, config: Manifest) -> Iterator[str]:
-    """The images of the containers that have a ConfigMap as their environment."""
+    """Yield the images of the containers that have a ConfigMap as their environment."""
     for manifest in rendered.workloads():
         for _, container in manifest.containers():
             if config in configs_of(rendered, container):
@@ -148,14 +148,15 @@ def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 def _given(
     key: str, container: Mapping[str, Any], configs: Sequence[Manifest]
 ) -> tuple[str | None, Manifest | None]:
-    """The value of a variable in a container, and the ConfigMap that should set it.
+    """Return the value of a variable in a container, and its ConfigMap.
 
-    The ConfigMap is None for a variable that the container sets itself.
+    The ConfigMap is the one that should set it; None for a variable that the container
+    sets itself.
     """
     for each in container.get("env") or ():
         if each.get("name") == key:
             return each.get("value"), None
-    # As in Kubernetes, the last of several counts.
+    # As in Kubernetes, the last ConfigMap has precedence.
     for config in reversed(configs):
         if key in (config.body.get("data") or {}):
             return str(config.body["data"][key]), config
@@ -163,7 +164,7 @@ def _given(
 
 
 def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each object that another one names exists; Secrets are in pyproject.toml."""
+    """Each object that another object names exists; Secrets are in pyproject.toml."""
     for manifest in rendered.manifests:
         for path, value in leaves(manifest.body):
             kind = named_kind(path)
@@ -182,7 +183,7 @@ def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def named_kind(path: tuple[str | int, ...]) -> str | None:
-    """The kind of object that the value at a path names; None if it names none."""
+    """Return the kind of object that the value at a path names; None if none."""
     end = ".".join(map(str, path[-2:]))
     return NAMING.get(end) or NAMING.get(end.rpartition(".")[2])
 

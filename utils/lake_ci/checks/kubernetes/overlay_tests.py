@@ -19,9 +19,10 @@ VARIABLE = "LAKE_CI_RENDERED"
 
 
 class OverlayTests(Pytest):
-    """Run the tests in testing/k8s, rules that hold for this project only."""
+    """Run the tests in testing/k8s, which are rules of this project only."""
 
-    # No other check of this job writes its junit.xml, so others may run meanwhile.
+    # No other check of this job writes its junit.xml, so others may run at the same
+    # time.
     exclusive = False
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
@@ -31,7 +32,7 @@ class OverlayTests(Pytest):
     def run(self, ctx: CheckContext) -> Outcome:
         if not self._built():
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        # What was typed after `--` is not meant for pytest here.
+        # The arguments after `--` are not meant for pytest here.
         return super().run(replace(ctx, posargs=(), workers=1))
 
     def variables(self, ctx: CheckContext) -> dict[str, str]:

@@ -53,7 +53,7 @@ def images(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 def pod_access(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
     """A pod gets no service account token, and no variables for other services."""
-    # checkov asks for the first as well, but names the object, not the line.
+    # checkov requires the first as well, but names the object, not the line.
     for manifest in rendered.workloads():
         spec = (*(manifest.pod or ()), "spec")
         for name in ("automountServiceAccountToken", "enableServiceLinks"):
@@ -78,7 +78,10 @@ def grace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 def _seconds_to_end(
     rendered: Rendered, container: Mapping[str, Any], context: RuleContext
 ) -> float:
-    """The shutdown time of a container: the value of its program's `grace` variable."""
+    """Return the shutdown time of a container.
+
+    This is the value of its program's `grace` variable.
+    """
     image = context.images.get(image_of(container))
     if image is None or image.program.grace is None:
         return 0.0

@@ -18,7 +18,7 @@ IMAGES = "reports/docker/images.json"
 
 @dataclass(frozen=True)
 class RuleContext:
-    """What the rules need to know besides the manifests.
+    """The data that the rules need besides the manifests.
 
     Attributes:
         built: the names of the images that the docker session built; None if there is
@@ -40,7 +40,7 @@ Rule = Callable[[str, Rendered, RuleContext], Findings]
 
 
 def not_compared(root: Path) -> str | None:
-    """Why manifests cannot be compared with the built images; None if they can."""
+    """Return why manifests cannot be compared with the built images, or None."""
     path = root / IMAGES
     if not path.exists():
         return f"there is no {IMAGES}"
@@ -48,9 +48,9 @@ def not_compared(root: Path) -> str | None:
 
 
 def built(root: Path) -> frozenset[str] | None:
-    """The names of all images that were built, without registry and tag.
+    """Return the names of all images that were built, without registry and tag.
 
-    None if the docker session left no report, or ran for some images only.
+    Return None if the docker session left no report, or ran for some images only.
     """
     if not_compared(root) is not None:
         return None
@@ -59,17 +59,17 @@ def built(root: Path) -> frozenset[str] | None:
 
 
 def short_name(image: str) -> str:
-    """An image's name without registry, tag and digest."""
+    """Return an image's name without registry, tag and digest."""
     return re.split(r"[:@]", image.rpartition("/")[2])[0]
 
 
 def image_of(container: Mapping[str, Any]) -> str:
-    """The name of a container's image."""
+    """Return the name of a container's image."""
     return short_name(str(container.get("image", "")))
 
 
 def configs_of(rendered: Rendered, container: Mapping[str, Any]) -> list[Manifest]:
-    """The ConfigMaps that a container has as its environment."""
+    """Return the ConfigMaps that a container has as its environment."""
     names = [
         each.get("configMapRef", {}).get("name")
         for each in container.get("envFrom") or ()

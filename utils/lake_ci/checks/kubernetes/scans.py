@@ -19,12 +19,12 @@ from lake_ci.system.processes import Completed
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "not checked, for it could not be built"
-# With these variables checkov would call a service, or skip and add checks unnoticed.
+# With these variables checkov would call a service, or skip and add checks silently.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 
 def kubernetes_settings(ctx: CheckContext) -> dict[str, Any]:
-    """The table `[tool.lake_ci.k8s]` of pyproject.toml."""
+    """Return the table `[tool.lake_ci.k8s]` of pyproject.toml."""
     return pyproject.settings(ctx.root, "k8s")
 
 
@@ -56,7 +56,10 @@ class SchemaValidation(Check):
 
 
 class CheckovScan:
-    """One run of checkov for all environments, because its start takes longest."""
+    """One run of checkov for all environments.
+
+    It is shared because most of the time is checkov's start.
+    """
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
         self.builds = builds
@@ -64,7 +67,7 @@ class CheckovScan:
         self._done: Completed | None = None
 
     def done(self, ctx: CheckContext) -> Completed:
-        """Run checkov at the first call; return how it ended at each call."""
+        """Run checkov at the first call; return the completed process at each call."""
         with self._lock:
             if self._done is None:
                 self._done = self._run(ctx)
@@ -109,7 +112,7 @@ class KubernetesCheckov(Check):
     def findings(
         self, report: dict[str, Any], rendered: Rendered, ctx: CheckContext
     ) -> Iterator[Finding]:
-        """The findings of this environment, without accepted rules."""
+        """Yield the findings of this environment, without accepted rules."""
         file = ctx.relative(rendered.file)
         accepted = kubernetes_settings(ctx)["accepted"]
         if any(str(each).endswith(file) for each in report["unreadable"]):
@@ -129,7 +132,7 @@ class KubernetesCheckov(Check):
 
 
 def named(rendered: Rendered, resource: str) -> Manifest | None:
-    """The object that checkov means by a resource, or None.
+    """Return the object that checkov means by a resource, or None.
 
     It is `Deployment.lake-dev.api`, or `Pod.lake-dev.api.app-api` for its pods.
     """
@@ -149,7 +152,7 @@ def named(rendered: Rendered, resource: str) -> Manifest | None:
 
 
 def checkov_path(steps: Sequence[str]) -> tuple[str | int, ...]:
-    """The path for checkov's steps `spec`, `containers`, `[0]`, `image`."""
+    """Return the path for checkov's steps `spec`, `containers`, `[0]`, `image`."""
     return tuple(
         int(step[1:-1]) if re.fullmatch(r"\[\d+\]", step) else step for step in steps
     )

@@ -25,10 +25,10 @@ from lake_ci.runner.check import Check, CheckContext, Stages
 
 
 def stages(ctx: CheckContext, chosen: KubernetesOptions) -> Stages:
-    """The checks of the chosen environments, in one stage.
+    """Return the checks of the chosen environments, in one stage.
 
     Each check waits for the build of its environment. The API server runs until the
-    iterator is closed.
+    generator is closed.
 
     Raises:
         UsageError: a setting of the images is wrong.

@@ -19,7 +19,7 @@ from lake_ci.system.pyproject import setting_line
 class UnusedSettings(Check):
     """Check that an environment uses each image and Secret of pyproject.toml.
 
-    Each accepted rule of checkov must be broken by an environment.
+    Each accepted rule of checkov must be violated by an environment.
     """
 
     name = "settings"

@@ -9,10 +9,10 @@ HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 
 
 def first_changes(text: str) -> Iterator[tuple[str, int]]:
-    """Each file of a diff, with the first line (from 1) that would change.
+    """Yield each file of a diff, with the first line (from 1) that would change.
 
-    Only a `---` line right before a `+++` line is a header: a removed line may look
-    like one.
+    A `---` line is a header only if the next line is a `+++` line: a removed line may
+    look like a header.
     """
     lines = text.splitlines()
     file: str | None = None

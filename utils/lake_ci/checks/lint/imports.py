@@ -11,7 +11,7 @@ from lake_ci.model.results import Finding
 from lake_ci.runner.check import CheckContext, CommandCheck
 from lake_ci.system.processes import Completed
 
-# Where the packages that the contracts name are found.
+# The folders with the packages that the contracts name.
 SOURCES = ("utils", "api")
 
 
@@ -19,8 +19,8 @@ class Imports(CommandCheck):
     """Check that every contract allows each import."""
 
     name = "imports"
-    # The heading of a broken contract; below it either chains of forbidden imports, or
-    # packages that are in no layer.
+    # The heading of a broken contract. Below it are either chains of forbidden imports,
+    # or packages that are not in any layer.
     BROKEN = re.compile(r"^(\S+) is not allowed to import (\S+):$")
     CHAIN = re.compile(r"^- +(?P<importer>\S+) -> (?P<imported>\S+) \(l\.(?P<line>\d+)")
     UNLISTED = re.compile(r"^- (?P<module>[\w.]+)$")
@@ -55,8 +55,9 @@ class Imports(CommandCheck):
 
 
 def _file(root: Path, module: str) -> str:
-    """The file of a module, relative to the repository; pyproject.toml for a module
-    that is in none of the sources.
+    """Return the file of a module, relative to the repository.
+
+    For a module outside the sources it is pyproject.toml.
     """
     path = module.replace(".", "/")
     for source in SOURCES:

@@ -1,7 +1,7 @@
 """Compiles the locks under `requirements/`, and checks that they match pyproject.toml.
 
-The header of each lock holds a digest of its inputs and of its own body. So the check
-needs no network, is fast, and notices an edit by hand.
+The header of each lock contains a digest of its inputs and of its own body. So the
+check needs no network, is fast, and detects manual edits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class RequirementsLock:
 
     Attributes:
         purpose: its name.
-        python: the oldest Python that it is for.
+        python: the oldest Python that it supports.
         requirements: the requirements that it is compiled from.
         arguments: the arguments of `uv pip compile` that select them.
     """
@@ -61,7 +61,7 @@ class RequirementsLock:
 
 
 def declared_locks(project: dict[str, Any]) -> list[RequirementsLock]:
-    """The locks that `[tool.lake_ci.locks]` declares.
+    """Return the locks that `[tool.lake_ci.locks]` declares.
 
     Raises:
         UsageError: a group or an extra does not exist.
@@ -97,23 +97,23 @@ def declared_locks(project: dict[str, Any]) -> list[RequirementsLock]:
 
 
 def generated_lock(file: str) -> Generated:
-    """A lock as a file that `nox -s lock` generates."""
+    """Return a lock as a file that `nox -s lock` generates."""
     return Generated(file, session="lock", source="pyproject.toml")
 
 
 def lock_digest(title: str, inputs: object, body: str) -> str:
-    """The digest for a lock's header."""
+    """Return the digest for a lock's header."""
     text = json.dumps([title, inputs], sort_keys=True) + "\n" + body
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def lock_text(title: str, inputs: object, body: str) -> str:
-    """The whole text of a lock, with its header."""
+    """Return the whole text of a lock, with its header."""
     return HEADER.format(title=title, digest=lock_digest(title, inputs, body)) + body
 
 
 def lock_problem(file: Path, title: str, inputs: object) -> str | None:
-    """Why a lock is out of step with pyproject.toml; None if it is not."""
+    """Return why a lock does not match pyproject.toml; None if it does."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -130,14 +130,15 @@ JARS_TITLE = "jars: what Spark needs for Delta, as coordinates and sha256"
 
 
 def jar_coordinates(project: Mapping[str, Any]) -> list[str]:
-    """The Maven coordinates, `group:artifact:version`, that `[tool.lake_ci.jars]`
-    declares.
+    """Return the declared Maven coordinates, `group:artifact:version`.
+
+    The table is `[tool.lake_ci.jars]`.
     """
     return list(project["tool"]["lake_ci"].get("jars", {}).get("coordinates", ()))
 
 
 def parser() -> Parser:
-    """The parser of the options of `nox -s lock`; uv gets the options of its own."""
+    """Return the parser of the options of `nox -s lock`; other options go to uv."""
     parser = Parser("nox -s lock --", "Compile requirements/ from pyproject.toml.")
     parser.add_argument("--check", action="store_true", help="only compare")
     parser.add_argument("--upgrade", action="store_true", help="take newer versions")
@@ -192,7 +193,7 @@ class Locks(Check):
 class CompileLock(Check):
     """Compile one lock with uv, for all platforms and with hashes.
 
-    Versions stay the same without `--upgrade`.
+    Without `--upgrade`, versions stay the same.
     """
 
     def __init__(self, lock: RequirementsLock) -> None:
@@ -235,7 +236,7 @@ class CompileLock(Check):
 
 
 def compile_locks(root: Path) -> list[Check]:
-    """A row for each declared lock to compile. Raises UsageError."""
+    """Return a row for each declared lock to compile. Raises UsageError."""
     return [CompileLock(lock) for lock in declared_locks(read_project(root))]
 
 
@@ -258,7 +259,7 @@ class Jar:
 
 
 def read_jars(root: Path) -> list[Jar]:
-    """The jars that `requirements/jars.txt` locks.
+    """Return the jars that `requirements/jars.txt` locks.
 
     Raises:
         LakeCiError: a line is not a locked jar.

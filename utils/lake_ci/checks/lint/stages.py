@@ -25,7 +25,7 @@ class LintOptions:
 
 
 def parser() -> Parser:
-    """The parser of the options of `nox -s lint`."""
+    """Return the parser of the options of `nox -s lint`."""
     parser = Parser("nox -s lint --", "Check style, types, locks and the workflow.")
     parser.add_argument(
         "paths", nargs="*", help="files or folders for flake8, mypy, isort and black"
@@ -34,15 +34,15 @@ def parser() -> Parser:
 
 
 def options(posargs: Sequence[str]) -> LintOptions:
-    """Read what was typed after `--`. Raises UsageError."""
+    """Parse the options after `--`. Raises UsageError."""
     return LintOptions(parser().parse_args(list(posargs)).paths)
 
 
 def checks() -> list[Check]:
-    """The checks, the longest first, as they run in parallel."""
+    """Return the checks, the longest first, because they run in parallel."""
     return [Flake8(), Mypy(), Isort(), Black(), Imports(), Locks()]
 
 
 def formatters() -> list[Check]:
-    """The formatters of `nox -s format`."""
+    """Return the formatters of `nox -s format`."""
     return [SortImports(), Format()]

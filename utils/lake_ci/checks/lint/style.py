@@ -1,4 +1,4 @@
-"""Style, imports and types of the Python code."""
+"""Checks style, imports and types of the Python code."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ FORMAT_HINT = "run `nox -s format`"
 
 
 def python_files(ctx: CheckContext) -> list[str]:
-    """The Python files to check: those after `--`, else all of the repository."""
+    """Return the Python files to check: those after `--`, or all files."""
     return list(ctx.posargs) or list(git.files(ctx.root, "*.py"))
 
 
 class Flake8(CommandCheck):
-    """Errors, likely bugs and complexity: pyflakes, pycodestyle, mccabe, bugbear,
-    comprehensions.
+    """Check for errors, likely bugs and complexity with flake8.
+
+    It uses pyflakes, pycodestyle, mccabe, bugbear and comprehensions.
 
     flake8 has no cache, and its plugins here check each file separately. So it gets
     only the files that are not in the suite's own cache of clean files.
     """
 
     name = "flake8"
-    # Files with its settings; the lock has its version and its plugins.
+    # The files with its settings; the lock contains its version and its plugins.
     SETTINGS = (
         "pyproject.toml",
         "setup.cfg",
@@ -43,8 +44,8 @@ class Flake8(CommandCheck):
 
     def command(self, ctx: CheckContext) -> list[str]:
         format_ = "%(path)s\t%(row)d\t%(code)s\t%(text)s"
-        # One process: the other tools want the other cores, and starting flake8's pool
-        # costs more than it saves.
+        # Use one process: the other tools need the other cores, and the start of
+        # flake8's pool takes longer than it saves.
         return [
             ctx.bin("flake8"),
             "--jobs=1",
@@ -76,7 +77,7 @@ class Flake8(CommandCheck):
         return outcome
 
     def _file_cache(self, ctx: CheckContext) -> FileCache:
-        """The cache of clean files, for these settings and this interpreter."""
+        """Return the cache of clean files, for these settings and this interpreter."""
         settings = [ctx.root / name for name in self.SETTINGS]
         context = [
             path.read_text(encoding="utf-8") if path.exists() else ""
@@ -166,8 +167,8 @@ class Mypy(CommandCheck):
     """Check the types with mypy, in strict mode."""
 
     name = "mypy"
-    # 2 where a file cannot be parsed, with rows as for 1; a wrong option, also 2,
-    # prints none and is a crash.
+    # 2 if a file cannot be parsed, with rows as for 1. A wrong option is also 2, but
+    # prints no rows and is a crash.
     finding_codes = (1, 2)
 
     def command(self, ctx: CheckContext) -> list[str]:

@@ -1,1 +1,1 @@
-"""Builds and checks of the wheel and the sdist."""
+"""Builds and checks the wheel and the sdist."""

@@ -52,7 +52,10 @@ class Version(Check):
 
 
 def no_version(root: Path) -> str | None:
-    """Why git cannot determine the version, with the command that fixes it; or None."""
+    """Return why git cannot determine the version, and the command to fix it.
+
+    Return None if git can.
+    """
     if git.commit(root) is None:
         return "this is no git checkout with a commit: run `git clone` and build there"
     if git.is_shallow(root) and git.version_tag(root) is None:
@@ -66,18 +69,21 @@ def no_version(root: Path) -> str | None:
 def build_command(
     ctx: CheckContext, kind: str, source: Path, folder: Path
 ) -> list[str]:
-    """The command that builds one kind of distribution with the locked back end."""
+    """Return the command that builds a distribution with the locked back end."""
     build = [str(ctx.python), "-m", "build", f"--{kind}", "--no-isolation"]
     return [*build, "--outdir", str(folder), str(source)]
 
 
 def build_env(ctx: CheckContext) -> dict[str, str]:
-    """The environment of a build, with the commit's date for all files in archives."""
+    """Return the environment of a build.
+
+    All files in archives get the date of the commit.
+    """
     return {**ctx.env, "SOURCE_DATE_EPOCH": str(git.commit_time(ctx.root))}
 
 
 class BuildDistribution(Check):
-    """Build a distribution with python -m build; dist/ contains no older one."""
+    """Build a distribution with python -m build; remove older ones from dist/."""
 
     exclusive = True
 
@@ -147,8 +153,8 @@ class Twine(DistributionCheck):
         def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
             readme = read_project(ctx.root)["project"].get("readme", "pyproject.toml")
             seen = set()
-            # The lines below a message that are indented belong to it; one of them
-            # names the line.
+            # The indented lines below a message belong to it; one of them names the
+            # line.
             for match in re.finditer(
                 r"^(ERROR|WARNING) +(.+(?:\n +.*)*)", done.stdout, re.MULTILINE
             ):
@@ -323,7 +329,7 @@ class ReproducibilityCheck(DistributionCheck):
 
 
 def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
-    """The differences of two archives, each as a message and the member's name."""
+    """Yield the differences of two archives, as a message and the member's name."""
     if first.name != second.name:
         yield f"is now called {second.name}", first.name
     elif first.read_bytes() != second.read_bytes():
@@ -339,7 +345,10 @@ def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
 
 
 def _members(archive: Path) -> dict[str, bytes]:
-    """The content of each file of an archive, without RECORD, a list of the others."""
+    """Return the content of each file of an archive.
+
+    RECORD is left out, because it lists the other files.
+    """
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             return {
@@ -383,8 +392,8 @@ class InstallWheel(DistributionCheck):
         install = [uv, "pip", "install", "--quiet", "--python", str(folder)]
         for step in (
             [*install, "--require-hashes", "-r", "requirements/runtime.txt"],
-            # By name, from this folder: a path would be noted in the environment, and
-            # in the SBOM.
+            # Install by name, from this folder: a path would be recorded in the
+            # environment, and in the SBOM.
             [
                 *install,
                 "--no-deps",

@@ -19,7 +19,7 @@ from lake_ci.runner.check import Check
 
 
 def checks(pythons: Sequence[str]) -> list[Check]:
-    """The builds, the checks, and the installation on each of the Pythons."""
+    """Return the builds, the checks, and the installation on each of the Pythons."""
     built = [
         Version(),
         BuildDistribution("wheel"),

@@ -36,9 +36,9 @@ class Reference:
 def reference(
     root: Path, env: Mapping[str, str], requested: str | None = None
 ) -> Reference:
-    """The commit to compare with: the requested one, else the one before this push,
-    else the first parent.
+    """Return the commit to compare with.
 
+    It is the requested commit, else the commit before this push, else the first parent.
     Uncommitted changes are compared with the current commit.
 
     Raises:
@@ -76,7 +76,7 @@ def reference(
 
 
 def pushed_from(env: Mapping[str, str]) -> str | None:
-    """The commit of the branch before this push, as GitHub reports it, or None."""
+    """Return the branch's commit before this push, as GitHub reports it, or None."""
     if env.get("GITHUB_EVENT_NAME") != "push" or not env.get("GITHUB_EVENT_PATH"):
         return None
     try:
@@ -103,7 +103,7 @@ def _commit(root: Path, name: str) -> str | None:
 
 
 def changed_files(root: Path, commit: str) -> set[str]:
-    """The files that differ between a commit and the tree, new ones included."""
+    """Return the files that differ between a commit and the tree, with new files."""
     names = (
         git.ask(root, "diff", "--name-only", "--no-renames", "-z", commit) or ""
     ).split("\0")
@@ -117,14 +117,15 @@ def changed_files(root: Path, commit: str) -> set[str]:
 class Side:
     """One of the two versions.
 
-    The paths of both have the same length, which influences the speed of programs.
+    The paths of both versions have the same length, because the length influences the
+    speed of programs.
 
     Attributes:
         name: `old` or `new`.
-        folder: its wheel, and its suite.
+        folder: the folder of its wheel, and of its suite.
         tree: its source.
-        environment: where its wheel is installed, beside the environment of the
-            session.
+        environment: the environment in which its wheel is installed, beside the
+            environment of the session.
     """
 
     name: str
@@ -137,7 +138,7 @@ class Side:
         return self.environment.python
 
     def variables(self, ctx: CheckContext) -> dict[str, str]:
-        """The environment variables of its benchmarks."""
+        """Return the environment variables of its benchmarks."""
         env = {
             name: value
             for name, value in ctx.env.items()
@@ -176,7 +177,7 @@ class Baseline(Check):
 
 
 class InstallVersion(Check):
-    """Build a version's wheel, and install it in an environment of its own."""
+    """Build a version's wheel, and install it in its own environment."""
 
     exclusive = True
     is_setup = True
@@ -212,7 +213,7 @@ class InstallVersion(Check):
         return outcome
 
     def _build(self, ctx: CheckContext, side: Side) -> Outcome | None:
-        """Build and install; returns an outcome if a step failed."""
+        """Build and install; return an outcome if a step failed."""
         for step in (self._make_wheel, self._make_environment, self._install_wheel):
             outcome = step(ctx, side)
             if outcome is not None:
@@ -273,7 +274,7 @@ class InstallVersion(Check):
 
 
 def check_out(root: Path, tree: Path, commit: str) -> None:
-    """Make `tree` a git worktree of a commit; removes an old one first.
+    """Make `tree` a git worktree of a commit; remove an old worktree first.
 
     Raises:
         LakeCiError: git failed.
@@ -292,7 +293,7 @@ def check_out(root: Path, tree: Path, commit: str) -> None:
 
 @contextmanager
 def worktree(root: Path) -> Iterator[None]:
-    """Remove the worktree of the baseline at the end of a block."""
+    """Remove the worktree of the baseline at the end of a `with` block."""
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
-"""Runs one benchmark on two versions, round by round; only a version that is
-significantly slower fails.
+"""Runs one benchmark on two versions, round by round.
+
+Only a significantly slower version fails.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
 
 
 def pytest_command(side: Side, *arguments: str) -> list[str]:
-    """The command that runs the benchmarks of this tree on a version."""
+    """Return the command that runs the benchmarks of this tree on a version."""
     # pyproject.toml puts this tree's packages on the path, and makes an old version's
     # warnings errors.
     own = [
@@ -90,9 +91,7 @@ def pytest_command(side: Side, *arguments: str) -> list[str]:
 
 
 class Benchmark(Check):
-    """Check that a benchmark is not slower, and does not need more memory, than on the
-    baseline.
-    """
+    """Check that a benchmark is not slower and needs no more memory than before."""
 
     exclusive = True
 
@@ -145,7 +144,7 @@ class Benchmark(Check):
                 return self._judge(found)
 
     def _skip_reason(self, old: Side | None) -> str | None:
-        """Why the benchmark is skipped; None if it is not."""
+        """Return why the benchmark is skipped; None if it is not."""
         if self.baseline.commit is not None and old is None:
             return "the baseline could not be built"
         if self.unchanged() and not self.options.every:
@@ -154,14 +153,14 @@ class Benchmark(Check):
         return None
 
     def _is_enough(self, found: Samples, begun: float) -> bool:
-        """Whether there are enough pairs of processes, or the time is over."""
+        """Return whether there are enough pairs of processes, or the time is over."""
         minimum = self.options.generations or self.spec.generations
         if len(found.new) < minimum:
             return False
         return self._tells(found) or self.clock() - begun > self.options.seconds
 
     def unchanged(self) -> bool:
-        """Whether no file has changed that the benchmark depends on."""
+        """Return whether no file has changed that the benchmark depends on."""
         if self.differs is None or not self.spec.exercises:
             return False
         patterns = (*ALWAYS, *self.spec.exercises)
@@ -172,7 +171,7 @@ class Benchmark(Check):
     def _generation(
         self, ctx: CheckContext, sides: Sequence[Side], number: int
     ) -> dict[str, Completed]:
-        """Run one pair of processes to their end, which alternate round by round."""
+        """Run one pair of processes to their end; they alternate round by round."""
         with TurnServer() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
             for side in sides:
@@ -182,7 +181,7 @@ class Benchmark(Check):
                     **side.variables(ctx),
                     "LAKE_CI_TURNS": turns.address,
                     "LAKE_CI_ROUNDS": str(self.spec.rounds),
-                    # The same seed for both processes, another one for the next pair.
+                    # Both processes have the same seed, the next pair has another seed.
                     "PYTHONHASHSEED": str(number + 1),
                     "PYTHONDONTWRITEBYTECODE": "1",
                 }
@@ -219,7 +218,7 @@ class Benchmark(Check):
         )
 
     def _tells(self, found: Samples) -> bool:
-        """Whether each verdict is decided, and the interval narrow enough."""
+        """Return whether each verdict is decided, and the interval is narrow enough."""
         compared = found.compared()
         undecided = any(
             each.verdict(self.options.threshold) is SpeedVerdict.UNDECIDED
@@ -259,7 +258,7 @@ class Benchmark(Check):
         )
 
     def _larger(self, found: Samples) -> list[Finding]:
-        """The finding of too much memory, or an empty list."""
+        """Return the finding of too much memory, or an empty list."""
         memory = found.memory()
         if memory is None or memory[0] <= self.options.memory:
             return []
@@ -268,7 +267,7 @@ class Benchmark(Check):
         return [self._finding("memory", f"{self.name} holds {times}; {allowed}")]
 
     def _more(self, undecided: Mapping[str, SeriesRatio]) -> str:
-        """The undecided series, and how many rounds would decide them."""
+        """Return the undecided series, and how many rounds would decide them."""
         threshold = self.options.threshold
         needed = [each.narrower.pairs_needed(threshold) for each in undecided.values()]
         names = ", ".join(name or "the whole" for name in undecided)
@@ -283,7 +282,7 @@ class Benchmark(Check):
         return f"cannot tell for {names}: about {pairs} rounds would (`{again}`)"
 
     def _without_old(self, ended: Completed) -> Outcome:
-        """The outcome if the baseline could not run the benchmark."""
+        """Return the outcome if the baseline could not run the benchmark."""
         errors = _error_lines(ended)
         why = (
             errors[-1] if errors else (ended.last_lines(1) or f"exit code {ended.code}")
@@ -319,7 +318,7 @@ class Benchmark(Check):
         return f"{self.measured.series[''].seconds:.3g} s"
 
     def _data(self, found: Samples | None = None) -> dict[str, Any]:
-        """The data of the row: the table for the report, and every round."""
+        """Return the data of the row: the table for the report, and every round."""
         assert self.measured is not None
         columns = ["series", "s", "baseline s", "ratio", "from", "to", "rounds"]
         rows = [
@@ -358,7 +357,7 @@ class Benchmark(Check):
         return data
 
     def _interval(self, compared: SeriesRatio) -> dict[str, Any]:
-        """Both clocks, the verdict, and the smallest effect that would be detected."""
+        """Return both clocks, the verdict, and the smallest detectable effect."""
         clocks = {"wall": compared.wall, "cpu": compared.cpu}
         return {
             "verdict": compared.verdict(self.options.threshold).value,
@@ -372,7 +371,7 @@ class Benchmark(Check):
 
 
 def _error_lines(done: Completed) -> list[str]:
-    """The lines of pytest's output that report an error."""
+    """Return the lines of pytest's output that report an error."""
     return [
         line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")
     ]
@@ -381,7 +380,7 @@ def _error_lines(done: Completed) -> list[str]:
 def _with_verdict(
     compared: Mapping[str, SeriesRatio], verdict: SpeedVerdict, threshold: float
 ) -> dict[str, SeriesRatio]:
-    """The series with this verdict, by name."""
+    """Return the series with this verdict, by name."""
     return {
         name: each
         for name, each in compared.items()

@@ -17,11 +17,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Figures:
-    """One series of a benchmark: the whole of it, or a part such as one table.
+    """One series of a benchmark: the whole benchmark, or a part such as one table.
 
-    `seconds` is the median of the new version's rounds. Without a baseline there is
-    nothing but that; `ratio` is new by old with its 95 % interval from `low` to `high`;
-    a true ratio of `detects` would be found 19 times of 20.
+    `seconds` is the median of the new version's rounds; without a baseline it is the
+    only value. `ratio` is new by old, with its 95 % interval from `low` to `high`. A
+    true ratio of `detects` would be detected 19 times out of 20.
     """
 
     seconds: float
@@ -35,8 +35,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One benchmark in one run: the figures of the whole under "", those of parts under
-    their names; megabytes.
+    """One benchmark in one run: its figures, and its megabytes.
+
+    The key of the whole benchmark's figures is ""; the key of a part is its name.
     """
 
     series: Mapping[str, Figures]
@@ -57,7 +58,7 @@ class Record:
 
 
 def describe_machine() -> dict[str, object]:
-    """The properties of the machine that the figures depend on."""
+    """Return the properties of the machine that the figures depend on."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
@@ -71,7 +72,7 @@ def describe_machine() -> dict[str, object]:
 
 
 def same_machine(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    """Whether seconds of two machines are comparable."""
+    """Return whether the seconds of two machines are comparable."""
     return all(one.get(fact) == other.get(fact) for fact in ("processor", "cores"))
 
 
@@ -89,7 +90,7 @@ def _processor() -> str:
 
 
 def to_line(record: Record) -> str:
-    """The record as one line of JSON."""
+    """Return the record as one line of JSON."""
     return json.dumps({"schema": SCHEMA, **asdict(record)}, ensure_ascii=True) + "\n"
 
 
@@ -123,7 +124,7 @@ def from_line(line: str) -> Record:
 
 
 def read_history(path: Path) -> tuple[list[Record], int]:
-    """The records, oldest first, and the number of unreadable lines.
+    """Return the records, oldest first, and the number of unreadable lines.
 
     A missing file is an empty history.
     """

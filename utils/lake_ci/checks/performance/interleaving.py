@@ -1,8 +1,8 @@
-"""Interleaves processes: one runs a round while the others wait, in a fair order.
+"""Interleaves processes: one process runs a round while the others wait.
 
-Each process connects to a socket and sends its name in one line. It sends `.` to
-request a turn, and gets the answer `!`. Its turn lasts until it sends the next `.`; no
-other process runs meanwhile.
+The order is fair. Each process connects to a socket and sends its name in one line. It
+sends `.` to request a turn, and gets the answer `!`. Its turn lasts until it sends the
+next `.`; no other process runs meanwhile.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-# How often the server checks that a silent process still runs.
+# Seconds between two checks whether a silent process still runs.
 ALIVE_SECONDS = 0.1
 
 
 def order(names: Sequence[str], rounds: int) -> Iterator[str]:
-    """The order of the turns: `old new new old old new ...`.
+    """Yield the order of the turns: `old new new old old new ...`.
 
-    So neither process always runs after the other.
+    So neither process always runs after the other process.
     """
     for number in range(rounds):
         yield from names if number % 2 == 0 else reversed(names)
@@ -64,8 +64,8 @@ class TurnServer:
         with contextlib.ExitStack() as held:
             for player in players.values():
                 held.enter_context(player.connection)
-            # All processes must be ready first: the setup of one must not disturb the
-            # first turn of another.
+            # All processes must be ready first: the setup of a process must not disturb
+            # the first turn of another.
             for name in [name for name in names if name in players]:
                 if not players[name].asks(partial(alive, name)):
                     del players[name]
@@ -114,7 +114,7 @@ class _Client:
         return line.decode("utf-8", errors="replace").strip()
 
     def asks(self, alive: Callable[[], bool]) -> bool:
-        """Wait until it requests its next turn; false if it ended instead."""
+        """Wait until it requests its next turn; return False if it ended instead."""
         while True:
             running = alive()
             try:
@@ -126,7 +126,10 @@ class _Client:
                 return False
 
     def take_turn(self, alive: Callable[[], bool]) -> bool:
-        """Grant a turn, and wait until it is over; false if the process ended."""
+        """Grant a turn, and wait until it is over.
+
+        Return False if the process ended.
+        """
         return self.go() and self.asks(alive)
 
     def go(self) -> bool:

@@ -1,4 +1,4 @@
-"""The options of `nox -s performance`, of the command line and pyproject.toml."""
+"""The options of `nox -s performance`, from the command line and pyproject.toml."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class PerformanceOptions:
     """The options after `--`, and those of `[tool.lake_ci.performance]`.
 
     Attributes:
-        baseline: the commit to compare with; None for the one before.
-        every: whether benchmarks run whose code did not change.
+        baseline: the commit to compare with; None for the previous commit.
+        every: whether benchmarks of unchanged code run, too.
         select: pytest's `-k`.
-        generations: the fewest pairs of processes of each benchmark; None for what it
-            declares.
-        seconds: no further pair of processes is started after so many of them for one
-            benchmark.
-        threshold: the ratio, new by old, beyond which seconds fail.
-        memory: likewise for peak memory.
-        width: half an interval's width from which it is narrow enough.
+        generations: the minimum number of pairs of processes of each benchmark; None
+            for the number that it declares.
+        seconds: after this time in one benchmark, no more pairs of processes are
+            started.
+        threshold: the ratio of seconds, new by old, above which a benchmark fails.
+        memory: the same ratio for peak memory.
+        width: an interval is narrow enough if half its width is at most this.
     """
 
     baseline: str | None = None
@@ -38,12 +38,12 @@ class PerformanceOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether fewer benchmarks are run than the job asks for."""
+        """Whether fewer benchmarks run than in the whole job."""
         return self.select is not None
 
 
 def parser() -> Parser:
-    """The parser of the options of `nox -s performance`."""
+    """Return the parser of the options of `nox -s performance`."""
     parser = Parser("nox -s performance --", "Benchmark this tree against another.")
     parser.add_argument(
         "--baseline", metavar="COMMIT", help="the other tree; else the commit before"
@@ -67,7 +67,10 @@ def parser() -> Parser:
 
 
 def options(posargs: Sequence[str], root: Path) -> PerformanceOptions:
-    """Read the options after `--`, which override pyproject.toml. Raises UsageError."""
+    """Parse the options after `--`, which override pyproject.toml.
+
+    Raises UsageError.
+    """
     declared = settings(root, "performance")
     typed = parser().parse_args(list(posargs))
     if typed.generations is not None and typed.generations < 1:

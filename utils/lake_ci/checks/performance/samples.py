@@ -41,10 +41,11 @@ class SeriesRatio:
     cpu: Interval | None = None
 
     def verdict(self, threshold: float) -> SpeedVerdict:
-        """The verdict of the wall clock; if it is undecided, that of processor time.
+        """Return the verdict of the wall clock, else that of processor time.
 
-        "Not slower" by processor time counts only if the ratio of the wall clock is
-        below the threshold as well, because waiting costs no processor time.
+        Processor time decides if the wall clock is undecided. "Not slower" by processor
+        time counts only if the ratio of the wall clock is below the threshold as well,
+        because waiting needs no processor time.
         """
         first = self.wall.verdict(threshold)
         if first is not SpeedVerdict.UNDECIDED or self.cpu is None:
@@ -58,13 +59,13 @@ class SeriesRatio:
 
     @property
     def narrower(self) -> Interval:
-        """The interval of the clock that is more precise."""
+        """The interval of the more precise clock."""
         if self.cpu is not None and self.cpu.half_width < self.wall.half_width:
             return self.cpu
         return self.wall
 
     def __str__(self) -> str:
-        """`1.31 times the baseline (1.28 to 1.34)`."""
+        """Return `1.31 times the baseline (1.28 to 1.34)`."""
         text = (
             f"{self.wall.ratio:.2f} times the baseline ({self.wall.low:.2f} to"
             f" {self.wall.high:.2f})"
@@ -85,7 +86,7 @@ class Samples:
     new: list[Rounds] = field(default_factory=list)
 
     def compared(self) -> dict[str, SeriesRatio]:
-        """The ratio of each series that every process has and that is long enough."""
+        """Return the ratio of each long enough series that every process has."""
         return {
             name: SeriesRatio(self._wall_ratio(name), self._processor_ratio(name))
             for name in self.new[0].series
@@ -93,7 +94,10 @@ class Samples:
         }
 
     def _is_judged(self, name: str) -> bool:
-        """Whether every process has a series and it is long enough; "" always is."""
+        """Return whether every process has a series and it is long enough.
+
+        For "" this is always true.
+        """
         if not all(name in each.series for each in (*self.old, *self.new)):
             return False
         longer = max(_median(self.old, name), _median(self.new, name))
@@ -106,7 +110,7 @@ class Samples:
         )
 
     def _processor_ratio(self, name: str) -> Interval | None:
-        """The ratio of processor seconds; None if they are too few to compare."""
+        """Return the ratio of processor seconds; None if too few to compare."""
         old, new = (
             [each.cpu.get(name, []) for each in side] for side in (self.old, self.new)
         )
@@ -116,7 +120,7 @@ class Samples:
         return compare(old, new) if is_counted else None
 
     def measured(self) -> Measurement:
-        """The figures for the history."""
+        """Return the figures for the history."""
         compared = self.compared() if self.old else {}
         figures = {}
         for name in self.new[0].series:
@@ -140,7 +144,10 @@ class Samples:
         return Measurement(figures, round(new, 1), old)
 
     def memory(self) -> tuple[float, float] | None:
-        """The smallest and the largest ratio of peak memory; None if not measured."""
+        """Return the smallest and the largest ratio of peak memory, or None.
+
+        None means that memory was not measured.
+        """
         ratios = [
             new.peak_mb / old.peak_mb
             for old, new in zip(self.old, self.new)

@@ -42,10 +42,10 @@ HISTORY = f"{REPORTS}/.history/performance.jsonl"
 def stages(
     ctx: CheckContext, chosen: PerformanceOptions, env: Mapping[str, str]
 ) -> Stages:
-    """The builds of both versions, then the benchmarks.
+    """Yield the builds of both versions, then the benchmarks.
 
     Args:
-        env: the environment variables, among them those of GitHub about the push.
+        env: the environment variables, including GitHub's variables about the push.
     """
     before = Baseline(env, chosen.baseline)
     new, old = InstallVersion("wheel"), InstallVersion("baseline wheel", before)
@@ -99,7 +99,7 @@ class Collect(Check):
         return self._compared(ctx, listed)
 
     def _compared(self, ctx: CheckContext, listed: Sequence[BenchmarkSpec]) -> Outcome:
-        """The outcome with the benchmarks that only the baseline has."""
+        """Return the outcome with the benchmarks that only the baseline has."""
         detail = count(len(listed), "benchmark")
         if (
             self.old.side is None
@@ -133,7 +133,7 @@ class Collect(Check):
                 return stopped_or_crashed(self.name, done)
             return read_specs(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
-            # A version from before these benchmarks writes no list.
+            # A version older than these benchmarks writes no list.
             return []
         finally:
             file.unlink(missing_ok=True)

@@ -1,20 +1,22 @@
-"""How much slower: the ratio of two measured series, with an interval that a noisy
-machine does not fool.
+"""Estimates the ratio of two measured series, with an interval that is robust to noise.
 
-Pure functions. What they are given are generations: pairs of processes, an old and a
-new one, that took turns. Each turn of one has a partner right beside it of the other,
-so that whatever slows the machine for longer than a turn slows both; the unit of all
-statistics is the logarithm of such a pair's ratio.
+These are pure functions. Their input is a list of generations. A generation is a pair
+of processes, an old and a new one, that alternate. Each turn of one process has a
+partner right beside it of the other process, so a load that lasts longer than a turn
+slows both. The unit of all statistics is the logarithm of the ratio of such a pair of
+turns.
 
-The estimate is the mean of the middle 40 % of the pairs: a neighbour's burst of load
-makes a few pairs arbitrarily bad, and with 20 % left out at each end, Wilcox's usual
-choice, a burst in every tenth pair cost an eighth of the detections. The interval comes
-from a bootstrap in two stages, first generations, then pairs within each, for two
-processes of the very same code differ as well (memory layout, hash seeds, what
-the JIT made of it). Percentiles are taken a little further out than 2.5 and 97.5, as
-small samples ask for: Hesterberg, "What Teachers Should Know About the Bootstrap",
-2015, section 4.2; for the trimmed mean see Wilcox, "Introduction to Robust Estimation
-and Hypothesis Testing", chapter 4.
+The estimate is the mean of the middle 40 % of the pairs, because a burst of load from
+another process makes a few pairs arbitrarily bad. 30 % are left out at each end. With
+20 %, Wilcox's usual choice, a burst in every tenth pair cost an eighth of the
+detections.
+
+The interval comes from a bootstrap in two stages: first generations, then pairs within
+each generation. Two processes of the same code differ as well (memory layout, hash
+seeds, decisions of the JIT). Percentiles are taken a little further out than 2.5 and
+97.5, as small samples require: Hesterberg, "What Teachers Should Know About the
+Bootstrap", 2015, section 4.2. For the trimmed mean see Wilcox, "Introduction to Robust
+Estimation and Hypothesis Testing", chapter 4.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ POWER = 0.95
 # The interval's width varies from run to run. This factor comes from a simulation: with
 # it, a ratio of `detects` is detected as often as promised.
 VARYING = 1.15
-# Fewer pairs give a bootstrap nothing to choose from: its interval would be far too
-# narrow.
+# With fewer pairs the bootstrap has too few values to draw: its interval would be far
+# too narrow.
 MINIMUM_PAIRS = 5
 NORMAL = NormalDist()
 
@@ -70,25 +72,28 @@ class Interval:
         return math.log(self.high / self.low) / (2 * NORMAL.inv_cdf((1 + LEVEL) / 2))
 
     def verdict(self, threshold: float) -> SpeedVerdict:
-        """Slower when the whole interval lies beyond the threshold; undecided when the
-        threshold lies inside.
+        """Return the position of the interval relative to the threshold.
+
+        It is slower if the whole interval is above the threshold, and undecided if the
+        threshold is inside the interval.
         """
         if self.low > threshold:
             return SpeedVerdict.SLOWER
         return SpeedVerdict.UNDECIDED if self.high > threshold else SpeedVerdict.FINE
 
     def detects(self, threshold: float) -> float:
-        """The smallest true ratio that would be found beyond the threshold about 19
-        times of 20, with as many pairs.
+        """Return the smallest true ratio that is detected in about 19 of 20 runs.
+
+        The ratio is above the threshold; the number of pairs stays the same.
         """
         quantiles = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(POWER)
         return threshold * math.exp(VARYING * quantiles * self.error)
 
     def pairs_needed(self, threshold: float) -> int | None:
-        """How many pairs would leave the threshold outside the interval, should the
-        ratio stay what it is.
+        """Return how many pairs would leave the threshold outside the interval.
 
-        None where it is so near the threshold that a hundred times as many might not.
+        This assumes that the ratio stays the same. Return None if the ratio is so near
+        the threshold that a hundred times as many pairs might not be enough.
         """
         distance = abs(math.log(self.ratio / threshold))
         half = max(math.log(self.high / self.ratio), math.log(self.ratio / self.low))
@@ -98,8 +103,9 @@ class Interval:
 
 
 def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
-    """The mean without that share of the smallest and of the largest values. Raises
-    ValueError for no values.
+    """Return the mean without that share of the smallest and of the largest values.
+
+    Raises ValueError for no values.
     """
     if not values:
         raise ValueError("no values")
@@ -115,14 +121,14 @@ def compare(
     *,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Compare two series of generations, each the rounds of one process; the n-th
-    rounds of both are a pair.
+    """Compare two series of generations; a generation has the rounds of one process.
 
-    The same input always gives the same interval: the random generator is seeded.
+    The n-th rounds of both series are a pair. The same input always gives the same
+    interval, because the random generator is seeded.
 
     Raises:
-        ValueError: the series differ in shape, hold a value that is not above 0, or are
-            too few pairs.
+        ValueError: the series differ in shape, contain a value that is not above 0, or
+            have too few pairs.
     """
     generations = [
         [math.log(after / before) for before, after in zip(olds, news, strict=True)]
@@ -136,7 +142,7 @@ def compare(
     tail = _tail(len(pairs))
     low, high = (_quantile(estimates, share) for share in (tail, 1 - tail))
     estimate = trimmed_mean(pairs)
-    # With few pairs a percentile may fall short of the estimate itself.
+    # With few pairs, a percentile may not reach the estimate.
     low, high = min(low, estimate), max(high, estimate)
     return Interval(math.exp(estimate), math.exp(low), math.exp(high), len(pairs))
 
@@ -153,13 +159,15 @@ def _resampled(generations: Sequence[Sequence[float]], resamples: int) -> list[f
 
 
 def _tail(pairs: int) -> float:
-    """The share to leave out at each end, so that an interval of few pairs covers as
-    often as one of many.
+    """Return the share to leave out at each end.
+
+    With this share, an interval of few pairs has the same coverage as one of many
+    pairs.
     """
     freedom = pairs - 1
     z = NORMAL.inv_cdf((1 + LEVEL) / 2)
-    # Student's quantile from the normal one: Cornish and Fisher, good to a few
-    # thousandths from 4 degrees on.
+    # Student's quantile, computed from the normal quantile by the Cornish-Fisher
+    # expansion; exact to a few thousandths from 4 degrees of freedom.
     student = (
         z
         + (z**3 + z) / (4 * freedom)

@@ -1,6 +1,4 @@
-"""Reads the accepted risks in security/exceptions.toml, and applies them to the
-findings of a run.
-"""
+"""Applies the accepted risks in security/exceptions.toml to the findings of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ LONGEST_DAYS = 366
 
 @dataclass(frozen=True)
 class AcceptedRisk:
-    """An accepted risk: the id of a finding, in one file or in all, until a date."""
+    """An accepted risk: a finding's id, in one file or in all files, until a date."""
 
     id: str
     reason: str
@@ -41,7 +39,7 @@ class AcceptedRisk:
         return self.id.partition("/")[0]
 
     def covers(self, finding: SecurityFinding) -> bool:
-        """Whether this accepts a finding."""
+        """Return whether this risk covers a finding."""
         return self.id == finding.id and self.file in (None, finding.file)
 
 
@@ -50,7 +48,7 @@ class Register:
 
     Args:
         root: the repository.
-        today: the day for which exceptions must not have expired.
+        today: the day on which exceptions must not have expired.
 
     Raises:
         UsageError: pyproject.toml has no valid failing level.
@@ -104,15 +102,15 @@ class Register:
         )
 
     def unfinished(self, tools: Iterable[str]) -> list[str]:
-        """The scanners that have not reported their findings."""
+        """Return the scanners that have not reported their findings."""
         return [tool for tool in tools if tool not in self._found]
 
     def security_findings(self) -> list[SecurityFinding]:
-        """The merged findings of all scanners, without accepted ones."""
+        """Return the merged findings of all scanners, without accepted findings."""
         return merged(finding for found in self._found.values() for finding in found)
 
     def unused(self) -> list[AcceptedRisk]:
-        """The exceptions that cover no finding of a scanner that ran."""
+        """Return the exceptions that cover no finding of a scanner that ran."""
         return [
             each
             for each in self.accepted
@@ -123,7 +121,10 @@ class Register:
 def read_exceptions(
     root: Path, today: date
 ) -> tuple[list[AcceptedRisk], list[Finding]]:
-    """The valid exceptions, and a finding for each invalid or expired one."""
+    """Return the valid exceptions, and a finding for each other exception.
+
+    The others are invalid or expired.
+    """
     path = root / FILE
     try:
         body = nox.project.load_toml(path)
@@ -164,7 +165,7 @@ def read_exceptions(
 
 
 def exception_problem(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
-    """Why an exception is invalid, as rule and message; None if it is valid."""
+    """Return why an exception is invalid, as rule and message; None if it is valid."""
     name = str(row.get("id", "an exception"))
     for key, kind in KEYS.items():
         if type(row.get(key)) is not kind or not str(row[key]).strip():
@@ -203,7 +204,8 @@ class AcceptedRisksCheck(Check):
     """Check that each exception is complete, has not expired, and is still needed."""
 
     name = "exceptions"
-    # It runs after the scanners: only then is known which exceptions are used.
+    # It runs after the scanners, because only then it is known which exceptions are
+    # used.
     exclusive = True
 
     def __init__(self, register: Register) -> None:

@@ -48,20 +48,20 @@ class FileScanner(Scanner):
     settings: Sequence[str] = ()
 
     def files(self, ctx: CheckContext) -> Sequence[str]:
-        """The files to scan."""
+        """Return the files to scan."""
         raise NotImplementedError
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        """The command line that scans these files, run at the root of the repository.
+        """Return the command line that scans these files.
 
-        It may scan other files, too.
+        It runs at the root of the repository. The command may also scan other files.
         """
         raise NotImplementedError
 
     def seen(
         self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Iterable[str]:
-        """The requested files that the scanner has scanned.
+        """Return the requested files that the scanner has scanned.
 
         Raises:
             ValueError: the scanner did not scan the requested files.
@@ -69,7 +69,7 @@ class FileScanner(Scanner):
         raise NotImplementedError
 
     def file(self, row: Any, ctx: CheckContext) -> str:
-        """The file of a row of the cleaned document."""
+        """Return the file of a row of the cleaned document."""
         raise NotImplementedError
 
     def run(self, ctx: CheckContext) -> Outcome:
@@ -106,7 +106,7 @@ class FileScanner(Scanner):
     def _scan_files(
         self, files: Sequence[str], cached: Mapping[str, FileRows], ctx: CheckContext
     ) -> ScanResult | Outcome:
-        """Scan files; returns an outcome if the scanner failed."""
+        """Scan files; return an outcome if the scanner failed."""
         done = ctx.execute(self.scan(ctx, files), env=self.environment(ctx))
         ended = self.ended_badly(done)
         if ended is not None:
@@ -120,7 +120,10 @@ class FileScanner(Scanner):
         return result
 
     def _context(self, ctx: CheckContext) -> list[str]:
-        """What results depend on besides the file: settings, versions, this code."""
+        """Return the inputs of results besides the file.
+
+        These are settings, versions and this code.
+        """
         names = git.files(ctx.root, LOCK, *self.settings)
         texts = [
             (ctx.root / name).read_text(encoding="utf-8", errors="surrogateescape")
@@ -139,7 +142,7 @@ class FileScanner(Scanner):
         cached: Mapping[str, FileRows],
         ctx: CheckContext,
     ) -> ScanResult:
-        """The rows and errors of a document, without those of cached files.
+        """Return the rows and errors of a document, without those of cached files.
 
         Raises one of UNREADABLE.
         """
@@ -170,10 +173,11 @@ class FileScanner(Scanner):
     def _cacheable(
         self, cached: Mapping[str, FileRows], result: ScanResult, ctx: CheckContext
     ) -> dict[str, FileRows]:
-        """The results that may be cached."""
+        """Return the results that may be cached."""
         unread = {self.file(row, ctx) for row in result.errors}
         if result.stray or not unread <= {*cached, *result.rows}:
-            # Their file is unknown, so the next run must report them again.
+            # The file of a stray error is unknown, so the next run must report it
+            # again.
             return {}
         unsure = unread | _skipped_by_mistake(cached, result)
         return {
@@ -184,7 +188,10 @@ class FileScanner(Scanner):
 
 
 def _skipped_by_mistake(cached: Mapping[str, FileRows], result: ScanResult) -> set[str]:
-    """Files that the scanner skipped, although it scanned others of the same suffix."""
+    """Return files that the scanner skipped although it scanned similar files.
+
+    Similar files have the same suffix.
+    """
     suffixes = {
         PurePath(file).suffix for file, rows in cached.items() if rows is not None
     }
@@ -196,10 +203,10 @@ def _skipped_by_mistake(cached: Mapping[str, FileRows], result: ScanResult) -> s
 
 
 def _scanned_count(rows: Mapping[str, FileRows]) -> int:
-    """The number of files that the scanner has scanned."""
+    """Return the number of files that the scanner has scanned."""
     return sum(each is not None for each in rows.values())
 
 
 def _sorted(rows: Mapping[str, FileRows]) -> list[Any]:
-    """The rows of all files, by the path of the file."""
+    """Return the rows of all files, by the path of the file."""
     return [row for file in sorted(rows) for row in rows[file] or ()]

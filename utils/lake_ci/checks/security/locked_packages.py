@@ -1,5 +1,6 @@
-"""Reads the packages that the locks pin, and resolves the newest ones that the wheel's
-requirements allow.
+"""Reads the packages that the locks pin.
+
+It also resolves the newest packages that the wheel's requirements allow.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Pin:
 
 
 def locks(root: Path) -> list[Path]:
-    """The locks of Python packages."""
+    """Return the locks of Python packages."""
     return [
         path
         for path in sorted((root / FOLDER).glob("*.txt"))
@@ -45,7 +46,7 @@ def locks(root: Path) -> list[Path]:
 
 
 def lock_pins(path: Path, root: Path) -> Iterator[Pin]:
-    """The pins of a lock; a package may have several, with markers."""
+    """Yield the pins of a lock; a package may have several pins, with markers."""
     file = path.relative_to(root).as_posix()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         match = PIN.match(line)
@@ -54,7 +55,7 @@ def lock_pins(path: Path, root: Path) -> Iterator[Pin]:
 
 
 def normalized_name(name: str) -> str:
-    """The normalized name of a package."""
+    """Return the normalized name of a package."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -64,7 +65,7 @@ def resolve(ctx: CheckContext, today: date) -> Path | None:
     It runs once a day, and after each change of pyproject.toml.
 
     Returns:
-        The file, or None if they cannot be resolved.
+        The file, or None if the versions cannot be resolved.
     """
     digest = hashlib.sha256((ctx.root / "pyproject.toml").read_bytes()).hexdigest()[:12]
     folder = ctx.root / CACHE
@@ -89,7 +90,7 @@ def resolve(ctx: CheckContext, today: date) -> Path | None:
 
 
 def wheel_pins(path: Path, root: Path) -> Iterator[Pin]:
-    """The pins that were resolved for the wheel, each at its line in pyproject.toml."""
+    """Yield the pins resolved for the wheel, each at its line in pyproject.toml."""
     lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     otherwise = next(
         (

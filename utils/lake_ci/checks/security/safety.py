@@ -1,4 +1,4 @@
-"""Scans locked packages, and the newest ones that the wheel allows, with safety."""
+"""Scans locked packages, and the newest packages that the wheel allows, with safety."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ class Database:
 
 
 def online() -> bool:
-    """Whether the server of the live database answers, directly or by a proxy."""
+    """Return whether the live database's server answers, directly or by a proxy."""
     try:
         with urllib.request.urlopen(LIVE, timeout=PROBE_SECONDS):
             return True
     except urllib.error.HTTPError:
-        return True  # a refusal is an answer
+        return True  # an HTTP error is an answer, too
     except (OSError, ValueError):
         return False
 
 
 def from_folder(env: Mapping[str, str]) -> Database | None:
-    """The database that LAKE_CI_ADVISORIES names; None if it is not set.
+    """Return the database that LAKE_CI_ADVISORIES names; None if it is not set.
 
     Raises:
         LakeCiError: the folder contains no database.
@@ -134,15 +134,16 @@ class Safety(Scanner):
         return Outcome(Status.WARNING, NONE, not_checked=not_checked)
 
     def listed(self, ctx: CheckContext) -> tuple[list[Path], list[Pin]]:
-        """The files that safety scans, and the pins in them."""
+        """Return the files that safety scans, and the pins in them."""
         files = locked_packages.locks(ctx.root)
         return files, [
             pin for file in files for pin in locked_packages.lock_pins(file, ctx.root)
         ]
 
     def newest(self, ctx: CheckContext) -> Path | None:
-        """A file with the newest versions that the wheel allows today; None if that is
-        not wanted, or they cannot be resolved.
+        """Return a file with the newest versions that the wheel allows today.
+
+        Return None if that is not requested, or the versions cannot be resolved.
         """
         return locked_packages.resolve(ctx, self.today) if self.resolves else None
 
@@ -178,7 +179,7 @@ class Safety(Scanner):
         return text
 
     def clean(self, document: Any) -> Any:
-        # The address of the repository may hold a token.
+        # The URL of the repository may contain a token.
         document["report_meta"].pop("git", None)
         return document
 
@@ -192,7 +193,7 @@ class Safety(Scanner):
         unseen = sorted({pin.name for pin in self._pins} - seen)
         if unseen:
             raise ValueError(f"it did not look at {', '.join(unseen)}")
-        # Policy files of safety do not count: exceptions are in one file only.
+        # Policy files of safety do not count: only one file contains exceptions.
         for row in [*document["vulnerabilities"], *document["ignored_vulnerabilities"]]:
             name = locked_packages.normalized_name(row["package_name"])
             cve = f" ({row['CVE']})" if row["CVE"] else ""
@@ -227,7 +228,10 @@ class Safety(Scanner):
     def _dated(
         self, outcome: Outcome, database: Database, *, resolved: bool
     ) -> Outcome:
-        """The outcome with the database's name and date; a warning if it is old."""
+        """Return the outcome with the database's name and date.
+
+        It is a warning if the database is old.
+        """
         detail = f"{outcome.detail}, {database.name} of {database.day}"
         if outcome.status is Status.FAILURE:
             return replace(outcome, detail=detail)
@@ -247,7 +251,7 @@ class Safety(Scanner):
 
 
 def _severity(given: Any) -> str:
-    """The severity of an advisory; `high` if the database has none."""
+    """Return the severity of an advisory; `high` if the database has none."""
     scores = given if isinstance(given, dict) else {}
     word = str((scores.get("cvssv3") or {}).get("base_severity", "")).lower()
     return word if word in ("low", "medium") else "high"

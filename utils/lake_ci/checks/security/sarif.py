@@ -16,8 +16,8 @@ SEVERITIES = {
     "medium": ("warning", "5.5"),
     "high": ("error", "8.0"),
 }
-# Classes that another scanner reports as a wider one: a password in the code is also a
-# secret in the code.
+# Classes for which another scanner reports a wider class: a password in the code is
+# also a secret in the code.
 SAME_CLASS = {"CWE-259": "CWE-798"}
 
 
@@ -28,7 +28,7 @@ class SecurityFinding:
     Attributes:
         tool: the scanner.
         rule: the scanner's rule, `B602`, or the advisory, `PYSEC-2018-28`.
-        message: what is wrong and what to do; it never contains the secret itself.
+        message: the problem and the fix, without the secret.
         file: relative to the repository.
         line: from 1.
         severity: a key of `SEVERITIES`.
@@ -49,12 +49,12 @@ class SecurityFinding:
         return f"{self.tool}/{self.rule}"
 
     def at_least(self, severity: str) -> bool:
-        """Whether its severity is at least this one."""
+        """Return whether its severity is at least this severity."""
         ranks = list(SEVERITIES)
         return ranks.index(self.severity) >= ranks.index(severity)
 
     def finding(self, *, fails: bool) -> Finding:
-        """The finding for the row of the scanner."""
+        """Return the finding for the row of the scanner."""
         message = f"{self.message} ({self.severity})"
         return Finding(
             self.tool,
@@ -69,8 +69,8 @@ class SecurityFinding:
 def merged(security_findings: Iterable[SecurityFinding]) -> list[SecurityFinding]:
     """Sort findings by file and line, and drop duplicates.
 
-    Findings of the same class, file and line are duplicates: the most severe one stays,
-    and its message names the others.
+    Findings of the same class, file and line are duplicates: the most severe finding
+    stays, and its message names the other findings.
     """
     ranks = list(SEVERITIES)
     unique: dict[tuple[str, int, str], SecurityFinding] = {}
@@ -95,7 +95,7 @@ def merged(security_findings: Iterable[SecurityFinding]) -> list[SecurityFinding
 
 
 def document(security_findings: list[SecurityFinding]) -> dict[str, Any]:
-    """The SARIF 2.1.0 log of one run, as an object."""
+    """Return the SARIF 2.1.0 log of one run, as an object."""
     first = {each.id: each for each in reversed(security_findings)}
     ids = sorted(first)
     driver = {"name": "nox -s security", "rules": [_rule(first[id]) for id in ids]}
@@ -136,7 +136,7 @@ def document(security_findings: list[SecurityFinding]) -> dict[str, Any]:
 
 
 def text(security_findings: list[SecurityFinding]) -> str:
-    """The SARIF log as text."""
+    """Return the SARIF log as text."""
     return json.dumps(document(security_findings), indent=1) + "\n"
 
 
@@ -153,5 +153,5 @@ def _rule(each: SecurityFinding) -> dict[str, Any]:
 
 
 def _uri(file: str) -> str:
-    """A relative path as a relative URI, with special characters escaped."""
+    """Return a relative path as a relative URI, with special characters escaped."""
     return quote(file)

@@ -36,7 +36,8 @@ class Scanner(Check):
 
     Attributes:
         report: the file name of its report.
-        finding_codes: the exit codes that mean findings; any other but 0 is a crash.
+        finding_codes: the exit codes that mean findings; any other code except 0 is a
+            crash.
     """
 
     report = ""
@@ -46,17 +47,17 @@ class Scanner(Check):
         self.register = register
 
     def text(self, done: Completed, ctx: CheckContext) -> str:
-        """The JSON that the command printed or wrote."""
+        """Return the JSON that the command printed or wrote."""
         return done.stdout
 
     def clean(self, document: Any) -> Any:
-        """The document without code and secrets, for the report."""
+        """Return the document without code and secrets, for the report."""
         raise NotImplementedError
 
     def security_findings(
         self, document: Any, ctx: CheckContext
     ) -> Iterable[SecurityFinding]:
-        """The findings of a document.
+        """Return the findings of a document.
 
         Raises:
             ValueError, KeyError, TypeError: the document has another form.
@@ -64,15 +65,21 @@ class Scanner(Check):
         raise NotImplementedError
 
     def looked_at(self, document: Any) -> str:
-        """What was scanned, such as `12 files`. Raises ValueError if nothing was."""
+        """Return what was scanned, such as `12 files`.
+
+        Raises ValueError if nothing was scanned.
+        """
         raise NotImplementedError
 
     def environment(self, ctx: CheckContext) -> dict[str, str]:
-        """The whole environment of the command."""
+        """Return the whole environment of the command."""
         return minimal_env(ctx)
 
     def outcome(self, done: Completed, ctx: CheckContext) -> Outcome:
-        """The outcome of the command; writes the report if the document is readable."""
+        """Return the outcome of the command.
+
+        Write the report if the document is readable.
+        """
         ended = self.ended_badly(done)
         if ended is not None:
             return ended
@@ -88,18 +95,18 @@ class Scanner(Check):
         return self.register.settle(self.name, found, looked_at)
 
     def ended_badly(self, done: Completed) -> Outcome | None:
-        """The outcome of a command that was stopped or crashed; None for any other."""
+        """Return the outcome of a stopped or crashed command, else None."""
         cut = stopped(self.name, shown(done))
         if cut is None and done.code not in (0, *self.finding_codes):
             return crashed(self.name, shown(done))
         return cut
 
     def document(self, done: Completed, ctx: CheckContext) -> Any:
-        """The document of the command. Raises ValueError."""
+        """Return the document of the command. Raises ValueError."""
         return json.JSONDecoder().raw_decode(self.text(done, ctx).lstrip())[0]
 
     def unreadable(self, done: Completed, error: Exception) -> Outcome:
-        """The outcome of a command with an incomplete or unknown document."""
+        """Return the outcome of a command with an incomplete or unknown document."""
         return crashed(
             self.name, shown(done), f"left what its reader does not know: {error}"
         )
@@ -110,7 +117,7 @@ class Scanner(Check):
 
 
 def minimal_env(ctx: CheckContext) -> dict[str, str]:
-    """An environment without credentials, and with an empty home folder."""
+    """Return an environment without credentials, and with an empty home folder."""
     home = ctx.root / HOME
     home.mkdir(parents=True, exist_ok=True)
     return {
@@ -121,12 +128,15 @@ def minimal_env(ctx: CheckContext) -> dict[str, str]:
 
 
 def masked(text: str) -> str:
-    """The output of a scanner without the values of JSON, which may be scanned code."""
+    """Return the output of a scanner without the values of JSON.
+
+    The values may be scanned code.
+    """
     if not text.lstrip().startswith(("{", "[")):
         return text
     return STRING.sub(lambda match: match[0] if match[1].endswith(":") else '"…"', text)
 
 
 def shown(done: Completed) -> Completed:
-    """An ended command with masked output, for messages."""
+    """Return an ended command with masked output, for messages."""
     return replace(done, stdout=masked(done.stdout))

@@ -86,7 +86,7 @@ class Bandit(FileScanner):
 
 
 def _without_secret(row: dict[str, Any]) -> str:
-    """The message of bandit; for a hard-coded password (B105 to B107) without it."""
+    """Return the message of bandit, without a hard-coded password (B105 to B107)."""
     message = str(row["issue_text"])
     if row["test_id"] in ("B105", "B106", "B107"):
         return message.partition(":")[0]
@@ -94,7 +94,7 @@ def _without_secret(row: dict[str, Any]) -> str:
 
 
 class Semgrep(FileScanner):
-    """Scan with semgrep, offline, by the project's own rules in security/rules."""
+    """Scan with semgrep, offline, with the project's own rules in security/rules."""
 
     name = "semgrep"
     report = "semgrep.json"
@@ -117,8 +117,8 @@ class Semgrep(FileScanner):
             *SEMGREP,
             "--disable-nosem",
         ]
-        # `--include`, because semgrep scans targets even if .semgrepignore lists them.
-        # File names with the characters of a pattern cannot be included.
+        # Use `--include`, because semgrep scans targets even if .semgrepignore lists
+        # them. File names with the characters of a pattern cannot be included.
         few = len(files) <= self.FEW and not any(
             re.search(r"[*?\[\]{}!\\]", file) for file in files
         )
@@ -170,7 +170,10 @@ class Semgrep(FileScanner):
 
 
 class Rules(CommandCheck):
-    """Test each rule of security/rules with its test file; a rule without one fails."""
+    """Test each rule of security/rules with its test file.
+
+    A rule without tests fails.
+    """
 
     name = "semgrep rules"
 
@@ -178,7 +181,7 @@ class Rules(CommandCheck):
         return [ctx.bin("semgrep"), "scan", "--test", "--json", *SEMGREP, RULES]
 
     def _rules(self, ctx: CheckContext) -> list[Path]:
-        """The files of the rules, without the test files."""
+        """Return the files of the rules, without the test files."""
         paths = sorted((ctx.root / RULES).glob("*.yaml"))
         return [path for path in paths if not path.name.endswith(".test.yaml")]
 
@@ -240,7 +243,10 @@ class Rules(CommandCheck):
                     )
 
     def _untested(self, rule: Path, ctx: CheckContext) -> Iterator[Finding]:
-        """A finding for each kind of test that a rule lacks; semgrep ignores that."""
+        """Yield a finding for each missing kind of test of a rule.
+
+        semgrep ignores missing tests.
+        """
         place = ctx.relative(rule)
         ids = re.findall(
             r"^\s*- id: (\S+)$", rule.read_text(encoding="utf-8"), re.MULTILINE
@@ -272,7 +278,7 @@ class Secrets(FileScanner):
     settings = (KINGFISHER_RULES,)
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        # Without the network; kingfisher prints a hash in place of each secret.
+        # Use no network; kingfisher prints a hash in place of each secret.
         scan = [
             ctx.bin("kingfisher"),
             "scan",
@@ -287,7 +293,7 @@ class Secrets(FileScanner):
         return [*scan, cache, "--git-history=none", "--format=json", *files]
 
     def files(self, ctx: CheckContext) -> list[str]:
-        """The files of git, and ignored files that a distribution would contain."""
+        """Return git's files, and ignored files that a distribution would contain."""
         targets = (
             read_project(ctx.root)["tool"]
             .get("hatch", {})
@@ -308,7 +314,7 @@ class Secrets(FileScanner):
     def seen(
         self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Sequence[str]:
-        # It does not list files without findings.
+        # kingfisher does not list files without findings.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("it looked at no file")
         scans = document["audit"]["summary"]
@@ -364,7 +370,7 @@ class Sarif(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         unfinished = self.register.unfinished(scanner.name for scanner in self.scanners)
         if unfinished:
-            # GitHub would close the alerts of the missing findings.
+            # Otherwise GitHub would close the alerts of the missing findings.
             return Outcome(
                 Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish"
             )

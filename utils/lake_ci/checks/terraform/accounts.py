@@ -1,5 +1,6 @@
-"""Provides the AWS account of each environment: a real one if there are credentials,
-else one of a moto server.
+"""Provides the AWS account of each environment.
+
+It is a real account if there are credentials, else an account of a moto server.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-# The account of an environment whose .tfvars file names none; Terraform reports that.
+# The account of an environment whose .tfvars file does not name one; Terraform reports
+# that.
 NOBODY = "000000000000"
 
 
@@ -49,10 +51,10 @@ class Account:
 def accounts(
     ctx: CheckContext, environments: Sequence[str], *, rehearse: bool = False
 ) -> Iterator[dict[str, Account]]:
-    """Provide the account of each environment to a block.
+    """Provide the account of each environment to a `with` block.
 
-    The environment whose account the credentials belong to is planned in that account.
-    All others are rehearsed in accounts of a moto server.
+    If the credentials belong to an environment's account, that environment is planned
+    in it. All other environments are rehearsed in accounts of a moto server.
 
     Raises:
         LakeCiError: AWS does not accept the credentials, or moto did not start.
@@ -75,7 +77,7 @@ def accounts(
 def _moto_accounts(
     ctx: CheckContext, environments: Sequence[str]
 ) -> Iterator[dict[str, Account]]:
-    """Provide an account of a moto server for each environment to a block."""
+    """Provide an account of a moto server for each environment to a `with` block."""
     requested = {
         name: {
             "account": setting(ctx, name, "account_id") or NOBODY,
@@ -83,7 +85,7 @@ def _moto_accounts(
         }
         for name in environments
     }
-    # Too short to be redacted: nothing in moto's errors is secret.
+    # These values are too short to be redacted: nothing in moto's errors is secret.
     keys = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto"}
     argv = [str(ctx.python), f"{SCRIPTS}/serve.py", json.dumps(requested)]
     with ctx.serve(argv, env=isolated(ctx, "moto") | keys) as line:
@@ -102,7 +104,7 @@ def _moto_accounts(
 
 
 def caller(ctx: CheckContext) -> str | None:
-    """The account of the credentials in the environment; None if there are none.
+    """Return the account of the credentials in the environment; None if there are none.
 
     Raises:
         LakeCiError: AWS does not accept the credentials.
@@ -122,7 +124,7 @@ def caller(ctx: CheckContext) -> str | None:
 
 
 def real(ctx: CheckContext, environment: str) -> Account:
-    """The real AWS account of an environment, with the user's credentials."""
+    """Return the real AWS account of an environment, with the user's credentials."""
     inherited = {
         name: value for name, value in ctx.env.items() if not name.startswith("TF_")
     }
@@ -136,14 +138,14 @@ def real(ctx: CheckContext, environment: str) -> Account:
 
 
 def states(ctx: CheckContext, environment: str) -> str:
-    """The bucket for Terraform's states of an environment."""
+    """Return the bucket for Terraform's states of an environment."""
     return setting(ctx, environment, "bucket", "s3.tfbackend") or ""
 
 
 def setting(
     ctx: CheckContext, environment: str, name: str, suffix: str = "tfvars"
 ) -> str | None:
-    """A string that a file of the environment sets; None if it does not."""
+    """Return a string that a file of the environment sets; None if it does not."""
     path = Path(ctx.root, FOLDER, "environments", f"{environment}.{suffix}")
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     match = re.search(rf'^\s*{name}\s*=\s*"([^"]+)"', text, re.MULTILINE)

@@ -1,5 +1,6 @@
-"""Checks of the Terraform code that need no account: format, variables, validity and
-tests.
+"""Checks of the Terraform code that need no account.
+
+They check format, variables and validity, and run tests.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from lake_ci.system.processes import Completed
 FOLDER = "terraform"
 GET = "https://developer.hashicorp.com/terraform/install"
 PROVIDER = re.compile(r"provider\s+(?:registry\.terraform\.io/)?([\w-]+/[\w-]+)")
-# The errors of Terraform if it cannot reach the registry, not those for a provider that
-# does not exist.
+# The errors of Terraform if it cannot reach the registry, but not the errors for a
+# provider that does not exist.
 UNREACHABLE = re.compile(
     r"could not connect|failed to request discovery document|dial tcp|no such host",
     re.I,
@@ -49,12 +50,12 @@ class Code:
 
 
 def program(ctx: CheckContext) -> str | None:
-    """The path of the program `terraform`, or None."""
+    """Return the path of the program `terraform`, or None."""
     return shutil.which("terraform", path=ctx.env.get("PATH"))
 
 
 def work(ctx: CheckContext, name: str) -> Path:
-    """The folder of Terraform's own files (TF_DATA_DIR) for one purpose."""
+    """Return the folder of Terraform's own files (TF_DATA_DIR) for one purpose."""
     return ctx.root / ".cache" / "terraform" / name
 
 
@@ -79,7 +80,10 @@ def mirror(ctx: CheckContext) -> Path:
 
 
 def isolated(ctx: CheckContext, purpose: str) -> dict[str, str]:
-    """A minimal environment, without credentials, endpoints, proxies and options."""
+    """Return a minimal environment.
+
+    It has no credentials, endpoints, proxies and options.
+    """
     home = work(ctx, purpose) / "home"
     home.mkdir(parents=True, exist_ok=True)
     for name in ("config", "credentials"):
@@ -97,7 +101,7 @@ def isolated(ctx: CheckContext, purpose: str) -> dict[str, str]:
 
 
 def terraform_variables(ctx: CheckContext, purpose: str) -> dict[str, str]:
-    """The environment variables of every Terraform command."""
+    """Return the environment variables of every Terraform command."""
     return {
         "TF_DATA_DIR": str(work(ctx, purpose)),
         "TF_IN_AUTOMATION": "1",
@@ -107,7 +111,7 @@ def terraform_variables(ctx: CheckContext, purpose: str) -> dict[str, str]:
 
 
 def diagnostics(tool: str, text: str, ctx: CheckContext) -> list[Finding]:
-    """The findings in the JSON output of a Terraform command.
+    """Return the findings in the JSON output of a Terraform command.
 
     Raises:
         ValueError: a line is not JSON.
@@ -143,7 +147,7 @@ def _rows(text: str) -> Iterator[dict[str, Any]]:
 
 
 def messages(text: str) -> Iterator[dict[str, Any]]:
-    """The messages of a Terraform command that prints one JSON object per line.
+    """Return the messages of a Terraform command that prints one JSON object per line.
 
     `init -json` prints some lines of plain text between them.
     """
@@ -200,8 +204,9 @@ class Init(Check):
 
 
 def _download_env(ctx: CheckContext) -> dict[str, str]:
-    """The environment of `init`: without credentials, and with the variables of
-    Terraform in INHERITED only.
+    """Return the environment of `init`, without credentials.
+
+    Of the variables of Terraform it has only INHERITED.
     """
     return {
         name: value
@@ -351,7 +356,10 @@ class UnitTests(Check):
 def judged(
     tool: str, done: Completed, ctx: CheckContext, codes: Sequence[int] = (0, 1)
 ) -> Outcome:
-    """The outcome of a Terraform command with JSON output; warnings are findings."""
+    """Return the outcome of a Terraform command with JSON output.
+
+    Warnings are findings.
+    """
     cut = stopped(tool, done)
     if cut is not None:
         return cut

@@ -1,6 +1,6 @@
 """Finds blocks and assignments in Terraform's files, for the line of a finding.
 
-It relies on the format of `terraform fmt`: a block begins and ends at the beginning of
+It depends on the format of `terraform fmt`: a block begins and ends at the beginning of
 a line.
 """
 
@@ -16,7 +16,7 @@ LABELS = re.compile(r'^(\w+)((?:\s+"[^"]+")*)\s*\{')
 SOURCE = re.compile(r'^\s*source\s*=\s*"(\./[^"]+|\.\./[^"]+)"')
 ASSIGNED = re.compile(r"^\s*([A-Za-z_][\w-]*)\s*=")
 HEREDOC = re.compile(r"<<-?([A-Za-z_]\w*)\s*$")
-# Strings go first: a `#` or a brace in one is text.
+# Strings are matched first: a `#` or a brace in a string is text.
 NO_CODE = re.compile(r'"(?:[^"\\]|\\.)*"|#.*|//.*|/\*.*?\*/')
 
 
@@ -31,7 +31,7 @@ class Block:
     text: tuple[str, ...]
 
     def line_of(self, text: str) -> int:
-        """The first line of the block with a text; its first line if none has it."""
+        """Return the block's first line with a text, else its first line."""
         return next(
             (
                 self.line + at
@@ -43,7 +43,7 @@ class Block:
 
 
 def blocks(root: Path, folder: str) -> Iterator[Block]:
-    """The top-level blocks of the .tf files in a folder, without subfolders."""
+    """Yield the top-level blocks of the .tf files in a folder, without subfolders."""
     for path in sorted((root / folder).glob("*.tf")):
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         for at, line in enumerate(lines):
@@ -59,11 +59,10 @@ def blocks(root: Path, folder: str) -> Iterator[Block]:
 
 
 def locate(root: Path, folder: str, address: str) -> Block | None:
-    """The block that declares a resource, data source or module, by its address; or
-    None.
+    """Return the block that declares a resource, data source or module, or None.
 
-    `module.lake.aws_s3_bucket.this["a"]` is searched in the module `lake` if its source
-    is a local folder.
+    The block is found by its address. `module.lake.aws_s3_bucket.this["a"]` is searched
+    in the module `lake` if its source is a local folder.
     """
     parts = INDEX.sub("", address).split(".")
     if parts[0] == "module" and len(parts) > 1:
@@ -80,7 +79,7 @@ def locate(root: Path, folder: str, address: str) -> Block | None:
 
 
 def _source(module: Block) -> str | None:
-    """The local folder in the source of a module; None for a remote one."""
+    """Return the local folder in the source of a module; None for a remote source."""
     matches = map(SOURCE.match, module.text)
     return next((match[1] for match in matches if match), None)
 
@@ -97,9 +96,9 @@ def _find(root: Path, folder: str, kind: str, labels: tuple[str, ...]) -> Block 
 
 
 def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] | None:
-    """The file and line that require a provider, `hashicorp/aws`.
+    """Return the file and line that require a provider, `hashicorp/aws`.
 
-    The root module, which pins it, comes before the others.
+    The root module, which pins it, has precedence over the other modules.
     """
     wanted = re.compile(rf'source\s*=\s*"(?:[\w.-]+/)?{re.escape(provider)}"')
     for path in sorted(
@@ -114,7 +113,7 @@ def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] 
 
 
 def assignments(text: str) -> Iterator[tuple[str, int]]:
-    """The names that a .tfvars file assigns, each with its line."""
+    """Yield the names that a .tfvars file assigns, each with its line."""
     depth = 0
     until: str | None = None
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,5 +1,7 @@
-"""Plans the environments: read only in a real account; in an account of moto the whole
-sequence of plan, apply, plan and destroy is rehearsed.
+"""Plans the environments.
+
+In a real account it only reads. In an account of moto it rehearses the whole sequence
+of plan, apply, plan and destroy.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class TerraformOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether less is done than the job asks for."""
+        """Whether the session does less than the whole job."""
         return (
             self.plan_only
             or self.drift is not None
@@ -51,7 +53,7 @@ class TerraformOptions:
 
 
 def parser() -> Parser:
-    """The parser of the options of `nox -s terraform`."""
+    """Return the parser of the options of `nox -s terraform`."""
     parser = Parser("nox -s terraform --", "Check, test and plan the lake's storage.")
     parser.add_part("--environment", ENVIRONMENTS)
     parser.add_argument(
@@ -71,7 +73,7 @@ def parser() -> Parser:
 
 
 def options(posargs: Sequence[str]) -> TerraformOptions:
-    """Read what was typed after `--`. Raises UsageError."""
+    """Parse the options after `--`. Raises UsageError."""
     typed = parser().parse_args(list(posargs))
     return TerraformOptions(
         tuple(typed.environment) or ENVIRONMENTS,
@@ -102,7 +104,7 @@ class Planner(Check):
         return judged(self.name, self.terraform(ctx, account, "init", *arguments), ctx)
 
     def planning(self, account: Account, file: Path) -> list[str]:
-        """The arguments of a plan; a real account is not even locked."""
+        """Return the arguments of a plan; a real account is not even locked."""
         lock = ["-lock=false"] if account.real else []
         return [
             f"-var-file=environments/{self.environment}.tfvars",
@@ -143,7 +145,7 @@ class EnvironmentPlan(Planner):
                 self.folder.set_result(None)
 
     def plan(self, ctx: CheckContext, account: Account) -> Outcome:
-        """Plan; in an account of moto rehearse the rest as well."""
+        """Plan; in an account of moto also rehearse the other steps."""
         begun = self.init(ctx, account)
         if begun.status is not Status.SUCCESS:
             return begun
@@ -192,7 +194,7 @@ class EnvironmentPlan(Planner):
     def rehearse(
         self, ctx: CheckContext, account: Account, file: Path
     ) -> Outcome | None:
-        """Apply the plan, plan again, and destroy; returns the outcome of a failure."""
+        """Apply the plan, plan again, and destroy; return the outcome of a failure."""
         values = f"-var-file=environments/{self.environment}.tfvars"
         done = self.terraform(ctx, account, "apply", "-json", str(file))
         if done.code != 0:
@@ -225,7 +227,7 @@ class EnvironmentPlan(Planner):
 
 
 class Drift(Planner):
-    """Report where the account of an environment differs from the code, read only."""
+    """Report where an environment's account differs from the code, read only."""
 
     def __init__(self, code: Code, environment: str) -> None:
         super().__init__(code, environment)
@@ -256,14 +258,14 @@ class Drift(Planner):
 
 
 def _actions_text(numbers: Mapping[str, int]) -> str:
-    """`2 to add, 0 to change`."""
+    """Return the numbers of actions as text, `2 to add, 0 to change`."""
     return ", ".join(f"{number} to {action}" for action, number in numbers.items())
 
 
 def changes(
     planner: Planner, ctx: CheckContext, account: Account, rule: str, why: str
 ) -> Outcome:
-    """Plan again; each planned change is a finding at the block that declares it."""
+    """Plan again; report each planned change at the block that declares it."""
     file = work(ctx, planner.environment) / "again"
     arguments = planner.planning(account, file)
     done = planner.terraform(
@@ -291,7 +293,7 @@ def changes(
 
 
 def planned_changes(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """The changes of a plan: address, action, and the names of the attributes."""
+    """Yield the changes of a plan: address, action, and the names of the attributes."""
     for row in plan.get("resource_changes", ()):
         change = row["change"]
         if row["mode"] == "managed" and change["actions"] != ["no-op"]:
@@ -306,7 +308,7 @@ def planned_changes(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def counts(plan: Mapping[str, Any]) -> dict[str, int]:
-    """How many resources a plan adds, changes and destroys.
+    """Return how many resources a plan adds, changes and destroys.
 
     A replaced resource counts as added and destroyed.
     """

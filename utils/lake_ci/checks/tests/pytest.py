@@ -27,7 +27,7 @@ from lake_ci.system.processes import Completed
 
 NOTHING_SELECTED = 5
 SLOWEST = 10
-# Sets of tests that run side by side report to the same file.
+# Sets of tests that run in parallel append to the same file.
 _JUNIT_LOCK = threading.Lock()
 # Options that change pytest's report, not the tests that run.
 HARMLESS = re.compile(
@@ -40,7 +40,10 @@ TAKE_A_VALUE = ("-k", "-m", "-p", "-o", "-c", "-W", "--deselect", "--ignore")
 
 
 def selects(arguments: Sequence[str]) -> bool:
-    """Whether arguments may select tests: any but those that only change the report."""
+    """Return whether arguments may select tests.
+
+    Only arguments that change nothing but the report cannot.
+    """
     return any(not HARMLESS.fullmatch(argument) for argument in arguments)
 
 
@@ -57,7 +60,7 @@ class Arguments:
 
 
 def parser(session: str, *, affected: bool = False) -> Parser:
-    """The parser of the options of a session of tests, for its `--help`."""
+    """Return the parser of the options of a session of tests, for its `--help`."""
     parser = Parser(f"nox -s {session} --", "Run tests by pytest.")
     if affected:
         parser.add_argument(
@@ -74,7 +77,8 @@ def parser(session: str, *, affected: bool = False) -> Parser:
 class Pytest(Check):
     """Run a set of tests with pytest.
 
-    Arguments after `--` are passed to pytest; paths only to the set that they are in.
+    Arguments after `--` are passed to pytest. A path is passed only to the set that
+    contains it.
 
     Args:
         name: the row's name.
@@ -117,7 +121,8 @@ class Pytest(Check):
         ]
         command += self.plugins(ctx)
         command += ["--color=yes"] if sys.stdout.isatty() else []
-        # As in pytest-xdist, a module that cannot be imported stops no other test.
+        # As in pytest-xdist, a module that cannot be imported does not stop other
+        # tests.
         command += ["--continue-on-collection-errors", *self.distribution(ctx)]
         env = {**ctx.env, **self.variables(ctx)}
         attached = any(argument in DEBUGGERS for argument in ctx.posargs)
@@ -141,7 +146,10 @@ class Pytest(Check):
         return {"COVERAGE_FILE": str(ctx.reports / f".coverage.{self.name}")}
 
     def plugins(self, ctx: CheckContext) -> list[str]:
-        """The options of pytest-cov; none for a selection, which `Coverage` skips."""
+        """Return the options of pytest-cov.
+
+        A selection has none, because `Coverage` skips it.
+        """
         if not self.cover or selects(ctx.posargs):
             return []
         # `Coverage` checks the minimum for all sets together; pytest-cov would check
@@ -152,15 +160,18 @@ class Pytest(Check):
         ]
 
     def distribution(self, ctx: CheckContext) -> list[str]:
-        """The options of pytest-xdist; none for a selection, which one process runs."""
+        """Return the options of pytest-xdist.
+
+        A selection has none, because one process runs it.
+        """
         if ctx.workers == 1 or selects(ctx.posargs):
             return []
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
-        """The arguments of pytest: the set's folders, or the typed paths in them.
+        """Return the arguments of pytest: the set's folders, or typed paths in them.
 
-        None if all typed paths are in other folders.
+        Return None if all typed paths are in other folders.
         """
         paths, options = _paths_and_options(ctx)
         inside = [path for path in paths if self._holds(ctx.relative(_file(path)))]
@@ -170,11 +181,14 @@ class Pytest(Check):
         return [*(inside or self.folders), *marks, *options]
 
     def _holds(self, path: str) -> bool:
-        """Whether a path, relative to the repository, is in one of the folders."""
+        """Return whether a path in the repository is in one of the folders."""
         return any(Path(path).is_relative_to(folder) for folder in self.folders)
 
     def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
-        """The outcome by the JUnit XML; without a readable one it is a crash."""
+        """Return the outcome by the JUnit XML.
+
+        Without a readable file it is a crash.
+        """
         if done.code == NOTHING_SELECTED:
             return self._no_tests(ctx)
         if done.code not in (0, 1, 2):
@@ -229,8 +243,10 @@ class Pytest(Check):
 
 
 def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
-    """The place of a defect that a test records, for defects outside of Python code:
-    `record_property("place", "k8s/base/api.yaml:12")`.
+    """Return the place of a defect that a test records.
+
+    This is for defects outside of Python code: `record_property("place",
+    "k8s/base/api.yaml:12")`.
     """
     for each in case.iterfind("properties/property[@name='place']"):
         file, _, line = each.get("value", "").rpartition(":")
@@ -240,7 +256,7 @@ def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
 
 
 def _counts(cases: Sequence[ET.Element]) -> str:
-    """`1 failed, 2 passed, 3 skipped`."""
+    """Return `1 failed, 2 passed, 3 skipped`."""
     skipped = len(_skipped(cases))
     failed = sum(
         case.find("failure") is not None or case.find("error") is not None
@@ -253,12 +269,12 @@ def _counts(cases: Sequence[ET.Element]) -> str:
 
 
 def _skipped(cases: Iterable[ET.Element]) -> list[str]:
-    """The ids of the tests that were skipped."""
+    """Return the ids of the tests that were skipped."""
     return [_test_id(case) for case in cases if case.find("skipped") is not None]
 
 
 def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
-    """The tests that took the most seconds, the slowest first."""
+    """Return the tests that took the most seconds, the slowest first."""
     slowest = sorted(cases, key=lambda case: -float(case.get("time", 0)))[:SLOWEST]
     return [
         {"test": _test_id(case), "seconds": float(case.get("time", 0))}
@@ -267,7 +283,7 @@ def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
 
 
 def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
-    """The typed arguments that name files of the repository, and all others."""
+    """Return the typed arguments that name files of the repository, and all others."""
     paths: list[str] = []
     options: list[str] = []
     for before, argument in zip(["", *ctx.posargs], ctx.posargs):
@@ -278,14 +294,14 @@ def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
 
 
 def _file(argument: str) -> str:
-    """The path in a typed test id."""
+    """Return the path in a typed test id."""
     return argument.split("::")[0]
 
 
 def _raised_at(
     text: str, ctx: CheckContext
 ) -> tuple[str | None, int | None, str | None]:
-    """The last file and line of the repository in a traceback, and the exception."""
+    """Return a traceback's last file and line in the repository, and the exception."""
     place: tuple[str | None, int | None, str | None] = (None, None, None)
     for match in re.finditer(
         r"^(?:E\s+File \")?([^\s:\"][^:\"\n]*\.py)(?:\", line |:)(\d+)(?:: ?(\w+)?)?",
@@ -311,8 +327,9 @@ def _test_id(case: ET.Element) -> str:
 
 
 def _name(case: ET.Element) -> str:
-    """The name of a test, without the group that pytest-xdist appends:
-    `test_a[1]@group`.
+    """Return the name of a test without the group that pytest-xdist appends.
+
+    The group is the end of `test_a[1]@group`.
     """
     return re.sub(r"@[\w-]+$", "", case.get("name", ""))
 
@@ -368,7 +385,7 @@ class Coverage(Check):
         )
 
     def _below(self, files: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-        """A finding for each file below the minimum, the least covered first."""
+        """Yield a finding for each file below the minimum, lowest coverage first."""
         for name, body in sorted(files.items(), key=lambda item: _percent(item[1])):
             if _percent(body) < self.minimum:
                 message = (
@@ -380,7 +397,7 @@ class Coverage(Check):
 
 
 def _coverage_reports(folder: Path) -> Iterator[list[str]]:
-    """The arguments of coverage for each report."""
+    """Yield the arguments of coverage for each report."""
     common = ["-q", f"--data-file={folder / '.coverage'}"]
     measured = map(str, sorted(folder.glob(".coverage.*")))
     yield ["combine", "--keep", *common, *measured]
@@ -397,7 +414,7 @@ def _percent(body: Mapping[str, Any]) -> float:
 
 
 def _ranges(lines: Sequence[int]) -> str:
-    """`3-5, 9` for 3, 4, 5, 9."""
+    """Return `3-5, 9` for 3, 4, 5, 9."""
     runs: list[list[int]] = []
     for line in lines:
         if runs and line == runs[-1][-1] + 1:

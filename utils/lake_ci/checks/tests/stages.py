@@ -31,7 +31,7 @@ class Folders:
 
 
 def declared_folders(root: Path, name: str) -> Folders:
-    """The folders that `[tool.lake_ci.tests.<name>]` of pyproject.toml declares.
+    """Return the folders that `[tool.lake_ci.tests.<name>]` of pyproject.toml declares.
 
     Raises:
         UsageError: the name is not declared, or a folder does not exist.
@@ -52,13 +52,13 @@ def declared_folders(root: Path, name: str) -> Folders:
 
 
 def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list[Check]:
-    """The tests that a session runs on its Python and Java.
+    """Return the tests that a session runs on its Python and Java.
 
     Args:
         name: which tests, of `[tool.lake_ci.tests]`.
-        javas: the Javas of the matrix. The last one runs all tests, the others only
-            those that start a JVM.
-        minimum: the least coverage, in percent.
+        javas: the Java versions of the matrix. The last one runs all tests, the others
+            run only the tests that start a JVM.
+        minimum: the minimum coverage, in percent.
     """
     folders = declared_folders(run.root, name)
     provided: list[Check] = [Java(run.java or javas[-1]), Jars()]

@@ -32,8 +32,10 @@ except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "embedded") from missing
 
 OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
-"""delta-rs before 1.6 writes no transaction identifier with files that it did not write
-itself, and keeps a table's partitioning for ever.
+"""Whether delta-rs is older than 1.6.
+
+These versions write no transaction identifier with files that another writer wrote, and
+never change a table's partitioning.
 """
 
 
@@ -52,7 +54,7 @@ class Commits:
         delta, files = self._tables.now(table), self._staging.files(view)
         try:
             if OLD_WRITER:
-                import pyarrow.parquet as pq  # 40 ms that nothing else here needs
+                import pyarrow.parquet as pq  # imported here because it takes 40 ms
 
                 staged = pq.read_table(
                     self._storage.staging(self._tables.location(table)) / files[0].name
@@ -118,7 +120,7 @@ class Commits:
             these = ", ".join(
                 f"CAST({statements.text(value)} AS {kind})" for value in partitions
             )
-            rows += (  # literals, by which no other partition is read
+            rows += (  # literals, so that Delta reads no other partition
                 f" where {table.partition} in ({these})"
             )
         merged = f"{view}_merged"

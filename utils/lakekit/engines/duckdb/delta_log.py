@@ -1,6 +1,4 @@
-"""What a Delta log says of a table, read by delta-rs, and the tables that lakekit makes
-by it.
-"""
+"""Functions that read Delta logs by delta-rs, and that create tables."""
 
 from __future__ import annotations
 
@@ -33,23 +31,25 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "embedded") from missing
 if TYPE_CHECKING:
-    import pyarrow as pa  # 40 ms, which most runs need not pay
+    import pyarrow as pa  # imported late: it takes 40 ms, and most runs do not need it
 
-# All others go by the same name.
+# All other types have the same name in Delta.
 TO_DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}
 FROM_DELTA = {delta: ours for ours, delta in TO_DELTA.items()}
 RECENT = 12
-"""Commits looked at first: a whole history costs a read of every log file."""
+"""The number of commits that are read first. Reading the whole history opens every log
+file.
+"""
 SMALL_FILE = 32 << 20
 OUTSIDE = re.compile(r"Generic \w+ error|[Pp]ermission denied|os error")
-"""In what delta-rs says of a place that it cannot reach, rather than of what it read
-there.
+"""Matches delta-rs errors about a location that it cannot reach. Other errors are about
+the content of the log.
 """
 
 
 def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
-    """The newest version; None when there is no such table. Raises StorageError,
-    DamagedTableError, InvalidLakeError.
+    """Open the newest version; return None if the table does not exist. Raises
+    StorageError, DamagedTableError, InvalidLakeError.
     """
     location = lake.location(table)
     if lake.kind == "schema":
@@ -78,8 +78,10 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
 
 
 def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTable:
-    """A version, the newest by default. Raises TableNotFoundError, StorageError, and
-    DamagedTableError for one that delta-rs or Arrow cannot read.
+    """Load a version of a table, by default the newest.
+
+    Raises TableNotFoundError, StorageError, and DamagedTableError for a version that
+    delta-rs or Arrow cannot read.
     """
     try:
         delta = DeltaTable(location, version=version)
@@ -99,7 +101,9 @@ def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTab
 
 
 def _unreadable(delta: DeltaTable) -> str:
-    """Why Arrow cannot read a version that delta-rs opens; empty where it can."""
+    """Return why Arrow cannot read a version that delta-rs opens; empty if Arrow can
+    read it.
+    """
     for column in columns(delta):
         if "\0" in column.name:
             return f"the column name {column.name!r} has the character NUL"
@@ -112,11 +116,11 @@ def _unreadable(delta: DeltaTable) -> str:
 
 
 def head(delta: DeltaTable) -> Head:
-    """The table as it is."""
+    """Return the state of the table at this version."""
     recent = _history(delta, until_note=True)
     note, foreign = newest_note(recent)
     data_version = newest_change(recent)
-    # Where lakekit's newest commits changed no row, an older one did.
+    # If lakekit's newest commits changed no rows, an older commit did.
     if data_version is None:
         data_version = _newest_change(delta)
     metadata = delta.metadata()
@@ -138,8 +142,8 @@ def head(delta: DeltaTable) -> Head:
 
 
 def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
-    """The notes of all commits after that version that changed rows; None too for those
-    that the log no longer has.
+    """Return the notes of all commits after version `since` that changed rows. The list
+    starts with None if the log no longer has all of these commits.
     """
     history = _history(delta)
     lost = [None] if not history or history[-1][0] > since + 1 else []
@@ -151,8 +155,10 @@ def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
 
 
 def settled(delta: DeltaTable, since: int) -> int:
-    """The newest version whose rows are those of version `since`. Compaction leaves the
-    rows and replaces the files, and the files of the version before it go by VACUUM.
+    """Return the newest version that has the same rows as version `since`.
+
+    Compaction replaces files but not rows, and VACUUM deletes the files of the version
+    before the compaction.
     """
     ahead = delta.version() - since
     for version, operation, note in reversed(
@@ -167,7 +173,7 @@ def settled(delta: DeltaTable, since: int) -> int:
 
 
 def restored(delta: DeltaTable, since: int = -1) -> bool:
-    """Whether the table was set back to an older version after version `since`."""
+    """Return whether a RESTORE was committed after version `since`."""
     ahead = delta.version() - since
     return ahead > 0 and any(
         commit.get("operation") == "RESTORE" for commit in delta.history(ahead)
@@ -175,7 +181,10 @@ def restored(delta: DeltaTable, since: int = -1) -> bool:
 
 
 def _history(delta: DeltaTable, until_note: bool = False) -> List[Commit]:
-    """The commits, newest first; only the recent ones where they hold a note."""
+    """Return the commits, newest first.
+
+    With `until_note`, only the recent commits are read if one of them has a note.
+    """
     recent = [_entry(commit) for commit in delta.history(RECENT)]
     if (until_note and any(note for _, _, note in recent)) or len(recent) < RECENT:
         return recent
@@ -191,14 +200,14 @@ def _entry(commit: Dict[str, Any]) -> Commit:
 
 
 def _newest_change(delta: DeltaTable) -> int:
-    """The newest version that changed a row, or the oldest that the log has."""
+    """Return the newest version that changed rows, or the oldest version in the log."""
     history = _history(delta)
     changed = newest_change(history)
     return history[-1][0] if changed is None else changed
 
 
 def columns(delta: DeltaTable) -> Tuple[Column, ...]:
-    """The columns as stored."""
+    """Return the columns of the stored schema."""
     fields = json.loads(delta.schema().to_json())["fields"]
     return tuple(
         Column(
@@ -221,7 +230,9 @@ def _type(stored: Any) -> Any:
 
 
 def partition(delta: DeltaTable) -> Dict[str, Type]:
-    """The partition column, if there is one, and its type as stored."""
+    """Return the name and stored type of the partition column; empty without
+    partitioning.
+    """
     names = delta.metadata().partition_columns
     return {
         column.name: column.type for column in columns(delta) if column.name in names
@@ -229,14 +240,16 @@ def partition(delta: DeltaTable) -> Dict[str, Type]:
 
 
 def columns_to_keep(table: Table, delta: DeltaTable) -> Tuple[Column, ...]:
-    """The declared columns, and those that a bronze table has beside them."""
+    """Return the declared columns, and the additional columns that a bronze table
+    has.
+    """
     names = {column.name for column in table.columns}
     more = columns(delta) if table.source or table.layer == "quarantine" else ()
     return table.columns + tuple(column for column in more if column.name not in names)
 
 
 def schema(declared: Sequence[Column]) -> Schema:
-    """Delta's schema of columns, with their comments."""
+    """Return the Delta schema of the columns, with their comments."""
     described = [
         {
             "name": c.name,
@@ -250,17 +263,17 @@ def schema(declared: Sequence[Column]) -> Schema:
 
 
 def arrow_schema(declared: Sequence[Column]) -> pa.Schema:
-    """The same as Arrow has it."""
+    """Return the Arrow schema of the columns."""
     import pyarrow as pa
 
-    # What it is given offers the Arrow C interface, which the stubs do not know.
+    # `Schema` has the Arrow C interface, which the stubs of PyArrow do not declare.
     found: pa.Schema = pa.schema(schema(declared))  # type: ignore[arg-type]  # stubs
     return found
 
 
 def completed(rows: pa.Table, delta: DeltaTable) -> pa.Table:
-    """A file's rows with every column of the table, in its order; nulls where an
-    earlier file brought a column more.
+    """Return a file's rows with all columns of the table, in the table's order. Columns
+    that the file does not have are null.
     """
     import pyarrow as pa
 
@@ -272,12 +285,12 @@ def completed(rows: pa.Table, delta: DeltaTable) -> pa.Table:
 
 
 def fields(declared: Sequence[Column]) -> List[Field]:
-    """Delta's fields of columns."""
+    """Return the Delta fields of the columns."""
     return list(schema(declared).fields)
 
 
 def create(table: Table, location: str) -> None:
-    """An empty table; one that is there already stays as it is."""
+    """Create an empty table. An existing table does not change."""
     DeltaTable.create(
         location,
         schema(table.columns),
@@ -291,13 +304,15 @@ def create(table: Table, location: str) -> None:
 
 
 def uris(delta: DeltaTable) -> List[str]:
-    """The data files of the version."""
+    """Return the URIs of the version's data files."""
     return list(delta.file_uris())
 
 
 def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
-    """Columns of the log's entries, one entry a file: those named that the log has, and
-    the partition's value. Nothing where there is no file: delta-rs 1.2 panics.
+    """Return the add actions of the log by column, with one value per data file.
+
+    The result has the requested columns that exist in the log, and the partition value.
+    It is empty if the version has no files, because delta-rs 1.2 panics in this case.
     """
     if not delta.file_uris():
         return {}
@@ -311,19 +326,23 @@ def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
 
 
 def record_counts(delta: DeltaTable) -> List[Optional[int]]:
-    """Rows by file; None where the log does not say."""
+    """Return the number of rows of each file; None if the log has no statistics for
+    it.
+    """
     found = _actions(delta, "path", "num_records")
     return found.get("num_records", [None for _ in found.get("path", [])])
 
 
 def file_sizes(delta: DeltaTable) -> Dict[str, int]:
-    """Data files of the version, relative to the table, and their sizes in bytes."""
+    """Return the sizes in bytes of the version's data files, by their path in the
+    table.
+    """
     found = _actions(delta, "path", "size_bytes")
     return dict(zip(found.get("path", []), found.get("size_bytes", [])))
 
 
 def gains_by_compaction(delta: DeltaTable) -> bool:
-    """Whether some partition has two files or more that are small."""
+    """Return whether a partition has two or more small files."""
     found = _actions(delta, "size_bytes")
     sizes = found.pop("size_bytes", [])
     small: Dict[Tuple[Any, ...], int] = {}
@@ -334,13 +353,15 @@ def gains_by_compaction(delta: DeltaTable) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What delta-rs says first; further lines are where in it it happened."""
+    """Return the first line of a delta-rs error. Further lines have its location in the
+    code.
+    """
     return str(error).strip().partition("\n")[0]
 
 
 def _remove_stray(location: str) -> None:
-    """delta-rs before 1.6 also makes an empty folder of the path's URL-encoded name
-    when it creates a table.
+    """Delete the empty folder that delta-rs before 1.6 also creates with a new table.
+    Its name is the URL-encoded path.
     """
     folder, stray = Path(location), Path(quote(location))
     while stray != folder and stray.is_dir() and not any(stray.iterdir()):

@@ -1,5 +1,6 @@
-"""The Delta tables of one lake as a run sees them, by delta-rs: each is opened once,
-and stays at the version that was read until it is looked at again.
+"""The Delta tables of one lake, opened by delta-rs.
+
+A table is opened once and stays at the version that was read, until it is refreshed.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ class DeltaTables:
         self._seen: Dict[str, DeltaTable] = {}
 
     def location(self, table: Table) -> str:
-        """The table's path or URL."""
+        """Return the table's path or URL."""
         return self._lake.location(table)
 
     def head(self, table: Table) -> Optional[Head]:
-        """The table as it is, as `Engine.head` has it."""
+        """Open the newest version and return its state, as `Engine.head` does."""
         self.forget(table)
         delta = self.open(table)
         return None if delta is None else delta_log.head(delta)
 
     def open(self, table: Table) -> Optional[DeltaTable]:
-        """The table as it was last seen, or as it is now where it has not been: reads
-        of one update see one version.
+        """Return the table at the version that was read, or at the newest version if it
+        was not opened before. All reads of one update see the same version.
         """
         delta = self._seen.get(table.name) or delta_log.open_table(self._lake, table)
         if delta is not None:
@@ -51,21 +52,21 @@ class DeltaTables:
         return delta
 
     def now(self, table: Table) -> DeltaTable:
-        """The same of a table that has to be there. Raises StorageError."""
+        """Return the table as `open` does. Raises StorageError if it does not exist."""
         delta = self.open(table)
         if delta is None:
             raise StorageError(Path(self.location(table)), "the table is gone")
         return delta
 
     def at(self, table: Table, head: Head) -> DeltaTable:
-        """The table at a version that it still has to be at. Raises ConflictError."""
+        """Return the table if it is still at this version. Raises ConflictError."""
         delta = self.now(table)
         if delta.version() != head.version:
             raise ConflictError(table.name)
         return delta
 
     def before(self, table: Table, version: int) -> DeltaTable:
-        """An older version. Raises DamagedTableError where it cannot be read, and where
+        """Return an older version. Raises DamagedTableError if it cannot be read, or if
         the log no longer has it.
         """
         return delta_log.load(table, self.location(table), version)
@@ -75,7 +76,7 @@ class DeltaTables:
         self._seen.pop(table.name, None)
 
     def move_on(self, table: Table) -> int:
-        """See the table as it is after a commit to the version that was seen; the
+        """Refresh the table after a commit to the version that was read; return the new
         version.
         """
         try:
@@ -87,8 +88,10 @@ class DeltaTables:
     def restore(
         self, table: Table, files: LogFiles, version: int, dry_run: bool
     ) -> RestoreOutcome:
-        """Make an older version the newest, as `Engine.restore` does: by delta-rs, or
-        where it cannot open the newest version by a commit of lakekit's own.
+        """Restore an older version as a new commit, as `Engine.restore` does.
+
+        delta-rs makes the commit. If delta-rs cannot open the newest version, lakekit
+        writes the commit.
         """
         target, newest = log_restore.states(files, version)
         added, removed = map(len, log_restore.difference(target, newest))
@@ -97,7 +100,8 @@ class DeltaTables:
         self.forget(table)
         try:
             delta = DeltaTable(self.location(table))
-        except (DeltaError, ValueError):  # a partition value, a null where none may be
+        # For example a null as the value of a required partition column.
+        except (DeltaError, ValueError):
             made = log_restore.write_restore(table.name, files, target, newest)
             return RestoreOutcome(made, added, removed)
         with self.changing(table):
@@ -106,8 +110,8 @@ class DeltaTables:
 
     @contextmanager
     def changing(self, table: Table) -> Iterator[None]:
-        """A change to the log by delta-rs itself; what it raises becomes a
-        ConflictError or a StorageError.
+        """Translate the errors of a change by delta-rs into ConflictError or
+        StorageError, and drop the cached table.
         """
         try:
             yield

@@ -49,7 +49,7 @@ except ModuleNotFoundError as missing:
 from lakekit.engines.duckdb.commits import Commits
 
 Shape = Tuple[str, Tuple[Column, ...], int]
-"""A table's name, the columns that are read of it, and its version."""
+"""A table's name, the columns that are read, and its version."""
 
 
 class EmbeddedEngine:
@@ -78,7 +78,7 @@ class EmbeddedEngine:
     def __exit__(self, *_: object) -> None:
         self._staging.close()
 
-    # What there is
+    # State of the tables
 
     def head(self, table: Table) -> Optional[Head]:
         return self._tables.head(table)
@@ -109,14 +109,15 @@ class EmbeddedEngine:
             return frozenset()
         self.read(table, "_ingested")
         these = ", ".join(map(statements.text, digests))
-        # Each file's rows lie together, so all others are passed over by their bounds.
+        # The rows of one file are stored together, so min/max statistics skip other
+        # files.
         found = (
             "select distinct _source_sha256 from _ingested"
             f" where _source_sha256 in ({these})"
         )
         return frozenset(row[0] for row in self.query(found))
 
-    # Tables and their shape
+    # Tables and their schemas
 
     def create(self, table: Table) -> None:
         location = self._lake.location(table)
@@ -126,7 +127,7 @@ class EmbeddedEngine:
             with self._tables.changing(table):
                 delta_log.create(table, location)
         except (ConflictError, StorageError):
-            # The older delta-rs tells a writer that was first by a plain DeltaError.
+            # Older delta-rs raises a plain DeltaError if another writer was first.
             if self._tables.open(table) is None:
                 raise
         have = self.head(table)
@@ -191,8 +192,8 @@ class EmbeddedEngine:
         view, application = _file(table, opened), f"lakekit/{opened.digest}"
 
         def attempt() -> Optional[int]:
-            # Whether another writer has taken in this very file is looked up in the
-            # version that is written to.
+            # Check in the version that is written to whether another writer already
+            # ingested this file.
             delta = self._tables.now(table)
             before = delta.transaction_version(application)
             if before is not None and (
@@ -200,8 +201,9 @@ class EmbeddedEngine:
             ):
                 self._staging.discard(view)
                 return None
-            # Taken in before, and gone by a RESTORE of the table: taken in again under
-            # the next number. Rows that were deleted stay away.
+            # A RESTORE removed rows that were ingested before: ingest them again with
+            # the next transaction version. Rows that a user deleted are not ingested
+            # again.
             transaction = Transaction(application, (before or 0) + 1)
             try:
                 return self._commits.append(table, view, note, transaction)
@@ -234,11 +236,11 @@ class EmbeddedEngine:
         now = self._tables.now(table)
         try:
             if delta_log.restored(now, since):
-                return False  # perhaps from a version whose files are damaged
+                return False  # perhaps restored from a version whose files are damaged
             since = delta_log.settled(now, since)
             once = _net(table, since, now.version())
             if once in self._nets:
-                # Several tables follow one: what they all ask for is computed once.
+                # Several tables read the same changes, so they are computed once.
                 self.define(view, f"select * from {once}")
                 return True
             before = self._tables.before(table, since)
@@ -283,7 +285,7 @@ class EmbeddedEngine:
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         try:
             by = table[table.partition].type if table.partition else None
-            # A string is written as a folder's name only after its rows are judged.
+            # A string becomes the name of a folder only after its rows are checked.
             if part or by == "string":
                 self._views.pop(view, None)
                 return Staged(view, self._staging.hold(table, view, sql))
@@ -341,7 +343,7 @@ class EmbeddedEngine:
     def advance(self, table: Table, head: Head, note: Note) -> int:
         return self._commits.advance(table, head, note)
 
-    # Care
+    # Maintenance
 
     def optimize(self, table: Table) -> Mapping[str, int]:
         delta = self._tables.now(table)
@@ -368,7 +370,7 @@ class EmbeddedEngine:
             table, log_files(self._lake, table), version, dry_run
         )
 
-    # Inside
+    # Internal methods
 
     def _stage_files(self, table: Table, view: str, query: str) -> Tuple[DataFile, ...]:
         """Write rows as data files at their final path or, for S3, to the folder that

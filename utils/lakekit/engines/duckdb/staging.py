@@ -1,5 +1,5 @@
-"""DuckDB as the embedded engine uses it: rows by name, views over data files, and data
-files written for a table that is not to have them before its commit.
+"""The DuckDB connection of the embedded engine: named rows, views over data files, and
+data files that are written before their commit.
 """
 
 from __future__ import annotations
@@ -24,16 +24,12 @@ except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "embedded") from missing
 
 PLAIN = re.compile(r"[A-Za-z0-9-]+")
-"""Partition values that stand in the name of a folder as they are, whoever writes
-it.
-"""
+"""Partition values that every writer uses unchanged as the name of a folder."""
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A staged Parquet file: its path under the table, and what the log will say of
-    it.
-    """
+    """A staged Parquet file: its path in the table, and its entry in the log."""
 
     name: str
     rows: int
@@ -42,9 +38,11 @@ class DataFile:
     nulls: Mapping[str, int]
 
     def action(self) -> AddAction:
-        """The log's entry. Counts and no bounds: delta-rs 1.2 and 1.6 lose rows when
-        one column has bounds and another has none (`to_pyarrow_dataset` filters the
-        other by `>= null`), and Delta gives a boolean none.
+        """Return the log entry, with counts but without min/max statistics.
+
+        delta-rs 1.2 and 1.6 lose rows if one column has min/max statistics and another
+        column does not (`to_pyarrow_dataset` filters the other column by `>= null`),
+        and Delta has no min/max statistics for booleans.
         """
         stats = json.dumps({"numRecords": self.rows, "nullCount": dict(self.nulls)})
         return AddAction(
@@ -59,23 +57,25 @@ class DataFile:
 
 @dataclass(frozen=True)
 class StagedFiles:
-    """The data files of a staged name, in the folder that they were written into."""
+    """The data files of a staged name, in the folder that they were written to."""
 
     folder: Path
     files: Tuple[DataFile, ...]
 
     def unlink(self) -> None:
-        """Delete them."""
+        """Delete the files."""
         for file in self.files:
             (self.folder / file.name).unlink(missing_ok=True)
 
 
 class Staging:
-    """One DuckDB, and the data files that it wrote and no commit has named yet."""
+    """A DuckDB connection, and the data files that it wrote and that are not
+    committed.
+    """
 
     def __init__(self, scratch: Path, memory: str = "") -> None:
         settings: Dict[str, Union[str, bool, int, float, List[str]]] = {
-            # A run reaches no network but the lake's.
+            # A run accesses no network except the lake's.
             "autoinstall_known_extensions": False,
             "temp_directory": str(scratch),
             "preserve_insertion_order": True,
@@ -83,7 +83,7 @@ class Staging:
         }
         self.duckdb = duckdb.connect(config=settings)
         self.duckdb.execute("SET TimeZone = 'UTC'")
-        # Data files never change.
+        # Data files are immutable.
         self.duckdb.execute("SET parquet_metadata_cache = true")
         self._staged: Dict[str, StagedFiles] = {}
         self._made: List[Path] = []
@@ -91,7 +91,9 @@ class Staging:
         self._scanned: Dict[str, Sequence[Path]] = {}
 
     def close(self) -> None:
-        """Delete what was staged and never committed, and the folders made for it."""
+        """Delete uncommitted staged files and the folders that were created for
+        them.
+        """
         self.duckdb.close()
         for staged in self._staged.values():
             staged.unlink()
@@ -100,15 +102,16 @@ class Staging:
                 folder.rmdir()
 
     def execute(self, sql: str) -> List[Tuple[Any, ...]]:
-        """All rows of one statement. Raises DamagedTableError where a data file cannot
-        be read. DuckDB turns a Ctrl-C while it computes into a RuntimeError; it is
-        undone here.
+        """Execute a statement and return all rows.
+
+        Raises DamagedTableError if a data file cannot be read. DuckDB turns a Ctrl-C
+        during a query into a RuntimeError; this method raises KeyboardInterrupt again.
         """
         try:
             return self.duckdb.execute(sql).fetchall()
         except duckdb.Error as error:
-            # A damaged page has no error class of its own, and a damaged footer that of
-            # many.
+            # DuckDB has no error class for a damaged page, and several for a damaged
+            # footer.
             if type(error) is duckdb.Error or "parquet" in str(error):
                 self._check_scanned()
             raise
@@ -118,8 +121,9 @@ class Staging:
             raise
 
     def _check_scanned(self) -> None:
-        """Read all data files again, one by one. Raises DamagedTableError for the first
-        that cannot be read."""
+        """Read all data files again, one at a time. Raises DamagedTableError for the
+        first file that cannot be read.
+        """
         for table, files in self._scanned.items():
             for file in files:
                 try:
@@ -134,8 +138,11 @@ class Staging:
                     ) from error
 
     def name(self, view: str, kind: str, sql: str) -> int:
-        """Give SQL's rows a name, as a VIEW or a TABLE; DuckDB replaces neither by the
-        other. A table's rows are counted.
+        """Name the rows of a query, as a VIEW or a TABLE; return the number of rows of
+        a table.
+
+        DuckDB does not replace a view by a table or a table by a view, so the old
+        object is dropped.
         """
         if self._kinds.get(view, kind) != kind:
             self.execute(f"DROP {self._kinds.pop(view)} {view}")
@@ -150,9 +157,10 @@ class Staging:
         partition: Mapping[str, Type],
         own: bool = False,
     ) -> str:
-        """SELECT the declared columns in declared types from data files, which lie in
-        folders by `partition`, a column and its type. Files of our `own` writing are
-        known to have them all.
+        """Return a SELECT of the declared columns, in declared types, from data files.
+
+        The files are in folders by `partition`, a column and its type. `own` files were
+        written by this engine, so they have all columns.
         """
         scan = statements.data_files(files, partition)
         has = set()
@@ -165,7 +173,7 @@ class Staging:
         return statements.declared_columns(table, scan, has)
 
     def make(self, folder: Path) -> None:
-        """Make a folder, to be removed again where nothing comes into it."""
+        """Create a folder, which is removed again if it stays empty."""
         self._made += [part for part in (folder, *folder.parents) if not part.exists()]
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -178,16 +186,19 @@ class Staging:
         readable: bool = True,
         partitions: Sequence[str] = (),
     ) -> Tuple[DataFile, ...]:
-        """Write a query's rows as data files of the table into a folder, and let `view`
-        read them. What was staged by that name before, for another table or in a try
-        that met another writer, is deleted. Without `readable` nothing can read them
-        before their commit; `partitions` are all that the rows are in, where that is
+        """Write a query's rows as data files of the table into a folder, and define
+        `view` over them.
+
+        Deletes files that were staged under this name before, for another table or by
+        an attempt that lost a conflict. Without `readable`, nothing can read the files
+        before their commit. `partitions` lists all partitions of the rows, if they are
         known. Raises StorageError.
         """
         self.discard(view)
         self.make(folder)
         only = partitions[0] if len(partitions) == 1 else ""
-        if PLAIN.fullmatch(only):  # of one partition a plain file takes half the time
+        # Writing one partition as a plain file takes half the time.
+        if PLAIN.fullmatch(only):
             files = self._write_partition(table, folder, query, only)
         else:
             files = self._write_any(table, folder, query)
@@ -217,7 +228,7 @@ class Staging:
     def _write_partition(
         self, table: Table, folder: Path, query: str, only: str
     ) -> Tuple[DataFile, ...]:
-        """Write rows that are all of one partition; no file where it is empty now."""
+        """Write rows of a single partition; write no file if there are no rows."""
         name, inside = _new_name(), folder / f"{table.partition}={only}"
         self.make(inside)
         target = inside / f"{name}.parquet"
@@ -232,8 +243,10 @@ class Staging:
     def _copy(
         self, query: str, folder: Path, name: str, target: Path, options: str = ""
     ) -> List[Tuple[Any, ...]]:
-        """Write a query's rows into files below the folder whose names start with
-        `name`, or into none; what DuckDB says of each. Raises StorageError.
+        """Write a query's rows into files below the folder, with names that start with
+        `name`; return DuckDB's result row for each file.
+
+        Writes no file if the query has no rows. Raises StorageError.
         """
         try:
             return self.execute(
@@ -250,9 +263,10 @@ class Staging:
             raise
 
     def hold(self, table: Table, view: str, query: str) -> int:
-        """Keep a query's rows as declared under a name, in memory or in the scratch
-        folder, and in no data file; their number. Raises DeclarationError where names
-        or types differ.
+        """Store a query's rows with declared names and types, in memory or in the
+        scratch folder; return their number.
+
+        Does not write data files. Raises DeclarationError if names or types differ.
         """
         self.discard(view)
         rows = self.name(view, "TABLE", query)
@@ -265,33 +279,35 @@ class Staging:
         return rows
 
     def in_files(self, view: str) -> bool:
-        """Whether what is staged by that name is in data files."""
+        """Return whether the rows staged under this name are in data files."""
         return view in self._staged
 
     def files(self, view: str) -> Tuple[DataFile, ...]:
-        """The data files staged by that name."""
+        """Return the data files staged under this name."""
         return self._staged[view].files
 
     def release(self, view: str) -> None:
-        """Forget staged files without deleting them: they are part of their table."""
+        """Forget staged files without deleting them, because they are now part of their
+        table.
+        """
         self._staged.pop(view)
 
     def discard(self, view: str) -> None:
-        """Delete the data files that are staged by that name, if it has any."""
+        """Delete the data files staged under this name, if any."""
         if view in self._staged:
             self._staged.pop(view).unlink()
 
 
 def _new_name() -> str:
-    """What the names of the files of one writing start with."""
+    """Return a unique prefix for the names of the files of one write."""
     return f"part-{uuid.uuid4()}"
 
 
 def _data_file(
     table: Table, folder: Path, row: Sequence[Any], partition: Mapping[str, str]
 ) -> DataFile:
-    """What DuckDB's COPY returns of a file: name, rows, bytes, footer bytes, statistics
-    by column, partition keys.
+    """Return the data file for a result row of DuckDB's COPY: name, rows, bytes, footer
+    bytes, statistics by column, partition keys.
     """
     path, rows, size, _, statistics, keys = row[:6]
     nulls = {

@@ -1,5 +1,5 @@
-"""What a declaration says, as DuckDB's SQL: how a source is read, which strings
-convert, which columns come out.
+"""DuckDB SQL for declarations: reading a source, converting strings, and selecting
+columns.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ MEANING: Mapping[Type, str] = {
 
 
 def name(identifier: str) -> str:
-    """An identifier, quoted."""
+    """Return a quoted identifier."""
     return '"' + identifier.replace('"', '""') + '"'
 
 
 def text(value: str) -> str:
-    """A string literal."""
+    """Return a string literal."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def file(path: Path) -> str:
-    """A file to read, as a string literal: brackets make `*`, `?` and `[` stand for
-    themselves.
+    """Return a file to read, as a string literal. `*`, `?` and `[` are put in brackets,
+    because DuckDB reads them as wildcards.
     """
     return text(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
@@ -53,9 +53,11 @@ def file(path: Path) -> str:
 def read_file(
     opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str]
 ) -> str:
-    """SELECT every column of a source file as the string it came as, and where each row
-    came from: `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`,
-    `kinds` DuckDB's types of a Parquet file's columns.
+    """Return a SELECT of every column of a source file as text, and of the origin of
+    each row.
+
+    `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`; `kinds` has
+    DuckDB's types of the columns of a Parquet file.
     """
     rows = ""
     if opened.format == "csv":
@@ -69,10 +71,10 @@ def read_file(
             "delim = ',', quote = '\"', escape = '\"',"
             " strict_mode = true, null_padding = false, "
             "allow_quoted_nulls = false, "
-            # A folder `month=7` above the file is no column of it.
+            # A folder `month=7` above the file is not a column of the file.
             "hive_partitioning = false)"
         )
-        if len(opened.header) == 1:  # of more columns DuckDB skips blank lines itself
+        if len(opened.header) == 1:  # with more columns, DuckDB skips blank lines
             rows = f" WHERE {name(opened.header[0])} IS NOT NULL"
     else:
         missing = text(opened.source.missing)
@@ -87,8 +89,8 @@ def read_file(
 
 
 def _plain(column: str, kind: str) -> str:
-    """A Parquet value as text: ISO 8601 with Z for an instant, without zeros at the end
-    of its fraction.
+    """Return SQL for a Parquet value as text: ISO 8601 with Z for an instant, without
+    trailing zeros in its fraction.
     """
     value = name(column)
     if kind.startswith("TIMESTAMP"):
@@ -103,8 +105,8 @@ def _plain(column: str, kind: str) -> str:
 
 
 def misfit(column: Column, source: Source) -> str:
-    """True of a string that does not convert to the column's type, or is missing where
-    it may not be.
+    """Return a condition that is true for a string that does not convert to the
+    column's type, or that is missing in a required column.
     """
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
@@ -154,7 +156,7 @@ def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> s
 
 
 def data_files(paths: Iterable[Path], partition: Mapping[str, Type]) -> str:
-    """What to select from: the data files of a table, which lie in folders by
+    """Return a FROM item for the data files of a table. The files are in folders by
     `partition`, a column and its type.
     """
     listed = ", ".join(file(path) for path in paths)
@@ -169,9 +171,10 @@ def data_files(paths: Iterable[Path], partition: Mapping[str, Type]) -> str:
 def declared_columns(
     table: Table, scan: str, has: Collection[str], naive: bool = False
 ) -> str:
-    """SELECT the declared columns in declared types from what has columns of those
-    names; what a file of an older schema lacks is null. With `naive`, instants come in
-    UTC without a zone beside them.
+    """Return a SELECT of the declared columns, in declared types.
+
+    A column that a file of an older schema does not have is null. With `naive`,
+    instants are in UTC without a time zone.
     """
     columns = []
     for column in table.columns:
@@ -189,7 +192,9 @@ def declared_columns(
 
 
 def csv_reason(error: str) -> str:
-    """Line and reason out of DuckDB's long message about a malformed CSV file."""
+    """Return the line and the reason from DuckDB's long message about a malformed CSV
+    file.
+    """
     line = re.search(r"Line: (\d+)", error)
     reason = re.search(
         r"(Expected Number of Columns: .*|Value with unterminated quote.*"

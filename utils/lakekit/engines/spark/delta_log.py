@@ -1,5 +1,5 @@
-"""What the logs of Delta tables say, by Spark, or read from their files where the lake
-is a folder.
+"""The Delta logs of tables, read by Spark, or from their files if the lake is a
+folder.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from lakekit.storage.folder_log import COMMIT, FolderLog
 from lakekit.storage.lake import Lake
 
 RECENT = 12
-"""Commits looked at first: a whole history costs a read of every log file."""
+"""The number of commits that are read first. Reading the whole history opens every log
+file.
+"""
 CONSTRAINT = "delta.constraints."
 
 
 class SparkLogs:
-    """The logs of one lake's tables, by one session."""
+    """The Delta logs of one lake's tables, read in one Spark session."""
 
     def __init__(self, session: SparkSession, lake: Lake) -> None:
         self._spark, self._lake = session, lake
@@ -41,21 +43,21 @@ class SparkLogs:
         self._logs: Dict[str, FolderLog] = {}
 
     def location(self, table: Table) -> str:
-        """The table's path, or its name in a schema. Spark outside Databricks knows S3
-        by the name of its connector.
+        """Return the table's path, or its name in a schema. Outside Databricks, Spark
+        reads S3 by `s3a://` URLs.
         """
         location = self._lake.location(table)
         return location if on_databricks() else re.sub("^s3://", "s3a://", location)
 
     def reference(self, table: Table) -> str:
-        """The table in Spark's SQL."""
+        """Return the table's identifier in Spark SQL."""
         location = self.location(table)
         if self._lake.kind == "schema":
             return ".".join(name(part) for part in location.split("."))
         return f"delta.{name(location)}"
 
     def head(self, table: Table) -> Optional[Head]:
-        """The table as it is, as `Engine.head` has it."""
+        """Return the state of the newest version, as `Engine.head` does."""
         self._seen.pop(table.name, None)
         stamp = self._stamp(table)
         known = self._heads.get(table.name)
@@ -69,7 +71,7 @@ class SparkLogs:
         return known[1]
 
     def exists(self, table: Table) -> bool:
-        """Whether there is such a table."""
+        """Return whether the table exists."""
         if self._lake.kind == "folder":
             return self._stamp(table) is not None
         if self._lake.kind == "schema":
@@ -77,21 +79,21 @@ class SparkLogs:
         return bool(DeltaTable.isDeltaTable(self._spark, self.location(table)))
 
     def version(self, table: Table) -> int:
-        """The version that `head` last saw or this engine committed, or the newest
-        where it has not.
+        """Return the version that `head` read or this engine committed last; without
+        one, the newest version.
         """
         if table.name not in self._seen:
             self._seen[table.name] = self.newest(table)
         return self._seen[table.name]
 
     def newest(self, table: Table) -> int:
-        """The newest version."""
+        """Return the newest version."""
         stamp = self._stamp(table)
         return self._history(table, 1)[0][0] if stamp is None else stamp[0]
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
-        """The notes of all commits after that version that changed rows, newest
-        first.
+        """Return the notes of all commits after version `since` that changed rows,
+        newest first.
         """
         newest = self.version(table)
         if newest <= since:
@@ -104,7 +106,7 @@ class SparkLogs:
         ]
 
     def restored(self, table: Table, since: int = -1) -> bool:
-        """Whether the table was set back to an older version after version `since`."""
+        """Return whether a RESTORE was committed after version `since`."""
         history = self._history(table, self.newest(table) - since)
         return any(
             operation == "RESTORE" and version > since
@@ -112,14 +114,16 @@ class SparkLogs:
         )
 
     def rows(self, table: Table) -> Optional[int]:
-        """How many rows the version has that `version` tells; None where the log does
-        not say.
+        """Return the number of rows of the current `version`; None if the log does not
+        have it.
         """
         log, version = self._log(table), self.version(table)
         return log.rows() if log is not None and log.version == version else None
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
-        """Data files that are not as the log says, as `Engine.damaged_files` has it."""
+        """Return data files that do not match the log, as `Engine.damaged_files`
+        does.
+        """
         if self._lake.kind != "folder":
             return {}
         location = self._lake.location(table)
@@ -137,8 +141,8 @@ class SparkLogs:
         return {file: "is missing" for file in files if not _exists(file)}
 
     def holds(self, table: Table, applications: Sequence[str]) -> bool:
-        """Whether rows committed under these transaction identifiers are surely all
-        there.
+        """Return whether the table certainly has all rows that were committed under
+        these transaction identifiers.
         """
         log = self._log(table)
         return (
@@ -148,7 +152,7 @@ class SparkLogs:
         )
 
     def columns(self, table: Table) -> Tuple[Column, ...]:
-        """The columns as stored."""
+        """Return the columns of the stored schema."""
         log = self._log(table)
         if log is not None:
             return columns_of(
@@ -157,9 +161,12 @@ class SparkLogs:
         return columns_of(self._spark.table(self.reference(table)).schema)
 
     def _stamp(self, table: Table) -> Optional[Tuple[int, int]]:
-        """Newest version in a folder, and when it was written: by Delta's protocol the
-        names of the log say it, and asking Spark takes a job. None for no table, and
-        for lakes that are no folder.
+        """Return the newest version of a table in a folder, and when it was written, in
+        nanoseconds.
+
+        The names of the log files contain the version by Delta's protocol; a query to
+        Spark would need a job. Returns None if the table does not exist, or if the lake
+        is not a folder.
         """
         log = Path(self._lake.location(table)) / "_delta_log"
         if self._lake.kind != "folder" or not log.is_dir():
@@ -173,8 +180,8 @@ class SparkLogs:
         )
 
     def _log(self, table: Table) -> Optional[FolderLog]:
-        """The log of a table in a folder, up to its newest commit; None where only
-        Spark can tell.
+        """Return the log of a table in a folder, up to its newest commit; None if only
+        Spark can read the log.
         """
         if self._lake.kind != "folder":
             return None
@@ -184,7 +191,7 @@ class SparkLogs:
         return log if log.update() else None
 
     def _detail(self, table: Table) -> Mapping[str, Any]:
-        """What DESCRIBE DETAIL says of a table."""
+        """Return the columns of DESCRIBE DETAIL that lakekit uses."""
         log = self._log(table)
         if log is None:
             detail: Dict[str, Any] = (
@@ -241,7 +248,7 @@ class SparkLogs:
             )
 
     def _history(self, table: Table, limit: int = 0) -> List[Commit]:
-        """The commits, newest first."""
+        """Return the commits, newest first."""
         log = self._log(table)
         if log is not None:
             commits = log.history()[: limit or None]
@@ -282,8 +289,8 @@ def _exists(file: str) -> bool:
 
 
 def _tells(history: Sequence[Commit]) -> bool:
-    """Whether these commits, the newest, have both lakekit's newest note and a change
-    of rows.
+    """Return whether these newest commits include both lakekit's newest note and a
+    change of rows.
     """
     changes = [note for _, operation, note in history if operation not in MAINTENANCE]
     return any(changes) and any(note is None or note.data for note in changes)

@@ -1,6 +1,4 @@
-"""Delta tables by Spark: how they are made and changed, what is committed to them, and
-their care.
-"""
+"""Delta tables in Spark: creation, schema changes, commits and maintenance."""
 
 from __future__ import annotations
 
@@ -30,7 +28,8 @@ from lakekit.storage.versions import UnrestorableVersionError, Version
 
 PROPERTIES: Mapping[str, str] = {
     **TABLE_PROPERTIES,
-    # Spark would go for a protocol with table features, which nothing here needs.
+    # Otherwise Spark chooses a protocol with table features, which lakekit does not
+    # need.
     "delta.minReaderVersion": "1",
     "delta.minWriterVersion": "4",
     **(SWITCHED_OFF if on_databricks() else {}),
@@ -47,12 +46,14 @@ COMMITTED = "spark.databricks.delta.lastCommitVersionInSession"
 
 
 class SparkTables(SparkLogs):
-    """The tables of one lake, by one session: their logs, and what is done to them."""
+    """The tables of one lake in one Spark session: their logs and all changes to
+    them.
+    """
 
-    # How tables are made and changed
+    # Creation and schema changes
 
     def create(self, table: Table) -> None:
-        """Make the empty table, as `Engine.create` has it."""
+        """Create the empty table, as `Engine.create` does."""
         with translated(table.name, self.location(table), StorageError):
             if self._lake.kind == "schema":
                 schema = ".".join(name(part) for part in self._lake.root.split("."))
@@ -71,12 +72,12 @@ class SparkTables(SparkLogs):
             try:
                 self._spark.sql(self._definition(table, self.reference(table)))
             except FAILURES:
-                if not self.exists(table):  # else another writer was first
+                if not self.exists(table):  # otherwise another writer was first
                     raise
             return
-        # Spark makes no table where files are, such as a killed run of the embedded
-        # engine leaves; they may also be those of one that runs now. A first version
-        # that names no file is good anywhere, so it is made beside them.
+        # Spark creates no table in a folder that has files, for example of a killed or
+        # running embedded engine. A first version without files is valid in any folder,
+        # so it is created in a temporary folder and then moved.
         made = folder / f"_lakekit-{uuid.uuid4()}"
         try:
             self._spark.sql(self._definition(table, f"delta.{name(str(made))}"))
@@ -91,7 +92,8 @@ class SparkTables(SparkLogs):
     def _definition(self, table: Table, reference: str) -> str:
         properties = dict(PROPERTIES)
         if not on_databricks():
-            # With the table in one commit; there by ADD CONSTRAINT alone.
+            # This defines constraints in the same commit as the table; SQL only has ADD
+            # CONSTRAINT.
             properties.update(
                 {
                     f"{CONSTRAINT}{each.name.lower()}": each.sql
@@ -111,8 +113,8 @@ class SparkTables(SparkLogs):
         )
 
     def replace(self, table: Table, columns: Sequence[Column]) -> None:
-        """Replace the table by an empty one with these columns: Spark takes NOT NULL
-        from a definition, never from rows.
+        """Replace the table by an empty table with these columns, because Spark takes
+        NOT NULL only from a table definition.
         """
         builder = DeltaTable.replace(self._spark).comment(table.comment)
         location = self.location(table)
@@ -139,13 +141,13 @@ class SparkTables(SparkLogs):
             builder.execute()
 
     def alter(self, table: Table, change: str) -> None:
-        """ALTER TABLE."""
+        """Run ALTER TABLE with this change."""
         self._seen.pop(table.name, None)
         with translated(table.name, self.location(table), StorageError):
             self._spark.sql(f"ALTER TABLE {self.reference(table)} {change}")
 
     def add_columns(self, table: Table, columns: Sequence[Column]) -> None:
-        """Add columns that may be null."""
+        """Add nullable columns."""
         nullable = [
             Column(column.name, column.type, comment=column.comment)
             for column in columns
@@ -153,13 +155,13 @@ class SparkTables(SparkLogs):
         self.alter(table, f"ADD COLUMNS ({columns_ddl(nullable)})")
 
     def add_constraint(self, table: Table, constraint: str, sql: str) -> None:
-        """Add a CHECK constraint that all rows meet."""
+        """Add a CHECK constraint that all rows satisfy."""
         self.alter(table, f"ADD CONSTRAINT {name(constraint)} CHECK ({sql})")
 
-    # What is committed
+    # Commits
 
     def check(self, table: Table, head: Head) -> None:
-        """Raise ConflictError when the table has moved on."""
+        """Raise ConflictError if the table has a newer version."""
         if self.newest(table) != head.version:
             self._seen.pop(table.name, None)
             raise ConflictError(table.name)
@@ -168,8 +170,10 @@ class SparkTables(SparkLogs):
         self, table: Table, sql: str, note: Note, application: str, transaction: int
     ) -> Optional[int]:
         """Run an INSERT or MERGE as one commit with a note and a Delta transaction
-        identifier. The version; None when the table has that transaction already. With
-        an identifier, a commit of no row is made too.
+        identifier.
+
+        Returns the version, or None if the table already has this transaction. With an
+        identifier, a commit without rows is also made.
         """
         settings = {
             NOTE: note.text(),
@@ -203,11 +207,11 @@ class SparkTables(SparkLogs):
             for key, was in before.items():
                 restore(self._spark, key, was)
 
-    # Care
+    # Maintenance
 
     def optimize(self, table: Table) -> Mapping[str, int]:
-        """Compact small files; Delta commits nothing where no partition has two of
-        them.
+        """Compact small files. Delta commits nothing if no partition has two small
+        files.
         """
         self._seen.pop(table.name, None)
         with translated(table.name, self.location(table), StorageError):
@@ -220,8 +224,8 @@ class SparkTables(SparkLogs):
         }
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
-        """The table's versions, as `Engine.versions` has them. Outside a folder Spark
-        alone can look at their files, and does so when it restores one.
+        """Return the table's versions, as `Engine.versions` does. Outside a folder,
+        only Spark can check their files, and it does so during a restore.
         """
         if not self.exists(table):
             return ()
@@ -238,7 +242,7 @@ class SparkTables(SparkLogs):
         )
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
-        """Make an older version the newest, as `Engine.restore` does."""
+        """Restore an older version as a new commit, as `Engine.restore` does."""
         reference, location = self.reference(table), self.location(table)
         self._seen.pop(table.name, None)
         with translated(table.name, location, StorageError):
@@ -262,7 +266,7 @@ class SparkTables(SparkLogs):
         return replace(done, version=self.newest(table))
 
     def _folder(self, table: Table) -> Optional[FolderLogFiles]:
-        """The table's files where they are on this machine."""
+        """Return the table's log files if they are on this machine."""
         if self._lake.kind == "folder":
             return FolderLogFiles(self._lake.location(table))
         if self._lake.kind != "schema":
@@ -274,8 +278,8 @@ class SparkTables(SparkLogs):
         return FolderLogFiles(unquote(url.path)) if url.scheme == "file" else None
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        """Delete (or list) the files that no version of the last `hours` names. Delta
-        lists a thousand at most.
+        """Delete (or list) the files that no version of the last `hours` uses. Delta
+        lists at most a thousand.
         """
         self._seen.pop(table.name, None)
         command = f"VACUUM {self.reference(table)} RETAIN {hours} HOURS"
@@ -288,7 +292,7 @@ class SparkTables(SparkLogs):
                 "location"
             ]
         )
-        # Delta lists empty folders too.
+        # Delta also lists empty folders.
         files = [path for path in listed if path.endswith(".parquet")]
         return sorted(
             path[len(root) + 1 :] if path.startswith(root) else path for path in files

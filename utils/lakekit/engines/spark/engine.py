@@ -1,10 +1,10 @@
-"""The engine for Spark: a cluster's on Databricks, or one JVM on one machine.
+"""The Spark engine: a Databricks cluster, or one JVM on one machine.
 
-It commits by INSERT and MERGE, so Delta itself holds every row to NOT NULL and CHECK
-constraints, and notices other writers. Every commit carries a Delta transaction
-identifier: a file's is its content's, so that no engine takes it in twice; all others
-count up with the table's version, so that of two runs that saw the same version only
-one commits.
+It commits by INSERT and MERGE, so Delta checks NOT NULL and CHECK constraints for every
+row, and detects concurrent writers. Every commit has a Delta transaction identifier.
+The identifier of a source file is the hash of its content, so no engine ingests a file
+twice. All other transactions count up with the table's version, so only one of two runs
+that read the same version can commit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lakekit.errors import (
 )
 
 try:
-    import delta  # noqa: F401  # what is imported below then finds it
+    import delta  # noqa: F401  # required by the imports below
     from pyspark.sql import DataFrame, SparkSession
 except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "spark") from missing
@@ -49,9 +49,11 @@ APPEND_TRIES = 20
 
 
 class SparkEngine:
-    """One run's connection to one lake. On one machine staged rows lie in the scratch
-    folder; on a cluster, whose machines do not share it, in Spark's own storage, and a
-    source file must lie where all of them read it.
+    """A connection to one lake for one run.
+
+    On one machine, staged rows are in the scratch folder. On a cluster, whose machines
+    do not share that folder, they are in Spark's own storage, and a source file must be
+    readable by all machines.
     """
 
     name = "spark"
@@ -83,9 +85,7 @@ class SparkEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Forget the views, delete what was staged, and put the session back or stop
-        it.
-        """
+        """Drop the views, delete staged rows, and restore or stop the session."""
         try:
             for view in self._views:
                 self._spark.catalog.dropTempView(view)
@@ -93,7 +93,7 @@ class SparkEngine:
         finally:
             self._open.close()
 
-    # What there is
+    # State of the tables
 
     def head(self, table: Table) -> Optional[Head]:
         return self._tables.head(table)
@@ -125,7 +125,7 @@ class SparkEngine:
         with translated(table.name, self._tables.location(table), StorageError):
             return frozenset(row[0] for row in self._spark.sql(select).collect())
 
-    # Tables and their shape
+    # Tables and their schemas
 
     def create(self, table: Table) -> None:
         self._tables.create(table)
@@ -190,10 +190,11 @@ class SparkEngine:
                     return version
                 if not self._tables.restored(table):
                     return None  # its rows were deleted
-                number += 1  # a RESTORE takes rows away, and leaves the transaction
+                # A RESTORE removes rows, but not the transaction identifier.
+                number += 1
             except ConflictError:
-                # Delta itself tries again behind other writers, but not behind one of
-                # the same file or a new column.
+                # Delta retries a commit after a conflict, but not if the other writer
+                # added the same file or a new column.
                 if self.ingested(table, [opened.digest]):
                     return None
         raise ConflictError(table.name)
@@ -220,7 +221,7 @@ class SparkEngine:
             )
             return True
         if self._tables.restored(table, since):
-            return False  # perhaps from a version whose files are damaged
+            return False  # perhaps restored from a version whose files are damaged
         feed = self._spark.read.format("delta").option("readChangeFeed", "true")
         feed = feed.option("startingVersion", since + 1).option("endingVersion", now)
         location = self._tables.location(table)
@@ -237,8 +238,8 @@ class SparkEngine:
             signed = changed.selectExpr(
                 *columns, f"CASE WHEN {gone} THEN -1L ELSE 1L END AS _sign"
             )
-            # A rewritten partition or table is reported as all its rows removed and
-            # added again.
+            # A rewritten partition or table is reported as the removal and addition of
+            # all its rows.
             net = (
                 signed.groupBy(*columns)
                 .agg({"_sign": "sum"})
@@ -246,7 +247,8 @@ class SparkEngine:
             )
             self._view(view, self._materialized(net.where("_sign <> 0")))
         except FAILURES:
-            # Vacuumed, cleaned out of the log, without a feed, or of another schema.
+            # The version was vacuumed, removed from the log, has no change feed, or has
+            # another schema.
             return False
         return True
 
@@ -320,8 +322,8 @@ class SparkEngine:
         if head.partition != table.partition or _shape(head.columns) != _shape(
             [*table.columns, *more]
         ):
-            # Two commits: the table is empty for the moment between them, and made
-            # again if the second one fails.
+            # This takes two commits: the table is empty between them, and is restored
+            # if the second commit fails.
             self._check_rows(table, staged)
             self._tables.replace(table, [*table.columns, *more])
             version += 1
@@ -346,7 +348,7 @@ class SparkEngine:
             raise ConflictError(table.name)
         return committed
 
-    # Care
+    # Maintenance
 
     def optimize(self, table: Table) -> Mapping[str, int]:
         return self._tables.optimize(table)
@@ -360,7 +362,7 @@ class SparkEngine:
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         return self._tables.restore(table, version, dry_run)
 
-    # Inside
+    # Internal methods
 
     def _now(self, table: Table) -> str:
         return (
@@ -390,8 +392,8 @@ class SparkEngine:
         stored: Sequence[Column],
         into: str = "INTO",
     ) -> str:
-        """INSERT of a view's rows in the order of the stored columns; what it does not
-        have is null.
+        """Return an INSERT of a view's rows in the order of the stored columns. Columns
+        that the view does not have are null.
         """
         return (
             f"INSERT {into} {self._tables.reference(table)}"
@@ -399,9 +401,11 @@ class SparkEngine:
         )
 
     def _merge(self, table: Table, staged: Staged, head: Head, keys: str) -> str:
-        """SQL by which the rows with those keys go and the staged rows come. A row that
-        comes never matches one that is there, so any number of them may have one key; a
-        row that goes and comes unchanged is no net change.
+        """Return a MERGE that deletes the rows with these keys and inserts the staged
+        rows.
+
+        An inserted row never matches an existing row, so several staged rows can have
+        the same key. A row that is deleted and inserted unchanged is not a net change.
         """
         bounds = ", ".join(f"min({name(key)}), max({name(key)})" for key in table.key)
         found = self.query(f"SELECT {bounds} FROM {keys}")[0]
@@ -409,7 +413,7 @@ class SparkEngine:
         if found[0] is None:
             return self._insert(table, staged.view, declared, head.columns)
         within = [
-            # Of the whole table, Delta then looks at the files between only.
+            # The bounds of the keys restrict the MERGE to files between them.
             f"t.{name(key)} {sign} {literal}"
             for index, key in enumerate(table.key)
             for sign, literal in zip(
@@ -433,8 +437,8 @@ class SparkEngine:
         )
 
     def _check_rows(self, table: Table, staged: Staged) -> None:
-        """What Delta checks of rows that are written, before the rows that there are
-        go. Raises ComputeError.
+        """Check rows as Delta does in a write, before the existing rows are deleted.
+        Raises ComputeError.
         """
         faults = [
             (
@@ -473,7 +477,9 @@ def _shape(columns: Sequence[Column]) -> FrozenSet[Tuple[str, str, bool]]:
 
 
 def _or_null(columns: Sequence[Column], has: Sequence[str]) -> str:
-    """SQL for the values of these columns; null for those that are not in `has`."""
+    """Return SQL for the values of these columns; null for columns that are not in
+    `has`.
+    """
     return ", ".join(
         (
             name(column.name)
@@ -485,8 +491,10 @@ def _or_null(columns: Sequence[Column], has: Sequence[str]) -> str:
 
 
 def _with_micros(frame: DataFrame, instants: Sequence[int]) -> DataFrame:
-    """The rows with instants as microseconds since 1970. PySpark would give times of
-    this machine's zone, where an hour of each autumn is ambiguous.
+    """Return the rows with instants as microseconds since 1970.
+
+    PySpark would return times in this machine's time zone, where an hour of each autumn
+    is ambiguous.
     """
     plain = [f"_{index}" for index in range(len(frame.columns))]
     numbers = [
@@ -501,7 +509,7 @@ def _instant(micros: Optional[int]) -> Optional[datetime.datetime]:
 
 
 def _written(expression: Any) -> str:
-    """SQL as Databricks takes it, or rewritten for Spark outside it, which lacks
-    QUALIFY. Raises UnsupportedSqlError.
+    """Return SQL unchanged for Databricks, or rewritten for open source Spark, which
+    does not support QUALIFY. Raises UnsupportedSqlError.
     """
     return str(expression.sql(dialect="databricks" if on_databricks() else "spark"))

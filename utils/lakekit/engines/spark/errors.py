@@ -1,4 +1,4 @@
-"""What Spark and Delta raise, as lakekit's own errors."""
+"""Translation of the errors of Spark and Delta into lakekit's errors."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from lakekit.errors import (
 )
 
 FAILURES = (PySparkException, Py4JJavaError)
-"""PySpark turns most of the JVM's exceptions into its own, and passes on those that
-end a running query.
+"""PySpark converts most exceptions of the JVM, but not those that stop a running
+query.
 """
 REQUIRED = re.compile(r"NOT NULL constraint violated for column: (\w+)")
 CHECK = re.compile(r"CHECK constraint (\w+) ")
@@ -34,8 +34,8 @@ BAD_ROWS = (
     (BROKEN, "{} rows break the constraint ({})"),
     (CHECK, "some rows break the constraint {}"),
 )
-"""What Delta says of rows that it refuses, the first that matches, and what lakekit
-says of them.
+"""Patterns of Delta's errors about rejected rows, and lakekit's messages. The first
+match is used.
 """
 STORAGE = re.compile(
     r"(No space left on device|Permission denied|File too large|Disk quota"
@@ -51,9 +51,7 @@ CONFLICT = re.compile(
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause in one line: what Spark says around it is where in the JVM it
-    happened.
-    """
+    """Return the innermost cause in one line, without its location in the JVM."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [
         line.partition(": ")[2] for line in lines if line.startswith("Caused by: ")
@@ -74,8 +72,8 @@ def reason(error: BaseException) -> str:
 def failure(
     table: str, place: str, error: BaseException, otherwise: Type[LakekitError]
 ) -> LakekitError:
-    """The error to raise for what happened to a table at that place: where it is none
-    of the known ones, a ComputeError or a StorageError.
+    """Return the lakekit error for a failure at a table and its location: a
+    ComputeError or StorageError, as `otherwise` requests, if the failure is unknown.
     """
     whole = str(error)
     if isinstance(error, DeltaConcurrentModificationException) or CONFLICT.search(
@@ -91,7 +89,7 @@ def failure(
         file = missing.group(1)
         folders = re.findall(rf"/({'|'.join(LAYERS)})[/_](\w+)(?=/)", file)
         name = ".".join(folders[-1]) if folders else table
-        # A query reads tables that its caller alone knows.
+        # Only the caller knows which tables the query reads.
         return DamagedTableError(
             name if "." in name else "TABLE", file, "is missing", None
         )
@@ -107,7 +105,7 @@ def failure(
 def translated(
     table: str, place: str, otherwise: Type[LakekitError] = ComputeError
 ) -> Iterator[None]:
-    """What Spark raises inside becomes one of lakekit's errors."""
+    """Translate the errors that Spark raises in this context into lakekit's errors."""
     try:
         yield
     except FAILURES as error:

@@ -1,5 +1,5 @@
-"""The Spark session: the one there is, or one for a single machine; and the settings
-that lakekit's SQL relies on.
+"""The Spark session, existing or created for one machine, and the settings that
+lakekit's SQL requires.
 """
 
 from __future__ import annotations
@@ -17,44 +17,42 @@ from lakekit.errors import InvalidLakeError, MissingExtraError
 from lakekit.storage.lake import Lake
 
 JARS = "LAKEKIT_JARS"
-"""Names a folder of the jars that Delta needs; without it Spark fetches those of the
-installed delta-spark.
+"""The environment variable with a folder of the jars that Delta needs. Without it,
+Spark downloads the jars of the installed delta-spark.
 """
 SETTINGS: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
-    # A date that does not exist is null, as on the embedded engine; ANSI mode has it
-    # end the query.
+    # An invalid date is null, as in the embedded engine. In ANSI mode the query fails.
     "spark.sql.ansi.enabled": "false",
-    # Spark's own INT96 has no zone and no statistics.
+    # Spark's default INT96 has no time zone and no statistics.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
-    # Otherwise a source file with nanoseconds, which pandas writes, cannot be read at
-    # all.
+    # Otherwise Spark cannot read source files with nanoseconds, which pandas writes.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
-    # A row is malformed whichever of its columns a query asks for.
+    # A row is malformed independently of the columns that a query reads.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
-    # A whole content replaces all partitions.
+    # A replacement of the whole content replaces all partitions.
     "spark.sql.sources.partitionOverwriteMode": "static",
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
 }
-"""In force while the engine is open, whoever's the session is. Spark Connect
-(serverless compute) refuses some.
+"""Settings of the session while the engine is open, even if a caller owns the session.
+Spark Connect (serverless compute) rejects some of them.
 """
 LOG_STORES = ("spark.delta.logStore.s3a.impl", "spark.delta.logStore.s3.impl")
 
 
 def on_databricks() -> bool:
-    """Whether this is a Databricks runtime, whose SQL and log store go further than
-    Spark's own.
+    """Return whether this is a Databricks runtime, whose SQL and log store support more
+    than open source Spark.
     """
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
 def check_place(lake: Lake, session: SparkSession) -> None:
-    """Refuse a lake on S3 where two writers can both write the same version of a Delta
-    log. Raises InvalidLakeError.
+    """Reject a lake on S3 if two writers could write the same version of a Delta log.
+    Raises InvalidLakeError.
     """
     if lake.kind != "s3" or on_databricks():
         return
@@ -71,8 +69,11 @@ def check_place(lake: Lake, session: SparkSession) -> None:
 def spark_session(
     scratch: Path, given: Optional[SparkSession] = None
 ) -> Iterator[SparkSession]:
-    """The session given, else the active one (on Databricks there always is one), else
-    one of our own, which is stopped afterwards with its JVM. Settings are put back.
+    """Yield the given session, or the active session (which always exists on
+    Databricks), or a new session.
+
+    A new session is stopped afterwards with its JVM; the settings of other sessions are
+    restored.
     """
     session, own = given or SparkSession.getActiveSession(), False
     if session is None:
@@ -93,7 +94,7 @@ def spark_session(
 
 
 def restore(session: SparkSession, name: str, value: Optional[str]) -> None:
-    """Put a setting back to what it was."""
+    """Restore a setting to its previous value."""
     if value is None:
         session.conf.unset(name)
     else:
@@ -104,7 +105,7 @@ def _start(scratch: Path) -> SparkSession:
     cores = str(os.cpu_count() or 2)
     log = scratch / "log4j2.properties"
     log.parent.mkdir(parents=True, exist_ok=True)
-    # What goes wrong is raised, and said once.
+    # Errors are raised, so Spark does not also log them.
     log.write_text("rootLogger.level = off\n")
     java = (
         f"-XX:+UseSerialGC -Dlog4j2.configurationFile={log.as_uri()}"
@@ -121,7 +122,7 @@ def _start(scratch: Path) -> SparkSession:
         "spark.local.dir": str(scratch),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # By default 50, 200 and 10,000 tasks, each some milliseconds: a first write
+        # The defaults are 50, 200 and 10,000 tasks of some milliseconds: a first write
         # took 18 s, a VACUUM two minutes.
         "spark.databricks.delta.snapshotPartitions": cores,
         "spark.sql.shuffle.partitions": cores,
@@ -145,8 +146,8 @@ def _start(scratch: Path) -> SparkSession:
 
 
 def _stop(session: SparkSession) -> None:
-    """Stop Spark and the JVM that was started for it, which PySpark otherwise keeps
-    until Python ends.
+    """Stop Spark and the JVM that was started for it, which PySpark otherwise stops
+    only when Python exits.
     """
     session.stop()
     gateway = SparkContext._gateway
@@ -154,6 +155,6 @@ def _stop(session: SparkSession) -> None:
     if gateway is None or process is None:
         return
     gateway.shutdown()
-    process.stdin.close()  # PySpark's JVM ends when its standard input does
+    process.stdin.close()  # PySpark's JVM exits when its standard input is closed
     process.wait()
     SparkContext._gateway = SparkContext._jvm = None

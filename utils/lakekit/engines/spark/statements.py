@@ -1,12 +1,12 @@
-"""What a declaration says, as Spark's SQL: how a source is read, which strings convert,
-which columns come out.
+"""Spark SQL for declarations: reading a source, converting strings, and selecting
+columns.
 
 The strings are the same as the embedded engine's (`lakekit.engines.duckdb.statements`).
-Of a CSV file: every value as it stands, an empty one as ''. Of a Parquet file:
-integers, decimals and booleans plainly; dates as YYYY-MM-DD; instants in UTC as
-YYYY-MM-DDTHH:MM:SS, the fraction without zeros at its end, and Z (a time without a zone
-is taken for UTC); floating-point numbers in the shortest text that reads back the same,
-as Python writes it; a null as the source's missing mark.
+CSV: every value unchanged, an empty value as ''. Parquet: integers, decimals and
+booleans as plain text; dates as YYYY-MM-DD; instants in UTC as YYYY-MM-DDTHH:MM:SS, the
+fraction without trailing zeros, and Z (a time without a zone is read as UTC);
+floating-point numbers in the shortest text that converts to the same number, as in
+Python; a null as the source's missing mark.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CSV: Mapping[str, Any] = {
     "header": True,
     "quote": '"',
     "escape": '"',
-    "multiLine": True,  # also keeps the file in one piece, so that rows can be numbered
+    "multiLine": True,  # also reads the file in one piece, so that rows can be numbered
     "mode": "FAILFAST",
     "unescapedQuoteHandling": "RAISE_ERROR",
     "encoding": "UTF-8",
@@ -42,33 +42,33 @@ CSV: Mapping[str, Any] = {
 
 
 def name(identifier: str) -> str:
-    """An identifier, quoted."""
+    """Return a quoted identifier."""
     return "`" + identifier.replace("`", "``") + "`"
 
 
 def text(value: str) -> str:
-    """A string literal."""
+    """Return a string literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def file(path: Path) -> str:
-    """A file or folder for Spark's readers and writers of this machine; on a Databricks
-    volume, for all machines'.
+    """Return the path of a file or folder for Spark's readers and writers on this
+    machine, or on a Databricks volume for those on all machines.
     """
     location = str(path.absolute())
     return location if location.startswith("/Volumes/") else f"file:{location}"
 
 
 def pattern(path: Path) -> str:
-    """A file for Spark's readers of sources, which would take `*`, `?`, brackets and
-    braces for patterns.
+    """Return the path of a source file for Spark's readers, which interpret `*`, `?`,
+    brackets and braces as patterns.
     """
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", file(path))
 
 
 def misfit(column: Column, source: Source) -> str:
-    """True of a string that does not convert to the column's type, or is missing where
-    it may not be.
+    """Return a condition that is true for a string that does not convert to the
+    column's type, or that is missing in a required column.
     """
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
@@ -85,11 +85,11 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def declared(table: Table, frame: DataFrame) -> DataFrame:
-    """The frame with each column of its declared type.
+    """Return the frame with each column in its declared type.
 
-    Raises DeclarationError where names or types differ. Integers may differ in width;
-    one that does not fit ends the query, which a cast would not: outside ANSI mode it
-    wraps round.
+    Raises DeclarationError if names or types differ. Integers may differ in width: a
+    value that does not fit makes the query fail. A cast would overflow silently outside
+    ANSI mode.
     """
     names, wanted = frame.columns, [column.name for column in table.columns]
     if names != wanted:
@@ -127,9 +127,10 @@ def declared(table: Table, frame: DataFrame) -> DataFrame:
 def read_source(
     session: SparkSession, opened: OpenedFile, origin: Mapping[str, str]
 ) -> DataFrame:
-    """Every column of a source file as the strings it came as, and where each row came
-    from: `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`. Raises
-    SourceError for a column that has no text.
+    """Return every column of a source file as text, and the origin of each row.
+
+    `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`. Raises
+    SourceError for a column that cannot be converted to text.
     """
     if opened.format == "csv":
         _check_text(opened)
@@ -138,7 +139,7 @@ def read_source(
         )
         reader = session.read.schema(schema).options(**CSV, lineSep=opened.line_end)
         rows = reader.csv(pattern(opened.path))
-        # Of one partition: from 0, without gaps.
+        # The frame has one partition, so numbers start at 0 and have no gaps.
         number = F.monotonically_increasing_id()
         values = [
             F.coalesce(F.col(name(c)), F.lit("")).alias(c.lower())
@@ -163,7 +164,7 @@ def read_source(
 def _plain(
     opened: OpenedFile, column: str, kind: str, nanoseconds: bool
 ) -> SparkColumn:
-    """A Parquet value as text, as the module's docstring has it."""
+    """Return a Parquet value as text, as described in the module's docstring."""
     value = F.col(name(column))
     if nanoseconds:
         value, kind = (
@@ -178,12 +179,12 @@ def _plain(
     elif kind in ("timestamp", "timestamp_ntz"):
         written = F.concat(F.translate(value.cast("string"), " ", "T"), F.lit("Z"))
     elif kind in ("float", "double"):
-        # Java before 19 does not write the shortest text. A float goes by its own text,
-        # not that of a nearby double.
+        # Java before 19 does not write the shortest text. A float is converted by its
+        # own text, not by that of a nearby double.
         exact = value if kind == "double" else value.cast("string").cast("double")
         written = F.udf(repr, "string")(exact)
     elif kind.startswith("decimal"):
-        # Spark would write a small one with an exponent.
+        # Spark would write a small number with an exponent.
         written = F.udf("{:f}".format, "string")(F.coalesce(value, F.lit(0).cast(kind)))
     else:
         raise SourceError(
@@ -194,10 +195,10 @@ def _plain(
 
 
 def _nanoseconds(path: Path) -> List[str]:
-    """The columns of a Parquet file that hold nanoseconds, which Spark takes for
+    """Return the columns of a Parquet file that have nanoseconds, which Spark reads as
     numbers.
     """
-    # `lakekit.sources.files` has read the file's header with it.
+    # Already imported by `lakekit.sources.files`, which read the file's header.
     import pyarrow.parquet as pq
 
     return [
@@ -208,7 +209,7 @@ def _nanoseconds(path: Path) -> List[str]:
 
 
 def _check_parquet_text(opened: OpenedFile) -> None:
-    """Raise SourceError for a string that is not UTF-8: Spark would write its bytes
+    """Raise SourceError for a string that is not UTF-8. Spark would write its bytes
     into the table, where DuckDB and delta-rs could not read them.
     """
     import pyarrow as pa
@@ -229,10 +230,12 @@ def _check_parquet_text(opened: OpenedFile) -> None:
 
 
 def _check_text(opened: OpenedFile) -> None:
-    """What Spark would let pass: bytes that are no UTF-8, for which it puts a
-    replacement character; a quote that is never closed, which takes in all that
-    follows; and rows that end in CRLF in a file of LF or CR, or a last row with another
-    end, which leaves a part of it in a value. Raises SourceError, with the line.
+    """Raise SourceError, with the line, for malformed text that Spark accepts.
+
+    - Bytes that are not UTF-8, which Spark replaces by a replacement character.
+    - A quote that is never closed, which includes all further lines in the value.
+    - Rows that end in CRLF in a file of LF or CR, or a last row with a different line
+      end, of which Spark leaves a part in a value.
     """
     lines, quotes, mixed, last = 1, 0, False, b""
     for part in _line_blocks(opened.path):
@@ -257,8 +260,8 @@ def _check_text(opened: OpenedFile) -> None:
 
 
 def _line_blocks(path: Path) -> Iterator[bytes]:
-    """A file's content in blocks of whole lines, with what follows the last LF at the
-    end.
+    """Yield a file's content in blocks of whole lines, and finally the text after the
+    last LF.
     """
     rest = b""
     with path.open("rb") as content:
@@ -269,14 +272,14 @@ def _line_blocks(path: Path) -> Iterator[bytes]:
 
 
 def csv_reason(opened: OpenedFile, error: str) -> str:
-    """Line and reason of a malformed file, found by reading it again: Spark gives the
-    row and not where it is.
+    """Return the line and the reason of a malformed file. Reads the file again, because
+    Spark reports the row but not its line.
     """
     return find_fault(opened.path, len(opened.header)) or f": {error}"
 
 
 def columns_ddl(columns: Sequence[Column]) -> str:
-    """Columns as CREATE TABLE and ADD COLUMNS take them."""
+    """Return columns in the syntax of CREATE TABLE and ADD COLUMNS."""
     definitions = []
     for column in columns:
         required = " NOT NULL" if column.required else ""
@@ -297,8 +300,8 @@ def _column(field: StructField) -> Column:
 
 
 def literal(value: Any) -> Optional[str]:
-    """A value that `Engine.query` gave, as SQL; None for a type that has no order worth
-    pruning by.
+    """Return a value of `Engine.query` as SQL; None for a type whose order does not
+    help file skipping.
     """
     kinds = {int: "{}", datetime.date: "DATE '{}'", datetime.datetime: "TIMESTAMP '{}'"}
     if isinstance(value, str):

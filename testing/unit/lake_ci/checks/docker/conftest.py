@@ -1,4 +1,4 @@
-"""Settings of a project of its own."""
+"""Settings of a separate project."""
 
 from __future__ import annotations
 

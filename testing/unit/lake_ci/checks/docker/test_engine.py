@@ -1,4 +1,4 @@
-"""Whether there is an engine, and what is swept from it."""
+"""Availability of the container engine, and the removal of leftover objects."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ esac
 
 @pytest.fixture
 def docker(ctx: CheckContext, tmp_path: Path) -> Path:
-    """A docker on PATH that records its commands, and has one container, volume and
-    image.
+    """Return a docker on PATH that records its commands, and has one container, volume
+    and image.
     """
     folder = tmp_path / "bin"
     folder.mkdir()

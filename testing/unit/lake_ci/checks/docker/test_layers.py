@@ -1,4 +1,4 @@
-"""What is in an image, read from archives as `docker save` writes them."""
+"""The contents of an image, read from archives in the format of `docker save`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def layer(
 def archive(
     path: Path, layers: list[bytes], *, created: str = "today", user: str = "10001"
 ) -> Path:
-    """An archive of one image; the first layer is its base's."""
+    """Return an archive of one image; the first layer is from its base."""
     configuration = {
         "created": created,
         "config": {"User": user},

@@ -1,4 +1,4 @@
-"""Which images the rebuild check builds again, and what it remembers."""
+"""The images that the rebuild check builds again, and the results that it stores."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ Start = Callable[..., Recording]
 
 @pytest.fixture
 def rebuild_check(ctx: CheckContext, settings: Settings) -> Start:
-    """`again(layers, shown)`: the check of images with these layers."""
+    """Return `again(layers, shown)`, which runs the check of images with these
+    layers.
+    """
 
     def start(layers: dict[str, list[str]], shown: set[str] | None = None) -> Recording:
         images = Images(

@@ -1,4 +1,6 @@
-"""Settings that are missing, or name what the repository does not have."""
+"""Settings that are missing, or refer to objects that do not exist in the
+repository.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def toml(value: Any) -> str:
 
 @pytest.fixture
 def read(root: Path) -> Read:
-    """The settings of a repository, with some changed; None leaves one out."""
+    """Return the settings of a repository, with some changed; None removes a
+    setting.
+    """
     tests = [f"testing/pond/test_{target}.py" for target in TARGETS]
     for name in (BAKE, "src/pond.py", *tests):
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The tests of an image as a row: the arguments of pytest, and the outcome of its
+"""The row of an image's smoke tests: the arguments of pytest, and the outcome of its
 report.
 """
 
@@ -35,7 +35,7 @@ def images(ctx: CheckContext, settings: Settings) -> Images:
 
 
 class Pytest:
-    """Answers as pytest does, with a report of these cases."""
+    """A fake pytest, which writes a report of these cases."""
 
     def __init__(self, ctx: CheckContext, code: int, *cases: str) -> None:
         self.code = code

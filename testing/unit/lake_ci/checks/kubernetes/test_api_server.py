@@ -47,7 +47,7 @@ DEPLOYMENT = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Knows Deployments, and records its requests."""
+    """Serves Deployments, and records its requests."""
 
     protocol_version = "HTTP/1.1"
     requests: list[str] = []
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the test reads `requests`."""
+        """Log nothing: the test reads `requests`."""
 
     def address_string(self) -> str:
         return "a socket"
@@ -91,7 +91,9 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server on a Unix socket; its requests are in `Handler.requests`."""
+    """Yield the address of a server on a Unix socket; its requests are in
+    `Handler.requests`.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Handler, "requests", [])
     with UnixServer("socket", Handler) as server:
@@ -143,7 +145,7 @@ def test_a_server_that_is_gone_is_an_error_that_names_the_request() -> None:
         nobody.ask("GET", "/version?x=1")
 
 
-# The row
+# Row of the check
 
 
 class Serving:

@@ -1,4 +1,4 @@
-"""Which variables the programs read, by their code."""
+"""The environment variables that the programs read, determined from their code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server answers, as findings at the line that was written."""
+"""The server's responses become findings at the line of the source."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ SPACE = Manifest(
 
 
 class Server(ApiConnection):
-    """Answers from a list by kind, and records what is stored."""
+    """A fake server with responses by kind, which records the stored objects."""
 
     def __init__(self, answers: Mapping[str, ApiResponse], *, spaces: set[str]) -> None:
         self.answers = answers

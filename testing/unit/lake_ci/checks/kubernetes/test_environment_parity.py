@@ -1,4 +1,4 @@
-"""Staging against production."""
+"""Comparison of staging with production."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def ctx(ctx: CheckContext) -> CheckContext:
 
 
 def environment(name: str, digest: str, **spec: Any) -> Rendered:
-    """An environment of two objects, with the values in which it must differ from any
-    other.
+    """Return an environment of two objects. The arguments are the values that must
+    differ between environments.
     """
     config = f"settings-{digest}"
     data = {"LAKE": f"s3://lake-{name}-{ACCOUNTS[name]}"}

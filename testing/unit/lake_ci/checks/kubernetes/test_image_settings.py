@@ -1,4 +1,4 @@
-"""The settings of the images are read whole, or refused by name."""
+"""The settings of the images are read completely, or rejected by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was typed, what yamllint prints, and what kustomize refuses."""
+"""Options of the session, the output of yamllint, and errors of kustomize."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests and the places of their values, as the script that renders them tells."""
+"""Manifests and the places of their values, in the output of the rendering script."""
 
 from __future__ import annotations
 

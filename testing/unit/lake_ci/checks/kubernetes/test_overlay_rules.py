@@ -1,4 +1,4 @@
-"""The rules for how an environment's objects go together."""
+"""The rules for the relations between an environment's objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The tests of the overlays are given what was rendered, and nothing that was typed."""
+"""The tests of the overlays get the rendered manifests, but not the session's
+arguments.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,7 @@ def test_without_any_build_nothing_is_tested(ctx: CheckContext) -> None:
 
 
 def rules() -> ModuleType:
-    """Import the module of the repository's own rules again."""
+    """Import the module of the repository's rules again."""
     spec = importlib.util.spec_from_file_location("overlay_rules_of_the_lake", RULES)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -78,14 +80,14 @@ def rules() -> ModuleType:
 def test_without_manifests_the_rules_refuse_to_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What pytest would skip without a word is an error of the command line."""
+    """pytest would silently skip the tests, so this is an error of the command line."""
     monkeypatch.delenv(VARIABLE, raising=False)
     with pytest.raises(pytest.UsageError, match="run `nox -s k8s`"):
         rules()
 
 
 def written(folder: Path, **data: str) -> Path:
-    """The file of an environment with one ConfigMap."""
+    """Write the file of an environment with one ConfigMap."""
     metadata = {"name": "settings"}
     thing = {"kind": "ConfigMap", "metadata": metadata, "data": data}
     places = [[["data", key], "x.env", line] for line, key in enumerate(data, 1)]

@@ -1,4 +1,6 @@
-"""The rules for pods: each accepts a good one, and names what a bad one lacks."""
+"""The rules for pods: each accepts a valid pod, and reports what an invalid pod
+lacks.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ SETTINGS = Manifest(
 def deployment(
     change: Callable[[dict[str, Any], dict[str, Any]], object] = lambda pod, one: None
 ) -> Rendered:
-    """An environment of one Deployment, after a change to its pod and its container."""
+    """Return an environment of one Deployment, after a change to its pod and its
+    container.
+    """
     container = deepcopy(CONTAINER)
     pod = {
         "containers": [container],

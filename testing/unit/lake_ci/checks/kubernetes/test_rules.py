@@ -1,4 +1,4 @@
-"""The row of the project's own rules."""
+"""The row of the project's rules."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compar
 
 
 def sound(*more: Manifest) -> Rendered:
-    """An environment that keeps the rules, and objects beside."""
+    """Return an environment that satisfies the rules, with additional objects."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     space = Manifest({"kind": "Namespace", "metadata": {"name": "x", "labels": labels}})
     spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}

@@ -1,4 +1,4 @@
-"""Schemas and checkov: what their scripts print becomes findings at the line of the
+"""Schemas and checkov: the output of their scripts becomes findings at the line of the
 source.
 """
 
@@ -47,7 +47,7 @@ DEPLOYMENT = Manifest(
 
 @pytest.fixture
 def build(ctx: CheckContext) -> BuildOverlay:
-    """A build that is done."""
+    """Return a completed build."""
     (ctx.root / "pyproject.toml").write_text(PROJECT)
     build = BuildOverlay("dev")
     build.result.set(

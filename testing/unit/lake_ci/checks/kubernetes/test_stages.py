@@ -1,4 +1,4 @@
-"""The checks of the session, one row each."""
+"""The checks of the session, with one row per check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings that name what no environment has are findings."""
+"""Settings for objects that no environment has are findings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def pod(image: str, secret: str) -> Manifest:
 
 
 class Scanned(CheckovScan):
-    """A scan that found these rules broken; none: it failed."""
+    """A scan with violations of these rules; without rules, the scan failed."""
 
     def __init__(
         self, builds: Sequence[BuildOverlay], broken: Sequence[str] | None
@@ -67,7 +67,7 @@ def checked(
     *built: Manifest | None,
     broken: Sequence[str] | None = ("CKV_K8S_15",),
 ) -> Outcome:
-    """The row where the first environments have these pods, and the others none."""
+    """Return the row if the first environments have these pods, and the others none."""
     builds = [BuildOverlay(name) for name in ENVIRONMENTS]
     for number, build in enumerate(builds):
         manifests = built[number : number + 1]

@@ -1,4 +1,4 @@
-"""Unified diffs, as black and isort print them."""
+"""Unified diffs in the format of black and isort."""
 
 from __future__ import annotations
 

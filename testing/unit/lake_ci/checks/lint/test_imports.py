@@ -1,4 +1,4 @@
-"""The reader of import-linter, on what that printed for seeded imports."""
+"""The reader of import-linter, on its output for seeded imports."""
 
 from __future__ import annotations
 

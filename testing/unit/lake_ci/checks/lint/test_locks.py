@@ -43,7 +43,7 @@ JAR = f"io.delta:delta-storage:3.3.2 --hash=sha256:{'c0' * 32}\n"
 
 @pytest.fixture
 def locked(ctx: CheckContext) -> CheckContext:
-    """A repository whose locks are all in step."""
+    """Return a repository whose locks are all up to date."""
     (ctx.root / "pyproject.toml").write_text(PROJECT)
     (ctx.root / "requirements").mkdir()
     project = read_project(ctx.root)
@@ -197,8 +197,8 @@ def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
 
 
 def fake_uv(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
-    """uv, as far as the tool can see it: notes the versions it is given to prefer, and
-    writes the lock.
+    """Return a fake uv that records the preferred versions that it gets, and writes the
+    lock.
     """
 
     def answer(argv: list[str]) -> Completed:
@@ -225,7 +225,7 @@ def test_a_compiled_lock_is_written_once_and_then_unchanged(
     assert seen[0] == "nothing"
     assert (
         seen[1] == path.read_text()
-    )  # what is locked stays, unless --upgrade is typed
+    )  # locked versions are preferred, unless --upgrade is given
     for option in (
         "--universal",
         "--generate-hashes",

@@ -1,6 +1,4 @@
-"""The readers of flake8, black, isort and mypy, on what those printed for seeded
-files.
-"""
+"""The readers of flake8, black, isort and mypy, on their output for seeded files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The wheel and the sdist: built, checked and installed; archives here are real and
-small.
+"""The wheel and the sdist are built, checked and installed. The archives in these tests
+are real and small.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def pack_sdist(
 
 @pytest.fixture
 def project(ctx: CheckContext, git: Git) -> CheckContext:
-    """A repository with a package, all of it committed."""
+    """Return a repository with a package, completely committed."""
     for name, data in SDIST.items():
         if name != "PKG-INFO" and name != ".gitignore":
             (ctx.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def project(ctx: CheckContext, git: Git) -> CheckContext:
 
 @pytest.fixture
 def built(project: CheckContext) -> CheckContext:
-    """The same, with its wheel and sdist in dist/."""
+    """Return the project with its wheel and sdist in dist/."""
     (project.root / "dist").mkdir()
     pack_wheel(project.root / "dist" / "lakekit-1.0-py3-none-any.whl", WHEEL)
     pack_sdist(project.root / "dist" / "lakekit-1.0.tar.gz", SDIST)
@@ -99,7 +99,7 @@ CUT_SHORT = completed(-15, stopped="timeout")
 FAILED = completed(2, stderr="disk full")
 
 
-# The version
+# Version
 
 
 def test_the_version_is_what_versioningit_says_and_old_builds_are_gone(
@@ -171,7 +171,7 @@ def test_a_folder_without_git_is_refused(
     assert "no git checkout" in packaging.Version().run(project).detail
 
 
-# The build
+# Build
 
 
 def building(name: str) -> Callable[[list[str]], Completed]:
@@ -235,7 +235,7 @@ def test_a_check_of_distributions_must_say_what_it_checks(built: CheckContext) -
         packaging.DistributionCheck().run(built)
 
 
-# twine and check-wheel-contents, on what those printed for broken packages
+# twine and check-wheel-contents, on their output for broken packages
 
 TWINE_MARKUP = """\
 Checking dist/lakekit-1.0-py3-none-any.whl: FAILED
@@ -318,7 +318,7 @@ def test_both_pass_clean_packages_and_crash_on_words_they_do_not_know(
     assert outcome.findings[0].message.endswith("a new way to say no")
 
 
-# The contents
+# Contents
 
 
 def test_every_file_of_the_package_and_no_other_is_success(built: CheckContext) -> None:
@@ -373,13 +373,13 @@ def test_a_new_file_that_git_does_not_ignore_belongs_into_both(
     ]
 
 
-# The same bytes again
+# Reproducibility
 
 
 def rebuilding(
     wheel: dict[str, bytes], sdist: dict[str, bytes]
 ) -> Callable[[list[str]], Completed]:
-    """python -m build, as far as the tool can see it."""
+    """Return a fake `python -m build`."""
 
     def answer(argv: list[str]) -> Completed:
         folder = Path(argv[argv.index("--outdir") + 1])
@@ -492,7 +492,7 @@ def test_another_version_is_a_difference_of_name(tmp_path: Path) -> None:
     ]
 
 
-# The installation
+# Installation
 
 
 def test_the_wheel_installs_with_the_locked_dependencies_alone_and_starts(
@@ -560,7 +560,7 @@ def test_a_step_that_fails_is_a_failure_with_its_last_lines(
     assert outcome.findings[0].message.endswith(done[-1].last_lines())
 
 
-# The bill of materials and the checksums
+# SBOM and checksums
 
 
 def listing(*names: str) -> Callable[[list[str]], Completed]:
@@ -576,7 +576,7 @@ def listing(*names: str) -> Callable[[list[str]], Completed]:
 
 @pytest.fixture
 def installed(built: CheckContext) -> CheckContext:
-    """The same, with the wheel installed on two Pythons of three."""
+    """Return the project with the wheel installed on two of three Pythons."""
     for python in ("3.9", "3.10"):
         packaging.install_folder(built, python).mkdir()
     return built

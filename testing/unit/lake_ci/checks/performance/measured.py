@@ -1,4 +1,4 @@
-"""A benchmark with fake processes, whose measurements are given."""
+"""A benchmark with fake processes and given measurements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MERGE = BenchmarkSpec(
     ("utils/lakekit/*",),
 )
 ONCE = PerformanceOptions(seconds=0)
-# Rounds that are never quite alike, and never far apart.
+# Rounds that differ slightly.
 EVEN = [0.100, 0.102, 0.101, 0.103, 0.100, 0.101]
 WILD = [0.100, 0.190, 0.110, 0.250, 0.090, 0.170]
 
@@ -54,7 +54,7 @@ class Runs:
         self.started: list[str] = []
 
     def clock(self) -> float:
-        """A clock by which each process takes a second."""
+        """Return the time of a clock on which each process takes a second."""
         return float(len(self.started))
 
     def __call__(self, argv: list[str], **given: Any) -> Completed:

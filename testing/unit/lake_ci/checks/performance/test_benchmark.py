@@ -1,5 +1,5 @@
-"""The gate: what it runs, what it compares, and what it says of it. Processes are
-answered for by the tests.
+"""The benchmark: the processes that it runs, its comparisons and its messages. The
+tests provide fake processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from testing.unit.lake_ci.checks.performance.measured import (
     judged,
 )
 
-# What is compared
+# Comparison
 
 
 def test_same_rounds_pass_and_say_what_would_have_been_detected(
@@ -108,7 +108,8 @@ def test_more_rounds_are_run_while_time_is_left_and_nothing_is_told(
     ctx: CheckContext,
 ) -> None:
     runs = Runs(WILD, WILD[::-1], cpu=(0.0, 0.0))
-    # Each pair of processes takes two seconds: the one that starts in time is the last.
+    # Each pair of processes takes two seconds. A pair that starts before the limit is
+    # the last.
     judged(ctx, runs, given=PerformanceOptions(seconds=20))
     assert len(runs.started) == 22
 
@@ -119,7 +120,7 @@ def test_generations_can_be_asked_for(ctx: CheckContext) -> None:
     assert len(runs.started) == 14
 
 
-# What is run
+# Processes
 
 
 def test_unchanged_code_is_skipped_with_the_reason(ctx: CheckContext) -> None:

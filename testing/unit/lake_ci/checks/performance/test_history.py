@@ -1,4 +1,6 @@
-"""The history of measurements: written by line, and read whatever some lines hold."""
+"""The history of measurements is written line by line, and invalid lines do not prevent
+reading it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Turns between real processes: who works when, and what happens when one is gone."""
+"""Interleaving of real processes: which process works when, and what happens after one
+ends.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import pytest
 
 from lake_ci.checks.performance.interleaving import TurnServer, order
 
-# Asks for turns and notes each; `stop` after so many ends without a word.
+# Requests turns and records each of them; exits without notice after `turns` turns.
 PLAYER = """
 import socket, sys
 address, name, turns, log = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
@@ -32,7 +34,9 @@ with socket.socket(socket.AF_UNIX) as line:
 def play(
     log: Path, rounds: int, turns: dict[str, int], absent: tuple[str, ...] = ()
 ) -> list[str]:
-    """Let processes have `rounds` turns, each wanting so many; what they noted."""
+    """Run processes with `rounds` turns, each of which requests its number; return
+    their records.
+    """
     with TurnServer() as granting:
         running = {
             name: subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What is typed, over what pyproject.toml says."""
+"""Options of the command line, which override those in pyproject.toml."""
 
 from __future__ import annotations
 

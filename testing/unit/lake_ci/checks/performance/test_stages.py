@@ -1,4 +1,4 @@
-"""Collecting the benchmarks, and their history."""
+"""The collection of the benchmarks, and their history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from testing.unit.lake_ci.checks.performance.measured import EVEN, ONCE, Runs, b
 
 ANY = PerformanceOptions()
 
-# What there is
+# Collection
 
 
 def listing(*names: str) -> Any:
@@ -77,11 +77,11 @@ def test_benchmarks_that_cannot_be_collected_are_a_crash(ctx: CheckContext) -> N
     assert outcome.findings[0].rule == "crash"
 
 
-# The history
+# History
 
 
 def measured(ctx: CheckContext, given: PerformanceOptions) -> Collect:
-    """A collection whose one benchmark was measured."""
+    """Return a collection whose only benchmark was measured."""
     made = benchmark(ctx, given=given)
     made.run(ctx)
     collect = Collect(given, made.baseline, made.old, made.new)

@@ -1,5 +1,5 @@
-"""The statistics of the performance gate, on noise like a shared machine's: heavy
-tails, bursts, unequal processes.
+"""The statistics of the benchmark, on noise like that of a shared machine: heavy tails,
+bursts, differences between processes.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def measured(
     generations: int = GENERATIONS,
     rounds: int = ROUNDS,
 ) -> tuple[Series, Series]:
-    """Old and new rounds: noise in each, up to threefold bursts in some, a drift that
-    both feel, uneven processes.
+    """Return old and new rounds with simulated noise: in each round, bursts of up to
+    three times in some, a common drift, and differences between processes.
     """
     sides: tuple[Series, Series] = ([], [])
     for _ in range(generations):
@@ -44,8 +44,8 @@ def measured(
             side.append(
                 [
                     true * uneven * shared * math.exp(dice.gauss(0, noise))
-                    # Whatever disturbs a program makes it slower: Pareto's tail has no
-                    # mean to speak of.
+                    # Noise only makes a program slower. The tail of the Pareto
+                    # distribution has almost no mean.
                     * (
                         min(3.0, dice.paretovariate(1.2))
                         if dice.random() < bursts
@@ -60,7 +60,7 @@ def measured(
 def shares(
     ratio: float, trials: int, *, noise: float = 0.03, bursts: float = 0.05
 ) -> dict[SpeedVerdict, float]:
-    """How often each verdict is given, of so many simulated comparisons."""
+    """Return the frequency of each verdict in a number of simulated comparisons."""
     dice = random.Random(7)
     verdicts = [
         compare(

@@ -1,4 +1,4 @@
-"""The picture of the history."""
+"""The SVG of the history."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What was accepted holds for what it names, until its day, and is missed when it is
-needed no more.
+"""An accepted risk applies to its finding until it expires, and is reported when it is
+no longer needed.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ FILES = ["a.py", "b.py", "notes.md"]
 
 
 class Sniffer(FileScanner):
-    """It smells a file that holds the word, and cannot read one that begins with a
-    bracket.
+    """A scanner with a finding in files that contain the word. It cannot read files
+    that begin with a bracket.
     """
 
     name = "sniffer"

@@ -1,4 +1,6 @@
-"""What the locks pin, and what the wheel's requirements are resolved to, once a day."""
+"""The packages in the locks, and the resolved requirements of the wheel, once per
+day.
+"""
 
 from __future__ import annotations
 

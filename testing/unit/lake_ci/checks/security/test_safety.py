@@ -1,4 +1,4 @@
-"""The database that safety uses, its age, and the lines of vulnerable pins."""
+"""The database of safety, its age, and the lines of vulnerable locked packages."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ Answer = Callable[[list[str]], Completed]
 
 @pytest.fixture
 def project(ctx: CheckContext) -> CheckContext:
-    """A context with one lock, and a project whose requirement is resolved to nothing
-    more.
+    """Return a context with one lock, and a project whose requirement resolves to no
+    other packages.
     """
     settings = '[tool.lake_ci.security]\nfail_on = "low"\n'
     (ctx.root / "pyproject.toml").write_text(
@@ -58,8 +58,8 @@ def database(folder: Path, day: date = TODAY) -> str:
 def answering(
     ctx: CheckContext, *answers: tuple[int, dict[str, Any] | None]
 ) -> list[list[str]]:
-    """Let uv resolve nothing, and safety leave these exit codes and reports, one after
-    the other.
+    """Return a function that makes uv resolve nothing, and safety return these exit
+    codes and reports in order.
     """
     calls: list[list[str]] = []
 

@@ -1,4 +1,4 @@
-"""The one list of all scanners' findings, and SARIF of it."""
+"""The combined list of all scanners' findings, and its SARIF."""
 
 from __future__ import annotations
 

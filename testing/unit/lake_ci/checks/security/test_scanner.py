@@ -1,5 +1,5 @@
-"""A scanner's report is written whole and clean or not at all; what it prints stays out
-of every message.
+"""A scanner's report is written complete and redacted, or not at all; no message
+contains its output.
 """
 
 from __future__ import annotations

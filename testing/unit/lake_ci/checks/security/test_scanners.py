@@ -1,6 +1,4 @@
-"""The readers of bandit, semgrep and kingfisher, on what those printed for seeded
-files.
-"""
+"""The readers of bandit, semgrep and kingfisher, on their output for seeded files."""
 
 from __future__ import annotations
 
@@ -134,7 +132,7 @@ def test_a_secret_is_named_by_place_alone(
     hatch = '[tool.hatch.build.targets.wheel]\npackages = ["utils"]\n'
     (ctx.root / "pyproject.toml").write_text(PROJECT + hatch)
     (ctx.root / ".gitignore").write_text("*.env\n")
-    # A second document follows the first.
+    # The output has a second document.
     calls = answering(printed(KINGFISHER, 200, '\n{"findings": 1}\n'))
     outcome = Secrets(register).run(ctx)
     assert "--redact" in calls[0] and "--no-validate" in calls[0]

@@ -1,4 +1,4 @@
-"""Accounts: real ones by credentials, and those of a moto server for the rest."""
+"""Accounts: real ones if there are credentials, else those of a moto server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDS = {"production": "111122223333", "dev": "333344445555"}
 
 @pytest.fixture
 def ctx(ctx: CheckContext) -> CheckContext:
-    """Two environments, and a server that gives whoever asks a session."""
+    """Return two environments, and a server that gives a session to all callers."""
     folder = ctx.root / "terraform" / "environments"
     folder.mkdir(parents=True)
     for name, account in IDS.items():

@@ -1,4 +1,4 @@
-"""Terraform's own checks: findings of its output, and its environment."""
+"""Terraform's checks: the findings in its output, and its environment variables."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def diagnostic(
 
 
 def completed(code: int, *rows: dict[str, Any], before: str = "") -> Completed:
-    """What a command that prints messages in JSON has printed."""
+    """Return the result of a command that prints messages in JSON."""
     lines = [json.dumps({"type": "diagnostic", "diagnostic": row}) for row in rows]
     return Completed(("terraform",), code, before + "\n".join(lines), "", 1.0)
 
 
 @pytest.fixture
 def ctx(ctx: CheckContext, tmp_path: Path) -> CheckContext:
-    """A repository with Terraform files, on a machine with Terraform."""
+    """Return a repository with Terraform files, on a machine with Terraform."""
     program = tmp_path / "bin" / "terraform"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")

@@ -1,4 +1,4 @@
-"""Files of Terraform: where blocks, providers and assignments stand in them."""
+"""The positions of blocks, providers and assignments in Terraform files."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def tree(tmp_path: Path) -> Path:
         ),
         ("data.aws_iam_policy_document.logs", "terraform/main.tf", 20),
         ("module.lake", "terraform/main.tf", 11),
-        # What cannot be followed further is blamed on the last block that is ours.
+        # An address that cannot be resolved further is reported at the last block of
+        # the project.
         ("module.foreign.aws_s3_bucket.this", "terraform/main.tf", 16),
         ("module.lake.aws_s3_bucket.other", "terraform/main.tf", 11),
     ],

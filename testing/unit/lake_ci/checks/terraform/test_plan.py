@@ -1,5 +1,5 @@
-"""Plans of environments: read only in a real account, rehearsed whole in one of
-moto's.
+"""Plans of environments: read-only in a real account, with an apply in a moto
+account.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def plan(*changes: dict[str, Any]) -> str:
 
 
 class Terraform:
-    """Answers Terraform's commands, and notes them."""
+    """A fake Terraform that records its commands."""
 
     def __init__(self, **answers: Completed | list[Completed]) -> None:
         self.answers = answers

@@ -1,5 +1,5 @@
-"""Policy: checkov's findings at our own lines, and our own rules on what a plan would
-make.
+"""Policy: checkov's findings at the lines of the project, and the project's rules for
+planned resources.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ SUSPENDED = {"versioning_configuration": [{"status": "Suspended"}]}
 
 
 def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedResource]:
-    """A bucket with all it has to have, some of it replaced."""
+    """Return a bucket with all required resources, some of them replaced."""
     companions: dict[str, dict[str, Any]] = {
         "public_access_block": {},
         "server_side_encryption_configuration": {"rule": [{}]},
@@ -297,7 +297,7 @@ def ctx(ctx: CheckContext) -> CheckContext:
 def planned(
     ctx: CheckContext, environment: str, rows: list[dict[str, Any]] | None
 ) -> EnvironmentPlan:
-    """A plan that was made, or could not be."""
+    """Return a plan that succeeded or failed."""
     plan = EnvironmentPlan(Code(), environment, None)
     plan.folder = Future()
     folder: Path | None = None

@@ -1,5 +1,5 @@
-"""The tests that a change may reach: real runs of pytest over a small repository, which
-mutants then change.
+"""The tests that a change may affect: real runs of pytest over a small repository,
+which is then mutated.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def test_no_process():
 """
     ),
 }
-# Each is an edit that breaks tests: file, old text, new text.
+# Each mutant is an edit that breaks tests: file, old text, new text.
 MUTANTS = {
     "function": ("lib.py", "number * 2", "number * 3"),
     "constant": ("lib.py", "LIMIT = 3", "LIMIT = 4"),
@@ -196,7 +196,7 @@ SHARED = {
 
 @pytest.fixture
 def repository(ctx: CheckContext) -> CheckContext:
-    """A repository under git, and a context that runs commands in it by this
+    """Return a repository under git, and a context that runs commands in it with this
     Python.
     """
     children = Processes()
@@ -240,11 +240,11 @@ def edit(repository: CheckContext, file: str, old: str, new: str) -> None:
 
 
 def failing(root: Path) -> set[str]:
-    """The tests that fail, by a whole run without selection; all where pytest cannot
-    collect them.
+    """Return the tests that fail in a full run without selection; all tests if pytest
+    cannot collect them.
 
-    Without bytecode: a file that is changed twice in a second, to the same size, would
-    be run as it was before.
+    Bytecode is disabled, because Python would use stale bytecode of a file that changes
+    twice in a second to the same size.
     """
     command = [
         sys.executable,
@@ -282,19 +282,19 @@ def test_affected_tests_include_all_that_a_mutant_breaks(
         edit(repository, file, old, new)
         now = affected.Snapshot.of(repository.root, ["*"], known.snapshot)
         selection = affected.select_affected(known, now, repository.root)
-        # pytest counts an error of a shared fixture's end for any test that happens to
-        # be the last.
+        # pytest reports an error in the teardown of a shared fixture for the last test,
+        # which may be any test.
         broken = (
             SHARED if name == "teardown" or workers == 2 else failing(repository.root)
         )
-        # What breaks is the same however many workers have recorded: two are compared
-        # by their numbers below.
+        # The result does not depend on the number of workers, so only two cases compare
+        # numbers below.
         assert workers == 2 or broken <= selection.tests, name
         selected[name] = len(selection.tests)
         edit(repository, file, new, old)
     everything = {name for name, number in selected.items() if number == TESTS}
     assert everything == {"constant", "import", "data", "settings"}
-    # Beside its own test, a function reaches the one that starts a process.
+    # A function affects its own test and the test that starts a process.
     assert selected["function"] == 2
 
 
@@ -306,7 +306,7 @@ def test_affected_run_selects_reports_and_records(
     assert run(repository) == Outcome(Status.SUCCESS, f"0 of {TESTS} tests")
 
     edit(repository, "lib.py", "number * 2", "number * 3")
-    for _ in range(2):  # what failed runs again
+    for _ in range(2):  # failed tests run again
         outcome = run(repository)
         assert outcome.status is Status.FAILURE
         assert [finding.place for finding in outcome.findings] == [
@@ -319,7 +319,8 @@ def test_affected_run_selects_reports_and_records(
     (repository.root / "tests" / "test_new.py").write_text(
         "def test_new() -> None:\n    assert True\n"
     )
-    assert "2 passed" in run(repository).detail  # it, and the one that starts a process
+    # It, and the test that starts a process.
+    assert "2 passed" in run(repository).detail
     assert run(repository).detail == f"0 of {TESTS + 1} tests"
 
 

@@ -29,7 +29,7 @@ Property settings:
 
 openjdk version "{version}" 2023-10-17
 """
-# What Ivy prints for an artifact that no repository has.
+# The output of Ivy for an artifact that no repository has.
 NOT_FOUND = """\
 :: loading settings :: url = \
 jar:file:ivy-2.5.3.jar!/org/apache/ivy/core/settings/ivysettings.xml
@@ -61,7 +61,7 @@ def settings(version: str, code: int = 0) -> Completed:
 
 @pytest.fixture
 def jdk(tmp_path: Path) -> Path:
-    """A folder that looks like a JDK."""
+    """Return a folder that looks like a JDK."""
     (tmp_path / "jdk" / "bin").mkdir(parents=True)
     (tmp_path / "jdk" / "bin" / "java").touch()
     return tmp_path / "jdk"
@@ -157,7 +157,9 @@ GOOD = hashlib.sha256(BYTES).hexdigest()
 
 @pytest.fixture
 def spark(ctx: CheckContext) -> CheckContext:
-    """An environment with PySpark's Ivy, and a repository that declares one jar."""
+    """Return an environment with PySpark's Ivy, and a repository that declares one
+    jar.
+    """
     bundled = (
         ctx.python.parent.parent
         / "lib"
@@ -187,7 +189,7 @@ def lock(ctx: CheckContext, sha256: str) -> None:
 
 
 def ivy(argv: list[str]) -> Completed:
-    """Ivy that finds every jar."""
+    """Fake an Ivy that finds every jar."""
     folder = Path(argv[argv.index("-retrieve") + 1]).parent
     (folder / "delta-storage-3.3.2.jar").write_bytes(BYTES)
     return Completed(tuple(argv), 0, "", "", 0.1)
@@ -268,7 +270,7 @@ def test_two_jobs_do_not_fetch_at_once(
         Jars().run(spark)
         answered.set()
 
-    Jars().run(spark)  # names the folder
+    Jars().run(spark)  # the message contains the folder
     folder = Path(spark.env["LAKE_CI_JARS"])
     (folder / "delta-storage-3.3.2.jar").unlink()
     thread = threading.Thread(target=second)

@@ -1,4 +1,4 @@
-"""pytest, read from its JUnit XML, and the coverage of all suites together."""
+"""Results of pytest from its JUnit XML, and the combined coverage of all suites."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def divide(a, b):
 def deep(a):
     return divide(a, 0)
 """
-# What pytest writes for a passed, a skipped, two failed, two broken tests, one of which
-# failed before, and a method.
+# The report of pytest for a passed, a skipped, two failed and two broken tests, one of
+# which failed before, and a method.
 FAILURES = """\
 <?xml version="1.0" encoding="utf-8"?>\
 <testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
@@ -152,7 +152,7 @@ line="6" time="0.250" />\
 
 @pytest.fixture
 def suite(ctx: CheckContext) -> CheckContext:
-    """A repository with a library and a suite of tests."""
+    """Return a repository with a library and a suite of tests."""
     (ctx.root / "lib.py").write_text(LIBRARY)
     for folder in ("tests", "slow", "api"):
         (ctx.root / folder).mkdir()
@@ -165,7 +165,7 @@ def suite(ctx: CheckContext) -> CheckContext:
 def writing(
     xml: str | None, code: int, stdout: str = "", stopped: str | None = None
 ) -> Callable[..., Completed]:
-    """pytest, as far as the tool can see it."""
+    """Return a fake pytest."""
 
     def answer(argv: list[str]) -> Completed:
         [junit] = [
@@ -428,14 +428,13 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
             ["tests/test_all.py"],
             ["slow/test_spark.py"],
         ),
-        # Neither a path nor an option that anyone knows: pytest itself says what is
-        # wrong with it.
+        # Neither a path nor a known option: pytest reports the error.
         (
             ("tests/nothing.py",),
             ["tests", "tests/nothing.py"],
             ["slow", "tests/nothing.py"],
         ),
-        # The repository has a folder `api`; here it is a word to select by.
+        # The repository has a folder `api`; here it is an expression to select tests.
         (("-k", "api"), ["tests", "-k", "api"], ["slow", "-k", "api"]),
     ],
 )
@@ -528,8 +527,8 @@ def test_on_a_terminal_pytest_prints_in_colour(
 
 @pytest.fixture
 def real(suite: CheckContext) -> CheckContext:
-    """A context that runs its commands, on this Python, over a suite that covers half
-    of a library.
+    """Return a context that runs its commands with this Python, over a suite that
+    covers half of a library.
     """
     children = Processes()
 

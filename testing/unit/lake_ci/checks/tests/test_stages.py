@@ -1,4 +1,4 @@
-"""Which tests a session runs, by its Python and Java and what was typed."""
+"""The tests that a session runs, by its Python, Java and arguments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ cover = ["lake"]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A repository that declares its tests."""
+    """Return a repository that declares its tests."""
     (tmp_path / "pyproject.toml").write_text(DECLARED)
     for folder in ("tests/unit", "tests/integration", "lake"):
         (tmp_path / folder).mkdir(parents=True)
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def rows(root: Path, java: str | None, *posargs: str) -> list[str]:
-    """The names of the checks of a session on that Java."""
+    """Return the names of the checks of a session on that Java."""
 
     def tests(run: Run) -> None:
         """Test."""

@@ -183,7 +183,7 @@ def test_table_of_a_partition_value_that_is_no_date_is_damaged(
     try:
         delta.create_write_transaction([action], "append", delta.schema(), ["p"])
     except (DeltaError, ValueError):
-        pass  # the commit is there, and delta-rs cannot read it
+        pass  # the commit exists, but delta-rs cannot read it
     with pytest.raises(
         DamagedTableError, match="gold.t is damaged: .*/gold/t cannot be read: "
     ):

@@ -22,7 +22,7 @@ def tables(shop: Path) -> DeltaTables:
 
 
 def foreign(tables: DeltaTables) -> None:
-    """A commit of another writer."""
+    """Commit as another writer."""
     DeltaTable(tables.location(ORDERS)).delete("true")
 
 

@@ -55,7 +55,7 @@ def rows(engine: EmbeddedEngine, table: Table) -> List[Any]:
 def put(
     engine: EmbeddedEngine, table: Table, values: str, keys: Optional[str] = None
 ) -> int:
-    """Commit rows; with `keys`, in the place of those of these keys."""
+    """Commit rows; with `keys`, replace the rows with these keys."""
     staged = engine.stage(
         table, "staged", f"select * from (values {values}) t(k, p, n)"
     )
@@ -102,9 +102,9 @@ def test_rows_of_given_keys_are_replaced(engine: EmbeddedEngine, table: Table) -
         == version + 1
     )
     assert rows(engine, table) == [("a", "x", 1), ("b", "z/%2F", 5), ("d", "w", 6)]
-    put(engine, table, "('e', 'w', 7)", keys="('e')")  # keys that nothing has: appended
+    put(engine, table, "('e', 'w', 7)", keys="('e')")  # no row has this key: appended
     assert engine.rows(table) == 4
-    put(engine, table, "('f', 'w', 8)")  # without keys: all there is
+    put(engine, table, "('f', 'w', 8)")  # without keys: the whole content
     assert rows(engine, table) == [("f", "w", 8)]
 
 
@@ -123,7 +123,7 @@ def test_net_changes_between_versions(engine: EmbeddedEngine, table: Table) -> N
         0, enforce_retention_duration=False, dry_run=False, full=True
     )
     engine.head(table)
-    assert not engine.changes(table, since, "older")  # its files are gone
+    assert not engine.changes(table, since, "older")  # its files were deleted
 
 
 def test_late_commit_is_a_conflict_and_leaves_no_file(
@@ -283,7 +283,7 @@ def test_small_files_are_compacted_once_and_old_ones_vacuumed(
     )
     assert engine.vacuum(table, 168, dry_run=True) == []
     with pytest.raises(StorageError):
-        engine.vacuum(table, 0, dry_run=True)  # the 7-day guard
+        engine.vacuum(table, 0, dry_run=True)  # the 7-day check
 
 
 def test_interrupt_while_duckdb_computes_is_an_interrupt(
@@ -350,13 +350,15 @@ def test_partition_that_loses_its_last_row_has_no_file(engine: EmbeddedEngine) -
     engine.__exit__()
     assert (
         len(list(Path(engine._lake.location(PARTED), "p=x").glob("*.parquet"))) == 1
-    )  # of the version before
+    )  # of the previous version
 
 
 def test_net_change_is_that_of_the_files(
     engine: EmbeddedEngine, table: Table, tables: TableSet, tmp_path: Path
 ) -> None:
-    """The run that made a change knows it; another computes it from the data files."""
+    """The run that made a change has it in memory; another run computes it from the
+    data files.
+    """
     readers = tuple(
         Table(
             f"gold.of_{each}",

@@ -1,4 +1,4 @@
-"""What Spark says, as users read it."""
+"""Spark's errors in lakekit's messages."""
 
 from __future__ import annotations
 

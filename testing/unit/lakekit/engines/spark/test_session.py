@@ -1,4 +1,4 @@
-"""Where Spark may keep a lake."""
+"""The locations where Spark may write a lake."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What is text only needs no JVM; the rest is in
-testing/integration/test_engines.py.
+"""Functions that only build text and need no JVM.
+
+testing/integration/lakekit/test_engines.py tests the other functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Splits a Python file into blocks: each function's body, and all the rest."""
+"""Splits a Python file into blocks: each function's body, and the remaining code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CodeBlock(NamedTuple):
 
 
 class _Splitter(ast.NodeTransformer):
-    """Takes the bodies out of functions, the inner ones first."""
+    """Removes the bodies from functions, the inner functions first."""
 
     def __init__(self) -> None:
         self.blocks: Dict[str, CodeBlock] = {}
@@ -56,7 +56,10 @@ class _Splitter(ast.NodeTransformer):
 
 
 def split(source: str) -> Dict[str, CodeBlock]:
-    """The blocks of a file by qualified name; an unparsable file is one block."""
+    """Return the blocks of a file by qualified name.
+
+    An unparsable file is one block.
+    """
     last = source.count("\n") + 1
     try:
         tree = ast.parse(source)
@@ -68,7 +71,7 @@ def split(source: str) -> Dict[str, CodeBlock]:
 
 
 def by_line(blocks: Dict[str, CodeBlock]) -> Dict[int, str]:
-    """The key of the innermost function, for each line in a function."""
+    """Return the key of the innermost function, for each line in a function."""
     keys: Dict[int, str] = {}
     widest_first = sorted(blocks, key=lambda key: blocks[key].first - blocks[key].last)
     for key in widest_first:

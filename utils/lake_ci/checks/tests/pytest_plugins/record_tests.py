@@ -1,14 +1,15 @@
 """Records which functions each test runs, and leaves out the unaffected tests.
 
-pytest loads it by `-p record_tests`. The folder that LAKE_CI_AFFECTED names holds
-`leave_out.json`, the ids of the tests to leave out; each process that runs tests writes
-`recorded-*.json` there: by test what it needs, its seconds and whether it failed. What
-a test needs is a list of `FILE::FUNCTION`, `FILE::*` for a Python file that it opened,
-and `*` where it has started a process that may run any code.
+pytest loads it by `-p record_tests`. LAKE_CI_AFFECTED names a folder. The file
+`leave_out.json` in it has the ids of the tests to leave out. Each process that runs
+tests writes a file `recorded-*.json` there: for each test its needs, its seconds and
+whether it failed. The needs of a test are a list of `FILE::FUNCTION`, of `FILE::*` for
+a Python file that it opened, and of `*` if it has started a process that may run any
+code.
 
-What a fixture of a wider scope than one test runs counts for each test that uses the
-fixture, not only for the first one. What runs while modules are imported counts for all
-tests: its id is empty.
+Code that runs in a fixture of a wider scope than one test counts for each test that
+uses the fixture, not only for the first test. Code that runs while modules are imported
+counts for all tests: its id is empty.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        # It includes fixtures that the test requested by name.
+        # This includes fixtures that the test requested by name.
         request = getattr(item, "_request", None)
         self._fixtures[test_id(item.nodeid)].update(
             getattr(request or item, "fixturenames", ())
@@ -138,7 +139,7 @@ class Recorder:
             yield
             return
         context = FIXTURE + fixturedef.argname
-        fixturedef.addfinalizer(self._leave)  # the last one that runs
+        fixturedef.addfinalizer(self._leave)  # the last finalizer that runs
         self._enter(context)
         self._forget_cached_results()
         yield
@@ -182,7 +183,7 @@ class Recorder:
         self._coverage.save()
 
     def _needs(self) -> Dict[str, Set[str]]:
-        """What each test and each shared fixture needs."""
+        """Return the needs of each test and each shared fixture."""
         needs: Dict[str, Set[str]] = defaultdict(set, self._opened)
         # Python reads a module to import it.
         modules = {
@@ -219,7 +220,7 @@ class Recorder:
         return os.path.relpath(path, self._root).replace(os.sep, "/")
 
     def _attribute_imports(self) -> None:
-        """Record code that runs at import for all tests: it runs only once."""
+        """Record code that runs at import for all tests, because it runs only once."""
         loader = importlib.machinery.SourceFileLoader
         execute, inside = loader.exec_module, str(self._root) + os.sep
 
@@ -234,7 +235,7 @@ class Recorder:
             finally:
                 self._leave()
 
-        # There is no hook for it, so the method is replaced.
+        # No hook exists for this, so the method is replaced.
         loader.exec_module = exec_module  # type: ignore[method-assign,assignment]  # so
 
     def _enter(self, context: str) -> None:
@@ -246,8 +247,9 @@ class Recorder:
         self._coverage.switch_context(self._contexts[-1])
 
     def _forget_cached_results(self) -> None:
-        """Empty the repository's function caches: a cached result would hide what the
-        test needs.
+        """Empty the repository's function caches.
+
+        A cached result would hide what the test needs.
         """
         inside = str(self._root) + os.sep
         for module in list(sys.modules.values()):
@@ -279,7 +281,7 @@ class Recorder:
 
 
 def _program(event: str, arguments: Tuple[Any, ...]) -> Any:
-    """The program that a process starts; None if the event does not name it."""
+    """Return the program that a process starts; None if the event does not name it."""
     program = arguments[0] if arguments else None
     if event == "subprocess.Popen" and program is None:
         command = arguments[1]
@@ -295,9 +297,9 @@ def _is_harmless(program: Any) -> bool:
 
 
 def test_id(nodeid: str) -> str:
-    """A test's id without the group that pytest-xdist appends: `test_a[1]@group`."""
+    """Return a test's id without pytest-xdist's group: `test_a[1]@group`."""
     return re.sub(r"@[\w-]+$", "", nodeid)
 
 
-# Where it is imported, pytest would take it for a test.
+# Where it is imported, pytest would collect it as a test.
 test_id.__test__ = False  # type: ignore[attr-defined]  # pytest's own mark
