@@ -144,7 +144,7 @@ def test_a_file_that_is_read_and_not_declared_is_named(quick: Checkout) -> None:
     assert ran.rows("inputs") == {"transforms": "success", "dependent": "failure"}
     finding = ran.finding("inputs", "dependent", "undeclared")
     assert finding.file == "pack/file_0.txt"
-    assert "add them to `inputs` of dependent in noxfile.py" in finding.message
+    assert "noxfile.py" in finding.message
 
 
 def test_a_job_that_fails_without_a_file_names_it(quick: Checkout) -> None:
@@ -169,7 +169,8 @@ def test_a_job_that_fails_anyway_is_not_blamed_on_its_inputs(quick: Checkout) ->
     quick.commit()
     ran = nox(quick, "-s", "inputs", "--", "everything")
     assert ran.code == 1, ran.output
-    assert "it fails here, too" in ran.finding("inputs", "everything", "fails").message
+    finding = ran.finding("inputs", "everything", "fails")
+    assert finding.file is None and "nox -s everything" in finding.message
 
 
 def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
@@ -188,12 +189,11 @@ def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
         "from lake_ci.checks import input_audit as",
     )
     assert nox(quick, "--", "--plain", "-j", "1").code == 0
-    assert "5 results, 0." in nox(quick, "-s", "cache").output
-    assert (
-        "removed no result; 5 results"
-        in nox(quick, "-s", "cache", "--", "--prune").output
-    )
-    assert "removed 5 results" in nox(quick, "-s", "cache", "--", "--clear").output
+    assert "5 results" in nox(quick, "-s", "cache").output
+    assert "5 results" in nox(quick, "-s", "cache", "--", "--prune").output
+    assert "5 results" in nox(quick, "-s", "cache").output
+    assert "5 results" in nox(quick, "-s", "cache", "--", "--clear").output
+    assert "5 results" not in nox(quick, "-s", "cache").output
     ran = nox(quick, "--", "--plain", "-j", "1")
     assert (
         ran.result("style").reused is None
@@ -201,4 +201,4 @@ def test_the_cache_says_what_it_keeps_and_is_emptied(quick: Checkout) -> None:
     )
     ran = nox(quick, "-s", "cache", "--", "--purge")
     assert ran.code == 2
-    assert "no option '--purge'; did you mean '--prune'" in ran.output
+    assert "'--purge'" in ran.output and "'--prune'" in ran.output

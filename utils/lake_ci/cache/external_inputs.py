@@ -160,7 +160,7 @@ class Machine:
             self._found[version] = self._find(version)
         found = self._found[version]
         if found is None:
-            raise UnknownInputError(f"there is no Python {version} yet")
+            raise UnknownInputError(f"Python {version} is not installed")
         return found
 
     @cached_property
@@ -258,7 +258,9 @@ def terraform(machine: Machine) -> str:
         if CREDENTIALS.fullmatch(name) and machine.env[name]
     )
     if named:
-        raise UnknownInputError(f"{named[0]} is set: the plans are of a real account")
+        raise UnknownInputError(
+            f"{named[0]} is set: Terraform plans against a real account"
+        )
     settings = machine.env.get("TF_CLI_CONFIG_FILE")
     return (
         f"{machine.program('terraform')}"
@@ -273,7 +275,7 @@ def api_server(machine: Machine) -> str:
     """
     if machine.env.get("KUBE_CONTEXT"):
         raise UnknownInputError(
-            "KUBE_CONTEXT names a cluster, which changes without notice"
+            "KUBE_CONTEXT is set: the state of a cluster is unknown"
         )
     assets = machine.env.get("KUBEBUILDER_ASSETS")
     if not assets:
@@ -338,7 +340,7 @@ def _docker(machine: Machine, *words: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         why = str(error)
     raise UnknownInputError(
-        f"the container engine does not tell its version and its base image: {why}"
+        f"the version of the container engine or its base image cannot be read: {why}"
     )
 
 

@@ -106,7 +106,7 @@ class Digests:
         found = self._digests(names, statuses)
         for name, digest in found.items():
             if digest[0] == "?":
-                raise OSError(errno.EINVAL, "git does not list what is in it", name)
+                raise OSError(errno.EINVAL, "git does not list its files", name)
         text = "\0".join(part for pair in found.items() for part in pair)
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
         if self._untrusted.keys().isdisjoint(names):

@@ -79,7 +79,7 @@ class Fingerprint:
             if name not in before:
                 found.append(f"{_shown(name)} is new")
             elif name not in now:
-                found.append(f"{_shown(name)} is gone")
+                found.append(f"{_shown(name)} was removed")
             elif now[name] != before[name]:
                 found.append(f"{_shown(name)} {_how(before[name], now[name])}")
         return found
@@ -180,13 +180,13 @@ class Fingerprints:
             with listing_process:
                 self.machine.digests.look_ahead()
             if listing_process.returncode != 0:
-                raise UnknownInputError("this is no git checkout")
+                raise UnknownInputError("not a git checkout")
             output.seek(0)
             text = output.read().decode("utf-8", "surrogateescape")
         if "/\0" in text:
             nested = next(name for name in text.split("\0") if name.endswith("/"))
             raise UnknownInputError(
-                f"{nested} is a repository of its own: git does not list what is in it"
+                f"{nested} is a nested repository: git does not list its files"
             )
         return sorted(text.split("\0")[:-1])
 
@@ -259,13 +259,11 @@ def taken(root: Path, variant: Variant) -> list[str]:
     try:
         result = results.read(folder)
     except BadResultError:
-        raise UnknownInputError(
-            f"{variant.session} has left no result to take"
-        ) from None
+        raise UnknownInputError(f"{variant.session} has no result") from None
     if result.status not in (Status.SUCCESS, Status.WARNING):
         raise UnknownInputError(f"{variant.session} did not pass")
     if result.partial:
-        raise UnknownInputError(f"{variant.session} was run in part")
+        raise UnknownInputError(f"{variant.session} was only run partially")
     found = list(below(folder))
     if "dist/" in variant.job.reports:
         found += below(root / "dist")

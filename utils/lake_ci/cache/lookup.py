@@ -59,7 +59,9 @@ def mode(env: Mapping[str, str]) -> Mode:
     value = env.get(SWITCH, "")
     if value not in {each.value for each in Mode}:
         words = [each.value for each in Mode if each.value]
-        raise UsageError(f"{SWITCH}={value!r}: no such word{nearest(value, words)}")
+        raise UsageError(
+            f"{SWITCH}={value!r} is not a cache mode{nearest(value, words)}"
+        )
     if Mode(value) is Mode.OFF or env.get("GITHUB_REF_TYPE") == "tag":
         return Mode.OFF
     if env.get("GITHUB_EVENT_NAME") == "schedule":
@@ -173,7 +175,7 @@ class ResultCache:
                     verdict = Verdict(
                         variant,
                         Answer.RUN,
-                        reasons=("its kept result could not be put back",),
+                        reasons=("its cached result could not be restored",),
                     )
                 if verdict.answer is not Answer.REUSE:
                     running.add(job.name)
@@ -192,12 +194,12 @@ class ResultCache:
         job = variant.job
         taken = next((need for need in waits if need in job.artifacts_from), None)
         if taken is not None and not job.never_cached:
-            reason = f"decided when {taken} has ended: it takes what that leaves"
+            reason = f"decided after {taken}, whose artifacts it uses"
             return Verdict(variant, Answer.LATER, reasons=(reason,))
         verdict = self.look(variant, now)
         if not waits or verdict.entry is None:
             return verdict
-        reason = f"reused once {', '.join(waits)} passed"
+        reason = f"reused after {', '.join(waits)} passed"
         return replace(verdict, answer=Answer.LATER, reasons=(reason,))
 
     def look(self, variant: Variant, now: Fingerprints) -> Verdict:
@@ -217,7 +219,7 @@ class ResultCache:
                 variant,
                 Answer.RUN,
                 fingerprint,
-                reasons=("its kept result is damaged",),
+                reasons=("its cached result is corrupt",),
             )
         if entry is not None:
             return Verdict(variant, Answer.REUSE, fingerprint, entry)
@@ -257,7 +259,7 @@ class ResultCache:
             except (DamagedError, OSError) as error:
                 self._out(
                     f"{variant.session} runs:"
-                    f" its kept result could not be put back: {error}"
+                    f" its cached result could not be restored: {error}"
                 )
                 return None
         return result
@@ -278,12 +280,9 @@ class ResultCache:
                 else None
             )
         except OSError as error:
-            return (
-                f"not kept for later runs: {self.store.folder}:"
-                f" {error.strerror or error}"
-            )
+            return f"not cached: {self.store.folder}: {error.strerror or error}"
         except UsageError as error:
-            return f"not kept for later runs: {error}"
+            return f"not cached: {error}"
 
     def _keep_unchanged(self, before: Fingerprint, result: Result) -> str | None:
         """Store a result if its inputs did not change during the run.
@@ -292,8 +291,8 @@ class ResultCache:
         """
         after = self.now().of(before.variant)
         if not after.same_moment(before):
-            changed = after.differences(before.each) or ["a file was written to"]
-            return f"not kept for later runs: {changed[0]} while it ran"
+            changed = after.differences(before.each) or ["an input was modified"]
+            return f"not cached: {changed[0]} while the job ran"
         files = list(below(self.root / REPORTS / result.job))
         if "dist/" in before.variant.job.reports:
             files += below(self.root / "dist")
@@ -312,12 +311,12 @@ class ResultCache:
         if not self.store.drop(before.id) or entry is None:
             return None
         words = (
-            "it reads something that it does not declare (`nox -s inputs`), or does not"
-            " always come out alike"
+            "the job reads an undeclared input (see `nox -s inputs`) or is not"
+            " deterministic"
         )
         return (
-            f"with the same inputs it passed in run {entry.result.run}: {words}; that"
-            " result is forgotten"
+            f"run {entry.result.run} passed with the same inputs: {words}; its cached"
+            " result was removed"
         )
 
     def _is_whole(self, verdict: Verdict) -> bool:
@@ -340,7 +339,7 @@ class ResultCache:
                 continue
             if nearest is None or len(found) < len(nearest):
                 nearest = found
-        return nearest or ["no result of it is kept"]
+        return nearest or ["not cached"]
 
 
 def _file_states(entry: CacheEntry) -> dict[str, str]:
@@ -351,11 +350,11 @@ def _file_states(entry: CacheEntry) -> dict[str, str]:
 def uncacheable_reason(result: Result) -> str | None:
     """Return the reason why a result must not be cached; None if it may be."""
     if result.partial:
-        return "it is of a part of the job"
+        return "the run was partial"
     if result.cause is not None:
-        return f"it was cut short: {result.cause}"
+        return f"the run was stopped: {result.cause}"
     if result.status not in (Status.SUCCESS, Status.WARNING):
-        return f"it is a {result.status.value}"
+        return f"the status is {result.status.value}"
     for check in result.checks:
         if check.not_checked is not None:
             return f"{check.name} did not check everything"
@@ -401,6 +400,6 @@ def limit(root: Path) -> int:
     if type(found) is not int or found < 0:
         raise UsageError(
             "pyproject.toml:"
-            f" tool.lake_ci.cache.megabytes is {found!r}, and is to be a number"
+            f" tool.lake_ci.cache.megabytes is {found!r}, not a number of at least 0"
         )
     return found * 10**6

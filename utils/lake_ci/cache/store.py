@@ -82,7 +82,7 @@ class CacheEntry:
         """
         data = _read(self.folder / INPUTS)
         if hashlib.sha256(data).hexdigest() != self.inputs_sha256:
-            raise DamagedError(f"{self.folder / INPUTS} is damaged")
+            raise DamagedError(f"{self.folder / INPUTS} is corrupt")
         return data
 
     def copy(self, file: CachedFile, target: Path) -> None:
@@ -108,7 +108,7 @@ class CacheEntry:
         except OSError as error:
             raise DamagedError(f"{source}: {error.strerror}") from None
         if found.hexdigest() != file.sha256:
-            raise DamagedError(f"{source} is damaged")
+            raise DamagedError(f"{source} is corrupt")
 
 
 class Store:
@@ -134,7 +134,7 @@ class Store:
             return None
         entry = _load(folder)
         if entry.fingerprint != fingerprint:
-            raise DamagedError(f"{folder} holds another result")
+            raise DamagedError(f"{folder} belongs to another result")
         # A read-only store works as well, but does not record the last use.
         with contextlib.suppress(OSError):
             os.utime(folder)
@@ -279,7 +279,7 @@ def _load(folder: Path) -> CacheEntry:
     digest, _, text = _read(folder / MANIFEST).partition(b"\n")
     text = text.removesuffix(b"\n")
     if digest.decode("ascii", "replace") != hashlib.sha256(text).hexdigest():
-        raise DamagedError(f"{folder / MANIFEST} is damaged")
+        raise DamagedError(f"{folder / MANIFEST} is corrupt")
     try:
         body: dict[str, Any] = json.loads(text)
         if body["schema"] != SCHEMA:
@@ -297,7 +297,7 @@ def _load(folder: Path) -> CacheEntry:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(
-            f"{folder / MANIFEST} is of another shape: {error}"
+            f"{folder / MANIFEST} has an unexpected format: {error}"
         ) from None
     for file in entry.files:
         _belongs(file.path, entry.job, folder)
@@ -315,7 +315,7 @@ def _belongs(path: str, job: str, folder: Path) -> None:
         or not (parts[:2] == (results.REPORTS, job) or parts[:1] == ("dist",))
         or len(parts) < 2
     ):
-        raise DamagedError(f"{folder} names {path}, which is no file of {job}")
+        raise DamagedError(f"{folder} lists {path}, which is not a file of {job}")
 
 
 def _take(source: Path, name: str, target: Path) -> CachedFile:

@@ -57,32 +57,36 @@ class DeployOptions:
 
 def parser(environment: str = TRIAL) -> Parser:
     """Return the parser of `nox -s deploy`, with the default environment."""
-    parser = Parser("nox -s deploy --", "Deploy what `nox -s build` has built.")
+    parser = Parser("nox -s deploy --", "Deploy the wheel that `nox -s build` built.")
     parser.add_argument(
         "--environment",
         default=environment,
         metavar="E",
-        help=f"{', '.join(ENVIRONMENTS)}; else DEPLOY_ENVIRONMENT, else {TRIAL}",
+        help=f"{', '.join(ENVIRONMENTS)} (default: DEPLOY_ENVIRONMENT, then {TRIAL})",
     )
     parser.add_argument(
-        "--break-lock", action="store_true", help="take the lock of a dead deploy"
+        "--break-lock",
+        action="store_true",
+        help="take over the lock of a deploy that no longer runs",
     )
     parser.add_argument(
         "--tear-down", action="store_true", help="remove a trial's workspace at the end"
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--dry-run", action="store_true", help="say what a deploy would change"
+        "--dry-run", action="store_true", help="print what a deploy would change"
     )
     what.add_argument(
         "--rollback",
         nargs="?",
         const="",
         metavar="VERSION",
-        help="back to a version of the ledger; without one, to the one before",
+        help="roll back to a version of the ledger (default: the previous one)",
     )
-    what.add_argument("--status", action="store_true", help="what is deployed")
-    what.add_argument("--history", action="store_true", help="the ledger")
+    what.add_argument(
+        "--status", action="store_true", help="print the deployed version"
+    )
+    what.add_argument("--history", action="store_true", help="print the ledger")
     return parser
 
 

@@ -63,7 +63,7 @@ class Screenshots(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         report = ctx.root / REPORTS / "index.html"
         if not report.exists():
-            return Outcome(Status.SKIPPED, "no run has left a report")
+            return Outcome(Status.SKIPPED, "no report; run `nox` first")
         command = [
             str(ctx.python),
             "scripts/screenshot_report.py",

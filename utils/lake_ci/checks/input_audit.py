@@ -176,7 +176,7 @@ class InputAudit(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         job = self.variant.job
         if job.never_cached:
-            return Outcome(Status.SKIPPED, "always runs: nothing of it is ever reused")
+            return Outcome(Status.SKIPPED, "never cached: its inputs do not matter")
         every, declared = self.files(ctx)
         narrow = self.copies.make(f"{job.name}-declared", declared)
         done, result = self.run_job(ctx, narrow)
@@ -221,8 +221,7 @@ class InputAudit(Check):
         absent = self.copies.take(copy, job, self.graph)
         if absent is not None:
             message = (
-                f"not run: it takes what {absent} leaves,"
-                " and that did not pass in its copy"
+                f"not run: {absent}, whose artifacts it needs, did not pass in its copy"
             )
             return Completed((), 0, "", "", 0.0), message
         env = {**ctx.env, SWITCH: Mode.OFF.value}
@@ -237,7 +236,7 @@ class InputAudit(Check):
         try:
             result = results.read(copy / REPORTS / self.variant.id)
         except BadResultError:
-            return done, f"not run: {done.last_lines(3) or 'it left no result'}"
+            return done, f"not run: {done.last_lines(3) or 'no result was written'}"
         if passed(result):
             self.copies.left.setdefault(job.name, copy)
         return done, result
@@ -253,8 +252,8 @@ class InputAudit(Check):
             return Outcome(Status.SUCCESS, words)
         message = f"{self.variant.session} fails in a copy of all files that git lists"
         hint = (
-            f"it fails here, too (`{self.variant.reproduce}`),"
-            " or reads a file that git ignores"
+            f"it also fails here (`{self.variant.reproduce}`),"
+            " or it reads a file that git ignores"
         )
         return Outcome(
             Status.FAILURE,
@@ -281,15 +280,12 @@ class InputAudit(Check):
         named = named_in(text, absent)
         likely = [name for name in named if name in read] or named or list(read)
         message = (
-            f"{self.variant.session} does not come out the same without the files it"
-            " does not declare"
+            f"{self.variant.session} has another result without its undeclared files"
         )
         hint = f"add them to `inputs` of {self.name} in noxfile.py"
-        changed = "; ".join(differing(result, expected)) or "other files are left"
+        changed = "; ".join(differing(result, expected)) or "other artifacts"
         if not likely:
-            words = (
-                f"{message} ({changed}); which of them it reads cannot be told: {hint}"
-            )
+            words = f"{message} ({changed}); which of them it reads is unknown: {hint}"
             return Outcome(
                 Status.FAILURE, message, (Finding(self.name, "undeclared", words),)
             )
@@ -297,7 +293,7 @@ class InputAudit(Check):
             Finding(
                 self.name,
                 "undeclared",
-                f"{name} is read and not declared ({changed}); {hint}",
+                f"{name} is read but not declared ({changed}); {hint}",
                 file=name,
             )
             for name in likely[:NAMED]
@@ -323,7 +319,7 @@ class InputAuditOptions:
 
 def parser() -> Parser:
     """Return the parser of the options of `nox -s inputs`."""
-    parser = Parser("nox -s inputs --", "Run jobs on what they declare to read.")
+    parser = Parser("nox -s inputs --", "Run each job with only its declared inputs.")
     parser.add_argument("jobs", nargs="*", metavar="JOB", help="only this job")
     return parser
 

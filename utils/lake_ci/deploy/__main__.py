@@ -43,7 +43,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--emulator",
         action="store_true",
-        help="the workspace is one of ours: make what it lacks",
+        help="the workspace is the emulator: create what is missing",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true")
@@ -67,8 +67,8 @@ def main(argv: list[str], env: Mapping[str, str], events: Events) -> int:
     except KeyboardInterrupt as error:
         outcome, code = "interrupted", 130
         events.text(
-            f"stopped by {str(error) or 'SIGINT'}; type the same again, and it"
-            " completes or undoes what was begun"
+            f"stopped by {str(error) or 'SIGINT'}; rerun the same command to complete"
+            " or undo the deploy"
         )
     except Exception as error:  # noqa: B902 - printed by Python with secrets
         outcome, code = "failed", 1
@@ -109,7 +109,7 @@ def _do(
 def _break_locks(connection: Connection, events: Events, clock: Clock) -> None:
     with events.step("break lock") as step:
         lock = Lock(connection.workspace, f"{connection.target.base}/locks", clock)
-        step.detail = "; ".join(lock.break_all()) or "nobody held it"
+        step.detail = "; ".join(lock.break_all()) or "no lock was held"
 
 
 def _context(

@@ -48,19 +48,17 @@ def verify(root: Path) -> Artifacts:
     commit = _clean_commit(root)
     part = results.incomplete((root / CHECKSUMS).parent)
     if part is not None:
-        raise RefusedError(f"{DIST}/ is not of a whole build: {part}", BUILD)
+        raise RefusedError(f"{DIST}/ is incomplete: {part}", BUILD)
     sums = _sums(root)
     _refuse_other_files(root, sums)
     wheels = [name for name in sorted(sums) if name.endswith(".whl")]
     if len(wheels) != 1:
-        raise RefusedError(
-            f"{DIST}/ holds {len(wheels)} wheels, where one is deployed", BUILD
-        )
+        raise RefusedError(f"{DIST}/ holds {len(wheels)} wheels, expected 1", BUILD)
     wheel = root / DIST / wheels[0]
     package, version = _metadata(wheel)
     if not _is_of(root, version, commit):
         raise RefusedError(
-            f"{wheel.name} is not of this commit, {commit[:SHORT]}",
+            f"{wheel.name} was not built from this commit, {commit[:SHORT]}",
             f"{BUILD}, then deploy again",
         )
     return Artifacts(wheel, package, version, sums[wheel.name], commit)
@@ -71,7 +69,7 @@ def _clean_commit(root: Path) -> str:
     commit = git.commit(root)
     if commit is None:
         raise RefusedError(
-            "this is no git checkout with a commit",
+            "not a git checkout with a commit",
             "clone the repository, and deploy from there",
         )
     if git.is_dirty(root):
@@ -99,7 +97,7 @@ def _refuse_other_files(root: Path, sums: Mapping[str, str]) -> None:
             )
         if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
             raise RefusedError(
-                f"{DIST}/{name} is not the file that was built: its sha256 is another",
+                f"{DIST}/{name} differs from the built file: its sha256 does not match",
                 BUILD,
             )
 
@@ -113,7 +111,7 @@ def _sums(root: Path) -> dict[str, str]:
         ) from None
     matches = [LINE.fullmatch(line) for line in lines]
     if not lines or not all(matches):
-        raise RefusedError(f"{CHECKSUMS} is no list of checksums", BUILD)
+        raise RefusedError(f"{CHECKSUMS} is not a list of checksums", BUILD)
     return {match[2]: match[1] for match in matches if match}
 
 
@@ -130,7 +128,7 @@ def _metadata(wheel: Path) -> tuple[str, str]:
                 archive.read(name).decode("utf-8"), headersonly=True
             )
     except (OSError, ValueError, zipfile.BadZipFile):
-        raise RefusedError(f"{DIST}/{wheel.name} is no wheel", BUILD) from None
+        raise RefusedError(f"{DIST}/{wheel.name} is not a wheel", BUILD) from None
     return str(metadata["Name"]), str(metadata["Version"])
 
 

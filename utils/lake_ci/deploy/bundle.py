@@ -116,7 +116,7 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
     beside = _beside(root)
     if name not in body["targets"]:
         raise RefusedError(
-            f"{FILE}: there is no target {name!r}",
+            f"{FILE}: no target {name!r}",
             f"there are {', '.join(body['targets'])}",
         )
     chosen = body["targets"][name] or {}
@@ -191,12 +191,12 @@ def _job(
     Its scripts must exist.
     """
     if name not in jobs:
-        raise RefusedError(f"{FILE}: there is no job {name!r}, which {TABLE} names")
+        raise RefusedError(f"{FILE}: no job {name!r}, which {TABLE} names")
     resolved: dict[str, Any] = json.loads(_resolved(json.dumps(jobs[name]), values))
     for task in resolved["tasks"]:
         script = task["spark_python_task"]["python_file"]
         if not (root / script).is_file():
-            raise RefusedError(f"{FILE}: the job runs {script}, which is not there")
+            raise RefusedError(f"{FILE}: the job runs {script}, which does not exist")
     return resolved
 
 
@@ -239,7 +239,7 @@ def _sample(
     where = f"pyproject.toml: {TABLE}"
     for each in wanted:
         if each not in targets:
-            raise RefusedError(f"{where}: sample_on: there is no target {each!r}")
+            raise RefusedError(f"{where}: sample_on: no target {each!r}")
     if sample is None:
         if wanted or "compare" in beside:
             raise RefusedError(f"{where} names no sample")
@@ -249,7 +249,7 @@ def _sample(
     if name not in wanted:
         return None
     if not (root / sample).is_dir():
-        raise RefusedError(f"{where}: there is no folder {sample!r}")
+        raise RefusedError(f"{where}: no folder {sample!r}")
     return str(sample)
 
 
@@ -260,11 +260,11 @@ def _comparison(root: Path, settings: Any, *, used: bool) -> Comparison | None:
     where = f"pyproject.toml: {TABLE[:-1]}.compare]"
     known = [each.name for each in fields(Comparison)]
     if not isinstance(settings, dict) or not set(settings) <= set(known):
-        raise RefusedError(f"{where} has to be a table of {', '.join(known)}")
+        raise RefusedError(f"{where} must be a table of {', '.join(known)}")
     made = Comparison(**{"arguments": (), **_with_tuples(settings)})
     unnamed = [folder for folder in FOLDERS if folder not in made.arguments]
     if unnamed:
-        raise RefusedError(f"{where}: arguments do not name {unnamed[0]}")
+        raise RefusedError(f"{where}: arguments lack {unnamed[0]}")
     if used:
         _check_folders(root, made.path, where)
     return made if used else None
@@ -274,7 +274,7 @@ def _check_folders(root: Path, folders: Sequence[str], where: str) -> None:
     """Raise RefusedError for a folder that does not exist."""
     for folder in folders:
         if not (root / folder).is_dir():
-            raise RefusedError(f"{where}: path: there is no folder {folder!r}")
+            raise RefusedError(f"{where}: path: no folder {folder!r}")
 
 
 def _with_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,7 +290,7 @@ def _limits(settings: Mapping[str, Any]) -> Limits:
     unknown = sorted(set(settings) - known)
     if unknown:
         raise RefusedError(
-            f"pyproject.toml: {TABLE} knows no limit {unknown[0]!r}",
+            f"pyproject.toml: {TABLE} has an unknown limit {unknown[0]!r}",
             f"there are {sorted(known)}",
         )
     return Limits(**settings)
@@ -311,4 +311,4 @@ def _resolved(text: str, values: Mapping[str, str]) -> str:
             text = text.replace(f"${{{name}}}", values[name])
         if text == before:
             return text
-    raise RefusedError(f"{FILE}: the variables go round in a circle")
+    raise RefusedError(f"{FILE}: the variables refer to each other in a circle")

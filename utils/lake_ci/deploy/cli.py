@@ -137,7 +137,7 @@ def failed(arguments: Sequence[str], output: str) -> WorkspaceError:
             retryable=code in PASSING,
         )
     if "authentication information" in text or "Authorization failed" in text:
-        hint = "the workspace does not accept the credentials (any more)"
+        hint = "the workspace rejected the credentials, which may have expired"
         return WorkspaceError(f"{_name(arguments)}: {hint}", code="UNAUTHENTICATED")
     retryable = bool(
         re.search(

@@ -95,7 +95,7 @@ class Installation:
         """
         known = {each.path: each for each in self.wheels()}
         if wheel in known and known[wheel].state == "INSTALLED":
-            return "was installed already"
+            return "was already installed"
         self._workspace.install(self._cluster, wheel)
         self._installed(wheel)
         return "installed"
@@ -114,7 +114,7 @@ class Installation:
         }
         if not leaving:
             return (
-                "no other version was there, so no restart"
+                "no other version was installed, no restart needed"
                 if not others
                 else "removed, no restart needed"
             )
@@ -139,7 +139,7 @@ class Installation:
             f"{name or 'a run'} ({number})"
             for number, name in self.runs_of_others().items()
         )
-        late = f"the cluster must restart, which would cut {names}: not ended"
+        late = f"the cluster must restart, but these runs did not end: {names}"
         poll_until(look, self._limits.busy, late, self._limits, self._clock)
 
     def _uninstall_others(self, wheel: str | None) -> list[Library]:
@@ -176,7 +176,7 @@ class Installation:
         def look() -> bool | None:
             for each in self.wheels():
                 if each.path == wheel and each.state in BROKEN:
-                    reason = "; ".join(each.messages) or "it says no more"
+                    reason = "; ".join(each.messages) or "no reason given"
                     raise StepError(
                         f"{PurePosixPath(wheel).name} is {each.state}"
                         f" on the cluster: {reason}"

@@ -34,8 +34,8 @@ RUNTIME = "15.4.x-scala2.12"
 NODE = "m5d.large"
 WAYS = (
     "set DATABRICKS_HOST with DATABRICKS_TOKEN, or with DATABRICKS_CLIENT_ID and"
-    " DATABRICKS_CLIENT_SECRET; or DATABRICKS_CONFIG_PROFILE; or let GitHub's OIDC in"
-    " by DATABRICKS_AUTH_TYPE=github-oidc"
+    " DATABRICKS_CLIENT_SECRET; or DATABRICKS_CONFIG_PROFILE; or use GitHub OIDC with"
+    " DATABRICKS_AUTH_TYPE=github-oidc"
 )
 # An HTTP header cannot contain other characters, and a shorter token would not be
 # redacted.
@@ -75,7 +75,7 @@ def connect(
     host = str(config.host)
     if target.host is not None and host.rstrip("/") != target.host.rstrip("/"):
         raise NoWorkspaceError(
-            f"the credentials are of {host}, and {target.name} is in {target.host}",
+            f"the credentials are for {host}, but {target.name} is in {target.host}",
             f"use those of {target.host}, or correct {FILE}",
         )
     token = _token(config, target)
@@ -105,8 +105,7 @@ def _cluster(workspace: Workspace, target: Target) -> str:
     found = workspace.find_cluster(target.cluster)
     if found is None:
         raise RefusedError(
-            f"there is no cluster of the name {target.cluster!r},"
-            f" which {FILE} looks up"
+            f"no cluster has the name {target.cluster!r}, which {FILE} looks up"
         )
     return found
 
@@ -127,7 +126,7 @@ def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
     except ValueError as error:
         reason = str(error).splitlines()[0].partition(". Config:")[0]
         raise NoWorkspaceError(
-            f"there are no credentials for {target.name}: {reason}", WAYS
+            f"no credentials for {target.name}: {reason}", WAYS
         ) from None
 
 
@@ -140,7 +139,7 @@ def _token(config: Config, target: Target) -> str:
         header = config.authenticate().get("Authorization", "")
     except (ValueError, OSError, DatabricksError) as error:
         raise NoWorkspaceError(
-            f"no token for {target.name} could be had: {error}", WAYS
+            f"could not get a token for {target.name}: {error}", WAYS
         ) from None
     if not header.startswith("Bearer "):
         raise NoWorkspaceError(

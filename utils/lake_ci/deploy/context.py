@@ -55,7 +55,7 @@ class DeployContext:
         try:
             found = releases.parse(content or b"")
         except ValueError:
-            raise StepError(f"{folder} holds no release (any more)") from None
+            raise StepError(f"{folder} does not contain a release") from None
         for name, expected in found.files.items():
             content = self.workspace.read(f"{folder}/{name}")
             if content is None or hashlib.sha256(content).hexdigest() != expected:

@@ -154,7 +154,7 @@ class Ledger:
             not self._workspace.write(path, content, overwrite=False)
             and self._workspace.read(path) != content
         ):
-            raise StepError(f"somebody else wrote {path}")
+            raise StepError(f"another process wrote {path}")
         return numbered
 
     def pending(self) -> Pending | None:
@@ -187,7 +187,8 @@ class Ledger:
         ]
         if not all(name.isdigit() for name in names):
             raise WorkspaceError(
-                f"{self._folder} holds files that are no entries: {', '.join(names)}"
+                f"{self._folder} contains files that are not entries:"
+                f" {', '.join(names)}"
             )
         return sorted(int(name) for name in names)
 

@@ -130,16 +130,15 @@ class Lock:
             held = self._living(cleared)
         raise RefusedError(
             f"another deploy holds the lock: {held}",
-            "wait for it; if it is not there any more,"
-            " type the same with `--break-lock`",
+            "wait for it; if it no longer runs, rerun the command with `--break-lock`",
         )
 
     def check(self, me: Holder) -> None:
         """Raise LostLockError if the lock is no longer held."""
         if self._read(me.id) != me:
             raise LostLockError(
-                "the lock was broken by somebody,"
-                " so this deploy stops here and undoes nothing"
+                "another deploy broke the lock: this deploy stops here and undoes"
+                " nothing"
             )
 
     def give_back(self, me: Holder) -> None:
@@ -151,7 +150,7 @@ class Lock:
         holders = []
         for name in self._workspace.names(self._folder):
             holder = self._read(name.removesuffix(".json"))
-            holders.append(str(holder) if holder else f"somebody ({name})")
+            holders.append(str(holder) if holder else f"unknown ({name})")
             self._workspace.delete(f"{self._folder}/{name}")
         return holders
 
@@ -188,7 +187,7 @@ class Lock:
             return Holder(**json.loads(content))
         except (ValueError, TypeError):
             raise WorkspaceError(
-                f"the lock {self._path(key)} cannot be read; type the same with"
+                f"the lock {self._path(key)} cannot be read; rerun the command with"
                 " `--break-lock` if no deploy runs"
             ) from None
 

@@ -25,7 +25,7 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
             cleared = context.lock.take(context.me)
             step.detail = f"held by {context.me.who}"
             if cleared:
-                step.detail += f"; cleared away that of {cleared[0]}, which is gone"
+                step.detail += f"; removed the stale lock of {cleared[0]}"
     except BaseException:
         # After any error, a lock file that was written must be deleted.
         with suppress(WorkspaceError):
@@ -54,7 +54,7 @@ def _unlock(context: DeployContext) -> None:
             context.target.limits,
             context.clock,
         )
-        step.detail = "given back"
+        step.detail = "released"
 
 
 def forget_if_complete(context: DeployContext, pending: Pending) -> bool:
@@ -103,5 +103,5 @@ def finish_interrupted(
     if not undo_deploy(
         context, pending, f"the deploy of {pending.version} was interrupted"
     ):
-        raise StepError("what an interrupted deploy left could not be undone")
+        raise StepError("the interrupted deploy could not be undone")
     return None

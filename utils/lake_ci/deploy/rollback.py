@@ -52,7 +52,7 @@ def find_target(entries: list[LedgerEntry], version: str | None) -> RollbackTarg
     """
     stack = release_stack(entries)
     if not stack:
-        raise RefusedError("nothing is deployed, so there is nothing to roll back")
+        raise RefusedError("nothing is deployed: nothing to roll back")
     keep = len(stack) - 1 if version is None else _newest(stack, version)
     undone = stack[keep:]
     first = undone[0].number if undone else len(entries) + 1
@@ -69,9 +69,7 @@ def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
     ]
     if not matches:
         known = ", ".join(str(entry.version) for entry in stack)
-        raise RefusedError(
-            f"{version} is not among what was deployed and not rolled back: {known}"
-        )
+        raise RefusedError(f"{version} is not a version to roll back to: {known}")
     return matches[-1]
 
 
@@ -89,7 +87,7 @@ def roll_back(context: DeployContext, version: str | None) -> str:
         assert current is not None
         if not found.undone:
             with context.events.step("compare") as step:
-                step.detail = f"{current.version} is what runs: nothing to roll back"
+                step.detail = f"{current.version} is deployed: nothing to roll back"
             return UNCHANGED
         to, leaving = _verify(context, current, found)
         job = context.workspace.job(context.target.job["name"])
@@ -132,8 +130,8 @@ def _verify(
         to = context.release(found.folder) if found.folder else None
         leaving = context.release(str(found.undone[-1].folder))
         step.detail = (
-            f"{current.version} → {to.version if to else 'nothing deployed'}; its"
-            " files are whole"
+            f"{current.version} → {to.version if to else 'nothing deployed'}; its files"
+            " are complete"
         )
     return to, leaving
 
@@ -212,7 +210,7 @@ def _set_tables_back(
         context.ledger.note(ended)
         step.detail = "; ".join(describe_restore(result))
         step.findings.extend(
-            f"{name} was left: {why}" for name, why in result["left"].items()
+            f"{name} was not restored: {why}" for name, why in result["left"].items()
         )
         step.status = "warning" if result["left"] else "success"
     return ended
@@ -226,8 +224,7 @@ def _assert_version(
         wanted = to.version if to else None
         if inside["version"] != wanted:
             raise StepError(
-                f"inside the cluster runs {leaving.package}"
-                f" {inside['version']}, not {wanted}"
+                f"the cluster runs {leaving.package} {inside['version']}, not {wanted}"
             )
         step.detail = (
             f"{wanted or 'no ' + leaving.package} on Python {inside['python']}"

@@ -89,12 +89,11 @@ class Rollout:
         with context.events.step("plan") as step:
             if context.ledger.pending() is not None:
                 step.findings.append(
-                    "a deploy was interrupted here:"
-                    " it would be resumed or undone first"
+                    "a deploy was interrupted here: it would be resumed or undone first"
                 )
             if self._is_unchanged(current):
                 step.detail = (
-                    f"{self.release.version} runs already: nothing would change"
+                    f"{self.release.version} is already deployed: nothing would change"
                 )
             else:
                 before = current.version if current else None
@@ -123,8 +122,8 @@ class Rollout:
             unchanged = self._is_unchanged(current)
             if unchanged and current is not None:
                 step.detail = (
-                    f"{current.version} runs since {current.finished}, by {current.by}:"
-                    " nothing to change"
+                    f"{current.version} was deployed at {current.finished} by"
+                    f" {current.by}: nothing to change"
                 )
             else:
                 step.detail = (
@@ -152,9 +151,9 @@ class Rollout:
                 is not None
             ):
                 raise RefusedError(
-                    f"{self.release.version} is known with other bytes"
+                    f"{self.release.version} was already deployed with other content"
                     f" ({name}, this is {digest})",
-                    "a version is deployed once: commit, and run `nox -s build`",
+                    "a deployed version cannot change: commit, then run `nox -s build`",
                 )
 
     def _upload(self) -> None:
@@ -168,8 +167,8 @@ class Rollout:
                 if there != content:
                     if whole:
                         raise RefusedError(
-                            f"{folder}/{name} is not what was uploaded once;"
-                            f" delete {folder}"
+                            f"{folder}/{name} differs from the uploaded file; delete"
+                            f" {folder}"
                         )
                     workspace.write(f"{folder}/{name}", content, overwrite=True)
                     new += 1
@@ -327,7 +326,7 @@ class Rollout:
         with self.context.events.step("version") as step:
             if found["version"] != self.release.version:
                 raise StepError(
-                    f"inside the cluster runs {self.release.package}"
+                    f"the cluster runs {self.release.package}"
                     f" {found['version']}, not {self.release.version}"
                 )
             wrong = unexpected_package_changes(before, found)
@@ -338,15 +337,15 @@ class Rollout:
                 )
             own = ", ".join(sorted(set(found["own"]) - {self.release.package}))
             step.detail = (
-                f"{found['version']} on Python {found['python']}; of its packages only"
-                f" its own changed ({own})"
+                f"{found['version']} on Python {found['python']}; only its own packages"
+                f" changed ({own})"
             )
 
     def _compare(self, found: Mapping[str, Any], embedded: Embedded | None) -> None:
         gold = found["gold"]
         with self.context.events.step("gold") as step:
             if not gold:
-                raise StepError(f"there is no gold table in {self.context.target.lake}")
+                raise StepError(f"no gold table in {self.context.target.lake}")
             rows = ", ".join(
                 f"{name} {table['rows']:,}" for name, table in sorted(gold.items())
             )
@@ -356,10 +355,10 @@ class Rollout:
             wrong = gold_differences(embedded.gold(), gold)
             if wrong:
                 raise StepError(
-                    "the gold tables are not what the embedded run makes:"
+                    "the gold tables differ from those of the embedded run:"
                     f" {'; '.join(wrong)}"
                 )
-            step.detail = f"as the embedded run makes them, rows and sums: {rows}"
+            step.detail = f"rows and sums equal to the embedded run: {rows}"
 
 
 def _check(content: bytes | None, expected: str, path: str) -> None:

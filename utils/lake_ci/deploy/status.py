@@ -27,13 +27,13 @@ def tell(context: DeployContext) -> bool:
             *_version_lines(current),
         ]
         for holder, stale in context.lock.holders():
-            fate = "; stale: the next deploy clears it away" if stale else ""
+            fate = "; stale: the next deploy removes it" if stale else ""
             lines.append(f"lock         {holder}{fate}")
         drift = list(_drift(context, current))
         if pending is not None and (current is None or pending.id != current.id):
             drift.append(
-                f"a {pending.kind} of {pending.version} did not come to its end; deploy"
-                " again to finish it"
+                f"a {pending.kind} of {pending.version} was interrupted; deploy again"
+                " to finish it"
             )
         context.events.text("\n".join(lines))
         step.detail = (current and current.version) or "nothing is deployed"
@@ -73,7 +73,7 @@ def _wheel_drift(context: DeployContext, release: Release | None) -> Iterator[st
         for each in context.installation.wheels()
     )
     yield (
-        f"the cluster holds {found or 'no wheel'}, not"
+        f"the cluster has {found or 'no wheel'}, not"
         f" {release.wheel if release else 'none'}"
     )
 
@@ -84,9 +84,9 @@ def _job_drift(context: DeployContext, release: Release | None) -> Iterator[str]
     if release is None:
         return
     if job is None:
-        yield f"the job {name!r} is gone"
+        yield f"the job {name!r} was deleted"
     elif not scheduled_job.agrees(release.settings(context.cluster), job.settings):
-        yield f"the job {name!r} was changed by somebody"
+        yield f"the job {name!r} was changed outside of a deploy"
 
 
 def history(context: DeployContext) -> None:
@@ -99,5 +99,5 @@ def history(context: DeployContext) -> None:
             f" {entry.by}{'  ' + entry.said if entry.said else ''}"
             for entry in reversed(entries)
         ]
-        context.events.text("\n".join(lines) or "nothing was ever deployed")
+        context.events.text("\n".join(lines) or "no deploys")
         step.detail = f"{len(entries)} entries"

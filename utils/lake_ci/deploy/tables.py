@@ -60,7 +60,8 @@ def unexpected_package_changes(
     had, has = before["packages"], after["packages"]
     own = {*before["own"], *after["own"]}
     return [
-        f"{name}: {had.get(name, 'not there')} before, {has.get(name, 'gone')} now"
+        f"{name}: {had.get(name, 'not installed')} before,"
+        f" {has.get(name, 'not installed')} now"
         for name in sorted({*had, *has})
         if had.get(name) != has.get(name) and name not in own
     ]
@@ -76,14 +77,14 @@ def gold_differences(
     wrong = []
     for name in sorted({*expected, *found}):
         if name not in found:
-            wrong.append(f"{name} is not there")
+            wrong.append(f"{name} does not exist")
             continue
         if name not in expected:
             continue  # the lake may contain tables of other projects
         one, two = expected[name], found[name]
         if one["rows"] != two["rows"]:
             wrong.append(
-                f"{name} holds {two['rows']:,} rows, the embedded run {one['rows']:,}"
+                f"{name} has {two['rows']:,} rows, the embedded run {one['rows']:,}"
             )
         for column in sorted({*one["sums"], *two["sums"]}):
             if not _same(one["sums"].get(column), two["sums"].get(column)):

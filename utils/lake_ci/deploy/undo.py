@@ -36,19 +36,17 @@ def undo_deploy(context: DeployContext, pending: Pending, why: str) -> bool:
             # Its entry is in the ledger: the deploy succeeded, and only a later request
             # failed.
             context.ledger.forget()
-            step.detail = (
-                f"{last.version or 'nothing'} is deployed, and the ledger says so"
-            )
+            step.detail = f"{last.version or 'nothing'} is deployed and in the ledger"
             return True
         release, undone, failed, runs = _undo_all(context, last, pending)
         where = f"to {release.version}" if release else "to nothing deployed"
         step.detail = f"back {where}: {'; '.join(undone)}"
         if failed:
             step.status = "failure"
-            step.detail = f"not all of the way back {where}: {'; '.join(failed)}"
+            step.detail = f"not completely back {where}: {'; '.join(failed)}"
             step.findings = [
                 *failed,
-                "type the same again: it begins with what is left to undo",
+                "rerun the same command: it continues the undo",
             ]
             return False
         undoing = replace(pending, kind="returned", runs=(*pending.runs, *runs))
@@ -76,7 +74,7 @@ def _undo_all(
         failed, "the last good release", lambda: _last_good(context, last)
     )
     if not failed:
-        _attempt(failed, "what still runs", lambda: stop_runs(context, pending.runs))
+        _attempt(failed, "the active runs", lambda: stop_runs(context, pending.runs))
         _attempt(failed, "the wheel", lambda: undone.append(_wheel(context, release)))
         _attempt(
             failed, "the job", lambda: undone.append(_job(context, release, pending))
@@ -128,7 +126,7 @@ def describe_restore(found: Mapping[str, Any]) -> list[str]:
         )
     if found["dropped"]:
         words.append(f"dropped {', '.join(found['dropped'])}")
-    words += [f"left {name}: {why}" for name, why in found["left"].items()]
+    words += [f"{name} was not restored: {why}" for name, why in found["left"].items()]
     return words or ["no table had changed"]
 
 

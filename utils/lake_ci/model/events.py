@@ -117,11 +117,11 @@ def _deselected(
     A job that is requested by name runs for any event.
     """
     if job.name in unwanted:
-        return "asked to skip it"
+        return "skipped by --skip"
     if job.name in wanted:
         return None
     if wanted:
-        return f"only {', '.join(sorted(wanted))} asked for"
+        return f"not in --only {','.join(sorted(wanted))}"
     return _why_not(job, event)
 
 

@@ -153,8 +153,7 @@ class Graph:
         for need in job.needs:
             if need not in self.jobs:
                 hint = (
-                    "a need is declared above the job that needs"
-                    f" it{nearest(need, self.jobs)}"
+                    f"declare it above the job that needs it{nearest(need, self.jobs)}"
                 )
                 raise UsageError(
                     f"{where} needs {need!r}, which is not declared", hint=hint

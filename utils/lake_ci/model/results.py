@@ -233,7 +233,7 @@ def from_json(body: Mapping[str, Any]) -> Result:
     Raises KeyError, TypeError or ValueError if the object has another shape.
     """
     if body["schema"] != SCHEMA:
-        raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}; run it again")
+        raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}; rerun the job")
     fields = {key: body[key] for key in Result.__dataclass_fields__}
     if fields["reused"] is not None:
         fields["reused"] = {key: str(fields["reused"][key]) for key in ("run", "since")}

@@ -18,14 +18,16 @@ def manage(suite: Suite, session: nox.Session) -> None:
         parser = Parser("nox -s cache --", __doc__)
         chosen = parser.add_mutually_exclusive_group()
         chosen.add_argument(
-            "--status", action="store_true", help="how much is kept, and where"
+            "--status",
+            action="store_true",
+            help="print the size and folder of the cache (default)",
         )
         chosen.add_argument(
             "--prune",
             action="store_true",
-            help="remove what is over the limit, oldest use first",
+            help="evict the least recently used results above the limit",
         )
-        chosen.add_argument("--clear", action="store_true", help="remove all of it")
+        chosen.add_argument("--clear", action="store_true", help="remove all results")
         options = parser.parse_args(session.posargs)
         folder = lookup.store_folder(suite.root, suite.env)
         print(
@@ -54,12 +56,12 @@ def tell(store: Store, *, prune: bool, clear: bool) -> str:
     except OSError as error:
         raise LakeCiError(
             f"{store.folder}: {error.strerror}",
-            hint=f"{lookup.FOLDER_VARIABLE} names another folder",
+            hint=f"{lookup.FOLDER_VARIABLE} sets another folder",
         ) from None
 
 
 def _amount(entries: int, size: int) -> str:
-    number = f"{count(entries, 'result')}" if entries != 0 else "no result"
+    number = f"{count(entries, 'result')}" if entries != 0 else "no results"
     return f"{number}, {_megabytes(size)}" if entries else number
 
 

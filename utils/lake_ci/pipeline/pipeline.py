@@ -75,7 +75,9 @@ def arguments() -> Parser:
         dest="parallel",
         help="run N sessions at once (default: one per CPU)",
     )
-    found.add_argument("--plain", action="store_true", help="no live board")
+    found.add_argument(
+        "--plain", action="store_true", help="print lines instead of the live board"
+    )
     found.add_argument(
         "--no-cache",
         action="store_true",
@@ -117,14 +119,14 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
     """Run the session `plan`: print what would run, and run nothing."""
     with exit_on_error(suite.redact):
         found = parser("-s plan ")
-        found.add_argument("--json", action="store_true", help="for a program")
+        found.add_argument("--json", action="store_true", help="print JSON")
         found.add_argument(
-            "--mermaid", action="store_true", help="as a Mermaid flowchart"
+            "--mermaid", action="store_true", help="print a Mermaid flowchart"
         )
         found.add_argument(
             "--why",
             metavar="JOB",
-            help="all inputs of this job that differ, not the first ones alone",
+            help="list every changed input of this job",
         )
         options = found.parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
@@ -401,7 +403,7 @@ class Pipeline:
         }
         write_whole(self.suite.root / REPORTS / LAST, json.dumps(last) + "\n")
         lines = efficiency.text(efficiency.of(overview))
-        print("\n".join([*lines, f"all of it: {REPORTS}/index.html"]), flush=True)
+        print("\n".join([*lines, f"full report: {REPORTS}/index.html"]), flush=True)
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
@@ -462,7 +464,7 @@ class Pipeline:
             return CheckResult("session", Status.SKIPPED, detail=why), "need-failed"
         message = (
             str(entry.get("reason") or "")
-            or "nox could not make the environment; its own words stand above"
+            or "nox could not create the environment; see its output above"
         )
         findings = (Finding("nox", "no-result", message),)
         check = CheckResult(

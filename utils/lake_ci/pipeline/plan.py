@@ -31,11 +31,13 @@ def parser(session: str) -> Parser:
     parser.add_argument(
         "--event", metavar="E", help=f"simulate this event: {', '.join(EVENTS)}"
     )
-    parser.add_argument("--branch", metavar="B", help="simulate it on this branch")
+    parser.add_argument(
+        "--branch", metavar="B", help="simulate the event on this branch"
+    )
     parser.add_argument(
         "--environment",
         metavar="E",
-        help="deploy there (default: trial)",
+        help="deploy to this environment (default: trial)",
     )
     parser.add_argument(
         "--only",
@@ -67,7 +69,7 @@ def plan_of(
             like = nearest(options.environment, ENVIRONMENTS)
             raise UsageError(f"no environment {options.environment!r}{like}")
         if not any(job.environment for job in graph):
-            raise UsageError("no job deploys, so --environment means nothing here")
+            raise UsageError("--environment has no effect: no job deploys")
     event = events.current(root, env, name=options.event, branch=options.branch)
     return events.select(
         graph, event, only=_split(options.only), skip=_split(options.skip)
@@ -141,7 +143,7 @@ def estimate_text(estimate: Estimate) -> list[str]:
     lines.append(f"critical path: {path}, about {about(estimate.path_seconds)}")
     if estimate.quick is not None and estimate.quick[1] < estimate.seconds:
         session, seconds = estimate.quick
-        lines.append(f"`nox -s {session}` answers in about {about(seconds)}")
+        lines.append(f"`nox -s {session}` takes about {about(seconds)}")
     return lines
 
 
@@ -206,8 +208,8 @@ def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
     """
     if not verdicts:
         return [
-            f"{job.name} runs when it is asked for: this event does not start it, or"
-            " nothing is reused here"
+            f"{job.name} is not looked up: this event does not start it, or the cache"
+            " is off"
         ]
     lines = []
     for each in verdicts:

@@ -192,7 +192,10 @@ class _Gathering:
                 replace(
                     each,
                     state=State.FAILURE,
-                    why=f"it says {each.state.word}, GitHub says {github_result}",
+                    why=(
+                        f"its result is {each.state.word}, but GitHub reports"
+                        f" {github_result}"
+                    ),
                 )
                 for each in sessions
             )
@@ -226,7 +229,7 @@ class _Gathering:
         github_result: str | None,
     ) -> tuple[State, str]:
         if self.running:
-            return State.RUNNING, "has not ended yet"
+            return State.RUNNING, "still running"
         stopped = [
             need
             for need in job.needs
@@ -239,8 +242,8 @@ class _Gathering:
         file = f"{REPORTS}/{variant.id}/{results.FILE_NAME}"
         for refused in self.refused:
             if refused.file == file:
-                return State.FAILURE, f"its result does not count: {refused.reason}"
-        return State.FAILURE, "it left no result"
+                return State.FAILURE, f"its result was ignored: {refused.reason}"
+        return State.FAILURE, "no result was written"
 
 
 def _choose(
@@ -274,8 +277,8 @@ def _choose(
         for folder, result in entries:
             if folder != found[job][0]:
                 reason = (
-                    f"is of attempt {result.attempt}; that of attempt"
-                    f" {found[job][1].attempt} counts"
+                    f"is of attempt {result.attempt}; attempt {found[job][1].attempt}"
+                    " is used"
                 )
                 refused.append(
                     Refused(f"{REPORTS}/{folder.name}/{results.FILE_NAME}", reason)
@@ -303,8 +306,5 @@ def _past(path: Path) -> tuple[list[Past], tuple[str, ...]]:
         return [], ()
     except (OSError, ValueError) as error:
         return [], (
-            (
-                f"reports/{history.FILE} cannot be read,"
-                f" so there is no run to compare with: {error}"
-            ),
+            f"reports/{history.FILE} cannot be read; the run is not compared: {error}",
         )

@@ -32,7 +32,7 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
         source_url.startswith("https://") and source_url.endswith("/")
     ):
         raise ValueError(
-            f"source_url {source_url!r} is no https:// address that ends in /"
+            f"source_url {source_url!r} is not an https:// address that ends in /"
         )
     base = source_url or "../"
     lists = page_data.build(overview, base)
@@ -76,12 +76,12 @@ def _parts(overview: Overview, lists: PageData, base: str) -> Iterator[_Part]:
     yield _Part("timeline", "Timeline", "Timeline", _timeline(overview))
     yield _Part("jobs", "Jobs", "Jobs", sections.jobs(overview))
     comparison = sections.comparison(overview)
-    yield _Part("comparison", "Before", "Compared with the run before", comparison)
+    yield _Part("comparison", "Before", "Compared with the previous run", comparison)
     yield _Part("checks", "Checks", "Every check", sections.checks(overview))
     yield _Part("coverage", "Coverage", "Coverage", sections.coverage(overview, base))
     yield _Part("panels", "Measured", "Measured", sections.panels(overview))
     refused = sections.refused(overview)
-    yield _Part("refused", "Refused", "Results that do not count", refused)
+    yield _Part("refused", "Refused", "Ignored results", refused)
     findings = render(
         "findings.html", number=lists.findings, left_out=lists.findings_left_out
     )

@@ -41,7 +41,7 @@ def report(overview: Overview, *, source: str | None = None) -> str:
         _section("Compared with the previous run", _comparison(overview)),
         _section("Coverage", _coverage(overview)),
         _section("Artifacts", _artifacts(overview)),
-        _section("Results that do not count", _refused(overview)),
+        _section("Ignored results", _refused(overview)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -87,7 +87,7 @@ def code(text: str) -> str:
 
 
 def _left_out(number: int, where: str) -> str:
-    return f"\n… {count(number, 'line')} left out; all of it is in {where}\n"
+    return f"\n… {count(number, 'line')} left out; the full report is in {where}\n"
 
 
 def _section(title: str, lines: Iterable[str]) -> str:
@@ -135,7 +135,7 @@ def _failures(overview: Overview, source: str | None) -> Iterator[str]:
                     yield (
                         f"  - and {count(rest, 'more finding')}, in reports/index.html"
                     )
-        yield f"\nAgain: {code(session.reproduce)}"
+        yield f"\nRerun: {code(session.reproduce)}"
 
 
 def _finding(found: Finding, source: str | None) -> str:

@@ -78,7 +78,7 @@ def job(result: Result, *, symbols: bool | None = None) -> str:
     ]
     lines += [f"   note: {warning}" for warning in result.warnings]
     if result.status is Status.FAILURE:
-        lines.append(f"   again: {result.reproduce}")
+        lines.append(f"   rerun: {result.reproduce}")
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ Serve = Callable[..., AbstractContextManager[str]]
 def _serves_nothing(
     argv: Sequence[str], *, env: Mapping[str, str]
 ) -> AbstractContextManager[str]:
-    raise LakeCiError(f"{argv[0]}: there is nothing to serve it here")
+    raise LakeCiError(f"{argv[0]}: this context cannot start servers")
 
 
 @dataclass
@@ -135,9 +135,7 @@ class CommandCheck(Check):
         try:
             found = tuple(self.findings(done, ctx))
         except (ValueError, KeyError, TypeError) as error:
-            return crashed(
-                self.name, done, f"printed what its reader does not know: {error}"
-            )
+            return crashed(self.name, done, f"printed unexpected output: {error}")
         if done.code != 0 and not found:
             return crashed(self.name, done)
         return Outcome.of(found)
@@ -146,13 +144,15 @@ class CommandCheck(Check):
 def stopped(name: str, done: Completed) -> Outcome | None:
     """Return the outcome of an interrupted or timed-out command, else None."""
     if done.stopped == "timeout":
-        message = f"ended after {done.seconds:.0f} s by the job's time limit"
+        message = (
+            f"stopped after {done.seconds:.0f} s: the job's time limit was reached"
+        )
         return Outcome.failure(
             name, "timeout", f"{message}\n{done.last_lines()}".strip()
         )
     if done.stopped is not None:
         return Outcome.failure(
-            name, "interrupted", f"ended after {done.seconds:.0f} s: {done.stopped}"
+            name, "interrupted", f"stopped after {done.seconds:.0f} s: {done.stopped}"
         )
     return None
 
@@ -168,7 +168,7 @@ def crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
     The outcome contains the last lines of the command's output.
     """
     why = why or (
-        f"was ended by signal {-done.code}"
+        f"was killed by signal {-done.code}"
         if done.code < 0
         else f"exited with {done.code}"
     )

@@ -368,7 +368,9 @@ class Run:
             outcome = Outcome.failure(tool.name, "error", str(error))
         except Exception as error:  # noqa: B902 - the other tools' rows stay
             done = Completed((), 1, "", f"{type(error).__name__}: {error}", 0.0)
-            outcome = crashed(tool.name, done, "failed inside the suite")
+            outcome = crashed(
+                tool.name, done, "failed with an internal error of the suite"
+            )
         self._java_version = outcome.data.get("java", self._java_version)
         if any(finding.rule == "timeout" for finding in outcome.findings):
             self._cause = "timeout"

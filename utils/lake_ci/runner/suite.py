@@ -61,12 +61,12 @@ class Suite:
             if uv_program() is None:
                 hint = "run `python -m pip install 'nox[uv]'`"
                 raise MachineError(
-                    "uv is missing: it makes the environments of all sessions",
+                    "uv is missing: it creates the environments of all sessions",
                     hint=hint,
                 )
             if find_spec("jinja2") is None:
                 raise MachineError(
-                    "jinja2 is missing: it makes the HTML report",
+                    "jinja2 is missing: it renders the HTML report",
                     hint="run `python -m pip install jinja2`",
                 )
             lookup.mode(env)
@@ -272,7 +272,7 @@ def _raise_if_failed(session: nox.Session, run: Run) -> None:
         return
     failed = [check.name for check in result.checks if check.status is Status.FAILURE]
     where = run.ctx.relative(run.ctx.reports / "result.json")
-    message = f"{', '.join(failed) or result.cause} failed; all of it in {where}"
+    message = f"{', '.join(failed) or result.cause} failed; details in {where}"
     if result.cause == provisioning.CAUSE:
         with exit_on_error():
             raise MachineError(f"{session.name}: {message}")

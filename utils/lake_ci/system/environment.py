@@ -140,7 +140,7 @@ def _hint(done: Completed) -> str | None:
         return "the job's time limit was reached"
     if UNREACHABLE.search(done.stderr):
         return (
-            "the package index is out of reach and the cache does not hold these"
-            " packages; connect once"
+            "the package index is unreachable and these packages are not cached;"
+            " connect to the network once"
         )
     return None

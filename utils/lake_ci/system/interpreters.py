@@ -81,6 +81,6 @@ def missing(version: str, env: Mapping[str, str]) -> str:
     """
     looked = ", ".join(["PATH", *places(env)])
     return (
-        f"Python {version} was not found (looked in {looked}); get it by `uv python"
-        f" install {version}`"
+        f"Python {version} was not found (looked in {looked}); install it with `uv"
+        f" python install {version}`"
     )

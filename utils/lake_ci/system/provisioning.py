@@ -172,5 +172,5 @@ def _wait_for(resource: Resource, deadline: float) -> None:
 
 
 def _error(resource: Resource, what: str) -> MachineError:
-    hint = f"all of it is in {resource.log}; the next `source .ci/prepare` tries again"
+    hint = f"full log: {resource.log}; `source .ci/prepare` tries again"
     return MachineError(f"{resource.name} {what}\n{resource.last_lines()}", hint=hint)

@@ -252,9 +252,13 @@ def _publish(needs: list[str]) -> Value:
 def parser() -> Parser:
     """Return the parser of the options of `nox -s workflow`."""
     parser = Parser("nox -s workflow --", "Write ci.yml from the declared jobs.")
-    parser.add_argument("--check", action="store_true", help="only compare")
     parser.add_argument(
-        FORCE, action="store_true", help="replace a file that it did not make"
+        "--check", action="store_true", help="compare and write nothing"
+    )
+    parser.add_argument(
+        FORCE,
+        action="store_true",
+        help="overwrite a file that this command did not generate",
     )
     return parser
 
@@ -297,11 +301,11 @@ class InSync(Check):
             min(len(before), len(after)) + 1,
         )
         message = "\n".join(
-            [f"the file is not what the declarations make; {HOW_TO_FIX}", *diff]
+            [f"the file does not match the declarations; {HOW_TO_FIX}", *diff]
         )
         return Outcome(
             Status.FAILURE,
-            f"out of step; {HOW_TO_FIX}",
+            f"out of date; {HOW_TO_FIX}",
             (Finding(self.name, "in-sync", message, FILE, max(line, 1)),),
         )
 

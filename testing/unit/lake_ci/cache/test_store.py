@@ -92,7 +92,7 @@ def test_an_entry_under_another_fingerprint_and_one_of_another_shape_are_refused
     store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
     folder = store.folder / "v2" / PRINT
     folder.rename(folder.with_name("e" * 64))
-    with pytest.raises(DamagedError, match="holds another result"):
+    with pytest.raises(DamagedError, match="belongs to another result"):
         store.find("e" * 64)
 
 
@@ -108,7 +108,9 @@ def test_an_entry_under_another_fingerprint_and_one_of_another_shape_are_refused
 def test_a_manifest_of_another_shape_is_refused(
     store: Store, tmp_path: Path, change: dict[str, object]
 ) -> None:
-    with pytest.raises(DamagedError, match="is of another shape|is no file of 1"):
+    with pytest.raises(
+        DamagedError, match="has an unexpected format|is not a file of 1"
+    ):
         find_changed(store, tmp_path, change)
 
 
@@ -127,7 +129,7 @@ def test_a_file_that_belongs_elsewhere_is_refused(
     store: Store, tmp_path: Path, path: str
 ) -> None:
     with pytest.raises(
-        DamagedError, match=rf"names {re.escape(path)}, which is no file of lint"
+        DamagedError, match=rf"lists {re.escape(path)}, which is not a file of lint"
     ):
         find_changed(store, tmp_path, {"files": [[path, "0" * 64, 0o644, 1]]})
 

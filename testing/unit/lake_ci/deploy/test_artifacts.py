@@ -101,13 +101,13 @@ def in_part(project: Path) -> None:
     [
         (dirty, "the tree is dirty: scripts/fill.py"),
         (missing, r"dist/shop-1.0-py3-none-any.whl is missing, which .*nox -s build"),
-        (altered, "its sha256 is another"),
+        (altered, "its sha256 does not match"),
         (stray, "dist/stray.whl is not in reports/build/SHA256SUMS"),
-        (in_part, "dist/ is not of a whole build: arguments .*nox -s build"),
+        (in_part, "dist/ is incomplete: arguments .*nox -s build"),
         (no_sums, "SHA256SUMS is missing: nothing was built here"),
-        (odd_sums, "is no list of checksums"),
-        (other_commit, r"is not of this commit, .*nox -s build"),
-        (other_tag, r"shop-9.9-py3-none-any.whl is not of this commit"),
+        (odd_sums, "is not a list of checksums"),
+        (other_commit, r"was not built from this commit, .*nox -s build"),
+        (other_tag, r"shop-9.9-py3-none-any.whl was not built from this commit"),
     ],
 )
 def test_refused(project: Path, damage: Callable[[Path], None], words: str) -> None:
@@ -117,5 +117,5 @@ def test_refused(project: Path, damage: Callable[[Path], None], words: str) -> N
 
 
 def test_folder_without_git_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="no git checkout"):
+    with pytest.raises(RefusedError, match="not a git checkout"):
         verify(tmp_path)

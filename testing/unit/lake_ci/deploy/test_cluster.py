@@ -46,7 +46,7 @@ def test_skipped_library_is_an_error(
     installation: Installation, workspace: FakeWorkspace
 ) -> None:
     workspace.library_result = "SKIPPED"
-    with pytest.raises(StepError, match="is SKIPPED on the cluster: it says no more"):
+    with pytest.raises(StepError, match="is SKIPPED on the cluster: no reason given"):
         installation.install(NEW)
 
 
@@ -54,7 +54,7 @@ def test_wheel_that_is_there_is_not_installed_again(
     installation: Installation, workspace: FakeWorkspace
 ) -> None:
     workspace.libraries[NEW] = Library(NEW, "INSTALLED")
-    assert installation.install(NEW) == "was installed already"
+    assert installation.install(NEW) == "was already installed"
     assert workspace.calls == []
 
 

@@ -63,7 +63,7 @@ def test_entry_of_somebody_else_is_never_written_over(
     workspace.files[f"{BASE}/ledger/000002.json"] = b"theirs"
     # Another deploy wrote the entry after the first read.
     ledger._numbers = lambda: [1]  # type: ignore[method-assign]  # a double
-    with pytest.raises(StepError, match="somebody else wrote"):
+    with pytest.raises(StepError, match="another process wrote"):
         ledger.append(entry(0, "deploy", "1.1", "ours"))
     assert workspace.files[f"{BASE}/ledger/000002.json"] == b"theirs"
 

@@ -103,7 +103,9 @@ def test_upgrade_removes_the_old_wheel_and_restarts_once(
 def test_known_version_with_other_bytes_is_refused(scene: Scene, built: Built) -> None:
     made = built("1.0")
     deploy(scene, made)
-    with pytest.raises(RefusedError, match="1.0 is known with other bytes"):
+    with pytest.raises(
+        RefusedError, match="1.0 was already deployed with other content"
+    ):
         deploy(scene, built("1.0", b"other"))
     assert_whole(scene, made[0])
 
@@ -150,7 +152,7 @@ def test_failed_script_returns_to_the_old_version_and_restores_its_tables(
     assert "division by zero" in scene.row("scripts")["findings"][0]
     assert "back to 1.0" in scene.row("return")["detail"]
     assert (
-        "restored gold_sales to version 0; left notes: of somebody else"
+        "restored gold_sales to version 0; notes was not restored: of somebody else"
         in scene.row("return")["detail"]
     )
     assert_whole(scene, old[0])
@@ -177,7 +179,10 @@ def test_package_of_the_runtime_that_changes_is_named(
     # This fake installation also upgrades numpy.
     workspace.install = install  # type: ignore[method-assign]  # a double
     assert deploy(scene, built("1.0")) == RETURNED
-    assert "numpy: 1.26 before, 2.0 now" in scene.row("version")["findings"]
+    [found] = [
+        each for each in scene.row("version")["findings"] if each.startswith("numpy")
+    ]
+    assert "1.26" in found and "2.0" in found
 
 
 def test_runs_of_others_are_waited_for_and_never_cut(
@@ -188,7 +193,7 @@ def test_runs_of_others_are_waited_for_and_never_cut(
     scene.workspace.others = {5: "their report"}
     assert deploy(scene, built("1.1")) == RETURNED
     assert not scene.workspace.calls_of("restart")
-    assert "which would cut their report (5)" in scene.row("install")["detail"]
+    assert "these runs did not end: their report (5)" in scene.row("install")["detail"]
     assert_whole(scene, old[0])
 
 
@@ -209,10 +214,7 @@ def test_what_cannot_be_undone_now_is_undone_by_the_next_deploy(
     # Another deploy's run starts while the scripts fail.
     scene.workspace.submit = submit  # type: ignore[method-assign]  # a double
     assert deploy(scene, built("1.1")) == NOT_BACK
-    assert (
-        "the wheel: the cluster must restart, which would cut their report (5)"
-        in scene.row("return")["detail"]
-    )
+    assert "their report (5)" in scene.row("return")["detail"]
     scene.workspace.others = {}
     assert deploy(scene, old) == UNCHANGED
     assert_whole(scene, old[0])
@@ -362,7 +364,7 @@ def test_rollback_to_a_version_that_is_not_known_offers_those_that_are(
     scene: Scene, built: Built
 ) -> None:
     deploy(scene, built("1.0"))
-    with pytest.raises(RefusedError, match="2.0 is not among .*: 1.0"):
+    with pytest.raises(RefusedError, match="2.0 is not a version to roll back to: 1.0"):
         roll_back(scene.context(), "2.0")
 
 

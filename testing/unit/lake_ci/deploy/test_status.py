@@ -72,12 +72,12 @@ def other_bytes(workspace: FakeWorkspace) -> None:
         (
             other_wheel,
             (
-                "the cluster holds shop-2.0-py3-none-any.whl "
+                "the cluster has shop-2.0-py3-none-any.whl "
                 "INSTALLED, not shop-1.0-py3-none-any.whl"
             ),
         ),
-        (no_job, "the job 'shop nightly' is gone"),
-        (other_job, "the job 'shop nightly' was changed by somebody"),
+        (no_job, "the job 'shop nightly' was deleted"),
+        (other_job, "the job 'shop nightly' was changed outside of a deploy"),
         (other_bytes, "fill.py is not what was uploaded"),
     ],
 )
@@ -90,7 +90,7 @@ def test_drift_is_named(deployed: Scene, damage: Damage, words: str) -> None:
 def test_deploy_that_did_not_end_is_drift(deployed: Scene) -> None:
     deployed.context().ledger.note(Pending("other", "deploy", f"{BASE}/2.0/x", "2.0"))
     assert not tell(deployed.context())
-    assert "a deploy of 2.0 did not come to its end" in deployed.row("status")["detail"]
+    assert "a deploy of 2.0 was interrupted" in deployed.row("status")["detail"]
 
 
 def test_history_is_newest_first(

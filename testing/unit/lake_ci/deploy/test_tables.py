@@ -40,8 +40,8 @@ def gold(rows: int = 3, **sums: str | None) -> dict[str, Any]:
             gold(price=None),
             ["gold_sales.price adds up to None, the embedded run's to 7.5"],
         ),
-        (gold(3), gold(4), ["gold_sales holds 4 rows, the embedded run 3"]),
-        (gold(), {}, ["gold_sales is not there"]),
+        (gold(3), gold(4), ["gold_sales has 4 rows, the embedded run 3"]),
+        (gold(), {}, ["gold_sales does not exist"]),
         ({}, gold(), []),
         (gold(price="12345678901234567890"), gold(price="12345678901234567890"), []),
     ],
@@ -62,8 +62,8 @@ def test_only_the_package_and_what_it_needs_may_change() -> None:
         "own": ["shop", "click"],
     }
     assert unexpected_package_changes(before, after) == [
-        "gone: 1 before, gone now",
-        "new: not there before, 1 now",
+        "gone: 1 before, not installed now",
+        "new: not installed before, 1 now",
         "numpy: 1 before, 2 now",
     ]
 

@@ -117,7 +117,7 @@ def test_the_graph_keeps_the_order_of_the_declarations() -> None:
             job("docs", needs=("lnt",)),
             (
                 "noxfile.py: job 'docs' needs 'lnt', which is not declared "
-                "(a need is declared above the job that needs it; did you mean 'lint'?)"
+                "(declare it above the job that needs it; did you mean 'lint'?)"
             ),
         ),
         (

@@ -55,7 +55,7 @@ FAILED = CheckResult(
     data={"slowest": [{"test": "test_merge", "seconds": 1.5}]},
 )
 PASSED = CheckResult("integration", Status.SUCCESS)
-WARNED = CheckResult("java", Status.WARNING, not_checked="nothing ran on Java 17")
+WARNED = CheckResult("java", Status.WARNING, not_checked="no test ran on Java 17")
 SKIPPED = CheckResult("coverage", Status.SKIPPED)
 
 

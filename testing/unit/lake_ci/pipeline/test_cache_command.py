@@ -37,11 +37,11 @@ def test_what_is_kept_is_told_with_its_limit_and_place(store: Store) -> None:
 
 def test_pruning_removes_what_is_over_the_limit(store: Store) -> None:
     assert tell(store, prune=True, clear=False).startswith(
-        "removed no result; 2 results, "
+        "removed no results; 2 results, "
     )
     store.limit = 1
     assert tell(store, prune=True, clear=False).startswith(
-        "removed 2 results, 0.0 MB; no result of at most "
+        "removed 2 results, 0.0 MB; no results of at most "
     )
 
 
@@ -51,7 +51,8 @@ def test_clearing_removes_all_and_once_more_removes_nothing(store: Store) -> Non
         == f"removed 2 results, 0.0 MB from {store.folder}"
     )
     assert (
-        tell(store, prune=False, clear=True) == f"removed no result from {store.folder}"
+        tell(store, prune=False, clear=True)
+        == f"removed no results from {store.folder}"
     )
 
 
@@ -63,7 +64,7 @@ def test_a_store_that_cannot_be_written_to_is_one_line(
 
     monkeypatch.setattr("lake_ci.cache.store.tempfile.mkdtemp", refuse)
     with pytest.raises(
-        LakeCiError, match="Permission denied .LAKE_CI_STORE names another folder"
+        LakeCiError, match="Permission denied .LAKE_CI_STORE sets another folder"
     ):
         tell(store, prune=False, clear=True)
 

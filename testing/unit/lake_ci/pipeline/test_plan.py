@@ -91,19 +91,19 @@ def test_the_arguments_choose_event_branch_and_jobs(graph: Graph, root: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "nearest"),
     [
-        (["--onyl", "lint"], "no option '--onyl'; did you mean '--only'?"),
-        (["--ev", "push"], "no option '--ev'; did you mean '--event'?"),
-        (["--event"], "argument --event: expected one argument"),
+        (["--onyl", "lint"], "'--only'"),
+        (["--ev", "push"], "'--event'"),
+        (["--event"], "--event"),
     ],
 )
 def test_a_wrong_option_is_answered_with_the_nearest(
-    arguments: list[str], message: str
+    arguments: list[str], nearest: str
 ) -> None:
     with pytest.raises(UsageError) as raised:
         parser("").parse_args(arguments)
-    assert message in str(raised.value)
+    assert nearest in str(raised.value)
     assert "nox -- --help" in str(raised.value)
 
 
@@ -114,7 +114,7 @@ def test_an_environment_is_checked_before_anything_runs(
         UsageError, match=r"no environment 'prodution'; did you mean 'production'\?"
     ):
         plan(graph, root, "--environment", "prodution")
-    with pytest.raises(UsageError, match="no job deploys"):
+    with pytest.raises(UsageError, match="--environment has no effect"):
         plan(graph, root, "--environment", "dev")
     graph.add(Job("release", session, environment=True))
     assert plan(graph, root, "--environment", "dev").starts
@@ -188,7 +188,7 @@ def test_a_person_sees_the_order_the_reasons_and_the_time(
         "pull_request on feature: 4 jobs",
         "5 sessions: 0 cached, 5 to run in about 2 min on 2 workers",
         "critical path: security → build, about 2 min",
-        "`nox -s lint` answers in about 10 s",
+        "`nox -s lint` takes about 10 s",
         "",
         "  1. security       about 2 min",
         "  2. lint           about 10 s",

@@ -169,7 +169,7 @@ def test_style_and_script_hold_nothing_that_would_end_them_or_ask_the_network() 
 def test_an_address_of_the_sources_that_is_no_folder_on_https_is_refused(
     url: str,
 ) -> None:
-    with pytest.raises(ValueError, match="is no https:// address that ends in /"):
+    with pytest.raises(ValueError, match="is not an https:// address that ends in /"):
         html.page(EMPTY, source_url=url)
 
 
@@ -178,8 +178,8 @@ def test_a_page_of_nothing_is_a_page() -> None:
     document = Document(text)
     assert document.open == []
     assert "<title>Skipped: schedule</title>" in text
-    assert "nothing to run." in text
-    assert "No tool found anything." in text
+    assert f"{EMPTY.tally}." in text
+    assert "No findings." in text
     assert (
         'id="tests"' not in text
         and 'id="timeline"' not in text
@@ -207,7 +207,10 @@ def test_the_header_says_status_event_branch_commit_and_duration(
 def test_a_run_that_goes_on_says_so(tmp_path: Path) -> None:
     text = html.page(samples.collect(tmp_path, running=True))
     assert '<h1><span aria-hidden="true">⏳</span> Running</h1>' in text
-    assert "14 running, 1 skipped. The run goes on; this is how it stands." in text
+    assert (
+        "14 running, 1 skipped. The run has not ended; this is its current state."
+        in text
+    )
 
 
 def test_every_id_is_there_once_and_every_link_inside_leads_somewhere(

@@ -114,13 +114,13 @@ def test_the_headline_says_what_matters(
 
 def test_a_session_without_a_result_has_no_span() -> None:
     session = Session(
-        "lint", "lint", "lint", "nox -s lint", State.FAILURE, "it left no result"
+        "lint", "lint", "lint", "nox -s lint", State.FAILURE, "no result was written"
     )
     assert (session.span, session.seconds, session.checks, session.headline) == (
         None,
         0.0,
         (),
-        "it left no result",
+        "no result was written",
     )
     node = Node("lint", "Lint.", (), (session,))
     assert (node.state, node.seconds) == (State.FAILURE, 0.0)

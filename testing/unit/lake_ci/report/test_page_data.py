@@ -95,7 +95,7 @@ def test_a_long_message_is_cut(tmp_path: Path) -> None:
     long = replace(ERROR, message="x" * 10_000)
     overview = samples.overview_of(tmp_path, lint=[samples.failed("mypy", long)])
     message = json.loads(page_data.build(overview, "../").json)["findings"][0][8]
-    assert "… 6,000 characters left out …" in message
+    assert "6,000" in message and len(message) < 5000
 
 
 def test_hostile_text_ends_no_script_and_comes_back_as_it_is_shown() -> None:

@@ -79,12 +79,12 @@ def test_a_finding_without_a_place_or_a_message_is_still_shown() -> None:
 
 def test_what_was_not_checked_is_said_once() -> None:
     check = CheckResult(
-        "java", Status.WARNING, 0.0, "no Java", not_checked="nothing ran on Java 17"
+        "java", Status.WARNING, 0.0, "no Java", not_checked="no test ran on Java 17"
     )
     assert terminal.row(check, symbols=True).splitlines()[1:] == [
-        "     not checked: nothing ran on Java 17"
+        "     not checked: no test ran on Java 17"
     ]
-    same = replace(check, detail="warning: nothing ran on Java 17")
+    same = replace(check, detail="warning: no test ran on Java 17")
     assert len(terminal.row(same, symbols=True).splitlines()) == 1
 
 
@@ -143,7 +143,7 @@ def test_the_table_shows_every_job_its_checks_and_the_tally() -> None:
         "   ❌ flake8                    0.5 s  1 finding",
         "        utils/a.py:1  F401  'os' imported but unused",
         "   note: the tree is dirty",
-        "   again: nox -s lint",
+        "   rerun: nox -s lint",
         "⏸️ build                     0.0 s  need failed",
         "⚠️ docs                   3 min 20 s",
         "   ⚠️ links                     1.0 s  old",

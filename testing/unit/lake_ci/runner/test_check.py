@@ -58,13 +58,13 @@ def test_no_findings_and_code_zero_is_success(
     [
         (completed(1), "exited with 1"),
         (completed(2, "a.py:3\n"), "exited with 2"),
-        (completed(-11), "was ended by signal 11"),
+        (completed(-11), "was killed by signal 11"),
         (completed(127, stderr="grep: No such file or directory"), "exited with 127"),
         (
             completed(1, "odd\n"),
-            "printed what its reader does not know: not enough values to unpack",
+            "printed unexpected output: not enough values to unpack",
         ),
-        (completed(0, "odd\n"), "printed what its reader does not know"),
+        (completed(0, "odd\n"), "printed unexpected output"),
     ],
 )
 def test_what_the_reader_does_not_know_is_a_crash_with_the_last_lines(
@@ -95,9 +95,9 @@ def test_a_crash_shows_the_end_of_a_long_output_only() -> None:
         (
             "timeout",
             "timeout",
-            "ended after 3 s by the job's time limit\nstill at b.py",
+            "stopped after 3 s: the job's time limit was reached\nstill at b.py",
         ),
-        ("interrupted", "interrupted", "ended after 3 s: interrupted"),
+        ("interrupted", "interrupted", "stopped after 3 s: interrupted"),
     ],
 )
 def test_a_command_that_was_cut_short_is_a_failure_whatever_it_printed(
@@ -129,5 +129,5 @@ def test_a_tool_must_say_what_it_does(ctx: CheckContext) -> None:
 
 
 def test_a_bench_without_servers_says_so(ctx: CheckContext) -> None:
-    with pytest.raises(LakeCiError, match="moto: there is nothing to serve it here"):
+    with pytest.raises(LakeCiError, match="moto: this context cannot start servers"):
         ctx.serve(["moto"], env={})

@@ -45,7 +45,7 @@ def test_a_file_of_somebody_else_stays(ctx: CheckContext, content: bytes) -> Non
     assert (outcome.status, finding.rule) == (Status.FAILURE, FOREIGN)
     assert finding.place == "docs/table.md:1"
     assert finding.message == (
-        "`nox -s table` did not make this file, and does not overwrite it: move it "
+        "`nox -s table` did not generate this file and does not overwrite it: move it "
         "away and run `nox -s table`, or run `nox -s table -- --force`"
     )
     assert path.read_bytes() == content

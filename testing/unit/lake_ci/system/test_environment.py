@@ -107,7 +107,7 @@ def test_a_missing_lock_is_said_with_the_command_that_makes_it(
         (Uv(-15, "", "timeout"), "the job's time limit was reached"),
         (
             Uv(2, "error: Failed to fetch: `black`\n  Caused by: dns error"),
-            "out of reach",
+            "unreachable",
         ),
         (Uv(1, "error: Hash mismatch for `black==1`"), None),
     ],

@@ -99,6 +99,6 @@ def test_what_is_missing_is_said_with_where_it_was_looked_for_and_how_to_get_it(
 ) -> None:
     assert (
         interpreters.missing("3.9", {"HOME": str(home)})
-        == "Python 3.9 was not found (looked in PATH, pyenv, uv, conda, Homebrew); get"
-        " it by `uv python install 3.9`"
+        == "Python 3.9 was not found (looked in PATH, pyenv, uv, conda, Homebrew);"
+        " install it with `uv python install 3.9`"
     )

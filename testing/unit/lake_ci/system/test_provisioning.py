@@ -108,7 +108,7 @@ def test_a_failed_or_killed_preparation_is_an_error_with_the_end_of_its_log(
         wait(["engine"], env(folder), lambda line: end(background))
     lines = str(raised.value).splitlines()
     assert lines[0] == "engine could not be prepared"
-    assert lines[1] == "line 87" and lines[-1].startswith("line 98 (all of it is in ")
+    assert lines[1] == "line 87" and lines[-1].startswith("line 98 (full log: ")
     assert "source .ci/prepare" in lines[-1]
     assert raised.value.exit_code == 3
 

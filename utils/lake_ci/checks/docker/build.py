@@ -84,7 +84,9 @@ def parser() -> Parser:
     parser = Parser("nox -s docker --", "Build the images and smoke-test them.")
     parser.add_part("--target", TARGETS, "image")
     parser.add_argument(
-        "--once", action="store_true", help="do not build again to compare"
+        "--once",
+        action="store_true",
+        help="skip the second build that checks reproducibility",
     )
     return parser
 
@@ -143,7 +145,7 @@ class BuildImages(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         images = self.images
         if images.engine.missing:
-            return Outcome(Status.SKIPPED, "there is no engine")
+            return Outcome(Status.SKIPPED, "no container engine")
         images.version = checkout_version(ctx)
         gather_jars(ctx)
         done = bake(images, ctx, ctx.root, "checked")
@@ -240,7 +242,9 @@ def checkout_version(ctx: CheckContext) -> str:
     """
     done = ctx.execute([str(ctx.python), "-m", "versioningit"])
     if done.code != 0:
-        raise ValueError(f"versioningit cannot tell the version: {done.last_lines(1)}")
+        raise ValueError(
+            f"versioningit could not determine the version: {done.last_lines(1)}"
+        )
     return done.stdout.strip()
 
 

@@ -72,8 +72,8 @@ def configuration_problems(
         yield (
             "user",
             (
-                f"it runs as {user}; give USER a number above 0, so that Kubernetes can"
-                " tell it is not root"
+                f"it runs as {user}; set USER to a number above 0, so that Kubernetes"
+                " can verify that it is not root"
             ),
         )
     labels = config.get("Labels") or {}
@@ -83,7 +83,10 @@ def configuration_problems(
     if entry[0] != "dumb-init":
         yield (
             "init",
-            "nothing forwards signals and reaps: begin ENTRYPOINT with dumb-init",
+            (
+                "no init process forwards signals and reaps processes: begin ENTRYPOINT"
+                " with dumb-init"
+            ),
         )
     if config.get("StopSignal") != "SIGTERM":
         yield "signal", "STOPSIGNAL SIGTERM is missing"
@@ -98,12 +101,12 @@ def _health_check_problems(
         yield (
             "health",
             (
-                "it says nothing of its health: HEALTHCHECK, or HEALTHCHECK NONE for"
-                " what runs to its end"
+                "HEALTHCHECK is missing: set one, or HEALTHCHECK NONE for an image that"
+                " runs to completion"
             ),
         )
     elif target == "api" and (test == ["NONE"] or "curl" in " ".join(test)):
-        yield "health", "a service needs a HEALTHCHECK, and one without curl"
+        yield "health", "a service needs a HEALTHCHECK that does not use curl"
 
 
 class ImageContents(ImageCheck):
@@ -178,7 +181,7 @@ def misplaced(
     for path in inside["setuid"]:
         yield "setuid", f"{path} is setuid or setgid: chmod a-s"
     for path in [] if target == "dev" else [*inside["tools"], *inside["stray"]]:
-        yield "stray", f"{path} has no place in an image that runs the lake"
+        yield "stray", f"{path} is not allowed in a runtime image"
 
 
 def component(kind: str, name: str, version: str) -> dict[str, str]:
@@ -206,7 +209,7 @@ class Size(ImageCheck):
             words.append(f"{target} {size / MEGABYTE:.0f}")
             if size > budgets[target] * MEGABYTE:
                 message = (
-                    f"{target} has {size / MEGABYTE:.0f} MB, its budget is"
+                    f"{target} is {size / MEGABYTE:.0f} MB, its limit is"
                     f" {budgets[target]} MB"
                 )
                 found.append(
@@ -237,7 +240,7 @@ class Packages(Safety):
 
     def run(self, ctx: CheckContext) -> Outcome:
         if not self.images.packages:
-            return Outcome(Status.SKIPPED, "no image was looked into")
+            return Outcome(Status.SKIPPED, "no image was inspected")
         return super().run(ctx)
 
     def listed(self, ctx: CheckContext) -> tuple[list[Path], list[Pin]]:

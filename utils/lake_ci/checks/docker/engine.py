@@ -84,7 +84,7 @@ class Engine:
             "volume", "create", *self.labelled, f"lake-ci-{self.checkout}-{name}"
         )
         if made.code != 0:
-            raise LakeCiError(f"docker made no volume: {made.last_lines(1)}")
+            raise LakeCiError(f"docker could not create a volume: {made.last_lines(1)}")
         return made.stdout.strip()
 
     @property
@@ -148,7 +148,7 @@ def engine(ctx: CheckContext) -> Iterator[Engine]:
         return
     swept = found.sweep()
     if swept:
-        ctx.notes.append(f"an earlier run had left {', '.join(swept)}")
+        ctx.notes.append(f"removed leftovers of an earlier run: {', '.join(swept)}")
     try:
         yield found
     finally:
@@ -157,7 +157,7 @@ def engine(ctx: CheckContext) -> Iterator[Engine]:
 
 def _detect(found: Engine) -> None:
     if shutil.which("docker", path=found.ctx.env.get("PATH")) is None:
-        found.missing = f"there is no docker on PATH: {GET}"
+        found.missing = f"docker is not on PATH: {GET}"
         return
     answer = found.docker(
         "version", "--format", "{{.Server.Version}} {{.Server.APIVersion}}"

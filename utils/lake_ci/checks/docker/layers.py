@@ -88,7 +88,7 @@ class ArchiveReader:
                 )
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(
-                    f"{archive.name} is no archive of one image: {error}"
+                    f"{archive.name} is not an archive of one image: {error}"
                 ) from None
             undated = {
                 key: value for key, value in settings.items() if key not in DATED

@@ -62,13 +62,13 @@ class RebuildCheck(ImageCheck):
         ids = [images.ids[target] for target in images.targets]
         if digests.keys() >= set(ids):
             shown = [digests[each] for each in ids]
-            return self._success(shown, "; these images were shown so before")
+            return self._success(shown, "; verified by an earlier run")
         self._base = base_layers(images, ctx)
         new = self._unverified(images.targets, verified)
         if not new:
             return Outcome(
                 Status.SUCCESS,
-                "each of the layers was shown to come out the same before",
+                "an earlier run verified all layers",
             )
         # Only the layer of the project's own code may change with each commit.
         if all(verified.missing(self._layers(target)) == 1 for target in new):
@@ -78,7 +78,7 @@ class RebuildCheck(ImageCheck):
             if outcome.status is not Status.SUCCESS:
                 return outcome
             if not new:
-                why = "but for the project's code, from layers shown so before"
+                why = "an earlier run verified all layers but the project's code"
                 return replace(outcome, detail=f"{outcome.detail}; {why}")
         return self._rebuild(new, verified, ctx, "--no-cache")
 
@@ -123,9 +123,9 @@ class RebuildCheck(ImageCheck):
             for target, (_, second) in read.items()
         }
         if self._remember(shown, verified, uncached=how == "--no-cache"):
-            compared = "; the ids are the same as well"
+            compared = "; with the same image ids"
         else:
-            compared = "; compared by contents, for the engine dates what it builds"
+            compared = "; compared by content, because the engine records build dates"
         return self._success(list(shown.values()), compared)
 
     def _read_both_builds(
@@ -193,7 +193,7 @@ class RebuildCheck(ImageCheck):
         for place in second.secrets:
             yield self._finding(
                 "secret",
-                f"{target}: a secret of the build got into {place.path}",
+                f"{target}: a build secret is in {place.path}",
                 target,
                 place,
                 ctx,
@@ -206,7 +206,7 @@ class RebuildCheck(ImageCheck):
         for place in sorted(places, key=lambda each: each.path)[:SHOWN]:
             yield self._finding(
                 "differs",
-                f"{target}: {place.path} is another in a second build",
+                f"{target}: {place.path} differs in a second build",
                 target,
                 place,
                 ctx,
@@ -214,7 +214,7 @@ class RebuildCheck(ImageCheck):
         if len(places) > SHOWN:
             message = (
                 f"{target}: {count(len(places) - SHOWN, 'path')}"
-                " more are others in a second build"
+                " more differ in a second build"
             )
             yield Finding(
                 self.name, "differs", message, DOCKERFILE, stage_line(ctx, target)
@@ -294,7 +294,7 @@ def base_layers(images: Images, ctx: CheckContext) -> int:
         done = images.engine.docker(*ask)
     if done.code != 0:
         raise LakeCiError(
-            f"{DOCKERFILE}: the base image {name} cannot be looked at:"
+            f"{DOCKERFILE}: the base image {name} cannot be inspected:"
             f" {done.last_lines(1)}"
         )
     return int(done.stdout)

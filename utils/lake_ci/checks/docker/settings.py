@@ -78,13 +78,13 @@ def _unnamed_images(settings: Settings, root: Path) -> list[str]:
 
 def _unknown_targets(table: Mapping[str, Any]) -> list[str]:
     problems = [
-        f"{name}: there is no image {target!r}; known: {', '.join(TARGETS)}"
+        f"{name}: no image {target!r}; known: {', '.join(TARGETS)}"
         for name in ("packages", "megabytes")
         for target in table[name]
         if target not in TARGETS
     ]
     return problems + [
-        f"megabytes: there is no size for {target!r}"
+        f"megabytes: no limit for {target!r}"
         for target in TARGETS
         if target not in table["megabytes"]
     ]
@@ -92,7 +92,7 @@ def _unknown_targets(table: Mapping[str, Any]) -> list[str]:
 
 def _missing_paths(settings: Settings, root: Path) -> list[str]:
     problems = [
-        f"context: git knows no file at {path!r}"
+        f"context: no tracked file at {path!r}"
         for path in settings.context
         if not git.files(root, path)
     ]
@@ -113,6 +113,6 @@ def _misnamed_tests(settings: Settings, root: Path) -> list[str]:
         path.relative_to(root).as_posix()
         for path in (root / settings.tests).rglob("test_*.py")
     }
-    return [f"tests: there is no {name}" for name in sorted(wanted - there)] + [
-        f"tests: {name} is named after no image" for name in sorted(there - wanted)
+    return [f"tests: {name} is missing" for name in sorted(wanted - there)] + [
+        f"tests: {name} does not match an image" for name in sorted(there - wanted)
     ]

@@ -127,7 +127,7 @@ class ApiConnection:
         if row is None:
             cause = {
                 "field": "apiVersion",
-                "message": f"the server knows no {kind} of {version}",
+                "message": f"the server has no kind {kind} in {version}",
             }
             return ApiResponse(
                 404, {"reason": "NotFound", "details": {"causes": [cause]}}
@@ -220,8 +220,7 @@ class ApiServer(Check):
             ]
             if lacking:
                 raise LakeCiError(
-                    f"{ASSETS} names {assets}, which holds no"
-                    f" {' and no '.join(lacking)}",
+                    f"{ASSETS} is {assets}, which lacks {' and '.join(lacking)}",
                     hint=HOW,
                 )
             endpoint = self.started([*argv, "--assets", assets], ctx)
@@ -229,10 +228,8 @@ class ApiServer(Check):
             return Outcome(
                 Status.SUCCESS, f"the session's own, Kubernetes {endpoint['version']}"
             )
-        why = "the manifests were held against schemas only"
-        return Outcome(
-            Status.WARNING, f"there is no API server: {HOW}", not_checked=why
-        )
+        why = "the manifests were only validated against schemas"
+        return Outcome(Status.WARNING, f"no API server: {HOW}", not_checked=why)
 
     def started(self, argv: list[str], ctx: CheckContext) -> Mapping[str, str]:
         """Start the serving script, and return the endpoint that it prints."""

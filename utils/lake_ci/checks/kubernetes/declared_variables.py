@@ -38,11 +38,11 @@ def _declared(root: Path, place: str) -> list[str]:
     file, _, name = place.rpartition(":")
     path = root / file
     if not path.is_file():
-        raise UsageError(f"there is no file {file!r}")
+        raise UsageError(f"no file {file!r}")
     body = _parsed(path).body
     names = _keys(body, name) or _fields(body, name)
     if not names:
-        raise UsageError(f"{file} declares no settings by a dictionary or class {name}")
+        raise UsageError(f"{file} has no dictionary or class {name} with settings")
     return [*(each.upper() for each in names), *_prefixed(body)]
 
 
@@ -93,7 +93,7 @@ def _read(root: Path, folder: str) -> Iterator[str]:
     """Yield the names of variables that the code of a folder reads as literals."""
     files = sorted((root / folder).rglob("*.py"))
     if not files:
-        raise UsageError(f"there is no folder {folder!r} with Python code")
+        raise UsageError(f"no folder {folder!r} with Python code")
     for path in files:
         for node in ast.walk(_parsed(path)):
             name = _variable_name(node)

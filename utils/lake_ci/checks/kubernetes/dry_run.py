@@ -47,9 +47,9 @@ class DryRun(Check):
         rendered = self.build.result.wait()
         api = self.server.api.result()
         if rendered is None:
-            return Outcome(Status.SKIPPED, "not asked, for it could not be built")
+            return Outcome(Status.SKIPPED, "skipped: the overlay was not built")
         if api is None:
-            return Outcome(Status.SKIPPED, "not asked, for there is no API server")
+            return Outcome(Status.SKIPPED, "skipped: no API server")
         connection = api.connect()
         try:
             return self.ask(rendered, api, connection)
@@ -198,7 +198,7 @@ class ClusterDiff(Check):
                 f"{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}; `kubectl"
                 " config get-contexts` lists them"
             )
-            raise MachineError("no cluster is named to compare with", hint=hint)
+            raise MachineError("no cluster to compare with", hint=hint)
         overlay = f"{FOLDER}/overlays/{self.environment}"
         argv = [ctx.bin("kubectl"), f"--context={context}", "diff"]
         done = ctx.execute(

@@ -34,12 +34,14 @@ class EnvironmentParity(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         if not set(COMPARED) <= self.builds.keys():
             return Outcome(
-                Status.SKIPPED, "not compared, for only a part was asked for"
+                Status.SKIPPED, "not compared: only some environments were selected"
             )
         both = [self.builds[name].result.wait() for name in COMPARED]
         staging, production = both
         if staging is None or production is None:
-            return Outcome(Status.SKIPPED, "not compared, for one could not be built")
+            return Outcome(
+                Status.SKIPPED, "not compared: staging or production was not built"
+            )
         allowed = kubernetes_settings(ctx)["may_differ"]
         first, second = (
             values(each, accounts.setting(ctx, each.environment, "account_id"))

@@ -66,7 +66,7 @@ def read_images(root: Path) -> dict[str, Image]:
     used = {image.program.name for image in images.values()}
     for name in programs:
         if name not in used:
-            raise _wrong(f"programs.{name}", "no image runs it")
+            raise _wrong(f"programs.{name}", "no image uses it")
     return images
 
 
@@ -94,8 +94,8 @@ def _image(
     _only(table, ("program", "environment"), place)
     program = programs.get(str(table.get("program")))
     if program is None:
-        known = ", ".join(programs) or "no program"
-        raise _wrong(place, f"program is {table.get('program')!r}; there is {known}")
+        known = ", ".join(programs) or "none"
+        raise _wrong(place, f"program is {table.get('program')!r}; known: {known}")
     environment = _texts(table, "environment", place)
     for variable in environment:
         if variable not in program.reads:
@@ -131,7 +131,7 @@ def _only(table: Mapping[str, Any], keys: tuple[str, ...], place: str = "") -> N
     for key in table:
         if key not in keys:
             known = ", ".join(keys)
-            raise _wrong(place, f"there is no setting {key!r}; there are {known}")
+            raise _wrong(place, f"unknown setting {key!r}; known: {known}")
 
 
 def _wrong(place: str, message: str) -> UsageError:

@@ -53,7 +53,7 @@ def namespace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
     spaces = list(rendered.of("Namespace"))
     if not spaces:
         yield rendered.missing(
-            tool, "pod-security", "there is no Namespace", "Namespace"
+            tool, "pod-security", "Namespace is missing", "Namespace"
         )
     for space in spaces:
         if space.get("metadata", "labels", LEVEL) != "restricted":
@@ -63,7 +63,9 @@ def namespace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
             )
     for secret in rendered.of("Secret"):
         yield secret.finding(
-            tool, "secret", "a Secret is referenced, and never committed"
+            tool,
+            "secret",
+            "a Secret must not be committed: reference one that is created by hand",
         )
 
 
@@ -74,7 +76,7 @@ def account(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
             for number in ACCOUNT.findall(str(value)):
                 if number != context.account:
                     message = (
-                        f"{value}: account {number}, and {rendered.environment}'s is"
+                        f"{value}: account {number}, but {rendered.environment} has"
                         f" {context.account}"
                     )
                     yield manifest.finding(tool, "account", message, path)
@@ -88,7 +90,7 @@ def unread(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
         if images and not programs:
             continue  # `undescribed` names the image
         who = " or ".join(sorted(programs))
-        problem = f" is no setting that {who} reads" if who else ": no pod takes it"
+        problem = f" is not read by {who}" if who else ": no pod uses it"
         read = frozenset[str]().union(*programs.values())
         for key in config.body.get("data") or ():
             if key not in read:
@@ -117,8 +119,8 @@ def undescribed(tool: str, rendered: Rendered, context: RuleContext) -> Findings
             name = image_of(container)
             if name not in context.images and configs_of(rendered, container):
                 message = (
-                    f"[{TABLE}.images] in pyproject.toml does not say which program"
-                    f" {name!r} runs"
+                    f"[{TABLE}.images] in pyproject.toml has no program for the image"
+                    f" {name!r}"
                 )
                 yield manifest.finding(
                     tool, "undescribed-image", message, (*path, "image")
@@ -137,7 +139,7 @@ def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
                 given, source = _given(key, container, configs)
                 if given == value:
                     continue
-                message = f"{name} needs {key}={value}, and is given {given or 'none'}"
+                message = f"{name} needs {key}={value}, but gets {given or 'none'}"
                 if source is None:
                     yield manifest.finding(tool, "image-variable", message, path)
                 else:
@@ -172,13 +174,13 @@ def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
                 continue
             if kind == "Secret":
                 message = (
-                    f"the Secret {value!r} is not listed in pyproject.toml as one that"
-                    " is made by hand"
+                    f"the Secret {value!r} is not listed in pyproject.toml as created"
+                    " by hand"
                 )
                 yield manifest.finding(tool, "reference", message, path)
             elif rendered.named(kind, str(value)) is None:
                 yield manifest.finding(
-                    tool, "reference", f"there is no {kind} {value!r}", path
+                    tool, "reference", f"{kind} {value!r} does not exist", path
                 )
 
 

@@ -46,7 +46,7 @@ def images(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
             image = short_name(str(container.get("image", "")))
             if image not in context.built:
                 names = ", ".join(sorted(context.built))
-                message = f"{image!r} is none of the images that were built: {names}"
+                message = f"{image!r} is not one of the built images: {names}"
                 place = (*path, "image")
                 yield manifest.finding(tool, "unknown-image", message, place)
 
@@ -71,7 +71,7 @@ def grace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
             given = manifest.get(*spec) or 30
             needed = pause + _seconds_to_end(rendered, container, context)
             if given <= needed:
-                message = f"killed after {given} s, and may need {needed:g} s to end"
+                message = f"killed after {given} s, but may need {needed:g} s to stop"
                 yield manifest.finding(tool, "grace", message, spec)
 
 

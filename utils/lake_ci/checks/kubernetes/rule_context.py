@@ -43,7 +43,7 @@ def not_compared(root: Path) -> str | None:
     """Return why manifests cannot be compared with the built images, or None."""
     path = root / IMAGES
     if not path.exists():
-        return f"there is no {IMAGES}"
+        return f"{IMAGES} is missing"
     return incomplete(path.parent)
 
 

@@ -18,7 +18,7 @@ from lake_ci.system.processes import Completed
 
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
-NOT_BUILT = "not checked, for it could not be built"
+NOT_BUILT = "skipped: the overlay was not built"
 # With these variables checkov would call a service, or skip and add checks silently.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
@@ -106,7 +106,7 @@ class KubernetesCheckov(Check):
         if not report["checked"]:
             return crashed(self.name, done, "checked nothing")
         return Outcome.of(
-            dict.fromkeys(self.findings(report, rendered, ctx)), clean="no objection"
+            dict.fromkeys(self.findings(report, rendered, ctx)), clean="no findings"
         )
 
     def findings(

@@ -31,13 +31,15 @@ class UnusedSettings(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         if {build.environment for build in self.builds} != set(ENVIRONMENTS):
-            return Outcome(Status.SKIPPED, "not checked, for only a part was asked for")
+            return Outcome(
+                Status.SKIPPED, "skipped: only some environments were selected"
+            )
         rendered = [each for build in self.builds if (each := build.result.wait())]
         if len(rendered) != len(self.builds):
             return Outcome(Status.SKIPPED, NOT_BUILT)
         scanned = self.scan.done(ctx)
         if scanned.code != 0:
-            return Outcome(Status.SKIPPED, "not checked, for checkov failed")
+            return Outcome(Status.SKIPPED, "skipped: checkov failed")
         broken = {row["rule"] for row in json.loads(scanned.stdout)["failed"]}
         secrets, accepted = (
             kubernetes_settings(ctx)["secrets"],

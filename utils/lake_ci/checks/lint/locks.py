@@ -78,7 +78,7 @@ def declared_locks(project: dict[str, Any]) -> list[RequirementsLock]:
             if extra not in extras:
                 raise UsageError(
                     "pyproject.toml:"
-                    f" lock {purpose!r} names the extra {extra!r}, which is not there"
+                    f" lock {purpose!r} names the extra {extra!r}, which does not exist"
                 )
             arguments += ["--extra", extra]
             requirements += extras[extra]
@@ -122,7 +122,7 @@ def lock_problem(file: Path, title: str, inputs: object) -> str | None:
     if match is None:
         return "the lock has no digest"
     if text != lock_text(title, inputs, text[match.end() + 1 :]):
-        return "the lock is out of step with pyproject.toml, or was edited by hand"
+        return "the lock does not match pyproject.toml or was edited by hand"
     return None
 
 
@@ -140,16 +140,20 @@ def jar_coordinates(project: Mapping[str, Any]) -> list[str]:
 def parser() -> Parser:
     """Return the parser of the options of `nox -s lock`; other options go to uv."""
     parser = Parser("nox -s lock --", "Compile requirements/ from pyproject.toml.")
-    parser.add_argument("--check", action="store_true", help="only compare")
-    parser.add_argument("--upgrade", action="store_true", help="take newer versions")
+    parser.add_argument(
+        "--check", action="store_true", help="compare and write nothing"
+    )
+    parser.add_argument("--upgrade", action="store_true", help="upgrade all packages")
     parser.add_argument(
         "--upgrade-package",
         action="append",
         metavar="NAME",
-        help="take a newer version of it; may be repeated",
+        help="upgrade this package; may be repeated",
     )
     parser.add_argument(
-        FORCE, action="store_true", help="replace a file that it did not make"
+        FORCE,
+        action="store_true",
+        help="overwrite a file that this command did not generate",
     )
     return parser
 

@@ -57,7 +57,7 @@ def no_version(root: Path) -> str | None:
     Return None if git can.
     """
     if git.commit(root) is None:
-        return "this is no git checkout with a commit: run `git clone` and build there"
+        return "not a git checkout with a commit: run `git clone` and build there"
     if git.is_shallow(root) and git.version_tag(root) is None:
         return (
             "this clone is shallow and has no version tag:"
@@ -92,7 +92,7 @@ class BuildDistribution(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         if no_version(ctx.root) is not None:
-            return Outcome(Status.SKIPPED, "there is no version")
+            return Outcome(Status.SKIPPED, "no version")
         folder = ctx.reports / f".{self.kind}"
         done = ctx.execute(
             build_command(ctx, self.kind, ctx.root, folder), env=build_env(ctx)
@@ -269,7 +269,7 @@ class DistributionContents(DistributionCheck):
             )
         for name in sorted(set(actual) - expected.keys()):
             message = (
-                f"{archive.name} holds {name}, which no package of the repository has"
+                f"{archive.name} contains {name}, which is not a file of a package"
             )
             yield Finding(self.name, "unexpected", message, ctx.relative(archive), 1)
 
@@ -410,7 +410,7 @@ class InstallWheel(DistributionCheck):
         done = ctx.execute([str(folder / "bin" / name), "--version"], cwd=ctx.reports)
         if done.code != 0 or version not in done.stdout:
             return stopped_or_crashed(
-                self.name, done, f"`{name} --version` does not say {version}"
+                self.name, done, f"`{name} --version` does not print {version}"
             )
         return Outcome(Status.SUCCESS, done.stdout.strip())
 
@@ -431,7 +431,7 @@ class Sbom(DistributionCheck):
             if (folder := install_folder(ctx, python)).is_dir()
         ]
         if not installed:
-            return Outcome(Status.SKIPPED, "the wheel was installed nowhere")
+            return Outcome(Status.SKIPPED, "the wheel was not installed")
         file = ctx.reports / "sbom.json"
         command = [
             ctx.bin("cyclonedx-py"),
@@ -474,7 +474,9 @@ class Checksums(DistributionCheck):
                 file.name for file in files if file not in (wheel, sdist)
             )
             return Outcome.failure(
-                self.name, "unexpected", f"dist/ holds more than this build: {others}"
+                self.name,
+                "unexpected",
+                f"dist/ contains files of another build: {others}",
             )
         lines = [
             f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"

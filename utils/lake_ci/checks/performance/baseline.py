@@ -48,31 +48,29 @@ def reference(
         commit = _commit(root, requested)
         if commit is None:
             raise UsageError(
-                f"git knows no commit {requested!r}",
+                f"no commit {requested!r}",
                 hint="nox -s performance -- --baseline REF",
             )
-        return Reference(commit, f"{requested} was asked for")
+        return Reference(commit, f"as --baseline {requested}")
     if git.commit(root) is None:
-        return Reference(None, "this is no git checkout with a commit")
+        return Reference(None, "not a git checkout with a commit")
     before = pushed_from(env)
     if before is not None:
         commit = _commit(root, before)
         if commit is not None:
             return Reference(commit, "the commit before this push")
     if git.is_dirty(root):
-        return Reference(
-            git.commit(root), "the commit that the changes here start from"
-        )
+        return Reference(git.commit(root), "the commit below the uncommitted changes")
     parent = _commit(root, "HEAD^1")
     if parent is not None:
         return Reference(parent, "the first parent")
     if git.is_shallow(root):
         return Reference(
             None,
-            "this clone is shallow and holds no earlier commit:"
+            "this clone is shallow and has no earlier commit:"
             " run `git fetch --unshallow`",
         )
-    return Reference(None, "this is the first commit, there is nothing before it")
+    return Reference(None, "this is the first commit")
 
 
 def pushed_from(env: Mapping[str, str]) -> str | None:
@@ -168,7 +166,7 @@ class Baseline(Check):
         found = reference(ctx.root, self.env, self.requested)
         self.commit = found.commit
         if found.commit is None:
-            return Outcome(Status.SKIPPED, f"nothing to compare with: {found.why}")
+            return Outcome(Status.SKIPPED, f"no baseline: {found.why}")
         return Outcome(
             Status.SUCCESS,
             f"{found.commit[:12]}, {found.why}",
@@ -189,7 +187,7 @@ class InstallVersion(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         if self.baseline is not None and self.baseline.commit is None:
-            return Outcome(Status.SKIPPED, "there is no baseline")
+            return Outcome(Status.SKIPPED, "no baseline")
         short = "new" if self.baseline is None else "old"
         folder = ctx.root / WORK / short
         session = ctx.python.parent.parent

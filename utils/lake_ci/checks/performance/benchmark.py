@@ -132,7 +132,7 @@ class Benchmark(Check):
                 self.measured = found.measured()
                 return Outcome(
                     Status.SUCCESS,
-                    f"{self._seconds()}; nothing to compare with",
+                    f"{self._seconds()}; no baseline",
                     data=self._data(),
                 )
             if ended["old"].code != 0:
@@ -149,7 +149,7 @@ class Benchmark(Check):
             return "the baseline could not be built"
         if self.unchanged() and not self.options.every:
             patterns = ", ".join(self.spec.exercises)
-            return f"nothing it exercises has changed ({patterns}); `-- --all` runs it"
+            return f"no change in {patterns}; run it with `-- --all`"
         return None
 
     def _is_enough(self, found: Samples, begun: float) -> bool:
@@ -264,7 +264,7 @@ class Benchmark(Check):
             return []
         times = f"{memory[0]:.2f} to {memory[1]:.2f} times the baseline's peak memory"
         allowed = f"{self.options.memory:g} allowed"
-        return [self._finding("memory", f"{self.name} holds {times}; {allowed}")]
+        return [self._finding("memory", f"{self.name} uses {times}; {allowed}")]
 
     def _more(self, undecided: Mapping[str, SeriesRatio]) -> str:
         """Return the undecided series, and how many rounds would decide them."""
@@ -273,13 +273,13 @@ class Benchmark(Check):
         names = ", ".join(name or "the whole" for name in undecided)
         if any(each is None for each in needed):
             return (
-                f"cannot tell for {names}:"
-                f" too near {threshold:g} for any number of rounds"
+                f"undecided for {names}: too close to {threshold:g} for any number of"
+                " rounds"
             )
         pairs = max(each for each in needed if each is not None)
         generations = -(-pairs // self.spec.rounds)
         again = f"nox -s performance -- -k {self.name} --generations {generations}"
-        return f"cannot tell for {names}: about {pairs} rounds would (`{again}`)"
+        return f"undecided for {names}: about {pairs} rounds are needed (`{again}`)"
 
     def _without_old(self, ended: Completed) -> Outcome:
         """Return the outcome if the baseline could not run the benchmark."""

@@ -46,22 +46,25 @@ def parser() -> Parser:
     """Return the parser of the options of `nox -s performance`."""
     parser = Parser("nox -s performance --", "Benchmark this tree against another.")
     parser.add_argument(
-        "--baseline", metavar="COMMIT", help="the other tree; else the commit before"
+        "--baseline",
+        metavar="COMMIT",
+        help="the tree to compare with (default: the previous commit)",
     )
     parser.add_argument(
         "--all",
         action="store_true",
-        help="also benchmarks whose code is the same in both",
+        help="also run benchmarks whose code did not change",
     )
-    parser.add_argument("-k", dest="select", help="only these benchmarks, as in pytest")
+    parser.add_argument("-k", dest="select", help="select benchmarks, as in pytest")
     parser.add_argument(
-        "--generations", type=int, help="at least so many pairs of processes for each"
+        "--generations",
+        type=int,
+        help="minimum number of pairs of processes per benchmark",
     )
     parser.add_argument(
         "--seconds",
         type=float,
-        help="start no further pair of a benchmark after so many; else as in"
-        " [tool.lake_ci.performance]",
+        help="time limit per benchmark (default: [tool.lake_ci.performance])",
     )
     return parser
 
@@ -74,7 +77,7 @@ def options(posargs: Sequence[str], root: Path) -> PerformanceOptions:
     declared = settings(root, "performance")
     typed = parser().parse_args(list(posargs))
     if typed.generations is not None and typed.generations < 1:
-        parser().error("--generations is a number from 1 on")
+        parser().error("--generations must be at least 1")
     seconds = declared["seconds"] if typed.seconds is None else typed.seconds
     return PerformanceOptions(
         baseline=typed.baseline,

@@ -84,7 +84,7 @@ class Collect(Check):
             why = (
                 f"no benchmark matches -k {self.options.select!r}"
                 if self.options.select
-                else "there are none"
+                else "no benchmarks"
             )
             return Outcome.failure(self.name, "none", why, file=FOLDER)
         differs = (
@@ -110,7 +110,8 @@ class Collect(Check):
         before = self._listed(ctx, self.old.side, self.old.side.tree)
         if isinstance(before, Outcome):
             return Outcome(
-                Status.SUCCESS, f"{detail}; those of the baseline cannot be listed"
+                Status.SUCCESS,
+                f"{detail}; the benchmarks of the baseline cannot be listed",
             )
         removed = sorted(
             {each.name for each in before} - {each.name for each in listed}

@@ -143,14 +143,14 @@ def read_exceptions(
     ]
     rows = body.get("exception", [])
     problems = [
-        _problem("unknown", f"{key!r} is not known here", 1)
+        _problem("unknown", f"unknown key {key!r}", 1)
         for key in sorted(set(body) - {"exception"})
     ]
     if len(heads) != len(rows):
         return [], [
             _problem(
                 "unreadable",
-                "each exception stands under a line [[exception]] of its own",
+                "write each exception under its own line [[exception]]",
                 1,
             )
         ]
@@ -173,12 +173,12 @@ def exception_problem(row: Mapping[str, Any], today: date) -> tuple[str, str] | 
                 "incomplete",
                 (
                     f"{name} has no {key}:"
-                    " id, reason, owner and expires (a date) are asked of each"
+                    " id, reason, owner and expires (a date) are required"
                 ),
             )
     unknown = sorted(set(row) - {*KEYS, "file"})
     if unknown:
-        return "incomplete", f"{name}: {unknown[0]!r} is not known here"
+        return "incomplete", f"{name}: unknown key {unknown[0]!r}"
     if row["expires"] < today:
         hint = f"fix it, or have the owner ({row['owner']}) decide again"
         return (
@@ -189,8 +189,8 @@ def exception_problem(row: Mapping[str, Any], today: date) -> tuple[str, str] | 
         return (
             "too-long",
             (
-                f"the exception for {name} lasts until {row['expires']};"
-                " a year is the most"
+                f"the exception for {name} expires on {row['expires']}; at most one"
+                " year is allowed"
             ),
         )
     return None
@@ -216,7 +216,7 @@ class AcceptedRisksCheck(Check):
         for each in self.register.unused():
             place = f" in {each.file}" if each.file else ""
             message = (
-                f"the exception for {each.id}{place} covers nothing any more; delete it"
+                f"the exception for {each.id}{place} matches no finding; delete it"
             )
             found.append(_problem("unused", message, each.line))
         return Outcome.of(

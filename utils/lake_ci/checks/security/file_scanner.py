@@ -87,7 +87,7 @@ class FileScanner(Scanner):
         rows = {**cached, **result.rows}
         looked_at = _scanned_count(rows)
         if not looked_at:
-            return Outcome.failure(self.name, "nothing", "it looked at no file")
+            return Outcome.failure(self.name, "nothing", "no file was scanned")
         found = [
             *self.security_findings({"results": _sorted(cached), "errors": []}, ctx),
             *result.findings,

@@ -34,8 +34,11 @@ PROBE_SECONDS = 3
 OLD_DAYS = 30
 # The exit codes of safety without a network, and for too many requests.
 NO_ANSWER = (66, 68)
-NONE = f"no advisory database: connect, or name a folder with one in {VARIABLE}"
-UNRESOLVED = "what the wheel would bring along today could not be resolved"
+NONE = (
+    f"no advisory database: connect to the network, or set {VARIABLE} to a folder"
+    " with one"
+)
+UNRESOLVED = "the current dependencies of the wheel could not be resolved"
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,11 @@ def from_folder(env: Mapping[str, str]) -> Database | None:
     except OSError as error:
         raise LakeCiError(
             f"{VARIABLE}: {file}: {error.strerror}",
-            hint="name the folder of a database",
+            hint="set it to the folder of a database",
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise LakeCiError(
-            f"{VARIABLE}: {file} is no database with a date: {error}"
+            f"{VARIABLE}: {file} is not a database with a date: {error}"
         ) from None
 
 
@@ -192,7 +195,7 @@ class Safety(Scanner):
         }
         unseen = sorted({pin.name for pin in self._pins} - seen)
         if unseen:
-            raise ValueError(f"it did not look at {', '.join(unseen)}")
+            raise ValueError(f"not scanned: {', '.join(unseen)}")
         # Policy files of safety do not count: only one file contains exceptions.
         for row in [*document["vulnerabilities"], *document["ignored_vulnerabilities"]]:
             name = locked_packages.normalized_name(row["package_name"])
@@ -210,7 +213,7 @@ class Safety(Scanner):
                 if (pin.name, pin.version) == (name, row["analyzed_version"])
             ]
             if not places:
-                raise ValueError(f"{name} {row['analyzed_version']} is pinned nowhere")
+                raise ValueError(f"{name} {row['analyzed_version']} is not pinned")
             for pin in places:
                 severity = _severity(row.get("severity"))
                 yield SecurityFinding(

@@ -107,9 +107,7 @@ class Scanner(Check):
 
     def unreadable(self, done: Completed, error: Exception) -> Outcome:
         """Return the outcome of a command with an incomplete or unknown document."""
-        return crashed(
-            self.name, shown(done), f"left what its reader does not know: {error}"
-        )
+        return crashed(self.name, shown(done), f"wrote an unexpected report: {error}")
 
     def write(self, document: Any, ctx: CheckContext) -> None:
         """Write the cleaned document as the report."""

@@ -48,7 +48,7 @@ class Bandit(FileScanner):
         seen = {ctx.relative(name) for name in document["metrics"]}
         unseen = [file for file in files if file not in seen]
         if unseen:
-            raise ValueError(f"it did not look at {', '.join(unseen)}")
+            raise ValueError(f"not scanned: {', '.join(unseen)}")
         return seen
 
     def file(self, row: Any, ctx: CheckContext) -> str:
@@ -141,7 +141,7 @@ class Semgrep(FileScanner):
         for error in document["errors"]:
             line = error.get("spans", [{}])[0].get("start", {}).get("line", 1)
             kind = error["type"] if isinstance(error["type"], str) else error["type"][0]
-            message = f"not scanned as a whole: {kind}"
+            message = f"not completely scanned: {kind}"
             yield SecurityFinding(
                 self.name, "unparsed", message, self.file(error, ctx), line, "high"
             )
@@ -188,9 +188,7 @@ class Rules(CommandCheck):
     def run(self, ctx: CheckContext) -> Outcome:
         rules = self._rules(ctx)
         if not rules:
-            return Outcome.failure(
-                self.name, "nothing", f"there is no rule under {RULES}/"
-            )
+            return Outcome.failure(self.name, "nothing", f"no rule under {RULES}/")
         untested = [finding for path in rules for finding in self._untested(path, ctx)]
         if untested:
             return Outcome.of(untested)
@@ -222,9 +220,9 @@ class Rules(CommandCheck):
                     )
                     for line in sorted(expected ^ reported):
                         word = (
-                            "finds nothing here"
+                            "has no finding here"
                             if line in expected
-                            else "finds this, which no `ruleid:` expects"
+                            else "has a finding here without a `ruleid:` comment"
                         )
                         yield Finding(
                             self.name,
@@ -255,7 +253,7 @@ class Rules(CommandCheck):
             yield Finding(
                 self.name,
                 "name",
-                f"the file holds one rule, {rule.stem}; found: {ids}",
+                f"the file must have exactly one rule, {rule.stem}; found: {ids}",
                 place,
                 1,
             )
@@ -316,12 +314,12 @@ class Secrets(FileScanner):
     ) -> Sequence[str]:
         # kingfisher does not list files without findings.
         if not document["metadata"]["summary"]["blobs_scanned"]:
-            raise ValueError("it looked at no file")
+            raise ValueError("no file was scanned")
         scans = document["audit"]["summary"]
         if scans["scan_succeeded"] != scans["discovered"]:
             raise ValueError(
-                f"it looked at {scans['scan_succeeded']} of"
-                f" {scans['discovered']} files as a whole"
+                f"only {scans['scan_succeeded']} of {scans['discovered']} files were"
+                " completely scanned"
             )
         return files
 

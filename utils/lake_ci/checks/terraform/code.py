@@ -191,9 +191,9 @@ class Init(Check):
         outcome = judged(self.name, done, ctx)
         config = ctx.env.get("TF_CLI_CONFIG_FILE")
         if any(UNREACHABLE.search(finding.message) for finding in outcome.findings):
-            why = "the registry of providers is out of reach"
+            why = "the provider registry is unreachable"
             if config and not Path(config).exists():
-                why += f"; TF_CLI_CONFIG_FILE names {config}, which is not there"
+                why += f"; TF_CLI_CONFIG_FILE names {config}, which does not exist"
             return Outcome(
                 Status.WARNING,
                 why,
@@ -279,7 +279,7 @@ class Variables(Check):
                         Finding(
                             self.name,
                             "missing",
-                            "an environment without its file",
+                            "the file of this environment is missing",
                             file,
                         )
                     )
@@ -288,7 +288,7 @@ class Variables(Check):
             for name, line in hcl.assignments(path.read_text(encoding="utf-8")):
                 if name not in declared:
                     message = (
-                        f"no variable {name!r} is declared: its value is used nowhere"
+                        f"variable {name!r} is not declared: its value is not used"
                     )
                     found.append(
                         Finding(
@@ -309,7 +309,7 @@ class Validate(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         terraform = program(ctx)
         if terraform is None or not self.code.ready:
-            return Outcome(Status.SKIPPED, "not checked, for `init` failed")
+            return Outcome(Status.SKIPPED, "skipped: `init` failed")
         command = [terraform, "validate", "-json"]
         done = ctx.execute(command, cwd=ctx.root / FOLDER, env=isolated(ctx, "code"))
         outcome = judged(self.name, done, ctx)
@@ -333,7 +333,7 @@ class UnitTests(Check):
         wait(self.after)
         terraform = program(ctx)
         if terraform is None or not self.code.valid:
-            return Outcome(Status.SKIPPED, "not run, for the code is not valid")
+            return Outcome(Status.SKIPPED, "skipped: the code is not valid")
         scratch = ctx.reports / ".junit.xml"
         command = [terraform, "test", "-json", f"-junit-xml={scratch}"]
         done = ctx.execute(command, cwd=ctx.root / FOLDER, env=isolated(ctx, "code"))
@@ -366,7 +366,7 @@ def judged(
     try:
         found = diagnostics(tool, done.stdout, ctx)
     except (ValueError, KeyError, TypeError) as error:
-        return crashed(tool, done, f"printed what its reader does not know: {error}")
+        return crashed(tool, done, f"printed unexpected output: {error}")
     if done.code not in codes or (done.code != 0 and not found):
         return crashed(tool, done)
     return Outcome.of(found)

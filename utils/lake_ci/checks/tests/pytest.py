@@ -66,10 +66,12 @@ def parser(session: str, *, affected: bool = False) -> Parser:
         parser.add_argument(
             "--affected",
             action="store_true",
-            help="only the tests that a change since the last such run may break",
+            help="only the tests affected by changes since the last run of --affected",
         )
     parser.add_argument(
-        "arguments", nargs="*", help="pytest's own, such as -k, -x, --pdb, and paths"
+        "arguments",
+        nargs="*",
+        help="arguments of pytest, such as -k, -x, --pdb, and paths",
     )
     return parser
 
@@ -105,7 +107,7 @@ class Pytest(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         arguments = self.arguments(ctx)
         if arguments is None:
-            return Outcome(Status.SKIPPED, "nothing selected")
+            return Outcome(Status.SKIPPED, "no tests selected")
         junit = ctx.reports / f".junit-{self.name}.xml"
         command = [
             str(ctx.python),
@@ -210,12 +212,12 @@ class Pytest(Check):
 
     def _no_tests(self, ctx: CheckContext) -> Outcome:
         if selects(ctx.posargs):
-            return Outcome(Status.SKIPPED, "nothing selected")
+            return Outcome(Status.SKIPPED, "no tests selected")
         where = ", ".join(self.folders)
         return Outcome.failure(
             self.name,
             "no-tests",
-            f"there are no tests in {where}",
+            f"no tests in {where}",
             file=self.folders[0],
         )
 
@@ -359,7 +361,7 @@ class Coverage(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         if selects(ctx.posargs):
-            return Outcome(Status.SKIPPED, "not judged on a selection of tests")
+            return Outcome(Status.SKIPPED, "skipped: only some tests were selected")
         for report in _coverage_reports(ctx.reports):
             done = ctx.execute([str(ctx.python), "-m", "coverage", *report])
             if done.code != 0:
@@ -379,7 +381,7 @@ class Coverage(Check):
             )
         return Outcome(
             Status.FAILURE,
-            f"{percent:.1f} %, at least {self.minimum:g} % wanted",
+            f"{percent:.1f} %, at least {self.minimum:g} % required",
             tuple(self._below(files)),
             data=figures,
         )

@@ -43,7 +43,7 @@ def declared_folders(root: Path, name: str) -> Folders:
         found = Folders(**tables[name])
     except TypeError:
         needed = ", ".join(Folders.__dataclass_fields__)
-        message = f"pyproject.toml: {TABLE}.{name} is to have {needed}, and no more"
+        message = f"pyproject.toml: {TABLE}.{name} must have exactly {needed}"
         raise UsageError(message) from None
     for folder in (*found.unit, *found.integration, *found.cover):
         if not (root / folder).is_dir():

@@ -54,7 +54,7 @@ def test_without_docker_the_row_says_where_to_get_it(ctx: CheckContext) -> None:
         outcome = EngineCheck(found).run(ctx)
     assert outcome.status is Status.WARNING and outcome.not_checked
     assert (
-        "no docker on PATH" in outcome.detail
+        "docker is not on PATH" in outcome.detail
         and "https://docs.docker.com" in outcome.detail
     )
 
@@ -108,7 +108,8 @@ def test_before_and_after_a_run_nothing_of_the_checkout_is_left(
     ]
     assert f"label=lake-ci.checkout={found.checkout}" in first
     left = (
-        "an earlier run had left container c1, volume v1, image lake-ci-x/api:checked"
+        "removed leftovers of an earlier run: container c1, volume v1, image"
+        " lake-ci-x/api:checked"
     )
     assert outcome.detail == f"20.10.24, buildx v0.32.1; {left}"
 

@@ -130,7 +130,7 @@ def test_a_secret_is_found_where_it_lies_across_two_chunks(tmp_path: Path) -> No
 def test_what_is_no_archive_of_one_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "image.tar"
     path.write_bytes(layer({"manifest.json": b"[]"}))
-    with pytest.raises(ValueError, match=r"image\.tar is no archive of one image"):
+    with pytest.raises(ValueError, match=r"image\.tar is not an archive of one image"):
         ArchiveReader(0).read(path)
 
 

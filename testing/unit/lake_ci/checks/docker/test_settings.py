@@ -73,11 +73,11 @@ def test_settings_of_this_repository_are_sound() -> None:
         ({"more": 1}, "more is unknown"),
         ({"planted": []}, "planted is empty"),
         ({"prefix": "lake-"}, "prefix: PREFIX of docker/docker-bake.hcl"),
-        ({"packages": {"batch": "pond"}}, "packages: there is no image 'batch'"),
-        ({"megabytes": {"prod": 1}}, "megabytes: there is no size for 'dev'"),
-        ({"context": ["docker", "source"]}, "context: git knows no file at 'source'"),
+        ({"packages": {"batch": "pond"}}, "packages: no image 'batch'"),
+        ({"megabytes": {"prod": 1}}, "megabytes: no limit for 'dev'"),
+        ({"context": ["docker", "source"]}, "context: no tracked file at 'source'"),
         ({"planted": ["src/more/.env"]}, "planted: 'src/more/.env' is not in"),
-        ({"tests": "testing/lake"}, "tests: there is no testing/lake/test_api.py"),
+        ({"tests": "testing/lake"}, "tests: testing/lake/test_api.py is missing"),
         ({"planted": ["k8s/.env"]}, "planted: 'k8s/.env' is not in"),
     ],
 )
@@ -92,5 +92,5 @@ def test_setting_that_names_nothing_is_refused(
 def test_tests_of_no_image_are_refused(read: Read, root: Path) -> None:
     read()
     (root / "testing/pond/test_prd.py").touch()
-    with pytest.raises(UsageError, match="test_prd.py is named after no image"):
+    with pytest.raises(UsageError, match="test_prd.py does not match an image"):
         read()

@@ -133,7 +133,7 @@ def test_a_kind_or_version_that_the_server_does_not_know_is_refused(
     [cause] = answer.body["details"]["causes"]
     assert cause == {
         "field": "apiVersion",
-        "message": f"the server knows no {kind} of {version}",
+        "message": f"the server has no kind {kind} in {version}",
     }
 
 
@@ -175,7 +175,7 @@ def test_without_cluster_and_assets_the_check_is_incomplete(ctx: CheckContext) -
     outcome = server.run(ctx)
     assert (outcome.status, outcome.not_checked) == (
         Status.WARNING,
-        "the manifests were held against schemas only",
+        "the manifests were only validated against schemas",
     )
     assert CONTEXT in outcome.detail and ASSETS in outcome.detail
     assert server.api.result() is None
@@ -186,7 +186,7 @@ def test_a_folder_without_the_programs_is_an_error(
 ) -> None:
     ctx.env[ASSETS] = str(tmp_path)
     server = ApiServer(ExitStack())
-    with pytest.raises(LakeCiError, match="holds no etcd and no kube-apiserver"):
+    with pytest.raises(LakeCiError, match="lacks etcd and kube-apiserver"):
         server.run(ctx)
     assert server.api.result() is None
 

@@ -62,10 +62,10 @@ def test_settings_and_variables_that_are_asked_for_by_name_are_known(
     ("folders", "place", "words"),
     [
         (["utils/gone"], f"{SETTINGS}:SETTINGS", "no folder 'utils/gone' with Python"),
-        ([SHOP], "utils/gone.py:SETTINGS", "there is no file 'utils/gone.py'"),
-        ([SHOP], f"{SETTINGS}:OTHER", f"{SETTINGS} declares no .* class OTHER"),
-        ([SHOP], f"{API_SETTINGS}:Other", f"{API_SETTINGS} declares no .* class Other"),
-        ([SHOP], "SETTINGS", "there is no file ''"),
+        ([SHOP], "utils/gone.py:SETTINGS", "no file 'utils/gone.py'"),
+        ([SHOP], f"{SETTINGS}:OTHER", f"{SETTINGS} has no .* class OTHER"),
+        ([SHOP], f"{API_SETTINGS}:Other", f"{API_SETTINGS} has no .* class Other"),
+        ([SHOP], "SETTINGS", "no file ''"),
     ],
     ids=["folder", "file", "dictionary", "class", "without-a-file"],
 )

@@ -74,7 +74,7 @@ def test_the_namespace_is_restricted_and_no_secret_is_written_down() -> None:
     assert found(overlay_rules.namespace, good) == []
     bad = thing("Namespace", "lake", labels={overlay_rules.LEVEL: "baseline"})
     assert "is not restricted" in messages(overlay_rules.namespace, bad)[0]
-    assert messages(overlay_rules.namespace) == ["there is no Namespace"]
+    assert messages(overlay_rules.namespace) == ["Namespace is missing"]
     assert [
         each.rule
         for each in found(overlay_rules.namespace, good, thing("Secret", "tokens"))
@@ -94,7 +94,7 @@ def test_an_account_of_another_environment_is_found_anywhere() -> None:
         overlay_rules.account,
         thing("ConfigMap", "x", data={"A": f"{lake}999988887777"}),
     )
-    assert "account 999988887777, and dev's is 111122223333" in message
+    assert "account 999988887777, but dev has 111122223333" in message
 
 
 def settings(**data: str) -> Manifest:
@@ -106,12 +106,12 @@ def test_a_setting_is_read_by_the_program_it_is_given_to() -> None:
     assert found(overlay_rules.unread, api, settings(SHOP_API_PORT="1")) == []
     lake = settings(SHOP_LAKE="x")
     [message] = messages(overlay_rules.unread, api, lake)
-    assert message == "ConfigMap/settings: SHOP_LAKE is no setting that shop-api reads"
+    assert message == "ConfigMap/settings: SHOP_LAKE is not read by shop-api"
     nightly = workload("r/shop-nightly:1", "settings")
     assert found(overlay_rules.unread, nightly, lake) == []
     assert found(overlay_rules.unread, api, nightly, lake) == []
     [message] = messages(overlay_rules.unread, lake)
-    assert message.endswith("SHOP_LAKE: no pod takes it")
+    assert message.endswith("SHOP_LAKE: no pod uses it")
 
 
 def test_an_image_with_settings_that_nobody_describes_is_found() -> None:
@@ -123,7 +123,7 @@ def test_an_image_with_settings_that_nobody_describes_is_found() -> None:
         "x.yaml",
         1,
     )
-    assert "does not say which program 'shop-other' runs" in finding.message
+    assert "has no program for the image 'shop-other'" in finding.message
     assert found(overlay_rules.unread, other, lake) == []
     assert found(overlay_rules.undescribed, other) == []
     known = workload("r/shop-api:1", "settings")
@@ -140,12 +140,12 @@ def test_an_image_with_settings_that_nobody_describes_is_found() -> None:
         (
             "shop-nightly",
             "embedded",
-            "shop-nightly needs SHOP_ENGINE=spark, and is given embedded",
+            "shop-nightly needs SHOP_ENGINE=spark, but gets embedded",
         ),
         (
             "shop-hourly",
             None,
-            "shop-hourly needs SHOP_ENGINE=embedded, and is given none",
+            "shop-hourly needs SHOP_ENGINE=embedded, but gets none",
         ),
     ],
 )
@@ -175,7 +175,7 @@ def test_an_image_may_be_given_what_it_needs_by_its_container() -> None:
     container["env"] = [{"name": "SHOP_ENGINE", "value": "embedded"}]
     container["envFrom"] = [{"configMapRef": {"name": "settings"}}]
     [message] = messages(overlay_rules.needed, pod, settings(SHOP_ENGINE="spark"))
-    assert "is given embedded" in message
+    assert "but gets embedded" in message
 
 
 def test_the_last_of_several_configmaps_counts() -> None:
@@ -200,7 +200,7 @@ def test_what_is_named_is_there() -> None:
     ]
     assert found(overlay_rules.references, pod, *there) == []
     assert messages(overlay_rules.references, pod, *there[1:]) == [
-        "Deployment/one: there is no ConfigMap 'settings'"
+        "Deployment/one: ConfigMap 'settings' does not exist"
     ]
     other = workload("x:1", "settings", volumes=[{"secret": {"secretName": "keys"}}])
     [message] = messages(overlay_rules.references, other, *there)

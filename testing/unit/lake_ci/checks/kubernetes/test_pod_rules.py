@@ -92,7 +92,7 @@ def test_a_good_pod_is_not_objected_to(rule: Rule) -> None:
             pod_rules.images,
             lambda pod, one: one.update(image="nginx:1.2"),
             "unknown-image",
-            "were built: lakekit-api",
+            "the built images: lakekit-api",
         ),
         (
             pod_rules.pod_access,
@@ -110,7 +110,7 @@ def test_a_good_pod_is_not_objected_to(rule: Rule) -> None:
             pod_rules.grace,
             lambda pod, one: pod.update(terminationGracePeriodSeconds=25),
             "grace",
-            "killed after 25 s, and may need 25 s",
+            "killed after 25 s, but may need 25 s",
         ),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_program_without_a_grace_of_its_own_has_the_pause_alone() -> None:
     ):
         assert list(pod_rules.grace("practices dev", ends_after(6), context)) == []
         [finding] = pod_rules.grace("practices dev", ends_after(5), context)
-        assert "killed after 5 s, and may need 5 s" in finding.message
+        assert "killed after 5 s, but may need 5 s" in finding.message
 
 
 def test_a_job_needs_no_probe() -> None:

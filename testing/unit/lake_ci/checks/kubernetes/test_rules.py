@@ -49,8 +49,9 @@ def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compar
 ) -> None:
     build = BuildOverlay("dev")
     build.result.set(sound())
-    outcome = ProjectRules(build, {}).run(ctx)
-    assert outcome.detail == f"13 rules; images not compared: there is no {IMAGES}"
+    detail = ProjectRules(build, {}).run(ctx).detail
+    assert detail.startswith("13 rules; images not compared: ")
+    assert str(IMAGES) in detail
     (ctx.root / IMAGES).parent.mkdir(parents=True)
     (ctx.root / IMAGES).write_text("[]")
     assert ProjectRules(build, {}).run(ctx).detail == "13 rules"
@@ -94,9 +95,9 @@ def test_partial_images_are_not_compared(ctx: CheckContext, partial: bool) -> No
     assert ("unknown-image" in rules) is not partial
     build.result = BuildResult()
     build.result.set(sound())
-    why = "arguments selected a part of docker; run `nox -s docker`"
-    detail = f"13 rules; images not compared: {why}" if partial else "13 rules"
-    assert ProjectRules(build, {}).run(ctx).detail == detail
+    detail = ProjectRules(build, {}).run(ctx).detail
+    assert ("`nox -s docker`" in detail) is partial
+    assert detail.startswith("13 rules")
 
 
 def test_what_was_not_built_is_skipped(ctx: CheckContext) -> None:

@@ -78,7 +78,7 @@ def test_what_the_clock_cannot_tell_is_advice_with_the_command_that_would(
     outcome = judged(ctx, Runs(WILD, WILD[::-1], cpu=(0.0, 0.0)))
     assert outcome.status is Status.WARNING
     assert outcome.not_checked is None
-    assert "cannot tell for the whole" in outcome.detail
+    assert "undecided for the whole" in outcome.detail
     assert "nox -s performance -- -k merge --generations " in outcome.detail
 
 
@@ -128,10 +128,7 @@ def test_unchanged_code_is_skipped_with_the_reason(ctx: CheckContext) -> None:
         ctx, Runs([], []), differs={"README.md", "utils/lake_ci/model/job.py"}
     )
     assert outcome.status is Status.SKIPPED
-    assert (
-        outcome.detail
-        == "nothing it exercises has changed (utils/lakekit/*); `-- --all` runs it"
-    )
+    assert outcome.detail == "no change in utils/lakekit/*; run it with `-- --all`"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +167,7 @@ def test_without_a_baseline_it_is_measured_alone(ctx: CheckContext) -> None:
     outcome = judged(ctx, runs, old=False)
     assert (outcome.status, outcome.detail) == (
         Status.SUCCESS,
-        "0.101 s; nothing to compare with",
+        "0.101 s; no baseline",
     )
     assert runs.started == ["new"]
 

@@ -101,7 +101,7 @@ def test_an_exception_that_covers_nothing_fails_at_its_line(
     entries.settle("bandit", [], "")
     [found] = AcceptedRisksCheck(entries).run(ctx).findings
     assert (found.rule, found.place) == ("unused", "security/exceptions.toml:2")
-    assert "bandit/B310 in a.py covers nothing" in found.message
+    assert "bandit/B310 in a.py matches no finding" in found.message
 
 
 def test_of_a_scanner_that_did_not_finish_no_exception_is_unused(
@@ -114,13 +114,13 @@ def test_of_a_scanner_that_did_not_finish_no_exception_is_unused(
     ("old", "new", "rule", "words"),
     [
         ("2026-09-30", "2026-02-28", "expired", "expired on 2026-02-28"),
-        ("2026-09-30", "2029-01-01", "too-long", "a year is the most"),
+        ("2026-09-30", "2029-01-01", "too-long", "at most one year"),
         ("2026-09-30", '"2026-09-30"', "incomplete", "has no expires"),
         ('reason = "the address is a constant"\n', "", "incomplete", "has no reason"),
         ('"the address is a constant"', '" "', "incomplete", "has no reason"),
         ('owner = "maintainer"\n', "", "incomplete", "has no owner"),
-        ("owner =", "onwer = 'x'\nowner =", "incomplete", "'onwer' is not known"),
-        ("[[exception]]", "[[exceptoin]]", "unknown", "'exceptoin' is not known"),
+        ("owner =", "onwer = 'x'\nowner =", "incomplete", "unknown key 'onwer'"),
+        ("[[exception]]", "[[exceptoin]]", "unknown", "unknown key 'exceptoin'"),
         ("2026-09-30", "soon", "unreadable", "line 6"),
     ],
     ids=[

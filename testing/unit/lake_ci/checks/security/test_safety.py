@@ -190,7 +190,7 @@ def test_a_package_that_was_not_looked_at_fails(project: CheckContext) -> None:
     answering(project, (0, report(scanned_packages={"requests": {}})))
     outcome = safety(project).run(project)
     assert outcome.status is Status.FAILURE
-    assert "did not look at jinja2" in outcome.findings[0].message
+    assert "not scanned: jinja2" in outcome.findings[0].message
 
 
 def test_no_package_at_all_fails(project: CheckContext) -> None:
@@ -217,7 +217,7 @@ def test_a_folder_without_a_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LakeCiError, match="insecure_full.json: No such file"):
         from_folder({"LAKE_CI_ADVISORIES": str(tmp_path)})
     (tmp_path / "insecure_full.json").write_text('{"meta": {}}')
-    with pytest.raises(LakeCiError, match="no database with a date"):
+    with pytest.raises(LakeCiError, match="not a database with a date"):
         from_folder({"LAKE_CI_ADVISORIES": str(tmp_path)})
     assert from_folder({}) is None
 

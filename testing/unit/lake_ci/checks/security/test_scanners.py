@@ -172,7 +172,7 @@ def test_a_scanner_that_looked_at_nothing_fails(
     outcome = scanner(register).run(ctx)
     assert outcome.status is Status.FAILURE
     assert re.search(
-        "looked at no file|not look at utils/a.py|looked at 2 of 3",
+        "no file was scanned|not scanned: utils/a.py|only 2 of 3",
         outcome.findings[0].message,
     )
     assert not list(ctx.reports.iterdir())

@@ -145,7 +145,7 @@ def test_an_unreachable_registry_is_an_incomplete_check(
     outcome = Init(Code()).run(ctx)
     assert outcome.status is Status.WARNING
     assert outcome.not_checked is not None
-    assert "/nowhere/terraform.tfrc, which is not there" in outcome.not_checked
+    assert "/nowhere/terraform.tfrc, which does not exist" in outcome.not_checked
 
 
 def test_what_is_not_formatted_is_named_with_its_line(

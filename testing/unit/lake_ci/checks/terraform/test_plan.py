@@ -94,9 +94,8 @@ def test_a_rehearsal_plans_applies_plans_again_empties_and_destroys(
     outcome = tool.run(ctx)
     assert outcome.status is Status.SUCCESS
     assert (
-        outcome.detail
-        == "rehearsed on moto: 1 to add, 0 to change, 0 to destroy; then none;"
-        " destroyed"
+        outcome.detail == "applied on moto: 1 to add, 0 to change, 0 to destroy;"
+        " no changes in a second plan; destroyed"
     )
     assert outcome.data == {
         "account": MOTO.id,

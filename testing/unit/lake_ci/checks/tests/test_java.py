@@ -111,7 +111,7 @@ def test_another_major_version_is_a_failure(
     assert outcome.status is Status.FAILURE
     assert (
         outcome.findings[0].message
-        == f"{jdk} is Java 21.0.1, not 17; let LAKE_CI_JAVA17 name a JDK"
+        == f"{jdk} is Java 21.0.1, not 17; set LAKE_CI_JAVA17 to a JDK"
     )
     assert "JAVA_HOME" not in ctx.env
 
@@ -123,7 +123,7 @@ def test_no_java_at_all_is_an_incomplete_check_that_names_the_variable(
     outcome = Java("17", env).run(ctx)
     assert outcome.status is Status.WARNING
     assert outcome.not_checked is not None
-    assert outcome.not_checked.startswith("nothing ran on Java 17: ")
+    assert outcome.not_checked.startswith("no test ran on Java 17: ")
     assert "LAKE_CI_JAVA17" in outcome.not_checked
 
 
@@ -232,8 +232,8 @@ def test_a_jar_with_another_hash_is_refused_and_not_kept(
     assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, "sha256")
     assert (
         outcome.findings[0].message
-        == f"delta-storage-3.3.2.jar has sha256 {GOOD}, the lock says {'0' * 64};"
-        " nothing was kept"
+        == f"delta-storage-3.3.2.jar has sha256 {GOOD}, the lock has {'0' * 64};"
+        " the file was discarded"
     )
     assert not Path(spark.env["LAKE_CI_JARS"]).exists()
 

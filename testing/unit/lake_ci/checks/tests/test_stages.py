@@ -58,9 +58,9 @@ def test_a_selection_is_one_row_on_any_java(root: Path) -> None:
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("lake]", "lakes]", "tool.lake_ci.tests: no 'lake'; did you mean 'lakes'"),
+        ("lake]", "lakes]", "tool.lake_ci.tests: .*'lakes'"),
         ('"tests/unit"', '"tests/unti"', "tests.lake: no folder 'tests/unti'"),
-        ("cover", "covers", "lake is to have unit, integration, cover, and no more"),
+        ("cover", "covers", "lake must have exactly unit, integration, cover"),
     ],
 )
 def test_a_wrong_declaration_is_named(
