@@ -42,8 +42,7 @@ from lake_ci.runner.suite import Suite
 from lake_ci.workflow import stages as github
 from lake_ci.workflow import workflow as actions
 
-# The block at the top makes another version of nox start this version. This line stops
-# the run where that feature is switched off.
+# The block at the top makes other versions of nox start this one, unless switched off.
 nox.needs_version = "==2026.10.20"
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"

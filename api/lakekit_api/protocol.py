@@ -43,8 +43,8 @@ class PipelineFullError(Exception):
 class LimitedProtocol(HttpToolsProtocol):
     """One connection.
 
-    A request that exceeds the limits gets a response with status 400, 408, 413, 414 or
-    431, unless its response has already begun, and its connection is closed.
+    If a request exceeds a limit, the connection is closed. Before that, the server
+    sends status 400, 408, 413, 414 or 431, unless it has already started a response.
     """
 
     def __init__(

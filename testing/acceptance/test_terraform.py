@@ -154,8 +154,9 @@ def test_the_repository_itself_passes_and_says_what_was_rehearsed(
 def seeded(
     original: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, dict[str, int]]:
-    """Run over all defects that need no apply; return also the lines that it must
-    report.
+    """Run once on all defects that can be found without an apply.
+
+    Return the run, and the lines that it must report.
     """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}

@@ -86,7 +86,7 @@ class Service:
         return "\n".join(reversed((done.stdout + done.stderr).splitlines()))
 
     def end(self, container: str, seconds: float) -> End | None:
-        """Return the end of a container; None if it still runs after the time limit."""
+        """Return how the container ended; None if it runs after the time limit."""
         __tracebackhide__ = True
         form = "--format={{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}"
         state: list[str] = []

@@ -1,5 +1,6 @@
-"""Bronze, silver and gold from files into a new lake. The seconds of each table are a
-part of its benchmark.
+"""Measure the load of files into the bronze, silver and gold tables of a new lake.
+
+The benchmarks report the time of each table separately.
 """
 
 from __future__ import annotations

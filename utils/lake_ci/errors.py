@@ -4,8 +4,9 @@ from __future__ import annotations
 
 
 class LakeCiError(Exception):
-    """What failed, where, and what to do next. Exit code 1 unless a subclass says
-    otherwise.
+    """An error message, with a hint what to do next.
+
+    The exit code is 1, unless a subclass has another one.
     """
 
     exit_code = 1
@@ -26,7 +27,7 @@ class UsageError(LakeCiError):
 
 
 class MachineError(LakeCiError):
-    """The machine lacks something the run was told to have."""
+    """A program or resource that the run needs is missing on this machine."""
 
     exit_code = 3
 

@@ -54,7 +54,7 @@ def started(command: List[str], folder: Path, code: int) -> str:
 
 
 def order(source: Path, number: int, customer: str = "Ada") -> None:
-    """Add a file with another order to the source folder."""
+    """Add a file to the source folder that contains one more order."""
     (source / "orders").mkdir(exist_ok=True)
     row = f"{number},2024-05-{number % 28 + 1:02}T08:15:00Z,{customer},teapot,1,24.50"
     (source / "orders" / f"{number}.csv").write_text(f"{HEADER}\n{row}\n")

@@ -75,7 +75,7 @@ def test_a_status_comes_as_often_as_ordered_and_the_sdk_tries_again(
         status=500,
         error_code="INTERNAL_ERROR",
     )
-    with pytest.raises(InternalError, match="ordered fault"):
+    with pytest.raises(InternalError, match="injected fault"):
         list(sdk.secrets.list_scopes())
 
 

@@ -140,8 +140,8 @@ def root(tmp_path: Path, template: Path) -> Path:
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a real environment that only contains Python."""
     folder = tmp_path_factory.mktemp("environment") / "lint"
-    # Use the base interpreter, as nox does: an environment that was created by another
-    # environment's Python has that environment as its home.
+    # Use the base interpreter, as nox does. If the Python of a virtual environment
+    # creates another one, the `home` of the second is the first, not the base.
     python = Path(
         sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"
     )

@@ -12,7 +12,7 @@ from lake_ci.runner.check import Check, CheckContext, stopped_or_crashed
 
 
 def pictures(folder: Path) -> list[Check]:
-    """Return the rows that write both kinds of pictures to a folder."""
+    """Return the checks that write both kinds of pictures to a folder."""
     return [Picture(folder / "run.svg"), Screenshots(folder)]
 
 

@@ -9,5 +9,5 @@ from lake_ci.workflow.workflow import InSync
 
 
 def checks(graph: Graph) -> list[Check]:
-    """Return the checks that ci.yml matches the graph and is a valid workflow."""
+    """Return the checks of ci.yml: it matches the graph, and it is valid."""
     return [InSync(graph), Schema(), Actionlint(), Zizmor(), Sessions(graph)]

@@ -89,7 +89,7 @@ def drop(request: web.Request) -> None:
     """Reset the connection and stop handling the request."""
     if request.transport is not None:
         request.transport.abort()
-    raise ConnectionResetError("dropped by an ordered fault")
+    raise ConnectionResetError("connection dropped by an injected fault")
 
 
 async def truncated(
@@ -120,7 +120,7 @@ async def truncated(
         whole = head.encode()[:-2]
     request.transport.write(whole)
     request.transport.close()
-    raise ConnectionResetError("truncated by an ordered fault")
+    raise ConnectionResetError("response truncated by an injected fault")
 
 
 def changed(answer: web.StreamResponse, rule: Rule) -> web.StreamResponse:

@@ -44,7 +44,7 @@ class Rule:
     count: int | None = 1
     status: int = 503
     error_code: str = "TEMPORARILY_UNAVAILABLE"
-    message: str = "The service is temporarily unavailable (ordered fault)."
+    message: str = "The service is temporarily unavailable (injected fault)."
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 0
     fields: dict[str, Any] = field(default_factory=dict)

@@ -140,7 +140,7 @@ def test_lake_without_tables_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seen", "waiting"),
     [
-        ([("id", 4)], ["follower"]),  # and the table's note about itself does not count
+        ([("id", 4)], ["follower"]),  # what the table noted about itself is ignored
         ([("id", 5)], []),
         ([("another", 1)], []),
         ([], []),

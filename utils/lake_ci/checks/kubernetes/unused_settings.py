@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lake_ci.checks.kubernetes.image_settings import TABLE, Image
 from lake_ci.checks.kubernetes.manifests import Rendered, leaves
@@ -14,6 +14,13 @@ from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.pyproject import setting_line
+
+# By kind: the table of the settings, and the message.
+UNUSED = {
+    "image": (f"{TABLE}.images", "no environment runs the image"),
+    "secret": (TABLE, "no environment uses the Secret"),
+    "rule": (f"{TABLE}.accepted", "no environment breaks the rule"),
+}
 
 
 class UnusedSettings(Check):
@@ -40,38 +47,28 @@ class UnusedSettings(Check):
         scanned = self.scan.done(ctx)
         if scanned.code != 0:
             return Outcome(Status.SKIPPED, "skipped: checkov failed")
+        settings = kubernetes_settings(ctx)
         broken = {row["rule"] for row in json.loads(scanned.stdout)["failed"]}
-        secrets, accepted = (
-            kubernetes_settings(ctx)["secrets"],
-            kubernetes_settings(ctx)["accepted"],
-        )
-        unused = [
-            ("unused-image", f"{TABLE}.images", name, "no environment runs the image")
-            for name in sorted(set(self.images) - set(_images(rendered)))
-        ]
-        unused += [
-            ("unused-secret", TABLE, name, "no environment uses the Secret")
-            for name in sorted(set(secrets) - set(_secrets(rendered)))
-        ]
-        unused += [
-            ("unused-rule", f"{TABLE}.accepted", name, "no environment breaks the rule")
-            for name in sorted(set(accepted) - broken)
-        ]
         found = [
-            Finding(
-                self.name,
-                rule,
-                f"{words} {name!r}",
-                "pyproject.toml",
-                setting_line(ctx.root, table, name),
-            )
-            for rule, table, name, words in unused
+            *self._unused(ctx, "image", self.images, _images(rendered)),
+            *self._unused(ctx, "secret", settings["secrets"], _secrets(rendered)),
+            *self._unused(ctx, "rule", settings["accepted"], broken),
         ]
         clean = (
-            f"{len(self.images)} images, {len(secrets)} Secrets,"
-            f" {count(len(accepted), 'accepted rule')}"
+            f"{len(self.images)} images, {len(settings['secrets'])} Secrets,"
+            f" {count(len(settings['accepted']), 'accepted rule')}"
         )
         return Outcome.of(found, clean=clean)
+
+    def _unused(
+        self, ctx: CheckContext, kind: str, names: Iterable[str], used: Iterable[str]
+    ) -> Iterator[Finding]:
+        """Yield a finding for each name in the settings that is not used."""
+        table, message = UNUSED[kind]
+        for name in sorted(set(names) - set(used)):
+            line = setting_line(ctx.root, table, name)
+            text = f"{message} {name!r}"
+            yield Finding(self.name, f"unused-{kind}", text, "pyproject.toml", line)
 
 
 def _images(rendered: Sequence[Rendered]) -> Iterator[str]:

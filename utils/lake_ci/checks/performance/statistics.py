@@ -90,7 +90,7 @@ class Interval:
         return threshold * math.exp(VARYING * quantiles * self.error)
 
     def pairs_needed(self, threshold: float) -> int | None:
-        """Return how many pairs would leave the threshold outside the interval.
+        """Return how many pairs are needed until the interval excludes the threshold.
 
         This assumes that the ratio stays the same. Return None if the ratio is so near
         the threshold that a hundred times as many pairs might not be enough.

@@ -221,7 +221,7 @@ def columns(delta: DeltaTable) -> Tuple[Column, ...]:
 
 
 def _type(stored: Any) -> Any:
-    """Return lakekit's name of a stored type; an unknown type has its own name."""
+    """Return lakekit's name of a stored type, or its stored name if it is unknown."""
     return (
         FROM_DELTA.get(stored, stored)
         if isinstance(stored, str)
