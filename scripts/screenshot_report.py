@@ -1,10 +1,9 @@
-"""Take pictures of a report as people see it: on a desktop and on a phone, light and
-dark, and printed.
+"""Take screenshots of a report: desktop and phone, light and dark, and printed.
 
     python scripts/screenshot_report.py reports/index.html reports/pictures
 
-Needs the package playwright and a Chromium: LAKE_CI_CHROMIUM names it, else `chromium`
-or `google-chrome` on PATH.
+Needs the package playwright, and Chromium: LAKE_CI_CHROMIUM, or `chromium` or
+`google-chrome` on PATH.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Serve a Kubernetes API on loopback until standard input ends: a server of our own, or
-a door to a cluster.
+"""Serve a Kubernetes API on loopback until standard input ends: a new server, or a
+proxy to a cluster.
 
     python scripts/serve_kubernetes.py .cache/kubernetes --assets FOLDER
     python scripts/serve_kubernetes.py .cache/kubernetes --context NAME
 
-FOLDER holds etcd and kube-apiserver; NAME is reached by kubectl proxy on a Unix socket.
+FOLDER contains etcd and kube-apiserver; NAME is reached by kubectl proxy on a Unix
+socket.
 
-Prints one line of JSON once it is ready: how to reach it. All it keeps is in a folder
-of its own below the one that is named, which goes with it. What a killed one has left
-there, processes and folder, is removed first.
+Prints one line of JSON with the address once the API is ready. All files are in a new
+folder below the given one, which is removed at the end. Processes and folders that a
+killed run left there are removed first.
 """
 
 from __future__ import annotations
@@ -293,7 +294,9 @@ def stop(number: int, frame: Any) -> NoReturn:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--assets", type=Path)

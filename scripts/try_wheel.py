@@ -1,11 +1,11 @@
-"""Install nothing but the built wheel and its locked dependencies, and use it in an
-empty folder on both engines.
+"""Install only the built wheel and its locked dependencies, and use it in an empty
+folder on both engines.
 
-python scripts/try_wheel.py --wheel dist/lakekit-*.whl --jars .cache/jars/*/
+    python scripts/try_wheel.py --wheel dist/lakekit-*.whl --jars .cache/jars/*/
 
-Makes a project by `lakekit init`, runs it on each engine, and compares the two lakes by
-`lakekit diff`. Prints the seconds of each command; ends with the exit code of the first
-that fails. Needs `uv`, the Python of --python, and a package index.
+Creates a project with `lakekit init`, runs it on each engine, and compares the two
+lakes with `lakekit diff`. Prints the seconds of each command. The exit code is that of
+the first command that fails. Needs `uv`, the Python of --python, and a package index.
 """
 
 from __future__ import annotations

