@@ -28,12 +28,12 @@ ETAG: Json = {
     "schema": {"type": "string"},
 }
 REFUSALS: Mapping[int, str] = {
-    400: "A parameter that there is not, or whose value means nothing.",
+    400: "An unknown parameter, or a value that is not valid.",
     401: "No token, or an unknown one.",
     403: "A token that does not open the table.",
     404: (
-        "The lake holds no such table yet, never had that version,"
-        " or has no page that starts there."
+        "The lake does not have this table yet, never had this version, or has no page"
+        " with this `after`."
     ),
     410: "The version has been removed.",
     414: "The URL is too long; fewer values make it shorter.",

@@ -18,8 +18,8 @@ from lakekit_api.filters import Filter, filters, once, read_parameters, where
 
 LARGEST_VERSION = 2**63 - 1
 NO_CURSOR = (
-    "No page of this table and this sorting starts there: take after from the page"
-    " before, or leave it out."
+    "This value of `after` is not valid for this table and sort order. Use the `after`"
+    " of the previous page's `next`, or omit it."
 )
 
 

@@ -1,4 +1,4 @@
-"""The name under which projects made before `lakekit.declarations` import it."""
+"""The old import name of `lakekit.declarations`, for older projects."""
 
 from lakekit import declarations
 from lakekit.declarations import *  # noqa: F401, F403 - all that it declares public

@@ -190,7 +190,7 @@ class ResultCache:
     def _foresee(
         self, variant: Variant, waits: Sequence[str], now: Fingerprints
     ) -> Verdict:
-        """Return the verdict on a session that may have to wait for these needs."""
+        """Decide whether a session must wait for other sessions before its lookup."""
         job = variant.job
         taken = next((need for need in waits if need in job.artifacts_from), None)
         if taken is not None and not job.never_cached:

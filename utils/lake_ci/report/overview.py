@@ -106,7 +106,7 @@ class Session:
         """
         if self.why or self.result is None:
             return self.why
-        # The check of a skipped session names the need in its detail.
+        # For a skipped session, the detail of its check contains the failed session.
         cause = (
             ""
             if self.state is State.SKIPPED

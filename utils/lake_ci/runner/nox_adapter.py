@@ -98,12 +98,12 @@ def read_report(path: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def missing_interpreter(entry: Mapping[str, Any]) -> str | None:
-    """The missing Python version because of which nox did not run a session, if any."""
+    """Return the Python version that nox did not find for a session, or None."""
     found = MISSING.search(str(entry.get("reason") or ""))
     return found[1] if found else None
 
 
 def failed_need(entry: Mapping[str, Any]) -> str | None:
-    """The failed need because of which nox did not run a session, if any."""
+    """Return the failed session that made nox skip a session, or None."""
     found = FAILED_NEED.fullmatch(str(entry.get("reason") or ""))
     return found[1] if found and entry["result"] == "aborted" else None

@@ -19,8 +19,8 @@ FILE = ".github/workflows/ci.yml"
 WORKFLOW = Generated(FILE, session="workflow", source="noxfile.py")
 HOW_TO_FIX = "run `nox -s workflow`"
 RUNNER = "ubuntu-24.04"
-# The job's own limit ends its tools and writes a result. GitHub's limit, this much
-# later, would not write a result.
+# The job's own limit ends its tools and writes a result. GitHub's limit comes this
+# much later, because a job that GitHub stops writes no result.
 SPARE_MINUTES = 15
 SUMMARY = "summary"
 PUBLISH = "publish"

@@ -3,7 +3,7 @@ version delta-rs cannot open.
 
 The commit removes files that only the newest version has, and adds those that only the
 older version has. It does not read, write or delete data files, and the versions
-between stay in the history.
+between the restored one and the latest one remain in the history.
 """
 
 from __future__ import annotations

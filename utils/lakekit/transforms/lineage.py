@@ -25,8 +25,10 @@ def digest(tables: TableSet, table: Table) -> str:
 
 def followed(table: Table) -> Tuple[str, ...]:
     """Return the tables whose versions are in a table's note: its input tables and its
-    quarantine. A run that dies between its two commits has removed rows from the
-    quarantine that are not in the table yet; the next run finds them by that version.
+    quarantine.
+
+    If a run stops between its two commits, some rows are gone from the quarantine and
+    not yet in the table. The next run finds them by the version of the quarantine.
     """
     return (*table.reads, table.quarantine) if table.quarantine else table.reads
 

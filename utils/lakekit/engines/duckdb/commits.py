@@ -48,8 +48,9 @@ class Commits:
     def append(
         self, table: Table, view: str, note: Note, transaction: Transaction
     ) -> int:
-        """Append staged rows to the table as it was read; return the version. Raises
-        ConflictError.
+        """Append staged rows to the version of the table that was read.
+
+        Return the new version. Raises ConflictError.
         """
         delta, files = self._tables.now(table), self._staging.files(view)
         try:

@@ -138,8 +138,7 @@ class Staging:
                     ) from error
 
     def name(self, view: str, kind: str, sql: str) -> int:
-        """Name the rows of a query, as a VIEW or a TABLE; return the number of rows of
-        a table.
+        """Create a VIEW or a TABLE of a query; return the number of rows of a TABLE.
 
         DuckDB does not replace a view by a table or a table by a view, so the old
         object is dropped.

@@ -12,7 +12,8 @@ import pytest
 
 from lake_ci.checks.performance.interleaving import TurnServer, order
 
-# Requests turns and records each of them; exits without notice after `turns` turns.
+# Ask for a turn repeatedly, and record each one. Exit after `turns` of them without
+# telling the server.
 PLAYER = """
 import socket, sys
 address, name, turns, log = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
