@@ -52,6 +52,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="the scripts are for Linux"))
 
 
+def group_members(group: int) -> list[int]:
+    """Return the processes of a group that have not ended."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name in parentheses can contain spaces.
+            state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(process_group) == group and state != "Z":
+                members.append(int(stat.parent.name))
+    return members
+
+
 class Machine:
     """A simulated machine for one test.
 
@@ -141,13 +153,19 @@ class Machine:
         return group
 
     def end(self, group: int, number: signal.Signals) -> None:
-        """Kill a process group, and wait until its leader has ended."""
-        leader = os.pidfd_open(group)
-        try:
-            os.killpg(group, number)
-            assert select.select([leader], [], [], SECONDS)[0], "it did not end"
-        finally:
-            os.close(leader)
+        """Kill a process group, and wait until all its processes have ended.
+
+        A process that ends after its leader could still read an answer.
+        """
+        os.killpg(group, number)
+        for process in group_members(group):
+            with contextlib.suppress(ProcessLookupError):
+                handle = os.pidfd_open(process)
+                try:
+                    ended = select.select([handle], [], [], SECONDS)[0]
+                    assert ended, f"{process} did not end"
+                finally:
+                    os.close(handle)
 
     def release(self) -> None:
         """Make all running preparations fail, and wait until they have ended."""
