@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from lake_ci.checks.kubernetes.image_settings import TABLE
 from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered, leaves
 from lake_ci.checks.kubernetes.scans import kubernetes_settings
+from lake_ci.checks.setting_patterns import unmatched_patterns
 from lake_ci.checks.terraform import accounts
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Check, CheckContext
-from lake_ci.system.pyproject import setting_line
 
 COMPARED = ("staging", "production")
 HASH = re.compile(r"-[a-z0-9]{10}$")
@@ -48,7 +48,8 @@ class EnvironmentParity(Check):
             for each in (staging, production)
         )
         found = self.differences(first, second, allowed)
-        found += self.unmatched({*first, *second}, allowed, ctx)
+        names = {*first, *second}
+        found += unmatched_patterns(self.name, ctx.root, TABLE, allowed, names, "value")
         return Outcome.of(
             found, clean=f"{len(second)} values, {len(allowed)} of which may differ"
         )
@@ -75,16 +76,6 @@ class EnvironmentParity(Check):
             message = f"{key} is {texts[0]} in staging and {texts[1]} in production"
             found.append(manifest.finding(self.name, "differs", message, path))
         return found
-
-    def unmatched(
-        self, keys: Collection[str], allowed: Sequence[str], ctx: CheckContext
-    ) -> Iterator[Finding]:
-        """Yield a finding for each pattern of `may_differ` that matches no value."""
-        for pattern in allowed:
-            if not any(fnmatchcase(key, pattern) for key in keys):
-                line = setting_line(ctx.root, TABLE, pattern)
-                message = f"may_differ: no value matches {pattern!r}"
-                yield Finding(self.name, "unmatched", message, "pyproject.toml", line)
 
 
 def _nobody() -> Value:

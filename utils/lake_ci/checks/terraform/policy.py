@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from lake_ci.checks.setting_patterns import unmatched_patterns
 from lake_ci.checks.terraform import hcl
 from lake_ci.checks.terraform.code import FOLDER, isolated
 from lake_ci.checks.terraform.plan import EnvironmentPlan
@@ -17,7 +18,7 @@ from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.runner.check import Check, CheckContext, crashed, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
-from lake_ci.system.pyproject import setting_line, settings
+from lake_ci.system.pyproject import settings
 
 DOCUMENT = "aws_iam_policy_document"
 POLICIES = ("policy", "assume_role_policy")
@@ -210,11 +211,9 @@ class Policy(Check):
             name = attribute.split(".")[0]
             yield self.finding(ctx, "differs", address, name, message)
         paths = set(attributes([*staging, *production]))
-        for pattern in may_differ:
-            if not any(fnmatchcase(path, pattern) for path in paths):
-                line = setting_line(ctx.root, TABLE, pattern)
-                message = f"may_differ: no attribute matches {pattern!r}"
-                yield Finding(self.name, "unmatched", message, "pyproject.toml", line)
+        yield from unmatched_patterns(
+            self.name, ctx.root, TABLE, may_differ, paths, "attribute"
+        )
 
     def finding(
         self, ctx: CheckContext, rule: str, address: str, text: str, message: str
