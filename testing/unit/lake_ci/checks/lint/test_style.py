@@ -143,6 +143,7 @@ def test_black_findings_are_the_first_lines_to_change_and_the_files_it_cannot_re
     ctx: CheckContext, answering: Answering
 ) -> None:
     root = str(ctx.root)
+    (ctx.root / "one.py").write_text("X = 1\n", encoding="utf-8")
     checked = completed(123, stderr=BLACK_ERRORS.replace("{root}", root))
     calls = answering(checked, completed(0, BLACK_OUT.replace("{root}", root)))
     outcome = Black().run(ctx)
@@ -166,6 +167,7 @@ def test_isort_findings_are_the_first_lines_to_change(
     ctx: CheckContext, answering: Answering
 ) -> None:
     root = str(ctx.root)
+    (ctx.root / "one.py").write_text("X = 1\n", encoding="utf-8")
     answering(
         completed(
             1, ISORT.replace("{root}", root), ISORT_ERRORS.replace("{root}", root)
@@ -334,35 +336,76 @@ def test_only_what_rewrites_files_must_be_alone() -> None:
     assert [tool.exclusive for tool in (SortImports(), Format())] == [True, True]
 
 
-def test_flake8_is_given_only_the_files_not_known_to_be_clean(
-    ctx: CheckContext, answering: Answering
+@pytest.mark.parametrize(
+    ("tool", "code", "output", "place"),
+    [
+        (
+            Flake8(),
+            1,
+            "two.py\t1\tF401\t'os' imported but unused\n",
+            ("two.py:1", "F401"),
+        ),
+        (
+            Isort(),
+            1,
+            "--- {root}/two.py:before\t2026-11-23 06:08:14.947809\n"
+            "+++ {root}/two.py:after\t2026-11-23 06:08:16.390614\n"
+            "@@ -1,2 +1,2 @@\n+import json\n import os\n-import json\n",
+            ("two.py:1", "order"),
+        ),
+    ],
+)
+def test_a_tool_is_given_only_the_files_not_known_to_be_clean(
+    ctx: CheckContext,
+    answering: Answering,
+    tool: CommandCheck,
+    code: int,
+    output: str,
+    place: tuple[str, str],
 ) -> None:
     for name in ("one.py", "two.py"):
         (ctx.root / name).write_text("X = 1\n", encoding="utf-8")
     calls = answering(completed(0))
-    first = Flake8().run(ctx)
+    first = tool.run(ctx)
     assert {"one.py", "two.py"} <= set(calls[0])
-    again = Flake8().run(ctx)
+    again = tool.run(ctx)
     assert len(calls) == 1
     assert first.status is again.status is Status.SUCCESS
     assert again.detail.endswith("none changed")
-    (ctx.root / "two.py").write_text("import os\n", encoding="utf-8")
-    answering(completed(1, "two.py\t1\tF401\t'os' imported but unused\n"))
-    assert places(Flake8().run(ctx).findings) == [("two.py:1", "F401")]
-    calls = answering(completed(1, "two.py\t1\tF401\t'os' imported but unused\n"))
-    assert places(Flake8().run(ctx).findings) == [("two.py:1", "F401")]
-    assert calls[0][-1] == "two.py"
-    assert "one.py" not in calls[0]
+    (ctx.root / "two.py").write_text("import os\nimport json\n", encoding="utf-8")
+    found = completed(code, output.replace("{root}", str(ctx.root)))
+    for _ in range(2):
+        calls = answering(found)
+        assert places(tool.run(ctx).findings) == [place]
+        assert calls[0][-1] == "two.py"
+        assert "one.py" not in calls[0]
 
 
-def test_a_crash_of_flake8_makes_no_file_known(
+def test_a_new_module_makes_isort_sort_all_files_again(
     ctx: CheckContext, answering: Answering
 ) -> None:
-    (ctx.root / "one.py").write_text("X = 1\n", encoding="utf-8")
-    answering(
-        completed(1, stderr="There was a critical error during execution of Flake8")
+    (ctx.root / "pyproject.toml").write_text(
+        '[tool.isort]\nsrc_paths = ["src"]\n', encoding="utf-8"
     )
-    assert Flake8().run(ctx).status is Status.FAILURE
+    (ctx.root / "one.py").write_text("import requests\n", encoding="utf-8")
     calls = answering(completed(0))
-    assert Flake8().run(ctx).status is Status.SUCCESS
+    Isort().run(ctx)
+    (ctx.root / "src").mkdir()
+    (ctx.root / "src" / "notes.txt").touch()
+    Isort().run(ctx)
+    assert len(calls) == 1
+    (ctx.root / "src" / "requests.py").touch()
+    Isort().run(ctx)
+    assert "one.py" in calls[1]
+
+
+@pytest.mark.parametrize("tool", [Flake8(), Black(), Isort()])
+def test_a_crash_makes_no_file_known(
+    ctx: CheckContext, answering: Answering, tool: CommandCheck
+) -> None:
+    (ctx.root / "one.py").write_text("X = 1\n", encoding="utf-8")
+    answering(completed(1, stderr="There was a critical error during execution"))
+    assert tool.run(ctx).status is Status.FAILURE
+    calls = answering(completed(0))
+    assert tool.run(ctx).status is Status.SUCCESS
     assert "one.py" in calls[0]
