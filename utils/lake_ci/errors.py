@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Mapping
+
 
 class LakeCiError(Exception):
     """An error message, with a hint what to do next.
@@ -46,3 +49,12 @@ class Interrupted(KeyboardInterrupt):  # noqa: N818 - nox must end as on Ctrl-C
     def __init__(self, signal_name: str) -> None:
         super().__init__(signal_name)
         self.signal_name = signal_name
+
+
+def nearest(word: str, known: Iterable[str] | Mapping[str, object]) -> str:
+    """Return `; did you mean 'tests'?`, or the list of known names."""
+    names = list(known)
+    match = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return (
+        f"; did you mean {match[0]!r}?" if match else f"; there are: {', '.join(names)}"
+    )

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["jinja2==3.1.6", "nox[uv]==2026.10.20"]
+# dependencies = ["jinja2==3.1.6", "msgspec==0.22.0", "nox[uv]==2026.10.20"]
 # ///
 """A small pipeline on real, quick tools of the standard library."""
 

@@ -21,17 +21,16 @@ from lake_ci.cache.fingerprint import (
 )
 from lake_ci.cache.restore import OutputRestorer
 from lake_ci.cache.store import CacheEntry, DamagedError, Store
-from lake_ci.errors import UsageError
+from lake_ci.errors import UsageError, nearest
 from lake_ci.model import results
-from lake_ci.model.job import Graph, Job, Variant, nearest
+from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import REPORTS, TIME_FORMAT, Result, Status, as_of, count
+from lake_ci.model.settings import read_settings
 from lake_ci.system import git
 from lake_ci.system.file_lock import locked
-from lake_ci.system.pyproject import settings
 
 SWITCH = "LAKE_CI_CACHE"
 FOLDER_VARIABLE = "LAKE_CI_STORE"
-MEGABYTES = 500
 # How many cached results of a session are compared to explain why it runs.
 COMPARED = 8
 
@@ -393,13 +392,6 @@ def store_folder(root: Path, env: Mapping[str, str]) -> Path:
 def limit(root: Path) -> int:
     """Return the size limit of the store in bytes.
 
-    The setting is `megabytes` of `[tool.lake_ci.cache]` in pyproject.toml. Raises
-    UsageError.
+    The setting is `megabytes` of `[tool.lake_ci.cache]`. Raises UsageError.
     """
-    found = settings(root, "cache").get("megabytes", MEGABYTES)
-    if type(found) is not int or found < 0:
-        raise UsageError(
-            "pyproject.toml:"
-            f" tool.lake_ci.cache.megabytes is {found!r}, not a number of at least 0"
-        )
-    return found * 10**6
+    return read_settings(root).cache.megabytes * 10**6

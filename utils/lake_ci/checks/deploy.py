@@ -21,8 +21,8 @@ from typing import Any
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.deploy import artifacts
 from lake_ci.deploy.errors import RefusedError
-from lake_ci.errors import LakeCiError, UsageError
-from lake_ci.model.job import ENVIRONMENTS, nearest
+from lake_ci.errors import LakeCiError, UsageError, nearest
+from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status
 from lake_ci.runner.check import Check, CheckContext, Stages, crashed, stopped
 from lake_ci.runner.options import Parser

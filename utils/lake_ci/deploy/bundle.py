@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,8 @@ import jsonschema
 import yaml
 
 from lake_ci.deploy.errors import RefusedError
-from lake_ci.deploy.retries import Limits
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from lake_ci.errors import UsageError
+from lake_ci.model.settings import Comparison, Deploy, Limits, read_settings
 
 FILE = "databricks.yml"
 TABLE = "[tool.lake_ci.deploy]"
@@ -36,23 +31,6 @@ CLUSTER = "cluster_id"
 # The arguments of the comparison run must contain both folders: it reads the sample,
 # and writes the lake.
 FOLDERS = ("{sample}", "{lake}")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How the sample is run on this machine, to compare its gold tables.
-
-    Attributes:
-        arguments: Python's arguments, in which `{sample}` and `{lake}` are folders.
-        path: the folders of its PYTHONPATH, relative to the repository.
-        environment: the variables that are set for it.
-        unset: patterns of the variables of this process that it does not inherit.
-    """
-
-    arguments: tuple[str, ...]
-    path: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    unset: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +91,7 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
     Raises RefusedError with the file and the place in it.
     """
     body = load(root)
-    beside = _beside(root)
+    settings = _settings(root)
     if name not in body["targets"]:
         raise RefusedError(
             f"{FILE}: no target {name!r}",
@@ -131,9 +109,11 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
         given = _given(variable, declared, env)
         if variable != CLUSTER and given is not None:
             values[f"var.{variable}"] = str(given)
-    job = _job(root, body["resources"]["jobs"], beside["job"], values)
+    job = _job(root, body["resources"]["jobs"], settings.job, values)
     workspace = chosen.get("workspace", {})
-    sample = _sample(root, beside, name, body["targets"])
+    sample = _sample(root, settings, name, body["targets"])
+    if settings.compare is not None:
+        _check_comparison(root, settings.compare, used=sample is not None)
     place = {
         each: _resolved(f"${{var.{each}}}", values)
         for each in ("volume", "source", "lake")
@@ -142,18 +122,18 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
         name=name,
         host=workspace.get("host"),
         profile=workspace.get("profile"),
-        package=beside["package"],
-        base=f"{place['volume']}/{beside['package']}/{name}",
+        package=settings.package,
+        base=f"{place['volume']}/{settings.package}/{name}",
         source=place["source"],
         lake=place["lake"],
         cluster=cluster,
         lookup=lookup,
         job=job,
-        inspect=beside["inspect"],
-        restore=beside["restore"],
+        inspect=settings.inspect,
+        restore=settings.restore,
         sample=sample,
-        compare=_comparison(root, beside.get("compare"), used=sample is not None),
-        limits=_limits(beside.get("limits", {})),
+        compare=settings.compare if sample is not None else None,
+        limits=settings.limits,
     )
 
 
@@ -222,78 +202,50 @@ def load(root: Path) -> dict[str, Any]:
     return body
 
 
-def _beside(root: Path) -> dict[str, Any]:
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    found = settings.get("tool", {}).get("lake_ci", {}).get("deploy", {})
-    for key in ("package", "job", "inspect", "restore"):
-        if not isinstance(found.get(key), str):
-            raise RefusedError(f"pyproject.toml: {TABLE} names no {key}")
-    return dict(found)
+def _settings(root: Path) -> Deploy:
+    """Return `[tool.lake_ci.deploy]` of pyproject.toml. Raises RefusedError."""
+    try:
+        settings = read_settings(root).deploy
+    except UsageError as error:
+        raise RefusedError(error.message) from None
+    if settings is None:
+        raise RefusedError(f"pyproject.toml: {TABLE} is missing")
+    return settings
 
 
 def _sample(
-    root: Path, beside: Mapping[str, Any], name: str, targets: Mapping[str, Any]
+    root: Path, settings: Deploy, name: str, targets: Mapping[str, Any]
 ) -> str | None:
     """Return the folder with the sample, for a target that uses one."""
-    sample, wanted = beside.get("sample"), beside.get("sample_on", ())
     where = f"pyproject.toml: {TABLE}"
-    for each in wanted:
+    for each in settings.sample_on:
         if each not in targets:
             raise RefusedError(f"{where}: sample_on: no target {each!r}")
-    if sample is None:
-        if wanted or "compare" in beside:
+    if settings.sample is None:
+        if settings.sample_on or settings.compare is not None:
             raise RefusedError(f"{where} names no sample")
         return None
-    if not wanted:
+    if not settings.sample_on:
         raise RefusedError(f"{where} names no sample_on")
-    if name not in wanted:
+    if name not in settings.sample_on:
         return None
-    if not (root / sample).is_dir():
-        raise RefusedError(f"{where}: no folder {sample!r}")
-    return str(sample)
+    if not (root / settings.sample).is_dir():
+        raise RefusedError(f"{where}: no folder {settings.sample!r}")
+    return settings.sample
 
 
-def _comparison(root: Path, settings: Any, *, used: bool) -> Comparison | None:
-    """Return the comparison run; if it is used, its folders must exist."""
-    if settings is None:
-        return None
+def _check_comparison(root: Path, comparison: Comparison, *, used: bool) -> None:
+    """Raise RefusedError for an argument that is missing.
+
+    If the comparison is used, its folders must exist.
+    """
     where = f"pyproject.toml: {TABLE[:-1]}.compare]"
-    known = [each.name for each in fields(Comparison)]
-    if not isinstance(settings, dict) or not set(settings) <= set(known):
-        raise RefusedError(f"{where} must be a table of {', '.join(known)}")
-    made = Comparison(**{"arguments": (), **_with_tuples(settings)})
-    unnamed = [folder for folder in FOLDERS if folder not in made.arguments]
+    unnamed = [folder for folder in FOLDERS if folder not in comparison.arguments]
     if unnamed:
         raise RefusedError(f"{where}: arguments lack {unnamed[0]}")
-    if used:
-        _check_folders(root, made.path, where)
-    return made if used else None
-
-
-def _check_folders(root: Path, folders: Sequence[str], where: str) -> None:
-    """Raise RefusedError for a folder that does not exist."""
-    for folder in folders:
+    for folder in comparison.path if used else ():
         if not (root / folder).is_dir():
             raise RefusedError(f"{where}: path: no folder {folder!r}")
-
-
-def _with_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table of TOML with tuples in place of lists."""
-    return {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in table.items()
-    }
-
-
-def _limits(settings: Mapping[str, Any]) -> Limits:
-    known = {field.name for field in fields(Limits)}
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise RefusedError(
-            f"pyproject.toml: {TABLE} has an unknown limit {unknown[0]!r}",
-            f"there are {sorted(known)}",
-        )
-    return Limits(**settings)
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:

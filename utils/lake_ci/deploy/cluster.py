@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 
 from lake_ci.deploy.client import BROKEN, LEAVING, Cluster, Library, Workspace
 from lake_ci.deploy.errors import StepError
-from lake_ci.deploy.retries import Clock, Limits, poll_until
+from lake_ci.deploy.retries import Clock, poll_until
+from lake_ci.model.settings import Limits
 
 DEAD = ("ERROR", "UNKNOWN")
 STOPPED = ("TERMINATED",)

@@ -17,6 +17,7 @@ from tenacity import (
 )
 
 from lake_ci.deploy.errors import StepError, WorkspaceError
+from lake_ci.model.settings import Limits
 
 Answer = TypeVar("Answer")
 
@@ -27,35 +28,6 @@ class Clock:
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The time limits of a deploy, in seconds except for `attempts`.
-
-    `[tool.lake_ci.deploy.limits]` sets them.
-
-    Attributes:
-        request: one request, or one command of the CLI.
-        attempts: how often a request with a retryable error is sent.
-        pause: before the second attempt; doubled before each further attempt.
-        poll: between two requests of a poll.
-        start: until a cluster runs.
-        install: until a wheel is installed.
-        run: until a one-time run has ended.
-        busy: how long a restart waits for other runs on the cluster; 0 refuses at once.
-        whole: the whole deploy. The lock expires a little later.
-    """
-
-    request: float = 60.0
-    attempts: int = 5
-    pause: float = 1.0
-    poll: float = 2.0
-    start: float = 20 * 60.0
-    install: float = 15 * 60.0
-    run: float = 60 * 60.0
-    busy: float = 10 * 60.0
-    whole: float = 120 * 60.0
 
 
 def retry(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:

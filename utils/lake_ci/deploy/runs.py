@@ -14,7 +14,8 @@ from typing import Any
 from lake_ci.deploy.client import JobRun, TaskRun, Workspace
 from lake_ci.deploy.errors import StepError, WorkspaceError
 from lake_ci.deploy.ledger import DeployRun
-from lake_ci.deploy.retries import Clock, Limits, poll_until
+from lake_ci.deploy.retries import Clock, poll_until
+from lake_ci.model.settings import Limits
 
 # The number of output lines that the row of a failed task shows.
 TAIL_LINES = 15

@@ -16,9 +16,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from lake_ci.deploy.bundle import Comparison
 from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.ledger import DeployRun
+from lake_ci.model.settings import Comparison
 
 # Sums of floating-point numbers depend on the order in which an engine adds them.
 TOLERANCE = 1e-9

@@ -26,7 +26,8 @@ from lake_ci.deploy.client import (
     TaskRun,
 )
 from lake_ci.deploy.errors import WorkspaceError
-from lake_ci.deploy.retries import Clock, Limits, retry
+from lake_ci.deploy.retries import Clock, retry
+from lake_ci.model.settings import Limits
 
 Answer = TypeVar("Answer")
 PASSING = (

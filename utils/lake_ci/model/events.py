@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake_ci.errors import UsageError
-from lake_ci.model.job import EVENTS, TRUNKS, Graph, Job, Variant, nearest
+from lake_ci.errors import UsageError, nearest
+from lake_ci.model.job import EVENTS, TRUNKS, Graph, Job, Variant
 from lake_ci.system import git
 
 

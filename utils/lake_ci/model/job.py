@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from lake_ci.errors import UsageError
+from lake_ci.errors import UsageError, nearest
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
@@ -190,12 +189,3 @@ def _check_event(event: str, where: str) -> None:
         message = f"{where}: no workflow run has the event {event!r}"
         hint = f"events with a branch: {', '.join(BRANCH_EVENTS)}"
         raise UsageError(message, hint=hint)
-
-
-def nearest(word: str, known: Iterable[str] | Mapping[str, object]) -> str:
-    """Return `; did you mean 'tests'?`, or the list of known names."""
-    names = list(known)
-    match = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return (
-        f"; did you mean {match[0]!r}?" if match else f"; there are: {', '.join(names)}"
-    )

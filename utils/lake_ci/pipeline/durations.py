@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake_ci.errors import BadResultError, UsageError
+from lake_ci.errors import BadResultError, UsageError, nearest
 from lake_ci.model import results
-from lake_ci.model.job import Graph, Variant, nearest
+from lake_ci.model.job import Graph, Variant
 from lake_ci.model.results import REPORTS, Status, is_seconds
+from lake_ci.model.settings import read_settings
 from lake_ci.report import history
 from lake_ci.report.overview import State
-from lake_ci.system.pyproject import settings
 
 TABLE = "tool.lake_ci.seconds"
 # For a job that `TABLE` does not name.
@@ -77,15 +77,13 @@ def estimates(root: Path, graph: Graph) -> dict[str, float]:
     Raises:
         UsageError: pyproject.toml or the table is malformed.
     """
-    table = settings(root, "seconds")
+    table = read_settings(root).seconds
     names = [*graph.jobs, *(each.id for job in graph for each in job.variants)]
-    for name, value in table.items():
-        where = f"pyproject.toml: {TABLE}"
+    for name in table:
         if name not in names:
+            where = f"pyproject.toml: {TABLE}"
             raise UsageError(f"{where}: no job {name!r}{nearest(name, names)}")
-        if isinstance(value, bool) or not is_seconds(value):
-            raise UsageError(f"{where}.{name} is {value!r}, not a number of seconds")
-    return {name: float(value) for name, value in table.items()}
+    return table
 
 
 def _recorded(root: Path, variant: Variant) -> float | None:

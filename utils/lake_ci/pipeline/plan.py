@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.cache.lookup import Answer, Verdict, ended
-from lake_ci.errors import UsageError
+from lake_ci.errors import UsageError, nearest
 from lake_ci.model import events
 from lake_ci.model.events import Plan
-from lake_ci.model.job import ENVIRONMENTS, EVENTS, Graph, Job, nearest
+from lake_ci.model.job import ENVIRONMENTS, EVENTS, Graph, Job
 from lake_ci.model.results import count
 from lake_ci.model.schedule import Estimate, critical_path, start_order
 from lake_ci.pipeline.durations import Durations

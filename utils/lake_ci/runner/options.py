@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
-from lake_ci.errors import UsageError
-from lake_ci.model.job import nearest
+from lake_ci.errors import UsageError, nearest
 
 HELP = frozenset({"-h", "--help"})
 

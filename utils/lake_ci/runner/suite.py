@@ -18,17 +18,17 @@ import nox
 
 from lake_ci.cache import lookup
 from lake_ci.cache.lookup import Answer, Mode, ResultCache, Verdict
-from lake_ci.errors import LakeCiError, MachineError, UsageError
+from lake_ci.errors import LakeCiError, MachineError, UsageError, nearest
 from lake_ci.model import results
-from lake_ci.model.job import Graph, Job, Variant, nearest
+from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import REPORTS, Result, Status
+from lake_ci.model.settings import read_settings
 from lake_ci.report import terminal
 from lake_ci.runner import nox_adapter
 from lake_ci.runner.options import HELP
 from lake_ci.runner.run import Run, facts
 from lake_ci.system import interpreters, provisioning, signals
-from lake_ci.system.environment import Environment, uv_program
-from lake_ci.system.pyproject import settings
+from lake_ci.system.environment import Environment, check_variables, uv_program
 from lake_ci.system.redaction import Redactor, strip_secrets
 
 PLAN = "LAKE_CI_PLAN"
@@ -58,6 +58,7 @@ class Suite:
             signals.end_with_parent()
         signals.install()
         with exit_on_error(self.redact):
+            check_variables(env)
             if uv_program() is None:
                 hint = "run `python -m pip install 'nox[uv]'`"
                 raise MachineError(
@@ -70,7 +71,7 @@ class Suite:
                     hint="run `python -m pip install jinja2`",
                 )
             lookup.mode(env)
-            self._paths = settings(root, "paths")
+            self._paths = read_settings(root).paths
 
     @property
     def strict(self) -> bool:

@@ -13,11 +13,42 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lake_ci.errors import NoEnvironmentError
+from lake_ci.errors import NoEnvironmentError, UsageError, nearest
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 STAMP = ".lake-ci-lock"
+# The variables that users set; the README describes them.
+VARIABLES = (
+    "LAKE_CI_ADVISORIES",
+    "LAKE_CI_CACHE",
+    "LAKE_CI_CHROMIUM",
+    "LAKE_CI_IVY_SETTINGS",
+    "LAKE_CI_JAVA11",
+    "LAKE_CI_JAVA17",
+    "LAKE_CI_PROVISIONING",
+    "LAKE_CI_STORE",
+    "LAKE_CI_STRICT",
+)
+# Those that the suite sets for its own processes, for tests and for benchmarks.
+INTERNAL = (
+    "LAKE_CI_AFFECTED",
+    "LAKE_CI_ENGINE",
+    "LAKE_CI_EVENT",
+    "LAKE_CI_IMAGE",
+    "LAKE_CI_JARS",
+    "LAKE_CI_JAVA",
+    "LAKE_CI_LABEL",
+    "LAKE_CI_LIST",
+    "LAKE_CI_PIP_CONF",
+    "LAKE_CI_PLAN",
+    "LAKE_CI_RENDERED",
+    "LAKE_CI_ROUNDS",
+    "LAKE_CI_RUN",
+    "LAKE_CI_SCRATCH",
+    "LAKE_CI_SIDE",
+    "LAKE_CI_TURNS",
+)
 # Variables that nox and the suite use between their own processes. Tools must not see
 # them, above all a tool that runs nox again.
 PRIVATE = re.compile(
@@ -119,6 +150,22 @@ class Environment:
             )
         write_whole(stamp, digest)
         return True
+
+
+def check_variables(env: Mapping[str, str]) -> None:
+    """Refuse a variable `LAKE_CI_*` that does not exist, and another value of STRICT.
+
+    Without this a misspelled variable would have no effect, and no message.
+
+    Raises:
+        UsageError: with the nearest name.
+    """
+    for name in sorted(env):
+        if name.startswith("LAKE_CI_") and name not in (*VARIABLES, *INTERNAL):
+            raise UsageError(f"unknown variable {name}{nearest(name, VARIABLES)}")
+    strict = env.get("LAKE_CI_STRICT", "")
+    if strict not in ("", "0", "1"):
+        raise UsageError(f"LAKE_CI_STRICT={strict!r}; the values are 0 and 1")
 
 
 def uv_program() -> str | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import nox.project
-
 from lake_ci.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 FILE = "pyproject.toml"
 
@@ -21,25 +25,11 @@ def read_project(root: Path) -> dict[str, Any]:
         UsageError: the file is not TOML.
     """
     try:
-        return nox.project.load_toml(root / FILE)
+        text = (root / FILE).read_text(encoding="utf-8")
+        project: dict[str, Any] = tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise UsageError(f"{FILE}: {error}") from None
-
-
-def settings(root: Path, name: str) -> dict[str, Any]:
-    """Return the table `[tool.lake_ci.<name>]`; empty if it is missing.
-
-    It is also empty if pyproject.toml is missing.
-
-    Raises:
-        UsageError: the file is not TOML, or the name is not that of a table.
-    """
-    if not (root / FILE).exists():
-        return {}
-    table = read_project(root).get("tool", {}).get("lake_ci", {}).get(name, {})
-    if not isinstance(table, dict):
-        raise UsageError(f"{FILE}: tool.lake_ci.{name} is not a table")
-    return table
+    return project
 
 
 def setting_line(root: Path, table: str, name: str) -> int | None:

@@ -25,7 +25,8 @@ from lake_ci.deploy.errors import WorkspaceError
 from lake_ci.deploy.events import Events
 from lake_ci.deploy.lock import Holder, machine
 from lake_ci.deploy.release import Release, parse
-from lake_ci.deploy.retries import Clock, Limits
+from lake_ci.deploy.retries import Clock
+from lake_ci.model.settings import Limits
 
 BASE = "/Volumes/main/shop/artifacts/shop/trial"
 CLUSTER = "0101-cluster"

@@ -34,11 +34,12 @@ from lake_ci.deploy.events import Events
 from lake_ci.deploy.ledger import DeployRun, Ledger, LedgerEntry, Pending
 from lake_ci.deploy.lock import Holder, Lock
 from lake_ci.deploy.release import Release
-from lake_ci.deploy.retries import Clock, Limits
+from lake_ci.deploy.retries import Clock
 from lake_ci.deploy.runs import Runs
 from lake_ci.deploy.sdk import SdkClock, limit_pages
 from lake_ci.deploy.workspace import Databricks
 from lake_ci.errors import LakeCiError
+from lake_ci.model.settings import Limits
 
 LIMITS = Limits(
     request=1, attempts=3, pause=0.1, poll=0.5, start=5, install=5, run=5, busy=5

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.deploy.bundle import Comparison, load, read
+from lake_ci.deploy.bundle import load, read
 from lake_ci.deploy.errors import RefusedError
+from lake_ci.model.settings import Comparison
 from testing.deploys.project import make
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -102,9 +103,9 @@ def change(project: Path, file: str, old: str, new: str) -> None:
             "pyproject.toml",
             'inspect = "scripts/inspect_shop.py"',
             "",
-            "names no inspect",
+            r"deploy\] inspect is missing",
         ),
-        ("pyproject.toml", "busy = ", "bsy = ", "has an unknown limit 'bsy'"),
+        ("pyproject.toml", "busy = ", "bsy = ", "bsy is unknown; did you mean 'busy'"),
         (
             "pyproject.toml",
             'job = "nightly"',
@@ -139,13 +140,13 @@ def change(project: Path, file: str, old: str, new: str) -> None:
             "pyproject.toml",
             'job = "nightly"',
             SAMPLE + "compare = true",
-            r"deploy.compare\] must be a table of arguments, path",
+            "compare is True: expected a table",
         ),
         (
             "pyproject.toml",
             'job = "nightly"',
             SAMPLE + 'compare.argument = ["-m", "shop"]',
-            r"deploy.compare\] must be a table of arguments, path",
+            "argument is unknown; did you mean 'arguments'",
         ),
         (
             "pyproject.toml",

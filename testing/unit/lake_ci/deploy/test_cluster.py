@@ -7,7 +7,8 @@ import pytest
 from lake_ci.deploy.client import LEAVING, Library
 from lake_ci.deploy.cluster import Installation, version
 from lake_ci.deploy.errors import StepError
-from lake_ci.deploy.retries import Clock, Limits
+from lake_ci.deploy.retries import Clock
+from lake_ci.model.settings import Limits
 from testing.unit.lake_ci.deploy.conftest import FakeWorkspace
 
 NEW, OLD = "/v/shop-1.1-py3-none-any.whl", "/v/shop-1.0-py3-none-any.whl"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lake_ci.deploy.errors import StepError, WorkspaceError
-from lake_ci.deploy.retries import Clock, Limits, poll_until, retry
+from lake_ci.deploy.retries import Clock, poll_until, retry
+from lake_ci.model.settings import Limits
 
 LIMITS = Limits(attempts=3, pause=1, poll=2)
 

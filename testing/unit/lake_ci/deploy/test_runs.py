@@ -9,8 +9,9 @@ import pytest
 
 from lake_ci.deploy.client import JobRun, TaskRun
 from lake_ci.deploy.errors import StepError
-from lake_ci.deploy.retries import Clock, Limits
+from lake_ci.deploy.retries import Clock
 from lake_ci.deploy.runs import Runs, window
+from lake_ci.model.settings import Limits
 from testing.unit.lake_ci.deploy.conftest import FakeWorkspace
 
 TASKS: list[Mapping[str, Any]] = [{"task_key": "fill"}, {"task_key": "inspect"}]

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from lake_ci.deploy.bundle import Comparison
 from lake_ci.deploy.errors import StepError
 from lake_ci.deploy.ledger import DeployRun
 from lake_ci.deploy.tables import (
@@ -18,6 +17,7 @@ from lake_ci.deploy.tables import (
     restore_arguments,
     unexpected_package_changes,
 )
+from lake_ci.model.settings import Comparison
 
 
 def gold(rows: int = 3, **sums: str | None) -> dict[str, Any]:

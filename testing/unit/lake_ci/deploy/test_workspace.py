@@ -14,8 +14,9 @@ from databricks.sdk import errors as sdk_errors
 from databricks.sdk.service import compute, jobs
 
 from lake_ci.deploy.errors import WorkspaceError
-from lake_ci.deploy.retries import Clock, Limits
+from lake_ci.deploy.retries import Clock
 from lake_ci.deploy.workspace import Databricks
+from lake_ci.model.settings import Limits
 
 LIMITS = Limits(
     request=1, attempts=3, pause=0.1, poll=0.1, start=5, install=5, run=5, busy=5

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lake_ci.errors import UsageError
-from lake_ci.model.job import Graph, Job, nearest
+from lake_ci.errors import UsageError, nearest
+from lake_ci.model.job import Graph, Job
 from lake_ci.runner.run import Run
 
 

@@ -91,5 +91,5 @@ def test_the_limit_is_declared(root: Path, text: str, expected: int) -> None:
 )
 def test_a_limit_that_is_none_is_refused(root: Path, text: str) -> None:
     (root / "pyproject.toml").write_text(text)
-    with pytest.raises(UsageError, match="pyproject.toml: "):
+    with pytest.raises(UsageError, match="^pyproject.toml:"):
         limit(root)

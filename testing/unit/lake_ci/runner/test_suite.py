@@ -207,6 +207,28 @@ def test_without_jinja2_the_machine_lacks_something(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("LAKE_CI_STRCIT", "1", "unknown variable LAKE_CI_STRCIT; did you mean"),
+        ("LAKE_CI_REUSE", "off", "unknown variable LAKE_CI_REUSE"),
+        ("LAKE_CI_STRICT", "true", "LAKE_CI_STRICT='true'; the values are 0 and 1"),
+    ],
+)
+def test_a_variable_that_would_have_no_effect_is_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    handlers: None,
+    name: str,
+    value: str,
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        Suite(tmp_path, {name: value})
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.startswith(message)
+
+
 WAITING = """
 @suite.job(python=None, external_inputs=["api-server"], setup=["kubernetes"])
 def k8s(run):

@@ -7,31 +7,13 @@ from pathlib import Path
 import pytest
 
 from lake_ci.errors import UsageError
-from lake_ci.system.pyproject import read_project, setting_line, settings
+from lake_ci.system.pyproject import read_project, setting_line
 
 
-def test_a_table_of_the_suite_is_read_and_a_missing_one_is_empty(
-    tmp_path: Path,
-) -> None:
-    assert settings(tmp_path, "cache") == {}
-    (tmp_path / "pyproject.toml").write_text("[tool.lake_ci.cache]\nmegabytes = 5\n")
-    assert settings(tmp_path, "cache") == {"megabytes": 5}
-    assert settings(tmp_path, "docker") == {}
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("[tool", "pyproject.toml: "),
-        ("[tool.lake_ci]\ncache = 5\n", "tool.lake_ci.cache is not a table"),
-    ],
-)
-def test_a_file_or_table_that_is_none_is_one_line(
-    tmp_path: Path, text: str, message: str
-) -> None:
-    (tmp_path / "pyproject.toml").write_text(text)
-    with pytest.raises(UsageError, match=message):
-        settings(tmp_path, "cache")
+def test_a_file_that_is_not_toml_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool")
+    with pytest.raises(UsageError, match="^pyproject.toml: Expected"):
+        read_project(tmp_path)
 
 
 def test_a_missing_file_is_said_where_the_project_is_needed(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from lake_ci.checks.docker import layers
 from lake_ci.checks.docker.engine import SCRATCH, Engine
-from lake_ci.checks.docker.settings import BAKE, TARGETS, Settings
+from lake_ci.checks.docker.settings import BAKE, TARGETS
 from lake_ci.checks.lint.locks import read_jars
 from lake_ci.model.results import Finding, Outcome, Status, count
+from lake_ci.model.settings import Docker
 from lake_ci.runner.check import (
     Check,
     CheckContext,
@@ -47,7 +48,7 @@ class Images:
 
     engine: Engine
     targets: tuple[str, ...]
-    settings: Settings
+    settings: Docker
     version: str = ""
     ids: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)

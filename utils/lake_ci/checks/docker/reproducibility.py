@@ -30,9 +30,9 @@ from lake_ci.checks.docker.build import (
 )
 from lake_ci.checks.docker.contents import stage_line
 from lake_ci.checks.docker.layers import LayerContents, LayerPath
-from lake_ci.checks.docker.settings import Settings
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Finding, Outcome, Status, count
+from lake_ci.model.settings import Docker
 from lake_ci.runner.check import CheckContext, stopped
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
@@ -268,7 +268,7 @@ class VerifiedIds:
         write_whole(self.path, json.dumps(both))
 
 
-def copy_context(settings: Settings, ctx: CheckContext, to: Path, word: str) -> None:
+def copy_context(settings: Docker, ctx: CheckContext, to: Path, word: str) -> None:
     """Copy the files that git lists, and write a secret where people may leave one."""
     for name in git.files(ctx.root, *settings.context):
         (to / name).parent.mkdir(parents=True, exist_ok=True)

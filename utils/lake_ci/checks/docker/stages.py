@@ -14,7 +14,7 @@ from lake_ci.checks.docker.contents import (
     Size,
 )
 from lake_ci.checks.docker.reproducibility import RebuildCheck
-from lake_ci.checks.docker.settings import TARGETS, Settings
+from lake_ci.checks.docker.settings import TARGETS, docker_settings
 from lake_ci.checks.docker.smoke_tests import SmokeTest
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.tests.java import Jars, Java
@@ -29,7 +29,7 @@ def stages(ctx: CheckContext, chosen: DockerOptions, today: date) -> Stages:
 
     Containers, volumes and images are removed when the generator is closed.
     """
-    settings = Settings.read(ctx.root)
+    settings = docker_settings(ctx.root)
     yield [Hadolint(), Java("17"), Jars()]
     with containers.engine(ctx) as engine:
         made = Images(engine, chosen.targets, settings)

@@ -9,10 +9,10 @@ from fnmatch import fnmatchcase
 from lake_ci.checks.kubernetes.image_settings import TABLE
 from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered, leaves
-from lake_ci.checks.kubernetes.scans import kubernetes_settings
 from lake_ci.checks.setting_patterns import unmatched_patterns
 from lake_ci.checks.terraform import accounts
 from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
 
 COMPARED = ("staging", "production")
@@ -42,7 +42,7 @@ class EnvironmentParity(Check):
             return Outcome(
                 Status.SKIPPED, "not compared: staging or production was not built"
             )
-        allowed = kubernetes_settings(ctx)["may_differ"]
+        allowed = read_settings(ctx.root).k8s.may_differ
         first, second = (
             values(each, accounts.setting(ctx, each.environment, "account_id"))
             for each in (staging, production)

@@ -8,9 +8,10 @@ from lake_ci.checks.kubernetes import overlay_rules, pod_rules
 from lake_ci.checks.kubernetes.image_settings import Image
 from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.rule_context import RuleContext, built, not_compared
-from lake_ci.checks.kubernetes.scans import NOT_BUILT, kubernetes_settings
+from lake_ci.checks.kubernetes.scans import NOT_BUILT
 from lake_ci.checks.terraform import accounts
 from lake_ci.model.results import Outcome, Status, count
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
 
 RULES = (*pod_rules.RULES, *overlay_rules.RULES)
@@ -31,7 +32,7 @@ class ProjectRules(Check):
         context = RuleContext(
             built=built(ctx.root),
             images=self.images,
-            secrets=frozenset(kubernetes_settings(ctx)["secrets"]),
+            secrets=frozenset(read_settings(ctx.root).k8s.secrets),
             account=accounts.setting(ctx, rendered.environment, "account_id"),
         )
         found = [

@@ -11,8 +11,8 @@ from typing import Any
 from lake_ci.checks.kubernetes.kustomize import BuildOverlay
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext, crashed, stopped_or_crashed
-from lake_ci.system import pyproject
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
@@ -21,11 +21,6 @@ VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "skipped: the overlay was not built"
 # With these variables checkov would call a service, or skip and add checks silently.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
-
-
-def kubernetes_settings(ctx: CheckContext) -> dict[str, Any]:
-    """Return the table `[tool.lake_ci.k8s]` of pyproject.toml."""
-    return pyproject.settings(ctx.root, "k8s")
 
 
 class SchemaValidation(Check):
@@ -42,7 +37,7 @@ class SchemaValidation(Check):
         rendered = self.build.result.wait()
         if rendered is None:
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        versions = kubernetes_settings(ctx)["versions"]
+        versions = read_settings(ctx.root).k8s.versions
         done = ctx.execute([str(ctx.python), VALIDATE, rendered.file, *versions])
         if done.code not in (0, 1) or not done.stdout:
             return stopped_or_crashed(self.name, done)
@@ -114,7 +109,7 @@ class KubernetesCheckov(Check):
     ) -> Iterator[Finding]:
         """Yield the findings of this environment, without accepted rules."""
         file = ctx.relative(rendered.file)
-        accepted = kubernetes_settings(ctx)["accepted"]
+        accepted = read_settings(ctx.root).k8s.accepted
         if any(str(each).endswith(file) for each in report["unreadable"]):
             yield Finding(self.name, "parse", "checkov cannot read the manifests", file)
         for row in report["failed"]:

@@ -9,9 +9,10 @@ from lake_ci.checks.kubernetes.image_settings import TABLE, Image
 from lake_ci.checks.kubernetes.manifests import Rendered, leaves
 from lake_ci.checks.kubernetes.overlay_rules import named_kind
 from lake_ci.checks.kubernetes.rule_context import image_of
-from lake_ci.checks.kubernetes.scans import NOT_BUILT, CheckovScan, kubernetes_settings
+from lake_ci.checks.kubernetes.scans import NOT_BUILT, CheckovScan
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status, count
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.pyproject import setting_line
 
@@ -47,16 +48,16 @@ class UnusedSettings(Check):
         scanned = self.scan.done(ctx)
         if scanned.code != 0:
             return Outcome(Status.SKIPPED, "skipped: checkov failed")
-        settings = kubernetes_settings(ctx)
+        settings = read_settings(ctx.root).k8s
         broken = {row["rule"] for row in json.loads(scanned.stdout)["failed"]}
         found = [
             *self._unused(ctx, "image", self.images, _images(rendered)),
-            *self._unused(ctx, "secret", settings["secrets"], _secrets(rendered)),
-            *self._unused(ctx, "rule", settings["accepted"], broken),
+            *self._unused(ctx, "secret", settings.secrets, _secrets(rendered)),
+            *self._unused(ctx, "rule", settings.accepted, broken),
         ]
         clean = (
-            f"{len(self.images)} images, {len(settings['secrets'])} Secrets,"
-            f" {count(len(settings['accepted']), 'accepted rule')}"
+            f"{len(self.images)} images, {len(settings.secrets)} Secrets,"
+            f" {count(len(settings.accepted), 'accepted rule')}"
         )
         return Outcome.of(found, clean=clean)
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nox.project
 
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Finding, Outcome
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext, stopped_or_crashed
 from lake_ci.runner.generated_file import FORCE, Generated
 from lake_ci.runner.options import Parser
@@ -60,21 +59,22 @@ class RequirementsLock:
         return f"{self.purpose}: Python {self.python} and up"
 
 
-def declared_locks(project: dict[str, Any]) -> list[RequirementsLock]:
+def declared_locks(root: Path) -> list[RequirementsLock]:
     """Return the locks that `[tool.lake_ci.locks]` declares.
 
     Raises:
         UsageError: a group or an extra does not exist.
     """
     locks = []
+    project = read_project(root)
     extras = project["project"].get("optional-dependencies", {})
-    for purpose, spec in project["tool"]["lake_ci"]["locks"].items():
+    for purpose, spec in read_settings(root).locks.items():
         arguments: list[str] = []
         requirements: list[str] = []
-        if spec.get("project"):
+        if spec.project:
             arguments.append("pyproject.toml")
             requirements += project["project"]["dependencies"]
-        for extra in spec.get("extras", ()):
+        for extra in spec.extras:
             if extra not in extras:
                 raise UsageError(
                     "pyproject.toml:"
@@ -82,7 +82,7 @@ def declared_locks(project: dict[str, Any]) -> list[RequirementsLock]:
                 )
             arguments += ["--extra", extra]
             requirements += extras[extra]
-        for group in spec.get("groups", ()):
+        for group in spec.groups:
             arguments += ["--group", group]
             try:
                 requirements += nox.project.dependency_groups(project, group)
@@ -90,7 +90,7 @@ def declared_locks(project: dict[str, Any]) -> list[RequirementsLock]:
                 raise UsageError(f"pyproject.toml: lock {purpose!r}: {error}") from None
         locks.append(
             RequirementsLock(
-                purpose, spec["python"], tuple(requirements), tuple(arguments)
+                purpose, spec.python, tuple(requirements), tuple(arguments)
             )
         )
     return locks
@@ -129,14 +129,6 @@ def lock_problem(file: Path, title: str, inputs: object) -> str | None:
 JARS_TITLE = "jars: what Spark needs for Delta, as coordinates and sha256"
 
 
-def jar_coordinates(project: Mapping[str, Any]) -> list[str]:
-    """Return the declared Maven coordinates, `group:artifact:version`.
-
-    The table is `[tool.lake_ci.jars]`.
-    """
-    return list(project["tool"]["lake_ci"].get("jars", {}).get("coordinates", ()))
-
-
 def parser() -> Parser:
     """Return the parser of the options of `nox -s lock`; other options go to uv."""
     parser = Parser("nox -s lock --", "Compile requirements/ from pyproject.toml.")
@@ -164,13 +156,13 @@ class Locks(Check):
     name = "locks"
 
     def run(self, ctx: CheckContext) -> Outcome:
-        project = read_project(ctx.root)
         expected: list[tuple[str, str, object]] = [
             (lock.file, lock.title, [lock.arguments, lock.requirements])
-            for lock in declared_locks(project)
+            for lock in declared_locks(ctx.root)
         ]
-        if jar_coordinates(project):
-            expected.append((JARS_FILE, JARS_TITLE, jar_coordinates(project)))
+        coordinates = read_settings(ctx.root).jars.coordinates
+        if coordinates:
+            expected.append((JARS_FILE, JARS_TITLE, coordinates))
         found = []
         for file, title, inputs in expected:
             foreign = generated_lock(file).foreign(self.name, ctx)
@@ -241,7 +233,7 @@ class CompileLock(Check):
 
 def compile_locks(root: Path) -> list[Check]:
     """Return a row for each declared lock to compile. Raises UsageError."""
-    return [CompileLock(lock) for lock in declared_locks(read_project(root))]
+    return [CompileLock(lock) for lock in declared_locks(root)]
 
 
 @dataclass(frozen=True)

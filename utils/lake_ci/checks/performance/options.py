@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.options import Parser
-from lake_ci.system.pyproject import settings
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,18 @@ def options(posargs: Sequence[str], root: Path) -> PerformanceOptions:
 
     Raises UsageError.
     """
-    declared = settings(root, "performance")
+    declared = read_settings(root).performance
     typed = parser().parse_args(list(posargs))
     if typed.generations is not None and typed.generations < 1:
         parser().error("--generations must be at least 1")
-    seconds = declared["seconds"] if typed.seconds is None else typed.seconds
+    seconds = declared.seconds if typed.seconds is None else typed.seconds
     return PerformanceOptions(
         baseline=typed.baseline,
         every=typed.all,
         select=typed.select,
         generations=typed.generations,
         seconds=float(seconds),
-        threshold=float(declared["threshold"]),
-        memory=float(declared["memory_threshold"]),
-        width=float(declared["interval"]),
+        threshold=declared.threshold,
+        memory=declared.memory_threshold,
+        width=declared.interval,
     )

@@ -11,11 +11,10 @@ from typing import Any
 
 import nox.project
 
-from lake_ci.checks.security.sarif import SEVERITIES, SecurityFinding, merged
-from lake_ci.errors import UsageError
+from lake_ci.checks.security.sarif import SecurityFinding, merged
 from lake_ci.model.results import Finding, Outcome, Status, count
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
-from lake_ci.system.pyproject import settings
 
 FILE = "security/exceptions.toml"
 KEYS = {"id": str, "reason": str, "owner": str, "expires": date}
@@ -51,18 +50,12 @@ class Register:
         today: the day on which exceptions must not have expired.
 
     Raises:
-        UsageError: pyproject.toml has no valid failing level.
+        UsageError: a setting in pyproject.toml is wrong.
     """
 
     def __init__(self, root: Path, today: date) -> None:
-        self.settings = settings(root, "security")
-        self.fail_on: str = self.settings.get("fail_on", "")
-        if self.fail_on not in SEVERITIES:
-            levels = ", ".join(SEVERITIES)
-            raise UsageError(
-                f"pyproject.toml: [tool.lake_ci.security] fail_on is {self.fail_on!r},"
-                f" not one of {levels}"
-            )
+        self.settings = read_settings(root).security
+        self.fail_on = self.settings.fail_on
         self.accepted, self.problems = read_exceptions(root, today)
         self._found: dict[str, list[SecurityFinding]] = {}
         self._used: set[AcceptedRisk] = set()

@@ -37,7 +37,7 @@ class Bandit(FileScanner):
     settings = ("pyproject.toml",)
 
     def files(self, ctx: CheckContext) -> list[str]:
-        paths = self.register.settings["bandit"]
+        paths = self.register.settings.bandit
         return [file for file in git.files(ctx.root, *paths) if file.endswith(".py")]
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:

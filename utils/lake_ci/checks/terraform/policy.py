@@ -15,10 +15,10 @@ from lake_ci.checks.terraform import hcl
 from lake_ci.checks.terraform.code import FOLDER, isolated
 from lake_ci.checks.terraform.plan import EnvironmentPlan
 from lake_ci.model.results import Finding, Outcome, Status, count
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext, crashed, stopped_or_crashed
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
-from lake_ci.system.pyproject import settings
 
 DOCUMENT = "aws_iam_policy_document"
 POLICIES = ("policy", "assume_role_policy")
@@ -201,7 +201,7 @@ class Policy(Check):
 
         Also yield a finding for each pattern of `may_differ` that matches no attribute.
         """
-        may_differ = settings(ctx.root, "terraform")["may_differ"]
+        may_differ = read_settings(ctx.root).terraform.may_differ
         for address, attribute, one, two in differences(
             staging, production, may_differ
         ):

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -16,17 +16,16 @@ from lake_ci.checks.lint.locks import (
     JARS_TITLE,
     Jar,
     generated_lock,
-    jar_coordinates,
     lock_problem,
     lock_text,
     read_jars,
 )
 from lake_ci.errors import MachineError
 from lake_ci.model.results import Outcome, Status
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext, stopped, stopped_or_crashed
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed
-from lake_ci.system.pyproject import read_project
 
 # The system's trusted certificates in the format of a JVM, on Debian, Fedora, Alpine
 # and Arch.
@@ -143,7 +142,7 @@ class LockJars(Check):
     exclusive = True
 
     def run(self, ctx: CheckContext) -> Outcome:
-        coordinates = jar_coordinates(read_project(ctx.root))
+        coordinates = read_settings(ctx.root).jars.coordinates
         if lock_problem(ctx.root / JARS_FILE, JARS_TITLE, coordinates) is None:
             return Outcome(Status.SUCCESS, "unchanged")
         refusal = generated_lock(JARS_FILE).refusal(self.name, ctx)
@@ -163,7 +162,7 @@ class LockJars(Check):
         return generated_lock(JARS_FILE).write(self.name, ctx, text)
 
 
-def fetch(coordinates: list[str], folder: Path, ctx: CheckContext) -> Completed:
+def fetch(coordinates: Sequence[str], folder: Path, ctx: CheckContext) -> Completed:
     """Download the jars of Maven coordinates into a folder, with the Ivy in PySpark.
 
     LAKE_CI_IVY_SETTINGS names a file with other settings of Ivy, such as a company's

@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lake_ci.checks.tests import affected
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.checks.tests.pytest import Coverage, Pytest
-from lake_ci.errors import UsageError
-from lake_ci.model.job import nearest
+from lake_ci.errors import UsageError, nearest
+from lake_ci.model.settings import Tests, read_settings
 from lake_ci.runner.check import Check
 from lake_ci.runner.run import Run
-from lake_ci.system.pyproject import settings
 
 TABLE = "tool.lake_ci.tests"
 
 
-@dataclass(frozen=True)
-class Folders:
-    """The folders of a session's tests and of the covered code.
-
-    All are relative to the repository.
-    """
-
-    unit: Sequence[str]
-    integration: Sequence[str]
-    cover: Sequence[str]
-
-
-def declared_folders(root: Path, name: str) -> Folders:
+def declared_folders(root: Path, name: str) -> Tests:
     """Return the folders that `[tool.lake_ci.tests.<name>]` of pyproject.toml declares.
 
     Raises:
         UsageError: the name is not declared, or a folder does not exist.
     """
-    tables = settings(root, "tests")
+    tables = read_settings(root).tests
     if name not in tables:
         raise UsageError(f"pyproject.toml: {TABLE}: no {name!r}{nearest(name, tables)}")
-    try:
-        found = Folders(**tables[name])
-    except TypeError:
-        needed = ", ".join(Folders.__dataclass_fields__)
-        message = f"pyproject.toml: {TABLE}.{name} must have exactly {needed}"
-        raise UsageError(message) from None
+    found = tables[name]
     for folder in (*found.unit, *found.integration, *found.cover):
         if not (root / folder).is_dir():
             raise UsageError(f"pyproject.toml: {TABLE}.{name}: no folder {folder!r}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from lake_ci.checks.docker.settings import TARGETS, Settings
+from lake_ci.checks.docker.settings import TARGETS
+from lake_ci.model.settings import Docker
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return Settings(
+def settings() -> Docker:
+    return Docker(
         prefix="pond-",
         packages={"prod": "pond", "api": "pond"},
         context=("docker", "src"),

@@ -11,9 +11,10 @@ import pytest
 from lake_ci.checks.docker import build
 from lake_ci.checks.docker.build import BuildImages, Hadolint, Images
 from lake_ci.checks.docker.engine import Engine
-from lake_ci.checks.docker.settings import TARGETS, Settings
+from lake_ci.checks.docker.settings import TARGETS
 from lake_ci.errors import UsageError
 from lake_ci.model.results import Status
+from lake_ci.model.settings import Docker
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
@@ -47,7 +48,7 @@ ERROR: target prod: failed to solve: executor failed running \
 
 
 @pytest.fixture
-def made(ctx: CheckContext, settings: Settings) -> Images:
+def made(ctx: CheckContext, settings: Docker) -> Images:
     return Images(
         Engine(ctx, "0123"),
         ("prod", "api"),

@@ -15,8 +15,8 @@ from lake_ci.checks.docker.reproducibility import (
     VerifiedIds,
     copy_context,
 )
-from lake_ci.checks.docker.settings import Settings
 from lake_ci.model.results import Outcome, Status
+from lake_ci.model.settings import Docker
 from lake_ci.runner.check import CheckContext
 
 
@@ -62,7 +62,7 @@ Start = Callable[..., Recording]
 
 
 @pytest.fixture
-def rebuild_check(ctx: CheckContext, settings: Settings) -> Start:
+def rebuild_check(ctx: CheckContext, settings: Docker) -> Start:
     """Return `again(layers, shown)`, which runs the check of images with these
     layers.
     """
@@ -135,7 +135,7 @@ def test_a_file_of_another_form_counts_as_nothing_known(
 
 
 def test_context_holds_a_secret_in_each_planted_file_and_nothing_outside_it(
-    ctx: CheckContext, settings: Settings, tmp_path: Path
+    ctx: CheckContext, settings: Docker, tmp_path: Path
 ) -> None:
     for name in ("docker/Dockerfile", "src/pond.py", "notes.txt"):
         (ctx.root / name).parent.mkdir(exist_ok=True)

@@ -11,9 +11,9 @@ import pytest
 
 from lake_ci.checks.docker.build import Images
 from lake_ci.checks.docker.engine import Engine
-from lake_ci.checks.docker.settings import Settings
 from lake_ci.checks.docker.smoke_tests import SmokeTest
 from lake_ci.model.results import Status
+from lake_ci.model.settings import Docker
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
@@ -28,7 +28,7 @@ testing/pond/test_api.py:41: AssertionError</failure></testcase>"""
 
 
 @pytest.fixture
-def images(ctx: CheckContext, settings: Settings) -> Images:
+def images(ctx: CheckContext, settings: Docker) -> Images:
     images = Images(Engine(ctx, "0123"), ("api", "prod"), settings)
     images.ids["api"] = "sha256:0"
     return images

@@ -11,9 +11,9 @@ from lake_ci.checks.lint import locks
 from lake_ci.checks.lint.locks import CompileLock, Jar, Locks, RequirementsLock
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.model.results import Status
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
-from lake_ci.system.pyproject import read_project
 
 Answering = Callable[..., list[list[str]]]
 
@@ -46,12 +46,11 @@ def locked(ctx: CheckContext) -> CheckContext:
     """Return a repository whose locks are all up to date."""
     (ctx.root / "pyproject.toml").write_text(PROJECT)
     (ctx.root / "requirements").mkdir()
-    project = read_project(ctx.root)
-    for lock in locks.declared_locks(project):
+    for lock in locks.declared_locks(ctx.root):
         (ctx.root / lock.file).write_text(
             locks.lock_text(lock.title, [lock.arguments, lock.requirements], BODY)
         )
-    coordinates = locks.jar_coordinates(project)
+    coordinates = read_settings(ctx.root).jars.coordinates
     (ctx.root / "requirements" / "jars.txt").write_text(
         locks.lock_text(locks.JARS_TITLE, coordinates, JAR)
     )
@@ -118,7 +117,7 @@ def test_a_lock_without_a_digest_is_named_with_the_command_that_mends_it(
 def test_a_file_that_lock_did_not_make_is_not_overwritten_before_force(
     locked: CheckContext, answering: Answering
 ) -> None:
-    lock = locks.declared_locks(read_project(locked.root))[0]
+    lock = locks.declared_locks(locked.root)[0]
     path = locked.root / lock.file
     path.write_text("click==8.0.0 # pinned by hand\n")
     assert places(locked) == [("requirements/runtime.txt:1", "not-generated")]
@@ -173,18 +172,18 @@ def test_a_wrong_declaration_is_refused_by_name(
 ) -> None:
     edit(locked.root / "pyproject.toml", old, new)
     with pytest.raises(UsageError, match=words):
-        locks.declared_locks(read_project(locked.root))
+        locks.declared_locks(locked.root)
 
 
 def test_no_pyproject_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pyproject.toml: .*No such file"):
-        read_project(tmp_path)
+        locks.declared_locks(tmp_path)
 
 
 def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
     locked: CheckContext,
 ) -> None:
-    [runtime, lint, test] = locks.declared_locks(read_project(locked.root))
+    [runtime, lint, test] = locks.declared_locks(locked.root)
     assert lint == RequirementsLock(
         "lint", "3.11", ("black", "pytest"), ("--group", "lint")
     )
@@ -213,7 +212,7 @@ def fake_uv(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
 def test_a_compiled_lock_is_written_once_and_then_unchanged(
     locked: CheckContext, answering: Answering
 ) -> None:
-    lock = locks.declared_locks(read_project(locked.root))[0]
+    lock = locks.declared_locks(locked.root)[0]
     path = locked.root / lock.file
     path.unlink()
     seen: list[str] = []
@@ -250,7 +249,7 @@ def test_a_compiled_lock_is_written_once_and_then_unchanged(
 def test_a_lock_that_cannot_be_compiled_is_a_failure_and_the_old_one_stays(
     locked: CheckContext, answering: Answering, done: Completed, rule: str
 ) -> None:
-    lock = locks.declared_locks(read_project(locked.root))[0]
+    lock = locks.declared_locks(locked.root)[0]
     before = (locked.root / lock.file).read_text()
     answering(done)
     outcome = CompileLock(lock).run(locked)

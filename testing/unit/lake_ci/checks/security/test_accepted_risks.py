@@ -76,7 +76,7 @@ def test_what_is_below_the_failing_level_is_a_remark(root: Path) -> None:
 
 
 def test_a_failing_level_that_is_none_is_refused(root: Path) -> None:
-    with pytest.raises(UsageError, match="'severe', not one of low, medium, high"):
+    with pytest.raises(UsageError, match="'severe'; there are: low, medium, high"):
         register(root, fail_on="severe")
 
 

@@ -60,7 +60,7 @@ def test_a_selection_is_one_row_on_any_java(root: Path) -> None:
     [
         ("lake]", "lakes]", "tool.lake_ci.tests: .*'lakes'"),
         ('"tests/unit"', '"tests/unti"', "tests.lake: no folder 'tests/unti'"),
-        ("cover", "covers", "lake must have exactly unit, integration, cover"),
+        ("cover", "covers", r"tests.lake\] covers is unknown; did you mean 'cover'"),
     ],
 )
 def test_a_wrong_declaration_is_named(
