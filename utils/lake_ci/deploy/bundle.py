@@ -172,7 +172,7 @@ def _job(
     """
     if name not in jobs:
         raise RefusedError(f"{FILE}: no job {name!r}, which {TABLE} names")
-    resolved: dict[str, Any] = json.loads(_resolved(json.dumps(jobs[name]), values))
+    resolved: dict[str, Any] = _resolved_everywhere(jobs[name], values)
     for task in resolved["tasks"]:
         script = task["spark_python_task"]["python_file"]
         if not (root / script).is_file():
@@ -197,7 +197,11 @@ def load(root: Path) -> dict[str, Any]:
         key=lambda error: list(map(str, error.absolute_path)),
     ):
         place = ".".join(str(part) for part in wrong.absolute_path) or "the file"
-        raise RefusedError(f"{FILE}: {place}: {wrong.message}")
+        # YAML reads `1.10` as 1.1, `010` as 8 and `yes` as true.
+        is_scalar = not isinstance(wrong.instance, (str, dict, list, type(None)))
+        takes_text = wrong.validator_value == "string" or wrong.validator == "anyOf"
+        hint = "put the value in quotes" if is_scalar and takes_text else None
+        raise RefusedError(f"{FILE}: {place}: {wrong.message}", hint)
     assert isinstance(body, dict)
     return body
 
@@ -246,6 +250,18 @@ def _check_comparison(root: Path, comparison: Comparison, *, used: bool) -> None
     for folder in comparison.path if used else ():
         if not (root / folder).is_dir():
             raise RefusedError(f"{where}: path: no folder {folder!r}")
+
+
+def _resolved_everywhere(value: Any, values: Mapping[str, str]) -> Any:
+    """Return the value with each `${...}` in its strings replaced.
+
+    A string stays one string, whatever its replacement contains.
+    """
+    if isinstance(value, dict):
+        return {key: _resolved_everywhere(each, values) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_resolved_everywhere(each, values) for each in value]
+    return _resolved(value, values) if isinstance(value, str) else value
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from lake_ci.deploy.bundle import load, read
 from lake_ci.deploy.errors import RefusedError
@@ -168,6 +170,57 @@ def test_mistake_is_named_with_its_place(
     change(project, file, old, new)
     with pytest.raises(RefusedError, match=words):
         read(project, "trial", {})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'main.x", "--allow-rebuild',
+        "it's",
+        "a\\nb",
+        "a\\",
+        "{sample}",
+        "[1, 2]",
+        "1.10",
+        "\u202e",
+        "line\nbreak",
+    ],
+)
+def test_a_value_stays_one_parameter_whatever_it_contains(
+    project: Path, value: str
+) -> None:
+    plain = read(project, "trial", {"BUNDLE_VAR_lake": "main.other"})
+    target = read(project, "trial", {"BUNDLE_VAR_lake": value})
+    assert target.lake == value
+    assert target.job == replaced(plain.job, "main.other", value)
+
+
+def replaced(value: Any, old: str, new: str) -> Any:
+    """Return the settings of a job with a text replaced in all strings."""
+    if isinstance(value, dict):
+        return {key: replaced(each, old, new) for key, each in value.items()}
+    if isinstance(value, list):
+        return [replaced(each, old, new) for each in value]
+    return value.replace(old, new) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("value", ["1.10", "010", "yes", "0x1f", "2024-01-01"])
+@pytest.mark.parametrize("is_override", [False, True])
+def test_a_value_that_yaml_does_not_read_as_text_is_refused(
+    project: Path, value: str, is_override: bool
+) -> None:
+    body = yaml.safe_load((project / "databricks.yml").read_text(encoding="utf-8"))
+    place = "variables.lake.default"
+    if is_override:
+        body["targets"]["trial"] = {"variables": {"lake": "VALUE"}}
+        place = "targets.trial.variables.lake"
+    else:
+        body["variables"]["lake"]["default"] = "VALUE"
+    text = yaml.safe_dump(body).replace("VALUE", value)
+    (project / "databricks.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(RefusedError, match="put the value in quotes") as raised:
+        read(project, "trial", {})
+    assert raised.value.message.startswith(f"databricks.yml: {place}: ")
 
 
 def test_sample_is_compared_where_it_is_uploaded(project: Path) -> None:
