@@ -55,6 +55,12 @@ PRIVATE = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|VIRTUAL_ENV"
     r"|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
 )
+# A developer's own options of tools, such as `PYTEST_ADDOPTS="-k fine"`. With them a
+# check would run only in part, but report a whole result.
+OPTIONS = re.compile(
+    r"PYTEST_(ADDOPTS|PLUGINS|DISABLE_PLUGIN_AUTOLOAD)|(COVERAGE|COV_CORE)_.*|MYPYPATH"
+    r"|(HADOLINT|SEMGREP|YAMLLINT|ZIZMOR)_.*|PYTHONOPTIMIZE"
+)
 UNREACHABLE = re.compile(
     r"dns error|error sending request|Connection (?:refused|reset)|timed out|failed to"
     r" fetch|network was disabled",
@@ -97,7 +103,9 @@ class Environment:
     def variables(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return the environment variables of the tools that run in it."""
         variables = {
-            name: value for name, value in env.items() if not PRIVATE.fullmatch(name)
+            name: value
+            for name, value in env.items()
+            if not PRIVATE.fullmatch(name) and not OPTIONS.fullmatch(name)
         }
         variables["PATH"] = os.pathsep.join(
             [str(self.folder / "bin"), env.get("PATH", os.defpath)]

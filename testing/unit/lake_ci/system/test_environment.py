@@ -145,6 +145,16 @@ def test_the_tools_find_the_environment_first_and_nothing_of_the_suites_own(
             "CONDA_PREFIX": "/conda",
             "UV_PYTHON": "3.12",
             "PYTHONUNBUFFERED": "0",
+            "PYTEST_ADDOPTS": "-k fine",
+            "PYTEST_PLUGINS": "mine",
+            "COVERAGE_RCFILE": "/mine",
+            "COV_CORE_SOURCE": "mine",
+            "MYPYPATH": "/stubs",
+            "HADOLINT_IGNORE": "DL3008",
+            "SEMGREP_BASELINE_COMMIT": "HEAD",
+            "YAMLLINT_CONFIG_FILE": "/mine",
+            "ZIZMOR_MIN_SEVERITY": "high",
+            "PYTHONOPTIMIZE": "1",
         }
     )
     assert variables == {
