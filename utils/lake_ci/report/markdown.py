@@ -23,6 +23,15 @@ SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 # Characters that start a list, a heading or a rule, but only at the beginning of a
 # text.
 LEADING = re.compile(r"^([-+=#]|\d+(?=[.)]))")
+# In an issue GitHub notifies the account after `@`, and writes a cross-reference into
+# the issue after `#` or `GH-`, also after a backslash. A word joiner prevents both.
+MENTION = re.compile(r"@(?=[^\W_])|#(?=\d)|\bGH-(?=\d)", re.IGNORECASE)
+WORD_JOINER = "\u2060"
+# The same for the address of an issue, but not at this host, which redirects.
+ISSUE_HOST = re.compile(
+    r"\b(?:www\.)?github\.com(?=/[\w.-]+/[\w.-]+/(?:issues|pull|discussions)/\d)",
+    re.IGNORECASE,
+)
 
 
 def report(overview: Overview, *, source: str | None = None) -> str:
@@ -65,10 +74,13 @@ def cut(text: str, limit: int, where: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a tool's text as one line in which Markdown has no effect."""
-    text = (
-        one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    )
+    """Return a tool's text as one line in which Markdown has no effect.
+
+    The text also mentions no account and no issue.
+    """
+    text = ISSUE_HOST.sub("redirect.github.com", one_line(text))
+    text = MENTION.sub(rf"\g<0>{WORD_JOINER}", text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = SPECIAL.sub(r"\\\g<0>", text)
     return LEADING.sub(
         lambda match: f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}", text

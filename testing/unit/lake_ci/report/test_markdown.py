@@ -258,6 +258,29 @@ def test_text_of_tools_is_no_markup(text: str, escaped: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("@pytest.fixture", "@\u2060pytest.fixture"),
+        ("fixes #12", "fixes #\u206012"),
+        ("owner/name#12", "owner/name#\u206012"),
+        ("#12", "\\#\u206012"),
+        ("gh-12", "gh-\u206012"),
+        ("a@b.example", "a@\u2060b.example"),
+        (
+            "see https://github.com/pypa/pip/issues/9",
+            "see https://redirect.github.com/pypa/pip/issues/9",
+        ),
+        ("https://github.com/pypa/pip", "https://github.com/pypa/pip"),
+        ("a @ b, C#, #x", "a @ b, C#, #x"),
+    ],
+)
+def test_the_text_of_a_tool_mentions_no_account_and_no_issue(
+    text: str, expected: str
+) -> None:
+    assert markdown.plain(text) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "span"),
     [
         ("a", "`a`"),
