@@ -173,7 +173,7 @@ def k8s(run: Run) -> None:
 def build(run: Run) -> None:
     """Build and check wheel and sdist; install on each Python."""
     run.install("build")
-    run.check(*distributions.checks(PYTHONS))
+    run.check(*distributions.checks(PYTHONS, run.event))
 
 
 @jobs.job(

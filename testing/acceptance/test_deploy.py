@@ -45,11 +45,22 @@ def test_real_environment_without_credentials_is_refused_before_anything(
     ran.assert_only(
         "deploy",
         failed={"workspace", "deploy"},
-        rows={"artifacts", "workspace", "deploy"},
+        rows={"artifacts", "reviewed", "workspace", "deploy"},
     )
     message = ran.check("deploy", "workspace").findings[0].message
     assert "production" in message
     assert "DATABRICKS_HOST" in message and "DATABRICKS_TOKEN" in message
+
+
+def test_a_commit_that_is_not_on_main_is_not_deployed_to_production(
+    built: Checkout,
+) -> None:
+    built.git("checkout", "--quiet", "-b", "topic")
+    built.git("branch", "--force", "main", "HEAD~1")
+    ran = built.nox("-s", "deploy", "--", "--environment", "production")
+    built.git("branch", "--force", "main", "topic")
+    ran.assert_only("deploy", failed={"reviewed"}, rows={"artifacts", "reviewed"})
+    assert ran.check("deploy", "reviewed").findings[0].rule == "unreviewed"
 
 
 def test_trial_holds_the_expected_tables_and_a_second_one_changes_nothing(

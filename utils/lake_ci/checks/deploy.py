@@ -16,14 +16,17 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from lake_ci.checks.reviewed_commit import ReviewedCommit
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.deploy import artifacts
 from lake_ci.deploy.errors import RefusedError
 from lake_ci.errors import LakeCiError, UsageError, nearest
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext, Stages, crashed, stopped
 from lake_ci.runner.options import Parser
 from lake_ci.system.processes import Completed
@@ -146,11 +149,22 @@ def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
     yield [built]
     if not built.good:
         return
+    if not chosen.partial and chosen.environment in protected(ctx.root):
+        reviewed = ReviewedCommit(f"be deployed to {chosen.environment}")
+        yield [reviewed]
+        if not reviewed.passed:
+            return
     if chosen.environment == TRIAL:
         yield [Java("17"), Jars()]
     with workspace(ctx, chosen) as env:
         for step in DeployProcess(ctx, chosen, env).steps():
             yield [step]
+
+
+def protected(root: Path) -> Sequence[str]:
+    """Return the environments to which only a commit of `main` is deployed."""
+    settings = read_settings(root).deploy
+    return settings.protected if settings is not None else ()
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from lake_ci.errors import UsageError, nearest
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
+MAIN = "main"
 # The branches whose pushes start the workflow.
-TRUNKS = ("main", "develop")
+# On the first all commits are reviewed.
+TRUNKS = (MAIN, "develop")
 BRANCH_EVENTS = tuple(f"push:{branch}" for branch in TRUNKS)
 # The external state that a result may depend on, see `lake_ci.cache.external_inputs`.
 EXTERNAL_INPUTS = ("advisories", "api-server", "browser", "engine", "terraform")

@@ -192,6 +192,7 @@ class Deploy(Table, frozen=True):
         job: the job of databricks.yml whose tasks a deploy runs once and schedules.
         inspect: the script that reports the state of the cluster and its tables.
         restore: the script that restores tables to an older version.
+        protected: the environments to which only a commit of `main` is deployed.
         sample: the folder with the sample.
         sample_on: the environments to which the sample is uploaded as source data.
         compare: the run of the sample on this machine.
@@ -202,6 +203,7 @@ class Deploy(Table, frozen=True):
     job: str
     inspect: str
     restore: str
+    protected: Strings = ("staging", "production")
     sample: Optional[str] = None
     sample_on: Strings = ()
     compare: Optional[Comparison] = None

@@ -111,9 +111,14 @@ class Run:
         self._made = self._start = clock()
         self._processor_start = processor_seconds()
         self._deadline = self._start + variant.job.minutes * 60
-        self.ctx = self._workbench(workers)
+        self.ctx = self._check_context(workers)
 
-    def _workbench(self, workers: int) -> CheckContext:
+    @property
+    def event(self) -> str:
+        """The event of the run: that of GitHub, or the one that `nox` simulates."""
+        return _event(self.root, self._env)
+
+    def _check_context(self, workers: int) -> CheckContext:
         # A job that no event starts is a helper. Its output is outside reports/, so
         # that the summary does not have to exclude it.
         reports = REPORTS if self.variant.job.events else HELPERS
@@ -446,10 +451,14 @@ def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
             env.get("LAKE_CI_RUN") or env.get("GITHUB_RUN_ID") or uuid.uuid4().hex[:12]
         ),
         "attempt": int(env.get("GITHUB_RUN_ATTEMPT", "1")),
-        "event": events.current(root, env, name=env.get("LAKE_CI_EVENT")).name,
+        "event": _event(root, env),
         "commit": git.commit(root),
         "dirty": git.is_dirty(root),
     }
+
+
+def _event(root: Path, env: Mapping[str, str]) -> str:
+    return events.current(root, env, name=env.get("LAKE_CI_EVENT")).name
 
 
 def _failed(name: str, error: LakeCiError) -> CheckResult:

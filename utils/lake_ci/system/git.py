@@ -72,6 +72,11 @@ def files(root: Path, *paths: str) -> tuple[str, ...]:
     )
 
 
+def is_ancestor(root: Path, commit: str, branch: str) -> bool:
+    """Return whether a commit is on a branch: its newest commit or one before it."""
+    return ask(root, "merge-base", "--is-ancestor", commit, branch) is not None
+
+
 def is_shallow(root: Path) -> bool:
     """Return whether the clone lacks the beginning of its history."""
     return ask(root, "rev-parse", "--is-shallow-repository") == "true"
