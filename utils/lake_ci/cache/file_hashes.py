@@ -29,6 +29,16 @@ TREES = 40
 # stamps (2 s) plus a tick of the kernel.
 UNKNOWN_CLOCK_NS = 3_000_000_000
 
+# The rights that a cached file is restored with at most: only its owner may write it,
+# and it does not run with the rights of its owner.
+RESTORED_MODE = 0o755
+
+
+def restorable(digest: str) -> str:
+    """Return the digest of a file with the mode that its restored copy has."""
+    mode, _, content = digest.partition(" ")
+    return f"{int(mode, 8) & RESTORED_MODE:o} {content}" if mode.isdigit() else digest
+
 
 @dataclass(frozen=True)
 class Tree:

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lake_ci.cache.external_inputs import Machine, UnknownInputError
-from lake_ci.cache.file_hashes import Tree
+from lake_ci.cache.file_hashes import Tree, restorable
 from lake_ci.errors import BadResultError
 from lake_ci.model import results
 from lake_ci.model.job import Graph, Job, Variant
@@ -246,7 +246,7 @@ class Fingerprints:
                 left = self._left.get(variant.id)
                 if left is None:
                     left = self.machine.outside.of(taken(self.machine.root, variant))
-                found |= {f"taken {name}": digest for name, digest in left.items()}
+                found |= {f"taken {name}": restorable(left[name]) for name in left}
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
@@ -20,6 +21,7 @@ from lake_ci.cache.fingerprint import (
     listing,
 )
 from lake_ci.cache.restore import OutputRestorer
+from lake_ci.cache.signing_key import signing_key
 from lake_ci.cache.store import CacheEntry, DamagedError, Store
 from lake_ci.errors import UsageError, nearest
 from lake_ci.model import results
@@ -136,7 +138,12 @@ class ResultCache:
 
     @cached_property
     def store(self) -> Store:
-        return Store(store_folder(self.root, self.env), limit(self.root))
+        try:
+            key = signing_key(self.env)
+        except OSError as error:
+            self._out(f"no cached result is valid: the key: {error}")
+            key = os.urandom(32)
+        return Store(store_folder(self.root, self.env), limit(self.root), key)
 
     @cached_property
     def _restorer(self) -> OutputRestorer:
@@ -220,7 +227,7 @@ class ResultCache:
                 fingerprint,
                 reasons=("its cached result is corrupt",),
             )
-        if entry is not None:
+        if entry is not None and uncacheable_reason(entry.result) is None:
             return Verdict(variant, Answer.REUSE, fingerprint, entry)
         return Verdict(
             variant,

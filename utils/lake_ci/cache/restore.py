@@ -11,7 +11,7 @@ import tempfile
 from functools import cached_property
 from pathlib import Path
 
-from lake_ci.cache.file_hashes import Digests
+from lake_ci.cache.file_hashes import Digests, restorable
 from lake_ci.cache.fingerprint import below
 from lake_ci.cache.store import CachedFile, CacheEntry
 from lake_ci.model.job import Variant
@@ -95,4 +95,5 @@ class OutputRestorer:
         names = {path.relative_to(self.root).as_posix() for path in below(folder)}
         if not folder.is_dir() or folder.is_symlink() or names != set(wanted):
             return False
-        return self._digests.of(sorted(names)) == wanted
+        found = self._digests.of(sorted(names))
+        return {name: restorable(digest) for name, digest in found.items()} == wanted

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import json
 import os
 import re
@@ -16,8 +17,11 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+
+from lake_ci.cache.file_hashes import RESTORED_MODE
 from lake_ci.errors import LakeCiError
 from lake_ci.model import results
 from lake_ci.model.results import Result
@@ -36,14 +40,28 @@ class DamagedError(LakeCiError):
     """A corrupt entry: the job runs as if the entry did not exist."""
 
 
-@dataclass(frozen=True)
-class CachedFile:
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class CachedFile(msgspec.Struct, frozen=True, array_like=True):
     """A file of an entry: its path relative to the repository, and its digest."""
 
     path: str
-    sha256: str
-    mode: int
-    size: int
+    sha256: Sha256
+    mode: Annotated[int, msgspec.Meta(ge=0, le=RESTORED_MODE)]
+    size: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The manifest of an entry, as it is written; `CacheEntry` describes the fields."""
+
+    schema: int
+    fingerprint: Sha256
+    job: str
+    kept: Annotated[float, msgspec.Meta(ge=0)]
+    inputs: Sha256
+    files: tuple[CachedFile, ...]
+    result: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -120,11 +138,13 @@ class Store:
     Args:
         folder: the store; created for the first entry.
         limit: its size in bytes; the least recently used entries are evicted.
+        key: signs the entries; an entry with another signature is not used.
     """
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, key: bytes) -> None:
         self.folder = folder
         self.limit = limit
+        self._key = key
         self._entries = folder / f"v{SCHEMA}"
 
     def find(self, fingerprint: str) -> CacheEntry | None:
@@ -132,7 +152,7 @@ class Store:
         folder = self._entries / fingerprint
         if not folder.is_dir():
             return None
-        entry = _load(folder)
+        entry = _load(folder, self._key)
         if entry.fingerprint != fingerprint:
             raise DamagedError(f"{folder} belongs to another result")
         # A read-only store works as well, but does not record the last use.
@@ -145,7 +165,7 @@ class Store:
         found = []
         for folder in self._folders():
             with contextlib.suppress(DamagedError):
-                entry = _load(folder)
+                entry = _load(folder, self._key)
                 if entry.job == job:
                     found.append(entry)
         return sorted(found, key=lambda entry: entry.stored_at, reverse=True)
@@ -180,14 +200,12 @@ class Store:
                 "job": result.job,
                 "kept": time.time(),
                 "inputs": hashlib.sha256(inputs).hexdigest(),
-                "files": [
-                    [file.path, file.sha256, file.mode, file.size] for file in copies
-                ],
+                "files": [msgspec.structs.astuple(file) for file in copies],
                 "result": results.to_json(result),
             }
             text = json.dumps(body, ensure_ascii=True)
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            (scratch / MANIFEST).write_text(f"{digest}\n{text}\n", encoding="ascii")
+            signature = _signature(self._key, text.encode())
+            (scratch / MANIFEST).write_text(f"{signature}\n{text}\n", encoding="ascii")
             folder = self._entries / fingerprint
             self.drop(fingerprint)
             # Another process may have stored the same result meanwhile: its entry is
@@ -274,34 +292,38 @@ class Store:
         return True
 
 
-def _load(folder: Path) -> CacheEntry:
+def _signature(key: bytes, text: bytes) -> str:
+    return hmac.new(key, text, hashlib.sha256).hexdigest()
+
+
+def _load(folder: Path, key: bytes) -> CacheEntry:
     """Return the entry in a folder. Raises DamagedError."""
-    digest, _, text = _read(folder / MANIFEST).partition(b"\n")
+    path = folder / MANIFEST
+    signature, _, text = _read(path).partition(b"\n")
     text = text.removesuffix(b"\n")
-    if digest.decode("ascii", "replace") != hashlib.sha256(text).hexdigest():
-        raise DamagedError(f"{folder / MANIFEST} is corrupt")
+    expected = _signature(key, text).encode()
+    if not hmac.compare_digest(signature, expected):
+        raise DamagedError(f"{path} is corrupt, or another account wrote it")
     try:
-        body: dict[str, Any] = json.loads(text)
-        if body["schema"] != SCHEMA:
-            raise ValueError(f"schema {body['schema']}")
-        files = tuple(CachedFile(*row) for row in body["files"])
-        result = results.from_json(body["result"])
-        entry = CacheEntry(
-            folder,
-            body["fingerprint"],
-            body["job"],
-            result,
-            body["kept"],
-            files,
-            body["inputs"],
-        )
+        manifest = msgspec.json.decode(text, type=Manifest)
+        if manifest.schema != SCHEMA:
+            raise ValueError(f"schema {manifest.schema}")
+        result = results.from_json(manifest.result)
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(
-            f"{folder / MANIFEST} has an unexpected format: {error}"
-        ) from None
-    for file in entry.files:
-        _belongs(file.path, entry.job, folder)
-    return entry
+        raise DamagedError(f"{path} has an unexpected format: {error}") from None
+    if result.job != manifest.job:
+        raise DamagedError(f"{path}: the result belongs to {result.job}")
+    for file in manifest.files:
+        _belongs(file.path, manifest.job, folder)
+    return CacheEntry(
+        folder,
+        manifest.fingerprint,
+        manifest.job,
+        result,
+        manifest.kept,
+        manifest.files,
+        manifest.inputs,
+    )
 
 
 def _belongs(path: str, job: str, folder: Path) -> None:
@@ -325,7 +347,9 @@ def _take(source: Path, name: str, target: Path) -> CachedFile:
             found.update(data)
             copy.write(data)
             size += len(data)
-    return CachedFile(name, found.hexdigest(), source.stat().st_mode & 0o777, size)
+    return CachedFile(
+        name, found.hexdigest(), source.stat().st_mode & RESTORED_MODE, size
+    )
 
 
 def _read(path: Path) -> bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -230,24 +232,47 @@ def to_json(result: Result) -> dict[str, Any]:
 def from_json(body: Mapping[str, Any]) -> Result:
     """Return the result from an object of `result.json`.
 
-    Raises KeyError, TypeError or ValueError if the object has another shape.
+    Raises:
+        KeyError: a field is missing.
+        TypeError: it is not an object.
+        ValueError: a field has another type or an impossible value.
     """
+    # Imported here, because the tests of manifests and images use this module in
+    # environments without msgspec.
+    import msgspec
+
     if body["schema"] != SCHEMA:
         raise ValueError(f"schema {body['schema']!r}, expected {SCHEMA}; rerun the job")
-    fields = {key: body[key] for key in Result.__dataclass_fields__}
-    if fields["reused"] is not None:
-        fields["reused"] = {key: str(fields["reused"][key]) for key in ("run", "since")}
-    checks = []
-    for row in body["checks"]:
-        findings = tuple(Finding(**finding) for finding in row["findings"])
-        checks.append(
-            CheckResult(
-                **{**row, "status": Status(row["status"]), "findings": findings}
-            )
-        )
-    fields.update(checks=tuple(checks))
-    fields.update(artifacts=tuple(body["artifacts"]), warnings=tuple(body["warnings"]))
-    return Result(**fields)
+    _refuse_other_fields(body, Result, also={"schema", "status"})
+    result = msgspec.convert(body, Result)
+    for check in body["checks"]:
+        _refuse_other_fields(check, CheckResult)
+        for finding in check["findings"]:
+            _refuse_other_fields(finding, Finding)
+    if result.reused is not None and set(result.reused) != {"run", "since"}:
+        raise ValueError("reused has other fields than run and since")
+    seconds = [result.seconds, *(check.seconds for check in result.checks)]
+    seconds += filter(None, [result.processor_seconds, result.waited_seconds])
+    if not all(map(is_seconds, seconds)):
+        raise ValueError("a number of seconds is negative or not finite")
+    try:
+        datetime.strptime(result.started, TIME_FORMAT) + timedelta(0, result.seconds)
+    except OverflowError:
+        raise ValueError("it ended after the year 9999") from None
+    return result
+
+
+def _refuse_other_fields(
+    body: Mapping[str, Any], kind: type, also: Set[str] = frozenset()
+) -> None:
+    """Raise KeyError for a missing field, and ValueError for an unknown one."""
+    fields = [each.name for each in dataclass_fields(kind)]
+    for name in fields:
+        if name not in body:
+            raise KeyError(name)
+    for name in body:
+        if name not in fields and name not in also:
+            raise ValueError(f"the field {name!r} is unknown")
 
 
 def write(folder: Path, result: Result) -> Path:

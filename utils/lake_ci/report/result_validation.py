@@ -1,23 +1,10 @@
-"""Checks whether a result file belongs to a run and has the declared types."""
+"""Checks whether a result file belongs to a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from datetime import datetime
-from typing import TypeAlias
+from collections.abc import Collection
 
-from lake_ci.model.results import (
-    TIME_FORMAT,
-    CheckResult,
-    Finding,
-    Result,
-    is_seconds,
-)
-
-Rule: TypeAlias = Callable[[object], bool]
-Fields: TypeAlias = tuple[tuple[str, Rule], ...]
-TEXTS = ("run", "event", "job", "session", "started", "reproduce")
-OPTIONAL_TEXTS = ("commit", "cause", "python", "java")
+from lake_ci.model.results import Result
 
 
 def rejection_reason(
@@ -33,9 +20,6 @@ def rejection_reason(
     Args:
         planned: the ids of the planned sessions.
     """
-    wrong = next(_malformed(result), None)
-    if wrong is not None:
-        return f"is malformed: {wrong}"
     if result.run != run:
         return f"is of run {result.run}, this is {run}"
     if result.commit != commit:
@@ -49,70 +33,3 @@ def rejection_reason(
     if result.job not in planned:
         return f"{result.session} was not planned in this run"
     return None
-
-
-def _malformed(result: Result) -> Iterator[str]:
-    """Yield the fields whose value does not have the declared type.
-
-    Valid JSON may still contain values of any type.
-    """
-    yield from _invalid_fields(result, RESULT_FIELDS)
-    if not all(map(_is_text, (*result.artifacts, *result.warnings))):
-        yield "artifacts or warnings"
-    for check in result.checks:
-        if any(_invalid_fields(check, CHECK_FIELDS)):
-            yield f"check {check.name!r}"
-        for found in check.findings:
-            if any(_invalid_fields(found, FINDING_FIELDS)):
-                yield f"a finding of {check.name!r}"
-
-
-def _invalid_fields(
-    value: Result | CheckResult | Finding, fields: Fields
-) -> Iterator[str]:
-    """Yield the names of the fields whose value does not have the declared type."""
-    return (name for name, fits in fields if not fits(getattr(value, name)))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_integer(value: object) -> bool:
-    return type(value) is int
-
-
-def _is_time(value: object) -> bool:
-    try:
-        datetime.strptime(str(value), TIME_FORMAT)
-    except ValueError:
-        return False
-    return True
-
-
-def _or_none(fits: Rule) -> Rule:
-    return lambda value: value is None or fits(value)
-
-
-# In the order in which they are checked.
-RESULT_FIELDS: Fields = (
-    *((name, _is_text) for name in TEXTS),
-    *((name, _or_none(_is_text)) for name in OPTIONAL_TEXTS),
-    ("attempt", _is_integer),
-    ("started", _is_time),
-    ("seconds", is_seconds),
-    ("processor_seconds", _or_none(is_seconds)),
-    ("waited_seconds", _or_none(is_seconds)),
-)
-CHECK_FIELDS: Fields = (
-    ("name", _is_text),
-    ("detail", _is_text),
-    ("not_checked", _or_none(_is_text)),
-    ("seconds", is_seconds),
-    ("data", lambda value: type(value) is dict),
-)
-FINDING_FIELDS: Fields = (
-    *((name, _is_text) for name in ("tool", "rule", "message", "severity")),
-    ("file", _or_none(_is_text)),
-    ("line", _or_none(_is_integer)),
-)

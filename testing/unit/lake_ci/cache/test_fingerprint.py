@@ -209,7 +209,7 @@ def left(
     body |= {
         "job": "docker",
         "session": "docker",
-        "started": "",
+        "started": "2026-01-31T02:00:00Z",
         "seconds": 1,
         "reproduce": "",
     }

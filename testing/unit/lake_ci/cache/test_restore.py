@@ -12,6 +12,7 @@ from lake_ci.cache.store import CacheEntry, DamagedError, Store
 from lake_ci.model.job import Job
 from lake_ci.model.results import CheckResult, Result, Status
 from lake_ci.runner.run import Run
+from testing.unit.lake_ci.cache.test_store import KEY
 
 PRINT = "f" * 64
 
@@ -28,7 +29,7 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "checkout"
-        self.store = Store(folder / "store", 10**6)
+        self.store = Store(folder / "store", 10**6, KEY)
         self.report = self.root / "reports" / "build"
         self.wheel = self.root / "dist" / "lake.whl"
         self.files = [self.report / "SHA256SUMS", self.wheel]
@@ -45,7 +46,7 @@ class Checkout:
             False,
             "build",
             "build",
-            "",
+            "2026-01-31T02:00:00Z",
             1.5,
             "nox -s build",
             checks,

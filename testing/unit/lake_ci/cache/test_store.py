@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import hmac
 import json
 import os
 import random
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lake_ci.cache import store as module
+from lake_ci.cache.lookup import ended, uncacheable_reason
 from lake_ci.cache.store import DamagedError, Store
-from lake_ci.model.results import CheckResult, Result, Status, to_json
+from lake_ci.model import results
+from lake_ci.model.results import CheckResult, Finding, Result, Status, to_json
 
 RESULT = Result(
     run="0123456789ab",
@@ -34,12 +38,13 @@ RESULT = Result(
     checks=(CheckResult("style", Status.SUCCESS),),
 )
 PRINT = "f" * 64
+KEY = b"k" * 32
 REPOSITORY = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store", 10**6)
+    return Store(tmp_path / "store", 10**6, KEY)
 
 
 def leave(root: Path, text: str = "text", job: str = "lint") -> list[Path]:
@@ -139,8 +144,86 @@ def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None
     store.keep(PRINT, b"inputs", RESULT, root, leave(root))
     file = store.folder / "v2" / PRINT / "manifest.json"
     text = json.dumps({**json.loads(file.read_text().split("\n")[1]), **change})
-    file.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n")
+    sign(file, text)
     store.find(PRINT)
+
+
+def sign(file: Path, text: str) -> None:
+    """Write a manifest with a valid signature."""
+    signature = hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()
+    file.write_text(f"{signature}\n{text}\n")
+
+
+def leaves(
+    value: object, path: tuple[object, ...] = ()
+) -> Iterator[tuple[object, ...]]:
+    """Yield the path of each value in a document, containers included."""
+    yield path
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from leaves(each, (*path, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from leaves(each, (*path, number))
+
+
+WRONG: tuple[Any, ...] = (None, True, -1, 10**30, "x", "../x", [], {}, [1], {"a": 1})
+
+
+def test_no_signed_manifest_crashes_the_reader(store: Store, tmp_path: Path) -> None:
+    """Every value of a manifest is replaced by values of all types."""
+    finding = Finding("black", "format", "would change", "a.py", 3)
+    check = CheckResult("style", Status.WARNING, 1.0, "d", (finding,), None, {"n": 1})
+    whole = replace(
+        RESULT, checks=(check,), warnings=("w",), artifacts=("a",), commit="c" * 40
+    )
+    store.keep(PRINT, b"inputs", whole, tmp_path, leave(tmp_path))
+    file = store.folder / "v2" / PRINT / "manifest.json"
+    text = file.read_text().split("\n")[1]
+    refused = 0
+    paths = [path for path in leaves(json.loads(text)) if path]
+    for path in paths:
+        for wrong in WRONG:
+            body = json.loads(text)
+            place = body
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = wrong
+            sign(file, json.dumps(body))
+            try:
+                entry = store.find(PRINT)
+                assert entry is not None
+                ended(entry.result)
+                uncacheable_reason(entry.result)
+                for cached in entry.files:
+                    entry.copy(cached, tmp_path / "back" / cached.path)
+                results.write(tmp_path / "again", entry.result)
+            except DamagedError:
+                refused += 1
+    assert refused > 0.8 * len(paths) * len(WRONG)
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_entry_that_another_account_signed_is_not_used(
+    store: Store, tmp_path: Path
+) -> None:
+    store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
+    other = Store(store.folder, store.limit, b"o" * 32)
+    with pytest.raises(DamagedError, match="another account"):
+        other.find(PRINT)
+    assert other.of("lint") == []
+
+
+def test_a_restored_file_is_written_by_its_owner_alone(
+    store: Store, tmp_path: Path
+) -> None:
+    files = leave(tmp_path)
+    files[0].chmod(0o666)
+    files[1].chmod(0o4777)
+    store.keep(PRINT, b"inputs", RESULT, tmp_path, files)
+    entry = store.find(PRINT)
+    assert entry is not None
+    assert sorted(file.mode for file in entry.files) == [0o644, 0o755]
 
 
 def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
@@ -219,9 +302,9 @@ KEEP = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from testing.unit.lake_ci.cache.test_store import PRINT, RESULT, Store, leave
+from testing.unit.lake_ci.cache.test_store import KEY, PRINT, RESULT, Store, leave
 
-root, store = Path(sys.argv[1]), Store(Path(sys.argv[2]), 10**6)
+root, store = Path(sys.argv[1]), Store(Path(sys.argv[2]), 10**6, KEY)
 for number in range(10**6):
     text = f"{sys.argv[3]}{number}"
     store.keep(PRINT, text.encode(), replace(RESULT, run=text), root, leave(root, text))

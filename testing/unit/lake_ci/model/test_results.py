@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,15 @@ def test_a_job_is_as_good_as_its_worst_check_and_never_passed_when_cut_short(
     assert result(*checks, cause=cause).status is status
 
 
+def set_field(name: str, value: object) -> Callable[[dict[str, Any]], object]:
+    return lambda body: body.update({name: value})
+
+
+def set_finding(name: str, value: object) -> Callable[[dict[str, Any]], object]:
+    finding = asdict(Finding("t", "r", "m")) | {name: value}
+    return lambda body: body["checks"][0].update(findings=[finding])
+
+
 def without(key: str) -> Callable[[dict[str, Any]], object]:
     return lambda body: body.pop(key)
 
@@ -199,14 +208,30 @@ def without(key: str) -> Callable[[dict[str, Any]], object]:
         (lambda body: body["checks"][0].pop("findings"), "'findings' is missing"),
         (
             lambda body: body["checks"][0].update(status="green"),
-            "'green' is not a valid Status",
+            "Invalid enum value 'green'",
         ),
         (
             lambda body: body["checks"][0].update(colour="green"),
-            "unexpected keyword argument 'colour'",
+            "the field 'colour' is unknown",
         ),
-        (lambda body: body.update(checks=None), "not iterable"),
-        (lambda body: body.update(checks=["unit"]), "indices"),
+        (lambda body: body.update(checks=None), "at `$.checks`"),
+        (lambda body: body.update(checks=["unit"]), "at `$.checks[0]`"),
+        (set_field("started", "yesterday"), "'yesterday' does not match format"),
+        (set_field("started", "9999-12-31T23:59:59Z"), "after the year 9999"),
+        (set_field("seconds", float("nan")), "negative or not finite"),
+        (set_field("seconds", "1"), "at `$.seconds`"),
+        (set_field("processor_seconds", -1.0), "negative or not finite"),
+        (set_field("waited_seconds", "1"), "at `$.waited_seconds`"),
+        (set_field("attempt", True), "at `$.attempt`"),
+        (set_field("session", 3), "at `$.session`"),
+        (set_field("cause", ["x"]), "at `$.cause`"),
+        (set_field("artifacts", [1]), "at `$.artifacts[0]`"),
+        (set_field("reused", {"run": "1"}), "other fields than run and since"),
+        (set_finding("message", None), "at `$.checks[0].findings[0].message`"),
+        (set_finding("line", "3"), "at `$.checks[0].findings[0].line`"),
+        (set_finding("line", True), "at `$.checks[0].findings[0].line`"),
+        (set_finding("file", 1), "at `$.checks[0].findings[0].file`"),
+        (set_finding("place", 1), "the field 'place' is unknown"),
     ],
 )
 def test_a_result_of_another_shape_is_refused_by_name(

@@ -11,12 +11,12 @@ from lake_ci.cache.lookup import limit, store_folder
 from lake_ci.cache.store import Store
 from lake_ci.errors import LakeCiError, UsageError
 from lake_ci.pipeline.cache_command import tell
-from testing.unit.lake_ci.cache.test_store import PRINT, RESULT, leave
+from testing.unit.lake_ci.cache.test_store import KEY, PRINT, RESULT, leave
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    found = Store(tmp_path / "store", 10**6)
+    found = Store(tmp_path / "store", 10**6, KEY)
     for number in range(2):
         found.keep(
             f"{number}{PRINT[1:]}",
