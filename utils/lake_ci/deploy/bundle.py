@@ -180,14 +180,31 @@ def _job(
     return resolved
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that is there twice; YAML would use the last one."""
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            first = lines.setdefault(key.value, line)
+            if first != line:
+                message = f"{FILE}:{line}: the key {key.value!r} is also in line"
+                raise RefusedError(f"{message} {first}")
+        return super().construct_mapping(node, deep)
+
+
 def load(root: Path) -> dict[str, Any]:
     """Return the content of databricks.yml, validated by the schema.
 
     Raises RefusedError.
     """
     try:
-        body = yaml.safe_load((root / FILE).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        text = (root / FILE).read_text(encoding="utf-8")
+        body = _UniqueKeys(text).get_single_data()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RefusedError(f"{FILE}: {error}") from None
     validator = jsonschema.Draft202012Validator(
         json.loads(SCHEMA.read_text(encoding="utf-8"))

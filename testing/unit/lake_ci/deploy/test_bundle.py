@@ -204,6 +204,19 @@ def replaced(value: Any, old: str, new: str) -> Any:
     return value.replace(old, new) if isinstance(value, str) else value
 
 
+def test_a_key_that_is_there_twice_is_refused_with_both_lines(project: Path) -> None:
+    path = project / "databricks.yml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    line = next(n for n, text in enumerate(lines, 1) if text.startswith("variables:"))
+    lines.append("variables: {}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(RefusedError) as raised:
+        read(project, "trial", {})
+    assert raised.value.message == (
+        f"databricks.yml:{len(lines)}: the key 'variables' is also in line {line}"
+    )
+
+
 @pytest.mark.parametrize("value", ["1.10", "010", "yes", "0x1f", "2024-01-01"])
 @pytest.mark.parametrize("is_override", [False, True])
 def test_a_value_that_yaml_does_not_read_as_text_is_refused(
