@@ -103,13 +103,16 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(
         level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
+    # The state contains secrets and uploaded data, so only its owner may read it.
+    os.umask(0o077)
     with ExitStack() as held:
         if options.state is None:
             options.state = Path(
                 held.enter_context(tempfile.TemporaryDirectory(prefix="workspace-"))
             )
         options.state = options.state.resolve()
-        options.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        options.state.mkdir(parents=True, exist_ok=True)
+        options.state.chmod(0o700)
         lock = held.enter_context((options.state / "lock").open("w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -85,7 +85,8 @@ class Emulator:
         if self._jars is not None:
             env[JARS] = str(self._jars)
         log = self.state / "emulator.log"
-        with log.open("ab") as stderr:
+        appended = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with open(appended, "ab") as stderr:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ class Call:
             raise missing_field(name)
         try:
             return int(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise invalid_parameter(f"{name} must be a number, not {value!r}") from None
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -104,11 +105,19 @@ def fields_of(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        parsed = json.loads(body)
-    except ValueError as error:
+        parsed = json.loads(body, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
         raise malformed(
             f"Invalid JSON given in the body of the request: {error}"
         ) from None
     if not isinstance(parsed, dict):
         raise malformed("Invalid JSON given in the body of the request: not an object")
     return parsed
+
+
+def _finite(text: str) -> float:
+    """Return a number. Raises ValueError for NaN, an infinity and `1e400`."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number

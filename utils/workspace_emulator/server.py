@@ -50,6 +50,8 @@ from .workspace.state import Workspace
 log = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024 * 1024
 """The maximum size in bytes of a JSON body. Files are streamed and have no limit."""
+BODY = web.RequestKey("body", object)
+"""The body of a request for the record, without secrets."""
 OPEN = "/.well-known/databricks-config"
 
 
@@ -173,7 +175,7 @@ class Server:
                     "path": request.path,
                     "route": resource.canonical if resource is not None else "",
                     "query": dict(request.query),
-                    "body": request.get("body"),
+                    "body": request.get(BODY),
                     "client": request.headers.get("User-Agent", ""),
                     "status": status,
                     "fault": rule.kind if rule else None,
@@ -189,11 +191,11 @@ class Server:
                 return await self._made(route, Call(request, dict(request.query)))
             if request.content_type != "multipart/form-data":
                 body = fields_of(await request.read())
-                request["body"] = redacted(body)
+                request[BODY] = redacted(body)
                 return await self._made(route, Call(request, {**request.query, **body}))
             with self.tree.receiving() as received:
                 fields, upload = await read_form(request, received)
-                request["body"] = redacted(fields)
+                request[BODY] = redacted(fields)
                 return await self._made(
                     route, Call(request, {**request.query, **fields}, upload)
                 )

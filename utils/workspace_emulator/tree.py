@@ -110,7 +110,7 @@ class Tree:
             file.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise NotADirectoryError(file.parent) from None
-        received.chmod(0o644)
+        received.chmod(0o600)
         if overwrite:
             received.replace(file)
         else:

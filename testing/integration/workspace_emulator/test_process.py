@@ -25,6 +25,22 @@ from workspace_emulator.__main__ import VARIABLE
 from workspace_emulator.launch import PACKAGES, Emulator, LaunchError
 
 
+def test_only_the_owner_can_read_the_state(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o755)
+    with Emulator(state) as emulator:
+        sdk = client(emulator.url, emulator.token)
+        sdk.workspace.upload("/kept.txt", io.BytesIO(b"kept"), format=ImportFormat.RAW)
+        sdk.dbfs.upload("/kept.txt", io.BytesIO(b"kept"))
+        others = [
+            path
+            for path in [state, *state.rglob("*")]
+            if path.lstat().st_mode & 0o077 and not path.is_symlink()
+        ]
+    assert any(path.name == "kept.txt" for path in state.rglob("*"))
+    assert others == []
+
+
 @pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="only Linux tells when a stranger ends"
 )
